@@ -1,0 +1,1 @@
+"""Sixfold: raw data and a budget in; a served model with a receipt out."""

@@ -1,0 +1,45 @@
+"""The two protocols of a family, and what a family says of itself. A family's `Settings` class implements one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from sixfold.parts.fit import Fit, Fitted, Needs, Shape
+from sixfold.parts.table import Task
+from sixfold.run.context import Context
+
+if TYPE_CHECKING:  # families without a network do not wait for torch
+    import torch
+    from torch import nn
+
+
+@runtime_checkable
+class SolverFamily(Protocol):
+    """Trained by its own solver: linear, svm, tree, forest, boosting."""
+
+    needs: ClassVar[Needs]
+    tasks: ClassVar[frozenset[Task]]
+
+    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one result a fit, in order."""
+
+
+@runtime_checkable
+class GradientFamily(Protocol):
+    """Trained by the loop of `train`: mlp."""
+
+    needs: ClassVar[Needs]
+    tasks: ClassVar[frozenset[Task]]
+
+    def module(self, shape: Shape) -> nn.Module:
+        """A network with parameters of any value: `initialize` fills them."""
+
+    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch; `outputs` [batch, outputs]; `y` int64 [batch] classes, or float [batch, outputs]."""
+
+    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+        """The trained network as a state of arrays."""
+
+    def resume(self, fitted: Fitted) -> nn.Module:
+        """The network a state came from, to train further (after pruning its layers may be narrower)."""

@@ -1,0 +1,64 @@
+"""Files that survive a kill: written aside, synced, renamed; and paths that cannot leave their folder."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from sixfold.core.errors import SixfoldError, SystemFault
+
+
+def safe_join(folder: Path, name: str) -> Path:
+    """`folder / name`, where `name` is relative and stays inside `folder`. Raises SixfoldError."""
+    path = (folder / name).resolve()
+    if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()) or not name:
+        raise SixfoldError(str(folder), "a file name inside this folder", repr(name), "Use a plain relative name.")
+    return path
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a whole file or nothing: aside, fsync, rename. Raises SystemFault on a full disk or a read-only folder."""
+    data = content.encode() if isinstance(content, str) else content
+    aside = path.with_name(path.name + ".tmp")
+    try:
+        with open(aside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True) if error.errno == errno.ENOSPC else None
+        raise system_fault(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def system_fault(path: Path, error: OSError) -> SystemFault:
+    """The operating system's refusal in the words of a user's remedy."""
+    remedies = {
+        errno.ENOSPC: ("free disk space", "Free some space and run the same command: finished stages are kept."),
+        errno.EROFS: ("a writable folder", "Choose another folder with --out."),
+        errno.EACCES: ("a writable folder", "Choose another folder with --out, or change its permissions."),
+        errno.EPERM: ("a writable folder", "Choose another folder with --out, or change its permissions."),
+    }
+    expected, remedy = remedies.get(error.errno or 0, ("a file that can be written", "Look at the path and the disk."))
+    return SystemFault(str(path), expected, error.strerror or str(error), remedy)
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

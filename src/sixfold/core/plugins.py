@@ -1,0 +1,44 @@
+"""Plug-ins by folder listing: one new thing is one new file, named as the recipe names it.
+
+A plug-in is a module with a class `Settings` (a `recipe.section.Section`): its fields are its options in the recipe,
+its methods are what it does. Packages outside Sixfold add theirs through the entry-point group `sixfold.KIND`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sixfold.core.errors import RecipeError, did_you_mean
+
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plug-in: its name in messages and entry points, and the folder that lists its members."""
+
+    name: str
+    folder: str  # below sixfold/, for example "train/optimisers"
+    not_plugins: frozenset[str] = frozenset()
+
+    def names(self) -> list[str]:
+        """Every plug-in of this kind, sorted; imports none of them."""
+        files = {f.stem for f in (PACKAGE_ROOT / self.folder).glob("*.py")}
+        own = {f for f in files if not f.startswith("_")} - self.not_plugins
+        return sorted(own | set(self._foreign()))
+
+    def load(self, name: str) -> Any:
+        """The `Settings` class of plug-in `name`. Raises RecipeError with the nearest name when there is none."""
+        if name not in self.names():
+            raise RecipeError(self.name, f"the name of a {self.name}", f"'{name}'", did_you_mean(name, self.names()))
+        foreign = self._foreign()
+        module = foreign.get(name) or f"sixfold.{self.folder.replace('/', '.')}.{name}"
+        return importlib.import_module(module).Settings
+
+    def _foreign(self) -> dict[str, str]:
+        points = importlib.metadata.entry_points(group=f"sixfold.{self.name}")
+        return {point.name: point.value for point in points}

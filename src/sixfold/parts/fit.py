@@ -1,0 +1,76 @@
+"""A fit, and what comes out of it: the two shapes between preparation, families, evaluation and compression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.parts.graph import Graph
+from sixfold.parts.table import FloatArray, IntArray, Task
+
+Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+OutputKind = Literal["probability", "decision", "value"]
+
+
+class Needs(NamedTuple):
+    """How a family likes its features: the defaults of `prepare` for it (names of plug-ins; () is none)."""
+
+    number: tuple[str, ...] = ("standard",)
+    category: tuple[str, ...] = ("one_hot",)
+    impute_number: str | None = "median"  # None: the family takes NaN as it is
+    precision: Literal["float32", "float64"] = "float64"
+
+
+class Shape(NamedTuple):
+    """What a network must take and give."""
+
+    features: int
+    outputs: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The work of training one candidate on one set of rows.
+
+    `x`: [rows, features] in the family's precision, no NaN unless the family takes them. `y`: int64 [rows] class indices in
+    [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes, or values a row. `start`: what training
+    continues from (after pruning), or None.
+    """
+
+    x: Matrix
+    y: FloatArray | IntArray
+    task: Task
+    outputs: int
+    seed: int = 0
+    start: Fitted | None = None
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A trained model: always a `State` (a frozen dataclass of arrays), so that it can be written without pickle."""
+
+    @property
+    def output(self) -> OutputKind:
+        """What `predict` returns."""
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[rows, features] → [rows, outputs] float64: probabilities (rows sum to 1), decision values (the largest wins,
+        binary: [-d, d]), or values."""
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The same as nodes of the graph; `x` is [rows, features] in the family's precision; returns [rows, outputs]."""
+
+
+@runtime_checkable
+class Parametric(Protocol):
+    """Ability: θ can be read and replaced (fixed-point rounding, counting)."""
+
+    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Name → array of every learned real number."""
+
+    def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
+        """The same model with other numbers of the same shapes."""

@@ -1,0 +1,95 @@
+"""Fitted things are frozen dataclasses of arrays and plain values; this writes and reads them without pickle.
+
+Arrays go to `state.safetensors`, everything else to `state.json`. A class is found again by its dotted name, which must
+belong to Sixfold (or an installed plug-in) and be a `State`: nothing else can be named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from sixfold.core.errors import BundleError
+from sixfold.recipe.section import Section
+
+
+class State:
+    """Base of every fitted dataclass: fields are arrays, plain values, Sections, States, or tuples/lists/dicts of them."""
+
+
+T = TypeVar("T", bound=State)
+
+
+def save(state: State, folder: Path) -> None:
+    """Write `state` into `folder` as state.json and state.safetensors."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    tree = _pack(state, arrays)
+    save_file(arrays, folder / "state.safetensors")
+    (folder / "state.json").write_text(json.dumps(tree, indent=1))
+
+
+def load(folder: Path, expected: type[T]) -> T:
+    """Read what `save` wrote. Raises BundleError when the folder holds something else."""
+    tree = json.loads((folder / "state.json").read_text())
+    state = _unpack(tree, load_file(folder / "state.safetensors"))
+    if not isinstance(state, expected):
+        raise BundleError(str(folder), expected.__name__, type(state).__name__, "Delete the folder and run again.")
+    return state
+
+
+def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        name = f"a{len(arrays)}"
+        arrays[name] = np.ascontiguousarray(value)
+        return {"array": name}
+    if isinstance(value, Section):
+        return {"section": _dotted(type(value)), "fields": value.model_dump(mode="json")}
+    if isinstance(value, State) and dataclasses.is_dataclass(value):
+        fields = {f.name: _pack(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
+        return {"state": _dotted(type(value)), "fields": fields}
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(item, arrays) for item in value]}
+    if isinstance(value, list):
+        return [_pack(item, arrays) for item in value]
+    if isinstance(value, dict):
+        return {"dict": [[_pack(k, arrays), _pack(v, arrays)] for k, v in value.items()]}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a State")
+
+
+def _unpack(tree: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    if isinstance(tree, list):
+        return [_unpack(item, arrays) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "array" in tree:
+        return arrays[tree["array"]]
+    if "tuple" in tree:
+        return tuple(_unpack(item, arrays) for item in tree["tuple"])
+    if "dict" in tree:
+        return {_unpack(k, arrays): _unpack(v, arrays) for k, v in tree["dict"]}
+    if "section" in tree:
+        return _find(tree["section"], Section)(**tree["fields"])
+    fields = {name: _unpack(item, arrays) for name, item in tree["fields"].items()}
+    return _find(tree["state"], State)(**fields)
+
+
+def _dotted(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _find(dotted: str, base: type) -> Any:
+    module, _, name = dotted.partition(":")
+    found = getattr(importlib.import_module(module), name, None) if module.startswith("sixfold") else None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise BundleError("state.json", f"a {base.__name__} of Sixfold", repr(dotted), "The file was changed by hand.")
+    return found

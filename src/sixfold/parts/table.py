@@ -1,0 +1,102 @@
+"""Columns in memory: numbers as float64 with NaN, categories as codes into a list of levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+ColumnKind = Literal["number", "category", "boolean", "date", "identifier"]
+Task = Literal["classification", "regression", "reconstruction"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One raw column.
+
+    `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
+    int32 codes [rows] into `levels` for category and identifier, -1 where missing.
+    `levels` may hold strings that occur in no row (a slice keeps its parent's levels): never count on their number.
+    """
+
+    kind: ColumnKind
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int32]
+    levels: tuple[str, ...] = ()
+
+    def take(self, rows: IntArray) -> Column:
+        """The same column at `rows`."""
+        return Column(self.kind, self.values[rows], self.levels)
+
+    def missing(self) -> BoolArray:
+        """Where the value is missing, [rows]."""
+        return np.isnan(self.values) if self.values.dtype.kind == "f" else self.values < 0
+
+    def strings(self) -> list[str]:
+        """A category's values as strings, '' where missing."""
+        levels = (*self.levels, "")
+        return [levels[code] for code in self.values]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of equal length: what `data` reads and what a preparer takes. Never holds the target."""
+
+    columns: Mapping[str, Column]
+    rows: int
+
+    def take(self, rows: IntArray) -> Table:
+        """The same table at `rows`, in that order."""
+        return Table({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression), float64
+    [rows, outputs] (reconstruction). `names`: the target column, or the reconstructed columns.
+    """
+
+    task: Task
+    values: FloatArray | IntArray
+    names: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+    def take(self, rows: IntArray) -> Target:
+        """The same target at `rows`."""
+        return Target(self.task, self.values[rows], self.names, self.classes)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a model gives for a row: one a class, or one a value."""
+        if self.task == "classification":
+            return len(self.classes)
+        return 1 if self.values.ndim == 1 else int(self.values.shape[1])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table with its target, and what was noticed while reading it.
+
+    `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `said`: sentences for the
+    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at.
+    """
+
+    table: Table
+    target: Target
+    groups: IntArray | None = None
+    times: FloatArray | None = None
+    said: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
+
+    def take(self, rows: IntArray) -> Dataset:
+        """The same dataset at `rows`."""
+        groups = None if self.groups is None else self.groups[rows]
+        times = None if self.times is None else self.times[rows]
+        return Dataset(self.table.take(rows), self.target.take(rows), groups, times, self.said, self.warnings)

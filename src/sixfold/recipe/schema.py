@@ -1,0 +1,246 @@
+"""The recipe: every section in the order of the six steps. `schema.json` is generated from this and the plug-ins.
+
+A field that names a plug-in holds a `Choice`: written as `adam` or `{name: adam, learning_rate: 0.01}`, kept as a mapping
+with `name`. The plug-in's own options are checked against schema.json when the recipe is loaded, and by the plug-in's
+`Settings` when it is made; this module imports none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+
+from sixfold.core.units import seconds, size_bytes
+from sixfold.recipe.section import Section
+
+Options = dict[str, Any]  # one plug-in's options, with its name under "name" (families: under "family")
+
+
+def _choice(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _chain(value: Any) -> Any:
+    return [_choice(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def _plugin(kind: str, form: Literal["one", "chain"] = "one") -> Any:
+    """Marks a field for the schema generator: it is replaced by the union of all plug-ins of `kind`."""
+    return WithJsonSchema({"x-plugin": kind, "x-form": form})
+
+
+Imputer = Annotated[Options, BeforeValidator(_choice), _plugin("imputer")]
+Features = Annotated[list[Options], BeforeValidator(_chain), _plugin("feature", "chain")]
+
+
+class Data(Section):
+    """Step 0: where the rows are and what is predicted."""
+
+    source: str = Field(
+        description="A file (csv, tsv, parquet, jsonl; .gz, .zip), or PLUGIN:NAME such as sklearn:digits."
+    )
+    target: str | None = Field(None, description="The column to predict; left out for reconstruction.")
+    missing: tuple[str, ...] = Field(
+        ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
+    )
+    types: dict[str, Literal["number", "category", "boolean", "date", "identifier"]] = Field(
+        default_factory=dict, description="Column types that overrule what was detected."
+    )
+    drop: tuple[str, ...] = Field((), description="Columns that are not used.")
+    holdout: float | int = Field(0.2, ge=0, description="Rows touched once, at the end: a share in [0, 1), or a count.")
+    group: str | None = Field(None, description="Column whose equal values stay on one side of every split.")
+    time: str | None = Field(None, description="Column that orders the rows for time_series splits.")
+    separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
+    seed: int = Field(0, ge=0, description="Seed of the holdout split.")
+
+
+class Denoise(Section):
+    """Step 1a: which training rows are dropped. Rows for validation, holdout and prediction are never dropped."""
+
+    duplicates: Literal["keep", "drop"] = Field("keep", description="Exact duplicates of an earlier training row.")
+    contradictions: Literal["keep", "report", "drop"] = Field(
+        "report", description="Training rows with equal features and a different target."
+    )
+    constants: Literal["keep", "drop"] = Field("drop", description="Columns with one value in the training rows.")
+    outliers: Annotated[Options | None, BeforeValidator(_choice), _plugin("denoiser")] = Field(
+        None, description="How outliers among the training rows are found, and whether they are dropped or clipped."
+    )
+
+
+class Impute(Section):
+    """Step 1b: what takes the place of a missing value, per type and per column. Left out: the family's default."""
+
+    number: Imputer | None = Field(None, description="For numbers and dates' parts.")
+    category: Imputer | None = Field(None, description="For categories.")
+    boolean: Imputer | None = Field(None, description="For booleans.")
+    columns: dict[str, Imputer] = Field(default_factory=dict, description="Per column; goes before the type's.")
+    indicator: bool = Field(False, description="Add a 0/1 feature for every column that has missing training values.")
+
+
+class Feature(Section):
+    """Step 1c: how columns become features. Left out: the family's default."""
+
+    number: Features | None = Field(None, description="A chain of methods for number columns.")
+    category: Features | None = Field(None, description="A chain of methods for category columns.")
+    boolean: Features | None = Field(None, description="A chain of methods for boolean columns.")
+    date: Features | None = Field(None, description="A chain of methods for date columns.")
+    columns: dict[str, Features] = Field(default_factory=dict, description="Per column; goes before the type's.")
+    select: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
+        None, description="A selection over all features."
+    )
+    reduce: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
+        None, description="A reduction (pca) over all features, after the selection."
+    )
+
+
+class Prepare(Section):
+    """Step 1: from raw columns to features. Fitted on the training rows of each fold only."""
+
+    denoise: Denoise = Field(default_factory=Denoise)
+    impute: Impute = Field(default_factory=Impute)
+    features: Feature = Field(default_factory=Feature)
+
+
+class Initialize(Section):
+    """Step 3: the first weights of a network."""
+
+    scheme: Annotated[Options, BeforeValidator(_choice), _plugin("initializer")] = Field(
+        default_factory=lambda: {"name": "he_normal"}, description="How weights start."
+    )
+    bias: Annotated[Options, BeforeValidator(_choice), _plugin("initializer")] = Field(
+        default_factory=lambda: {"name": "zeros"}, description="How biases start."
+    )
+    seed: int = Field(0, ge=0, description="Seed of weights, row order, folds' fits and every random choice.")
+
+
+class Stop(Section):
+    """When a network's training ends, besides after `epochs`. Best weights are restored."""
+
+    patience: int | None = Field(
+        None, ge=1, description="Epochs without improvement on rows cut from the training rows."
+    )
+    metric: str = Field("loss", description="What is watched: loss, or the name of a metric.")
+    minimum_change: float = Field(0.0, ge=0, description="Smaller changes are no improvement.")
+    target: float | None = Field(None, description="Stop when the watched metric reaches this value.")
+    gradient_norm: float | None = Field(None, gt=0, description="Stop when the gradient's Euclidean norm falls below.")
+    validation: float = Field(0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched.")
+
+
+class Train(Section):
+    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent."""
+
+    optimizer: Annotated[Options, BeforeValidator(_choice), _plugin("optimizer")] = Field(
+        default_factory=lambda: {"name": "adam"}
+    )
+    schedule: Annotated[Options, BeforeValidator(_choice), _plugin("schedule")] = Field(
+        default_factory=lambda: {"name": "constant"}, description="How the learning rate changes."
+    )
+    warm_up: float = Field(0.0, ge=0, lt=1, description="Share of all steps over which the learning rate rises from 0.")
+    batch_size: int | Literal["full"] = Field(64, description="Rows a step, at least 1; `full` takes all.")
+    epochs: int = Field(30, ge=1, description="Passes over the training rows.")
+    stop: Stop = Field(default_factory=Stop)
+    precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic of the training.")
+    report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
+
+    @field_validator("batch_size")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("batch_size is a number of rows, at least 1, or `full`")
+        return value
+
+
+class Evaluate(Section):
+    """Step 5: which folds, which metrics."""
+
+    scheme: str = Field("auto", description="A splitter's name; auto: stratified for classes, kfold for values.")
+    folds: int | None = Field(None, ge=2, description="Number of folds K; for the schemes that have it. Default 5.")
+    repeats: int | None = Field(None, ge=1, description="Repeats, for `repeated`.")
+    share: float | None = Field(None, gt=0, lt=1, description="Validation share, for `holdout`.")
+    metrics: tuple[str, ...] = Field((), description="Names of metrics; the first one decides. Left out: by task.")
+    seed: int = Field(0, ge=0, description="Seed of the folds.")
+
+
+class Quantize(Section):
+    """Step 6b: weights and activations of a network in 8 bits, by onnxruntime."""
+
+    weights: Literal["int8"] = "int8"
+    activations: Literal["dynamic", "static"] = Field(
+        "dynamic", description="dynamic: scaled batch by batch; static: scales calibrated on training rows."
+    )
+
+
+class FixedPoint(Section):
+    """Step 6c: every parameter θ becomes ⌊θ·Q⌋ / Q."""
+
+    factor: int = Field(ge=2, description="Q: steps a unit.")
+    rounding: Literal["floor", "nearest"] = Field("floor", description="floor as in the formula, or nearest.")
+
+
+class Compress(Section):
+    """Step 6: what may be taken away, and the worst loss that may be accepted for it."""
+
+    keep: dict[str, float] = Field(
+        default_factory=dict, description="Metric → change accepted: `accuracy: -0.01`, `rmse: 0.5`, or `'2%'` of it."
+    )
+    prune: Annotated[
+        list[Options], BeforeValidator(lambda v: v if isinstance(v, list) else [v]), _plugin("pruner", "chain")
+    ] = Field(default_factory=list, description="Prunings by target, one after the other.")
+    quantize: Quantize | None = None
+    fixed_point: FixedPoint | None = None
+
+
+class Budget(Section):
+    """Within what: wall-clock time, memory, disk."""
+
+    time: str | None = Field(None, description="Wall-clock time of a run: 90s, 10m, 2h.")
+    memory: str | None = Field(None, description="Peak resident memory: 4GiB.")
+    disk: str | None = Field(None, description="Bytes of the run folder: 1GiB.")
+
+    @field_validator("time")
+    @classmethod
+    def _time(cls, value: str | None) -> str | None:
+        return value if value is None or seconds(value) else None
+
+    @field_validator("memory", "disk")
+    @classmethod
+    def _size(cls, value: str | None) -> str | None:
+        return value if value is None or size_bytes(value) else None
+
+
+class Serve(Section):
+    """Defaults of `sixfold serve` for the bundle."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    concurrency: int = Field(8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503.")
+    max_rows: int = Field(10_000, ge=1, description="Rows a request.")
+    max_body: str = Field("8MiB", description="Bytes a request.")
+
+
+class Recipe(Section):
+    """What the user asked for: what (task, data, evaluate), how (prepare … compress), within what (budget)."""
+
+    version: Literal[1] = 1
+    name: str = Field(
+        "model", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Lower-case letters, digits, - and _."
+    )
+    task: Literal["classification", "regression", "reconstruction"] | None = Field(
+        None, description="Left out: inferred from the target, and said so."
+    )
+    data: Data
+    prepare: Prepare = Field(default_factory=Prepare)
+    build: Annotated[
+        Literal["auto"] | list[Options],
+        BeforeValidator(lambda v: [v] if isinstance(v, dict) else v),
+        _plugin("family", "chain"),
+    ] = Field("auto", description="One model, or several candidates; a list as a value is a grid.")
+    initialize: Initialize = Field(default_factory=Initialize)
+    train: Annotated[Options, WithJsonSchema({"x-grid": "Train"})] = Field(
+        default_factory=dict, description="The section Train; a list as a value is a grid."
+    )
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    compress: Compress | None = Field(None, description="Left out: nothing is compressed.")
+    budget: Budget = Field(default_factory=Budget)
+    serve: Serve = Field(default_factory=Serve)

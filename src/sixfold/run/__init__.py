@@ -1,0 +1,1 @@
+"""The run folder: stages, events, budgets, resume."""

@@ -1,0 +1,49 @@
+"""What every step may ask of the run it belongs to: say something, know the time left, derive a seed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sixfold.core.errors import BudgetError
+from sixfold.core.seeds import derive
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+def silent(kind: str, facts: dict[str, Any]) -> None:
+    """Emits nothing: for fits outside a run."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Passed to every step. `deadline`: time.monotonic() seconds at which work has to stop, or None.
+
+    `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them.
+    """
+
+    seed: int = 0
+    emit_to: Emit = silent
+    deadline: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def emit(self, kind: str, **facts: Any) -> None:
+        """One event: a fact that happened, as plain JSON values."""
+        self.emit_to(kind, {**self.facts, **facts})
+
+    def within(self, *names: str | int, **facts: Any) -> Context:
+        """The context of a part: its own seed, its own facts on every event."""
+        return replace(self, seed=derive(self.seed, *names), facts={**self.facts, **facts})
+
+    def left_s(self) -> float:
+        """Seconds left; infinite without a deadline."""
+        return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+
+    def check_time(self, doing: str) -> None:
+        """Raises BudgetError when no time is left."""
+        if self.left_s() <= 0:
+            raise BudgetError(
+                "budget.time", "work that ends in time", f"no time left while {doing}", "Raise budget.time."
+            )

@@ -1,0 +1,34 @@
+"""One resolved setting of `build` × `train`: what is compared, and what is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from sixfold.build.family import GradientFamily, SolverFamily
+from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.recipe.section import Section
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`name` is unique among the candidates of a run ("mlp", "svm C=10"); `family` is the family's Settings."""
+
+    name: str
+    family_name: str
+    family: SolverFamily | GradientFamily
+    prepare: Prepare
+    initialize: Initialize
+    train: Train
+    why: str = ""
+
+    def key(self) -> str:
+        """SHA-256 of everything that the fits of this candidate depend on, besides the rows."""
+        family = self.family.model_dump(mode="json") if isinstance(self.family, Section) else repr(self.family)
+        parts = [
+            self.family_name,
+            family,
+            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize, self.train)),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
