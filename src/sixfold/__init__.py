@@ -1,1 +1,40 @@
-"""Sixfold: raw data and a budget in; a served model with a receipt out."""
+"""Sixfold: raw data and a budget in; a served model with a receipt out.
+
+The public face. Importing it imports neither torch nor scikit-learn; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Bundle", "Recipe", "SixfoldClassifier", "SixfoldError", "SixfoldRegressor", "fit", "load", "run"]
+
+_HOMES = {
+    "Bundle": "sixfold.bundle.load",
+    "Recipe": "sixfold.recipe.schema",
+    "SixfoldClassifier": "sixfold.estimators",
+    "SixfoldError": "sixfold.core.errors",
+    "SixfoldRegressor": "sixfold.estimators",
+    "fit": "sixfold.notebook",
+    "load": "sixfold.bundle.load",
+    "run": "sixfold.notebook",
+}
+
+if TYPE_CHECKING:
+    from sixfold.bundle.load import Bundle, load
+    from sixfold.core.errors import SixfoldError
+    from sixfold.estimators import SixfoldClassifier, SixfoldRegressor
+    from sixfold.notebook import fit, run
+    from sixfold.recipe.schema import Recipe
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sixfold' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

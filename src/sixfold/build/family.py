@@ -1,4 +1,4 @@
-"""The two protocols of a family, and what a family says of itself. A family's `Settings` class implements one of them."""
+"""The two protocols of a family: its `Settings` class implements one of them."""
 
 from __future__ import annotations
 

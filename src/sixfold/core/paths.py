@@ -23,14 +23,15 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     aside = path.with_name(path.name + ".tmp")
     try:
-        with open(aside, "wb") as file:
+        with aside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True) if error.errno == errno.ENOSPC else None
+        if error.errno == errno.ENOSPC:
+            aside.unlink(missing_ok=True)
         raise system_fault(path, error) from error
 
 
@@ -58,7 +59,7 @@ def system_fault(path: Path, error: OSError) -> SystemFault:
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

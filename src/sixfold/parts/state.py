@@ -20,7 +20,7 @@ from sixfold.recipe.section import Section
 
 
 class State:
-    """Base of every fitted dataclass: fields are arrays, plain values, Sections, States, or tuples/lists/dicts of them."""
+    """Base of every fitted dataclass: fields are arrays, plain values, Sections, States, or tuples, lists, dicts."""
 
 
 T = TypeVar("T", bound=State)
@@ -50,8 +50,9 @@ def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         return {"array": name}
     if isinstance(value, Section):
         return {"section": _dotted(type(value)), "fields": value.model_dump(mode="json")}
-    if isinstance(value, State) and dataclasses.is_dataclass(value):
-        fields = {f.name: _pack(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
+    if isinstance(value, State):
+        names = [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
+        fields = {name: _pack(getattr(value, name), arrays) for name in names}
         return {"state": _dotted(type(value)), "fields": fields}
     if isinstance(value, tuple):
         return {"tuple": [_pack(item, arrays) for item in value]}

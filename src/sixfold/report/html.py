@@ -1,0 +1,93 @@
+"""`report.html`: one file, no script, nothing loaded from anywhere; opens offline, prints, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from sixfold.core.units import show_bytes, show_seconds
+from sixfold.report import charts
+from sixfold.report.content import Curve, Figure, Line, Report, Reproduction, Row
+
+FIGURES = {
+    "roc": ("Receiver operating characteristic", "false positive rate", "true positive rate"),
+    "pr": ("Precision and recall", "recall", "precision"),
+    "calibration": ("Calibration", "predicted probability", "observed share"),
+}
+MAX_CURVES = 6  # candidates drawn; the leaderboard's order decides
+
+
+def render(report: Report, reproduction: Reproduction) -> str:
+    """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its data is made)."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(bytes=show_bytes, seconds=show_seconds, figure=_number)
+    metric = report.receipt.metric
+    return environment.get_template("report.html.jinja").render(
+        report=report, receipt=report.receipt, metric=metric, reproduction=reproduction,
+        strips=_strips(report.leaderboard, metric), curves=_curve_charts(report),
+        figures=[_figure(figure) for figure in report.figures],
+        importances=charts.bar_chart(report.importances[:25], "importance of columns") if report.importances else "",
+        mean=lambda values: float(np.mean(values)), spread=_spread,
+    )  # fmt: skip
+
+
+def _strips(rows: Sequence[Row], metric: str) -> list[Markup]:
+    everything = [score for row in rows for score in row.scores.get(metric, ())]
+    return [
+        charts.fold_strip(row.scores[metric], charts.padded(everything)) if row.scores.get(metric) else Markup("")
+        for row in rows
+    ]
+
+
+def _curve_charts(report: Report) -> list[tuple[str, Markup]]:
+    """Per candidate: the mean loss over the folds, and the watched loss where there is one."""
+    drawn: list[tuple[str, Markup]] = []
+    for row in report.leaderboard:
+        curves = [curve for curve in report.curves if curve.candidate == row.name]
+        if curves and len(drawn) < MAX_CURVES:
+            lines = _mean_lines(curves)
+            x_range = charts.padded([x for line in lines for x in line.x])
+            y_range = charts.padded([y for line in lines for y in line.y])
+            axes = charts.Axes("epoch", "loss", x_range, y_range)
+            drawn.append((row.name, charts.line_chart(lines, axes, f"loss of {row.name}")))
+    return drawn
+
+
+def _mean_lines(curves: Sequence[Curve]) -> list[Line]:
+    """Folds may end at different epochs: the mean is over those that are still training."""
+    by_epoch: dict[int, list[tuple[float, float]]] = {}
+    for curve in curves:
+        watched = curve.validation or (float("nan"),) * len(curve.loss)
+        for epoch, loss, validation in zip(curve.epochs, curve.loss, watched, strict=True):
+            by_epoch.setdefault(epoch, []).append((loss, validation))
+    epochs = sorted(by_epoch)
+    values = np.array([np.mean(by_epoch[epoch], axis=0) for epoch in epochs])
+    x = tuple(float(epoch) for epoch in epochs)
+    lines = [Line(name="training rows", x=x, y=tuple(values[:, 0].tolist()))]
+    if np.isfinite(values[:, 1]).all():
+        lines.append(Line(name="watched rows", x=x, y=tuple(values[:, 1].tolist())))
+    return lines
+
+
+def _figure(figure: Figure) -> tuple[str, Markup]:
+    if figure.kind == "residuals":
+        points = figure.lines[0]
+        axes = charts.Axes("predicted value", "residual", charts.padded(points.x), charts.padded([*points.y, 0.0]))
+        return "Residuals", charts.scatter_chart(points, axes, "residuals", zero=True)
+    title, x_label, y_label = FIGURES[figure.kind]
+    axes = charts.unit_axes(x_label, y_label)
+    return title, charts.line_chart(figure.lines, axes, title, diagonal=figure.kind != "pr")
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.1f}"

@@ -1,0 +1,71 @@
+"""Budgets hold: time is given out in shares, memory and disk are looked at whenever something happens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sixfold.core.errors import BudgetError
+from sixfold.core.units import seconds, show_bytes, size_bytes
+from sixfold.recipe.schema import Budget
+
+EVALUATE_SHARE = 0.65  # of the time; guessed: refit and compression need the rest, what evaluation leaves flows on
+WORK_SHARE = 0.95  # of the time; the rest is for writing the bundle and the report
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds."""
+
+    started: float
+    time_s: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+
+    @classmethod
+    def start(cls, budget: Budget) -> Limits:
+        """The clock starts now; each command has the whole time of the recipe."""
+        return cls(
+            time.monotonic(),
+            seconds(budget.time) if budget.time else None,
+            size_bytes(budget.memory) if budget.memory else None,
+            size_bytes(budget.disk) if budget.disk else None,
+        )
+
+    def deadline(self, share: float) -> float | None:
+        """The moment at which `share` of the time is spent, or None without a time budget."""
+        return None if self.time_s is None else self.started + share * self.time_s
+
+    def part(self, share: float, parts_left: int) -> float | None:
+        """The deadline of one of `parts_left` equal parts of what is left until `share` of the time."""
+        end = self.deadline(share)
+        if end is None:
+            return None
+        now = time.monotonic()
+        return now + max(0.0, end - now) / max(1, parts_left)
+
+    def check_memory(self, event: dict[str, Any]) -> None:
+        """A listener: raises BudgetError when the process holds more than the budget allows."""
+        if self.memory_bytes is None or event["event"] in ("warning", "said"):
+            return
+        held = psutil.Process().memory_info().rss
+        if held > self.memory_bytes:
+            raise BudgetError(
+                "budget.memory", f"at most {show_bytes(self.memory_bytes)}", f"{show_bytes(held)} in use",
+                "Raise budget.memory, use fewer candidates at once, or smaller ones.",
+            )  # fmt: skip
+
+    def check_disk(self, folder: Path) -> None:
+        """Raises BudgetError when the run folder has outgrown the budget."""
+        if self.disk_bytes is None:
+            return
+        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if used > self.disk_bytes:
+            raise BudgetError(
+                "budget.disk", f"at most {show_bytes(self.disk_bytes)}", f"{show_bytes(used)} in {folder}",
+                "Raise budget.disk or use fewer candidates.",
+            )  # fmt: skip
