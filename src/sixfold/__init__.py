@@ -17,16 +17,16 @@ _HOMES = {
     "SixfoldClassifier": "sixfold.estimators",
     "SixfoldError": "sixfold.core.errors",
     "SixfoldRegressor": "sixfold.estimators",
-    "fit": "sixfold.notebook",
+    "fit": "sixfold.api",
     "load": "sixfold.bundle.load",
-    "run": "sixfold.notebook",
+    "run": "sixfold.api",
 }
 
 if TYPE_CHECKING:
     from sixfold.bundle.load import Bundle, load
     from sixfold.core.errors import SixfoldError
     from sixfold.estimators import SixfoldClassifier, SixfoldRegressor
-    from sixfold.notebook import fit, run
+    from sixfold.api import fit, run
     from sixfold.recipe.schema import Recipe
 
 

@@ -2,38 +2,37 @@
 
     data → (prepare → build → initialize → train) on every fold → evaluate → refit → compress → bundle
 
-Each stage is `stage(work, previous) -> result`, is done once, and is read back from the run folder when the same command runs
-again.
+Each stage is `stage(work, previous) -> result`. It is done once: when the same command runs again, a finished stage is
+read back from the run folder, and the unfinished one is done.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import sixfold.data.holdout
-import sixfold.data.load
-from sixfold.bundle.write import write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.core.errors import BudgetError
-from sixfold.evaluate import choose, scoring
+from sixfold.data import holdout
+from sixfold.data import load as data_load
+from sixfold.evaluate import choose
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation, FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
+from sixfold.outcome import Outcome, pack
 from sixfold.parts import state
-from sixfold.parts.table import Dataset, IntArray
+from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
-from sixfold.resolve import resolve
+from sixfold.recipe.section import Section
+from sixfold.resolve import metrics_of, resolve
 from sixfold.run.budget import EVALUATE_SHARE, WORK_SHARE, Limits
 from sixfold.run.context import Context
 from sixfold.run.folder import Listener, RunFolder, code_digest
@@ -52,12 +51,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Rows:
-    """Step 0's result: everything that was read, and which rows are for training and which are held out."""
+    """Step 0: everything that was read, split into rows for training and rows held out."""
 
-    dataset: Dataset
     training: Dataset
     held_out: Dataset
-    key: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -67,33 +65,142 @@ class Plan:
     candidates: tuple[Candidate, ...]
     folds: tuple[Fold, ...]
     metrics: tuple[str, ...]
-    baseline: dict[str, np.ndarray[Any, np.dtype[np.float64]]]
+    baseline: dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """Steps 1 to 5: the best candidate, its scores on every fold, and the model refitted on all training rows."""
+
+    candidate: Candidate
+    evaluation: Evaluation
+    model: Model
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: where its bundle is, the receipt, and how the candidates compared."""
+    """A finished run: its folder, the bundle in it, the receipt, and how the candidates compared."""
 
     folder: Path
     bundle: Path
     receipt: Receipt
     leaderboard: choose.Leaderboard
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return self.leaderboard._repr_html_() + f"<p>Bundle: <code>{self.bundle}</code></p>"
 
 
-def run(loaded: Loaded, out: Path, listeners: Sequence[Listener] = ()) -> Run:
+def run(loaded: Loaded, out: Path, listeners: Sequence[Listener] = (), dataset: Dataset | None = None) -> Run:
     """Execute a recipe in folder `out`. The same call again continues a run that was killed.
 
-    Raises SixfoldError: RecipeError, DataError, FitError, BudgetError, BundleError or SystemFault.
+    `dataset` takes the place of `data.source` (a table that is in memory already). Raises a SixfoldError.
     """
     limits = Limits.start(loaded.recipe.budget)
     with RunFolder(out, (*listeners, limits.check_memory)) as folder:
         context = Context(seed=loaded.recipe.initialize.seed, emit_to=folder.emit)
         work = Work(loaded, folder, limits, context)
-        rows = read(work)
-        plan = prepare_plan(work, rows)
+        rows = read(work, dataset)
+        plan = plan_work(work, rows)
         evaluations = evaluate(work, rows, plan)
-        winner = choose.best(evaluations, plan.metrics[0])
-        model = refit(work, rows, plan.candidates[winner])
-        compressed = shrink(work, rows, plan, (plan.candidates[winner], evaluations[winner], model))
-        ...
+        winner = refit(work, rows, plan, evaluations)
+        compressed = shrink(work, rows, plan, winner)
+        return finish(work, rows, plan, evaluations, winner, compressed)
+
+
+def read(work: Work, dataset: Dataset | None = None) -> Rows:
+    """Step 0: read the table, say what was seen, put the holdout aside."""
+    recipe = work.loaded.recipe
+    whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base)
+    for text in whole.said:
+        work.context.emit("said", text=text)
+    for text in whole.warnings:
+        work.context.emit("warning", text=text)
+    training, held_out = holdout.split(whole, recipe.data)
+    rows = Rows(whole.take(training), whole.take(held_out), digest(whole))
+    work.context.emit("rows", training=rows.training.table.rows, held_out=rows.held_out.table.rows)
+    return rows
+
+
+def plan_work(work: Work, rows: Rows) -> Plan:
+    """Resolve candidates, folds and metrics; say why where Sixfold chose."""
+    recipe = work.loaded.recipe
+    metrics = tuple(metrics_of(recipe, rows.training))
+    folds = tuple(make(recipe.evaluate, rows.training))
+    candidates = tuple(resolve(recipe, rows.training, work.limits.time_s))
+    for candidate in candidates:
+        work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
+    return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
+
+
+def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
+    """Steps 1 to 5 for every candidate, all on the same folds. When time runs out, those that are done are compared."""
+    evaluations: list[Evaluation] = []
+    cache = FoldCache()
+    for number, candidate in enumerate(plan.candidates):
+        deadline = work.limits.part(EVALUATE_SHARE, len(plan.candidates) - number)
+        context = replace(work.context.within("evaluate", candidate=candidate.name), deadline=deadline)
+
+        def work_on(folder: Path, candidate: Candidate = candidate, context: Context = context) -> None:
+            result = cross_validate(candidate, rows.training, plan.folds, plan.metrics, context, cache)
+            state.save(result, folder)
+
+        try:
+            done = work.folder.stage(f"evaluate-{number}", _key(work, rows, candidate.key()), work_on)
+        except BudgetError as error:
+            if not evaluations:
+                raise
+            work.context.emit("warning", text=f"{candidate.name} is left out: {error}")
+            break
+        work.limits.check_disk(work.folder.path)
+        evaluations.append(state.load(done, Evaluation))
+        work.context.emit("candidate_finished", candidate=candidate.name, scores=evaluations[-1].means())
+    return evaluations
+
+
+def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
+    """The winner, trained again on all training rows."""
+    best = choose.best(evaluations, plan.metrics[0])
+    candidate = plan.candidates[best]
+    work.context.emit("winner", candidate=candidate.name, metric=plan.metrics[0])
+    context = replace(work.context.within("refit", candidate=candidate.name), deadline=work.limits.deadline(0.85))
+
+    def work_on(folder: Path) -> None:
+        state.save(fit_model(candidate, rows.training, context), folder)
+
+    done = work.folder.stage("refit", _key(work, rows, candidate.key()), work_on)
+    return Winner(candidate, evaluations[best], state.load(done, Model))
+
+
+def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
+    """Step 6: prune, quantise, round, as far as the recipe's `keep` allows; without `compress` nothing happens."""
+    section = work.loaded.recipe.compress
+    if section is None:
+        return Compressed(steps=(), model=winner.model, scores=winner.evaluation.scores)
+    context = replace(work.context.within("compress"), deadline=work.limits.deadline(WORK_SHARE))
+    job = Job(section, winner.candidate, winner.evaluation, rows.training, plan.folds, plan.metrics)
+
+    def work_on(folder: Path) -> None:
+        state.save(compress(job, winner.model, context), folder)
+
+    done = work.folder.stage("compress", _key(work, rows, winner.candidate.key(), section), work_on)
+    return state.load(done, Compressed)
+
+
+def digest(dataset: Dataset) -> str:
+    """SHA-256 of every value of a dataset: the same rows read from another kind of file give the same digest."""
+    sha = hashlib.sha256()
+    for name, column in dataset.table.columns.items():
+        sha.update(json.dumps([name, column.kind, column.levels]).encode())
+        sha.update(np.ascontiguousarray(column.values).data)
+    sha.update(json.dumps([dataset.target.task, dataset.target.names, dataset.target.classes]).encode())
+    sha.update(np.ascontiguousarray(dataset.target.values).data)
+    return sha.hexdigest()
+
+
+def _key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
+    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, and the code."""
+    recipe = work.loaded.recipe
+    parts = [recipe.data, recipe.evaluate, *sections]
+    texts = [code_digest(), rows.digest, candidate, str(work.context.seed), *(part.model_dump_json() for part in parts)]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

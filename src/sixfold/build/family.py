@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
-from sixfold.parts.table import Task
+from sixfold.parts.table import FloatArray, Task
 from sixfold.run.context import Context
 
 if TYPE_CHECKING:  # families without a network do not wait for torch
@@ -43,3 +43,11 @@ class GradientFamily(Protocol):
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network a state came from, to train further (after pruning its layers may be narrower)."""
+
+
+@runtime_checkable
+class CostComplexity(Protocol):
+    """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float, 0 cuts nothing)."""
+
+    def complexity_path(self, fit: Fit) -> FloatArray:
+        """Rising values of `complexity`, at each of which the tree of `fit` loses a branch."""

@@ -74,3 +74,44 @@ class Parametric(Protocol):
 
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same model with other numbers of the same shapes."""
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """Ability: says how much each feature matters to it."""
+
+    def importances(self) -> FloatArray:
+        """[features], not negative; the scale is the family's own."""
+
+
+@runtime_checkable
+class Rounds(Protocol):
+    """Ability: a sum built round after round, which can end earlier."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds it has."""
+
+    def first_rounds(self, rounds: int) -> Self:
+        """The model as it was after `rounds` rounds, at least 1."""
+
+
+@runtime_checkable
+class Supported(Protocol):
+    """Ability: a sum over stored training rows, some of which can be left out."""
+
+    @property
+    def support_count(self) -> int:
+        """Stored rows."""
+
+    def keep_support(self, indices: IntArray) -> Self:
+        """The model with these stored rows only, their coefficients unchanged."""
+
+
+@runtime_checkable
+class Branching(Protocol):
+    """Ability: made of trees whose nodes can be counted."""
+
+    @property
+    def node_count(self) -> int:
+        """Branches and leaves."""

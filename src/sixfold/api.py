@@ -1,0 +1,49 @@
+"""Python's face: `run` a recipe, `fit` a table that is in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sixfold import pipeline
+from sixfold.core.units import seconds
+from sixfold.data import load as data_load
+from sixfold.recipe import load as recipe_load
+from sixfold.recipe.schema import Recipe
+from sixfold.run.folder import Listener
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(
+    recipe: str | Path | Recipe | dict[str, Any], out: str | Path | None = None, listeners: Sequence[Listener] = ()
+) -> pipeline.Run:
+    """Execute a recipe (a file, a `Recipe`, or the same as a dict) in folder `out`; default `runs/NAME`.
+
+    Called again with the same arguments it continues, or reads back what is finished. Raises a SixfoldError.
+    """
+    loaded = recipe_load.load(Path(recipe)) if isinstance(recipe, str | Path) else recipe_load.from_object(recipe)
+    return pipeline.run(loaded, Path(out) if out else Path("runs") / loaded.recipe.name, listeners)
+
+
+def fit(
+    frame: pd.DataFrame, target: str, budget: str | float | None = None, out: str | Path | None = None, **sections: Any
+) -> pipeline.Run:
+    """Train on a pandas DataFrame within `budget` (wall-clock: "2m", or seconds).
+
+    `sections` are sections of the recipe by name: `build={"family": "linear"}`, `evaluate={"folds": 10}`; `data` adds to
+    `target`. `out` is the run folder; left out, a new temporary one. Raises a SixfoldError.
+
+    >>> fit(frame, target="income", budget="2m").leaderboard  # doctest: +SKIP
+    """
+    parts = dict(sections)
+    parts["data"] = {"source": "frame", "target": target, **parts.get("data", {})}
+    if budget is not None:
+        parts["budget"] = {**parts.get("budget", {}), "time": f"{seconds(budget):g}s"}
+    loaded = recipe_load.from_object({"version": 1, "name": "frame", **parts})
+    dataset = data_load.from_frame(frame, loaded.recipe.data, loaded.recipe.task)
+    folder = Path(out) if out else Path(tempfile.mkdtemp(prefix="sixfold-"))
+    return pipeline.run(loaded, folder, dataset=dataset)

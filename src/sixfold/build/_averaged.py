@@ -1,0 +1,89 @@
+"""What tree and forest share: the mean over trees grown by scikit-learn, as class shares or values.
+
+Shape letters: R rows, F features, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sixfold.build import _links
+from sixfold.build._trees import Trees, from_sklearn, on_grid
+from sixfold.core.errors import RecipeError
+from sixfold.parts.fit import Fit, Matrix, OutputKind
+from sixfold.parts.graph import Graph
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, Task
+
+CRITERIA = {"classification": ("gini", "entropy"), "regression": ("squared_error",)}
+
+
+@dataclass(frozen=True)
+class AveragedTrees(State):
+    """The mean of the trees. For two classes the trees hold the share of class 1 only."""
+
+    trees: Trees
+    task: Task
+
+    @property
+    def output(self) -> OutputKind:
+        """Probabilities for classes, values otherwise."""
+        return "probability" if self.task == "classification" else "value"
+
+    @property
+    def node_count(self) -> int:
+        """Branches and leaves of all trees."""
+        return self.trees.node_count
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[R, F] → [R, K] float64."""
+        total = self.trees.total(x)
+        if self.task != "classification":
+            return total / self.trees.count
+        if self.trees.outputs > 1:
+            return total / total.sum(axis=1, keepdims=True)
+        share = total / self.trees.count
+        return np.concatenate([1.0 - share, share], axis=1)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The ensemble's sums, then the mean; classes' shares are the same bits as `predict` gives."""
+        total = self.trees.export(graph, x)
+        if self.task == "classification" and self.trees.outputs > 1:
+            every = graph.op("ReduceSum", total, graph.constant([1], np.int64), keepdims=1)
+            return graph.op("Div", total, every)
+        mean = graph.op("Div", total, graph.constant(float(self.trees.count), np.float64))
+        return mean if self.task != "classification" else _links.both_classes(graph, mean)
+
+    def importances(self) -> FloatArray:
+        """Share of the decrease of impurity that each feature brought, [F], sum 1; every tree has the same weight."""
+        return self.trees.importances()
+
+
+def criterion(name: str, task: Task, family: str) -> str:
+    """The criterion in scikit-learn's words; `auto` is the task's first. Raises RecipeError for the other task's."""
+    allowed = CRITERIA["classification" if task == "classification" else "regression"]
+    if name == "auto":
+        return allowed[0]
+    if name not in allowed:
+        raise RecipeError(
+            f"build.{family}.criterion", f"a criterion of {task}: auto, {', '.join(allowed)}", f"'{name}'",
+            "Leave criterion out, or choose one of these.",
+        )  # fmt: skip
+    return name
+
+
+def collect(estimators: Sequence[Any], fit: Fit) -> AveragedTrees:
+    """The state of fitted scikit-learn trees of one kind."""
+    if fit.task != "classification":
+        values = [tree.tree_.value[:, :, 0] for tree in estimators]
+        return AveragedTrees(from_sklearn(estimators, values, fit.x.shape[1]), fit.task)
+    shares = []
+    for estimator in estimators:
+        share = np.zeros((estimator.tree_.node_count, fit.outputs))
+        share[:, np.asarray(estimator.classes_, dtype=np.int64)] = estimator.tree_.value[:, 0, :]
+        shares.append(on_grid(share[:, 1:] if fit.outputs == 2 else share, len(estimators)))
+    return AveragedTrees(from_sklearn(estimators, shares, fit.x.shape[1]), fit.task)

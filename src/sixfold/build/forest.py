@@ -1,0 +1,62 @@
+"""Random forest: the mean of trees grown on bootstrapped rows and random features (Breiman 2001)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from sixfold.build import _averaged
+from sixfold.build._classes import present
+from sixfold.build._cores import cores
+from sixfold.parts.fit import Fit, Fitted, Needs
+from sixfold.parts.table import Task
+from sixfold.recipe.section import Section
+from sixfold.run.context import Context
+
+
+class Settings(Section):
+    """Random forest: the mean of `trees` trees, each grown on rows drawn with replacement and a random share of the
+    features at every split (Breiman 2001). Takes missing values as they are; needs no scaling.
+    """
+
+    needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+
+    trees: int = Field(100, ge=1, le=5000, description="Trees, 1 to 5000.")
+    max_depth: int | None = Field(12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
+    min_rows_leaf: int = Field(3, ge=1, description="Fewest training rows in a leaf, at least 1.")
+    max_leaves: int | None = Field(None, ge=2, description="Most leaves of a tree, best splits first; at least 2.")
+    feature_fraction: float | None = Field(
+        None, gt=0, le=1, description="Share of the features tried at a split. Default: √features; a third for values."
+    )
+    row_fraction: float = Field(1.0, gt=0, le=1, description="Rows drawn for a tree, as a share of all.")
+    criterion: Literal["auto", "gini", "entropy", "squared_error"] = Field(
+        "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
+    )
+
+    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one forest a fit, in order."""
+        for fit in fits:
+            context.check_time("fitting forest")
+            forest = self._estimator(fit).fit(fit.x, fit.y)
+            yield _averaged.collect(forest.estimators_, fit)
+
+    def _estimator(self, fit: Fit) -> Any:
+        classes = fit.task == "classification"
+        if classes:
+            present(fit, "forest")
+        make = RandomForestClassifier if classes else RandomForestRegressor
+        return make(
+            n_estimators=self.trees,
+            criterion=_averaged.criterion(self.criterion, fit.task, "forest"),
+            max_depth=self.max_depth,
+            min_samples_leaf=self.min_rows_leaf,
+            max_leaf_nodes=self.max_leaves,
+            max_features=self.feature_fraction or ("sqrt" if classes else 1 / 3),
+            max_samples=None if self.row_fraction == 1.0 else self.row_fraction,
+            random_state=fit.seed,
+            n_jobs=cores(),
+        )

@@ -1,0 +1,81 @@
+"""A list as a value is a grid: one candidate for every combination, named by what differs."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Options = dict[str, Any]
+
+
+def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Options]:
+    """Every combination of the values given as lists, the last key changing fastest.
+
+    A mapping is looked into one level deep: `optimizer: {learning_rate: [0.1, 0.01]}` is a grid of two.
+    `is_list_field(key)` (`outer.inner` inside a mapping) says that a field is itself a list, like `hidden`: then only a list
+    of lists is a grid. An empty list is a value, not a grid.
+
+    >>> expand({"family": "svm", "C": [1, 10]}, lambda key: False)
+    [{'family': 'svm', 'C': 1}, {'family': 'svm', 'C': 10}]
+    """
+    choices = []
+    for key, value in options.items():
+        if isinstance(value, dict):
+            choices.append(expand(value, lambda inner, outer=key: is_list_field(f"{outer}.{inner}")))  # type: ignore[misc]
+        else:
+            choices.append(_values(value, is_list_field(key)))
+    return [dict(zip(options, combination, strict=True)) for combination in itertools.product(*choices)]
+
+
+def names(candidates: Sequence[Options]) -> list[str]:
+    """A unique name for each candidate: its family, and the options in which it differs from others of that family.
+
+    >>> names([{"family": "svm", "C": 1}, {"family": "svm", "C": 10}, {"family": "mlp"}])
+    ['svm C=1', 'svm C=10', 'mlp']
+    """
+    flat = [_flat(candidate) for candidate in candidates]
+    result = []
+    for one in flat:
+        others = [other for other in flat if other["family"] == one["family"]]
+        keys = sorted(
+            {key for other in others for key in other},
+            key=lambda key: (key.count("."), list(one).index(key) if key in one else 99),
+        )
+        differing = [key for key in keys if any(other.get(key) != one.get(key) for other in others) and key in one]
+        parts = [f"{key.rpartition('.')[2]}={_show(one[key])}" for key in differing]
+        result.append(" ".join([str(one["family"]), *parts]))
+    return _unique(result)
+
+
+def _values(value: Any, is_list: bool) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        return [value]
+    if is_list and not all(isinstance(item, list) for item in value):
+        return [value]
+    return value
+
+
+def _flat(options: Options) -> Options:
+    flat: Options = {}
+    for key, value in options.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _show(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _unique(result: list[str]) -> list[str]:
+    """Equal names get #2, #3 … from the second on."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in result:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return unique

@@ -1,0 +1,145 @@
+"""Linear models: logistic regression, ridge, lasso, least squares.
+
+Shape letters: R rows, F features, K columns of scores.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, MultiTaskLasso, Ridge
+
+from sixfold.build import _links
+from sixfold.build._classes import present
+from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.graph import Graph
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, Task
+from sixfold.recipe.section import Section
+from sixfold.run.context import Context
+
+ABSENT = -1e4  # log-odds of a class that no training row has: its probability is exactly 0 in double precision
+
+
+@dataclass(frozen=True)
+class LinearModel(State):
+    """`weights`: [F, K], `bias`: [K]; outputs = link(x @ weights + bias)."""
+
+    weights: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+    link: _links.Link
+
+    @property
+    def output(self) -> OutputKind:
+        """Probabilities for classes, values otherwise."""
+        return "value" if self.link == "identity" else "probability"
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[R, F] → [R, outputs] float64."""
+        return _links.apply(self.link, x.astype(np.float64, copy=False) @ self.weights + self.bias)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """MatMul, Add and the link, in double precision."""
+        product = graph.op("MatMul", x, graph.constant(self.weights, np.float64))
+        return _links.export(self.link, graph, graph.op("Add", product, graph.constant(self.bias, np.float64)))
+
+    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Weights and bias."""
+        return {"weights": self.weights, "bias": self.bias}
+
+    def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
+        """The same model with other numbers."""
+        return replace(self, weights=parameters["weights"], bias=parameters["bias"])
+
+    def importances(self) -> FloatArray:
+        """|θ| summed over the columns, [F]; comparable where features have one scale."""
+        return np.abs(self.weights).sum(axis=1)
+
+
+class Settings(Section):
+    """Linear model: logistic regression for classes (one sigmoid, or softmax over all classes), ridge, lasso or least
+    squares for values. Minimises Σ loss(row) + alpha · penalty(weights); the bias is not penalised. The loss is the
+    log loss with penalty ½‖w‖² (l2) or ‖w‖₁ (l1); for values it is the squared error with ‖w‖² (ridge), or half of it
+    with ‖w‖₁ (lasso). Sums, not means: the strength needs no change when rows are added.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+
+    penalty: Literal["l2", "l1", "none"] = Field("l2", description="l2: ridge; l1: lasso, sparse weights; none.")
+    alpha: float | None = Field(None, gt=0, description="Strength of the penalty, above 0. Default 1.")
+    C: float | None = Field(None, gt=0, description="1 / alpha, as scikit-learn names it; give one of the two.")
+    max_iter: int = Field(1000, ge=1, description="Iterations of the solver, at least 1.")
+
+    @model_validator(mode="after")
+    def _one_strength(self) -> Self:
+        given = [name for name in ("alpha", "C") if getattr(self, name) is not None]
+        if len(given) == 2:
+            raise ValueError("alpha and C are the same strength (C = 1 / alpha): give one of them")
+        if given and self.penalty == "none":
+            raise ValueError(f"penalty none has no strength: leave {given[0]} out, or choose penalty l2 or l1")
+        return self
+
+    @property
+    def strength(self) -> float:
+        """The penalty's factor: alpha, or 1 / C, or 1."""
+        return self.alpha or (1.0 / self.C if self.C else 1.0)
+
+    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one LinearModel a fit, in order."""
+        for fit in fits:
+            context.check_time("fitting linear")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ConvergenceWarning)
+                model = self._classify(fit) if fit.task == "classification" else self._regress(fit)
+            if any(issubclass(item.category, ConvergenceWarning) for item in caught):
+                text = f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty"
+                context.emit("warning", text=text)
+            yield model
+
+    def _classify(self, fit: Fit) -> LinearModel:
+        classes = present(fit, "linear")
+        rows, features = fit.x.shape
+        solver = "lbfgs"
+        if self.penalty == "l1":
+            solver = "saga"
+        elif rows > 10 * features * len(classes) and features * len(classes) <= 1000:
+            solver = "newton-cholesky"  # many rows, few weights: 3 to 10 Newton steps beat hundreds of lbfgs
+        estimator = LogisticRegression(
+            C=np.inf if self.penalty == "none" else 1.0 / self.strength,
+            l1_ratio=1.0 if self.penalty == "l1" else 0.0,
+            solver=solver,
+            max_iter=self.max_iter,
+            tol=1e-6 if solver != "saga" else 1e-4,
+            random_state=fit.seed,
+        ).fit(fit.x, fit.y)
+        weights, bias = estimator.coef_.T, estimator.intercept_
+        if fit.outputs == 2:
+            return LinearModel(np.ascontiguousarray(weights), bias, "sigmoid")
+        if len(classes) == 2:  # one log-odds column: class 0 of the two has score 0
+            weights = np.concatenate([np.zeros_like(weights), weights], axis=1)
+            bias = np.concatenate([[0.0], bias])
+        all_weights, all_bias = np.zeros((features, fit.outputs)), np.full(fit.outputs, ABSENT)
+        all_weights[:, classes], all_bias[classes] = weights, bias
+        return LinearModel(all_weights, all_bias, "softmax")
+
+    def _regress(self, fit: Fit) -> LinearModel:
+        y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.x), -1)
+        if self.penalty == "l2":
+            estimator = Ridge(alpha=self.strength, solver="cholesky" if fit.x.shape[0] > fit.x.shape[1] else "svd")
+        elif self.penalty == "l1":
+            make = Lasso if y_RK.shape[1] == 1 else MultiTaskLasso
+            estimator = make(alpha=self.strength / len(y_RK), max_iter=self.max_iter, tol=1e-6)
+        else:
+            estimator = LinearRegression()
+        estimator.fit(fit.x, y_RK)
+        weights = np.asarray(estimator.coef_, dtype=np.float64).reshape(y_RK.shape[1], -1).T
+        bias = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), y_RK.shape[1])
+        return LinearModel(np.ascontiguousarray(weights), bias.copy(), "identity")

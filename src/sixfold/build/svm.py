@@ -1,0 +1,347 @@
+"""Support vector machines: linear in the primal (liblinear), kernels in the dual (libsvm).
+
+Shape letters: R rows, F features, S support vectors, P decision columns (pairs of classes), K classes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
+
+from sixfold.build._classes import present
+from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.recipe.section import Section
+from sixfold.run.context import Context
+
+ABSENT = -1e6  # decision value of a class that no training row has: below every other
+BLOCK = 1 << 22  # kernel values held at once while predicting: 32 MiB
+
+
+@dataclass(frozen=True)
+class LinearMachine(State):
+    """`weights`: [F, P], `bias`: [P]. Two classes: P = 1; more: one column a class (one against the rest)."""
+
+    weights: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+    task: Task
+
+    @property
+    def output(self) -> OutputKind:
+        """Decision values for classes, values otherwise."""
+        return "decision" if self.task == "classification" else "value"
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[R, F] → [R, K] decision values, the largest wins; or [R, 1] values."""
+        d_RP = x.astype(np.float64, copy=False) @ self.weights + self.bias
+        return _mirrored(d_RP) if self.task == "classification" and d_RP.shape[1] == 1 else d_RP
+
+    def export(self, graph: Graph, x: str) -> str:
+        """MatMul and Add in double precision."""
+        product = graph.op("MatMul", x, graph.constant(self.weights, np.float64))
+        decision = graph.op("Add", product, graph.constant(self.bias, np.float64))
+        if self.task == "classification" and len(self.bias) == 1:
+            return graph.concat([graph.op("Neg", decision), decision])
+        return decision
+
+    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Weights and bias."""
+        return {"weights": self.weights, "bias": self.bias}
+
+    def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
+        """The same machine with other numbers."""
+        return replace(self, weights=parameters["weights"], bias=parameters["bias"])
+
+    def importances(self) -> FloatArray:
+        """|θ| summed over the columns, [F]; comparable where features have one scale."""
+        return np.abs(self.weights).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Kernel(State):
+    """k(x, s): linear x·s, poly (γ x·s + r)^degree, rbf exp(-γ‖x - s‖²), sigmoid tanh(γ x·s + r)."""
+
+    name: Literal["poly", "rbf", "sigmoid"]
+    gamma: float
+    coef0: float
+    degree: int
+
+    def matrix(self, x: FloatArray, support: FloatArray) -> FloatArray:
+        """[R, F] and [S, F] → [R, S]."""
+        dot_RS = x @ support.T
+        if self.name == "rbf":
+            squares = (x * x).sum(axis=1)[:, None] + (support * support).sum(axis=1)
+            return np.asarray(np.exp(-self.gamma * np.maximum(squares - 2.0 * dot_RS, 0.0)))
+        inner = self.gamma * dot_RS + self.coef0
+        return np.asarray(np.tanh(inner)) if self.name == "sigmoid" else inner**self.degree
+
+    def export(self, graph: Graph, x: str, support: FloatArray) -> str:
+        """The same as nodes, in double precision; the support vectors are stored once."""
+        vectors = graph.constant(support, np.float64)
+        if self.name == "rbf":
+            dot = graph.op("Gemm", x, vectors, graph.constant((support * support).sum(axis=1)), alpha=-2.0, transB=1)
+            squares = graph.op("ReduceSumSquare", x, graph.constant([1], np.int64), keepdims=1)
+            distance = graph.op("Max", graph.op("Add", dot, squares), graph.constant(0.0, np.float64))
+            return graph.op("Exp", graph.op("Mul", distance, graph.constant(-self.gamma, np.float64)))
+        dot = graph.op("Mul", graph.op("Gemm", x, vectors, transB=1), graph.constant(self.gamma, np.float64))
+        inner = graph.op("Add", dot, graph.constant(self.coef0, np.float64))
+        if self.name == "sigmoid":
+            return graph.op("Tanh", inner)
+        return graph.op("Pow", inner, graph.constant(float(self.degree), np.float64))
+
+
+@dataclass(frozen=True)
+class KernelMachine(State):
+    """`support`: [S, F], `weights`: [S, P] dual coefficients, `bias`: [P].
+
+    Values: P = 1. Two classes: P = 1, positive for the second of `classes`. More: a column for every pair i < j of
+    `classes` in lexicographic order, positive for i. `outputs`: classes the model must give columns for.
+    """
+
+    kernel: Kernel
+    support: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+    task: Task
+    classes: tuple[int, ...]
+    outputs: int
+
+    @property
+    def output(self) -> OutputKind:
+        """Decision values for classes, values otherwise."""
+        return "decision" if self.task == "classification" else "value"
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[R, F] → [R, K] decision values, the largest wins; or [R, 1] values.
+
+        With three or more classes a column is the class's number of won pairs plus its summed confidence squeezed into
+        (-1/3, 1/3), which breaks ties: scikit-learn's decision_function_shape="ovr" with break_ties.
+        """
+        step = max(1, BLOCK // max(1, len(self.support)))
+        blocks = [x[start : start + step].astype(np.float64, copy=False) for start in range(0, max(1, len(x)), step)]
+        d_RP = np.concatenate([self.kernel.matrix(b, self.support) @ self.weights for b in blocks]) + self.bias
+        if self.task != "classification":
+            return d_RP
+        return _place(_mirrored(d_RP) if len(self.classes) == 2 else self._votes(d_RP), self)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The kernel as MatMul, Exp, Pow or Tanh; votes as MatMul with 0/1 matrices. Double precision."""
+        kernel = self.kernel.export(graph, x, self.support)
+        product = graph.op("MatMul", kernel, graph.constant(self.weights, np.float64))
+        decision = graph.op("Add", product, graph.constant(self.bias, np.float64))
+        if self.task != "classification":
+            return decision
+        if len(self.classes) == 2:
+            scores = graph.concat([graph.op("Neg", decision), decision])
+        else:
+            scores = self._export_votes(graph, decision)
+        if len(self.classes) == self.outputs:
+            return scores
+        placement, offset = _placement(self)
+        placed = graph.op("MatMul", scores, graph.constant(placement, np.float64))
+        return graph.op("Add", placed, graph.constant(offset, np.float64))
+
+    def _votes(self, d_RP: FloatArray) -> FloatArray:
+        first, second = _pairs(len(self.classes))
+        won_RP = (d_RP > 0).astype(np.float64)
+        votes = won_RP @ first + (1.0 - won_RP) @ second
+        confidence = d_RP @ (first - second)
+        return votes + confidence / (3.0 * (np.abs(confidence) + 1.0))
+
+    def _export_votes(self, graph: Graph, decision: str) -> str:
+        first, second = _pairs(len(self.classes))
+        one, three = graph.constant(1.0, np.float64), graph.constant(3.0, np.float64)
+        positive = graph.op("Greater", decision, graph.constant(0.0, np.float64))
+        won = graph.cast(positive, TensorProto.DOUBLE)
+        lost = graph.op("Sub", one, won)
+        votes = graph.op(
+            "Add",
+            graph.op("MatMul", won, graph.constant(first, np.float64)),
+            graph.op("MatMul", lost, graph.constant(second, np.float64)),
+        )
+        confidence = graph.op("MatMul", decision, graph.constant(first - second, np.float64))
+        scale = graph.op("Mul", three, graph.op("Add", graph.op("Abs", confidence), one))
+        return graph.op("Add", votes, graph.op("Div", confidence, scale))
+
+    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Support vectors, dual coefficients and bias."""
+        return {"support": self.support, "weights": self.weights, "bias": self.bias}
+
+    def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
+        """The same machine with other numbers."""
+        return replace(
+            self, support=parameters["support"], weights=parameters["weights"], bias=parameters["bias"]
+        )  # fmt: skip
+
+    @property
+    def support_count(self) -> int:
+        """Support vectors."""
+        return len(self.support)
+
+    def keep_support(self, indices: IntArray) -> Self:
+        """The machine with these support vectors only, their coefficients unchanged."""
+        return replace(self, support=self.support[indices], weights=self.weights[indices])
+
+
+class Settings(Section):
+    """Support vector machine: margin classifier, or regression within a tube of half-width epsilon.
+
+    `linear` is solved in the primal with the squared hinge loss (liblinear; more than two classes: one against the
+    rest) and takes every row. `rbf`, `poly` and `sigmoid` are solved in the dual (libsvm; one against one) on at most
+    `sample` rows, because time grows with their square. Values are learned in units of their standard deviation, so C
+    and epsilon need no change with the target's unit.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
+
+    kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
+    C: float = Field(1.0, gt=0, description="Weight of errors against the margin, above 0.")
+    gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
+        "scale", description="Factor of rbf, poly, sigmoid: scale is 1 / (features · variance), auto is 1 / features."
+    )
+    degree: int = Field(3, ge=1, le=10, description="Degree of poly, 1 to 10.")
+    coef0: float = Field(0.0, description="Constant r of poly and sigmoid.")
+    epsilon: float = Field(0.1, ge=0, description="Half-width of the regression tube, in standard deviations.")
+    sample: int = Field(5000, ge=10, description="Most training rows of a kernel machine, drawn with the seed; >= 10.")
+    max_iter: int = Field(10_000, ge=1, description="Iterations of the linear solver, at least 1.")
+
+    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield a LinearMachine or KernelMachine a fit, in order."""
+        for fit in fits:
+            context.check_time("fitting svm")
+            if self.kernel != "linear":
+                yield self._solve_kernel(self._sampled(fit, context))
+                continue
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ConvergenceWarning)
+                model = self._solve_linear(fit)
+            if any(issubclass(item.category, ConvergenceWarning) for item in caught):
+                text = f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"
+                context.emit("warning", text=text)
+            yield model
+
+    def _sampled(self, fit: Fit, context: Context) -> Fit:
+        if len(fit.x) <= self.sample:
+            return fit
+        labels = fit.y if fit.task == "classification" else np.zeros(len(fit.y), dtype=np.int64)
+        rows = stratified_sample(labels, self.sample, fit.seed)
+        text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {len(fit.x):,} rows, drawn at random"
+        context.emit("said", text=text + (" within classes" if fit.task == "classification" else ""))
+        return replace(fit, x=fit.x[rows], y=fit.y[rows])
+
+    def _solve_linear(self, fit: Fit) -> LinearMachine:
+        shared = {"C": self.C, "dual": False, "max_iter": self.max_iter, "random_state": fit.seed}
+        if fit.task != "classification":
+            center, scale = _units(fit.y)
+            machine = LinearSVR(loss="squared_epsilon_insensitive", epsilon=self.epsilon, **shared)
+            machine.fit(fit.x, (fit.y - center) / scale)
+            bias = np.reshape(machine.intercept_, 1) * scale + center
+            return LinearMachine(machine.coef_.reshape(-1, 1) * scale, bias, fit.task)
+        classes = present(fit, "svm")
+        machine = LinearSVC(**shared).fit(fit.x, fit.y)
+        weights, bias = machine.coef_.T, machine.intercept_
+        if fit.outputs == 2:
+            return LinearMachine(np.ascontiguousarray(weights), bias, fit.task)
+        if len(classes) == 2:
+            weights, bias = np.concatenate([-weights, weights], axis=1), np.concatenate([-bias, bias])
+        all_weights, all_bias = np.zeros((fit.x.shape[1], fit.outputs)), np.full(fit.outputs, ABSENT)
+        all_weights[:, classes], all_bias[classes] = weights, bias
+        return LinearMachine(all_weights, all_bias, fit.task)
+
+    def _solve_kernel(self, fit: Fit) -> KernelMachine:
+        gamma = self._gamma(fit.x)
+        kernel = Kernel(self.kernel, gamma, self.coef0, self.degree)  # type: ignore[arg-type]  # linear is elsewhere
+        shared = {
+            "kernel": self.kernel, "C": self.C, "gamma": gamma, "coef0": self.coef0, "degree": self.degree,
+            "cache_size": 500,
+        }  # fmt: skip
+        if fit.task != "classification":
+            center, scale = _units(fit.y)
+            machine = SVR(epsilon=self.epsilon, **shared).fit(fit.x, (fit.y - center) / scale)
+            bias = machine.intercept_ * scale + center
+            return KernelMachine(kernel, fit.x[machine.support_], machine.dual_coef_.T * scale, bias, fit.task, (), 1)
+        classes = present(fit, "svm")
+        machine = SVC(**shared).fit(fit.x, fit.y)
+        weights = machine.dual_coef_.T if len(classes) == 2 else _pair_weights(machine.dual_coef_, machine.n_support_)
+        support, bias = fit.x[machine.support_], machine.intercept_
+        names = tuple(int(name) for name in classes)
+        return KernelMachine(kernel, support, np.ascontiguousarray(weights), bias, fit.task, names, fit.outputs)
+
+    def _gamma(self, x: Matrix) -> float:
+        if self.gamma == "auto":
+            return 1.0 / x.shape[1]
+        if self.gamma == "scale":
+            variance = float(x.var())
+            return 1.0 / (x.shape[1] * variance) if variance > 0 else 1.0
+        return float(self.gamma)
+
+
+def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
+    """Sorted indices of `count` rows, each label in its share: within a label, shuffled row i of n has rank (i + u) / n
+    with u uniform in [0, 1); the `count` smallest ranks are taken, and one row of every label at least.
+    """
+    generator = np.random.default_rng(seed)
+    rank = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        rank[rows] = (np.arange(len(rows)) + generator.random()) / len(rows)
+        rank[rows[0]] = -1.0
+    return np.sort(np.argsort(rank, kind="stable")[:count])
+
+
+def _units(y: FloatArray | IntArray) -> tuple[float, float]:
+    """Mean and standard deviation (1 when the values are all equal)."""
+    return float(np.mean(y)), float(np.std(y)) or 1.0
+
+
+def _mirrored(d_R1: FloatArray) -> FloatArray:
+    return np.concatenate([-d_R1, d_R1], axis=1)
+
+
+def _placement(machine: KernelMachine) -> tuple[FloatArray, FloatArray]:
+    placement, offset = np.zeros((len(machine.classes), machine.outputs)), np.full(machine.outputs, ABSENT)
+    placement[np.arange(len(machine.classes)), list(machine.classes)] = 1.0
+    offset[list(machine.classes)] = 0.0
+    return placement, offset
+
+
+def _place(scores: FloatArray, machine: KernelMachine) -> FloatArray:
+    """Columns of the classes that were present into columns of all classes."""
+    if len(machine.classes) == machine.outputs:
+        return scores
+    placement, offset = _placement(machine)
+    return scores @ placement + offset
+
+
+def _pairs(classes: int) -> tuple[FloatArray, FloatArray]:
+    """[P, K] 0/1 matrices: the first and the second class of every pair."""
+    pairs = list(itertools.combinations(range(classes), 2))
+    eye = np.eye(classes)
+    return eye[[i for i, _ in pairs]], eye[[j for _, j in pairs]]
+
+
+def _pair_weights(dual: FloatArray, counts: npt.NDArray[np.int32]) -> FloatArray:
+    """libsvm's packed coefficients [K - 1, S] as a dense [S, P] matrix, zero where a vector has no part in a pair.
+
+    Vectors are grouped by class; a vector of class i has its coefficient against class j in row j - 1 if j > i, else j.
+    """
+    ends = np.cumsum(counts)
+    groups = [slice(int(end - count), int(end)) for end, count in zip(ends, counts, strict=True)]
+    pairs = list(itertools.combinations(range(len(counts)), 2))
+    weights = np.zeros((dual.shape[1], len(pairs)))
+    for column, (i, j) in enumerate(pairs):
+        weights[groups[i], column] = dual[j - 1, groups[i]]
+        weights[groups[j], column] = dual[i, groups[j]]
+    return weights

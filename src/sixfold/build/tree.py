@@ -1,0 +1,60 @@
+"""One decision tree (CART): the family to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from sixfold.build import _averaged
+from sixfold.build._classes import present
+from sixfold.parts.fit import Fit, Fitted, Needs
+from sixfold.parts.table import FloatArray, Task
+from sixfold.recipe.section import Section
+from sixfold.run.context import Context
+
+
+class Settings(Section):
+    """One decision tree (CART): a chain of questions that can be read. Takes missing values as they are; needs no
+    scaling. Grown to max_depth or max_leaves, then cut back where a split is not worth `complexity`.
+    """
+
+    needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+
+    max_depth: int | None = Field(10, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
+    min_rows_leaf: int = Field(10, ge=1, description="Fewest training rows in a leaf, at least 1.")
+    max_leaves: int | None = Field(None, ge=2, description="Most leaves, best splits first; at least 2.")
+    complexity: float = Field(
+        0.0, ge=0, description="Cost-complexity pruning: least decrease of impurity a leaf more must bring (ccp_alpha)."
+    )
+    criterion: Literal["auto", "gini", "entropy", "squared_error"] = Field(
+        "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
+    )
+
+    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one tree a fit, in order."""
+        for fit in fits:
+            context.check_time("fitting tree")
+            yield _averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit)
+
+    def complexity_path(self, fit: Fit) -> FloatArray:
+        """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
+        path = self._estimator(fit).cost_complexity_pruning_path(fit.x, fit.y)
+        return np.unique(np.maximum(path.ccp_alphas, 0.0))
+
+    def _estimator(self, fit: Fit) -> Any:
+        if fit.task == "classification":
+            present(fit, "tree")
+        make = DecisionTreeClassifier if fit.task == "classification" else DecisionTreeRegressor
+        return make(
+            criterion=_averaged.criterion(self.criterion, fit.task, "tree"),
+            max_depth=self.max_depth,
+            min_samples_leaf=self.min_rows_leaf,
+            max_leaf_nodes=self.max_leaves,
+            ccp_alpha=self.complexity,
+            random_state=fit.seed,
+        )

@@ -1,0 +1,122 @@
+"""The report: one file, nothing from outside, every fold shown, whatever the names look like."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
+from sixfold.report import charts
+from sixfold.report.content import (
+    ColumnSummary,
+    Confusion,
+    Curve,
+    Figure,
+    Importance,
+    Layer,
+    Line,
+    Report,
+    Reproduction,
+    Row,
+)
+from sixfold.report.html import render
+
+COST = Cost(
+    file_bytes=12_345, parameters=100, inputs=3, p50_1_ms=0.02, p99_1_ms=0.05, p50_64_ms=0.1, p99_64_ms=0.2,
+    peak_memory_bytes=60_000_000,
+)  # fmt: skip
+REPRODUCTION = Reproduction(command="sixfold run a.yaml", recipe="version: 1", data_sha256="ab" * 32, created="today")
+
+
+def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
+    scores = tuple(np.linspace(0.8, 0.9, folds).tolist())
+    steps = (0.0, 0.5, 1.0)
+    return Report(
+        verdict=("It works.", "mlp won."), said=("5 rows",), warnings=("look at x",),
+        columns=tuple(
+            ColumnSummary(name=f"col{i}", type="number", missing=0.1, distinct=9, detail="1 to 2") for i in range(columns)
+        ),
+        baseline={"accuracy": 0.5, "log_loss": 0.7},
+        leaderboard=(
+            Row(name=name, family="mlp", scores={"accuracy": scores, "log_loss": scores}, fit_s=1.5, why="best"),
+            Row(name="svm", family="svm", scores={"accuracy": scores}, fit_s=0.5),
+        ),
+        curves=(Curve(candidate=name, fold=0, epochs=(1, 2, 3), loss=(3.0, 2.0, 1.0), validation=(3.0, 2.5, 2.0)),),
+        confusion=Confusion(classes=("no", "yes"), counts=((5, 1), (2, 7))),
+        figures=(
+            Figure(kind="roc", lines=(Line(name="yes", x=steps, y=steps),)),
+            Figure(kind="residuals", lines=(Line(name="y", x=(1.0, 2.0), y=(-0.5, 0.5)),)),
+        ),
+        importances=(Importance(column="<script>alert(1)</script>", mean=0.1, spread=0.01),),
+        layers=(Layer(name="hidden", shape="3 × 10", parameters=40),),
+        receipt=Receipt(
+            name="demo", candidate=name, rows_trained=100, rows_holdout=20, metric="accuracy",
+            quality=(Quality(metric="accuracy", greater_is_better=True, folds_before=scores, folds_after=scores,
+                             holdout_before=0.9, holdout_after=0.89, baseline=0.5),),
+            before=COST, after=COST, steps=(Step(name="prune", accepted=False, why="no gain"),),
+            parity_rows=1000, parity_worst=1e-7, how=("by measuring",), duration_s=12.0,
+        ),
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Collects tags that could load or run something, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_one_file_that_loads_and_runs_nothing() -> None:
+    html = render(sample(), REPRODUCTION)
+    page = Page(html)
+    assert page.links == []
+    assert "script" not in page.tags
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+
+
+def test_every_part_is_shown() -> None:
+    text = Page(render(sample(), REPRODUCTION)).text
+    for part in ("It works.", "look at x", "mlp <b>", "0.9000", "0.8500", "refused", "3 × 10", "12.3 kB", "1.0e-07",
+                 "sixfold run a.yaml", "Confusion matrix", "Residuals", "Learning curves", "col2"):  # fmt: skip
+        assert part in text, part
+
+
+def test_a_candidate_without_the_metric_shows_a_dash() -> None:
+    report = sample().model_copy(
+        update={"leaderboard": (*sample().leaderboard, Row(name="x", family="svm", scores={}, fit_s=1))}
+    )
+    assert "–" in Page(render(report, REPRODUCTION)).text
+
+
+def test_a_run_of_many_folds_and_columns_stays_under_2_mb() -> None:
+    html = render(sample(folds=600, columns=2000), REPRODUCTION)
+    assert len(html.encode()) < 2_000_000
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.7, 12.0), (1e-6, 2e-6), (5.0, 5.0), (0, 1e9)])
+def test_ticks_are_few_and_inside(low: float, high: float) -> None:
+    values = charts.ticks(*charts.padded([low, high]))
+    assert 2 <= len(values) <= 12
+    first, last = charts.padded([low, high])
+    assert all(first - 1e-9 * abs(first) <= value <= last + 1e-9 * abs(last) for value in values)
+
+
+def test_the_report_survives_json() -> None:
+    report = sample()
+    assert Report.model_validate_json(report.model_dump_json()) == report

@@ -1,0 +1,59 @@
+"""Budgets: shares of time, and limits on memory and disk that are looked at."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sixfold.core.errors import BudgetError
+from sixfold.recipe.schema import Budget
+from sixfold.run.budget import Limits
+from sixfold.run.context import Context
+
+
+def test_without_a_budget_there_is_no_deadline() -> None:
+    limits = Limits.start(Budget())
+    assert limits.deadline(0.5) is None
+    assert limits.part(0.5, 3) is None
+    assert Context(deadline=limits.deadline(1.0)).left_s() == float("inf")
+
+
+def test_shares_are_given_out_of_what_is_left() -> None:
+    limits = Limits.start(Budget(time="100s"))
+    half = limits.deadline(0.5)
+    part = limits.part(0.5, 2)
+    assert half is not None
+    assert part is not None
+    assert half - limits.started == pytest.approx(50)
+    assert part - time.monotonic() == pytest.approx(25, abs=1)
+
+
+def test_time_that_is_spent_is_an_error_with_the_work_in_it() -> None:
+    with pytest.raises(BudgetError, match="found no time left while fitting mlp"):
+        Context(deadline=time.monotonic() - 1).check_time("fitting mlp")
+
+
+def test_memory_beyond_the_budget_stops_at_the_next_event() -> None:
+    limits = Limits.start(Budget(memory="1MB"))
+    with pytest.raises(BudgetError, match=r"budget\.memory: expected at most 1\.0 MB"):
+        limits.check_memory({"event": "epoch"})
+    Limits.start(Budget(memory="1TB")).check_memory({"event": "epoch"})
+
+
+def test_disk_beyond_the_budget_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"\x00" * 2000)
+    with pytest.raises(BudgetError, match=r"budget\.disk: expected at most 1\.0 kB; found 2\.0 kB"):
+        Limits.start(Budget(disk="1KB")).check_disk(tmp_path)
+    Limits.start(Budget(disk="1MB")).check_disk(tmp_path)
+
+
+def test_contexts_of_parts_have_their_own_seed_and_facts() -> None:
+    heard: list[tuple[str, dict[str, object]]] = []
+    context = Context(seed=7, emit_to=lambda kind, facts: heard.append((kind, facts)))
+    part = context.within("mlp", 0, candidate="mlp", fold=0)
+    part.emit("epoch", loss=0.5)
+    assert part.seed != context.seed
+    assert part.seed == context.within("mlp", 0).seed
+    assert heard == [("epoch", {"candidate": "mlp", "fold": 0, "loss": 0.5})]

@@ -1,0 +1,146 @@
+"""A stage is whole or absent; a finished one is never done again; the stream of events survives a kill."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sixfold.core.errors import SystemFault
+from sixfold.run.folder import RunFolder, damage
+
+
+def write_hello(folder: Path) -> None:
+    (folder / "hello.txt").write_text("hello")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "more.bin").write_bytes(b"\x00" * 1000)
+
+
+def kinds(path: Path) -> list[str]:
+    return [json.loads(line)["event"] for line in (path / "events.jsonl").read_text().splitlines()]
+
+
+def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunFolder(tmp_path) as folder:
+            done = folder.stage("data", "key", write_hello)
+    assert (done / "hello.txt").read_text() == "hello"
+    assert kinds(tmp_path) == ["stage_started", "stage_finished", "stage_skipped"]
+
+
+def test_another_key_does_the_stage_again(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        folder.stage("data", "old", write_hello)
+        folder.stage("data", "new", lambda path: (path / "other.txt").write_text("x") and None)
+    assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["manifest.json", "other.txt"]
+
+
+@pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
+def test_a_damaged_stage_is_found_and_done_again_with_a_warning(tmp_path: Path, how: str) -> None:
+    with RunFolder(tmp_path) as folder:
+        done = folder.stage("data", "key", write_hello)
+    victim = done / "deep" / "more.bin"
+    if how == "truncate":
+        victim.write_bytes(b"\x00" * 999)
+    elif how == "flip":
+        victim.write_bytes(b"\x00" * 500 + b"\x01" + b"\x00" * 499)
+    elif how == "remove":
+        victim.unlink()
+    else:
+        (done / "manifest.json").write_text("{")
+    assert damage(done)
+    with RunFolder(tmp_path) as folder:
+        folder.stage("data", "key", write_hello)
+    assert damage(done) == ""
+    assert kinds(tmp_path)[2:] == ["warning", "stage_started", "stage_finished"]
+
+
+def test_a_failing_stage_leaves_no_stage(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        write_hello(path)
+        raise KeyError("boom")
+
+    with RunFolder(tmp_path) as folder:
+        with pytest.raises(KeyError):
+            folder.stage("data", "key", fail)
+        assert not (tmp_path / "data").exists()
+        folder.stage("data", "key", write_hello)
+
+
+def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text('{"event": "said", "time": 1}\n{"event": "epo')
+    with RunFolder(tmp_path) as folder:
+        folder.emit("said", {"text": "again"})
+        assert [event["event"] for event in folder.history()] == ["said", "said"]
+
+
+def test_listeners_hear_every_event(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with RunFolder(tmp_path, [lambda event: heard.append(event["event"])]) as folder:
+        folder.stage("data", "key", write_hello)
+    assert heard == kinds(tmp_path)
+
+
+def test_two_processes_do_not_share_a_run_folder(tmp_path: Path) -> None:
+    code = "import sys, pathlib, sixfold.run.folder as f; f.RunFolder(pathlib.Path(sys.argv[1])).__enter__()"
+    with RunFolder(tmp_path):
+        other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert "found another process at work in it" in other.stderr
+
+
+def test_a_read_only_place_is_said(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(SystemFault, match="expected a file that can be written; found Not a directory"):
+        RunFolder(blocker / "run").__enter__()
+    if os.getuid() != 0:  # root may write anywhere
+        tmp_path.chmod(0o500)
+        with pytest.raises(SystemFault, match="expected a writable folder"):
+            RunFolder(tmp_path / "run").__enter__()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    from sixfold.core.paths import system_fault
+
+    try:
+        with full.open("w") as file:
+            file.write("x")
+    except OSError as error:
+        assert str(system_fault(full, error)) == (
+            "/dev/full: expected free disk space; found No space left on device. "
+            "Free some space and run the same command: finished stages are kept."
+        )
+
+
+def stages_forever(path: Path) -> None:
+    with RunFolder(path) as folder:
+        for number in range(10_000):
+            folder.stage(f"stage{number}", "key", write_hello)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_leave_only_whole_stages(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for _ in range(30):
+        child = multiprocessing.get_context("spawn").Process(target=stages_forever, args=(tmp_path,))
+        child.start()
+        time.sleep(0.6 + rng.random() * 0.3)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        finished = [p for p in tmp_path.glob("stage*") if not p.name.endswith(".tmp")]
+        assert finished
+        assert [damage(p) for p in finished] == [""] * len(finished)
+        with RunFolder(tmp_path) as folder:
+            assert all(event["event"] for event in folder.history())
