@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from sixfold.build import _links
+from sixfold.build._classes import present
 from sixfold.build._trees import Trees, from_sklearn, on_grid
 from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Fit, Matrix, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
-from sixfold.parts.table import FloatArray, Task
+from sixfold.parts.table import FloatArray, IntArray, Task
 
 CRITERIA = {"classification": ("gini", "entropy"), "regression": ("squared_error",)}
 
@@ -45,7 +46,7 @@ class AveragedTrees(State):
         if self.task != "classification":
             return total / self.trees.count
         if self.trees.outputs > 1:
-            return total / total.sum(axis=1, keepdims=True)
+            return np.asarray(total / total.sum(axis=1, keepdims=True), dtype=np.float64)
         share = total / self.trees.count
         return np.concatenate([1.0 - share, share], axis=1)
 
@@ -76,14 +77,19 @@ def criterion(name: str, task: Task, family: str) -> str:
     return name
 
 
-def collect(estimators: Sequence[Any], fit: Fit) -> AveragedTrees:
-    """The state of fitted scikit-learn trees of one kind."""
+def classes(fit: Fit, family: str) -> IntArray:
+    """The classes among the rows, sorted; none for values. Raises FitError when there is only one."""
+    return present(fit, family) if fit.task == "classification" else np.empty(0, dtype=np.int64)
+
+
+def collect(estimators: Sequence[Any], fit: Fit, names: IntArray) -> AveragedTrees:
+    """The state of fitted scikit-learn trees; `names`: what their value columns stand for (a forest renumbers them)."""
     if fit.task != "classification":
         values = [tree.tree_.value[:, :, 0] for tree in estimators]
         return AveragedTrees(from_sklearn(estimators, values, fit.x.shape[1]), fit.task)
     shares = []
     for estimator in estimators:
         share = np.zeros((estimator.tree_.node_count, fit.outputs))
-        share[:, np.asarray(estimator.classes_, dtype=np.int64)] = estimator.tree_.value[:, 0, :]
+        share[:, names] = estimator.tree_.value[:, 0, :]
         shares.append(on_grid(share[:, 1:] if fit.outputs == 2 else share, len(estimators)))
     return AveragedTrees(from_sklearn(estimators, shares, fit.x.shape[1]), fit.task)

@@ -1,4 +1,4 @@
-"""Which classes a fit's rows hold: a fold of a rare class may lack one, and every family must still give it a column."""
+"""Which classes a fit's rows hold: a fold may lack a rare class, and every family must still give it a column."""
 
 from __future__ import annotations
 

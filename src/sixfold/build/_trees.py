@@ -18,7 +18,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 BLOCK = 1 << 16  # (row, tree) pairs walked at once: their index arrays stay in the processor's second-level cache
-FLOAT32_STEPS = 23  # a sum of multiples of 2^-23 of a bound is exact in float32 in any order, as long as it is in bound
+FLOAT32_BITS = 24  # multiples of q are exact in float32 up to 2^24 q, and so are their sums, in any order
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Trees(State):
     """Nodes of all trees, each tree's nodes together and its root first.
 
     A row goes left when x <= threshold, or x is NaN and `missing_left`. A leaf is a node whose children are itself.
-    `first`: int64 [T], the roots. `feature`, `left`, `right`: int32 [N]; `threshold`: float32 [N] (x is float32, so a double
-    threshold is rounded down: no comparison changes). `value`: float64 [N, W], 0 at branches. W = K: every tree adds to
-    every output; W = 1: tree t adds to output t mod K. `gain`: float64 [N], what the split improved, 0 at leaves.
+    `first`: int64 [T], the roots. `feature`, `left`, `right`: int32 [N]; `threshold`: float32 [N] (x is float32, so a
+    double threshold is rounded down: no comparison changes). `value`: float64 [N, W], 0 at branches. W = K: every tree
+    adds to every output; W = 1: tree t adds to output t mod K. `gain`: float64 [N], what a split improved.
     """
 
     first: npt.NDArray[np.int64]
@@ -86,7 +86,7 @@ class Trees(State):
 
     def _add_up(self, leaf_RT: npt.NDArray[np.intp]) -> FloatArray:
         if self.value.shape[1] == self.outputs:
-            return np.asarray(self.value[leaf_RT].sum(axis=1))
+            return np.asarray(self.value[leaf_RT].sum(axis=1), dtype=np.float64)
         value_RT = self.value[leaf_RT, 0]
         return np.stack([value_RT[:, k :: self.outputs].sum(axis=1) for k in range(self.outputs)], axis=1)
 
@@ -96,10 +96,15 @@ class Trees(State):
         parts = ("feature", "threshold", "left", "right", "missing_left", "value", "gain")
         return replace(self, first=self.first[:trees], **{name: getattr(self, name)[:end] for name in parts})
 
+    def raised(self, amount: float) -> Self:
+        """The same trees with `amount` added to every sum: to the leaves of the first tree."""
+        in_first = np.arange(self.node_count) < (self.first[1] if self.count > 1 else self.node_count)
+        return replace(self, value=np.where((in_first & self.leaves())[:, None], self.value + amount, self.value))
+
     def importances(self) -> FloatArray:
         """Share of all gain that splits on each feature brought, [F], sum 1 (all 0 when nothing was split)."""
         gain_F = np.bincount(self.feature, weights=self.gain, minlength=self.features)
-        return gain_F / gain_F.sum() if gain_F.sum() > 0 else gain_F
+        return np.asarray(gain_F / max(gain_F.sum(), np.finfo(np.float64).tiny), dtype=np.float64)
 
     def export(self, graph: Graph, x: str) -> str:
         """One TreeEnsembleRegressor; returns the sums as double [R, K].
@@ -158,11 +163,11 @@ class Trees(State):
 
 
 def split_exactly(value: FloatArray, first: IntArray) -> tuple[FloatArray, FloatArray]:
-    """[N, W] → hi, lo with hi + lo = value up to float32 rounding of lo; sums of hi, one node a tree, are exact in float32."""
+    """[N, W] → hi, lo with hi + lo = value, such that a sum of hi over one node a tree is exact in float32."""
     bound = float(np.maximum.reduceat(np.abs(value).max(axis=1), first).sum())
     if bound == 0:
         return value, np.zeros_like(value)
-    quantum = 2.0 ** (np.ceil(np.log2(bound)) - FLOAT32_STEPS)
+    quantum = 2.0 ** (np.ceil(np.log2(bound)) - FLOAT32_BITS + 1)  # one bit of room: hi may be rounded up
     hi = np.round(value / quantum) * quantum
     return hi, value - hi
 
@@ -173,7 +178,7 @@ def on_grid(value: FloatArray, trees: int) -> FloatArray:
     So equal sums stay equal in whatever order they are added, and ties between classes break alike everywhere. The
     rounding of a mean over the trees is at most trees · 2^-24.
     """
-    quantum = 2.0 ** (np.ceil(np.log2(trees)) - FLOAT32_STEPS)
+    quantum = 2.0 ** (np.ceil(np.log2(trees)) - FLOAT32_BITS)
     return np.asarray(np.round(value / quantum) * quantum)
 
 

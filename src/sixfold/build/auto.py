@@ -6,8 +6,8 @@ from typing import Any
 
 from sixfold.parts.table import Dataset
 
-# Guessed from fits of 32,561 rows × 14 columns on 2 cores (linear 0.3 s, tree 0.1 s, boosting 2 s, forest 1.4 s, svm rbf on
-# 5,000 rows 0.6 s and its predictions; mlp 30 epochs 15 s): seconds of one fit, per 10,000 rows × 10 columns.
+# Seconds of one fit, per 10,000 rows × 10 columns: guessed from fits of 32,561 rows × 14 columns on 2 cores (linear
+# 0.3 s, tree 0.1 s, boosting 2 s, forest 1.4 s, all measured; mlp guessed).
 COST_S = {"linear": 0.1, "tree": 0.05, "boosting": 0.6, "forest": 0.4, "mlp": 4.0}
 FITS = 6  # five folds and the refit; what the budget leaves for them is half of it
 SVM_ROWS = 5_000
@@ -26,7 +26,8 @@ def candidates(dataset: Dataset, budget_s: float | None) -> list[Candidate]:
     wanted = _wanted(dataset)
     if budget_s is None:
         return wanted
-    left, chosen = budget_s / 2, []
+    left = budget_s / 2
+    chosen: list[Candidate] = []
     for name, options, why in wanted:
         cost = FITS * (_svm_cost(rows) if name == "svm" else COST_S[name] * rows / 1e4 * max(1.0, columns / 10))
         if chosen and cost > left:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
-from sixfold.parts.table import FloatArray, Task
+from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.run.context import Context
 
 if TYPE_CHECKING:  # families without a network do not wait for torch
@@ -35,6 +35,11 @@ class GradientFamily(Protocol):
     def module(self, shape: Shape) -> nn.Module:
         """A network with parameters of any value: `initialize` fills them."""
 
+    def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
+        """What `loss` compares with, [rows] or [rows, outputs]. The first call may note in the module how the targets are
+        scaled, so that `fitted` can undo it; later calls (rows cut off to be watched, a resumed module) use the same scale.
+        """
+
     def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Mean loss of a batch; `outputs` [batch, outputs]; `y` int64 [batch] classes, or float [batch, outputs]."""
 
@@ -43,6 +48,17 @@ class GradientFamily(Protocol):
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network a state came from, to train further (after pruning its layers may be narrower)."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """Ability of a family's Settings: a chain of hidden layers, whose widths it may choose itself."""
+
+    def widths(self, shape: Shape) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+
+    def derived(self, shape: Shape) -> str:
+        """What was chosen and why, a sentence for the user; '' when the recipe says it all."""
 
 
 @runtime_checkable

@@ -9,12 +9,13 @@ from pydantic import Field
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from sixfold.build import _averaged
-from sixfold.build._classes import present
 from sixfold.build._cores import cores
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.recipe.section import Section
 from sixfold.run.context import Context
+
+ONE_THREAD = 50_000  # values (rows × features) up to which starting threads costs more than it brings (guessed)
 
 
 class Settings(Section):
@@ -41,13 +42,11 @@ class Settings(Section):
         """Yield one forest a fit, in order."""
         for fit in fits:
             context.check_time("fitting forest")
-            forest = self._estimator(fit).fit(fit.x, fit.y)
-            yield _averaged.collect(forest.estimators_, fit)
+            classes = _averaged.classes(fit, "forest")
+            yield _averaged.collect(self._estimator(fit).fit(fit.x, fit.y).estimators_, fit, classes)
 
     def _estimator(self, fit: Fit) -> Any:
         classes = fit.task == "classification"
-        if classes:
-            present(fit, "forest")
         make = RandomForestClassifier if classes else RandomForestRegressor
         return make(
             n_estimators=self.trees,
@@ -58,5 +57,5 @@ class Settings(Section):
             max_features=self.feature_fraction or ("sqrt" if classes else 1 / 3),
             max_samples=None if self.row_fraction == 1.0 else self.row_fraction,
             random_state=fit.seed,
-            n_jobs=cores(),
+            n_jobs=cores() if fit.x.size > ONE_THREAD else 1,
         )

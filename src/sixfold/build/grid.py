@@ -14,8 +14,8 @@ def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Optio
     """Every combination of the values given as lists, the last key changing fastest.
 
     A mapping is looked into one level deep: `optimizer: {learning_rate: [0.1, 0.01]}` is a grid of two.
-    `is_list_field(key)` (`outer.inner` inside a mapping) says that a field is itself a list, like `hidden`: then only a list
-    of lists is a grid. An empty list is a value, not a grid.
+    `is_list_field(key)` (`outer.inner` inside a mapping) says that a field is itself a list, like `hidden`: then only a
+    list of lists is a grid. An empty list is a value, not a grid.
 
     >>> expand({"family": "svm", "C": [1, 10]}, lambda key: False)
     [{'family': 'svm', 'C': 1}, {'family': 'svm', 'C': 10}]
@@ -39,11 +39,7 @@ def names(candidates: Sequence[Options]) -> list[str]:
     result = []
     for one in flat:
         others = [other for other in flat if other["family"] == one["family"]]
-        keys = sorted(
-            {key for other in others for key in other},
-            key=lambda key: (key.count("."), list(one).index(key) if key in one else 99),
-        )
-        differing = [key for key in keys if any(other.get(key) != one.get(key) for other in others) and key in one]
+        differing = [key for key in one if any(other.get(key) != one[key] for other in others)]
         parts = [f"{key.rpartition('.')[2]}={_show(one[key])}" for key in differing]
         result.append(" ".join([str(one["family"]), *parts]))
     return _unique(result)

@@ -5,7 +5,6 @@ Shape letters: R rows, F features, K columns of scores.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
@@ -13,11 +12,11 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, MultiTaskLasso, Ridge
 
 from sixfold.build import _links
 from sixfold.build._classes import present
+from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
@@ -25,6 +24,7 @@ from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
 from sixfold.run.context import Context
 
+BIAS_SCALE = 100.0  # liblinear penalises the bias like a weight; as 100 · b it costs a hundredth
 ABSENT = -1e4  # log-odds of a class that no training row has: its probability is exactly 0 in double precision
 
 
@@ -60,7 +60,7 @@ class LinearModel(State):
 
     def importances(self) -> FloatArray:
         """|θ| summed over the columns, [F]; comparable where features have one scale."""
-        return np.abs(self.weights).sum(axis=1)
+        return np.asarray(np.abs(self.weights).sum(axis=1), dtype=np.float64)
 
 
 class Settings(Section):
@@ -96,20 +96,22 @@ class Settings(Section):
         """Yield one LinearModel a fit, in order."""
         for fit in fits:
             context.check_time("fitting linear")
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", ConvergenceWarning)
+            text = f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty"
+            with told(context, text):
                 model = self._classify(fit) if fit.task == "classification" else self._regress(fit)
-            if any(issubclass(item.category, ConvergenceWarning) for item in caught):
-                text = f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty"
-                context.emit("warning", text=text)
             yield model
 
     def _classify(self, fit: Fit) -> LinearModel:
         classes = present(fit, "linear")
         rows, features = fit.x.shape
         solver = "lbfgs"
-        if self.penalty == "l1":
-            solver = "saga"
+        tolerance = 1e-6
+        if self.penalty == "l1":  # liblinear measured 14 times faster than saga (32,561 × 108), but knows two classes
+            solver, tolerance = ("liblinear" if len(classes) == 2 else "saga"), 1e-4
+        elif (
+            self.penalty == "none"
+        ):  # one-hot columns add up to 1: no single optimum, and lbfgs creeps along the valley
+            tolerance = 1e-4
         elif rows > 10 * features * len(classes) and features * len(classes) <= 1000:
             solver = "newton-cholesky"  # many rows, few weights: 3 to 10 Newton steps beat hundreds of lbfgs
         estimator = LogisticRegression(
@@ -117,7 +119,8 @@ class Settings(Section):
             l1_ratio=1.0 if self.penalty == "l1" else 0.0,
             solver=solver,
             max_iter=self.max_iter,
-            tol=1e-6 if solver != "saga" else 1e-4,
+            tol=tolerance,
+            intercept_scaling=BIAS_SCALE,
             random_state=fit.seed,
         ).fit(fit.x, fit.y)
         weights, bias = estimator.coef_.T, estimator.intercept_

@@ -6,7 +6,6 @@ Shape letters: R rows, F features, S support vectors, P decision columns (pairs 
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
@@ -14,10 +13,10 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 from sixfold.build._classes import present
+from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -65,7 +64,7 @@ class LinearMachine(State):
 
     def importances(self) -> FloatArray:
         """|θ| summed over the columns, [F]; comparable where features have one scale."""
-        return np.abs(self.weights).sum(axis=1)
+        return np.asarray(np.abs(self.weights).sum(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Kernel(State):
             squares = (x * x).sum(axis=1)[:, None] + (support * support).sum(axis=1)
             return np.asarray(np.exp(-self.gamma * np.maximum(squares - 2.0 * dot_RS, 0.0)))
         inner = self.gamma * dot_RS + self.coef0
-        return np.asarray(np.tanh(inner)) if self.name == "sigmoid" else inner**self.degree
+        return np.asarray(np.tanh(inner) if self.name == "sigmoid" else inner**self.degree, dtype=np.float64)
 
     def export(self, graph: Graph, x: str, support: FloatArray) -> str:
         """The same as nodes, in double precision; the support vectors are stored once."""
@@ -224,18 +223,14 @@ class Settings(Section):
             if self.kernel != "linear":
                 yield self._solve_kernel(self._sampled(fit, context))
                 continue
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", ConvergenceWarning)
-                model = self._solve_linear(fit)
-            if any(issubclass(item.category, ConvergenceWarning) for item in caught):
-                text = f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"
-                context.emit("warning", text=text)
-            yield model
+            with told(context, f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"):
+                machine = self._solve_linear(fit)
+            yield machine
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if len(fit.x) <= self.sample:
             return fit
-        labels = fit.y if fit.task == "classification" else np.zeros(len(fit.y), dtype=np.int64)
+        labels = fit.y.astype(np.int64) if fit.task == "classification" else np.zeros(len(fit.y), dtype=np.int64)
         rows = stratified_sample(labels, self.sample, fit.seed)
         text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {len(fit.x):,} rows, drawn at random"
         context.emit("said", text=text + (" within classes" if fit.task == "classification" else ""))
@@ -281,10 +276,10 @@ class Settings(Section):
 
     def _gamma(self, x: Matrix) -> float:
         if self.gamma == "auto":
-            return 1.0 / x.shape[1]
+            return float(1.0 / x.shape[1])
         if self.gamma == "scale":
             variance = float(x.var())
-            return 1.0 / (x.shape[1] * variance) if variance > 0 else 1.0
+            return float(1.0 / (x.shape[1] * variance)) if variance > 0 else 1.0
         return float(self.gamma)
 
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sixfold.build import _averaged
-from sixfold.build._classes import present
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
@@ -19,17 +18,21 @@ from sixfold.run.context import Context
 
 class Settings(Section):
     """One decision tree (CART): a chain of questions that can be read. Takes missing values as they are; needs no
-    scaling. Grown to max_depth or max_leaves, then cut back where a split is not worth `complexity`.
+    scaling. Grown to max_depth or max_leaves, then cut back where a split is not worth `complexity` (cost-complexity
+    pruning, Breiman et al. 1984; relative to the root's impurity, so that it means the same in any unit).
     """
 
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
-    max_depth: int | None = Field(10, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
+    max_depth: int | None = Field(12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
     min_rows_leaf: int = Field(10, ge=1, description="Fewest training rows in a leaf, at least 1.")
     max_leaves: int | None = Field(None, ge=2, description="Most leaves, best splits first; at least 2.")
     complexity: float = Field(
-        0.0, ge=0, description="Cost-complexity pruning: least decrease of impurity a leaf more must bring (ccp_alpha)."
+        0.0005,
+        ge=0,
+        lt=1,
+        description="Least share of the whole impurity that one more leaf must take away; 0: no cut.",
     )
     criterion: Literal["auto", "gini", "entropy", "squared_error"] = Field(
         "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
@@ -39,22 +42,28 @@ class Settings(Section):
         """Yield one tree a fit, in order."""
         for fit in fits:
             context.check_time("fitting tree")
-            yield _averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit)
+            classes = _averaged.classes(fit, "tree")
+            yield _averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit, classes)
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
-        path = self._estimator(fit).cost_complexity_pruning_path(fit.x, fit.y)
-        return np.unique(np.maximum(path.ccp_alphas, 0.0))
+        path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, fit.y)
+        return np.unique(np.maximum(path.ccp_alphas, 0.0)) / (self._root_impurity(fit) or 1.0)
 
     def _estimator(self, fit: Fit) -> Any:
-        if fit.task == "classification":
-            present(fit, "tree")
         make = DecisionTreeClassifier if fit.task == "classification" else DecisionTreeRegressor
         return make(
             criterion=_averaged.criterion(self.criterion, fit.task, "tree"),
             max_depth=self.max_depth,
             min_samples_leaf=self.min_rows_leaf,
             max_leaf_nodes=self.max_leaves,
-            ccp_alpha=self.complexity,
+            ccp_alpha=self.complexity * self._root_impurity(fit),
             random_state=fit.seed,
         )
+
+    def _root_impurity(self, fit: Fit) -> float:
+        """Impurity of all rows together: Gini, entropy in bits, or the variance (mean over the outputs)."""
+        if fit.task != "classification":
+            return float(np.mean(np.var(fit.y, axis=0)))
+        share = np.unique(fit.y, return_counts=True)[1] / len(fit.y)
+        return float(-(share * np.log2(share)).sum() if self.criterion == "entropy" else 1.0 - (share**2).sum())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,34 @@ class Kind:
         module = foreign.get(name) or f"sixfold.{self.folder.replace('/', '.')}.{name}"
         return importlib.import_module(module).Settings
 
+    def make(self, options: Mapping[str, Any], key: str = "name") -> Any:
+        """The plug-in that `options` asks for: `{"name": "adam", "learning_rate": 0.01}`; the name stands under `key`.
+
+        Raises RecipeError that names the option, with the nearest option when there is none of that name.
+        """
+        name = str(options.get(key, ""))
+        settings = self.load(name)
+        try:
+            return settings(**{option: value for option, value in options.items() if option != key})
+        except ValueError as error:  # pydantic's, known by its method: this folder imports the standard library only
+            if not hasattr(error, "errors"):
+                raise
+            raise _refusal(f"{self.name} {name}", list(settings.model_fields), error.errors()[0]) from error
+
     def _foreign(self) -> dict[str, str]:
         points = importlib.metadata.entry_points(group=f"sixfold.{self.name}")
         return {point.name: point.value for point in points}
+
+
+def _refusal(where: str, fields: list[str], problem: Mapping[str, Any]) -> RecipeError:
+    """The first of pydantic's complaints about a plug-in's options, in four parts."""
+    option = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        remedy = did_you_mean(option, fields) if fields else "Leave it out: there are no options."
+        return RecipeError(where, "one of its options", f"'{option}'", remedy)
+    if problem["type"] == "missing":
+        return RecipeError(where, f"the option '{option}'", "nothing", f"Add {option}.")
+    expected = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if not option:
+        return RecipeError(where, expected, "options that contradict each other", "Change one of them.")
+    return RecipeError(f"{where}, {option}", expected, repr(problem["input"]), f"Change {option}.")

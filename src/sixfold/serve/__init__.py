@@ -1,0 +1,1 @@
+"""The prediction server: HTTP around a bundle, and nothing of training."""

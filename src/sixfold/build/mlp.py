@@ -1,0 +1,228 @@
+"""Multilayer perceptron: h₁ = a(W₁x + b₁), …, outputs = W_L h + b_L; trained by the loop of `train`.
+
+Shape letters: R rows, F features, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from sixfold.build import _links
+from sixfold.build._activations import Activation, apply, export
+from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.recipe.section import Section
+
+# Width of the first hidden layer: the next power of two above the features, within these bounds; each further layer has
+# half. Guessed, then seen to do on Adult (108 features), digits (64) and breast cancer (30).
+SIZES: dict[str, tuple[int, int, int]] = {"small": (16, 32, 1), "medium": (32, 128, 2), "large": (64, 256, 3)}
+TORCH_ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": lambda x: functional.gelu(x, approximate="tanh"),
+    "silu": functional.silu,
+}
+
+
+@dataclass(frozen=True)
+class Network(State):
+    """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
+
+    Neurons are cut by rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from that.
+    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift.
+    """
+
+    weights: tuple[Matrix, ...]
+    biases: tuple[Matrix, ...]
+    activation: Activation
+    link: _links.Link
+    target_shift: FloatArray
+    target_scale: FloatArray
+
+    @property
+    def output(self) -> OutputKind:
+        """Probabilities for classes, values otherwise."""
+        return "probability" if self.link == "softmax" else "value"
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return tuple(len(bias) for bias in self.biases[:-1])
+
+    def layers(self) -> list[tuple[str, tuple[int, int], int]]:
+        """Name, shape (in, out) and number of parameters of every layer."""
+        names = [*(f"hidden {n} ({self.activation})" for n in range(1, len(self.weights))), "output"]
+        pairs = zip(names, self.weights, self.biases, strict=True)
+        return [(name, (w.shape[1], w.shape[0]), w.size + b.size) for name, w, b in pairs]
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[R, F] → [R, K] float64."""
+        h: npt.NDArray[Any] = x.astype(self.weights[0].dtype, copy=False)
+        for n, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            h = (apply(self.activation, h) if n else h) @ weight.T + bias
+        return _links.apply(self.link, h.astype(np.float64) * self.target_scale + self.target_shift)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """Cast, then MatMul and Add a layer in the precision of the weights; link and target scale in double.
+
+        Not Gemm: onnxruntime's dynamic quantisation replaces MatMul, and fuses MatMul with Add otherwise.
+        """
+        dtype = self.weights[0].dtype
+        h = graph.cast(x, TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT)
+        for n, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            h = export(self.activation, graph, h, dtype) if n else h
+            h = graph.op("Add", graph.op("MatMul", h, graph.constant(weight.T, dtype)), graph.constant(bias, dtype))
+        value = graph.cast(h, TensorProto.DOUBLE)
+        if (self.target_scale != 1.0).any() or (self.target_shift != 0.0).any():
+            value = graph.op("Mul", value, graph.constant(self.target_scale, np.float64))
+            value = graph.op("Add", value, graph.constant(self.target_shift, np.float64))
+        return _links.export(self.link, graph, value)
+
+    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Weights and biases of every layer; the target's scale is not learned by gradient, and not among them."""
+        arrays = {f"weight_{n}": w for n, w in enumerate(self.weights)} | {
+            f"bias_{n}": b for n, b in enumerate(self.biases)
+        }
+        return {name: array.astype(np.float64) for name, array in arrays.items()}
+
+    def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
+        """The same network with other numbers, rounded to its precision."""
+        dtype, count = self.weights[0].dtype, range(len(self.weights))
+        weights = tuple(parameters[f"weight_{n}"].astype(dtype) for n in count)
+        return replace(self, weights=weights, biases=tuple(parameters[f"bias_{n}"].astype(dtype) for n in count))
+
+
+class Perceptron(nn.Module):
+    """The network while it is trained. `widths`: features, hidden units, outputs."""
+
+    def __init__(self, widths: tuple[int, ...], activation: Activation, dropout: float) -> None:
+        super().__init__()
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, before, after) for before, after in pairs)
+        self.activation = activation
+        self.dropout = dropout
+        self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[R, F] → [R, K]: scores of classes, or scaled values."""
+        act = TORCH_ACTIVATIONS[self.activation]
+        h = x
+        for n, layer in enumerate(self.layers):
+            if n:
+                h = act(h)
+                h = functional.dropout(h, self.dropout, self.training) if self.dropout else h
+            h = layer(h)
+        return h
+
+
+class Settings(Section):
+    """Multilayer perceptron: cross-entropy for classes, mean squared error for values. `hidden: []` is a linear model.
+    Widths that are left out come from `size`. See `initialize` for how it starts and `train` for how it is trained.
+    """
+
+    needs: ClassVar[Needs] = Needs()  # float64: the network rounds to the precision of `train` itself
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+
+    size: Literal["small", "medium", "large"] = Field(
+        "medium", description="How large the hidden layers are where `hidden` is left out: 1, 2 or 3 layers."
+    )
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] | None = Field(
+        None, description="Units of each hidden layer, 1 to 65536; [] for none. Left out: from `size` and the features."
+    )
+    activation: Activation = Field("relu", description="Between layers: relu, tanh, sigmoid, gelu (tanh form), silu.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of hidden units left out in each training step, in [0, 1)."
+    )
+    scale_target: bool | None = Field(
+        None, description="Standardise the target while training; undone in the model. Left out: for regression only."
+    )
+
+    def widths(self, shape: Shape) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        if self.hidden is not None:
+            return self.hidden
+        low, high, count = SIZES[self.size]
+        first = min(high, max(low, 1 << (shape.features - 1).bit_length()))
+        return tuple(max(8, first >> n) for n in range(count))
+
+    def derived(self, shape: Shape) -> str:
+        """The widths that were chosen, and why."""
+        if self.hidden is not None:
+            return ""
+        low, high, _ = SIZES[self.size]
+        return (
+            f"mlp: hidden {list(self.widths(shape))}, from size {self.size} and {shape.features} features "
+            f"(the next power of two, {low} to {high}; each further layer has half)"
+        )
+
+    def module(self, shape: Shape) -> Perceptron:
+        """A network whose parameters `initialize` still has to fill."""
+        return Perceptron((shape.features, *self.widths(shape), shape.outputs), self.activation, self.dropout)
+
+    def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
+        """int64 [R] classes, or float64 [R, K] values, standardised by the rows of the first call where that is asked."""
+        if fit.task == "classification":
+            return np.asarray(fit.y, dtype=np.int64)
+        y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
+        network = _perceptron(module)
+        if network.target is None:
+            wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
+            network.target = _scale(y_RK) if wanted else (np.zeros(fit.outputs), np.ones(fit.outputs))
+        shift, scale = network.target
+        return np.asarray((y_RK - shift) / scale, dtype=np.float64)
+
+    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of a batch, or mean squared error over rows and outputs."""
+        if y.dtype == torch.int64:
+            return functional.cross_entropy(outputs, y)
+        return functional.mse_loss(outputs, y)
+
+    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+        """The trained network as arrays."""
+        network = _perceptron(module)
+        shift, scale = network.target or (np.zeros(shape.outputs), np.ones(shape.outputs))
+        layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+        return Network(
+            weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
+            biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
+            activation=network.activation,
+            link="softmax" if shape.task == "classification" else "identity",
+            target_shift=shift,
+            target_scale=scale,
+        )
+
+    def resume(self, fitted: Fitted) -> Perceptron:
+        """The network a state came from; its widths are those of the arrays, whatever `hidden` says."""
+        if not isinstance(fitted, Network):
+            raise TypeError(f"{type(fitted).__name__} is no Network")
+        widths = (fitted.weights[0].shape[1], *(len(bias) for bias in fitted.biases))
+        network = Perceptron(widths, fitted.activation, self.dropout)
+        for layer, weight, bias in zip(network.layers, fitted.weights, fitted.biases, strict=True):
+            layer.weight = nn.Parameter(torch.from_numpy(weight.copy()))
+            layer.bias = nn.Parameter(torch.from_numpy(bias.copy()))
+        network.target = (fitted.target_shift, fitted.target_scale)
+        return network
+
+
+def _scale(y_RK: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation a column; a column that does not vary keeps scale 1."""
+    spread = y_RK.std(axis=0)
+    return y_RK.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+
+def _perceptron(module: nn.Module) -> Perceptron:
+    if not isinstance(module, Perceptron):
+        raise TypeError(f"{type(module).__name__} is no Perceptron")
+    return module

@@ -1,0 +1,171 @@
+"""The thin front end: raw rows in any of the usual forms → one array a graph input.
+
+All of it that another language has to write again: names, missing tokens, numbers, booleans, dates.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.bundle.cells import Cell, CellError, readers
+from sixfold.core.errors import RowError
+from sixfold.recipe.signature import Input, Signature, graph_name
+
+Feeds = dict[str, npt.NDArray[Any]]
+RawRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any  # Any: a pandas DataFrame, not imported
+Extra = Literal["ignore", "refuse"]
+LONGEST_LINE: Final = 1 << 20  # characters of one line of text; guessed
+SHOWN: Final = 60  # characters of a value in a message
+
+
+class FrontEnd:
+    """Turns raw rows into feeds by a signature. `where` in messages counts rows from `first_row`."""
+
+    def __init__(self, signature: Signature) -> None:
+        cells = readers(frozenset({"", *signature.missing}))
+        self._inputs: list[tuple[Input, str, Cell, type]] = [
+            (column, graph_name(column.name), cells[column.type], object if column.type == "category" else np.float64)
+            for column in signature.inputs
+        ]
+        self._names = {column.name for column in signature.inputs}
+        self._targets = set(signature.target) - self._names
+
+    def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
+        """Arrays [rows, 1] by graph input: float64 with NaN, or str objects with ''. Raises RowError."""
+        if isinstance(rows, Mapping):
+            return self.from_columns(rows, extra, first_row)
+        if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):
+            return self.from_columns({str(name): rows[name].tolist() for name in rows.columns}, extra, first_row)
+        if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
+            raise RowError(
+                "rows", "a list of rows, a mapping of columns, or a DataFrame", type(rows).__name__,
+                "Put a single row into a list: [row].",
+            )  # fmt: skip
+        return self._from_rows(rows, extra, first_row)
+
+    def from_columns(self, columns: Mapping[str, Sequence[Any]], extra: Extra, first_row: int = 1) -> Feeds:
+        """The same for a mapping of columns, all of one length."""
+        self._check_names(columns, extra, "columns")
+        lengths = {name: len(self._sequence(name, columns[name])) for name in columns if name in self._names}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"'{name}' {length}" for name, length in list(lengths.items())[:5])
+            raise RowError("columns", "columns of equal length", shown, "Give every column one value a row.")
+        feeds: Feeds = {}
+        for column, name, cell, dtype in self._inputs:
+            feeds[name] = self._array(column, columns[column.name], cell, dtype, first_row)
+        return feeds
+
+    def _from_rows(self, rows: Sequence[Mapping[str, Any]], extra: Extra, first_row: int) -> Feeds:
+        names = self._names
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise RowError(
+                    f"row {first_row + number}", "a mapping of column to value", type(row).__name__,
+                    "Give each row as {column: value}.",
+                )  # fmt: skip
+            if row.keys() != names:
+                self._check_names(row, extra, f"row {first_row + number}")
+        feeds: Feeds = {}
+        for column, name, cell, dtype in self._inputs:
+            values = [row[column.name] for row in rows]
+            feeds[name] = self._array(column, values, cell, dtype, first_row)
+        return feeds
+
+    def _array(self, column: Input, values: Sequence[Any], cell: Cell, dtype: type, first_row: int) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = np.empty((len(values), 1), dtype=dtype)
+        flat = array[:, 0]
+        number = 0
+        try:
+            for number, value in enumerate(values):
+                flat[number] = cell(value)
+        except CellError as error:
+            raise self._cell_error(column, values[number], str(error), first_row + number) from None
+        return array
+
+    def _cell_error(self, column: Input, value: Any, expected: str, row: int) -> RowError:
+        missing = "Send null where the value is missing."
+        return RowError(f"row {row}, column '{column.name}'", expected, shown(value), missing)
+
+    def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:
+        """Every column of the signature is there; with `refuse`, no other column is, besides the target."""
+        for name in self._names:
+            if name not in found:
+                near = difflib.get_close_matches(name, [str(f) for f in found if f not in self._names], n=1, cutoff=0.6)
+                came = f"'{shorten(near[0])}'" if near else "no such column"
+                raise RowError(
+                    f"{where}, column '{name}'", f"the column '{name}'", came,
+                    f"Rename it to '{name}'." if near else "Add the column; send null where its value is missing.",
+                )  # fmt: skip
+        if extra == "refuse":
+            for name in found:
+                if name not in self._names and name not in self._targets:
+                    raise self._unknown(str(name), where)
+
+    def _unknown(self, name: str, where: str) -> RowError:
+        near = difflib.get_close_matches(name, self._names, n=1, cutoff=0.5)
+        hint = f"Did you mean '{near[0]}'? Its value is given too. " if near else ""
+        return RowError(
+            f"{where}, column '{shorten(name)}'", "only columns of the signature",
+            f"the unknown column '{shorten(name)}'", f"{hint}Leave it out: signature.json lists the columns.",
+        )  # fmt: skip
+
+    def _sequence(self, name: str, values: Any) -> Sequence[Any]:
+        if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
+            raise RowError(f"column '{name}'", "a list of values", shown(values), "Give one value a row.")
+        return values  # type: ignore[no-any-return]
+
+
+def bounded_lines(lines: Iterable[str], where: str) -> Iterator[str]:
+    """The lines of a text, none longer than a bound. Raises RowError."""
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            raise RowError(
+                f"{where}, line {number}", f"lines of at most {LONGEST_LINE:,} characters", "a longer one",
+                "Check the line ends and the quotes.",
+            )  # fmt: skip
+        yield line
+
+
+def csv_rows(lines: Iterable[str], separator: str, where: str) -> Iterator[dict[str, str]]:
+    """Rows of a CSV text with a header. Raises RowError with the line for ragged rows and bad quotes."""
+    reader = csv.reader(bounded_lines(lines, where), delimiter=separator, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]
+        _check_header(header, where)
+        for fields in reader:
+            if len(fields) != len(header):
+                if not fields:
+                    continue
+                raise RowError(
+                    f"{where}, line {reader.line_num}", f"{len(header)} fields", f"{len(fields)} fields",
+                    "Put text that holds the separator into quotes.",
+                )  # fmt: skip
+            yield dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise RowError(f"{where}, line {reader.line_num}", "CSV", str(error), "Check the quotes.") from None
+
+
+def _check_header(header: Sequence[str], where: str) -> None:
+    if not header or header == [""]:
+        raise RowError(f"{where}, line 1", "a header with the names of the columns", "nothing", "Add a first line.")
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise RowError(f"{where}, line 1", "each column once", f"'{shorten(twice)}' twice", "Rename one of them.")
+
+
+def shown(value: Any) -> str:
+    """A value in a message: quoted and cut."""
+    return shorten(repr(value))
+
+
+def shorten(text: str) -> str:
+    """At most 60 characters, with nothing that UTF-8 cannot hold."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return safe if len(safe) <= SHOWN else safe[: SHOWN - 1] + "…"

@@ -1,0 +1,142 @@
+"""The seal of a bundle: name, bytes and SHA-256 of every file, written last, checked before a byte is used."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from sixfold.core.errors import BundleError
+from sixfold.recipe.section import Section
+
+MANIFEST: Final = "manifest.json"
+GIB: Final = 1 << 30
+MIB: Final = 1 << 20
+# The largest size of each file, in bytes: what is larger was not written by Sixfold. Guessed, far above what occurs.
+LARGEST: Final = {
+    "model.onnx": 2 * GIB - 1,  # protobuf's own limit
+    "signature.json": 256 * MIB,
+    "recipe.yaml": MIB,
+    "receipt.json": 4 * MIB,
+    "report.html": 64 * MIB,
+    "report.json": 64 * MIB,
+    "parity.jsonl.gz": 256 * MIB,
+}
+PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
+
+
+class Entry(Section):
+    """One sealed file."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(Section):
+    """`seal` is the SHA-256 of everything else in the manifest, so that a flipped bit here is found too."""
+
+    format: Literal[1] = 1
+    version: str = Field(description="The version of Sixfold that wrote the bundle.")
+    files: dict[str, Entry]
+    seal: str = ""
+
+    def rendered(self) -> bytes:
+        """The only bytes that a valid manifest of this content can have."""
+        facts: dict[str, Any] = self.model_dump(exclude={"seal"})
+        facts["seal"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return (json.dumps(facts, indent=1) + "\n").encode()
+
+
+def make(version: str, files: Mapping[str, bytes]) -> Manifest:
+    """The manifest of `files` (name → content)."""
+    entries = {n: Entry(bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())}
+    return Manifest(version=version, files=entries)
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """Name → content of every file of a bundle, each checked against the manifest. Raises BundleError.
+
+    The bytes that were hashed are the bytes that are returned: nothing is opened twice.
+    """
+    manifest = _read_manifest(folder)
+    _check_names(folder, manifest)
+    return {name: _read_sealed(folder, name, entry) for name, entry in manifest.files.items()}
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder holds a bundle's manifest and nothing that a bundle does not have; it may be damaged."""
+    try:
+        _check_names(folder, _read_manifest(folder))
+    except BundleError:
+        return False
+    return True
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    if not folder.is_dir():
+        raise BundleError(str(folder), "the folder of a bundle", "no folder of this name", "Check the path.")
+    content = read_plain(folder / MANIFEST, MIB)
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        problem = f"{error.error_count()} faults ({error.errors()[0]['msg']})"
+        raise BundleError(str(folder / MANIFEST), "a manifest of format 1", problem, AGAIN) from None
+    if manifest.rendered() != content:
+        raise BundleError(str(folder / MANIFEST), "a manifest that agrees with its seal", "other content", AGAIN)
+    return manifest
+
+
+def _check_names(folder: Path, manifest: Manifest) -> None:
+    for name in manifest.files:
+        if name not in LARGEST or not PLAIN_NAME.fullmatch(name):
+            known = ", ".join(LARGEST)
+            raise BundleError(str(folder / MANIFEST), f"the files of a bundle ({known})", repr(name), AGAIN)
+    for name in LARGEST:
+        if name not in manifest.files:
+            raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
+    foreign = sorted({path.name for path in folder.iterdir()} - {MANIFEST, *manifest.files})
+    if foreign:
+        raise BundleError(
+            str(folder), "only the files of the manifest", f"also {', '.join(map(repr, foreign[:5]))}",
+            "Remove what was added.",
+        )  # fmt: skip
+
+
+def _read_sealed(folder: Path, name: str, entry: Entry) -> bytes:
+    path = folder / name
+    content = read_plain(path, min(LARGEST[name], entry.bytes))
+    if len(content) != entry.bytes:
+        raise BundleError(str(path), f"{entry.bytes} bytes", f"{len(content)} bytes", AGAIN)
+    found = hashlib.sha256(content).hexdigest()
+    if found != entry.sha256:
+        raise BundleError(str(path), f"SHA-256 {entry.sha256[:12]}…", f"{found[:12]}…", AGAIN)
+    return content
+
+
+def read_plain(path: Path, largest: int) -> bytes:
+    """The content of a regular file with one name, at most `largest` bytes. No link of either kind is followed."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        found = "a symbolic link" if error.errno == errno.ELOOP else (error.strerror or "an error").lower()
+        raise BundleError(str(path), "a plain file", found, AGAIN) from None
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            raise BundleError(str(path), "a plain file", "something else", AGAIN)
+        if facts.st_nlink > 1:  # some network filesystems report 0
+            found = f"{facts.st_nlink} hard links to it"
+            raise BundleError(str(path), "a file with one name", found, "Copy the folder with `cp -r`, without links.")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise BundleError(str(path), f"at most {largest} bytes", f"{max(facts.st_size, len(content))} bytes", AGAIN)
+    return content

@@ -1,0 +1,104 @@
+"""The proof that the graph answers as the trained pipeline did: stored rows, stored answers, asked again.
+
+`parity.jsonl.gz`: one JSON object a row, `{"row": {column: text}, "expected": {output: text or numbers}}`.
+Rows are text, as one would find them in a CSV, so that the front end is part of what is proved.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.bundle.predictor import Predictor
+from sixfold.core.errors import BundleError
+
+TOLERANCE: Final = 1e-5  # of probabilities and decisions: absolute; of values: also relative
+MOST_BYTES: Final = 1 << 30  # unpacked; guessed, far above 1,000 rows of 10,000 columns
+ALONE: Final = 8  # rows that are also asked one by one: a batch of one may take another path
+RERUN: Final = "The exported graph disagrees with the trained pipeline: report it with the recipe; nothing was written."
+
+
+@dataclass(frozen=True)
+class Parity:
+    """`rows`: column → text. `expected`: output → the pipeline's answers, `label` [rows], others [rows, columns]."""
+
+    rows: Sequence[Mapping[str, str]]
+    expected: Mapping[str, npt.NDArray[Any]]
+
+    def packed(self) -> bytes:
+        """The content of parity.jsonl.gz; the same rows give the same bytes."""
+        answers = {name: np.asarray(array).tolist() for name, array in self.expected.items()}
+        buffer = io.BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
+            for number, row in enumerate(self.rows):
+                expected = {name: values[number] for name, values in answers.items()}
+                file.write(json.dumps({"row": dict(row), "expected": expected}).encode() + b"\n")
+        return buffer.getvalue()
+
+
+def unpack(content: bytes, where: str) -> Parity:
+    """Read what `packed` wrote. Raises BundleError."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES} bytes when unpacked")
+        lines = [json.loads(line) for line in text.splitlines()]
+        rows = [line["row"] for line in lines]
+        names = lines[0]["expected"]
+        expected = {name: np.array([line["expected"][name] for line in lines]) for name in names}
+    except (ValueError, KeyError, TypeError, IndexError, OSError, EOFError) as error:
+        raise BundleError(where, "stored rows with answers", str(error) or type(error).__name__, "Run again.") from None
+    return Parity(rows, expected)
+
+
+def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:
+    """Ask the graph for the stored rows: labels equal, numbers within 1e-5. Returns the largest difference.
+
+    Raises BundleError with the row and the output that differ most.
+    """
+    if not parity.rows:
+        raise BundleError(where, "at least one stored row", "none", "Store rows of the training table.")
+    found = predictor.predict(list(parity.rows)).outputs
+    if set(found) != set(parity.expected):
+        raise BundleError(where, f"answers {sorted(parity.expected)}", f"{sorted(found)}", RERUN)
+    worst = max(_compare(name, parity.expected[name], found[name], where) for name in sorted(found))
+    for number in range(min(ALONE, len(parity.rows))):
+        alone = predictor.predict([parity.rows[number]]).outputs
+        for name in sorted(alone):
+            worst = max(worst, _compare(name, parity.expected[name][number : number + 1], alone[name], where))
+    return worst
+
+
+def _compare(name: str, expected: npt.NDArray[Any], found: npt.NDArray[Any], where: str) -> float:
+    if expected.size != found.size:
+        raise BundleError(where, f"{name} of shape {expected.shape}", f"{found.shape}", RERUN)
+    if name == "label":
+        wrong = np.flatnonzero(expected.reshape(-1).astype(str) != found.reshape(-1).astype(str))
+        if len(wrong):
+            row = int(wrong[0])
+            raise BundleError(
+                f"{where}, stored row {row + 1}", f"label {str(expected.reshape(-1)[row])!r}",
+                f"{str(found.reshape(-1)[row])!r} ({len(wrong)} rows differ)", RERUN,
+            )  # fmt: skip
+        return 0.0
+    expected = expected.astype(np.float64).reshape(found.shape)
+    difference = np.abs(expected - found)
+    allowed = TOLERANCE * (1 + np.abs(expected)) if name == "value" else np.full_like(expected, TOLERANCE)
+    beyond = ~(difference <= allowed)  # NaN is beyond
+    if beyond.any():
+        at = np.unravel_index(
+            int(np.argmax(np.where(beyond, np.nan_to_num(difference, nan=np.inf), -1.0))), beyond.shape
+        )
+        raise BundleError(
+            f"{where}, stored row {int(at[0]) + 1}", f"{name} {expected[at]!r} within {TOLERANCE:g}",
+            f"{found[at]!r} ({int(beyond.any(axis=-1).sum())} rows differ)", RERUN,
+        )  # fmt: skip
+    return float(difference.max(initial=0.0))

@@ -1,0 +1,104 @@
+"""Writing a bundle: whole or not at all, and only after its answers agree with the trained pipeline's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import sixfold
+from sixfold.bundle import manifest
+from sixfold.bundle.load import from_files
+from sixfold.bundle.parity import Parity, check_parity
+from sixfold.core.errors import SystemFault
+from sixfold.core.paths import sync_folder, system_fault
+from sixfold.recipe.receipt import Receipt
+from sixfold.recipe.signature import Signature
+
+INDENT: Final = 1
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """What a bundle is made of. `model`: the bytes of the ONNX file; `recipe`: YAML text; `report_json`: JSON text."""
+
+    model: bytes
+    signature: Signature
+    recipe: str
+    receipt: Receipt
+    report_html: str
+    report_json: str
+    parity: Parity
+
+    def files(self) -> dict[str, bytes]:
+        """Name → content of every file but the manifest."""
+        return {
+            "model.onnx": self.model,
+            "signature.json": self.signature.model_dump_json(indent=INDENT).encode(),
+            "recipe.yaml": self.recipe.encode(),
+            "receipt.json": self.receipt.model_dump_json(indent=INDENT).encode(),
+            "report.html": self.report_html.encode(),
+            "report.json": self.report_json.encode(),
+            "parity.jsonl.gz": self.parity.packed(),
+        }
+
+
+def write_bundle(folder: Path, parts: BundleParts) -> None:
+    """Write `parts` as the bundle `folder`; a bundle that is there already is replaced, anything else is not touched.
+
+    The stored rows are asked again, through the files that will be written: a bundle that fails is not written.
+    Raises BundleError (no parity) or SystemFault (no space, no permission, a folder that is no bundle).
+    """
+    files = parts.files()
+    bundle = from_files(folder, files)
+    check_parity(bundle.predictor, parts.parity, str(folder / "model.onnx"))
+    _refuse_foreign(folder)
+    _refuse_foreign(_old(folder))
+    aside = folder.with_name(folder.name + ".tmp")
+    try:
+        _write_aside(aside, files)
+        _put_in_place(aside, folder)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            shutil.rmtree(aside, ignore_errors=True)
+        raise system_fault(folder, error) from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise SystemFault(str(folder), "a new folder, or a bundle", "something else", "Choose another name.")
+    if folder.is_dir() and any(folder.iterdir()) and not manifest.is_bundle(folder):
+        raise SystemFault(
+            str(folder), "a new folder, an empty one, or a bundle", "a folder with other files",
+            "Choose another name, or remove the folder yourself.",
+        )  # fmt: skip
+
+
+def _write_aside(aside: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    sealed = manifest.make(sixfold.__version__, files)
+    for name, content in {**files, manifest.MANIFEST: sealed.rendered()}.items():
+        with (aside / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    sync_folder(aside)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    """Rename; an earlier bundle steps aside first, so a kill leaves the old one (maybe as `.old`) or the new one."""
+    old = _old(folder)
+    if folder.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    aside.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,147 @@
+"""What a run leaves behind: the receipt, the report and the bundle. The holdout is touched here, once."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import psutil
+
+from sixfold.compress.compress import Compressed
+from sixfold.compress.measure import compare
+from sixfold.core.seeds import derive
+from sixfold.data.raw import text_rows
+from sixfold.data.signature import inputs
+from sixfold.evaluate import choose, scoring
+from sixfold.evaluate.model import Model
+from sixfold.parts.table import Column, Dataset, FloatArray, Table
+from sixfold.recipe.receipt import Cost, Quality, Receipt
+from sixfold.recipe.signature import Output, Signature
+
+PARITY_ROWS = 1000
+ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
+HOW = (
+    "Validation folds: every fold's model, prepared and trained without the fold's rows, scored on them; every fold counts once.",
+    "Holdout: rows put aside before anything was fitted, scored once, by the model as it is served.",
+    "Bytes: the size of model.onnx, preparation included.",
+    "Latency: onnxruntime on one thread from raw columns to predictions, warmed up, before and after in turn; p50 and p99.",
+    "Memory: peak resident memory of a fresh process that loads the model and answers.",
+    "Parity: the served graph against the trained pipeline on stored rows; a bundle that disagrees is not written.",
+)
+
+
+def stored_rows(table: Table, seed: int) -> Table:
+    """At least PARITY_ROWS rows that try a graph hard: real rows first, then rows mixed from all columns' values.
+
+    In the mixed rows one value in twenty is missing, and one category in twenty is a value that was never seen.
+    """
+    rng = np.random.default_rng(derive(seed, "parity"))
+    real = table.take(np.sort(rng.permutation(table.rows)[: PARITY_ROWS // 2]))
+    mixed = PARITY_ROWS + 24 - real.rows
+    columns = {}
+    for name, column in table.columns.items():
+        values = column.values[rng.integers(0, table.rows, mixed)].copy()
+        strange = rng.random(mixed)
+        values[strange < 0.05] = np.nan if values.dtype.kind == "f" else -1
+        levels = column.levels
+        if column.kind == "category":
+            levels = (*levels, "never seen before")
+            values[strange > 0.95] = len(levels) - 1
+        columns[name] = Column(column.kind, np.concatenate([real.columns[name].values, values]), levels)
+    return Table(columns, real.rows + mixed)
+
+
+def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Signature:
+    """What the bundle takes and gives."""
+    if model.task == "classification":
+        outputs = (
+            Output(name="label", columns=model.target_names),
+            Output(name=model.fitted.output, columns=model.classes),
+        )
+    else:
+        outputs = (Output(name="value", columns=model.target_names),)
+    return Signature(
+        task=model.task, target=model.target_names, classes=model.classes, outputs=outputs, missing=tuple(missing),
+        inputs=inputs(training.table, model.preparer.inputs),
+    )  # fmt: skip
+
+
+def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
+    """The trained pipeline's own answers, by output of the graph."""
+    scores = model.predict(rows)
+    if model.task != "classification":
+        return {"value": scores}
+    return {"label": np.array(model.classes, dtype=object)[scores.argmax(axis=1)], model.fitted.output: scores}
+
+
+def qualities(
+    metrics: Sequence[str], baseline: Mapping[str, FloatArray], folds: tuple[Scores, Scores], held: tuple[Held, Held]
+) -> tuple[Quality, ...]:
+    """One line a metric; `folds` and `held` are before and after compression."""
+    (folds_before, folds_after), (held_before, held_after) = folds, held
+    return tuple(
+        Quality(
+            metric=name, greater_is_better=scoring.greater_is_better(name),
+            folds_before=_finite(folds_before, name), folds_after=_finite(folds_after, name),
+            holdout_before=held_before.get(name), holdout_after=held_after.get(name),
+            baseline=float(np.mean(baseline[name])) if name in baseline else None,
+        )
+        for name in metrics
+    )  # fmt: skip
+
+
+def held_out_scores(model: Model, held_out: Dataset, metrics: Sequence[str]) -> Held:
+    """Metric → score on the rows that nothing has seen; empty when the recipe holds none out."""
+    if held_out.table.rows == 0:
+        return {}
+    predicted = model.predict(held_out.table)
+    return dict(scoring.score_all(metrics, held_out.target, predicted, model.fitted.output))
+
+
+def machine() -> dict[str, str | int | float]:
+    """What the figures were measured on."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Sixfold and its engines."""
+    return {name: version(name) for name in ENGINES}
+
+
+def verdict(receipt: Receipt, baseline: Mapping[str, FloatArray], runner_up: str | None) -> tuple[str, ...]:
+    """The result in sentences."""
+    first = receipt.quality[0]
+    folds = np.mean(first.folds_after or first.folds_before)
+    chance = f", where ignoring the columns gives {first.baseline:.4g}" if first.baseline is not None else ""
+    sentences = [f"{receipt.candidate} was chosen: {first.metric} {folds:.4g} over {len(first.folds_before)} folds{chance}."]
+    if first.holdout_after is not None:
+        sentences.append(f"On {receipt.rows_holdout:,} rows that nothing had seen, {first.metric} is {first.holdout_after:.4g}.")
+    if runner_up:
+        sentences.append(runner_up)
+    size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
+    before = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
+    sentences.append(f"The served model: {size}" + (f" ({before} before compression)." if receipt.steps else "."))
+    if first.baseline is not None and not _beats(first, folds):
+        sentences.append("It is no better than ignoring the columns: do not use it.")
+    return tuple(sentences)
+
+
+def _beats(first: Quality, folds: float) -> bool:
+    gain = folds - (first.baseline or 0.0)
+    return gain > 0 if first.greater_is_better else gain < 0
+
+
+def _finite(scores: Scores, name: str) -> tuple[float, ...]:
+    values = scores.get(name, np.empty(0))
+    return tuple(float(v) for v in values) if np.isfinite(values).all() else ()

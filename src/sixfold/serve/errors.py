@@ -1,0 +1,79 @@
+"""Every refusal as the same JSON: {"error": {where, expected, found, remedy}}, with its HTTP status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sixfold.core.errors import RowError, SixfoldError
+
+
+class Refusal(SixfoldError):
+    """A request that is not answered: its HTTP status, and the four parts of the error."""
+
+    def __init__(self, status: int, where: str, expected: str, found: str, remedy: str) -> None:
+        super().__init__(where, expected, found, remedy)
+        self.status = status
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.status, self.where, self.expected, self.found, self.remedy)
+
+
+def bad_request(where: str, expected: str, found: str, remedy: str) -> Refusal:
+    """400: a body that cannot be read."""
+    return Refusal(400, where, expected, found, remedy)
+
+
+def status_of(error: SixfoldError) -> int:
+    """The HTTP status of an error: its own, 422 for rows, 500 for the rest."""
+    if isinstance(error, Refusal):
+        return error.status
+    return 422 if isinstance(error, RowError) else 500
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Compact JSON in ASCII, so that any string that came in can go out. NaN is no JSON: it becomes null."""
+    try:
+        text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(content), separators=(",", ":"))
+    return Response(text, status, headers, "application/json")
+
+
+def error_response(error: SixfoldError, flat: bool = False) -> Response:
+    """The answer to a request that is refused; `flat`: as the Open Inference Protocol has it, {"error": "text"}."""
+    parts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": error.remedy}
+    status = status_of(error)
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    if status in (408, 413):  # the rest of the body is not read
+        headers["Connection"] = "close"
+    return json_response({"error": str(error) if flat else parts}, status, headers)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """404 and 405 in the same form."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    expected = "a path of this server" if status == 404 else "a method of this path"
+    refusal = Refusal(status, request.url.path, expected, f"{request.method}: status {status}", "GET /docs lists all paths.")
+    response = error_response(refusal, flat=request.url.path.startswith("/v2"))
+    response.headers.update(headers)
+    return response
+
+
+async def on_fault(request: Request, error: Exception) -> Response:
+    """A fault of ours: told as one, without its inside."""
+    fault = Refusal(500, request.url.path, "an answer", "a fault of the server", "Look at the server's log.")
+    return error_response(fault, flat=request.url.path.startswith("/v2"))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and content - content != 0 else content

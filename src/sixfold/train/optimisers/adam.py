@@ -1,0 +1,35 @@
+"""Momentum, and a rate of its own for every parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from pydantic import Field
+
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """g ← ∇J + λθ;  m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − α·m̂ / (√v̂ + ε),
+    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
+
+    Kingma and Ba, Adam: a method for stochastic optimization, 2015.
+    """
+
+    learning_rate: float = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Memory of the gradient's mean, in [0, 1).")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Memory of the gradient's square, in [0, 1).")
+    epsilon: float = Field(1e-8, gt=0, description="Added to the root, above 0.")
+    weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")
+
+    def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """torch's optimiser over `parameters`."""
+        return torch.optim.Adam(
+            parameters,
+            lr=self.learning_rate,
+            betas=(self.beta1, self.beta2),
+            eps=self.epsilon,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )

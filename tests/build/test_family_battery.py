@@ -1,0 +1,351 @@
+"""Every check for every family: the folder is listed, and how many checks each family got is asserted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from pydantic import ValidationError
+
+from sixfold.build.family import GradientFamily, SolverFamily
+from sixfold.core.errors import BudgetError, FitError
+from sixfold.parts import state
+from sixfold.parts.fit import Fit, Fitted, Matrix, Parametric, Ranked
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.table import Task
+from sixfold.recipe.kinds import FAMILY
+from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.recipe.section import Section
+from sixfold.run.context import Context
+from sixfold.train.candidate import Candidate
+from sixfold.train.fitting import fit_many
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the battery needs to know of a family: settings that can learn few rows, what it must refuse, and other
+    settings whose results are saved, exported and changed in another way.
+    """
+
+    quick: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    refuses: tuple[tuple[dict[str, Any], str], ...] = ()
+    variants: tuple[dict[str, Any], ...] = ()
+
+
+CASES = {
+    "linear": Case(
+        {"C": 10.0},
+        refuses=(
+            ({"alpha": 1.0, "C": 1.0}, "alpha and C are the same strength (C = 1 / alpha): give one of them"),
+            ({"penalty": "none", "C": 1.0}, "penalty none has no strength: leave C out, or choose penalty l2 or l1"),
+            ({"alpha": -1.0}, "Input should be greater than 0"),
+            ({"penalty": "l3"}, "Input should be 'l2', 'l1' or 'none'"),
+        ),
+        variants=({"penalty": "l1"},),
+    ),
+    "svm": Case(
+        {"C": 10.0},
+        refuses=(
+            ({"kernel": "cubic"}, "Input should be 'linear', 'rbf', 'poly' or 'sigmoid'"),
+            ({"C": 0.0}, "Input should be greater than 0"),
+            ({"degree": 0}, "Input should be greater than or equal to 1"),
+            ({"gamma": -0.5}, "Input should be greater than 0"),
+        ),
+        variants=({"kernel": "linear"}, {"kernel": "poly", "coef0": 1.0}, {"kernel": "sigmoid", "gamma": 0.05}),
+    ),
+    "tree": Case(
+        {"min_rows_leaf": 1},
+        refuses=(
+            ({"max_depth": 0}, "Input should be greater than or equal to 1"),
+            ({"complexity": -0.1}, "Input should be greater than or equal to 0"),
+            ({"criterion": "twoing"}, "Input should be 'auto', 'gini', 'entropy' or 'squared_error'"),
+        ),
+    ),
+    "forest": Case(
+        {"min_rows_leaf": 1, "trees": 8, "feature_fraction": 1.0},
+        refuses=(
+            ({"trees": 0}, "Input should be greater than or equal to 1"),
+            ({"feature_fraction": 1.5}, "Input should be less than or equal to 1"),
+        ),
+        variants=({"criterion": "auto", "trees": 7, "max_leaves": 5, "row_fraction": 0.5},),
+    ),
+    "boosting": Case(
+        {"min_rows_leaf": 1, "rounds": 40, "learning_rate": 0.2, "leaves": 7},
+        refuses=(
+            ({"rounds": 0}, "Input should be greater than or equal to 1"),
+            ({"learning_rate": 0.0}, "Input should be greater than 0"),
+            ({"leaves": 1}, "Input should be greater than or equal to 2"),
+        ),
+        variants=({"row_fraction": 0.7, "l1": 0.1, "l2": 3.0, "max_depth": 3, "patience": None},),
+    ),
+    "mlp": Case(
+        {"hidden": [16]},
+        {"optimizer": {"name": "adam", "learning_rate": 0.02}, "epochs": 30, "batch_size": 16},
+        refuses=(({"hidden": [0]}, "Input should be greater than or equal to 1"),),
+    ),
+}
+TASKS: tuple[tuple[Task, int], ...] = (("classification", 2), ("classification", 3), ("regression", 1))
+
+
+def settings(name: str, **options: Any) -> Any:
+    return FAMILY.load(name)(**{**CASES[name].quick, **options})
+
+
+def solve(
+    name: str, *fits: Fit, family: Any = None, context: Context | None = None, epochs: int | None = None
+) -> list[Fitted]:
+    train = Train(**{**CASES[name].train, **({"epochs": epochs} if epochs else {})})
+    candidate = Candidate(name, name, family or settings(name), Prepare(), Initialize(), train)
+    return list(fit_many(candidate, fits, context or Context()))
+
+
+def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3) -> Fit:
+    """Rows whose first features decide the target; NaN among them where the family takes it."""
+    needs = FAMILY.load(name).needs
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(rows, features))
+    signal = 2.0 * x[:, 0] + (x[:, 1] if features > 1 else 0.0)
+    y: Any = signal
+    if task == "classification":
+        y = np.digitize(signal, np.quantile(signal, np.arange(1, outputs) / outputs)).astype(np.int64)
+    if task == "reconstruction":
+        y = np.stack([signal, -x[:, -1]], axis=1)
+    if needs.impute_number is None and features > 2:
+        x[generator.random(rows) < 0.2, 2] = np.nan
+    return Fit(x.astype(needs.precision), y, task, outputs, seed=7)
+
+
+def run_graph(fitted: Fitted, x: Matrix) -> Matrix:
+    graph = Graph()
+    double = x.dtype == np.float64
+    value = graph.input("x", TensorProto.DOUBLE if double else TensorProto.FLOAT, x.shape[1])
+    exported = fitted.export(graph, value)
+    graph.output("y", exported, TensorProto.DOUBLE, ["rows", "outputs"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph.model().SerializeToString(), options)
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def every_model(name: str, fit: Fit) -> list[Fitted]:
+    """`fit` solved with the quick settings and with each variant."""
+    families = [settings(name), *(settings(name, **options) for options in CASES[name].variants)]
+    return [solve(name, fit, family=family)[0] for family in families]
+
+
+def task_pairs(name: str) -> list[tuple[Task, int]]:
+    tasks = FAMILY.load(name).tasks
+    return [*TASKS, ("reconstruction", 2)] if "reconstruction" in tasks else list(TASKS)
+
+
+# The checks. Each takes the family's name; each runs for every family unless `only_for` says otherwise.
+
+
+def check_settings_are_a_section(name: str, tmp: Any) -> None:
+    made = FAMILY.load(name)()
+    assert isinstance(made, Section)
+    assert isinstance(made, SolverFamily | GradientFamily)
+    assert made.tasks >= {"classification", "regression"}
+    assert type(made)(**made.model_dump(mode="json")) == made
+    assert type(made).__doc__
+    fields = type(made).model_fields
+    assert len(fields) <= 12
+    assert all(f.description for f in fields.values())
+
+
+def check_learns_32_rows(name: str, tmp: Any) -> None:
+    for task, outputs in TASKS:
+        fit = problem(name, task, outputs, rows=32)
+        predicted = solve(name, fit, epochs=200)[0].predict(fit.x)
+        if task == "classification":
+            assert (predicted.argmax(axis=1) == fit.y).mean() >= 0.9, (task, outputs)
+        else:
+            assert np.mean((predicted[:, 0] - fit.y) ** 2) <= 0.1 * np.var(fit.y), task
+
+
+def check_outputs_are_what_they_say(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        fit = problem(name, task, outputs)
+        fitted = solve(name, fit)[0]
+        predicted = fitted.predict(fit.x)
+        assert predicted.shape == (200, outputs)
+        assert predicted.dtype == np.float64
+        assert np.isfinite(predicted).all()
+        assert fitted.output in (("probability", "decision") if task == "classification" else ("value",))
+        if fitted.output == "probability":
+            np.testing.assert_allclose(predicted.sum(axis=1), 1.0, atol=1e-9)
+            assert (predicted >= 0).all()
+        if fitted.output == "decision" and outputs == 2:
+            np.testing.assert_array_equal(predicted[:, 0], -predicted[:, 1])
+
+
+def check_one_row_is_a_batch_of_one(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        fit = problem(name, task, outputs)
+        fitted = solve(name, fit)[0]
+        whole = fitted.predict(fit.x)
+        for row in (0, 57, 199):
+            np.testing.assert_allclose(fitted.predict(fit.x[row : row + 1]), whole[row : row + 1], rtol=1e-5, atol=1e-6)
+
+
+def check_fits_come_in_order(name: str, tmp: Any) -> None:
+    first, second = problem(name, "regression", 1, rows=64), problem(name, "regression", 1, rows=64, seed=9)
+    together = solve(name, first, second)
+    assert len(together) == 2
+    for fit, fitted in zip((first, second), together, strict=True):
+        np.testing.assert_allclose(fitted.predict(fit.x), solve(name, fit)[0].predict(fit.x), rtol=1e-4, atol=1e-4)
+
+
+def check_odd_sizes(name: str, tmp: Any) -> None:
+    for rows, features in ((23, 1), (11, 17), (101, 3)):
+        for task, outputs in TASKS:
+            fit = problem(name, task, outputs, rows=rows, features=features)
+            assert solve(name, fit)[0].predict(fit.x).shape == (rows, outputs)
+
+
+def check_same_seed_same_bits(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        fit = problem(name, task, outputs)
+        one, two = (solve(name, fit)[0].predict(fit.x) for _ in range(2))
+        np.testing.assert_array_equal(one, two)
+
+
+def check_rows_in_memory_do_not_change(name: str, tmp: Any) -> None:
+    fit = problem(name, "classification", 2)
+    x, y = fit.x.copy(), fit.y.copy()
+    solve(name, fit)[0].predict(fit.x)
+    np.testing.assert_array_equal(fit.x, x)
+    np.testing.assert_array_equal(fit.y, y)
+
+
+def check_saves_and_loads(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        fit = problem(name, task, outputs)
+        for at, fitted in enumerate(every_model(name, fit)):
+            folder = tmp / f"{task}{outputs}.{at}"
+            folder.mkdir()
+            state.save(fitted, folder)  # type: ignore[arg-type]  # every Fitted is a State
+            again: Any = state.load(folder, state.State)
+            assert type(again) is type(fitted)
+            np.testing.assert_array_equal(again.predict(fit.x), fitted.predict(fit.x))
+            assert again.output == fitted.output
+
+
+def check_exports_with_parity(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        x = problem(name, task, outputs, rows=1200, seed=11).x
+        for fitted in every_model(name, problem(name, task, outputs)):
+            own, graph = fitted.predict(x), run_graph(fitted, x)
+            assert graph.shape == own.shape
+            np.testing.assert_allclose(graph, own, rtol=1e-5, atol=1e-5)
+            if task == "classification":
+                np.testing.assert_array_equal(graph.argmax(axis=1), own.argmax(axis=1))
+            np.testing.assert_allclose(run_graph(fitted, x[:1]), own[:1], rtol=1e-5, atol=1e-5)
+
+
+def check_absent_class_never_wins(name: str, tmp: Any) -> None:
+    for absent in range(3):
+        fit = problem(name, "classification", 2)
+        names = np.array([c for c in range(3) if c != absent])
+        fit = Fit(fit.x, names[fit.y], "classification", 3, seed=7)
+        for fitted in every_model(name, fit):
+            own = fitted.predict(fit.x)
+            assert own.shape == (200, 3)
+            assert not (own.argmax(axis=1) == absent).any()
+            assert (own.argmax(axis=1) == fit.y).mean() > 0.75
+            np.testing.assert_allclose(run_graph(fitted, fit.x), own, rtol=1e-5, atol=1e-5)
+
+
+def check_refuses_bad_settings(name: str, tmp: Any) -> None:
+    assert CASES[name].refuses
+    for options, text in (*CASES[name].refuses, ({"surely_unknown": 1}, "Extra inputs are not permitted")):
+        with pytest.raises(ValidationError) as caught:
+            FAMILY.load(name)(**options)
+        assert text in str(caught.value)
+
+
+def check_explains(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        fit = problem(name, task, outputs)
+        fitted = solve(name, fit)[0]
+        if not isinstance(fitted, Ranked):
+            continue
+        importances = fitted.importances()
+        assert importances.shape == (5,)
+        assert (importances >= 0).all()
+        if task != "reconstruction":
+            assert importances.argmax() == 0
+
+
+def check_parameters_can_be_replaced(name: str, tmp: Any) -> None:
+    for task, outputs in task_pairs(name):
+        fit = problem(name, task, outputs)
+        for fitted in every_model(name, fit):
+            if not isinstance(fitted, Parametric):
+                assert name in ("tree", "forest", "boosting")
+                continue
+            parameters = fitted.parameters()
+            assert parameters
+            assert all(value.dtype == np.float64 for value in parameters.values())
+            np.testing.assert_array_equal(fitted.with_parameters(parameters).predict(fit.x), fitted.predict(fit.x))
+            rounded = fitted.with_parameters({key: np.floor(value * 64) / 64 for key, value in parameters.items()})
+            assert not np.array_equal(rounded.predict(fit.x), fitted.predict(fit.x))
+            np.testing.assert_allclose(run_graph(rounded, fit.x), rounded.predict(fit.x), rtol=1e-5, atol=1e-5)
+
+
+def check_refuses_one_class(name: str, tmp: Any) -> None:
+    fit = problem(name, "classification", 2)
+    with pytest.raises(FitError) as caught:
+        solve(name, Fit(fit.x, np.zeros(200, dtype=np.int64), "classification", 2))
+    expected = f"build.{name}: expected rows of at least two classes in every fit; found one class in 200 rows. "
+    assert str(caught.value).startswith(expected)
+
+
+def check_stops_when_time_is_over(name: str, tmp: Any) -> None:
+    with pytest.raises(BudgetError, match=f"no time left while fitting {name}"):
+        solve(name, problem(name, "regression", 1), context=Context(deadline=time.monotonic() - 1))
+
+
+CHECKS: tuple[Callable[[str, Any], None], ...] = (
+    check_settings_are_a_section,
+    check_learns_32_rows,
+    check_outputs_are_what_they_say,
+    check_one_row_is_a_batch_of_one,
+    check_fits_come_in_order,
+    check_odd_sizes,
+    check_same_seed_same_bits,
+    check_rows_in_memory_do_not_change,
+    check_saves_and_loads,
+    check_exports_with_parity,
+    check_absent_class_never_wins,
+    check_refuses_bad_settings,
+    check_explains,
+    check_parameters_can_be_replaced,
+)
+SOLVER_CHECKS: tuple[Callable[[str, Any], None], ...] = (check_refuses_one_class, check_stops_when_time_is_over)
+
+
+def checks_for(name: str) -> tuple[Callable[[str, Any], None], ...]:
+    return CHECKS + (SOLVER_CHECKS if hasattr(FAMILY.load(name), "solve") else ())
+
+
+PAIRS = [
+    pytest.param(name, check, id=f"{name}-{check.__name__}") for name in FAMILY.names() for check in checks_for(name)
+]
+
+
+@pytest.mark.parametrize(("name", "check"), PAIRS)
+def test_family(name: str, check: Callable[[str, Any], None], tmp_path: Any) -> None:
+    check(name, tmp_path)
+
+
+def test_every_family_gets_its_checks() -> None:
+    counts = {name: len(checks_for(name)) for name in FAMILY.names()}
+    assert counts == {"boosting": 16, "forest": 16, "linear": 16, "mlp": 14, "svm": 16, "tree": 16}
+    assert len(PAIRS) == sum(counts.values())
