@@ -86,7 +86,7 @@ CASES = {
     ),
     "mlp": Case(
         {"hidden": [16]},
-        {"optimizer": {"name": "adam", "learning_rate": 0.02}, "epochs": 30, "batch_size": 16},
+        {"optimizer": {"name": "adam", "learning_rate": 0.03}, "epochs": 12, "batch_size": 16},
         refuses=(({"hidden": [0]}, "Input should be greater than or equal to 1"),),
     ),
 }
@@ -162,7 +162,7 @@ def check_settings_are_a_section(name: str, tmp: Any) -> None:
 def check_learns_32_rows(name: str, tmp: Any) -> None:
     for task, outputs in TASKS:
         fit = problem(name, task, outputs, rows=32)
-        predicted = solve(name, fit, epochs=200)[0].predict(fit.x)
+        predicted = solve(name, fit, epochs=120)[0].predict(fit.x)
         if task == "classification":
             assert (predicted.argmax(axis=1) == fit.y).mean() >= 0.9, (task, outputs)
         else:

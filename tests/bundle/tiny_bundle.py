@@ -1,4 +1,4 @@
-"""Small bundles for the tests: graphs written by hand, with every type of input, and the same answers in plain Python."""
+"""Small bundles for the tests: graphs written by hand, with every type of input, and their twins in plain Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ WEIGHTS = {"size": 0.5, "label": -0.25, "new": 1.0, "since": 1e-9}  # of NaN: no
 RECIPE = "version: 1\nname: tiny\ndata: {source: shapes.csv, target: fate}\nserve: {max_rows: 100, max_body: 64KiB}\n"
 COST = Cost(file_bytes=1, inputs=5, p50_1_ms=1, p99_1_ms=1, p50_64_ms=1, p99_64_ms=1, peak_memory_bytes=1)
 RECEIPT = Receipt(
-    name="tiny", candidate="by hand", rows_trained=1, rows_holdout=1, metric="accuracy", quality=(), before=COST, after=COST
+    name="tiny",
+    candidate="by hand",
+    rows_trained=1,
+    rows_holdout=1,
+    metric="accuracy",
+    quality=(),
+    before=COST,
+    after=COST,
 )
 ROWS = [
     {"size": "1.5", "label": "2", "new": "true", "since": "2026-11-23", "colour": "red"},
@@ -44,7 +51,12 @@ def signature(task: str = "classification") -> Signature:
     classes = ("keep", "<toss>")
     outputs = (Output(name="label", columns=("fate",)), Output(name="probability", columns=classes))
     return Signature(
-        task="classification", target=("fate",), classes=classes, inputs=inputs, outputs=outputs, missing=("", "NA", "?")
+        task="classification",
+        target=("fate",),
+        classes=classes,
+        inputs=inputs,
+        outputs=outputs,
+        missing=("", "NA", "?"),
     )
 
 

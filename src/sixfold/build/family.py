@@ -36,8 +36,10 @@ class GradientFamily(Protocol):
         """A network with parameters of any value: `initialize` fills them."""
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """What `loss` compares with, [rows] or [rows, outputs]. The first call may note in the module how the targets are
-        scaled, so that `fitted` can undo it; later calls (rows cut off to be watched, a resumed module) use the same scale.
+        """What `loss` compares with, [rows] or [rows, outputs].
+
+        The first call may note in the module how the targets are scaled, so that `fitted` can undo it; later calls (for
+        rows cut off to be watched), and all calls with a resumed module, use the same scale.
         """
 
     def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ Shape letters: R rows, F features, K outputs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -40,12 +41,12 @@ TORCH_ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
 class Network(State):
     """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
 
-    Neurons are cut by rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from that.
+    Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from it.
     `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift.
     """
 
-    weights: tuple[Matrix, ...]
-    biases: tuple[Matrix, ...]
+    weights: tuple[npt.NDArray[Any], ...]
+    biases: tuple[npt.NDArray[Any], ...]
     activation: Activation
     link: _links.Link
     target_shift: FloatArray
@@ -109,8 +110,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], activation: Activation, dropout: float) -> None:
         super().__init__()
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, before, after) for before, after in pairs)
+        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(widths))
         self.activation = activation
         self.dropout = dropout
         self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
@@ -172,7 +172,7 @@ class Settings(Section):
         return Perceptron((shape.features, *self.widths(shape), shape.outputs), self.activation, self.dropout)
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """int64 [R] classes, or float64 [R, K] values, standardised by the rows of the first call where that is asked."""
+        """int64 [R] classes, or float64 [R, K] values, standardised by the first call's rows where that is asked."""
         if fit.task == "classification":
             return np.asarray(fit.y, dtype=np.int64)
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)

@@ -1,5 +1,6 @@
 """One raw value of a row, as text or as a Python object, to what the graph takes: a float or a string.
 
+Text is read by the rules of `core.values`, which training reads its tables by.
 Every reader raises CellError with what was expected; the front end adds the row and the column.
 """
 
@@ -10,11 +11,9 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-NAN: Final = float("nan")
-TRUE: Final = frozenset({"true", "yes", "t", "y", "1", "1.0"})
-FALSE: Final = frozenset({"false", "no", "f", "n", "0", "0.0"})
-EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+from sixfold.core import values
 
+NAN: Final = float("nan")
 Cell = Callable[[Any], Any]
 
 
@@ -33,24 +32,59 @@ def readers(missing: frozenset[str]) -> dict[str, Cell]:
 
 
 def _number(value: Any, missing: frozenset[str]) -> float:
-    if type(value) is str:
-        text = value.strip()
-        if text in missing:
-            return NAN
-        try:
-            number = float(text.replace("_", "?"))  # Python reads 1_000; other languages do not
-        except ValueError:
-            raise CellError("a number") from None
-    elif value is None:
-        return NAN
-    else:
+    if not isinstance(value, str):
         return _as_float(value, "a number")
+    text = value.strip()
+    if text in missing:
+        return NAN
+    number = values.number(text)
+    if number is None:
+        raise CellError("a number")
     if math.isinf(number):
         raise CellError("a finite number")
     return number
 
 
+def _boolean(value: Any, missing: frozenset[str]) -> float:
+    if isinstance(value, str):
+        text = value.strip()
+        if text in missing:
+            return NAN
+        truth = values.boolean(text)
+        if truth is None:
+            raise CellError("true or false")
+        return float(truth)
+    number = _as_float(value, "true or false")
+    if number not in (0.0, 1.0) and not math.isnan(number):
+        raise CellError("true or false")
+    return number
+
+
+def _date(value: Any, missing: frozenset[str]) -> float:
+    if isinstance(value, str):
+        text = value.strip()
+        moment_s = NAN if text in missing else values.date(text)
+        if moment_s is None:
+            raise CellError("a date such as 2026-11-23 or 2026-11-23T15:20:00Z")
+        return moment_s
+    if value is None or _is_missing_object(value):
+        return NAN
+    if isinstance(value, dt.datetime):  # pandas' timestamps are datetimes
+        return values.seconds(value)
+    if isinstance(value, dt.date):
+        return values.seconds(dt.datetime(value.year, value.month, value.day))
+    if isinstance(value, bool):
+        raise CellError("a date, or seconds since 1970")
+    moment_s = _as_float(value, "a date, or seconds since 1970")
+    if not values.FIRST_S <= moment_s < values.END_S:
+        raise CellError("seconds since 1970 of a year from 1 to 9999")
+    return moment_s
+
+
 def _as_float(value: Any, expected: str) -> float:
+    """A number of any library as a float; NaN is missing."""
+    if value is None:
+        return NAN
     if isinstance(value, str | bytes | list | dict | tuple):
         raise CellError(expected)
     if _is_missing_object(value):
@@ -62,53 +96,6 @@ def _as_float(value: Any, expected: str) -> float:
     if math.isinf(number):
         raise CellError("a finite number")
     return number
-
-
-def _boolean(value: Any, missing: frozenset[str]) -> float:
-    if type(value) is bool:
-        return 1.0 if value else 0.0
-    if value is None:
-        return NAN
-    if isinstance(value, str):
-        text = value.strip()
-        if text in missing:
-            return NAN
-        low = text.lower()
-        if low in TRUE or low in FALSE:
-            return 1.0 if low in TRUE else 0.0
-        raise CellError("true or false")
-    number = _as_float(value, "true or false")
-    if number not in (0.0, 1.0) and not math.isnan(number):
-        raise CellError("true or false")
-    return number
-
-
-def _date(value: Any, missing: frozenset[str]) -> float:
-    if value is None:
-        return NAN
-    if isinstance(value, str):
-        text = value.strip()
-        if text in missing:
-            return NAN
-        try:
-            return _seconds(dt.datetime.fromisoformat(text))
-        except (ValueError, OverflowError):
-            raise CellError("a date such as 2026-11-23 or 2026-11-23T15:20:00Z") from None
-    if _is_missing_object(value):
-        return NAN
-    if isinstance(value, dt.datetime):  # pandas' timestamps are datetimes
-        return _seconds(value)
-    if isinstance(value, dt.date):
-        return _seconds(dt.datetime(value.year, value.month, value.day))
-    if isinstance(value, bool):
-        raise CellError("a date, or seconds since 1970")
-    return _as_float(value, "a date, or seconds since 1970")
-
-
-def _seconds(moment: dt.datetime) -> float:
-    """Seconds since 1970; a moment without a zone is UTC."""
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-    return (aware - EPOCH).total_seconds()
 
 
 def _category(value: Any, missing: frozenset[str]) -> str:
@@ -125,7 +112,7 @@ def _category(value: Any, missing: frozenset[str]) -> str:
     if isinstance(value, bool | dt.date):
         return str(value)
     number = _as_float(value, "text")
-    text = str(int(number)) if number.is_integer() and abs(number) < 2**63 else repr(number)
+    text = values.show_number(number)
     return "" if text in missing else text
 
 

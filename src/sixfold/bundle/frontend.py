@@ -94,7 +94,8 @@ class FrontEnd:
 
     def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:
         """Every column of the signature is there; with `refuse`, no other column is, besides the target."""
-        for name in self._names:
+        for column, *_ in self._inputs:
+            name = column.name
             if name not in found:
                 near = difflib.get_close_matches(name, [str(f) for f in found if f not in self._names], n=1, cutoff=0.6)
                 came = f"'{shorten(near[0])}'" if near else "no such column"

@@ -1,8 +1,8 @@
 """What onnxruntime may be given: a model whose tensors are all inside it. A small reader of protobuf's wire format.
 
 ONNX lets a tensor name a file instead of holding its bytes; such a name can point anywhere. So, before a
-session is made, every tensor of the model is visited; one that is kept elsewhere refuses the model. Field numbers are those of
-onnx.proto.
+session is made, every tensor of the model is visited; one that is kept elsewhere refuses the model. The field numbers
+are those of onnx.proto.
 """
 
 from __future__ import annotations

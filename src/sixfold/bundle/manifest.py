@@ -129,10 +129,11 @@ def read_plain(path: Path, largest: int) -> bytes:
     except OSError as error:
         found = "a symbolic link" if error.errno == errno.ELOOP else (error.strerror or "an error").lower()
         raise BundleError(str(path), "a plain file", found, AGAIN) from None
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise BundleError(str(path), "a plain file", "something else", AGAIN)
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise BundleError(str(path), "a plain file", "something else", AGAIN)
         if facts.st_nlink > 1:  # some network filesystems report 0
             found = f"{facts.st_nlink} hard links to it"
             raise BundleError(str(path), "a file with one name", found, "Copy the folder with `cp -r`, without links.")

@@ -24,7 +24,7 @@ class Predictor:
         self.signature = signature
         self.session = session(model, where)
         self.front_end = FrontEnd(signature)
-        self._names = [output.name for output in signature.outputs]
+        self._names: list[str] = [output.name for output in signature.outputs]
         check_interface(self.session, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
@@ -38,8 +38,8 @@ class Predictor:
         """Answers for arrays that are ready for the graph, each [rows, 1]."""
         rows = len(next(iter(feeds.values())))
         if rows == 0:
-            nothing: dict[str, npt.NDArray[Any]] = {str(output.name): _empty(output) for output in self.signature.outputs}
-            return Predictions(self.signature, nothing)
+            empty = [_empty(output) for output in self.signature.outputs]
+            return Predictions(self.signature, dict(zip(self._names, empty, strict=True)))
         if rows <= BATCH:
             return Predictions(self.signature, self._ask(feeds))
         parts = [

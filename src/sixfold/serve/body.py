@@ -17,8 +17,7 @@ JSON_TYPES = ("", "application/json")
 
 def parse(content: bytes, content_type: str, separator: str) -> RawRows:
     """Rows or columns of a body. Raises Refusal (400, 415) or RowError."""
-    kind, _, parameters = content_type.partition(";")
-    kind = kind.strip().lower()
+    kind = content_type.partition(";")[0].strip().lower()
     if kind in JSON_TYPES:
         return _rows_of(read_json(content))
     if kind == "text/csv":
@@ -28,8 +27,9 @@ def parse(content: bytes, content_type: str, separator: str) -> RawRows:
 
 def read_json(content: bytes) -> Any:
     """The JSON value of a body, by the letter: no NaN, no key twice. Raises Refusal 400."""
+    text = _text(content)
     try:
-        return json.loads(_text(content), parse_constant=_no_constant, object_pairs_hook=_once)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         found = f"{error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:

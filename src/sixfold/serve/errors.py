@@ -59,7 +59,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     expected = "a path of this server" if status == 404 else "a method of this path"
-    refusal = Refusal(status, request.url.path, expected, f"{request.method}: status {status}", "GET /docs lists all paths.")
+    refusal = Refusal(
+        status, request.url.path, expected, f"{request.method}: status {status}", "GET /docs lists all paths."
+    )
     response = error_response(refusal, flat=request.url.path.startswith("/v2"))
     response.headers.update(headers)
     return response

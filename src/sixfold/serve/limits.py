@@ -34,7 +34,11 @@ class Gate:
         """A place among those in work or waiting. Raises Refusal 503."""
         if self.inside >= self.places:
             raise Refusal(
-                503, "the server", f"at most {self.places} requests at once", "more", "Send the request again in a second."
+                503,
+                "the server",
+                f"at most {self.places} requests at once",
+                "more",
+                "Send the request again in a second.",
             )
         self.inside += 1
         try:

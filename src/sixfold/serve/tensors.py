@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol, version 2: JSON data, and raw bytes after the JSON (binary tensor extension)."""
+"""Tensors of the Open Inference Protocol, version 2: JSON data, or bytes after the JSON (binary tensors)."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def columns_of(head: Mapping[str, Any], tail: bytes, signature: Signature) -> di
         if name in columns or raw_names.get(name, name) in columns:
             raise bad_request(f"input '{shorten(name)}'", "each input once", "the same again", REMEDY)
         size = _binary_size(tensor, name)
+        values: Sequence[Any]
         if size is None:
             values = _json_values(tensor.get("data"), name)
         else:
@@ -75,7 +76,9 @@ def wanted(head: Mapping[str, Any], signature: Signature) -> list[Wanted]:
     return found
 
 
-def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any) -> tuple[bytes, int | None]:
+def answer(
+    predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any
+) -> tuple[bytes, int | None]:
     """The body of an answer, and the length of its JSON part when bytes follow it."""
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -122,10 +125,14 @@ def _head_of(tensor: Any) -> tuple[str, int, str]:
     shape, datatype = tensor.get("shape"), tensor.get("datatype")
     if datatype not in DATATYPES:
         raise bad_request(where, f"a datatype out of {', '.join(DATATYPES)}", shown(datatype), REMEDY)
-    whole = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
-    if not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
+    if not isinstance(shape, list) or not _is_column(shape):
         raise bad_request(where, "the shape [rows] or [rows, 1]", shown(shape), REMEDY)
     return tensor["name"], shape[0], datatype
+
+
+def _is_column(shape: list[Any]) -> bool:
+    whole = all(type(n) is int and n >= 0 for n in shape)
+    return whole and len(shape) in (1, 2) and shape[1:] in ([], [1])
 
 
 def _binary_size(tensor: Mapping[str, Any], name: str) -> int | None:

@@ -1,0 +1,1 @@
+"""How rows are divided into folds: one scheme a file."""

@@ -1,0 +1,1 @@
+"""Which training rows are outliers: one method a file."""

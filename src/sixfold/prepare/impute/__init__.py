@@ -1,0 +1,1 @@
+"""What takes the place of a missing value: one method a file."""

@@ -35,5 +35,7 @@ class Settings(Section):
             lr=self.learning_rate,
             max_iter=self.iterations,
             history_size=self.history,
+            tolerance_grad=0.0,  # when to stop is said in `train.stop`; torch's own 1e-9 leaves errors of 1e-5
+            tolerance_change=1e-16,
             line_search_fn=None if self.line_search == "none" else self.line_search,
         )

@@ -1,0 +1,352 @@
+"""From a source's columns, text or typed, to Columns: which kind each is, and what has to be said about it.
+
+Text is read by the rules of `core.values`. Numbers take a vectorised way where it gives the same (a test compares them);
+everything else applies the rules to the distinct texts of a column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixfold.core import values
+from sixfold.core.errors import DataError
+from sixfold.parts.table import Column, ColumnKind, FloatArray
+
+Codes = npt.NDArray[np.int32]
+
+MIXED_SHARE: Final = 0.9  # of the cells are numbers (or dates): the others are more likely mistakes; guessed
+DISTINCT_SHARE: Final = 0.95  # of the cells differ: an identifier; guessed
+DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
+WORDS: Final = 5  # on average, from which on different texts are prose, not identifiers; guessed
+MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
+LOOK: Final = 1000  # distinct texts that are looked at for words
+_IDENTIFIER = re.compile(
+    r"(?:.*[^a-zA-Z])?(?:id|ids|uuid|guid|key|index|rowid|row_?(?:number|no|num))|.*[a-z](?:Id|ID)", re.IGNORECASE
+)
+_CAMEL = re.compile(r".*[a-z](?:Id|ID)")
+_SLASHED = re.compile(r"\d{1,2}/\d{1,2}/\d{4}(?:\s.*)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a column is read: `missing` tokens ("" among them), and the place of a row for messages."""
+
+    missing: frozenset[str]
+    where: str
+    place: Callable[[int], str]
+
+    def at(self, row: int, name: str) -> str:
+        """ "a.csv, line 17, column 'age'" """
+        return f"{self.where}, {self.place(row)}, column '{name}'"
+
+
+@dataclass(frozen=True)
+class Read:
+    """One column read. `tokens`: the missing tokens in it; `whole`: numbers only, and all of them whole."""
+
+    column: Column
+    tokens: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """No value at all."""
+        return bool(self.column.missing().all())
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of text by its distinct values: sorted, without spaces around; code -1 is missing."""
+
+    levels: tuple[str, ...]
+    codes: Codes
+    tokens: frozenset[str]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Rows of each level."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.levels))
+
+    def first(self, wanted: npt.NDArray[np.bool_]) -> int:
+        """The first row whose level is wanted."""
+        return int(np.argmax(np.append(wanted, False)[self.codes]))
+
+    def column(self, kind: ColumnKind) -> Column:
+        """As codes."""
+        return Column(kind, self.codes, self.levels)
+
+
+def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
+    """One column, of the kind that was asked for or else detected on all of its rows. Raises DataError."""
+    kind = raw.type
+    if pa.types.is_dictionary(kind):
+        raw = raw.cast(kind.value_type)
+        asked = asked or ("category" if is_text(kind.value_type) else None)
+        kind = raw.type
+    if is_text(kind):
+        return _from_text(name, raw, asked, reading)
+    if pa.types.is_null(kind):
+        return Read(Column(asked or "number", np.full(len(raw), np.nan)))
+    return _from_typed(name, raw, asked, reading)
+
+
+def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
+    """Any column as text: typed values as `core.values.show` writes them. Raises DataError for nested values."""
+    if pa.types.is_dictionary(raw.type):
+        raw = raw.cast(raw.type.value_type)
+    if not is_text(raw.type):
+        _refuse_nested(name, raw, reading)
+        raw = _shown(raw)
+    encoded = raw.dictionary_encode().unify_dictionaries()
+    held = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+    parts = [np.asarray(chunk.indices.fill_null(-1), dtype=np.int32) for chunk in encoded.chunks]
+    codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
+    stripped = [text.strip() for text in held]
+    levels = sorted({text for text in stripped if text not in reading.missing})
+    position = {text: i for i, text in enumerate(levels)}
+    renamed = np.array([*(position.get(text, -1) for text in stripped), -1], dtype=np.int32)
+    tokens = reading.missing.intersection(stripped) | ({""} if (codes < 0).any() else frozenset())
+    return Texts(tuple(levels), renamed[codes], frozenset(tokens))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Any of Arrow's types of text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
+    if asked in (None, "number"):
+        fast = _fast_numbers(raw, reading)
+        if fast is not None:
+            return _as_identifier(name, fast) if asked is None else fast
+    held = texts(name, raw, reading)
+    if asked is None:
+        return _detected(name, held, reading)
+    if asked in ("category", "identifier"):
+        return _category(name, held, asked)
+    return _parsed(name, held, asked, reading)
+
+
+def _fast_numbers(raw: pa.ChunkedArray, reading: Reading) -> Read | None:
+    """Numbers by Arrow's own parser, or None where the rules of `core.values` have to decide."""
+    trimmed = pc.ascii_trim_whitespace(raw)
+    missing = pc.is_in(trimmed, value_set=pa.array(sorted(reading.missing), raw.type))
+    try:
+        numbers = pc.cast(pc.if_else(missing, pa.scalar(None, raw.type), trimmed), pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    column = _floats(numbers)
+    known = column[~np.isnan(column)]
+    if len(known) + numbers.null_count != len(column) or np.isinf(known).any() or not len(known):
+        return None
+    used = pc.unique(trimmed.filter(missing)).to_pylist()
+    tokens = frozenset(used) | ({""} if raw.null_count else frozenset())
+    return Read(Column("number", column), frozenset(tokens), whole=_is_whole(column))
+
+
+def _detected(name: str, held: Texts, reading: Reading) -> Read:
+    """The kind of a column of text that is not simply numbers."""
+    counts = held.counts()
+    known = int(counts.sum())
+    if known == 0:
+        return Read(Column("number", np.full(len(held.codes), np.nan)), held.tokens)
+    numbers = [values.number(text) for text in held.levels]
+    if None not in numbers:
+        return _as_identifier(name, _parsed(name, held, "number", reading))
+    if all(values.boolean(text) is not None for text in held.levels):
+        return _parsed(name, held, "boolean", reading)
+    dates = [values.date(text) for text in held.levels]
+    if None not in dates:
+        return _parsed(name, held, "date", reading)
+    for kind, parsed in (("numbers", numbers), ("dates", dates)):
+        odd = np.array([value is None for value in parsed])
+        if counts[odd].sum() <= (1 - MIXED_SHARE) * known:
+            return _mixed(name, held, (kind, odd), reading)
+    if _SLASHED.fullmatch(held.levels[0]) and all(map(_SLASHED.fullmatch, held.levels)):
+        text = (
+            f"{name}: '{held.levels[0]}' may be a date with the day or the month first, so the column is read as a "
+            "category. Write dates as 2026-11-23."
+        )
+        return _warned(_category(name, held, "category"), text)
+    if known >= DISTINCT_ROWS and len(held.levels) >= DISTINCT_SHARE * known:
+        if _words(held) < WORDS:
+            return Read(held.column("identifier"), held.tokens)
+        return _warned(
+            Read(held.column("category"), held.tokens),
+            f"{name}: free text, {len(held.levels):,} different in {known:,} rows; it is read as a category, which "
+            "rarely helps. List it under data.drop if it does not.",
+        )
+    return _category(name, held, "category")
+
+
+def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], reading: Reading) -> Read:
+    """A column of numbers (or dates) in which some cells are not: a category, with a loud warning."""
+    kind, odd = problem
+    row = held.first(odd)
+    cells = int(held.counts()[odd].sum())
+    are = "is" if cells == 1 else "are"
+    example = shown(held.levels[held.codes[row]])
+    text = (
+        f"{reading.at(row, name)}: {example} among {kind}; {cells:,} of {int(held.counts().sum()):,} values {are} no "
+        f"{kind}, so the whole column is read as a category. Correct the file, add the text to data.missing, or say "
+        f"data.types: {{{name}: {kind.removesuffix('s')}}} to make this an error."
+    )
+    return _warned(_category(name, held, "category"), text)
+
+
+def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
+    made = Read(held.column(kind), held.tokens)
+    if kind != "category" or len(held.levels) < MANY_LEVELS:
+        return made
+    return _warned(
+        made,
+        f"{name}: {len(held.levels):,} different values in {int(held.counts().sum()):,} rows is much for a category. "
+        "List it under data.drop, or group its values.",
+    )
+
+
+def _parsed(name: str, held: Texts, kind: ColumnKind, reading: Reading) -> Read:
+    """Every distinct text by the rule of the kind. Raises DataError at the first row that does not follow it."""
+    rule: Callable[[str], float | None]
+    rule, expected = {
+        "number": (values.number, "a number"),
+        "boolean": (values.boolean, "true or false (also yes/no, t/f, y/n, 1/0)"),
+        "date": (values.date, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z"),
+    }[kind]
+    parsed = [rule(text) for text in held.levels]
+    odd = np.array([value is None for value in parsed], dtype=bool)
+    if odd.any():
+        row = held.first(odd)
+        raise DataError(
+            reading.at(row, name), expected, shown(held.levels[held.codes[row]]),
+            f"Correct it, add it to data.missing, or leave out data.types: {name}.",
+        )  # fmt: skip
+    table = np.array([*(np.nan if value is None else float(value) for value in parsed), np.nan])
+    column = table[held.codes]
+    _refuse_infinite(name, column, reading)
+    return Read(Column(kind, column), held.tokens, whole=kind == "number" and _is_whole(column))
+
+
+def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
+    """A column whose source has given it a type."""
+    _refuse_nested(name, raw, reading)
+    found, column = _typed_values(name, raw, reading)
+    tokens = frozenset({""}) if np.isnan(column).any() else frozenset()
+    if asked in ("category", "identifier"):
+        return _category(name, texts(name, raw, reading), asked)
+    wanted = asked or found
+    if wanted == "boolean" and found == "number":
+        _refuse(name, column, ~np.isin(column, (0.0, 1.0)), ("true or false (or 1 and 0)", reading))
+    elif wanted != found and (wanted, found) not in (("number", "boolean"), ("date", "number")):
+        raise DataError(
+            f"{reading.where}, column '{name}'", f"a {wanted}", f"a column of {found}s ({raw.type})",
+            f"Change data.types: {name}.",
+        )  # fmt: skip
+    if wanted == "date":
+        outside = (column < values.FIRST_S) | (column >= values.END_S)
+        _refuse(name, column, outside, ("a date in the years 1 to 9999", reading))
+    made = Read(Column(wanted, column), tokens, whole=wanted == "number" and _is_whole(column))
+    return _as_identifier(name, made) if asked is None and pa.types.is_integer(raw.type) else made
+
+
+def _typed_values(name: str, raw: pa.ChunkedArray, reading: Reading) -> tuple[ColumnKind, FloatArray]:
+    kind = raw.type
+    if pa.types.is_boolean(kind):
+        return "boolean", _floats(raw.cast(pa.uint8()))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        unit = pa.timestamp("us", tz=getattr(kind, "tz", None))
+        return "date", _floats(raw.cast(unit, safe=False).cast(pa.int64())) / 1e6
+    if pa.types.is_duration(kind):
+        return "number", _floats(raw.cast(pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        column = _floats(raw.cast(pa.float64(), safe=False))
+        _refuse_infinite(name, column, reading)
+        return "number", column
+    raise DataError(
+        f"{reading.where}, column '{name}'", "numbers, text, booleans or dates", f"the type {kind}",
+        f"Convert the column, or list it under data.drop: [{name}].",
+    )  # fmt: skip
+
+
+def _as_identifier(name: str, made: Read) -> Read:
+    """Whole numbers that all differ, in a column that is named like an identifier, are one."""
+    column = made.column.values
+    named = _IDENTIFIER.fullmatch(name) and (_CAMEL.fullmatch(name) or not re.search(r"[a-zA-Z](?:id|key)$", name))
+    if not named or not made.whole or np.isnan(column).any() or len(np.unique(column)) < len(column):
+        return made
+    return replace(made, column=Column("identifier", np.arange(len(column), dtype=np.int32)), whole=False)
+
+
+def _refuse_nested(name: str, raw: pa.ChunkedArray, reading: Reading) -> None:
+    if pa.types.is_nested(raw.type):
+        raise DataError(
+            f"{reading.where}, column '{name}'", "one value a row", f"nested values ({raw.type})",
+            f"Write their parts as columns of their own, or list it under data.drop: [{name}].",
+        )  # fmt: skip
+
+
+def _refuse_infinite(name: str, column: FloatArray, reading: Reading) -> None:
+    _refuse(name, column, np.isinf(column), ("a finite number", reading))
+
+
+def _refuse(
+    name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], rule: tuple[str, Reading]
+) -> None:
+    """Raises DataError at the first value that is wrong; missing ones never are."""
+    expected, reading = rule
+    wrong = wrong & ~np.isnan(column)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            reading.at(row, name), expected, values.show_number(float(column[row])),
+            "Correct it, or leave it empty if it is not known.",
+        )  # fmt: skip
+
+
+def _shown(raw: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Typed values as text, each distinct one written once."""
+    encoded = raw.combine_chunks().dictionary_encode() if raw.num_chunks != 1 else raw.chunk(0).dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    held: list[Any] = encoded.dictionary.to_pylist()
+    written = [None if value is None or value != value else values.show(_plain(value)) for value in held]
+    return pa.chunked_array([pa.array(written, pa.string()).take(encoded.indices)])
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) or hasattr(value, "year") else float(value)
+
+
+def _floats(array: pa.ChunkedArray) -> FloatArray:
+    """float64 with NaN for null; owns its memory."""
+    if array.type == pa.float64() and array.null_count:
+        array = array.fill_null(float("nan"))
+    return np.array(array.to_numpy(), dtype=np.float64)
+
+
+def _is_whole(column: FloatArray) -> bool:
+    known = column[~np.isnan(column)]
+    return bool(len(known)) and bool((known == np.floor(known)).all())
+
+
+def _words(held: Texts) -> float:
+    """Mean number of words of the first distinct texts."""
+    looked = held.levels[:LOOK]
+    return sum(len(text.split()) for text in looked) / len(looked)
+
+
+def _warned(made: Read, text: str) -> Read:
+    return replace(made, warnings=(*made.warnings, text))
+
+
+def shown(text: str) -> str:
+    """A cell in a message: quoted, at most 60 characters."""
+    return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -1,0 +1,104 @@
+"""What a source gives, and which plug-in reads what the recipe names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, Self, runtime_checkable
+
+import pyarrow as pa
+
+from sixfold.core.errors import DataError, RecipeError
+from sixfold.data.file import DataFile
+from sixfold.recipe.kinds import SOURCE
+from sixfold.recipe.schema import Data
+
+ALIASES: Final = {"tsv": "csv", "txt": "csv", "ndjson": "jsonl"}  # extension → plug-in, where they differ
+_PREFIXED = re.compile(r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL)  # one letter is a drive of Windows
+
+
+@dataclass
+class Raw:
+    """Columns as the source has them: text (read by the rules of `core.values`) or typed. All of `rows` values.
+
+    `where` names the source in messages; `place(row)` says where a row stands in it ("line 17"). Whoever reads takes the
+    columns out one by one, so that the memory of each is given back at once.
+    """
+
+    columns: dict[str, pa.ChunkedArray]
+    rows: int
+    where: str
+    place: Callable[[int], str]
+
+
+@runtime_checkable
+class FileSource(Protocol):
+    """A plug-in that reads files: `NAME` reads files that end in `.NAME`."""
+
+    @classmethod
+    def at(cls, path: Path, data: Data) -> Self:
+        """The source of a file, with what the recipe says about it."""
+
+    def read(self) -> Raw:
+        """All rows. Raises DataError."""
+
+
+@runtime_checkable
+class NamedSource(Protocol):
+    """A plug-in that makes or holds tables: written as `PLUGIN:NAME`."""
+
+    @classmethod
+    def of(cls, name: str, data: Data) -> Self:
+        """The source called `name`. Raises DataError."""
+
+    def read(self) -> Raw:
+        """All rows. Raises DataError."""
+
+
+def find(data: Data, base: Path) -> FileSource | NamedSource:
+    """The plug-in for `data.source`; relative paths from `base`. Raises DataError, or RecipeError for its options."""
+    prefixed = _PREFIXED.fullmatch(data.source)
+    if prefixed:
+        settings = SOURCE.load(prefixed["plugin"])
+        made = (
+            settings.at(_checked(base / prefixed["name"]).path, data)
+            if _reads_files(settings)
+            else settings.of(prefixed["name"], data)
+        )
+    else:
+        file = _checked(base / data.source)
+        made = _by_extension(file).at(file.path, data)
+    if data.separator is not None and "separator" not in type(made).model_fields:
+        raise RecipeError(
+            "data.separator", "a source of separated text (csv, tsv)", repr(data.source), "Leave out data.separator."
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def _checked(path: Path) -> DataFile:
+    file = DataFile(path)
+    file.check()
+    return file
+
+
+def _by_extension(file: DataFile) -> Any:
+    extension = file.extension
+    name = ALIASES.get(extension, extension)
+    known = SOURCE.names()
+    settings = SOURCE.load(name) if name in known else None
+    if settings is None or not _reads_files(settings):
+        endings = ", ".join(sorted(f".{e}" for e in {*ALIASES, *(n for n in known if _reads_files(SOURCE.load(n)))}))
+        raise DataError(
+            str(file.path), f"a file that ends in {endings} (also packed: .gz, .zip)",
+            f"'.{extension}'" if extension else "a name without an ending",
+            "Convert the file, or say its format: `source: csv:PATH`.",
+        )  # fmt: skip
+    return settings
+
+
+def _reads_files(settings: Any) -> bool:
+    return hasattr(settings, "at")
+
+

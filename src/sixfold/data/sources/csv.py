@@ -1,0 +1,108 @@
+"""Separated text with a header: .csv, .tsv, .txt."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.csv
+from pydantic import Field
+
+from sixfold.core.errors import DataError
+from sixfold.data.file import DataFile
+from sixfold.data.sources._lines import Places, check_utf8, records, text_lines
+from sixfold.data.source import Raw
+from sixfold.recipe.schema import Data
+from sixfold.recipe.section import Section
+
+BLOCK = 8 << 20  # bytes parsed at once, also the longest record; guessed
+
+
+class Settings(Section):
+    """Text in UTF-8 with one record a line (more where text in quotes holds line ends), read by pyarrow.csv.
+
+    The first line names the columns. CRLF, a byte order mark and empty lines are accepted; a quote inside quotes is
+    written twice.
+    """
+
+    path: Path = Field(description="The file; .gz and .zip are read as they are.")
+    separator: str = Field(",", min_length=1, max_length=1, description="Between two fields; a .tsv has tabs.")
+
+    @classmethod
+    def at(cls, path: Path, data: Data) -> Self:
+        """The file with the recipe's separator, or the one its ending stands for."""
+        usual = "\t" if ".tsv" in path.suffixes or DataFile(path).extension == "tsv" else ","
+        return cls(path=path, separator=data.separator or usual)
+
+    def read(self) -> Raw:
+        """Every column as text. Raises DataError with the line of what is wrong."""
+        file = DataFile(self.path)
+        names, blank = self._header(file)
+        internal = [str(i) for i in range(len(names))]
+        try:
+            with file.open() as stream:
+                table = pa.csv.read_csv(
+                    stream,
+                    pa.csv.ReadOptions(
+                        column_names=internal, skip_rows=blank, skip_rows_after_names=1, block_size=BLOCK
+                    ),
+                    pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
+                    pa.csv.ConvertOptions(
+                        column_types=dict.fromkeys(internal, pa.string()), null_values=[], strings_can_be_null=False
+                    ),
+                )
+                quotes = stream.quotes
+        except pa.ArrowInvalid as error:
+            check_utf8(file)
+            self._check_records(file, len(names))
+            raise DataError(str(self.path), "separated text", str(error).splitlines()[0], "Check the file.") from None
+        if quotes % 2:
+            self._check_records(file, len(names))
+        if table.num_rows == 0:
+            raise DataError(str(self.path), "rows below the header", "a header only", "Check the export.")
+        columns = dict(zip(names, table.columns, strict=True))
+        return Raw(columns, table.num_rows, str(self.path), Places(self._starts))
+
+    def _header(self, file: DataFile) -> tuple[list[str], int]:
+        """The names in the first record, and the number of empty lines before it."""
+        with file.open() as stream:
+            disguise = file.disguise(stream)
+        if disguise:
+            raise DataError(str(file.path), "separated text", disguise, "Name the file by what it holds.")
+        blank = 0
+        try:
+            with file.open() as stream:
+                lines = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+                reader = csv.reader(lines, delimiter=self.separator)
+                names = next(reader, None)
+                while names == []:
+                    blank += 1
+                    names = next(reader, None)
+        except UnicodeDecodeError:
+            check_utf8(file)
+            raise
+        except csv.Error as error:
+            raise DataError(f"{file.path}, line 1", "a header", str(error), "Check the quotes.") from None
+        if names is None:
+            raise DataError(str(file.path), "a table with a header and rows", "an empty file", "Check the export.")
+        return [name.strip() for name in names], blank
+
+    def _starts(self) -> list[int]:
+        return [record.line for record in records(text_lines(DataFile(self.path)), self.separator)][1:]
+
+    def _check_records(self, file: DataFile, width: int) -> None:
+        """Raises DataError at the first record that has other than `width` fields, or a quote that never closes."""
+        for record in records(text_lines(file), self.separator):
+            if not record.closed:
+                raise DataError(
+                    f"{file.path}, line {record.line:,}", "a closing quote", "the end of the file",
+                    "Close the quote, or write it twice where it belongs to the text.",
+                )  # fmt: skip
+            if record.fields != width:
+                raise DataError(
+                    f"{file.path}, line {record.line:,}", f"{width:,} fields, as in the header",
+                    f"{record.fields:,} fields", "Put text that holds the separator into quotes.",
+                )  # fmt: skip

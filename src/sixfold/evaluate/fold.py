@@ -1,0 +1,15 @@
+"""A fold: which rows train, which validate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sixfold.parts.table import IntArray
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A pair of sorted index arrays over the rows that are not held out."""
+
+    train: IntArray
+    validation: IntArray

@@ -1,0 +1,60 @@
+"""From the section `evaluate` to folds: resolve `auto`, refuse options that the scheme does not have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sixfold.core.errors import DataError, RecipeError
+from sixfold.evaluate.fold import Fold
+from sixfold.parts.table import Dataset
+from sixfold.recipe.kinds import SPLITTER
+from sixfold.recipe.schema import Evaluate
+
+OPTIONS = ("folds", "repeats", "share")
+
+
+def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
+    """The splitter's name, and why where Sixfold chose."""
+    if evaluate.scheme != "auto":
+        return evaluate.scheme, ""
+    if dataset.groups is not None:
+        return "group", "data.group is given: rows of a group stay together"
+    if dataset.times is not None:
+        return "time_series", "data.time is given: the past trains, what follows validates"
+    if dataset.target.task == "classification":
+        return "stratified", "every fold has the classes' shares"
+    return "kfold", "values are predicted"
+
+
+def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
+    """The folds of `dataset`. Raises RecipeError (an option the scheme has not) or DataError (too few rows)."""
+    scheme, _ = scheme_of(evaluate, dataset)
+    splitter = SPLITTER.load(scheme)
+    given = {name: getattr(evaluate, name) for name in OPTIONS if getattr(evaluate, name) is not None}
+    for name in given:
+        if name not in splitter.model_fields:
+            known = ", ".join(splitter.model_fields) or "none"
+            raise RecipeError(
+                f"evaluate.{name}",
+                f"an option of {scheme} ({known})",
+                name,
+                f"Leave {name} out, or choose another scheme.",
+            )
+    settings = splitter(**given)
+    check_rows(scheme, getattr(settings, "folds", 2), dataset)
+    return list(settings.split(dataset, evaluate.seed))
+
+
+def check_rows(scheme: str, folds: int, dataset: Dataset) -> None:
+    """Raises DataError where a class or the table has fewer rows than folds."""
+    if dataset.table.rows < folds:
+        raise DataError("evaluate.folds", f"at least {folds} rows", str(dataset.table.rows), "Lower evaluate.folds.")
+    if dataset.target.task != "classification" or scheme not in ("stratified", "repeated"):
+        return
+    counts = np.bincount(dataset.target.values.astype(np.int64), minlength=len(dataset.target.classes))
+    rarest = int(counts.argmin())
+    if counts[rarest] < folds:
+        raise DataError(
+            f"class {dataset.target.classes[rarest]!r}", f"at least {folds} training rows for {folds} folds",
+            str(counts[rarest]), "Lower evaluate.folds, use the scheme kfold, or leave the class out.",
+        )  # fmt: skip

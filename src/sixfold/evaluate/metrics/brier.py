@@ -1,0 +1,24 @@
+"""Brier score: mean squared distance of probabilities from the truth, of the last class when there are two, else summed over classes (Brier, 1950)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from sixfold.parts.table import FloatArray, Target, Task
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """Brier score: mean squared distance of probabilities from the truth, of the last class when there are two, else summed over classes (Brier, 1950)."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "probability"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        truth = np.eye(len(target.classes))[target.values.astype(np.int64)]
+        squares = (predicted - truth) ** 2
+        return float(np.mean(squares[:, 1] if len(target.classes) == 2 else squares.sum(axis=1)))

@@ -1,0 +1,23 @@
+"""Root of the mean squared error, in the unit of the target."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from sixfold.parts.table import FloatArray, Target, Task
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """Root of the mean squared error, in the unit of the target."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        error = predicted.reshape(-1) - target.values.reshape(-1)
+        return float(np.sqrt(np.mean(error**2)))

@@ -1,0 +1,30 @@
+"""Area under the ROC curve: of the last class when there are two, else the mean of one against the rest."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from sixfold.parts.table import FloatArray, Target, Task
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """Area under the ROC curve: of the last class when there are two, else the mean of one against the rest."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
+    greater_is_better: ClassVar[bool] = True
+    needs: ClassVar[str] = "score"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        binary = len(target.classes) == 2
+        labels = [1] if binary else [c for c in np.unique(target.values) if (target.values != c).any()]
+        areas = [
+            roc_auc_score(target.values == label, predicted[:, label])
+            for label in labels
+            if 0 < np.sum(target.values == label) < len(predicted)
+        ]
+        return float(np.mean(areas)) if areas else float("nan")

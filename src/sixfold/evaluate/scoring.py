@@ -1,0 +1,51 @@
+"""Metrics by name: which fit a task, which a family can be scored by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sixfold.core.errors import RecipeError
+from sixfold.parts.fit import OutputKind
+from sixfold.parts.table import FloatArray, Target, Task
+from sixfold.recipe.kinds import METRIC
+
+DEFAULTS: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "log_loss", "roc_auc"),
+    "regression": ("rmse", "mae", "r2"),
+    "reconstruction": ("mse", "mae"),
+}
+POSSIBLE: dict[OutputKind, frozenset[str]] = {
+    "probability": frozenset({"label", "score", "probability"}),
+    "decision": frozenset({"label", "score"}),
+    "value": frozenset({"value"}),
+}
+
+
+def greater_is_better(name: str) -> bool:
+    """Whether more of metric `name` is better. Raises RecipeError for a name that is none."""
+    return bool(METRIC.load(name).greater_is_better)
+
+
+def check(names: Sequence[str], task: Task) -> tuple[str, ...]:
+    """`names`, or the task's defaults. Raises RecipeError for a metric of another task."""
+    for name in names:
+        tasks = METRIC.load(name).tasks
+        if task not in tasks:
+            fitting = ", ".join(other for other in METRIC.names() if task in METRIC.load(other).tasks)
+            raise RecipeError(
+                "evaluate.metrics", f"metrics for {task}", f"'{name}', which is for {', '.join(sorted(tasks))}",
+                f"Choose from: {fitting}.",
+            )  # fmt: skip
+    return tuple(names) or DEFAULTS[task]
+
+
+def score_all(
+    names: Sequence[str], target: Target, predicted: FloatArray, output: OutputKind
+) -> dict[str, float | None]:
+    """Metric → score, None where the family's output cannot be scored by it (log loss without probabilities)."""
+    scores: dict[str, float | None] = {}
+    for name in names:
+        metric: Any = METRIC.load(name)()
+        scores[name] = metric.score(target, predicted) if metric.needs in POSSIBLE[output] else None
+    return scores

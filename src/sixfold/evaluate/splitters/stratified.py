@@ -1,0 +1,20 @@
+"""K folds in which every class has nearly the same share."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sixfold.evaluate._parts import from_parts, strata, stratified_parts
+from sixfold.evaluate.fold import Fold
+from sixfold.parts.table import Dataset
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """K folds with the classes' shares; for values, with the quantiles' shares."""
+
+    folds: int = Field(5, ge=2, description="Number of folds K.")
+
+    def split(self, dataset: Dataset, seed: int) -> list[Fold]:
+        """The folds of `dataset`; equal seeds give equal folds."""
+        return from_parts(stratified_parts(strata(dataset.target), self.folds, seed))

@@ -1,0 +1,38 @@
+"""Some of the features: what the selections learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sixfold.parts.graph import Graph
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, IntArray
+from sixfold.prepare.step import Block, Feature
+
+
+@dataclass(frozen=True)
+class Choice(State):
+    """`kept`: int64, sorted."""
+
+    kept: IntArray
+
+    def transform(self, x: Block) -> Block:
+        """[rows, m] → [rows, kept]."""
+        return x[:, self.kept]
+
+    def export(self, graph: Graph, x: str) -> str:
+        """Gather."""
+        return graph.take_columns(x, self.kept)
+
+    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+        """Those that are kept."""
+        return tuple(Feature(names[i], int(i)) for i in self.kept)
+
+
+def strongest(scores: FloatArray, keep: float) -> Choice:
+    """The features with the highest scores: a count (1 or more) or a share (below 1), at least one; equals: the first."""
+    count = min(len(scores), int(keep) if keep >= 1 else max(1, round(keep * len(scores))))
+    return Choice(np.sort(np.argsort(-scores, kind="stable")[:count]))

@@ -1,0 +1,19 @@
+"""As it is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sixfold.prepare.identity import Identity
+from sixfold.prepare.step import Block, Takes, Training
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """The column as it is."""
+
+    takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+
+    def fit(self, x: Block, training: Training) -> tuple[Identity, Block]:
+        """Nothing is learned."""
+        return Identity(), x

@@ -1,0 +1,22 @@
+"""A missing number becomes the mean of its column."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from sixfold.prepare.impute._fill import Fill
+from sixfold.prepare.step import Block, Takes, Training
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """A missing number becomes the mean of its column."""
+
+    takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+
+    def fit(self, x: Block, training: Training) -> tuple[Fill, Block]:
+        """Learn from training rows, [rows, m]."""
+        step = Fill(np.nanmean(x, axis=0))
+        return step, step.transform(x)

@@ -1,0 +1,63 @@
+"""What every method of preparation implements, and what it may look at while it is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy.typing as npt
+
+from sixfold.parts.graph import Graph
+from sixfold.parts.table import FloatArray, Task
+
+Block = npt.NDArray[Any]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
+Takes = Literal["number", "category"]
+
+
+class Feature(NamedTuple):
+    """One column of a step's result: its name, and which input column it comes from (-1: several)."""
+
+    name: str
+    source: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training rows' side of a fit. `y`: float64 [rows, outputs], classes as one column of 0 and 1 each.
+
+    `levels`: for categories, the known values of each input column (codes index them).
+    """
+
+    names: tuple[str, ...]
+    y: FloatArray
+    task: Task
+    seed: int
+    levels: tuple[tuple[str, ...], ...] = ()
+
+
+class Step(Protocol):
+    """A fitted method: a State that is applied by NumPy and by the graph, with equal results."""
+
+    def transform(self, x: Block) -> Block:
+        """[rows, m] → [rows, features]."""
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The same as nodes of the graph."""
+
+    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+        """Name and source of each result."""
+
+
+class Method(Protocol):
+    """An unfitted method: a plug-in's Settings."""
+
+    takes: ClassVar[frozenset[Takes]]
+
+    def fit(self, x: Block, training: Training) -> tuple[Step, Block]:
+        """Fit on training rows; returns the step and the training rows' own result (cross-fitted where that matters)."""
+
+
+def same(names: Sequence[str]) -> tuple[Feature, ...]:
+    """For steps that change values, not columns."""
+    return tuple(Feature(name, number) for number, name in enumerate(names))

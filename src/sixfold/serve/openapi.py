@@ -1,0 +1,151 @@
+"""The OpenAPI document of a server, written from the bundle's signature: every column, its type and an example."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import sixfold
+from sixfold.bundle.load import Bundle
+from sixfold.recipe.schema import Serve
+from sixfold.recipe.signature import Input, Signature
+
+JsonSchema = dict[str, Any]
+ERROR_STATUSES = {
+    "400": "The body cannot be read.",
+    "408": "The body came too slowly.",
+    "413": "Too many bytes, or too many rows.",
+    "415": "Neither JSON nor CSV, or compressed.",
+    "422": "A row or a column does not fit the signature; the error names it and the nearest known name.",
+    "503": "Too many requests at once; Retry-After says when to come again.",
+}
+
+
+def example(column: Input) -> Any:
+    """A value as one would send it: the most frequent level, the median, true, a date."""
+    if column.type == "category":
+        return column.levels[0] if column.levels else "text"
+    if column.type == "boolean":
+        return bool(column.median)
+    if column.type == "date":
+        moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=column.median or 0.0)
+        return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    value = column.median or 0.0
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+
+
+def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
+    """OpenAPI 3.1 as plain JSON values."""
+    signature = bundle.signature
+    about = f"{signature.task.capitalize()} of {', '.join(signature.target[:5])}: {bundle.receipt.candidate}."
+    model = f"/v2/models/{bundle.name}"
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": bundle.name,
+            "version": sixfold.__version__,
+            "description": about,
+        },
+        "paths": {
+            "/predict": {"post": _predict(signature, settings)},
+            "/signature": _get("Columns, types and outputs", _schema("Signature")),
+            "/livez": _get("Whether the process runs"),
+            "/readyz": _get("Whether the next request will be answered; 503 when the queue is full"),
+            "/metrics": _get("Figures for Prometheus"),
+            "/v2": _get("Open Inference Protocol: the server"),
+            "/v2/health/live": _get("Open Inference Protocol: alive"),
+            "/v2/health/ready": _get("Open Inference Protocol: ready"),
+            model: _get("Open Inference Protocol: names, types and shapes of the tensors"),
+            f"{model}/ready": _get("Open Inference Protocol: the model is ready"),
+            f"{model}/infer": {"post": _infer(signature)},
+        },
+        "components": {
+            "schemas": {
+                "Row": row_schema(signature),
+                "Error": _error_schema(),
+                "Signature": Signature.model_json_schema(ref_template="#/components/schemas/Signature/$defs/{model}"),
+            }
+        },
+    }
+
+
+def row_schema(signature: Signature) -> JsonSchema:
+    """The JSON Schema of one row."""
+    return {
+        "type": "object",
+        "required": [column.name for column in signature.inputs],
+        "properties": {column.name: _column_schema(column) for column in signature.inputs},
+        "example": {column.name: example(column) for column in signature.inputs},
+    }
+
+
+def _column_schema(column: Input) -> JsonSchema:
+    types: dict[str, JsonSchema] = {
+        "number": {"type": ["number", "null"]},
+        "category": {"type": ["string", "null"]},
+        "boolean": {"type": ["boolean", "null"]},
+        "date": {"type": ["string", "null"], "format": "date-time"},
+    }
+    schema = dict(types[column.type])
+    if column.levels:
+        schema["examples"] = list(column.levels[:5])
+        schema["description"] = f"{column.level_count or len(column.levels)} known values; others are taken too."
+    elif column.minimum is not None and column.maximum is not None and column.type == "number":
+        schema["description"] = f"In training from {column.minimum:g} to {column.maximum:g}."
+    return schema
+
+
+def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
+    row = {column.name: example(column) for column in signature.inputs}
+    rows: JsonSchema = {"type": "array", "items": _schema("Row"), "minItems": 1, "maxItems": settings.max_rows}
+    columns = {"type": "object", "additionalProperties": {"type": "array"}}
+    forms = [
+        {"type": "object", "required": ["rows"], "properties": {"rows": rows}},
+        {"type": "object", "required": ["columns"], "properties": {"columns": columns}},
+        rows,
+    ]
+    return {
+        "summary": "Predict rows",
+        "description": f"At most {settings.max_rows:,} rows and {settings.max_body} a request. CSV has a header.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"anyOf": forms}, "example": {"rows": [row]}},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {"200": {"description": "One answer a row, in order."}} | _errors(),
+    }
+
+
+def _infer(signature: Signature) -> dict[str, Any]:
+    return {
+        "summary": "Open Inference Protocol: infer, in JSON or with the binary tensor extension",
+        "requestBody": {"required": True, "content": {"application/json": {}, "application/octet-stream": {}}},
+        "responses": {
+            "200": {"description": f"Tensors: {', '.join(output.name for output in signature.outputs)}."},
+            **{status: {"description": text} for status, text in ERROR_STATUSES.items()},
+        },
+    }
+
+
+def _errors() -> dict[str, Any]:
+    content = {"application/json": {"schema": _schema("Error")}}
+    return {status: {"description": text, "content": content} for status, text in ERROR_STATUSES.items()}
+
+
+def _get(summary: str, schema: JsonSchema | None = None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "OK"}
+    if schema:
+        answer["content"] = {"application/json": {"schema": schema}}
+    return {"get": {"summary": summary, "responses": {"200": answer}}}
+
+
+def _schema(name: str) -> JsonSchema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _error_schema() -> JsonSchema:
+    parts = ("where", "expected", "found", "remedy")
+    inner = {"type": "object", "required": list(parts), "properties": {part: {"type": "string"} for part in parts}}
+    return {"type": "object", "required": ["error"], "properties": {"error": inner}}

@@ -1,0 +1,94 @@
+"""When training ends, and which weights are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from sixfold.core.errors import FitError
+from sixfold.parts.table import FloatArray, IntArray
+from sixfold.recipe.schema import Stop
+
+# A loss this many times the first one (or 1) will not come back: guessed, far above any loss seen in a run that did.
+DIVERGED = 1e8
+REMEDY = "Lower train.optimizer.learning_rate, add train.warm_up, or look for extreme values in the features."
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The metric that `train.stop.metric` names: `score(y, predicted)` with `y` as in `Fit` and `predicted` as `Fitted`
+    predicts it.
+    """
+
+    name: str
+    greater_is_better: bool
+    score: Callable[[FloatArray | IntArray, FloatArray], float]
+
+
+@dataclass
+class Stopping:
+    """Follows one fit. `watched`: what is looked at after every epoch, on the rows cut off; None without such rows."""
+
+    stop: Stop
+    module: nn.Module
+    watched: Callable[[], float] | None = None
+    greater_is_better: bool = False
+    best: float = math.nan
+    best_epoch: int = 0
+    value: float | None = None
+    first_loss: float = math.nan
+    weights: list[torch.Tensor] = field(default_factory=list)
+
+    def reason(self, epoch: int, gradient_norm: float | None) -> str:
+        """After an epoch: look, keep the weights when they are the best so far, say why to stop, or ''."""
+        self._look(epoch)
+        least = self.stop.gradient_norm
+        if least is not None and gradient_norm is not None and gradient_norm < least:
+            return f"the gradient's norm {gradient_norm:.3g} is below {least:g}"
+        if self.value is None:
+            return ""
+        if self.stop.target is not None and self._reached(self.value, self.stop.target):
+            return f"{self.stop.metric} {self.value:.6g} has reached the target {self.stop.target:g}"
+        if self.stop.patience is not None and epoch - self.best_epoch >= self.stop.patience:
+            return f"no better {self.stop.metric} than {self.best:.6g} of epoch {self.best_epoch}"
+        return ""
+
+    def restore(self) -> None:
+        """Put the best weights back; without rows to watch, the last weights stay."""
+        with torch.no_grad():
+            for parameter, weight in zip(self.module.parameters(), self.weights, strict=bool(self.weights)):
+                parameter.copy_(weight)
+
+    def check(self, losses: torch.Tensor, first_step: int) -> None:
+        """Raises FitError when a loss of these steps is not a number, or far above the first one."""
+        if math.isnan(self.first_loss):
+            self.first_loss = abs(float(losses[0]))
+        limit = DIVERGED * max(1.0, self.first_loss) if math.isfinite(self.first_loss) else DIVERGED
+        bad = ~(losses.abs() <= limit)  # true for NaN, too
+        if bool(bad.any()):
+            at = int(bad.nonzero()[0, 0])
+            raise FitError(
+                f"train, step {first_step + at + 1}", "a loss that is a number and does not grow without end",
+                f"loss {float(losses[at]):.6g} (first step: {self.first_loss:.6g})", REMEDY,
+            )  # fmt: skip
+
+    def check_weights(self, step: int) -> None:
+        """Raises FitError when the last step left weights that are not numbers."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
+            raise FitError(f"train, step {step}", "weights that are finite numbers", "weights that are not", REMEDY)
+
+    def _look(self, epoch: int) -> None:
+        if self.watched is None:
+            return
+        self.value = self.watched()
+        change = self.value - self.best if self.greater_is_better else self.best - self.value
+        if not self.best_epoch or change > self.stop.minimum_change:
+            self.best, self.best_epoch = self.value, epoch
+            self.weights = [parameter.detach().clone() for parameter in self.module.parameters()]
+
+    def _reached(self, value: float, target: float) -> bool:
+        return value >= target if self.greater_is_better else value <= target
