@@ -6,6 +6,7 @@ everything else applies the rules to the distinct texts of a column.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,9 +30,8 @@ WORDS: Final = 5  # on average, from which on different texts are prose, not ide
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
 LOOK: Final = 1000  # distinct texts that are looked at for words
 _IDENTIFIER = re.compile(
-    r"(?:.*[^a-zA-Z])?(?:id|ids|uuid|guid|key|index|rowid|row_?(?:number|no|num))|.*[a-z](?:Id|ID)", re.IGNORECASE
-)
-_CAMEL = re.compile(r".*[a-z](?:Id|ID)")
+    r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
+)  # id, customer_id, customerId; not paid
 _SLASHED = re.compile(r"\d{1,2}/\d{1,2}/\d{4}(?:\s.*)?", re.ASCII)
 
 
@@ -102,14 +102,14 @@ def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
     """Any column as text: typed values as `core.values.show` writes them. Raises DataError for nested values."""
     if pa.types.is_dictionary(raw.type):
         raw = raw.cast(raw.type.value_type)
-    if not is_text(raw.type):
-        _refuse_nested(name, raw, reading)
-        raw = _shown(raw)
+    if pa.types.is_null(raw.type):
+        raw = raw.cast(pa.string())
+    _check_type(name, raw.type, reading)
     encoded = raw.dictionary_encode().unify_dictionaries()
     held = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
     parts = [np.asarray(chunk.indices.fill_null(-1), dtype=np.int32) for chunk in encoded.chunks]
     codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
-    stripped = [text.strip() for text in held]
+    stripped = [_stripped(value) for value in held]
     levels = sorted({text for text in stripped if text not in reading.missing})
     position = {text: i for i, text in enumerate(levels)}
     renamed = np.array([*(position.get(text, -1) for text in stripped), -1], dtype=np.int32)
@@ -168,7 +168,7 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
         return _parsed(name, held, "date", reading)
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
         odd = np.array([value is None for value in parsed])
-        if counts[odd].sum() <= (1 - MIXED_SHARE) * known:
+        if counts[~odd].sum() >= MIXED_SHARE * known:
             return _mixed(name, held, (kind, odd), reading)
     if _SLASHED.fullmatch(held.levels[0]) and all(map(_SLASHED.fullmatch, held.levels)):
         text = (
@@ -237,7 +237,7 @@ def _parsed(name: str, held: Texts, kind: ColumnKind, reading: Reading) -> Read:
 
 def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
     """A column whose source has given it a type."""
-    _refuse_nested(name, raw, reading)
+    _check_type(name, raw.type, reading)
     found, column = _typed_values(name, raw, reading)
     tokens = frozenset({""}) if np.isnan(column).any() else frozenset()
     if asked in ("category", "identifier"):
@@ -266,30 +266,36 @@ def _typed_values(name: str, raw: pa.ChunkedArray, reading: Reading) -> tuple[Co
         return "date", _floats(raw.cast(unit, safe=False).cast(pa.int64())) / 1e6
     if pa.types.is_duration(kind):
         return "number", _floats(raw.cast(pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        column = _floats(raw.cast(pa.float64(), safe=False))
-        _refuse_infinite(name, column, reading)
-        return "number", column
-    raise DataError(
-        f"{reading.where}, column '{name}'", "numbers, text, booleans or dates", f"the type {kind}",
-        f"Convert the column, or list it under data.drop: [{name}].",
-    )  # fmt: skip
+    column = _floats(raw.cast(pa.float64(), safe=False))
+    _refuse_infinite(name, column, reading)
+    return "number", column
 
 
 def _as_identifier(name: str, made: Read) -> Read:
     """Whole numbers that all differ, in a column that is named like an identifier, are one."""
     column = made.column.values
-    named = _IDENTIFIER.fullmatch(name) and (_CAMEL.fullmatch(name) or not re.search(r"[a-zA-Z](?:id|key)$", name))
-    if not named or not made.whole or np.isnan(column).any() or len(np.unique(column)) < len(column):
+    if (
+        not _IDENTIFIER.fullmatch(name)
+        or not made.whole
+        or np.isnan(column).any()
+        or len(np.unique(column)) < len(column)
+    ):
         return made
     return replace(made, column=Column("identifier", np.arange(len(column), dtype=np.int32)), whole=False)
 
 
-def _refuse_nested(name: str, raw: pa.ChunkedArray, reading: Reading) -> None:
-    if pa.types.is_nested(raw.type):
+def _check_type(name: str, kind: pa.DataType, reading: Reading) -> None:
+    """Raises DataError for what no kind of column can hold: lists, structures, bytes, times of day."""
+    types = pa.types
+    known = (
+        is_text(kind), types.is_boolean(kind), types.is_integer(kind), types.is_floating(kind), types.is_decimal(kind),
+        types.is_timestamp(kind), types.is_date(kind), types.is_duration(kind),
+    )  # fmt: skip
+    if not any(known):
+        what = "nested values" if types.is_nested(kind) else "the type"
         raise DataError(
-            f"{reading.where}, column '{name}'", "one value a row", f"nested values ({raw.type})",
-            f"Write their parts as columns of their own, or list it under data.drop: [{name}].",
+            f"{reading.where}, column '{name}'", "numbers, text, booleans or dates", f"{what} ({kind})",
+            f"Convert the column, or list it under data.drop: [{name}].",
         )  # fmt: skip
 
 
@@ -297,9 +303,7 @@ def _refuse_infinite(name: str, column: FloatArray, reading: Reading) -> None:
     _refuse(name, column, np.isinf(column), ("a finite number", reading))
 
 
-def _refuse(
-    name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], rule: tuple[str, Reading]
-) -> None:
+def _refuse(name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], rule: tuple[str, Reading]) -> None:
     """Raises DataError at the first value that is wrong; missing ones never are."""
     expected, reading = rule
     wrong = wrong & ~np.isnan(column)
@@ -311,18 +315,15 @@ def _refuse(
         )  # fmt: skip
 
 
-def _shown(raw: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Typed values as text, each distinct one written once."""
-    encoded = raw.combine_chunks().dictionary_encode() if raw.num_chunks != 1 else raw.chunk(0).dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    held: list[Any] = encoded.dictionary.to_pylist()
-    written = [None if value is None or value != value else values.show(_plain(value)) for value in held]
-    return pa.chunked_array([pa.array(written, pa.string()).take(encoded.indices)])
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float) or hasattr(value, "year") else float(value)
+def _stripped(value: Any) -> str:
+    """A distinct value as text without spaces around it; '' for NaN."""
+    if isinstance(value, str):
+        return value.strip()
+    if value != value:
+        return ""
+    if isinstance(value, dt.timedelta):
+        value = value.total_seconds()
+    return values.show(value if isinstance(value, bool | int | dt.date) else float(value))
 
 
 def _floats(array: pa.ChunkedArray) -> FloatArray:

@@ -20,7 +20,12 @@ from sixfold.core.units import show_bytes
 BOMB_BYTES: Final = 256 << 20  # what may be unpacked at any ratio; guessed
 BOMB_RATIO: Final = 200  # unpacked to packed beyond that; guessed: tables here reach 10 to 30, deflate's limit is 1,032
 METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-SIGNATURES: Final = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PAR1": "Parquet", b"\xd0\xcf\x11\xe0": "an old Excel file"}
+SIGNATURES: Final = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"PAR1": "Parquet",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+}
 
 
 class Watched(io.RawIOBase):

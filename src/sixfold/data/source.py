@@ -100,5 +100,3 @@ def _by_extension(file: DataFile) -> Any:
 
 def _reads_files(settings: Any) -> bool:
     return hasattr(settings, "at")
-
-

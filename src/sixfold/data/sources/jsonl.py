@@ -101,7 +101,9 @@ class Settings(Section):
             except _Twice as error:
                 raise DataError(where, "each key once", f"'{error}' twice", "Rename one of them.") from None
             except (ValueError, RecursionError) as error:
-                raise DataError(where, "one JSON object a line", str(error)[:80], "Correct or remove the line.") from None
+                raise DataError(
+                    where, "one JSON object a line", str(error)[:80], "Correct or remove the line."
+                ) from None
             if not isinstance(row, dict):
                 found = f"a {type(row).__name__}"
                 raise DataError(where, "one JSON object a line", found, "Write each row as {column: value}.")

@@ -1,0 +1,61 @@
+"""A pandas DataFrame as a source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from sixfold.core import values
+from sixfold.core.errors import DataError
+from sixfold.data.source import Raw
+
+
+def from_pandas(frame: pd.DataFrame) -> Raw:
+    """The columns with their own types; objects of mixed types become text. Raises DataError."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError("the table", "a pandas DataFrame", f"a {type(frame).__name__}", "Put it into pd.DataFrame(…).")
+    if len(frame) == 0:
+        raise DataError("the DataFrame", "rows", "none", "Give a table that holds rows.")
+    names = [str(name) for name in frame.columns]
+    check_names(names, "the DataFrame")
+    columns = {name: _column(name, frame.iloc[:, i]) for i, name in enumerate(names)}
+    return Raw(columns, len(frame), "the DataFrame", lambda row: f"row {row + 1:,}")
+
+
+def check_names(names: list[str], where: str) -> None:
+    """Every column has a name of its own. Raises DataError."""
+    for position, name in enumerate(names, start=1):
+        if not name.strip():
+            raise DataError(
+                f"{where}, column {position:,}", "a name", "an empty one",
+                "Name every column (pandas writes its index as such a column: use index=False).",
+            )  # fmt: skip
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        places = " and ".join(f"{i:,}" for i, name in enumerate(names, start=1) if name == twice)
+        raise DataError(where, "each column once", f"'{twice}' as columns {places}", "Rename all but one of them.")
+
+
+def _column(name: str, series: pd.Series[Any]) -> pa.ChunkedArray:
+    try:
+        array = pa.Array.from_pandas(series)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        array = pa.array([_text(name, row, value) for row, value in enumerate(series)], pa.string())
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _text(name: str, row: int, value: Any) -> str | None:
+    """One object of a column of mixed types."""
+    if isinstance(value, str):
+        return value
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    try:
+        return values.show(value if isinstance(value, bool | int) or hasattr(value, "year") else float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(
+            f"the DataFrame, row {row + 1:,}, column '{name}'", "a number, text, boolean or date",
+            f"a {type(value).__name__}", "Convert the column, or leave it out.",
+        ) from None  # fmt: skip

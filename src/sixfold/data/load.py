@@ -1,0 +1,221 @@
+"""The door of step 0: a recipe's `data` section, or a DataFrame, in; a Dataset with all that was noticed out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from sixfold.core.errors import DataError, RecipeError, did_you_mean
+from sixfold.data.columns import Read, Reading, read, texts
+from sixfold.data.frame import from_pandas
+from sixfold.data.source import Raw, find
+from sixfold.data.target import Found, column_target, reconstruction_target
+from sixfold.parts.table import Column, Dataset, FloatArray, IntArray, Table, Task
+from sixfold.recipe.schema import Data
+
+SHOWN = 5  # columns or tokens named in a sentence
+
+
+def load(data: Data, task: Task | None, base: Path) -> Dataset:
+    """All rows of `data.source` (relative paths from `base`), with the task inferred unless given.
+
+    `said` and `warnings` hold a sentence for everything that was decided or looks wrong. Raises DataError with the line,
+    or RecipeError where the recipe names what is not there.
+    """
+    return _dataset(find(data, base).read(), data, task)
+
+
+def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
+    """The same for a pandas DataFrame; `data.source` is not looked at, the index is no column. Raises DataError."""
+    return _dataset(from_pandas(frame), data, task)
+
+
+@dataclass
+class Notes:
+    """What is collected for the user while columns are read."""
+
+    tokens: dict[str, frozenset[str]] = field(default_factory=dict)
+    identifiers: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, name: str, made: Read) -> bool:
+        """Note one column; True when it is a feature."""
+        self.warnings += made.warnings
+        if made.empty:
+            self.empty.append(name)
+            return False
+        if made.tokens:
+            self.tokens[name] = made.tokens
+        if made.column.kind == "identifier":
+            self.identifiers.append(name)
+            return False
+        return True
+
+
+def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
+    _check_names(raw, data, task)
+    reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place)
+    found = None
+    if data.target is not None:
+        kinds = (task, data.types.get(data.target))
+        found = column_target(data.target, raw.columns[data.target], kinds, reading)
+    groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
+    times = None if data.time is None else _times(data.time, raw.columns[data.time], reading)
+    notes = Notes(warnings=_odd_tokens(data.missing))
+    unused = {data.target, data.group, *data.drop}
+    columns: dict[str, Column] = {}
+    for name in list(raw.columns):
+        cells = raw.columns.pop(name)  # its memory is free as soon as it is read
+        if name not in unused:
+            made = read(name, cells, data.types.get(name), reading)
+            if notes.add(name, made):
+                columns[name] = made.column
+    if not columns:
+        raise DataError(
+            raw.where, "at least one column to predict from", "none that can be used",
+            "Look at data.drop and data.types.",
+        )  # fmt: skip
+    found = found or reconstruction_target(columns, raw.where)
+    said = (_overview(raw.rows, columns, notes), *_unused(data, notes), *found.said, *_left_out(found, raw))
+    warnings = (*notes.warnings, *_empty(notes))
+    return _at_rows(Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings), found.rows, raw)
+
+
+def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
+    """The dataset at the rows that have a target (its target is at these rows already)."""
+    if len(rows) < 2:
+        raise DataError(raw.where, "at least two rows with a target", f"{len(rows)}", "Add rows.")
+    if len(rows) == raw.rows:
+        return dataset
+    return Dataset(
+        dataset.table.take(rows), dataset.target,
+        None if dataset.groups is None else dataset.groups[rows],
+        None if dataset.times is None else dataset.times[rows],
+        dataset.said, dataset.warnings,
+    )  # fmt: skip
+
+
+def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
+    """Every column that the recipe names is there, and no column plays two parts. Raises RecipeError or DataError."""
+    if data.target is None and task != "reconstruction":
+        raise RecipeError(
+            "data.target", "the column to predict", "nothing",
+            f"Name one of: {', '.join(raw.columns)}; or say task: reconstruction.",
+        )  # fmt: skip
+    if data.target is not None and task == "reconstruction":
+        raise RecipeError(
+            "data.target", "no target for task: reconstruction", f"'{data.target}'", "Leave it out, or list it in drop."
+        )
+    named: Iterable[tuple[str, Sequence[str]]] = (
+        ("target", [data.target] if data.target is not None else []),
+        ("group", [data.group] if data.group is not None else []),
+        ("time", [data.time] if data.time is not None else []),
+        ("drop", data.drop),
+        ("types", list(data.types)),
+    )
+    for key, names in named:
+        for name in names:
+            if name not in raw.columns:
+                raise DataError(
+                    f"{raw.where}, data.{key}", "the name of a column", f"'{name}'",
+                    did_you_mean(name, raw.columns) + _hint(raw),
+                )  # fmt: skip
+            if name == data.target and key in ("group", "time", "drop"):
+                raise RecipeError(f"data.{key}", "a column other than the target", f"'{name}'", f"Change data.{key}.")
+
+
+def _hint(raw: Raw) -> str:
+    """One column whose name holds another separator was split by the wrong one."""
+    only = next(iter(raw.columns))
+    marks = [mark for mark in (";", "\t", "|", ",") if mark in only]
+    return (
+        f" The file seems to be separated by {marks[0]!r}: set data.separator."
+        if len(raw.columns) == 1 and marks
+        else ""
+    )
+
+
+def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
+    held = texts(name, cells, reading)
+    _refuse_missing(name, held.codes < 0, ("group", reading))
+    return held.codes.astype(np.int64)
+
+
+def _times(name: str, cells: pa.ChunkedArray, reading: Reading) -> FloatArray:
+    made = read(name, cells, None, reading)
+    if made.column.kind not in ("number", "date", "identifier"):
+        made = read(name, cells, "date", reading)  # raises at the first cell that is none
+    if made.column.kind == "identifier":
+        made = read(name, cells, "number", reading)
+    _refuse_missing(name, made.column.missing(), ("time", reading))
+    return made.column.values.astype(np.float64)
+
+
+def _refuse_missing(
+    name: str, missing: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], role: tuple[str, Reading]
+) -> None:
+    key, reading = role
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise DataError(
+            reading.at(row, name),
+            f"a value in every row, as it is data.{key}",
+            "a missing one",
+            "Add it, or drop the row.",
+        )
+
+
+def _odd_tokens(missing: Sequence[str]) -> list[str]:
+    return [
+        f"data.missing: {token!r} is never found, because cells are compared without spaces around them."
+        for token in missing
+        if token != token.strip()
+    ]
+
+
+def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
+    """ "32,561 rows; 6 numbers, 8 categories; 3 columns with '?' read as missing" """
+    plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates"}
+    kinds = Counter(str(column.kind) for column in columns.values())
+    parts = [f"{kinds[kind]:,} {kind if kinds[kind] == 1 else plural[kind]}" for kind in plural if kinds[kind]]
+    clauses = [f"{rows:,} {'row' if rows == 1 else 'rows'}", ", ".join(parts)]
+    words = sorted({token for tokens in notes.tokens.values() for token in tokens} - {""})
+    with_words = sum(bool(tokens - {""}) for tokens in notes.tokens.values())
+    with_empty = sum("" in tokens for tokens in notes.tokens.values())
+    if with_words:
+        shown = ", ".join(f"'{word}'" for word in words[:SHOWN])
+        clauses.append(f"{with_words:,} {'column' if with_words == 1 else 'columns'} with {shown} read as missing")
+    if with_empty:
+        clauses.append(f"{with_empty:,} {'column' if with_empty == 1 else 'columns'} with empty cells")
+    return "; ".join(clauses)
+
+
+def _unused(data: Data, notes: Notes) -> list[str]:
+    said = []
+    if notes.identifiers:
+        said.append(f"Not used, as identifiers: {', '.join(notes.identifiers)} (data.types can say otherwise).")
+    if data.drop:
+        said.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
+    if data.group is not None:
+        said.append(f"Not used as a feature, since it groups the rows: {data.group}.")
+    return said
+
+
+def _left_out(found: Found, raw: Raw) -> list[str]:
+    missing = raw.rows - len(found.rows)
+    if not missing:
+        return []
+    absent = np.setdiff1d(np.arange(raw.rows), found.rows, assume_unique=True)
+    are = "row has no target and is" if missing == 1 else "rows have no target and are"
+    return [f"{missing:,} {are} left out; the first is {raw.place(int(absent[0]))}."]
+
+
+def _empty(notes: Notes) -> list[str]:
+    return [f"{name}: no value in any row; the column is left out." for name in notes.empty]

@@ -1,0 +1,25 @@
+"""Rows of a table back as the text that one would find in a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sixfold.core import values
+from sixfold.parts.table import Column, Table
+
+
+def text_rows(table: Table, names: Sequence[str]) -> list[dict[str, str]]:
+    """A mapping of column to text a row; '' is missing. Read again by `core.values`, they give the same bits."""
+    columns = {name: _texts(table.columns[name]) for name in names}
+    return [{name: cells[row] for name, cells in columns.items()} for row in range(table.rows)]
+
+
+def _texts(column: Column) -> list[str]:
+    if column.kind in ("category", "identifier"):
+        return column.strings()
+    write = {"number": values.show_number, "boolean": _boolean, "date": values.show_date}[column.kind]
+    return ["" if gone else write(float(value)) for value, gone in zip(column.values, column.missing(), strict=True)]
+
+
+def _boolean(value: float) -> str:
+    return "true" if value else "false"

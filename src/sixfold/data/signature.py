@@ -1,0 +1,35 @@
+"""What a model will ask for: one Input a raw column, with what its form and its messages need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sixfold.parts.table import Column, Table
+from sixfold.recipe.signature import Input
+
+MOST_LEVELS = 50
+
+
+def inputs(table: Table, names: Sequence[str]) -> tuple[Input, ...]:
+    """An Input for each of `names`, from the (training) rows of `table` alone."""
+    return tuple(_input(name, table.columns[name]) for name in names)
+
+
+def _input(name: str, column: Column) -> Input:
+    if column.kind == "identifier":
+        raise ValueError(f"the column '{name}' is an identifier: a model has no such input")
+    known = column.values[~column.missing()]
+    optional = len(known) < len(column.values)
+    if column.kind == "category":
+        counts = np.bincount(known.astype(np.int64), minlength=len(column.levels))
+        ranked = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[code]))
+        levels = tuple(column.levels[code] for code in ranked[:MOST_LEVELS])
+        return Input(name=name, type="category", levels=levels, level_count=len(ranked), optional=optional)
+    if column.kind == "boolean" or len(known) == 0:
+        return Input(name=name, type=column.kind, optional=optional)
+    return Input(
+        name=name, type=column.kind, optional=optional,
+        minimum=float(known.min()), median=float(np.median(known)), maximum=float(known.max()),
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""The target: which task it is, its classes or values, and which rows have none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sixfold.core import values
+from sixfold.core.errors import DataError
+from sixfold.data.columns import Read, Reading, Texts, read, texts
+from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
+
+FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
+ROWS_EACH: Final = 5  # rows each of them has on average, at least, when there are more than two; guessed
+SHOWN: Final = 6  # classes named in a sentence
+
+
+@dataclass(frozen=True)
+class Found:
+    """A target for the rows that have one: `rows` are their indices among all rows."""
+
+    target: Target
+    rows: IntArray
+    said: tuple[str, ...] = ()
+
+
+def column_target(
+    name: str, raw: pa.ChunkedArray, asked: tuple[Task | None, ColumnKind | None], reading: Reading
+) -> Found:
+    """The target column; `asked` is the recipe's task and the type it gives this column. Raises DataError."""
+    task, kind = asked
+    held = texts(name, raw, reading)
+    if not held.levels:
+        raise DataError(
+            f"{reading.where}, column '{name}'", "a target in at least two rows", "no value at all",
+            "Choose another data.target, or look at data.missing.",
+        )  # fmt: skip
+    if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
+        return _classes(name, held, reading)
+    if task == "regression" or kind == "number":
+        return _values(name, read(name, raw, "number", reading), reading)
+    return _inferred(name, raw, held, reading)
+
+
+def reconstruction_target(columns: dict[str, Column], where: str) -> Found:
+    """The number columns themselves; rows with a missing number are left out. Raises DataError without any."""
+    names = tuple(name for name, column in columns.items() if column.kind == "number")
+    if not names:
+        raise DataError(
+            where, "at least one column of numbers to reconstruct", "none", "Choose another task or data.types."
+        )
+    matrix = np.stack([columns[name].values for name in names], axis=1).astype(np.float64)
+    rows = np.flatnonzero(~np.isnan(matrix).any(axis=1))
+    said = f"{len(names):,} {'numbers are' if len(names) > 1 else 'number is'} to be reproduced: reconstruction."
+    return Found(Target("reconstruction", matrix[rows], names), rows, (said,))
+
+
+def _inferred(name: str, raw: pa.ChunkedArray, held: Texts, reading: Reading) -> Found:
+    """The task that the values themselves suggest."""
+    seen = read(name, raw, None, reading)
+    if seen.column.kind == "date":
+        raise DataError(
+            f"{reading.where}, column '{name}'", "a target of classes or numbers", "dates",
+            "Choose another data.target, or turn the dates into numbers.",
+        )  # fmt: skip
+    if seen.warnings and seen.column.kind == "category" and "among numbers" in seen.warnings[0]:
+        return _values(name, read(name, raw, "number", reading), reading)  # raises at the first that is no number
+    if seen.column.kind != "number":
+        if not seen.whole and seen.column.kind == "identifier" and _numeric(held):
+            return _values(name, read(name, raw, "number", reading), reading)
+        return _classes(name, held, reading)
+    known = int((held.codes >= 0).sum())
+    different = len(np.unique(seen.column.values[held.codes >= 0]))
+    few = different <= 2 or (different <= FEW_VALUES and known >= ROWS_EACH * different)
+    if not (seen.whole and few):
+        return _values(name, seen, reading)
+    found = _classes(name, held, reading)
+    text = (
+        f"The target '{name}' holds {different:,} different whole numbers: they are read as classes "
+        "(task: regression reads them as values)."
+    )
+    return Found(found.target, found.rows, (text, *found.said))
+
+
+def _classes(name: str, held: Texts, reading: Reading) -> Found:
+    order = _class_order(held)
+    classes = tuple(dict.fromkeys(text for text, _ in order))
+    position = {text: i for i, text in enumerate(classes)}
+    renamed = np.empty(len(held.levels), dtype=np.int64)
+    for text, level in order:
+        renamed[level] = position[text]
+    rows = np.flatnonzero(held.codes >= 0)
+    if len(classes) < 2:
+        raise DataError(
+            f"{reading.where}, column '{name}'", "at least two classes", f"one: '{classes[0]}'",
+            "Choose another data.target, or add rows of another class.",
+        )  # fmt: skip
+    codes = renamed[held.codes[rows]]
+    target = Target("classification", codes, (name,), classes)
+    return Found(target, rows, (_say_classes(name, target),))
+
+
+def _class_order(held: Texts) -> list[tuple[str, int]]:
+    """(class, level) in the order of the classes: by number if all are numbers, else as text.
+
+    Numbers written in two ways ("1", "1.0") are one class, written in the plain way.
+    """
+    numbers = [values.number(text) for text in held.levels]
+    if any(number is None or not np.isfinite(number) for number in numbers):
+        return [(text, level) for level, text in enumerate(held.levels)]
+    plain = [float(number) for number in numbers if number is not None]
+    names = list(held.levels) if len(set(plain)) == len(plain) else [values.show_number(n + 0.0) for n in plain]
+    return [(names[level], level) for level in sorted(range(len(plain)), key=lambda level: plain[level])]
+
+
+def _values(name: str, seen: Read, reading: Reading) -> Found:
+    rows = np.flatnonzero(~seen.column.missing())
+    numbers: npt.NDArray[np.float64] = seen.column.values[rows].astype(np.float64)
+    if len(rows) == 0 or numbers.min() == numbers.max():
+        raise DataError(
+            f"{reading.where}, column '{name}'", "a target of at least two different numbers",
+            f"one: {values.show_number(float(numbers[0]))}" if len(rows) else "no number at all",
+            "Choose another data.target.",
+        )  # fmt: skip
+    said = f"'{name}' is predicted: regression, values from {_short(numbers.min())} to {_short(numbers.max())}."
+    return Found(Target("regression", numbers, (name,)), rows, (said,))
+
+
+def _say_classes(name: str, target: Target) -> str:
+    counts = np.bincount(target.values, minlength=len(target.classes))
+    named = [f"{text} ({count:,})" for text, count in zip(target.classes, counts, strict=True)]
+    shown = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
+    return f"'{name}' is predicted: classification, {len(named):,} classes: {shown}."
+
+
+def _numeric(held: Texts) -> bool:
+    return all(values.number(text) is not None for text in held.levels)
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}"

@@ -1,0 +1,109 @@
+"""From a file, a mapping or a Recipe to a checked Recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from sixfold.core.errors import RecipeError
+from sixfold.recipe import rules, validate
+from sixfold.recipe.schema import Recipe
+from sixfold.recipe.yaml_nodes import Document, parse
+
+MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checked recipe, its text, and the folder that relative paths start from."""
+
+    recipe: Recipe
+    text: str
+    base: Path
+    name: str = "recipe"
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Loaded:
+    """Read a recipe file; `changes` are `key=value` pairs that go before it. Raises RecipeError: the first mistake."""
+    text, document = _read(path, changes)
+    found = _problems(document)
+    if found:
+        raise found[0]
+    recipe = Recipe.model_validate(document.value)
+    if changes:
+        text = yaml.safe_dump(document.value, sort_keys=False, allow_unicode=True)
+    return Loaded(recipe, text, path.resolve().parent, path.name)
+
+
+def problems(path: Path, changes: Sequence[str] = ()) -> list[RecipeError]:
+    """Every mistake in a recipe file, in the order of the file."""
+    try:
+        _, document = _read(path, changes)
+    except RecipeError as error:
+        return [error]
+    return _problems(document)
+
+
+def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:
+    """The same for an object in memory. Raises RecipeError."""
+    value = recipe.model_dump(mode="json", exclude_defaults=True) if isinstance(recipe, Recipe) else recipe
+    document = Document("recipe", value)
+    found = _problems(document)
+    if found:
+        raise found[0]
+    text = yaml.safe_dump({"version": 1, **value}, sort_keys=False, allow_unicode=True)
+    return Loaded(Recipe.model_validate(value), text, Path.cwd())
+
+
+def _read(path: Path, changes: Sequence[str]) -> tuple[str, Document]:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise RecipeError(str(path), "a recipe of at most 1 MiB", "a larger file", "Name a recipe, not the data.")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(str(path), "UTF-8 text", f"byte {error.start} that is not", "Save it as UTF-8.") from None
+    except OSError as error:
+        raise RecipeError(str(path), "a recipe file", str(error.strerror), "Look at the path.") from None
+    document = parse(text, path.name)
+    for change in changes:
+        _apply(document, change)
+    return text, document
+
+
+def _apply(document: Document, change: str) -> None:
+    """`data.source=other.csv`: the value is read as YAML."""
+    key, equals, value = change.partition("=")
+    if not equals or not key:
+        raise RecipeError("--set", "KEY=VALUE, such as data.source=my.csv", f"'{change}'", "Put an = between them.")
+    target = document.value if isinstance(document.value, dict) else {}
+    parts = key.split(".")
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise RecipeError("--set", "a key of a section", f"'{key}'", f"'{part}' holds no section.")
+    target[parts[-1]] = parse(value, f"--set {key}").value
+
+
+def _problems(document: Document) -> list[RecipeError]:
+    if not isinstance(document.value, dict):
+        found = validate.show(document.value)
+        return [RecipeError(document.where, "a mapping with the key data", found, "Start from `sixfold init`.")]
+    errors = validate.problems(document)
+    if errors:
+        return errors
+    try:
+        recipe = Recipe.model_validate(document.value)
+    except ValidationError as error:
+        return [_from_pydantic(item, document) for item in error.errors()]
+    return [problem for rule in rules.RULES for problem in rule(recipe, document)]
+
+
+def _from_pydantic(item: Any, document: Document) -> RecipeError:
+    path = tuple(part for part in item["loc"] if not str(part).startswith(("function-", "list[", "literal[")))
+    expected = str(item["msg"]).removeprefix("Value error, ")
+    return RecipeError(document.place(path), expected, validate.show(item.get("input")), "Change the value.")

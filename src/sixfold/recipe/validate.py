@@ -1,0 +1,181 @@
+"""A recipe against schema.json: every mistake, in our words, without importing a plug-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from sixfold.core.errors import RecipeError, did_you_mean
+from sixfold.recipe.yaml_nodes import Document
+from sixfold.recipe.yaml_nodes import Path as Place
+
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+Schema = dict[str, Any]
+BOUNDS = {
+    "minimum": "at least {}", "maximum": "at most {}", "exclusiveMinimum": "above {}", "exclusiveMaximum": "below {}",
+    "minLength": "{} characters or more", "maxLength": "{} characters or less", "pattern": "matching {}",
+    "minItems": "{} items or more",
+}  # fmt: skip
+WORDS = {
+    "integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false", "array": "a list",
+    "object": "a mapping", "null": "nothing",
+}  # fmt: skip
+
+
+@cache
+def schema() -> Schema:
+    """The schema as it is published."""
+    loaded: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return loaded
+
+
+def problems(document: Document) -> list[RecipeError]:
+    """Everything in `document` that the schema does not allow."""
+    return list(_walk(document.value, schema(), (), document))
+
+
+def _walk(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    node = _resolved(node)
+    if "x-plugin" in node:
+        yield from _plugins(value, node, path, document)
+    elif "x-grid" in node:
+        yield from _grid(value, node["x-grid"], path, document)
+    elif "anyOf" in node:
+        yield from _any_of(value, node, path, document)
+    elif node.get("type") == "object" and isinstance(value, dict):
+        yield from _object(value, node, path, document)
+    elif node.get("type") == "array" and isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _walk(item, node.get("items", {}), (*path, number), document)
+        yield from _leaf(
+            value, {k: v for k, v in node.items() if k in ("type", "minItems", "maxItems")}, path, document
+        )
+    else:
+        yield from _leaf(value, node, path, document)
+
+
+def _object(value: dict[str, Any], node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    properties: Schema = node.get("properties", {})
+    others = node.get("additionalProperties", True)
+    for key, item in value.items():
+        if key in properties:
+            yield from _walk(item, properties[key], (*path, key), document)
+        elif isinstance(others, dict):
+            yield from _walk(item, others, (*path, key), document)
+        elif others is False:
+            yield RecipeError(document.place((*path, key)), "a known key", f"'{key}'", did_you_mean(key, properties))
+    for key in node.get("required", []):
+        if key not in value:
+            what = _described(properties.get(key, {}))
+            yield RecipeError(document.place(path), f"the key '{key}'", "none", f"Add `{key}:` with {what}.")
+
+
+def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    """`adam`, `{name: adam, …}`, and where a chain is allowed a list of these."""
+    if value in node.get("x-also", []):
+        return
+    if isinstance(value, list) and node["x-form"] == "chain":
+        for number, item in enumerate(value):
+            yield from _plugins(item, {**node, "x-form": "one"}, (*path, number), document)
+        return
+    kind, key = node["x-plugin"], node["x-key"]
+    given = {key: value} if isinstance(value, str) else value
+    names = schema()["x-plugins"][kind]
+    if not isinstance(given, dict) or not isinstance(given.get(key), str):
+        found = "none" if isinstance(given, dict) else show(value)
+        yield RecipeError(
+            document.place(path), f"the {kind}'s `{key}`", found, f"Write {key}: NAME with one of: {', '.join(names)}."
+        )
+        return
+    if given[key] not in names:
+        where = (*path, key) if isinstance(value, dict) else path
+        yield RecipeError(
+            document.place(where), f"the name of a {kind}", f"'{given[key]}'", did_you_mean(given[key], names)
+        )
+        return
+    yield from _walk(given, schema()["$defs"][f"{kind}.{given[key]}"], path, document)
+
+
+def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    """One value, or a list of values to try; a list-valued key is a grid only when it holds lists."""
+    if is_grid(value, takes_list(node)):
+        for number, item in enumerate(value):
+            yield from _walk(item, node, (*path, number), document)
+        return
+    yield from _walk(value, node, path, document)
+
+
+def takes_list(node: Schema) -> bool:
+    """Whether one value of this key is itself a list."""
+    node = _resolved(node)
+    branches = node.get("anyOf", [node])
+    return any(_resolved(branch).get("type") == "array" for branch in branches)
+
+
+def is_grid(value: Any, of_lists: bool) -> bool:
+    """Whether `value` lists alternatives: any list, or for list-valued keys a list of lists."""
+    return isinstance(value, list) and bool(value) and (not of_lists or all(isinstance(item, list) for item in value))
+
+
+def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    found = [list(_walk(value, branch, path, document)) for branch in node["anyOf"]]
+    if not all(found):
+        return
+    kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
+    for branch, errors in zip(node["anyOf"], found, strict=True):
+        if kind is not None and _resolved(branch).get("type") == kind:
+            yield from errors
+            return
+    yield _refused(value, node, path, document)
+
+
+def _leaf(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    if any(True for _ in Draft202012Validator(node).iter_errors(value)):
+        yield _refused(value, node, path, document)
+
+
+def _refused(value: Any, node: Schema, path: Place, document: Document) -> RecipeError:
+    choices = [choice for branch in node.get("anyOf", [node]) for choice in _resolved(branch).get("enum", [])]
+    remedy = did_you_mean(str(value), map(str, choices)) if choices else "Change the value."
+    if isinstance(value, str) and not choices and "number" in _described(node):
+        remedy = "Write the number without quotes or unit."
+    return RecipeError(document.place(path), _described(node), show(value), remedy)
+
+
+def _described(node: Schema) -> str:
+    """What a value may be: `a number, above 0`."""
+    node = _resolved(node)
+    if "anyOf" in node:
+        parts = [_described(branch) for branch in node["anyOf"] if branch.get("type") != "null"]
+        return " or ".join(dict.fromkeys(parts))
+    if "const" in node:
+        return f"{node['const']!r}"
+    if "enum" in node:
+        return "one of " + ", ".join(map(str, node["enum"]))
+    if "x-plugin" in node:
+        return f"a {node['x-plugin']}"
+    kind = WORDS.get(str(node.get("type")), "a value")
+    bounds = [text.format(node[key]) for key, text in BOUNDS.items() if key in node]
+    return ", ".join([kind, *bounds])
+
+
+def _resolved(node: Schema) -> Schema:
+    reference = node.get("$ref")
+    if reference is None:
+        return node
+    name = str(reference).removeprefix("#/$defs/")
+    target: Schema = schema()["$defs"][name]
+    return target
+
+
+def show(value: Any) -> str:
+    """A value as the user wrote it, shortened."""
+    if value is None:
+        return "nothing"
+    text = f"the text {value!r}" if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
