@@ -23,10 +23,10 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from sixfold.api import fit, run
     from sixfold.bundle.load import Bundle, load
     from sixfold.core.errors import SixfoldError
     from sixfold.estimators import SixfoldClassifier, SixfoldRegressor
-    from sixfold.api import fit, run
     from sixfold.recipe.schema import Recipe
 
 

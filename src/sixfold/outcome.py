@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 
+from sixfold.bundle.parity import Parity, check_parity
+from sixfold.bundle.predictor import Predictor
 from sixfold.compress.compress import Compressed
 from sixfold.compress.measure import compare
 from sixfold.core.seeds import derive
+from sixfold.core.units import show_bytes
 from sixfold.data.raw import text_rows
 from sixfold.data.signature import inputs
-from sixfold.evaluate import choose, scoring
+from sixfold.evaluate import scoring
+from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.table import Column, Dataset, FloatArray, Table
-from sixfold.recipe.receipt import Cost, Quality, Receipt
+from sixfold.recipe.receipt import Quality, Receipt
+from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
+
+Scores = Mapping[str, FloatArray]
+Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
@@ -124,9 +133,13 @@ def verdict(receipt: Receipt, baseline: Mapping[str, FloatArray], runner_up: str
     first = receipt.quality[0]
     folds = np.mean(first.folds_after or first.folds_before)
     chance = f", where ignoring the columns gives {first.baseline:.4g}" if first.baseline is not None else ""
-    sentences = [f"{receipt.candidate} was chosen: {first.metric} {folds:.4g} over {len(first.folds_before)} folds{chance}."]
+    sentences = [
+        f"{receipt.candidate} was chosen: {first.metric} {folds:.4g} over {len(first.folds_before)} folds{chance}."
+    ]
     if first.holdout_after is not None:
-        sentences.append(f"On {receipt.rows_holdout:,} rows that nothing had seen, {first.metric} is {first.holdout_after:.4g}.")
+        sentences.append(
+            f"On {receipt.rows_holdout:,} rows that nothing had seen, {first.metric} is {first.holdout_after:.4g}."
+        )
     if runner_up:
         sentences.append(runner_up)
     size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
@@ -145,3 +158,42 @@ def _beats(first: Quality, folds: float) -> bool:
 def _finite(scores: Scores, name: str) -> tuple[float, ...]:
     values = scores.get(name, np.empty(0))
     return tuple(float(v) for v in values) if np.isfinite(values).all() else ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The served model with everything that was measured on it."""
+
+    model: bytes
+    signature: Signature
+    receipt: Receipt
+    parity: Parity
+
+
+def measure(
+    recipe: Recipe, data: tuple[Dataset, Dataset], plan: tuple[Sequence[str], Scores],
+    results: tuple[Evaluation, Model, Compressed], seed: int, duration_s: float,
+) -> Measured:  # fmt: skip
+    """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
+    (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
+    after = compressed.model
+    old, new = before.export().SerializeToString(), after.export().SerializeToString()
+    signature = signature_of(after, training, recipe.data.missing)
+    rows = stored_rows(training.table, seed)
+    parity = Parity(text_rows(rows, after.preparer.inputs), expected_answers(after, rows))
+    worst = check_parity(Predictor(new, signature), parity)
+    cost_before, cost_after = compare(old, new, training.table)
+    held = (held_out_scores(before, held_out, metrics), held_out_scores(after, held_out, metrics))
+    receipt = Receipt(
+        name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
+        metric=metrics[0], quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
+        before=cost_before, after=cost_after, steps=compressed.steps, parity_rows=rows.rows, parity_worst=worst,
+        verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2), how=HOW,
+    )  # fmt: skip
+    return Measured(new, signature, receipt, parity)
+
+
+def _outcome(compressed: Compressed) -> Any:
+    if not compressed.steps:
+        return "not asked for"
+    return "compressed" if any(step.accepted for step in compressed.steps) else "no gain on this machine"

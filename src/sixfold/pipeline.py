@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from sixfold import outcome, reporting
+from sixfold.bundle.parity import unpack
+from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.core.errors import BudgetError
 from sixfold.data import holdout
@@ -26,12 +31,15 @@ from sixfold.evaluate.cross_validation import Evaluation, FoldCache, cross_valid
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
-from sixfold.outcome import Outcome, pack
+from sixfold.explain.permutation import importances
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.section import Section
+from sixfold.recipe.signature import Signature
+from sixfold.report.content import Reproduction
+from sixfold.report.html import render
 from sixfold.resolve import metrics_of, resolve
 from sixfold.run.budget import EVALUATE_SHARE, WORK_SHARE, Limits
 from sixfold.run.context import Context
@@ -185,6 +193,49 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
 
     done = work.folder.stage("compress", _key(work, rows, winner.candidate.key(), section), work_on)
     return state.load(done, Compressed)
+
+
+def finish(
+    work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation], winner: Winner, compressed: Compressed
+) -> Run:
+    """Score the holdout, measure, write the report; then the bundle, if its graph answers as the pipeline does."""
+    recipe, folder = work.loaded.recipe, work.folder
+
+    def work_on(aside: Path) -> None:
+        data, results = (rows.training, rows.held_out), (winner.evaluation, winner.model, compressed)
+        spent_s = time.monotonic() - work.limits.started
+        measured = outcome.measure(recipe, data, (plan.metrics, plan.baseline), results, work.context.seed, spent_s)
+        shuffled = importances(winner.evaluation, rows.training, plan.folds, work.context.seed)
+        found = (shuffled, folder.history(), compressed.model.fitted)
+        content = reporting.report(measured.receipt, rows.training, evaluations, plan.baseline, found)
+        steps = Reproduction(
+            command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,
+            created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        )  # fmt: skip
+        (aside / "model.onnx").write_bytes(measured.model)
+        (aside / "parity.jsonl.gz").write_bytes(measured.parity.packed())
+        (aside / "report.html").write_text(render(content, steps), encoding="utf-8")
+        for name, part in (("signature", measured.signature), ("receipt", measured.receipt), ("report", content)):
+            (aside / f"{name}.json").write_text(part.model_dump_json(), encoding="utf-8")
+
+    keys = [candidate.key() for candidate in plan.candidates]
+    sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
+    done = folder.stage("outcome", _key(work, rows, "".join(keys), *sections), work_on)
+    receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
+    _write_bundle(done, folder.path / "bundle", work.loaded.text, receipt)
+    work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.candidate.name)
+    warnings = tuple(event["text"] for event in folder.history() if event["event"] == "warning")
+    board = choose.leaderboard(evaluations, plan.metrics[0])
+    return Run(folder.path, folder.path / "bundle", receipt, board, tuple(dict.fromkeys(warnings)))
+
+
+def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:
+    parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"))
+    signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
+    html, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
+    write_bundle(
+        bundle, BundleParts((done / "model.onnx").read_bytes(), signature, recipe, receipt, html, content, parity)
+    )
 
 
 def digest(dataset: Dataset) -> str:

@@ -78,11 +78,12 @@ def test_derived_widths_are_said_with_the_reason() -> None:
 @pytest.mark.parametrize("task", list(FIT_BY_TASK))
 def test_exports_with_parity(task: str, activation: str, precision: str) -> None:
     section = {"precision": precision, "epochs": 2}
-    fitted = train(FIT_BY_TASK[task], section, hidden=[12, 7], activation=activation)
+    what = FIT_BY_TASK[task]
+    fitted = train(what, section, hidden=[12, 7], activation=activation)
     assert {array.dtype for array in (*fitted.weights, *fitted.biases)} == {np.dtype(precision)}
     x = np.random.default_rng(5).normal(size=(1000, 6)) * 3
     own, graph = fitted.predict(x), session(fitted, TensorProto.DOUBLE).run(None, {"x": x})[0]
-    tolerance = 1e-12 if precision == "float64" else 2e-6
+    tolerance = 1e-12 if precision == "float64" or what.task != "classification" else 2e-6
     np.testing.assert_allclose(graph, own, rtol=tolerance, atol=tolerance)
     from_float = session(fitted, TensorProto.FLOAT).run(None, {"x": x.astype(np.float32)})[0]
     np.testing.assert_allclose(from_float, fitted.predict(x.astype(np.float32)), rtol=tolerance, atol=tolerance)
@@ -103,7 +104,7 @@ def test_regression_does_not_depend_on_the_unit_of_the_target() -> None:
     fitted, small = train(FIT_BY_TASK["regression"], hidden=[32]), train(plain, hidden=[32])
     np.testing.assert_allclose(fitted.predict(X)[:, 0], 5000 + 900 * small.predict(X)[:, 0], rtol=1e-3)
     residual = fitted.predict(X)[:, 0] - FIT_BY_TASK["regression"].y
-    assert np.var(residual) < 0.1 * np.var(FIT_BY_TASK["regression"].y)
+    assert np.var(residual) < 0.25 * np.var(FIT_BY_TASK["regression"].y)
 
 
 def test_target_is_scaled_by_the_rows_trained_on_only() -> None:

@@ -42,7 +42,8 @@ class Network(State):
     """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
 
     Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from it.
-    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift.
+    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic` of predictions: values take
+    float64, or a scale of 10⁵ would turn float32's rounding into visible differences between libraries.
     """
 
     weights: tuple[npt.NDArray[Any], ...]
@@ -51,6 +52,7 @@ class Network(State):
     link: _links.Link
     target_shift: FloatArray
     target_scale: FloatArray
+    arithmetic: Literal["float32", "float64"] = "float32"
 
     @property
     def output(self) -> OutputKind:
@@ -68,23 +70,35 @@ class Network(State):
         pairs = zip(names, self.weights, self.biases, strict=True)
         return [(name, (w.shape[1], w.shape[0]), w.size + b.size) for name, w, b in pairs]
 
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """The type that predictions are computed in: `arithmetic`, or the weights' own where that is wider."""
+        return np.result_type(self.weights[0].dtype, np.dtype(self.arithmetic))
+
     def predict(self, x: Matrix) -> FloatArray:
         """[R, F] → [R, K] float64."""
-        h: npt.NDArray[Any] = x.astype(self.weights[0].dtype, copy=False)
+        dtype = self._dtype
+        h: npt.NDArray[Any] = x.astype(dtype, copy=False)
         for n, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = (apply(self.activation, h) if n else h) @ weight.T + bias
+            h = (apply(self.activation, h) if n else h) @ weight.T.astype(dtype, copy=False) + bias
         return _links.apply(self.link, h.astype(np.float64) * self.target_scale + self.target_shift)
 
     def export(self, graph: Graph, x: str) -> str:
-        """Cast, then MatMul and Add a layer in the precision of the weights; link and target scale in double.
+        """Cast, then MatMul and Add a layer; link and target scale in double. Weights are stored in their own precision.
 
         Not Gemm: onnxruntime's dynamic quantisation replaces MatMul, and fuses MatMul with Add otherwise.
         """
-        dtype = self.weights[0].dtype
-        h = graph.cast(x, TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT)
+        dtype = self._dtype
+        kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
+
+        def stored(array: npt.NDArray[Any]) -> str:
+            constant = graph.constant(array, array.dtype)
+            return constant if array.dtype == dtype else graph.cast(constant, kind)
+
+        h = graph.cast(x, kind)
         for n, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             h = export(self.activation, graph, h, dtype) if n else h
-            h = graph.op("Add", graph.op("MatMul", h, graph.constant(weight.T, dtype)), graph.constant(bias, dtype))
+            h = graph.op("Add", graph.op("MatMul", h, stored(weight.T)), stored(bias))
         value = graph.cast(h, TensorProto.DOUBLE)
         if (self.target_scale != 1.0).any() or (self.target_shift != 0.0).any():
             value = graph.op("Mul", value, graph.constant(self.target_scale, np.float64))
@@ -201,6 +215,7 @@ class Settings(Section):
             link="softmax" if shape.task == "classification" else "identity",
             target_shift=shift,
             target_scale=scale,
+            arithmetic="float32" if shape.task == "classification" else "float64",
         )
 
     def resume(self, fitted: Fitted) -> Perceptron:

@@ -1,0 +1,1 @@
+"""Step 6: take away what is not needed, keep what was promised, measure both."""

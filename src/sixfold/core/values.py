@@ -102,7 +102,7 @@ def show(value: str | float | bool | dt.date) -> str:
     """
     if isinstance(value, str | bool | dt.date):
         return str(value)
-    return show_number(float(value)) if not isinstance(value, int) or abs(value) < 2**53 else str(value)
+    return show_number(float(value))  # of whole numbers beyond 2**53 the nearest: what a JSON number becomes elsewhere
 
 
 def show_date(value_s: float) -> str:

@@ -1,1 +1,1 @@
-"""Step 0: from a source (a file, a bundled table, a DataFrame) to a Dataset, with everything noticed on the way said."""
+"""Step 0: from a source (a file, a bundled table, a DataFrame) to a Dataset, with all that was noticed said."""

@@ -1,7 +1,7 @@
 """From a source's columns, text or typed, to Columns: which kind each is, and what has to be said about it.
 
-Text is read by the rules of `core.values`. Numbers take a vectorised way where it gives the same (a test compares them);
-everything else applies the rules to the distinct texts of a column.
+Text is read by the rules of `core.values`. Numbers take a vectorised way where it gives the same (a test compares
+them); everything else applies the rules to the distinct texts of a column.
 """
 
 from __future__ import annotations
@@ -50,12 +50,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Read:
-    """One column read. `tokens`: the missing tokens in it; `whole`: numbers only, and all of them whole."""
+    """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
+    `mixed`: nearly all are numbers (or dates), so that the others look like mistakes.
+    """
 
     column: Column
     tokens: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     whole: bool = False
+    mixed: bool = False
 
     @property
     def empty(self) -> bool:
@@ -199,7 +202,7 @@ def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], r
         f"{kind}, so the whole column is read as a category. Correct the file, add the text to data.missing, or say "
         f"data.types: {{{name}: {kind.removesuffix('s')}}} to make this an error."
     )
-    return _warned(_category(name, held, "category"), text)
+    return replace(_warned(_category(name, held, "category"), text), mixed=True)
 
 
 def _category(name: str, held: Texts, kind: ColumnKind) -> Read:

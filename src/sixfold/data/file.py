@@ -31,16 +31,18 @@ SIGNATURES: Final = {
 class Watched(io.RawIOBase):
     """Bytes passing through: counts double quotes, and stops what unpacks to far more than its file."""
 
-    def __init__(self, inner: IO[bytes], path: Path, packed: bool) -> None:
+    def __init__(self, inner: IO[bytes] | gzip.GzipFile, path: Path, packed: bool) -> None:
         self.inner, self.path, self.packed = inner, path, packed
         self.quotes = 0
         self._bytes = 0
         self._limit = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
 
     def readable(self) -> bool:
+        """Yes: what is asked before anything is read."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """The next bytes into `buffer`; how many they are."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -107,12 +109,12 @@ class DataFile:
             raise system_fault(self.path, error) from None
 
     @contextlib.contextmanager
-    def seekable(self) -> Iterator[IO[bytes]]:
+    def seekable(self) -> Iterator[IO[bytes] | gzip.GzipFile]:
         """The same for readers that jump about; what is packed is unpacked in memory."""
         with self.open() as stream:
             yield io.BytesIO(stream.read()) if stream.packed else stream.inner
 
-    def disguise(self, stream: IO[bytes]) -> str:
+    def disguise(self, stream: Watched) -> str:
         """What the first bytes say this is ("gzip", "Parquet"), or ''."""
         start = stream.read(4)
         return next((name for mark, name in SIGNATURES.items() if start.startswith(mark)), "")

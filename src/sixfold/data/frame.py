@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
-from sixfold.data.source import Raw
+from sixfold.data.source import Raw, check_names
 
 
 def from_pandas(frame: pd.DataFrame) -> Raw:
@@ -22,20 +22,6 @@ def from_pandas(frame: pd.DataFrame) -> Raw:
     check_names(names, "the DataFrame")
     columns = {name: _column(name, frame.iloc[:, i]) for i, name in enumerate(names)}
     return Raw(columns, len(frame), "the DataFrame", lambda row: f"row {row + 1:,}")
-
-
-def check_names(names: list[str], where: str) -> None:
-    """Every column has a name of its own. Raises DataError."""
-    for position, name in enumerate(names, start=1):
-        if not name.strip():
-            raise DataError(
-                f"{where}, column {position:,}", "a name", "an empty one",
-                "Name every column (pandas writes its index as such a column: use index=False).",
-            )  # fmt: skip
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        places = " and ".join(f"{i:,}" for i, name in enumerate(names, start=1) if name == twice)
-        raise DataError(where, "each column once", f"'{twice}' as columns {places}", "Rename all but one of them.")
 
 
 def _column(name: str, series: pd.Series[Any]) -> pa.ChunkedArray:

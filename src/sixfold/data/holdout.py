@@ -13,8 +13,8 @@ from sixfold.recipe.schema import Data
 def split(dataset: Dataset, data: Data) -> tuple[IntArray, IntArray]:
     """Training rows and held-out rows, both sorted, for `data.holdout` (a share, or a count of 1 or more).
 
-    The last rows where there is a time, whole groups where there are groups, else at random from `data.seed`: by class in
-    proportion (largest remainders; every class keeps a training row), or evenly. Raises RecipeError.
+    The last rows where there is a time, whole groups where there are groups, else at random from `data.seed`: by
+    class in proportion (largest remainders; every class keeps a training row), or evenly. Raises RecipeError.
     """
     rows = dataset.table.rows
     count = _count(data.holdout, rows)

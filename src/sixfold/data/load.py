@@ -25,8 +25,8 @@ SHOWN = 5  # columns or tokens named in a sentence
 def load(data: Data, task: Task | None, base: Path) -> Dataset:
     """All rows of `data.source` (relative paths from `base`), with the task inferred unless given.
 
-    `said` and `warnings` hold a sentence for everything that was decided or looks wrong. Raises DataError with the line,
-    or RecipeError where the recipe names what is not there.
+    `said` and `warnings` hold a sentence for everything that was decided or looks wrong. Raises DataError with the
+    line, or RecipeError where the recipe names what is not there.
     """
     return _dataset(find(data, base).read(), data, task)
 

@@ -23,8 +23,8 @@ _PREFIXED = re.compile(r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL)  
 class Raw:
     """Columns as the source has them: text (read by the rules of `core.values`) or typed. All of `rows` values.
 
-    `where` names the source in messages; `place(row)` says where a row stands in it ("line 17"). Whoever reads takes the
-    columns out one by one, so that the memory of each is given back at once.
+    `where` names the source in messages; `place(row)` says where a row stands in it ("line 17"). Whoever reads takes
+    the columns out one by one, so that the memory of each is given back at once.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -100,3 +100,17 @@ def _by_extension(file: DataFile) -> Any:
 
 def _reads_files(settings: Any) -> bool:
     return hasattr(settings, "at")
+
+
+def check_names(names: list[str], where: str) -> None:
+    """Every column has a name of its own. Raises DataError."""
+    for position, name in enumerate(names, start=1):
+        if not name.strip():
+            raise DataError(
+                f"{where}, column {position:,}", "a name", "an empty one",
+                "Name every column (pandas writes its index as such a column: use index=False).",
+            )  # fmt: skip
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        places = " and ".join(f"{i:,}" for i, name in enumerate(names, start=1) if name == twice)
+        raise DataError(where, "each column once", f"'{twice}' as columns {places}", "Rename all but one of them.")

@@ -33,17 +33,11 @@ def column_target(
 ) -> Found:
     """The target column; `asked` is the recipe's task and the type it gives this column. Raises DataError."""
     task, kind = asked
-    held = texts(name, raw, reading)
-    if not held.levels:
-        raise DataError(
-            f"{reading.where}, column '{name}'", "a target in at least two rows", "no value at all",
-            "Choose another data.target, or look at data.missing.",
-        )  # fmt: skip
     if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
-        return _classes(name, held, reading)
+        return _classes(name, texts(name, raw, reading), reading)
     if task == "regression" or kind == "number":
         return _values(name, read(name, raw, "number", reading), reading)
-    return _inferred(name, raw, held, reading)
+    return _inferred(name, raw, reading)
 
 
 def reconstruction_target(columns: dict[str, Column], where: str) -> Found:
@@ -59,7 +53,7 @@ def reconstruction_target(columns: dict[str, Column], where: str) -> Found:
     return Found(Target("reconstruction", matrix[rows], names), rows, (said,))
 
 
-def _inferred(name: str, raw: pa.ChunkedArray, held: Texts, reading: Reading) -> Found:
+def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> Found:
     """The task that the values themselves suggest."""
     seen = read(name, raw, None, reading)
     if seen.column.kind == "date":
@@ -67,17 +61,17 @@ def _inferred(name: str, raw: pa.ChunkedArray, held: Texts, reading: Reading) ->
             f"{reading.where}, column '{name}'", "a target of classes or numbers", "dates",
             "Choose another data.target, or turn the dates into numbers.",
         )  # fmt: skip
-    if seen.warnings and seen.column.kind == "category" and "among numbers" in seen.warnings[0]:
+    numbers = seen.column.kind == "identifier" and not seen.column.levels
+    if numbers or (seen.mixed and len(seen.column.levels) > FEW_VALUES):
         return _values(name, read(name, raw, "number", reading), reading)  # raises at the first that is no number
     if seen.column.kind != "number":
-        if not seen.whole and seen.column.kind == "identifier" and _numeric(held):
-            return _values(name, read(name, raw, "number", reading), reading)
-        return _classes(name, held, reading)
-    known = int((held.codes >= 0).sum())
-    different = len(np.unique(seen.column.values[held.codes >= 0]))
-    few = different <= 2 or (different <= FEW_VALUES and known >= ROWS_EACH * different)
+        return _classes(name, texts(name, raw, reading), reading)
+    known = seen.column.values[~seen.column.missing()]
+    different = len(np.unique(known))
+    few = different <= 2 or (different <= FEW_VALUES and len(known) >= ROWS_EACH * different)
     if not (seen.whole and few):
         return _values(name, seen, reading)
+    held = texts(name, raw, reading)
     found = _classes(name, held, reading)
     text = (
         f"The target '{name}' holds {different:,} different whole numbers: they are read as classes "
@@ -87,6 +81,8 @@ def _inferred(name: str, raw: pa.ChunkedArray, held: Texts, reading: Reading) ->
 
 
 def _classes(name: str, held: Texts, reading: Reading) -> Found:
+    if not held.levels:
+        raise _no_value(name, reading)
     order = _class_order(held)
     classes = tuple(dict.fromkeys(text for text, _ in order))
     position = {text: i for i, text in enumerate(classes)}
@@ -120,10 +116,12 @@ def _class_order(held: Texts) -> list[tuple[str, int]]:
 def _values(name: str, seen: Read, reading: Reading) -> Found:
     rows = np.flatnonzero(~seen.column.missing())
     numbers: npt.NDArray[np.float64] = seen.column.values[rows].astype(np.float64)
-    if len(rows) == 0 or numbers.min() == numbers.max():
+    if len(rows) == 0:
+        raise _no_value(name, reading)
+    if numbers.min() == numbers.max():
         raise DataError(
             f"{reading.where}, column '{name}'", "a target of at least two different numbers",
-            f"one: {values.show_number(float(numbers[0]))}" if len(rows) else "no number at all",
+            f"one: {values.show_number(float(numbers[0]))}",
             "Choose another data.target.",
         )  # fmt: skip
     said = f"'{name}' is predicted: regression, values from {_short(numbers.min())} to {_short(numbers.max())}."
@@ -137,8 +135,11 @@ def _say_classes(name: str, target: Target) -> str:
     return f"'{name}' is predicted: classification, {len(named):,} classes: {shown}."
 
 
-def _numeric(held: Texts) -> bool:
-    return all(values.number(text) is not None for text in held.levels)
+def _no_value(name: str, reading: Reading) -> DataError:
+    return DataError(
+        f"{reading.where}, column '{name}'", "a target in at least two rows", "no value at all",
+        "Choose another data.target, or look at data.missing.",
+    )  # fmt: skip
 
 
 def _short(value: float) -> str:

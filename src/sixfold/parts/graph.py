@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._count = 0
+        self._factor = 0  # of `fixed_point`; 0 outside
+        self._domains: dict[str, int] = {}
 
     def input(self, name: str, elem_type: int, width: int = 1) -> str:
         """A raw input of shape [rows, width]; `elem_type` is a TensorProto type (DOUBLE, STRING)."""
@@ -49,6 +53,48 @@ class Graph:
     def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> str:
         """An initializer; equal arrays are stored once."""
         value = np.ascontiguousarray(np.asarray(array, dtype=dtype)).reshape(np.shape(array))
+        if self._factor and value.dtype.kind == "f" and value.size > 1:
+            integers = _as_integers(value, self._factor)
+            if integers is not None:
+                return self._scaled_back(integers, value.dtype)
+        return self._stored(value)
+
+    @contextmanager
+    def fixed_point(self, factor: int) -> Iterator[None]:
+        """Inside, constants that are multiples of 1/factor are stored as small integers and divided when loaded."""
+        self._factor = factor
+        try:
+            yield
+        finally:
+            self._factor = 0
+
+    def embed(self, model: onnx.ModelProto, inputs: dict[str, str]) -> list[str]:
+        """Another model's nodes in place, its inputs bound to values of this graph; returns its outputs."""
+        names = dict(inputs)
+        for tensor in model.graph.initializer:
+            copied = onnx.TensorProto()
+            copied.CopyFrom(tensor)
+            copied.name = names[tensor.name] = self._name("embedded")
+            self._initializers.append(copied)
+        for node in model.graph.node:
+            copied_node = onnx.NodeProto()
+            copied_node.CopyFrom(node)
+            del copied_node.input[:], copied_node.output[:]
+            copied_node.input.extend(names[value] if value else "" for value in node.input)
+            for value in node.output:
+                names[value] = self._name(node.op_type) if value else ""
+            copied_node.output.extend(names[value] if value else "" for value in node.output)
+            copied_node.name = ""
+            self._nodes.append(copied_node)
+        self._domains |= {opset.domain: opset.version for opset in model.opset_import}
+        return [names[value.name] for value in model.graph.output]
+
+    def _scaled_back(self, integers: npt.NDArray[Any], dtype: npt.DTypeLike) -> str:
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        whole = self.op("Cast", self._stored(integers), to=kind)
+        return self.op("Div", whole, self._stored(np.asarray(self._factor, dtype=dtype)))
+
+    def _stored(self, value: npt.NDArray[Any]) -> str:
         key = (value.dtype.str, value.shape, value.tobytes())
         if key not in self._constants:
             name = self._name("constant")
@@ -71,7 +117,8 @@ class Graph:
     def model(self) -> onnx.ModelProto:
         """The finished, checked model."""
         graph = helper.make_graph(self._nodes, "sixfold", self._inputs, self._outputs, self._initializers)
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)]
+        versions = {**self._domains, "": OPSET, ML: ML_OPSET}
+        opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sixfold")
         onnx.checker.check_model(model)
         return model
@@ -79,6 +126,18 @@ class Graph:
     def _name(self, stem: str) -> str:
         self._count += 1
         return f"/{stem.lower()}_{self._count}"  # the slash keeps clear of column names
+
+
+def _as_integers(value: npt.NDArray[Any], factor: int) -> npt.NDArray[Any] | None:
+    """`value · factor` in the smallest integer type, or None where that is not exactly `value`."""
+    scaled = np.rint(value.astype(np.float64) * factor)
+    for kind in (np.int8, np.int16, np.int32):
+        limits = np.iinfo(kind)
+        if scaled.size and limits.min <= scaled.min() and scaled.max() <= limits.max:
+            integers = scaled.astype(kind)
+            back = integers.astype(value.dtype) / value.dtype.type(factor)
+            return integers if integers.nbytes < value.nbytes and np.array_equal(back, value) else None
+    return None
 
 
 __all__ = ["ML", "Graph", "TensorProto"]

@@ -23,7 +23,7 @@ from sixfold.prepare import vocabulary
 from sixfold.prepare.clip import Clip
 from sixfold.prepare.plan import Treatment, check_names, make_step, treatments
 from sixfold.prepare.step import Block as Values
-from sixfold.prepare.step import Training
+from sixfold.prepare.step import CrossFitted, Method, Step, Training
 from sixfold.prepare.vocabulary import Vocabulary
 from sixfold.recipe.kinds import DENOISER, FEATURE
 from sixfold.recipe.schema import Denoise, Prepare
@@ -131,7 +131,7 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     for options in (prepare.features.select, prepare.features.reduce):
         if options is not None:
             method = FEATURE.make(options)
-            step, x = method.fit(x, Training(tuple(names), y, target.task, derive(seed, options["name"])))
+            step, x = _fit_step(method, x, Training(tuple(names), y, target.task, derive(seed, options["name"])))
             found = step.features(names)
             sources = [sources[feature.source] if feature.source >= 0 else "" for feature in found]
             names = [feature.name for feature in found]
@@ -156,12 +156,16 @@ def _fit_block(
         bounds = Clip(pairs[:, 0], pairs[:, 1])
     levels = words.levels if words else ()
     train = Training(treatment.columns, training.y, training.task, training.seed, levels)
-    imputer, x = make_step("imputer", treatment, treatment.imputer).fit(bounds.transform(raw) if bounds else raw, train)
+    imputer, x = _fit_step(
+        make_step("imputer", treatment, treatment.imputer), bounds.transform(raw) if bounds else raw, train
+    )
     names, sources = list(treatment.columns), list(treatment.columns)
     steps = []
     for options in treatment.chain:
-        step, x = make_step("feature", treatment, options).fit(
-            x, Training(tuple(names), train.y, train.task, derive(train.seed, len(steps)), levels)
+        step, x = _fit_step(
+            make_step("feature", treatment, options),
+            x,
+            Training(tuple(names), train.y, train.task, derive(train.seed, len(steps)), levels),
         )
         found = step.features(names)
         sources = [sources[feature.source] if feature.source >= 0 else "" for feature in found]
@@ -183,6 +187,13 @@ def _fit_block(
         tuple(sources),
     )
     return block, np.asarray(x, dtype=np.float64)
+
+
+def _fit_step(method: Method, x: Values, training: Training) -> tuple[Step, Values]:
+    if isinstance(method, CrossFitted):
+        return method.fit_cross(x, training)
+    step = method.fit(x, training)
+    return step, step.transform(x)
 
 
 def _usable(table: Table, denoise: Denoise) -> tuple[Table, list[str]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 
 from sixfold.parts.graph import Graph
-from sixfold.parts.table import FloatArray, Task
+from sixfold.parts.table import FloatArray, Target, Task
 
 Block = npt.NDArray[Any]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
-Takes = Literal["number", "category"]
+Takes = Literal["number", "category", "date"]  # a date is a number of seconds too
+Role = Literal["change", "select", "reduce"]
 
 
 class Feature(NamedTuple):
@@ -54,10 +56,25 @@ class Method(Protocol):
 
     takes: ClassVar[frozenset[Takes]]
 
-    def fit(self, x: Block, training: Training) -> tuple[Step, Block]:
-        """Fit on training rows; returns the step and the training rows' own result (cross-fitted where that matters)."""
+    def fit(self, x: Block, training: Training) -> Step:
+        """Fit on training rows, [rows, m]."""
+
+
+@runtime_checkable
+class CrossFitted(Protocol):
+    """Ability of a method: what a training row becomes is learned from other training rows."""
+
+    def fit_cross(self, x: Block, training: Training) -> tuple[Step, Block]:
+        """The step for every other row, and the training rows' own result."""
 
 
 def same(names: Sequence[str]) -> tuple[Feature, ...]:
     """For steps that change values, not columns."""
     return tuple(Feature(name, number) for number, name in enumerate(names))
+
+
+def outputs(target: Target) -> FloatArray:
+    """What a method compares with: float64 [rows, outputs], classes as one column of 0 and 1 each."""
+    if target.task == "classification":
+        return (target.values[:, None] == np.arange(len(target.classes))).astype(np.float64)
+    return np.asarray(target.values, dtype=np.float64).reshape(len(target.values), -1)

@@ -20,10 +20,14 @@ class Vocabulary(State):
 
     levels: tuple[tuple[str, ...], ...]
 
+    def tables(self, columns: Sequence[Column]) -> list[IntArray]:
+        """For each column what its own codes become; its code -1 takes the last place."""
+        return [_translation(column, levels) for column, levels in zip(columns, self.levels, strict=True)]
+
     def transform(self, columns: Sequence[Column]) -> IntArray:
         """int64 [rows, m] codes."""
-        blocks = [_codes(column, levels) for column, levels in zip(columns, self.levels, strict=True)]
-        return np.stack(blocks, axis=1)
+        pairs = zip(self.tables(columns), columns, strict=True)
+        return np.stack([table[column.values.astype(np.int64)] for table, column in pairs], axis=1)
 
     def export(self, graph: Graph, inputs: Sequence[str]) -> str:
         """One LabelEncoder a column; '' is the missing value."""
@@ -40,16 +44,15 @@ class Vocabulary(State):
 
 
 def learn(columns: Sequence[Column]) -> Vocabulary:
-    """The vocabulary of training rows."""
+    """The vocabulary of training rows; '' is never a value, it means missing."""
     levels = []
     for column in columns:
         used = np.unique(column.values[column.values >= 0]).astype(np.int64)
-        levels.append(tuple(sorted(column.levels[code] for code in used)))
+        levels.append(tuple(sorted({column.levels[code] for code in used} - {""})))
     return Vocabulary(tuple(levels))
 
 
-def _codes(column: Column, levels: tuple[str, ...]) -> IntArray:
-    number_of = {level: number for number, level in enumerate(levels)}
+def _translation(column: Column, levels: tuple[str, ...]) -> IntArray:
+    number_of = {"": MISSING, **{level: number for number, level in enumerate(levels)}}
     translated = [number_of.get(level, UNSEEN) for level in column.levels]
-    table = np.array([*translated, MISSING], dtype=np.int64)  # code -1 takes the last
-    return table[column.values.astype(np.int64)]
+    return np.array([*translated, MISSING], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""What can be taken away: one target a file."""

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from sixfold.core.errors import DataError
 from sixfold.data.file import DataFile
+from sixfold.data.source import Raw, check_names
 from sixfold.data.sources._lines import Places, check_utf8, records, text_lines
-from sixfold.data.source import Raw
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -88,7 +88,9 @@ class Settings(Section):
             raise DataError(f"{file.path}, line 1", "a header", str(error), "Check the quotes.") from None
         if names is None:
             raise DataError(str(file.path), "a table with a header and rows", "an empty file", "Check the export.")
-        return [name.strip() for name in names], blank
+        names = [name.strip() for name in names]
+        check_names(names, f"{file.path}, line {blank + 1}")
+        return names, blank
 
     def _starts(self) -> list[int]:
         return [record.line for record in records(text_lines(DataFile(self.path)), self.separator)][1:]

@@ -13,7 +13,7 @@ from pydantic import Field
 from sixfold.core import values
 from sixfold.core.errors import DataError
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw
+from sixfold.data.source import Raw, check_names
 from sixfold.data.sources._lines import Places, check_utf8, text_lines
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
@@ -54,6 +54,7 @@ class Settings(Section):
         if rows == 0:
             check_utf8(file)
             raise DataError(str(self.path), "one JSON object a line", "an empty file", "Check the export.")
+        check_names(list(chunks), str(self.path))
         columns = {name: _joined(arrays) for name, arrays in chunks.items()}
         return Raw(columns, rows, str(self.path), Places(lambda: (line for line, _ in self._objects())))
 

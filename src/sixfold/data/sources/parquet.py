@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sixfold.core.errors import DataError
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw
+from sixfold.data.source import Raw, check_names
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -39,8 +39,6 @@ class Settings(Section):
         if table.num_rows == 0:
             raise DataError(str(self.path), "rows", "none", "Check the export.")
         names = table.column_names
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(str(self.path), "each column once", f"'{twice}' twice", "Rename one of them.")
+        check_names(names, str(self.path))
         columns = dict(zip(names, table.columns, strict=True))
         return Raw(columns, table.num_rows, str(self.path), lambda row: f"row {row + 1:,}")

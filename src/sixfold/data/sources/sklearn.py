@@ -25,22 +25,22 @@ TABLES: Final = {
 
 
 class Settings(Section):
-    """One of scikit-learn's bundled tables. The target is the column `target`, with the names of its classes where it has
-    any; `linnerud` has three: Weight, Waist, Pulse.
+    """One of scikit-learn's bundled tables. The target is the column `target`, with the names of its classes where it
+    has any; `linnerud` has three: Weight, Waist, Pulse.
     """
 
-    name: str = Field(description="breast_cancer, diabetes, digits, iris, linnerud or wine.")
+    table: str = Field(description="breast_cancer, diabetes, digits, iris, linnerud or wine.")
 
     @classmethod
     def of(cls, name: str, data: Data) -> Self:
         """The table called `name`. Raises DataError."""
         if name not in TABLES:
             raise DataError("data.source", "a table of scikit-learn", f"'{name}'", did_you_mean(name, TABLES))
-        return cls(name=name)
+        return cls(table=name)
 
     def read(self) -> Raw:
         """Features as numbers; classes as text."""
-        bunch: Any = TABLES[self.name]()
+        bunch: Any = TABLES[self.table]()
         matrix = np.asarray(bunch.data, dtype=np.float64)
         columns = {
             str(name): pa.chunked_array([np.ascontiguousarray(matrix[:, i])])
@@ -53,4 +53,4 @@ class Settings(Section):
             columns["target"] = pa.chunked_array([pa.array([str(bunch.target_names[code]) for code in target])])
         else:
             columns["target"] = pa.chunked_array([target.astype(np.float64)])
-        return Raw(columns, len(matrix), f"sklearn:{self.name}", lambda row: f"row {row + 1:,}")
+        return Raw(columns, len(matrix), f"sklearn:{self.table}", lambda row: f"row {row + 1:,}")

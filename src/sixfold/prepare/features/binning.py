@@ -12,7 +12,7 @@ from pydantic import Field
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Takes, Training, same
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 
@@ -64,12 +64,13 @@ class Settings(Section):
     """Numbers into intervals with equally many training rows, or of equal width."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
     bins: int = Field(10, ge=2, le=1000, description="Intervals a column, at most.")
     strategy: Literal["quantile", "uniform"] = Field("quantile", description="Equally many rows, or equal width.")
     encode: Literal["one_hot", "ordinal"] = Field("one_hot", description="One column an interval, or its number.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Bins, Block]:
+    def fit(self, x: Block, training: Training) -> Bins:
         """Edges from training rows; equal ones count once."""
         shares = np.linspace(0.0, 1.0, self.bins + 1)[1:-1]
         edges = np.full((x.shape[1], self.bins - 1), np.inf)
@@ -81,5 +82,4 @@ class Settings(Section):
             distinct = np.unique(found)
             distinct = distinct[distinct > low]
             edges[column, : len(distinct)] = distinct
-        step = Bins(edges, self.encode == "one_hot")
-        return step, step.transform(x)
+        return Bins(edges, self.encode == "one_hot")

@@ -12,7 +12,7 @@ from pydantic import Field
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Block, Feature, Takes, Training
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 PARTS = ("year", "month", "day", "weekday", "hour", "days")
@@ -112,10 +112,10 @@ class Settings(Section):
     """A date becomes numbers: year, month, day, weekday, hour, and days since 1970."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
     parts: tuple[str, ...] = Field(PARTS, min_length=1, description="Out of year, month, day, weekday, hour, days.")
 
-    def fit(self, x: Block, training: Training) -> tuple[DateParts, Block]:
+    def fit(self, x: Block, training: Training) -> DateParts:
         """Nothing is learned."""
-        step = DateParts(tuple(part for part in PARTS if part in self.parts))
-        return step, step.transform(x)
+        return DateParts(tuple(part for part in PARTS if part in self.parts))

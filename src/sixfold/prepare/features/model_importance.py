@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from sixfold.parts.table import FloatArray
 from sixfold.prepare.choice import Choice, strongest
-from sixfold.prepare.step import Block, Takes, Training
+from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 SAMPLE = 10_000  # rows that are looked at, drawn at random: more change the ranking little (guessed)
@@ -20,15 +20,15 @@ class Settings(Section):
     """Keep the features that a forest of randomised trees uses most (Geurts et al., 2006)."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "select"
 
     keep: float = Field(0.5, gt=0, description="How many features stay: a share below 1, or a count.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Choice, Block]:
+    def fit(self, x: Block, training: Training) -> Choice:
         """Rank on training rows."""
         rows = np.sort(np.random.default_rng(training.seed).permutation(len(x))[:SAMPLE])
         some, y = np.nan_to_num(x[rows]), training.y[rows]
-        step = strongest(self._scores(some, y, training), self.keep)
-        return step, step.transform(x)
+        return strongest(self._scores(some, y, training), self.keep)
 
     def _scores(self, x: FloatArray, y: FloatArray, training: Training) -> FloatArray:
         options = {"n_estimators": 50, "random_state": training.seed, "min_samples_leaf": 5, "n_jobs": 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sixfold.prepare.identity import Identity
-from sixfold.prepare.step import Block, Takes, Training
+from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -13,7 +13,8 @@ class Settings(Section):
     """The column as it is."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
-    def fit(self, x: Block, training: Training) -> tuple[Identity, Block]:
+    def fit(self, x: Block, training: Training) -> Identity:
         """Nothing is learned."""
-        return Identity(), x
+        return Identity()

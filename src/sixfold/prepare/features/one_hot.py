@@ -13,7 +13,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.prepare.codes import Lookup
-from sixfold.prepare.step import Block, Feature, Takes, Training
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 RARE = "(rare)"
@@ -21,27 +21,24 @@ RARE = "(rare)"
 
 @dataclass(frozen=True)
 class OneHot(State):
-    """`slot`: code → number of the feature, -1 for none; `source`, `wanted`: the column and slot of each feature."""
+    """`slot`: code → number of the feature, -1 for none; `source`, `labels`: the column and value of each feature."""
 
     slot: Lookup
     source: IntArray
-    wanted: IntArray
     labels: tuple[str, ...]
 
     def transform(self, x: IntArray) -> FloatArray:
         """Codes [rows, m] → 0 and 1 [rows, features]."""
-        slots = self.slot.of(x)
-        result = np.empty((len(x), len(self.source)))
-        for feature, (column, wanted) in enumerate(zip(self.source, self.wanted, strict=True)):
-            result[:, feature] = slots[:, column] == wanted
+        result = np.zeros((len(x), len(self.source)))
+        for slots in self.slot.of(x).astype(np.int64).T:
+            rows = np.flatnonzero(slots >= 0)
+            result[rows, slots[rows]] = 1.0
         return result
 
     def export(self, graph: Graph, x: str) -> str:
-        """Gather each feature's column, compare."""
-        slots = self.slot.export(graph, x)
-        equal = graph.op(
-            "Equal", graph.take_columns(slots, self.source), graph.constant(self.wanted.astype(np.float64))
-        )
+        """Gather each feature's column, compare with its number."""
+        slots = graph.take_columns(self.slot.export(graph, x), self.source)
+        equal = graph.op("Equal", slots, graph.constant(np.arange(len(self.source), dtype=np.float64)))
         return graph.cast(equal, TensorProto.DOUBLE)
 
     def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
@@ -51,38 +48,35 @@ class OneHot(State):
 
 
 class Settings(Section):
-    """One column a category. A value never seen in training is 0 everywhere, or in the rare group where there is one."""
+    """One column a category. A value never seen in training is 0 in all of them, or 1 in the rare group if there is one."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"category"})
+    role: ClassVar[Role] = "change"
 
     min_rows: int = Field(1, ge=1, description="Categories with fewer training rows share one column.")
     max_levels: int = Field(
         200, ge=2, description="Columns a category column gives, at most; the rarest share the last."
     )
 
-    def fit(self, x: Block, training: Training) -> tuple[OneHot, Block]:
+    def fit(self, x: Block, training: Training) -> OneHot:
         """Count training rows a category."""
         tables: list[FloatArray] = []
         source: list[int] = []
-        wanted: list[int] = []
         labels: list[str] = []
         for column, levels in enumerate(training.levels):
             names = [*levels, "(missing)"]
             counts = np.bincount(x[x[:, column] >= 0, column], minlength=len(names))
             kept = self._kept(counts)
-            table = np.full(len(names) + 2, -1.0)
-            table[np.array(kept, dtype=np.int64) + 2] = np.arange(len(kept))
-            rare = [code for code in np.flatnonzero(counts) if code not in set(kept)]
+            rare = sorted(set(np.flatnonzero(counts)) - set(kept))
+            table = np.full(len(names) + 2, -1.0)  # unseen, missing, then the codes
+            table[np.array(kept, dtype=np.int64) + 2] = len(labels) + np.arange(len(kept))
+            labels += [names[code] for code in kept]
             if rare:
-                table[np.array(rare) + 2] = len(kept)
-                table[0] = len(kept)
-            labels += [names[code] for code in kept] + [RARE] * bool(rare)
-            size = len(kept) + bool(rare)
-            source += [column] * size
-            wanted += range(size)
+                table[[0, *(code + 2 for code in rare)]] = len(labels)
+                labels.append(RARE)
+            source += [column] * (len(labels) - len(source))
             tables.append(table)
-        step = OneHot(Lookup.of_tables(tables), np.array(source, np.int64), np.array(wanted, np.int64), tuple(labels))
-        return step, step.transform(x)
+        return OneHot(Lookup.of_tables(tables), np.array(source, np.int64), tuple(labels))
 
     def _kept(self, counts: IntArray) -> list[int]:
         """Codes with a column of their own, in order."""

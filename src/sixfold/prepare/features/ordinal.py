@@ -11,7 +11,7 @@ import numpy as np
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Takes, Training, same
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 
@@ -36,8 +36,8 @@ class Settings(Section):
     """A category becomes the number of its place in the sorted list of categories: for trees."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"category"})
+    role: ClassVar[Role] = "change"
 
-    def fit(self, x: Block, training: Training) -> tuple[Ordinal, Block]:
+    def fit(self, x: Block, training: Training) -> Ordinal:
         """Nothing beyond the vocabulary is learned."""
-        step = Ordinal()
-        return step, step.transform(x)
+        return Ordinal()

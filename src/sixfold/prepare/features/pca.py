@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Block, Feature, Takes, Training
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -41,12 +41,12 @@ class Settings(Section):
     """Principal components: the directions in which the training rows vary most."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "reduce"
 
     components: float = Field(0.95, gt=0, description="A share of the variance below 1, or a count.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Components, Block]:
+    def fit(self, x: Block, training: Training) -> Components:
         """By singular values, in full."""
         wanted = self.components if self.components < 1 else min(int(self.components), *x.shape)
         fitted = PCA(wanted, svd_solver="full").fit(x)
-        step = Components(fitted.mean_, np.ascontiguousarray(fitted.components_.T))
-        return step, step.transform(x)
+        return Components(fitted.mean_, np.ascontiguousarray(fitted.components_.T))

@@ -14,7 +14,7 @@ from sixfold.core.errors import RecipeError
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Takes, Training
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 MOST = 20_000
@@ -55,11 +55,12 @@ class Settings(Section):
     """Powers and interactions of numbers up to a degree, without the constant."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
     degree: int = Field(2, ge=2, le=4, description="Factors of a product, at most.")
     interaction_only: bool = Field(False, description="Products of different columns only.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Products, Block]:
+    def fit(self, x: Block, training: Training) -> Products:
         """Only the number of columns matters. Raises RecipeError beyond 20,000 features."""
         choose = combinations if self.interaction_only else combinations_with_replacement
         found: list[tuple[int, ...]] = []
@@ -71,5 +72,4 @@ class Settings(Section):
                         "prepare.features polynomial", f"at most {MOST:,} features", f"more, from {x.shape[1]} columns",
                         "Lower degree, or choose the columns under prepare.features.columns.",
                     )  # fmt: skip
-        step = Products(np.array(found, dtype=np.int64))
-        return step, step.transform(x)
+        return Products(np.array(found, dtype=np.int64))

@@ -12,7 +12,7 @@ from sklearn.preprocessing import PowerTransformer
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray
-from sixfold.prepare.step import Block, Feature, Takes, Training, same
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 NEAR = 1e-12  # an exponent this near to 0 means the logarithm
@@ -72,12 +72,12 @@ class Settings(Section):
     """Yeo-Johnson power transform: skewed numbers become more like normal ones; standardised."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
-    def fit(self, x: Block, training: Training) -> tuple[YeoJohnson, Block]:
+    def fit(self, x: Block, training: Training) -> YeoJohnson:
         """The powers of greatest likelihood, by scikit-learn."""
         fitted = PowerTransformer(standardize=False).fit(x)
         step = YeoJohnson(fitted.lambdas_, np.zeros(x.shape[1]), np.ones(x.shape[1]))
         raw = step.transform(x)
         spread = np.nanstd(raw, axis=0)
-        step = YeoJohnson(fitted.lambdas_, np.nanmean(raw, axis=0), np.where(spread > 0, spread, 1.0))
-        return step, step.transform(x)
+        return YeoJohnson(fitted.lambdas_, np.nanmean(raw, axis=0), np.where(spread > 0, spread, 1.0))

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Block, Feature, Takes, Training, same
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 TAIL = 1e-7  # ranks are kept this far from 0 and 1 before they become normal scores, as in scikit-learn
@@ -84,14 +84,14 @@ class Settings(Section):
     """A value becomes its rank among the training rows: uniform in [0, 1], or the normal score of that rank."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
     quantiles: int = Field(100, ge=2, le=10_000, description="Points of the rank curve; between them it is linear.")
     output: Literal["uniform", "normal"] = Field("uniform", description="The distribution that training rows get.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Ranks, Block]:
+    def fit(self, x: Block, training: Training) -> Ranks:
         """Quantiles of the training rows."""
         ranks = np.linspace(0.0, 1.0, min(self.quantiles, max(2, len(x))))
         knots = np.maximum.accumulate(np.nanpercentile(x, ranks * 100, axis=0), axis=0)
         marks = ranks if self.output == "uniform" else norm.ppf(np.clip(ranks, TAIL, 1 - TAIL))
-        step = Ranks(knots, np.asarray(marks, dtype=np.float64))
-        return step, step.transform(x)
+        return Ranks(knots, np.asarray(marks, dtype=np.float64))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from sixfold.prepare.affine import Affine
-from sixfold.prepare.step import Block, Takes, Training
+from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -15,10 +15,10 @@ class Settings(Section):
     """(x - median) / (75th - 25th percentile): outliers hardly count."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
-    def fit(self, x: Block, training: Training) -> tuple[Affine, Block]:
+    def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
         low, shift, high = np.nanpercentile(x, [25.0, 50.0, 75.0], axis=0)
         scale = high - low
-        step = Affine(shift, np.where(scale > 0, scale, 1.0))
-        return step, step.transform(x)
+        return Affine(shift, np.where(scale > 0, scale, 1.0))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from sixfold.prepare.affine import Affine
-from sixfold.prepare.step import Block, Takes, Training
+from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -15,9 +15,9 @@ class Settings(Section):
     """(x - mean) / standard deviation (n, not n - 1); a constant column becomes 0."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "change"
 
-    def fit(self, x: Block, training: Training) -> tuple[Affine, Block]:
+    def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
         shift, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
-        step = Affine(shift, np.where(scale > 0, scale, 1.0))
-        return step, step.transform(x)
+        return Affine(shift, np.where(scale > 0, scale, 1.0))

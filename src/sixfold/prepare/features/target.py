@@ -13,7 +13,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.prepare.codes import Lookup
-from sixfold.prepare.step import Block, Feature, Takes, Training
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -45,14 +45,18 @@ class Settings(Section):
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"category"})
+    role: ClassVar[Role] = "change"
 
     smoothing: float = Field(10.0, ge=0, description="Rows' worth of the overall mean that is mixed in.")
     folds: int = Field(5, ge=2, description="Folds of the cross-fitting.")
 
-    def fit(self, x: Block, training: Training) -> tuple[TargetMeans, Block]:
-        """The state is from all training rows; the training rows' own features are cross-fitted."""
-        y = training.y[:, 1:] if training.task == "classification" and training.y.shape[1] == 2 else training.y
-        sizes = [len(levels) + 1 for levels in training.levels]
+    def fit(self, x: Block, training: Training) -> TargetMeans:
+        """The means over all training rows."""
+        return self._means(x, _values(training), _sizes(training))
+
+    def fit_cross(self, x: Block, training: Training) -> tuple[TargetMeans, Block]:
+        """The step is from all training rows; the training rows' own features are from the other folds."""
+        y, sizes = _values(training), _sizes(training)
         step = self._means(x, y, sizes)
         result = step.transform(x)
         order = np.random.default_rng(training.seed).permutation(len(x))
@@ -78,3 +82,12 @@ class Settings(Section):
                 tables.append(np.concatenate([[prior, prior], mean]))
             lookups.append(Lookup.of_tables(tables))
         return TargetMeans(tuple(lookups))
+
+
+def _values(training: Training) -> FloatArray:
+    two_classes = training.task == "classification" and training.y.shape[1] == 2
+    return training.y[:, 1:] if two_classes else training.y
+
+
+def _sizes(training: Training) -> list[int]:
+    return [len(levels) + 1 for levels in training.levels]  # a missing value may be a level of its own

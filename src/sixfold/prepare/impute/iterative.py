@@ -66,10 +66,11 @@ class Settings(Section):
     """A missing number becomes what the other columns say: Bayesian ridge regressions, round after round."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    joint: ClassVar[bool] = True
 
     rounds: int = Field(5, ge=1, le=50, description="Passes over the columns.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Chained, Block]:
+    def fit(self, x: Block, training: Training) -> Chained:
         """scikit-learn's IterativeImputer; its regressions are copied out."""
         imputer = IterativeImputer(
             BayesianRidge(), max_iter=self.rounds, random_state=training.seed, min_value=np.nanmin(x, axis=0),
@@ -82,9 +83,8 @@ class Settings(Section):
         weights = np.zeros((len(triplets), x.shape[1]))
         for number, triplet in enumerate(triplets):
             weights[number, triplet.neighbor_feat_idx] = triplet.estimator.coef_
-        step = Chained(
+        return Chained(
             np.nanmean(x, axis=0), np.array([t.feat_idx for t in triplets], dtype=np.int64), weights,
             np.array([t.estimator.intercept_ for t in triplets], dtype=np.float64),
             np.nanmin(x, axis=0), np.nanmax(x, axis=0),
         )  # fmt: skip
-        return step, step.transform(x)

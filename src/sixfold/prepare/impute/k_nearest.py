@@ -115,11 +115,12 @@ class Settings(Section):
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    joint: ClassVar[bool] = True
 
     neighbours: int = Field(5, ge=1, description="Training rows that are averaged.")
     donors: int = Field(1000, ge=1, description="Training rows that are kept to choose from, drawn at random.")
 
-    def fit(self, x: Block, training: Training) -> tuple[Nearest, Block]:
+    def fit(self, x: Block, training: Training) -> Nearest:
         """Keep donors. They impute the training rows too: a row that is its own donor lacks the value, so it is not used."""
         shift = np.nanmean(x, axis=0)
         spread = np.nanstd(x, axis=0)
@@ -127,5 +128,4 @@ class Settings(Section):
         rows = np.sort(np.random.default_rng(training.seed).permutation(len(x))[: self.donors])
         for column in np.flatnonzero(np.isnan(x[rows]).all(axis=0)):  # a rare value: one row that has it joins
             rows = np.append(rows, np.flatnonzero(~np.isnan(x[:, column]))[0])
-        step = Nearest((x[rows] - shift) / scale, shift, scale, self.neighbours)
-        return step, step.transform(x)
+        return Nearest((x[rows] - shift) / scale, shift, scale, self.neighbours)

@@ -15,8 +15,8 @@ class Settings(Section):
     """A missing number becomes the median of its column."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    joint: ClassVar[bool] = False
 
-    def fit(self, x: Block, training: Training) -> tuple[Fill, Block]:
+    def fit(self, x: Block, training: Training) -> Fill:
         """Learn from training rows, [rows, m]."""
-        step = Fill(np.nanmedian(x, axis=0))
-        return step, step.transform(x)
+        return Fill(np.nanmedian(x, axis=0))

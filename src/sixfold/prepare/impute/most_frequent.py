@@ -16,14 +16,15 @@ class Settings(Section):
     """A missing value becomes the most frequent one of its column (the lowest of equals)."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number", "category"})
+    joint: ClassVar[bool] = False
 
-    def fit(self, x: Block, training: Training) -> tuple[Fill, Block]:
+    def fit(self, x: Block, training: Training) -> Fill:
         """Learn from training rows, [rows, m]."""
         if x.dtype.kind != "f":
             step = Fill(most_frequent_code(x))
         else:
             step = Fill(np.array([_mode(column[~np.isnan(column)]) for column in x.T]))
-        return step, step.transform(x)
+        return step
 
 
 def _mode(values: FloatArray) -> float:

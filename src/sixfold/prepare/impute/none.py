@@ -13,7 +13,8 @@ class Settings(Section):
     """Missing numbers stay missing: for families that take them (boosting)."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number", "category"})
+    joint: ClassVar[bool] = False
 
-    def fit(self, x: Block, training: Training) -> tuple[Identity, Block]:
+    def fit(self, x: Block, training: Training) -> Identity:
         """Nothing is learned."""
-        return Identity(), x
+        return Identity()

@@ -1,0 +1,117 @@
+"""What a model costs: bytes, latency and memory of its ONNX file in onnxruntime on one thread."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from sixfold.core.errors import SystemFault
+from sixfold.parts.table import Table
+from sixfold.recipe.receipt import Cost
+from sixfold.recipe.signature import graph_name
+
+BATCHES = (1, 64)
+RUNS = 400  # of each model and batch, in turn with the other model
+MOST_S = 2.0  # a batch of a slow model ends earlier
+Feeds = dict[str, Any]
+PROBE = Path(__file__).with_name("memory_probe.py")
+
+
+def feeds(model: bytes, table: Table, rows: int) -> Feeds:
+    """The inputs that `model` asks for, from the first rows of `table` (repeated when there are fewer)."""
+    wanted = [value.name for value in onnx.load_from_string(model).graph.input]
+    some = table.take(np.arange(rows) % table.rows)
+    arrays: Feeds = {}
+    for name, column in some.columns.items():
+        values = np.array(column.strings(), dtype=object) if column.kind == "category" else column.values
+        arrays[graph_name(name)] = values.reshape(-1, 1)
+    return {name: arrays[name] for name in wanted}
+
+
+def compare(before: bytes, after: bytes, table: Table) -> tuple[Cost, Cost]:
+    """The costs of two models, timed in turn. `table`: raw rows to ask with."""
+    models = (before, after)
+    times = {batch: _interleaved(models, table, batch) for batch in BATCHES}
+    costs = []
+    for number, model in enumerate(models):
+        p50, p99 = ({batch: float(np.percentile(times[batch][number], q)) * 1e3 for batch in BATCHES} for q in (50, 99))
+        costs.append(
+            Cost(
+                file_bytes=len(model), parameters=parameters(model), inputs=len(feeds(model, table, 1)), p50_1_ms=p50[1],
+                p99_1_ms=p99[1], p50_64_ms=p50[64], p99_64_ms=p99[64], peak_memory_bytes=peak_memory(model, table),
+            )
+        )  # fmt: skip
+    return costs[0], costs[1]
+
+
+def cost(model: bytes, table: Table) -> Cost:
+    """The costs of one model."""
+    return compare(model, model, table)[0]
+
+
+def parameters(model: bytes) -> int:
+    """Numbers stored in the graph: initializers, and the weights and thresholds of tree ensembles."""
+    graph = onnx.load_from_string(model).graph
+    stored = sum(
+        int(np.prod(tensor.dims)) for tensor in graph.initializer if tensor.data_type != onnx.TensorProto.STRING
+    )
+    lists = ("nodes_values", "target_weights")
+    return stored + sum(len(a.floats) for node in graph.node for a in node.attribute if a.name in lists)
+
+
+def median_ms(models: tuple[bytes, bytes], table: Table, batch: int) -> tuple[float, float]:
+    """p50 of both, timed in turn, in milliseconds."""
+    first, second = _interleaved(models, table, batch)
+    return float(np.median(first)) * 1e3, float(np.median(second)) * 1e3
+
+
+def _interleaved(models: tuple[bytes, bytes], table: Table, batch: int) -> tuple[list[float], list[float]]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    work = []
+    for model in models:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        arrays = feeds(model, table, batch)
+        for _ in range(20):
+            session.run(None, arrays)
+        work.append((session, arrays))
+    times: tuple[list[float], list[float]] = ([], [])
+    end = time.perf_counter() + MOST_S
+    while len(times[0]) < RUNS and (len(times[0]) < 5 or time.perf_counter() < end):
+        for (session, arrays), seen in zip(work, times, strict=True):
+            started = time.perf_counter()
+            session.run(None, arrays)
+            seen.append(time.perf_counter() - started)
+    return times
+
+
+def peak_memory(model: bytes, table: Table) -> int:
+    """Peak resident bytes of a new process that imports onnxruntime, loads the model and asks it for 64 rows."""
+    arrays = feeds(model, table, 64)
+    listed = {name: {"text": v.dtype == object, "rows": _plain(v)} for name, v in arrays.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.onnx").write_bytes(model)
+        (Path(folder) / "feeds.json").write_text(json.dumps(listed))
+        done = subprocess.run(
+            [sys.executable, "-I", str(PROBE), folder], capture_output=True, text=True, timeout=120, check=False
+        )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SystemFault(
+            "measuring memory", "a process that loads the model", last, "Look at the memory that is free."
+        )
+    return int(done.stdout)
+
+
+def _plain(values: Any) -> list[Any]:
+    return [None if isinstance(v, float) and np.isnan(v) else v for v in values.ravel().tolist()]

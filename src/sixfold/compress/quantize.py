@@ -1,0 +1,110 @@
+"""int8 weights and activations of a network, by onnxruntime; accepted or not like any other compression."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.quant_utils import QuantFormat
+
+from sixfold.build.mlp import Network
+from sixfold.compress.subject import Job, Subject
+from sixfold.evaluate.model import Model
+from sixfold.parts.fit import Matrix, OutputKind
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray
+from sixfold.recipe.schema import Quantize
+
+CALIBRATION_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Quantized(State):
+    """`model`: uint8, the bytes of an ONNX graph from features [rows, f] float32 to outputs.
+
+    With dynamic activations the scale of a layer's input is that of the batch: a row's answer depends a little on the
+    rows that are asked with it.
+    """
+
+    model: npt.NDArray[np.uint8]
+    kind: OutputKind
+
+    @property
+    def output(self) -> OutputKind:
+        """As the network it came from."""
+        return self.kind
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[rows, f] → [rows, outputs], by onnxruntime."""
+        session = _session(self.model.tobytes())
+        return np.asarray(session.run(None, {"x": x.astype(np.float32, copy=False)})[0], dtype=np.float64)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """Its nodes, in place."""
+        return graph.embed(onnx.load_from_string(self.model.tobytes()), {"x": graph.cast(x, TensorProto.FLOAT)})[0]
+
+
+@lru_cache(maxsize=16)
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class _Rows(CalibrationDataReader):  # type: ignore[misc]
+    """Training rows, one batch, for the ranges of activations."""
+
+    def __init__(self, x: Matrix) -> None:
+        self._batches: Iterator[dict[str, Any]] = iter([{"x": x.astype(np.float32, copy=False)}])
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch, or None."""
+        return next(self._batches, None)
+
+
+def apply(subject: Subject, job: Job, section: Quantize) -> tuple[Subject | None, str]:
+    """Quantise the network and its twins; or None and why it cannot be done."""
+    if not isinstance(subject.model.fitted, Network):
+        return None, f"{job.candidate.name} is no network"
+
+    def change(model: Model, position: int) -> Model:
+        rows = job.rows(position)
+        some = rows[np.linspace(0, len(rows) - 1, min(CALIBRATION_ROWS, len(rows))).astype(np.int64)]
+        return replace(
+            model, fitted=quantized(model.fitted, model.preparer.transform(job.dataset.table.take(some)), section)
+        )
+
+    return subject.changed(job, change), f"int8 weights, {section.activations} int8 activations"
+
+
+def quantized(network: Any, x: Matrix, section: Quantize) -> Quantized:
+    """`network` with int8 weights; activations scaled by batch (dynamic) or by the ranges seen on `x` (static)."""
+    graph = Graph()
+    single = replace(network, arithmetic="float32")  # onnxruntime quantises products of float32
+    value = single.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
+    graph.output("y", value, TensorProto.DOUBLE, ["rows", network.weights[-1].shape[0]])
+    logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))  # its hints are not for users
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(graph.model(), source)
+        if section.activations == "dynamic":
+            quantize_dynamic(
+                source, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"]
+            )
+        else:
+            quantize_static(
+                source, target, _Rows(x), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8,
+                activation_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"],
+            )  # fmt: skip
+        return Quantized(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)

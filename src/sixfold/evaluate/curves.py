@@ -1,0 +1,95 @@
+"""Figures of out-of-fold predictions: confusion, ROC, precision-recall, calibration, residuals; bounded in points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from sixfold.parts.table import FloatArray, IntArray, Target
+
+POINTS = 120
+DOTS = 800
+BINS = 10
+MOST_CLASSES = 6  # lines in one chart
+MOST_CELLS = 30  # classes of a confusion matrix
+
+
+class Curve(NamedTuple):
+    """One line: its name, x and y, float64 of equal length."""
+
+    name: str
+    x: FloatArray
+    y: FloatArray
+
+
+def seen(predictions: FloatArray) -> IntArray:
+    """Rows that some fold validated."""
+    return np.flatnonzero(np.isfinite(predictions).all(axis=1))
+
+
+def confusion(target: Target, predictions: FloatArray) -> IntArray | None:
+    """[classes, classes] true by predicted; None beyond 30 classes."""
+    count = len(target.classes)
+    if count > MOST_CELLS:
+        return None
+    rows = seen(predictions)
+    pairs = target.values[rows].astype(np.int64) * count + predictions[rows].argmax(axis=1)
+    return np.asarray(np.bincount(pairs, minlength=count * count).reshape(count, count), dtype=np.int64)
+
+
+def roc(target: Target, predictions: FloatArray) -> list[Curve]:
+    """True positive rate over false positive rate, a line a class (the last class only when there are two)."""
+    rows, found = seen(predictions), []
+    for label in _labels(target):
+        truth = target.values[rows] == label
+        if 0 < truth.sum() < len(rows):
+            x, y, _ = roc_curve(truth, predictions[rows, label])
+            found.append(_thinned(target.classes[label], x, y))
+    return found
+
+
+def precision_recall(target: Target, predictions: FloatArray) -> list[Curve]:
+    """Precision over recall, a line a class."""
+    rows, found = seen(predictions), []
+    for label in _labels(target):
+        truth = target.values[rows] == label
+        if truth.any():
+            precision, recall, _ = precision_recall_curve(truth, predictions[rows, label])
+            found.append(_thinned(target.classes[label], recall[::-1], precision[::-1]))
+    return found
+
+
+def calibration(target: Target, predictions: FloatArray) -> list[Curve]:
+    """Observed share over mean predicted probability, in bins with equally many rows."""
+    rows, found = seen(predictions), []
+    for label in _labels(target):
+        probability = predictions[rows, label]
+        order = np.argsort(probability, kind="stable")
+        parts = [part for part in np.array_split(order, BINS) if len(part)]
+        truth = target.values[rows] == label
+        x = np.array([probability[part].mean() for part in parts])
+        y = np.array([truth[part].mean() for part in parts])
+        found.append(Curve(target.classes[label], x, y))
+    return found
+
+
+def residuals(target: Target, predictions: FloatArray) -> Curve:
+    """Prediction minus truth over prediction, of at most 800 rows (and of the first output)."""
+    rows = seen(predictions)
+    some = rows[np.linspace(0, len(rows) - 1, min(DOTS, len(rows))).astype(np.int64)]
+    truth = target.values.reshape(len(target.values), -1)[some, 0]
+    predicted = predictions[some, 0]
+    return Curve(target.names[0], predicted, predicted - truth)
+
+
+def _labels(target: Target) -> Sequence[int]:
+    count = len(target.classes)
+    return [1] if count == 2 else list(range(min(count, MOST_CLASSES)))
+
+
+def _thinned(name: str, x: FloatArray, y: FloatArray) -> Curve:
+    kept = np.unique(np.linspace(0, len(x) - 1, min(POINTS, len(x))).astype(np.int64))
+    return Curve(name, x[kept], y[kept])

@@ -1,0 +1,31 @@
+"""Importance of raw columns, for people: mean and spread over the folds, the most important first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.shuffling import losses
+from sixfold.parts.table import Dataset
+
+
+class Importance(NamedTuple):
+    """What the deciding metric loses when the column is shuffled: mean over the folds, standard deviation (n - 1)."""
+
+    column: str
+    mean: float
+    spread: float
+
+
+def importances(evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int) -> list[Importance]:
+    """Every raw column, by the fold models on their own validation rows."""
+    found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed)
+    rows = [
+        Importance(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+        for name, values in found.items()
+    ]
+    return sorted(rows, key=lambda row: -row.mean)

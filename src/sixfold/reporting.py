@@ -1,0 +1,140 @@
+"""From the results of a run to the content of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sixfold.evaluate import choose, curves
+from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.explain.permutation import Importance as Shuffled
+from sixfold.outcome import verdict
+from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
+from sixfold.recipe.receipt import Receipt
+from sixfold.report.content import (
+    ColumnSummary,
+    Confusion,
+    Curve,
+    Figure,
+    Importance,
+    Layer,
+    Line,
+    Report,
+    Row,
+)
+
+CURVE_POINTS = 200
+
+
+def report(
+    receipt: Receipt, training: Dataset, evaluations: Sequence[Evaluation], baseline: Mapping[str, FloatArray],
+    found: tuple[Sequence[Shuffled], Iterable[dict[str, Any]], Any],
+) -> Report:  # fmt: skip
+    """`found`: importances, the events of the run, and the fitted model (for its layers)."""
+    shuffled, events, fitted = found
+    ranked = [evaluations[i] for i in choose.order(evaluations, receipt.metric)]
+    history = list(events)
+    winner = ranked[0]
+    return Report(
+        verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric)),
+        said=_texts(history, "said"), warnings=_texts(history, "warning"), columns=columns(training.table),
+        baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
+        leaderboard=tuple(_row(each, history) for each in ranked), curves=learning_curves(history),
+        confusion=_confusion(training.target, winner), figures=figures(training.target, winner),
+        importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled), receipt=receipt,
+        layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
+    )  # fmt: skip
+
+
+def layers(fitted: Any) -> list[tuple[str, tuple[int, int], int]]:
+    """Layers of a network; nothing for other families."""
+    return fitted.layers() if hasattr(fitted, "layers") else []
+
+
+def columns(table: Table) -> tuple[ColumnSummary, ...]:
+    """What the raw columns hold."""
+    return tuple(_column(name, column) for name, column in table.columns.items())
+
+
+def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
+    """Losses of every fold's network, from the stream of events; a fold trained again replaces its first attempt."""
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for event in events:
+        if event["event"] == "epoch" and "candidate" in event and "fold" in event:
+            series = found.setdefault((event["candidate"], event["fold"]), [])
+            if series and event["epoch"] <= series[-1]["epoch"]:
+                series.clear()
+            series.append(event)
+    return tuple(_curve(candidate, fold, series) for (candidate, fold), series in found.items())
+
+
+def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
+    """Charts of the winner's out-of-fold predictions."""
+    predictions = evaluation.predictions
+    if len(curves.seen(predictions)) == 0:
+        return ()
+    if target.task != "classification":
+        return (Figure(kind="residuals", lines=(_line(curves.residuals(target, predictions)),)),)
+    drawn = [("roc", curves.roc(target, predictions)), ("pr", curves.precision_recall(target, predictions))]
+    if evaluation.output == "probability":
+        drawn.append(("calibration", curves.calibration(target, predictions)))
+    return tuple(Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines)  # type: ignore[arg-type]
+
+
+def _curve(candidate: str, fold: int, series: Sequence[dict[str, Any]]) -> Curve:
+    some = [series[i] for i in np.unique(np.linspace(0, len(series) - 1, min(CURVE_POINTS, len(series))).astype(int))]
+    watched = [event.get("validation") for event in some]
+    return Curve(
+        candidate=candidate, fold=fold, epochs=tuple(event["epoch"] for event in some),
+        loss=tuple(event["loss"] for event in some), validation=() if None in watched else tuple(watched),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]]) -> Row:
+    whys = (e.get("why", "") for e in events if e["event"] == "candidate_planned" and e["candidate"] == evaluation.name)
+    scores = {n: tuple(map(float, v)) for n, v in evaluation.scores.items() if np.isfinite(v).all()}
+    return Row(
+        name=evaluation.name, family=evaluation.family, scores=scores, fit_s=evaluation.fit_s, why=next(whys, "")
+    )
+
+
+def _confusion(target: Target, evaluation: Evaluation) -> Confusion | None:
+    if target.task != "classification":
+        return None
+    counts = curves.confusion(target, evaluation.predictions)
+    return None if counts is None else Confusion(classes=target.classes, counts=tuple(map(tuple, counts.tolist())))
+
+
+def _line(curve: curves.Curve) -> Line:
+    return Line(name=curve.name, x=tuple(map(float, curve.x)), y=tuple(map(float, curve.y)))
+
+
+def _runner_up(ranked: Sequence[Evaluation], metric: str) -> str | None:
+    if len(ranked) < 2 or not np.isfinite(ranked[1].scores[metric]).all():
+        return None
+    first, second = (evaluation.scores[metric] for evaluation in ranked[:2])
+    gap, spread = abs(float(np.mean(first - second))), float(np.std(first - second, ddof=1)) if len(first) > 1 else 0.0
+    close = ": about as good" if gap <= spread else ""
+    return f"Next best was {ranked[1].name} with {np.mean(second):.4g}{close}."
+
+
+def _column(name: str, column: Column) -> ColumnSummary:
+    present = column.values[~column.missing()]
+    missing = 1 - len(present) / max(1, len(column.values))
+    if column.values.dtype.kind != "f":
+        codes, counts = np.unique(present, return_counts=True)
+        top = [column.levels[codes[i]] for i in np.argsort(-counts, kind="stable")[:5]]
+        return ColumnSummary(
+            name=name, type=column.kind, missing=missing, distinct=len(codes), detail=", ".join(top)[:200]
+        )
+    distinct = len(np.unique(present))
+    detail = ""
+    if len(present):
+        detail = f"{present.min():.6g} to {present.max():.6g}, median {np.median(present):.6g}"
+    return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
+
+
+def _texts(events: Iterable[dict[str, Any]], kind: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(event["text"] for event in events if event["event"] == kind))
