@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 
 from sixfold.build._activations import Activation
+from sixfold.core.errors import FitError
 from sixfold.parts import state
 from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.graph import Graph, TensorProto
@@ -184,6 +185,13 @@ def test_the_graph_has_a_product_a_layer() -> None:
     assert kinds == [
         "Cast", "MatMul", "Add", "Relu", "MatMul", "Add", "Relu", "MatMul", "Add", "Cast", "Softmax", "Identity",
     ]  # fmt: skip
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(FitError) as caught:
+        train(replace(BINARY, y=np.ones(150, dtype=np.int64)), hidden=[4])
+    expected = "build.mlp: expected rows of at least two classes in every fit; found one class in 150 rows. "
+    assert str(caught.value).startswith(expected)
 
 
 @pytest.mark.slow

@@ -79,9 +79,7 @@ def test_empty_column_name(refused: Refused) -> None:
 
 
 def test_target_absent(refused: Refused) -> None:
-    assert refused(GOOD, target="Y") == (
-        "t.csv, data.target: expected the name of a column; found 'Y'. All: a, b, y."
-    )
+    assert refused(GOOD, target="Y") == ("t.csv, data.target: expected the name of a column; found 'Y'. All: a, b, y.")
     assert refused("age,income\n1,2\n", target="incme") == (
         "t.csv, data.target: expected the name of a column; found 'incme'. Did you mean 'income'? All: age, income."
     )

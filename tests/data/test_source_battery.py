@@ -191,7 +191,9 @@ def test_unknown_names() -> None:
         "data.source: expected a table of scikit-learn; found 'breast'. Did you mean 'breast_cancer'? All: "
         "breast_cancer, diabetes, digits, iris, linnerud, wine."
     )
-    with pytest.raises(RecipeError, match=r"source: expected the name of a source; found 'sklaern'. Did you mean 'sklearn'"):
+    with pytest.raises(
+        RecipeError, match=r"source: expected the name of a source; found 'sklaern'. Did you mean 'sklearn'"
+    ):
         find(Data(source="sklaern:iris"), Path())
     with pytest.raises(DataError) as error:
         find(Data(source="random:0x3"), Path())

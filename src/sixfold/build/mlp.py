@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from sixfold.build import _links
 from sixfold.build._activations import Activation, apply, export
+from sixfold.build._classes import present
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -42,8 +43,8 @@ class Network(State):
     """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
 
     Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from it.
-    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic` of predictions: values take
-    float64, or a scale of 10⁵ would turn float32's rounding into visible differences between libraries.
+    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic`: of predictions; float64
+    for values, since a scale of 10⁵ would turn float32's rounding into visible differences between libraries.
     """
 
     weights: tuple[npt.NDArray[Any], ...]
@@ -84,7 +85,7 @@ class Network(State):
         return _links.apply(self.link, h.astype(np.float64) * self.target_scale + self.target_shift)
 
     def export(self, graph: Graph, x: str) -> str:
-        """Cast, then MatMul and Add a layer; link and target scale in double. Weights are stored in their own precision.
+        """Cast, then MatMul and Add a layer; link and target scale in double. Weights keep their own type in the file.
 
         Not Gemm: onnxruntime's dynamic quantisation replaces MatMul, and fuses MatMul with Add otherwise.
         """
@@ -187,10 +188,13 @@ class Settings(Section):
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
         """int64 [R] classes, or float64 [R, K] values, standardised by the first call's rows where that is asked."""
+        network = _perceptron(module)
         if fit.task == "classification":
+            if network.target is None:
+                present(fit, "mlp")
+                network.target = np.zeros(fit.outputs), np.ones(fit.outputs)
             return np.asarray(fit.y, dtype=np.int64)
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
-        network = _perceptron(module)
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
             network.target = _scale(y_RK) if wanted else (np.zeros(fit.outputs), np.ones(fit.outputs))

@@ -1,0 +1,97 @@
+"""The command line: one thin file a verb, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from sixfold import __version__
+from sixfold.core.errors import SixfoldError, SystemFault
+
+EXTRA = {"torch", "sklearn", "lightgbm", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
+CODES = """
+\b
+Exit codes: 0 done, 1 another mistake, 2 recipe or command line, 3 data, 4 fit, 5 budget, 6 bundle, 7 rows for prediction,
+8 machine (read-only folder, full disk, missing extra), 130 interrupted: the same command continues.
+"""
+
+
+class Verbs(click.Group):
+    """The folder's listing is the list of verbs; the file's name is the verb's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order a user meets them."""
+        return ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"sixfold.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With "did you mean"."""
+        from sixfold.core.errors import did_you_mean
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            error.message = f"{error.message} {did_you_mean(args[0], self.list_commands(ctx))}"
+            raise
+
+
+@click.group(cls=Verbs, epilog=CODES, context_settings={"max_content_width": 120})
+@click.version_option(__version__, package_name="sixfold")
+def group() -> None:
+    """Raw data and a budget in; a served model with a receipt out."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is four parts on stderr and an exit code, never a traceback."""
+    try:
+        group.main(standalone_mode=False, prog_name="sixfold")
+    except SixfoldError as error:
+        _fail(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in EXTRA:
+            raise
+        _fail(missing_extra(str(error.name)))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: the same command continues where it was", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def missing_extra(name: str) -> SystemFault:
+    """What to say when the base install meets a verb that trains."""
+    return SystemFault(
+        "this installation", "the extra `train`", f"no {name}", "Install it: pip install 'sixfold[train]'."
+    )
+
+
+def _fail(error: SixfoldError) -> None:
+    if "--json" in sys.argv:
+        parts = {name: getattr(error, name) for name in ("where", "expected", "found", "remedy")}
+        click.echo(json.dumps({"error": {"kind": type(error).__name__, **parts}}))
+    click.echo(f"sixfold: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def show_json(value: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=1, default=str))
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+EXISTING = click.Path(path_type=Path)

@@ -92,7 +92,7 @@ def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Rea
     kind = raw.type
     if pa.types.is_dictionary(kind):
         raw = raw.cast(kind.value_type)
-        asked = asked or ("category" if is_text(kind.value_type) else None)
+        asked = asked or "category"
         kind = raw.type
     if is_text(kind):
         return _from_text(name, raw, asked, reading)
@@ -195,14 +195,15 @@ def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], r
     kind, odd = problem
     row = held.first(odd)
     cells = int(held.counts()[odd].sum())
-    are = "is" if cells == 1 else "are"
+    one = kind.removesuffix("s")
+    are = f"is no {one}" if cells == 1 else f"are no {kind}"
     example = shown(held.levels[held.codes[row]])
     text = (
-        f"{reading.at(row, name)}: {example} among {kind}; {cells:,} of {int(held.counts().sum()):,} values {are} no "
-        f"{kind}, so the whole column is read as a category. Correct the file, add the text to data.missing, or say "
-        f"data.types: {{{name}: {kind.removesuffix('s')}}} to make this an error."
+        f"{reading.at(row, name)}: {example} among {kind}; {cells:,} of {int(held.counts().sum()):,} values {are}, "
+        f"so the whole column is read as a category. Correct the file, add the text to data.missing, or say "
+        f"data.types: {{{name}: {one}}} to make this an error."
     )
-    return replace(_warned(_category(name, held, "category"), text), mixed=True)
+    return Read(held.column("category"), held.tokens, (text,), mixed=True)
 
 
 def _category(name: str, held: Texts, kind: ColumnKind) -> Read:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
@@ -32,7 +34,17 @@ class Choice(State):
         return tuple(Feature(names[i], int(i)) for i in self.kept)
 
 
+def whole(amount: float) -> float:
+    """A check of Settings: a share below 1, or a whole number."""
+    if amount > 1 and amount != int(amount):
+        raise ValueError("a share below 1, or a whole number")
+    return amount
+
+
+Amount = Annotated[float, Field(gt=0), AfterValidator(whole)]
+
+
 def strongest(scores: FloatArray, keep: float) -> Choice:
-    """The features with the highest scores: a count (1 or more) or a share (below 1), at least one; equals: the first."""
+    """The features with the highest scores: a count (1 or more) or a share (below 1), at least one; of equals the first."""
     count = min(len(scores), int(keep) if keep >= 1 else max(1, round(keep * len(scores))))
     return Choice(np.sort(np.argsort(-scores, kind="stable")[:count]))

@@ -27,7 +27,7 @@ class Lookup(State):
 
     def of(self, codes: IntArray) -> FloatArray:
         """[rows, m] → [rows, m]."""
-        return self.flat[codes + self.offset]
+        return np.asarray(self.flat[codes + self.offset])
 
     def export(self, graph: Graph, codes: str) -> str:
         """Add, Gather."""

@@ -29,7 +29,7 @@ def complete(x: FloatArray) -> FloatArray:
     filled = np.where(np.isnan(x), np.nanmedian(x, axis=0), x)
     low, middle, high = np.percentile(filled, [25, 50, 75], axis=0)
     spread = np.where(high > low, high - low, filled.std(axis=0))
-    return (filled - middle) / np.where(spread > 0, spread, 1.0)
+    return np.asarray((filled - middle) / np.where(spread > 0, spread, 1.0))
 
 
 def range_of(x: FloatArray, inside: BoolArray) -> Clip:

@@ -2,88 +2,147 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sixfold.core.errors import RecipeError, did_you_mean
+from sixfold.core.plugins import Kind
 from sixfold.parts.fit import Needs
 from sixfold.parts.table import ColumnKind, Table
-from sixfold.prepare.step import Method, Takes
+from sixfold.prepare.step import Method, Role, Takes
 from sixfold.recipe.kinds import FEATURE, IMPUTER
-from sixfold.recipe.schema import Options, Prepare
+from sixfold.recipe.schema import Feature, Impute, Options, Prepare
+
+HOLDS: dict[ColumnKind, frozenset[Takes]] = {
+    "number": frozenset({"number"}),
+    "boolean": frozenset({"number"}),
+    "date": frozenset({"date", "number"}),
+    "category": frozenset({"category"}),
+}
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """Columns of one kind with one imputer and one chain of methods."""
+    """Columns of one kind with one imputer and one chain of methods.
+
+    `beside`: further columns of the kind, which the imputer looks at too. `first`: what comes before the imputer.
+    """
 
     columns: tuple[str, ...]
-    takes: Takes
+    beside: tuple[str, ...]
     kind: ColumnKind
-    imputer: Options
-    chain: tuple[Options, ...]
-    indicator: bool
+    first: tuple[Method, ...]
+    imputer: Method
+    chain: tuple[Method, ...]
 
 
-def check_names(prepare: Prepare, table: Table) -> None:
-    """Raises RecipeError for a column named under `columns` that the table has not."""
+def check_columns(prepare: Prepare, table: Table) -> None:
+    """Raises RecipeError for a column named under `columns` that the table has not, or that is an identifier."""
     for section, named in (("impute", prepare.impute.columns), ("features", prepare.features.columns)):
         for name in named:
+            where = f"prepare.{section}.columns"
             if name not in table.columns:
+                raise RecipeError(where, "the name of a column", f"'{name}'", did_you_mean(name, table.columns))
+            if table.columns[name].kind == "identifier":
                 raise RecipeError(
-                    f"prepare.{section}.columns", "columns of the table", f"'{name}'", did_you_mean(name, table.columns)
+                    where, "a column that is used", f"'{name}', an identifier", f"Set data.types.{name} to its type."
                 )
 
 
 def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
-    """Columns in table order, those with equal treatment together."""
-    grouped: dict[str, Treatment] = {}
+    """Columns in table order, those with equal treatment together. Raises RecipeError for a method that does not fit."""
+    grouped: dict[tuple[Any, ...], list[str]] = {}
     for name, column in table.columns.items():
-        imputer = _imputer(prepare, needs, name, column.kind)
-        chain = tuple(_chain(prepare, needs, name, column.kind))
-        key = repr((column.kind, imputer, chain))
-        before = grouped[key].columns if key in grouped else ()
-        takes: Takes = "category" if column.kind == "category" else "number"
-        grouped[key] = Treatment((*before, name), takes, column.kind, imputer, chain, prepare.impute.indicator)
-    return list(grouped.values())
+        kind = column.kind
+        imputer = _imputer(prepare.impute, needs, name, kind)
+        chain = _chain(prepare.features, needs, name, kind)
+        first = chain[:1] if chain and "date" in chain[0].takes else ()
+        grouped.setdefault((kind, first, imputer, chain[len(first) :]), []).append(name)
+    return [
+        Treatment(tuple(names), _beside(table, names, kind) if imputer.joint else (), kind, first, imputer, chain)
+        for (kind, first, imputer, chain), names in grouped.items()
+    ]
 
 
-def make_step(kind: Literal["imputer", "feature"], treatment: Treatment, options: Options) -> Method:
-    """The method that `options` name. Raises RecipeError when it does not take such columns."""
-    plugins = IMPUTER if kind == "imputer" else FEATURE
-    method: Any = plugins.make(options)
-    if treatment.takes not in method.takes:
-        fitting = [name for name in plugins.names() if treatment.takes in plugins.load(name).takes]
-        section = "prepare.impute" if kind == "imputer" else "prepare.features"
-        raise RecipeError(
-            f"{section}, columns {', '.join(treatment.columns[:3])}", f"a method for {treatment.kind} columns",
-            f"'{options['name']}', which is for {' and '.join(sorted(method.takes))} columns",
-            f"Choose from: {', '.join(fitting)}.",
-        )  # fmt: skip
-    checked: Method = method
-    return checked
+def over_all(features: Feature) -> Iterator[tuple[str, Method]]:
+    """What follows over all features: the selection, then the reduction. Raises RecipeError for another role."""
+    wanted: tuple[tuple[Role, Options | None], ...] = (("select", features.select), ("reduce", features.reduce))
+    for role, options in wanted:
+        if options is not None:
+            method = FEATURE.make(options)
+            if method.role != role:
+                fitting = [name for name in FEATURE.names() if FEATURE.load(name).role == role]
+                raise RecipeError(
+                    f"prepare.features.{role}", f"a method that can {role}", f"'{options['name']}'", _use(fitting)
+                )
+            yield options["name"], method
 
 
-def _imputer(prepare: Prepare, needs: Needs, name: str, kind: ColumnKind) -> Options:
-    section = prepare.impute
+def _beside(table: Table, names: Sequence[str], kind: ColumnKind) -> tuple[str, ...]:
+    return tuple(name for name, column in table.columns.items() if column.kind == kind and name not in names)
+
+
+def _imputer(section: Impute, needs: Needs, name: str, kind: ColumnKind) -> Any:
+    passing = {"name": "none"} if needs.impute_number is None else None
+    number = section.number or passing or {"name": needs.impute_number}
+    by_kind: dict[ColumnKind, tuple[str, Options]] = {
+        "number": ("number", number),
+        "date": ("number", number),
+        "boolean": ("boolean", section.boolean or passing or {"name": "most_frequent"}),
+        "category": ("category", section.category or {"name": "constant"}),
+    }
+    where, options = by_kind[kind]
     if name in section.columns:
-        return section.columns[name]
-    if kind == "category":
-        return section.category or {"name": "constant"}
-    if kind == "boolean":
-        return section.boolean or {"name": "most_frequent" if needs.impute_number else "none"}
-    return section.number or {"name": needs.impute_number or "none"}
+        where, options = f"columns.{name}", section.columns[name]
+    imputer = IMPUTER.make(options)
+    holds: frozenset[Takes] = frozenset({"category" if kind == "category" else "number"})
+    _check_takes(IMPUTER, options["name"], holds, (f"prepare.impute.{where}", f"{kind} columns"))
+    return imputer
 
 
-def _chain(prepare: Prepare, needs: Needs, name: str, kind: ColumnKind) -> list[Options]:
-    section = prepare.features
+def _chain(section: Feature, needs: Needs, name: str, kind: ColumnKind) -> tuple[Any, ...]:
+    number = section.number if section.number is not None else [{"name": method} for method in needs.number]
+    category = section.category if section.category is not None else [{"name": method} for method in needs.category]
+    by_kind: dict[ColumnKind, list[Options]] = {
+        "number": number,
+        "date": section.date if section.date is not None else [{"name": "date_parts"}, *number],
+        "boolean": section.boolean if section.boolean is not None else [],
+        "category": category,
+    }
+    where, chain = kind, by_kind[kind]
     if name in section.columns:
-        return section.columns[name]
-    numbers = section.number if section.number is not None else [{"name": method} for method in needs.number]
-    if kind == "number":
-        return numbers
-    if kind == "category":
-        return section.category if section.category is not None else [{"name": method} for method in needs.category]
-    if kind == "boolean":
-        return section.boolean if section.boolean is not None else []
-    return section.date if section.date is not None else [{"name": "date_parts"}, *numbers]
+        where, chain = f"columns.{name}", section.columns[name]  # type: ignore[assignment]
+    return _methods(chain, f"prepare.features.{where}", kind)
+
+
+def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[Any, ...]:
+    """The chain's methods, each of which takes what the one before it gives."""
+    holds, what = HOLDS[kind], f"{kind} columns"
+    methods = []
+    for options in chain:
+        methods.append(FEATURE.make(options))
+        _check_takes(FEATURE, options["name"], holds, (where, what))
+        holds, what = frozenset({"number"}), f"what {options['name']} gives"
+    if "category" in holds:
+        fitting = [name for name in FEATURE.names() if "category" in FEATURE.load(name).takes]
+        raise RecipeError(where, "a method that turns categories into numbers", "none", _use(fitting))
+    return tuple(methods)
+
+
+def _check_takes(plugins: Kind, name: str, holds: frozenset[Takes], at: tuple[str, str]) -> None:
+    takes = plugins.load(name).takes
+    if takes & holds:
+        return
+    where, what = at
+    fitting = [other for other in plugins.names() if plugins.load(other).takes & holds]
+    raise RecipeError(where, f"a method for {what}", f"'{name}', which takes {_plural(takes)}", _use(fitting))
+
+
+def _plural(takes: frozenset[Takes]) -> str:
+    words = {"number": "numbers", "category": "categories", "date": "dates"}
+    return " and ".join(words[kind] for kind in sorted(takes))
+
+
+def _use(names: Sequence[str]) -> str:
+    return f"Use one of: {', '.join(names)}."

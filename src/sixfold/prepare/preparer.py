@@ -1,280 +1,161 @@
 """The preparer: from raw columns to features, per type and per column, as one fitted state.
 
-Order: clip → impute → indicator → chain of features → side by side → select → reduce. Columns with the same treatment are
-one block, so that the graph has few nodes.
+Order: clip → impute → indicator → chain of features → side by side → select → reduce. Dates become their parts first.
+Columns with the same treatment are one block, so that the graph has few nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from sixfold.core.errors import DataError
+from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
-from sixfold.parts.table import BoolArray, Column, FloatArray, IntArray, Table, Target
-from sixfold.prepare import rows as row_checks
-from sixfold.prepare import vocabulary
-from sixfold.prepare.clip import Clip
-from sixfold.prepare.plan import Treatment, check_names, make_step, treatments
-from sixfold.prepare.step import Block as Values
-from sixfold.prepare.step import CrossFitted, Method, Step, Training
-from sixfold.prepare.vocabulary import Vocabulary
-from sixfold.recipe.kinds import DENOISER, FEATURE
-from sixfold.recipe.schema import Denoise, Prepare
+from sixfold.parts.table import FloatArray, IntArray, Table, Target
+from sixfold.prepare.block import Block, Rules, fit_block
+from sixfold.prepare.denoising import clean
+from sixfold.prepare.plan import check_columns, over_all, treatments
+from sixfold.prepare.step import Training, outputs
+from sixfold.recipe.schema import Prepare
 from sixfold.recipe.signature import graph_name
 
-TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
-
-
-@dataclass(frozen=True)
-class Block(State):
-    """Columns with the same treatment. `vocabulary` is None for numbers; `indicated`: positions with an indicator."""
-
-    columns: tuple[str, ...]
-    vocabulary: Vocabulary | None
-    clip: Clip | None
-    imputer: Any
-    indicated: IntArray
-    steps: tuple[Any, ...]
-    names: tuple[str, ...]
-    sources: tuple[str, ...]
-
-    def transform(self, table: Table) -> FloatArray:
-        """[rows, features]."""
-        raw = self.raw(table)
-        x = self.imputer.transform(self.clip.transform(raw) if self.clip is not None else raw)
-        for step in self.steps:
-            x = step.transform(x)
-        if len(self.indicated):
-            x = np.concatenate([x, _missing(raw[:, self.indicated])], axis=1)
-        return np.asarray(x, dtype=np.float64)
-
-    def raw(self, table: Table) -> Values:
-        """Numbers as they are, categories as codes."""
-        columns = [table.columns[name] for name in self.columns]
-        if self.vocabulary is not None:
-            return self.vocabulary.transform(columns)
-        return np.stack([column.values for column in columns], axis=1)
-
-    def export(self, graph: Graph, inputs: dict[str, str]) -> str:
-        """Values of the raw columns' inputs → features."""
-        values = [inputs[name] for name in self.columns]
-        raw = self.vocabulary.export(graph, values) if self.vocabulary is not None else graph.concat(values)
-        x = self.imputer.export(graph, self.clip.export(graph, raw) if self.clip is not None else raw)
-        for step in self.steps:
-            x = step.export(graph, x)
-        if not len(self.indicated):
-            return x
-        some = graph.take_columns(raw, self.indicated)
-        number = -1 if self.vocabulary is not None else None
-        mask = graph.op("IsNaN", some) if number is None else graph.op("Equal", some, graph.constant(number, np.int64))
-        return graph.concat([x, graph.cast(mask, TensorProto.DOUBLE)])
+BATCH_ROWS = 16_384  # rows that are held as float64 features at once
 
 
 @dataclass(frozen=True)
 class Preparer(State):
-    """Raw columns `inputs` → features in `precision`. `said`: what preparation did, in sentences."""
+    """Raw columns `inputs` → features in `precision`. `after`: selection and reduction over all features.
+
+    `feature_sources`: the raw column of each feature, '' where it is made of several. `said`: what was done, in sentences.
+    """
 
     blocks: tuple[Block, ...]
     after: tuple[Any, ...]
-    precision: str
+    precision: Literal["float32", "float64"]
     inputs: tuple[str, ...]
-    categories: tuple[str, ...]
     feature_names: tuple[str, ...]
     feature_sources: tuple[str, ...]
     said: tuple[str, ...]
 
     def transform(self, table: Table) -> Matrix:
         """[rows, features] float32 or float64."""
-        x = _side_by_side([block.transform(table) for block in self.blocks], None if self.after else self.precision)
-        for step in self.after:
-            x = step.transform(x)
-        return np.ascontiguousarray(x, dtype=self.precision)
+        result: Matrix = np.empty((table.rows, len(self.feature_names)), dtype=self.precision)
+        for rows, x in _batches(self.blocks, table, {}):
+            for step in self.after:
+                x = step.transform(x)
+            _put(result, rows, x)
+        return result
 
     def export(self, graph: Graph) -> str:
-        """Adds an input for each raw column; returns the feature matrix."""
-        kinds = {name: TensorProto.STRING if name in self.categories else TensorProto.DOUBLE for name in self.inputs}
-        inputs = {name: graph.input(graph_name(name), kinds[name]) for name in self.inputs}
+        """Adds an input for each raw column; returns the feature matrix, [rows, features] in `precision`."""
+        categories = {name for block in self.blocks if block.vocabulary is not None for name in block.columns}
+        inputs = {
+            name: graph.input(graph_name(name), TensorProto.STRING if name in categories else TensorProto.DOUBLE)
+            for name in self.inputs
+        }
         x = graph.concat([block.export(graph, inputs) for block in self.blocks])
         for step in self.after:
             x = step.export(graph, x)
-        return x if self.precision == "float64" else graph.cast(x, TYPES[self.precision])
+        return x if self.precision == "float64" else graph.cast(x, TensorProto.FLOAT)
 
 
 def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int) -> tuple[Preparer, Matrix, IntArray]:
-    """Fit on exactly these training rows.
+    """Fit on exactly these training rows; of any other row nothing is learned.
 
     Returns the preparer, the features [kept rows, features] of the rows that denoising kept (cross-fitted where a method
-    needs it), and which rows those are. Raises RecipeError (a method that does not fit a column), DataError (no features).
+    needs it), and which rows those are, int64, sorted. Raises RecipeError (a method that does not fit a column, a column
+    that is not there) and DataError (no column or no row left).
     """
-    check_names(prepare, table)
-    table, said = _usable(table, prepare.denoise)
-    clip, kept, more = _denoise(table, target, prepare.denoise, seed)
-    said += more
-    table, target = table.take(kept), target.take(kept)
-    y = _outputs(target)
-    blocks, parts = [], []
-    for number, treatment in enumerate(treatments(prepare, needs, table)):
-        block, x = _fit_block(treatment, table, clip, Training((), y, target.task, derive(seed, "block", number)))
+    check_columns(prepare, table)
+    cleaned = clean(table, target, prepare.denoise, seed)
+    kept, y = cleaned.table, outputs(target.take(cleaned.rows))
+    blocks: list[Block] = []
+    own: dict[int, FloatArray] = {}
+    for number, treatment in enumerate(treatments(prepare, needs, kept)):
+        training = Training((), y, target.task, derive(seed, *treatment.columns))
+        block, crossed = fit_block(treatment, kept, Rules(training, cleaned.bounds, prepare.impute.indicator))
         blocks.append(block)
-        parts.append(x)
-    names = [name for block in blocks for name in block.names]
-    sources = [source for block in blocks for source in block.sources]
-    after: list[Any] = []
-    x = _side_by_side(parts, None)
-    for options in (prepare.features.select, prepare.features.reduce):
-        if options is not None:
-            method = FEATURE.make(options)
-            step, x = _fit_step(method, x, Training(tuple(names), y, target.task, derive(seed, options["name"])))
-            found = step.features(names)
-            sources = [sources[feature.source] if feature.source >= 0 else "" for feature in found]
-            names = [feature.name for feature in found]
-            after.append(step)
-    inputs = tuple(name for name in table.columns if any(name in block.columns for block in blocks))
-    categories = tuple(name for name in inputs if table.columns[name].kind == "category")
-    preparer = Preparer(
-        tuple(blocks), tuple(after), needs.precision, inputs, categories, tuple(names), tuple(sources), tuple(said)
-    )
-    return preparer, np.ascontiguousarray(x, dtype=needs.precision), kept
-
-
-def _fit_block(
-    treatment: Treatment, table: Table, clip: dict[str, tuple[float, float]], training: Training
-) -> tuple[Block, Values]:
-    columns = [table.columns[name] for name in treatment.columns]
-    words = vocabulary.learn(columns) if treatment.takes == "category" else None
-    raw = words.transform(columns) if words else np.stack([column.values for column in columns], axis=1)
-    bounds = None
-    if words is None and any(name in clip for name in treatment.columns):
-        pairs = np.array([clip.get(name, (-np.inf, np.inf)) for name in treatment.columns])
-        bounds = Clip(pairs[:, 0], pairs[:, 1])
-    levels = words.levels if words else ()
-    train = Training(treatment.columns, training.y, training.task, training.seed, levels)
-    imputer, x = _fit_step(
-        make_step("imputer", treatment, treatment.imputer), bounds.transform(raw) if bounds else raw, train
-    )
-    names, sources = list(treatment.columns), list(treatment.columns)
-    steps = []
-    for options in treatment.chain:
-        step, x = _fit_step(
-            make_step("feature", treatment, options),
-            x,
-            Training(tuple(names), train.y, train.task, derive(train.seed, len(steps)), levels),
-        )
+        if crossed is not None:
+            own[number] = crossed
+    names = tuple(name for block in blocks for name in block.names)
+    sources = tuple(source for block in blocks for source in block.sources)
+    features = _training_features(blocks, kept, own, "float64" if _follows(prepare) else needs.precision)
+    after = []
+    for name, method in over_all(prepare.features):
+        step = method.fit(features, Training(names, y, target.task, derive(seed, name)))
         found = step.features(names)
-        sources = [sources[feature.source] if feature.source >= 0 else "" for feature in found]
-        names = [feature.name for feature in found]
-        steps.append(step)
-    indicated = np.flatnonzero(_missing(raw).any(axis=0)) if treatment.indicator else np.empty(0, dtype=np.int64)
-    if len(indicated):
-        x = np.concatenate([x, _missing(raw[:, indicated])], axis=1)
-        names += [f"{treatment.columns[i]} is missing" for i in indicated]
-        sources += [treatment.columns[i] for i in indicated]
-    block = Block(
-        treatment.columns,
-        words,
-        bounds,
-        imputer,
-        indicated.astype(np.int64),
-        tuple(steps),
-        tuple(names),
-        tuple(sources),
-    )
-    return block, np.asarray(x, dtype=np.float64)
+        names = tuple(feature.name for feature in found)
+        sources = tuple(sources[feature.source] if feature.source >= 0 else "" for feature in found)
+        features = step.transform(features)
+        after.append(step)
+    used = {name for block in blocks for name in block.columns}
+    inputs = tuple(name for name in kept.columns if name in used)
+    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, names, sources, cleaned.said)
+    result = _as_precision(features, needs.precision)
+    _check_result(result, preparer, needs)
+    return preparer, result, cleaned.rows
 
 
-def _fit_step(method: Method, x: Values, training: Training) -> tuple[Step, Values]:
-    if isinstance(method, CrossFitted):
-        return method.fit_cross(x, training)
-    step = method.fit(x, training)
-    return step, step.transform(x)
+def _follows(prepare: Prepare) -> bool:
+    return prepare.features.select is not None or prepare.features.reduce is not None
 
 
-def _usable(table: Table, denoise: Denoise) -> tuple[Table, list[str]]:
-    """Without identifiers, columns that are empty in these rows, and (unless kept) constant ones."""
-    columns, said = {}, []
-    for name, column in table.columns.items():
-        present = column.values[~column.missing()]
-        if column.kind == "identifier":
-            continue
-        if len(present) == 0:
-            said.append(f"{name} is left out: no training row has a value")
-        elif denoise.constants == "drop" and len(present) == table.rows and (present == present[0]).all():
-            said.append(f"{name} is left out: all training rows have the same value")
-        else:
-            columns[name] = column
-    if not columns:
-        raise DataError(
-            "prepare", "at least one column with two values or more", "none among the training rows",
-            "Add columns, or look at data.types and data.drop.",
-        )  # fmt: skip
-    return Table(columns, table.rows), said
-
-
-def _denoise(
-    table: Table, target: Target, denoise: Denoise, seed: int
-) -> tuple[dict[str, tuple[float, float]], IntArray, list[str]]:
-    """Bounds to clip to, by column; the rows that stay; what was done."""
-    keep: BoolArray = np.ones(table.rows, dtype=np.bool_)
-    said: list[str] = []
-    if denoise.duplicates == "drop" or denoise.contradictions != "keep":
-        groups = row_checks.row_groups(table)
-        if denoise.duplicates == "drop":
-            _drop(keep, row_checks.duplicates(groups, target), "exact duplicates", said)
-        if denoise.contradictions != "keep" and target.task == "classification":
-            found = row_checks.contradictions(groups, target)
-            if denoise.contradictions == "drop":
-                _drop(keep, found, "rows that contradict others", said)
-            elif found.any():
-                said.append(f"{found.sum():,} training rows have equal columns and different classes")
-    numbers = [name for name, column in table.columns.items() if column.kind == "number"]
-    if denoise.outliers is None or not numbers:
-        return {}, np.flatnonzero(keep), said
-    x = np.stack([table.columns[name].values for name in numbers], axis=1).astype(np.float64)[keep]
-    method = DENOISER.make(denoise.outliers)
-    if method.action == "clip":
-        bounds = method.bounds(x, seed)
-        return (
-            {n: (float(a), float(b)) for n, a, b in zip(numbers, bounds.low, bounds.high, strict=True)},
-            np.flatnonzero(keep),
-            said,
-        )
-    found = np.zeros(table.rows, dtype=np.bool_)
-    found[keep] = method.outliers(x, seed)
-    _drop(keep, found, f"outliers ({denoise.outliers['name']})", said)
-    return {}, np.flatnonzero(keep), said
-
-
-def _drop(keep: BoolArray, found: BoolArray, what: str, said: list[str]) -> None:
-    """Take rows out, in place."""
-    keep &= ~found
-    if found.any():
-        said.append(f"{found.sum():,} {what} are left out of training")
-
-
-def _outputs(target: Target) -> FloatArray:
-    if target.task == "classification":
-        return np.eye(len(target.classes))[target.values.astype(np.int64)]
-    return np.asarray(target.values.reshape(len(target.values), -1), dtype=np.float64)
-
-
-def _missing(x: Values) -> FloatArray:
-    return (np.isnan(x) if x.dtype.kind == "f" else x == vocabulary.MISSING).astype(np.float64)
-
-
-def _side_by_side(parts: Sequence[FloatArray], precision: str | None) -> FloatArray:
-    """One matrix; in `precision` at once where nothing follows, so that a large table is not held twice in float64."""
-    if precision in (None, "float64"):
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-    result = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)), dtype=precision)
-    np.concatenate(parts, axis=1, out=result, casting="same_kind")
+def _training_features(blocks: Sequence[Block], table: Table, own: Mapping[int, FloatArray], precision: str) -> Matrix:
+    """Every block's features side by side, in `precision`; `own` takes the place of what a block would give."""
+    width = sum(len(block.names) for block in blocks)
+    result: Matrix = np.empty((table.rows, width), dtype=precision)
+    for rows, x in _batches(blocks, table, own):
+        _put(result, rows, x)
     return result
 
 
-__all__ = ["Block", "Column", "Preparer", "fit"]
+def _batches(
+    blocks: Sequence[Block], table: Table, own: Mapping[int, FloatArray]
+) -> Iterator[tuple[slice, FloatArray]]:
+    readers = [None if number in own else block.reader(table) for number, block in enumerate(blocks)]
+    for start in range(0, table.rows, BATCH_ROWS):
+        rows = slice(start, start + BATCH_ROWS)
+        parts = [
+            own[number][rows] if read is None else block.transform(read(rows))
+            for number, (block, read) in enumerate(zip(blocks, readers, strict=True))
+        ]
+        yield rows, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _put(result: Matrix, rows: slice, x: FloatArray) -> None:
+    with np.errstate(over="ignore"):  # beyond float32: infinite here and in the graph
+        result[rows] = x
+
+
+def _as_precision(x: Matrix, precision: str) -> Matrix:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(x, dtype=precision)
+
+
+def _check_result(x: Matrix, preparer: Preparer, needs: Needs) -> None:
+    """Training features a family could not work with, named before it fails on them."""
+    if not x.shape[1]:
+        raise DataError(
+            "prepare", "at least one feature", "none", "Look at data.drop, data.types and prepare.features."
+        )
+    totals = np.stack([x.max(axis=0), x.min(axis=0)])  # NaN and infinities survive a maximum or minimum
+    infinite = np.isinf(totals).any(axis=0)
+    if infinite.any():
+        name = preparer.feature_names[int(infinite.argmax())]
+        raise DataError(
+            f"prepare, feature '{name}'", f"numbers that {preparer.precision} can hold", "larger ones",
+            "Scale the column in the data, drop it (data.drop), or clip outliers (prepare.denoise).",
+        )  # fmt: skip
+    missing = np.isnan(totals).any(axis=0)
+    if missing.any() and needs.impute_number is not None:
+        name = preparer.feature_names[int(missing.argmax())]
+        raise RecipeError(
+            "prepare.impute", "an imputer, for a family that takes no missing values",
+            f"missing values in feature '{name}'", f"Use {needs.impute_number}, or a family such as boosting.",
+        )  # fmt: skip

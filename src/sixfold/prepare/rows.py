@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from sixfold.parts.table import BoolArray, IntArray, Table, Target
+from sixfold.parts.table import BoolArray, Column, IntArray, Table, Target
+
+MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))  # odd constants of splitmix64 (Steele, 2014)
 
 
-def row_groups(table: Table) -> IntArray:
-    """[rows] equal numbers for rows with equal values in every column (missing equals missing)."""
-    groups = np.zeros(table.rows, dtype=np.int64)
+def groups(table: Table) -> IntArray:
+    """[rows] equal numbers for rows with equal values in every column (missing equals missing); -1 for a row of its own.
+
+    A hash finds the few rows that may have an equal; those are compared value by value.
+    """
+    digest = np.zeros(table.rows, dtype=np.uint64)
     for column in table.columns.values():
-        values = column.values
-        if values.dtype.kind == "f":
-            _, codes = np.unique(np.where(np.isnan(values), np.inf, values), return_inverse=True)
-        else:
-            names = np.array([*column.levels, ""], dtype=object)
-            levels, level_codes = np.unique(names.astype(str), return_inverse=True)
-            codes = level_codes[values]
-        _, groups = np.unique(groups * (codes.max(initial=0) + 1) + codes, return_inverse=True)
-    return groups.astype(np.int64)
+        digest = (digest ^ _words(column)) * MIX[0]
+        digest = (digest ^ (digest >> np.uint64(29))) * MIX[1]
+    _, number, count = np.unique(digest, return_inverse=True, return_counts=True)
+    suspects = np.flatnonzero(count[number] > 1)
+    result = np.full(table.rows, -1, dtype=np.int64)
+    if len(suspects):
+        columns = {str(i): column.values[suspects] for i, column in enumerate(table.columns.values())}
+        frame = pd.DataFrame(columns)
+        result[suspects] = frame.groupby(list(columns), dropna=False, sort=False).ngroup().to_numpy()
+    return result
 
 
-def duplicates(groups: IntArray, target: Target) -> BoolArray:
-    """[rows] rows whose columns and target all occurred before."""
-    y = target.values.reshape(len(groups), -1)
-    _, codes = np.unique(y, axis=0, return_inverse=True)
-    both = groups * (codes.max(initial=0) + 1) + codes.reshape(-1)
-    _, first = np.unique(both, return_index=True)
-    repeated = np.ones(len(groups), dtype=np.bool_)
-    repeated[first] = False
+def duplicates(group: IntArray, target: Target) -> BoolArray:
+    """[rows] rows whose columns and target all occurred in an earlier row."""
+    pairs, rows = _pairs(group, target)
+    repeated = np.zeros(len(group), dtype=np.bool_)
+    repeated[rows] = pairs.duplicated(keep="first").to_numpy()
     return repeated
 
 
-def contradictions(groups: IntArray, target: Target) -> BoolArray:
+def contradictions(group: IntArray, target: Target) -> BoolArray:
     """[rows] rows for which another row has equal columns and a different target."""
-    y = target.values.reshape(len(groups), -1)
-    _, codes = np.unique(y, axis=0, return_inverse=True)
-    pairs = np.unique(np.stack([groups, codes.reshape(-1)], axis=1), axis=0)
-    answers = np.bincount(pairs[:, 0], minlength=int(groups.max(initial=0)) + 1)
-    return np.asarray(answers[groups] > 1)
+    pairs, rows = _pairs(group, target)
+    answers = np.bincount(pairs.drop_duplicates()["group"].to_numpy(dtype=np.int64))
+    found = np.zeros(len(group), dtype=np.bool_)
+    found[rows] = answers[group[rows]] > 1
+    return found
+
+
+def _pairs(group: IntArray, target: Target) -> tuple[pd.DataFrame, IntArray]:
+    """Group and target of the rows that share their group's columns; which rows those are."""
+    rows = np.flatnonzero(group >= 0).astype(np.int64)
+    values = target.values[rows]
+    y = values[:, None] if values.ndim == 1 else values
+    return pd.DataFrame({"group": group[rows], **{str(i): y[:, i] for i in range(y.shape[1])}}), rows
+
+
+def _words(column: Column) -> npt.NDArray[np.uint64]:
+    """The column as 64-bit words, equal for equal values: one NaN, one zero."""
+    if column.values.dtype.kind != "f":
+        return column.values.astype(np.int64).view(np.uint64)
+    values = np.where(np.isnan(column.values), np.nan, column.values + 0.0)
+    return values.astype(np.float64).view(np.uint64)

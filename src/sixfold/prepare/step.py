@@ -76,5 +76,5 @@ def same(names: Sequence[str]) -> tuple[Feature, ...]:
 def outputs(target: Target) -> FloatArray:
     """What a method compares with: float64 [rows, outputs], classes as one column of 0 and 1 each."""
     if target.task == "classification":
-        return (target.values[:, None] == np.arange(len(target.classes))).astype(np.float64)
+        return np.asarray(target.values[:, None] == np.arange(len(target.classes)), dtype=np.float64)
     return np.asarray(target.values, dtype=np.float64).reshape(len(target.values), -1)

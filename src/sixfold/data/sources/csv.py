@@ -57,12 +57,16 @@ class Settings(Section):
                 quotes = stream.quotes
         except pa.ArrowInvalid as error:
             check_utf8(file)
-            self._check_records(file, len(names))
-            raise DataError(str(self.path), "separated text", str(error).splitlines()[0], "Check the file.") from None
+            if self._check_records(file, len(names)) == 1:
+                raise self._no_rows() from None
+            raise DataError(
+                str(self.path), f"separated text, no record longer than {BLOCK:,} bytes", str(error).splitlines()[0],
+                "Check the quotes and the line ends.",
+            ) from None  # fmt: skip
         if quotes % 2:
             self._check_records(file, len(names))
         if table.num_rows == 0:
-            raise DataError(str(self.path), "rows below the header", "a header only", "Check the export.")
+            raise self._no_rows()
         columns = dict(zip(names, table.columns, strict=True))
         return Raw(columns, table.num_rows, str(self.path), Places(self._starts))
 
@@ -92,11 +96,15 @@ class Settings(Section):
         check_names(names, f"{file.path}, line {blank + 1}")
         return names, blank
 
+    def _no_rows(self) -> DataError:
+        return DataError(str(self.path), "rows below the header", "a header only", "Check the export.")
+
     def _starts(self) -> list[int]:
         return [record.line for record in records(text_lines(DataFile(self.path)), self.separator)][1:]
 
-    def _check_records(self, file: DataFile, width: int) -> None:
-        """Raises DataError at the first record that has other than `width` fields, or a quote that never closes."""
+    def _check_records(self, file: DataFile, width: int) -> int:
+        """The number of records. Raises DataError at the first without `width` fields, or with an open quote."""
+        count = 0
         for record in records(text_lines(file), self.separator):
             if not record.closed:
                 raise DataError(
@@ -108,3 +116,5 @@ class Settings(Section):
                     f"{file.path}, line {record.line:,}", f"{width:,} fields, as in the header",
                     f"{record.fields:,} fields", "Put text that holds the separator into quotes.",
                 )  # fmt: skip
+            count += 1
+        return count

@@ -24,7 +24,7 @@ class Bins(State):
     one_hot: bool
 
     def _counts(self) -> IntArray:
-        return np.isfinite(self.edges).sum(axis=1) + 1
+        return np.asarray(np.isfinite(self.edges).sum(axis=1) + 1)
 
     def transform(self, x: FloatArray) -> FloatArray:
         """[rows, m] → the bin's number [rows, m], or 0 and 1 [rows, sum of bins]; a missing value is in bin 0."""
@@ -35,7 +35,7 @@ class Bins(State):
         if not self.one_hot:
             return number.astype(np.float64)
         source, wanted = self._layout()
-        return (number[:, source] == wanted).astype(np.float64)
+        return np.asarray(number[:, source] == wanted, dtype=np.float64)
 
     def _layout(self) -> tuple[IntArray, IntArray]:
         counts = self._counts()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from sixfold.parts.graph import Graph
+from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
-PARTS = ("year", "month", "day", "weekday", "hour", "days")
+Part = Literal["year", "month", "day", "weekday", "hour", "days"]
+PARTS: tuple[Part, ...] = ("year", "month", "day", "weekday", "hour", "days")
 
 
 class _Numbers:
@@ -55,7 +56,7 @@ class _Nodes:
         return self.graph.op("Add", a, b)
 
     def at_most(self, a: str, b: float) -> str:
-        return self.graph.cast(self.graph.op("LessOrEqual", a, self.graph.constant(b, np.float64)), 11)
+        return self.graph.cast(self.graph.op("LessOrEqual", a, self.graph.constant(b, np.float64)), TensorProto.DOUBLE)
 
 
 def _calendar(seconds: Any, do: Any) -> dict[str, Any]:
@@ -111,10 +112,10 @@ class DateParts(State):
 class Settings(Section):
     """A date becomes numbers: year, month, day, weekday, hour, and days since 1970."""
 
-    takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    takes: ClassVar[frozenset[Takes]] = frozenset({"date"})
     role: ClassVar[Role] = "change"
 
-    parts: tuple[str, ...] = Field(PARTS, min_length=1, description="Out of year, month, day, weekday, hour, days.")
+    parts: tuple[Part, ...] = Field(PARTS, min_length=1, description="Out of year, month, day, weekday, hour, days.")
 
     def fit(self, x: Block, training: Training) -> DateParts:
         """Nothing is learned."""

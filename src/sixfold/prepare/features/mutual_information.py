@@ -9,7 +9,7 @@ from pydantic import Field
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.choice import Choice, strongest
+from sixfold.prepare.choice import Amount, Choice, strongest
 from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
@@ -22,7 +22,7 @@ class Settings(Section):
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "select"
 
-    keep: float = Field(0.5, gt=0, description="How many features stay: a share below 1, or a count.")
+    keep: Amount = Field(0.5, description="How many features stay: a share below 1, or a count.")
 
     def fit(self, x: Block, training: Training) -> Choice:
         """Rank on training rows."""

@@ -67,7 +67,7 @@ class Settings(Section):
             names = [*levels, "(missing)"]
             counts = np.bincount(x[x[:, column] >= 0, column], minlength=len(names))
             kept = self._kept(counts)
-            rare = sorted(set(np.flatnonzero(counts)) - set(kept))
+            rare = np.setdiff1d(np.flatnonzero(counts), kept).tolist()
             table = np.full(len(names) + 2, -1.0)  # unseen, missing, then the codes
             table[np.array(kept, dtype=np.int64) + 2] = len(labels) + np.arange(len(kept))
             labels += [names[code] for code in kept]

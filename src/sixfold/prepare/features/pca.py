@@ -10,9 +10,11 @@ import numpy as np
 from pydantic import Field
 from sklearn.decomposition import PCA
 
+from sixfold.core.errors import RecipeError
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
+from sixfold.prepare.choice import Amount
 from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
@@ -43,10 +45,16 @@ class Settings(Section):
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "reduce"
 
-    components: float = Field(0.95, gt=0, description="A share of the variance below 1, or a count.")
+    components: Amount = Field(0.95, description="A share of the variance below 1, or a count.")
 
     def fit(self, x: Block, training: Training) -> Components:
-        """By singular values, in full."""
+        """Singular vectors, none left to chance. Raises RecipeError for missing values."""
+        if np.isnan(x).any():
+            raise RecipeError(
+                "prepare.features pca", "columns without missing values", "missing values",
+                "Choose an imputer under prepare.impute.",
+            )  # fmt: skip
         wanted = self.components if self.components < 1 else min(int(self.components), *x.shape)
-        fitted = PCA(wanted, svd_solver="full").fit(x)
+        solver = "covariance_eigh" if len(x) >= 10 * x.shape[1] else "full"  # as scikit-learn chooses for many rows
+        fitted = PCA(wanted, svd_solver=solver).fit(x)
         return Components(fitted.mean_, np.ascontiguousarray(fitted.components_.T))

@@ -51,15 +51,15 @@ class Ranks(State):
 
     def _count(self, graph: Graph, mask: str) -> str:
         axes = graph.constant([2], np.int64)
-        return graph.op("ReduceSum", graph.cast(mask, TensorProto.INT64), axes, keepdims=0)
+        return graph.op("ReduceSum", graph.cast(mask, TensorProto.INT32), axes, keepdims=0)
 
     def _side(self, graph: Graph, x: str, count: str) -> str:
         """With `count` knots to the left of x, it lies between knot count - 1 and knot count (clipped at the ends)."""
         q, m = self.knots.shape
-        one, last = graph.constant(1, np.int64), graph.constant(q - 1, np.int64)
+        one, last = graph.constant(1, np.int32), graph.constant(q - 1, np.int32)
         high = graph.op("Min", graph.op("Max", count, one), last)
         low = graph.op("Sub", high, one)
-        offset = graph.constant(np.arange(m) * q)
+        offset = graph.constant(np.arange(m) * q, np.int32)
         flat_knots, flat_marks = graph.constant(self.knots.T.ravel()), graph.constant(np.tile(self.marks, m))
         at = {name: graph.op("Add", index, offset) for name, index in (("low", low), ("high", high))}
         k0, k1 = (graph.op("Gather", flat_knots, at[name]) for name in ("low", "high"))
@@ -70,8 +70,8 @@ class Ranks(State):
         share = graph.op("Div", graph.op("Sub", x, k0), safe)
         inside = graph.op("Min", graph.op("Max", share, zero), unit)
         line = graph.op("Add", m0, graph.op("Mul", inside, graph.op("Sub", m1, m0)))
-        first = graph.op("Equal", count, graph.constant(0, np.int64))
-        end = graph.op("Equal", count, graph.constant(q, np.int64))
+        first = graph.op("Equal", count, graph.constant(0, np.int32))
+        end = graph.op("Equal", count, graph.constant(q, np.int32))
         from_left = graph.op("Where", first, graph.constant(self.marks[0]), line)
         return graph.op("Where", end, graph.constant(self.marks[-1]), from_left)
 

@@ -17,6 +17,7 @@ from sklearn.linear_model import BayesianRidge
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
+from sixfold.prepare.impute._sample import sample
 from sixfold.prepare.step import Block, Feature, Takes, Training, same
 from sixfold.recipe.section import Section
 
@@ -45,16 +46,19 @@ class Chained(State):
         return result
 
     def export(self, graph: Graph, x: str) -> str:
-        """The same steps, unrolled."""
+        """The same steps, unrolled: Gemm, Clip, Where, Concat each."""
         missing = graph.op("IsNaN", x)
         result = graph.op("Where", missing, graph.constant(self.start), x)
+        if not len(self.column):
+            return result
         width = len(self.start)
-        for column, weights, bias in zip(self.column, self.weights, self.bias, strict=True):
-            raw = graph.op("Add", graph.op("MatMul", result, graph.constant(weights[:, None])), graph.constant(bias))
-            lifted = graph.op("Max", raw, graph.constant(self.low[column]))
-            guess = graph.op("Min", lifted, graph.constant(self.high[column]))
-            here = graph.constant(np.arange(width) == column)
-            result = graph.op("Where", graph.op("And", missing, here), guess, result)
+        columns = [graph.take_columns(result, [i]) for i in range(width)]
+        gaps = {i: graph.take_columns(missing, [i]) for i in sorted(set(self.column.tolist()))}
+        for i, weights, bias in zip(self.column.tolist(), self.weights, self.bias, strict=True):
+            raw = graph.op("Gemm", result, graph.constant(weights[:, None]), graph.constant(bias[None]))
+            guess = graph.op("Clip", raw, graph.constant(self.low[i]), graph.constant(self.high[i]))
+            columns[i] = graph.op("Where", gaps[i], guess, columns[i])
+            result = graph.concat(columns)
         return result
 
     def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
@@ -63,28 +67,33 @@ class Chained(State):
 
 
 class Settings(Section):
-    """A missing number becomes what the other columns say: Bayesian ridge regressions, round after round."""
+    """A missing number becomes what the other columns say: Bayesian ridge regressions, round after round.
+
+    A column without gaps in the training rows gets its mean.
+    """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     joint: ClassVar[bool] = True
 
     rounds: int = Field(5, ge=1, le=50, description="Passes over the columns.")
+    rows: int = Field(20_000, ge=10, description="Training rows that are learned from, drawn at random.")
 
     def fit(self, x: Block, training: Training) -> Chained:
         """scikit-learn's IterativeImputer; its regressions are copied out."""
+        some = x[sample(x, self.rows, training.seed)]
         imputer = IterativeImputer(
-            BayesianRidge(), max_iter=self.rounds, random_state=training.seed, min_value=np.nanmin(x, axis=0),
-            max_value=np.nanmax(x, axis=0), skip_complete=False,
+            BayesianRidge(), max_iter=self.rounds, random_state=training.seed, min_value=np.nanmin(some, axis=0),
+            max_value=np.nanmax(some, axis=0), skip_complete=True,
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the rounds are a setting
-            imputer.fit(x)
+            imputer.fit(some)
         triplets = imputer.imputation_sequence_ if x.shape[1] > 1 else []
         weights = np.zeros((len(triplets), x.shape[1]))
         for number, triplet in enumerate(triplets):
             weights[number, triplet.neighbor_feat_idx] = triplet.estimator.coef_
         return Chained(
-            np.nanmean(x, axis=0), np.array([t.feat_idx for t in triplets], dtype=np.int64), weights,
+            np.nanmean(some, axis=0), np.array([t.feat_idx for t in triplets], dtype=np.int64), weights,
             np.array([t.estimator.intercept_ for t in triplets], dtype=np.float64),
-            np.nanmin(x, axis=0), np.nanmax(x, axis=0),
+            np.nanmin(some, axis=0), np.nanmax(some, axis=0),
         )  # fmt: skip

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
-from sixfold.parts.table import FloatArray
+from sixfold.parts.table import FloatArray, IntArray
+from sixfold.prepare.impute._sample import sample
 from sixfold.prepare.step import Block, Feature, Takes, Training, same
 from sixfold.recipe.section import Section
 
@@ -21,39 +22,40 @@ BLOCK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Nearest(State):
-    """`donors`: float64 [d, m], standardised, NaN where missing; `shift`, `scale`, `fallback` (the mean): [m].
+    """`donors`: float64 [d, m], standardised, NaN where missing; `shift` (the mean), `scale`: [m]; `columns`: int64 [c].
 
-    The squared distance of two rows is the mean over the columns that both have (nan-euclidean / m), on a grid; equal
-    distances: the donor that comes first. A row that shares no column with any donor gets the mean.
+    The squared distance of two rows is the mean over the columns that both have, on a grid; equal distances: the donor that
+    comes first. `columns` had gaps in training and are filled; other columns, and a row that shares no column with any
+    donor, get the mean.
     """
 
     donors: FloatArray
     shift: FloatArray
     scale: FloatArray
+    columns: IntArray
     neighbours: int
 
     def transform(self, x: FloatArray) -> FloatArray:
         """[rows, m] → [rows, m] without NaN."""
-        result = x.copy()
-        rows = np.flatnonzero(np.isnan(x).any(axis=1))
+        missing = np.isnan(x)
+        result = np.where(missing, self.shift, x)
+        rows = np.flatnonzero(missing[:, self.columns].any(axis=1))
         for start in range(0, len(rows), BLOCK_ROWS):
             some = rows[start : start + BLOCK_ROWS]
-            result[some] = self._filled(x[some])
+            distance = self._distances((x[some] - self.shift) / self.scale)
+            for column in self.columns.tolist():
+                gaps = missing[some, column]
+                result[some[gaps], column] = self._means(distance[gaps], column)
         return result
 
-    def _filled(self, x: FloatArray) -> FloatArray:
-        z = (x - self.shift) / self.scale
-        distance = self._distances(z)
-        result = x.copy()
-        for column in np.flatnonzero(np.isnan(x).any(axis=0)):
-            has, count = self._having(column)
-            nearest = np.argsort(distance[:, has], axis=1, kind="stable")[:, :count]
-            usable = np.isfinite(np.take_along_axis(distance[:, has], nearest, axis=1))
-            values = self.donors[has, column][nearest]
-            mean = np.where(usable, values, 0.0).sum(axis=1) / np.maximum(usable.sum(axis=1), 1)
-            missing = np.isnan(x[:, column])
-            result[missing, column] = (mean * self.scale[column] + self.shift[column])[missing]
-        return result
+    def _means(self, distance: FloatArray, column: int) -> FloatArray:
+        """Distances [n, d] → the column's mean over the nearest donors that have it, [n]."""
+        has, count = self._having(column)
+        nearest = np.argsort(distance[:, has], axis=1, kind="stable")[:, :count]
+        usable = np.isfinite(np.take_along_axis(distance[:, has], nearest, axis=1))
+        values = self.donors[has, column][nearest]
+        mean = np.where(usable, values, 0.0).sum(axis=1) / np.maximum(usable.sum(axis=1), 1)
+        return np.asarray(mean * self.scale[column] + self.shift[column])
 
     def _distances(self, z: FloatArray) -> FloatArray:
         has, donor_has = (~np.isnan(z)).astype(np.float64), (~np.isnan(self.donors)).astype(np.float64)
@@ -62,31 +64,41 @@ class Nearest(State):
         shared = has @ donor_has.T
         return np.where(shared > 0, np.round(squares / np.maximum(shared, 1.0) * GRID), np.inf)
 
-    def _having(self, column: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], int]:
-        has = np.flatnonzero(~np.isnan(self.donors[:, column]))
+    def _having(self, column: int) -> tuple[IntArray, int]:
+        has = np.flatnonzero(~np.isnan(self.donors[:, column])).astype(np.int64)
         return has, min(self.neighbours, len(has))
 
     def export(self, graph: Graph, x: str) -> str:
-        """The distances as three matrix products, then TopK a column (equal distances: the lowest index)."""
-        z = graph.op("Div", graph.op("Sub", x, graph.constant(self.shift)), graph.constant(self.scale))
+        """The distances as four matrix products, then TopK a column (equal distances: the lowest index)."""
         missing = graph.op("IsNaN", x)
+        plain = graph.constant(self.shift)
+        if not len(self.columns):
+            return graph.op("Where", missing, plain, x)
+        z = graph.op("Div", graph.op("Sub", x, plain), graph.constant(self.scale))
         distance = self._export_distances(graph, z, missing)
-        filled = []
-        for column in range(self.donors.shape[1]):
-            has, count = self._having(column)
-            those = graph.take_columns(distance, has)
-            near, index = graph.ops(
-                "TopK", those, graph.constant([count], np.int64), outputs=2, axis=1, largest=0, sorted=1
-            )
-            usable = graph.cast(graph.op("Not", graph.op("IsInf", near)), TensorProto.DOUBLE)
-            values = graph.op("Gather", graph.constant(self.donors[has, column]), index)
-            axes = graph.constant([1], np.int64)
-            total = graph.op("ReduceSum", graph.op("Mul", values, usable), axes, keepdims=1)
-            number = graph.op("Max", graph.op("ReduceSum", usable, axes, keepdims=1), graph.constant(1.0, np.float64))
-            mean = graph.op("Div", total, number)
-            scaled = graph.op("Mul", mean, graph.constant(self.scale[column]))
-            filled.append(graph.op("Add", scaled, graph.constant(self.shift[column])))
-        return graph.op("Where", missing, graph.concat(filled), x)
+        means = graph.concat([self._export_means(graph, distance, column) for column in self.columns.tolist()])
+        place = np.full(
+            len(self.shift), len(self.columns)
+        )  # columns without a mean of neighbours take a 0 and get `plain`
+        place[self.columns] = np.arange(len(self.columns))
+        padded = graph.op("Pad", means, graph.constant([0, 0, 0, 1], np.int64))
+        known = graph.constant(np.isin(np.arange(len(self.shift)), self.columns))
+        filled = graph.op("Where", known, graph.take_columns(padded, place), plain)
+        return graph.op("Where", missing, filled, x)
+
+    def _export_means(self, graph: Graph, distance: str, column: int) -> str:
+        """[rows, d] → [rows, 1]."""
+        has, count = self._having(column)
+        those = distance if len(has) == len(self.donors) else graph.take_columns(distance, has)
+        count_1 = graph.constant([count], np.int64)
+        near, index = graph.ops("TopK", those, count_1, outputs=2, axis=1, largest=0, sorted=1)
+        usable = graph.cast(graph.op("Not", graph.op("IsInf", near)), TensorProto.DOUBLE)
+        values = graph.op("Gather", graph.constant(self.donors[has, column]), index)
+        axes = graph.constant([1], np.int64)
+        total = graph.op("ReduceSum", graph.op("Mul", values, usable), axes, keepdims=1)
+        number = graph.op("Max", graph.op("ReduceSum", usable, axes, keepdims=1), graph.constant(1.0, np.float64))
+        scaled = graph.op("Mul", graph.op("Div", total, number), graph.constant(self.scale[column]))
+        return graph.op("Add", scaled, graph.constant(self.shift[column]))
 
     def _export_distances(self, graph: Graph, z: str, missing: str) -> str:
         donor_has = (~np.isnan(self.donors)).astype(np.float64)
@@ -111,7 +123,8 @@ class Nearest(State):
 class Settings(Section):
     """A missing number becomes the mean of its column over the nearest training rows that have it.
 
-    Columns are standardised for the distance. The donors travel in the bundle: their number bounds its size.
+    Columns are standardised for the distance. The donors travel in the bundle: their number bounds its size. A column
+    without gaps in the training rows gets its mean.
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
@@ -121,11 +134,9 @@ class Settings(Section):
     donors: int = Field(1000, ge=1, description="Training rows that are kept to choose from, drawn at random.")
 
     def fit(self, x: Block, training: Training) -> Nearest:
-        """Keep donors. They impute the training rows too: a row that is its own donor lacks the value, so it is not used."""
-        shift = np.nanmean(x, axis=0)
-        spread = np.nanstd(x, axis=0)
+        """Keep donors. They fill the training rows too: a row that lacks the value is no donor of it to itself."""
+        shift, spread = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
         scale = np.where(spread > 0, spread, 1.0)
-        rows = np.sort(np.random.default_rng(training.seed).permutation(len(x))[: self.donors])
-        for column in np.flatnonzero(np.isnan(x[rows]).all(axis=0)):  # a rare value: one row that has it joins
-            rows = np.append(rows, np.flatnonzero(~np.isnan(x[:, column]))[0])
-        return Nearest((x[rows] - shift) / scale, shift, scale, self.neighbours)
+        rows = sample(x, self.donors, training.seed)
+        gaps = np.flatnonzero(np.isnan(x).any(axis=0)).astype(np.int64)
+        return Nearest((x[rows] - shift) / scale, shift, scale, gaps, self.neighbours)

@@ -1,0 +1,88 @@
+"""sixfold check: what can be found before a run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sixfold.cli import EXISTING, JSON, show_json
+from sixfold.core.errors import SixfoldError, SystemFault
+
+
+@click.command(name="check")
+@click.argument("recipe", type=EXISTING)
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Overrule a key, such as data.source=my.csv."
+)
+@JSON
+def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
+    """Check RECIPE: its keys, the data, the folds, the candidates, the disk. Nothing is trained."""
+    from sixfold.recipe.load import load, problems
+
+    found: list[SixfoldError] = list(problems(recipe, changes))
+    said: list[str] = []
+    if not found:
+        found, said = _beyond(load(recipe, changes))
+    if as_json:
+        parts = ("where", "expected", "found", "remedy")
+        show_json({"problems": [{name: getattr(e, name) for name in parts} for e in found], "said": said})
+    else:
+        for text in said:
+            click.echo(text)
+        for error in found:
+            click.echo(f"problem: {error}", err=True)
+        click.echo(f"{len(found)} problems" if found else "ok: ready to run")
+    if found:
+        sys.exit(found[0].exit_code)
+
+
+def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
+    """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
+    from sixfold.data import holdout, load
+    from sixfold.evaluate.folds import make, scheme_of
+    from sixfold.prepare.plan import check_names, treatments
+    from sixfold.resolve import metrics_of, resolve
+
+    recipe = loaded.recipe
+    try:
+        dataset = load.load(recipe.data, recipe.task, loaded.base)
+        training = dataset.take(holdout.split(dataset, recipe.data)[0])
+    except SixfoldError as error:
+        return [error], []
+    said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]
+    found: list[SixfoldError] = []
+
+    def attempt(work: Any) -> Any:
+        try:
+            return work()
+        except SixfoldError as error:
+            found.append(error)
+            return None
+
+    metrics = attempt(lambda: metrics_of(recipe, training))
+    folds = attempt(lambda: make(recipe.evaluate, training))
+    candidates = attempt(lambda: resolve(recipe, training, None))
+    attempt(lambda: check_names(recipe.prepare, training.table))
+    for candidate in candidates or ():
+        attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
+    attempt(lambda: _disk(training, folds or []))
+    if candidates and folds and metrics:
+        scheme, why = scheme_of(recipe.evaluate, training)
+        said.append(f"folds: {scheme}, {len(folds)}" + (f" ({why})" if why else ""))
+        said += [f"candidate {c.name}" + (f": {c.why}" if c.why else "") for c in candidates]
+        said.append(
+            f"{len(candidates)} candidates × {len(folds)} folds = {len(candidates) * len(folds)} fits, by {metrics[0]}"
+        )
+    return found, said
+
+
+def _disk(training: Any, folds: Any) -> None:
+    """Out-of-fold predictions and fold models, roughly: refuse a disk that cannot hold even these."""
+    needed = 50_000_000 + 16 * training.table.rows * max(1, training.target.outputs)
+    free = shutil.disk_usage(Path.cwd()).free
+    if free < needed:
+        raise SystemFault(str(Path.cwd()), f"{needed:,} bytes of free disk", f"{free:,}", "Free some space.")

@@ -1,0 +1,77 @@
+"""sixfold doctor: what this machine and this installation have."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import click
+
+from sixfold.cli import JSON, show_json
+
+BASE = ("numpy", "onnxruntime", "pydantic", "fastapi", "uvicorn")
+TRAIN = ("torch", "scikit-learn", "lightgbm", "pandas", "pyarrow", "onnx", "safetensors", "scipy")
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
+
+
+@click.command(name="doctor")
+@JSON
+def command(as_json: bool) -> None:
+    """Versions, extras, cores, memory, disk, and what the processor can do for int8."""
+    facts = look()
+    if as_json:
+        show_json(facts)
+        return
+    for section, values in facts.items():
+        click.echo(section)
+        for name, value in values.items():
+            click.echo(f"  {name:20} {value}")
+
+
+def look() -> dict[str, dict[str, object]]:
+    """Section → name → value."""
+    import psutil
+
+    from sixfold import __version__
+    from sixfold.core.units import show_bytes
+
+    flags = _flags()
+    return {
+        "sixfold": {"version": __version__, "python": platform.python_version()},
+        "base install": {name: _version(name) for name in BASE},
+        "extra train": {name: _version(name) for name in TRAIN},
+        "machine": {
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "memory": show_bytes(psutil.virtual_memory().total),
+            "memory free": show_bytes(psutil.virtual_memory().available),
+            "disk free here": show_bytes(shutil.disk_usage(Path.cwd()).free),
+        },
+        "int8": {
+            **{flag: "yes" if flag in flags else "no" for flag in FLAGS},
+            "note": "without VNNI, int8 makes files smaller, seldom faster"
+            if not _vnni(flags)
+            else "int8 products are fast",
+        },
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _flags() -> set[str]:
+    """The processor's features, where the system tells."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {flag for line in lines if line.startswith("flags") for flag in line.split(":", 1)[1].split()}
+
+
+def _vnni(flags: set[str]) -> bool:
+    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8"})

@@ -1,0 +1,61 @@
+"""The receipt for a terminal and for a log."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from sixfold.core.units import show_bytes
+from sixfold.recipe.receipt import Cost, Receipt
+
+Line = tuple[str, str, str]
+
+
+def lines(receipt: Receipt) -> list[Line]:
+    """What was measured, before compression, after it."""
+    rows: list[Line] = []
+    for quality in receipt.quality:
+        if quality.folds_before:
+            after = fmean(quality.folds_after) if quality.folds_after else None
+            rows.append(
+                (
+                    f"{quality.metric}, {len(quality.folds_before)} folds",
+                    _show(fmean(quality.folds_before)),
+                    _show(after),
+                )
+            )
+        if quality.holdout_before is not None or quality.holdout_after is not None:
+            name = f"{quality.metric}, {receipt.rows_holdout:,} rows held out"
+            rows.append((name, _show(quality.holdout_before), _show(quality.holdout_after)))
+    before, after_cost = _costs(receipt.before), _costs(receipt.after)
+    rows += [(name, value, after_cost[name]) for name, value in before.items()]
+    return rows
+
+
+def text(receipt: Receipt) -> str:
+    """Plain text, 80 columns where names allow."""
+    first = receipt.quality[0] if receipt.quality else None
+    head = [
+        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows, {receipt.verdict}",
+        f"{'':34} {'before':>18} {'after':>18}",
+    ]
+    body = [f"{name:34} {before:>18} {after:>18}" for name, before, after in lines(receipt)]
+    tail = [f"  {'+' if step.accepted else '-'} {step.name}: {step.why}" for step in receipt.steps]
+    if first is not None and first.baseline is not None:
+        tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
+    tail.append(f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e}).")
+    return "\n".join([*head, *body, *tail])
+
+
+def _costs(cost: Cost) -> dict[str, str]:
+    shown = {
+        "bytes of the model": show_bytes(cost.file_bytes),
+        "raw columns": str(cost.inputs),
+        "one row, p50 / p99 ms": f"{cost.p50_1_ms:.3f} / {cost.p99_1_ms:.3f}",
+        "64 rows, p50 / p99 ms": f"{cost.p50_64_ms:.3f} / {cost.p99_64_ms:.3f}",
+        "peak memory": show_bytes(cost.peak_memory_bytes),
+    }
+    return shown if cost.parameters is None else {**shown, "parameters": f"{cost.parameters:,}"}
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"

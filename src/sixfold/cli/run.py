@@ -1,0 +1,42 @@
+"""sixfold run: the six steps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sixfold.cli import EXISTING, JSON, show_json
+from sixfold.cli.progress import Lines, Live
+
+
+@click.command(name="run")
+@click.argument("recipe", type=EXISTING)
+@click.option("--out", type=EXISTING, help="Run folder; left out: runs/NAME.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Overrule a key, such as data.source=my.csv."
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+@JSON
+def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Execute RECIPE; the same command continues a run that was killed, and repeats nothing that is finished."""
+    from sixfold.recipe.load import load
+
+    loaded = load(recipe, changes)
+    from sixfold import pipeline
+    from sixfold.cli.receipt_table import text
+
+    folder = out or Path("runs") / loaded.recipe.name
+    listener: Any = None if quiet else Live() if sys.stderr.isatty() else Lines()
+    try:
+        done = pipeline.run(loaded, folder, [listener] if listener else [])
+    finally:
+        if isinstance(listener, Live):
+            listener.stop()
+    if as_json:
+        show_json({"bundle": str(done.bundle), "receipt": done.receipt.model_dump(mode="json")})
+        return
+    click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt)}\n")
+    click.echo(f"Bundle: {done.bundle}\nReport: {done.bundle / 'report.html'}\nServe:  sixfold serve {done.bundle}")

@@ -1,0 +1,13 @@
+"""sixfold schema: the JSON Schema of recipes, for editors."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(name="schema")
+def command() -> None:
+    """Print the JSON Schema of recipes."""
+    from sixfold.recipe.validate import SCHEMA_FILE
+
+    click.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
