@@ -24,8 +24,9 @@ from sixfold.data.signature import inputs
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
+from sixfold.parts.fit import Parametric
 from sixfold.parts.table import Column, Dataset, FloatArray, Table
-from sixfold.recipe.receipt import Quality, Receipt
+from sixfold.recipe.receipt import Cost, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
 
@@ -67,15 +68,12 @@ def stored_rows(table: Table, seed: int) -> Table:
 
 def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Signature:
     """What the bundle takes and gives."""
+    outputs = [Output(name="value", columns=model.target_names)]
     if model.task == "classification":
-        outputs = (
-            Output(name="label", columns=model.target_names),
-            Output(name=model.fitted.output, columns=model.classes),
-        )
-    else:
-        outputs = (Output(name="value", columns=model.target_names),)
+        label = Output(name="label", columns=model.target_names)
+        outputs = [label, Output(name=model.fitted.output, columns=model.classes)]
     return Signature(
-        task=model.task, target=model.target_names, classes=model.classes, outputs=outputs, missing=tuple(missing),
+        task=model.task, target=model.target_names, classes=model.classes, outputs=tuple(outputs), missing=tuple(missing),
         inputs=inputs(training.table, model.preparer.inputs),
     )  # fmt: skip
 
@@ -145,7 +143,7 @@ def verdict(receipt: Receipt, baseline: Mapping[str, FloatArray], runner_up: str
     size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
     before = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
     sentences.append(f"The served model: {size}" + (f" ({before} before compression)." if receipt.steps else "."))
-    if first.baseline is not None and not _beats(first, folds):
+    if first.baseline is not None and not _beats(first, float(folds)):
         sentences.append("It is no better than ignoring the columns: do not use it.")
     return tuple(sentences)
 
@@ -182,7 +180,8 @@ def measure(
     rows = stored_rows(training.table, seed)
     parity = Parity(text_rows(rows, after.preparer.inputs), expected_answers(after, rows))
     worst = check_parity(Predictor(new, signature), parity)
-    cost_before, cost_after = compare(old, new, training.table)
+    costs = compare(old, new, training.table)
+    cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
     held = (held_out_scores(before, held_out, metrics), held_out_scores(after, held_out, metrics))
     receipt = Receipt(
         name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
@@ -191,6 +190,14 @@ def measure(
         verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2), how=HOW,
     )  # fmt: skip
     return Measured(new, signature, receipt, parity)
+
+
+def _counted(cost: Cost, model: Model) -> Cost:
+    """With the parameters θ of the model itself, where it has real ones: preparation's constants do not count."""
+    fitted: Any = getattr(model.fitted, "inner", model.fitted)
+    if not isinstance(fitted, Parametric):
+        return cost
+    return cost.model_copy(update={"parameters": sum(array.size for array in fitted.parameters().values())})
 
 
 def _outcome(compressed: Compressed) -> Any:

@@ -177,7 +177,10 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
         state.save(fit_model(candidate, rows.training, context), folder)
 
     done = work.folder.stage("refit", _key(work, rows, candidate.key()), work_on)
-    return Winner(candidate, evaluations[best], state.load(done, Model))
+    model = state.load(done, Model)
+    for text in model.preparer.said:
+        work.context.emit("said", text=text)
+    return Winner(candidate, evaluations[best], model)
 
 
 def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:

@@ -80,7 +80,7 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     drawn = [("roc", curves.roc(target, predictions)), ("pr", curves.precision_recall(target, predictions))]
     if evaluation.output == "probability":
         drawn.append(("calibration", curves.calibration(target, predictions)))
-    return tuple(Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines)  # type: ignore[arg-type]
+    return tuple(Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines)
 
 
 def _curve(candidate: str, fold: int, series: Sequence[dict[str, Any]]) -> Curve:
@@ -88,7 +88,7 @@ def _curve(candidate: str, fold: int, series: Sequence[dict[str, Any]]) -> Curve
     watched = [event.get("validation") for event in some]
     return Curve(
         candidate=candidate, fold=fold, epochs=tuple(event["epoch"] for event in some),
-        loss=tuple(event["loss"] for event in some), validation=() if None in watched else tuple(watched),  # type: ignore[arg-type]
+        loss=tuple(event["loss"] for event in some), validation=() if None in watched else tuple(watched),
     )  # fmt: skip
 
 

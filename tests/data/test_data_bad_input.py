@@ -288,6 +288,15 @@ def test_a_quote_that_never_closes(refused: Refused) -> None:
     assert "line 1: expected a closing quote" in refused('a,"y\n1,2\n')
 
 
+def test_text_after_a_closing_quote(refused: Refused, tmp_path: Path) -> None:
+    assert refused('a,b,y\n1,x,p\n\n2,"no" way,q\n3,"so" so,q\n') == (
+        "t.csv, line 4: expected quotes around a whole field; found text after a closing quote. Put the field into quotes "
+        "and write each quote inside it twice."
+    )
+    fine = table(tmp_path, 'a,b,y\n1,5" pipe,p\n2,"a ""b"" c",q\n3,"""d""",q\n4,"",q\n5, "e",q\n')
+    assert fine.table.columns["b"].strings() == ['5" pipe', 'a "b" c', '"d"', "", '"e"']
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     (tmp_path / "here.csv").write_text(GOOD)
     with pytest.raises(DataError) as error:
@@ -404,6 +413,24 @@ def test_bad_json_lines(refused: Refused) -> None:
     assert "t.jsonl, line 3, column 'a': expected a finite number; found inf." in refused(
         '{"a": 1, "y": "p"}\n\n{"a": 1e999, "y": "q"}\n', "t.jsonl"
     )
+
+
+@pytest.mark.parametrize("separator", ['"', "\n", "§"])
+def test_separators_that_are_none(refused: Refused, separator: str) -> None:
+    assert refused(GOOD, kind=RecipeError, separator=separator) == (
+        f"data.separator: expected one ASCII character, no quote and no line end; found {separator!r}. Use ',' or ';'."
+    )
+
+
+def test_half_a_character(refused: Refused) -> None:
+    assert refused('{"a": "\\ud83d\\ude00", "y": 1}\n{"a": "\\ud83d", "y": 2}\n', "t.jsonl") == (
+        "t.jsonl, line 2: expected text that UTF-8 can hold; found half of a surrogate pair. Correct the escape in the "
+        "text."
+    )
+    with pytest.raises(DataError, match="the DataFrame, column 'a': expected text that UTF-8 can hold"):
+        from_frame(
+            pd.DataFrame({"a": pd.Series(["\ud83d", 1], dtype=object), "y": [0, 1]}), Data(source="f", target="y"), None
+        )
 
 
 def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:

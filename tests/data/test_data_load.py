@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sixfold.core.errors import DataError
 from sixfold.data.load import from_frame, load
 from sixfold.data.raw import text_rows
 from sixfold.data.signature import inputs
@@ -244,10 +245,24 @@ def test_adult_census() -> None:
             assert column.strings() == frame[name].fillna("").tolist()
 
 
-def test_prose_without_a_header() -> None:
-    """SMS messages: tabs, quotes that are only quotes, no header (the first record becomes one)."""
+def test_messages_in_a_file_that_knows_no_quotes(tmp_path: Path) -> None:
+    """SMS messages, tab-separated: one record is broken in two, and ten begin with quotes that close too early."""
     if not (ADULT / "sms_spam.tsv.gz").is_file():
         pytest.skip(f"{ADULT / 'sms_spam.tsv.gz'} is not on this machine")
-    dataset = load(Data(source="sms_spam.tsv.gz", target="ham"), "classification", ADULT)
+    with pytest.raises(DataError) as error:
+        load(Data(source="sms_spam.tsv.gz", target="ham"), "classification", ADULT)
+    assert "sms_spam.tsv.gz, line 6: expected 2 fields, as in the header; found 1 fields." in str(error.value)
+    text = gzip.decompress((ADULT / "sms_spam.tsv.gz").read_bytes()).decode()
+    mended = "label\ttext\n" + text.replace("lives around he\nre though", "lives around here though")
+    (tmp_path / "t.tsv").write_text(mended)
+    with pytest.raises(DataError) as error:
+        load(Data(source="t.tsv", target="label"), None, tmp_path)
+    assert "expected quotes around a whole field; found text after a closing quote." in str(error.value)
+    records = [line.split("\t") for line in mended.splitlines() if line]
+    quoted = "\n".join("\t".join('"' + cell.replace('"', '""') + '"' for cell in cells) for cells in records)
+    (tmp_path / "t.tsv").write_text(quoted)
+    dataset = load(Data(source="t.tsv", target="label"), None, tmp_path)
+    assert dataset.table.rows == 5574
+    assert dataset.table.columns["text"].strings() == [cells[1].strip() for cells in records[1:]]
     assert dataset.target.classes == ("ham", "spam")
-    assert dataset.warnings
+    assert dataset.warnings[0].startswith("text: 5,1")

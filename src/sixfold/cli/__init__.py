@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sixfold import __version__
-from sixfold.core.errors import SixfoldError, SystemFault
+from sixfold.core.errors import SixfoldError, SystemFault, did_you_mean
 
 EXTRA = {"torch", "sklearn", "lightgbm", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
 CODES = """
@@ -38,13 +38,11 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """With "did you mean"."""
-        from sixfold.core.errors import did_you_mean
-
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message = f"{error.message} {did_you_mean(args[0], self.list_commands(ctx))}"
-            raise
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message} {hint}", ctx) from None
 
 
 @click.group(cls=Verbs, epilog=CODES, context_settings={"max_content_width": 120})

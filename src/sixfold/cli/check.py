@@ -44,7 +44,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
     from sixfold.data import holdout, load
     from sixfold.evaluate.folds import make, scheme_of
-    from sixfold.prepare.plan import check_names, treatments
+    from sixfold.prepare.plan import check_columns, treatments
     from sixfold.resolve import metrics_of, resolve
 
     recipe = loaded.recipe
@@ -66,7 +66,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     metrics = attempt(lambda: metrics_of(recipe, training))
     folds = attempt(lambda: make(recipe.evaluate, training))
     candidates = attempt(lambda: resolve(recipe, training, None))
-    attempt(lambda: check_names(recipe.prepare, training.table))
+    attempt(lambda: check_columns(recipe.prepare, training.table))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     attempt(lambda: _disk(training, folds or []))

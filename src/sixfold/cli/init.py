@@ -73,7 +73,7 @@ data:
 #   denoise: {{duplicates: drop}}
 #   impute: {{number: median, category: most_frequent}}
 #   features: {{number: standard, category: one_hot}}
-build: auto                     # 2  or a list, such as [{{family: linear}}, {{family: boosting}}, {{family: mlp, hidden: [64, 32]}}]
+build: auto                     # 2  or a list: [{{family: linear}}, {{family: mlp, hidden: [64, 32]}}]
 initialize: {{scheme: he_normal, seed: 7}}                # 3  for networks
 train:                          # 4  for networks
   optimizer: {{name: adam, learning_rate: 0.002}}

@@ -77,7 +77,7 @@ def describe(event: Event) -> str:
         return f"candidate {event['candidate']}" + (f": {event['why']}" if event["why"] else "")
     if kind == "epoch" and _is_reported(event):
         return f"{event.get('candidate', '')}: epoch {event['epoch']} of {event['epochs']}, loss {event['loss']:.6g}"
-    if kind == "fold_scored" and event["folds"] <= 20:
+    if kind == "fold_scored" and event["folds"] <= 20 and "candidate" in event:  # compression scores folds too
         return f"{event['candidate']} fold {event['fold'] + 1} of {event['folds']}: {_scores(event['scores'])}"
     if kind == "candidate_finished":
         return f"{event['candidate']}: {_scores(event['scores'])}"

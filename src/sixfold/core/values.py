@@ -102,6 +102,8 @@ def show(value: str | float | bool | dt.date) -> str:
     """
     if isinstance(value, str | bool | dt.date):
         return str(value)
+    if isinstance(value, int) and abs(value) > 10**308:
+        return str(value)
     return show_number(float(value))  # of whole numbers beyond 2**53 the nearest: what a JSON number becomes elsewhere
 
 

@@ -89,11 +89,9 @@ class Texts:
 
 def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
     """One column, of the kind that was asked for or else detected on all of its rows. Raises DataError."""
+    asked = asked or ("category" if pa.types.is_dictionary(raw.type) else None)
+    raw = _decoded(raw)
     kind = raw.type
-    if pa.types.is_dictionary(kind):
-        raw = raw.cast(kind.value_type)
-        asked = asked or "category"
-        kind = raw.type
     if is_text(kind):
         return _from_text(name, raw, asked, reading)
     if pa.types.is_null(kind):
@@ -103,8 +101,7 @@ def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Rea
 
 def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
     """Any column as text: typed values as `core.values.show` writes them. Raises DataError for nested values."""
-    if pa.types.is_dictionary(raw.type):
-        raw = raw.cast(raw.type.value_type)
+    raw = _decoded(raw)
     if pa.types.is_null(raw.type):
         raw = raw.cast(pa.string())
     _check_type(name, raw.type, reading)
@@ -121,8 +118,15 @@ def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Any of Arrow's types of text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    """Text, however long."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _decoded(raw: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values in a type that Arrow's functions take."""
+    if pa.types.is_dictionary(raw.type):
+        raw = raw.cast(raw.type.value_type)
+    return raw.cast(pa.large_string()) if pa.types.is_string_view(raw.type) else raw
 
 
 def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:

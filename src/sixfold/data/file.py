@@ -8,7 +8,7 @@ import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -29,11 +29,11 @@ SIGNATURES: Final = {
 
 
 class Watched(io.RawIOBase):
-    """Bytes passing through: counts double quotes, and stops what unpacks to far more than its file."""
+    """Bytes passing through: stops what unpacks to far more than its file; `watch` is shown every block."""
 
     def __init__(self, inner: IO[bytes] | gzip.GzipFile, path: Path, packed: bool) -> None:
         self.inner, self.path, self.packed = inner, path, packed
-        self.quotes = 0
+        self.watch: Callable[[bytes], None] | None = None
         self._bytes = 0
         self._limit = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
 
@@ -51,9 +51,10 @@ class Watched(io.RawIOBase):
         """The next bytes. Raises DataError when the file unpacks to too much."""
         data = self.inner.read(size)
         self._bytes += len(data)
-        self.quotes += data.count(b'"')
         if self.packed and self._bytes > self._limit:
             raise _bomb(self.path, f"more than {show_bytes(self._limit)}")
+        if self.watch is not None:
+            self.watch(data)
         return data
 
 

@@ -27,6 +27,13 @@ def from_pandas(frame: pd.DataFrame) -> Raw:
 def _column(name: str, series: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(series)
+    except UnicodeEncodeError:
+        raise DataError(
+            f"the DataFrame, column '{name}'",
+            "text that UTF-8 can hold",
+            "half of a surrogate pair",
+            "Correct the text.",
+        ) from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         array = pa.array([_text(name, row, value) for row, value in enumerate(series)], pa.string())
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])

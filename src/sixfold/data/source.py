@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,8 @@ def check_names(names: list[str], where: str) -> None:
                 f"{where}, column {position:,}", "a name", "an empty one",
                 "Name every column (pandas writes its index as such a column: use index=False).",
             )  # fmt: skip
-    twice = next((name for name in names if names.count(name) > 1), None)
+    counts = Counter(names)
+    twice = next((name for name in names if counts[name] > 1), None)
     if twice is not None:
         places = " and ".join(f"{i:,}" for i, name in enumerate(names, start=1) if name == twice)
         raise DataError(where, "each column once", f"'{twice}' as columns {places}", "Rename all but one of them.")

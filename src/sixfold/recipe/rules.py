@@ -8,7 +8,7 @@ from typing import Any, Final
 from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.recipe.kinds import METRIC, SPLITTER
 from sixfold.recipe.schema import Recipe
-from sixfold.recipe.yaml_nodes import Document
+from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
 FITS: Final = {"neurons": "mlp", "complexity": "tree", "rounds": "boosting", "support_vectors": "svm"}
@@ -57,7 +57,7 @@ def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
 
 def metrics_exist(recipe: Recipe, document: Document) -> Problems:
     """Names of metrics, in evaluate and in keep."""
-    named = [(("evaluate", "metrics", i), name) for i, name in enumerate(recipe.evaluate.metrics)]
+    named: list[tuple[Path, str]] = [(("evaluate", "metrics", i), n) for i, n in enumerate(recipe.evaluate.metrics)]
     keep = recipe.compress.keep if recipe.compress else {}
     for path, name in [*named, *((("compress", "keep", name), name) for name in keep)]:
         if name not in METRIC.names():

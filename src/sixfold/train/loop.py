@@ -63,7 +63,7 @@ def train(job: Job, stopping: Stopping, context: Context) -> str:
         if told or reason:
             loss = float((losses[:done] * share_of_epoch[:done]).sum() / share_of_epoch[:done].sum())
             facts = {"loss": loss, "validation": stopping.value, "learning_rate": rate, "gradient_norm": norm}
-            context.emit("epoch", epoch=epoch, epochs=job.epochs, **facts)
+            context.emit("epoch", epoch=epoch, epochs=job.epochs, report_every=job.report_every, **facts)
         if reason:
             break
     stopping.check_weights(step)

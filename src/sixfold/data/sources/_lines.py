@@ -17,36 +17,37 @@ BLOCK = 1 << 20  # bytes read at once
 
 
 class Record(NamedTuple):
-    """One record of a text file: the line it begins in, its number of fields, whether its quotes are closed."""
+    """One record of a text file: the line it begins in, its number of fields, and what is wrong with its quotes."""
 
     line: int
     fields: int
-    closed: bool
+    closed: bool  # no quote is left open
+    whole: bool  # no text follows a closing quote
 
 
 def records(lines: Iterable[str], separator: str) -> Iterator[Record]:
     """Every record that is not an empty line, the header included; quotes as pyarrow.csv reads them."""
-    start, fields, inside = 0, 0, False
+    start, fields, inside, whole = 0, 0, False, True
     for number, raw in enumerate(lines, start=1):
         line = raw.removesuffix("\n")
         if not inside:
             if not line:
                 continue
-            start, fields = number, 1
+            start, fields, whole = number, 1, True
         if '"' in line:
-            added, inside = _scan(line, separator, inside)
-            fields += added
+            added, inside, clean = _scan(line, separator, inside)
+            fields, whole = fields + added, whole and clean
         elif not inside:
             fields += line.count(separator)
         if not inside:
-            yield Record(start, fields, True)
+            yield Record(start, fields, True, whole)
     if inside:
-        yield Record(start, fields, False)
+        yield Record(start, fields, False, whole)
 
 
-def _scan(line: str, separator: str, inside: bool) -> tuple[int, bool]:
-    """Separators outside of quotes, and whether the line ends inside of them."""
-    count, position, at_start = 0, 0, not inside
+def _scan(line: str, separator: str, inside: bool) -> tuple[int, bool, bool]:
+    """Separators outside of quotes, whether the line ends inside of them, whether nothing follows closing ones."""
+    count, position, at_start, whole = 0, 0, not inside, True
     while True:
         if at_start and line.startswith('"', position):
             inside, position = True, position + 1
@@ -54,12 +55,13 @@ def _scan(line: str, separator: str, inside: bool) -> tuple[int, bool]:
         while inside:
             end = line.find('"', position)
             if end < 0:
-                return count, True
+                return count, True, whole
             inside = line.startswith('"', end + 1)  # two quotes are one of the text
             position = end + (2 if inside else 1)
+            whole = whole and (inside or position == len(line) or line.startswith(separator, position))
         following = line.find(separator, position)
         if following < 0:
-            return count, False
+            return count, False, whole
         count, position, at_start = count + 1, following + 1, True
 
 
@@ -67,6 +69,31 @@ def text_lines(file: DataFile) -> Iterator[str]:
     r"""Lines, each ending in \n whatever the file has; bytes that are not UTF-8 become surrogates."""
     with file.open() as stream:
         yield from io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", errors="surrogateescape")
+
+
+class Quotes:
+    """Looks at blocks of bytes passing by whether their quotes need a closer look: `doubtful` errs on the safe side."""
+
+    def __init__(self, separator: str) -> None:
+        self._edges = np.frombuffer(f'"\r\n{separator}'.encode(), dtype=np.uint8)
+        self._odd = False
+        self._inside_text = False
+        self._tail = b"\n"
+
+    @property
+    def doubtful(self) -> bool:
+        """An odd number of quotes, or one in the middle of text."""
+        return self._odd or self._inside_text
+
+    def __call__(self, block: bytes) -> None:
+        """Take in the next block."""
+        self._odd ^= bool(block.count(b'"') % 2)
+        joined = np.frombuffer(self._tail + block, dtype=np.uint8)
+        self._tail = joined[-2:].tobytes()
+        at = np.flatnonzero(joined[1:-1] == ord('"')) + 1
+        if not self._inside_text and len(at):
+            within = ~np.isin(joined[at - 1], self._edges) & ~np.isin(joined[at + 1], self._edges)
+            self._inside_text = bool(within.any())
 
 
 class Places:

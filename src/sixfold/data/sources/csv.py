@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.csv
 from pydantic import Field
 
-from sixfold.core.errors import DataError
+from sixfold.core.errors import DataError, RecipeError
 from sixfold.data.file import DataFile
 from sixfold.data.source import Raw, check_names
-from sixfold.data.sources._lines import Places, check_utf8, records, text_lines
+from sixfold.data.sources._lines import Places, Quotes, check_utf8, records, text_lines
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -33,17 +33,24 @@ class Settings(Section):
 
     @classmethod
     def at(cls, path: Path, data: Data) -> Self:
-        """The file with the recipe's separator, or the one its ending stands for."""
+        """The file with the recipe's separator, or the one its ending stands for. Raises RecipeError."""
         usual = "\t" if ".tsv" in path.suffixes or DataFile(path).extension == "tsv" else ","
-        return cls(path=path, separator=data.separator or usual)
+        separator = data.separator or usual
+        if not separator.isascii() or separator in '"\r\n':
+            raise RecipeError(
+                "data.separator", "one ASCII character, no quote and no line end", repr(separator), "Use ',' or ';'."
+            )
+        return cls(path=path, separator=separator)
 
     def read(self) -> Raw:
         """Every column as text. Raises DataError with the line of what is wrong."""
         file = DataFile(self.path)
         names, blank = self._header(file)
+        quotes = Quotes(self.separator)
         internal = [str(i) for i in range(len(names))]
         try:
             with file.open() as stream:
+                stream.watch = quotes
                 table = pa.csv.read_csv(
                     stream,
                     pa.csv.ReadOptions(
@@ -54,7 +61,6 @@ class Settings(Section):
                         column_types=dict.fromkeys(internal, pa.string()), null_values=[], strings_can_be_null=False
                     ),
                 )
-                quotes = stream.quotes
         except pa.ArrowInvalid as error:
             check_utf8(file)
             if self._check_records(file, len(names)) == 1:
@@ -63,7 +69,7 @@ class Settings(Section):
                 str(self.path), f"separated text, no record longer than {BLOCK:,} bytes", str(error).splitlines()[0],
                 "Check the quotes and the line ends.",
             ) from None  # fmt: skip
-        if quotes % 2:
+        if quotes.doubtful:
             self._check_records(file, len(names))
         if table.num_rows == 0:
             raise self._no_rows()
@@ -103,13 +109,18 @@ class Settings(Section):
         return [record.line for record in records(text_lines(DataFile(self.path)), self.separator)][1:]
 
     def _check_records(self, file: DataFile, width: int) -> int:
-        """The number of records. Raises DataError at the first without `width` fields, or with an open quote."""
+        """The number of records. Raises DataError at the first without `width` fields, or with wrong quotes."""
         count = 0
         for record in records(text_lines(file), self.separator):
             if not record.closed:
                 raise DataError(
                     f"{file.path}, line {record.line:,}", "a closing quote", "the end of the file",
                     "Close the quote, or write it twice where it belongs to the text.",
+                )  # fmt: skip
+            if not record.whole:
+                raise DataError(
+                    f"{file.path}, line {record.line:,}", "quotes around a whole field", "text after a closing quote",
+                    "Put the field into quotes and write each quote inside it twice.",
                 )  # fmt: skip
             if record.fields != width:
                 raise DataError(

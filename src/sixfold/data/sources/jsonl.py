@@ -105,6 +105,8 @@ class Settings(Section):
                 raise DataError(
                     where, "one JSON object a line", str(error)[:80], "Correct or remove the line."
                 ) from None
+            if "\\ud" in text or "\\uD" in text:
+                _check_surrogates(where, row)
             if not isinstance(row, dict):
                 found = f"a {type(row).__name__}"
                 raise DataError(where, "one JSON object a line", found, "Write each row as {column: value}.")
@@ -113,6 +115,16 @@ class Settings(Section):
 
 class _Twice(ValueError):
     """A key stands twice in one object."""
+
+
+def _check_surrogates(where: str, row: object) -> None:
+    r"""Raises DataError where \ud83d stands without its second half."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            where, "text that UTF-8 can hold", "half of a surrogate pair", "Correct the escape in the text."
+        ) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
