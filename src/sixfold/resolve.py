@@ -108,7 +108,6 @@ def _check_start(candidate: Candidate) -> None:
 def generate_schema() -> Schema:
     """The JSON Schema of recipes, with the options of every plug-in."""
     schema = Recipe.model_json_schema()
-    schema["title"] = "Sixfold recipe"
     train = Train.model_json_schema()
     definitions: Schema = schema.setdefault("$defs", {})
     for part in (schema, train):
@@ -120,7 +119,8 @@ def generate_schema() -> Schema:
     schema["x-plugins"] = {kind.name: kind.names() for kind in KINDS.values()}
     filled: Schema = _fill(schema)
     filled["properties"]["task"]["anyOf"][0].pop("title", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without_titles(filled)}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sixfold recipe"}
+    return {**head, **_without_titles(filled)}
 
 
 def _plugin_schema(kind: Kind, name: str) -> Schema:

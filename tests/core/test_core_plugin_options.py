@@ -39,7 +39,7 @@ def test_options_become_settings() -> None:
         ),
         (
             {},
-            "optimizer: expected the name of a optimizer; found ''. All: adagrad, adam, adamw, lbfgs, rmsprop, sgd.",
+            "optimizer: expected the name of an optimizer; found ''. All: adagrad, adam, adamw, lbfgs, rmsprop, sgd.",
         ),
     ],
 )

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparing import NAN, Array, ask, ask_step, at, mixed, mixed_columns, number, saved, target
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 
-from preparing import NAN, Array, ask, ask_step, at, mixed, mixed_columns, number, saved, target
 from sixfold.core.errors import RecipeError
 from sixfold.parts import state
 from sixfold.parts.fit import Needs
@@ -48,7 +48,9 @@ def tukey(x: Array) -> Array:
 
 
 def forest(x: Array) -> Array:
-    return np.asarray(IsolationForest(contamination=0.05, random_state=SEED).fit_predict(complete(x)) < 0)
+    return np.asarray(
+        IsolationForest(n_estimators=30, contamination=0.05, random_state=SEED).fit_predict(complete(x)) < 0
+    )
 
 
 def factor(x: Array) -> Array:
@@ -67,7 +69,7 @@ CASES = {
     ),
     "isolation_forest": Case(
         forest,
-        {"share": 0.05},
+        {"share": 0.05, "trees": 30},
         (
             ({"share": 0.6}, f"denoiser isolation_forest, share: {SHARE}"),
             ({"action": "mask"}, f"denoiser isolation_forest, action: {ACTION}"),
@@ -132,7 +134,7 @@ def check_drop_does_not_change_rows_to_predict(name: str) -> None:
 
 
 def check_clip_keeps_all_rows(name: str) -> None:
-    preparer, x, kept = prepared(name, action="clip")
+    _, x, kept = prepared(name, action="clip")
     np.testing.assert_array_equal(kept, np.arange(ROWS))
     assert np.abs(x[:, :3]).max() < 40
 

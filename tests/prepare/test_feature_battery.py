@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparing import NAN, Array, ask_step, codes, saved
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_selection import SelectFromModel, SelectPercentile, mutual_info_classif
@@ -27,7 +28,6 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from preparing import NAN, Array, ask_step, codes, saved
 from sixfold.core.errors import RecipeError
 from sixfold.parts import state
 from sixfold.parts.state import State
@@ -89,7 +89,7 @@ def calendar(x: Array, y: Array, new: Array) -> Array:
         moments = [epoch + dt.timedelta(seconds=float(s)) for s in row]
         names = ("year", "month", "day", "weekday", "hour")
         parts = [[getattr(m, n)() if n == "weekday" else getattr(m, n) for m in moments] for n in names]
-        found.append([*sum(parts, []), *(s / 86400 for s in row)])
+        found.append([*(value for part in parts for value in part), *(s / 86400 for s in row)])
     return np.array(found, dtype=np.float64)
 
 
@@ -125,7 +125,12 @@ CASES = {
     "binning": Case(
         sk(KBinsDiscretizer(6, encode="onehot-dense", strategy="quantile", quantile_method="linear")),
         {"bins": 6},
-        refuses=(({"encode": "both"}, "feature binning, encode: expected 'one_hot' or 'ordinal'; found 'both'. Change encode."),),
+        refuses=(
+            (
+                {"encode": "both"},
+                "feature binning, encode: expected 'one_hot' or 'ordinal'; found 'both'. Change encode.",
+            ),
+        ),
         variants=({"encode": "ordinal"}, {"strategy": "uniform", "bins": 4}),
     ),
     "polynomial": Case(
@@ -200,7 +205,7 @@ CASES = {
 
 
 def make(name: str, **options: Any) -> Any:
-    return FEATURE.make({"name": name, **{**CASES[name].options, **options}})
+    return FEATURE.make({"name": name, **CASES[name].options, **options})
 
 
 def values(name: str) -> Array:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparing import NAN, Array, ask_step, codes, saved
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import BayesianRidge
 from sklearn.preprocessing import StandardScaler
 
-from preparing import NAN, Array, ask_step, codes, saved
 from sixfold.core.errors import RecipeError
 from sixfold.parts import state
 from sixfold.parts.state import State
@@ -187,7 +187,9 @@ def check_rows_do_not_look_at_each_other(name: str) -> None:
     for step, _, new in steps(name):
         together = step.transform(new)
         for number in range(len(new)):
-            np.testing.assert_allclose(step.transform(new[number : number + 1]), together[number : number + 1], rtol=1e-12)
+            np.testing.assert_allclose(
+                step.transform(new[number : number + 1]), together[number : number + 1], rtol=1e-12
+            )
 
 
 def check_save_and_load(name: str, folder: Path) -> None:

@@ -65,6 +65,11 @@ class SystemFault(SixfoldError):
     exit_code = 8
 
 
+def one(noun: str) -> str:
+    """The noun with its article: 'a metric', 'an optimizer'."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Say the nearest known name and all of them: "Did you mean 'mlp'? All: linear, mlp, svm."."""
     names = sorted(known)

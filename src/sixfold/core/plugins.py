@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sixfold.core.errors import RecipeError, did_you_mean
+from sixfold.core.errors import RecipeError, did_you_mean, one
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,7 @@ class Kind:
     def load(self, name: str) -> Any:
         """The `Settings` class of plug-in `name`. Raises RecipeError with the nearest name when there is none."""
         if name not in self.names():
-            raise RecipeError(self.name, f"the name of a {self.name}", f"'{name}'", did_you_mean(name, self.names()))
+            raise RecipeError(self.name, f"the name of {one(self.name)}", f"'{name}'", did_you_mean(name, self.names()))
         foreign = self._foreign()
         module = foreign.get(name) or f"sixfold.{self.folder.replace('/', '.')}.{name}"
         return importlib.import_module(module).Settings

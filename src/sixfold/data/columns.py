@@ -28,7 +28,8 @@ DISTINCT_SHARE: Final = 0.95  # of the cells differ: an identifier; guessed
 DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
 WORDS: Final = 5  # on average, from which on different texts are prose, not identifiers; guessed
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
-LOOK: Final = 1000  # distinct texts that are looked at for words
+LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind, or for words
+SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
 _IDENTIFIER = re.compile(
     r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
 )  # id, customer_id, customerId; not paid
@@ -165,15 +166,17 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     known = int(counts.sum())
     if known == 0:
         return Read(Column("number", np.full(len(held.codes), np.nan)), held.tokens)
-    numbers = [values.number(text) for text in held.levels]
-    if None not in numbers:
+    numbers = _tried(values.number, held.levels)
+    if numbers is not None and None not in numbers:
         return _as_identifier(name, _parsed(name, held, "number", reading))
     if all(values.boolean(text) is not None for text in held.levels):
         return _parsed(name, held, "boolean", reading)
-    dates = [values.date(text) for text in held.levels]
-    if None not in dates:
+    dates = _tried(values.date, held.levels)
+    if dates is not None and None not in dates:
         return _parsed(name, held, "date", reading)
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
+        if parsed is None:
+            continue
         odd = np.array([value is None for value in parsed])
         if counts[~odd].sum() >= MIXED_SHARE * known:
             return _mixed(name, held, (kind, odd), reading)
@@ -192,6 +195,15 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
             "rarely helps. List it under data.drop if it does not.",
         )
     return _category(name, held, "category")
+
+
+def _tried(rule: Callable[[str], float | None], levels: tuple[str, ...]) -> list[float | None] | None:
+    """Each level by the rule; None when there are many and of LOOK taken evenly not even half follow it."""
+    if len(levels) > SAMPLED:
+        looked = levels[:: len(levels) // LOOK]
+        if 2 * sum(rule(text) is not None for text in looked) < len(looked):
+            return None
+    return [rule(text) for text in levels]
 
 
 def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], reading: Reading) -> Read:

@@ -52,6 +52,8 @@ def check_columns(prepare: Prepare, table: Table) -> None:
 
 def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
     """Columns in table order, those with equal treatment together. Raises RecipeError for a method that does not fit."""
+    if needs.impute_number is None and _reduces(prepare.features):
+        needs = needs._replace(impute_number="median")  # what reduces takes no gaps, though the family would
     grouped: dict[tuple[Any, ...], list[str]] = {}
     for name, column in table.columns.items():
         kind = column.kind
@@ -77,6 +79,13 @@ def over_all(features: Feature) -> Iterator[tuple[str, Method]]:
                     f"prepare.features.{role}", f"a method that can {role}", f"'{options['name']}'", _use(fitting)
                 )
             yield options["name"], method
+
+
+def _reduces(features: Feature) -> bool:
+    chains = [features.number, features.date, features.boolean, *features.columns.values()]
+    named = [options["name"] for chain in chains for options in chain or []]
+    known = set(FEATURE.names())  # a name that is not known is refused where its chain is made
+    return features.reduce is not None or any(FEATURE.load(n).role == "reduce" for n in named if n in known)
 
 
 def _beside(table: Table, names: Sequence[str], kind: ColumnKind) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from sixfold.core.errors import RecipeError, did_you_mean
+from sixfold.core.errors import RecipeError, did_you_mean, one
 from sixfold.recipe.yaml_nodes import Document
 from sixfold.recipe.yaml_nodes import Path as Place
 
@@ -95,7 +95,7 @@ def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Itera
     if given[key] not in names:
         where = (*path, key) if isinstance(value, dict) else path
         yield RecipeError(
-            document.place(where), f"the name of a {kind}", f"'{given[key]}'", did_you_mean(given[key], names)
+            document.place(where), f"the name of {one(kind)}", f"'{given[key]}'", did_you_mean(given[key], names)
         )
         return
     yield from _walk(given, schema()["$defs"][f"{kind}.{given[key]}"], path, document)
@@ -158,7 +158,7 @@ def _described(node: Schema) -> str:
     if "enum" in node:
         return "one of " + ", ".join(map(str, node["enum"]))
     if "x-plugin" in node:
-        return f"a {node['x-plugin']}"
+        return one(node['x-plugin'])
     kind = WORDS.get(str(node.get("type")), "a value")
     bounds = [text.format(node[key]) for key, text in BOUNDS.items() if key in node]
     return ", ".join([kind, *bounds])

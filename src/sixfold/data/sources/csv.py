@@ -14,7 +14,7 @@ from pydantic import Field
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.data.file import DataFile
 from sixfold.data.source import Raw, check_names
-from sixfold.data.sources._lines import Places, Quotes, check_utf8, records, text_lines
+from sixfold.data.sources._lines import Places, Quotes, check_utf8, records, starts, text_lines
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -73,8 +73,8 @@ class Settings(Section):
             self._check_records(file, len(names))
         if table.num_rows == 0:
             raise self._no_rows()
-        columns = dict(zip(names, table.columns, strict=True))
-        return Raw(columns, table.num_rows, str(self.path), Places(self._starts))
+        columns, rows = dict(zip(names, table.columns, strict=True)), table.num_rows
+        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)))
 
     def _header(self, file: DataFile) -> tuple[list[str], int]:
         """The names in the first record, and the number of empty lines before it."""
@@ -105,8 +105,13 @@ class Settings(Section):
     def _no_rows(self) -> DataError:
         return DataError(str(self.path), "rows below the header", "a header only", "Check the export.")
 
-    def _starts(self) -> list[int]:
-        return [record.line for record in records(text_lines(DataFile(self.path)), self.separator)][1:]
+    def _starts(self, rows: int) -> list[int]:
+        """The line of each of the rows."""
+        file = DataFile(self.path)
+        lines = list(starts(text_lines(file)))
+        if len(lines) != rows + 1:  # quotes that are only text, such as 5" pipe
+            lines = [record.line for record in records(text_lines(file), self.separator)]
+        return lines[1:]
 
     def _check_records(self, file: DataFile, width: int) -> int:
         """The number of records. Raises DataError at the first without `width` fields, or with wrong quotes."""

@@ -34,4 +34,4 @@ class Settings(Section):
         options = {"n_estimators": 50, "random_state": training.seed, "min_samples_leaf": 5, "n_jobs": 1}
         if training.task == "classification":
             return np.asarray(ExtraTreesClassifier(**options).fit(x, y.argmax(axis=1)).feature_importances_)
-        return np.asarray(ExtraTreesRegressor(**options).fit(x, y).feature_importances_)
+        return np.asarray(ExtraTreesRegressor(**options).fit(x, y.squeeze()).feature_importances_)

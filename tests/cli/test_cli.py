@@ -1,0 +1,162 @@
+"""The command line: what a person types, what comes back, and with which exit code."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+VERBS = ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
+SMALL = """version: 1
+name: small
+data: {source: "sklearn:breast_cancer", target: target, holdout: 0.2}
+build: {family: linear}
+evaluate: {folds: 2, metrics: [accuracy]}
+"""
+
+
+def sixfold(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """As a user runs it."""
+    command = [sys.executable, "-c", "from sixfold.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("cli")
+    (place / "small.yaml").write_text(SMALL)
+    done = sixfold("run", "small.yaml", "--out", "out", cwd=place)
+    assert done.returncode == 0, done.stderr
+    (place / "stdout.txt").write_text(done.stdout)
+    (place / "stderr.txt").write_text(done.stderr)
+    return place
+
+
+def test_a_run_prints_leaderboard_receipt_and_what_to_do_next(folder: Path) -> None:
+    text = (folder / "stdout.txt").read_text()
+    for part in ("candidate", "Receipt of small: linear, trained on 455 rows", "accuracy, 2 folds", "114 rows held out",
+                 "bytes of the model", "Serve:  sixfold serve out/bundle"):  # fmt: skip
+        assert part in text, part
+    log = (folder / "stderr.txt").read_text()
+    assert "569 rows; 30 numbers" in log
+    assert "linear fold 1 of 2: accuracy" in log
+
+
+def test_the_same_command_repeats_nothing(folder: Path) -> None:
+    done = sixfold("run", "small.yaml", "--out", "out", "--json", cwd=folder)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["receipt"]["candidate"] == "linear"
+    assert "evaluate-0: done before" in done.stderr
+    assert "outcome: done before" in done.stderr
+
+
+def test_verify_inspect_predict(folder: Path) -> None:
+    assert "parity: 1,024 stored rows" in sixfold("verify", "out/bundle", cwd=folder).stdout
+    assert "mean radius" in sixfold("inspect", "out/bundle", cwd=folder).stdout
+    assert json.loads(sixfold("inspect", "out/bundle", "--json", cwd=folder).stdout)["name"] == "small"
+    assert "Run folder out: finished" in sixfold("inspect", "out", cwd=folder).stdout
+    (folder / "rows.csv").write_text(sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout)
+    done = sixfold("predict", "out/bundle", "rows.csv", "--out", "answers.csv", cwd=folder)
+    assert done.stderr == "1 rows → answers.csv\n"
+    rows = list(csv.DictReader((folder / "answers.csv").read_text().splitlines()))
+    assert set(rows[0]) == {"label", "probability_malignant", "probability_benign"}
+    assert sixfold("predict", "out/bundle", "rows.csv", cwd=folder).stdout.splitlines()[0] == ",".join(rows[0])
+
+
+def test_a_damaged_bundle_is_refused(folder: Path) -> None:
+    subprocess.run(["cp", "-r", "out/bundle", "bad"], cwd=folder, check=True)
+    model = folder / "bad" / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    done = sixfold("verify", "bad", cwd=folder)
+    assert done.returncode == 6
+    assert "model.onnx" in done.stderr
+
+
+def test_init_writes_a_recipe_that_checks(tmp_path: Path) -> None:
+    lines = ["age,city,joined,bought"] + [
+        f"{20 + i},{'ab'[i % 2]},2024-01-{1 + i % 28:02d},{'yes' if i % 3 else 'no'}" for i in range(60)
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
+    done = sixfold("init", "people.csv", "--target", "bought", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "people.yaml").read_text()
+    assert "#   date: joined" in text
+    checked = sixfold("check", "people.yaml", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "ok: ready to run" in checked.stdout
+    again = sixfold("init", "people.csv", "--target", "bought", cwd=tmp_path)
+    assert again.returncode == 8
+    assert "expected a new file; found one that is there already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ("family: liner", 2, "found 'liner'. Did you mean 'linear'?"),
+        ("target: targe", 3, "targe"),
+        ("sklearn:iris_", 3, "iris_"),
+        ("folds: 300", 3, "for 300 folds"),
+        ("metrics: [rmse]", 2, "expected metrics for classification; found 'rmse', which is for"),
+    ],
+)
+def test_check_finds_what_is_wrong(tmp_path: Path, change: str, code: int, message: str) -> None:
+    old = {"family": "family: linear", "target": "target: target", "sklearn": "sklearn:breast_cancer", "folds": "folds: 2",
+           "metrics": "metrics: [accuracy]"}[change.split(":")[0]]  # fmt: skip
+    (tmp_path / "r.yaml").write_text(SMALL.replace(old, change))
+    done = sixfold("check", "r.yaml", cwd=tmp_path)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    as_json = sixfold("check", "r.yaml", "--json", cwd=tmp_path)
+    assert any(
+        message in json.dumps(p) or message.split("'")[1] in json.dumps(p)
+        for p in json.loads(as_json.stdout)["problems"]
+    )
+
+
+def test_errors_are_four_parts_without_a_traceback(tmp_path: Path) -> None:
+    done = sixfold("run", "none.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "sixfold: none.yaml: expected a recipe file; found No such file or directory. Look at the path.\n"
+    )
+    done = sixfold("run", "none.yaml", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["error"]["expected"] == "a recipe file"
+
+
+def test_a_misspelt_verb(tmp_path: Path) -> None:
+    done = sixfold("runn")
+    assert done.returncode == 2
+    assert "Did you mean 'run'?" in done.stderr
+
+
+def test_schema_and_doctor() -> None:
+    assert json.loads(sixfold("schema").stdout)["title"] == "Sixfold recipe"
+    facts = json.loads(sixfold("doctor", "--json").stdout)
+    assert facts["extra train"]["torch"] != "not installed"
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=lambda verb: "-".join(verb) or "sixfold")
+def test_help_imports_nothing_that_trains(verb: list[str]) -> None:
+    code = (
+        "import sys\nfrom sixfold.cli import group\n"
+        f"try: group.main({[*verb, '--help']!r}, prog_name='sixfold')\nexcept SystemExit: pass\n"
+        "print('loaded:', [m for m in ('torch','sklearn','pandas','pyarrow','onnx','scipy','lightgbm','numpy','onnxruntime',"
+        "'fastapi') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []", done.stdout + done.stderr
+    assert "Usage: sixfold" in done.stdout
+
+
+def test_exit_codes_are_documented() -> None:
+    text = sixfold("--help").stdout
+    for part in ("2 recipe", "3 data", "4 fit", "5 budget", "6 bundle", "7 rows", "8", "130 interrupted"):
+        assert part in text
