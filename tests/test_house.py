@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sixfold"
-THIN = ("recipe", "run", "bundle", "serve", "cli")
+THIN = ("recipe", "runs", "bundle", "serve", "cli")
 # file:function → what is above the limit. Only ever remove lines here.
 EXCEPTIONS: frozenset[str] = frozenset()
 

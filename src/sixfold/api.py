@@ -12,7 +12,7 @@ from sixfold.core.units import seconds
 from sixfold.data import load as data_load
 from sixfold.recipe import load as recipe_load
 from sixfold.recipe.schema import Recipe
-from sixfold.run.folder import Listener
+from sixfold.runs.folder import Listener
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
 from sixfold.recipe import load as recipe_load
 from sixfold.recipe.schema import Recipe
 from sixfold.resolve import metrics_of, resolve
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 
 Options = dict[str, Any]

@@ -41,9 +41,9 @@ from sixfold.recipe.signature import Signature
 from sixfold.report.content import Reproduction
 from sixfold.report.html import render
 from sixfold.resolve import metrics_of, resolve
-from sixfold.run.budget import EVALUATE_SHARE, WORK_SHARE, Limits
-from sixfold.run.context import Context
-from sixfold.run.folder import Listener, RunFolder, code_digest
+from sixfold.runs.budget import EVALUATE_SHARE, WORK_SHARE, Limits
+from sixfold.runs.context import Context
+from sixfold.runs.folder import Listener, RunFolder, code_digest
 from sixfold.train.candidate import Candidate
 
 

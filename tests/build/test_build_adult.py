@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 GOALS = {

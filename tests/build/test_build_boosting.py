@@ -11,7 +11,7 @@ import pytest
 from sixfold.build._trees import Trees
 from sixfold.build.boosting import BoostedTrees, Settings, read_trees
 from sixfold.parts.fit import Branching, Fit, Rounds
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 def rows(count: int = 800, missing: bool = True) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from sklearn.linear_model import Lasso, LogisticRegression
 
 from sixfold.build.linear import LinearModel, Settings
 from sixfold.parts.fit import Fit
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 def solve(settings: Settings, *fits: Fit, context: Context | None = None) -> list[Any]:

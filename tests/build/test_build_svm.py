@@ -10,7 +10,7 @@ from sklearn.svm import SVC, SVR, LinearSVC
 
 from sixfold.build.svm import Settings, stratified_sample
 from sixfold.parts.fit import Fit, Supported
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 KERNELS = ["rbf", "poly", "sigmoid"]
 

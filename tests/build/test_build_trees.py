@@ -16,7 +16,7 @@ from sixfold.build.family import CostComplexity
 from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Branching, Fit
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 def solve(settings: Any, fit: Fit) -> Any:

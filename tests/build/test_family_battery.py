@@ -21,7 +21,7 @@ from sixfold.parts.table import Task
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 

@@ -18,7 +18,7 @@ from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 

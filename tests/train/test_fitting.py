@@ -15,7 +15,7 @@ from sixfold.core.seeds import derive
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.batches import Batches, cut, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many

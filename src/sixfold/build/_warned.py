@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 @contextmanager

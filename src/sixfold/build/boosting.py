@@ -23,7 +23,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 # Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300 rounds: 1.4 s with one
 # thread, 0.9 s with two; but with another process on the same cores two threads once took 68 s, waiting for each other.

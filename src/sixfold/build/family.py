@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
 from sixfold.parts.table import FloatArray, IntArray, Task
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 if TYPE_CHECKING:  # families without a network do not wait for torch
     import torch

@@ -13,7 +13,7 @@ from sixfold.build._cores import cores
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 ONE_THREAD = 50_000  # values (rows × features) up to which starting threads costs more than it brings (guessed)
 

@@ -22,7 +22,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 BIAS_SCALE = 100.0  # liblinear penalises the bias like a weight; as 100 · b it costs a hundredth
 ABSENT = -1e4  # log-odds of a class that no training row has: its probability is exactly 0 in double precision

@@ -22,7 +22,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 ABSENT = -1e6  # decision value of a class that no training row has: below every other
 BLOCK = 1 << 22  # kernel values held at once while predicting: 32 MiB

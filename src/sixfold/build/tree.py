@@ -13,7 +13,7 @@ from sixfold.build import _averaged
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 class Settings(Section):

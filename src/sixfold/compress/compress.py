@@ -15,7 +15,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Table
 from sixfold.recipe.kinds import PRUNER
 from sixfold.recipe.receipt import Step
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 LESS_BYTES = 0.98  # a gain: at most this share of the bytes …
 LESS_TIME = 0.9  # … or of the median time of a batch; smaller differences are noise on a shared machine

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sixfold.compress.keep import Keep
 from sixfold.compress.subject import Job, Subject
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 class Pruner(Protocol):

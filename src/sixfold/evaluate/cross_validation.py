@@ -14,7 +14,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, fit_prepared, prepare_rows
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 
 CACHE_BYTES = 512 * 2**20

@@ -17,7 +17,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
 from sixfold.prepare import preparer
 from sixfold.prepare.preparer import Preparer
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 from sixfold.train.stopping import Watch

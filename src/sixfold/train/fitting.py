@@ -17,7 +17,7 @@ from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER, SCHEDULE
 from sixfold.recipe.schema import Initialize, Train
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.batches import Batches, cut
 from sixfold.train.candidate import Candidate
 from sixfold.train.loop import Job, train

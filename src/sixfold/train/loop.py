@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.batches import Batches
 from sixfold.train.rate import Rate
 from sixfold.train.stopping import Stopping

@@ -15,7 +15,7 @@ from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.model import fit_model
 from sixfold.parts.fit import Fit
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 class Settings(Section):

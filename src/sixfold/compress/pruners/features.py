@@ -15,7 +15,7 @@ from sixfold.evaluate.model import fit_model
 from sixfold.parts.table import Dataset, Table
 from sixfold.recipe.schema import Prepare
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 
 

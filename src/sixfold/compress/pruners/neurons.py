@@ -18,7 +18,7 @@ from sixfold.core.seeds import derive
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fit
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 from sixfold.train.fitting import fit_many
 
 

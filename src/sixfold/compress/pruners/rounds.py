@@ -12,7 +12,7 @@ from sixfold.compress.subject import Job, Subject
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Rounds
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 
 class Settings(Section):

@@ -14,7 +14,7 @@ from sixfold.compress.subject import Job, Subject
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric, Supported
 from sixfold.recipe.section import Section
-from sixfold.run.context import Context
+from sixfold.runs.context import Context
 
 SAMPLE = 2000  # training rows that the remaining coefficients are fitted on
 RIDGE = 1e-6  # of the mean diagonal: keeps the least squares solvable

@@ -9,8 +9,8 @@ import pytest
 
 from sixfold.core.errors import BudgetError
 from sixfold.recipe.schema import Budget
-from sixfold.run.budget import Limits
-from sixfold.run.context import Context
+from sixfold.runs.budget import Limits
+from sixfold.runs.context import Context
 
 
 def test_without_a_budget_there_is_no_deadline() -> None:

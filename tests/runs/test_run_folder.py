@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sixfold.core.errors import SystemFault
-from sixfold.run.folder import RunFolder, damage
+from sixfold.runs.folder import RunFolder, damage
 
 
 def write_hello(folder: Path) -> None:
@@ -90,7 +90,7 @@ def test_listeners_hear_every_event(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_share_a_run_folder(tmp_path: Path) -> None:
-    code = "import sys, pathlib, sixfold.run.folder as f; f.RunFolder(pathlib.Path(sys.argv[1])).__enter__()"
+    code = "import sys, pathlib, sixfold.runs.folder as f; f.RunFolder(pathlib.Path(sys.argv[1])).__enter__()"
     with RunFolder(tmp_path):
         other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert "found another process at work in it" in other.stderr
