@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
@@ -68,26 +69,42 @@ class Live:
 
 def describe(event: Event) -> str:
     """An event in words; '' for those that only a program wants."""
-    kind = event["event"]
-    if kind in ("said", "warning"):
-        return f"{'warning: ' if kind == 'warning' else ''}{event['text']}"
-    if kind == "rows":
-        return f"{event['training']:,} rows to train on, {event['held_out']:,} held out"
-    if kind == "candidate_planned":
-        return f"candidate {event['candidate']}" + (f": {event['why']}" if event["why"] else "")
-    if kind == "epoch" and _is_reported(event):
-        return f"{event.get('candidate', '')}: epoch {event['epoch']} of {event['epochs']}, loss {event['loss']:.6g}"
-    if kind == "fold_scored" and event["folds"] <= 20 and "candidate" in event:  # compression scores folds too
-        return f"{event['candidate']} fold {event['fold'] + 1} of {event['folds']}: {_scores(event['scores'])}"
-    if kind == "candidate_finished":
-        return f"{event['candidate']}: {_scores(event['scores'])}"
-    if kind == "winner":
-        return f"winner by {event['metric']}: {event['candidate']}; trained again on all training rows"
-    if kind == "compression_step":
-        return f"{event['name']}: {'accepted' if event['accepted'] else 'refused'}: {event['why']}"
-    if kind == "stage_skipped":
-        return f"{event['stage']}: done before"
-    return ""
+    words = WORDS.get(event["event"])
+    return words(event) if words is not None else ""
+
+
+def _planned(event: Event) -> str:
+    return f"candidate {event['candidate']}" + (f": {event['why']}" if event["why"] else "")
+
+
+def _epoch(event: Event) -> str:
+    if not _is_reported(event):
+        return ""
+    return f"{event.get('candidate', '')}: epoch {event['epoch']} of {event['epochs']}, loss {event['loss']:.6g}"
+
+
+def _fold(event: Event) -> str:
+    if event["folds"] > 20 or "candidate" not in event:  # compression scores folds too
+        return ""
+    return f"{event['candidate']} fold {event['fold'] + 1} of {event['folds']}: {_scores(event['scores'])}"
+
+
+def _step(event: Event) -> str:
+    return f"{event['name']}: {'accepted' if event['accepted'] else 'refused'}: {event['why']}"
+
+
+WORDS: Final[dict[str, Callable[[Event], str]]] = {
+    "said": lambda event: str(event["text"]),
+    "warning": lambda event: f"warning: {event['text']}",
+    "rows": lambda event: f"{event['training']:,} rows to train on, {event['held_out']:,} held out",
+    "candidate_planned": _planned,
+    "epoch": _epoch,
+    "fold_scored": _fold,
+    "candidate_finished": lambda event: f"{event['candidate']}: {_scores(event['scores'])}",
+    "winner": lambda event: f"winner by {event['metric']}: {event['candidate']}; trained again on all training rows",
+    "compression_step": _step,
+    "stage_skipped": lambda event: f"{event['stage']}: done before",
+}
 
 
 def _is_reported(event: Event) -> bool:
