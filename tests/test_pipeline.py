@@ -61,7 +61,9 @@ def recipe(source: Path, **sections: Any) -> Any:
 def test_a_bundle_answers_from_raw_text_as_the_pipeline_does(tmp_path: Path, family: str) -> None:
     table = frame()
     table.to_csv(tmp_path / "t.csv", index=False)
-    run = pipeline.run(recipe(tmp_path / "t.csv", build={"family": family}, train={"epochs": 60, "batch_size": 16}), tmp_path / "run")
+    run = pipeline.run(
+        recipe(tmp_path / "t.csv", build={"family": family}, train={"epochs": 60, "batch_size": 16}), tmp_path / "run"
+    )
     bundle = sixfold.load(run.bundle)
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         texts = list(csv.DictReader(file))

@@ -158,7 +158,7 @@ def _described(node: Schema) -> str:
     if "enum" in node:
         return "one of " + ", ".join(map(str, node["enum"]))
     if "x-plugin" in node:
-        return one(node['x-plugin'])
+        return one(node["x-plugin"])
     kind = WORDS.get(str(node.get("type")), "a value")
     bounds = [text.format(node[key]) for key, text in BOUNDS.items() if key in node]
     return ", ".join([kind, *bounds])

@@ -1,4 +1,4 @@
-"""Brier score: mean squared distance of probabilities from the truth, of the last class when there are two, else summed over classes (Brier, 1950)."""
+"""Brier score (1950): mean squared distance of probabilities from the truth; two classes: of the last, more: summed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """Brier score: mean squared distance of probabilities from the truth, of the last class when there are two, else summed over classes (Brier, 1950)."""
+    """Brier score (1950): mean squared distance of probabilities from the truth; two classes: of the last, more: summed."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
