@@ -80,7 +80,7 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """`X`: [rows, features] numbers, NaN is missing; `y`: [rows] class labels. Raises ValueError."""
-        data, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
+        data, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
@@ -91,7 +91,8 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """[rows] labels."""
-        return np.asarray(self.classes_[self._predict(X).argmax(axis=1)])
+        best = self._predict(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """[rows, classes] probabilities; AttributeError for a family that has none (svm)."""
@@ -108,7 +109,9 @@ class SixfoldRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """`X`: [rows, features] numbers, NaN is missing; `y`: [rows] numbers. Raises ValueError."""
-        data, values = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", y_numeric=True)
+        data, values = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, y_numeric=True
+        )
         self._fit(data, Target("regression", np.asarray(values, dtype=np.float64), ("target",)))
         return self
 

@@ -54,7 +54,7 @@ def check_reproducible(name: str, data: Dataset) -> None:
     for first, second in zip(split(name, data, 5), split(name, data, 5), strict=True):
         np.testing.assert_array_equal(first.train, second.train)
         np.testing.assert_array_equal(first.validation, second.validation)
-    if name in ("kfold", "stratified", "repeated", "holdout"):
+    if data.table.rows > 12 and name in ("kfold", "stratified", "repeated", "holdout"):  # few rows may agree by chance
         first, other = split(name, data, 5)[0], split(name, data, 6)[0]
         assert not np.array_equal(first.validation, other.validation)
 

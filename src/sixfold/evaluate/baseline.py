@@ -8,13 +8,14 @@ import numpy as np
 
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
+from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Dataset, FloatArray, Target
 
 
 def baseline(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) -> dict[str, FloatArray]:
-    """Metric → score on each fold of the training rows' class shares, or of their mean."""
+    """Metric → float64 [folds], the score of the fold's training rows' class shares, or of their mean; NaN where undefined."""
     scores = {name: np.full(len(folds), np.nan) for name in metrics}
-    kind = "probability" if dataset.target.task == "classification" else "value"
+    kind: OutputKind = "probability" if dataset.target.task == "classification" else "value"
     for number, fold in enumerate(folds):
         validation = dataset.target.take(fold.validation)
         predicted = np.repeat(_constant(dataset.target.take(fold.train))[None, :], len(fold.validation), axis=0)

@@ -25,7 +25,8 @@ class Evaluation(State):
     """One candidate on all folds.
 
     `scores`: metric → float64 [folds], NaN where the family cannot be scored by it. `predictions`: out-of-fold, float64
-    [rows, outputs], NaN for rows that no fold validates, the mean where several do. `fit_s`: seconds of all fits.
+    [rows, outputs], NaN for rows that no fold validates, the mean where several do. `fit_s`: seconds of preparing and
+    training; what was prepared for an earlier candidate costs the later one nothing.
     """
 
     name: str
@@ -38,28 +39,48 @@ class Evaluation(State):
     fit_s: float
 
     def means(self) -> dict[str, float]:
-        """Metric → mean over the folds."""
-        return {name: float(np.mean(values)) for name, values in self.scores.items()}
+        """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold cannot be scored by."""
+        return {name: float(np.mean(values)) for name, values in self.scores.items() if np.isfinite(values).all()}
 
 
 class FoldCache:
-    """Prepared folds that candidates with equal preparation share; the oldest go when the bytes are spent."""
+    """Prepared folds that candidates with equal preparation share, up to `most_bytes`.
+
+    They belong to one dataset and its folds: others empty the cache.
+    """
 
     def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
         self.most_bytes = most_bytes
         self._kept: OrderedDict[tuple[str, int], Prepared] = OrderedDict()
+        self._of: tuple[Dataset, Sequence[Fold]] | None = None
+
+    def belong_to(self, dataset: Dataset, folds: Sequence[Fold]) -> None:
+        """Forget what was prepared from other rows."""
+        if self._of is None or self._of[0] is not dataset or self._of[1] is not folds:
+            self._kept.clear()
+            self._of = (dataset, folds)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all features kept."""
+        return sum(kept.x.nbytes for kept in self._kept.values())
 
     def get(self, key: tuple[str, int]) -> Prepared | None:
         """What was kept under `key`."""
         return self._kept.get(key)
 
     def put(self, key: tuple[str, int], prepared: Prepared) -> None:
-        """Keep `prepared`, if it fits."""
+        """Keep `prepared` if it fits, in place of other preparations.
+
+        Folds of the same preparation stay: they are asked for in turn, and the one put first is the next to be wanted.
+        """
         if prepared.x.nbytes > self.most_bytes:
             return
-        self._kept[key] = prepared
-        while sum(kept.x.nbytes for kept in self._kept.values()) > self.most_bytes:
-            self._kept.popitem(last=False)
+        others = [other for other in self._kept if other[0] != key[0]]
+        while self.held_bytes + prepared.x.nbytes > self.most_bytes and others:
+            del self._kept[others.pop(0)]
+        if self.held_bytes + prepared.x.nbytes <= self.most_bytes:
+            self._kept[key] = prepared
 
 
 def cross_validate(
@@ -68,10 +89,13 @@ def cross_validate(
 ) -> Evaluation:  # fmt: skip
     """Train `candidate` on each fold's training rows and score it on the validation rows.
 
-    Time left is divided among the folds. Raises BudgetError when it runs out before the last fold, FitError, RecipeError.
+    Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
+    FitError, RecipeError. One fold's features are alive at a time, besides those in `cache`.
     """
     cache = cache or FoldCache(0)
-    started = time.monotonic()
+    cache.belong_to(dataset, folds)
+    preparation = repr((candidate.prepare.model_dump_json(), candidate.family.needs, context.seed))
+    fit_s = 0.0
     models: list[Model] = []
     scores = {name: np.full(len(folds), np.nan) for name in metrics}
     total = np.zeros((dataset.table.rows, dataset.target.outputs))
@@ -79,9 +103,9 @@ def cross_validate(
     for number, fold in enumerate(folds):
         part = _part(context, number, len(folds))
         part.check_time(f"fitting fold {number + 1} of {len(folds)} of {candidate.name}")
-        training = dataset.take(fold.train)
-        prepared = _prepared(candidate, training, part, cache, number)
-        model = fit_prepared(candidate, prepared, training.target, part)
+        started = time.monotonic()
+        model = _fit(candidate, dataset.take(fold.train), part, cache, (preparation, number))
+        fit_s += time.monotonic() - started
         validation = dataset.take(fold.validation)
         predicted = model.predict(validation.table)
         for name, score in scoring.score_all(metrics, validation.target, predicted, model.fitted.output).items():
@@ -89,12 +113,13 @@ def cross_validate(
         total[fold.validation] += predicted
         times_seen[fold.validation] += 1
         models.append(model)
-        part.emit("fold_scored", folds=len(folds), scores={name: scores[name][number].item() for name in metrics})
+        found = {name: float(each[number]) for name, each in scores.items() if np.isfinite(each[number])}
+        part.emit("fold_scored", folds=len(folds), scores=found)
     with np.errstate(invalid="ignore"):
         predictions = total / times_seen[:, None]
     return Evaluation(
         candidate.name, candidate.family_name, models[0].fitted.output, tuple(metrics), scores, predictions,
-        tuple(models), time.monotonic() - started,
+        tuple(models), fit_s,
     )  # fmt: skip
 
 
@@ -105,11 +130,10 @@ def _part(context: Context, number: int, folds: int) -> Context:
     return replace(part, deadline=time.monotonic() + context.left_s() / (folds - number))
 
 
-def _prepared(candidate: Candidate, training: Dataset, context: Context, cache: FoldCache, number: int) -> Prepared:
-    """Preparation depends on the rows, the recipe, the family's needs and the seed: not on the family's settings."""
-    key = (f"{candidate.prepare.model_dump_json()}{candidate.family.needs}", number)
-    found = cache.get(key)
-    if found is None:
-        found = prepare_rows(candidate, training, context)
-        cache.put(key, found)
-    return found
+def _fit(candidate: Candidate, training: Dataset, context: Context, cache: FoldCache, key: tuple[str, int]) -> Model:
+    """One fold's model. `key`: what its preparation depends on (recipe, the family's needs, the seed), and which fold."""
+    prepared = cache.get(key)
+    if prepared is None:
+        prepared = prepare_rows(candidate, training, context)
+        cache.put(key, prepared)
+    return fit_prepared(candidate, prepared, training.target, context)

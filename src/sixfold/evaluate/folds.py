@@ -1,6 +1,8 @@
-"""From the section `evaluate` to folds: resolve `auto`, refuse options that the scheme does not have."""
+"""From the section `evaluate` to folds: resolve `auto`, refuse what the scheme has not or the data does not allow."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,11 @@ def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
 
 
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
-    """The folds of `dataset`. Raises RecipeError (an option the scheme has not) or DataError (too few rows)."""
+    """The folds of `dataset`: equal seeds give equal folds.
+
+    Raises RecipeError (an option the scheme has not, a column it lacks, groups it would tear apart) or DataError (too few
+    rows, rows of a class, groups or moments).
+    """
     scheme, _ = scheme_of(evaluate, dataset)
     splitter = SPLITTER.load(scheme)
     given = {name: getattr(evaluate, name) for name in OPTIONS if getattr(evaluate, name) is not None}
@@ -35,21 +41,25 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
         if name not in splitter.model_fields:
             known = ", ".join(splitter.model_fields) or "none"
             raise RecipeError(
-                f"evaluate.{name}",
-                f"an option of {scheme} ({known})",
-                name,
+                f"evaluate.{name}", f"an option of {scheme} ({known})", name,
                 f"Leave {name} out, or choose another scheme.",
-            )
-    settings = splitter(**given)
-    check_rows(scheme, getattr(settings, "folds", 2), dataset)
+            )  # fmt: skip
+    if dataset.groups is not None and not getattr(splitter, "keeps_groups", False):
+        raise RecipeError(
+            "evaluate.scheme", "group, since data.group keeps rows of a group on one side of every split",
+            f"'{scheme}'", "Use group (or auto), or take data.group out.",
+        )  # fmt: skip
+    settings = SPLITTER.make({"name": scheme, **given})
+    check_rows(settings, dataset)
     return list(settings.split(dataset, evaluate.seed))
 
 
-def check_rows(scheme: str, folds: int, dataset: Dataset) -> None:
-    """Raises DataError where a class or the table has fewer rows than folds."""
+def check_rows(splitter: Any, dataset: Dataset) -> None:
+    """Raises DataError where the table, or a class that is stratified, has fewer rows than folds."""
+    folds = getattr(splitter, "folds", 2)
     if dataset.table.rows < folds:
         raise DataError("evaluate.folds", f"at least {folds} rows", str(dataset.table.rows), "Lower evaluate.folds.")
-    if dataset.target.task != "classification" or scheme not in ("stratified", "repeated"):
+    if dataset.target.task != "classification" or not getattr(splitter, "stratifies", False):
         return
     counts = np.bincount(dataset.target.values.astype(np.int64), minlength=len(dataset.target.classes))
     rarest = int(counts.argmin())

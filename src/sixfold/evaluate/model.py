@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.evaluate import scoring
-from sixfold.parts.fit import Fit, Fitted, Matrix
+from sixfold.parts.fit import Fit, Fitted, Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
@@ -39,10 +40,15 @@ class Model(State):
 
     def labels(self, table: Table) -> npt.NDArray[Any]:
         """[rows] predicted classes as strings."""
-        return np.array(self.classes, dtype=object)[self.predict(table).argmax(axis=1)]
+        return np.asarray(np.array(self.classes, dtype=object)[self.predict(table).argmax(axis=1)])
 
     def export(self) -> onnx.ModelProto:
-        """One graph from raw columns to `label` and scores, or to `value`."""
+        """One graph from raw columns to `label` [rows, 1] and `probability` or `decision`, or to `value`.
+
+        Raises FitError when the model asks for no column.
+        """
+        if not self.preparer.inputs:
+            raise FitError("prepare", "a model that asks for at least one raw column", "none", "Look at data.drop.")
         graph = Graph()
         scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph)), TensorProto.DOUBLE)
         if self.task != "classification":
@@ -88,13 +94,20 @@ def fit_model(candidate: Candidate, training: Dataset, context: Context) -> Mode
 
 
 def _watch(candidate: Candidate, target: Target) -> Watch | None:
+    """The metric that `train.stop.metric` names, None for the loss. Raises RecipeError for one of another task."""
     name = candidate.train.stop.metric
     if name == "loss":
         return None
+    scoring.check([name], target.task, "train.stop.metric")
 
     def score(y: FloatArray | IntArray, predicted: FloatArray) -> float:
-        kind = "probability" if target.task == "classification" else "value"
+        kind: OutputKind = "probability" if target.task == "classification" else "value"
         found = scoring.score_all([name], replace(target, values=y), predicted, kind)[name]
-        return float("nan") if found is None else found
+        if found is None or np.isnan(found):
+            raise FitError(
+                "train.stop.metric", f"rows to watch that define {name}", f"{len(predicted)} rows that do not",
+                "Raise train.stop.validation, or watch the loss.",
+            )  # fmt: skip
+        return found
 
     return Watch(name, scoring.greater_is_better(name), score)

@@ -27,23 +27,31 @@ def greater_is_better(name: str) -> bool:
     return bool(METRIC.load(name).greater_is_better)
 
 
-def check(names: Sequence[str], task: Task) -> tuple[str, ...]:
-    """`names`, or the task's defaults. Raises RecipeError for a metric of another task."""
+def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> tuple[str, ...]:
+    """`names` without repetitions, or the task's defaults.
+
+    Raises RecipeError, said of the key `where`, for a metric of another task or a name that is none.
+    """
     for name in names:
         tasks = METRIC.load(name).tasks
         if task not in tasks:
             fitting = ", ".join(other for other in METRIC.names() if task in METRIC.load(other).tasks)
             raise RecipeError(
-                "evaluate.metrics", f"metrics for {task}", f"'{name}', which is for {', '.join(sorted(tasks))}",
+                where, f"metrics for {task}", f"'{name}', which is for {', '.join(sorted(tasks))}",
                 f"Choose from: {fitting}.",
             )  # fmt: skip
-    return tuple(names) or DEFAULTS[task]
+    return tuple(dict.fromkeys(names)) or DEFAULTS[task]
 
 
 def score_all(
     names: Sequence[str], target: Target, predicted: FloatArray, output: OutputKind
 ) -> dict[str, float | None]:
-    """Metric → score, None where the family's output cannot be scored by it (log loss without probabilities)."""
+    """Metric → score, None where the family's output cannot be scored by it (log loss without probabilities).
+
+    `predicted`: [rows, outputs]. NaN where the rows do not define the metric (ROC AUC of one class). Raises RecipeError for
+    a metric of another task.
+    """
+    check(names, target.task)
     scores: dict[str, float | None] = {}
     for name in names:
         metric: Any = METRIC.load(name)()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,30 +12,53 @@ from sixfold.core.seeds import derive
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model
-from sixfold.parts.table import Dataset, Table
+from sixfold.parts.table import Dataset, IntArray, Table
 
 SAMPLE = 2000  # validation rows a fold
 MOST_FOLDS = 10  # more tell little
 
 
+class Effort(NamedTuple):
+    """How much work shuffling may be: `repeats` shuffles a fold, no further fold after `deadline` (time.monotonic() s)."""
+
+    repeats: int = 1
+    deadline: float = float("inf")
+
+
 def losses(
-    models: Sequence[Model], dataset: Dataset, folds: Sequence[Fold], metric: str, seed: int
+    models: Sequence[Model],
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    metric: str,
+    seed: int,
+    effort: Effort | None = None,
 ) -> dict[str, list[float]]:
-    """Raw column → what `metric` loses on each fold's validation rows, by the fold's own model (0 where it is not asked)."""
-    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
+    """Raw column → what `metric` loses on each fold's validation rows, by the fold's own model (0 where it is not asked).
+
+    At most 10 folds, 2,000 rows each; the mean of the repeats.
+    """
+    effort = effort or Effort()
     lost: dict[str, list[float]] = {name: [] for name in dataset.table.columns}
     for position in range(min(len(models), MOST_FOLDS)):
-        model, rows = models[position], folds[position].validation
+        if position and time.monotonic() >= effort.deadline:
+            break
         rng = np.random.default_rng(derive(seed, "shuffle", position))
-        data = dataset.take(np.sort(rng.permutation(rows)[:SAMPLE]))
-        order = rng.permutation(data.table.rows)
-        full = _score(model, data, data.table, metric)
-        for name, column in data.table.columns.items():
-            if name not in model.preparer.inputs:
-                lost[name].append(0.0)
-                continue
-            shuffled = Table({**data.table.columns, name: column.take(order)}, data.table.rows)
-            lost[name].append(sign * (full - _score(model, data, shuffled, metric)))
+        data = dataset.take(np.sort(rng.permutation(folds[position].validation)[:SAMPLE]))
+        orders = [rng.permutation(data.table.rows) for _ in range(effort.repeats)]
+        for name, value in _of_fold(models[position], data, metric, orders).items():
+            lost[name].append(value)
+    return lost
+
+
+def _of_fold(model: Model, data: Dataset, metric: str, orders: Sequence[IntArray]) -> dict[str, float]:
+    """Raw column → mean loss over `orders`, each of which a column's values are put into."""
+    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
+    full = _score(model, data, data.table, metric)
+    lost = dict.fromkeys(data.table.columns, 0.0)
+    for name in model.preparer.inputs:
+        column = data.table.columns[name]
+        tables = (Table({**data.table.columns, name: column.take(order)}, data.table.rows) for order in orders)
+        lost[name] = sign * (full - float(np.mean([_score(model, data, table, metric) for table in tables])))
     return lost
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.shuffling import losses
+from sixfold.evaluate.shuffling import Effort, losses
 from sixfold.parts.table import Dataset
 
 
@@ -21,9 +21,11 @@ class Importance(NamedTuple):
     spread: float
 
 
-def importances(evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int) -> list[Importance]:
-    """Every raw column, by the fold models on their own validation rows."""
-    found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed)
+def importances(
+    evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int, effort: Effort | None = None
+) -> list[Importance]:
+    """Every raw column, by the fold models on their own validation rows; columns of equal importance in table order."""
+    found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed, effort)
     rows = [
         Importance(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
         for name, values in found.items()

@@ -34,6 +34,13 @@ def save(state: State, folder: Path) -> None:
     (folder / "state.json").write_text(json.dumps(tree, indent=1))
 
 
+def size_bytes(state: State) -> int:
+    """Bytes of arrays and of text that `save` would write: how much a fitted thing holds."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    text = json.dumps(_pack(state, arrays))
+    return sum(array.nbytes for array in arrays.values()) + len(text)
+
+
 def load(folder: Path, expected: type[T]) -> T:
     """Read what `save` wrote. Raises BundleError when the folder holds something else."""
     tree = json.loads((folder / "state.json").read_text())

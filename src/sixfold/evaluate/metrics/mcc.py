@@ -11,7 +11,9 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """Matthews correlation coefficient (Matthews, 1975; Gorodkin, 2004, for several classes)."""
+    """Matthews correlation coefficient (Matthews, 1975; Gorodkin, 2004, for several classes). 0 where truth or prediction is
+    one class only.
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
@@ -19,4 +21,7 @@ class Settings(Section):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        return float(matthews_corrcoef(target.values, predicted.argmax(axis=1)))
+        best = predicted.argmax(axis=1)
+        if (target.values == target.values[0]).all():  # scikit-learn gives 0 with a warning
+            return 0.0
+        return float(matthews_corrcoef(target.values, best))

@@ -1,4 +1,4 @@
-"""Coefficient of determination, 1 - SS_res / SS_tot; over several outputs their mean. NaN for a constant target."""
+"""Coefficient of determination, 1 - SS_res / SS_tot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """Coefficient of determination, 1 - SS_res / SS_tot; over several outputs their mean. NaN for a constant target."""
+    """Coefficient of determination, 1 - SS_res / SS_tot; over several outputs the mean of those that are not constant. NaN where
+    all are, as in a single row.
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = True
@@ -20,7 +22,9 @@ class Settings(Section):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         truth = target.values.reshape(len(predicted), -1)
-        total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-        if not (total > 0).all():
+        varies = (truth != truth[:1]).any(axis=0)
+        if not varies.any():
             return float("nan")
-        return float(np.mean(1 - ((predicted - truth) ** 2).sum(axis=0) / total))
+        total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)[varies]
+        left = ((predicted - truth) ** 2).sum(axis=0)[varies]
+        return float(np.mean(1 - left / total))

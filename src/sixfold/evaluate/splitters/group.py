@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -14,6 +16,8 @@ from sixfold.recipe.section import Section
 
 class Settings(Section):
     """K folds over `data.group`: rows of a group are never on both sides; sizes as equal as greedy filling makes them."""
+
+    keeps_groups: ClassVar[bool] = True
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
 

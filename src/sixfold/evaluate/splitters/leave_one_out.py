@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from sixfold.core.errors import DataError
 from sixfold.evaluate._parts import from_parts
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
 from sixfold.recipe.section import Section
 
+MOST_ROWS = 5000  # a fit a row, and rows² indices: 200 MB here
+
 
 class Settings(Section):
-    """As many folds as rows: each validates one row."""
+    """As many folds as rows, at most 5,000: each validates one row."""
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
-        return from_parts([np.array([row], dtype=np.int64) for row in range(dataset.table.rows)])
+        rows = dataset.table.rows
+        if rows > MOST_ROWS:
+            raise DataError(
+                "evaluate.scheme", f"at most {MOST_ROWS:,} rows for leave_one_out, which fits a model a row", f"{rows:,}",
+                "Use kfold or stratified.",
+            )  # fmt: skip
+        return from_parts([np.array([row], dtype=np.int64) for row in range(rows)])

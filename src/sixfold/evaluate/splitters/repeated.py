@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import numpy as np
 from pydantic import Field
 
 from sixfold.core.seeds import derive
@@ -12,13 +15,16 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """K folds (stratified for classes), repeated: every row is validated `repeats` times."""
+    """K folds, repeated, each time with other rows together: every row is validated `repeats` times. Classes are stratified."""
+
+    stratifies: ClassVar[bool] = True
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
     repeats: int = Field(3, ge=1, description="How many times.")
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
-        layers = strata(dataset.target)
+        classes = dataset.target.task == "classification"
+        layers = strata(dataset.target) if classes else np.zeros(dataset.table.rows, dtype=np.int64)
         seeds = [derive(seed, "repeat", number) for number in range(self.repeats)]
         return [fold for each in seeds for fold in from_parts(stratified_parts(layers, self.folds, each))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from sixfold.evaluate._parts import from_parts, strata, stratified_parts
@@ -11,7 +13,9 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """K folds with the classes' shares; for values, with the quantiles' shares."""
+    """K folds with the classes' shares; for values, with the shares of ten quantiles."""
+
+    stratifies: ClassVar[bool] = True
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
 

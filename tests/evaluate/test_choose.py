@@ -1,0 +1,41 @@
+"""Which candidate wins."""
+
+import numpy as np
+import pytest
+
+from sixfold.core.errors import RecipeError
+from sixfold.evaluate import choose
+from sixfold.evaluate.cross_validation import Evaluation
+
+
+def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str = "accuracy") -> Evaluation:
+    return Evaluation(
+        name, "linear", "probability", (metric,), {metric: np.array(scores)}, np.zeros((2, 2)), (), seconds
+    )
+
+
+def test_direction() -> None:
+    for metric, winner in (("accuracy", 1), ("log_loss", 0)):
+        found = [evaluation("a", [0.1, 0.2], metric=metric), evaluation("b", [0.3, 0.4], metric=metric)]
+        assert choose.best(found, metric) == winner
+
+
+def test_equal_means_the_first_whatever_the_seconds() -> None:
+    """Seconds differ from run to run: a run that is repeated must choose the same."""
+    found = [evaluation("a", [0.5], 2.0), evaluation("b", [0.5], 1.0), evaluation("c", [0.5], 1.0)]
+    assert choose.order(found, "accuracy") == [0, 1, 2]
+
+
+def test_unscored_come_last_and_never_win() -> None:
+    nothing = evaluation("a", [float("nan")])
+    assert choose.order([nothing, evaluation("b", [0.1])], "accuracy") == [1, 0]
+    with pytest.raises(RecipeError, match="scores at least one candidate"):
+        choose.best([nothing], "accuracy")
+
+
+def test_leaderboard_shows_mean_spread_and_folds() -> None:
+    board = choose.leaderboard([evaluation("<a>", [0.5, 0.7])], "accuracy")
+    standing = board.standings[0]
+    assert (standing.mean, standing.folds) == (pytest.approx(0.6), (0.5, 0.7))
+    assert standing.spread == pytest.approx(np.sqrt(0.02))
+    assert "0.6000" in str(board) and "&lt;a&gt;" in board._repr_html_()
