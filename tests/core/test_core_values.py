@@ -127,3 +127,10 @@ def test_serving_reads_the_same(kind: str, text: str) -> None:
 @given(ISO | st.sampled_from(["23.11.2026", "3 May 2026", "11/23/2026", "NA", " 2026-01-01 "]) | st.text(max_size=12))
 def test_serving_reads_the_same_dates(text: str) -> None:
     assert repr(served("date", text)) == repr(trained("date", text))
+
+
+@given(
+    st.datetimes().map(lambda moment: moment.isoformat(" ", "milliseconds")) | st.datetimes().map(dt.datetime.isoformat)
+)
+def test_the_two_ways_to_read_a_moment_agree(text: str) -> None:
+    assert values.date(text) == values.date(f"{text}Z") == values.seconds(dt.datetime.fromisoformat(text))

@@ -288,6 +288,11 @@ def test_a_quote_that_never_closes(refused: Refused) -> None:
     assert "line 1: expected a closing quote" in refused('a,"y\n1,2\n')
 
 
+def test_quotes_that_are_only_text_keep_the_lines_right(refused: Refused) -> None:
+    text = 'a,b,y\n1,5",p\n2,z,q\n3,6",q\n4,z,q\nno,z,q\n'
+    assert "t.csv, line 6, column 'a'" in refused(text, types={"a": "number"})
+
+
 def test_text_after_a_closing_quote(refused: Refused, tmp_path: Path) -> None:
     assert refused('a,b,y\n1,x,p\n\n2,"no" way,q\n3,"so" so,q\n') == (
         "t.csv, line 4: expected quotes around a whole field; found text after a closing quote. Put the field into quotes "

@@ -25,6 +25,8 @@ class Predictor:
         self.session = session(model, where)
         self.front_end = FrontEnd(signature)
         self._names: list[str] = [output.name for output in signature.outputs]
+        # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
+        self.depends_on_batch = b"DynamicQuantizeLinear" in model
         check_interface(self.session, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -94,17 +95,30 @@ def quantized(network: Any, x: Matrix, section: Quantize) -> Quantized:
     single = replace(network, arithmetic="float32")  # onnxruntime quantises products of float32
     value = single.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
     graph.output("y", value, TensorProto.DOUBLE, ["rows", network.weights[-1].shape[0]])
-    logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))  # its hints are not for users
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(graph.model(), source)
+        # Unsigned weights (dynamic) or weights of 7 bits (static): processors without VNNI add pairs of products of an
+        # unsigned and a signed byte in 16 bits, which overflow with full signed weights.
         if section.activations == "dynamic":
             quantize_dynamic(
-                source, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"]
+                source, target, weight_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"]
             )
         else:
             quantize_static(
-                source, target, _Rows(x), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8,
+                source, target, _Rows(x), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, reduce_range=True,
                 activation_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"],
             )  # fmt: skip
         return Quantized(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime's hints on quantisation go to the root logger; they are not for users."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(max(logging.ERROR, level))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

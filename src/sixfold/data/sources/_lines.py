@@ -48,7 +48,7 @@ def records(lines: Iterable[str], separator: str) -> Iterator[Record]:
 def starts(lines: Iterable[str]) -> Iterator[int]:
     """The lines in which records begin, the header's first, by counting quotes: right where all quotes are in pairs.
 
-    Measured: 30 times as fast as `records` on a file whose text is all in quotes.
+    Measured: 20 times as fast as `records` on a file of 51 columns whose text is all in quotes.
     """
     inside = False
     for number, line in enumerate(lines, start=1):

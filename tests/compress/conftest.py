@@ -1,0 +1,61 @@
+"""Small candidates, trained and scored on folds: what compression starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sixfold.compress.subject import Job
+from sixfold.evaluate.cross_validation import cross_validate
+from sixfold.evaluate.folds import make
+from sixfold.evaluate.model import Model, fit_model
+from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.recipe.load import from_object
+from sixfold.recipe.schema import Compress
+from sixfold.resolve import metrics_of, resolve
+from sixfold.runs.context import Context
+
+Made = tuple[Job, Model]
+Build = Callable[..., Made]
+
+
+def dataset(task: str = "classification", rows: int = 300) -> Dataset:
+    """Two columns that matter, four that do not, one category."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, 6))
+    city = rng.integers(0, 3, rows).astype(np.int32)
+    score = 2 * x[:, 0] - x[:, 1] + (city == 1) + rng.normal(0, 0.3, rows)
+    columns: dict[str, Column] = {f"x{i}": Column("number", x[:, i].copy()) for i in range(6)}
+    columns["city"] = Column("category", city, ("a", "b", "c"))
+    if task == "classification":
+        target = Target("classification", (score > 0).astype(np.int64), ("y",), ("no", "yes"))
+    else:
+        target = Target("regression", 100 * score, ("y",))
+    return Dataset(Table(columns, rows), target)
+
+
+@pytest.fixture(scope="session")
+def made() -> Build:
+    """`made("mlp", {...options}, section=...)` trains once for each set of arguments."""
+    cache: dict[str, Made] = {}
+
+    def build(family: str, options: dict[str, Any], compress: dict[str, Any], task: str = "classification") -> Made:
+        key = repr((family, options, compress, task))
+        if key not in cache:
+            data = dataset(task)
+            recipe = from_object({
+                "version": 1, "task": task, "data": {"source": "memory", "target": "y"},
+                "build": {"family": family, **options}, "train": {"epochs": 30, "batch_size": 32},
+                "evaluate": {"folds": 3},
+            }).recipe  # fmt: skip
+            candidate = resolve(recipe, data, None)[0]
+            folds, metrics = make(recipe.evaluate, data), metrics_of(recipe, data)
+            evaluation = cross_validate(candidate, data, folds, metrics, Context())
+            job = Job(Compress.model_validate(compress), candidate, evaluation, data, folds, tuple(metrics))
+            cache[key] = job, fit_model(candidate, data, Context())
+        return cache[key]
+
+    return build
