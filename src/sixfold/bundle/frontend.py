@@ -41,7 +41,7 @@ class FrontEnd:
         if isinstance(rows, Mapping):
             return self.from_columns(rows, extra, first_row)
         if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):
-            return self.from_columns({str(name): rows[name].tolist() for name in rows.columns}, extra, first_row)
+            return self.from_columns({str(name): _values(rows[name]) for name in rows.columns}, extra, first_row)
         if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
             raise RowError(
                 "rows", "a list of rows, a mapping of columns, or a DataFrame", type(rows).__name__,
@@ -77,7 +77,11 @@ class FrontEnd:
             feeds[name] = self._array(column, values, cell, dtype, first_row)
         return feeds
 
-    def _array(self, column: Input, values: Sequence[Any], cell: Cell, dtype: type, first_row: int) -> npt.NDArray[Any]:
+    def _array(self, column: Input, values: Any, cell: Cell, dtype: type, first_row: int) -> npt.NDArray[Any]:
+        if column.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+            numbers = values.astype(np.float64).reshape(-1, 1)
+            if not np.isinf(numbers).any():  # else cell by cell, to name the row
+                return numbers
         array: npt.NDArray[Any] = np.empty((len(values), 1), dtype=dtype)
         flat = array[:, 0]
         number = 0
@@ -120,6 +124,12 @@ class FrontEnd:
         if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
             raise RowError(f"column '{name}'", "a list of values", shown(values), "Give one value a row.")
         return values  # type: ignore[no-any-return]
+
+
+def _values(series: Any) -> Any:
+    """A DataFrame's column: numbers stay an array, everything else becomes a list of Python values."""
+    array = series.to_numpy()
+    return array if array.dtype.kind in "fiu" else series.tolist()
 
 
 def bounded_lines(lines: Iterable[str], where: str) -> Iterator[str]:
