@@ -32,7 +32,7 @@ def command(path: Path, example: bool, as_json: bool) -> None:
         return
     facts = {
         "name": bundle.name, "signature": bundle.signature.model_dump(mode="json"),
-        "receipt": bundle.receipt.model_dump(mode="json"), "layers": _layers(path),
+        "receipt": bundle.receipt.model_dump(mode="json"), "layers": layers(path),
         "files": {file.name: file.stat().st_size for file in sorted(path.iterdir())},
     }  # fmt: skip
     show_json(facts) if as_json else _print_bundle(bundle, facts)
@@ -51,17 +51,24 @@ def _print_bundle(bundle: Any, facts: dict[str, Any]) -> None:
     click.echo("Answers:")
     for output in bundle.signature.outputs:
         click.echo(f"  {output.name:24} {', '.join(output.columns[:12])}")
-    if facts["layers"]:
-        click.echo(f"\n{'layer':24} {'shape':>12} {'parameters':>12}")
-        for layer in facts["layers"]:
-            click.echo(f"{layer['name']:24} {layer['shape']:>12} {layer['parameters']:>12,}")
-        click.echo(f"{'all':24} {'':>12} {sum(layer['parameters'] for layer in facts['layers']):>12,}")
+    print_layers(facts["layers"])
     click.echo("\nFiles:")
     for name, size in facts["files"].items():
         click.echo(f"  {name:24} {size:>12,} bytes")
 
 
-def _layers(path: Path) -> list[dict[str, Any]]:
+def print_layers(found: list[dict[str, Any]]) -> None:
+    """A network's layers, their shapes and numbers of parameters; nothing for other families."""
+    if not found:
+        return
+    click.echo(f"\n{'layer':24} {'shape':>12} {'parameters':>12}")
+    for layer in found:
+        click.echo(f"{layer['name']:24} {layer['shape']:>12} {layer['parameters']:>12,}")
+    click.echo(f"{'all':24} {'':>12} {sum(layer['parameters'] for layer in found):>12,}")
+
+
+def layers(path: Path) -> list[dict[str, Any]]:
+    """The layers that a bundle's report lists."""
     found: list[dict[str, Any]] = json.loads((path / "report.json").read_text(encoding="utf-8")).get("layers", [])
     return found
 

@@ -44,6 +44,8 @@ class Live:
             self.status.update(self._epoch(event))
             if "loss" not in event or not _is_reported(event):
                 return
+        if event["event"] == "stage_started":
+            self.status.update(event["stage"])
         text = describe(event)
         if text:
             self.console.print(f"[dim]{show_seconds(time.monotonic() - self.started):>8}[/dim] {_escape(text)}")

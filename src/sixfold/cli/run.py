@@ -26,6 +26,7 @@ def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: boo
 
     loaded = load(recipe, changes)
     from sixfold import pipeline
+    from sixfold.cli.inspect import layers, print_layers
     from sixfold.cli.receipt_table import text
 
     folder = out or Path("runs") / loaded.recipe.name
@@ -38,5 +39,7 @@ def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: boo
     if as_json:
         show_json({"bundle": str(done.bundle), "receipt": done.receipt.model_dump(mode="json")})
         return
-    click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt)}\n")
+    click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt)}")
+    print_layers(layers(done.bundle))
+    click.echo()
     click.echo(f"Bundle: {done.bundle}\nReport: {done.bundle / 'report.html'}\nServe:  sixfold serve {done.bundle}")
