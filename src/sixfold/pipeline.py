@@ -22,15 +22,16 @@ from sixfold import outcome, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
-from sixfold.core.errors import BudgetError
+from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.data import holdout
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation, FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.folds import make
+from sixfold.evaluate.folds import make, scheme_of
 from sixfold.evaluate.model import Model, fit_model
+from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, FloatArray
@@ -135,6 +136,15 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     recipe = work.loaded.recipe
     metrics = tuple(metrics_of(recipe, rows.training))
     folds = tuple(make(recipe.evaluate, rows.training))
+    scheme, why = scheme_of(recipe.evaluate, rows.training)
+    if why:
+        work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
+    for name in recipe.compress.keep if recipe.compress else ():
+        if name not in metrics:
+            raise RecipeError(
+                f"compress.keep.{name}", f"a metric that is measured ({', '.join(metrics)})", name,
+                "Add it to evaluate.metrics.",
+            )  # fmt: skip
     candidates = tuple(resolve(recipe, rows.training, work.limits.time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
@@ -208,7 +218,13 @@ def finish(
         data, results = (rows.training, rows.held_out), (winner.evaluation, winner.model, compressed)
         spent_s = time.monotonic() - work.limits.started
         measured = outcome.measure(recipe, data, (plan.metrics, plan.baseline), results, work.context.seed, spent_s)
-        shuffled = importances(winner.evaluation, rows.training, plan.folds, work.context.seed)
+        shuffled = importances(
+            winner.evaluation,
+            rows.training,
+            plan.folds,
+            work.context.seed,
+            Effort(deadline=work.limits.deadline(WORK_SHARE) or float("inf")),
+        )
         found = (shuffled, folder.history(), compressed.model.fitted)
         content = reporting.report(measured.receipt, rows.training, evaluations, plan.baseline, found)
         steps = Reproduction(

@@ -65,14 +65,12 @@ def test_validation_rows_move_no_bit(scheme: str, family: str, tmp_path: Path) -
     models = cross_validate(chosen, data, folds, ["accuracy"], Context(seed=4), FoldCache()).models
     for number, fold in enumerate(folds):
         other = with_other_rows(data, fold.validation)
-        again = cross_validate(chosen, other, folds, ["accuracy"], Context(seed=4)).models[number]
+        again = cross_validate(chosen, other, folds[: number + 1], ["accuracy"], Context(seed=4)).models[number]
         before = saved(models[number], tmp_path / f"before-{number}")
         assert before == saved(again, tmp_path / f"after-{number}"), f"fold {number}"
-        if len(folds) > 1 and scheme != "time_series":
-            other_fold = (number + 1) % len(folds)
-            again = cross_validate(chosen, other, [folds[other_fold]], ["accuracy"], Context(seed=4)).models[0]
-            moved = saved(again, tmp_path / f"moved-{number}")
-            assert moved != saved(models[other_fold], tmp_path / f"other-{number}")  # the change is one
+        if number and scheme != "time_series":  # where these rows train, the change is seen
+            moved = cross_validate(chosen, other, folds[:1], ["accuracy"], Context(seed=4)).models[0]
+            assert saved(moved, tmp_path / f"moved-{number}") != saved(models[0], tmp_path / f"first-{number}")
 
 
 def labels_of_chance(seed: int, rows: int = 900) -> Dataset:

@@ -25,6 +25,13 @@ def test_decision_values_have_labels_and_an_order_but_no_probability() -> None:
     assert found["roc_auc"] == 1.0
 
 
+def test_rows_that_do_not_define_a_metric_have_no_score() -> None:
+    one = CLASSES.take(np.array([1, 2]))
+    found = scoring.score_all(["roc_auc", "accuracy"], one, DECISIONS[1:3], "decision")
+    assert found == {"roc_auc": None, "accuracy": 0.5}
+    assert scoring.score_all(["r2"], VALUES.take(np.array([0])), np.array([[3.0]]), "value") == {"r2": None}
+
+
 def test_probabilities_are_scored_by_everything() -> None:
     p = np.array([0.2, 0.9, 0.4, 0.1, 0.7])
     found = scoring.score_all([*LABELS, *SCORES, *PROBABILITIES], CLASSES, np.stack([1 - p, p], axis=1), "probability")
@@ -97,7 +104,16 @@ def test_the_baseline_of_values_is_the_training_rows_mean() -> None:
     found = baseline(_dataset(VALUES), folds, ["mae", "rmse", "r2"])
     assert found["mae"].tolist() == [2.5, 2.0]
     assert found["rmse"].tolist() == [2.5, 2.0]
-    assert np.isnan(found["r2"]).all()  # one row has no variance
+    assert list(found) == ["mae", "rmse"]  # one row has no variance, and so no R²
+
+
+def test_a_deciding_metric_that_the_folds_do_not_define() -> None:
+    with pytest.raises(RecipeError) as caught:
+        baseline(_dataset(CLASSES), [Fold(np.array([0, 1, 2]), np.array([3]))], ["roc_auc", "accuracy"])
+    assert str(caught.value) == (
+        "evaluate.metrics: expected a first metric that the validation rows of every fold define; found 'roc_auc', which "
+        "some fold of one class, or of equal values, does not. Put another metric first, or choose larger or stratified folds."
+    )
 
 
 def test_the_baseline_of_a_reconstruction_is_a_mean_a_column() -> None:

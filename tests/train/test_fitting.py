@@ -132,7 +132,7 @@ def test_epoch_events_and_report_every() -> None:
     _, events = fit({"hidden": [4]}, {"epochs": 10, "report_every": 4})
     facts = epochs(events)
     assert [e["epoch"] for e in facts] == [4, 8, 10]
-    assert set(facts[0]) == {"epoch", "epochs", "loss", "validation", "learning_rate", "gradient_norm"}
+    assert set(facts[0]) == {"epoch", "epochs", "report_every", "loss", "validation", "learning_rate", "gradient_norm"}
     assert facts[0]["epochs"] == 10
     assert facts[0]["validation"] is None
     assert facts[0]["gradient_norm"] > 0

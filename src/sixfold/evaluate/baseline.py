@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.fit import OutputKind
@@ -13,7 +14,11 @@ from sixfold.parts.table import Dataset, FloatArray, Target
 
 
 def baseline(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) -> dict[str, FloatArray]:
-    """Metric → float64 [folds], the score of the fold's training rows' class shares, or of their mean; NaN where undefined."""
+    """Metric → float64 [folds]: what the class shares of each fold's training rows score, or their mean.
+
+    A metric that some fold's rows do not define is left out (R² of one row). Raises RecipeError when that is the first one,
+    which has to decide: no candidate could be scored by it either.
+    """
     scores = {name: np.full(len(folds), np.nan) for name in metrics}
     kind: OutputKind = "probability" if dataset.target.task == "classification" else "value"
     for number, fold in enumerate(folds):
@@ -21,7 +26,14 @@ def baseline(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) ->
         predicted = np.repeat(_constant(dataset.target.take(fold.train))[None, :], len(fold.validation), axis=0)
         for name, score in scoring.score_all(metrics, validation, predicted, kind).items():
             scores[name][number] = np.nan if score is None else score
-    return scores
+    defined = {name: values for name, values in scores.items() if not np.isnan(values).any()}
+    if metrics[0] not in defined:
+        raise RecipeError(
+            "evaluate.metrics", "a first metric that the validation rows of every fold define",
+            f"'{metrics[0]}', which some fold of one class, or of equal values, does not",
+            "Put another metric first, or choose larger or stratified folds.",
+        )  # fmt: skip
+    return defined
 
 
 def _constant(target: Target) -> FloatArray:

@@ -39,7 +39,7 @@ class Leaderboard:
     standings: tuple[Standing, ...]
 
     def __str__(self) -> str:
-        lines = [f"{'candidate':40} {self.metric:>12} {'spread':>9} {'± mean':>9} {'seconds':>8}"]
+        lines = [f"{'candidate':40} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"]
         lines += [f"{s.name:40} {s.mean:12.4f} {s.spread:9.4f} {s.error:9.4f} {s.fit_s:8.1f}" for s in self.standings]
         return "\n".join(lines)
 
@@ -48,7 +48,9 @@ class Leaderboard:
             f"<tr><td>{html.escape(s.name)}</td><td>{s.mean:.4f}</td><td>{s.spread:.4f}</td><td>{s.error:.4f}</td><td>{s.fit_s:.1f}</td></tr>"
             for s in self.standings
         )
-        head = f"<tr><th>candidate</th><th>{self.metric}</th><th>spread</th><th>± mean</th><th>seconds</th></tr>"
+        head = (
+            f"<tr><th>candidate</th><th>{self.metric}</th><th>spread</th><th>standard error</th><th>seconds</th></tr>"
+        )
         return f"<table>{head}{cells}</table>"
 
 

@@ -103,7 +103,7 @@ def _watch(candidate: Candidate, target: Target) -> Watch | None:
     def score(y: FloatArray | IntArray, predicted: FloatArray) -> float:
         kind: OutputKind = "probability" if target.task == "classification" else "value"
         found = scoring.score_all([name], replace(target, values=y), predicted, kind)[name]
-        if found is None or np.isnan(found):
+        if found is None:
             raise FitError(
                 "train.stop.metric", f"rows to watch that define {name}", f"{len(predicted)} rows that do not",
                 "Raise train.stop.validation, or watch the loss.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,14 +47,15 @@ def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> 
 def score_all(
     names: Sequence[str], target: Target, predicted: FloatArray, output: OutputKind
 ) -> dict[str, float | None]:
-    """Metric → score, None where the family's output cannot be scored by it (log loss without probabilities).
+    """Metric → score; None where the family's output cannot be scored by it (log loss without probabilities), or the rows do
+    not define it (ROC AUC of one class).
 
-    `predicted`: [rows, outputs]. NaN where the rows do not define the metric (ROC AUC of one class). Raises RecipeError for
-    a metric of another task.
+    `predicted`: [rows, outputs]. Raises RecipeError for a metric of another task.
     """
     check(names, target.task)
     scores: dict[str, float | None] = {}
     for name in names:
         metric: Any = METRIC.load(name)()
-        scores[name] = metric.score(target, predicted) if metric.needs in POSSIBLE[output] else None
+        score = metric.score(target, predicted) if metric.needs in POSSIBLE[output] else math.nan
+        scores[name] = None if math.isnan(score) else score
     return scores
