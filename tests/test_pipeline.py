@@ -119,7 +119,7 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
     hungry = from_object({
         "version": 1, "data": {"source": "sklearn:digits", "target": "target"},
         "build": [{"family": "linear"}, {"family": "mlp", "hidden": [64]}], "train": {"epochs": 100_000},
-        "evaluate": {"folds": 2, "metrics": ["accuracy"]}, "budget": {"time": "12s"},
+        "evaluate": {"folds": 2, "metrics": ["accuracy"]}, "budget": {"time": "20s"},
     })  # fmt: skip
     run = pipeline.run(hungry, tmp_path / "run")
     assert run.receipt.quality[0].holdout_after is not None

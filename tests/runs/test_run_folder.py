@@ -129,13 +129,22 @@ def stages_forever(path: Path) -> None:
             folder.stage(f"stage{number}", "key", write_hello)
 
 
+def json_lines(path: Path) -> int:
+    """Events so far, whole lines only."""
+    events = path / "events.jsonl"
+    return events.read_bytes().count(b"\n") if events.exists() else 0
+
+
 @pytest.mark.slow
 def test_kills_at_random_moments_leave_only_whole_stages(tmp_path: Path) -> None:
     rng = random.Random(0)
     for _ in range(30):
         child = multiprocessing.get_context("spawn").Process(target=stages_forever, args=(tmp_path,))
         child.start()
-        time.sleep(0.6 + rng.random() * 0.3)
+        seen = json_lines(tmp_path)
+        while json_lines(tmp_path) <= seen + 2 and child.is_alive():  # it has begun, however slow the machine is
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.3)
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join()
