@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,25 +38,34 @@ def dataset(task: str = "classification", rows: int = 300) -> Dataset:
     return Dataset(Table(columns, rows), target)
 
 
+@pytest.fixture(autouse=True)
+def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test looks at how long something took."""
+    monkeypatch.setattr("sixfold.compress.measure.RUNS", 40)
+
+
 @pytest.fixture(scope="session")
 def made() -> Build:
-    """`made("mlp", {...options}, section=...)` trains once for each set of arguments."""
+    """`made(family, options, compress, task, **sections)` trains once for all values of `compress`."""
     cache: dict[str, Made] = {}
 
-    def build(family: str, options: dict[str, Any], compress: dict[str, Any], task: str = "classification") -> Made:
-        key = repr((family, options, compress, task))
+    def build(
+        family: str, options: dict[str, Any], compress: dict[str, Any], task: str = "classification", **sections: Any
+    ) -> Made:
+        key = repr((family, options, task, sections))
         if key not in cache:
             data = dataset(task)
             recipe = from_object({
                 "version": 1, "task": task, "data": {"source": "memory", "target": "y"},
-                "build": {"family": family, **options}, "train": {"epochs": 30, "batch_size": 32},
-                "evaluate": {"folds": 3},
+                "build": {"family": family, **options}, "train": {"epochs": 20, "batch_size": 32},
+                "evaluate": {"folds": 3}, **sections,
             }).recipe  # fmt: skip
             candidate = resolve(recipe, data, None)[0]
             folds, metrics = make(recipe.evaluate, data), metrics_of(recipe, data)
             evaluation = cross_validate(candidate, data, folds, metrics, Context())
-            job = Job(Compress.model_validate(compress), candidate, evaluation, data, folds, tuple(metrics))
+            job = Job(Compress(), candidate, evaluation, data, folds, tuple(metrics))
             cache[key] = job, fit_model(candidate, data, Context())
-        return cache[key]
+        job, model = cache[key]
+        return replace(job, section=Compress.model_validate(compress)), model
 
     return build

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.compress.amount import Found
+from sixfold.compress.quantize import Quantized
 from sixfold.compress.subject import Job, Subject
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Matrix, OutputKind, Parametric
@@ -45,8 +47,10 @@ def rounded(values: FloatArray, factor: int, rounding: str) -> FloatArray:
     return np.asarray((np.floor(scaled) if rounding == "floor" else np.rint(scaled)) / factor)
 
 
-def apply(subject: Subject, job: Job, section: FixedPoint) -> tuple[Subject | None, str]:
+def apply(subject: Subject, job: Job, section: FixedPoint) -> Found:
     """Round the parameters of the model and of its twins; or None and why it cannot be done."""
+    if isinstance(subject.model.fitted, Quantized):
+        return None, f"the weights of {job.candidate.name} are integers already (int8)"
     if not isinstance(subject.model.fitted, Parametric):
         return None, f"{job.candidate.name} has no real parameters θ to round"
 

@@ -1,12 +1,17 @@
-"""How important: of raw columns by shuffling them, of neurons by the weights on both sides."""
+"""How important: of raw columns by shuffling them; of neurons by the weights on both sides, or by what they do on rows."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from sixfold.build._activations import apply
 from sixfold.build.mlp import Network
+from sixfold.compress.connections import Part, of_layer
 from sixfold.compress.subject import Job, Subject
 from sixfold.evaluate.shuffling import losses
+from sixfold.parts.fit import Matrix
 from sixfold.parts.table import FloatArray
 
 
@@ -16,8 +21,34 @@ def of_columns(subject: Subject, job: Job, seed: int) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def of_neurons(network: Network, layer: int) -> FloatArray:
+def by_weights(network: Network, layer: int) -> FloatArray:
     """[units] of hidden layer `layer`: norm of a unit's incoming weights and bias, times that of its outgoing weights."""
-    incoming = np.sqrt((network.weights[layer].astype(np.float64) ** 2).sum(axis=1) + network.biases[layer] ** 2.0)
-    outgoing = np.linalg.norm(network.weights[layer + 1].astype(np.float64), axis=0)
-    return np.asarray(incoming * outgoing)
+    unit = of_layer(layer)
+    return _norm(network, unit.incoming) * _norm(network, unit.outgoing)
+
+
+def by_activations(network: Network, layer: int, h: FloatArray) -> FloatArray:
+    """[units]: standard deviation of a unit's activation over rows (`h` [rows, units]), times the outgoing norm.
+
+    A unit that never changes is worth nothing, however large it is: the next bias can take its place.
+    """
+    return np.asarray(h.std(axis=0) * _norm(network, of_layer(layer).outgoing))
+
+
+def activations(network: Network, x: Matrix) -> list[FloatArray]:
+    """What every hidden layer gives for [rows, features]: float64 [rows, units] each."""
+    h: Any = x.astype(np.float64, copy=False)
+    found = []
+    for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        h = apply(network.activation, h @ weight.T.astype(np.float64) + bias)
+        found.append(np.asarray(h, dtype=np.float64))
+    return found
+
+
+def _norm(network: Network, parts: tuple[Part, ...]) -> FloatArray:
+    """[units] Euclidean norm over all parts of each unit."""
+    total: Any = 0.0
+    for array, layer, axis in parts:
+        values = np.moveaxis(np.asarray(getattr(network, array)[layer], dtype=np.float64), axis, 0)
+        total = total + (values.reshape(len(values), -1) ** 2).sum(axis=1)
+    return np.asarray(np.sqrt(total), dtype=np.float64)

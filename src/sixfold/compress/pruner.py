@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
+from sixfold.compress.amount import Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.subject import Job, Subject
+from sixfold.evaluate.model import Model
 from sixfold.runs.context import Context
 
 
 class Pruner(Protocol):
     """A pruner: a plug-in's Settings."""
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> tuple[Subject | None, str]:
+    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
         """The smaller subject within `keep` and what was taken away; or None and why nothing can be."""
 
 
-def halved(ratio: float, least: float = 0.05) -> Iterator[float]:
-    """`ratio`, half of it, a quarter …, down to `least`."""
-    while ratio >= least:
-        yield ratio
-        ratio /= 2
-
-
-def largest_ratio(
-    ratio: float, keep: Keep, attempt: Callable[[float], Subject], context: Context
-) -> tuple[Subject | None, str]:
-    """The first of `ratio`, half, a quarter … whose twins stay within `keep`; or None and what the last one broke."""
-    broken = ""
-    for share in halved(ratio):
-        if context.left_s() <= 0:
-            return None, "no time was left in the budget"
-        found = attempt(share)
-        broken = keep.broken(found.scores)
-        if not broken:
-            return found, f"{share:.0%}"
-    return None, broken
+def tried(subject: Subject, job: Job, keep: Keep, change: Callable[[Model, int], Model]) -> Found:
+    """`change` on the twins and, only if they keep the promise, on the model; or None and what broke."""
+    found = subject.twins_changed(job, change)
+    if broken := keep.broken(found.scores):
+        return None, broken
+    return replace(found, model=change(subject.model, -1)), ""

@@ -19,6 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.quant_utils import QuantFormat
 
 from sixfold.build.mlp import Network
+from sixfold.compress.amount import Found
 from sixfold.compress.subject import Job, Subject
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Matrix, OutputKind
@@ -74,17 +75,15 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def apply(subject: Subject, job: Job, section: Quantize) -> tuple[Subject | None, str]:
+def apply(subject: Subject, job: Job, section: Quantize) -> Found:
     """Quantise the network and its twins; or None and why it cannot be done."""
     if not isinstance(subject.model.fitted, Network):
         return None, f"{job.candidate.name} is no network"
 
     def change(model: Model, position: int) -> Model:
-        rows = job.rows(position)
-        some = rows[np.linspace(0, len(rows) - 1, min(CALIBRATION_ROWS, len(rows))).astype(np.int64)]
-        return replace(
-            model, fitted=quantized(model.fitted, model.preparer.transform(job.dataset.table.take(some)), section)
-        )
+        table = subject.basis.rows(position).table
+        some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
+        return replace(model, fitted=quantized(model.fitted, model.preparer.transform(table.take(some)), section))
 
     return subject.changed(job, change), f"int8 weights, {section.activations} int8 activations"
 

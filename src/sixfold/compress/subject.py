@@ -1,21 +1,21 @@
-"""What is compressed: the model, its folds' twins, and how they score on rows they have not seen."""
+"""What is compressed: the model, its folds' twins, how they score on rows they have not seen, and what they come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from sixfold.compress.keep import Scores
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model
-from sixfold.parts.table import Dataset, FloatArray, IntArray
+from sixfold.parts.table import Dataset, IntArray
 from sixfold.recipe.schema import Compress
 from sixfold.train.candidate import Candidate
-
-Scores = dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,33 @@ class Job:
     folds: Sequence[Fold]
     metrics: tuple[str, ...]
 
-    def rows(self, position: int) -> IntArray:
-        """Training rows of fold `position`; of the model for all rows when it is -1."""
-        return np.arange(self.dataset.table.rows) if position < 0 else self.folds[position].train
+
+@dataclass(frozen=True)
+class Basis:
+    """What a retraining starts from, with every cut made so far: a later cut must not undo an earlier one.
+
+    `dataset`: the rows of the job, perhaps with fewer columns. `training`: the rows that each fold's twin learns from, and
+    last those of the model.
+    """
+
+    candidate: Candidate
+    dataset: Dataset
+    training: tuple[IntArray, ...]
+
+    def folds(self, job: Job) -> list[Fold]:
+        """The job's folds with these training rows."""
+        pairs = zip(self.training[:-1], job.folds, strict=True)
+        return [Fold(rows, fold.validation) for rows, fold in pairs]
+
+    def rows(self, position: int) -> Dataset:
+        """What the twin of fold `position` learns from; the model when it is -1."""
+        return self.dataset.take(self.training[position])
+
+    def with_family(self, **settings: Any) -> Basis:
+        """The family with these of its settings; what it does not have is left out."""
+        family: Any = self.candidate.family
+        known = {name: value for name, value in settings.items() if name in type(family).model_fields}
+        return replace(self, candidate=replace(self.candidate, family=family.model_copy(update=known)))
 
 
 @dataclass(frozen=True)
@@ -41,16 +65,24 @@ class Subject:
     model: Model
     twins: tuple[Model, ...]
     scores: Scores
+    basis: Basis
 
     def changed(self, job: Job, change: Callable[[Model, int], Model]) -> Subject:
         """`change(model, position)` on every twin and on the model (position -1); scored again."""
-        twins = tuple(change(twin, position) for position, twin in enumerate(self.twins))
-        return Subject(change(self.model, -1), twins, score_twins(job, twins))
+        return replace(self.twins_changed(job, change), model=change(self.model, -1))
 
     def twins_changed(self, job: Job, change: Callable[[Model, int], Model]) -> Subject:
         """The same, but the model itself is left as it is: to try whether a change is within `keep`."""
         twins = tuple(change(twin, position) for position, twin in enumerate(self.twins))
         return replace(self, twins=twins, scores=score_twins(job, twins))
+
+
+def start(job: Job, model: Model) -> Subject:
+    """Before anything is taken away."""
+    training = (*(fold.train for fold in job.folds), np.arange(job.dataset.table.rows))
+    return Subject(
+        model, job.evaluation.models, job.evaluation.scores, Basis(job.candidate, job.dataset, training)
+    )  # fmt: skip
 
 
 def score_twins(job: Job, twins: Sequence[Model]) -> Scores:

@@ -1,4 +1,4 @@
-"""How to cut: a layer of a network gets narrower. What is connected: a unit is a row of its layer and a column of the next."""
+"""How to cut: a hidden layer of a network gets narrower."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from sixfold.build.mlp import Network
-from sixfold.parts.table import IntArray
+from sixfold.compress.connections import of_layer
+from sixfold.parts.table import FloatArray, IntArray
 
 
-def keep_units(network: Network, kept: Sequence[IntArray]) -> Network:
-    """`kept`: for each hidden layer the units that stay, sorted. Removing a unit whose outgoing weights are 0 changes no
-    output.
+def keep_units(network: Network, kept: Sequence[IntArray], means: Sequence[FloatArray] | None = None) -> Network:
+    """A new network with the units `kept` of each hidden layer, sorted indices.
+
+    Removing a unit whose outgoing weights are 0 changes no output. With `means` ([units] a layer, of the activations) the next
+    layer's bias takes over what a removed unit gives on average: removing one that is constant changes no output either.
     """
-    weights, biases = list(network.weights), list(network.biases)
+    arrays = {"weights": list(network.weights), "biases": list(network.biases)}
     for layer, units in enumerate(kept):
-        weights[layer] = np.ascontiguousarray(weights[layer][units])
-        biases[layer] = np.ascontiguousarray(biases[layer][units])
-        weights[layer + 1] = np.ascontiguousarray(weights[layer + 1][:, units])
-    return replace(network, weights=tuple(weights), biases=tuple(biases))
+        if means is not None:
+            gone = np.setdiff1d(np.arange(len(network.biases[layer])), units)
+            given = network.weights[layer + 1][:, gone].astype(np.float64) @ means[layer][gone]
+            following = network.biases[layer + 1]
+            arrays["biases"][layer + 1] = (following + given).astype(following.dtype)
+        for array, at, axis in (part for parts in of_layer(layer) for part in parts):
+            arrays[array][at] = np.ascontiguousarray(np.take(arrays[array][at], units, axis=axis))
+    return replace(network, weights=tuple(arrays["weights"]), biases=tuple(arrays["biases"]))

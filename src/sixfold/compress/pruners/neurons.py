@@ -3,73 +3,105 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from sixfold.build.mlp import Network
 from sixfold.compress import importance
+from sixfold.compress.amount import Found, largest
 from sixfold.compress.keep import Keep
-from sixfold.compress.pruner import largest_ratio
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.pruner import tried
+from sixfold.compress.subject import Basis, Job, Subject
 from sixfold.compress.surgery import keep_units
-from sixfold.core.seeds import derive
-from sixfold.evaluate.model import Model
-from sixfold.parts.fit import Fit
+from sixfold.evaluate.model import Model, Prepared, fit_prepared, prepare_rows
+from sixfold.parts.table import Dataset
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
-from sixfold.train.fitting import fit_many
+
+SAMPLE = 2000  # training rows that activations are looked at on
 
 
 class Settings(Section):
     """Remove the least important neurons of every hidden layer, then train on.
 
-    Importance: norm of incoming times norm of outgoing weights. Where `ratio` costs more than `keep` allows, half of it is
-    tried, then a quarter, down to 5%.
+    Importance by `activations`: standard deviation on training rows times norm of outgoing weights, and the next bias takes
+    over a removed neuron's mean. By `weights`: norm of incoming times norm of outgoing weights. Where `ratio` costs
+    more than `keep` allows, half of it is tried, then a quarter, down to 5%; `largest` searches by bisection.
     """
 
-    ratio: float = Field(0.5, gt=0, lt=1, description="Share of each hidden layer's neurons that goes.")
+    ratio: Annotated[float, Field(gt=0, lt=1)] | Literal["largest"] = Field(
+        0.5, description="Share of each hidden layer's neurons that goes, in (0, 1); or `largest` within keep."
+    )
+    # Measured, mean accuracy over 6 seeds × 3 folds, half of the neurons gone, 10 epochs on: digits 0.969 (by weights 0.966),
+    # breast cancer 0.968 (0.961); not trained on: 0.893 (0.723), 0.944 (0.926).
+    importance: Literal["activations", "weights"] = Field("activations", description="How neurons are ranked.")
     epochs: int = Field(10, ge=0, description="Epochs of training afterwards.")
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> tuple[Subject | None, str]:
+    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
-        if not isinstance(subject.model.fitted, Network) or not subject.model.fitted.hidden:
+        fitted = subject.model.fitted
+        if not isinstance(fitted, Network) or not fitted.hidden:
             return None, f"{job.candidate.name} has no hidden layers"
-        before = subject.model.fitted.hidden
 
-        def attempt(ratio: float) -> Subject:
-            return subject.changed(job, lambda model, position: self._smaller(model, position, (ratio, job, context)))
+        def attempt(ratio: float) -> Found:
+            if _widths(fitted, ratio) == fitted.hidden:
+                return None, f"{ratio:.0%} of {_shown(fitted.hidden)} neurons is less than one of any layer"
 
-        found, why = largest_ratio(self.ratio, keep, attempt, context)
+            def change(model: Model, position: int) -> Model:
+                network = self._cut(model, subject.basis.rows(position), ratio)
+                return self._trained(network, model, (subject.basis, position), context)
+
+            return tried(subject, job, keep, change)
+
+        found, why = largest(self.ratio, attempt, context)
         if found is None:
             return None, why
-        return found, f"{why} of the neurons: {_widths(before)} → {_widths(found.model.fitted.hidden)}"  # type: ignore[attr-defined]
+        network: Any = found.model.fitted
+        basis = found.basis.with_family(hidden=network.hidden)
+        return replace(found, basis=basis), f"{why} of the neurons: {_shown(fitted.hidden)} → {_shown(network.hidden)}"
 
-    def _smaller(self, model: Model, position: int, how: tuple[float, Job, Context]) -> Model:
-        ratio, job, context = how
+    def _cut(self, model: Model, training: Dataset, ratio: float) -> Network:
         network: Any = model.fitted
-        kept = []
-        for layer, units in enumerate(network.hidden):
-            count = max(1, round(units * (1 - ratio)))
-            ranked = np.argsort(-importance.of_neurons(network, layer), kind="stable")
-            kept.append(np.sort(ranked[:count]))
-        smaller = keep_units(network, kept)
-        if self.epochs:
-            smaller = self._trained(smaller, model, position, (job, context))
-        return replace(model, fitted=smaller)
+        layers = range(len(network.hidden))
+        if self.importance == "weights":
+            ranks, means = [importance.by_weights(network, layer) for layer in layers], None
+        else:
+            rows = np.linspace(0, training.table.rows - 1, min(SAMPLE, training.table.rows)).astype(np.int64)
+            h = importance.activations(network, model.preparer.transform(training.table.take(rows)))
+            ranks, means = [importance.by_activations(network, n, h[n]) for n in layers], [a.mean(axis=0) for a in h]
+        counts = _widths(network, ratio)
+        kept = [np.sort(np.argsort(-rank, kind="stable")[:count]) for rank, count in zip(ranks, counts, strict=True)]
+        return keep_units(network, kept, means)
 
-    def _trained(self, network: Network, model: Model, position: int, how: tuple[Job, Context]) -> Any:
-        """θ ← θ - α∇J(θ) on the same training rows."""
-        job, context = how
-        rows = job.dataset.take(job.rows(position))
-        target = rows.target
-        seed = derive(context.seed, "neurons", position)
-        fit = Fit(model.preparer.transform(rows.table), target.values, target.task, target.outputs, seed, network)
-        section = job.candidate.train.model_copy(update={"epochs": self.epochs})
-        candidate = replace(job.candidate, train=section)
-        return next(iter(fit_many(candidate, [fit], context.within("neurons", position, fold=position))))
+    def _trained(self, network: Network, model: Model, where: tuple[Basis, int], context: Context) -> Model:
+        """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut."""
+        if not self.epochs:
+            return replace(model, fitted=network)
+        basis, position = where
+        training = basis.rows(position)
+        part = context.within("neurons", position, fold=position)
+        train = basis.candidate.train.model_copy(update={"epochs": self.epochs})
+        prepared = as_trained(model, basis, training, part)
+        return fit_prepared(replace(basis.candidate, train=train), prepared, training.target, part, network)
 
 
-def _widths(hidden: tuple[int, ...]) -> str:
+def as_trained(model: Model, basis: Basis, training: Dataset, context: Context) -> Prepared:
+    """Training rows as the model's own training saw them: cross-fitted, without the rows that denoising dropped.
+
+    Where chance prepares them otherwise than the model does (a random sample), all rows as the model sees them.
+    """
+    again = prepare_rows(basis.candidate, training, context)
+    x = model.preparer.transform(training.table)
+    if np.array_equal(x, again.preparer.transform(training.table), equal_nan=True):
+        return replace(again, preparer=model.preparer)
+    return Prepared(model.preparer, x, np.arange(training.table.rows))
+
+
+def _widths(network: Network, ratio: float) -> tuple[int, ...]:
+    return tuple(max(1, round(units * (1 - ratio))) for units in network.hidden)
+
+
+def _shown(hidden: tuple[int, ...]) -> str:
     return "-".join(map(str, hidden))

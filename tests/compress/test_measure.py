@@ -1,0 +1,63 @@
+"""Costs are measured in onnxruntime, on the graph that is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from sixfold.compress.measure import compare, cost, feeds, median_ms, parameters, peak_memory
+from sixfold.core.errors import SystemFault
+from sixfold.parts.table import Column, Table
+
+Build = Any
+
+
+def test_costs_are_measured_in_onnxruntime(made: Build) -> None:
+    job, model = made("linear", {}, {})
+    data = model.export().SerializeToString()
+    before, after = compare(data, data, job.dataset.table)
+    for found in (before, after, cost(data, job.dataset.table)):
+        assert found.file_bytes == len(data)
+        assert found.inputs == 7
+        assert 0 < found.p50_1_ms <= found.p99_1_ms < 1000
+        assert 0 < found.p50_64_ms <= found.p99_64_ms < 1000
+        assert 10_000_000 < found.peak_memory_bytes < 1_000_000_000
+        assert found.parameters is not None
+        assert found.parameters > 0
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    labels = session.run(["label"], feeds(data, job.dataset.table, 5))[0].reshape(-1)
+    assert labels.tolist() == model.labels(job.dataset.table)[:5].tolist()
+
+
+def test_parameters_are_the_numbers_of_the_graph(made: Build) -> None:
+    small, large = (made("mlp", {"hidden": hidden}, {})[1] for hidden in ([8], [64, 64]))
+    count = [parameters(model.export().SerializeToString()) for model in (small, large)]
+    theta = [sum(array.size for array in model.fitted.parameters().values()) for model in (small, large)]
+    assert all(stored >= learned for stored, learned in zip(count, theta, strict=True))
+    assert count[1] - count[0] == theta[1] - theta[0]  # what preparation stores is the same
+    trees = made("boosting", {"rounds": 10, "patience": None}, {})[1]
+    assert parameters(trees.export().SerializeToString()) >= trees.fitted.node_count
+
+
+def test_rows_are_repeated_and_missing_values_asked_with(made: Build) -> None:
+    _, model = made("linear", {}, {})
+    data = model.export().SerializeToString()
+    columns = {f"x{i}": Column("number", np.array([0.5, np.nan])) for i in range(6)}
+    columns["city"] = Column("category", np.array([-1, 2], dtype=np.int32), ("a", "b", "c"))
+    table = Table(columns, 2)
+    arrays = feeds(data, table, 5)
+    assert all(array.shape == (5, 1) for array in arrays.values())
+    assert arrays["city"].ravel().tolist() == ["", "c", "", "c", ""]
+    assert peak_memory(data, table) > 10_000_000
+    assert all(value > 0 for value in median_ms((data, data), table, 64))
+
+
+def test_a_model_that_cannot_be_loaded_is_said(made: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, model = made("linear", {}, {})
+    data = model.export().SerializeToString()
+    monkeypatch.setattr("sixfold.compress.measure.feeds", lambda model, table, rows: {"nobody": np.zeros((rows, 1))})
+    with pytest.raises(SystemFault, match="measuring memory: expected a process that loads the model"):
+        peak_memory(data, job.dataset.table)

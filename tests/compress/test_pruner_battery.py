@@ -1,0 +1,283 @@
+"""Every check for every pruner, and how many checks each got is asserted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sixfold.bundle.parity import Parity, check_parity
+from sixfold.bundle.predictor import Predictor
+from sixfold.compress.amount import NO_TIME
+from sixfold.compress.keep import Keep
+from sixfold.compress.keep import make as make_keep
+from sixfold.compress.subject import Subject, start
+from sixfold.core.errors import RecipeError
+from sixfold.data.raw import text_rows
+from sixfold.evaluate.model import Model
+from sixfold.outcome import expected_answers, signature_of, stored_rows
+from sixfold.parts import state
+from sixfold.recipe.kinds import PRUNER
+from sixfold.recipe.section import Section
+from sixfold.runs.context import Context
+
+Size = Callable[[Any], int]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a pruner is tried on; `size`: what it makes smaller; `stranger`: a family that it does not fit."""
+
+    family: str
+    options: dict[str, Any]
+    size: Size
+    pruning: dict[str, Any]
+    wrong: tuple[dict[str, Any], str]
+    stranger: str | None = "linear"
+
+
+CASES: dict[str, Case] = {
+    "features": Case(
+        "linear", {}, lambda m: len(m.preparer.inputs), {},
+        ({"patience": 0}, "pruner features, patience: expected greater than or equal to 1; found 0. Change patience."),
+        stranger=None,
+    ),
+    "neurons": Case(
+        "mlp", {"hidden": [32, 16]}, lambda m: sum(m.fitted.hidden), {"epochs": 3},
+        ({"epochs": -1}, "pruner neurons, epochs: expected greater than or equal to 0; found -1. Change epochs."),
+    ),
+    "rounds": Case(
+        "boosting", {"rounds": 40, "patience": None}, lambda m: m.fitted.rounds, {},
+        ({"tries": 1}, "pruner rounds, tries: expected greater than or equal to 2; found 1. Change tries."),
+    ),
+    "support_vectors": Case(
+        "svm", {"kernel": "rbf"}, lambda m: m.fitted.support_count, {},
+        ({"ratio": 1.0}, "expected less than 1; found 1.0"),
+    ),
+    "complexity": Case(
+        "tree", {"max_depth": 8}, lambda m: m.fitted.node_count, {},
+        ({"tries": 1}, "pruner complexity, tries: expected greater than or equal to 2; found 1. Change tries."),
+    ),
+}  # fmt: skip
+KEEP = {"classification": {"accuracy": -0.05}, "regression": {"rmse": 60.0}}
+
+
+class Bench:
+    """Trains each case once for a task, prunes it once, and hands both out."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+        self.pruned = cache(self._pruned)
+
+    def subject(self, name: str, task: str = "classification") -> tuple[Any, Subject, Keep]:
+        case = CASES[name]
+        job, model = self.made(case.family, case.options, {"keep": KEEP[task]}, task)
+        subject = start(job, model)
+        return job, subject, make_keep(job.section.keep, subject.scores)
+
+    def _pruned(self, name: str, task: str = "classification") -> tuple[Subject | None, str]:
+        job, subject, keep = self.subject(name, task)
+        return pruner(name).prune(subject, job, keep, Context())
+
+
+@pytest.fixture(scope="session")
+def bench(made: Any) -> Bench:
+    return Bench(made)
+
+
+def pruner(name: str) -> Any:
+    return PRUNER.make({"target": name, **CASES[name].pruning}, "target")
+
+
+def packed(model: Model, folder: Path) -> bytes:
+    folder.mkdir(exist_ok=True)
+    state.save(model, folder)
+    return (folder / "state.safetensors").read_bytes() + (folder / "state.json").read_bytes()
+
+
+def found(bench: Bench, name: str, task: str = "classification") -> Subject:
+    subject, why = bench.pruned(name, task)
+    assert subject is not None, why
+    return subject
+
+
+def check_section_with_described_options(name: str, bench: Bench, folder: Path) -> None:
+    settings = PRUNER.load(name)
+    assert issubclass(settings, Section)
+    assert settings.__doc__
+    assert all(field.description for field in settings.model_fields.values())
+
+
+def check_removes_and_says_so(name: str, bench: Bench, folder: Path) -> None:
+    size = CASES[name].size
+    before, (after, why) = bench.subject(name)[1], bench.pruned(name)
+    assert after is not None, why
+    assert 0 < size(after.model) < size(before.model)
+    assert all(0 < size(new) < size(old) for new, old in zip(after.twins, before.twins, strict=True))
+    shown = size if name != "neurons" else (lambda model: "-".join(str(units) for units in model.fitted.hidden))
+    assert f"{shown(before.model)} → {shown(after.model)}" in why
+
+
+def check_the_graph_is_smaller(name: str, bench: Bench, folder: Path) -> None:
+    before, after = bench.subject(name)[1].model.export(), found(bench, name).model.export()
+    assert len(after.SerializeToString()) < len(before.SerializeToString())
+    assert len(after.graph.input) <= len(before.graph.input)
+    assert (len(after.graph.input) < len(before.graph.input)) == (name == "features")
+
+
+def check_keeps_the_promise(name: str, bench: Bench, folder: Path) -> None:
+    _, before, _ = bench.subject(name)
+    after = found(bench, name)
+    assert np.mean(after.scores["accuracy"]) >= np.mean(before.scores["accuracy"]) - 0.05 - 1e-12
+
+
+def check_scores_are_those_of_the_twins(name: str, bench: Bench, folder: Path) -> None:
+    job, _, _ = bench.subject(name)
+    after = found(bench, name)
+    for fold, twin, score in zip(job.folds, after.twins, after.scores["accuracy"], strict=True):
+        validation = job.dataset.take(fold.validation)
+        assert score == np.mean(twin.predict(validation.table).argmax(axis=1) == validation.target.values)
+
+
+def check_values_too(name: str, bench: Bench, folder: Path) -> None:
+    size = CASES[name].size
+    job, before, _ = bench.subject(name, "regression")
+    after = found(bench, name, "regression")
+    assert size(after.model) < size(before.model)
+    assert np.mean(after.scores["rmse"]) <= np.mean(before.scores["rmse"]) + 60
+    answers_as_served(after.model, job)
+
+
+def check_an_unkept_promise_finds_nothing(name: str, bench: Bench, folder: Path) -> None:
+    job, before, _ = bench.subject(name)
+    bits = packed(before.model, folder / "before")
+    promise = Keep({"accuracy": np.array([2.0, 2.0, 2.0])}, {"accuracy": 0.0})  # nothing is as good as this
+    after, why = pruner(name).prune(before, job, promise, Context())
+    assert after is None
+    assert why
+    assert packed(before.model, folder / "after") == bits
+
+
+def check_never_edits_in_place(name: str, bench: Bench, folder: Path) -> None:
+    _, before, _ = bench.subject(name)
+    bits = [packed(model, folder / "before") for model in (before.model, *before.twins)]
+    found(bench, name)
+    assert [packed(model, folder / "after") for model in (before.model, *before.twins)] == bits
+
+
+def check_same_seed_same_bits(name: str, bench: Bench, folder: Path) -> None:
+    job, before, keep = bench.subject(name)
+    again, _ = pruner(name).prune(before, job, keep, Context())
+    assert again is not None
+    assert packed(again.model, folder / "a") == packed(found(bench, name).model, folder / "b")
+
+
+def check_survives_files(name: str, bench: Bench, folder: Path) -> None:
+    job, _, _ = bench.subject(name)
+    model = found(bench, name).model
+    state.save(model, folder)
+    again = state.load(folder, Model)
+    assert np.array_equal(again.predict(job.dataset.table), model.predict(job.dataset.table))
+
+
+def check_the_graph_answers_as_the_pipeline(name: str, bench: Bench, folder: Path) -> None:
+    answers_as_served(found(bench, name).model, bench.subject(name)[0])
+
+
+def check_a_stranger_is_refused_with_the_reason(name: str, bench: Bench, folder: Path) -> None:
+    stranger = CASES[name].stranger
+    if stranger is None:
+        assert name == "features"  # fits every family: see test_features_of_every_family
+        return
+    job, model = bench.made(stranger, {}, {})
+    subject = start(job, model)
+    after, why = pruner(name).prune(subject, job, make_keep({}, subject.scores), Context())
+    assert after is None
+    assert why.startswith("linear ")
+
+
+def check_without_time_nothing_is_found(name: str, bench: Bench, folder: Path) -> None:
+    job, before, keep = bench.subject(name)
+    after, why = pruner(name).prune(before, job, keep, Context(deadline=time.monotonic() - 1))
+    assert after is None
+    assert why in (NO_TIME, "no column can be spared")
+
+
+def check_bad_options(name: str, bench: Bench, folder: Path) -> None:
+    options, text = CASES[name].wrong
+    with pytest.raises(RecipeError) as error:
+        PRUNER.make({"target": name, **options}, "target")
+    assert text in str(error.value)
+    with pytest.raises(RecipeError, match=f"pruner {name}: expected one of its options; found 'surely_unknown'"):
+        PRUNER.make({"target": name, "surely_unknown": 1}, "target")
+
+
+def answers_as_served(model: Model, job: Any) -> None:
+    rows = stored_rows(job.dataset.table, 0)
+    parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
+    check_parity(Predictor(model.export().SerializeToString(), signature_of(model, job.dataset, ("",))), parity)
+
+
+Check = Callable[[str, Bench, Path], None]
+CHECKS: tuple[Check, ...] = (
+    check_section_with_described_options, check_removes_and_says_so, check_the_graph_is_smaller, check_keeps_the_promise,
+    check_scores_are_those_of_the_twins, check_values_too, check_an_unkept_promise_finds_nothing,
+    check_never_edits_in_place, check_same_seed_same_bits, check_survives_files, check_the_graph_answers_as_the_pipeline,
+    check_a_stranger_is_refused_with_the_reason, check_without_time_nothing_is_found, check_bad_options,
+)  # fmt: skip
+PAIRS = [(name, check) for name in PRUNER.names() for check in CHECKS]
+
+
+@pytest.mark.parametrize(("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS])
+def test_pruner(name: str, check: Check, bench: Bench, tmp_path: Path) -> None:
+    check(name, bench, tmp_path)
+
+
+def test_every_pruner_gets_its_checks() -> None:
+    assert PRUNER.names() == sorted(CASES)
+    assert Counter(name for name, _ in PAIRS) == dict.fromkeys(CASES, 14)
+
+
+@pytest.mark.parametrize("family", ["linear", "mlp", "svm", "tree", "forest", "boosting"])
+def test_features_of_every_family(made: Any, family: str) -> None:
+    small = {"forest": {"trees": 10}, "boosting": {"rounds": 10, "patience": None}, "mlp": {"hidden": [8]}}
+    job, model = made(family, small.get(family, {}), {"keep": {"accuracy": -0.1}})
+    subject = start(job, model)
+    settings = PRUNER.make({"target": "features", "step": 0.6, "patience": 1}, "target")
+    after, why = settings.prune(subject, job, make_keep(job.section.keep, subject.scores), Context())
+    assert after is not None, why
+    assert len(after.model.preparer.inputs) < len(model.preparer.inputs)
+    answers_as_served(after.model, job)
+
+
+def test_least_columns_stay(bench: Bench) -> None:
+    job, subject, _ = bench.subject("features")
+    anything = Keep(subject.scores, {"accuracy": 1.0})
+    for least in (1, 3):
+        after, _ = PRUNER.make({"target": "features", "least": least}, "target").prune(
+            subject, job, anything, Context()
+        )
+        assert after is not None
+        assert len(after.model.preparer.inputs) == least
+
+
+def test_what_cannot_be_trained_is_a_reason_not_a_crash(bench: Bench) -> None:
+    job, subject, keep = bench.subject("features")
+    impute = {"number": {"name": "none"}}
+    prepare = job.candidate.prepare
+    broken = replace(job.candidate, prepare=prepare.model_copy(update={"impute": type(prepare.impute)(**impute)}))
+    holes = {name: replace(c, values=c.values.copy()) for name, c in job.dataset.table.columns.items()}
+    for name in ("x0", "x1"):
+        holes[name].values[::7] = np.nan
+    dataset = replace(job.dataset, table=replace(job.dataset.table, columns=holes))
+    subject = replace(subject, basis=replace(subject.basis, candidate=broken, dataset=dataset))
+    after, why = pruner("features").prune(subject, job, keep, Context())
+    assert after is None
+    assert why.startswith("what is left cannot be trained (prepare.impute: expected an imputer")
