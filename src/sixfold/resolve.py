@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from sixfold.evaluate import scoring
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Task
 from sixfold.recipe import schema as sections
-from sixfold.recipe.kinds import FAMILY, KINDS, PRUNER
+from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE
 from sixfold.recipe.schema import Options, Recipe, Train
 from sixfold.recipe.validate import SCHEMA_FILE
 from sixfold.train.candidate import Candidate
 
 KEYS = {FAMILY.name: "family", PRUNER.name: "target"}  # the key that names a plug-in, where it is not `name`
+GRIDS = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
 Schema = dict[str, Any]
 
@@ -33,15 +35,7 @@ Schema = dict[str, Any]
 def resolve(recipe: Recipe, dataset: Dataset, budget_s: float | None) -> list[Candidate]:
     """Every candidate of build × train, named by what differs. Raises RecipeError or FitError before anything is trained."""
     task = dataset.target.task
-    if recipe.build == "auto":
-        planned = auto.candidates(dataset, budget_s)
-    else:
-        items = recipe.build if isinstance(recipe.build, list) else []
-        planned = [
-            (str(options["family"]), {key: value for key, value in options.items() if key != "family"}, "")
-            for item in items
-            for options in grid.expand(item, lambda key, item=item: _is_list(_family_fields(item), key))  # type: ignore[misc]
-        ]
+    planned = auto.candidates(dataset, budget_s) if recipe.build == "auto" else _planned(recipe.build)
     settings = list(grid.expand(dict(recipe.train), lambda key: _is_list(Train.model_json_schema(), key)))
     pairs = [(plan, train) for plan in planned for train in _trains(plan[0], settings)]
     flat = [{"family": family, **options, **_prefixed(train, settings)} for (family, options, _), train in pairs]
@@ -49,10 +43,27 @@ def resolve(recipe: Recipe, dataset: Dataset, budget_s: float | None) -> list[Ca
     for name, ((family, options, why), train) in zip(grid.names(flat), pairs, strict=True):
         made = FAMILY.make({"family": family, **options}, "family")
         _check_task(family, made, task)
-        candidate = Candidate(name, family, made, recipe.prepare, recipe.initialize, Train.model_validate(train), why)
+        candidate = Candidate(name, family, made, recipe.prepare, recipe.initialize, _train(train), why)
         _check_start(candidate)
         found.append(candidate)
     return found
+
+
+def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:
+    """Family, options and no reason, for every combination of every item's lists."""
+    return [
+        (str(options["family"]), {key: value for key, value in options.items() if key != "family"}, "")
+        for item in build
+        for options in grid.expand(item, partial(_is_list, _family_fields(item)))
+    ]
+
+
+def _train(options: Options) -> Train:
+    """The loop's settings, each plug-in's options checked by itself: schema.json knows no rules between options."""
+    settings = Train.model_validate(options)
+    OPTIMIZER.make(settings.optimizer)
+    SCHEDULE.make(settings.schedule)
+    return settings
 
 
 def metrics_of(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
@@ -62,12 +73,12 @@ def metrics_of(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
     """A grid over the loop's settings multiplies only families that the loop trains."""
-    return settings if issubclass_of_gradient(family) else settings[:1]
+    return settings if _in_the_loop(FAMILY.load(family)) else settings[:1]
 
 
-def issubclass_of_gradient(family: str) -> bool:
-    """Whether the family is trained by the loop."""
-    return hasattr(FAMILY.load(family), "module")
+def _in_the_loop(family: Any) -> bool:
+    """Whether a family's Settings is a GradientFamily, trained by the loop."""
+    return hasattr(family, "module")
 
 
 def _prefixed(train: Options, settings: list[Options]) -> Options:
@@ -97,7 +108,8 @@ def _check_start(candidate: Candidate) -> None:
     if not isinstance(candidate.family, GradientFamily):
         return
     hidden = getattr(candidate.family, "hidden", None)
-    problem = initialize_check.problems(candidate.initialize, tuple(hidden) if hidden is not None else (1, 1))
+    widths = (2,) if hidden is None else tuple(hidden)  # widths from `size` are known with the features; never below 8
+    problem = initialize_check.problems(candidate.initialize, widths)
     if problem:
         raise FitError("initialize.scheme", "a start that can train", problem, "Use he_normal or xavier_uniform.")
 
@@ -113,6 +125,7 @@ def generate_schema() -> Schema:
     for part in (schema, train):
         definitions |= part.pop("$defs", {}) if part is train else {}
     definitions["Train"] = _as_grid(train)
+    definitions["Stop"] = _as_grid(definitions["Stop"])
     for kind in KINDS.values():
         for name in kind.names():
             definitions[f"{kind.name}.{name}"] = _plugin_schema(kind, name)
@@ -135,13 +148,29 @@ def _plugin_schema(kind: Kind, name: str) -> Schema:
     key = KEYS.get(kind.name, "name")
     own = {key: {"const": name}, **schema.get("properties", {})}
     schema = {**schema, "properties": own, "required": [key, *schema.get("required", [])]}
-    return _as_grid(schema) if kind is FAMILY else schema
+    facts = _facts(settings, kind)
+    schema = {**schema, "x-facts": facts} if facts else schema
+    return _as_grid(schema) if kind in GRIDS else schema
+
+
+def _facts(settings: Any, kind: Kind) -> Schema:
+    """What a plug-in's class says of itself in plain values: the rules of `recipe` read it here, and import nothing."""
+    facts: Schema = {"trained_by_the_loop": True} if kind is FAMILY and _in_the_loop(settings) else {}
+    for name in sorted(settings.__class_vars__):
+        value = getattr(settings, name, None)
+        if isinstance(value, frozenset):
+            facts[name] = sorted(value)
+        elif isinstance(value, bool | str):
+            facts[name] = value
+    return facts
 
 
 def _as_grid(schema: Schema) -> Schema:
     """Every option may list values to try."""
     properties = {
-        key: node if "const" in node else {"x-grid": node, "anyOf": [node, {"type": "array", "items": node}]}
+        key: node
+        if "const" in node
+        else {"x-grid": node, "anyOf": [node, {"type": "array", "items": node, "minItems": 1}]}
         for key, node in schema.get("properties", {}).items()
     }
     return {**schema, "properties": properties}
@@ -157,18 +186,26 @@ def _fill(node: Any) -> Any:
         return {"$ref": "#/$defs/Train"}
     if "x-plugin" in node and "anyOf" not in node:
         return _union(node)
+    if "x-names" in node and "enum" not in node:
+        return {**node, "enum": [*node["x-also"], *KINDS[node["x-names"]].names()]}
     return {key: _fill(item) for key, item in node.items()}
 
 
 def _union(node: Schema) -> Schema:
     kind = KINDS[node["x-plugin"]]
-    key = KEYS.get(kind.name, "name")
-    references = [{"$ref": f"#/$defs/{kind.name}.{name}"} for name in kind.names()]
-    one = [{"enum": kind.names()}, *references] if key == "name" else references
-    branches = [*one, {"type": "array", "items": {"anyOf": one}}] if node["x-form"] == "chain" else one
+    bare = [name for name in kind.names() if not _needs_options(kind, name)]
+    one: list[Schema] = [{"enum": bare}, *({"$ref": f"#/$defs/{kind.name}.{name}"} for name in kind.names())]
+    branches: list[Schema] = [*one, {"type": "array", "items": {"anyOf": one}}] if node["x-form"] == "chain" else one
+    if kind is FAMILY:
+        branches[-1] = {**branches[-1], "minItems": 1}
     also = ["auto"] if kind is FAMILY else [None] if node.get("default", 0) is None else []
     extra = [{"enum": also}] if also else []
-    return {**node, "x-key": key, "x-also": also, "anyOf": [*branches, *extra]}
+    return {**node, "x-key": KEYS.get(kind.name, "name"), "x-also": also, "anyOf": [*branches, *extra]}
+
+
+def _needs_options(kind: Kind, name: str) -> bool:
+    """Whether the bare name says too little."""
+    return any(field.is_required() for field in kind.load(name).model_fields.values())
 
 
 def _without_titles(node: Any) -> Any:

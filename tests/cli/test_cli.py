@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from sixfold.cli import group
 
 VERBS = ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
 SMALL = """version: 1
@@ -80,21 +83,34 @@ def test_a_damaged_bundle_is_refused(folder: Path) -> None:
     assert "model.onnx" in done.stderr
 
 
-def test_init_writes_a_recipe_that_checks(tmp_path: Path) -> None:
+def test_init_writes_a_recipe_that_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     lines = ["age,city,joined,bought"] + [
         f"{20 + i},{'ab'[i % 2]},2024-01-{1 + i % 28:02d},{'yes' if i % 3 else 'no'}" for i in range(60)
     ]
     (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
-    done = sixfold("init", "people.csv", "--target", "bought", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought"])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "wrote people.yaml; next: sixfold check people.yaml, then sixfold run people.yaml\n"
+    assert "60 rows" in done.stderr
     text = (tmp_path / "people.yaml").read_text()
     assert "#   date: joined" in text
-    checked = sixfold("check", "people.yaml", cwd=tmp_path)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    checked = CliRunner().invoke(group, ["check", "people.yaml"])
+    assert checked.exit_code == 0, checked.stdout + checked.stderr
     assert "ok: ready to run" in checked.stdout
-    again = sixfold("init", "people.csv", "--target", "bought", cwd=tmp_path)
-    assert again.returncode == 8
-    assert "expected a new file; found one that is there already" in again.stderr
+    again = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought"])
+    assert "expected a new file; found one that is there already" in str(again.exception)
+
+
+def test_init_with_another_separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wine.csv").write_text("acid;taste\n" + "".join(f"{i / 7:.2f};{'ab'[i % 2]}\n" for i in range(60)))
+    refused = CliRunner().invoke(group, ["init", "wine.csv", "--target", "taste"])
+    assert "`sixfold init --separator`" in str(refused.exception)
+    done = CliRunner().invoke(group, ["init", "wine.csv", "--target", "taste", "--separator", ";"])
+    assert done.exit_code == 0, done.stderr
+    assert '  separator: ";"\n' in (tmp_path / "wine.yaml").read_text()
+    assert CliRunner().invoke(group, ["check", "wine.yaml"]).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -107,13 +123,16 @@ def test_init_writes_a_recipe_that_checks(tmp_path: Path) -> None:
         ("metrics: [rmse]", 2, "expected metrics for classification; found 'rmse', which is for"),
     ],
 )
-def test_check_finds_what_is_wrong(tmp_path: Path, change: str, code: int, message: str) -> None:
+def test_check_finds_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, code: int, message: str
+) -> None:
     old = {"family": "family: linear", "target": "target: target", "sklearn": "sklearn:breast_cancer", "folds": "folds: 2",
            "metrics": "metrics: [accuracy]"}[change.split(":")[0]]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "r.yaml").write_text(SMALL.replace(old, change))
-    done = sixfold("check", "r.yaml", cwd=tmp_path)
-    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
-    as_json = sixfold("check", "r.yaml", "--json", cwd=tmp_path)
+    done = CliRunner().invoke(group, ["check", "r.yaml"])
+    assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
+    as_json = CliRunner().invoke(group, ["check", "r.yaml", "--json"])
     assert any(
         message in json.dumps(p) or message.split("'")[1] in json.dumps(p)
         for p in json.loads(as_json.stdout)["problems"]

@@ -58,7 +58,8 @@ def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:
         ("C: [0.1, 1, 10]", "C: [0.1, -1]", "r.yaml, line 8, column 41: build[1].C[1]: expected a number, above 0"),
         ("name: adam", "name: adm", "r.yaml, line 10, column 15: train.optimizer.name: expected the name of an optimizer; "
          "found 'adm'. Did you mean 'adam'?"),
-        ("batch_size: 64", "batch_size: most", "r.yaml, line 11, column 3: train.batch_size: expected a whole number or 'full'; "
+        ("batch_size: 64", "batch_size: most", "r.yaml, line 11, column 3: train.batch_size: "
+         "expected a whole number, at least 1, or 'full'; "
          "found the text 'most'."),
         ("folds: 5", "folds: 1", "r.yaml, line 12, column 12: evaluate.folds: expected a whole number, at least 2; found 1."),
         ("folds: 5", "folds: five", "found the text 'five'. Write the number without quotes or unit."),

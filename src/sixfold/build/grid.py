@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 Options = dict[str, Any]
@@ -13,19 +14,18 @@ Options = dict[str, Any]
 def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Options]:
     """Every combination of the values given as lists, the last key changing fastest.
 
-    A mapping is looked into one level deep: `optimizer: {learning_rate: [0.1, 0.01]}` is a grid of two.
+    Mappings are looked into, also those in a list: `optimizer: [{name: sgd, momentum: [0, 0.9]}, adam]` is a grid of three.
     `is_list_field(key)` (`outer.inner` inside a mapping) says that a field is itself a list, like `hidden`: then only a
-    list of lists is a grid. An empty list is a value, not a grid.
+    list of lists (or of null, for one that is left out) is a grid. An empty list is a value, not a grid.
 
     >>> expand({"family": "svm", "C": [1, 10]}, lambda key: False)
     [{'family': 'svm', 'C': 1}, {'family': 'svm', 'C': 10}]
     """
     choices = []
     for key, value in options.items():
-        if isinstance(value, dict):
-            choices.append(expand(value, lambda inner, outer=key: is_list_field(f"{outer}.{inner}")))  # type: ignore[misc]
-        else:
-            choices.append(_values(value, is_list_field(key)))
+        inner = partial(_inner, is_list_field, key)
+        tried = [value] if isinstance(value, dict) else _values(value, is_list_field(key))
+        choices.append([one for item in tried for one in (expand(item, inner) if isinstance(item, dict) else [item])])
     return [dict(zip(options, combination, strict=True)) for combination in itertools.product(*choices)]
 
 
@@ -45,10 +45,14 @@ def names(candidates: Sequence[Options]) -> list[str]:
     return _unique(result)
 
 
+def _inner(is_list_field: Callable[[str], bool], outer: str, key: str) -> bool:
+    return is_list_field(f"{outer}.{key}")
+
+
 def _values(value: Any, is_list: bool) -> list[Any]:
     if not isinstance(value, list) or not value:
         return [value]
-    if is_list and not all(isinstance(item, list) for item in value):
+    if is_list and not all(item is None or isinstance(item, list) for item in value):
         return [value]
     return value
 

@@ -58,9 +58,10 @@ def main() -> None:
     except SixfoldError as error:
         _fail(error)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in EXTRA:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRA:
             raise
-        _fail(missing_extra(str(error.name)))
+        _fail(missing_extra(package))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -11,6 +11,7 @@ import click
 
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SixfoldError, SystemFault
+from sixfold.core.units import seconds
 
 
 @click.command(name="check")
@@ -35,7 +36,7 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
             click.echo(text)
         for error in found:
             click.echo(f"problem: {error}", err=True)
-        click.echo(f"{len(found)} problems" if found else "ok: ready to run")
+        click.echo(f"{len(found)} problem{'' if len(found) == 1 else 's'}" if found else "ok: ready to run")
     if found:
         sys.exit(found[0].exit_code)
 
@@ -52,7 +53,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
         dataset = load.load(recipe.data, recipe.task, loaded.base)
         training = dataset.take(holdout.split(dataset, recipe.data)[0])
     except SixfoldError as error:
-        return [error], []
+        return [loaded.placed(error)], []
     said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]
     found: list[SixfoldError] = []
 
@@ -60,12 +61,13 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
         try:
             return work()
         except SixfoldError as error:
-            found.append(error)
+            found.append(loaded.placed(error))
             return None
 
     metrics = attempt(lambda: metrics_of(recipe, training))
     folds = attempt(lambda: make(recipe.evaluate, training))
-    candidates = attempt(lambda: resolve(recipe, training, None))
+    time_s = seconds(recipe.budget.time) if recipe.budget.time else None
+    candidates = attempt(lambda: resolve(recipe, training, time_s))
     attempt(lambda: check_columns(recipe.prepare, training.table))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))

@@ -50,6 +50,7 @@ def look() -> dict[str, dict[str, object]]:
             "memory free": show_bytes(psutil.virtual_memory().available),
             "disk free here": show_bytes(shutil.disk_usage(Path.cwd()).free),
         },
+        "onnxruntime": {"providers": _providers(), "threads": _threads()},
         "int8": {
             **{flag: "yes" if flag in flags else "no" for flag in FLAGS},
             "note": "without VNNI, int8 makes files smaller, seldom faster"
@@ -64,6 +65,18 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _providers() -> str:
+    import onnxruntime
+
+    return ", ".join(onnxruntime.get_available_providers())
+
+
+def _threads() -> str:
+    """What numeric libraries will use: one thread a core, unless the environment says otherwise."""
+    given = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
+    return ", ".join(given) or "one a core"
 
 
 def _flags() -> set[str]:

@@ -15,14 +15,15 @@ from sixfold.core.errors import SystemFault
 @click.command(name="init")
 @click.argument("data")
 @click.option("--target", required=True, help="The column to predict.")
+@click.option("--separator", help="Field separator of a text file, such as ';'.")
 @click.option("--out", type=EXISTING, help="Recipe to write; left out: NAME.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def command(data: str, target: str, out: Path | None, force: bool) -> None:
+def command(data: str, target: str, separator: str | None, out: Path | None, force: bool) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip) or sklearn:NAME."""
     from sixfold.data import load
     from sixfold.recipe.schema import Data
 
-    dataset = load.load(Data(source=data, target=target), None, Path.cwd())
+    dataset = load.load(Data(source=data, target=target, separator=separator), None, Path.cwd())
     name = re.sub(r"[^a-z0-9_-]+", "_", Path(data.split(":")[-1]).name.split(".")[0].lower()).strip("_-") or "model"
     path = out or Path(f"{name}.yaml")
     if path.exists() and not force:
@@ -33,17 +34,18 @@ def command(data: str, target: str, out: Path | None, force: bool) -> None:
         click.echo(text, err=True)
     from sixfold.core.paths import write_atomic
 
-    write_atomic(path, recipe_text(name, data, path, dataset))
+    write_atomic(path, recipe_text(name, data, path, dataset, separator))
     click.echo(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}")
 
 
-def recipe_text(name: str, data: str, path: Path, dataset: Any) -> str:
+def recipe_text(name: str, data: str, path: Path, dataset: Any, separator: str | None = None) -> str:
     """The recipe, with what was seen and what could be changed as comments."""
     import json
 
     from sixfold.evaluate.scoring import DEFAULTS
 
     is_file = Path(data).exists()
+    other = f"\n  separator: {json.dumps(separator)}" if separator else ""
     source = json.dumps(str(Path(data).resolve()) if is_file and path.parent.resolve() != Path(data).parent.resolve() else
                         Path(data).name if is_file else data)  # fmt: skip
     target = dataset.target
@@ -65,7 +67,7 @@ name: {name}
 task: {target.task}{classes}
 data:
   source: {source}
-  target: {json.dumps(target.names[0])}
+  target: {json.dumps(target.names[0])}{other}
   holdout: 0.2                  # touched once, at the very end
   # types: {{COLUMN: category}}   # where a type was not seen as you mean it
   # drop: [COLUMN]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -26,6 +27,64 @@ class Lines:
             click.echo(f"[{show_seconds(time.monotonic() - self.started):>8}] {text}", err=True)
 
 
+@dataclass
+class Pace:
+    """How fast a run goes: fits of candidates on folds, and epochs of the fit in work. Times are time.monotonic() s."""
+
+    planned: int = 0
+    candidates_done: int = 0
+    folds: int = 0
+    folds_done: int = 0  # of the candidate in work
+    fits: int = 0  # of this process; what an earlier one finished took no time
+    started: float | None = None
+    first: tuple[Any, float, int] | None = None  # fit, moment and epoch at which its epochs were first seen
+
+    def see(self, event: Event, now: float) -> str:
+        """The moving line after `event`; '' where it stays as it is."""
+        kind = event["event"]
+        if kind == "candidate_planned":
+            self.planned += 1
+        elif kind == "stage_started":
+            self.started = now if self.started is None else self.started
+            return self._stage(str(event["stage"]), now)
+        elif kind == "fold_scored" and "candidate" in event and event.get("fold") is not None:
+            self.folds = int(event["folds"])
+            self.fits += 1
+            self.folds_done += 1
+            return f"{event['candidate']}: fold {event['fold'] + 1} of {self.folds} done{self._fits(now)}"
+        elif kind == "candidate_finished":
+            self.candidates_done += 1
+            self.folds_done = 0
+        elif kind == "epoch":
+            return self._epoch(event, now) + self._fits(now)
+        return ""
+
+    def _stage(self, name: str, now: float) -> str:
+        return f"{name}{self._fits(now)}" if name.startswith("evaluate") else name
+
+    def _fits(self, now: float) -> str:
+        """`; 7 of 15 fits, 1.2 fits/s, 6.7 s left`, while candidates are compared."""
+        all_fits = self.planned * self.folds
+        done = self.candidates_done * self.folds + self.folds_done
+        if not all_fits or done >= all_fits or self.started is None:
+            return ""
+        rate = self.fits / (now - self.started) if now > self.started else 0.0
+        left = f", {rate:.2g} fits/s, {show_seconds((all_fits - done) / rate)} left" if rate else ""
+        return f"; {done} of {all_fits} fits{left}"
+
+    def _epoch(self, event: Event, now: float) -> str:
+        """Rate and remaining time of this fit."""
+        key = (event.get("candidate"), event.get("fold"))
+        if self.first is None or self.first[0] != key or event["epoch"] <= self.first[2]:
+            self.first = (key, now, event["epoch"])
+        done = event["epoch"] - self.first[2]
+        rate = done / (now - self.first[1]) if done and now > self.first[1] else 0.0
+        left = f", {rate:.1f} epochs/s, {show_seconds((event['epochs'] - event['epoch']) / rate)} left" if rate else ""
+        fold = f" fold {event['fold'] + 1}" if event.get("fold") is not None else ""
+        text = f"{event.get('candidate', '')}{fold}: epoch {event['epoch']} of {event['epochs']}"
+        return f"{text}, loss {event['loss']:.4g}{left}" if event.get("loss") is not None else f"{text}{left}"
+
+
 class Live:
     """On a terminal: the same lines, and below them one that moves, with rate and remaining time."""
 
@@ -36,16 +95,13 @@ class Live:
         self.status = self.console.status("reading data")
         self.status.start()
         self.started = time.monotonic()
-        self.first: tuple[Any, float, int] | None = None
+        self.pace = Pace()
 
     def __call__(self, event: Event) -> None:
         """A listener of the run's events."""
-        if event["event"] == "epoch":
-            self.status.update(self._epoch(event))
-            if "loss" not in event or not _is_reported(event):
-                return
-        if event["event"] == "stage_started":
-            self.status.update(event["stage"])
+        moving = self.pace.see(event, time.monotonic())
+        if moving:
+            self.status.update(_escape(moving))
         text = describe(event)
         if text:
             self.console.print(f"[dim]{show_seconds(time.monotonic() - self.started):>8}[/dim] {_escape(text)}")
@@ -55,18 +111,6 @@ class Live:
     def stop(self) -> None:
         """Take the moving line away."""
         self.status.stop()
-
-    def _epoch(self, event: Event) -> str:
-        """Rate and remaining time of this fit."""
-        key = (event.get("candidate"), event.get("fold"))
-        now = time.monotonic()
-        if self.first is None or self.first[0] != key or event["epoch"] <= self.first[2]:
-            self.first = (key, now, event["epoch"])
-        done = event["epoch"] - self.first[2]
-        rate = done / (now - self.first[1]) if done else 0.0
-        left = f", {rate:.1f} epochs/s, {show_seconds((event['epochs'] - event['epoch']) / rate)} left" if rate else ""
-        where = f"{event.get('candidate', '')} fold {event.get('fold', 0) + 1}"
-        return _escape(f"{where}: epoch {event['epoch']} of {event['epochs']}, loss {event['loss']:.4g}{left}")
 
 
 def describe(event: Event) -> str:

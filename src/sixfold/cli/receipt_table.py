@@ -34,8 +34,9 @@ def lines(receipt: Receipt) -> list[Line]:
 def text(receipt: Receipt) -> str:
     """Plain text, 80 columns where names allow."""
     first = receipt.quality[0] if receipt.quality else None
+    verdict = "" if receipt.verdict == "not asked for" else f", {receipt.verdict}"
     head = [
-        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows, {receipt.verdict}",
+        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows{verdict}",
         f"{'':34} {'before':>18} {'after':>18}",
     ]
     body = [f"{name:34} {before:>18} {after:>18}" for name, before, after in lines(receipt)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from sixfold.core.errors import RecipeError
@@ -9,7 +10,7 @@ from sixfold.core.errors import RecipeError
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)?\s*")
+_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)?\s*", re.ASCII)
 
 
 def seconds(text: str | float) -> float:
@@ -43,7 +44,7 @@ def show_seconds(duration_s: float) -> str:
 
 def _parse(text: str | float, units: dict[str, float] | dict[str, int], expected: str) -> float:
     if isinstance(text, int | float):
-        if text > 0:
+        if text > 0 and math.isfinite(text):
             return float(text)
         raise RecipeError("budget", expected, repr(text), "Give a positive amount.")
     match = _NUMBER.fullmatch(text)

@@ -15,6 +15,7 @@ OPSET = 18
 ML_OPSET = 4
 IR_VERSION = 9
 ML = "ai.onnx.ml"
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 class Graph:
@@ -69,7 +70,16 @@ class Graph:
             self._factor = 0
 
     def embed(self, model: onnx.ModelProto, inputs: dict[str, str]) -> list[str]:
-        """Another model's nodes in place, its inputs bound to values of this graph; returns its outputs."""
+        """Another model's nodes in place, its inputs bound to values of this graph; returns its outputs.
+
+        Raises ValueError for an opset other than this graph's, and for nodes that hold graphs of their own.
+        """
+        own = {"": OPSET, ML: ML_OPSET, **self._domains}
+        for opset in model.opset_import:
+            if own.get(opset.domain, opset.version) != opset.version:
+                raise ValueError(f"opset {opset.version} of '{opset.domain}' cannot be embedded in {own[opset.domain]}")
+        if any(attribute.type in _GRAPHS for node in model.graph.node for attribute in node.attribute):
+            raise ValueError("a node that holds a graph cannot be embedded")
         names = dict(inputs)
         for tensor in model.graph.initializer:
             copied = onnx.TensorProto()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from sixfold.core.errors import RecipeError
+from sixfold.core.errors import RecipeError, SixfoldError
 from sixfold.recipe import rules, validate
 from sixfold.recipe.schema import Recipe
-from sixfold.recipe.yaml_nodes import Document, parse
+from sixfold.recipe.section import Section
+from sixfold.recipe.yaml_nodes import MOST_DEPTH, Document, parse, show_path
 
 MOST_BYTES = 1 << 20
 
@@ -26,6 +28,18 @@ class Loaded:
     text: str
     base: Path
     name: str = "recipe"
+    document: Document | None = field(default=None, repr=False, compare=False)
+
+    def placed(self, error: SixfoldError) -> SixfoldError:
+        """A mistake that was found later, with the line of the key that it names: `evaluate.folds` → `r.yaml, line 12 …`."""
+        named = error.where.split(":")[0].split(" ")[0]
+        parts = tuple(int(part) if part.isdigit() else part for part in re.findall(r"\w+", named))
+        if self.document is None or parts[:1] not in [(section,) for section in Recipe.model_fields]:
+            return error
+        if parts not in self.document.marks and parts not in self.document.changed:
+            return error
+        rest = error.where.removeprefix(show_path(parts))
+        return type(error)(self.document.place(parts) + rest, error.expected, error.found, error.remedy)
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Loaded:
@@ -37,11 +51,11 @@ def load(path: Path, changes: Sequence[str] = ()) -> Loaded:
     recipe = Recipe.model_validate(document.value)
     if changes:
         text = yaml.safe_dump(document.value, sort_keys=False, allow_unicode=True)
-    return Loaded(recipe, text, path.resolve().parent, path.name)
+    return Loaded(recipe, text, path.resolve().parent, path.name, document)
 
 
 def problems(path: Path, changes: Sequence[str] = ()) -> list[RecipeError]:
-    """Every mistake in a recipe file, in the order of the file."""
+    """Every mistake in a recipe file: all of the schema's, or where there are none all of the rules'."""
     try:
         _, document = _read(path, changes)
     except RecipeError as error:
@@ -51,7 +65,7 @@ def problems(path: Path, changes: Sequence[str] = ()) -> list[RecipeError]:
 
 def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:
     """The same for an object in memory. Raises RecipeError."""
-    value = recipe.model_dump(mode="json", exclude_defaults=True) if isinstance(recipe, Recipe) else recipe
+    value = _plain(recipe)
     document = Document("recipe", value)
     found = _problems(document)
     if found:
@@ -86,14 +100,33 @@ def _apply(document: Document, change: str) -> None:
         target = target.setdefault(part, {})
         if not isinstance(target, dict):
             raise RecipeError("--set", "a key of a section", f"'{key}'", f"'{part}' holds no section.")
-    target[parts[-1]] = parse(value, f"--set {key}").value
+    new = parse(value, f"--set {key}")
+    target[parts[-1]] = new.value
+    document.faults += new.faults
+    document.changed.append(tuple(parts))
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What a Python caller wrote, as YAML would hold it: tuples, paths, NumPy's scalars and Sections become plain values."""
+    if depth > MOST_DEPTH:
+        raise RecipeError("recipe", f"at most {MOST_DEPTH} levels", "more", "Look for a list that holds itself.")
+    if isinstance(value, Section):
+        value = value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, dict):
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    convert = getattr(value, "tolist", None)  # NumPy's arrays and scalars, without importing it
+    return convert() if callable(convert) else value
 
 
 def _problems(document: Document) -> list[RecipeError]:
     if not isinstance(document.value, dict):
         found = validate.show(document.value)
         return [RecipeError(document.where, "a mapping with the key data", found, "Start from `sixfold init`.")]
-    errors = validate.problems(document)
+    errors = [*document.faults, *validate.problems(document)]
     if errors:
         return errors
     try:
@@ -104,6 +137,11 @@ def _problems(document: Document) -> list[RecipeError]:
 
 
 def _from_pydantic(item: Any, document: Document) -> RecipeError:
+    """What only a section itself can check, such as the unit of a duration."""
     path = tuple(part for part in item["loc"] if not str(part).startswith(("function-", "list[", "literal[")))
-    expected = str(item["msg"]).removeprefix("Value error, ")
-    return RecipeError(document.place(path), expected, validate.show(item.get("input")), "Change the value.")
+    found = validate.show(item.get("input"))
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, SixfoldError):
+        return RecipeError(document.place(path), cause.expected, found, cause.remedy)
+    expected = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return RecipeError(document.place(path), expected, found, "Change the value.")

@@ -1,25 +1,31 @@
-"""What the sections of a recipe demand of each other: small named rules, each a generator of mistakes."""
+"""What the sections of a recipe demand of each other: small named rules, each a generator of mistakes.
+
+What a rule must know of a plug-in it reads from schema.json: no plug-in is imported.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
-from sixfold.recipe.kinds import METRIC, SPLITTER
+from sixfold.recipe.kinds import FAMILY, METRIC, SPLITTER
 from sixfold.recipe.schema import Recipe
+from sixfold.recipe.validate import facts, grid_size, options
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
 FITS: Final = {"neurons": "mlp", "complexity": "tree", "rounds": "boosting", "support_vectors": "svm"}
+MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 
-def families(recipe: Recipe) -> set[str] | None:
-    """The families that `build` names; None for auto."""
-    return None if recipe.build == "auto" else {str(options.get("family")) for options in recipe.build}
+def families(recipe: Recipe) -> list[str] | None:
+    """The family of each item of `build`; None for auto."""
+    return None if recipe.build == "auto" else [str(item["family"]) for item in recipe.build if isinstance(item, dict)]
 
 
-def version_and_target(recipe: Recipe, document: Document) -> Problems:
+def task_and_target(recipe: Recipe, document: Document) -> Problems:
     """A reconstruction has no target; everything else needs one."""
     target = recipe.data.target
     if recipe.task == "reconstruction" and target is not None:
@@ -28,21 +34,58 @@ def version_and_target(recipe: Recipe, document: Document) -> Problems:
         )
     if recipe.task != "reconstruction" and target is None:
         yield RecipeError(
-            document.place(("data",)),
-            "the key 'target'",
-            "none",
+            document.place(("data",)), "the key 'target'", "none",
             "Name the column to predict, or task: reconstruction.",
-        )
-
-
-def scheme_exists(recipe: Recipe, document: Document) -> Problems:
-    """`evaluate.scheme` is auto or a splitter."""
-    names = ["auto", *SPLITTER.names()]
-    if recipe.evaluate.scheme not in names:
-        yield RecipeError(
-            document.place(("evaluate", "scheme")), "the name of a splitter", f"'{recipe.evaluate.scheme}'",
-            did_you_mean(recipe.evaluate.scheme, names),
         )  # fmt: skip
+
+
+def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
+    """The target is not dropped, groups no rows and orders none."""
+    data = recipe.data
+    named: list[tuple[Path, str | None]] = [(("data", key), getattr(data, key)) for key in ("group", "time")]
+    for path, name in [*named, *((("data", "drop", number), name) for number, name in enumerate(data.drop))]:
+        if name is not None and name == data.target:
+            yield RecipeError(
+                document.place(path), "a column other than the target", f"'{name}'", "Name another, or leave it out."
+            )
+
+
+def holdout_is_a_share_or_a_count(recipe: Recipe, document: Document) -> Problems:
+    """0.2 is a share, 100 a count, 1.5 neither."""
+    value = recipe.data.holdout
+    if value >= 1 and value != int(value):
+        yield RecipeError(
+            document.place(("data", "holdout")), "a share below 1, or a whole number of rows", str(value),
+            f"Write {value % 1:g} for a share, or {math.ceil(value)} for a number of rows.",
+        )  # fmt: skip
+
+
+def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
+    """Not every family reconstructs."""
+    for number, name in enumerate(families(recipe) or ()):
+        if recipe.task is not None and recipe.task not in facts(FAMILY.name, name)["tasks"]:
+            place = document.place(("build", number, "family"))
+            yield _wrong_task(place, FAMILY.name, "families", (name, recipe.task))
+
+
+def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
+    """Accuracy is for classes, RMSE for values."""
+    named: list[tuple[Path, str]] = [(("evaluate", "metrics", i), n) for i, n in enumerate(recipe.evaluate.metrics)]
+    stop: Any = recipe.train.get("stop")
+    watched = stop.get("metric", "loss") if isinstance(stop, dict) else "loss"
+    for name in watched if isinstance(watched, list) else [watched]:
+        named += [] if name == "loss" else [(("train", "stop", "metric"), name)]
+    for path, name in named:
+        if recipe.task is not None and recipe.task not in facts(METRIC.name, name)["tasks"]:
+            yield _wrong_task(document.place(path), METRIC.name, "metrics", (name, recipe.task))
+
+
+def _wrong_task(place: str, kind: str, many: str, found: tuple[str, str]) -> RecipeError:
+    name, task = found
+    names = (FAMILY if kind == FAMILY.name else METRIC).names()
+    fitting = ", ".join(other for other in names if task in facts(kind, other)["tasks"])
+    tasks = ", ".join(facts(kind, name)["tasks"])
+    return RecipeError(place, f"{many} for {task}", f"'{name}', which is for {tasks}", f"Choose from: {fitting}.")
 
 
 def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
@@ -55,48 +98,66 @@ def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
             )  # fmt: skip
 
 
-def metrics_exist(recipe: Recipe, document: Document) -> Problems:
-    """Names of metrics, in evaluate and in keep."""
-    named: list[tuple[Path, str]] = [(("evaluate", "metrics", i), n) for i, n in enumerate(recipe.evaluate.metrics)]
-    keep = recipe.compress.keep if recipe.compress else {}
-    for path, name in [*named, *((("compress", "keep", name), name) for name in keep)]:
-        if name not in METRIC.names():
-            yield RecipeError(
-                document.place(path), "the name of a metric", f"'{name}'", did_you_mean(name, METRIC.names())
-            )
+def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
+    """Leave-one-out has no number of folds; only `repeated` repeats; only `holdout` has a share."""
+    scheme = recipe.evaluate.scheme
+    for key in ("folds", "repeats", "share"):
+        if scheme == "auto" or getattr(recipe.evaluate, key) is None or key in options(SPLITTER.name, scheme):
+            continue
+        known = ", ".join(options(SPLITTER.name, scheme)) or "none"
+        others = [name for name in SPLITTER.names() if key in options(SPLITTER.name, name)]
+        yield RecipeError(
+            document.place(("evaluate", key)), f"an option of {scheme} ({known})", key,
+            f"Leave {key} out, or choose a scheme that has it: {', '.join(others)}.",
+        )  # fmt: skip
+
+
+def groups_stay_together(recipe: Recipe, document: Document) -> Problems:
+    """With data.group, only a scheme that keeps groups."""
+    scheme = recipe.evaluate.scheme
+    if recipe.data.group is None or scheme == "auto" or facts(SPLITTER.name, scheme).get("keeps_groups"):
+        return
+    keeping = [name for name in SPLITTER.names() if facts(SPLITTER.name, name).get("keeps_groups")]
+    yield RecipeError(
+        document.place(("evaluate", "scheme")), "a scheme that keeps rows of a group together, as data.group is given",
+        f"'{scheme}'", f"Use {' or '.join(['auto', *keeping])}, or take data.group out.",
+    )  # fmt: skip
 
 
 def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
-    """A metric in keep must be among those that are measured."""
+    """What is kept is a metric, and among those that are measured."""
     metrics = recipe.evaluate.metrics
-    for name in recipe.compress.keep if recipe.compress and metrics else ():
-        if name in METRIC.names() and name not in metrics:
+    for name in recipe.compress.keep if recipe.compress else ():
+        place = document.place(("compress", "keep", name))
+        if name not in METRIC.names():
+            yield RecipeError(place, "the name of a metric", f"'{name}'", did_you_mean(name, METRIC.names()))
+        elif metrics and name not in metrics:
             yield RecipeError(
-                document.place(("compress", "keep", name)), f"a metric of evaluate.metrics ({', '.join(metrics)})",
-                f"'{name}'", "Add it to evaluate.metrics.",
+                place, f"a metric of evaluate.metrics ({', '.join(metrics)})", f"'{name}'",
+                "Add it to evaluate.metrics.",
             )  # fmt: skip
 
 
 def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
-    """L-BFGS compares losses of the same rows: it needs the full batch."""
-    optimizer: Any = recipe.train.get("optimizer", "adam")
-    name = optimizer.get("name") if isinstance(optimizer, dict) else optimizer
-    if name == "lbfgs" and recipe.train.get("batch_size", 64) != "full":
+    """L-BFGS compares losses of the same rows: it needs the full batch, in every corner of a grid."""
+    optimizer, size = recipe.train.get("optimizer", "adam"), recipe.train.get("batch_size", 64)
+    tried = [item.get("name") if isinstance(item, dict) else item for item in _listed(optimizer)]
+    if "lbfgs" in tried and any(item != "full" for item in _listed(size)):
+        found = ", ".join(map(str, _listed(size))) if "batch_size" in recipe.train else "64 (the default)"
         yield RecipeError(
-            document.place(("train", "optimizer")), "batch_size: full with lbfgs",
-            str(recipe.train.get("batch_size", "64 (the default)")), "Write `batch_size: full`.",
-        )  # fmt: skip
+            document.place(("train", "optimizer")), "batch_size: full with lbfgs", found, "Write `batch_size: full`."
+        )
 
 
 def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
     """neurons of an mlp, rounds of boosting, and so on: one of the candidates must be of that family."""
     named = families(recipe)
-    for number, options in enumerate(recipe.compress.prune if recipe.compress and named is not None else ()):
-        family = FITS.get(str(options.get("target")))
+    for number, asked in enumerate(recipe.compress.prune if recipe.compress and named is not None else ()):
+        family = FITS.get(str(asked["target"]))
         if family is not None and named is not None and family not in named:
             yield RecipeError(
                 document.place(("compress", "prune", number)), f"a candidate of the family {family}",
-                f"{', '.join(sorted(named))}", f"Remove the pruning of {options['target']}, or add a candidate.",
+                f"{', '.join(sorted(set(named)))}", f"Remove the pruning of {asked['target']}, or add a candidate.",
             )  # fmt: skip
 
 
@@ -105,21 +166,33 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     named = families(recipe)
     if recipe.compress and recipe.compress.quantize and named is not None and "mlp" not in named:
         yield RecipeError(
-            document.place(("compress", "quantize")), "a candidate of the family mlp", ", ".join(sorted(named)),
+            document.place(("compress", "quantize")), "a candidate of the family mlp", ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
         )  # fmt: skip
 
 
-def holdout_is_a_share_or_a_count(recipe: Recipe, document: Document) -> Problems:
-    """0.2 is a share, 100 a count, 1.5 neither."""
-    value = recipe.data.holdout
-    if value >= 1 and value != int(value):
+def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
+    """Ten options with ten values each are ten billion candidates."""
+    if recipe.build == "auto":
+        return
+    loops = grid_size("Train", recipe.train)
+    total = 0
+    for item in recipe.build:
+        looped = facts(FAMILY.name, item["family"]).get("trained_by_the_loop", False)
+        total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1)
+    if total > MOST_CANDIDATES:
         yield RecipeError(
-            document.place(("data", "holdout")), "a share below 1, or a whole number of rows", str(value), "Change it."
-        )
+            document.place(("build",)), f"at most {MOST_CANDIDATES:,} candidates", f"{total:,}",
+            "Shorten the lists in build and train: every combination is a candidate.",
+        )  # fmt: skip
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
-    version_and_target, scheme_exists, scheme_has_its_column, metrics_exist, keep_is_measured, lbfgs_takes_all_rows,
-    pruning_fits_a_family, quantize_needs_a_network, holdout_is_a_share_or_a_count,
+    task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, families_fit_the_task, metrics_fit_the_task,
+    scheme_has_its_column, scheme_has_the_option, groups_stay_together, keep_is_measured, lbfgs_takes_all_rows,
+    pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
 )  # fmt: skip

@@ -17,17 +17,22 @@ from sixfold.recipe.section import Section
 Options = dict[str, Any]  # one plug-in's options, with its name under "name" (families: under "family")
 
 
-def _choice(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+def _choice(value: Any, key: str = "name") -> Any:
+    return {key: value} if isinstance(value, str) else value
 
 
-def _chain(value: Any) -> Any:
-    return [_choice(item) for item in (value if isinstance(value, list) else [value])]
+def _chain(value: Any, key: str = "name") -> Any:
+    return [_choice(item, key) for item in (value if isinstance(value, list) else [value])]
 
 
 def _plugin(kind: str, form: Literal["one", "chain"] = "one") -> Any:
     """Marks a field for the schema generator: it is replaced by the union of all plug-ins of `kind`."""
     return WithJsonSchema({"x-plugin": kind, "x-form": form})
+
+
+def _name(kind: str, *also: str) -> Any:
+    """Marks a field that holds a plug-in's bare name, or one of `also`; the generator lists the names."""
+    return WithJsonSchema({"type": "string", "x-names": kind, "x-also": list(also)})
 
 
 Imputer = Annotated[Options, BeforeValidator(_choice), _plugin("imputer")]
@@ -48,7 +53,9 @@ class Data(Section):
         default_factory=dict, description="Column types that overrule what was detected."
     )
     drop: tuple[str, ...] = Field((), description="Columns that are not used.")
-    holdout: float | int = Field(0.2, ge=0, description="Rows touched once, at the end: a share in [0, 1), or a count.")
+    holdout: Annotated[float, Field(ge=0)] | Annotated[int, Field(ge=0)] = Field(
+        0.2, description="Rows touched once, at the end: a share in [0, 1), or a count."
+    )
     group: str | None = Field(None, description="Column whose equal values stay on one side of every split.")
     time: str | None = Field(None, description="Column that orders the rows for time_series splits.")
     separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
@@ -120,7 +127,9 @@ class Stop(Section):
     patience: int | None = Field(
         None, ge=1, description="Epochs without improvement on rows cut from the training rows."
     )
-    metric: str = Field("loss", description="What is watched: loss, or the name of a metric.")
+    metric: Annotated[str, _name("metric", "loss")] = Field(
+        "loss", description="What is watched: loss, or the name of a metric."
+    )
     minimum_change: float = Field(0.0, ge=0, description="Smaller changes are no improvement.")
     target: float | None = Field(None, description="Stop when the watched metric reaches this value.")
     gradient_norm: float | None = Field(None, gt=0, description="Stop when the gradient's Euclidean norm falls below.")
@@ -137,28 +146,27 @@ class Train(Section):
         default_factory=lambda: {"name": "constant"}, description="How the learning rate changes."
     )
     warm_up: float = Field(0.0, ge=0, lt=1, description="Share of all steps over which the learning rate rises from 0.")
-    batch_size: int | Literal["full"] = Field(64, description="Rows a step, at least 1; `full` takes all.")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = Field(
+        64, description="Rows a step, at least 1; `full` takes all."
+    )
     epochs: int = Field(30, ge=1, description="Passes over the training rows.")
     stop: Stop = Field(default_factory=Stop)
     precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic of the training.")
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
 
-    @field_validator("batch_size")
-    @classmethod
-    def _at_least_one(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("batch_size is a number of rows, at least 1, or `full`")
-        return value
-
 
 class Evaluate(Section):
     """Step 5: which folds, which metrics."""
 
-    scheme: str = Field("auto", description="A splitter's name; auto: stratified for classes, kfold for values.")
+    scheme: Annotated[str, _name("splitter", "auto")] = Field(
+        "auto", description="A splitter's name; auto: stratified for classes, kfold for values."
+    )
     folds: int | None = Field(None, ge=2, description="Number of folds K; for the schemes that have it. Default 5.")
     repeats: int | None = Field(None, ge=1, description="Repeats, for `repeated`.")
     share: float | None = Field(None, gt=0, lt=1, description="Validation share, for `holdout`.")
-    metrics: tuple[str, ...] = Field((), description="Names of metrics; the first one decides. Left out: by task.")
+    metrics: tuple[Annotated[str, _name("metric")], ...] = Field(
+        (), description="Names of metrics; the first one decides. Left out: by task."
+    )
     seed: int = Field(0, ge=0, description="Seed of the folds.")
 
 
@@ -182,11 +190,12 @@ class Compress(Section):
     """Step 6: what may be taken away, and the worst loss that may be accepted for it."""
 
     keep: dict[str, float] = Field(
-        default_factory=dict, description="Metric → change accepted: `accuracy: -0.01`, `rmse: 0.5`, or `'2%'` of it."
+        default_factory=dict,
+        description="Metric → change of the mean over the folds that is accepted: `accuracy: -0.01`.",
     )
-    prune: Annotated[
-        list[Options], BeforeValidator(lambda v: v if isinstance(v, list) else [v]), _plugin("pruner", "chain")
-    ] = Field(default_factory=list, description="Prunings by target, one after the other.")
+    prune: Annotated[list[Options], BeforeValidator(lambda v: _chain(v, "target")), _plugin("pruner", "chain")] = Field(
+        default_factory=list, description="Prunings by target, one after the other."
+    )
     quantize: Quantize | None = None
     fixed_point: FixedPoint | None = None
 
@@ -201,12 +210,16 @@ class Budget(Section):
     @field_validator("time")
     @classmethod
     def _time(cls, value: str | None) -> str | None:
-        return value if value is None or seconds(value) else None
+        if value is not None:
+            seconds(value)
+        return value
 
     @field_validator("memory", "disk")
     @classmethod
     def _size(cls, value: str | None) -> str | None:
-        return value if value is None or size_bytes(value) else None
+        if value is not None:
+            size_bytes(value)
+        return value
 
 
 class Serve(Section):
@@ -217,6 +230,12 @@ class Serve(Section):
     concurrency: int = Field(8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503.")
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")
+
+    @field_validator("max_body")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        size_bytes(value)
+        return value
 
 
 class Recipe(Section):
@@ -233,12 +252,13 @@ class Recipe(Section):
     prepare: Prepare = Field(default_factory=Prepare)
     build: Annotated[
         Literal["auto"] | list[Options],
-        BeforeValidator(lambda v: [v] if isinstance(v, dict) else v),
+        BeforeValidator(lambda v: v if v == "auto" else _chain(v, "family")),
         _plugin("family", "chain"),
     ] = Field("auto", description="One model, or several candidates; a list as a value is a grid.")
     initialize: Initialize = Field(default_factory=Initialize)
     train: Annotated[Options, WithJsonSchema({"x-grid": "Train"})] = Field(
-        default_factory=dict, description="The section Train; a list as a value is a grid."
+        default_factory=dict,
+        description="The section Train; a list as a value is a grid, also within optimizer, schedule and stop.",
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     compress: Compress | None = Field(None, description="Left out: nothing is compressed.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,9 @@ WORDS = {
 }  # fmt: skip
 
 
+NUMBERS = {"integer", "number"}
+
+
 @cache
 def schema() -> Schema:
     """The schema as it is published."""
@@ -39,10 +43,24 @@ def problems(document: Document) -> list[RecipeError]:
     return list(_walk(document.value, schema(), (), document))
 
 
+def options(kind: str, name: str) -> Schema:
+    """The options of a plug-in, by their names: `options("splitter", "kfold")` has the key `folds`."""
+    node: Schema = schema()["$defs"][f"{kind}.{name}"]
+    return {key: option for key, option in node["properties"].items() if "const" not in option}
+
+
+def facts(kind: str, name: str) -> Schema:
+    """What a plug-in's class says of itself: its `tasks`, for example."""
+    found: Schema = schema()["$defs"][f"{kind}.{name}"].get("x-facts", {})
+    return found
+
+
 def _walk(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
     node = _resolved(node)
     if "x-plugin" in node:
         yield from _plugins(value, node, path, document)
+    elif "x-names" in node:
+        yield from _name(value, node, path, document)
     elif "x-grid" in node:
         yield from _grid(value, node["x-grid"], path, document)
     elif "anyOf" in node:
@@ -80,8 +98,10 @@ def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Itera
     if value in node.get("x-also", []):
         return
     if isinstance(value, list) and node["x-form"] == "chain":
+        if not value and node["x-plugin"] == "family":
+            yield RecipeError(document.place(path), "a family or more", "an empty list", "Name one, or write auto.")
         for number, item in enumerate(value):
-            yield from _plugins(item, {**node, "x-form": "one"}, (*path, number), document)
+            yield from _plugins(item, {**node, "x-form": "one", "x-also": []}, (*path, number), document)
         return
     kind, key = node["x-plugin"], node["x-key"]
     given = {key: value} if isinstance(value, str) else value
@@ -94,11 +114,23 @@ def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Itera
         return
     if given[key] not in names:
         where = (*path, key) if isinstance(value, dict) else path
-        yield RecipeError(
-            document.place(where), f"the name of {one(kind)}", f"'{given[key]}'", did_you_mean(given[key], names)
-        )
+        yield _no_such(given[key], kind, node.get("x-also", []), document.place(where))
         return
     yield from _walk(given, schema()["$defs"][f"{kind}.{given[key]}"], path, document)
+
+
+def _name(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+    """The bare name of a plug-in, or one of the words that may stand in its place."""
+    kind, also = node["x-names"], node.get("x-also", [])
+    if not isinstance(value, str):
+        yield RecipeError(document.place(path), f"the name of {one(kind)}", show(value), _remedy(value, {"string"}))
+    elif value not in [*also, *schema()["x-plugins"][kind]]:
+        yield _no_such(value, kind, also, document.place(path))
+
+
+def _no_such(name: str, kind: str, also: list[Any], where: str) -> RecipeError:
+    known = [*(word for word in also if isinstance(word, str)), *schema()["x-plugins"][kind]]
+    return RecipeError(where, f"the name of {one(kind)}", f"'{name}'", did_you_mean(name, known))
 
 
 def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
@@ -117,9 +149,26 @@ def takes_list(node: Schema) -> bool:
     return any(_resolved(branch).get("type") == "array" for branch in branches)
 
 
+def grid_size(definition: str, value: Schema) -> int:
+    """How many combinations the lists in a valid mapping make; mappings in it, and in its lists, are grids too.
+
+    The same count as `build.grid.expand` makes, without making them.
+    """
+    properties: Schema = schema()["$defs"][definition]["properties"]
+    return math.prod(_choices(item, properties.get(key, {})) for key, item in value.items())
+
+
+def _choices(value: Any, node: Schema) -> int:
+    if is_grid(value, takes_list(node.get("x-grid", node))):
+        return sum(_choices(item, {}) if isinstance(item, dict) else 1 for item in value)
+    return math.prod(_choices(item, {}) for item in value.values()) if isinstance(value, dict) else 1
+
+
 def is_grid(value: Any, of_lists: bool) -> bool:
-    """Whether `value` lists alternatives: any list, or for list-valued keys a list of lists."""
-    return isinstance(value, list) and bool(value) and (not of_lists or all(isinstance(item, list) for item in value))
+    """Whether `value` lists alternatives: any list, or for list-valued keys a list of lists, where null may stand for one."""
+    if not isinstance(value, list) or not value:
+        return False
+    return not of_lists or all(item is None or isinstance(item, list) for item in value)
 
 
 def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
@@ -128,37 +177,55 @@ def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterat
         return
     kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
     for branch, errors in zip(node["anyOf"], found, strict=True):
-        if kind is not None and _resolved(branch).get("type") == kind:
+        resolved = _resolved(branch)
+        if "x-plugin" in resolved or (kind is not None and resolved.get("type") == kind):
             yield from errors
             return
     yield _refused(value, node, path, document)
 
 
 def _leaf(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
-    if any(True for _ in Draft202012Validator(node).iter_errors(value)):
+    if isinstance(value, float) and not math.isfinite(value):
+        yield RecipeError(document.place(path), "a finite number", show(value), "Change the value.")
+    elif any(True for _ in Draft202012Validator(node).iter_errors(value)):
         yield _refused(value, node, path, document)
 
 
 def _refused(value: Any, node: Schema, path: Place, document: Document) -> RecipeError:
-    choices = [choice for branch in node.get("anyOf", [node]) for choice in _resolved(branch).get("enum", [])]
-    remedy = did_you_mean(str(value), map(str, choices)) if choices else "Change the value."
-    if isinstance(value, str) and not choices and "number" in _described(node):
-        remedy = "Write the number without quotes or unit."
+    branches = [_resolved(branch) for branch in node.get("anyOf", [node])]
+    choices = [str(choice) for branch in branches for choice in branch.get("enum", [])]
+    remedy = did_you_mean(str(value), choices) if choices and value is not None else ""
+    remedy = remedy or _remedy(value, {str(branch.get("type")) for branch in branches})
     return RecipeError(document.place(path), _described(node), show(value), remedy)
+
+
+def _remedy(value: Any, types: set[str]) -> str:
+    """What to do about a value of the wrong type; `types` are those that may stand there."""
+    if value is None:
+        return "Remove the key, or give it a value."
+    if isinstance(value, str) and types & NUMBERS:
+        return "Write the number without quotes or unit."
+    if isinstance(value, bool | int | float) and "string" in types and not types & NUMBERS:
+        return "Put the text in quotes."
+    if not isinstance(value, dict | list) and "array" in types:
+        return "Write a list: [a, b]."
+    return "Change the value."
 
 
 def _described(node: Schema) -> str:
     """What a value may be: `a number, above 0`."""
     node = _resolved(node)
+    if "x-plugin" in node or "x-names" in node:
+        return one(node.get("x-plugin") or node["x-names"])
     if "anyOf" in node:
-        parts = [_described(branch) for branch in node["anyOf"] if branch.get("type") != "null"]
-        return " or ".join(dict.fromkeys(parts))
+        types = {branch.get("type") for branch in node["anyOf"]}
+        unsaid = {"null", "integer"} if "number" in types else {"null"}
+        parts = [_described(branch) for branch in node["anyOf"] if branch.get("type") not in unsaid]
+        return (", or " if any("," in part for part in parts) else " or ").join(dict.fromkeys(parts))
     if "const" in node:
         return f"{node['const']!r}"
     if "enum" in node:
         return "one of " + ", ".join(map(str, node["enum"]))
-    if "x-plugin" in node:
-        return one(node["x-plugin"])
     kind = WORDS.get(str(node.get("type")), "a value")
     bounds = [text.format(node[key]) for key, text in BOUNDS.items() if key in node]
     return ", ".join([kind, *bounds])

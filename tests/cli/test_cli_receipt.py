@@ -1,0 +1,70 @@
+"""The receipt as text: what was measured, before and after, and what is left out when it was not measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sixfold.cli.receipt_table import lines, text
+from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
+
+BEFORE = Cost(
+    file_bytes=120_000, parameters=5000, inputs=14, p50_1_ms=0.5, p99_1_ms=0.9, p50_64_ms=1.5, p99_64_ms=2.5,
+    peak_memory_bytes=60_000_000,
+)  # fmt: skip
+AFTER = BEFORE.model_copy(update={"file_bytes": 30_000, "parameters": 1200, "inputs": 9})
+
+
+def receipt(**changes: Any) -> Receipt:
+    quality = Quality(
+        metric="accuracy", greater_is_better=True, folds_before=(0.8, 0.9), folds_after=(0.7, 0.9), holdout_before=0.84,
+        holdout_after=0.83, baseline=0.75,
+    )  # fmt: skip
+    values = {
+        "name": "income", "candidate": "mlp", "rows_trained": 26_048, "rows_holdout": 6513, "metric": "accuracy",
+        "quality": (quality,), "before": BEFORE, "after": AFTER, "verdict": "compressed", "parity_rows": 1024,
+        "parity_worst": 2e-9,
+        "steps": (
+            Step(name="prune features", accepted=True, why="14 → 9 columns"),
+            Step(name="quantize int8", accepted=False, why="accuracy would go from 0.85 to 0.7"),
+        ),
+    }  # fmt: skip
+    return Receipt.model_validate({**values, **changes})
+
+
+def test_the_whole_text() -> None:
+    assert text(receipt()).splitlines() == [
+        "Receipt of income: mlp, trained on 26,048 rows, compressed",
+        "                                               before              after",
+        "accuracy, 2 folds                              0.8500             0.8000",
+        "accuracy, 6,513 rows held out                  0.8400             0.8300",
+        "bytes of the model                           120.0 kB            30.0 kB",
+        "raw columns                                        14                  9",
+        "one row, p50 / p99 ms                   0.500 / 0.900      0.500 / 0.900",
+        "64 rows, p50 / p99 ms                   1.500 / 2.500      1.500 / 2.500",
+        "peak memory                                   60.0 MB            60.0 MB",
+        "parameters                                      5,000              1,200",
+        "  + prune features: 14 → 9 columns",
+        "  - quantize int8: accuracy would go from 0.85 to 0.7",
+        "Ignoring the columns gives accuracy 0.75.",
+        "Graph and pipeline agree on 1,024 stored rows (worst 2.0e-09).",
+    ]
+
+
+def test_what_was_not_measured_is_not_shown() -> None:
+    bare = Quality(metric="rmse", greater_is_better=False)
+    cost = BEFORE.model_copy(update={"parameters": None})
+    shown = receipt(quality=(bare,), before=cost, after=cost, steps=(), verdict="not asked for")
+    assert [name for name, _, _ in lines(shown)] == [
+        "bytes of the model", "raw columns", "one row, p50 / p99 ms", "64 rows, p50 / p99 ms", "peak memory",
+    ]  # fmt: skip
+    assert text(shown).splitlines()[0] == "Receipt of income: mlp, trained on 26,048 rows"
+    assert "Ignoring" not in text(shown)
+
+
+def test_large_values_and_values_of_one_side() -> None:
+    quality = Quality(
+        metric="rmse", greater_is_better=False, folds_before=(12_345.678,), holdout_before=None, holdout_after=0.5
+    )
+    shown = {name: (before, after) for name, before, after in lines(receipt(quality=(quality,)))}
+    assert shown["rmse, 1 folds"] == ("12,345.7", "-")
+    assert shown["rmse, 6,513 rows held out"] == ("-", "0.5000")

@@ -1,0 +1,80 @@
+"""Plug-ins are a folder's listing: their names cost no import, a wrong one is told with the nearest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from sixfold.core import plugins
+from sixfold.core.errors import RecipeError
+from sixfold.core.plugins import PACKAGE_ROOT, Kind
+from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another package brings an optimizer; it stands where `sgd` does, which is enough to be found."""
+    point = importlib.metadata.EntryPoint("mine", "sixfold.train.optimisers.sgd", "sixfold.optimizer")
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group: [point] if group == "sixfold.optimizer" else []
+    )
+    plugins._entry_points.cache_clear()
+    yield
+    plugins._entry_points.cache_clear()
+
+
+def test_a_kind_is_its_folder() -> None:
+    assert FAMILY.names() == ["boosting", "forest", "linear", "mlp", "svm", "tree"]
+    for kind in KINDS.values():
+        files = {file.stem for file in (PACKAGE_ROOT / kind.folder).glob("[!_]*.py")}
+        assert set(kind.names()) == files - kind.not_plugins
+        assert kind.names() == sorted(kind.names())
+
+
+def test_every_plugin_loads_and_has_its_own_settings() -> None:
+    for kind in KINDS.values():
+        classes = [kind.load(name) for name in kind.names()]
+        assert len(set(classes)) == len(classes)
+        assert all(cls.__name__ == "Settings" for cls in classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("adm", "optimizer: expected the name of an optimizer; found 'adm'. Did you mean 'adam'? All: adagrad, adam, adamw, "
+         "lbfgs, rmsprop, sgd."),
+        ("../adam", "optimizer: expected the name of an optimizer; found '../adam'. Did you mean 'adam'? All: adagrad, adam, "
+         "adamw, lbfgs, rmsprop, sgd."),
+        ("__init__", "optimizer: expected the name of an optimizer; found '__init__'. All: adagrad, adam, adamw, lbfgs, "
+         "rmsprop, sgd."),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_none(name: str, text: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        OPTIMIZER.load(name)
+    assert str(caught.value) == text
+
+
+@pytest.mark.usefixtures("foreign")
+def test_another_package_adds_a_plugin_through_the_same_door() -> None:
+    assert "mine" in OPTIMIZER.names()
+    assert OPTIMIZER.load("mine") is OPTIMIZER.load("sgd")
+    assert OPTIMIZER.make({"name": "mine", "momentum": 0.5}).momentum == 0.5
+    assert "mine" not in FAMILY.names()
+
+
+def test_an_unknown_folder_has_no_plugins() -> None:
+    assert Kind("nothing", "no/such/folder").names() == []
+
+
+def test_names_import_no_plugin() -> None:
+    code = (
+        "import sys; from sixfold.recipe.kinds import KINDS; [kind.names() for kind in KINDS.values()];"
+        "print(sorted(m for m in sys.modules if m.startswith('sixfold.') and m.split('.')[1] not in ('core', 'recipe')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

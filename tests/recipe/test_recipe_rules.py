@@ -1,0 +1,174 @@
+"""What the sections demand of each other: every rule, its text, and that no rule is without a case."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sixfold.core.errors import RecipeError
+from sixfold.recipe import rules
+from sixfold.recipe.load import from_object
+from sixfold.recipe.schema import Recipe
+from sixfold.recipe.yaml_nodes import Document
+
+GOOD: dict[str, Any] = {
+    "version": 1,
+    "data": {"source": "a.csv", "target": "y"},
+    "build": ["linear", "mlp"],
+    "evaluate": {"metrics": ["accuracy", "f1"]},
+}
+METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse"
+
+# rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
+CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
+    (
+        rules.task_and_target, {"data.target": None},
+        ["data: expected the key 'target'; found none. Name the column to predict, or task: reconstruction."],
+    ),
+    (
+        rules.task_and_target, {"task": "reconstruction", "evaluate.metrics": ["mse"]},
+        ["data.target: expected no target for reconstruction; found 'y'. Remove the key."],
+    ),
+    (
+        rules.one_part_a_column, {"data.group": "y", "data.drop": ["a", "y"]},
+        [
+            "data.group: expected a column other than the target; found 'y'. Name another, or leave it out.",
+            "data.drop[1]: expected a column other than the target; found 'y'. Name another, or leave it out.",
+        ],
+    ),
+    (
+        rules.holdout_is_a_share_or_a_count, {"data.holdout": 10.25},
+        ["data.holdout: expected a share below 1, or a whole number of rows; found 10.25. "
+         "Write 0.25 for a share, or 11 for a number of rows."],
+    ),
+    (
+        rules.families_fit_the_task,
+        {"task": "reconstruction", "data.target": None, "build": ["mlp", "svm"], "evaluate.metrics": []},
+        ["build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
+         "Choose from: forest, linear, mlp, tree."],
+    ),
+    (
+        rules.metrics_fit_the_task,
+        {"task": "regression", "evaluate.metrics": ["mse", "f1"], "train": {"stop": {"metric": ["loss", "accuracy"]}}},
+        [
+            "evaluate.metrics[1]: expected metrics for regression; found 'f1', which is for classification. "
+            f"Choose from: {METRICS_FOR_VALUES}.",
+            "train.stop.metric: expected metrics for regression; found 'accuracy', which is for classification. "
+            f"Choose from: {METRICS_FOR_VALUES}.",
+        ],
+    ),
+    (
+        rules.scheme_has_its_column, {"evaluate.scheme": "time_series"},
+        ["evaluate.scheme: expected data.time for the scheme time_series; found none. Name the column in data.time, or "
+         "choose another scheme."],
+    ),
+    (
+        rules.scheme_has_its_column, {"evaluate.scheme": "group"},
+        ["evaluate.scheme: expected data.group for the scheme group; found none. Name the column in data.group, or "
+         "choose another scheme."],
+    ),
+    (
+        rules.scheme_has_the_option, {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
+        ["evaluate.folds: expected an option of leave_one_out (none); found folds. Leave folds out, or choose a scheme "
+         "that has it: group, kfold, repeated, stratified, time_series."],
+    ),
+    (
+        rules.scheme_has_the_option, {"evaluate": {"scheme": "kfold", "repeats": 2, "share": 0.5}},
+        [
+            "evaluate.repeats: expected an option of kfold (folds); found repeats. Leave repeats out, or choose a scheme "
+            "that has it: repeated.",
+            "evaluate.share: expected an option of kfold (folds); found share. Leave share out, or choose a scheme that "
+            "has it: holdout.",
+        ],
+    ),
+    (
+        rules.groups_stay_together, {"data.group": "firm", "evaluate.scheme": "kfold"},
+        ["evaluate.scheme: expected a scheme that keeps rows of a group together, as data.group is given; found 'kfold'. "
+         "Use auto or group, or take data.group out."],
+    ),
+    (
+        rules.keep_is_measured, {"compress": {"keep": {"mcc": -0.1}}},
+        ["compress.keep.mcc: expected a metric of evaluate.metrics (accuracy, f1); found 'mcc'. Add it to "
+         "evaluate.metrics."],
+    ),
+    (
+        rules.keep_is_measured, {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
+        ["compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
+         "average_precision, balanced_accuracy, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, pinball, r2, "
+         "rmse, roc_auc."],
+    ),
+    (
+        rules.lbfgs_takes_all_rows, {"train": {"optimizer": "lbfgs"}},
+        ["train.optimizer: expected batch_size: full with lbfgs; found 64 (the default). Write `batch_size: full`."],
+    ),
+    (
+        rules.lbfgs_takes_all_rows, {"train": {"optimizer": ["adam", {"name": "lbfgs"}], "batch_size": ["full", 8]}},
+        ["train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."],
+    ),
+    (
+        rules.pruning_fits_a_family, {"compress": {"prune": ["features", "rounds"]}},
+        ["compress.prune[1]: expected a candidate of the family boosting; found linear, mlp. Remove the pruning of rounds, "
+         "or add a candidate."],
+    ),
+    (
+        rules.quantize_needs_a_network, {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
+        ["compress.quantize: expected a candidate of the family mlp; found tree. Remove quantize, or use fixed_point."],
+    ),
+    (
+        rules.grids_can_be_counted,
+        {"build": [{"family": "mlp", "dropout": [n / 200 for n in range(101)]}], "train.epochs": list(range(1, 101))},
+        ["build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build and train: every combination "
+         "is a candidate."],
+    ),
+]  # fmt: skip
+
+FINE: list[dict[str, Any]] = [
+    {},
+    {"data.holdout": 100.0},
+    {"data.holdout": 0},
+    {"data.group": "firm", "evaluate.scheme": "group"},
+    {"data.group": "firm"},
+    {"data.time": "day", "evaluate": {"scheme": "time_series", "folds": 3}},
+    {"evaluate": {"scheme": "repeated", "folds": 3, "repeats": 2}},
+    {"evaluate": {"scheme": "holdout", "share": 0.3}},
+    {"train": {"optimizer": "lbfgs", "batch_size": ["full"]}},
+    {"build": "auto", "compress": {"prune": "rounds", "quantize": {}}},
+    {"task": "regression", "evaluate.metrics": ["rmse"], "compress": {"keep": {"rmse": 0.1}}},
+    {"task": "reconstruction", "data.target": None, "build": "mlp", "evaluate.metrics": ["mse"]},
+    {"train": {"stop": {"metric": "f1", "patience": 3}}, "task": "classification"},
+    # the loop's grid multiplies the network only: 101 × 1 + 1 × 100
+    {"build": [{"family": "svm", "C": list(range(1, 9_001))}, "mlp"], "train": {"epochs": list(range(1, 901))}},
+]
+
+
+def laid_over(changes: dict[str, Any]) -> dict[str, Any]:
+    recipe = copy.deepcopy(GOOD)
+    for key, value in changes.items():
+        section, _, option = key.partition(".")
+        place, name = (recipe.setdefault(section, {}), option) if option else (recipe, section)
+        place[name] = value
+        if value is None:
+            del place[name]
+    return recipe
+
+
+@pytest.mark.parametrize(("rule", "changes", "texts"), CASES)
+def test_a_rule(rule: Callable[..., Any], changes: dict[str, Any], texts: list[str]) -> None:
+    value = laid_over(changes)
+    document = Document("", value)
+    assert [str(problem).removeprefix(": ") for problem in rule(Recipe.model_validate(value), document)] == texts
+    with pytest.raises(RecipeError) as caught:
+        from_object(value)
+    assert str(caught.value) == f"recipe: {texts[0]}"
+
+
+@pytest.mark.parametrize("changes", FINE)
+def test_what_no_rule_forbids(changes: dict[str, Any]) -> None:
+    from_object(laid_over(changes))
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule for rule, _, _ in CASES} == set(rules.RULES)
