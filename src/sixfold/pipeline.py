@@ -21,8 +21,9 @@ import numpy as np
 from sixfold import outcome, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
+from sixfold.compress import keep
 from sixfold.compress.compress import Compressed, Job, compress
-from sixfold.core.errors import BudgetError, RecipeError
+from sixfold.core.errors import BudgetError
 from sixfold.data import holdout
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose
@@ -139,12 +140,7 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
-    for name in recipe.compress.keep if recipe.compress else ():
-        if name not in metrics:
-            raise RecipeError(
-                f"compress.keep.{name}", f"a metric that is measured ({', '.join(metrics)})", name,
-                "Add it to evaluate.metrics.",
-            )  # fmt: skip
+    keep.check(recipe.compress.keep if recipe.compress else {}, metrics)
     candidates = tuple(resolve(recipe, rows.training, work.limits.time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
@@ -265,6 +261,9 @@ def digest(dataset: Dataset) -> str:
         sha.update(np.ascontiguousarray(column.values).data)
     sha.update(json.dumps([dataset.target.task, dataset.target.names, dataset.target.classes]).encode())
     sha.update(np.ascontiguousarray(dataset.target.values).data)
+    for order in (dataset.groups, dataset.times):  # they decide which rows a fold holds
+        if order is not None:
+            sha.update(np.ascontiguousarray(order).data)
     return sha.hexdigest()
 
 

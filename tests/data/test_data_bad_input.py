@@ -85,10 +85,11 @@ def test_target_absent(refused: Refused) -> None:
     )
 
 
-def test_another_separator(refused: Refused) -> None:
-    assert refused("a;b;y\n1;2;3\n") == (
-        "t.csv, data.target: expected the name of a column; found 'y'. All: a;b;y. The file seems to be separated by "
-        "';': set data.separator."
+@pytest.mark.parametrize("row", ["1;2;3", "1,5;2;3"])
+def test_another_separator(refused: Refused, row: str) -> None:
+    assert refused(f"a;b;y\n{row}\n") == (
+        "t.csv, line 1: expected names separated by ','; found one name that holds ';'. Set data.separator to ';' "
+        "(`sixfold init --separator`)."
     )
 
 

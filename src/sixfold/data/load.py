@@ -125,21 +125,10 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
             if name not in raw.columns:
                 raise DataError(
                     f"{raw.where}, data.{key}", "the name of a column", f"'{name}'",
-                    did_you_mean(name, raw.columns) + _hint(raw),
+                    did_you_mean(name, raw.columns),
                 )  # fmt: skip
             if name == data.target and key in ("group", "time", "drop"):
                 raise RecipeError(f"data.{key}", "a column other than the target", f"'{name}'", f"Change data.{key}.")
-
-
-def _hint(raw: Raw) -> str:
-    """One column whose name holds another separator was split by the wrong one."""
-    only = next(iter(raw.columns))
-    marks = [mark for mark in (";", "\t", "|", ",") if mark in only]
-    return (
-        f" The file seems to be separated by {marks[0]!r}: set data.separator."
-        if len(raw.columns) == 1 and marks
-        else ""
-    )
 
 
 def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:

@@ -19,6 +19,7 @@ from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 BLOCK = 8 << 20  # bytes parsed at once, also the longest record; guessed
+USUAL = ";\t|,"  # separators; a header of one name that holds another of them was meant otherwise
 
 
 class Settings(Section):
@@ -100,7 +101,17 @@ class Settings(Section):
             raise DataError(str(file.path), "a table with a header and rows", "an empty file", "Check the export.")
         names = [name.strip() for name in names]
         check_names(names, f"{file.path}, line {blank + 1}")
+        self._check_separator(names, f"{file.path}, line {blank + 1}")
         return names, blank
+
+    def _check_separator(self, names: list[str], where: str) -> None:
+        """One name that holds another usual separator: the file is separated by that one. Raises DataError."""
+        other = next((mark for mark in USUAL if mark in names[0]), None) if len(names) == 1 else None
+        if other is not None:
+            raise DataError(
+                where, f"names separated by {self.separator!r}", f"one name that holds {other!r}",
+                f"Set data.separator to {other!r} (`sixfold init --separator`).",
+            )  # fmt: skip
 
     def _no_rows(self) -> DataError:
         return DataError(str(self.path), "rows below the header", "a header only", "Check the export.")
