@@ -86,13 +86,13 @@ def test_single_sample_sgd_equals_numpy_on_the_same_order() -> None:
 def test_mini_batches_hold_every_row_once_and_keep_the_smaller_last_one() -> None:
     batches = Batches(torch.arange(10.0)[:, None], torch.arange(10), 4, seed=2)
     endless = batches.epochs()
-    first, second = next(endless), next(endless)
+    first, second = list(next(endless)), list(next(endless))
     assert [len(x) for x, _ in first] == [4, 4, 2]
     for epoch in (first, second):
         assert sorted(torch.cat([y for _, y in epoch]).tolist()) == list(range(10))
         assert all(torch.equal(x[:, 0].long(), y) for x, y in epoch)
     assert not torch.equal(first[0][1], second[0][1])
-    assert torch.equal(first[0][1], next(batches.epochs())[0][1])
+    assert torch.equal(first[0][1], next(iter(next(batches.epochs())))[1])
     assert batches.sizes().tolist() == pytest.approx([0.4, 0.4, 0.2])
 
 

@@ -102,7 +102,7 @@ class Settings(Section):
     def _solve(self, fit: Fit, context: Context) -> BoostedTrees:
         if fit.task == "classification":
             present(fit, "boosting")
-        every = np.arange(len(fit.x))
+        every = np.arange(fit.rows)
         watched = self._watched(fit)
         if len(watched) == 0:
             return self._train(fit, every, watched, self.rounds, context)
@@ -113,10 +113,10 @@ class Settings(Section):
 
     def _watched(self, fit: Fit) -> IntArray:
         """Rows cut off for early stopping; none where fewer than 20 could be, or where a class would lose its last."""
-        count = round(self.validation * len(fit.x))
+        count = round(self.validation * fit.rows)
         if self.patience is None or count < 20:
             return np.empty(0, dtype=np.int64)
-        rows = np.random.default_rng(fit.seed).permutation(len(fit.x))[:count]
+        rows = np.random.default_rng(fit.seed).permutation(fit.rows)[:count]
         if fit.task == "classification":
             rest = np.delete(fit.y, rows)
             if len(np.unique(rest)) < len(np.unique(fit.y)):
@@ -127,7 +127,7 @@ class Settings(Section):
         parameters = self._parameters(fit)
         center = 0.0 if fit.task == "classification" else float(np.mean(fit.y))  # LightGBM keeps targets as float32
         y = fit.y - center
-        x = fit.x if len(rows) == len(fit.x) else fit.x[rows]
+        x = fit.x if len(rows) == fit.rows else fit.x[rows]
         train = lightgbm.Dataset(x, y[rows], params=parameters)
         callbacks: list[Callable[[CallbackEnv], None]] = [_stop_in_time(context)]
         valid: list[lightgbm.Dataset] = []

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
+from scipy.sparse import issparse
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, MultiTaskLasso, Ridge
 
 from sixfold.build import _links
@@ -19,6 +20,7 @@ from sixfold.build._classes import present
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
+from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
@@ -70,7 +72,7 @@ class Settings(Section):
     with ‖w‖₁ (lasso). Sums, not means: the strength needs no change when rows are added.
     """
 
-    needs: ClassVar[Needs] = Needs()
+    needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
     penalty: Literal["l2", "l1", "none"] = Field("l2", description="l2: ridge; l1: lasso, sparse weights; none.")
@@ -134,15 +136,19 @@ class Settings(Section):
         return LinearModel(all_weights, all_bias, "softmax")
 
     def _regress(self, fit: Fit) -> LinearModel:
-        y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.x), -1)
-        if self.penalty == "l2":
-            estimator = Ridge(alpha=self.strength, solver="cholesky" if fit.x.shape[0] > fit.x.shape[1] else "svd")
+        y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
+        x = fit.x
+        if self.penalty == "l2" and issparse(x):  # conjugate gradients, as far as double precision goes
+            estimator = Ridge(alpha=self.strength, solver="sparse_cg", tol=1e-12)
+        elif self.penalty == "l2":
+            estimator = Ridge(alpha=self.strength, solver="cholesky" if x.shape[0] > x.shape[1] else "svd")
         elif self.penalty == "l1":
             make = Lasso if y_RK.shape[1] == 1 else MultiTaskLasso
+            x = x if make is Lasso else dense(x)
             estimator = make(alpha=self.strength / len(y_RK), max_iter=self.max_iter, tol=1e-6)
         else:
-            estimator = LinearRegression()
-        estimator.fit(fit.x, y_RK)
+            estimator = LinearRegression(tol=1e-10)  # the tolerance is of its sparse solver
+        estimator.fit(x, y_RK)
         weights = np.asarray(estimator.coef_, dtype=np.float64).reshape(y_RK.shape[1], -1).T
         bias = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), y_RK.shape[1])
         return LinearModel(np.ascontiguousarray(weights), bias.copy(), "identity")

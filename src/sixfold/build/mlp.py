@@ -147,7 +147,7 @@ class Settings(Section):
     Widths that are left out come from `size`. See `initialize` for how it starts and `train` for how it is trained.
     """
 
-    needs: ClassVar[Needs] = Needs()  # float64: the network rounds to the precision of `train` itself
+    needs: ClassVar[Needs] = Needs(sparse=True)  # float64: the network rounds to the precision of `train` itself
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
     size: Literal["small", "medium", "large"] = Field(

@@ -19,6 +19,7 @@ from sixfold.build._classes import present
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
@@ -202,7 +203,7 @@ class Settings(Section):
     and epsilon need no change with the target's unit.
     """
 
-    needs: ClassVar[Needs] = Needs()
+    needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
 
     kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
@@ -228,13 +229,13 @@ class Settings(Section):
             yield machine
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
-        if len(fit.x) <= self.sample:
-            return fit
+        if fit.rows <= self.sample:
+            return replace(fit, x=dense(fit.x))
         labels = fit.y.astype(np.int64) if fit.task == "classification" else np.zeros(len(fit.y), dtype=np.int64)
         rows = stratified_sample(labels, self.sample, fit.seed)
-        text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {len(fit.x):,} rows, drawn at random"
+        text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {fit.rows:,} rows, drawn at random"
         context.emit("said", text=text + (" within classes" if fit.task == "classification" else ""))
-        return replace(fit, x=fit.x[rows], y=fit.y[rows])
+        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows])
 
     def _solve_linear(self, fit: Fit) -> LinearMachine:
         shared = {"C": self.C, "dual": False, "max_iter": self.max_iter, "random_state": fit.seed}

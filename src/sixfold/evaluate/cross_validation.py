@@ -12,6 +12,7 @@ import numpy as np
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, fit_prepared, prepare_rows
+from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.runs.context import Context
@@ -63,7 +64,7 @@ class FoldCache:
     @property
     def held_bytes(self) -> int:
         """Bytes of all features kept."""
-        return sum(kept.x.nbytes for kept in self._kept.values())
+        return sum(held_bytes(kept.x) for kept in self._kept.values())
 
     def get(self, key: tuple[str, int]) -> Prepared | None:
         """What was kept under `key`."""
@@ -74,12 +75,12 @@ class FoldCache:
 
         Folds of the same preparation stay: they are asked for in turn, and the one put first is the next to be wanted.
         """
-        if prepared.x.nbytes > self.most_bytes:
+        if held_bytes(prepared.x) > self.most_bytes:
             return
         others = [other for other in self._kept if other[0] != key[0]]
-        while self.held_bytes + prepared.x.nbytes > self.most_bytes and others:
+        while self.held_bytes + held_bytes(prepared.x) > self.most_bytes and others:
             del self._kept[others.pop(0)]
-        if self.held_bytes + prepared.x.nbytes <= self.most_bytes:
+        if self.held_bytes + held_bytes(prepared.x) <= self.most_bytes:
             self._kept[key] = prepared
 
 

@@ -12,7 +12,7 @@ import onnx
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.evaluate import scoring
-from sixfold.parts.fit import Fit, Fitted, Matrix, OutputKind
+from sixfold.parts.fit import Features, Fit, Fitted, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
@@ -22,6 +22,8 @@ from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 from sixfold.train.stopping import Watch
+
+AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their features need not fit into memory
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Model(State):
 
     def predict(self, table: Table) -> FloatArray:
         """[rows, classes] probabilities or decision values, or [rows, outputs] values."""
-        return self.fitted.predict(self.preparer.transform(table))
+        if table.rows <= AT_ONCE:
+            return self.fitted.predict(self.preparer.transform(table))
+        return np.concatenate([self.fitted.predict(x) for _, x in self.preparer.batches(table)])
 
     def labels(self, table: Table) -> npt.NDArray[Any]:
         """[rows] predicted classes as strings."""
@@ -66,7 +70,7 @@ class Prepared:
     """Training rows as features: the fitted preparer, the features of the rows that denoising kept, and which those are."""
 
     preparer: Preparer
-    x: Matrix
+    x: Features
     rows: IntArray
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray, Task
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Features: TypeAlias = (
+    Matrix | csr_array
+)  # training rows: large one-hot tables come sparse to families that take them so
 OutputKind = Literal["probability", "decision", "value"]
 
 
@@ -22,6 +26,7 @@ class Needs(NamedTuple):
     category: tuple[str, ...] = ("one_hot",)
     impute_number: str | None = "median"  # None: the family takes NaN as it is
     precision: Literal["float32", "float64"] = "float64"
+    sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
 
 
 class Shape(NamedTuple):
@@ -36,17 +41,22 @@ class Shape(NamedTuple):
 class Fit:
     """The work of training one candidate on one set of rows.
 
-    `x`: [rows, features] in the family's precision, no NaN unless the family takes them. `y`: int64 [rows] class indices in
-    [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes, or values a row. `start`: what training
-    continues from (after pruning), or None.
+    `x`: [rows, features] in the family's precision, no NaN unless the family takes them, dense unless it takes them
+    sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes,
+    or values a row. `start`: what training continues from (after pruning), or None.
     """
 
-    x: Matrix
+    x: Features
     y: FloatArray | IntArray
     task: Task
     outputs: int
     seed: int = 0
     start: Fitted | None = None
+
+    @property
+    def rows(self) -> int:
+        """Training rows."""
+        return int(self.x.shape[0])
 
 
 @runtime_checkable

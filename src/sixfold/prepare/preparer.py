@@ -7,20 +7,21 @@ Columns with the same treatment are one block, so that the graph has few nodes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
-from sixfold.parts.fit import Matrix, Needs
+from sixfold.parts.fit import Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.sparse import Stack, bounds
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
 from sixfold.prepare.denoising import clean
-from sixfold.prepare.plan import check_columns, over_all, treatments
+from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import Training, outputs
 from sixfold.recipe.schema import Prepare
 from sixfold.recipe.signature import graph_name
@@ -46,11 +47,16 @@ class Preparer(State):
     def transform(self, table: Table) -> Matrix:
         """[rows, features] float32 or float64."""
         result: Matrix = np.empty((table.rows, len(self.feature_names)), dtype=self.precision)
+        for rows, x in self.batches(table):
+            result[rows] = x
+        return result
+
+    def batches(self, table: Table) -> Iterator[tuple[slice, Matrix]]:
+        """The same in parts: which rows, and their features. For tables whose features would fill the memory."""
         for rows, x in _batches(self.blocks, table, {}):
             for step in self.after:
                 x = step.transform(x)
-            _put(result, rows, x)
-        return result
+            yield rows, _as_precision(x, self.precision)
 
     def export(self, graph: Graph) -> str:
         """Adds an input for each raw column; returns the feature matrix, [rows, features] in `precision`."""
@@ -65,30 +71,30 @@ class Preparer(State):
         return x if self.precision == "float64" else graph.cast(x, TensorProto.FLOAT)
 
 
-def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int) -> tuple[Preparer, Matrix, IntArray]:
+def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int) -> tuple[Preparer, Features, IntArray]:
     """Fit on exactly these training rows; of any other row nothing is learned.
 
     Returns the preparer, the features [kept rows, features] of the rows that denoising kept (cross-fitted where a method
-    needs it), and which rows those are, int64, sorted. Raises RecipeError (a method that does not fit a column, a column
-    that is not there) and DataError (no column or no row left).
+    needs it; sparse where the family takes them so, and it saves memory), and which rows those are, int64, sorted.
+    Raises RecipeError (a method that does not fit a column, a column that is not there) and DataError (no column or no
+    row left).
     """
     check_columns(prepare, table)
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
-    blocks: list[Block] = []
-    own: dict[int, FloatArray] = {}
-    for number, treatment in enumerate(treatments(prepare, needs, kept)):
-        training = Training((), y, target.task, derive(seed, *treatment.columns))
-        block, crossed = fit_block(treatment, kept, Rules(training, cleaned.bounds, prepare.impute.indicator))
-        blocks.append(block)
-        if crossed is not None:
-            own[number] = crossed
+    training = Training((), y, target.task, seed)
+    rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
+    blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     names = tuple(name for block in blocks for name in block.names)
     sources = tuple(source for block in blocks for source in block.sources)
-    features = _training_features(blocks, kept, own, "float64" if _follows(prepare) else needs.precision)
+    follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
+    stack = Stack((kept.rows, len(names)), "float64" if follows else needs.precision, needs.sparse and not follows)
+    for rows, x in _batches(blocks, kept, own):
+        stack.add(rows, x)
+    features = stack.result()
     after = []
     for name, method in over_all(prepare.features):
-        step = method.fit(features, Training(names, y, target.task, derive(seed, name)))
+        step = method.fit(features, replace(training, names=names, seed=derive(seed, name)))
         found = step.features(names)
         names = tuple(feature.name for feature in found)
         sources = tuple(sources[feature.source] if feature.source >= 0 else "" for feature in found)
@@ -97,27 +103,28 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
     preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, names, sources, cleaned.said)
-    result = _as_precision(features, needs.precision)
+    result = features if stack.sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
 
 
-def _follows(prepare: Prepare) -> bool:
-    return prepare.features.select is not None or prepare.features.reduce is not None
-
-
-def _training_features(blocks: Sequence[Block], table: Table, own: Mapping[int, FloatArray], precision: str) -> Matrix:
-    """Every block's features side by side, in `precision`; `own` takes the place of what a block would give."""
-    width = sum(len(block.names) for block in blocks)
-    result: Matrix = np.empty((table.rows, width), dtype=precision)
-    for rows, x in _batches(blocks, table, own):
-        _put(result, rows, x)
-    return result
+def _fit_blocks(planned: Sequence[Treatment], table: Table, rules: Rules) -> tuple[list[Block], dict[int, FloatArray]]:
+    """A block for each treatment, and the training rows' own features of those that are cross-fitted, by number."""
+    blocks: list[Block] = []
+    own: dict[int, FloatArray] = {}
+    for number, treatment in enumerate(planned):
+        training = replace(rules.training, seed=derive(rules.training.seed, *treatment.columns))
+        block, crossed = fit_block(treatment, table, replace(rules, training=training))
+        blocks.append(block)
+        if crossed is not None:
+            own[number] = crossed
+    return blocks, own
 
 
 def _batches(
     blocks: Sequence[Block], table: Table, own: Mapping[int, FloatArray]
 ) -> Iterator[tuple[slice, FloatArray]]:
+    """Every block's features side by side; `own` takes the place of what a block would give."""
     readers = [None if number in own else block.reader(table) for number, block in enumerate(blocks)]
     for start in range(0, table.rows, BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
@@ -128,23 +135,18 @@ def _batches(
         yield rows, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _put(result: Matrix, rows: slice, x: FloatArray) -> None:
-    with np.errstate(over="ignore"):  # beyond float32: infinite here and in the graph
-        result[rows] = x
-
-
 def _as_precision(x: Matrix, precision: str) -> Matrix:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # beyond float32: infinite here and in the graph
         return np.ascontiguousarray(x, dtype=precision)
 
 
-def _check_result(x: Matrix, preparer: Preparer, needs: Needs) -> None:
+def _check_result(x: Features, preparer: Preparer, needs: Needs) -> None:
     """Training features a family could not work with, named before it fails on them."""
     if not x.shape[1]:
         raise DataError(
             "prepare", "at least one feature", "none", "Look at data.drop, data.types and prepare.features."
         )
-    totals = np.stack([x.max(axis=0), x.min(axis=0)])  # NaN and infinities survive a maximum or minimum
+    totals = bounds(x)
     infinite = np.isinf(totals).any(axis=0)
     if infinite.any():
         name = preparer.feature_names[int(infinite.argmax())]

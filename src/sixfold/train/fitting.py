@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import nn
 
 from sixfold.build.family import GradientFamily, Layered, SolverFamily
@@ -15,10 +16,11 @@ from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
+from sixfold.parts.sparse import dense
 from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER, SCHEDULE
 from sixfold.recipe.schema import Initialize, Train
 from sixfold.runs.context import Context
-from sixfold.train.batches import Batches, cut
+from sixfold.train.batches import Batches, SparseRows, cut
 from sixfold.train.candidate import Candidate
 from sixfold.train.loop import Job, train
 from sixfold.train.rate import Rate
@@ -105,14 +107,14 @@ def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
 
 def _batches(section: Train, family: GradientFamily, module: nn.Module, fit: Fit, seed: int) -> Batches:
     x, y = _tensors(family, module, fit)
-    size = len(fit.x) if section.batch_size == "full" else min(section.batch_size, len(fit.x))
+    size = fit.rows if section.batch_size == "full" else min(section.batch_size, fit.rows)
     return Batches(x, y, size, seed)
 
 
-def _tensors(family: GradientFamily, module: nn.Module, fit: Fit) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features and targets as the module takes them; classes stay int64."""
+def _tensors(family: GradientFamily, module: nn.Module, fit: Fit) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
+    """Features and targets as the module takes them; classes stay int64, sparse features sparse."""
     dtype = next(module.parameters()).dtype
-    x = torch.from_numpy(np.array(fit.x, copy=True)).to(dtype)
+    x = SparseRows(fit.x, dtype) if issparse(fit.x) else torch.tensor(fit.x, dtype=dtype)
     y = torch.from_numpy(np.array(family.targets(module, fit), copy=True))
     return x, y.to(dtype) if y.is_floating_point() else y
 
@@ -121,7 +123,7 @@ def _watch(stopping: Stopping, family: GradientFamily, fit: Fit, watch: Watch | 
     """Tell `stopping` how to look at the rows cut off: by the loss, or by the metric that was asked for."""
     module, name, shape = stopping.module, stopping.stop.metric, _shape(fit)
     if name == "loss":
-        x, y = _tensors(family, module, fit)
+        x, y = _tensors(family, module, replace(fit, x=dense(fit.x)))
 
         def loss() -> float:
             with torch.inference_mode():
@@ -132,7 +134,7 @@ def _watch(stopping: Stopping, family: GradientFamily, fit: Fit, watch: Watch | 
     if watch is None or watch.name != name:
         raise RecipeError("train.stop.metric", "loss, or a metric that is scored here", f"'{name}'", "Watch loss.")
     stopping.greater_is_better = watch.greater_is_better
-    stopping.watched = lambda: watch.score(fit.y, family.fitted(module, shape).predict(fit.x))
+    stopping.watched = lambda: watch.score(fit.y, family.fitted(module, shape).predict(dense(fit.x)))
 
 
 def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:

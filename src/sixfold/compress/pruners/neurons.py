@@ -93,10 +93,10 @@ def as_trained(model: Model, basis: Basis, training: Dataset, context: Context) 
     Where chance prepares them otherwise than the model does (a random sample), all rows as the model sees them.
     """
     again = prepare_rows(basis.candidate, training, context)
-    x = model.preparer.transform(training.table)
-    if np.array_equal(x, again.preparer.transform(training.table), equal_nan=True):
+    pairs = zip(model.preparer.batches(training.table), again.preparer.batches(training.table), strict=True)
+    if all(np.array_equal(first, second, equal_nan=True) for (_, first), (_, second) in pairs):
         return replace(again, preparer=model.preparer)
-    return Prepared(model.preparer, x, np.arange(training.table.rows))
+    return Prepared(model.preparer, model.preparer.transform(training.table), np.arange(training.table.rows))
 
 
 def _widths(network: Network, ratio: float) -> tuple[int, ...]:

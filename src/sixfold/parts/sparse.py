@@ -1,0 +1,63 @@
+"""Training rows that are mostly zeros (one-hot), held without the zeros: large tables in little memory, the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from sixfold.parts.fit import Features, Matrix
+
+DENSE_BYTES = 512 * 2**20  # features up to this size stay dense: solvers are faster on them
+MOST_FILLED = 0.4  # share of other numbers than zero; a sparse number takes 12 bytes or more, a dense one 8
+
+
+class Stack:
+    """Blocks of rows, put one below the other in the form that takes less memory.
+
+    `shape`: of all rows together. `sparse`: whether that form may be sparse; the first block says how full they are.
+    """
+
+    def __init__(self, shape: tuple[int, int], precision: str, sparse: bool) -> None:
+        self.shape, self.precision = shape, np.dtype(precision)
+        self.sparse = sparse and shape[0] * shape[1] * self.precision.itemsize > DENSE_BYTES
+        self._dense: Matrix | None = None
+        self._blocks: list[csr_array] = []
+
+    def add(self, rows: slice, x: Matrix) -> None:
+        """Rows `rows` of the result; blocks come in order."""
+        if rows.start == 0:
+            self.sparse = self.sparse and bool(np.count_nonzero(x) <= MOST_FILLED * x.size)
+        with np.errstate(over="ignore"):  # beyond float32: infinite here and in the graph
+            if self.sparse:
+                self._blocks.append(csr_array(x, dtype=self.precision))
+            else:
+                self._whole()[rows] = x
+
+    def result(self) -> Features:
+        """[rows, features], dense, or csr_array where it was allowed and saves memory."""
+        if not self.sparse:
+            return self._whole()
+        blocks, self._blocks = self._blocks, []
+        return vstack(blocks, format="csr")
+
+    def _whole(self) -> Matrix:
+        if self._dense is None:
+            self._dense = np.empty(self.shape, dtype=self.precision)
+        return self._dense
+
+
+def dense(x: Features) -> Matrix:
+    """With the zeros."""
+    return x if isinstance(x, np.ndarray) else x.toarray()
+
+
+def held_bytes(x: Features) -> int:
+    """Memory that `x` takes."""
+    return x.nbytes if isinstance(x, np.ndarray) else int(x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
+
+
+def bounds(x: Features) -> Matrix:
+    """[2, features]: the largest and the smallest value of each feature; NaN and infinities survive."""
+    if isinstance(x, np.ndarray):
+        return np.stack([x.max(axis=0), x.min(axis=0)])
+    return np.stack([x.max(axis=0).toarray().ravel(), x.min(axis=0).toarray().ravel()])
