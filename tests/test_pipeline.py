@@ -128,6 +128,23 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
     assert any(event["event"] == "epoch" for event in epochs)
 
 
+def test_a_candidate_without_time_leaves_the_others_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = pipeline.cross_validate
+
+    def late(candidate: Any, *rest: Any) -> Any:
+        if candidate.family_name == "linear":
+            raise BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
+        return plain(candidate, *rest)
+
+    monkeypatch.setattr(pipeline, "cross_validate", late)
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    run = pipeline.run(recipe(tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree"}]), tmp_path / "run")
+    assert [one.family for one in run.leaderboard.standings] == ["tree"]
+    assert any(text.startswith("linear is left out: budget.time") for text in run.warnings)
+    with pytest.raises(BudgetError, match="time for another fit"):
+        pipeline.run(recipe(tmp_path / "t.csv", build={"family": "linear"}), tmp_path / "other")
+
+
 def test_a_budget_that_allows_nothing_is_an_error(tmp_path: Path) -> None:
     frame().to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(BudgetError, match=r"budget\.memory: expected at most 1\.0 MB"):

@@ -43,7 +43,7 @@ from sixfold.recipe.signature import Signature
 from sixfold.report.content import Reproduction
 from sixfold.report.html import render
 from sixfold.resolve import metrics_of, resolve
-from sixfold.runs.budget import EVALUATE_SHARE, WORK_SHARE, Limits
+from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder, code_digest
 from sixfold.train.candidate import Candidate
@@ -101,12 +101,16 @@ class Run:
         return self.leaderboard._repr_html_() + f"<p>Bundle: <code>{self.bundle}</code></p>"
 
 
-def run(loaded: Loaded, out: Path, listeners: Sequence[Listener] = (), dataset: Dataset | None = None) -> Run:
+def run(
+    loaded: Loaded, out: Path, listeners: Sequence[Listener] = (), dataset: Dataset | None = None,
+    started: float | None = None,
+) -> Run:  # fmt: skip
     """Execute a recipe in folder `out`. The same call again continues a run that was killed.
 
-    `dataset` takes the place of `data.source` (a table that is in memory already). Raises a SixfoldError.
+    `dataset` takes the place of `data.source` (a table that is in memory already). `started`: time.monotonic() at which the
+    time budget began; left out, now. Raises a SixfoldError.
     """
-    limits = Limits.start(loaded.recipe.budget)
+    limits = Limits.start(loaded.recipe.budget, started)
     with RunFolder(out, (*listeners, limits.check_memory)) as folder:
         context = Context(seed=loaded.recipe.initialize.seed, emit_to=folder.emit)
         work = Work(loaded, folder, limits, context)
@@ -150,9 +154,9 @@ def plan_work(work: Work, rows: Rows) -> Plan:
 def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
     """Steps 1 to 5 for every candidate, all on the same folds. When time runs out, those that are done are compared."""
     evaluations: list[Evaluation] = []
-    cache = FoldCache()
+    cache, (share, _) = FoldCache(), _shares(work, rows, plan)
     for number, candidate in enumerate(plan.candidates):
-        deadline = work.limits.part(EVALUATE_SHARE, len(plan.candidates) - number)
+        deadline = work.limits.part(share, len(plan.candidates) - number)
         context = replace(work.context.within("evaluate", candidate=candidate.name), deadline=deadline)
 
         def work_on(folder: Path, candidate: Candidate = candidate, context: Context = context) -> None:
@@ -162,10 +166,10 @@ def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
         try:
             done = work.folder.stage(f"evaluate-{number}", _key(work, rows, candidate.key()), work_on)
         except BudgetError as error:
-            if not evaluations:
+            if not evaluations and number == len(plan.candidates) - 1:
                 raise
             work.context.emit("warning", text=f"{candidate.name} is left out: {error}")
-            break
+            continue  # another one may be done in its own part of the time
         work.limits.check_disk(work.folder.path)
         evaluations.append(state.load(done, Evaluation))
         work.context.emit("candidate_finished", candidate=candidate.name, scores=evaluations[-1].means())
@@ -175,9 +179,10 @@ def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
 def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
     """The winner, trained again on all training rows."""
     best = choose.best(evaluations, plan.metrics[0])
-    candidate = plan.candidates[best]
+    candidate = next(one for one in plan.candidates if one.name == evaluations[best].name)
     work.context.emit("winner", candidate=candidate.name, metric=plan.metrics[0])
-    context = replace(work.context.within("refit", candidate=candidate.name), deadline=work.limits.deadline(0.85))
+    deadline = work.limits.deadline(_shares(work, rows, plan)[1])
+    context = replace(work.context.within("refit", candidate=candidate.name), deadline=deadline)
 
     def work_on(folder: Path) -> None:
         state.save(fit_model(candidate, rows.training, context), folder)
@@ -187,6 +192,11 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
     for text in model.preparer.said:
         work.context.emit("said", text=text)
     return Winner(candidate, evaluations[best], model)
+
+
+def _shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
+    trained = sum(len(fold.train) for fold in plan.folds) * len(plan.candidates)
+    return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
 
 
 def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:

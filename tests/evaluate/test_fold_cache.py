@@ -120,6 +120,28 @@ def test_time_that_runs_out_between_folds_is_a_budget_error() -> None:
     )
 
 
+def test_a_solver_that_cannot_end_in_time_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, solved, deadline = dataset(), [], time.monotonic() + 3.0
+    chosen = candidate(LINEAR)
+    plain = type(chosen.family).solve
+
+    def slow(self: Any, fits: Any, context: Context) -> Any:
+        solved.append(1)
+        time.sleep(1.0)
+        return plain(self, fits, context)
+
+    def late(kind: str, facts: dict[str, Any]) -> None:
+        if kind == "fold_scored":
+            time.sleep(max(0.0, deadline - time.monotonic() - 0.5))
+
+    monkeypatch.setattr(type(chosen.family), "solve", slow)
+    with pytest.raises(BudgetError, match=r"budget\.time"):
+        cross_validate(
+            chosen, data, make(Evaluate(folds=4), data), ["accuracy"], Context(emit_to=late, deadline=deadline)
+        )
+    assert len(solved) == 1
+
+
 def test_events_hold_no_score_that_is_none() -> None:
     events: list[dict[str, Any]] = []
     data = dataset()

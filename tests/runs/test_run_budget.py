@@ -30,6 +30,19 @@ def test_shares_are_given_out_of_what_is_left() -> None:
     assert part - time.monotonic() == pytest.approx(25, abs=1)
 
 
+def test_the_clock_may_have_started_before() -> None:
+    limits = Limits.start(Budget(time="100s"), started=time.monotonic() - 90)
+    assert Context(deadline=limits.deadline(1.0)).left_s() == pytest.approx(10, abs=1)
+
+
+@pytest.mark.parametrize("compresses", [False, True])
+@pytest.mark.parametrize("evaluated", [0.5, 4.0, 20.0, 999.0])
+def test_a_row_has_the_same_time_in_evaluation_and_refit(compresses: bool, evaluated: float) -> None:
+    evaluation, refit = Limits.start(Budget(time="1h")).until(compresses, evaluated)
+    assert evaluation / evaluated == pytest.approx(refit - evaluation)
+    assert refit == (0.75 if compresses else 0.95)
+
+
 def test_time_that_is_spent_is_an_error_with_the_work_in_it() -> None:
     with pytest.raises(BudgetError, match="found no time left while fitting mlp"):
         Context(deadline=time.monotonic() - 1).check_time("fitting mlp")

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sixfold.build.family import SolverFamily
+from sixfold.core.errors import BudgetError
+from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, fit_prepared, prepare_rows
@@ -96,7 +99,7 @@ def cross_validate(
     cache = cache or FoldCache(0)
     cache.belong_to(dataset, folds)
     preparation = repr((candidate.prepare.model_dump_json(), candidate.family.needs, context.seed))
-    fit_s = 0.0
+    fit_s, longest = 0.0, 0.0
     models: list[Model] = []
     scores = {name: np.full(len(folds), np.nan) for name in metrics}
     total = np.zeros((dataset.table.rows, dataset.target.outputs))
@@ -104,9 +107,11 @@ def cross_validate(
     for number, fold in enumerate(folds):
         part = _part(context, number, len(folds))
         part.check_time(f"fitting fold {number + 1} of {len(folds)} of {candidate.name}")
+        _check_next(candidate, context.left_s(), longest)
         started = time.monotonic()
         model = _fit(candidate, dataset.take(fold.train), part, cache, (preparation, number))
-        fit_s += time.monotonic() - started
+        took = time.monotonic() - started
+        fit_s, longest = fit_s + took, max(longest, took)
         validation = dataset.take(fold.validation)
         predicted = model.predict(validation.table)
         for name, score in scoring.score_all(metrics, validation.target, predicted, model.fitted.output).items():
@@ -129,6 +134,15 @@ def _part(context: Context, number: int, folds: int) -> Context:
     if context.deadline is None:
         return part
     return replace(part, deadline=time.monotonic() + context.left_s() / (folds - number))
+
+
+def _check_next(candidate: Candidate, left_s: float, longest: float) -> None:
+    """A solver cannot be interrupted: another fit as long as the longest so far has to fit into the time left."""
+    if left_s < longest and isinstance(candidate.family, SolverFamily):
+        raise BudgetError(
+            "budget.time", f"time for another fit of {candidate.name}, which took {show_seconds(longest)} before",
+            f"{show_seconds(left_s)} left", "Raise budget.time, or use fewer folds or rows.",
+        )  # fmt: skip
 
 
 def _fit(candidate: Candidate, training: Dataset, context: Context, cache: FoldCache, key: tuple[str, int]) -> Model:

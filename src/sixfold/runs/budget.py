@@ -13,8 +13,8 @@ from sixfold.core.errors import BudgetError
 from sixfold.core.units import seconds, show_bytes, size_bytes
 from sixfold.recipe.schema import Budget
 
-EVALUATE_SHARE = 0.65  # of the time; guessed: refit and compression need the rest, what evaluation leaves flows on
-WORK_SHARE = 0.95  # of the time; the rest is for writing the bundle and the report
+WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the bundle
+TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what training leaves flows on
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Limits:
     disk_bytes: int | None
 
     @classmethod
-    def start(cls, budget: Budget) -> Limits:
-        """The clock starts now; each command has the whole time of the recipe."""
+    def start(cls, budget: Budget, started: float | None = None) -> Limits:
+        """The clock starts at `started`, or now; each command has the whole time of the recipe."""
         return cls(
-            time.monotonic(),
+            time.monotonic() if started is None else started,
             seconds(budget.time) if budget.time else None,
             size_bytes(budget.memory) if budget.memory else None,
             size_bytes(budget.disk) if budget.disk else None,
@@ -39,6 +39,14 @@ class Limits:
     def deadline(self, share: float) -> float | None:
         """The moment at which `share` of the time is spent, or None without a time budget."""
         return None if self.time_s is None else self.started + share * self.time_s
+
+    def until(self, compresses: bool, evaluated: float) -> tuple[float, float]:
+        """The shares of the time at which evaluation and refit end.
+
+        `evaluated`: rows that evaluation trains on, in multiples of those of the refit: a row has the same time in both.
+        """
+        end = TRAIN_SHARE if compresses else WORK_SHARE
+        return end * evaluated / (evaluated + 1.0), end
 
     def part(self, share: float, parts_left: int) -> float | None:
         """The deadline of one of `parts_left` equal parts of what is left until `share` of the time."""
