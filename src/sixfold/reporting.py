@@ -76,7 +76,8 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     if len(curves.seen(predictions)) == 0:
         return ()
     if target.task != "classification":
-        return (Figure(kind="residuals", lines=(_line(curves.residuals(target, predictions)),)),)
+        words = curves.residuals_in_words(target, predictions)
+        return (Figure(kind="residuals", lines=(_line(curves.residuals(target, predictions)),), words=words),)
     drawn = [("roc", curves.roc(target, predictions)), ("pr", curves.precision_recall(target, predictions))]
     if evaluation.output == "probability":
         drawn.append(("calibration", curves.calibration(target, predictions)))

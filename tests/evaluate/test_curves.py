@@ -40,6 +40,17 @@ def test_calibration_bins() -> None:
     np.testing.assert_allclose(line.y.mean(), TARGET.values.mean())
 
 
+def test_residuals_in_words() -> None:
+    y, off = np.arange(101.0), np.arange(101.0)
+    off[100] = -1000.0
+    predictions = np.append(y + off, np.nan)[:, None]  # the last row is in no fold
+    target = Target("regression", np.append(y, 5.0), ("price",))
+    assert curves.residuals_in_words(target, predictions) == (
+        "price, 101 rows: half of the predictions are off by at most 50, nine in ten by at most 90, the worst by 1000; on "
+        "average they are 39.11 too high."
+    )
+
+
 def test_residuals() -> None:
     y = RNG.normal(size=2000)
     line = curves.residuals(Target("regression", y, ("y",)), y[:, None] + 1)

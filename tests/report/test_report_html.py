@@ -47,7 +47,7 @@ def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
         confusion=Confusion(classes=("no", "yes"), counts=((5, 1), (2, 7))),
         figures=(
             Figure(kind="roc", lines=(Line(name="yes", x=steps, y=steps),)),
-            Figure(kind="residuals", lines=(Line(name="y", x=(1.0, 2.0), y=(-0.5, 0.5)),)),
+            Figure(kind="residuals", lines=(Line(name="y", x=(1.0, 2.0), y=(-0.5, 0.5)),), words="Off by at most <2>."),
         ),
         importances=(Importance(column="<script>alert(1)</script>", mean=0.1, spread=0.01),),
         layers=(Layer(name="hidden", shape="3 × 10", parameters=40),),

@@ -85,6 +85,18 @@ def residuals(target: Target, predictions: FloatArray) -> Curve:
     return Curve(target.names[0], predicted, predicted - truth)
 
 
+def residuals_in_words(target: Target, predictions: FloatArray) -> str:
+    """How far out-of-fold predictions are off (first output): median, 90th percentile, the worst, and the mean."""
+    rows = seen(predictions)
+    error = predictions[rows, 0] - target.values.reshape(len(target.values), -1)[rows, 0]
+    half, most, worst = np.quantile(np.abs(error), [0.5, 0.9, 1.0])
+    mean = float(error.mean())
+    return (
+        f"{target.names[0]}, {len(rows):,} rows: half of the predictions are off by at most {half:.4g}, nine in ten by at "
+        f"most {most:.4g}, the worst by {worst:.4g}; on average they are {abs(mean):.4g} too {'high' if mean > 0 else 'low'}."
+    )
+
+
 def _labels(target: Target) -> Sequence[int]:
     count = len(target.classes)
     return [1] if count == 2 else list(range(min(count, MOST_CLASSES)))

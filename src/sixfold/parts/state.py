@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as packed
 
 from sixfold.core.errors import BundleError
 from sixfold.recipe.section import Section
@@ -30,7 +31,7 @@ def save(state: State, folder: Path) -> None:
     """Write `state` into `folder` as state.json and state.safetensors."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     tree = _pack(state, arrays)
-    save_file(arrays, folder / "state.safetensors")
+    (folder / "state.safetensors").write_bytes(packed(arrays))  # by Python: a full disk is an OSError then
     (folder / "state.json").write_text(json.dumps(tree, indent=1))
 
 

@@ -56,10 +56,11 @@ class Line(Section):
 
 
 class Figure(Section):
-    """One chart of out-of-fold predictions."""
+    """One chart of out-of-fold predictions, and what it shows in words."""
 
     kind: Literal["roc", "pr", "calibration", "residuals"]
     lines: tuple[Line, ...]
+    words: str = ""
 
 
 class Importance(Section):

@@ -75,14 +75,14 @@ def _mean_lines(curves: Sequence[Curve]) -> list[Line]:
     return lines
 
 
-def _figure(figure: Figure) -> tuple[str, Markup]:
+def _figure(figure: Figure) -> tuple[str, Markup, str]:
     if figure.kind == "residuals":
         points = figure.lines[0]
         axes = charts.Axes("predicted value", "residual", charts.padded(points.x), charts.padded([*points.y, 0.0]))
-        return "Residuals", charts.scatter_chart(points, axes, "residuals", zero=True)
+        return "Residuals", charts.scatter_chart(points, axes, "residuals", zero=True), figure.words
     title, x_label, y_label = FIGURES[figure.kind]
     axes = charts.unit_axes(x_label, y_label)
-    return title, charts.line_chart(figure.lines, axes, title, diagonal=figure.kind != "pr")
+    return title, charts.line_chart(figure.lines, axes, title, diagonal=figure.kind != "pr"), figure.words
 
 
 def _spread(values: Sequence[float]) -> float:
