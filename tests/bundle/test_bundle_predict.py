@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import io
 import json
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +156,17 @@ def json_text(rows: int) -> str:
     return "".join(json.dumps(tiny_bundle.ROWS[number % 4]) + "\n" for number in range(rows))
 
 
-@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.jsonl", "rows.jsonl.gz", "rows.parquet"])
+def zipped(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.csv", "rows.csv.gz", "rows.jsonl", "rows.jsonl.gz", "rows.csv.zip", "rows.zip", "rows.parquet"]
+)
 @pytest.mark.parametrize("out", ["answers.csv", "answers.jsonl"])
 def test_files_are_answered_row_by_row(bundle: Bundle, tmp_path: Path, name: str, out: str) -> None:
     source, seen = tmp_path / name, []
@@ -162,7 +174,9 @@ def test_files_are_answered_row_by_row(bundle: Bundle, tmp_path: Path, name: str
         pd.DataFrame([tiny_bundle.ROWS[number % 4] for number in range(5000)]).to_parquet(source)
     else:
         text = (csv_text(5000) if ".csv" in name else json_text(5000)).encode()
-        source.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+        inside = {"rows.csv": text} if name == "rows.csv.zip" else {"folder/": b"", "folder/rows.jsonl": text}
+        packed = gzip.compress(text) if name.endswith(".gz") else text
+        source.write_bytes(zipped(inside) if name.endswith(".zip") else packed)
     assert predict_file(bundle, source, tmp_path / out, seen.append) == 5000
     assert seen == [4096, 5000]
     answers = pd.read_csv(tmp_path / out) if out.endswith("csv") else pd.read_json(tmp_path / out, lines=True)
@@ -189,10 +203,13 @@ def test_a_bad_row_deep_in_a_file_is_named_and_nothing_is_left(bundle: Bundle, t
         ("a.csv", b"size\n\xff\n", DataError, "expected UTF-8 text"),
         ("a.csv", b"size\n" + b"x" * 2_000_000, RowError, "expected lines of at most 1,048,576 characters"),
         ("a.csv.gz", b"no gzip", DataError, "expected a whole gzip file"),
+        ("a.csv.zip", b"no zip", DataError, "expected a whole zip file"),
+        ("a.zip", zipped({"a.csv": b"", "b.csv": b""}), DataError, "expected a zip with one file in it; found 2 files"),
+        ("a.zip", zipped({"a.csv": b"size\n1\n"})[:-60], DataError, "expected a whole zip file"),
         ("a.jsonl", b"[1]\n", RowError, "line 1: expected a JSON object; found [1]"),
         ("a.jsonl", b"{\n", RowError, "line 1: expected a JSON object"),
         ("a.parquet", b"PAR1", DataError, "expected a Parquet file"),
-        ("a.xlsx", b"", DataError, "expected a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet (.gz)"),
+        ("a.xlsx", b"", DataError, "expected a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet (.gz, .zip)"),
     ],
 )  # fmt: skip
 def test_bad_files_are_refused_with_the_reason(

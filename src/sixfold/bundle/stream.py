@@ -1,4 +1,4 @@
-"""Predicting large files in bounded memory: CSV, JSONL (.gz too) and, with the extra `train`, Parquet."""
+"""Predicting large files in bounded memory: CSV, JSONL (.gz and .zip too) and, with the extra `train`, Parquet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import io
 import itertools
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +48,9 @@ class Source:
         """The source of a file by its name. Raises DataError."""
         suffix = _suffix(path)
         if suffix not in KINDS:
-            raise DataError(str(path), f"a file ending in {', '.join(KINDS)} (.gz)", repr(suffix), "Convert the file.")
+            raise DataError(
+                str(path), f"a file ending in {', '.join(KINDS)} (.gz, .zip)", repr(suffix), "Convert the file."
+            )
         if not path.is_file():
             raise DataError(str(path), "a file", "no file of this name", "Check the path.")
         return cls(path, KINDS[suffix], separator or ("\t" if suffix == ".tsv" else ","))
@@ -63,7 +67,7 @@ class Source:
                 yield from csv_rows(lines, self.separator, where) if self.kind == "csv" else _json_rows(lines, where)
         except UnicodeDecodeError as error:
             raise DataError(str(self.path), "UTF-8 text", error.reason, "Save the file as UTF-8.") from None
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(str(self.path), "a whole gzip file", str(error), "Copy the file again.") from None
 
 
@@ -100,14 +104,43 @@ def predict_stream(bundle: Bundle, source: Path, sink: TextIO, kind: str, progre
 
 
 def _suffix(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz")
+    """Of the text itself: behind .gz, or of the one file in a .zip."""
+    if path.suffix.lower() == ".zip" and path.is_file():
+        with _zip(path) as (_, member):
+            return Path(member.lower()).suffix
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zip")
     return Path(name).suffix
 
 
-def _open_text(path: Path) -> TextIO:
-    if path.name.lower().endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        with _zip(path) as (archive, member), archive.open(member) as inner:
+            yield io.TextIOWrapper(inner, encoding="utf-8", newline="")
+    elif suffix == ".gz":
+        with gzip.open(path, "rb") as unpacked:
+            yield io.TextIOWrapper(unpacked, encoding="utf-8", newline="")
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield file
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
+    """An archive and the name of its only file. Raises DataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            if len(names) != 1:
+                raise DataError(
+                    str(path), "a zip with one file in it", f"{len(names)} files", "Unpack it, give one file."
+                )
+            if archive.getinfo(names[0]).flag_bits & 1:
+                raise DataError(str(path), "a zip without a password", "one with a password", "Unpack it first.")
+            yield archive, names[0]
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(str(path), "a whole zip file", str(error), "Copy the file again.") from None
 
 
 def _lines(file: TextIO) -> Iterator[str]:

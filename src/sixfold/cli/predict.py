@@ -15,7 +15,7 @@ from sixfold.cli import EXISTING
 @click.argument("file", type=EXISTING)
 @click.option("--out", type=EXISTING, help="CSV or JSONL file to write; left out: CSV on stdout.")
 def command(bundle: Path, file: Path, out: Path | None) -> None:
-    """Predict each row of FILE (csv, tsv, jsonl, also .gz; parquet with the extra `train`) in bounded memory."""
+    """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`) in bounded memory."""
     from sixfold.bundle.load import load
     from sixfold.bundle.stream import predict_file, predict_stream
 
