@@ -180,9 +180,9 @@ def test_mcc_of_one_class_is_zero_without_a_warning() -> None:
         assert score("mcc", classes([code] * 3), [[0.9, 0.1]] * 3) == 0.0
 
 
-@pytest.mark.parametrize(("quantile", "expected"), [(0.5, 0.75), (0.9, (0.9 * 2 + 0.1 * 1) / 2)])
-def test_pinball_of_a_quantile(quantile: float, expected: float) -> None:
-    assert score("pinball", values([3.0, 1.0]), [[1.0], [2.0]], quantile=quantile) == pytest.approx(expected)
+def test_pinball_of_the_median_is_half_of_the_mean_absolute_error() -> None:
+    target, predicted = values([3.0, 1.0]), [[1.0], [2.0]]
+    assert score("pinball", target, predicted) == pytest.approx(0.75) == score("mae", target, predicted) / 2
 
 
 def test_mape_is_a_share_and_survives_a_truth_of_zero() -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sixfold.bundle.load import Bundle, load
+from sixfold.serve import limits
 from sixfold.serve.app import create
 
 Send = Callable[..., httpx.Response]
@@ -225,6 +226,25 @@ def test_overload_is_refused_at_once_with_a_time_to_come_again(bundle: Bundle) -
             release.set()
             assert [response.status_code for response in await asyncio.gather(*waiting)] == [200] * 5
             assert (await client.post("/predict", json=[tiny_bundle.raw()])).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_a_body_that_does_not_come_is_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.05)
+    app = create(bundle, bundle.recipe.serve.model_copy(update={"concurrency": 1}))
+
+    async def run() -> None:
+        async def stuck() -> AsyncIterator[bytes]:
+            yield b"["
+            await asyncio.Event().wait()
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            refused = await client.post("/predict", content=stuck())
+            assert (refused.status_code, error(refused)[1]) == (408, "all of it within 0.05 s")
+            assert (
+                await client.post("/predict", json=[tiny_bundle.raw()])
+            ).status_code == 200  # its place is free again
 
     asyncio.run(run())
 

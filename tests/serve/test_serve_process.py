@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import tiny_bundle
 
+from sixfold.serve.run import STOP_S
+
 HEAVY = ("torch", "sklearn", "pandas", "pyarrow", "onnx", "scipy", "lightgbm")
 # The process refuses to unpickle anything, and says at its end which of the heavy packages it has imported.
 PROCESS = f"""
@@ -147,6 +149,21 @@ def test_a_slow_request_is_finished_after_sigterm(folder: Path) -> None:
     assert b'"label":"keep"' in answer
     out, err = server.process.communicate(timeout=30)
     assert (out, err, server.process.returncode) == ("imported []\n", "", 0)
+
+
+def test_a_second_sigterm_does_not_wait(folder: Path) -> None:
+    server = Server(folder)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n[")  # the rest never comes
+        while b"sixfold_in_flight 2.0" not in server.ask("GET", "/metrics")[1]:
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        out, _ = server.process.communicate(timeout=STOP_S / 2)  # alone it would wait for STOP_S
+    assert out == "imported []\n"
+    assert server.process.returncode == 0
 
 
 def test_requests_at_once_are_all_answered_or_told_when_to_come_again(server: Server) -> None:
