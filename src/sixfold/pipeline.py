@@ -34,6 +34,7 @@ from sixfold.evaluate.folds import make, scheme_of
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
+from sixfold.forecast import check_plan
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
@@ -148,6 +149,7 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     candidates = tuple(resolve(recipe, rows.training, work.limits.time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
+    check_plan(candidates, rows.training, folds, recipe.budget)
     return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
 
 

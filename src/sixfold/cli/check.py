@@ -11,7 +11,7 @@ import click
 
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SixfoldError, SystemFault
-from sixfold.core.units import seconds
+from sixfold.core.units import seconds, show_bytes
 
 
 @click.command(name="check")
@@ -21,7 +21,10 @@ from sixfold.core.units import seconds
 )
 @JSON
 def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
-    """Check RECIPE: its keys, the data, the folds, the candidates, the disk. Nothing is trained."""
+    """Check RECIPE: its keys, the data, the folds, the candidates; and forecast time, memory and disk.
+
+    Every candidate is tried on a few rows; nothing is written.
+    """
     from sixfold.recipe.load import load, problems
 
     found: list[SixfoldError] = list(problems(recipe, changes))
@@ -45,6 +48,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
     from sixfold.data import holdout, load
     from sixfold.evaluate.folds import make, scheme_of
+    from sixfold.forecast import forecasts, in_words
     from sixfold.prepare.plan import check_columns, treatments
     from sixfold.resolve import metrics_of, resolve
 
@@ -71,20 +75,31 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     attempt(lambda: check_columns(recipe.prepare, training.table))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
-    attempt(lambda: _disk(training, folds or []))
     if candidates and folds and metrics:
-        scheme, why = scheme_of(recipe.evaluate, training)
-        said.append(f"folds: {scheme}, {len(folds)}" + (f" ({why})" if why else ""))
-        said += [f"candidate {c.name}" + (f": {c.why}" if c.why else "") for c in candidates]
-        said.append(
-            f"{len(candidates)} candidates × {len(folds)} folds = {len(candidates) * len(folds)} fits, by {metrics[0]}"
-        )
+        said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0])
+        if not found:
+            planned, failed = forecasts(candidates, training, folds, recipe.budget)
+            found += [loaded.placed(error) for error in failed]
+            said += in_words(planned, recipe.budget)
+            attempt(lambda: _disk(sum(one.disk_bytes for one in planned)))
     return found, said
 
 
-def _disk(training: Any, folds: Any) -> None:
-    """Out-of-fold predictions and fold models, roughly: refuse a disk that cannot hold even these."""
-    needed = 50_000_000 + 16 * training.table.rows * max(1, training.target.outputs)
+def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str) -> list[str]:
+    """What will be done: folds, candidates, fits."""
+    name, why = scheme
+    return [
+        f"folds: {name}, {folds}" + (f" ({why})" if why else ""),
+        *(f"candidate {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
+        f"{len(candidates)} candidates × {folds} folds = {len(candidates) * folds} fits, by {metric}",
+    ]
+
+
+def _disk(planned: int) -> None:
+    """Refuse a disk that cannot hold the stages; the report, the bundle and the events take a few MB more."""
+    needed = 50_000_000 + planned
     free = shutil.disk_usage(Path.cwd()).free
     if free < needed:
-        raise SystemFault(str(Path.cwd()), f"{needed:,} bytes of free disk", f"{free:,}", "Free some space.")
+        raise SystemFault(
+            str(Path.cwd()), f"{show_bytes(needed)} of free disk", show_bytes(free), "Free some space, or use --out."
+        )
