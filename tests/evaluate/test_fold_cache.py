@@ -194,3 +194,12 @@ def test_a_fold_may_lack_a_class(family: str) -> None:
     )  # fmt: skip
     assert found.predictions.shape == (60, 3)
     assert all(np.isfinite(scores).all() for scores in found.scores.values())
+
+
+def test_a_solver_that_ends_in_time_goes_on_with_less() -> None:
+    data = dataset(300)
+    chosen = candidate({"family": "boosting", "rounds": 20000, "patience": None})
+    found = cross_validate(
+        chosen, data, make(Evaluate(folds=4), data), ["accuracy"], Context(deadline=time.monotonic() + 4.0)
+    )
+    assert np.isfinite(found.scores["accuracy"]).all()

@@ -64,6 +64,13 @@ class Layered(Protocol):
 
 
 @runtime_checkable
+class Interruptible(Protocol):
+    """Ability of a solver's Settings: a fit ends at the deadline with what it has, as the loop's fits do."""
+
+    ends_in_time: ClassVar[bool]
+
+
+@runtime_checkable
 class CostComplexity(Protocol):
     """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float, 0 cuts nothing)."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sixfold.build.family import SolverFamily
+from sixfold.build.family import Interruptible, SolverFamily
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
@@ -137,8 +137,9 @@ def _part(context: Context, number: int, folds: int) -> Context:
 
 
 def _check_next(candidate: Candidate, left_s: float, longest: float) -> None:
-    """A solver cannot be interrupted: another fit as long as the longest so far has to fit into the time left."""
-    if left_s < longest and isinstance(candidate.family, SolverFamily):
+    """Most solvers cannot be interrupted: another fit as long as the longest so far has to fit into the time left."""
+    family = candidate.family
+    if left_s < longest and isinstance(family, SolverFamily) and not isinstance(family, Interruptible):
         raise BudgetError(
             "budget.time", f"time for another fit of {candidate.name}, which took {show_seconds(longest)} before",
             f"{show_seconds(left_s)} left", "Raise budget.time, or use fewer folds or rows.",
