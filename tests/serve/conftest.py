@@ -22,7 +22,7 @@ def refuse(*arguments: Any, **options: Any) -> Any:
     raise AssertionError("something was unpickled")
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nothing_is_unpickled() -> Iterator[None]:
     """The whole suite of the server passes while every way to unpickle raises."""
     with pytest.MonkeyPatch.context() as patch:
