@@ -81,7 +81,7 @@ def test_in_words() -> None:
     found = [Forecast("a", 10.0, 3.0, 10**9, 10**6, 2000), Forecast("b", 1.0, 0.5, 2 * 10**9, 10**6, 2000)]
     said = in_words(found, Budget(time="10s"))
     assert said[2].startswith(
-        "forecast: 14.0 s to train, compression not counted (within a factor of 2); 2.0 GB of memory"
+        "forecast: 14.0 s to train, compression not counted (within a factor of 3); 2.0 GB of memory"
     )
     assert said[3].startswith("warning: budget.time 10s may not be enough")
     assert len(in_words(found, Budget(time="1m"))) == 3

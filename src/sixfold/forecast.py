@@ -1,6 +1,6 @@
 """A plan before the start: what a run will take, from trials of every candidate on a few rows.
 
-Time is a straight line through two trials; it is right within a factor of two (`TIME_ERROR`). Memory is what the process
+Time is a straight line through two trials; it was right within a factor of three (`TIME_ERROR`). Memory is what the process
 holds now and what features, their copies and the folds' tables will add; it is right within a third (`MEMORY_ERROR`).
 """
 
@@ -27,7 +27,8 @@ from sixfold.train.candidate import Candidate
 
 TRIAL_ROWS = 500
 MOST_TRIAL_ROWS = 20_000
-TIME_ERROR, MEMORY_ERROR = 2.0, 4 / 3
+# Time seen over forecast: Adult 1.2, a million rows 0.3 (forecast beside another job). Memory is held by a test.
+TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
 COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
 
 
