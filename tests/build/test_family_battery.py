@@ -102,7 +102,7 @@ def solve(
 ) -> list[Fitted]:
     train = Train(**{**CASES[name].train, **({"epochs": epochs} if epochs else {})})
     candidate = Candidate(name, name, family or settings(name), Prepare(), Initialize(), train)
-    return list(fit_many(candidate, fits, context or Context()))
+    return list(fit_many([candidate], fits, context or Context()))
 
 
 def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3) -> Fit:

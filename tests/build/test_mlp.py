@@ -38,7 +38,7 @@ MLP: Any = FAMILY.load("mlp")
 
 def train(what: Fit, section: dict[str, Any] | None = None, **build: Any) -> Any:
     candidate = Candidate("mlp", "mlp", MLP(**build), Prepare(), Initialize(), Train(**{**QUICK, **(section or {})}))
-    return next(fit_many(candidate, [what], Context()))
+    return next(fit_many([candidate], [what], Context()))
 
 
 def session(fitted: Any, elem_type: int) -> onnxruntime.InferenceSession:
@@ -64,13 +64,13 @@ def test_derived_widths_are_said_with_the_reason() -> None:
     said: list[str] = []
     context = Context(emit_to=lambda kind, facts: said.append(facts["text"]) if kind == "said" else None)
     candidate = Candidate("mlp", "mlp", MLP(), Prepare(), Initialize(), Train(epochs=1))
-    list(fit_many(candidate, [BINARY, BINARY], context))
+    list(fit_many([candidate], [BINARY, BINARY], context))
     assert said == [
         "mlp: hidden [32, 16], from size medium and 6 features (the next power of two, 32 to 128; each further layer "
         "has half)"
     ]
     candidate = replace(candidate, family=MLP(hidden=[4]))
-    list(fit_many(candidate, [BINARY], context))
+    list(fit_many([candidate], [BINARY], context))
     assert len(said) == 1
 
 

@@ -40,7 +40,7 @@ def fit(
 ) -> tuple[Any, Events]:
     events: Events = []
     context = Context(emit_to=lambda kind, facts: events.append((kind, facts)))
-    return next(fit_many(candidate(build, train, **initialize), [what], context, watch)), events
+    return next(fit_many([candidate(build, train, **initialize)], [what], context, watch)), events
 
 
 def epochs(events: Events) -> list[dict[str, Any]]:
@@ -197,7 +197,7 @@ def test_time_stops_and_keeps_what_there_is() -> None:
     events: Events = []
     context = Context(emit_to=lambda kind, facts: events.append((kind, facts)), deadline=time.monotonic() + 0.3)
     many = candidate({"hidden": [4]}, {"epochs": 10**6, "report_every": 10**6})
-    fitted = list(fit_many(many, [VALUES, VALUES], context))
+    fitted = list(fit_many([many], [VALUES, VALUES], context))
     reasons = [facts["reason"] for kind, facts in events if kind == "training_stopped"]
     assert len(fitted) == len(reasons) == 2
     assert all(text.startswith("the time is over in epoch ") for text in reasons)
@@ -207,7 +207,7 @@ def test_time_stops_and_keeps_what_there_is() -> None:
 
 def test_no_time_at_all() -> None:
     with pytest.raises(BudgetError, match="no time left while fitting mlp"):
-        list(fit_many(candidate({}, {}), [VALUES], Context(deadline=time.monotonic() - 1)))
+        list(fit_many([candidate({}, {})], [VALUES], Context(deadline=time.monotonic() - 1)))
 
 
 def test_divergence_names_the_step_and_the_remedy() -> None:
@@ -290,7 +290,7 @@ def test_rows_watched_are_cut_in_proportion() -> None:
 def test_solver_families_go_through_the_same_door() -> None:
     settings = FAMILY.load("linear")()
     linear = Candidate("linear", "linear", settings, Prepare(), Initialize(), Train())
-    through = next(fit_many(linear, [LABELS], Context()))
+    through = next(fit_many([linear], [LABELS], Context()))
     direct = next(settings.solve([LABELS], Context()))
     np.testing.assert_array_equal(through.predict(X), direct.predict(X))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
 from sixfold.parts.table import FloatArray, IntArray, Task
@@ -33,7 +33,11 @@ class GradientFamily(Protocol):
     tasks: ClassVar[frozenset[Task]]
 
     def module(self, shape: Shape) -> nn.Module:
-        """A network with parameters of any value: `initialize` fills them."""
+        """A network with parameters of any value: `initialize` fills them.
+
+        Many of them are trained as one (torch.func): `forward` changes nothing in place, branches on no value of a
+        tensor and has no buffers that change. What it draws at random in training is a `Noisy` module's.
+        """
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
         """What `loss` compares with, [rows] or [rows, outputs].
@@ -42,14 +46,42 @@ class GradientFamily(Protocol):
         rows cut off to be watched), and all calls with a resumed module, use the same scale.
         """
 
-    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Mean loss of a batch; `outputs` [batch, outputs]; `y` int64 [batch] classes, or float [batch, outputs]."""
+    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The loss of each row, [batch]: their mean is minimised.
+
+        `outputs` is what the module returns, rows first; `y` int64 [batch] classes, or float [batch, outputs].
+        """
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as a state of arrays."""
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network a state came from, to train further (after pruning its layers may be narrower)."""
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """Ability of a module: it needs random numbers in training (dropout). Its `forward` takes (x, noise)."""
+
+    def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the tensors, uniform in [0, 1), that `forward` wants as `noise` for a batch; () for none.
+
+        In evaluation `forward` gets no noise (None) and drops nothing.
+        """
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """Ability of a solver's Settings: settings that differ in the fields `shared` alone are solved as one piece of work
+    (one factorisation for all penalties, one kernel matrix for all C).
+    """
+
+    shared: ClassVar[frozenset[str]]
+
+    def solve_all(self, settings: Sequence[Any], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting: what `settings[i].solve([fit], context)` yields, to the
+        tolerance of the solver. `self` is one of `settings`.
+        """
 
 
 @runtime_checkable

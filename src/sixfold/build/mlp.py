@@ -201,11 +201,11 @@ class Settings(Section):
         shift, scale = network.target
         return np.asarray((y_RK - shift) / scale, dtype=np.float64)
 
-    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of a batch, or mean squared error over rows and outputs."""
+    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of each row, or its squared error, the mean over the outputs."""
         if y.dtype == torch.int64:
-            return functional.cross_entropy(outputs, y)
-        return functional.mse_loss(outputs, y)
+            return functional.cross_entropy(outputs, y, reduction="none")
+        return (outputs - y).square().mean(dim=1)
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""

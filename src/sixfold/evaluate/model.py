@@ -88,7 +88,7 @@ def fit_prepared(
     """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from."""
     kept = target.take(prepared.rows)
     fit = Fit(prepared.x, kept.values, kept.task, kept.outputs, derive(context.seed, "fit"), start)
-    fitted = next(iter(fit_many(candidate, [fit], context, _watch(candidate, target))))
+    fitted = next(iter(fit_many([candidate], [fit], context, _watch(candidate, target))))
     return Model(prepared.preparer, fitted, target.task, target.names, target.classes)
 
 

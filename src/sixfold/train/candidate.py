@@ -6,9 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from sixfold.build.family import GradientFamily, SolverFamily
+from sixfold.build.family import GradientFamily, Shared, SolverFamily
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.recipe.section import Section
+
+APART = frozenset({"optimizer", "schedule", "warm_up"})  # keys of `train` in which networks trained as one may differ
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,18 @@ class Candidate:
             *(s.model_dump(mode="json") for s in (self.prepare, self.initialize, self.train)),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def likeness(self) -> str:
+        """Equal for candidates whose fits may be one piece of work: they differ in what their solver shares (`Shared`), or
+        in how the same network is stepped (`APART`).
+        """
+        family = self.family.model_dump(mode="json") if isinstance(self.family, Section) else {"": repr(self.family)}
+        shared = self.family.shared if isinstance(self.family, Shared) else frozenset()
+        apart = APART if isinstance(self.family, GradientFamily) else frozenset()
+        parts = [
+            self.family_name,
+            {name: value for name, value in family.items() if name not in shared},
+            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize)),
+            self.train.model_dump(mode="json", exclude=set(apart)),
+        ]
+        return json.dumps(parts, sort_keys=True)

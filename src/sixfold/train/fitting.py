@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import issparse
 from torch import nn
 
-from sixfold.build.family import GradientFamily, Layered, SolverFamily
+from sixfold.build.family import GradientFamily, Layered, Shared, SolverFamily
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.initialize import check
@@ -30,14 +30,24 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def fit_many(
-    candidate: Candidate, fits: Sequence[Fit], context: Context, watch: Watch | None = None
+    candidates: Sequence[Candidate], fits: Sequence[Fit], context: Context, watch: Watch | None = None
 ) -> Iterator[Fitted]:
-    """Yield one trained model a fit, in order. A single fit is a batch of one.
+    """Yield fit by fit, and within a fit candidate by candidate. A single fit is a batch of one.
 
+    `candidates` are alike (`Candidate.likeness`): they may be trained as one piece of work.
     `watch`: the metric that `train.stop.metric` names, where that is not `loss`. Time left is divided among the fits.
     Events of several fits carry `fit`, the position in `fits`. Raises FitError, RecipeError, BudgetError.
     """
-    family = candidate.family
+    family = candidates[0].family
+    if isinstance(family, Shared) and len(candidates) > 1:
+        yield from family.solve_all([candidate.family for candidate in candidates], fits, context)
+        return
+    if len(candidates) > 1:
+        for fit in fits:
+            for candidate in candidates:
+                yield from fit_many([candidate], [fit], context, watch)
+        return
+    candidate = candidates[0]
     if isinstance(family, SolverFamily):
         yield from family.solve(fits, context)
         return
@@ -76,7 +86,7 @@ def _fit(candidate: Candidate, family: GradientFamily, fit: Fit, context: Contex
     optimizer = optimizer_settings.make(module.parameters())
     steps = section.epochs * batches.count
     rate = Rate(optimizer.param_groups[0]["lr"], SCHEDULE.make(section.schedule), section.warm_up, steps)
-    job = Job(module, family.loss, optimizer, rate, batches, section.epochs, section.report_every)
+    job = Job(module, family.losses, optimizer, rate, batches, section.epochs, section.report_every)
     if reason := train(job, stopping, context):
         context.emit("training_stopped", reason=reason, best_epoch=stopping.best_epoch or None)
     return family.fitted(module, shape)
@@ -127,7 +137,7 @@ def _watch(stopping: Stopping, family: GradientFamily, fit: Fit, watch: Watch | 
 
         def loss() -> float:
             with torch.inference_mode():
-                return float(family.loss(module(x), y))
+                return float(family.losses(module(x), y).mean())
 
         stopping.watched = loss
         return

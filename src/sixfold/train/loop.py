@@ -74,7 +74,7 @@ def train(job: Job, stopping: Stopping, context: Context) -> str:
 def gradient(job: Job, x_B: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
     """∇J of a batch into the parameters' `grad`; returns the loss."""
     job.optimizer.zero_grad(set_to_none=True)
-    loss = job.loss(job.module(x_B), y_B)
+    loss = job.loss(job.module(x_B), y_B).mean()
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
