@@ -16,7 +16,7 @@ from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.batches import Batches, cut, permutation
+from sixfold.train.batches import Batches, Together, cut, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 from sixfold.train.stopping import Watch
@@ -83,17 +83,41 @@ def test_single_sample_sgd_equals_numpy_on_the_same_order() -> None:
     np.testing.assert_allclose(fitted.biases[0], bias, rtol=0, atol=1e-12)
 
 
+def numbered(rows: int, size: int, seed: int) -> Batches:
+    return Batches(torch.arange(float(rows))[:, None], torch.arange(rows), size, seed)
+
+
+def epoch(together: Together) -> list[list[list[int]]]:
+    """Of one more epoch: replica → batch → row numbers. A batch is read before the next block overwrites it."""
+    found = [
+        [rows[weight > 0].tolist() for rows, weight in zip(batch.y, batch.weight, strict=True)]
+        for batch in together.epoch()
+        if torch.equal(batch.x[..., 0].long() * (batch.weight > 0), batch.y * (batch.weight > 0))
+    ]
+    assert len(found) == together.count
+    return [[rows for rows in replica if rows] for replica in zip(*found, strict=True)]
+
+
 def test_mini_batches_hold_every_row_once_and_keep_the_smaller_last_one() -> None:
-    batches = Batches(torch.arange(10.0)[:, None], torch.arange(10), 4, seed=2)
-    endless = batches.epochs()
-    first, second = list(next(endless)), list(next(endless))
-    assert [len(x) for x, _ in first] == [4, 4, 2]
-    for epoch in (first, second):
-        assert sorted(torch.cat([y for _, y in epoch]).tolist()) == list(range(10))
-        assert all(torch.equal(x[:, 0].long(), y) for x, y in epoch)
-    assert not torch.equal(first[0][1], second[0][1])
-    assert torch.equal(first[0][1], next(iter(next(batches.epochs())))[1])
-    assert batches.sizes().tolist() == pytest.approx([0.4, 0.4, 0.2])
+    together = Together([numbered(10, 4, 2)])
+    first, second = epoch(together)[0], epoch(together)[0]
+    for batches in (first, second):
+        assert [len(rows) for rows in batches] == [4, 4, 2]
+        assert sorted(itertools.chain(*batches)) == list(range(10))
+    assert first != second
+    assert epoch(Together([numbered(10, 4, 2)]))[0] == first
+    assert together.weight.sum(dim=2).tolist() == [pytest.approx([1.0, 1.0, 1.0])]
+    assert together.shares()[0].tolist() == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_replicas_side_by_side_see_what_each_would_see_alone() -> None:
+    """Folds of unequal size: another last batch, another number of batches, fewer rows than a batch."""
+    sizes = [(10, 4, 2), (9, 4, 3), (7, 4, 4), (3, 3, 5)]
+    together = Together([numbered(*size) for size in sizes])
+    alone = [Together([numbered(*size)]) for size in sizes]
+    for _ in range(3):
+        assert epoch(together) == [epoch(one)[0] for one in alone]
+    assert epoch(together.keep([1, 3])) == [epoch(alone[at])[0] for at in (1, 3)]
 
 
 def test_mini_batch_gradient_descent_equals_numpy() -> None:

@@ -59,6 +59,29 @@ class GradientFamily(Protocol):
         """The network a state came from, to train further (after pruning its layers may be narrower)."""
 
 
+class Program(Protocol):
+    """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P]."""
+
+    def gradient(
+        self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Write ∇θ Σ weight · loss of every replica into the rows of the gradient [K, P]; return the losses, [K, B].
+
+        `x`: [K, B, features]; `y`: [K, B] or [K, B, outputs]; `weight`: [K, B]; `noise`: as `Noisy` asks, each [K, …].
+        """
+
+    def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The loss of every row without noise, [K, B]."""
+
+
+@runtime_checkable
+class Stackable(Protocol):
+    """Ability of a family's Settings: gradients derived by hand, faster than torch.func's."""
+
+    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
+        """Works on `theta` and writes into `gradient`, both [K, P]: the parameters of `module` one after the other."""
+
+
 @runtime_checkable
 class Noisy(Protocol):
     """Ability of a module: it needs random numbers in training (dropout). Its `forward` takes (x, noise)."""

@@ -6,7 +6,7 @@ Shape letters: R rows, F features, K outputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -20,6 +20,7 @@ from torch.nn import functional
 from sixfold.build import _links
 from sixfold.build._activations import Activation, apply, export
 from sixfold.build._classes import present
+from sixfold.build._stacked_perceptron import StackedPerceptron
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -130,16 +131,21 @@ class Perceptron(nn.Module):
         self.dropout = dropout
         self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[R, F] → [R, K]: scores of classes, or scaled values."""
+    def forward(self, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """[R, F] → [R, K]: scores of classes, or scaled values. `noise`: as `noise_shapes` says; None drops nothing."""
         act = TORCH_ACTIVATIONS[self.activation]
         h = x
         for n, layer in enumerate(self.layers):
             if n:
                 h = act(h)
-                h = functional.dropout(h, self.dropout, self.training) if self.dropout else h
+                h = h * (noise[n - 1] >= self.dropout) / (1.0 - self.dropout) if noise else h
             h = layer(h)
         return h
+
+    def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
+        """Dropout draws a number for every hidden unit of every row."""
+        hidden = [layer.out_features for layer in self.layers if isinstance(layer, nn.Linear)][:-1]
+        return tuple((rows, units) for units in hidden) if self.dropout else ()
 
 
 class Settings(Section):
@@ -206,6 +212,13 @@ class Settings(Section):
         if y.dtype == torch.int64:
             return functional.cross_entropy(outputs, y, reduction="none")
         return (outputs - y).square().mean(dim=1)
+
+    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedPerceptron:
+        """Many replicas as one, with gradients derived by hand."""
+        network = _perceptron(module)
+        layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+        widths = (layers[0].in_features, *(layer.out_features for layer in layers))
+        return StackedPerceptron(widths, network.activation, self.dropout, theta, gradient)
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""

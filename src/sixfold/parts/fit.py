@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ class Fit:
 
     `x`: [rows, features] in the family's precision, no NaN unless the family takes them, dense unless it takes them
     sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes,
-    or values a row. `start`: what training continues from (after pruning), or None.
+    or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events.
     """
 
     x: Features
@@ -52,6 +52,7 @@ class Fit:
     outputs: int
     seed: int = 0
     start: Fitted | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

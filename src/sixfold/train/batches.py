@@ -1,8 +1,11 @@
-"""Which rows are trained on, in which order, and how many at a time."""
+"""Which rows are trained on, in which order, and how many at a time: for one replica, and for many at once.
+
+Shape letters: K replicas, B rows of a batch, F features.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +40,8 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class Batches:
-    """`x`: [rows, features], dense or sparse; `y`: [rows] or [rows, outputs]; `size`: rows a step; `seed`: of the order of rows.
+    """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs]; `size`: rows a step; `seed`:
+    of the order of rows.
 
     One row a step draws a random row each time, without repeating one before all were seen (a permutation an epoch).
     """
@@ -52,30 +56,101 @@ class Batches:
         """Steps an epoch; the last batch may be smaller, and is kept."""
         return -(-len(self.x) // self.size)
 
-    def sizes(self) -> torch.Tensor:
-        """Rows of each batch, [count], as the fractions of an epoch that they are."""
+    def rows(self) -> torch.Tensor:
+        """Rows of each batch, float64 [count]."""
         rows = torch.full((self.count,), float(self.size), dtype=torch.float64)
         rows[-1] = len(self.x) - self.size * (self.count - 1)
-        return rows / len(self.x)
+        return rows
 
-    def epochs(self) -> Iterator[Iterable[tuple[torch.Tensor, torch.Tensor]]]:
-        """Forever: the batches of one more epoch. All rows in one batch keep their order: gradient descent."""
-        generator = torch.Generator().manual_seed(self.seed)
-        whole = [(self.x[:], self.y)] if self.count == 1 else []
-        while True:
-            yield whole or self._in_order(permutation(len(self.x), generator))
 
-    def _in_order(self, order: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        row_bytes = self.x.shape[1] * self.x.dtype.itemsize
-        rows = self.size * max(1, BLOCK_BYTES // (self.size * max(1, row_bytes)))
-        for block in torch.split(order, rows):
-            x, y = self.x[block], self.y[block]
-            yield from zip(torch.split(x, self.size), torch.split(y, self.size), strict=True)
+@dataclass(frozen=True)
+class Batch:
+    """One step of all replicas. `x`: [K, B, F]; `y`: [K, B] or [K, B, outputs]; `weight`: [K, B], 1 / rows of the replica's own
+    batch, and 0 where it has no row: Σ weight · loss is each replica's mean loss.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor
+
+
+class Together:
+    """The batches of many replicas, side by side: number i of each makes one `Batch`.
+
+    Folds of unequal size differ in the rows of their last batch, or in how many batches they have; nobody's rows are
+    dropped. `orders`: one generator a replica, which decides its order of rows and nothing else.
+    """
+
+    def __init__(self, replicas: Sequence[Batches]) -> None:
+        self.replicas = list(replicas)
+        self.orders = [torch.Generator().manual_seed(replica.seed) for replica in replicas]
+        self.size = max(replica.size for replica in replicas)
+        self.count = max(replica.count for replica in replicas)
+        self.weight = torch.zeros((len(self.replicas), self.count, self.size), dtype=_dtype(self.replicas[0]))
+        for weight, replica in zip(self.weight, self.replicas, strict=True):
+            for number, rows in enumerate(replica.rows().long().tolist()):
+                weight[number, :rows] = 1.0 / rows
+        self._room: tuple[torch.Tensor, torch.Tensor] | None = None  # of a block: filled again and again
+        self.whole: list[Batch] = []  # the only block of an epoch: without a new order, it need not be read again
+
+    def keep(self, positions: Sequence[int]) -> Together:
+        """The same without the other replicas; each goes on in its own order."""
+        rest = Together([self.replicas[position] for position in positions])
+        rest.orders = [self.orders[position] for position in positions]
+        return rest
+
+    def shares(self) -> torch.Tensor:
+        """What each batch is of its replica's epoch, float64 [K, count]; 0 for batches that a replica does not have."""
+        shares = torch.zeros((len(self.replicas), self.count), dtype=torch.float64)
+        for share, replica in zip(shares, self.replicas, strict=True):
+            share[: replica.count] = replica.rows() / len(replica.x)
+        return shares
+
+    def epoch(self) -> Iterator[Batch]:
+        """The batches of one more epoch. All rows in one batch keep their order: gradient descent."""
+        if self.count == 1:
+            self.whole = self.whole or list(self._block([torch.arange(len(one.x)) for one in self.replicas], 0, 1))
+            yield from self.whole
+            return
+        orders = [
+            permutation(len(one.x), order) if one.count > 1 else torch.arange(len(one.x))
+            for one, order in zip(self.replicas, self.orders, strict=True)
+        ]
+        for first in range(0, self.count, step := self._at_once()):
+            yield from self._block(orders, first, min(first + step, self.count))
+
+    def _at_once(self) -> int:
+        """Batches of one block."""
+        x = self.replicas[0].x
+        return max(1, BLOCK_BYTES // (len(self.replicas) * self.size * max(1, x.shape[1]) * x.dtype.itemsize))
+
+    def _block(self, orders: Sequence[torch.Tensor], first: int, last: int) -> Iterator[Batch]:
+        """Batches `first` to `last` − 1, gathered at once."""
+        dtype, y = _dtype(self.replicas[0]), self.replicas[0].y
+        rows, count = (last - first) * self.size, len(self.replicas)
+        if self._room is None:  # zeros: where a replica has no row, there must be numbers
+            x_KRF = torch.zeros((count, rows, self.replicas[0].x.shape[1]), dtype=dtype)
+            self._room = x_KRF, torch.zeros((count, rows, *y.shape[1:]), dtype=y.dtype)
+        x_KRF, y_KR = self._room
+        for at, (one, order) in enumerate(zip(self.replicas, orders, strict=True)):
+            block = order[first * one.size : last * one.size]
+            if isinstance(one.x, torch.Tensor):
+                torch.index_select(one.x, 0, block, out=x_KRF[at, : len(block)])
+            else:
+                x_KRF[at, : len(block)] = one.x[block]
+            torch.index_select(one.y, 0, block, out=y_KR[at, : len(block)])
+        for number in range(first, last):
+            part = slice((number - first) * self.size, (number - first + 1) * self.size)
+            yield Batch(x_KRF[:, part], y_KR[:, part], self.weight[:, number])
 
 
 def permutation(rows: int, generator: torch.Generator) -> torch.Tensor:
     """The order of the rows in one epoch, int64 [rows]."""
     return torch.randperm(rows, generator=generator)
+
+
+def _dtype(batches: Batches) -> torch.dtype:
+    return batches.x.dtype
 
 
 def cut(fit: Fit, share: float, seed: int) -> tuple[IntArray, IntArray]:

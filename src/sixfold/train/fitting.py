@@ -1,32 +1,35 @@
-"""The one door to training: a batch of fits of one candidate, by the family's own solver or by the loop."""
+"""The one door to training: a batch of fits of alike candidates, by the family's own solver or by the loop."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
 from torch import nn
 
-from sixfold.build.family import GradientFamily, Layered, Shared, SolverFamily
+from sixfold.build.family import GradientFamily, Layered, Shared
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.parts.sparse import dense
-from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER, SCHEDULE
-from sixfold.recipe.schema import Initialize, Train
+from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER
+from sixfold.recipe.schema import Initialize
 from sixfold.runs.context import Context
 from sixfold.train.batches import Batches, SparseRows, cut
 from sixfold.train.candidate import Candidate
-from sixfold.train.loop import Job, train
-from sixfold.train.rate import Rate
+from sixfold.train.loop import train
+from sixfold.train.stack import Replica, Stack, Watched
 from sixfold.train.stopping import Stopping, Watch
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+STACK_BYTES = 1 << 30  # replicas that train as one hold at most this: parameters six times, and a batch's values
+Pair = tuple[int, Candidate, Fit]
 
 
 def fit_many(
@@ -34,62 +37,157 @@ def fit_many(
 ) -> Iterator[Fitted]:
     """Yield fit by fit, and within a fit candidate by candidate. A single fit is a batch of one.
 
-    `candidates` are alike (`Candidate.likeness`): they may be trained as one piece of work.
+    `candidates` are alike (`Candidate.likeness`): they are trained as one piece of work.
     `watch`: the metric that `train.stop.metric` names, where that is not `loss`. Time left is divided among the fits.
-    Events of several fits carry `fit`, the position in `fits`. Raises FitError, RecipeError, BudgetError.
+    Events carry the facts of their fit, and `candidate` where there are several. Raises FitError, RecipeError, BudgetError.
     """
     family = candidates[0].family
-    if isinstance(family, Shared) and len(candidates) > 1:
+    if isinstance(family, GradientFamily):
+        yield from _by_the_loop(family, candidates, fits, context, watch)
+    elif len(candidates) == 1:
+        yield from family.solve(fits, context)
+    elif isinstance(family, Shared):
         yield from family.solve_all([candidate.family for candidate in candidates], fits, context)
-        return
-    if len(candidates) > 1:
+    else:
         for fit in fits:
             for candidate in candidates:
                 yield from fit_many([candidate], [fit], context, watch)
-        return
-    candidate = candidates[0]
-    if isinstance(family, SolverFamily):
-        yield from family.solve(fits, context)
-        return
+
+
+def _by_the_loop(
+    family: GradientFamily, candidates: Sequence[Candidate], fits: Sequence[Fit], context: Context, watch: Watch | None
+) -> Iterator[Fitted]:
     if fits and isinstance(family, Layered) and (text := family.derived(_shape(fits[0]))):
         context.emit("said", text=text)
-    for at, fit in enumerate(fits):
-        context.check_time(f"fitting {candidate.family_name}")
-        part = replace(context, facts={**context.facts, "fit": at}) if len(fits) > 1 else context
+    pairs = [(at, candidate, fit) for at, fit in enumerate(fits) for candidate in candidates]
+    contexts = _told(context, candidates, fits)
+    done: dict[tuple[int, str], Fitted] = {}
+    groups = list(_groups(family, pairs))
+    for number, group in enumerate(groups):
+        context.check_time(f"fitting {candidates[0].family_name}")
+        deadline = None
         if context.deadline is not None:
-            part = replace(part, deadline=time.monotonic() + context.left_s() / (len(fits) - at))
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
-            torch.manual_seed(_seed(candidate, fit, "dropout"))
-            fitted = _fit(candidate, family, fit, part, watch)
-        yield fitted
+            left = sum(len(each) for each in groups[number:])
+            deadline = time.monotonic() + context.left_s() * len(group) / left
+        done |= _train(family, group, contexts, watch, deadline)
+    yield from (done[at, candidate.name] for at, candidate, _ in pairs)
 
 
-def _fit(candidate: Candidate, family: GradientFamily, fit: Fit, context: Context, watch: Watch | None) -> Fitted:
-    """Cut rows off where something is watched, start, train."""
-    section, shape, dtype = candidate.train, _shape(fit), DTYPES[candidate.train.precision]
-    module = _start(candidate, family, fit).to(dtype)
-    training, watched_rows = fit, None
+def _groups(family: GradientFamily, pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """Pairs that train as one: with equally many features (a category that one fold lacks is a feature less), as many as
+    STACK_BYTES hold.
+    """
+    shapes: dict[Shape, list[Pair]] = {}
+    for pair in pairs:
+        shapes.setdefault(_shape(pair[2]), []).append(pair)
+    for alike in shapes.values():
+        size = _at_once(family, alike)
+        yield from (alike[first : first + size] for first in range(0, len(alike), size))
+
+
+def _wants_one(candidate: Candidate) -> bool:
+    return bool(getattr(OPTIMIZER.load(str(candidate.train.optimizer["name"])), "full_batch", False))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One fit as tensors, for all candidates: rows to train on and rows cut off to be watched, with their features."""
+
+    training: Fit
+    x: torch.Tensor | SparseRows
+    watched: Fit | None = None
+    x_watched: torch.Tensor | None = None
+
+
+def _train(
+    family: GradientFamily, pairs: Sequence[Pair], contexts: dict[tuple[int, str], Context], watch: Watch | None,
+    deadline: float | None,
+) -> dict[tuple[int, str], Fitted]:  # fmt: skip
+    """Replicas that train as one: (number of the fit, name of the candidate) → its network."""
+    rows = {at: _rows(candidate, fit) for at, candidate, fit in pairs}
+    replicas = []
+    for at, candidate, fit in pairs:
+        start = _start(candidate, family, fit).to(DTYPES[candidate.train.precision])
+        replica = Replica(
+            number=at,
+            candidate=candidate,
+            fit=fit,
+            module=start,
+            batches=_batches(family, start, rows[at], candidate),
+            stopping=Stopping(candidate.train.stop, watch is not None and watch.greater_is_better),
+            watched=_watch(family, start, rows[at], candidate.train.stop.metric, watch),
+            noise=torch.Generator().manual_seed(_seed(candidate, fit, "dropout")),
+            context=contexts[at, candidate.name],
+        )
+        replicas.append(replica)
+    fitted: dict[tuple[int, str], Fitted] = {}
+    for replica, weights in train(Stack(family, replicas), deadline):
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(weights, replica.module.parameters())
+        fitted[replica.number, replica.candidate.name] = family.fitted(replica.module.eval(), _shape(replica.fit))
+    return fitted
+
+
+def _told(context: Context, candidates: Sequence[Candidate], fits: Sequence[Fit]) -> dict[tuple[int, str], Context]:
+    """Every fit's and candidate's own context: who it is stands in its events."""
+
+    def facts(at: int, candidate: Candidate) -> dict[str, Any]:
+        number = {"fit": at} if len(fits) > 1 and not fits[at].facts else {}
+        return {
+            **context.facts,
+            **number,
+            **fits[at].facts,
+            **({"candidate": candidate.name} if len(candidates) > 1 else {}),
+        }
+
+    return {
+        (at, candidate.name): replace(context, facts=facts(at, candidate))
+        for at in range(len(fits))
+        for candidate in candidates
+    }
+
+
+def _at_once(family: GradientFamily, pairs: Sequence[Pair]) -> int:
+    """How many of these may train as one. One where the optimiser asks for gradients itself, or where a network that was
+    pruned is trained on: those may differ in their widths.
+    """
+    if any(_wants_one(each) or fit.start is not None for _, each, fit in pairs):
+        return 1
+    section, fit = pairs[0][1].train, max((fit for _, _, fit in pairs), key=lambda one: one.rows)
+    with torch.device("meta"):  # to be counted, not to be held
+        module = family.module(_shape(fit))
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
+    rows = fit.rows if section.batch_size == "full" else min(fit.rows, section.batch_size)
+    values: int = 6 * parameters + rows * (fit.x.shape[1] + 3 * widths)
+    return max(1, STACK_BYTES // (values * (8 if section.precision == "float64" else 4)))
+
+
+def _rows(candidate: Candidate, fit: Fit) -> Rows:
+    """Cut rows off where something is watched; none can be cut off a single row."""
+    section, dtype = candidate.train, DTYPES[candidate.train.precision]
     if section.stop.patience is not None or section.stop.target is not None:
         rows, cut_off = cut(fit, section.stop.validation, _seed(candidate, fit, "validation"))
-        if len(cut_off):  # none can be cut off a single row
-            training, watched_rows = _take(fit, rows), _take(fit, cut_off)
-    batches = _batches(section, family, module, training, _seed(candidate, fit, "order"))
-    stopping = Stopping(section.stop, module)
-    if watched_rows is not None:
-        _watch(stopping, family, watched_rows, watch)
-    optimizer_settings = OPTIMIZER.make(section.optimizer)
-    if getattr(optimizer_settings, "full_batch", False) and batches.count > 1:
-        raise RecipeError(
-            "train.batch_size", f"full, which {section.optimizer['name']} needs", str(section.batch_size),
-            "Write `batch_size: full`, or choose another optimizer.",
-        )  # fmt: skip
-    optimizer = optimizer_settings.make(module.parameters())
-    steps = section.epochs * batches.count
-    rate = Rate(optimizer.param_groups[0]["lr"], SCHEDULE.make(section.schedule), section.warm_up, steps)
-    job = Job(module, family.losses, optimizer, rate, batches, section.epochs, section.report_every)
-    if reason := train(job, stopping, context):
-        context.emit("training_stopped", reason=reason, best_epoch=stopping.best_epoch or None)
-    return family.fitted(module, shape)
+        if len(cut_off):
+            training, watched = _take(fit, rows), _take(fit, cut_off)
+            return Rows(training, _features(training, dtype), watched, torch.tensor(dense(watched.x), dtype=dtype))
+    return Rows(fit, _features(fit, dtype))
+
+
+def _features(fit: Fit, dtype: torch.dtype) -> torch.Tensor | SparseRows:
+    return SparseRows(fit.x, dtype) if issparse(fit.x) else torch.from_numpy(np.ascontiguousarray(fit.x)).to(dtype)
+
+
+def _targets(family: GradientFamily, module: nn.Module, fit: Fit) -> torch.Tensor:
+    """What the loss compares with; classes stay int64."""
+    y = torch.from_numpy(np.array(family.targets(module, fit), copy=True))
+    return y.to(next(module.parameters()).dtype) if y.is_floating_point() else y
+
+
+def _batches(family: GradientFamily, module: nn.Module, rows: Rows, candidate: Candidate) -> Batches:
+    fit, wanted = rows.training, candidate.train.batch_size
+    size = fit.rows if wanted == "full" else min(wanted, fit.rows)
+    return Batches(rows.x, _targets(family, module, fit), size, _seed(candidate, fit, "order"))
 
 
 def _start(candidate: Candidate, family: GradientFamily, fit: Fit) -> nn.Module:
@@ -102,7 +200,8 @@ def _start(candidate: Candidate, family: GradientFamily, fit: Fit) -> nn.Module:
             "initialize.scheme", "a scheme that gives hidden units different weights", problem,
             "Choose he_normal (relu) or xavier_uniform (tanh, sigmoid).",
         )  # fmt: skip
-    module = family.module(shape)
+    with torch.random.fork_rng(devices=[]):  # torch's layers fill themselves from its own generator: all filled anew
+        module = family.module(shape)
     fill(module, candidate.initialize, _seed(candidate, fit, "weights"))
     return module
 
@@ -115,36 +214,21 @@ def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
         (weights if parameter.ndim > 1 else biases).fill(parameter, generator)
 
 
-def _batches(section: Train, family: GradientFamily, module: nn.Module, fit: Fit, seed: int) -> Batches:
-    x, y = _tensors(family, module, fit)
-    size = fit.rows if section.batch_size == "full" else min(section.batch_size, fit.rows)
-    return Batches(x, y, size, seed)
+def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, watch: Watch | None) -> Watched | None:
+    """How the rows cut off are looked at: by the loss, or by the metric that was asked for."""
+    fit = rows.watched
+    if fit is None or rows.x_watched is None:
+        return None
+    y = _targets(family, module, fit)
+    if metric == "loss":
+        return Watched(rows.x_watched, y)
+    if watch is None or watch.name != metric:
+        raise RecipeError("train.stop.metric", "loss, or a metric that is scored here", f"'{metric}'", "Watch loss.")
 
+    def score(network: nn.Module) -> float:
+        return watch.score(fit.y, family.fitted(network, _shape(fit)).predict(dense(fit.x)))
 
-def _tensors(family: GradientFamily, module: nn.Module, fit: Fit) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
-    """Features and targets as the module takes them; classes stay int64, sparse features sparse."""
-    dtype = next(module.parameters()).dtype
-    x = SparseRows(fit.x, dtype) if issparse(fit.x) else torch.tensor(fit.x, dtype=dtype)
-    y = torch.from_numpy(np.array(family.targets(module, fit), copy=True))
-    return x, y.to(dtype) if y.is_floating_point() else y
-
-
-def _watch(stopping: Stopping, family: GradientFamily, fit: Fit, watch: Watch | None) -> None:
-    """Tell `stopping` how to look at the rows cut off: by the loss, or by the metric that was asked for."""
-    module, name, shape = stopping.module, stopping.stop.metric, _shape(fit)
-    if name == "loss":
-        x, y = _tensors(family, module, replace(fit, x=dense(fit.x)))
-
-        def loss() -> float:
-            with torch.inference_mode():
-                return float(family.losses(module(x), y).mean())
-
-        stopping.watched = loss
-        return
-    if watch is None or watch.name != name:
-        raise RecipeError("train.stop.metric", "loss, or a metric that is scored here", f"'{name}'", "Watch loss.")
-    stopping.greater_is_better = watch.greater_is_better
-    stopping.watched = lambda: watch.score(fit.y, family.fitted(module, shape).predict(dense(fit.x)))
+    return Watched(rows.x_watched, y, score)
 
 
 def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:

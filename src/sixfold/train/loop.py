@@ -1,85 +1,80 @@
-"""The training loop: one fit, written out."""
+"""The training loop, written out: many replicas at once; a single fit is a stack of one."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
 
 import torch
-from torch import nn
 
-from sixfold.runs.context import Context
-from sixfold.train.batches import Batches
-from sixfold.train.rate import Rate
-from sixfold.train.stopping import Stopping
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from sixfold.train.stack import Replica, Stack
 
 
-@dataclass(frozen=True)
-class Job:
-    """Everything one fit trains with. `report_every`: epochs between two events."""
+@torch.no_grad()
+def train(stack: Stack, deadline: float | None = None) -> Iterator[tuple[Replica, torch.Tensor]]:
+    """θ_k ← θ_k − α∇J_k(θ_k; batch) for every replica k, batch after batch, epoch after epoch.
 
-    module: nn.Module
-    loss: Loss
-    optimizer: torch.optim.Optimizer
-    rate: Rate
-    batches: Batches
-    epochs: int
-    report_every: int
-
-
-def train(job: Job, stopping: Stopping, context: Context) -> str:
-    """θ ← θ − α∇J(θ; batch), batch after batch, epoch after epoch; the module ends with the best weights.
-
-    Emits `epoch` events: `loss` is the mean over the epoch's rows, each with the weights before its step. The deadline
-    holds within one step. Returns why it ended before the last epoch, or ''. Raises FitError.
+    Yields each replica with its best weights [P] when it is done. Emits `epoch` events: `loss` is the mean over the epoch's
+    rows, each with the weights before its step. The deadline (time.monotonic()) holds within one step. Raises FitError.
     """
-    step, reason = 0, ""
-    deadline = math.inf if context.deadline is None else context.deadline
-    losses = torch.zeros(job.batches.count, dtype=torch.float64)  # stays on the device: one item() an epoch
-    share_of_epoch = job.batches.sizes()
-    for epoch, batches in zip(range(1, job.epochs + 1), job.batches.epochs(), strict=False):
-        job.module.train()
-        done = 0
-        for x_B, y_B in batches:
-            rate = job.rate.at(step)
-            for group in job.optimizer.param_groups:
-                group["lr"] = rate
-            losses[done] = job.optimizer.step(partial(gradient, job, x_B, y_B))  # type: ignore[arg-type]
-            step, done = step + 1, done + 1
-            if time.monotonic() >= deadline:
-                reason = f"the time is over in epoch {epoch} of {job.epochs}"
+    end = math.inf if deadline is None else deadline
+    for epoch in range(1, stack.epochs + 1):
+        done, over = 0, ""
+        losses = torch.zeros((stack.together.count, len(stack.replicas)), dtype=torch.float64)
+        for number, batch in enumerate(stack.together.epoch()):
+            losses[number] = stack.step(number, batch)
+            done = number + 1
+            if time.monotonic() >= end:
+                over = f"the time is over in epoch {epoch} of {stack.epochs}"
                 break
-        job.module.eval()
-        stopping.check(losses[:done], step - done)
-        last = epoch == job.epochs
-        told = last or bool(reason) or epoch % job.report_every == 0
-        norm = gradient_norm(job.module) if told or stopping.stop.gradient_norm is not None else None
-        reason = reason or stopping.reason(epoch, norm)
-        if told or reason:
-            loss = float((losses[:done] * share_of_epoch[:done]).sum() / share_of_epoch[:done].sum())
-            facts = {"loss": loss, "validation": stopping.value, "learning_rate": rate, "gradient_norm": norm}
-            context.emit("epoch", epoch=epoch, epochs=job.epochs, report_every=job.report_every, **facts)
-        if reason:
-            break
-    stopping.check_weights(step)
-    stopping.restore()
-    return reason
+        for stepper in stack.steppers:
+            stepper.evaluating(True)
+        _check(stack, losses[:done])
+        reasons = _look(stack, epoch, losses[:done], over)
+        last = epoch == stack.epochs or bool(over)
+        ended = [at for at, reason in enumerate(reasons) if last or reason]
+        for at in ended:
+            replica = stack.replicas[at]
+            if reasons[at]:
+                replica.context.emit(
+                    "training_stopped", reason=reasons[at], best_epoch=replica.stopping.best_epoch or None
+                )
+            yield replica, replica.stopping.final(stack.theta[at], stack.stepper_of(at).step)
+        if last or len(ended) == len(reasons):
+            return
+        if ended:
+            stack.keep([at for at in range(len(reasons)) if at not in ended])
+        for stepper in stack.steppers:
+            stepper.evaluating(False)
 
 
-def gradient(job: Job, x_B: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
-    """∇J of a batch into the parameters' `grad`; returns the loss."""
-    job.optimizer.zero_grad(set_to_none=True)
-    loss = job.loss(job.module(x_B), y_B).mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
+def _check(stack: Stack, losses: torch.Tensor) -> None:
+    """`losses`: [steps, K]. Raises FitError when one is not a number, or far above the first one."""
+    for at, replica in enumerate(stack.replicas):
+        steps = min(len(losses), replica.batches.count)
+        replica.stopping.check(losses[:steps, at], stack.stepper_of(at).step - steps)
 
 
-def gradient_norm(module: nn.Module) -> float:
-    """Euclidean norm of the gradient of the last step."""
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    return float(torch.nn.utils.get_total_norm(gradients))
+def _look(stack: Stack, epoch: int, losses: torch.Tensor, over: str) -> list[str]:
+    """After an epoch: what is watched, the events, and why each replica stops, or ''."""
+    shares = stack.shares[:, : len(losses)]
+    means = ((losses.T * shares).sum(dim=1) / shares.sum(dim=1)).tolist()
+    values = stack.watch()
+    every = stack.replicas[0].candidate.train.report_every
+    told = epoch == stack.epochs or bool(over) or epoch % every == 0
+    stop = stack.replicas[0].stopping.stop
+    norms: list[float | None] = [None] * len(means)
+    if told or stop.gradient_norm is not None:
+        norms = torch.linalg.vector_norm(stack.gradient, dim=1).tolist()
+    reasons = []
+    for at, replica in enumerate(stack.replicas):
+        reason = replica.stopping.reason(epoch, values[at], norms[at], stack.theta[at])
+        reasons.append(over or reason)
+        if told or reasons[-1]:
+            facts = {"loss": means[at], "validation": values[at], "gradient_norm": norms[at]}
+            rate = stack.stepper_of(at).learning_rate
+            replica.context.emit(
+                "epoch", epoch=epoch, epochs=stack.epochs, report_every=every, learning_rate=rate, **facts
+            )
+    return reasons

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from sixfold.core.errors import FitError
 from sixfold.parts.table import FloatArray, IntArray
@@ -31,40 +30,35 @@ class Watch:
 
 @dataclass
 class Stopping:
-    """Follows one fit. `watched`: what is looked at after every epoch, on the rows cut off; None without such rows."""
+    """Follows one replica. `weights`: the best so far, [P]; None as long as nothing is watched."""
 
     stop: Stop
-    module: nn.Module
-    watched: Callable[[], float] | None = None
     greater_is_better: bool = False
     best: float = math.nan
     best_epoch: int = 0
-    value: float | None = None
     first_loss: float = math.nan
-    weights: list[torch.Tensor] = field(default_factory=list)
+    weights: torch.Tensor | None = None
 
-    def reason(self, epoch: int, gradient_norm: float | None) -> str:
-        """After an epoch: look, keep the weights when they are the best so far, say why to stop, or ''."""
-        self._look(epoch)
+    def reason(self, epoch: int, value: float | None, gradient_norm: float | None, theta: torch.Tensor) -> str:
+        """After an epoch: keep the weights `theta` [P] when they are the best so far, say why to stop, or ''.
+
+        `value`: what is watched, on the rows cut off; None where nothing is.
+        """
+        if value is not None:
+            self._look(epoch, value, theta)
         least = self.stop.gradient_norm
         if least is not None and gradient_norm is not None and gradient_norm < least:
             return f"the gradient's norm {gradient_norm:.3g} is below {least:g}"
-        if self.value is None:
+        if value is None:
             return ""
-        if self.stop.target is not None and self._reached(self.value, self.stop.target):
-            return f"{self.stop.metric} {self.value:.6g} has reached the target {self.stop.target:g}"
+        if self.stop.target is not None and self._reached(value, self.stop.target):
+            return f"{self.stop.metric} {value:.6g} has reached the target {self.stop.target:g}"
         if self.stop.patience is not None and epoch - self.best_epoch >= self.stop.patience:
             return f"no better {self.stop.metric} than {self.best:.6g} of epoch {self.best_epoch}"
         return ""
 
-    def restore(self) -> None:
-        """Put the best weights back; without rows to watch, the last weights stay."""
-        with torch.no_grad():
-            for parameter, weight in zip(self.module.parameters(), self.weights, strict=bool(self.weights)):
-                parameter.copy_(weight)
-
     def check(self, losses: torch.Tensor, first_step: int) -> None:
-        """Raises FitError when a loss of these steps is not a number, or far above the first one."""
+        """`losses`: [steps]. Raises FitError when one is not a number, or far above the first one."""
         if math.isnan(self.first_loss):
             self.first_loss = abs(float(losses[0]))
         limit = DIVERGED * max(1.0, self.first_loss) if math.isfinite(self.first_loss) else DIVERGED
@@ -76,19 +70,20 @@ class Stopping:
                 f"loss {float(losses[at]):.6g} (first step: {self.first_loss:.6g})", REMEDY,
             )  # fmt: skip
 
-    def check_weights(self, step: int) -> None:
-        """Raises FitError when the last step left weights that are not numbers."""
-        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
-            raise FitError(f"train, step {step}", "weights that are finite numbers", "weights that are not", REMEDY)
+    def final(self, theta: torch.Tensor, step: int) -> torch.Tensor:
+        """The weights that training ends with, [P]: the best ones where something was watched, or `theta`, the last.
 
-    def _look(self, epoch: int) -> None:
-        if self.watched is None:
-            return
-        self.value = self.watched()
-        change = self.value - self.best if self.greater_is_better else self.best - self.value
+        Raises FitError when the last step left weights that are not numbers.
+        """
+        if not bool(theta.isfinite().all()):
+            raise FitError(f"train, step {step}", "weights that are finite numbers", "weights that are not", REMEDY)
+        return theta if self.weights is None else self.weights
+
+    def _look(self, epoch: int, value: float, theta: torch.Tensor) -> None:
+        change = value - self.best if self.greater_is_better else self.best - value
         if not self.best_epoch or change > self.stop.minimum_change:
-            self.best, self.best_epoch = self.value, epoch
-            self.weights = [parameter.detach().clone() for parameter in self.module.parameters()]
+            self.best, self.best_epoch = value, epoch
+            self.weights = theta.detach().clone()
 
     def _reached(self, value: float, target: float) -> bool:
         return value >= target if self.greater_is_better else value <= target

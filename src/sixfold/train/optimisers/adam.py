@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
+from sixfold.train.optimisers._quick import QuickAdam
 
 
 class Settings(Section):
@@ -25,7 +26,7 @@ class Settings(Section):
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimiser over `parameters`."""
-        return torch.optim.Adam(
+        return QuickAdam(
             parameters,
             lr=self.learning_rate,
             betas=(self.beta1, self.beta2),

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
+from sixfold.train.optimisers._quick import QuickAdam
 
 
 class Settings(Section):
@@ -24,11 +25,12 @@ class Settings(Section):
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimiser over `parameters`."""
-        return torch.optim.AdamW(
+        return QuickAdam(
             parameters,
             lr=self.learning_rate,
             betas=(self.beta1, self.beta2),
             eps=self.epsilon,
             weight_decay=self.weight_decay,
             fused=True,
+            decoupled_weight_decay=True,
         )

@@ -1,0 +1,178 @@
+"""Replicas of one network that train as one: their parameters are the rows of one matrix.
+
+Shape letters: K replicas, P parameters of one, B rows of a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils import parameters_to_vector
+
+from sixfold.build.family import GradientFamily, Noisy, Program, Stackable
+from sixfold.parts.fit import Fit
+from sixfold.runs.context import Context
+from sixfold.train.batches import Batch, Batches, Together
+from sixfold.train.candidate import Candidate
+from sixfold.train.functional import FunctionalProgram
+from sixfold.train.stepper import Stepper
+from sixfold.train.stopping import Stopping
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Rows cut off to be looked at after every epoch: `x` [rows, features], `y`, and `score` of a network on them where it
+    is not the loss that is watched.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    score: Callable[[nn.Module], float] | None = None
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One fit of one candidate: `number` among the fits that were asked for; `noise` draws its dropout."""
+
+    number: int
+    candidate: Candidate
+    fit: Fit
+    module: nn.Module
+    batches: Batches
+    stopping: Stopping
+    watched: Watched | None
+    noise: torch.Generator
+    context: Context
+
+
+class Stack:
+    """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one `train`, but for what
+    `Candidate.likeness` lets differ.
+    """
+
+    def __init__(self, family: GradientFamily, replicas: Sequence[Replica]) -> None:
+        self.family = family
+        self.replicas = sorted(replicas, key=_alike)
+        vectors = [parameters_to_vector(replica.module.parameters()).detach() for replica in self.replicas]
+        self.theta = torch.stack(vectors)
+        self.gradient = torch.zeros_like(self.theta)
+        self.together = Together([replica.batches for replica in self.replicas])
+        self.steppers = self._steppers()
+        self._build()
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the rows."""
+        return self.replicas[0].candidate.train.epochs
+
+    def step(self, number: int, batch: Batch) -> torch.Tensor:
+        """Step number `number` of an epoch, of every replica that has that many; returns their mean losses, [K]."""
+        drawn = self._noise(batch.x.shape[1])
+        losses: list[torch.Tensor] = []
+
+        def gradient() -> torch.Tensor:
+            rows = self.program.gradient(batch.x, batch.y, batch.weight, drawn)
+            losses.append(torch.linalg.vecdot(rows, batch.weight))
+            return losses[-1][0]
+
+        if not self.steppers[0].full_batch:
+            gradient()
+        for stepper in self.steppers:
+            if number < stepper.count:
+                stepper.take(gradient)
+        return losses[0]
+
+    def watch(self) -> list[float | None]:
+        """What is watched of every replica, with the weights as they are."""
+        rows = [replica.watched for replica in self.replicas]
+        if all(each is None or each.score is not None for each in rows):
+            return [self._score(at) for at in range(len(rows))]
+        return list(self._watched_losses())
+
+    def load(self, at: int, weights: torch.Tensor) -> nn.Module:
+        """The module of replica `at` with these weights, [P]."""
+        module = self.replicas[at].module
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(weights, module.parameters())
+        return module.eval()
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Go on without the other replicas."""
+        self.replicas = [self.replicas[position] for position in positions]
+        self.theta, self.gradient = self.theta[list(positions)], self.gradient[list(positions)]
+        self.together = self.together.keep(positions)
+        first, steppers = 0, []
+        for stepper in self.steppers:
+            stays = [position - stepper.rows.start for position in positions if position in stepper.rows]
+            if stays:
+                stepper.move(stays, first, self.theta, self.gradient)
+                steppers.append(stepper)
+            first += len(stays)
+        self.steppers = steppers
+        self._build()
+
+    def stepper_of(self, at: int) -> Stepper:
+        """Who steps replica `at`."""
+        return next(stepper for stepper in self.steppers if at in stepper.rows)
+
+    def _steppers(self) -> list[Stepper]:
+        """One for every candidate and number of steps an epoch, whose rows of θ stand together."""
+        shapes = [parameter.shape for parameter in self.replicas[0].module.parameters()]
+        steppers: list[Stepper] = []
+        first = 0
+        for (_, count), group in itertools.groupby(self.replicas, _alike):
+            members = list(group)
+            stepper = Stepper(members[0].candidate.train, shapes, count)
+            stepper.start(range(first, first + len(members)), self.theta, self.gradient)
+            steppers.append(stepper)
+            first += len(members)
+        return steppers
+
+    def _build(self) -> None:
+        first = self.replicas[0].module
+        self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
+        self.shares = self.together.shares()
+        self.program: Program
+        if isinstance(self.family, Stackable):
+            self.program = self.family.program(first, self.theta, self.gradient)
+        else:
+            modules = [replica.module for replica in self.replicas]
+            self.program = FunctionalProgram(modules, self.family.losses, self.theta, self.gradient)
+
+    def _noise(self, rows: int) -> list[torch.Tensor]:
+        """Every replica draws its own: the same numbers whoever trains beside it."""
+        drawn = []
+        for shape in self.noisy.noise_shapes(rows) if self.noisy else ():
+            noise = torch.empty((len(self.replicas), *shape), dtype=self.theta.dtype)
+            for part, replica in zip(noise, self.replicas, strict=True):
+                part.uniform_(generator=replica.noise)
+            drawn.append(noise)
+        return drawn
+
+    def _score(self, at: int) -> float | None:
+        watched = self.replicas[at].watched
+        return None if watched is None or watched.score is None else watched.score(self.load(at, self.theta[at]))
+
+    def _watched_losses(self) -> Sequence[float | None]:
+        """The mean loss on the rows cut off, of all replicas at once: the shorter ones are filled up with weight 0."""
+        rows = [replica.watched for replica in self.replicas]
+        some = next(each for each in rows if each is not None)
+        most = max(len(each.y) for each in rows if each is not None)
+        x = torch.zeros((len(rows), most, some.x.shape[1]), dtype=some.x.dtype)
+        y = torch.zeros((len(rows), most, *some.y.shape[1:]), dtype=some.y.dtype)
+        weight = torch.zeros((len(rows), most), dtype=some.x.dtype)
+        for at, each in enumerate(rows):
+            if each is not None:
+                x[at, : len(each.y)], y[at, : len(each.y)] = each.x, each.y
+                weight[at, : len(each.y)] = 1.0 / len(each.y)
+        means = torch.linalg.vecdot(self.program.losses(x, y), weight).tolist()
+        return [None if each is None else mean for each, mean in zip(rows, means, strict=True)]
+
+
+def _alike(replica: Replica) -> tuple[str, int]:
+    """Equal for replicas that one optimiser steps: the candidate, and how many steps its epoch has."""
+    return replica.candidate.name, replica.batches.count

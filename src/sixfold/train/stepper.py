@@ -1,0 +1,93 @@
+"""Replicas that are stepped alike: of one candidate, with equally many steps an epoch, by one optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from sixfold.core.errors import RecipeError
+from sixfold.recipe.kinds import OPTIMIZER, SCHEDULE
+from sixfold.recipe.schema import Train
+from sixfold.train.rate import Rate
+
+
+class Stepper:
+    """θ_k ← optimiser(θ_k, ∇_k) for some rows k of θ.
+
+    An ordinary optimiser works on each number alone and gets all the rows as one tensor; a `shaped` one (muon) gets every
+    parameter as it is; a `full_batch` one (lbfgs) asks for the gradient several times a step. `count`: steps an epoch; those
+    of `train` that this class holds: optimizer, schedule, warm_up.
+    """
+
+    def __init__(self, train: Train, shapes: Sequence[torch.Size], count: int) -> None:
+        self.settings: Any = OPTIMIZER.make(train.optimizer)
+        self.full_batch = bool(getattr(self.settings, "full_batch", False))
+        self.shaped = bool(getattr(self.settings, "shaped", False))
+        self.shapes = shapes
+        self.count = count
+        self.step = 0
+        self.rows = range(0)
+        self.parameters: list[nn.Parameter] = []
+        self._train = train
+
+    def start(self, rows: range, theta: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Step the rows `rows` of θ [K, P] by the gradient [K, P]. Raises RecipeError for batches that it cannot take."""
+        if self.full_batch and self.count > 1:
+            raise RecipeError(
+                "train.batch_size", f"full, which {self._train.optimizer['name']} needs", str(self._train.batch_size),
+                "Write `batch_size: full`, or choose another optimizer.",
+            )  # fmt: skip
+        self.rows = rows
+        self.parameters = [nn.Parameter(part) for part in self._parts(theta)]
+        self.optimizer: torch.optim.Optimizer = self.settings.make(self.parameters)
+        self._step: Callable[[], Any] = getattr(self.optimizer, "quick", self.optimizer.step)
+        schedule, steps = SCHEDULE.make(self._train.schedule), self._train.epochs * self.count
+        self.rate = Rate(self.optimizer.param_groups[0]["lr"], schedule, self._train.warm_up, steps)
+        self._bind(theta, gradient)
+
+    def move(self, stays: Sequence[int], first: int, theta: torch.Tensor, gradient: torch.Tensor) -> None:
+        """After θ was made anew with fewer rows: of those stepped here `stays` stayed (0 is the first), from row `first` on."""
+        if self.shaped:
+            size = len(self.shapes)
+            kept = [self.parameters[at * size + number] for at in stays for number in range(size)]
+            for group in self.optimizer.param_groups:
+                group["params"] = [one for one in group["params"] if any(one is other for other in kept)]
+            self.parameters = kept
+        else:
+            state = self.optimizer.state[self.parameters[0]]
+            for name, value in state.items():
+                if isinstance(value, torch.Tensor) and value.shape == self.parameters[0].shape:
+                    state[name] = value[list(stays)]
+        self.rows = range(first, first + len(stays))
+        self._bind(theta, gradient)
+
+    def take(self, closure: Callable[[], torch.Tensor]) -> None:
+        """One step by the gradients that stand in ∇; only a `full_batch` optimiser calls `closure`, which writes them."""
+        self.learning_rate = self.rate.at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        if self.full_batch:
+            self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
+        else:
+            self._step()
+        self.step += 1
+
+    def evaluating(self, on: bool) -> None:
+        """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""
+        change = getattr(self.optimizer, "eval" if on else "train", None)
+        if change is not None:
+            change()
+
+    def _bind(self, theta: torch.Tensor, gradient: torch.Tensor) -> None:
+        for parameter, value, slope in zip(self.parameters, self._parts(theta), self._parts(gradient), strict=True):
+            parameter.data, parameter.grad = value, slope
+
+    def _parts(self, matrix: torch.Tensor) -> list[torch.Tensor]:
+        own = matrix[self.rows.start : self.rows.stop]
+        if not self.shaped:
+            return [own]
+        sizes = [shape.numel() for shape in self.shapes]
+        return [part.view(shape) for row in own for part, shape in zip(row.split(sizes), self.shapes, strict=True)]
