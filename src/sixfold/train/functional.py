@@ -36,6 +36,7 @@ class FunctionalProgram:
         self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return the losses [K, B]."""
+        losses: torch.Tensor
         gradients, losses = self._gradients(self.theta, self.buffers, x, y, weight, tuple(noise))
         self.into.copy_(gradients)
         return losses
