@@ -91,13 +91,13 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """[rows] labels."""
-        best = self._predict(X).argmax(axis=1)
+        best = self.model_.decide(self._predict(X))
         return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """[rows, classes] probabilities; AttributeError for a family that has none (svm)."""
         scores = self._predict(X)
-        if self.model_.fitted.output != "probability":
+        if self.model_.output != "probability":
             raise AttributeError(f"{self.candidate_.name} gives decision values, no probabilities")
         return scores
 

@@ -18,7 +18,7 @@ from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldErro
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
 from sixfold.evaluate.cross_validation import CACHE_BYTES
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import fit_prepared, prepare_rows
+from sixfold.evaluate.model import fit_model, prepare_rows
 from sixfold.parts import sparse, state
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.recipe.schema import Budget
@@ -161,6 +161,6 @@ def _some(training: Dataset, count: int) -> IntArray:
 def _trial(candidate: Candidate, some: Dataset, seed: int) -> tuple[float, float]:
     """Seconds to prepare, train and predict, and bytes of the model."""
     context, started = Context(seed=seed), time.monotonic()
-    model = fit_prepared(candidate, prepare_rows(candidate, some, context), some.target, context)
+    model = fit_model(candidate, some, context)
     model.predict(some.table)
     return time.monotonic() - started, float(state.size_bytes(model))

@@ -71,7 +71,7 @@ def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Sig
     outputs = [Output(name="value", columns=model.target_names)]
     if model.task == "classification":
         label = Output(name="label", columns=model.target_names)
-        outputs = [label, Output(name=model.fitted.output, columns=model.classes)]
+        outputs = [label, Output(name=model.output, columns=model.classes)]
     return Signature(
         task=model.task, target=model.target_names, classes=model.classes, outputs=tuple(outputs), missing=tuple(missing),
         inputs=inputs(training.table, model.preparer.inputs),
@@ -83,7 +83,7 @@ def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
     scores = model.predict(rows)
     if model.task != "classification":
         return {"value": scores}
-    return {"label": np.array(model.classes, dtype=object)[scores.argmax(axis=1)], model.fitted.output: scores}
+    return {"label": np.array(model.classes, dtype=object)[model.decide(scores)], model.output: scores}
 
 
 def qualities(
@@ -107,7 +107,7 @@ def held_out_scores(model: Model, held_out: Dataset, metrics: Sequence[str]) -> 
     if held_out.table.rows == 0:
         return {}
     predicted = model.predict(held_out.table)
-    return dict(scoring.score_all(metrics, held_out.target, predicted, model.fitted.output))
+    return dict(scoring.score_all(metrics, held_out.target, predicted, model.output, model.threshold))
 
 
 def machine() -> dict[str, str | int | float]:

@@ -191,7 +191,7 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
 
     done = work.folder.stage("refit", _key(work, rows, candidate.key()), work_on)
     model = state.load(done, Model)
-    for text in model.preparer.said:
+    for text in model.said:
         work.context.emit("said", text=text)
     return Winner(candidate, evaluations[best], model)
 

@@ -17,9 +17,9 @@ from sixfold.build import auto, grid
 from sixfold.build.family import GradientFamily
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.plugins import Kind
-from sixfold.evaluate import scoring
+from sixfold.evaluate import scoring, thresholds
 from sixfold.initialize import check as initialize_check
-from sixfold.parts.table import Dataset, Task
+from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe import schema as sections
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE
 from sixfold.recipe.schema import Options, Recipe, Train
@@ -27,6 +27,7 @@ from sixfold.recipe.validate import SCHEMA_FILE
 from sixfold.train.candidate import Candidate
 
 KEYS = {FAMILY.name: "family", PRUNER.name: "target"}  # the key that names a plug-in, where it is not `name`
+FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
 GRIDS = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
 Schema = dict[str, Any]
@@ -43,6 +44,7 @@ def resolve(recipe: Recipe, dataset: Dataset, budget_s: float | None) -> list[Ca
     for name, ((family, options, why), train) in zip(grid.names(flat), pairs, strict=True):
         made = FAMILY.make({"family": family, **options}, "family")
         _check_task(family, made, task)
+        _check_scores(_train(train), dataset.target)
         candidate = Candidate(name, family, made, recipe.prepare, recipe.initialize, _train(train), why)
         _check_start(candidate)
         found.append(candidate)
@@ -72,8 +74,13 @@ def metrics_of(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
 
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
-    """A grid over the loop's settings multiplies only families that the loop trains."""
-    return settings if _in_the_loop(FAMILY.load(family)) else settings[:1]
+    """A grid over the loop's settings multiplies only families that the loop trains; but every one is calibrated."""
+    if _in_the_loop(FAMILY.load(family)):
+        return settings
+    different: dict[str, Options] = {}
+    for options in settings:
+        different.setdefault(repr([options.get(key) for key in FOR_EVERY_FAMILY]), options)
+    return list(different.values())
 
 
 def _in_the_loop(family: Any) -> bool:
@@ -101,6 +108,14 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     if task not in family.tasks:
         fitting = [other for other in FAMILY.names() if task in FAMILY.load(other).tasks]
         raise RecipeError("build", f"families for {task}", f"'{name}'", f"Choose from: {', '.join(fitting)}.")
+
+
+def _check_scores(train: Train, target: Target) -> None:
+    """What is calibrated, and what gets a threshold, are classes."""
+    if train.calibrate != "none" and target.task != "classification":
+        raise RecipeError("train.calibrate", "none, where values are predicted", train.calibrate, "Leave it out.")
+    if train.threshold != "none":
+        thresholds.check(train.threshold, target)
 
 
 def _check_start(candidate: Candidate) -> None:

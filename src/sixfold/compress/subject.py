@@ -91,6 +91,7 @@ def score_twins(job: Job, twins: Sequence[Model]) -> Scores:
     for position, twin in enumerate(twins):
         validation = job.dataset.take(job.folds[position].validation)
         predicted = twin.predict(validation.table)
-        for name, score in scoring.score_all(job.metrics, validation.target, predicted, twin.fitted.output).items():
+        found = scoring.score_all(job.metrics, validation.target, predicted, twin.output, twin.threshold)
+        for name, score in found.items():
             scores[name][position] = np.nan if score is None else score
     return scores

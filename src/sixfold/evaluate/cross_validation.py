@@ -14,7 +14,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import Model, Prepared, fit_prepared, prepare_rows
+from sixfold.evaluate.model import Model, Prepared, calibrate, fit_prepared, own_part, prepare_rows
 from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
@@ -114,7 +114,8 @@ def cross_validate(
         fit_s, longest = fit_s + took, max(longest, took)
         validation = dataset.take(fold.validation)
         predicted = model.predict(validation.table)
-        for name, score in scoring.score_all(metrics, validation.target, predicted, model.fitted.output).items():
+        scored = scoring.score_all(metrics, validation.target, predicted, model.output, model.threshold)
+        for name, score in scored.items():
             scores[name][number] = np.nan if score is None else score
         total[fold.validation] += predicted
         times_seen[fold.validation] += 1
@@ -124,7 +125,7 @@ def cross_validate(
     with np.errstate(invalid="ignore"):
         predictions = total / times_seen[:, None]
     return Evaluation(
-        candidate.name, candidate.family_name, models[0].fitted.output, tuple(metrics), scores, predictions,
+        candidate.name, candidate.family_name, models[0].output, tuple(metrics), scores, predictions,
         tuple(models), fit_s,
     )  # fmt: skip
 
@@ -148,8 +149,8 @@ def _check_next(candidate: Candidate, left_s: float, longest: float) -> None:
 
 def _fit(candidate: Candidate, training: Dataset, context: Context, cache: FoldCache, key: tuple[str, int]) -> Model:
     """One fold's model. `key`: what its preparation depends on (recipe, the family's needs, the seed), and which fold."""
-    prepared = cache.get(key)
+    prepared, own = cache.get(key), own_part(candidate, context)
     if prepared is None:
         prepared = prepare_rows(candidate, training, context)
         cache.put(key, prepared)
-    return fit_prepared(candidate, prepared, training.target, context)
+    return calibrate(candidate, fit_prepared(candidate, prepared, training.target, own), training, context)

@@ -1,7 +1,8 @@
-"""Preparation and fitted family as one: what a candidate became on some rows."""
+"""Preparation, fitted family, calibrator and threshold as one: what a candidate became on some rows."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,9 @@ import onnx
 
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
-from sixfold.evaluate import scoring
-from sixfold.parts.fit import Features, Fit, Fitted, OutputKind
+from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
+from sixfold.evaluate.calibrators import Calibrator
+from sixfold.parts.fit import Features, Fit, Fitted, Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
@@ -28,23 +30,50 @@ AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their
 
 @dataclass(frozen=True)
 class Model(State):
-    """From raw columns to predictions."""
+    """From raw columns to predictions. `calibrator`: from the family's scores to probabilities. `threshold`: of two classes
+    the second one's, where its score is above; None: the class with the largest score.
+    """
 
     preparer: Preparer
     fitted: Fitted
     task: Task
     target_names: tuple[str, ...]
     classes: tuple[str, ...]
+    calibrator: Calibrator | None = None
+    threshold: float | None = None
+
+    @property
+    def output(self) -> OutputKind:
+        """What `predict` returns: the family's own output, or the calibrator's probabilities."""
+        return self.fitted.output if self.calibrator is None else "probability"
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What was done to the columns and to the scores, in sentences."""
+        said = list(self.preparer.said)
+        if self.calibrator is not None:
+            said.append(f"Probabilities: calibrated ({type(self.calibrator).__name__}) on predictions of inner folds.")
+        if self.threshold is not None:
+            said.append(f"Labels: {self.classes[1]} where its {self.output} is above {self.threshold:.4g}.")
+        return tuple(said)
 
     def predict(self, table: Table) -> FloatArray:
         """[rows, classes] probabilities or decision values, or [rows, outputs] values."""
         if table.rows <= AT_ONCE:
-            return self.fitted.predict(self.preparer.transform(table))
-        return np.concatenate([self.fitted.predict(x) for _, x in self.preparer.batches(table)])
+            return self._scores(self.preparer.transform(table))
+        return np.concatenate([self._scores(x) for _, x in self.preparer.batches(table)])
+
+    def _scores(self, x: Matrix) -> FloatArray:
+        scores = self.fitted.predict(x)
+        return scores if self.calibrator is None else self.calibrator.apply(scores)
+
+    def decide(self, scores: FloatArray) -> IntArray:
+        """[rows, classes] of `predict` → [rows] indices of classes."""
+        return thresholds.decided(scores, self.threshold)
 
     def labels(self, table: Table) -> npt.NDArray[Any]:
         """[rows] predicted classes as strings."""
-        return np.asarray(np.array(self.classes, dtype=object)[self.predict(table).argmax(axis=1)])
+        return np.asarray(np.array(self.classes, dtype=object)[self.decide(self.predict(table))])
 
     def export(self) -> onnx.ModelProto:
         """One graph from raw columns to `label` [rows, 1] and `probability` or `decision`, or to `value`.
@@ -58,11 +87,18 @@ class Model(State):
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])
             return graph.model()
-        best = graph.op("ArgMax", scores, axis=1, keepdims=1)
+        scores = scores if self.calibrator is None else self.calibrator.export(graph, scores)
         names = graph.constant(np.array(self.classes, dtype=object))
-        graph.output("label", graph.op("Gather", names, best), TensorProto.STRING, ["rows", 1])
-        graph.output(self.fitted.output, scores, TensorProto.DOUBLE, ["rows", len(self.classes)])
+        label = graph.op("Gather", names, self._export_decision(graph, scores))
+        graph.output("label", label, TensorProto.STRING, ["rows", 1])
+        graph.output(self.output, scores, TensorProto.DOUBLE, ["rows", len(self.classes)])
         return graph.model()
+
+    def _export_decision(self, graph: Graph, scores: str) -> str:
+        if self.threshold is None:
+            return graph.op("ArgMax", scores, axis=1, keepdims=1)
+        above = graph.op("Greater", graph.take_columns(scores, [1]), graph.constant(self.threshold, np.float64))
+        return graph.cast(above, TensorProto.INT64)
 
 
 @dataclass(frozen=True)
@@ -94,7 +130,41 @@ def fit_prepared(
 
 def fit_model(candidate: Candidate, training: Dataset, context: Context) -> Model:
     """Steps 1 to 4 on one set of training rows."""
-    return fit_prepared(candidate, prepare_rows(candidate, training, context), training.target, context)
+    own = own_part(candidate, context)
+    model = fit_prepared(candidate, prepare_rows(candidate, training, own), training.target, own)
+    return calibrate(candidate, model, training, context)
+
+
+def own_part(candidate: Candidate, context: Context) -> Context:
+    """The part of the time left that a model's own fit may take, where fits on inner folds follow (`calibrate`)."""
+    if context.deadline is None or not _asks(candidate):
+        return context
+    return replace(context, deadline=time.monotonic() + context.left_s() / cross_fit.FOLDS)
+
+
+def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Context) -> Model:
+    """`model`, fitted on `training`, with what `train.calibrate` and `train.threshold` ask for, both fitted on predictions of
+    inner folds of the same rows. Raises DataError, FitError, BudgetError.
+    """
+    if not _asks(candidate):
+        return model
+
+    def fit(rows: Dataset, part: Context) -> Model:
+        return fit_prepared(candidate, prepare_rows(candidate, rows, part), rows.target, part)
+
+    asked, found = candidate.train, cross_fit.cross_fit(training, fit, context.within("calibrate"))
+    target, scores = training.target.take(found.rows), found.scores
+    if asked.calibrate != "none":
+        classes = target.values.astype(np.int64)
+        calibrator = calibrators.fit(asked.calibrate, scores, classes, model.fitted.output, found.seen)
+        model, scores = replace(model, calibrator=calibrator), calibrator.apply(scores)
+    if asked.threshold != "none":
+        model = replace(model, threshold=thresholds.best(asked.threshold, target, scores, model.output))
+    return model
+
+
+def _asks(candidate: Candidate) -> bool:
+    return candidate.train.calibrate != "none" or candidate.train.threshold != "none"
 
 
 def _watch(candidate: Candidate, target: Target) -> Watch | None:

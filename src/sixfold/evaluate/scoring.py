@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from sixfold.core.errors import RecipeError
+from sixfold.evaluate.thresholds import decided
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import FloatArray, Target, Task
 from sixfold.recipe.kinds import METRIC
@@ -45,17 +48,20 @@ def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> 
 
 
 def score_all(
-    names: Sequence[str], target: Target, predicted: FloatArray, output: OutputKind
+    names: Sequence[str], target: Target, predicted: FloatArray, output: OutputKind, threshold: float | None = None
 ) -> dict[str, float | None]:
     """Metric → score; None where the family's output cannot be scored by it (log loss without probabilities), or the rows do
     not define it (ROC AUC of one class).
 
-    `predicted`: [rows, outputs]. Raises RecipeError for a metric of another task.
+    `predicted`: [rows, outputs]. `threshold`: that of the model (`Model.threshold`), for the metrics of labels: they get 1 for
+    the class that is decided and 0 for the other. Raises RecipeError for a metric of another task.
     """
     check(names, target.task)
     scores: dict[str, float | None] = {}
+    chosen = predicted if threshold is None else np.eye(2)[decided(predicted, threshold)]
     for name in names:
         metric: Any = METRIC.load(name)()
-        score = metric.score(target, predicted) if metric.needs in POSSIBLE[output] else math.nan
+        given = chosen if metric.needs == "label" else predicted
+        score = metric.score(target, given) if metric.needs in POSSIBLE[output] else math.nan
         scores[name] = None if math.isnan(score) else score
     return scores

@@ -63,5 +63,5 @@ def _of_fold(model: Model, data: Dataset, metric: str, orders: Sequence[IntArray
 
 
 def _score(model: Model, data: Dataset, table: Table, metric: str) -> float:
-    found = scoring.score_all([metric], data.target, model.predict(table), model.fitted.output)[metric]
+    found = scoring.score_all([metric], data.target, model.predict(table), model.output, model.threshold)[metric]
     return float("nan") if found is None else found

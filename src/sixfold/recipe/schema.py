@@ -137,7 +137,10 @@ class Stop(Section):
 
 
 class Train(Section):
-    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent."""
+    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent.
+
+    `calibrate` and `threshold` are for every family: both are fitted on predictions of inner folds of the training rows.
+    """
 
     optimizer: Annotated[Options, BeforeValidator(_choice), _plugin("optimizer")] = Field(
         default_factory=lambda: {"name": "adam"}
@@ -153,6 +156,13 @@ class Train(Section):
     stop: Stop = Field(default_factory=Stop)
     precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic of the training.")
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
+    calibrate: Literal["none", "platt", "isotonic"] = Field(
+        "none", description="Of every family, for classes: how scores become probabilities, fitted on inner folds."
+    )
+    threshold: Annotated[str, _name("metric", "none")] = Field(
+        "none",
+        description="Of every family, for two classes: the metric of labels that the decision threshold maximises.",
+    )
 
 
 class Evaluate(Section):

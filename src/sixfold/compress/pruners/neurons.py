@@ -84,7 +84,8 @@ class Settings(Section):
         part = context.within("neurons", position, fold=position)
         train = basis.candidate.train.model_copy(update={"epochs": self.epochs})
         prepared = as_trained(model, basis, training, part)
-        return fit_prepared(replace(basis.candidate, train=train), prepared, training.target, part, network)
+        again = fit_prepared(replace(basis.candidate, train=train), prepared, training.target, part, network)
+        return replace(model, fitted=again.fitted)  # calibrator and threshold stay
 
 
 def as_trained(model: Model, basis: Basis, training: Dataset, context: Context) -> Prepared:
