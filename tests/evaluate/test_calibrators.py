@@ -206,5 +206,7 @@ def test_log_odds_of_probabilities_are_ranked_as_the_probabilities() -> None:
     scores, y = rows(2, "probability", 200)
     found = fitted("isotonic", scores, y, "probability").apply(scores)[:, 1]
     expected = IsotonicRegression(out_of_bounds="clip").fit_transform(scores[:, 1], y)
-    np.testing.assert_allclose(found, expected, atol=0.05)  # where the curve is steeper than 5 a unit it is laid flatter
+    np.testing.assert_allclose(
+        found, expected, atol=0.05
+    )  # where the curve is steeper than 5 a unit it is laid flatter
     assert np.mean(np.abs(found - expected) < 1e-9) > 0.8
