@@ -91,8 +91,8 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """[rows] labels."""
-        best = self.model_.decide(self._predict(X))
-        return np.asarray(self.classes_[best])
+        scores = self._predict(X)
+        return np.asarray(self.classes_[self.model_.decide(scores)])
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """[rows, classes] probabilities; AttributeError for a family that has none (svm)."""

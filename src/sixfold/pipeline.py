@@ -26,7 +26,7 @@ from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.core.errors import BudgetError
 from sixfold.data import holdout
 from sixfold.data import load as data_load
-from sixfold.evaluate import choose
+from sixfold.evaluate import choose, out_of_fold
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation, FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
@@ -234,11 +234,12 @@ def finish(
             Effort(deadline=work.limits.deadline(WORK_SHARE) or float("inf")),
         )
         found = (shuffled, folder.history(), compressed.model.fitted)
-        content = reporting.report(measured.receipt, rows.training, evaluations, plan.baseline, found)
+        content = reporting.report(measured.receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
         steps = Reproduction(
             command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )  # fmt: skip
+        out_of_fold.write(aside / "out_of_fold.parquet", rows.training, evaluations, plan.folds)
         (aside / "model.onnx").write_bytes(measured.model)
         (aside / "parity.jsonl.gz").write_bytes(measured.parity.packed())
         (aside / "report.html").write_text(render(content, steps), encoding="utf-8")

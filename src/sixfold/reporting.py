@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.evaluate import choose, curves
+from sixfold.evaluate import choose, curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import Importance as Shuffled
 from sixfold.outcome import verdict
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
@@ -30,7 +31,7 @@ CURVE_POINTS = 200
 
 def report(
     receipt: Receipt, training: Dataset, evaluations: Sequence[Evaluation], baseline: Mapping[str, FloatArray],
-    found: tuple[Sequence[Shuffled], Iterable[dict[str, Any]], Any],
+    found: tuple[Sequence[Shuffled], Iterable[dict[str, Any]], Any], folds: Sequence[Fold],
 ) -> Report:  # fmt: skip
     """`found`: importances, the events of the run, and the fitted model (for its layers)."""
     shuffled, events, fitted = found
@@ -42,7 +43,7 @@ def report(
         said=_texts(history, "said"), warnings=_texts(history, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
         leaderboard=tuple(_row(each, history) for each in ranked), curves=learning_curves(history),
-        confusion=_confusion(training.target, winner), figures=figures(training.target, winner),
+        confusion=_confusion(training.target, winner, folds), figures=figures(training.target, winner),
         importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled), receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
     )  # fmt: skip
@@ -101,10 +102,10 @@ def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]]) -> Row:
     )
 
 
-def _confusion(target: Target, evaluation: Evaluation) -> Confusion | None:
+def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) -> Confusion | None:
     if target.task != "classification":
         return None
-    counts = curves.confusion(target, evaluation.predictions)
+    counts = curves.confusion(target, out_of_fold.labels(evaluation, folds))
     return None if counts is None else Confusion(classes=target.classes, counts=tuple(map(tuple, counts.tolist())))
 
 

@@ -30,13 +30,13 @@ def seen(predictions: FloatArray) -> IntArray:
     return np.flatnonzero(np.isfinite(predictions).all(axis=1))
 
 
-def confusion(target: Target, predictions: FloatArray) -> IntArray | None:
-    """[classes, classes] true by predicted; None beyond 30 classes."""
+def confusion(target: Target, labels: IntArray) -> IntArray | None:
+    """[classes, classes] true by predicted; None beyond 30 classes. `labels`: [rows] classes, -1 where no fold validates."""
     count = len(target.classes)
     if count > MOST_CELLS:
         return None
-    rows = seen(predictions)
-    pairs = target.values[rows].astype(np.int64) * count + predictions[rows].argmax(axis=1)
+    rows = np.flatnonzero(labels >= 0)
+    pairs = target.values[rows].astype(np.int64) * count + labels[rows]
     return np.asarray(np.bincount(pairs, minlength=count * count).reshape(count, count), dtype=np.int64)
 
 

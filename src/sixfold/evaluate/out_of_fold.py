@@ -1,0 +1,78 @@
+"""Out-of-fold predictions for people: one Parquet table of every candidate's answer for every row that it did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.thresholds import decided
+from sixfold.parts.table import BoolArray, Dataset, IntArray, Target
+
+
+def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
+    """[rows] the class that each row's own fold model decides on, -1 for rows that no fold validates.
+
+    Where several folds validate a row, the mean of their predictions against the mean of their thresholds.
+    """
+    found = np.full(len(evaluation.predictions), -1, dtype=np.int64)
+    seen = np.isfinite(evaluation.predictions).all(axis=1)
+    total, times = np.zeros(len(found)), np.zeros(len(found))
+    for fold, model in zip(folds, evaluation.models, strict=True):
+        if model.threshold is None:
+            found[seen] = decided(evaluation.predictions[seen], None)
+            return found
+        total[fold.validation] += model.threshold
+        times[fold.validation] += 1
+    found[seen] = evaluation.predictions[seen, 1] > total[seen] / times[seen]
+    return found
+
+
+def write(path: Path, dataset: Dataset, evaluations: Sequence[Evaluation], folds: Sequence[Fold]) -> None:
+    """One row a training row, in their order: `row` (from 0), `fold` (from 0; the first one that validates the row, null for
+    none), `validated` (by how many folds), `target`; then of each candidate `NAME: label`, `NAME: probability CLASS`,
+    `NAME: decision CLASS` or `NAME: value`, null where no fold validates the row, the mean where several do.
+    """
+    rows = dataset.table.rows
+    fold_of, times = np.full(rows, -1, dtype=np.int32), np.zeros(rows, dtype=np.int32)
+    for number, fold in enumerate(folds):
+        fold_of[fold.validation] = np.where(times[fold.validation] == 0, number, fold_of[fold.validation])
+        times[fold.validation] += 1
+    columns: dict[str, Any] = {
+        "row": pa.array(np.arange(rows)), "fold": pa.array(fold_of, mask=times == 0), "validated": pa.array(times),
+        **_target(dataset.target),
+    }  # fmt: skip
+    for evaluation in evaluations:
+        columns |= _answers(evaluation, dataset.target, folds)
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _target(target: Target) -> dict[str, Any]:
+    if target.task == "classification":
+        return {"target": _classes(target.values.astype(np.int64), target)}
+    if target.values.ndim == 1:
+        return {"target": pa.array(target.values)}
+    return {f"target {name}": pa.array(target.values[:, n].copy()) for n, name in enumerate(target.names)}
+
+
+def _answers(evaluation: Evaluation, target: Target, folds: Sequence[Fold]) -> dict[str, Any]:
+    unseen: BoolArray = np.asarray(~np.isfinite(evaluation.predictions).all(axis=1))
+    found: dict[str, Any] = {}
+    if target.task == "classification":
+        found[f"{evaluation.name}: label"] = _classes(labels(evaluation, folds), target)
+    ends = [f" {name}" for name in target.classes or target.names] if target.outputs > 1 else [""]
+    for number, end in enumerate(ends):
+        values = np.ascontiguousarray(evaluation.predictions[:, number])
+        found[f"{evaluation.name}: {evaluation.output}{end}"] = pa.array(values, mask=unseen)
+    return found
+
+
+def _classes(codes: IntArray, target: Target) -> Any:
+    indices = pa.array(codes.astype(np.int32), mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(target.classes))
