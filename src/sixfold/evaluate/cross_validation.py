@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sixfold.build.family import Interruptible, SolverFamily
+from sixfold.build.family import GradientFamily, Interruptible, SolverFamily
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import Model, Prepared, calibrate, fit_prepared, own_part, prepare_rows
+from sixfold.evaluate.model import Model, Prepared, asks, calibrate, fit_of, own_part, prepare_rows, watch_of
 from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
+from sixfold.train.fitting import fit_many
 
 CACHE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
-class Evaluation(State):
-    """One candidate on all folds.
+class Part(State):
+    """One candidate on some of the folds, `numbers`. `models`, `predictions` (of the rows that a fold validates, [rows,
+    outputs]) and `scores` (metric → float64, NaN where the family cannot be scored by it) have one entry a fold.
+    """
 
-    `scores`: metric → float64 [folds], NaN where the family cannot be scored by it. `predictions`: out-of-fold, float64
-    [rows, outputs], NaN for rows that no fold validates, the mean where several do. `fit_s`: seconds of preparing and
-    training; what was prepared for an earlier candidate costs the later one nothing.
+    name: str
+    family: str
+    numbers: tuple[int, ...]
+    models: tuple[Model, ...]
+    predictions: tuple[FloatArray, ...]
+    scores: dict[str, FloatArray]
+    fit_s: float
+
+
+@dataclass(frozen=True)
+class Evaluation(State):
+    """One candidate on all folds; or, where it was `dropped` (why, or ''), on those that were done, `numbers`.
+
+    `scores`: metric → float64 [folds], NaN where the family cannot be scored by it, or the fold was not done. `predictions`:
+    out-of-fold, float64 [rows, outputs], NaN for rows that no fold validates, the mean where several do. `models`: of
+    `numbers`. `fit_s`: seconds of preparing and training; what one candidate's work saves another (prepared
+    folds, networks that train as one, a matrix that is factored once) is counted with the first.
     """
 
     name: str
@@ -41,6 +58,8 @@ class Evaluation(State):
     predictions: FloatArray
     models: tuple[Model, ...]
     fit_s: float
+    numbers: tuple[int, ...] = ()
+    dropped: str = ""
 
     def means(self) -> dict[str, float]:
         """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold cannot be scored by."""
@@ -91,66 +110,162 @@ def cross_validate(
     candidate: Candidate, dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str], context: Context,
     cache: FoldCache | None = None,
 ) -> Evaluation:  # fmt: skip
-    """Train `candidate` on each fold's training rows and score it on the validation rows.
+    """Train `candidate` on each fold's training rows and score it on the validation rows. As `evaluate_folds`."""
+    return join(evaluate_folds([candidate], dataset, folds, range(len(folds)), metrics, context, cache), dataset, folds)
+
+
+def evaluate_folds(
+    candidates: Sequence[Candidate], dataset: Dataset, folds: Sequence[Fold], numbers: Sequence[int],
+    metrics: Sequence[str], context: Context, cache: FoldCache | None = None,
+) -> list[Part]:  # fmt: skip
+    """Train candidates that are alike (`Candidate.likeness`) on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
-    FitError, RecipeError. One fold's features are alive at a time, besides those in `cache`.
+    FitError, RecipeError. One fold's features are alive at a time, besides those in `cache`; of families that the loop
+    trains, as many as CACHE_BYTES hold.
     """
     cache = cache or FoldCache(0)
     cache.belong_to(dataset, folds)
-    preparation = repr((candidate.prepare.model_dump_json(), candidate.family.needs, context.seed))
-    fit_s, longest = 0.0, 0.0
-    models: list[Model] = []
-    scores = {name: np.full(len(folds), np.nan) for name in metrics}
-    total = np.zeros((dataset.table.rows, dataset.target.outputs))
-    times_seen = np.zeros(dataset.table.rows)
-    for number, fold in enumerate(folds):
-        part = _part(context, number, len(folds))
-        part.check_time(f"fitting fold {number + 1} of {len(folds)} of {candidate.name}")
-        _check_next(candidate, context.left_s(), longest)
-        started = time.monotonic()
-        model = _fit(candidate, dataset.take(fold.train), part, cache, (preparation, number))
-        took = time.monotonic() - started
-        fit_s, longest = fit_s + took, max(longest, took)
-        validation = dataset.take(fold.validation)
-        predicted = model.predict(validation.table)
-        scored = scoring.score_all(metrics, validation.target, predicted, model.output, model.threshold)
-        for name, score in scored.items():
-            scores[name][number] = np.nan if score is None else score
-        total[fold.validation] += predicted
-        times_seen[fold.validation] += 1
-        models.append(model)
-        found = {name: float(each[number]) for name, each in scores.items() if np.isfinite(each[number])}
-        part.emit("fold_scored", folds=len(folds), scores=found)
+    work = Work(candidates, dataset, folds, context, cache)
+    tallies = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
+    done, longest, started = 0, 0.0, time.monotonic()
+    for batch in work.batches(numbers):
+        part = _part(context, len(batch), len(numbers) - done)
+        for number, candidate, model in work.models(batch, part):
+            took = time.monotonic() - started
+            tallies[candidate.name].score(number, model, dataset.take(folds[number].validation), took)
+            facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
+            found = tallies[candidate.name].found()
+            context.emit("fold_scored", fold=number, folds=len(folds), scores=found, **facts)
+            longest, started = max(longest, took), time.monotonic()
+        done += len(batch)
+        batch.clear()  # their features are not alive while the next fold is prepared
+        if done < len(numbers):
+            _check_next(candidates[0], context, longest)
+    return [tally.part() for tally in tallies.values()]
+
+
+def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
+    """What one candidate did, fold after fold."""
+    scores = {name: np.full(len(folds), np.nan) for name in parts[0].scores}
+    total, times_seen = np.zeros((dataset.table.rows, dataset.target.outputs)), np.zeros(dataset.table.rows)
+    models: dict[int, Model] = {}
+    for part in parts:
+        for at, number in enumerate(part.numbers):
+            models[number] = part.models[at]
+            total[folds[number].validation] += part.predictions[at]
+            times_seen[folds[number].validation] += 1
+            for name, found in part.scores.items():
+                scores[name][number] = found[at]
     with np.errstate(invalid="ignore"):
         predictions = total / times_seen[:, None]
+    numbers = tuple(sorted(models))
     return Evaluation(
-        candidate.name, candidate.family_name, models[0].output, tuple(metrics), scores, predictions,
-        tuple(models), fit_s,
+        parts[0].name, parts[0].family, models[numbers[0]].output, tuple(scores), scores, predictions,
+        tuple(models[number] for number in numbers), sum(part.fit_s for part in parts), numbers, dropped,
     )  # fmt: skip
 
 
-def _part(context: Context, number: int, folds: int) -> Context:
-    part = context.within("fold", number, fold=number)
+@dataclass(frozen=True)
+class Work:
+    """Candidates that are alike, on one dataset's folds."""
+
+    candidates: Sequence[Candidate]
+    dataset: Dataset
+    folds: Sequence[Fold]
+    context: Context
+    cache: FoldCache
+
+    def batches(self, numbers: Sequence[int]) -> Iterator[list[tuple[int, Prepared]]]:
+        """The folds that are worked on as one: a single one; of a family that the loop trains, as many as CACHE_BYTES hold."""
+        batch: list[tuple[int, Prepared]] = []
+        for number in numbers:
+            self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
+            batch.append((number, self._prepared(number)))
+            size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
+            if not isinstance(self.candidates[0].family, GradientFamily) or (len(batch) + 1) * size > CACHE_BYTES:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def models(self, batch: Sequence[tuple[int, Prepared]], context: Context) -> Iterator[tuple[int, Candidate, Model]]:
+        """Fold by fold, candidate by candidate."""
+        first = self.candidates[0]
+        targets = [self.dataset.target.take(self.folds[number].train) for number, _ in batch]
+        fits = [
+            fit_of(one, target, self._of(number), {"fold": number})
+            for (number, one), target in zip(batch, targets, strict=True)
+        ]
+        fitted = fit_many(self.candidates, fits, own_part(first, context), watch_of(first, self.dataset.target))
+        for (number, one), target in zip(batch, targets, strict=True):
+            for candidate in self.candidates:
+                model = Model(one.preparer, next(fitted), target.task, target.names, target.classes)
+                training = self.dataset.take(self.folds[number].train) if asks(candidate) else None
+                part = replace(self._of(number), deadline=context.deadline)
+                yield number, candidate, model if training is None else calibrate(candidate, model, training, part)
+
+    def _of(self, number: int) -> Context:
+        return self.context.within("fold", number, fold=number)
+
+    def _prepared(self, number: int) -> Prepared:
+        """A fold's features. They depend on the recipe, the family's needs, the seed, and the fold."""
+        first = self.candidates[0]
+        key = repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number
+        prepared = self.cache.get(key)
+        if prepared is None:
+            prepared = prepare_rows(first, self.dataset.take(self.folds[number].train), self._of(number))
+            self.cache.put(key, prepared)
+        return prepared
+
+
+class Tally:
+    """What one candidate did so far."""
+
+    def __init__(self, candidate: Candidate, metrics: Sequence[str]) -> None:
+        self.candidate = candidate
+        self.metrics = metrics
+        self.numbers: list[int] = []
+        self.models: list[Model] = []
+        self.predictions: list[FloatArray] = []
+        self.scores: dict[str, list[float]] = {name: [] for name in metrics}
+        self.fit_s = 0.0
+
+    def score(self, number: int, model: Model, validation: Dataset, fit_s: float) -> None:
+        """One fold's model on the rows that it did not see."""
+        predicted = model.predict(validation.table)
+        scored = scoring.score_all(self.metrics, validation.target, predicted, model.output, model.threshold)
+        for name, score in scored.items():
+            self.scores[name].append(np.nan if score is None else score)
+        self.numbers.append(number)
+        self.models.append(model)
+        self.predictions.append(predicted)
+        self.fit_s += fit_s
+
+    def found(self) -> dict[str, float]:
+        """The scores of the last fold that it can be scored by."""
+        return {name: float(each[-1]) for name, each in self.scores.items() if np.isfinite(each[-1])}
+
+    def part(self) -> Part:
+        """As it is kept."""
+        scores = {name: np.array(each) for name, each in self.scores.items()}
+        return Part(
+            self.candidate.name, self.candidate.family_name, tuple(self.numbers), tuple(self.models),
+            tuple(self.predictions), scores, self.fit_s,
+        )  # fmt: skip
+
+
+def _part(context: Context, folds: int, left: int) -> Context:
     if context.deadline is None:
-        return part
-    return replace(part, deadline=time.monotonic() + context.left_s() / (folds - number))
+        return context
+    return replace(context, deadline=time.monotonic() + context.left_s() * folds / left)
 
 
-def _check_next(candidate: Candidate, left_s: float, longest: float) -> None:
+def _check_next(candidate: Candidate, context: Context, longest: float) -> None:
     """Most solvers cannot be interrupted: another fit as long as the longest so far has to fit into the time left."""
-    family = candidate.family
-    if left_s < longest and isinstance(family, SolverFamily) and not isinstance(family, Interruptible):
+    family, left_s = candidate.family, context.left_s()
+    if 0 < left_s < longest and isinstance(family, SolverFamily) and not isinstance(family, Interruptible):
         raise BudgetError(
             "budget.time", f"time for another fit of {candidate.name}, which took {show_seconds(longest)} before",
             f"{show_seconds(left_s)} left", "Raise budget.time, or use fewer folds or rows.",
         )  # fmt: skip
-
-
-def _fit(candidate: Candidate, training: Dataset, context: Context, cache: FoldCache, key: tuple[str, int]) -> Model:
-    """One fold's model. `key`: what its preparation depends on (recipe, the family's needs, the seed), and which fold."""
-    prepared, own = cache.get(key), own_part(candidate, context)
-    if prepared is None:
-        prepared = prepare_rows(candidate, training, context)
-        cache.put(key, prepared)
-    return calibrate(candidate, fit_prepared(candidate, prepared, training.target, own), training, context)

@@ -118,13 +118,24 @@ def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> P
     )
 
 
+def fit_of(
+    prepared: Prepared,
+    target: Target,
+    context: Context,
+    facts: dict[str, Any] | None = None,
+    start: Fitted | None = None,
+) -> Fit:
+    """The work of steps 2 to 4: `target` is that of all training rows; `facts` stand in its events."""
+    kept = target.take(prepared.rows)
+    return Fit(prepared.x, kept.values, kept.task, kept.outputs, derive(context.seed, "fit"), start, facts or {})
+
+
 def fit_prepared(
     candidate: Candidate, prepared: Prepared, target: Target, context: Context, start: Fitted | None = None
 ) -> Model:
     """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from."""
-    kept = target.take(prepared.rows)
-    fit = Fit(prepared.x, kept.values, kept.task, kept.outputs, derive(context.seed, "fit"), start)
-    fitted = next(iter(fit_many([candidate], [fit], context, _watch(candidate, target))))
+    fits = [fit_of(prepared, target, context, start=start)]
+    fitted = next(iter(fit_many([candidate], fits, context, watch_of(candidate, target))))
     return Model(prepared.preparer, fitted, target.task, target.names, target.classes)
 
 
@@ -137,7 +148,7 @@ def fit_model(candidate: Candidate, training: Dataset, context: Context) -> Mode
 
 def own_part(candidate: Candidate, context: Context) -> Context:
     """The part of the time left that a model's own fit may take, where fits on inner folds follow (`calibrate`)."""
-    if context.deadline is None or not _asks(candidate):
+    if context.deadline is None or not asks(candidate):
         return context
     return replace(context, deadline=time.monotonic() + context.left_s() / cross_fit.FOLDS)
 
@@ -146,7 +157,7 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     """`model`, fitted on `training`, with what `train.calibrate` and `train.threshold` ask for, both fitted on predictions of
     inner folds of the same rows. Raises DataError, FitError, BudgetError.
     """
-    if not _asks(candidate):
+    if not asks(candidate):
         return model
 
     def fit(rows: Dataset, part: Context) -> Model:
@@ -163,11 +174,12 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     return model
 
 
-def _asks(candidate: Candidate) -> bool:
+def asks(candidate: Candidate) -> bool:
+    """Whether fits on inner folds follow the model's own."""
     return candidate.train.calibrate != "none" or candidate.train.threshold != "none"
 
 
-def _watch(candidate: Candidate, target: Target) -> Watch | None:
+def watch_of(candidate: Candidate, target: Target) -> Watch | None:
     """The metric that `train.stop.metric` names, None for the loss. Raises RecipeError for one of another task."""
     name = candidate.train.stop.metric
     if name == "loss":

@@ -24,7 +24,8 @@ def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
     found = np.full(len(evaluation.predictions), -1, dtype=np.int64)
     seen = np.isfinite(evaluation.predictions).all(axis=1)
     total, times = np.zeros(len(found)), np.zeros(len(found))
-    for fold, model in zip(folds, evaluation.models, strict=True):
+    for number, model in zip(evaluation.numbers, evaluation.models, strict=True):
+        fold = folds[number]
         if model.threshold is None:
             found[seen] = decided(evaluation.predictions[seen], None)
             return found
