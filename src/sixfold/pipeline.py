@@ -26,7 +26,7 @@ from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.core.errors import BudgetError
 from sixfold.data import holdout
 from sixfold.data import load as data_load
-from sixfold.evaluate import choose, out_of_fold
+from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation, FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
@@ -38,7 +38,7 @@ from sixfold.forecast import check_plan
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
-from sixfold.recipe.receipt import Receipt
+from sixfold.recipe.receipt import Receipt, Step
 from sixfold.recipe.section import Section
 from sixfold.recipe.signature import Signature
 from sixfold.report.content import Reproduction
@@ -81,9 +81,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Winner:
-    """Steps 1 to 5: the best candidate, its scores on every fold, and the model refitted on all training rows."""
+    """Steps 1 to 5: the best candidate (the members of an ensemble), its scores on every fold, and the model refitted on all
+    training rows. `key`: what the model depends on, besides the rows.
+    """
 
-    candidate: Candidate
+    candidates: tuple[Candidate, ...]
+    key: str
     evaluation: Evaluation
     model: Model
 
@@ -118,6 +121,7 @@ def run(
         rows = read(work, dataset)
         plan = plan_work(work, rows)
         evaluations = evaluate(work, rows, plan)
+        evaluations += blend(work, rows, plan, evaluations)
         winner = refit(work, rows, plan, evaluations)
         compressed = shrink(work, rows, plan, winner)
         return finish(work, rows, plan, evaluations, winner, compressed)
@@ -178,22 +182,68 @@ def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
     return evaluations
 
 
-def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
-    """The winner, trained again on all training rows."""
-    best = choose.best(evaluations, plan.metrics[0])
-    candidate = next(one for one in plan.candidates if one.name == evaluations[best].name)
-    work.context.emit("winner", candidate=candidate.name, metric=plan.metrics[0])
-    deadline = work.limits.deadline(_shares(work, rows, plan)[1])
-    context = replace(work.context.within("refit", candidate=candidate.name), deadline=deadline)
+def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The ensemble of the candidates as one more of them, where the recipe asks for it and two or more can be averaged."""
+    if not work.loaded.recipe.evaluate.ensemble:
+        return []
+    members, said = ensemble.members(evaluations)
+    for text in [*said, *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else [])]:
+        work.context.emit("said", text=text)
+    if len(members) < 2:
+        return []
 
     def work_on(folder: Path) -> None:
-        state.save(fit_model(candidate, rows.training, context), folder)
+        found = ensemble.cross_validate(members, rows.training, plan.folds, plan.metrics, _threshold(plan))
+        state.save(found, folder)
 
-    done = work.folder.stage("refit", _key(work, rows, candidate.key()), work_on)
+    keys = [candidate.key() for candidate in plan.candidates if candidate.name in {one.name for one in members}]
+    done = work.folder.stage("evaluate-ensemble", _key(work, rows, "".join(keys)), work_on)
+    found = state.load(done, Evaluation)
+    work.context.emit("candidate_finished", candidate=found.name, scores=found.means())
+    return [found]
+
+
+def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
+    """The winner, trained again on all training rows; of an ensemble every member that has a weight."""
+    best = evaluations[choose.best(evaluations, plan.metrics[0])]
+    work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
+    chosen, found = _chosen(plan, rows, evaluations, best)
+    share, key = _shares(work, rows, plan)[1], "".join([repr(found), *(candidate.key() for candidate in chosen)])
+
+    def work_on(folder: Path) -> None:
+        models = []
+        for number, candidate in enumerate(chosen):
+            deadline = work.limits.part(share, len(chosen) - number)
+            context = replace(work.context.within("refit", candidate=candidate.name), deadline=deadline)
+            models.append(fit_model(candidate, rows.training, context))
+        state.save(ensemble.combine(models, found), folder)
+
+    done = work.folder.stage("refit", _key(work, rows, key), work_on)
     model = state.load(done, Model)
     for text in model.said:
         work.context.emit("said", text=text)
-    return Winner(candidate, evaluations[best], model)
+    return Winner(chosen, key, best, model)
+
+
+def _chosen(
+    plan: Plan, rows: Rows, evaluations: Sequence[Evaluation], best: Evaluation
+) -> tuple[tuple[Candidate, ...], ensemble.Blend]:
+    """The candidates that the winner is made of, and their weights."""
+    parts, found = [best], ensemble.Blend((1.0,), None)
+    if best.name == ensemble.NAME:
+        members, _ = ensemble.members(evaluations[:-1])
+        seen = ensemble.seen(members, np.arange(rows.training.table.rows))
+        found = ensemble.blend(members, rows.training.target, seen, plan.metrics[0], _threshold(plan))
+        parts = [member for member, weight in zip(members, found.weights, strict=True) if weight > 0]
+        found = found._replace(weights=tuple(weight for weight in found.weights if weight > 0))
+    named = {candidate.name: candidate for candidate in plan.candidates}
+    return tuple(named[part.name] for part in parts), found
+
+
+def _threshold(plan: Plan) -> str:
+    """The metric that the ensemble's own threshold maximises: that of all candidates, or none where they differ."""
+    asked = {candidate.train.threshold for candidate in plan.candidates}
+    return asked.pop() if len(asked) == 1 else "none"
 
 
 def _shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
@@ -206,13 +256,18 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
     section = work.loaded.recipe.compress
     if section is None:
         return Compressed(steps=(), model=winner.model, scores=winner.evaluation.scores)
+    if winner.evaluation.name == ensemble.NAME:
+        why = f"an ensemble ({', '.join(one.name for one in winner.candidates)}) is not compressed"
+        work.context.emit("compression_step", name="compress", accepted=False, why=why)
+        step = Step(name="compress", accepted=False, why=why)
+        return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
     context = replace(work.context.within("compress"), deadline=work.limits.deadline(WORK_SHARE))
-    job = Job(section, winner.candidate, winner.evaluation, rows.training, plan.folds, plan.metrics)
+    job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
 
     def work_on(folder: Path) -> None:
         state.save(compress(job, winner.model, context), folder)
 
-    done = work.folder.stage("compress", _key(work, rows, winner.candidate.key(), section), work_on)
+    done = work.folder.stage("compress", _key(work, rows, winner.key, section), work_on)
     return state.load(done, Compressed)
 
 
@@ -251,7 +306,7 @@ def finish(
     done = folder.stage("outcome", _key(work, rows, "".join(keys), *sections), work_on)
     receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     _write_bundle(done, folder.path / "bundle", work.loaded.text, receipt)
-    work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.candidate.name)
+    work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = tuple(event["text"] for event in folder.history() if event["event"] == "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
     return Run(folder.path, folder.path / "bundle", receipt, board, tuple(dict.fromkeys(warnings)))

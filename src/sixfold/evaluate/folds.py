@@ -13,6 +13,7 @@ from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
 
 OPTIONS = ("folds", "repeats", "share")
+MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
 
 def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
@@ -31,8 +32,8 @@ def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
     """The folds of `dataset`: equal seeds give equal folds.
 
-    Raises RecipeError (an option the scheme has not, a column it lacks, groups it would tear apart) or DataError (too few
-    rows, rows of a class, groups or moments).
+    Raises RecipeError (an option the scheme has not, a column it lacks, groups it would tear apart, folds that allow no
+    ensemble) or DataError (too few rows, rows of a class, groups or moments).
     """
     scheme, _ = scheme_of(evaluate, dataset)
     splitter = SPLITTER.load(scheme)
@@ -51,7 +52,14 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
         )  # fmt: skip
     settings = SPLITTER.make({"name": scheme, **given})
     check_rows(settings, dataset)
-    return list(settings.split(dataset, evaluate.seed))
+    folds = list(settings.split(dataset, evaluate.seed))
+    if evaluate.ensemble and not 2 <= len(folds) <= MOST_BLENDED:
+        raise RecipeError(
+            "evaluate.ensemble",
+            f"2 to {MOST_BLENDED} folds: the weights of each are chosen on predictions for the other folds",
+            str(len(folds)), "Choose another evaluate.scheme, or leave ensemble out.",
+        )  # fmt: skip
+    return folds
 
 
 def check_rows(splitter: Any, dataset: Dataset) -> None:

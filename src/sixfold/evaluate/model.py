@@ -13,6 +13,7 @@ import onnx
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
+from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
 from sixfold.parts.fit import Features, Fit, Fitted, Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
@@ -34,7 +35,7 @@ class Model(State):
     the second one's, where its score is above; None: the class with the largest score.
     """
 
-    preparer: Preparer
+    preparer: Preparer | Joined
     fitted: Fitted
     task: Task
     target_names: tuple[str, ...]
@@ -105,7 +106,7 @@ class Model(State):
 class Prepared:
     """Training rows as features: the fitted preparer, the features of the rows that denoising kept, and which those are."""
 
-    preparer: Preparer
+    preparer: Preparer | Joined
     x: Features
     rows: IntArray
 

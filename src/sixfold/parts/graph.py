@@ -32,7 +32,11 @@ class Graph:
         self._domains: dict[str, int] = {}
 
     def input(self, name: str, elem_type: int, width: int = 1) -> str:
-        """A raw input of shape [rows, width]; `elem_type` is a TensorProto type (DOUBLE, STRING)."""
+        """A raw input of shape [rows, width]; `elem_type` is a TensorProto type (DOUBLE, STRING). The same name asked for
+        again (by another member of an ensemble) is the same input.
+        """
+        if any(known.name == name for known in self._inputs):
+            return name
         self._inputs.append(helper.make_tensor_value_info(name, elem_type, ["rows", width]))
         return name
 

@@ -7,6 +7,7 @@ belong to Sixfold (or an installed plug-in) and be a `State`: nothing else can b
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -40,6 +41,14 @@ def size_bytes(state: State) -> int:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     text = json.dumps(_pack(state, arrays))
     return sum(array.nbytes for array in arrays.values()) + len(text)
+
+
+def digest(state: State) -> str:
+    """SHA-256 of what `save` would write: equal states have equal ones."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    sha = hashlib.sha256(json.dumps(_pack(state, arrays)).encode())
+    sha.update(packed(arrays))
+    return sha.hexdigest()
 
 
 def load(folder: Path, expected: type[T]) -> T:

@@ -177,6 +177,7 @@ class Evaluate(Section):
     metrics: tuple[Annotated[str, _name("metric")], ...] = Field(
         (), description="Names of metrics; the first one decides. Left out: by task."
     )
+    ensemble: bool = Field(False, description="Compare the weighted mean of the candidates as one more of them.")
     seed: int = Field(0, ge=0, description="Seed of the folds.")
 
 

@@ -1,0 +1,97 @@
+"""Several models as one: their preparers side by side, and the weighted mean of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sixfold.evaluate.calibrators import Calibrator
+from sixfold.parts.fit import Fitted, Matrix, OutputKind
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, Table
+from sixfold.prepare.preparer import Preparer
+
+
+@dataclass(frozen=True)
+class Joined(State):
+    """Several preparers as one: raw columns → the features of all of them, side by side, float64 (a float32 stays what it is)."""
+
+    preparers: tuple[Preparer, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The raw columns that any of them asks for."""
+        return tuple(dict.fromkeys(name for each in self.preparers for name in each.inputs))
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What was done, in sentences."""
+        return tuple(dict.fromkeys(text for each in self.preparers for text in each.said))
+
+    def transform(self, table: Table) -> Matrix:
+        """[rows, features of all] float64."""
+        return np.concatenate([each.transform(table).astype(np.float64, copy=False) for each in self.preparers], axis=1)
+
+    def batches(self, table: Table) -> Iterator[tuple[slice, Matrix]]:
+        """The same in parts: which rows, and their features."""
+        for parts in zip(*(each.batches(table) for each in self.preparers), strict=True):
+            yield parts[0][0], np.concatenate([x.astype(np.float64, copy=False) for _, x in parts], axis=1)
+
+    def export(self, graph: Graph) -> str:
+        """Every raw column is one input, however many ask for it; returns [rows, features of all], double."""
+        return graph.concat([graph.cast(each.export(graph), TensorProto.DOUBLE) for each in self.preparers])
+
+
+@dataclass(frozen=True)
+class Part(State):
+    """One member: columns `start` to `stop` of the joined features in `precision`, the fitted family, its calibrator."""
+
+    fitted: Fitted
+    calibrator: Calibrator | None
+    start: int
+    stop: int
+    precision: Literal["float32", "float64"]
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[rows, features of all] → [rows, outputs]."""
+        scores = self.fitted.predict(np.ascontiguousarray(x[:, self.start : self.stop], dtype=self.precision))
+        return scores if self.calibrator is None else self.calibrator.apply(scores)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The same as nodes; a double value."""
+        start, stop, axis = (graph.constant([number], np.int64) for number in (self.start, self.stop, 1))
+        own = graph.op("Slice", x, start, stop, axis)
+        own = own if self.precision == "float64" else graph.cast(own, TensorProto.FLOAT)
+        scores = graph.cast(self.fitted.export(graph, own), TensorProto.DOUBLE)
+        return scores if self.calibrator is None else self.calibrator.export(graph, scores)
+
+
+@dataclass(frozen=True)
+class Averaged(State):
+    """Σ w p over the members. `weights`: float64 [members], sum 1."""
+
+    parts: tuple[Part, ...]
+    weights: FloatArray
+    output: OutputKind
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[rows, features of all] → [rows, outputs] float64: probabilities, or values."""
+        total = self.weights[0] * self.parts[0].predict(x)
+        for weight, part in zip(self.weights[1:], self.parts[1:], strict=True):
+            total = total + weight * part.predict(x)
+        return np.asarray(total, dtype=np.float64)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """Every member's nodes, then the weighted sum, in double precision and in the same order."""
+        weighted = [
+            graph.op("Mul", part.export(graph, x), graph.constant(weight, np.float64))
+            for weight, part in zip(self.weights, self.parts, strict=True)
+        ]
+        total = weighted[0]
+        for value in weighted[1:]:
+            total = graph.op("Add", total, value)
+        return total

@@ -1,0 +1,168 @@
+"""The candidates together: a weighted mean whose weights are chosen on out-of-fold predictions.
+
+Ensemble selection with replacement, started from the best in order (Caruana, Niculescu-Mizil, Crew and Ksikes, 2004).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sixfold.evaluate import scoring, thresholds
+from sixfold.evaluate.averaged import Averaged, Joined, Part
+from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.model import Model
+from sixfold.parts import state
+from sixfold.parts.fit import OutputKind
+from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
+from sixfold.prepare.preparer import Preparer
+
+NAME = "ensemble"
+STEPS = 50  # members added one by one, the same one perhaps several times
+PATIENCE = 10  # steps without a better mean, after which no more are added
+MOST_ROWS = 20_000  # that weights are chosen on: more tell little
+
+Score = Callable[[FloatArray], float]
+
+
+class Blend(NamedTuple):
+    """`weights`: one a member, not negative, sum 1. `threshold`: of the mean, where one is asked for."""
+
+    weights: tuple[float, ...]
+    threshold: float | None
+
+
+def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
+    """Weights [members] of the mean with the greatest `score` that greedy steps find; never below the best member's.
+
+    Start: of the means of the best one, the best two, … the best. Step: add the member (again, perhaps) that gives the best
+    mean. The best of all these means counts; NaN scores are the worst.
+    """
+
+    def value(mean: FloatArray) -> float:
+        found = score(mean)
+        return -np.inf if np.isnan(found) else round(found, 12)
+
+    order = np.argsort([-value(each) for each in predictions], kind="stable")
+    sums = np.cumsum([predictions[member] for member in order], axis=0)
+    first = [value(total / (number + 1)) for number, total in enumerate(sums)]
+    size = int(np.argmax(first)) + 1
+    counts = np.zeros(len(predictions))
+    counts[order[:size]] = 1.0
+    best, best_counts, total, since = first[size - 1], counts.copy(), sums[size - 1], 0
+    for _ in range(STEPS):
+        found = [value((total + predictions[member]) / (counts.sum() + 1)) for member in order]
+        added = order[int(np.argmax(found))]
+        total = total + predictions[added]
+        counts[added] += 1.0
+        since = 0 if max(found) > best else since + 1
+        if since == 0:
+            best, best_counts = max(found), counts.copy()
+        elif since == PATIENCE:
+            break
+    return np.asarray(best_counts / best_counts.sum())
+
+
+def blend(
+    evaluations: Sequence[Evaluation], target: Target, rows: IntArray, metric: str, threshold: str = "none"
+) -> Blend:
+    """Weights that make the mean of the out-of-fold predictions at `rows` best by `metric`, and the threshold that `threshold`
+    (a metric of labels, or none) asks for.
+    """
+    some = rows[np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).astype(np.int64)]
+    own, output = target.take(some), _output(evaluations)
+    predictions = [evaluation.predictions[some] for evaluation in evaluations]
+    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
+
+    def score(mean: FloatArray) -> float:
+        found = scoring.score_all([metric], own, mean, output)[metric]
+        return np.nan if found is None else sign * found
+
+    weights = select(predictions, score)
+    if threshold == "none":
+        return Blend(tuple(weights.tolist()), None)
+    mean = np.tensordot(weights, np.stack(predictions), axes=1)
+    return Blend(tuple(weights.tolist()), thresholds.best(threshold, own, mean, output))
+
+
+def combine(models: Sequence[Model], found: Blend) -> Model:
+    """The members with a weight as one model; equal preparers are one. A single member is that model itself."""
+    kept = [int(member) for member in np.flatnonzero(found.weights)]
+    if len(kept) == 1:
+        return models[kept[0]]
+    preparers: dict[str, Preparer] = {}
+    for member in kept:
+        own = models[member].preparer
+        if not isinstance(own, Preparer):
+            raise TypeError("an ensemble is no member of another")
+        preparers.setdefault(state.digest(own), own)
+    ends = np.cumsum([len(each.feature_names) for each in preparers.values()]).tolist()
+    span = dict(zip(preparers, zip([0, *ends[:-1]], ends, strict=True), strict=True))
+    parts = tuple(_part(models[member], preparers, span) for member in kept)
+    fitted = Averaged(parts, np.array([found.weights[member] for member in kept]), models[0].output)
+    first = models[0]
+    joined = Joined(tuple(preparers.values()))
+    return Model(joined, fitted, first.task, first.target_names, first.classes, threshold=found.threshold)
+
+
+def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Part:
+    key = state.digest(model.preparer)
+    return Part(model.fitted, model.calibrator, *span[key], preparers[key].precision)
+
+
+def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
+    """Those whose predictions can be averaged, and a sentence for each of the others."""
+    kept = [one for one in evaluations if one.output != "decision"]
+    said = [
+        f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
+        for one in evaluations
+        if one.output == "decision"
+    ]
+    return kept, said
+
+
+def seen(evaluations: Sequence[Evaluation], among: IntArray) -> IntArray:
+    """The rows of `among` that every member has an out-of-fold prediction for."""
+    finite = [np.isfinite(one.predictions).all(axis=1) for one in evaluations]
+    return np.asarray(among[np.all(finite, axis=0)[among]], dtype=np.int64)
+
+
+def cross_validate(
+    evaluations: Sequence[Evaluation], dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str],
+    threshold: str = "none",
+) -> Evaluation:  # fmt: skip
+    """The ensemble of `evaluations` (two or more `members`) as one more candidate.
+
+    A fold's weights are chosen on out-of-fold predictions of rows that the fold trains on, never on those it validates;
+    where there are none yet (the first window of a time series) all weights are equal. `fit_s`: of all members together.
+    """
+    started = time.monotonic()
+    scores = {name: np.full(len(folds), np.nan) for name in metrics}
+    total, times = np.zeros((dataset.table.rows, dataset.target.outputs)), np.zeros(dataset.table.rows)
+    models = []
+    for number, fold in enumerate(folds):
+        rows = seen(evaluations, fold.train)
+        equal = Blend((1 / len(evaluations),) * len(evaluations), None)
+        found = blend(evaluations, dataset.target, rows, metrics[0], threshold) if len(rows) else equal
+        models.append(combine([one.models[number] for one in evaluations], found))
+        validation = dataset.take(fold.validation)
+        predicted = models[-1].predict(validation.table)
+        scored = scoring.score_all(metrics, validation.target, predicted, models[-1].output, models[-1].threshold)
+        for name, score in scored.items():
+            scores[name][number] = np.nan if score is None else score
+        total[fold.validation] += predicted
+        times[fold.validation] += 1
+    with np.errstate(invalid="ignore"):
+        predictions = total / times[:, None]
+    fit_s = sum(one.fit_s for one in evaluations) + time.monotonic() - started
+    return Evaluation(
+        NAME, NAME, _output(evaluations), tuple(metrics), scores, predictions, tuple(models), fit_s
+    )  # fmt: skip
+
+
+def _output(evaluations: Sequence[Evaluation]) -> OutputKind:
+    return "value" if evaluations[0].output == "value" else "probability"

@@ -1,0 +1,211 @@
+"""Ensembles: weights that pay on rows they were not chosen on, and one graph of all members."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from evaluating import Array, candidate, dataset, saved
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import f1_score, log_loss
+
+from sixfold.core.errors import RecipeError
+from sixfold.evaluate import ensemble
+from sixfold.evaluate.averaged import Averaged, Joined
+from sixfold.evaluate.cross_validation import Evaluation, cross_validate
+from sixfold.evaluate.ensemble import Blend
+from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.folds import make
+from sixfold.evaluate.model import Model, fit_model
+from sixfold.parts import state
+from sixfold.parts.table import Dataset, Table
+from sixfold.recipe.schema import Evaluate
+from sixfold.recipe.signature import graph_name
+from sixfold.runs.context import Context
+
+BUILDS: tuple[dict[str, Any], ...] = ({"family": "linear"}, {"family": "tree", "max_depth": 3}, {"family": "forest"})
+NUMBERS = st.floats(-4, 4, allow_nan=False).map(lambda x: round(x, 3))
+
+
+def answers(model: Model, table: Table) -> dict[str, Array]:
+    session = onnxruntime.InferenceSession(model.export().SerializeToString())
+    feed = {}
+    for name in model.preparer.inputs:
+        column = table.columns[name]
+        held: Any = np.array(column.strings(), dtype=object) if column.kind == "category" else column.values
+        feed[graph_name(name)] = held[:, None]
+    assert sorted(node.name for node in session.get_inputs()) == sorted(feed)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, feed), strict=True))
+
+
+def evaluated(data: Dataset, folds: list[Fold], metric: str, train: dict[str, Any] | None = None) -> list[Evaluation]:
+    found = []
+    for build in BUILDS:
+        one = candidate(build, train=train)
+        found.append(cross_validate(replace(one, name=str(build["family"])), data, folds, [metric], Context()))
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(np.float64, (4, 12), elements=NUMBERS), arrays(np.float64, 12, elements=NUMBERS))
+def test_the_mean_is_never_worse_than_the_best_member(members: Array, y: Array) -> None:
+    def score(mean: Array) -> float:
+        return -float(np.mean((mean - y) ** 2))
+
+    weights = ensemble.select(list(members), score)
+    assert weights.min() >= 0
+    assert weights.sum() == pytest.approx(1)
+    assert score(weights @ members) >= max(score(member) for member in members) - 1e-9
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.05, 0.95))
+def test_two_members_get_the_weights_of_least_squares(share: float) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 300))
+    y = share * first + (1 - share) * second + 0.1 * rng.normal(size=300)
+    apart = first - second
+    exact = float(apart @ (y - second) / (apart @ apart))
+    weights = ensemble.select([first, second], lambda mean: -float(np.mean((mean - y) ** 2)))
+    assert weights[0] == pytest.approx(exact, abs=1 / ensemble.STEPS)
+
+
+def test_scores_that_are_none_are_the_worst() -> None:
+    members = [np.zeros(3), np.ones(3)]
+    weights = ensemble.select(members, lambda mean: np.nan if mean[0] < 1 else 0.0)
+    assert weights.tolist() == [0.0, 1.0]
+
+
+def test_every_fold_is_scored_by_weights_of_other_rows() -> None:
+    data = dataset(160)
+    folds = make(Evaluate(folds=4), data)
+    members = evaluated(data, folds, "log_loss")
+    found = ensemble.cross_validate(members, data, folds, ["log_loss"])
+    for number, fold in enumerate(folds):
+        others = np.setdiff1d(np.arange(160), fold.validation)
+        weights = ensemble.blend(members, data.target, others, "log_loss").weights
+        p = sum(w * one.predictions[fold.validation] for w, one in zip(weights, members, strict=True))
+        np.testing.assert_allclose(found.predictions[fold.validation], p, atol=1e-12)
+        assert found.scores["log_loss"][number] == pytest.approx(log_loss(data.target.values[fold.validation], p))
+        hidden = [replace(one, predictions=one.predictions.copy()) for one in members]
+        for one in hidden:
+            one.predictions[fold.validation] = 0.5
+        y = data.target.values.copy()
+        y[fold.validation] = 1 - y[fold.validation]
+        again = ensemble.blend(hidden, replace(data.target, values=y), ensemble.seen(hidden, fold.train), "log_loss")
+        assert again.weights == weights
+    assert found.name == found.family == "ensemble"
+    assert found.output == "probability"
+    assert found.fit_s >= sum(one.fit_s for one in members)
+    everything = ensemble.blend(members, data.target, np.arange(160), "log_loss").weights
+    mean = sum(w * one.predictions for w, one in zip(everything, members, strict=True))
+    pooled = [log_loss(data.target.values, one.predictions) for one in members]
+    assert log_loss(data.target.values, mean) <= min(pooled) + 1e-9
+
+
+def test_a_time_series_learns_its_weights_from_the_past() -> None:
+    data = replace(dataset(120), times=np.arange(120.0))
+    folds = make(Evaluate(scheme="time_series", folds=3), data)
+    members = evaluated(data, folds, "log_loss")
+    found = ensemble.cross_validate(members, data, folds, ["log_loss"])
+    first = found.models[0].fitted
+    assert isinstance(first, Averaged)
+    np.testing.assert_allclose(first.weights, [1 / 3] * 3)  # nothing was predicted before
+    past = ensemble.seen(members, folds[2].train)
+    assert past.min() == folds[0].validation.min()
+    assert past.max() < folds[2].validation.min()
+
+
+def test_the_ensemble_decides_by_a_threshold_of_its_own() -> None:
+    data = dataset(200)
+    y = (np.log(data.table.columns["wage"].values) + np.random.default_rng(4).normal(size=200) > 1.3).astype(np.int64)
+    data = replace(data, target=replace(data.target, values=y))
+    folds = make(Evaluate(folds=3), data)
+    members = evaluated(data, folds, "log_loss")
+    found = ensemble.cross_validate(members, data, folds, ["log_loss", "f1"], "f1")
+    for number, fold in enumerate(folds):
+        model = found.models[number]
+        assert model.threshold is not None
+        above = found.predictions[fold.validation, 1] > model.threshold
+        assert found.scores["f1"][number] == pytest.approx(f1_score(y[fold.validation], above))
+
+
+def combined(builds: list[dict[str, Any]], data: Dataset, train: dict[str, Any] | None = None) -> Model:
+    models = [fit_model(candidate(build, train={"epochs": 3, **(train or {})}), data, Context()) for build in builds]
+    weights = np.arange(1.0, len(models) + 1)
+    return ensemble.combine(models, Blend(tuple(weights / weights.sum()), None))
+
+
+@pytest.mark.parametrize("classes", [("nein", "ja"), ("a", "b", "c")])
+def test_one_graph_answers_for_all_members(classes: tuple[str, ...], tmp_path: Path) -> None:
+    data, other = dataset(150, classes=classes), dataset(300, classes=classes, seed=5)
+    builds: list[dict[str, Any]] = [{"family": name} for name in ("svm", "linear", "boosting", "forest", "tree", "mlp")]
+    model = combined(builds, data, {"calibrate": "platt"})
+    found, p = answers(model, other.table), model.predict(other.table)
+    assert list(found) == ["label", "probability"]
+    np.testing.assert_allclose(found["probability"], p, rtol=0, atol=1e-6)
+    assert found["label"][:, 0].tolist() == model.labels(other.table).tolist()
+    alone = [fit_model(candidate(b, train={"epochs": 3, "calibrate": "platt"}), data, Context()) for b in builds]
+    weights = np.arange(1.0, 7.0) / 21
+    mean = sum(w * one.predict(other.table) for w, one in zip(weights, alone, strict=True))
+    np.testing.assert_allclose(p, mean, atol=1e-12)
+    before = saved(model, tmp_path / "model")
+    back = state.load(tmp_path / "model", Model)
+    assert saved(back, tmp_path / "again") == before
+    np.testing.assert_array_equal(back.predict(other.table), p)
+
+
+def test_values_and_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dataset(120, "regression")
+    model = combined([{"family": "linear"}, {"family": "tree"}], data)
+    whole = model.predict(data.table)
+    np.testing.assert_allclose(answers(model, data.table)["value"], whole, rtol=1e-9, atol=1e-9)
+    monkeypatch.setattr("sixfold.evaluate.model.AT_ONCE", 50)
+    monkeypatch.setattr("sixfold.prepare.preparer.BATCH_ROWS", 32)
+    np.testing.assert_allclose(model.predict(data.table), whole, rtol=1e-12)
+
+
+def test_equal_preparers_are_one_and_members_without_weight_are_none() -> None:
+    data = dataset(80)
+    grid = [fit_model(candidate({"family": "linear", "C": c}), data, Context()) for c in (0.1, 1.0, 10.0)]
+    model = ensemble.combine(grid, Blend((0.5, 0.0, 0.5), 0.3))
+    assert isinstance(model.preparer, Joined)
+    assert len(model.preparer.preparers) == 1
+    assert model.preparer.said == grid[0].preparer.said
+    assert isinstance(model.fitted, Averaged)
+    assert len(model.fitted.parts) == 2
+    assert model.threshold == 0.3
+    expected = (grid[0].predict(data.table) + grid[2].predict(data.table)) / 2
+    np.testing.assert_allclose(model.predict(data.table), expected, atol=1e-12)
+    assert ensemble.combine(grid, Blend((0.0, 1.0, 0.0), None)) is grid[1]
+
+
+def test_decision_values_are_not_averaged() -> None:
+    data = dataset(60)
+    folds = make(Evaluate(folds=2), data)
+    svm = cross_validate(candidate({"family": "svm"}), data, folds, ["accuracy"], Context())
+    sure = replace(svm, name="sure", output="probability")
+    kept, said = ensemble.members([svm, sure])
+    assert kept == [sure]
+    assert said == [
+        "svm is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "folds"), [("holdout", 1), ("leave_one_out", 60)])
+def test_folds_that_allow_no_honest_weights_are_refused(scheme: str, folds: int) -> None:
+    data = dataset(60)
+    assert len(make(Evaluate(scheme=scheme), data)) == folds
+    with pytest.raises(RecipeError) as caught:
+        make(Evaluate(scheme=scheme, ensemble=True), data)
+    assert str(caught.value) == (
+        "evaluate.ensemble: expected 2 to 50 folds: the weights of each are chosen on predictions for the other folds; "
+        f"found {folds}. Choose another evaluate.scheme, or leave ensemble out."
+    )
