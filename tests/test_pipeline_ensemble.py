@@ -1,4 +1,4 @@
-"""A run whose winner is the ensemble: one bundle, killed and continued, and what it leaves behind."""
+"""A run whose winner is the ensemble: one bundle, continued without doing a thing twice, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -8,60 +8,76 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import sixfold
 from sixfold import pipeline
 from sixfold.recipe.load import Loaded, from_object
 from sixfold.recipe.schema import Compress, Evaluate
+from sixfold.runs.folder import RunFolder
 
 
-def recipe(train: dict[str, Any], **evaluate: Any) -> Loaded:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half of the target is a straight line, half a corner: each candidate knows one of them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 5))
+    score = x[:, 0] + x[:, 1] + 2.5 * ((x[:, 2] > 0) & (x[:, 3] > 0)) + 0.7 * rng.normal(size=600)
+    table = pd.DataFrame(x, columns=list("abcde")).assign(town=rng.choice(["Bern", "Köln"], 600))
+    table["bought"] = np.where(score > np.quantile(score, 0.7), "yes", "no")
+    path = tmp_path_factory.mktemp("data") / "t.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def recipe(source: Path, build: list[dict[str, Any]], train: dict[str, Any], compress: Compress | None) -> Loaded:
     loaded = from_object({
-        "version": 1, "build": [{"family": "svm"}, {"family": "linear"}, {"family": "boosting", "rounds": 40}],
-        "data": {"source": "sklearn:breast_cancer", "target": "target", "holdout": 0.2},
+        "version": 1, "build": build, "data": {"source": str(source), "target": "bought", "holdout": 0.2},
     })  # fmt: skip
-    asked = {"train": train, "evaluate": Evaluate(folds=3, **evaluate), "compress": Compress()}
+    evaluate = Evaluate(folds=3, metrics=("log_loss", "f1") if train else ("accuracy",), ensemble=True)
+    asked = {"train": train, "evaluate": evaluate, "compress": compress}
     return replace(loaded, recipe=loaded.recipe.model_copy(update=asked))
 
 
 def events(folder: Path, kind: str) -> list[dict[str, Any]]:
-    from sixfold.runs.folder import RunFolder
-
     with RunFolder(folder) as run:
         return [event for event in run.history() if event["event"] == kind]
 
 
-def test_the_ensemble_wins_is_served_and_is_not_compressed(tmp_path: Path) -> None:
-    asked = recipe({"calibrate": "platt", "threshold": "mcc"}, metrics=("log_loss", "mcc"), ensemble=True)
+def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_path: Path) -> None:
+    build = [{"family": "linear"}, {"family": "forest", "trees": 40}, {"family": "svm"}]
+    asked = recipe(source, build, {"calibrate": "platt", "threshold": "f1"}, Compress())
     run = pipeline.run(asked, tmp_path / "run")
-    standings = {standing.name: standing.mean for standing in run.leaderboard.standings}
-    assert set(standings) == {"svm", "linear", "boosting", "ensemble"}
-    assert run.leaderboard.standings[0].name == run.receipt.candidate == "ensemble"
+    names = [standing.name for standing in run.leaderboard.standings]
+    assert sorted(names) == ["ensemble", "forest", "linear", "svm"]
+    assert names[0] == run.receipt.candidate == "ensemble"
     (step,) = run.receipt.steps
     assert not step.accepted
     assert step.why.endswith("is not compressed")
     table = pd.read_parquet(tmp_path / "run" / "outcome" / "out_of_fold.parquet")
     assert len(table) == run.receipt.rows_trained
-    assert {"svm: probability benign", "ensemble: label", "boosting: label"} <= set(table.columns)
+    assert {"svm: probability yes", "ensemble: label", "forest: label"} <= set(table.columns)
+
     bundle = sixfold.load(run.bundle)
-    rows = [dict.fromkeys((each.name for each in bundle.signature.inputs), 1.0)]
-    predictions = bundle.predict(rows)
-    assert predictions.probabilities is not None
-    np.testing.assert_allclose(predictions.probabilities.sum(), 1)
-    quality = run.receipt.quality[0]
-    assert quality.holdout_after is not None
-    assert quality.holdout_after < 0.25
+    rows = pd.read_csv(source)
+    found = bundle.predict(rows.drop(columns="bought"))
+    assert found.labels is not None
+    assert found.probabilities is not None
+    (said,) = (e["text"] for e in events(tmp_path / "run", "said") if e["text"].startswith("Labels: yes where"))
+    assert any(e["text"].startswith("Ensemble: 0.") for e in events(tmp_path / "run", "said"))
+    threshold = float(said.rstrip(".").rpartition(" ")[2])
+    clear = np.abs(found.probabilities[:, 1] - threshold) > 1e-3
+    assert (found.labels[clear] == np.where(found.probabilities[clear, 1] > threshold, "yes", "no")).all()
+    assert np.mean(found.labels == rows["bought"]) > 0.8
 
     started = len(events(tmp_path / "run", "stage_started"))
     again = pipeline.run(asked, tmp_path / "run")
     assert again.receipt == run.receipt
-    assert len(events(tmp_path / "run", "stage_started")) == started  # nothing is done twice
+    assert len(events(tmp_path / "run", "stage_started")) == started
 
 
-def test_an_ensemble_of_one_is_none(tmp_path: Path) -> None:
-    asked = recipe({}, metrics=("accuracy",), ensemble=True)
-    two = replace(asked, recipe=asked.recipe.model_copy(update={"build": asked.recipe.build[:2], "compress": None}))
-    run = pipeline.run(two, tmp_path / "run")
+def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
+    run = pipeline.run(recipe(source, [{"family": "svm"}, {"family": "linear"}], {}, None), tmp_path / "run")
     assert {standing.name for standing in run.leaderboard.standings} == {"svm", "linear"}
     said = [event["text"] for event in events(tmp_path / "run", "said")]
     assert "No ensemble: it takes two candidates or more." in said

@@ -220,7 +220,8 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
 
     done = work.folder.stage("refit", _key(work, rows, key), work_on)
     model = state.load(done, Model)
-    for text in model.said:
+    parts = [f"{weight:.2f} · {one.name}" for weight, one in zip(found.weights, chosen, strict=True)]
+    for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.said]:
         work.context.emit("said", text=text)
     return Winner(chosen, key, best, model)
 

@@ -17,7 +17,9 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
-LEAST = 1e-12  # probability: below it a log-odds counts as that of LEAST
+# Added to both sides of a log-odds, which keeps the order: a tree's 0 and 1 mean "none of some rows", not infinity. Measured
+# on trees of Adult, log loss with platt: 0.366, with 10⁻¹² 0.450, not calibrated 0.601.
+EXTRA = 1e-3
 # Probability per unit of log-odds: those of a float32 network are right to some 1e-6, and parity asks for 1e-5. Decision
 # values are computed in double precision: per standard deviation of theirs.
 STEEPEST: dict[OutputKind, float] = {"probability": 5.0, "decision": 1e6}
@@ -115,14 +117,16 @@ def fit(method: str, scores: FloatArray, y: IntArray, source: OutputKind, seen: 
 
 
 def evidence(scores: FloatArray, source: OutputKind) -> FloatArray:
-    """[R, K] → [R, C]: decision values as they are; of probabilities the log-odds against all other classes together."""
+    """[R, K] → [R, C]: decision values as they are; of probabilities the log-odds against all other
+    classes together, log (p + ε) / (1 - p + ε).
+    """
     two = scores.shape[1] == 2
     if source == "decision":
         return scores[:, 1:] if two else scores
-    logs = np.log(np.maximum(scores, LEAST))
+    logs = np.log(scores + EXTRA)
     if two:
         return np.asarray(logs[:, 1:] - logs[:, :1])
-    return np.asarray(logs - np.log(np.maximum(scores @ _others(scores.shape[1]), LEAST)))
+    return np.asarray(logs - np.log(scores @ _others(scores.shape[1]) + EXTRA))
 
 
 def sigmoid(f: FloatArray, positive: BoolArray) -> tuple[float, float]:
@@ -193,12 +197,12 @@ def _normalised(p: FloatArray) -> FloatArray:
 def _export_evidence(graph: Graph, scores: str, source: OutputKind, columns: int) -> str:
     if source == "decision":
         return graph.take_columns(scores, [1]) if columns == 1 else scores
-    least = graph.constant(LEAST, np.float64)
-    logs = graph.op("Log", graph.op("Max", scores, least))
+    extra = graph.constant(EXTRA, np.float64)
+    logs = graph.op("Log", graph.op("Add", scores, extra))
     if columns == 1:
         return graph.op("Sub", graph.take_columns(logs, [1]), graph.take_columns(logs, [0]))
     rest = graph.op("MatMul", scores, graph.constant(_others(columns), np.float64))
-    return graph.op("Sub", logs, graph.op("Log", graph.op("Max", rest, least)))
+    return graph.op("Sub", logs, graph.op("Log", graph.op("Add", rest, extra)))
 
 
 def _export_normalised(graph: Graph, p: str, columns: int) -> str:
