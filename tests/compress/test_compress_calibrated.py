@@ -21,7 +21,7 @@ from sixfold.runs.context import Context
     ("family", "options", "section"),
     [
         ("mlp", {"hidden": [24]}, {"prune": {"target": "neurons", "ratio": 0.5, "epochs": 3}}),
-        ("mlp", {"hidden": [24]}, {"quantize": {"activations": "static"}}),
+        ("mlp", {"hidden": [128, 64]}, {"quantize": {"activations": "static"}}),
         ("svm", {"kernel": "rbf"}, {"prune": {"target": "support_vectors"}, "fixed_point": {"factor": 4096}}),
     ],
 )

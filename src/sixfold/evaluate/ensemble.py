@@ -22,9 +22,10 @@ from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
 from sixfold.prepare.preparer import Preparer
 
 NAME = "ensemble"
-STEPS = 50  # members added one by one, the same one perhaps several times
-PATIENCE = 10  # steps without a better mean, after which no more are added
-MOST_ROWS = 20_000  # that weights are chosen on: more tell little
+STEPS = (
+    50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
+)
+MOST_ROWS = 10_000  # that weights are chosen on: more tell little
 
 Score = Callable[[FloatArray], float]
 
@@ -53,17 +54,14 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
     size = int(np.argmax(first)) + 1
     counts = np.zeros(len(predictions))
     counts[order[:size]] = 1.0
-    best, best_counts, total, since = first[size - 1], counts.copy(), sums[size - 1], 0
+    best, best_counts, total = first[size - 1], counts.copy(), sums[size - 1]
     for _ in range(STEPS):
         found = [value((total + predictions[member]) / (counts.sum() + 1)) for member in order]
         added = order[int(np.argmax(found))]
         total = total + predictions[added]
         counts[added] += 1.0
-        since = 0 if max(found) > best else since + 1
-        if since == 0:
+        if max(found) > best:
             best, best_counts = max(found), counts.copy()
-        elif since == PATIENCE:
-            break
     return np.asarray(best_counts / best_counts.sum())
 
 
