@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,12 @@ from sixfold import pipeline
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.evaluate.folds import make
-from sixfold.forecast import Forecast, check_memory, forecast, forecasts, in_words
+from sixfold.forecast import Forecast, Trial, check_memory, forecast, forecasts, in_words
 from sixfold.parts.table import Dataset
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.resolve import resolve
+from sixfold.runs.context import Context
 
 
 def frame(rows: int, levels: int = 3) -> pd.DataFrame:
@@ -30,8 +34,11 @@ def frame(rows: int, levels: int = 3) -> pd.DataFrame:
     return pd.DataFrame({"size": size, "town": [f"t{t}" for t in town], "y": np.where(size + town > 1, "a", "b")})
 
 
-def planned(rows: int, build: Any, levels: int = 3) -> tuple[list[Any], Dataset, Any]:
-    loaded = from_object({"version": 1, "data": {"source": "frame", "target": "y"}, "build": build})
+def planned(
+    rows: int, build: Any, levels: int = 3, train: dict[str, Any] | None = None
+) -> tuple[list[Any], Dataset, Any]:
+    recipe = {"version": 1, "data": {"source": "frame", "target": "y"}, "build": build, "train": train or {}}
+    loaded = from_object(recipe)
     data = from_frame(frame(rows, levels), Data(source="frame", target="y"), None)
     return list(resolve(loaded.recipe, data, None)), data, tuple(make(loaded.recipe.evaluate, data))
 
@@ -40,21 +47,127 @@ def test_time_and_disk_lie_on_the_line_through_two_trials(monkeypatch: pytest.Mo
     (candidate,), data, folds = planned(50_000, {"family": "linear"})
     tried: list[int] = []
 
-    def trial(candidate: Any, some: Dataset, seed: int) -> tuple[float, float]:
-        tried.append(some.table.rows)
-        assert 0.4 < np.mean(some.target.values == data.target.values[0]) / np.mean(
-            data.target.values == data.target.values[0]
-        ) < 1.6  # fmt: skip
-        return 1.0 + some.table.rows / 1000, 10.0 * some.table.rows
+    def trial(candidate: Any, training: Dataset, count: int, seed: int, part_s: float) -> Trial:
+        tried.append(count)
+        assert part_s == module.TRIALS_S / 3
+        return Trial(count, 1e-4, count / 1e5, 1.0 + count / 1000 - 1e-4, 10.0 * count, cut=False)
 
     monkeypatch.setattr(module, "_trial", trial)
     found = forecast(candidate, data, folds, 0)
-    assert sorted(tried) == [500, 500, 2500]
+    assert tried == [500, 500, 2500]
     assert found.tried == 2500
+    assert not found.at_least
+    assert not found.may_stop
     assert found.refit_s == pytest.approx(51.0)
     assert found.folds_s == pytest.approx(sum(1 + len(fold.train) / 1000 for fold in folds))
     trained = sum(len(fold.train) for fold in folds) + 50_000
     assert found.disk_bytes == pytest.approx(10 * trained + 50_000 * 16, rel=1e-6)
+
+
+def test_the_rows_of_a_trial_have_the_shares_of_the_target() -> None:
+    _, data, _ = planned(5000, {"family": "linear"})
+    some = data.take(module._some(data, 500))
+    assert some.table.rows == 500
+    assert np.mean(some.target.values) == pytest.approx(np.mean(data.target.values), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("family", "once_s", "fit_s", "tried"),
+    [
+        ("svm", 0.0, 0.05, [500, 500, 4082]),  # 500 · √(10/3 / 0.05): even quadratic growth would end in time
+        ("svm", 0.0, 3.0, [500, 500, 527]),
+        ("svm", 0.0, 4.0, [500]),  # one trial is all that there is time for
+        ("mlp", 0.05, 3.0, [500, 500, 4082]),  # the loop ends in time, preparation does not
+        ("boosting", 0.0, 3.3, [500, 500, 20_000]),
+    ],
+)
+def test_what_cannot_be_interrupted_is_tried_on_fewer_rows(
+    family: str, once_s: float, fit_s: float, tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (candidate,), data, folds = planned(400_000, {"family": family})
+    seen: list[int] = []
+
+    def trial(candidate: Any, training: Dataset, count: int, seed: int, part_s: float) -> Trial:
+        seen.append(count)
+        return Trial(count, once_s, fit_s, fit_s, 10.0, cut=False)
+
+    monkeypatch.setattr(module, "_trial", trial)
+    found = forecast(candidate, data, folds, 0)
+    assert seen == tried
+    assert found.tried == tried[-1]
+    assert found.at_least == (len(tried) == 1)
+
+
+LONG = [
+    {"family": "mlp", "hidden": [4]},
+    {"family": "boosting", "rounds": 20_000, "patience": None},
+    {"family": "linear"},
+]  # fmt: skip
+
+
+def test_every_trial_has_a_deadline_and_a_network_three_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that would train for days: 100,000 epochs."""
+    candidates, data, folds = planned(600, LONG, train={"epochs": 100_000, "report_every": 50})
+    now, whole = [time.monotonic() + 1e6], module.fit_prepared
+    seen: dict[str, list[int]] = {candidate.name: [] for candidate in candidates}
+
+    def fit(candidate: Any, prepared: Any, target: Any, context: Context) -> Any:
+        assert context.deadline == now[0] + module.TRIALS_S / 3
+        epochs: list[int] = []
+
+        def listen(kind: str, facts: dict[str, Any]) -> None:
+            if kind == "epoch":
+                epochs.append(facts["epoch"])
+            context.emit_to(kind, facts)
+
+        deadline = time.monotonic() + 0.5 if candidate.name == "boosting" else None  # of the real clock
+        model = whole(candidate, prepared, target, Context(seed=1, emit_to=listen, deadline=deadline))
+        seen[candidate.name].append(max(epochs, default=0))
+        now[0] += 3.0
+        return model
+
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(module, "fit_prepared", fit)
+    monkeypatch.setattr(module, "time", clock)
+    found, failed = forecasts(candidates, data, folds, Budget())
+    assert failed == []
+    assert seen["mlp"] == [3, 3, 3]
+    network, boosting, linear = found
+    assert network.refit_s == pytest.approx(3.0 * 100_000 / 3)
+    assert network.folds_s == pytest.approx(len(folds) * 3.0 * 100_000 / 3)
+    assert not network.at_least
+    assert linear.refit_s == pytest.approx(3.0)
+    assert not linear.at_least
+    assert boosting.at_least  # 20,000 rounds are not grown in half a second
+
+
+def test_a_network_cut_in_its_first_epoch_is_forecast_as_at_least() -> None:
+    (candidate,), data, folds = planned(
+        500, {"family": "mlp", "hidden": [64, 64]}, train={"epochs": 1000, "batch_size": 1, "stop": {"patience": 5}}
+    )
+    found = forecast(candidate, data, folds, 0, trials_s=0.15)  # 1,500 steps in 0.05 s
+    assert found.at_least
+    assert found.may_stop
+    assert found.refit_s > 0.05 * 1000 / 3
+    text = in_words([found], Budget())[0]
+    assert text.startswith("forecast mlp: at least ")
+    assert text.endswith("of memory; if training goes on to the last epoch")
+
+
+def test_many_candidates_share_the_time_of_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates, data, folds = planned(90, [{"family": "linear", "C": [float(c) for c in range(1, 13)]}])
+    seen: list[float] = []
+
+    def one(candidate: Any, data: Dataset, folds: Any, seed: int, trials_s: float) -> Forecast:
+        seen.append(trials_s)
+        return Forecast(candidate.name, 1.0, 1.0, 1, 1, 90)
+
+    monkeypatch.setattr(module, "forecast", one)
+    forecasts(candidates, data, folds, Budget())
+    assert seen == [5.0] * 12
+    seen.clear()
+    forecasts(candidates[:2], data, folds, Budget())
+    assert seen == [10.0] * 2
 
 
 @pytest.mark.parametrize("build", [{"family": "linear"}, {"family": "tree"}, {"family": "svm"}])
@@ -86,6 +199,14 @@ def test_in_words() -> None:
     assert said[3].startswith("warning: budget.time 10s may not be enough")
     assert len(in_words(found, Budget(time="1m"))) == 3
     assert in_words([], Budget()) == []
+    assert said[0] == "forecast a: 10.0 s on the folds, 3.0 s on all rows, 1.0 GB of memory"
+    cut = in_words([replace(found[0], at_least=True), found[1]], Budget())
+    assert cut[0] == "forecast a: at least 10.0 s on the folds, at least 3.0 s on all rows, 1.0 GB of memory"
+    assert cut[1] == said[1]
+    assert cut[2] == (
+        "forecast: at least 14.0 s to train, compression not counted (trials that took too long were cut); "
+        "2.0 GB of memory (within a third); at least 2.0 MB of disk; tried on 2,000 rows"
+    )
 
 
 def test_what_cannot_fit_is_refused_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

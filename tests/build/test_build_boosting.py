@@ -111,7 +111,7 @@ def test_out_of_time_ends_with_the_rounds_it_has() -> None:
     context = Clock(emit_to=lambda kind, facts: events.append((kind, facts)))
     model = solve(Settings(rounds=50, patience=None), Fit(x, score, "regression", 1), context)
     assert model.rounds == 7
-    assert events == [("warning", {"text": "boosting: out of time after 7 of 50 rounds"})]
+    assert events == [("warning", {"text": "boosting: out of time after 7 of 50 rounds", "cut": True})]
 
 
 def test_rows_are_independent_of_their_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,8 @@ def _stop_in_time(context: Context) -> Callable[[CallbackEnv], None]:
     def stop(state: CallbackEnv) -> None:
         if context.left_s() <= spare_s:
             done = state.iteration + 1
-            context.emit("warning", text=f"boosting: out of time after {done} of {state.end_iteration} rounds")
+            text = f"boosting: out of time after {done} of {state.end_iteration} rounds"
+            context.emit("warning", text=text, cut=True)
             raise EarlyStopException(state.iteration, state.evaluation_result_list or [])
 
     return stop
