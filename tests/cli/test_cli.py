@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -57,6 +59,32 @@ def test_the_same_command_repeats_nothing(folder: Path) -> None:
     assert json.loads(done.stdout)["receipt"]["candidate"] == "linear"
     assert "evaluate-0: done before" in done.stderr
     assert "outcome: done before" in done.stderr
+
+
+def test_the_clock_starts_with_the_command_and_not_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process may be hours old, as a notebook's is."""
+    from sixfold import pipeline
+    from sixfold.recipe import load
+
+    whole, read, starts = load.load, [0.0], []
+
+    def loading(*arguments: Any) -> Any:
+        read.append(time.monotonic())
+        return whole(*arguments)
+
+    def run(*_: Any, started: float) -> None:
+        starts.append(started)
+        raise RuntimeError("enough")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "load", loading)
+    monkeypatch.setattr(pipeline, "run", run)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    before = time.monotonic()
+    CliRunner().invoke(group, ["run", "small.yaml"])
+    assert before <= starts[0] <= read[-1]
 
 
 def test_verify_inspect_predict(folder: Path) -> None:

@@ -23,8 +23,7 @@ from sixfold.cli.progress import Lines, Live
 @JSON
 def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Execute RECIPE; the same command continues a run that was killed, and repeats nothing that is finished."""
-    import psutil
-
+    started = time.monotonic()  # before the imports: what they take counts, too
     from sixfold.recipe.load import load
 
     loaded = load(recipe, changes)
@@ -32,7 +31,6 @@ def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: boo
     from sixfold.cli.inspect import layers, print_layers
     from sixfold.cli.receipt_table import text
 
-    started = time.monotonic() - (time.time() - psutil.Process().create_time())  # what the imports took counts, too
     folder = out or Path("runs") / loaded.recipe.name
     listener: Any = None if quiet else Live() if sys.stderr.isatty() else Lines()
     try:
