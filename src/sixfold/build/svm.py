@@ -6,6 +6,7 @@ Shape letters: R rows, F features, S support vectors, P decision columns (pairs 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
@@ -16,6 +17,9 @@ from pydantic import Field
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 from sixfold.build._classes import present
+from sixfold.build._dual import Point, Solution
+from sixfold.build._gram import Gram
+from sixfold.build._svm_grid import Problem, Work, solve_grid, workers
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
@@ -26,7 +30,7 @@ from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 ABSENT = -1e6  # decision value of a class that no training row has: below every other
-BLOCK = 1 << 22  # kernel values held at once while predicting: 32 MiB
+BLOCK = 1 << 18  # kernel values held at once while predicting: 2 MiB stay in the cache; 32 MiB took twice the time
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,7 @@ class Settings(Section):
 
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
+    shared: ClassVar[frozenset[str]] = frozenset({"C", "epsilon"})
 
     kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
     C: float = Field(1.0, gt=0, description="Weight of errors against the margin, above 0.")
@@ -227,6 +232,35 @@ class Settings(Section):
             with told(context, f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"):
                 machine = self._solve_linear(fit)
             yield machine
+
+    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield what each setting's `solve` yields, fit by fit: one kernel matrix a fit, where it fits into memory.
+
+        Where the kernel need not be positive (sigmoid; poly with a negative constant) a problem has several optima, and
+        each setting goes its own way to the one that `solve` finds.
+        """
+        threads = workers(min(self.sample, max((fit.rows for fit in fits), default=1)))
+        one_optimum = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
+        if not one_optimum or threads == 0:
+            for fit in fits:
+                for setting in settings:
+                    yield from setting.solve([fit], context)
+            return
+        regression = bool(fits) and fits[0].task != "classification"
+        points = [Point(setting.epsilon if regression else 0.0, setting.C) for setting in settings]
+        begun: deque[Fit] = deque()
+
+        def works() -> Iterator[Work]:
+            for fit in fits:
+                begun.append(self._sampled(fit, context))
+                yield Work(
+                    Gram(self._kernel(begun[-1].x), np.asarray(begun[-1].x, dtype=np.float64)), _problems(begun[-1])
+                )
+
+        for found in solve_grid(works(), points, threads, context):
+            fit = begun.popleft()
+            for point in points:
+                yield _machine(self._kernel(fit.x), fit, [one[point] for one in found])
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:
@@ -257,10 +291,9 @@ class Settings(Section):
         return LinearMachine(all_weights, all_bias, fit.task)
 
     def _solve_kernel(self, fit: Fit) -> KernelMachine:
-        gamma = self._gamma(fit.x)
-        kernel = Kernel(self.kernel, gamma, self.coef0, self.degree)  # type: ignore[arg-type]  # linear is elsewhere
+        kernel = self._kernel(fit.x)
         shared = {
-            "kernel": self.kernel, "C": self.C, "gamma": gamma, "coef0": self.coef0, "degree": self.degree,
+            "kernel": self.kernel, "C": self.C, "gamma": kernel.gamma, "coef0": self.coef0, "degree": self.degree,
             "cache_size": 500,
         }  # fmt: skip
         if fit.task != "classification":
@@ -274,6 +307,9 @@ class Settings(Section):
         support, bias = fit.x[machine.support_], machine.intercept_
         names = tuple(int(name) for name in classes)
         return KernelMachine(kernel, support, np.ascontiguousarray(weights), bias, fit.task, names, fit.outputs)
+
+    def _kernel(self, x: Matrix) -> Kernel:
+        return Kernel(self.kernel, self._gamma(x), self.coef0, self.degree)  # type: ignore[arg-type]  # not linear here
 
     def _gamma(self, x: Matrix) -> float:
         if self.gamma == "auto":
@@ -300,6 +336,34 @@ def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
 def _units(y: FloatArray | IntArray) -> tuple[float, float]:
     """Mean and standard deviation (1 when the values are all equal)."""
     return float(np.mean(y)), float(np.std(y)) or 1.0
+
+
+def _problems(fit: Fit) -> list[Problem]:
+    """Values: one. Two classes: one, +1 for the second. More: one for each pair i < j of those present, +1 for i."""
+    if fit.task != "classification":
+        center, scale = _units(fit.y)
+        return [Problem(np.arange(fit.rows), np.asarray((fit.y - center) / scale, dtype=np.float64), False)]
+    classes = [int(name) for name in present(fit, "svm")]
+    signs = itertools.combinations(classes, 2) if len(classes) > 2 else [(classes[1], classes[0])]
+    problems = []
+    for positive, negative in signs:
+        rows = np.flatnonzero((fit.y == positive) | (fit.y == negative))
+        problems.append(Problem(rows, np.where(fit.y[rows] == positive, 1.0, -1.0), True))
+    return problems
+
+
+def _machine(kernel: Kernel, fit: Fit, found: Sequence[Solution]) -> KernelMachine:
+    """One solution a problem as one machine: every vector that any of them stands on is stored once."""
+    rows = np.unique(np.concatenate([one.rows for one in found]))
+    weights, bias = np.zeros((len(rows), len(found))), np.array([one.bias for one in found])
+    for column, one in enumerate(found):
+        weights[np.searchsorted(rows, one.rows), column] = one.weights
+    support = fit.x[rows]
+    if fit.task != "classification":
+        center, scale = _units(fit.y)
+        return KernelMachine(kernel, support, weights * scale, bias * scale + center, fit.task, (), 1)
+    names = tuple(int(name) for name in present(fit, "svm"))
+    return KernelMachine(kernel, support, weights, bias, fit.task, names, fit.outputs)
 
 
 def _mirrored(d_R1: FloatArray) -> FloatArray:
