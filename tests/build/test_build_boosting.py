@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
 
+from sixfold.build._model_text import read_trees
 from sixfold.build._trees import Trees
-from sixfold.build.boosting import BoostedTrees, Settings, read_trees
+from sixfold.build.boosting import BoostedTrees, Settings
+from sixfold.core.errors import BudgetError
 from sixfold.parts.fit import Branching, Fit, Rounds
 from sixfold.runs.context import Context
 
@@ -44,7 +47,7 @@ def test_arrays_predict_what_lightgbm_predicts(objective: str, missing: bool) ->
     classes = 3 if objective == "multiclass" else 1
     parameters |= {"num_class": 3} if classes == 3 else {}
     booster = lightgbm.train(parameters, lightgbm.Dataset(x[:500], y[:500]), 40)
-    trees = read_trees(booster.dump_model(), classes)
+    trees = read_trees(booster.model_to_string(), classes)
     link = {"regression": "identity", "binary": "sigmoid", "multiclass": "softmax"}[objective]
     unseen = x.copy()
     unseen[::7, 0] = np.nan  # a column that had no missing value in training: LightGBM reads 0
@@ -53,6 +56,89 @@ def test_arrays_predict_what_lightgbm_predicts(objective: str, missing: bool) ->
     own = own[:, 1] if objective == "binary" else own.reshape(expected.shape)
     np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-13)
     assert trees.count == booster.num_trees()
+
+
+def leaf(node: Any, row: Any) -> float:
+    """The value at the end of a row's way through a tree of LightGBM's JSON dump."""
+    while "leaf_value" not in node:
+        value = float(row[node["split_feature"]])
+        if np.isnan(value) and node["missing_type"] == "NaN":
+            left = node["default_left"]
+        else:
+            left = np.nan_to_num(value) <= node["threshold"]
+        node = node["left_child" if left else "right_child"]
+    return float(node["leaf_value"])
+
+
+@pytest.mark.parametrize("objective", ["regression", "binary", "multiclass"])
+def test_the_text_holds_the_trees_of_the_dump(objective: str) -> None:
+    x, score = rows(300)
+    y = {"regression": 100 + score, "binary": target(score, 2), "multiclass": target(score, 3)}[objective]
+    parameters = {"objective": objective, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5}
+    parameters |= {"num_class": 3} if objective == "multiclass" else {}
+    columns = 3 if objective == "multiclass" else 1
+    booster = lightgbm.train(parameters, lightgbm.Dataset(x, y), 12)
+    trees = read_trees(booster.model_to_string(num_iteration=9), columns)
+    dumped = booster.dump_model(num_iteration=9)["tree_info"]
+    assert trees.count == len(dumped) == 9 * columns
+    assert [int(n) for n in np.diff(np.append(trees.first, trees.node_count))] == [
+        2 * tree["num_leaves"] - 1 for tree in dumped
+    ]
+    x[::7, 0] = np.nan
+    expected = np.array([[leaf(tree["tree_structure"], row) for tree in dumped] for row in x])
+    sums = np.stack([expected[:, k::columns].sum(axis=1) for k in range(columns)], axis=1)
+    np.testing.assert_array_equal(trees.total(x), sums)
+    gain = booster.feature_importance("gain", iteration=9)
+    np.testing.assert_allclose(trees.importances(), gain / gain.sum(), rtol=1e-5)
+
+
+def test_a_grid_is_what_its_settings_are_alone() -> None:
+    x, score = rows(600)
+    grid = [
+        Settings(rounds=20, patience=None),
+        Settings(rounds=9, patience=None),
+        Settings(rounds=40, patience=3, learning_rate=0.3),
+        Settings(rounds=12, patience=None, leaves=5, min_rows_leaf=60, l1=0.1, l2=1.0),
+        Settings(rounds=12, patience=None, row_fraction=0.5, feature_fraction=1.0, max_depth=3),
+        Settings(rounds=40, patience=3, validation=0.3, refit=False),
+        Settings(rounds=20, patience=None),
+    ]
+    x[:, 3] = 0.0
+    x[:3, 3] = 1.0  # a feature that min_rows_leaf would have filtered out
+    for task, outputs, y in (("regression", 1, score), ("classification", 3, target(score, 3))):
+        fits = [Fit(x[k:], y[k:], task, outputs, seed=k) for k in range(2)]  # type: ignore[arg-type]
+        found: list[Any] = list(grid[2].solve_all(grid, fits, Context()))
+        assert len(found) == 14
+        for at, model in enumerate(found):
+            alone = solve(grid[at % 7], fits[at // 7])
+            assert model.rounds == alone.rounds
+            np.testing.assert_array_equal(model.predict(x), alone.predict(x))
+
+
+def test_rows_watched_are_cut_into_the_bins_of_all_training_rows() -> None:
+    """As LightGBM does with a subset of a Dataset and a validation set beside it."""
+    x, score = rows(800)
+    settings = Settings(rounds=200, patience=5, learning_rate=0.2, refit=False, feature_fraction=1.0)
+    model = solve(settings, Fit(x, score, "regression", 1, seed=3))
+    watched = np.sort(np.random.default_rng(3).permutation(800)[:80])
+    parameters = {
+        "objective": "regression", "learning_rate": 0.2, "verbosity": -1, "num_threads": 1, "seed": 3,
+        "deterministic": True, "force_row_wise": True, "feature_pre_filter": False,
+    }  # fmt: skip
+    whole = lightgbm.Dataset(x, score - score.mean(), params=parameters).construct()
+    booster = lightgbm.train(
+        parameters, whole.subset(np.setdiff1d(np.arange(800), watched).tolist()), 200,
+        valid_sets=[whole.subset(watched.tolist())], callbacks=[lightgbm.early_stopping(5, verbose=False)],
+    )  # fmt: skip
+    assert model.rounds == booster.best_iteration < 200
+    np.testing.assert_allclose(model.predict(x)[:, 0], booster.predict(x) + score.mean(), rtol=1e-10, atol=1e-10)
+
+
+def test_no_setting_is_begun_after_the_deadline() -> None:
+    x, score = rows(100)
+    grid = [Settings(rounds=5), Settings(rounds=6)]
+    with pytest.raises(BudgetError, match="no time left while fitting boosting"):
+        list(grid[0].solve_all(grid, [Fit(x, score, "regression", 1)], Context(deadline=time.monotonic())))
 
 
 def test_first_rounds_are_the_model_of_fewer_rounds() -> None:

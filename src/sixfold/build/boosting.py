@@ -19,7 +19,8 @@ from pydantic import Field
 from sixfold.build import _links
 from sixfold.build._classes import present
 from sixfold.build._cores import cores
-from sixfold.build._trees import Trees, round_down
+from sixfold.build._model_text import read_trees
+from sixfold.build._trees import Trees
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
@@ -74,6 +75,31 @@ class BoostedTrees(State):
         return self.trees.importances()
 
 
+@dataclass(frozen=True)
+class Binned:
+    """The rows of a fit with every feature cut into bins, for all trainings on them or on a part of them.
+
+    The bins come from the rows of this fit alone. lightgbm.cv makes them once for all folds, from held-out rows, too; here
+    nothing is learned from a held-out row, so folds are not taken from one table of bins.
+    """
+
+    fit: Fit
+    dataset: lightgbm.Dataset
+    center: float
+
+    @classmethod
+    def of(cls, fit: Fit, parameters: dict[str, Any]) -> Self:
+        """Bins of all rows of `fit`. Raises FitError when all are of one class."""
+        if fit.task == "classification":
+            present(fit, "boosting")
+        center = 0.0 if fit.task == "classification" else float(np.mean(fit.y))  # LightGBM keeps targets as float32
+        return cls(fit, lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(), center)
+
+    def take(self, rows: IntArray) -> lightgbm.Dataset:
+        """Some rows, in the bins of all; `rows` is sorted."""
+        return self.dataset if len(rows) == self.fit.rows else self.dataset.subset(rows.tolist())
+
+
 class Settings(Section):
     """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of those before. Takes
     missing values as they are; needs no scaling. With `patience`, rows are cut off to be watched, the best number of
@@ -83,6 +109,11 @@ class Settings(Section):
     ends_in_time: ClassVar[bool] = True
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
+    # none of these changes the bins: features are not filtered by min_rows_leaf beforehand (feature_pre_filter)
+    shared: ClassVar[frozenset[str]] = frozenset({
+        "rounds", "learning_rate", "leaves", "max_depth", "min_rows_leaf", "feature_fraction", "row_fraction", "l1", "l2",
+        "patience", "validation", "refit",
+    })  # fmt: skip
 
     rounds: int = Field(300, ge=1, le=20_000, description="Boosting rounds at most, 1 to 20,000.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Share of each round's correction that is used.")
@@ -101,22 +132,41 @@ class Settings(Section):
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one BoostedTrees a fit, in order."""
-        for fit in fits:
-            context.check_time("fitting boosting")
-            yield self._solve(fit, context)
+        return self.solve_all([self], fits, context)
 
-    def _solve(self, fit: Fit, context: Context) -> BoostedTrees:
-        if fit.task == "classification":
-            present(fit, "boosting")
-        every = np.arange(fit.rows)
-        watched = self._watched(fit)
-        if len(watched) == 0:
-            return self._train(fit, every, watched, self.rounds, context)
+    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting, each its BoostedTrees; the rows of a fit are binned once.
+
+        Where no rows are watched, settings that differ in `rounds` alone are trained once, to the largest.
+        """
+        most: dict[str, int] = {}
+        for setting in settings:
+            most[setting._but_rounds()] = max(setting.rounds, most.get(setting._but_rounds(), 0))
+        for fit in fits:
+            binned: Binned | None = None
+            longest: dict[str, BoostedTrees] = {}
+            for setting in settings:
+                context.check_time("fitting boosting")
+                binned = binned or Binned.of(fit, self._parameters(fit))
+                key, watched = setting._but_rounds(), setting._watched(fit)
+                if len(watched):
+                    yield setting._stopped(binned, watched, context)
+                    continue
+                if key not in longest:
+                    longest[key] = setting._train(binned, np.arange(fit.rows), watched, most[key], context)
+                yield longest[key].first_rounds(setting.rounds)
+
+    def _but_rounds(self) -> str:
+        return self.model_copy(update={"rounds": 1}).model_dump_json()
+
+    def _stopped(self, binned: Binned, watched: IntArray, context: Context) -> BoostedTrees:
+        """Trained until the rows watched get no better; then, with `refit`, on all rows for as many rounds."""
+        every = np.arange(binned.fit.rows)
         started = time.monotonic()
-        stopped = self._train(fit, np.setdiff1d(every, watched), watched, self.rounds, context)
+        stopped = self._train(binned, np.setdiff1d(every, watched), watched, self.rounds, context)
         if not self.refit or context.left_s() < time.monotonic() - started:
             return stopped
-        return self._train(fit, every, watched[:0], stopped.rounds, context)
+        return self._train(binned, every, watched[:0], stopped.rounds, context)
 
     def _watched(self, fit: Fit) -> IntArray:
         """Rows cut off for early stopping; none where fewer than 20 could be, or where a class would lose its last."""
@@ -130,25 +180,22 @@ class Settings(Section):
                 return np.empty(0, dtype=np.int64)
         return np.sort(rows)
 
-    def _train(self, fit: Fit, rows: IntArray, watched: IntArray, rounds: int, context: Context) -> BoostedTrees:
+    def _train(self, binned: Binned, rows: IntArray, watched: IntArray, rounds: int, context: Context) -> BoostedTrees:
+        fit = binned.fit
         parameters = self._parameters(fit)
-        center = 0.0 if fit.task == "classification" else float(np.mean(fit.y))  # LightGBM keeps targets as float32
-        y = fit.y - center
-        x = fit.x if len(rows) == fit.rows else fit.x[rows]
-        train = lightgbm.Dataset(x, y[rows], params=parameters)
         callbacks: list[Callable[[CallbackEnv], None]] = [_stop_in_time(context)]
         valid: list[lightgbm.Dataset] = []
         if len(watched):
-            valid = [train.create_valid(fit.x[watched], y[watched])]
+            valid = [binned.take(watched)]
             callbacks.append(lightgbm.early_stopping(self.patience or 1, verbose=False))
-        booster = lightgbm.train(parameters, train, rounds, valid_sets=valid, callbacks=callbacks)
+        booster = lightgbm.train(parameters, binned.take(rows), rounds, valid_sets=valid, callbacks=callbacks)
         columns = fit.outputs if fit.task == "classification" and fit.outputs > 2 else 1
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         link: _links.Link = "identity"
         if fit.task == "classification":
             link = "sigmoid" if fit.outputs == 2 else "softmax"
-        trees = read_trees(booster.dump_model(num_iteration=best), columns)
-        return BoostedTrees(trees if center == 0.0 else trees.raised(center), link)
+        trees = read_trees(booster.model_to_string(num_iteration=best), columns)
+        return BoostedTrees(trees if binned.center == 0.0 else trees.raised(binned.center), link)
 
     def _parameters(self, fit: Fit) -> dict[str, Any]:
         parameters: dict[str, Any] = {
@@ -180,47 +227,3 @@ def _stop_in_time(context: Context) -> Callable[[CallbackEnv], None]:
             raise EarlyStopException(state.iteration, state.evaluation_result_list or [])
 
     return stop
-
-
-def read_trees(model: dict[str, Any], outputs: int) -> Trees:
-    """LightGBM's dumped model as arrays.
-
-    Splits are numerical (`<=`), no column is declared categorical. NaN goes where `default_left` says if the column had
-    NaN in training (missing_type NaN); else LightGBM reads NaN as 0 (missing_type None).
-    """
-    rows: list[tuple[int, float, int, int, bool, float, float]] = []
-    first = []
-    for tree in model["tree_info"]:
-        first.append(len(rows))
-        _append(tree["tree_structure"], rows)
-    feature, threshold, left, right, missing_left, value, gain = (
-        np.array(column) for column in zip(*rows, strict=True)
-    )
-    return Trees(
-        first=np.array(first, dtype=np.int64),
-        feature=feature.astype(np.int32),
-        threshold=round_down(threshold.astype(np.float64)),
-        left=left.astype(np.int32),
-        right=right.astype(np.int32),
-        missing_left=missing_left.astype(bool),
-        value=value.astype(np.float64)[:, None],
-        gain=gain.astype(np.float64),
-        features=int(model["max_feature_idx"]) + 1,
-        outputs=outputs,
-    )
-
-
-def _append(root: dict[str, Any], rows: list[tuple[int, float, int, int, bool, float, float]]) -> None:
-    """Append a tree's nodes, breadth first: children follow their parent."""
-    queue = [root]
-    start = len(rows)
-    for at, node in enumerate(queue, start):
-        if "split_feature" not in node:
-            rows.append((0, 0.0, at, at, False, float(node["leaf_value"]), 0.0))
-            continue
-        left = start + len(queue)
-        queue += [node["left_child"], node["right_child"]]
-        threshold = float(node["threshold"])
-        missing_left = bool(node["default_left"]) if node["missing_type"] == "NaN" else threshold >= 0.0
-        gain = max(0.0, float(node["split_gain"]))
-        rows.append((int(node["split_feature"]), threshold, left, left + 1, missing_left, 0.0, gain))

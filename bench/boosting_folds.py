@@ -1,0 +1,68 @@
+"""Boosted trees on five folds: ours, from arrays to held-out accuracy, beside lightgbm.cv and cross_val_score.
+
+All three grow trees with the same settings on the same folds. Quality is asserted equal: the mean held-out log losses of ours
+and lightgbm.cv, and the mean accuracies of ours and LGBMClassifier, differ by at most 0.005 (bins and draws of features
+differ). lightgbm.cv bins all rows once, the held-out ones too; ours bins each fold's training rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import lightgbm
+import numpy as np
+from sklearn.datasets import make_classification
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+from bench.pairs import ROUNDS, Result, interleaved
+from sixfold.build._cores import cores
+from sixfold.build.boosting import Settings
+from sixfold.parts.fit import Fit
+from sixfold.runs.context import Context
+
+SAME = 0.005
+
+
+def measure(
+    rows: int = 100_000, features: int = 50, folds: int = 5, trees: int = 200, rounds: int = ROUNDS
+) -> list[Result]:
+    """Seconds from arrays to the held-out score of every fold."""
+    x, y = make_classification(rows, features, n_informative=features // 2, random_state=0)
+    x = x.astype(np.float32)
+    parts = list(StratifiedKFold(folds).split(x, y))
+    settings = Settings(rounds=trees, patience=None)
+    shared: dict[str, Any] = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "learning_rate": 0.05}
+    parameters = {**shared, "objective": "binary", "feature_fraction": 0.5, "num_threads": cores()}
+
+    def ours() -> tuple[float, float]:
+        fits = [Fit(x[train], y[train].astype(np.int64), "classification", 2) for train, _ in parts]
+        found = [
+            model.predict(x[test]) for model, (_, test) in zip(settings.solve(fits, Context()), parts, strict=True)
+        ]
+        losses = [log_loss(y[test], p) for p, (_, test) in zip(found, parts, strict=True)]
+        right = [np.mean(p.argmax(axis=1) == y[test]) for p, (_, test) in zip(found, parts, strict=True)]
+        return float(np.mean(losses)), float(np.mean(right))
+
+    def cv() -> float:
+        table = lightgbm.cv(parameters, lightgbm.Dataset(x, y), trees, folds=parts)
+        return float(table["valid binary_logloss-mean"][-1])
+
+    def scored() -> float:
+        model = lightgbm.LGBMClassifier(n_estimators=trees, colsample_bytree=0.5, n_jobs=cores(), **shared)
+        with warnings.catch_warnings():  # on the names of columns, which arrays have not
+            warnings.simplefilter("ignore", UserWarning)
+            return float(cross_val_score(model, x, y, cv=parts).mean())
+
+    loss, accuracy = ours()
+    title, results = f"{rows:,} × {features}, boosting, {folds} folds, {trees} rounds", []
+    for name, peer, mine, what in (
+        ("lightgbm.cv", cv, loss, "log losses"),
+        ("cross_val_score(LGBMClassifier)", scored, accuracy, "accuracies"),
+    ):
+        difference = abs(peer() - mine)
+        assert difference <= SAME, (name, difference)
+        seconds = interleaved(ours, peer, rounds)
+        results.append(Result(title, name, *seconds, "s", f"mean {what} within {difference:.1g}"))
+    return results
