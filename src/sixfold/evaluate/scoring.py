@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,9 +26,26 @@ POSSIBLE: dict[OutputKind, frozenset[str]] = {
 }
 
 
+@runtime_checkable
+class Averaged(Protocol):
+    """Ability of a metric: its score follows from a mean over rows, so that drawing rows again needs no new scoring."""
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what is averaged."""
+
+    def of_mean(self, mean: float) -> float:
+        """The score: `score(target, predicted)` is `of_mean(rows(target, predicted).mean())`."""
+
+
 def greater_is_better(name: str) -> bool:
     """Whether more of metric `name` is better. Raises RecipeError for a name that is none."""
     return bool(METRIC.load(name).greater_is_better)
+
+
+def bounds(name: str) -> tuple[float, float] | None:
+    """The worst and the best score that metric `name` can give, as the plug-in has them: (0, 1); None without limits."""
+    found: tuple[float, float] | None = getattr(METRIC.load(name), "bounds", None)
+    return found
 
 
 def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> tuple[str, ...]:

@@ -16,11 +16,13 @@ OPTIMIZER: Final = Kind("optimizer", "train/optimisers")
 SCHEDULE: Final = Kind("schedule", "train/schedules")
 SPLITTER: Final = Kind("splitter", "evaluate/splitters")
 METRIC: Final = Kind("metric", "evaluate/metrics")
+SELECTION: Final = Kind("selection", "evaluate/selection")
 PRUNER: Final = Kind("pruner", "compress/pruners")
 
 KINDS: Final = {
     kind.name: kind
     for kind in (
-        SOURCE, DENOISER, IMPUTER, FEATURE, FAMILY, INITIALIZER, OPTIMIZER, SCHEDULE, SPLITTER, METRIC, PRUNER,
+        SOURCE, DENOISER, IMPUTER, FEATURE, FAMILY, INITIALIZER, OPTIMIZER, SCHEDULE, SPLITTER, METRIC, SELECTION,
+        PRUNER,
     )
 }  # fmt: skip

@@ -15,6 +15,7 @@ class Settings(Section):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
 
     def score(self, target: Target, predicted: FloatArray) -> float:

@@ -15,6 +15,7 @@ class Settings(Section):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float]] = (0.0, 2.0)
     needs: ClassVar[str] = "probability"
 
     def score(self, target: Target, predicted: FloatArray) -> float:

@@ -16,6 +16,7 @@ class Settings(Section):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "probability"
     bins: int = Field(15, ge=1, description="Bins of confidence.")
 

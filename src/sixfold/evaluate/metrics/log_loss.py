@@ -21,3 +21,14 @@ class Settings(Section):
         """`predicted`: [rows, outputs]."""
         own = predicted[np.arange(len(predicted)), target.values.astype(np.int64)]
         return float(np.mean(-np.log(np.clip(own, 1e-15, 1.0))))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        each: FloatArray = -np.log(
+            np.clip(predicted[np.arange(len(predicted)), target.values.astype(np.int64)], 1e-15, 1.0)
+        )
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean

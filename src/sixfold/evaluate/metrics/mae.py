@@ -21,3 +21,12 @@ class Settings(Section):
         """`predicted`: [rows, outputs]."""
         error = predicted.reshape(-1) - target.values.reshape(-1)
         return float(np.mean(np.abs(error)))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        each: FloatArray = np.abs(predicted - target.values.reshape(predicted.shape)).mean(axis=1)
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean

@@ -16,6 +16,7 @@ class Settings(Section):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "score"
 
     def score(self, target: Target, predicted: FloatArray) -> float:

@@ -1,0 +1,1 @@
+"""Which candidates get all folds: one way to select a file."""

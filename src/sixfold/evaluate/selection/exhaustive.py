@@ -1,0 +1,19 @@
+"""Every candidate gets every fold."""
+
+from __future__ import annotations
+
+from sixfold.evaluate.selecting import Dropped
+from sixfold.parts.table import FloatArray
+from sixfold.recipe.section import Section
+
+
+class Settings(Section):
+    """Every candidate gets every fold: candidates × folds fits, and every score stands in the report."""
+
+    def blocks(self, folds: int) -> tuple[int, ...]:
+        """All folds at once."""
+        return (folds,)
+
+    def dropped(self, scores: FloatArray, folds_total: int, bounds: tuple[float, float] | None = None) -> list[Dropped]:
+        """Nobody."""
+        return []
