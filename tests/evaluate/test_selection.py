@@ -71,8 +71,7 @@ def test_what_any_selection_holds(name: str, candidates: int, folds: int, seed: 
     known = np.isfinite(selected.scores)
     np.testing.assert_array_equal(selected.scores[known], matrix[known])
     assert (
-        known.sum(axis=1)
-        == [{d.position: d.folds for d in selected.drops}.get(c, folds) for c in range(candidates)]
+        known.sum(axis=1) == [{d.position: d.folds for d in selected.drops}.get(c, folds) for c in range(candidates)]
     ).all()
     assert all(str(drop.folds) in drop.reason for drop in selected.drops)
     again = replay(selection, matrix, seed)

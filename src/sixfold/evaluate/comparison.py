@@ -59,7 +59,7 @@ class Comparison:
         unit, shown = _unit(self.metric)
         if math.isnan(self.difference):
             return f"{self.first} and {self.second} have no score of {self.metric} on the same {self.by.split()[-1]}."
-        if self.difference == 0 and self.low == self.high:
+        if self.difference == 0 and (self.low == self.high or math.isnan(self.low)):
             return f"{self.first} and {self.second} score the same on {self.by} ({self.metric})."
         by = f"{shown(self.difference)} {unit}"
         if math.isnan(self.low):
