@@ -24,7 +24,7 @@ def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Optio
     choices = []
     for key, value in options.items():
         inner = partial(_inner, is_list_field, key)
-        tried = [value] if isinstance(value, dict) else _values(value, is_list_field(key))
+        tried = [value] if isinstance(value, dict) else values(value, is_list_field(key))
         choices.append([one for item in tried for one in (expand(item, inner) if isinstance(item, dict) else [item])])
     return [dict(zip(options, combination, strict=True)) for combination in itertools.product(*choices)]
 
@@ -45,16 +45,17 @@ def names(candidates: Sequence[Options]) -> list[str]:
     return _unique(result)
 
 
-def _inner(is_list_field: Callable[[str], bool], outer: str, key: str) -> bool:
-    return is_list_field(f"{outer}.{key}")
-
-
-def _values(value: Any, is_list: bool) -> list[Any]:
+def values(value: Any, is_list: bool) -> list[Any]:
+    """What is tried for one option: the items of a list that is a grid, else the value alone. `is_list`: of the field."""
     if not isinstance(value, list) or not value:
         return [value]
     if is_list and not all(item is None or isinstance(item, list) for item in value):
         return [value]
     return value
+
+
+def _inner(is_list_field: Callable[[str], bool], outer: str, key: str) -> bool:
+    return is_list_field(f"{outer}.{key}")
 
 
 def _flat(options: Options) -> Options:

@@ -16,8 +16,8 @@ from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
 
-MOST_ROWS = 20_000  # rows of a draw; larger tables are drawn m out of n: 1,000 draws took 0.4 s
-MOST_SCORED = 2_000  # the same for metrics that score every draw anew: 1,000 draws took 1 to 6 s
+MOST_ROWS = 20_000  # rows of a draw; larger tables are drawn m out of n: 1,000 draws of 10,000 took 0.2 s
+MOST_SCORED = 2_000  # the same for metrics that score every draw anew: 1,000 draws took 7 to 17 s, by sklearn
 EQUAL = 1e-12  # a spread below this share of the scores is rounding
 
 
@@ -128,7 +128,7 @@ class Predicted(NamedTuple):
 class Draws(NamedTuple):
     """How often rows are drawn, by which seed, and the level of the interval."""
 
-    count: int = 1000
+    times: int = 1000
     seed: int = 0
     level: float = 0.95
 
@@ -152,20 +152,20 @@ def by_rows(
     taken = min(len(units), max(2, round(len(units) * min(1.0, most / max(1, len(known))))))
     score = _difference(pair, target, settings)
     whole = score(known) if len(known) else math.nan
-    found = np.full(draws.count, math.nan)
+    found = np.full(draws.times, math.nan)
     if len(units) > 1 and math.isfinite(whole):
         rng = np.random.default_rng(draws.seed)
-        for number in range(draws.count):
+        for number in range(draws.times):
             found[number] = score(units.rows(rng.integers(0, len(units), taken)))
     found = whole + math.sqrt(taken / max(1, len(units))) * (found - whole)
     low, high, p = _interval(found[np.isfinite(found)], draws)
     by = f"{len(units):,} {'rows' if groups is None else 'groups'}"
-    how = f"bootstrap, {draws.count:,} draws" + (f" of {taken:,}, scaled" if taken < len(units) else "")
+    how = f"bootstrap, {draws.times:,} draws" + (f" of {taken:,}, scaled" if taken < len(units) else "")
     return Comparison(pair[0].name, pair[1].name, metric, whole, low, high, p, draws.level, by, how)
 
 
 def _interval(found: FloatArray, draws: Draws) -> tuple[float, float, float]:
-    if 2 * len(found) < draws.count:
+    if 2 * len(found) < draws.times:
         return math.nan, math.nan, math.nan
     low, high = np.quantile(found, [(1 - draws.level) / 2, (1 + draws.level) / 2])
     side = min(np.sum(found <= 0), np.sum(found >= 0)) + 1  # + 1: a p of zero cannot be seen in finitely many draws
@@ -190,7 +190,8 @@ def _difference(pair: tuple[Predicted, Predicted], target: Target, settings: Any
     return score
 
 
-class _Units(NamedTuple):
+@dataclass(frozen=True)
+class _Units:
     """What is drawn: rows, or groups of rows. Unit u has `order[starts[u]:starts[u] + sizes[u]]`."""
 
     order: IntArray
@@ -203,10 +204,10 @@ class _Units(NamedTuple):
     def rows(self, drawn: IntArray) -> IntArray:
         """The rows of all drawn units, in turn."""
         if len(self.order) == len(self):  # a unit is a row
-            return self.order[drawn]
+            return np.asarray(self.order[drawn])
         sizes = self.sizes[drawn]
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return self.order[np.repeat(self.starts[drawn], sizes) + within]
+        return np.asarray(self.order[np.repeat(self.starts[drawn], sizes) + within])
 
 
 def _units(known: IntArray, groups: IntArray | None) -> _Units:
