@@ -17,7 +17,8 @@ from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
 
 MOST_ROWS = 20_000  # rows of a draw; larger tables are drawn m out of n: 1,000 draws of 10,000 took 0.2 s
-MOST_SCORED = 2_000  # the same for metrics that score every draw anew: 1,000 draws took 7 to 17 s, by sklearn
+MOST_SCORED = 2_000  # the same for metrics that score every draw anew,
+MOST_TIMES = 400  # and how many draws: 1,000 of f1 or roc_auc took 7 to 17 s
 EQUAL = 1e-12  # a spread below this share of the scores is rounding
 
 
@@ -140,15 +141,18 @@ def by_rows(
     """The bootstrap of out-of-fold predictions: rows (or whole groups) drawn with replacement, the same for both candidates.
 
     Percentile interval (Efron and Tibshirani, 1993, ch. 13); p: twice the smaller share of draws on one side of zero. The
-    models are taken as they are: what other training rows would do is not in the interval. Above 20,000 rows (2,000 for
-    metrics that are no mean over rows), m of the n are drawn and deviations scaled by √(m/n) (Bickel, Götze and van Zwet,
-    1997), which `how` says. Draws that the metric does not define (one class) are left out; NaN when more than half.
+    models are taken as they are: what other training rows would do is not in the interval. Above 20,000 rows, m of the n
+    are drawn and deviations scaled by √(m/n) (Bickel, Götze and van Zwet, 1997); for metrics that are no mean over rows,
+    above 2,000, and 400 times at most: `how` says it. Draws that the metric does not define (one class) are left out; NaN
+    when more than half.
     """
     scoring.check([metric], target.task)
     settings = METRIC.load(metric)()
     known = np.flatnonzero(np.isfinite(pair[0].values).all(axis=1) & np.isfinite(pair[1].values).all(axis=1))
     units = _units(known, None if groups is None else groups[known])
-    most = MOST_ROWS if isinstance(settings, scoring.Averaged) else MOST_SCORED
+    averaged = isinstance(settings, scoring.Averaged)
+    most = MOST_ROWS if averaged else MOST_SCORED
+    draws = draws if averaged else draws._replace(times=min(draws.times, MOST_TIMES))
     taken = min(len(units), max(2, round(len(units) * min(1.0, most / max(1, len(known))))))
     score = _difference(pair, target, settings)
     whole = score(known) if len(known) else math.nan
