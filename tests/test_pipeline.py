@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import sixfold
-from sixfold import pipeline
+from sixfold import contest, pipeline
 from sixfold.core.errors import BudgetError, DataError, SixfoldError
 from sixfold.recipe.load import from_object, load
 
@@ -134,14 +134,14 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
 
 
 def test_a_candidate_without_time_leaves_the_others_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = pipeline.cross_validate
+    plain = contest.evaluate_folds
 
-    def late(candidate: Any, *rest: Any) -> Any:
-        if candidate.family_name == "linear":
+    def late(candidates: Any, *rest: Any) -> Any:
+        if candidates[0].family_name == "linear":
             raise BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
-        return plain(candidate, *rest)
+        return plain(candidates, *rest)
 
-    monkeypatch.setattr(pipeline, "cross_validate", late)
+    monkeypatch.setattr(contest, "evaluate_folds", late)
     frame().to_csv(tmp_path / "t.csv", index=False)
     run = pipeline.run(recipe(tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree"}]), tmp_path / "run")
     assert [one.family for one in run.leaderboard.standings] == ["tree"]

@@ -8,8 +8,6 @@ read back from the run folder, and the unfinished one is done.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,60 +21,30 @@ from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress import keep
 from sixfold.compress.compress import Compressed, Job, compress
-from sixfold.core.errors import BudgetError
+from sixfold.contest import evaluate, shares
 from sixfold.data import holdout
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.baseline import baseline
-from sixfold.evaluate.cross_validation import Evaluation, FoldCache, cross_validate
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.folds import make, scheme_of
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.forecast import check_plan
 from sixfold.parts import state
-from sixfold.parts.table import Dataset, FloatArray
+from sixfold.parts.table import Dataset
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt, Step
-from sixfold.recipe.section import Section
 from sixfold.recipe.signature import Signature
 from sixfold.report.content import Reproduction
 from sixfold.report.html import render
 from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
-from sixfold.runs.folder import Listener, RunFolder, code_digest
+from sixfold.runs.folder import Listener, RunFolder
 from sixfold.train.candidate import Candidate
-
-
-@dataclass(frozen=True)
-class Work:
-    """What every stage of one run shares."""
-
-    loaded: Loaded
-    folder: RunFolder
-    limits: Limits
-    context: Context
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Step 0: everything that was read, split into rows for training and rows held out."""
-
-    training: Dataset
-    held_out: Dataset
-    digest: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be compared: candidates × folds, scored by metrics of which the first one decides."""
-
-    candidates: tuple[Candidate, ...]
-    folds: tuple[Fold, ...]
-    metrics: tuple[str, ...]
-    baseline: dict[str, FloatArray]
+from sixfold.work import Plan, Rows, Work, digest, stage_key
 
 
 @dataclass(frozen=True)
@@ -157,31 +125,6 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
 
 
-def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
-    """Steps 1 to 5 for every candidate, all on the same folds. When time runs out, those that are done are compared."""
-    evaluations: list[Evaluation] = []
-    cache, (share, _) = FoldCache(), _shares(work, rows, plan)
-    for number, candidate in enumerate(plan.candidates):
-        deadline = work.limits.part(share, len(plan.candidates) - number)
-        context = replace(work.context.within("evaluate", candidate=candidate.name), deadline=deadline)
-
-        def work_on(folder: Path, candidate: Candidate = candidate, context: Context = context) -> None:
-            result = cross_validate(candidate, rows.training, plan.folds, plan.metrics, context, cache)
-            state.save(result, folder)
-
-        try:
-            done = work.folder.stage(f"evaluate-{number}", _key(work, rows, candidate.key()), work_on)
-        except BudgetError as error:
-            if not evaluations and number == len(plan.candidates) - 1:
-                raise
-            work.context.emit("warning", text=f"{candidate.name} is left out: {error}")
-            continue  # another one may be done in its own part of the time
-        work.limits.check_disk(work.folder.path)
-        evaluations.append(state.load(done, Evaluation))
-        work.context.emit("candidate_finished", candidate=candidate.name, scores=evaluations[-1].means())
-    return evaluations
-
-
 def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The ensemble of the candidates as one more of them, where the recipe asks for it and two or more can be averaged."""
     if not work.loaded.recipe.evaluate.ensemble:
@@ -197,7 +140,7 @@ def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
         state.save(found, folder)
 
     keys = [candidate.key() for candidate in plan.candidates if candidate.name in {one.name for one in members}]
-    done = work.folder.stage("evaluate-ensemble", _key(work, rows, "".join(keys)), work_on)
+    done = work.folder.stage("evaluate-ensemble", stage_key(work, rows, "".join(keys)), work_on)
     found = state.load(done, Evaluation)
     work.context.emit("candidate_finished", candidate=found.name, scores=found.means())
     return [found]
@@ -208,7 +151,7 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
     best = evaluations[choose.best(evaluations, plan.metrics[0])]
     work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
     chosen, found = _chosen(plan, rows, evaluations, best)
-    share, key = _shares(work, rows, plan)[1], "".join([repr(found), *(candidate.key() for candidate in chosen)])
+    share, key = shares(work, rows, plan)[1], "".join([repr(found), *(candidate.key() for candidate in chosen)])
 
     def work_on(folder: Path) -> None:
         models = []
@@ -218,7 +161,7 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
             models.append(fit_model(candidate, rows.training, context))
         state.save(ensemble.combine(models, found), folder)
 
-    done = work.folder.stage("refit", _key(work, rows, key), work_on)
+    done = work.folder.stage("refit", stage_key(work, rows, key), work_on)
     model = state.load(done, Model)
     parts = [f"{weight:.2f} · {one.name}" for weight, one in zip(found.weights, chosen, strict=True)]
     for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.said]:
@@ -247,11 +190,6 @@ def _threshold(plan: Plan) -> str:
     return asked.pop() if len(asked) == 1 else "none"
 
 
-def _shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
-    trained = sum(len(fold.train) for fold in plan.folds) * len(plan.candidates)
-    return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
-
-
 def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
     """Step 6: prune, quantise, round, as far as the recipe's `keep` allows; without `compress` nothing happens."""
     section = work.loaded.recipe.compress
@@ -268,7 +206,7 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
     def work_on(folder: Path) -> None:
         state.save(compress(job, winner.model, context), folder)
 
-    done = work.folder.stage("compress", _key(work, rows, winner.key, section), work_on)
+    done = work.folder.stage("compress", stage_key(work, rows, winner.key, section), work_on)
     return state.load(done, Compressed)
 
 
@@ -304,7 +242,7 @@ def finish(
 
     keys = [candidate.key() for candidate in plan.candidates]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
-    done = folder.stage("outcome", _key(work, rows, "".join(keys), *sections), work_on)
+    done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
     receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     _write_bundle(done, folder.path / "bundle", work.loaded.text, receipt)
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
@@ -320,25 +258,3 @@ def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> No
     write_bundle(
         bundle, BundleParts((done / "model.onnx").read_bytes(), signature, recipe, receipt, html, content, parity)
     )
-
-
-def digest(dataset: Dataset) -> str:
-    """SHA-256 of every value of a dataset: the same rows read from another kind of file give the same digest."""
-    sha = hashlib.sha256()
-    for name, column in dataset.table.columns.items():
-        sha.update(json.dumps([name, column.kind, column.levels]).encode())
-        sha.update(np.ascontiguousarray(column.values).data)
-    sha.update(json.dumps([dataset.target.task, dataset.target.names, dataset.target.classes]).encode())
-    sha.update(np.ascontiguousarray(dataset.target.values).data)
-    for order in (dataset.groups, dataset.times):  # they decide which rows a fold holds
-        if order is not None:
-            sha.update(np.ascontiguousarray(order).data)
-    return sha.hexdigest()
-
-
-def _key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
-    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, and the code."""
-    recipe = work.loaded.recipe
-    parts = [recipe.data, recipe.evaluate, *sections]
-    texts = [code_digest(), rows.digest, candidate, str(work.context.seed), *(part.model_dump_json() for part in parts)]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.evaluate import choose, curves, out_of_fold
+from sixfold.evaluate import choose, comparison, curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import Importance as Shuffled
@@ -39,10 +39,11 @@ def report(
     history = list(events)
     winner = ranked[0]
     return Report(
-        verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric)),
+        verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric, folds)),
         said=_texts(history, "said"), warnings=_texts(history, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
-        leaderboard=tuple(_row(each, history) for each in ranked), curves=learning_curves(history),
+        leaderboard=tuple(_row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked),
+        curves=learning_curves(history),
         confusion=_confusion(training.target, winner, folds), figures=figures(training.target, winner),
         importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled), receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
@@ -94,12 +95,24 @@ def _curve(candidate: str, fold: int, series: Sequence[dict[str, Any]]) -> Curve
     )  # fmt: skip
 
 
-def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]]) -> Row:
+def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]], compared: str) -> Row:
     whys = (e.get("why", "") for e in events if e["event"] == "candidate_planned" and e["candidate"] == evaluation.name)
-    scores = {n: tuple(map(float, v)) for n, v in evaluation.scores.items() if np.isfinite(v).all()}
+    done = list(evaluation.numbers)
+    scores = {n: tuple(map(float, v[done])) for n, v in evaluation.scores.items() if np.isfinite(v[done]).all()}
+    dropped = f"Dropped after {len(done)} folds: {evaluation.dropped}." if evaluation.dropped else ""
     return Row(
-        name=evaluation.name, family=evaluation.family, scores=scores, fit_s=evaluation.fit_s, why=next(whys, "")
-    )
+        name=evaluation.name, family=evaluation.family, scores=scores, fit_s=evaluation.fit_s, why=next(whys, ""),
+        compared=compared, dropped=dropped,
+    )  # fmt: skip
+
+
+def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence[Fold]) -> str:
+    """How a candidate stands to the winner: a sentence with an interval; '' for the winner, and for who was dropped."""
+    if other.name == winner.name or other.dropped or not np.isfinite(other.scores[metric]).all():
+        return ""
+    scores = winner.scores[metric], other.scores[metric]
+    share = comparison.validation_share(folds)
+    return str(comparison.by_folds((winner.name, other.name), metric, scores, share))
 
 
 def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) -> Confusion | None:
@@ -113,13 +126,11 @@ def _line(curve: curves.Curve) -> Line:
     return Line(name=curve.name, x=tuple(map(float, curve.x)), y=tuple(map(float, curve.y)))
 
 
-def _runner_up(ranked: Sequence[Evaluation], metric: str) -> str | None:
+def _runner_up(ranked: Sequence[Evaluation], metric: str, folds: Sequence[Fold]) -> str | None:
     if len(ranked) < 2 or not np.isfinite(ranked[1].scores[metric]).all():
         return None
-    first, second = (evaluation.scores[metric] for evaluation in ranked[:2])
-    gap, spread = abs(float(np.mean(first - second))), float(np.std(first - second, ddof=1)) if len(first) > 1 else 0.0
-    close = ": about as good" if gap <= spread else ""
-    return f"Next best was {ranked[1].name} with {np.mean(second):.4g}{close}."
+    mean, compared = float(np.mean(ranked[1].scores[metric])), _against(ranked[0], ranked[1], metric, folds)
+    return f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
 
 
 def _column(name: str, column: Column) -> ColumnSummary:

@@ -21,12 +21,16 @@ from sixfold.evaluate import scoring, thresholds
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe import schema as sections
-from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE
+from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
 from sixfold.recipe.schema import Options, Recipe, Train
 from sixfold.recipe.validate import SCHEMA_FILE
 from sixfold.train.candidate import Candidate
 
-KEYS = {FAMILY.name: "family", PRUNER.name: "target"}  # the key that names a plug-in, where it is not `name`
+KEYS = {
+    FAMILY.name: "family",
+    PRUNER.name: "target",
+    SELECTION.name: "method",
+}  # the key that names a plug-in, where it is not `name`
 FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
 GRIDS = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"

@@ -52,7 +52,7 @@ class Pace:
             self.fits += 1
             self.folds_done += 1
             return f"{event['candidate']}: fold {event['fold'] + 1} of {self.folds} done{self._fits(now)}"
-        elif kind == "candidate_finished":
+        elif kind in ("candidate_finished", "candidate_dropped"):
             self.candidates_done += 1
             self.folds_done = 0
         elif kind == "epoch":
@@ -144,6 +144,9 @@ WORDS: Final[dict[str, Callable[[Event], str]]] = {
     "warning": lambda event: f"warning: {event['text']}",
     "rows": lambda event: f"{event['training']:,} rows to train on, {event['held_out']:,} held out",
     "candidate_planned": _planned,
+    "candidate_dropped": lambda event: (
+        f"{event['candidate']} dropped after {event['folds']} of {event['of']} folds: {event['why']}"
+    ),
     "epoch": _epoch,
     "fold_scored": _fold,
     "candidate_finished": lambda event: f"{event['candidate']}: {_scores(event['scores'])}",

@@ -19,7 +19,7 @@ class Standing:
     """One candidate: mean over the folds, their standard deviation (n - 1), every fold, seconds of preparing and training.
 
     `error`: standard error of the mean, spread / √K. Folds share training rows, so it is rather too small (Bengio and
-    Grandvalet, 2004).
+    Grandvalet, 2004). `dropped`: why it got no more folds than `folds`; its mean is of those it had.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Standing:
     error: float
     folds: tuple[float, ...]
     fit_s: float
+    dropped: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,20 @@ class Leaderboard:
 
     def __str__(self) -> str:
         lines = [f"{'candidate':40} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"]
-        lines += [f"{s.name:40} {s.mean:12.4f} {s.spread:9.4f} {s.error:9.4f} {s.fit_s:8.1f}" for s in self.standings]
+        lines += [
+            f"{s.name:40} {s.mean:12.4f} {s.spread:9.4f} {s.error:9.4f} {s.fit_s:8.1f}{_left(s)}"
+            for s in self.standings
+        ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><td>{html.escape(s.name)}</td><td>{s.mean:.4f}</td><td>{s.spread:.4f}</td><td>{s.error:.4f}</td><td>{s.fit_s:.1f}</td></tr>"
+        head = ("candidate", self.metric, "spread", "standard error", "seconds")
+        rows = [
+            (s.name + _left(s), *(f"{x:.4f}" for x in (s.mean, s.spread, s.error)), f"{s.fit_s:.1f}")
             for s in self.standings
-        )
-        head = (
-            f"<tr><th>candidate</th><th>{self.metric}</th><th>spread</th><th>standard error</th><th>seconds</th></tr>"
-        )
-        return f"<table>{head}{cells}</table>"
+        ]
+        cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{cells}</table>"
 
 
 def order(evaluations: Sequence[Evaluation], metric: str) -> list[int]:
@@ -88,10 +91,16 @@ def leaderboard(evaluations: Sequence[Evaluation], metric: str) -> Leaderboard:
     return Leaderboard(metric, tuple(_standing(each, metric) for each in ranked))
 
 
+def _left(standing: Standing) -> str:
+    return f"  dropped after {len(standing.folds)} folds: {standing.dropped}" if standing.dropped else ""
+
+
 def _standing(evaluation: Evaluation, metric: str) -> Standing:
     folds = evaluation.scores[metric]
+    if evaluation.dropped:
+        folds = folds[list(evaluation.numbers)]
     spread = float(np.std(folds, ddof=1)) if len(folds) > 1 else 0.0
     return Standing(
         evaluation.name, evaluation.family, float(np.mean(folds)), spread, spread / len(folds) ** 0.5,
-        tuple(folds.tolist()), evaluation.fit_s,
+        tuple(folds.tolist()), evaluation.fit_s, evaluation.dropped,
     )  # fmt: skip

@@ -177,6 +177,10 @@ class Evaluate(Section):
     metrics: tuple[Annotated[str, _name("metric")], ...] = Field(
         (), description="Names of metrics; the first one decides. Left out: by task."
     )
+    select: Annotated[Options, BeforeValidator(lambda v: _choice(v, "method")), _plugin("selection")] = Field(
+        default_factory=lambda: {"method": "exhaustive"},
+        description="Who gets all folds: all candidates, or those that may still win.",
+    )
     ensemble: bool = Field(False, description="Compare the weighted mean of the candidates as one more of them.")
     seed: int = Field(0, ge=0, description="Seed of the folds.")
 

@@ -21,13 +21,18 @@ class ColumnSummary(Section):
 
 
 class Row(Section):
-    """One candidate on the leaderboard, the best first. `scores`: metric → score of every fold."""
+    """One candidate on the leaderboard, the best first. `scores`: metric → score of every fold that was done.
+
+    `why`: it is there. `compared`: how it stands to the winner, with an interval. `dropped`: why it got no more folds.
+    """
 
     name: str
     family: str
     scores: dict[str, tuple[float, ...]]
     fit_s: float
     why: str = ""
+    compared: str = ""
+    dropped: str = ""
 
 
 class Curve(Section):

@@ -48,7 +48,7 @@ class Limits:
         end = TRAIN_SHARE if compresses else WORK_SHARE
         return end * evaluated / (evaluated + 1.0), end
 
-    def part(self, share: float, parts_left: int) -> float | None:
+    def part(self, share: float, parts_left: float) -> float | None:
         """The deadline of one of `parts_left` equal parts of what is left until `share` of the time."""
         end = self.deadline(share)
         if end is None:

@@ -1,0 +1,69 @@
+"""What all stages of a run share: the recipe and its folder, the rows, the plan; and what a stage depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from sixfold.evaluate.fold import Fold
+from sixfold.parts.table import Dataset, FloatArray
+from sixfold.recipe.load import Loaded
+from sixfold.recipe.section import Section
+from sixfold.runs.budget import Limits
+from sixfold.runs.context import Context
+from sixfold.runs.folder import RunFolder, code_digest
+from sixfold.train.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every stage of one run shares."""
+
+    loaded: Loaded
+    folder: RunFolder
+    limits: Limits
+    context: Context
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Step 0: everything that was read, split into rows for training and rows held out."""
+
+    training: Dataset
+    held_out: Dataset
+    digest: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be compared: candidates × folds, scored by metrics of which the first one decides."""
+
+    candidates: tuple[Candidate, ...]
+    folds: tuple[Fold, ...]
+    metrics: tuple[str, ...]
+    baseline: dict[str, FloatArray]
+
+
+def digest(dataset: Dataset) -> str:
+    """SHA-256 of every value of a dataset: the same rows read from another kind of file give the same digest."""
+    sha = hashlib.sha256()
+    for name, column in dataset.table.columns.items():
+        sha.update(json.dumps([name, column.kind, column.levels]).encode())
+        sha.update(np.ascontiguousarray(column.values).data)
+    sha.update(json.dumps([dataset.target.task, dataset.target.names, dataset.target.classes]).encode())
+    sha.update(np.ascontiguousarray(dataset.target.values).data)
+    for order in (dataset.groups, dataset.times):  # they decide which rows a fold holds
+        if order is not None:
+            sha.update(np.ascontiguousarray(order).data)
+    return sha.hexdigest()
+
+
+def stage_key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
+    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, and the code."""
+    recipe = work.loaded.recipe
+    parts = [recipe.data, recipe.evaluate, *sections]
+    texts = [code_digest(), rows.digest, candidate, str(work.context.seed), *(part.model_dump_json() for part in parts)]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
