@@ -6,7 +6,7 @@ import re
 from importlib.metadata import PackageNotFoundError, distribution
 
 LIMIT_BYTES = 250_000_000
-HEAVY = {"torch", "scikit-learn", "pandas", "pyarrow", "lightgbm", "scipy", "onnx", "sympy"}
+HEAVY = {"torch", "scikit-learn", "pandas", "pyarrow", "lightgbm", "scipy", "onnx", "optuna", "sympy"}
 
 
 def closure(name: str) -> set[str]:

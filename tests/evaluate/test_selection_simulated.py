@@ -61,8 +61,13 @@ def unequal_noise(rng: np.random.Generator) -> FloatArray:
     )
 
 
+def heavy_tails(rng: np.random.Generator) -> FloatArray:
+    return rng.normal(0, 0.02, FOLDS) + 0.01 * rng.standard_t(3, (CANDIDATES, FOLDS))
+
+
 TRUTHS: list[tuple[Truth, float]] = [  # and how many times fewer fits than all, at least
-    (equal, 1.1), (spread, 2.2), (two, 1.0), (few, 1.1), (rounded, 1.5), (one_unlike_the_others, 1.0), (unequal_noise, 1.3),
+    (equal, 1.1), (spread, 2.2), (two, 1.0), (few, 1.1), (rounded, 1.5), (one_unlike_the_others, 1.0),
+    (unequal_noise, 1.3), (heavy_tails, 1.0),
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import click
 from sixfold import __version__
 from sixfold.core.errors import SixfoldError, SystemFault, did_you_mean
 
-EXTRA = {"torch", "sklearn", "lightgbm", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
+EXTRA = {"torch", "sklearn", "lightgbm", "optuna", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
 CODES = """
 \b
 Exit codes: 0 done, 1 another mistake, 2 recipe or command line, 3 data, 4 fit, 5 budget, 6 bundle, 7 rows for prediction,

@@ -20,9 +20,7 @@ from sixfold.evaluate.selecting import Dropped, alive
 from sixfold.parts.table import BoolArray, FloatArray
 from sixfold.recipe.section import Section
 
-POOLED = (
-    4.0  # degrees of freedom of the rivals' mean variance: with 4 the error rate held in every simulation, with 8 not
-)
+POOLED = 4.0  # degrees of freedom of the rivals' mean variance: simulated, 4 lost 5% of winners at most, 8 up to 6%
 FEWEST_RIVALS = 5  # fewer say little of a common variance
 ROUNDING = 1e-12  # a spread below this share of the scores is none
 
