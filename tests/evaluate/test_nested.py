@@ -14,8 +14,9 @@ from sixfold.core.errors import DataError
 from sixfold.core.seeds import derive
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
-from sixfold.evaluate.nested import Nested, best_mean, inner_folds, nested
+from sixfold.evaluate.nested import Nested, best_mean, inner_folds, nested, selected
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
+from sixfold.recipe.kinds import SELECTION
 from sixfold.recipe.schema import Evaluate
 
 
@@ -131,3 +132,22 @@ def test_a_choice_is_any_callable() -> None:
     assert found.chosen == (3, 3, 3)
     assert (found.mean, found.optimism) == (0.25, 0.25)
     assert [fold is expected for fold, expected in zip(seen, outer, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("name", ["exhaustive", "racing", "halving"])
+def test_a_selection_chooses_inside_with_fewer_fits(name: str) -> None:
+    section, data, fits = Evaluate(scheme="kfold", folds=6), dataset(120), 0
+    quality = np.linspace(0, 1, 20)
+
+    def score(positions: Sequence[int], folds: Sequence[Fold]) -> FloatArray:
+        nonlocal fits
+        fits += len(positions) * len(folds)
+        noise = np.array([[np.sin(97 * p + fold.validation.sum()) for fold in folds] for p in positions])
+        return quality[list(positions)][:, None] + 0.005 * noise
+
+    choose = selected(SELECTION.make({"name": name}), 20, score)
+    found = nested(section, data, make(section, data), choose, score)
+    assert found.chosen == (19,) * 6
+    assert found.mean == pytest.approx(1, abs=0.01)
+    every = 6 * (20 * 6 + 1)
+    assert fits == every if name == "exhaustive" else fits < every / 1.5

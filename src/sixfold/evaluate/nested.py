@@ -14,6 +14,7 @@ import numpy as np
 from sixfold.core.seeds import derive
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
+from sixfold.evaluate.selecting import Selection, select
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.schema import Evaluate
 
@@ -21,7 +22,7 @@ ScoreFolds = Callable[[Sequence[int], Sequence[Fold]], FloatArray]
 """(positions of candidates, folds of the whole dataset) → float64 [candidates, folds], greater is better."""
 
 Choose = Callable[[Sequence[Fold]], tuple[int, float]]
-"""Folds → the position of the candidate they choose, and its mean on them; a search, a race or `best_mean`."""
+"""Folds → the position of the candidate they choose, and its mean on them: `best_mean`, `selected`, or a search."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,27 @@ def inner_folds(evaluate: Evaluate, dataset: Dataset, outer: Fold, number: int) 
 
 def best_mean(candidates: int, score: ScoreFolds) -> Choose:
     """The choice of an exhaustive search: the greatest mean; the first of equals; who has no mean cannot be chosen."""
+    return lambda folds: _best(score(range(candidates), folds))
+
+
+def selected(
+    selection: Selection, candidates: int, score: ScoreFolds, seed: int = 0, bounds: tuple[float, float] | None = None
+) -> Choose:
+    """The choice of a selection (racing, halving): the greatest mean of those that it scored on every fold."""
 
     def choose(folds: Sequence[Fold]) -> tuple[int, float]:
-        means = np.round(score(range(candidates), folds).mean(axis=1), 12)
-        best = int(np.where(np.isnan(means), -np.inf, means).argmax())
-        return best, float(means[best])
+        def of(positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
+            return score(positions, [folds[number] for number in numbers])
+
+        return _best(select(selection, candidates, len(folds), of, seed, bounds).scores)
 
     return choose
+
+
+def _best(scores: FloatArray) -> tuple[int, float]:
+    means = np.round(scores.mean(axis=1), 12)
+    best = int(np.where(np.isnan(means), -np.inf, means).argmax())
+    return best, float(means[best])
 
 
 def nested(evaluate: Evaluate, dataset: Dataset, outer: Sequence[Fold], choose: Choose, score: ScoreFolds) -> Nested:
