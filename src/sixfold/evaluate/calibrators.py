@@ -18,7 +18,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 # Added to both sides of a log-odds, which keeps the order: a tree's 0 and 1 mean "none of some rows", not infinity. Measured
-# on trees of Adult, log loss with platt: 0.366, with 10⁻¹² 0.450, not calibrated 0.601.
+# on trees of 6,000 rows of Adult, log loss with platt: 0.367, with 10⁻¹² 0.450, not calibrated 0.601.
 EXTRA = 1e-3
 # Probability per unit of log-odds: those of a float32 network are right to some 1e-6, and parity asks for 1e-5. Decision
 # values are computed in double precision: per standard deviation of theirs.
