@@ -136,10 +136,10 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
 def test_a_candidate_without_time_leaves_the_others_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = contest.evaluate_folds
 
-    def late(candidates: Any, *rest: Any) -> Any:
-        if candidates[0].family_name == "linear":
+    def late(group: Any, *rest: Any) -> Any:
+        if group.candidates[0].family_name == "linear":
             raise BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
-        return plain(candidates, *rest)
+        return plain(group, *rest)
 
     monkeypatch.setattr(contest, "evaluate_folds", late)
     frame().to_csv(tmp_path / "t.csv", index=False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate import scoring
-from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Part, evaluate_folds, join
+from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Group, Part, evaluate_folds, join
 from sixfold.evaluate.selecting import select
 from sixfold.parts import state
 from sixfold.parts.state import State
@@ -69,8 +69,8 @@ class Contest:
         key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
 
         def work_on(folder: Path) -> None:
-            data, metrics = self.rows.training, self.plan.metrics
-            found = evaluate_folds(candidates, data, self.plan.folds, sorted(numbers), metrics, context, self.cache)
+            together = Group(candidates, self.rows.training, self.plan.folds, context, self.cache)
+            found = evaluate_folds(together, sorted(numbers), self.plan.metrics)
             state.save(Parts(tuple(found)), folder)
 
         try:

@@ -144,7 +144,8 @@ def generate_schema() -> Schema:
     for part in (schema, train):
         definitions |= part.pop("$defs", {}) if part is train else {}
     definitions["Train"] = _as_grid(train)
-    definitions["Stop"] = _as_grid(definitions["Stop"])
+    for name in ("Stop", "Average"):
+        definitions[name] = _as_grid(definitions[name])
     for kind in KINDS.values():
         for name in kind.names():
             definitions[f"{kind.name}.{name}"] = _plugin_schema(kind, name)
@@ -241,8 +242,8 @@ def _without_titles(node: Any) -> Any:
 def reference() -> str:
     """Markdown of every section and every plug-in, with type, range and default of each key."""
     lines = ["# The recipe", "", "Generated from the code by `make docs`.", ""]
-    for name in ("Recipe", "Data", "Prepare", "Denoise", "Impute", "Feature", "Initialize", "Train", "Stop", "Evaluate",
-                 "Compress", "Quantize", "FixedPoint", "Budget", "Serve"):  # fmt: skip
+    for name in ("Recipe", "Data", "Prepare", "Denoise", "Impute", "Feature", "Initialize", "Train", "Stop", "Average",
+                 "Evaluate", "Compress", "Quantize", "FixedPoint", "Budget", "Serve"):  # fmt: skip
         section: type[BaseModel] = getattr(sections, name)
         lines += [f"## {name}", "", (section.__doc__ or "").strip(), "", *_table(section.model_json_schema()), ""]
     for kind in KINDS.values():

@@ -192,7 +192,16 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_base_install_names_the_extra(folder: Path, module: str, verb: list[str]) -> None:
-    code = f"import sys; sys.modules[{module!r}] = None; from sixfold.cli import main; main()"
+    code = f"""
+import sys
+class Absent:  # as if it were not installed; None in sys.modules would mislead libraries that look there
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+from sixfold.cli import main
+main()
+"""
     done = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 8, done.stderr
     assert done.stderr.splitlines()[-1] == (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -46,17 +47,24 @@ class Layer:
     bias_gradient: torch.Tensor
 
 
+class Noise(NamedTuple):
+    """What makes training harder than predicting: the share of hidden units left out, and how much a label is smoothed."""
+
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+
+
 class StackedPerceptron:
     """`theta`, `gradient`: [K, P], a row a replica: weight [O, I] and bias [O] of each layer in turn.
 
-    `widths`: features, hidden units, outputs. `dropout`: share of hidden units that noise leaves out.
+    `widths`: features, hidden units, outputs.
     """
 
     def __init__(
-        self, widths: Sequence[int], activation: Activation, dropout: float, theta: torch.Tensor, gradient: torch.Tensor
+        self, widths: Sequence[int], activation: Activation, noise: Noise, theta: torch.Tensor, gradient: torch.Tensor
     ) -> None:
         self.activation = activation
-        self.dropout = dropout
+        self.dropout, self.label_smoothing = noise
         self.layers: list[Layer] = []
         start = 0
         for inputs, outputs in itertools.pairwise(widths):
@@ -75,7 +83,7 @@ class StackedPerceptron:
         """Write the gradients of Σ weight · loss; return the losses [K, B]."""
         kept = [(drawn >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
         inputs, sums, outputs = self._forward(x, kept)
-        losses, delta = _cross_entropy(outputs, y) if y.dtype == torch.int64 else _squared_error(outputs, y)
+        losses, delta = self._compare(outputs, y)
         delta.mul_(weight.unsqueeze(2))
         for number in reversed(range(len(self.layers))):
             layer = self.layers[number]
@@ -92,8 +100,12 @@ class StackedPerceptron:
     @torch.inference_mode()
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The loss of every row, [K, B]."""
-        outputs = self._forward(x, [])[2]
-        return (_cross_entropy(outputs, y) if y.dtype == torch.int64 else _squared_error(outputs, y))[0]
+        return self._compare(self._forward(x, [])[2], y)[0]
+
+    def _compare(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if y.dtype == torch.int64:
+            return _cross_entropy(outputs, y, self.label_smoothing)
+        return _squared_error(outputs, y)
 
     def _forward(
         self, x: torch.Tensor, kept: Sequence[torch.Tensor]
@@ -120,13 +132,17 @@ def _product(left: torch.Tensor, right: torch.Tensor, into: torch.Tensor) -> Non
         into.copy_(torch.bmm(left, right))
 
 
-def _cross_entropy(scores: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """−log softmax(scores)[y], [K, B], and its gradient softmax − onehot(y), [K, B, O]."""
+def _cross_entropy(scores: torch.Tensor, y: torch.Tensor, smoothing: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """−Σ t log softmax(scores), [K, B], with t = (1 − ε)·onehot(y) + ε / O; and its gradient softmax − t, [K, B, O]."""
     logs = functional.log_softmax(scores, dim=2)
     at = y.unsqueeze(2)
-    losses = logs.gather(2, at).squeeze(2).neg_()
+    losses = logs.gather(2, at).squeeze(2).mul_(smoothing - 1.0)
+    if smoothing:
+        losses.sub_(logs.mean(dim=2), alpha=smoothing)
     delta = logs.exp_()
-    return losses, delta.scatter_add_(2, at, delta.new_full((1, 1, 1), -1.0).expand(at.shape))
+    if smoothing:
+        delta.sub_(smoothing / scores.shape[2])
+    return losses, delta.scatter_add_(2, at, delta.new_full((1, 1, 1), smoothing - 1.0).expand(at.shape))
 
 
 def _squared_error(outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

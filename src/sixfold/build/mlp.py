@@ -20,7 +20,7 @@ from torch.nn import functional
 from sixfold.build import _links
 from sixfold.build._activations import Activation, apply, export
 from sixfold.build._classes import present
-from sixfold.build._stacked_perceptron import StackedPerceptron
+from sixfold.build._stacked_perceptron import Noise, StackedPerceptron
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -166,6 +166,9 @@ class Settings(Section):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of hidden units left out in each training step, in [0, 1)."
     )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016)."
+    )
     scale_target: bool | None = Field(
         None, description="Standardise the target while training; undone in the model. Left out: for regression only."
     )
@@ -210,7 +213,7 @@ class Settings(Section):
     def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of each row, or its squared error, the mean over the outputs."""
         if y.dtype == torch.int64:
-            return functional.cross_entropy(outputs, y, reduction="none")
+            return functional.cross_entropy(outputs, y, reduction="none", label_smoothing=self.label_smoothing)
         return (outputs - y).square().mean(dim=1)
 
     def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedPerceptron:
@@ -218,7 +221,8 @@ class Settings(Section):
         network = _perceptron(module)
         layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
         widths = (layers[0].in_features, *(layer.out_features for layer in layers))
-        return StackedPerceptron(widths, network.activation, self.dropout, theta, gradient)
+        noise = Noise(self.dropout, self.label_smoothing)
+        return StackedPerceptron(widths, network.activation, noise, theta, gradient)
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""

@@ -58,7 +58,7 @@ class Evaluation(State):
     predictions: FloatArray
     models: tuple[Model, ...]
     fit_s: float
-    numbers: tuple[int, ...] = ()
+    numbers: tuple[int, ...]
     dropped: str = ""
 
     def means(self) -> dict[str, float]:
@@ -111,27 +111,24 @@ def cross_validate(
     cache: FoldCache | None = None,
 ) -> Evaluation:  # fmt: skip
     """Train `candidate` on each fold's training rows and score it on the validation rows. As `evaluate_folds`."""
-    return join(evaluate_folds([candidate], dataset, folds, range(len(folds)), metrics, context, cache), dataset, folds)
+    group = Group((candidate,), dataset, folds, context, cache or FoldCache(0))
+    return join(evaluate_folds(group, range(len(folds)), metrics), dataset, folds)
 
 
-def evaluate_folds(
-    candidates: Sequence[Candidate], dataset: Dataset, folds: Sequence[Fold], numbers: Sequence[int],
-    metrics: Sequence[str], context: Context, cache: FoldCache | None = None,
-) -> list[Part]:  # fmt: skip
-    """Train candidates that are alike (`Candidate.likeness`) on the folds `numbers`, as one piece of work where they can.
+def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str]) -> list[Part]:
+    """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
     FitError, RecipeError. One fold's features are alive at a time, besides those in `cache`; of families that the loop
     trains, as many as CACHE_BYTES hold.
     """
-    cache = cache or FoldCache(0)
-    cache.belong_to(dataset, folds)
-    work = Work(candidates, dataset, folds, context, cache)
+    candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
+    group.cache.belong_to(dataset, folds)
     tallies = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
     done, longest, started = 0, 0.0, time.monotonic()
-    for batch in work.batches(numbers):
+    for batch in group.batches(numbers):
         part = _part(context, len(batch), len(numbers) - done)
-        for number, candidate, model in work.models(batch, part):
+        for number, candidate, model in group.models(batch, part):
             took = time.monotonic() - started
             tallies[candidate.name].score(number, model, dataset.take(folds[number].validation), took)
             facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
@@ -167,8 +164,8 @@ def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped
 
 
 @dataclass(frozen=True)
-class Work:
-    """Candidates that are alike, on one dataset's folds."""
+class Group:
+    """Candidates that are alike (`Candidate.likeness`), on one dataset's folds."""
 
     candidates: Sequence[Candidate]
     dataset: Dataset

@@ -113,7 +113,8 @@ def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[in
 
 
 def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
-    """Those whose predictions can be averaged, and a sentence for each of the others."""
+    """Those whose predictions can be averaged, and a sentence for each of the others; who was dropped has too few."""
+    evaluations = [one for one in evaluations if not one.dropped]
     kept = [one for one in evaluations if one.output != "decision"]
     said = [
         f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
@@ -158,7 +159,8 @@ def cross_validate(
         predictions = total / times[:, None]
     fit_s = sum(one.fit_s for one in evaluations) + time.monotonic() - started
     return Evaluation(
-        NAME, NAME, _output(evaluations), tuple(metrics), scores, predictions, tuple(models), fit_s
+        NAME, NAME, _output(evaluations), tuple(metrics), scores, predictions, tuple(models), fit_s,
+        tuple(range(len(folds))),
     )  # fmt: skip
 
 

@@ -7,9 +7,9 @@ with `name`. The plug-in's own options are checked against schema.json when the 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from sixfold.core.units import seconds, size_bytes
 from sixfold.recipe.section import Section
@@ -136,6 +136,29 @@ class Stop(Section):
     validation: float = Field(0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched.")
 
 
+class Average(Section):
+    """Which mean of the weights is the model: of all steps, the last ones most (ema), or of the last epochs' ends (swa)."""
+
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="β in (0, 1): mean ← β·mean + (1 − β)·weights after every step; β rises to it at first.",
+    )
+    swa: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of the epochs, in [0, 1), after which the weights of each epoch's end are averaged.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.ema is None) == (self.swa is None):
+            raise ValueError("one of ema and swa")
+        return self
+
+
 class Train(Section):
     """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent.
 
@@ -154,6 +177,10 @@ class Train(Section):
     )
     epochs: int = Field(30, ge=1, description="Passes over the training rows.")
     stop: Stop = Field(default_factory=Stop)
+    clip: float | None = Field(
+        None, gt=0, description="Largest Euclidean norm of a gradient, above 0: longer ones are shortened to it."
+    )
+    average: Average | None = Field(None, description="The model is a mean of weights, not the last ones.")
     precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic of the training.")
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
     calibrate: Literal["none", "platt", "isotonic"] = Field(

@@ -28,8 +28,7 @@ def train(stack: Stack, deadline: float | None = None) -> Iterator[tuple[Replica
             if time.monotonic() >= end:
                 over = f"the time is over in epoch {epoch} of {stack.epochs}"
                 break
-        for stepper in stack.steppers:
-            stepper.evaluating(True)
+        stack.end_epoch(epoch)
         _check(stack, losses[:done])
         reasons = _look(stack, epoch, losses[:done], over)
         last = epoch == stack.epochs or bool(over)
@@ -40,7 +39,7 @@ def train(stack: Stack, deadline: float | None = None) -> Iterator[tuple[Replica
                 replica.context.emit(
                     "training_stopped", reason=reasons[at], best_epoch=replica.stopping.best_epoch or None
                 )
-            yield replica, replica.stopping.final(stack.theta[at], stack.stepper_of(at).step)
+            yield replica, replica.stopping.final(stack.shown[at], stack.stepper_of(at).step)
         if last or len(ended) == len(reasons):
             return
         if ended:
@@ -69,7 +68,7 @@ def _look(stack: Stack, epoch: int, losses: torch.Tensor, over: str) -> list[str
         norms = torch.linalg.vector_norm(stack.gradient, dim=1).tolist()
     reasons = []
     for at, replica in enumerate(stack.replicas):
-        reason = replica.stopping.reason(epoch, values[at], norms[at], stack.theta[at])
+        reason = replica.stopping.reason(epoch, values[at], norms[at], stack.shown[at])
         reasons.append(over or reason)
         if told or reasons[-1]:
             facts = {"loss": means[at], "validation": values[at], "gradient_norm": norms[at]}

@@ -16,6 +16,7 @@ from torch.nn.utils import parameters_to_vector
 from sixfold.build.family import GradientFamily, Noisy, Program, Stackable
 from sixfold.parts.fit import Fit
 from sixfold.runs.context import Context
+from sixfold.train.averaged import Averaged
 from sixfold.train.batches import Batch, Batches, Together
 from sixfold.train.candidate import Candidate
 from sixfold.train.functional import FunctionalProgram
@@ -60,9 +61,16 @@ class Stack:
         vectors = [parameters_to_vector(replica.module.parameters()).detach() for replica in self.replicas]
         self.theta = torch.stack(vectors)
         self.gradient = torch.zeros_like(self.theta)
+        self.average = Averaged.of(replicas[0].candidate.train.average, self.theta)
+        self.clip = replicas[0].candidate.train.clip
         self.together = Together([replica.batches for replica in self.replicas])
         self.steppers = self._steppers()
         self._build()
+
+    @property
+    def shown(self) -> torch.Tensor:
+        """The weights that are judged and kept, [K, P]: the last ones, or their mean where that is asked."""
+        return self.theta if self.average is None or not self.average.begun else self.average.mean
 
     @property
     def epochs(self) -> int:
@@ -77,6 +85,9 @@ class Stack:
         def gradient() -> torch.Tensor:
             rows = self.program.gradient(batch.x, batch.y, batch.weight, drawn)
             losses.append(torch.linalg.vecdot(rows, batch.weight))
+            if self.clip is not None:
+                norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
+                self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
             return losses[-1][0]
 
         if not self.steppers[0].full_batch:
@@ -84,7 +95,16 @@ class Stack:
         for stepper in self.steppers:
             if number < stepper.count:
                 stepper.take(gradient)
+                if self.average is not None:
+                    self.average.after_step(stepper.rows, stepper.step, self.theta)
         return losses[0]
+
+    def end_epoch(self, epoch: int) -> None:
+        """Before the weights are judged."""
+        for stepper in self.steppers:
+            stepper.evaluating(True)
+        if self.average is not None:
+            self.average.after_epoch(epoch / self.epochs, self.theta)
 
     def watch(self) -> list[float | None]:
         """What is watched of every replica, with the weights as they are."""
@@ -104,6 +124,8 @@ class Stack:
         """Go on without the other replicas."""
         self.replicas = [self.replicas[position] for position in positions]
         self.theta, self.gradient = self.theta[list(positions)], self.gradient[list(positions)]
+        if self.average is not None:
+            self.average.mean = self.average.mean[list(positions)]
         self.together = self.together.keep(positions)
         first, steppers = 0, []
         for stepper in self.steppers:
@@ -136,12 +158,15 @@ class Stack:
         first = self.replicas[0].module
         self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
         self.shares = self.together.shares()
-        self.program: Program
+        self.program = self._program(self.theta, self.gradient)
+        self.judge = self.program
+        if self.average is not None:
+            self.judge = self._program(self.average.mean, torch.zeros_like(self.gradient))
+
+    def _program(self, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
         if isinstance(self.family, Stackable):
-            self.program = self.family.program(first, self.theta, self.gradient)
-        else:
-            modules = [replica.module for replica in self.replicas]
-            self.program = FunctionalProgram(modules, self.family.losses, self.theta, self.gradient)
+            return self.family.program(self.replicas[0].module, theta, gradient)
+        return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
 
     def _noise(self, rows: int) -> list[torch.Tensor]:
         """Every replica draws its own: the same numbers whoever trains beside it."""
@@ -155,7 +180,7 @@ class Stack:
 
     def _score(self, at: int) -> float | None:
         watched = self.replicas[at].watched
-        return None if watched is None or watched.score is None else watched.score(self.load(at, self.theta[at]))
+        return None if watched is None or watched.score is None else watched.score(self.load(at, self.shown[at]))
 
     def _watched_losses(self) -> Sequence[float | None]:
         """The mean loss on the rows cut off, of all replicas at once: the shorter ones are filled up with weight 0."""
@@ -169,7 +194,8 @@ class Stack:
             if each is not None:
                 x[at, : len(each.y)], y[at, : len(each.y)] = each.x, each.y
                 weight[at, : len(each.y)] = 1.0 / len(each.y)
-        means = torch.linalg.vecdot(self.program.losses(x, y), weight).tolist()
+        judge = self.judge if self.shown is not self.theta else self.program
+        means = torch.linalg.vecdot(judge.losses(x, y), weight).tolist()
         return [None if each is None else mean for each, mean in zip(rows, means, strict=True)]
 
 
