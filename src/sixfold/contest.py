@@ -13,21 +13,13 @@ import numpy as np
 
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate import scoring
-from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Group, Part, evaluate_folds, join
+from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
 from sixfold.evaluate.selecting import select
 from sixfold.parts import state
-from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.train.candidate import Candidate
 from sixfold.work import Plan, Rows, Work, stage_key
-
-
-@dataclass(frozen=True)
-class Parts(State):
-    """What one stage did: candidates that are alike, on a block of folds."""
-
-    parts: tuple[Part, ...]
 
 
 @dataclass
@@ -67,6 +59,8 @@ class Contest:
         context = replace(self.work.context.within("evaluate", **facts), deadline=deadline)
         name = f"evaluate-{group[0]}" + (f".{len(self.done)}" if self.done else "")
         key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
+
+        context = replace(context, saves=self.work.folder.saves(name, key))
 
         def work_on(folder: Path) -> None:
             together = Group(candidates, self.rows.training, self.plan.folds, context, self.cache)

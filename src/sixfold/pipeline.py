@@ -152,12 +152,13 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
     work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
     chosen, found = _chosen(plan, rows, evaluations, best)
     share, key = shares(work, rows, plan)[1], "".join([repr(found), *(candidate.key() for candidate in chosen)])
+    saves = work.folder.saves("refit", stage_key(work, rows, key))
 
     def work_on(folder: Path) -> None:
         models = []
         for number, candidate in enumerate(chosen):
             deadline = work.limits.part(share, len(chosen) - number)
-            context = replace(work.context.within("refit", candidate=candidate.name), deadline=deadline)
+            context = replace(work.context.within("refit", candidate=candidate.name), deadline=deadline, saves=saves)
             models.append(fit_model(candidate, rows.training, context))
         state.save(ensemble.combine(models, found), folder)
 

@@ -61,13 +61,13 @@ def columns(table: Table) -> tuple[ColumnSummary, ...]:
 
 
 def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
-    """Losses of every fold's network, from the stream of events; a fold trained again replaces its first attempt."""
+    """Losses of every fold's network, from the stream of events; epochs trained again replace their first attempt."""
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for event in events:
         if event["event"] == "epoch" and "candidate" in event and "fold" in event:
             series = found.setdefault((event["candidate"], event["fold"]), [])
-            if series and event["epoch"] <= series[-1]["epoch"]:
-                series.clear()
+            while series and event["epoch"] <= series[-1]["epoch"]:
+                series.pop()
             series.append(event)
     return tuple(_curve(candidate, fold, series) for (candidate, fold), series in found.items())
 

@@ -1,5 +1,7 @@
 """Which candidate wins."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,9 @@ from sixfold.evaluate.cross_validation import Evaluation
 
 def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str = "accuracy") -> Evaluation:
     return Evaluation(
-        name, "linear", "probability", (metric,), {metric: np.array(scores)}, np.zeros((2, 2)), (), seconds
-    )
+        name, "linear", "probability", (metric,), {metric: np.array(scores)}, np.zeros((2, 2)), (), seconds,
+        tuple(range(len(scores))),
+    )  # fmt: skip
 
 
 def test_direction() -> None:
@@ -39,3 +42,12 @@ def test_leaderboard_shows_mean_spread_and_folds() -> None:
     assert (standing.mean, standing.folds) == (pytest.approx(0.6), (0.5, 0.7))
     assert standing.spread == pytest.approx(np.sqrt(0.02))
     assert "0.6000" in str(board) and "&lt;a&gt;" in board._repr_html_()
+
+
+def test_who_was_dropped_comes_last_with_the_folds_it_had_and_why() -> None:
+    nan = float("nan")
+    left = replace(evaluation("a", [0.9, nan, 0.9]), numbers=(0, 2), dropped="0.1 behind the leader")
+    board = choose.leaderboard([left, evaluation("b", [0.5, 0.5, 0.6])], "accuracy")
+    assert [standing.name for standing in board.standings] == ["b", "a"]
+    assert board.standings[1].folds == (0.9, 0.9)
+    assert str(board).splitlines()[-1].endswith("dropped after 2 folds: 0.1 behind the leader")

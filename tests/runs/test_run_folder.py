@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from sixfold.core.errors import SystemFault
-from sixfold.runs.folder import RunFolder, damage
+from sixfold.runs.folder import RunFolder
+from sixfold.runs.sealed import problem_of
 
 
 def write_hello(folder: Path) -> None:
@@ -56,10 +57,10 @@ def test_a_damaged_stage_is_found_and_done_again_with_a_warning(tmp_path: Path, 
         victim.unlink()
     else:
         (done / "manifest.json").write_text("{")
-    assert damage(done)
+    assert problem_of(done)
     with RunFolder(tmp_path) as folder:
         folder.stage("data", "key", write_hello)
-    assert damage(done) == ""
+    assert problem_of(done) == ""
     assert kinds(tmp_path)[2:] == ["warning", "stage_started", "stage_finished"]
 
 
@@ -150,6 +151,6 @@ def test_kills_at_random_moments_leave_only_whole_stages(tmp_path: Path) -> None
         child.join()
         finished = [p for p in tmp_path.glob("stage*") if not p.name.endswith(".tmp")]
         assert finished
-        assert [damage(p) for p in finished] == [""] * len(finished)
+        assert [problem_of(p) for p in finished] == [""] * len(finished)
         with RunFolder(tmp_path) as folder:
             assert all(event["event"] for event in folder.history())

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, asks, calibrate, fit_of, own_part, prepare_rows, watch_of
+from sixfold.parts import state
 from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
@@ -38,6 +40,13 @@ class Part(State):
     predictions: tuple[FloatArray, ...]
     scores: dict[str, FloatArray]
     fit_s: float
+
+
+@dataclass(frozen=True)
+class Parts(State):
+    """Of candidates that are alike, all on the same folds."""
+
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -125,19 +134,32 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
     group.cache.belong_to(dataset, folds)
     tallies = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
-    done, longest, started = 0, 0.0, time.monotonic()
-    for batch in group.batches(numbers):
-        part = _part(context, len(batch), len(numbers) - done)
-        for number, candidate, model in group.models(batch, part):
+    left, longest = list(numbers), 0.0
+    while left:
+        saved = group.saved(left[0])
+        if saved is not None:
+            for part in saved.parts:
+                tallies[part.name].add(part)
+            left = [number for number in left if number not in saved.parts[0].numbers]
+            continue
+        started = time.monotonic()
+        batch = group.batch(left)
+        part_of_time = _part(context, len(batch), len(left))
+        found = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
+        for number, candidate, model in group.models(batch, part_of_time):
             took = time.monotonic() - started
-            tallies[candidate.name].score(number, model, dataset.take(folds[number].validation), took)
+            found[candidate.name].score(number, model, dataset.take(folds[number].validation), took)
             facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
-            found = tallies[candidate.name].found()
-            context.emit("fold_scored", fold=number, folds=len(folds), scores=found, **facts)
+            scores = found[candidate.name].found()
+            context.emit("fold_scored", fold=number, folds=len(folds), scores=scores, **facts)
             longest, started = max(longest, took), time.monotonic()
-        done += len(batch)
+        parts = Parts(tuple(tally.part() for tally in found.values()))
+        left = left[len(batch) :]
         batch.clear()  # their features are not alive while the next fold is prepared
-        if done < len(numbers):
+        for part in parts.parts:
+            tallies[part.name].add(part)
+        if left:
+            group.save(parts)
             _check_next(candidates[0], context, longest)
     return [tally.part() for tally in tallies.values()]
 
@@ -173,18 +195,27 @@ class Group:
     context: Context
     cache: FoldCache
 
-    def batches(self, numbers: Sequence[int]) -> Iterator[list[tuple[int, Prepared]]]:
-        """The folds that are worked on as one: a single one; of a family that the loop trains, as many as CACHE_BYTES hold."""
+    def saved(self, number: int) -> Parts | None:
+        """What an earlier command did of fold `number` and those that were worked on with it."""
+        saves = self.context.saves
+        folder = None if saves is None else saves.piece(f"folds-{number}")
+        return None if folder is None else state.load(folder, Parts)
+
+    def save(self, parts: Parts) -> None:
+        """These folds need not be done again, should the stage be killed before its end."""
+        if self.context.saves is not None:
+            self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", partial(state.save, parts))
+
+    def batch(self, numbers: Sequence[int]) -> list[tuple[int, Prepared]]:
+        """The folds that are worked on next: one; of a family that the loop trains, as many as CACHE_BYTES hold."""
         batch: list[tuple[int, Prepared]] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
             batch.append((number, self._prepared(number)))
             size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
             if not isinstance(self.candidates[0].family, GradientFamily) or (len(batch) + 1) * size > CACHE_BYTES:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+                break
+        return batch
 
     def models(self, batch: Sequence[tuple[int, Prepared]], context: Context) -> Iterator[tuple[int, Candidate, Model]]:
         """Fold by fold, candidate by candidate."""
@@ -194,12 +225,14 @@ class Group:
             fit_of(one, target, self._of(number), {"fold": number})
             for (number, one), target in zip(batch, targets, strict=True)
         ]
+        if context.saves is not None:
+            context = replace(context, saves=context.saves.within(f"training-folds-{batch[0][0]}"))
         fitted = fit_many(self.candidates, fits, own_part(first, context), watch_of(first, self.dataset.target))
         for (number, one), target in zip(batch, targets, strict=True):
             for candidate in self.candidates:
                 model = Model(one.preparer, next(fitted), target.task, target.names, target.classes)
                 training = self.dataset.take(self.folds[number].train) if asks(candidate) else None
-                part = replace(self._of(number), deadline=context.deadline)
+                part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
                 yield number, candidate, model if training is None else calibrate(candidate, model, training, part)
 
     def _of(self, number: int) -> Context:
@@ -238,6 +271,15 @@ class Tally:
         self.models.append(model)
         self.predictions.append(predicted)
         self.fit_s += fit_s
+
+    def add(self, part: Part) -> None:
+        """What was done of some more folds."""
+        self.numbers += part.numbers
+        self.models += part.models
+        self.predictions += part.predictions
+        for name, found in part.scores.items():
+            self.scores[name] += found.tolist()
+        self.fit_s += part.fit_s
 
     def found(self) -> dict[str, float]:
         """The scores of the last fold that it can be scored by."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sixfold.core.errors import BudgetError
 from sixfold.core.seeds import derive
+
+if TYPE_CHECKING:
+    from sixfold.runs.saves import Saves
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -21,13 +24,15 @@ def silent(kind: str, facts: dict[str, Any]) -> None:
 class Context:
     """Passed to every step. `deadline`: time.monotonic() seconds at which work has to stop, or None.
 
-    `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them.
+    `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them. `saves`: where long
+    work leaves what it has so far; None keeps nothing.
     """
 
     seed: int = 0
     emit_to: Emit = silent
     deadline: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    saves: Saves | None = None
 
     def emit(self, kind: str, **facts: Any) -> None:
         """One event: a fact that happened, as plain JSON values."""

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +14,11 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from sixfold.core.errors import SystemFault
-from sixfold.core.paths import sha256_file, sync_folder, system_fault, write_atomic
+from sixfold.core.paths import sha256_file, sync_folder, system_fault
 from sixfold.core.plugins import PACKAGE_ROOT
+from sixfold.runs.saves import EVERY_S, Saves
+from sixfold.runs.sealed import MANIFEST, key_of, problem_of, seal
 
-MANIFEST = "manifest.json"
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 
@@ -26,8 +26,9 @@ Listener = Callable[[Event], None]
 class RunFolder:
     """`stage` does a piece of work once; `emit` tells what happened. Use as a context manager: it holds the lock."""
 
-    def __init__(self, path: Path, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(self, path: Path, listeners: Sequence[Listener] = (), save_every_s: float = EVERY_S) -> None:
         self.path = path
+        self.save_every_s = save_every_s
         self.listeners = tuple(listeners)
         self._events: TextIO | None = None
         self._lock: TextIO | None = None
@@ -80,14 +81,23 @@ class RunFolder:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             work(aside)
-            _seal(aside, key)
+            seal(aside, key)
             shutil.rmtree(done, ignore_errors=True)
             aside.rename(done)
             sync_folder(done.parent)
+            shutil.rmtree(self.path / f"{name}.saved", ignore_errors=True)
         except OSError as error:
             raise system_fault(aside, error) from error
         self.emit("stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)})
         return done
+
+    def saves(self, name: str, key: str) -> Saves:
+        """What the unfinished stage `name` of this key saved, and will save; what it saved for another key goes."""
+        folder, own = self.path / f"{name}.saved", key[:16]
+        for other in folder.glob("*") if folder.is_dir() else ():
+            if other.name != own:
+                shutil.rmtree(other, ignore_errors=True)
+        return Saves(folder / own, key, self.emit, self.save_every_s)
 
     def history(self) -> Iterator[Event]:
         """Every event so far, the oldest first, earlier attempts included."""
@@ -96,14 +106,13 @@ class RunFolder:
                 yield json.loads(line)
 
     def _is_finished(self, folder: Path, key: str) -> bool:
-        manifest_path = folder / MANIFEST
-        if not manifest_path.is_file():
+        if not (folder / MANIFEST).is_file():
             return False
-        problem = damage(folder)
+        problem = problem_of(folder)
         if problem:
             self.emit("warning", {"text": f"{folder.name}: {problem}; this stage is done again"})
             return False
-        return bool(json.loads(manifest_path.read_text())["key"] == key)
+        return key_of(folder) == key
 
     def _take_lock(self, handle: TextIO) -> None:
         try:
@@ -115,34 +124,10 @@ class RunFolder:
             ) from None  # fmt: skip
 
 
-def damage(folder: Path) -> str:
-    """What is wrong with a finished stage, or '' when every file has the bytes of its manifest."""
-    try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-        for name, facts in files.items():
-            path = folder / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if path.stat().st_size != facts["bytes"] or sha256_file(path) != facts["sha256"]:
-                return f"{name} is damaged"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{MANIFEST} is damaged"
-    return ""
-
-
 def code_digest() -> str:
     """SHA-256 over Sixfold's own sources: a stage made by other code is not reused."""
     digests = "".join(sha256_file(path) for path in sorted(PACKAGE_ROOT.rglob("*.py")))
     return hashlib.sha256(digests.encode()).hexdigest()
-
-
-def _seal(folder: Path, key: str) -> None:
-    files: dict[str, dict[str, Any]] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        files[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    write_atomic(folder / MANIFEST, json.dumps({"key": key, "files": files}, indent=1))
 
 
 def _drop_partial_line(path: Path) -> None:

@@ -84,6 +84,7 @@ class Together:
     def __init__(self, replicas: Sequence[Batches]) -> None:
         self.replicas = list(replicas)
         self.orders = [torch.Generator().manual_seed(replica.seed) for replica in replicas]
+        self.before = [order.get_state() for order in self.orders]  # at the start of the epoch in work
         self.size = max(replica.size for replica in replicas)
         self.count = max(replica.count for replica in replicas)
         self.weight = torch.zeros((len(self.replicas), self.count, self.size), dtype=_dtype(self.replicas[0]))
@@ -97,6 +98,7 @@ class Together:
         """The same without the other replicas; each goes on in its own order."""
         rest = Together([self.replicas[position] for position in positions])
         rest.orders = [self.orders[position] for position in positions]
+        rest.before = [self.before[position] for position in positions]
         return rest
 
     def shares(self) -> torch.Tensor:
@@ -112,6 +114,7 @@ class Together:
             self.whole = self.whole or list(self._block([torch.arange(len(one.x)) for one in self.replicas], 0, 1))
             yield from self.whole
             return
+        self.before = [order.get_state() for order in self.orders]
         orders = [
             permutation(len(one.x), order) if one.count > 1 else torch.arange(len(one.x))
             for one, order in zip(self.replicas, self.orders, strict=True)

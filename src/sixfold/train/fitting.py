@@ -121,7 +121,7 @@ def _train(
         )
         replicas.append(replica)
     fitted: dict[tuple[int, str], Fitted] = {}
-    for replica, weights in train(Stack(family, replicas), deadline):
+    for replica, weights in train(Stack(family, replicas), deadline, replicas[0].context.saves):
         with torch.no_grad():
             nn.utils.vector_to_parameters(weights, replica.module.parameters())
         fitted[replica.number, replica.candidate.name] = family.fitted(replica.module.eval(), _shape(replica.fit))

@@ -8,44 +8,60 @@ from collections.abc import Iterator
 
 import torch
 
+from sixfold.runs.saves import Saves
+from sixfold.train.resume import Progress, saver
 from sixfold.train.stack import Replica, Stack
 
 
 @torch.no_grad()
-def train(stack: Stack, deadline: float | None = None) -> Iterator[tuple[Replica, torch.Tensor]]:
+def train(
+    stack: Stack, deadline: float | None = None, saves: Saves | None = None
+) -> Iterator[tuple[Replica, torch.Tensor]]:
     """θ_k ← θ_k − α∇J_k(θ_k; batch) for every replica k, batch after batch, epoch after epoch.
 
     Yields each replica with its best weights [P] when it is done. Emits `epoch` events: `loss` is the mean over the epoch's
-    rows, each with the weights before its step. The deadline (time.monotonic()) holds within one step. Raises FitError.
+    rows, each with the weights before its step. The deadline (time.monotonic()) holds within one step. What an earlier
+    command saved is continued. Raises FitError.
     """
-    end = math.inf if deadline is None else deadline
-    for epoch in range(1, stack.epochs + 1):
-        done, over = 0, ""
-        losses = torch.zeros((stack.together.count, len(stack.replicas)), dtype=torch.float64)
+    end, at = math.inf if deadline is None else deadline, Progress()
+    save = saver(stack, at, saves)
+    yield from ((stack.first[place], weights) for place, weights in at.ended)
+    for epoch in range(at.epoch, stack.epochs + 1):
+        at.epoch, over = epoch, ""
+        if not at.done:
+            at.losses = torch.zeros((stack.together.count, len(stack.replicas)), dtype=torch.float64)
         for number, batch in enumerate(stack.together.epoch()):
-            losses[number] = stack.step(number, batch)
-            done = number + 1
+            if number < at.done:  # before it was killed
+                continue
+            at.losses[number] = stack.step(number, batch)
+            at.done = number + 1
+            save()
             if time.monotonic() >= end:
                 over = f"the time is over in epoch {epoch} of {stack.epochs}"
                 break
+        losses, at.done = at.losses[: at.done], 0
         stack.end_epoch(epoch)
-        _check(stack, losses[:done])
-        reasons = _look(stack, epoch, losses[:done], over)
+        _check(stack, losses)
+        reasons = _look(stack, epoch, losses, over)
         last = epoch == stack.epochs or bool(over)
-        ended = [at for at, reason in enumerate(reasons) if last or reason]
-        for at in ended:
-            replica = stack.replicas[at]
-            if reasons[at]:
-                replica.context.emit(
-                    "training_stopped", reason=reasons[at], best_epoch=replica.stopping.best_epoch or None
-                )
-            yield replica, replica.stopping.final(stack.shown[at], stack.stepper_of(at).step)
+        ended = [row for row, reason in enumerate(reasons) if last or reason]
+        yield from [_finished(stack, at, row, reasons[row]) for row in ended]
         if last or len(ended) == len(reasons):
             return
         if ended:
-            stack.keep([at for at in range(len(reasons)) if at not in ended])
+            stack.keep([row for row in range(len(reasons)) if row not in ended])
         for stepper in stack.steppers:
             stepper.evaluating(False)
+
+
+def _finished(stack: Stack, at: Progress, row: int, reason: str) -> tuple[Replica, torch.Tensor]:
+    """The replica of row `row` and its weights, now that it is done."""
+    replica, stopping = stack.replicas[row], stack.replicas[row].stopping
+    if reason:
+        replica.context.emit("training_stopped", reason=reason, best_epoch=stopping.best_epoch or None)
+    weights = stopping.final(stack.shown[row], stack.stepper_of(row).step).clone()
+    at.ended.append((stack.places[row], weights))
+    return replica, weights
 
 
 def _check(stack: Stack, losses: torch.Tensor) -> None:

@@ -57,7 +57,8 @@ class Stack:
 
     def __init__(self, family: GradientFamily, replicas: Sequence[Replica]) -> None:
         self.family = family
-        self.replicas = sorted(replicas, key=_alike)
+        self.first = sorted(replicas, key=_alike)
+        self.replicas, self.places = list(self.first), list(range(len(self.first)))
         vectors = [parameters_to_vector(replica.module.parameters()).detach() for replica in self.replicas]
         self.theta = torch.stack(vectors)
         self.gradient = torch.zeros_like(self.theta)
@@ -121,7 +122,8 @@ class Stack:
         return module.eval()
 
     def keep(self, positions: Sequence[int]) -> None:
-        """Go on without the other replicas."""
+        """Go on without the other replicas. `places`: where those that are left stood at first."""
+        self.places = [self.places[position] for position in positions]
         self.replicas = [self.replicas[position] for position in positions]
         self.theta, self.gradient = self.theta[list(positions)], self.gradient[list(positions)]
         if self.average is not None:

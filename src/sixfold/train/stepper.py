@@ -57,7 +57,7 @@ class Stepper:
                 group["params"] = [one for one in group["params"] if any(one is other for other in kept)]
             self.parameters = kept
         else:
-            state = self.optimizer.state[self.parameters[0]]
+            state = self.optimizer.state.get(self.parameters[0], {})  # none before the first step
             for name, value in state.items():
                 if isinstance(value, torch.Tensor) and value.shape == self.parameters[0].shape:
                     state[name] = value[list(stays)]
@@ -66,14 +66,19 @@ class Stepper:
 
     def take(self, closure: Callable[[], torch.Tensor]) -> None:
         """One step by the gradients that stand in ∇; only a `full_batch` optimiser calls `closure`, which writes them."""
-        self.learning_rate = self.rate.at(self.step)
+        rate = self.rate.at(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = rate
         if self.full_batch:
             self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
         else:
             self._step()
         self.step += 1
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last step."""
+        return self.rate.at(max(0, self.step - 1))
 
     def evaluating(self, on: bool) -> None:
         """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""

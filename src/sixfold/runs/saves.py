@@ -1,0 +1,89 @@
+"""What an unfinished stage has done so far: pieces that are whole, and the newest state of the training in work.
+
+Everything is written aside, synced, sealed with a manifest (bytes and SHA-256 of every file) and renamed, as a stage is: a
+kill at any moment leaves a whole one or none, and a damaged one is seen, said and passed over.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sixfold.core.paths import sync_folder, system_fault
+from sixfold.runs.context import Emit
+from sixfold.runs.sealed import key_of, problem_of, seal
+
+KEPT = 2  # states of one training: the newest, and one to fall back to
+EVERY_S = 30.0  # between two of them: a save of a small network takes about 10 ms
+
+
+@dataclass
+class Saves:
+    """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two states of a training."""
+
+    folder: Path
+    key: str
+    emit: Emit
+    every_s: float = EVERY_S
+    last: float = field(default_factory=time.monotonic)
+    trainings: int = 0
+
+    def within(self, name: str) -> Saves:
+        """The saves of a part, which counts its own trainings: one that is skipped later does not rename the others."""
+        return Saves(self.folder / name, self.key, self.emit, self.every_s)
+
+    def piece(self, name: str) -> Path | None:
+        """The folder of piece `name` where it is whole, or None."""
+        return self.folder / name if self._whole(self.folder / name) else None
+
+    def keep(self, name: str, write: Callable[[Path], None]) -> None:
+        """Piece `name` is done: `write` fills its folder."""
+        self._write(self.folder / name, write)
+
+    def training(self) -> str:
+        """The name of the next training of this part. They come in the same order each time."""
+        self.trainings += 1
+        return f"training-{self.trainings}"
+
+    def newest(self, name: str) -> Path | None:
+        """The newest whole state of training `name`, or None."""
+        return next((state for state in reversed(self._states(name)) if self._whole(state)), None)
+
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+        return time.monotonic() - self.last >= self.every_s
+
+    def save(self, name: str, step: int, write: Callable[[Path], None]) -> None:
+        """The state of training `name` after `step` steps. The oldest ones go."""
+        self._write(self.folder / name / f"step-{step:012}", write)
+        for old in self._states(name)[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+        self.last = time.monotonic()
+
+    def _states(self, name: str) -> list[Path]:
+        folder = self.folder / name
+        return sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp") if folder.is_dir() else []
+
+    def _whole(self, folder: Path) -> bool:
+        if not folder.is_dir():
+            return False
+        problem = problem_of(folder)
+        if problem:
+            self.emit("warning", {"text": f"{folder.parent.name}/{folder.name}: {problem}; an older state is used"})
+        return not problem and key_of(folder) == self.key
+
+    def _write(self, done: Path, write: Callable[[Path], None]) -> None:
+        aside = done.with_name(f"{done.name}.tmp")
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            write(aside)
+            seal(aside, self.key)
+            shutil.rmtree(done, ignore_errors=True)
+            aside.rename(done)
+            sync_folder(done.parent)
+        except OSError as error:
+            raise system_fault(aside, error) from error

@@ -1,0 +1,44 @@
+"""A folder that is sealed: its manifest, written last, holds the bytes and the SHA-256 of every file, and what it is for."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sixfold.core.paths import sha256_file, write_atomic
+
+MANIFEST = "manifest.json"
+
+
+def seal(folder: Path, key: str) -> None:
+    """Sync every file of `folder`, then write the manifest. `key`: what its content depends on."""
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        files[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    write_atomic(folder / MANIFEST, json.dumps({"key": key, "files": files}, indent=1))
+
+
+def problem_of(folder: Path) -> str:
+    """What is wrong with a sealed folder, or '' when every file has the bytes of its manifest."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if not isinstance(manifest["key"], str):
+            return f"{MANIFEST} is damaged"
+        for name, facts in manifest["files"].items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != facts["bytes"] or sha256_file(path) != facts["sha256"]:
+                return f"{name} is damaged"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is damaged"
+    return ""
+
+
+def key_of(folder: Path) -> str:
+    """The key of a folder that is whole."""
+    return str(json.loads((folder / MANIFEST).read_text())["key"])
