@@ -43,6 +43,7 @@ from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
+from sixfold.runs.saves import EVERY_S
 from sixfold.train.candidate import Candidate
 from sixfold.work import Plan, Rows, Work, digest, stage_key
 
@@ -75,15 +76,15 @@ class Run:
 
 def run(
     loaded: Loaded, out: Path, listeners: Sequence[Listener] = (), dataset: Dataset | None = None,
-    started: float | None = None,
+    started: float | None = None, save_every_s: float = EVERY_S,
 ) -> Run:  # fmt: skip
     """Execute a recipe in folder `out`. The same call again continues a run that was killed.
 
     `dataset` takes the place of `data.source` (a table that is in memory already). `started`: time.monotonic() at which the
-    time budget began; left out, now. Raises a SixfoldError.
+    time budget began; left out, now. `save_every_s`: seconds between two saved states of a training. Raises a SixfoldError.
     """
     limits = Limits.start(loaded.recipe.budget, started)
-    with RunFolder(out, (*listeners, limits.check_memory)) as folder:
+    with RunFolder(out, (*listeners, limits.check_memory), save_every_s) as folder:
         context = Context(seed=loaded.recipe.initialize.seed, emit_to=folder.emit)
         work = Work(loaded, folder, limits, context)
         rows = read(work, dataset)

@@ -19,9 +19,15 @@ from sixfold.cli.progress import Lines, Live
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Overrule a key, such as data.source=my.csv."
 )
+@click.option(
+    "--save-every", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    help="How often the state of a training is saved: at most so much is done again after a kill.",
+)  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress.")
 @JSON
-def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+def command(
+    recipe: Path, out: Path | None, changes: tuple[str, ...], save_every: float, quiet: bool, as_json: bool
+) -> None:
     """Execute RECIPE; the same command continues a run that was killed, and repeats nothing that is finished."""
     started = time.monotonic()  # before the imports: what they take counts, too
     from sixfold.recipe.load import load
@@ -34,7 +40,7 @@ def command(recipe: Path, out: Path | None, changes: tuple[str, ...], quiet: boo
     folder = out or Path("runs") / loaded.recipe.name
     listener: Any = None if quiet else Live() if sys.stderr.isatty() else Lines()
     try:
-        done = pipeline.run(loaded, folder, [listener] if listener else [], started=started)
+        done = pipeline.run(loaded, folder, [listener] if listener else [], started=started, save_every_s=save_every)
     finally:
         if isinstance(listener, Live):
             listener.stop()
