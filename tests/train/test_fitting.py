@@ -90,9 +90,9 @@ def numbered(rows: int, size: int, seed: int) -> Batches:
 def epoch(together: Together) -> list[list[list[int]]]:
     """Of one more epoch: replica → batch → row numbers. A batch is read before the next block overwrites it."""
     found = [
-        [rows[weight > 0].tolist() for rows, weight in zip(batch.y, batch.weight, strict=True)]
+        [rows[weight > 0].tolist() for rows, weight in zip(batch.target, batch.weight, strict=True)]
         for batch in together.epoch()
-        if torch.equal(batch.x[..., 0].long() * (batch.weight > 0), batch.y * (batch.weight > 0))
+        if torch.equal(batch.x[..., 0].long() * (batch.weight > 0), batch.target * (batch.weight > 0))
     ]
     assert len(found) == together.count
     return [[rows for rows in replica if rows] for replica in zip(*found, strict=True)]

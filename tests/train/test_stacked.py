@@ -76,8 +76,8 @@ def test_together_equals_one_by_one(name: str, folds: str) -> None:
 @pytest.mark.parametrize("make", [digits, values])
 def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
     """In float64: of every replica, with weights that differ by row, with and without dropout."""
-    for dropout in (0.0, 0.4):
-        family = FAMILY.load("mlp")(hidden=[7, 5], activation=activation, dropout=dropout)
+    for dropout, smoothing in ((0.0, 0.0), (0.4, 0.0), (0.0, 0.2)):
+        family = FAMILY.load("mlp")(hidden=[7, 5], activation=activation, dropout=dropout, label_smoothing=smoothing)
         fits = [make(20, seed) for seed in range(3)]
         shape = (fits[0].x.shape[1], fits[0].outputs)
         modules = [family.module(Shape(*shape, fits[0].task)).double() for _ in fits]
@@ -95,10 +95,10 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
                 if by_hand
                 else FunctionalProgram(modules, family.losses, theta, gradient)
             )
-            losses.append(program.gradient(x, y, weight, noise))
+            losses.append(program.gradient(x, program.target(y, weight), weight, noise))
             gradients.append(gradient)
             if not dropout:
-                torch.testing.assert_close(program.losses(x, y), losses[-1])
+                torch.testing.assert_close((program.losses(x, y) * weight).sum(dim=1), losses[-1].clone())
         for at, module in enumerate(modules):
             module.zero_grad()
             drawn = [each[at] for each in noise]
@@ -108,7 +108,7 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
             for gradient in gradients:
                 torch.testing.assert_close(gradient[at], wanted, rtol=0, atol=1e-12)
             for each in losses:
-                torch.testing.assert_close(each[at].clone(), own.detach(), rtol=0, atol=1e-12)
+                torch.testing.assert_close(each[at].clone(), (own * weight[at]).sum().detach(), rtol=0, atol=1e-12)
 
 
 def test_a_grid_of_rates_trains_as_one() -> None:

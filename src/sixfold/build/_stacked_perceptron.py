@@ -47,9 +47,12 @@ class Layer:
     bias_gradient: torch.Tensor
 
 
-class Noise(NamedTuple):
-    """What makes training harder than predicting: the share of hidden units left out, and how much a label is smoothed."""
+class Goal(NamedTuple):
+    """What is minimised: cross-entropy of `classes`, or squared error; and what makes training harder than predicting: the
+    share of hidden units left out, and how much a label is smoothed.
+    """
 
+    classes: bool
     dropout: float = 0.0
     label_smoothing: float = 0.0
 
@@ -61,10 +64,10 @@ class StackedPerceptron:
     """
 
     def __init__(
-        self, widths: Sequence[int], activation: Activation, noise: Noise, theta: torch.Tensor, gradient: torch.Tensor
+        self, widths: Sequence[int], activation: Activation, goal: Goal, theta: torch.Tensor, gradient: torch.Tensor
     ) -> None:
         self.activation = activation
-        self.dropout, self.label_smoothing = noise
+        self.classes, self.dropout, self.label_smoothing = goal
         self.layers: list[Layer] = []
         start = 0
         for inputs, outputs in itertools.pairwise(widths):
@@ -76,15 +79,25 @@ class StackedPerceptron:
             self.layers.append(Layer(weight, weight.transpose(1, 2), bias, *slopes))
             start = end
 
+    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Of classes −weight · t, [K, R, O], with t = (1 − ε)·onehot(y) + ε / O: then loss = Σ target · log softmax, and the
+        gradient is torch's own of log softmax. Values stay as they are.
+        """
+        if y.dtype != torch.int64:
+            return y
+        outputs, smoothing = self.layers[-1].bias.shape[2], self.label_smoothing
+        target = weight.new_full((*y.shape, outputs), smoothing / outputs)
+        target.scatter_add_(2, y.unsqueeze(2), target.new_full((), 1.0 - smoothing).expand(*y.shape, 1))
+        return target.mul_(weight.unsqueeze(2)).neg_()
+
     @torch.inference_mode()
     def gradient(
-        self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """Write the gradients of Σ weight · loss; return the losses [K, B]."""
+        """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         kept = [(drawn >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
         inputs, sums, outputs = self._forward(x, kept)
-        losses, delta = self._compare(outputs, y)
-        delta.mul_(weight.unsqueeze(2))
+        losses, delta = _cross_entropy(outputs, target) if self.classes else _squared_error(outputs, target, weight)
         for number in reversed(range(len(self.layers))):
             layer = self.layers[number]
             _product(delta.transpose(1, 2), inputs[number], layer.weight_gradient)
@@ -100,12 +113,11 @@ class StackedPerceptron:
     @torch.inference_mode()
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The loss of every row, [K, B]."""
-        return self._compare(self._forward(x, [])[2], y)[0]
-
-    def _compare(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if y.dtype == torch.int64:
-            return _cross_entropy(outputs, y, self.label_smoothing)
-        return _squared_error(outputs, y)
+        outputs = self._forward(x, [])[2]
+        if not self.classes:
+            return (outputs - y).square().mean(dim=2)
+        target = self.target(y, torch.ones_like(y, dtype=x.dtype))
+        return (functional.log_softmax(outputs, dim=2) * target).sum(dim=2)
 
     def _forward(
         self, x: torch.Tensor, kept: Sequence[torch.Tensor]
@@ -132,20 +144,15 @@ def _product(left: torch.Tensor, right: torch.Tensor, into: torch.Tensor) -> Non
         into.copy_(torch.bmm(left, right))
 
 
-def _cross_entropy(scores: torch.Tensor, y: torch.Tensor, smoothing: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """−Σ t log softmax(scores), [K, B], with t = (1 − ε)·onehot(y) + ε / O; and its gradient softmax − t, [K, B, O]."""
+def _cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ target · log softmax(scores), [K]; and its gradient target − softmax · Σ target, [K, B, O]."""
     logs = functional.log_softmax(scores, dim=2)
-    at = y.unsqueeze(2)
-    losses = logs.gather(2, at).squeeze(2).mul_(smoothing - 1.0)
-    if smoothing:
-        losses.sub_(logs.mean(dim=2), alpha=smoothing)
-    delta = logs.exp_()
-    if smoothing:
-        delta.sub_(smoothing / scores.shape[2])
-    return losses, delta.scatter_add_(2, at, delta.new_full((1, 1, 1), smoothing - 1.0).expand(at.shape))
+    losses = torch.linalg.vecdot(logs.flatten(1), target.flatten(1))
+    return losses, aten._log_softmax_backward_data(target, logs, 2, scores.dtype)
 
 
-def _squared_error(outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean over the outputs of (output − y)², [K, B], and its gradient, [K, B, O]."""
+def _squared_error(outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ weight · mean over the outputs of (output − y)², [K], and its gradient, [K, B, O]."""
     error = outputs - y
-    return error.square().mean(dim=2), error.mul_(2.0 / outputs.shape[2])
+    slope = error * weight.unsqueeze(2).mul(1.0 / outputs.shape[2])
+    return torch.linalg.vecdot(error.flatten(1), slope.flatten(1)), slope.mul_(2.0)

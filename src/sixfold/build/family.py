@@ -62,12 +62,15 @@ class GradientFamily(Protocol):
 class Program(Protocol):
     """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P]."""
 
-    def gradient(
-        self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        """Write ∇θ Σ weight · loss of every replica into the rows of the gradient [K, P]; return the losses, [K, B].
+    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """`y` [K, R] or [K, R, outputs] and `weight` [K, R] of many batches, as `gradient` wants it: [K, R, …]."""
 
-        `x`: [K, B, features]; `y`: [K, B] or [K, B, outputs]; `weight`: [K, B]; `noise`: as `Noisy` asks, each [K, …].
+    def gradient(
+        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Write ∇θ Σ weight · loss of every replica into the rows of the gradient [K, P]; return Σ weight · loss, [K].
+
+        `x`: [K, B, features]; `weight`: [K, B]; `noise`: as `Noisy` asks, each [K, …].
         """
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from sixfold.build import _links
 from sixfold.build._activations import Activation, apply, export
 from sixfold.build._classes import present
-from sixfold.build._stacked_perceptron import Noise, StackedPerceptron
+from sixfold.build._stacked_perceptron import Goal, StackedPerceptron
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -129,6 +129,7 @@ class Perceptron(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(widths))
         self.activation = activation
         self.dropout = dropout
+        self.classes = False  # what is compared: noted with the first targets
         self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
 
     def forward(self, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
@@ -198,7 +199,8 @@ class Settings(Section):
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
         """int64 [R] classes, or float64 [R, K] values, standardised by the first call's rows where that is asked."""
         network = _perceptron(module)
-        if fit.task == "classification":
+        network.classes = fit.task == "classification"
+        if network.classes:
             if network.target is None:
                 present(fit, "mlp")
                 network.target = np.zeros(fit.outputs), np.ones(fit.outputs)
@@ -221,8 +223,8 @@ class Settings(Section):
         network = _perceptron(module)
         layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
         widths = (layers[0].in_features, *(layer.out_features for layer in layers))
-        noise = Noise(self.dropout, self.label_smoothing)
-        return StackedPerceptron(widths, network.activation, noise, theta, gradient)
+        goal = Goal(network.classes, self.dropout, self.label_smoothing)
+        return StackedPerceptron(widths, network.activation, goal, theta, gradient)
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""

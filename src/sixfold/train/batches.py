@@ -5,7 +5,7 @@ Shape letters: K replicas, B rows of a batch, F features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import IntArray
 
+Encode = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 BLOCK_BYTES = 64 << 20  # rows of an epoch that are put in order at once: fewer calls, little memory
 
 
@@ -65,12 +66,12 @@ class Batches:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step of all replicas. `x`: [K, B, F]; `y`: [K, B] or [K, B, outputs]; `weight`: [K, B], 1 / rows of the replica's own
-    batch, and 0 where it has no row: Σ weight · loss is each replica's mean loss.
+    """One step of all replicas. `x`: [K, B, F]; `target`: what `encode` made of y [K, B] or [K, B, outputs]; `weight`: [K, B],
+    1 / rows of the replica's own batch, and 0 where it has no row: Σ weight · loss is each replica's mean loss.
     """
 
     x: torch.Tensor
-    y: torch.Tensor
+    target: torch.Tensor
     weight: torch.Tensor
 
 
@@ -78,11 +79,13 @@ class Together:
     """The batches of many replicas, side by side: number i of each makes one `Batch`.
 
     Folds of unequal size differ in the rows of their last batch, or in how many batches they have; nobody's rows are
-    dropped. `orders`: one generator a replica, which decides its order of rows and nothing else.
+    dropped. `orders`: one generator a replica, which decides its order of rows and nothing else. `encode`: targets [K, R] or
+    [K, R, outputs] and weights [K, R] → what a step wants of them, computed for a block of batches at once.
     """
 
-    def __init__(self, replicas: Sequence[Batches]) -> None:
+    def __init__(self, replicas: Sequence[Batches], encode: Encode = lambda y, weight: y) -> None:
         self.replicas = list(replicas)
+        self.encode = encode
         self.orders = [torch.Generator().manual_seed(replica.seed) for replica in replicas]
         self.before = [order.get_state() for order in self.orders]  # at the start of the epoch in work
         self.size = max(replica.size for replica in replicas)
@@ -96,7 +99,7 @@ class Together:
 
     def keep(self, positions: Sequence[int]) -> Together:
         """The same without the other replicas; each goes on in its own order."""
-        rest = Together([self.replicas[position] for position in positions])
+        rest = Together([self.replicas[position] for position in positions], self.encode)
         rest.orders = [self.orders[position] for position in positions]
         rest.before = [self.before[position] for position in positions]
         return rest
@@ -142,9 +145,10 @@ class Together:
             else:
                 x_KRF[at, : len(block)] = one.x[block]
             torch.index_select(one.y, 0, block, out=y_KR[at, : len(block)])
+        targets = self.encode(y_KR, self.weight[:, first:last].reshape(count, rows))
         for number in range(first, last):
             part = slice((number - first) * self.size, (number - first + 1) * self.size)
-            yield Batch(x_KRF[:, part], y_KR[:, part], self.weight[:, number])
+            yield Batch(x_KRF[:, part], targets[:, part], self.weight[:, number])
 
 
 def permutation(rows: int, generator: torch.Generator) -> torch.Tensor:

@@ -32,12 +32,16 @@ class FunctionalProgram:
         self._gradients = vmap(grad(self._loss, has_aux=True))
         self._losses = vmap(self._one)
 
+    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """As the family's losses take it."""
+        return y
+
     def gradient(
-        self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """Write the gradients of Σ weight · loss; return the losses [K, B]."""
+        """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         losses: torch.Tensor
-        gradients, losses = self._gradients(self.theta, self.buffers, x, y, weight, tuple(noise))
+        gradients, losses = self._gradients(self.theta, self.buffers, x, target, weight, tuple(noise))
         self.into.copy_(gradients)
         return losses
 
@@ -62,5 +66,5 @@ class FunctionalProgram:
         self, theta: torch.Tensor, buffers: Named, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor,
         noise: tuple[torch.Tensor, ...],
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        losses = self._one(theta, buffers, x, y, noise)
-        return (losses * weight).sum(), losses
+        loss = (self._one(theta, buffers, x, y, noise) * weight).sum()
+        return loss, loss

@@ -64,7 +64,7 @@ class Stack:
         self.gradient = torch.zeros_like(self.theta)
         self.average = Averaged.of(replicas[0].candidate.train.average, self.theta)
         self.clip = replicas[0].candidate.train.clip
-        self.together = Together([replica.batches for replica in self.replicas])
+        self.together = Together([replica.batches for replica in self.replicas], self._target)
         self.steppers = self._steppers()
         self._build()
 
@@ -84,8 +84,7 @@ class Stack:
         losses: list[torch.Tensor] = []
 
         def gradient() -> torch.Tensor:
-            rows = self.program.gradient(batch.x, batch.y, batch.weight, drawn)
-            losses.append(torch.linalg.vecdot(rows, batch.weight))
+            losses.append(self.program.gradient(batch.x, batch.target, batch.weight, drawn))
             if self.clip is not None:
                 norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
                 self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
@@ -169,6 +168,9 @@ class Stack:
         if isinstance(self.family, Stackable):
             return self.family.program(self.replicas[0].module, theta, gradient)
         return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
+
+    def _target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return self.program.target(y, weight)
 
     def _noise(self, rows: int) -> list[torch.Tensor]:
         """Every replica draws its own: the same numbers whoever trains beside it."""
