@@ -109,6 +109,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ["train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."],
     ),
     (
+        rules.schedule_free_has_no_schedule,
+        {"train": {"optimizer": ["adam", "schedule_free_sgd"], "schedule": "cosine", "warm_up": 0.1}},
+        ["train.schedule: expected constant with schedule_free_sgd; found cosine. Leave out `schedule`.",
+         "train.warm_up: expected none with schedule_free_sgd; found 0.1. Leave out `warm_up`."],
+    ),
+    (
         rules.pruning_fits_a_family, {"compress": {"prune": ["features", "rounds"]}},
         ["compress.prune[1]: expected a candidate of the family boosting; found linear, mlp. Remove the pruning of rounds, "
          "or add a candidate."],

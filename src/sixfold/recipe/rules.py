@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
-from sixfold.recipe.kinds import FAMILY, METRIC, SPLITTER
+from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.validate import facts, grid_size, options
 from sixfold.recipe.yaml_nodes import Document, Path
@@ -149,6 +149,28 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
         )
 
 
+def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problems:
+    """An optimiser that averages its own path wants one rate from the first step to the last."""
+    tried = [
+        item.get("name") if isinstance(item, dict) else item for item in _listed(recipe.train.get("optimizer", "adam"))
+    ]
+    free = [str(name) for name in tried if facts(OPTIMIZER.name, str(name)).get("schedule_free")]
+    schedules = [
+        item.get("name") if isinstance(item, dict) else item
+        for item in _listed(recipe.train.get("schedule", "constant"))
+    ]
+    if free and any(name != "constant" for name in schedules):
+        found = ", ".join(map(str, schedules))
+        yield RecipeError(
+            document.place(("train", "schedule")), f"constant with {free[0]}", found, "Leave out `schedule`."
+        )
+    if free and any(_listed(recipe.train.get("warm_up", 0.0))):
+        yield RecipeError(
+            document.place(("train", "warm_up")), f"none with {free[0]}", str(recipe.train["warm_up"]),
+            "Leave out `warm_up`.",
+        )  # fmt: skip
+
+
 def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
     """neurons of an mlp, rounds of boosting, and so on: one of the candidates must be of that family."""
     named = families(recipe)
@@ -194,5 +216,5 @@ def _listed(value: Any) -> list[Any]:
 RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, families_fit_the_task, metrics_fit_the_task,
     scheme_has_its_column, scheme_has_the_option, groups_stay_together, keep_is_measured, lbfgs_takes_all_rows,
-    pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
+    schedule_free_has_no_schedule, pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
 )  # fmt: skip

@@ -43,6 +43,7 @@ class Stepper:
         self.rows = rows
         self.parameters = [nn.Parameter(part) for part in self._parts(theta)]
         self.optimizer: torch.optim.Optimizer = self.settings.make(self.parameters)
+        self.evaluating(False)
         self._step: Callable[[], Any] = getattr(self.optimizer, "quick", self.optimizer.step)
         schedule, steps = SCHEDULE.make(self._train.schedule), self._train.epochs * self.count
         self.rate = Rate(self.optimizer.param_groups[0]["lr"], schedule, self._train.warm_up, steps)

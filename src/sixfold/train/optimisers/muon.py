@@ -1,0 +1,50 @@
+"""Momentum whose matrices are made orthogonal: every direction of a layer moves by as much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from sixfold.recipe.section import Section
+from sixfold.train.optimisers._pair import Pair
+
+
+class Settings(Section):
+    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − 0.2·√max(rows, columns)·α·O, where O ≈ UVᵀ of the SVD of (1 − μ)∇J + μm
+    (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ + c(XXᵀ)²)X in bfloat16. Vectors (biases): AdamW with the same
+    rate. Of two axes only: not the embedding of many axes.
+
+    Jordan, Muon, 2024; the factor 0.2·√max: Liu and others, Muon is scalable for LLM training, 2025, so that AdamW's rates
+    fit. torch's own. Its extra work is about 5·width / batch of a step's: not for wide layers and small batches.
+    """
+
+    shaped: ClassVar[bool] = True
+
+    learning_rate: float = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
+    momentum: float = Field(0.95, ge=0, lt=1, description="μ, in [0, 1).")
+    nesterov: bool = Field(True, description="Look ahead along the momentum.")
+    weight_decay: float = Field(0.01, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0.")
+    iterations: int = Field(5, ge=1, le=20, description="Newton–Schulz iterations, 1 to 20.")
+
+    def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """torch's Muon over the matrices, its AdamW over the rest."""
+        every = list(parameters)
+        matrices, rest = [one for one in every if one.ndim == 2], [one for one in every if one.ndim != 2]
+        parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            muon = torch.optim.Muon(
+                matrices,
+                lr=self.learning_rate,
+                weight_decay=self.weight_decay,
+                momentum=self.momentum,
+                nesterov=self.nesterov,
+                ns_steps=self.iterations,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            parts.append(muon)
+        if rest:
+            parts.append(torch.optim.AdamW(rest, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True))
+        return Pair(parts)
