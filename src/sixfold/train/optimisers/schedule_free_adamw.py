@@ -28,7 +28,7 @@ class Settings(Section):
     weight_decay: float = Field(0.0, ge=0, description="λ: λ·y is added to the step, at least 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Their optimiser over `parameters`; `eval()` puts x in their place, `train()` y."""
+        """Their optimiser over `parameters`: in evaluation x stands in their place, in training y."""
         optimizer: torch.optim.Optimizer = schedulefree.AdamWScheduleFree(
             parameters,
             lr=self.learning_rate,
