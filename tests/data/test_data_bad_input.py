@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from sixfold.core import archive
 from sixfold.core.errors import DataError, RecipeError, SixfoldError
-from sixfold.data import file
 from sixfold.data.checks import class_counts_fit
 from sixfold.data.load import from_frame, load
 from sixfold.parts.table import Dataset
@@ -388,7 +388,7 @@ def test_what_macos_adds_to_a_zip_does_not_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.zip"])
 def test_bombs(refused: Refused, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(archive, "BOMB_BYTES", 1 << 20)
     text = "a,y\n" + "0,p\n" * 600_000
     content = gzip.compress(text.encode()) if name.endswith("gz") else zipped({"a.csv": text})
     assert f"{name}: expected a file that unpacks to at most 200 times its size; found " in refused(content, name)

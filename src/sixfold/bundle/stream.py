@@ -1,16 +1,13 @@
-"""Predicting large files in bounded memory: CSV, JSONL (.gz and .zip too) and, with the extra `train`, Parquet."""
+"""Predicting large files in bounded memory: CSV, JSONL (.gz and .zip too); with the extra `train`, Parquet (packed: whole)."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import importlib
 import io
 import itertools
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +17,8 @@ from typing import Any, Final, TextIO
 from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
-from sixfold.core.errors import DataError, RowError, SystemFault
+from sixfold.core import archive
+from sixfold.core.errors import DataError, RowError, SixfoldError, SystemFault
 from sixfold.core.paths import sync_folder, system_fault
 
 CHUNK: Final = 4096  # rows in memory at once; measured: no faster above
@@ -46,13 +44,13 @@ class Source:
     @classmethod
     def of(cls, path: Path, separator: str | None = None) -> Source:
         """The source of a file by its name. Raises DataError."""
-        suffix = _suffix(path)
+        if not path.is_file():
+            raise DataError(str(path), "a file", "no file of this name", "Check the path.")
+        suffix = archive.suffix(path)
         if suffix not in KINDS:
             raise DataError(
                 str(path), f"a file ending in {', '.join(KINDS)} (.gz, .zip)", repr(suffix), "Convert the file."
             )
-        if not path.is_file():
-            raise DataError(str(path), "a file", "no file of this name", "Check the path.")
         return cls(path, KINDS[suffix], separator or ("\t" if suffix == ".tsv" else ","))
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -61,14 +59,12 @@ class Source:
             yield from _parquet_rows(self.path)
             return
         try:
-            with _open_text(self.path) as file:
-                lines = _lines(file)
+            with archive.opened(self.path) as stream:
+                lines = _lines(io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", newline=""))
                 where = str(self.path)
                 yield from csv_rows(lines, self.separator, where) if self.kind == "csv" else _json_rows(lines, where)
         except UnicodeDecodeError as error:
             raise DataError(str(self.path), "UTF-8 text", error.reason, "Save the file as UTF-8.") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(str(self.path), "a whole gzip file", str(error), "Copy the file again.") from None
 
 
 def predict_file(bundle: Bundle, source: Path, target: Path, progress: Progress | None = None) -> int:
@@ -103,46 +99,6 @@ def predict_stream(bundle: Bundle, source: Path, sink: TextIO, kind: str, progre
     return done
 
 
-def _suffix(path: Path) -> str:
-    """Of the text itself: behind .gz, or of the one file in a .zip."""
-    if path.suffix.lower() == ".zip" and path.is_file():
-        with _zip(path) as (_, member):
-            return Path(member.lower()).suffix
-    name = path.name.lower().removesuffix(".gz").removesuffix(".zip")
-    return Path(name).suffix
-
-
-@contextmanager
-def _open_text(path: Path) -> Iterator[TextIO]:
-    suffix = path.suffix.lower()
-    if suffix == ".zip":
-        with _zip(path) as (archive, member), archive.open(member) as inner:
-            yield io.TextIOWrapper(inner, encoding="utf-8", newline="")
-    elif suffix == ".gz":
-        with gzip.open(path, "rb") as unpacked:
-            yield io.TextIOWrapper(unpacked, encoding="utf-8", newline="")
-    else:
-        with path.open(encoding="utf-8", newline="") as file:
-            yield file
-
-
-@contextmanager
-def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
-    """An archive and the name of its only file. Raises DataError."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if len(names) != 1:
-                raise DataError(
-                    str(path), "a zip with one file in it", f"{len(names)} files", "Unpack it, give one file."
-                )
-            if archive.getinfo(names[0]).flag_bits & 1:
-                raise DataError(str(path), "a zip without a password", "one with a password", "Unpack it first.")
-            yield archive, names[0]
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(str(path), "a whole zip file", str(error), "Copy the file again.") from None
-
-
 def _lines(file: TextIO) -> Iterator[str]:
     """Lines, each cut just beyond the bound, so that a file without line ends is never read whole."""
     while line := file.readline(LONGEST_LINE + 1):
@@ -171,10 +127,12 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
             "Install the extra: pip install 'sixfold[train]'; or convert the file to CSV.",
         ) from None  # fmt: skip
     try:
-        with parquet.ParquetFile(path) as file:
+        with archive.seekable(path) as stream, parquet.ParquetFile(stream) as file:
             for batch in file.iter_batches(batch_size=CHUNK):
                 yield from batch.to_pylist()
     except (ValueError, OSError) as error:  # pyarrow's errors are among these
+        if isinstance(error, SixfoldError):
+            raise
         raise DataError(str(path), "a Parquet file", str(error).splitlines()[0], "Write the file again.") from None
 
 

@@ -101,5 +101,8 @@ def _disk(planned: int) -> None:
     free = shutil.disk_usage(Path.cwd()).free
     if free < needed:
         raise SystemFault(
-            str(Path.cwd()), f"{show_bytes(needed)} of free disk", show_bytes(free), "Free some space, or use --out."
+            str(Path.cwd()),
+            f"{show_bytes(needed)} of free disk",
+            show_bytes(free),
+            "Free some space, or run where there is more.",
         )
