@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from scipy.sparse import issparse
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, MultiTaskLasso, Ridge
 
-from sixfold.build import _links, _ridge
+from sixfold.build import _links
 from sixfold.build._classes import present
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
@@ -74,7 +74,6 @@ class Settings(Section):
 
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
-    shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
 
     penalty: Literal["l2", "l1", "none"] = Field("l2", description="l2: ridge; l1: lasso, sparse weights; none.")
     alpha: float | None = Field(None, gt=0, description="Strength of the penalty, above 0. Default 1.")
@@ -103,18 +102,6 @@ class Settings(Section):
             with told(context, text):
                 model = self._classify(fit) if fit.task == "classification" else self._regress(fit)
             yield model
-
-    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """One product of the features serves all penalties of ridge; other penalties are solved one by one."""
-        for fit in fits:
-            if self.penalty != "l2" or fit.task == "classification" or issparse(fit.x):
-                for each in settings:
-                    yield from each.solve([fit], context)
-                continue
-            context.check_time("fitting linear")
-            y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
-            for weights, bias in _ridge.solve_grid(dense(fit.x), y_RK, [each.strength for each in settings]):
-                yield LinearModel(np.ascontiguousarray(weights), bias, "identity")
 
     def _classify(self, fit: Fit) -> LinearModel:
         classes = present(fit, "linear")
@@ -154,8 +141,7 @@ class Settings(Section):
         if self.penalty == "l2" and issparse(x):  # conjugate gradients, as far as double precision goes
             estimator = Ridge(alpha=self.strength, solver="sparse_cg", tol=1e-12)
         elif self.penalty == "l2":
-            weights, bias = next(_ridge.solve_grid(dense(x), y_RK, [self.strength]))
-            return LinearModel(np.ascontiguousarray(weights), bias, "identity")
+            estimator = Ridge(alpha=self.strength, solver="cholesky" if x.shape[0] > x.shape[1] else "svd")
         elif self.penalty == "l1":
             make = Lasso if y_RK.shape[1] == 1 else MultiTaskLasso
             x = x if make is Lasso else dense(x)
