@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from scipy.sparse import issparse
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, MultiTaskLasso, Ridge
 
-from sixfold.build import _links
+from sixfold.build import _links, _ridge
 from sixfold.build._classes import present
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
@@ -74,6 +74,7 @@ class Settings(Section):
 
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
 
     penalty: Literal["l2", "l1", "none"] = Field("l2", description="l2: ridge; l1: lasso, sparse weights; none.")
     alpha: float | None = Field(None, gt=0, description="Strength of the penalty, above 0. Default 1.")
@@ -96,12 +97,23 @@ class Settings(Section):
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one LinearModel a fit, in order."""
+        return self.solve_all([self], fits, context)
+
+    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting. Ridge on dense rows: every strength from one
+        factorisation of the fit; otherwise each by its solver.
+        """
         for fit in fits:
             context.check_time("fitting linear")
-            text = f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty"
-            with told(context, text):
-                model = self._classify(fit) if fit.task == "classification" else self._regress(fit)
-            yield model
+            if fit.task != "classification" and self.penalty == "l2" and not issparse(fit.x):
+                yield from _ridges(settings, fit, context)
+            else:
+                yield from (setting._alone(fit, context) for setting in settings)
+
+    def _alone(self, fit: Fit, context: Context) -> LinearModel:
+        context.check_time("fitting linear")
+        with told(context, f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty"):
+            return self._classify(fit) if fit.task == "classification" else self._regress(fit)
 
     def _classify(self, fit: Fit) -> LinearModel:
         classes = present(fit, "linear")
@@ -152,3 +164,12 @@ class Settings(Section):
         weights = np.asarray(estimator.coef_, dtype=np.float64).reshape(y_RK.shape[1], -1).T
         bias = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), y_RK.shape[1])
         return LinearModel(np.ascontiguousarray(weights), bias.copy(), "identity")
+
+
+def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
+    """One model a setting; a penalty too weak for the common factorisation is solved by itself."""
+    ridge = _ridge.factorised(fit.x, np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1))
+    penalties = np.array([setting.strength for setting in settings])
+    weights_AFK, bias_AK = ridge.weights(penalties)
+    for at, exact in enumerate(ridge.exact(penalties)):
+        yield LinearModel(weights_AFK[at], bias_AK[at], "identity") if exact else settings[at]._alone(fit, context)

@@ -1,0 +1,127 @@
+"""A grid of ridges from one factorisation, and held-out predictions from one matrix, beside scikit-learn's refits."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from sklearn.linear_model import Ridge
+
+from sixfold.build._ridge import held_out
+from sixfold.build.linear import Settings
+from sixfold.core.errors import BudgetError
+from sixfold.parts.fit import Fit
+from sixfold.runs.context import Context
+
+PENALTIES = (10.0, 0.01, 1.0, 300.0, 1.0)
+
+
+def rows(count: int, features: int, outputs: int, seed: int = 0, constant: int = 0) -> tuple[Any, Any]:
+    """Columns of unlike means and scales, the first `constant` of them constant."""
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(count, features)) * generator.uniform(0.5, 3.0, features) + generator.normal(
+        size=features
+    )
+    y = x @ generator.normal(size=(features, outputs)) + generator.normal(size=(count, outputs)) + 7.0
+    x[:, :constant] = 2.5
+    return x, y
+
+
+def reference(x: Any, y: Any, alpha: float) -> Ridge:
+    return Ridge(alpha=alpha, solver="svd").fit(x, y)
+
+
+@given(
+    st.integers(2, 60), st.integers(1, 40), st.integers(1, 3), st.integers(0, 3), st.integers(1, 5), st.integers(0, 99)
+)
+@settings(max_examples=60, deadline=None)
+def test_every_penalty_is_scikit_learns(
+    count: int, features: int, outputs: int, constant: int, penalties: int, seed: int
+) -> None:
+    x, y = rows(count, features, outputs, seed, constant)
+    grid = [Settings(alpha=alpha) for alpha in PENALTIES[:penalties]]
+    fit = Fit(x, y, "reconstruction", outputs)
+    models: list[Any] = list(grid[0].solve_all(grid, [fit], Context()))
+    assert len(models) == penalties
+    for setting, model in zip(grid, models, strict=True):
+        expected = reference(x, y, setting.strength)
+        np.testing.assert_allclose(model.weights, np.reshape(expected.coef_, (outputs, features)).T, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(model.bias, expected.intercept_, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(
+            model.predict(x), next(setting.solve([fit], Context())).predict(x), rtol=0, atol=1e-8
+        )
+
+
+def test_alpha_and_c_are_one_grid_over_several_fits() -> None:
+    fits = [Fit(x, y[:, 0], "regression", 1) for x, y in (rows(50, 4, 1), rows(30, 45, 1, 1))]
+    grid = [Settings(C=0.5), Settings(alpha=2.0), Settings(), Settings(alpha=1.0)]
+    models: list[Any] = list(grid[2].solve_all(grid, fits, Context()))
+    assert len(models) == 8
+    for at, fit in enumerate(fits):
+        first, second, third, fourth = (model.weights for model in models[4 * at : 4 * at + 4])
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(third, fourth)
+        np.testing.assert_allclose(first[:, 0], reference(fit.x, fit.y, 2.0).coef_, rtol=0, atol=1e-8)
+    assert not np.allclose(models[0].weights, models[2].weights, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e9])
+def test_columns_of_very_unlike_scales_keep_their_weights(scale: float) -> None:
+    x, y = rows(80, 3, 1)
+    x[:, 0] *= scale
+    grid = [Settings(alpha=alpha) for alpha in (1e-3, 1.0, 100.0)]
+    for setting, model in zip(grid, grid[0].solve_all(grid, [Fit(x, y, "regression", 1)], Context()), strict=True):
+        scaled = np.hstack([x[:, :1] / scale, x[:, 1:]])  # the same problem with its penalty a weight
+        centred, strength = scaled - scaled.mean(axis=0), setting.strength
+        penalty = np.diag([strength / scale**2, strength, strength])
+        expected = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (y - y.mean()))
+        found: Any = model
+        np.testing.assert_allclose(found.weights * [[scale], [1.0], [1.0]], expected, rtol=1e-6)
+
+
+def test_sparse_rows_are_the_same_problem() -> None:
+    x, y = rows(60, 5, 1)
+    x[np.abs(x) < 1.0] = 0.0
+    grid = [Settings(alpha=alpha) for alpha in (0.5, 20.0)]
+    thin = grid[0].solve_all(grid, [Fit(csr_array(x), y[:, 0], "regression", 1)], Context())
+    full = grid[0].solve_all(grid, [Fit(x, y[:, 0], "regression", 1)], Context())
+    for one, other in zip(thin, full, strict=True):
+        np.testing.assert_allclose(one.predict(x), other.predict(x), atol=1e-8)
+
+
+def test_no_time_is_said() -> None:
+    x, y = rows(20, 3, 1)
+    grid = [Settings(alpha=1.0), Settings(alpha=2.0)]
+    with pytest.raises(BudgetError, match="no time left while fitting linear"):
+        list(grid[0].solve_all(grid, [Fit(x, y, "regression", 1)], Context(deadline=time.monotonic() - 1)))
+
+
+@given(
+    st.integers(4, 50), st.integers(1, 40), st.integers(1, 2), st.integers(0, 2), st.integers(2, 50), st.integers(0, 99)
+)
+@settings(max_examples=60, deadline=None)
+def test_held_out_predictions_are_those_of_refits(
+    count: int, features: int, outputs: int, constant: int, folds: int, seed: int
+) -> None:
+    x, y = rows(count, features, outputs, seed, constant)
+    order = np.random.default_rng(seed).permutation(count)
+    parts = [np.sort(part) for part in np.array_split(order, min(folds, count))]
+    penalties = np.array([0.1, 3.0, 100.0])
+    found = held_out(x, y, parts, penalties)
+    assert found.shape == (3, count, outputs)
+    for alpha, predicted in zip(penalties, found, strict=True):
+        for part in parts:
+            rest = np.setdiff1d(order, part)
+            expected = reference(x[rest], y[rest], alpha).predict(x[part]).reshape(len(part), outputs)
+            np.testing.assert_allclose(predicted[part], expected, rtol=0, atol=1e-8)
+
+
+def test_a_row_of_no_part_is_not_predicted() -> None:
+    x, y = rows(10, 2, 1)
+    found = held_out(x, y, [np.array([3]), np.array([1, 2])], np.array([1.0]))
+    assert np.flatnonzero(~np.isnan(found[0, :, 0])).tolist() == [1, 2, 3]
