@@ -6,6 +6,8 @@ arrays.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.datasets import make_regression
 from sklearn.linear_model import Ridge, RidgeCV
@@ -39,7 +41,9 @@ def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, roun
     def ours() -> np.ndarray:
         errors = []
         for train, test in parts:
-            models = list(settings[0].solve_all(settings, [Fit(x[train], y[train], "regression", 1)], Context()))
+            models: list[Any] = list(
+                settings[0].solve_all(settings, [Fit(x[train], y[train], "regression", 1)], Context())
+            )
             weights = np.concatenate([model.weights for model in models], axis=1)
             predicted = x[test] @ weights + np.concatenate([model.bias for model in models])
             errors.append(np.mean((predicted - y[test, None]) ** 2, axis=0))
@@ -67,7 +71,7 @@ def _left_out(x: np.ndarray, y: np.ndarray, strengths: np.ndarray, rounds: int) 
 
     def theirs() -> np.ndarray:
         search = RidgeCV(alphas=strengths, store_cv_results=True, scoring="neg_mean_squared_error").fit(x, y)
-        return search.cv_results_.T
+        return np.asarray(search.cv_results_).T
 
     difference = float(np.abs(ours() - theirs()).max())
     assert difference <= SAME, difference

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sixfold.build import _averaged
+from sixfold.build._cutting import Nodes, WeakestLinks
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
@@ -24,6 +25,7 @@ class Settings(Section):
 
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    shared: ClassVar[frozenset[str]] = frozenset({"complexity"})
 
     max_depth: int | None = Field(12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
     min_rows_leaf: int = Field(10, ge=1, description="Fewest training rows in a leaf, at least 1.")
@@ -44,6 +46,17 @@ class Settings(Section):
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
             yield _averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit, classes)
+
+    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting: a tree grown once, cut back for every complexity."""
+        for fit in fits:
+            context.check_time("fitting tree")
+            classes = _averaged.classes(fit, "tree")
+            grown = self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, fit.y)
+            links = WeakestLinks(Nodes.of(grown.tree_))
+            impurity = self._root_impurity(fit)
+            for setting in settings:
+                yield _averaged.collect([links.tree(setting.complexity * impurity)], fit, classes)
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
