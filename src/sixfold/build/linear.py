@@ -6,6 +6,7 @@ Shape letters: R rows, F features, K columns of scores.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
@@ -22,7 +23,7 @@ from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
-from sixfold.parts.table import FloatArray, Task
+from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
@@ -101,51 +102,47 @@ class Settings(Section):
 
     def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting. Ridge on dense rows: every strength from one
-        factorisation of the fit; otherwise each by its solver.
+        factorisation of the fit; logistic regression: each from the weights of the next stronger penalty.
         """
         for fit in fits:
             context.check_time("fitting linear")
-            if fit.task != "classification" and self.penalty == "l2" and not issparse(fit.x):
+            if fit.task == "classification":
+                yield from _chain(settings, fit, context)
+            elif self.penalty == "l2" and not issparse(fit.x):
                 yield from _ridges(settings, fit, context)
             else:
                 yield from (setting._alone(fit, context) for setting in settings)
 
-    def _alone(self, fit: Fit, context: Context) -> LinearModel:
+    def _told(self, context: Context) -> AbstractContextManager[None]:
         context.check_time("fitting linear")
-        with told(context, f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty"):
-            return self._classify(fit) if fit.task == "classification" else self._regress(fit)
+        return told(context, f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty")
 
-    def _classify(self, fit: Fit) -> LinearModel:
-        classes = present(fit, "linear")
+    def _alone(self, fit: Fit, context: Context) -> LinearModel:
+        with self._told(context):
+            return self._regress(fit)
+
+    def _logistic(self, fit: Fit, classes: int) -> LogisticRegression:
+        """The solver that suits the penalty and the size; all but liblinear start from where they last ended."""
         rows, features = fit.x.shape
         solver = "lbfgs"
         tolerance = 1e-6
         if self.penalty == "l1":  # liblinear measured 14 times faster than saga (32,561 × 108), but knows two classes
-            solver, tolerance = ("liblinear" if len(classes) == 2 else "saga"), 1e-4
+            solver, tolerance = ("liblinear" if classes == 2 else "saga"), 1e-4
         elif (
             self.penalty == "none"
         ):  # one-hot columns add up to 1: no single optimum, and lbfgs creeps along the valley
             tolerance = 1e-4
-        elif rows > 10 * features * len(classes) and features * len(classes) <= 1000:
+        elif rows > 10 * features * classes and features * classes <= 1000:
             solver = "newton-cholesky"  # many rows, few weights: 3 to 10 Newton steps beat hundreds of lbfgs
-        estimator = LogisticRegression(
-            C=np.inf if self.penalty == "none" else 1.0 / self.strength,
+        return LogisticRegression(
             l1_ratio=1.0 if self.penalty == "l1" else 0.0,
             solver=solver,
             max_iter=self.max_iter,
             tol=tolerance,
             intercept_scaling=BIAS_SCALE,
             random_state=fit.seed,
-        ).fit(fit.x, fit.y)
-        weights, bias = estimator.coef_.T, estimator.intercept_
-        if fit.outputs == 2:
-            return LinearModel(np.ascontiguousarray(weights), bias, "sigmoid")
-        if len(classes) == 2:  # one log-odds column: class 0 of the two has score 0
-            weights = np.concatenate([np.zeros_like(weights), weights], axis=1)
-            bias = np.concatenate([[0.0], bias])
-        all_weights, all_bias = np.zeros((features, fit.outputs)), np.full(fit.outputs, ABSENT)
-        all_weights[:, classes], all_bias[classes] = weights, bias
-        return LinearModel(all_weights, all_bias, "softmax")
+            warm_start=solver != "liblinear",
+        )
 
     def _regress(self, fit: Fit) -> LinearModel:
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
@@ -173,3 +170,30 @@ def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterato
     weights_AFK, bias_AK = ridge.weights(penalties)
     for at, exact in enumerate(ridge.exact(penalties)):
         yield LinearModel(weights_AFK[at], bias_AK[at], "identity") if exact else settings[at]._alone(fit, context)
+
+
+def _chain(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
+    """Logistic regression of every setting, from the strongest penalty to the weakest, each from the weights before."""
+    classes = present(fit, "linear")
+    estimator = settings[0]._logistic(fit, len(classes))
+    found: dict[float, LinearModel] = {}
+    for setting in sorted(settings, key=lambda setting: -setting.strength):
+        if setting.strength not in found:
+            estimator.set_params(C=np.inf if setting.penalty == "none" else 1.0 / setting.strength)
+            with setting._told(context):
+                estimator.fit(fit.x, fit.y)
+            found[setting.strength] = _model(estimator, fit, classes)
+    yield from (found[setting.strength] for setting in settings)
+
+
+def _model(estimator: LogisticRegression, fit: Fit, classes: IntArray) -> LinearModel:
+    """Scores of the classes present as scores of all; copies, for the next start may work on the same arrays."""
+    weights, bias = estimator.coef_.T.copy(), estimator.intercept_.copy()
+    if fit.outputs == 2:
+        return LinearModel(np.ascontiguousarray(weights), bias, "sigmoid")
+    if len(classes) == 2:  # one log-odds column: class 0 of the two has score 0
+        weights = np.concatenate([np.zeros_like(weights), weights], axis=1)
+        bias = np.concatenate([[0.0], bias])
+    all_weights, all_bias = np.zeros((len(weights), fit.outputs)), np.full(fit.outputs, ABSENT)
+    all_weights[:, classes], all_bias[classes] = weights, bias
+    return LinearModel(all_weights, all_bias, "softmax")
