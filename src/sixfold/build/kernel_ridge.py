@@ -1,0 +1,91 @@
+"""Kernel ridge regression: every penalty from one eigendecomposition of the kernel matrix.
+
+Shape letters: R rows, F features, K outputs, A penalties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+from scipy.linalg import cho_factor, cho_solve, eigh
+
+from sixfold.build.svm import Kernel, KernelMachine, stratified_sample
+from sixfold.parts.fit import Fit, Fitted, Matrix, Needs
+from sixfold.parts.sparse import dense
+from sixfold.parts.table import FloatArray, Task
+from sixfold.recipe.section import Section
+from sixfold.runs.context import Context
+
+ROUNDING = 1e-12  # of the largest eigenvalue: a kernel matrix with one below minus that is not positive
+
+
+class Settings(Section):
+    """Kernel ridge regression: least squares with a smooth function of the rows that are like it. Minimises
+    Σ (y - ȳ - f(x))² + alpha · ‖f‖², f = Σ c k(·, row): c = (K + alpha I)⁻¹ (y - ȳ). All rows are kept, unlike svm, and
+    the penalty's whole grid costs one eigendecomposition (Saunders, Gammerman and Vovk, 1998). Takes at most `sample`
+    rows, because time grows with their cube. A linear kernel is family linear's ridge.
+    """
+
+    needs: ClassVar[Needs] = Needs(sparse=True)
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    shared: ClassVar[frozenset[str]] = frozenset({"alpha"})
+
+    kernel: Literal["rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
+    alpha: float = Field(1.0, gt=0, description="Strength of the penalty, above 0.")
+    gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
+        "scale", description="Factor in the kernel: scale is 1 / (features · variance), auto is 1 / features."
+    )
+    degree: int = Field(3, ge=1, le=10, description="Degree of poly, 1 to 10.")
+    coef0: float = Field(0.0, description="Constant r of poly and sigmoid.")
+    sample: int = Field(5000, ge=10, description="Most training rows, drawn with the seed; at least 10.")
+
+    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one KernelMachine a fit, in order."""
+        return self.solve_all([self], fits, context)
+
+    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting; the kernel matrix is decomposed once a fit."""
+        penalties = np.array([setting.alpha for setting in settings])
+        for fit in fits:
+            context.check_time("fitting kernel_ridge")
+            some = self._sampled(fit, context)
+            x = np.asarray(some.x, dtype=np.float64)
+            y_RK = np.asarray(some.y, dtype=np.float64).reshape(len(x), -1)
+            kernel, bias = Kernel(self.kernel, self._gamma(x), self.coef0, self.degree), y_RK.mean(axis=0)
+            positive = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
+            for weights in _coefficients(kernel.matrix(x, x), y_RK - bias, penalties, positive):
+                yield KernelMachine(kernel, x, weights, bias, fit.task, (), fit.outputs)
+
+    def _sampled(self, fit: Fit, context: Context) -> Fit:
+        if fit.rows <= self.sample:
+            return replace(fit, x=dense(fit.x))
+        rows = stratified_sample(np.zeros(fit.rows, dtype=np.int64), self.sample, fit.seed)
+        context.emit("said", text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random")
+        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows])
+
+    def _gamma(self, x: Matrix) -> float:
+        if self.gamma == "scale":
+            variance = float(x.var())
+            return float(1.0 / (x.shape[1] * variance)) if variance > 0 else 1.0
+        return 1.0 / x.shape[1] if self.gamma == "auto" else float(self.gamma)
+
+
+def _coefficients(matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, positive: bool) -> Iterator[FloatArray]:
+    """(K + αI)⁻¹ y for every α, each [R, K].
+
+    A single α of a positive kernel is one Cholesky factorisation, a fraction of the eigenvectors' work. Where a kernel
+    is not positive (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no part: the
+    nearest positive matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
+    """
+    if positive and len(penalties) == 1:
+        yield np.asarray(cho_solve(cho_factor(matrix + penalties[0] * np.eye(len(matrix)), overwrite_a=True), y_RK))
+        return
+    values, vectors = eigh(matrix, driver="evd", overwrite_a=True)
+    moments = vectors.T @ y_RK
+    moments[values < -ROUNDING * abs(values).max()] = 0.0
+    for alpha in penalties:
+        yield np.asarray(vectors @ (moments / (np.maximum(values, 0.0) + alpha)[:, None]), dtype=np.float64)

@@ -1,0 +1,92 @@
+"""Kernel ridge regression beside scikit-learn's, one penalty or a grid of them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from sklearn.kernel_ridge import KernelRidge
+
+from sixfold.build.kernel_ridge import Settings
+from sixfold.core.errors import BudgetError
+from sixfold.parts.fit import Fit
+from sixfold.runs.context import Context
+
+
+def rows(count: int, features: int = 3, outputs: int = 1, seed: int = 0) -> Fit:
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(count, features))
+    y = np.sin(x @ generator.normal(size=(features, outputs))) + 0.1 * generator.normal(size=(count, outputs)) + 4.0
+    return Fit(x, y, "reconstruction", outputs, seed=3)
+
+
+@given(
+    st.sampled_from([("rbf", 0.0), ("poly", 1.0)]),
+    st.integers(2, 60),
+    st.integers(1, 70),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_penalty_is_scikit_learns(
+    kernel: Any, count: int, features: int, outputs: int, penalties: int, seed: int
+) -> None:
+    fit = rows(count, features, outputs, seed)
+    grid = [Settings(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=a) for a in (1.0, 0.01, 30.0, 1.0)[:penalties]]
+    models: list[Any] = list(grid[0].solve_all(grid, [fit], Context()))
+    assert len(models) == penalties
+    unseen = rows(20, features, outputs, seed + 1).x
+    mean = fit.y.mean(axis=0)
+    for setting, model in zip(grid, models, strict=True):
+        peer = KernelRidge(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=setting.alpha).fit(fit.x, fit.y - mean)
+        expected = peer.predict(unseen).reshape(20, outputs) + mean
+        scale = max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(model.predict(unseen), expected, rtol=0, atol=1e-7 * scale)
+        np.testing.assert_allclose(next(setting.solve([fit], Context())).predict(unseen), expected, atol=1e-7 * scale)
+
+
+def test_a_kernel_that_is_not_positive_is_its_positive_part() -> None:
+    fit = rows(50)
+    made = Settings(kernel="sigmoid", gamma=0.7, coef0=-1.0, alpha=0.5)
+    model: Any = next(made.solve([fit], Context()))
+    matrix = np.tanh(0.7 * fit.x @ fit.x.T - 1.0)
+    values, vectors = np.linalg.eigh(matrix)
+    assert values[0] < -0.1
+    projected = vectors[:, values > 0] @ vectors[:, values > 0].T
+    positive = projected @ matrix @ projected
+    expected = positive @ np.linalg.solve(positive + 0.5 * np.eye(50), fit.y - fit.y.mean(axis=0)) + fit.y.mean(axis=0)
+    np.testing.assert_allclose(model.predict(fit.x), expected, atol=1e-8)
+
+
+def test_several_fits_sparse_rows_and_a_sample() -> None:
+    fit, few = rows(300), rows(40, seed=2)
+    thin = Fit(csr_array(fit.x), fit.y, fit.task, 1, seed=3)
+    grid = [Settings(alpha=alpha, sample=100) for alpha in (0.1, 5.0)]
+    said: list[str] = []
+    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    models: list[Any] = list(grid[0].solve_all(grid, [thin, few], context))
+    assert [model.support_count for model in models] == [100, 100, 40, 40]
+    assert said == ["kernel_ridge: learns from 100 of 300 rows, drawn at random"]
+    for at, source in ((1, fit), (3, few)):
+        alone = next(grid[1].solve([source], Context()))
+        np.testing.assert_allclose(models[at].predict(fit.x), alone.predict(fit.x), atol=1e-8)
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto"])
+def test_rows_that_are_all_alike_give_the_mean(gamma: Any) -> None:
+    fit = Fit(np.ones((12, 2)), np.arange(12.0), "regression", 1)
+    grid = [Settings(gamma=gamma, alpha=alpha) for alpha in (1.0, 2.0)]
+    for model in grid[0].solve_all(grid, [fit], Context()):
+        np.testing.assert_allclose(model.predict(np.ones((1, 2))), 5.5, atol=1e-10)
+
+
+def test_no_time_is_said() -> None:
+    grid = [Settings(alpha=1.0), Settings(alpha=2.0)]
+    with pytest.raises(BudgetError, match="no time left while fitting kernel_ridge"):
+        list(grid[0].solve_all(grid, [rows(20)], Context(deadline=time.monotonic() - 1)))
