@@ -59,6 +59,7 @@ class Settings(Section):
             kernel, bias = Kernel(self.kernel, self._gamma(x), self.coef0, self.degree), y_RK.mean(axis=0)
             positive = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
             for weights in _coefficients(kernel.matrix(x, x), y_RK - bias, penalties, positive):
+                context.check_time("fitting kernel_ridge")
                 yield KernelMachine(kernel, x, weights, bias, fit.task, (), fit.outputs)
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
@@ -79,8 +80,9 @@ def _coefficients(matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, p
     """(K + αI)⁻¹ y for every α, each [R, K].
 
     A few α of a positive kernel are a Cholesky factorisation each, a fraction of the eigenvectors' work; more share one
-    eigendecomposition K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product. Where a kernel is not positive (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no part: the
-    nearest positive matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
+    eigendecomposition K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product. Where a kernel is not positive
+    (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no part: the nearest positive
+    matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
     """
     if positive and len(penalties) < FEW:
         for alpha in penalties:
