@@ -74,7 +74,7 @@ def test_the_clock_starts_with_the_command_and_not_with_the_process(
         read.append(time.monotonic())
         return whole(*arguments)
 
-    def run(*_: Any, started: float) -> None:
+    def run(*_: Any, started: float, **__: Any) -> None:
         starts.append(started)
         raise RuntimeError("enough")
 
@@ -98,6 +98,22 @@ def test_verify_inspect_predict(folder: Path) -> None:
     rows = list(csv.DictReader((folder / "answers.csv").read_text().splitlines()))
     assert set(rows[0]) == {"label", "probability_malignant", "probability_benign"}
     assert sixfold("predict", "out/bundle", "rows.csv", cwd=folder).stdout.splitlines()[0] == ",".join(rows[0])
+
+
+def test_predictions_as_one_json_document(folder: Path) -> None:
+    (folder / "rows.csv").write_text(sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout)
+    header, row = (folder / "rows.csv").read_text().splitlines()
+    (folder / "three.csv").write_text("\n".join([header, row, row, row]) + "\n")
+    done = json.loads(sixfold("predict", "out/bundle", "three.csv", "--json", cwd=folder).stdout)
+    to_file = sixfold("predict", "out/bundle", "three.csv", "--out", "three.jsonl", "--json", cwd=folder)
+    assert json.loads(to_file.stdout) == {"rows": 3, "out": "three.jsonl"}
+    assert to_file.stderr == ""
+    lines = (folder / "three.jsonl").read_text().splitlines()
+    assert done == {"rows": 3, "predictions": [json.loads(line) for line in lines]}
+    (folder / "bad.csv").write_text("\n".join([header, row, "x" + row]) + "\n")
+    bad = sixfold("predict", "out/bundle", "bad.csv", "--json", cwd=folder)
+    assert bad.returncode == 7
+    assert json.loads(bad.stdout)["error"]["where"].startswith("bad.csv, row 2, column ")
 
 
 def test_a_damaged_bundle_is_refused(folder: Path) -> None:
@@ -126,6 +142,11 @@ def test_init_writes_a_recipe_that_checks(tmp_path: Path, monkeypatch: pytest.Mo
     checked = CliRunner().invoke(group, ["check", "people.yaml"])
     assert checked.exit_code == 0, checked.stdout + checked.stderr
     assert "ok: ready to run" in checked.stdout
+    as_json = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought", "--out", "second.yaml", "--json"])
+    told = json.loads(as_json.stdout)
+    assert (told["recipe"], told["task"], as_json.stderr) == ("second.yaml", "classification", "")
+    assert told["said"] == done.stderr.splitlines()
+    assert (tmp_path / "second.yaml").read_text() == text
     again = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought"])
     assert "expected a new file; found one that is there already" in str(again.exception)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sixfold.cli import EXISTING
+from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SystemFault
 
 
@@ -18,7 +18,8 @@ from sixfold.core.errors import SystemFault
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
 @click.option("--out", type=EXISTING, help="Recipe to write; left out: NAME.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def command(data: str, target: str, separator: str | None, out: Path | None, force: bool) -> None:
+@JSON
+def command(data: str, target: str, separator: str | None, out: Path | None, force: bool, as_json: bool) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip) or sklearn:NAME."""
     from sixfold.data import load
     from sixfold.recipe.schema import Data
@@ -30,11 +31,15 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
         raise SystemFault(
             str(path), "a new file", "one that is there already", "Choose another with --out, or --force."
         )
-    for text in (*dataset.said, *(f"warning: {warning}" for warning in dataset.warnings)):
-        click.echo(text, err=True)
     from sixfold.core.paths import write_atomic
 
+    said = [*dataset.said, *(f"warning: {warning}" for warning in dataset.warnings)]
     write_atomic(path, recipe_text(name, data, path, dataset, separator))
+    if as_json:
+        show_json({"recipe": str(path), "task": dataset.target.task, "said": said})
+        return
+    for text in said:
+        click.echo(text, err=True)
     click.echo(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}")
 
 

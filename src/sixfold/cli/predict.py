@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sixfold.cli import EXISTING
+from sixfold.cli import EXISTING, JSON, show_json
 
 
 @click.command(name="predict")
 @click.argument("bundle", type=EXISTING)
 @click.argument("file", type=EXISTING)
 @click.option("--out", type=EXISTING, help="CSV or JSONL file to write; left out: CSV on stdout.")
-def command(bundle: Path, file: Path, out: Path | None) -> None:
+@JSON
+def command(bundle: Path, file: Path, out: Path | None, as_json: bool) -> None:
     """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`) in bounded memory."""
     from sixfold.bundle.load import load
     from sixfold.bundle.stream import predict_file, predict_stream
 
     loaded = load(bundle)
     if out is None:
-        predict_stream(loaded, file, sys.stdout, "csv")
+        _document(loaded, file) if as_json else predict_stream(loaded, file, sys.stdout, "csv")
         return
     rows = predict_file(loaded, file, out)
-    click.echo(f"{rows:,} rows → {out}", err=True)
+    show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(f"{rows:,} rows → {out}", err=True)
+
+
+def _document(bundle: Any, file: Path) -> None:
+    """All answers as one JSON document, a record a row. They wait on the disk: a mistake in the last row leaves no half."""
+    from sixfold.bundle.stream import predict_stream
+    from sixfold.core.paths import system_fault
+
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
+            rows = predict_stream(bundle, file, aside, "jsonl")
+            aside.seek(0)
+            click.echo(f'{{"rows": {rows}, "predictions": [')
+            for number, line in enumerate(aside, start=1):
+                click.echo(f" {line.rstrip()}{',' if number < rows else ''}")
+            click.echo("]}")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise system_fault(Path(tempfile.gettempdir()), error) from error
