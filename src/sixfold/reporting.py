@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.core.values import show_day
 from sixfold.evaluate import choose, comparison, curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
@@ -145,7 +146,8 @@ def _column(name: str, column: Column) -> ColumnSummary:
     distinct = len(np.unique(present))
     detail = ""
     if len(present):
-        detail = f"{present.min():.6g} to {present.max():.6g}, median {np.median(present):.6g}"
+        text = show_day if column.kind == "date" else "{:.6g}".format
+        detail = f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
     return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
 
 

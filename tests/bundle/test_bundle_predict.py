@@ -260,3 +260,30 @@ def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> N
             tracemalloc.stop()
 
     assert peak(20_000) < 1.2 * peak(8_192)
+
+
+def test_keys_that_are_absent_are_missing_values_as_in_training(bundle: Bundle, tmp_path: Path) -> None:
+    optional = [column.name for column in bundle.signature.inputs if column.optional]
+    assert optional
+    whole = [dict(tiny_bundle.ROWS[number % 4]) for number in range(6)]
+    for number, name in enumerate(optional):
+        whole[number + 1][name] = None
+    text = "".join(json.dumps(row) + "\n" for row in whole)
+    (tmp_path / "whole.jsonl").write_text("\ufeff" + text, encoding="utf-8")
+    sparse = [{name: value for name, value in row.items() if value is not None} for row in whole]
+    (tmp_path / "sparse.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sparse))
+    for name in ("whole", "sparse"):
+        predict_file(bundle, tmp_path / f"{name}.jsonl", tmp_path / f"{name}.csv")
+    assert (tmp_path / "sparse.csv").read_text() == (tmp_path / "whole.csv").read_text()
+    misspelt = {("x" + name if name == optional[0] else name): value for name, value in whole[0].items()}
+    (tmp_path / "other.jsonl").write_text(json.dumps(misspelt) + "\n")
+    with pytest.raises(RowError, match=f"found 'x{optional[0]}'. Rename it to '{optional[0]}'."):
+        predict_file(bundle, tmp_path / "other.jsonl", tmp_path / "other.csv")
+
+
+def test_empty_lines_before_the_header_are_passed_over_as_in_training(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(csv_text(3), encoding="utf-8")
+    (tmp_path / "late.csv").write_bytes(b"\xef\xbb\xbf\r\n\n" + csv_text(3).removeprefix("\ufeff").encode())
+    for name in ("rows", "late"):
+        predict_file(bundle, tmp_path / f"{name}.csv", tmp_path / f"{name}.out.csv")
+    assert (tmp_path / "late.out.csv").read_text() == (tmp_path / "rows.out.csv").read_text()

@@ -162,6 +162,40 @@ def test_init_with_another_separator(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert CliRunner().invoke(group, ["check", "wine.yaml"]).exit_code == 0
 
 
+def test_a_table_as_excel_writes_it_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte order mark, CRLF, semicolons, quotes around line breaks, dates and booleans."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["Größe;neu;Notiz;seit;Preis"] + [
+        f'{i % 7}.5;{"yes" if i % 3 else "no"};"Keller{chr(13)}{chr(10)}und ""Hof""; {i % 2}";'
+        f"{1 + i % 28}.{1 + i % 12}.2020;{100 + 10 * (i % 7) + i % 3}.25"
+        for i in range(80)
+    ]
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n")
+    recipe = {
+        "data": {"source": "t.csv", "target": "Preis", "separator": ";", "holdout": 0},
+        "build": "linear",
+        "evaluate": {"folds": 2},
+    }
+    (tmp_path / "r.yaml").write_text(json.dumps({"version": 1, "name": "t", **recipe}))
+    assert CliRunner().invoke(group, ["run", "r.yaml", "--out", "out", "--quiet"]).exit_code == 0
+    shown = CliRunner().invoke(group, ["inspect", "out/bundle"]).stdout
+    assert "  seit                     date       2020-01-01 to 2020-12-24, median 2020-" in shown
+    assert "  neu                      boolean\n" in shown
+    (tmp_path / "row.csv").write_text(
+        CliRunner().invoke(group, ["inspect", "out/bundle", "--example"]).stdout, newline=""
+    )
+    header, _, cells = (tmp_path / "row.csv").read_text().partition("\n")
+    assert header == "Größe;neu;Notiz;seit"
+    assert cells.startswith('3.5;false;"Keller')
+    one = json.loads(CliRunner().invoke(group, ["predict", "out/bundle", "row.csv", "--json"]).stdout)
+    assert 100 < one["predictions"][0]["value"] < 180
+    assert CliRunner().invoke(group, ["predict", "out/bundle", "t.csv", "--out", "all.csv"]).exit_code == 0
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 81
+    report = json.loads((tmp_path / "out" / "bundle" / "report.json").read_text())
+    details = {column["name"]: column["detail"] for column in report["columns"]}
+    assert details["seit"].startswith("2020-01-01 to 2020-12-24, median 2020-")
+
+
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [

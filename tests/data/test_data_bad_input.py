@@ -504,3 +504,68 @@ def test_bad_frames() -> None:
     assert "the DataFrame, row 2, column 'a': expected a finite number; found -inf" in refuse(
         pd.DataFrame({"a": [1, -np.inf], "y": [0, 1]})
     )
+
+
+@pytest.mark.parametrize("cell", ["1,5", "-0,25", "1.234,56", "1 234,5", "1'234,5", "1,234,567.8", "12,345"])
+def test_numbers_with_commas_are_never_taken_silently_for_words(refused: Refused, tmp_path: Path, cell: str) -> None:
+    """Excel in much of Europe writes them; as categories, or as identifiers, they would be lost."""
+    point = "Write numbers with a decimal point and no other marks (pandas.read_csv(…, decimal=',') reads such a file)"
+    rows = [f"{i},{i % 10};{cell if i == 3 else f'{i * 7},{i % 7}'};{i % 5}" for i in range(40)]
+    text = "a;b;y\n" + "\n".join(rows) + "\n"
+    dataset = table(tmp_path, text, separator=";")
+    assert [dataset.table.columns[name].kind for name in "ab"] == ["category", "category"]
+    assert dataset.warnings == tuple(
+        f"{tmp_path}/t.csv, line 2, column '{name}': '{found}' looks like a number with a comma, so the column is read as a "
+        f"category. {point}; or say data.types: {{{name}: category}} if these are no numbers."
+        for name, found in (("a", "0,0"), ("b", "0,0"))  # the first of each
+    )
+    asked = {"separator": ";", "types": {"b": "number"}}
+    assert refused("a;b;y\n" + rows[3] + "\n" + rows[4] + "\n", **asked) == (
+        f"t.csv, line 2, column 'b': expected a number; found {cell!r}. {point}; or say data.types: {{b: category}} if these "
+        "are no numbers."
+    )
+    assert "line 2, column 'b': expected a number; found '0,0'. Write numbers" in refused(
+        text, separator=";", target="b"
+    )
+    assert table(tmp_path, text, separator=";", types={"a": "category", "b": "category"}).warnings == ()
+
+
+@pytest.mark.parametrize("cell", ["1,5,2", "a,b", "192.168.100.200", "1,,5", ",", "12,34,567"])
+def test_what_is_no_number_with_commas(tmp_path: Path, cell: str) -> None:
+    dataset = table(tmp_path, "a;y\n" + "".join(f"{cell};{'pq'[i % 2]}\n" for i in range(40)), separator=";")
+    assert dataset.table.columns["a"].kind == "category"
+    assert dataset.warnings == ()
+
+
+def test_texts_that_do_not_repeat_are_no_classes(refused: Refused, tmp_path: Path) -> None:
+    text = "a,y\n" + "".join(f"{i},name {i} of {i * i} words or more\n" for i in range(40))
+    assert refused(text) == (
+        "t.csv, column 'y': expected a target of numbers, or of classes with several rows each; found 40 different texts in "
+        "40 rows. Choose another data.target, or say task: classification if these are classes."
+    )
+    assert len(load(Data(source="t.csv", target="y"), "classification", tmp_path).target.classes) == 40
+    half = "a,y\n" + "".join(f"{i},name {i // 2}\n" for i in range(40))
+    assert len(table(tmp_path, half).target.classes) == 20
+
+
+def test_of_two_classes_it_is_said_which_one_is_looked_at(tmp_path: Path) -> None:
+    def said(frauds: int, rare: str) -> tuple[str, ...]:
+        return table(tmp_path, "a,y\n" + "".join(f"{i},{rare if i < frauds else 'ok'}\n" for i in range(30))).said
+
+    assert said(10, "fraud")[-1] == (
+        "The metrics f1 and average_precision look at the second class, 'ok', which is the frequent one. To look at 'fraud', "
+        "name it so that it sorts behind the other; or choose mcc, balanced_accuracy or roc_auc."
+    )
+    assert said(11, "fraud")[-1].startswith("'y' is predicted")
+    assert said(5, "wrong")[-1].startswith("'y' is predicted")
+
+
+def test_a_time_that_is_none_is_told_as_the_time(refused: Refused) -> None:
+    remedy = "Correct it, or name a column of dates or numbers in data.time."
+    assert refused(GOOD, time="b") == (
+        f"t.csv, line 2, column 'b': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, as it is data.time; found "
+        f"'x'. {remedy}"
+    )
+    assert refused('{"a": true, "b": 1, "y": "p"}\n{"a": false, "b": 2, "y": "q"}\n', "t.jsonl", time="a") == (
+        f"t.jsonl, column 'a': expected a date, as it is data.time; found a column of booleans (bool). {remedy}"
+    )

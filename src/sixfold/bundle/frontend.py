@@ -147,7 +147,7 @@ def csv_rows(lines: Iterable[str], separator: str, where: str) -> Iterator[dict[
     """Rows of a CSV text with a header. Raises RowError with the line for ragged rows and bad quotes."""
     reader = csv.reader(bounded_lines(lines, where), delimiter=separator, strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next(filter(None, reader), [])]
         header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]
         _check_header(header, where)
         for fields in reader:

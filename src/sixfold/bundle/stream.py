@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ class Source:
             return
         try:
             with archive.opened(self.path) as stream:
-                lines = _lines(io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", newline=""))
+                lines = _lines(io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline=""))
                 where = str(self.path)
                 yield from csv_rows(lines, self.separator, where) if self.kind == "csv" else _json_rows(lines, where)
         except UnicodeDecodeError as error:
@@ -82,9 +82,12 @@ def predict_file(bundle: Bundle, source: Path, target: Path, progress: Progress 
 def predict_stream(bundle: Bundle, source: Path, sink: TextIO, kind: str, progress: Progress | None = None) -> int:
     """Predict every row of `source` into an open text, as `csv` or `jsonl`. Returns the rows."""
     write = _csv_writer(sink) if kind == "csv" else _json_writer(sink)
-    rows = Source.of(source, bundle.recipe.data.separator).rows()
-    done = 0
+    file = Source.of(source, bundle.recipe.data.separator)
+    rows, done, seen = file.rows(), 0, set[str]()
+    optional = frozenset(column.name for column in bundle.signature.inputs if column.optional)
     while chunk := list(itertools.islice(rows, CHUNK)):
+        if file.kind == "jsonl":
+            _fill(chunk, optional, seen)
         front_end = bundle.predictor.front_end
         try:
             feeds = front_end.feeds(chunk, first_row=done + 1)
@@ -97,6 +100,14 @@ def predict_stream(bundle: Bundle, source: Path, sink: TextIO, kind: str, progre
     if done == 0:
         raise DataError(str(source), "at least one row", "none", "Check the file.")
     return done
+
+
+def _fill(rows: Sequence[dict[str, Any]], optional: frozenset[str], seen: set[str]) -> None:
+    """A key that is absent is a missing value, as in training; if the file has it at all, so that a misspelt one is told."""
+    seen.update(*(optional.intersection(row) for row in rows))
+    for row in rows:
+        for name in seen.difference(row):
+            row[name] = None
 
 
 def _lines(file: TextIO) -> Iterator[str]:

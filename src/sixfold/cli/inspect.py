@@ -40,14 +40,17 @@ def command(path: Path, example: bool, as_json: bool) -> None:
 
 def _print_bundle(bundle: Any, facts: dict[str, Any]) -> None:
     from sixfold.cli.receipt_table import text
+    from sixfold.core.values import show_day
 
     click.echo(text(bundle.receipt))
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
         detail = f"{column.level_count} known values" if column.type == "category" else ""
         if column.median is not None:
-            detail = f"{column.minimum:g} to {column.maximum:g}, median {column.median:g}"
-        click.echo(f"  {column.name:24} {column.type:10} {detail}{', may be missing' if column.optional else ''}")
+            show = show_day if column.type == "date" else "{:g}".format
+            detail = f"{show(column.minimum)} to {show(column.maximum)}, median {show(column.median)}"
+        about = ", ".join(filter(None, (detail, "may be missing" if column.optional else "")))
+        click.echo(f"  {column.name:24} {column.type:10} {about}".rstrip())
     click.echo("Answers:")
     for output in bundle.signature.outputs:
         click.echo(f"  {output.name:24} {', '.join(output.columns[:12])}")
@@ -74,7 +77,8 @@ def layers(path: Path) -> list[dict[str, Any]]:
 
 
 def _example(bundle: Any) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    """With the separator that `predict` reads a CSV by."""
+    writer = csv.writer(sys.stdout, delimiter=bundle.recipe.data.separator or ",", lineterminator="\n")
     writer.writerow([column.name for column in bundle.signature.inputs])
     writer.writerow([_typical(column) for column in bundle.signature.inputs])
 
@@ -82,13 +86,15 @@ def _example(bundle: Any) -> None:
 def _typical(column: Any) -> str:
     if column.type == "category":
         return str(column.levels[0]) if column.levels else ""
+    if column.type == "boolean":
+        return "false"
     if column.median is None:
         return ""
     if column.type == "date":
         from datetime import UTC, datetime
 
         return datetime.fromtimestamp(column.median, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return ("true" if column.median >= 0.5 else "false") if column.type == "boolean" else f"{column.median:g}"
+    return f"{column.median:g}"
 
 
 def _run_folder(path: Path) -> dict[str, Any]:

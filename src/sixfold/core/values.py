@@ -7,6 +7,7 @@ token is looked up first, by whoever reads, in the tokens of the recipe and "".
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from typing import Final
 
@@ -122,6 +123,16 @@ def show_date(value_s: float) -> str:
     '1970-01-02T00:00:00.500000Z'
     """
     return (EPOCH + dt.timedelta(seconds=value_s)).replace(tzinfo=None).isoformat() + "Z"
+
+
+def show_day(value_s: float) -> str:
+    """The same for people: to the second, and only the day where it is midnight.
+
+    >>> show_day(86400.0), show_day(86400.5)
+    ('1970-01-02', '1970-01-02T00:00:00Z')
+    """
+    whole = show_date(float(math.floor(value_s)))
+    return whole.removesuffix("T00:00:00Z") if value_s % 86400 == 0 else whole
 
 
 def _moment(parts: dict[str, str | None]) -> float | None:

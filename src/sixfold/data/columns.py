@@ -30,9 +30,15 @@ WORDS: Final = 5  # on average, from which on different texts are prose, not ide
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
 LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind, or for words
 SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
+POINT: Final = (
+    "Write numbers with a decimal point and no other marks (pandas.read_csv(…, decimal=',') reads such a file)"
+)
 _IDENTIFIER = re.compile(
     r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
 )  # id, customer_id, customerId; not paid
+_COMMAS = re.compile(
+    r"[+-]?(?:\d+,\d+|\d{1,3}(?:[ .'’\u00a0\u202f]\d{3})+,\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)", re.ASCII
+)  # 1,5 and 1.234,5 and 1,234,567.8: which of them has a decimal comma nobody knows
 _SLASHED = re.compile(r"\d{1,2}/\d{1,2}/\d{4}(?:\s.*)?", re.ASCII)
 
 
@@ -174,6 +180,8 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     dates = _tried(values.date, held.levels)
     if dates is not None and None not in dates:
         return _parsed(name, held, "date", reading, dates)
+    if (commas := _with_commas(name, held, reading)) is not None:
+        return commas
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
         if parsed is None:
             continue
@@ -222,6 +230,27 @@ def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], r
     return Read(held.column("category"), held.tokens, (text,), mixed=True)
 
 
+def _comma(text: str) -> float | None:
+    """1 for a number written with commas, 0 for any other, None for other text."""
+    return 1.0 if _COMMAS.fullmatch(text) else 0.0 if values.number(text) is not None else None
+
+
+def _with_commas(name: str, held: Texts, reading: Reading) -> Read | None:
+    """A category with a loud warning, where nearly all are numbers and some have commas (Excel in much of Europe)."""
+    parsed = _tried(_comma, held.levels)
+    if parsed is None or 1.0 not in parsed:
+        return None
+    numbers, counts = np.array([value is not None for value in parsed]), held.counts()
+    if counts[numbers].sum() < MIXED_SHARE * counts.sum():
+        return None
+    row = held.first(np.array([value == 1.0 for value in parsed]))
+    text = (
+        f"{reading.at(row, name)}: {shown(held.levels[held.codes[row]])} looks like a number with a comma, so the column is "
+        f"read as a category. {POINT}; or say data.types: {{{name}: category}} if these are no numbers."
+    )
+    return Read(held.column("category"), held.tokens, (text,), mixed=True)
+
+
 def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
     made = Read(held.column(kind), held.tokens)
     if kind != "category" or len(held.levels) < MANY_LEVELS:
@@ -250,10 +279,11 @@ def _parsed(
     odd = np.array([value is None for value in parsed], dtype=bool)
     if odd.any():
         row = held.first(odd)
-        raise DataError(
-            reading.at(row, name), expected, shown(held.levels[held.codes[row]]),
-            f"Correct it, add it to data.missing, or leave out data.types: {name}.",
-        )  # fmt: skip
+        text = held.levels[held.codes[row]]
+        remedy = f"Correct it, add it to data.missing, or leave out data.types: {name}."
+        if kind == "number" and _COMMAS.fullmatch(text):
+            remedy = f"{POINT}; or say data.types: {{{name}: category}} if these are no numbers."
+        raise DataError(reading.at(row, name), expected, shown(text), remedy)
     table = np.array([*(np.nan if value is None else float(value) for value in parsed), np.nan])
     column = table[held.codes]
     _refuse_infinite(name, column, reading)

@@ -138,11 +138,15 @@ def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
 
 
 def _times(name: str, cells: pa.ChunkedArray, reading: Reading) -> FloatArray:
-    made = read(name, cells, None, reading)
-    if made.column.kind not in ("number", "date", "identifier"):
-        made = read(name, cells, "date", reading)  # raises at the first cell that is none
-    if made.column.kind == "identifier":
-        made = read(name, cells, "number", reading)
+    try:
+        made = read(name, cells, None, reading)
+        if made.column.kind not in ("number", "date", "identifier"):
+            made = read(name, cells, "date", reading)  # raises at the first cell that is none
+        if made.column.kind == "identifier":
+            made = read(name, cells, "number", reading)
+    except DataError as error:
+        remedy = "Correct it, or name a column of dates or numbers in data.time."
+        raise DataError(error.where, f"{error.expected}, as it is data.time", error.found, remedy) from None
     _refuse_missing(name, made.column.missing(), ("time", reading))
     return made.column.values.astype(np.float64)
 

@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
-from sixfold.data.columns import Read, Reading, Texts, read, texts
+from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, read, texts
 from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
 
 FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
 ROWS_EACH: Final = 5  # rows each of them has on average, at least, when there are more than two; guessed
+FREQUENT: Final = 2 / 3  # of the rows have a class that is then hardly the one that is looked for; guessed
 SHOWN: Final = 6  # classes named in a sentence
 
 
@@ -65,7 +66,7 @@ def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> Found:
     if numbers or (seen.mixed and len(seen.column.levels) > FEW_VALUES):
         return _values(name, read(name, raw, "number", reading), reading)  # raises at the first that is no number
     if seen.column.kind != "number":
-        return _classes(name, texts(name, raw, reading), reading)
+        return _classes(name, _repeating(name, texts(name, raw, reading), reading), reading)
     known = seen.column.values[~seen.column.missing()]
     different = len(np.unique(known))
     few = different <= 2 or (different <= FEW_VALUES and len(known) >= ROWS_EACH * different)
@@ -78,6 +79,18 @@ def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> Found:
         "(task: regression reads them as values)."
     )
     return Found(found.target, found.rows, (text, *found.said))
+
+
+def _repeating(name: str, held: Texts, reading: Reading) -> Texts:
+    """Raises DataError for texts of which most stand in one row only: names or prose, which no model can learn as classes."""
+    known = int(held.counts().sum())
+    if known >= DISTINCT_ROWS and len(held.levels) > known / 2:
+        raise DataError(
+            f"{reading.where}, column '{name}'", "a target of numbers, or of classes with several rows each",
+            f"{len(held.levels):,} different texts in {known:,} rows",
+            "Choose another data.target, or say task: classification if these are classes.",
+        )  # fmt: skip
+    return held
 
 
 def _classes(name: str, held: Texts, reading: Reading) -> Found:
@@ -97,7 +110,8 @@ def _classes(name: str, held: Texts, reading: Reading) -> Found:
         )  # fmt: skip
     codes = renamed[held.codes[rows]]
     target = Target("classification", codes, (name,), classes)
-    return Found(target, rows, (_say_classes(name, target),))
+    said = (_say_classes(name, target), *_say_positive(target))
+    return Found(target, rows, said)
 
 
 def _class_order(held: Texts) -> list[tuple[str, int]]:
@@ -133,6 +147,17 @@ def _say_classes(name: str, target: Target) -> str:
     named = [f"{text} ({count:,})" for text, count in zip(target.classes, counts, strict=True)]
     shown = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
     return f"'{name}' is predicted: classification, {len(named):,} classes: {shown}."
+
+
+def _say_positive(target: Target) -> tuple[str, ...]:
+    """Of two classes the second is what f1 and average_precision look at: said where it is the frequent one."""
+    if len(target.classes) != 2 or np.mean(target.values == 1) < FREQUENT:
+        return ()
+    rare, frequent = target.classes
+    return (
+        f"The metrics f1 and average_precision look at the second class, '{frequent}', which is the frequent one. To look at "
+        f"'{rare}', name it so that it sorts behind the other; or choose mcc, balanced_accuracy or roc_auc.",
+    )
 
 
 def _no_value(name: str, reading: Reading) -> DataError:
