@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-import schedulefree
 import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
+from sixfold.train.optimisers._schedule_free import ScheduleFreeAdamW
 
 
 class Settings(Section):
@@ -29,11 +29,10 @@ class Settings(Section):
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Their optimiser over `parameters`: in evaluation x stands in their place, in training y."""
-        optimizer: torch.optim.Optimizer = schedulefree.AdamWScheduleFree(
+        return ScheduleFreeAdamW(
             parameters,
             lr=self.learning_rate,
             betas=(self.beta1, self.beta2),
             eps=self.epsilon,
             weight_decay=self.weight_decay,
         )
-        return optimizer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-import schedulefree
 import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
+from sixfold.train.optimisers._schedule_free import ScheduleFreeSGD
 
 
 class Settings(Section):
@@ -28,10 +28,9 @@ class Settings(Section):
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Their optimiser over `parameters`: in evaluation x stands in their place, in training y."""
-        optimizer: torch.optim.Optimizer = schedulefree.SGDScheduleFree(
+        return ScheduleFreeSGD(
             parameters,
             lr=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
         )
-        return optimizer
