@@ -103,7 +103,7 @@ def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]], compared: str
     dropped = f"Dropped after {len(done)} folds: {evaluation.dropped}." if evaluation.dropped else ""
     return Row(
         name=evaluation.name, family=evaluation.family, scores=scores, fit_s=evaluation.fit_s, why=next(whys, ""),
-        compared=compared, dropped=dropped,
+        compared=compared, dropped=dropped, folds=evaluation.numbers,
     )  # fmt: skip
 
 

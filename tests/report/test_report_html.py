@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -120,3 +121,16 @@ def test_ticks_are_few_and_inside(low: float, high: float) -> None:
 def test_the_report_survives_json() -> None:
     report = sample()
     assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_score_stands_under_its_own_fold() -> None:
+    """Who was dropped was tried on some folds, in any order; the others stay empty."""
+    first = sample().leaderboard[0]
+    folds = len(first.scores["accuracy"])
+    left = Row(
+        name="left", family="svm", scores={"accuracy": (0.1234,)}, fit_s=1, folds=(folds - 1,), dropped="Behind."
+    )
+    page = render(sample().model_copy(update={"leaderboard": (first, left)}), REPRODUCTION)
+    cells = re.findall(r"<tr><td>left</td>(.*?)</tr>", page)[-1]
+    assert re.findall(r'<td class="n">(.*?)</td>', cells) == [*[""] * (folds - 1), "0.1234"]
+    assert "Behind." in page

@@ -23,7 +23,8 @@ class ColumnSummary(Section):
 class Row(Section):
     """One candidate on the leaderboard, the best first. `scores`: metric → score of every fold that was done.
 
-    `why`: it is there. `compared`: how it stands to the winner, with an interval. `dropped`: why it got no more folds.
+    `why`: it is there. `compared`: how it stands to the winner, with an interval. `dropped`: why it got no more folds
+    than `folds` (from 0; left out: all).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Row(Section):
     why: str = ""
     compared: str = ""
     dropped: str = ""
+    folds: tuple[int, ...] = ()
 
 
 class Curve(Section):

@@ -33,8 +33,15 @@ def render(report: Report, reproduction: Reproduction) -> str:
         strips=_strips(report.leaderboard, metric), curves=_curve_charts(report),
         figures=[_figure(figure) for figure in report.figures],
         importances=charts.bar_chart(report.importances[:25], "importance of columns") if report.importances else "",
-        mean=lambda values: float(np.mean(values)), spread=_spread,
+        mean=lambda values: float(np.mean(values)), spread=_spread, cells=_cells,
     )  # fmt: skip
+
+
+def _cells(row: Row, metric: str, count: int) -> list[float | None]:
+    """The score of each of the first `count` folds; None where the candidate was not tried, or cannot be scored."""
+    scores = row.scores.get(metric, ())
+    known = dict(zip(row.folds or range(len(scores)), scores, strict=False))
+    return [known.get(number) for number in range(count)]
 
 
 def _strips(rows: Sequence[Row], metric: str) -> list[Markup]:
