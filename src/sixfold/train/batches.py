@@ -137,7 +137,7 @@ class Together:
         if self._room is None:  # zeros: where a replica has no row, there must be numbers
             x_KRF = torch.zeros((count, rows, self.replicas[0].x.shape[1]), dtype=dtype)
             self._room = x_KRF, torch.zeros((count, rows, *y.shape[1:]), dtype=y.dtype)
-        x_KRF, y_KR = self._room
+        x_KRF, y_KR = (part[:, :rows] for part in self._room)  # the last block is shorter
         for at, (one, order) in enumerate(zip(self.replicas, orders, strict=True)):
             block = order[first * one.size : last * one.size]
             if isinstance(one.x, torch.Tensor):
