@@ -77,7 +77,8 @@ def held_out(x: Matrix, y: FloatArray, parts: Sequence[IntArray], penalties: Flo
         ŷ₋S = y_S - (I - H_SS)⁻¹ e_S,    a row alone: y - e / (1 - h)
 
     (PRESS: Allen, 1974; ridge: Golub, Heath and Wahba, 1979). An identity, not an approximation: the model of the other
-    rows stays the best one when rows S come back with targets that it predicts itself.
+    rows stays the best one when rows S come back with targets that it predicts itself. In floating point it loses digits
+    where 1 - h is near 0: R <= F with a small penalty, or one row far larger than the others. No run uses it yet.
     """
     penalties, mean_y = np.asarray(penalties, dtype=np.float64), y.mean(axis=0)
     z_RM, values = _scores(x - x.mean(axis=0, dtype=np.float64))
