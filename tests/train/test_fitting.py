@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from typing import Any
@@ -16,6 +17,7 @@ from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
+from sixfold.train import batches as module
 from sixfold.train.batches import Batches, Together, cut, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
@@ -118,6 +120,31 @@ def test_replicas_side_by_side_see_what_each_would_see_alone() -> None:
     for _ in range(3):
         assert epoch(together) == [epoch(one)[0] for one in alone]
     assert epoch(together.keep([1, 3])) == [epoch(alone[at])[0] for at in (1, 3)]
+
+
+def test_an_epoch_in_several_blocks_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [(22, 2, 2), (21, 2, 3), (18, 2, 4)]  # 11 batches, in blocks of 3: the last block has 2
+    whole = Together([numbered(*size) for size in sizes])
+    wanted = [epoch(whole) for _ in range(2)]
+    monkeypatch.setattr(module, "BLOCK_BYTES", 3 * len(sizes) * 2 * 4)
+    blocks = Together([numbered(*size) for size in sizes])
+    assert [epoch(blocks) for _ in range(2)] == wanted
+
+
+def test_features_are_let_go_with_the_last_fit() -> None:
+    """Without waiting for the collector of cycles: folds of half a gigabyte would pile up."""
+
+    def held() -> int:
+        return sum(type(one) is torch.Tensor and one.numel() >= X.size for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        fit({"hidden": []}, {**descent(0.05, 2), "batch_size": 16}, scheme="zeros")
+        assert held() == before
+    finally:
+        gc.enable()
 
 
 def test_mini_batch_gradient_descent_equals_numpy() -> None:

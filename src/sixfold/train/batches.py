@@ -79,13 +79,11 @@ class Together:
     """The batches of many replicas, side by side: number i of each makes one `Batch`.
 
     Folds of unequal size differ in the rows of their last batch, or in how many batches they have; nobody's rows are
-    dropped. `orders`: one generator a replica, which decides its order of rows and nothing else. `encode`: targets [K, R] or
-    [K, R, outputs] and weights [K, R] → what a step wants of them, computed for a block of batches at once.
+    dropped. `orders`: one generator a replica, which decides its order of rows and nothing else.
     """
 
-    def __init__(self, replicas: Sequence[Batches], encode: Encode = lambda y, weight: y) -> None:
+    def __init__(self, replicas: Sequence[Batches]) -> None:
         self.replicas = list(replicas)
-        self.encode = encode
         self.orders = [torch.Generator().manual_seed(replica.seed) for replica in replicas]
         self.before = [order.get_state() for order in self.orders]  # at the start of the epoch in work
         self.size = max(replica.size for replica in replicas)
@@ -99,7 +97,7 @@ class Together:
 
     def keep(self, positions: Sequence[int]) -> Together:
         """The same without the other replicas; each goes on in its own order."""
-        rest = Together([self.replicas[position] for position in positions], self.encode)
+        rest = Together([self.replicas[position] for position in positions])
         rest.orders = [self.orders[position] for position in positions]
         rest.before = [self.before[position] for position in positions]
         return rest
@@ -111,10 +109,14 @@ class Together:
             share[: replica.count] = replica.rows() / len(replica.x)
         return shares
 
-    def epoch(self) -> Iterator[Batch]:
-        """The batches of one more epoch. All rows in one batch keep their order: gradient descent."""
+    def epoch(self, encode: Encode = lambda y, weight: y) -> Iterator[Batch]:
+        """The batches of one more epoch. All rows in one batch keep their order: gradient descent.
+
+        `encode`: targets [K, R] or [K, R, outputs] and weights [K, R] → what a step wants of them, for a block of batches.
+        """
         if self.count == 1:
-            self.whole = self.whole or list(self._block([torch.arange(len(one.x)) for one in self.replicas], 0, 1))
+            orders = [torch.arange(len(one.x)) for one in self.replicas]
+            self.whole = self.whole or list(self._block(orders, 0, 1, encode))
             yield from self.whole
             return
         self.before = [order.get_state() for order in self.orders]
@@ -123,14 +125,14 @@ class Together:
             for one, order in zip(self.replicas, self.orders, strict=True)
         ]
         for first in range(0, self.count, step := self._at_once()):
-            yield from self._block(orders, first, min(first + step, self.count))
+            yield from self._block(orders, first, min(first + step, self.count), encode)
 
     def _at_once(self) -> int:
         """Batches of one block."""
         x = self.replicas[0].x
         return max(1, BLOCK_BYTES // (len(self.replicas) * self.size * max(1, x.shape[1]) * x.dtype.itemsize))
 
-    def _block(self, orders: Sequence[torch.Tensor], first: int, last: int) -> Iterator[Batch]:
+    def _block(self, orders: Sequence[torch.Tensor], first: int, last: int, encode: Encode) -> Iterator[Batch]:
         """Batches `first` to `last` − 1, gathered at once."""
         dtype, y = _dtype(self.replicas[0]), self.replicas[0].y
         rows, count = (last - first) * self.size, len(self.replicas)
@@ -145,7 +147,7 @@ class Together:
             else:
                 x_KRF[at, : len(block)] = one.x[block]
             torch.index_select(one.y, 0, block, out=y_KR[at, : len(block)])
-        targets = self.encode(y_KR, self.weight[:, first:last].reshape(count, rows))
+        targets = encode(y_KR, self.weight[:, first:last].reshape(count, rows))
         for number in range(first, last):
             part = slice((number - first) * self.size, (number - first + 1) * self.size)
             yield Batch(x_KRF[:, part], targets[:, part], self.weight[:, number])

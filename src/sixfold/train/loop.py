@@ -30,7 +30,7 @@ def train(
         at.epoch, over = epoch, ""
         if not at.done:
             at.losses = torch.zeros((stack.together.count, len(stack.replicas)), dtype=torch.float64)
-        for number, batch in enumerate(stack.together.epoch()):
+        for number, batch in enumerate(stack.together.epoch(stack.program.target)):
             if number < at.done:  # before it was killed
                 continue
             at.losses[number] = stack.step(number, batch)

@@ -64,7 +64,7 @@ class Stack:
         self.gradient = torch.zeros_like(self.theta)
         self.average = Averaged.of(replicas[0].candidate.train.average, self.theta)
         self.clip = replicas[0].candidate.train.clip
-        self.together = Together([replica.batches for replica in self.replicas], self._target)
+        self.together = Together([replica.batches for replica in self.replicas])
         self.steppers = self._steppers()
         self._build()
 
@@ -168,9 +168,6 @@ class Stack:
         if isinstance(self.family, Stackable):
             return self.family.program(self.replicas[0].module, theta, gradient)
         return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
-
-    def _target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return self.program.target(y, weight)
 
     def _noise(self, rows: int) -> list[torch.Tensor]:
         """Every replica draws its own: the same numbers whoever trains beside it."""
