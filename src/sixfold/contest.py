@@ -5,13 +5,13 @@ Candidates that are alike train as one piece of work. After each block the recip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from sixfold.core.errors import BudgetError
+from sixfold.core.errors import BudgetError, FitError, SixfoldError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
 from sixfold.evaluate.selecting import select
@@ -31,33 +31,60 @@ class Contest:
     plan: Plan
     cache: FoldCache = field(default_factory=FoldCache)
     parts: dict[int, list[Part]] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
-    late: BudgetError | None = None
+    failed: SixfoldError | None = None
 
-    def score(self, positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
-        """[candidates, folds] of the deciding metric, greater is better; NaN for who could not be done in time."""
+    def enter(self, candidate: Candidate) -> int:
+        """One more candidate, and its position; the same for one that is there already."""
+        for position, other in enumerate(self.plan.candidates):
+            if other.name == candidate.name:
+                return position
+        self.plan = replace(self.plan, candidates=(*self.plan.candidates, candidate))
+        self.work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
+        return len(self.plan.candidates) - 1
+
+    def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> FloatArray:
+        """[candidates, folds] of the deciding metric, greater is better; NaN for who could not be done.
+
+        `waiting`: how many pieces of work like these have to share the time that is left with them.
+        """
         groups = _alike([self.plan.candidates[at] for at in positions], positions)
         share = shares(self.work, self.rows, self.plan)[0]
-        left = len(self.plan.folds) - len(self.done)
         scores = np.full((len(positions), len(numbers)), np.nan)
         sign = 1.0 if scoring.greater_is_better(self.plan.metrics[0]) else -1.0
         for number, group in enumerate(groups):
-            waiting = (len(groups) - number) + len(groups) * (left - len(numbers)) / len(numbers)
-            for at, part in zip(
-                group, self._stage(group, numbers, self.work.limits.part(share, waiting)), strict=False
-            ):
+            deadline = self.work.limits.part(share, (len(groups) - number) + len(groups) * waiting)
+            for at, part in self._stage(group, numbers, deadline).items():
                 self.parts.setdefault(at, []).append(part)
                 found = dict(zip(part.numbers, part.scores[self.plan.metrics[0]], strict=True))
                 scores[positions.index(at)] = [sign * found[fold] for fold in numbers]
-        self.done |= set(numbers)
         return scores
 
-    def _stage(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> Sequence[Part]:
-        """Candidates that are alike, on some folds; nothing where time ran out, which is said."""
+    def left(self, at: int) -> int:
+        """Folds that a candidate was not trained on."""
+        return len(self.plan.folds) - sum(len(part.numbers) for part in self.parts.get(at, ()))
+
+    def evaluations(self, reasons: Mapping[int, str]) -> list[Evaluation]:
+        """Of all that were trained. `reasons`: position → why it got no more folds. Raises what failed where nobody is left."""
+        found = []
+        for at in sorted(self.parts):
+            one = join(self.parts[at], self.rows.training, self.plan.folds, reasons.get(at, ""))
+            found.append(one)
+            if one.dropped:
+                facts = {"folds": len(one.numbers), "of": len(self.plan.folds), "why": one.dropped}
+                self.work.context.emit("candidate_dropped", candidate=one.name, **facts)
+            else:
+                self.work.context.emit("candidate_finished", candidate=one.name, scores=one.means())
+        if self.failed is not None and all(one.dropped for one in found):
+            raise self.failed
+        return found
+
+    def _stage(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> dict[int, Part]:
+        """Candidates that are alike, on some folds. Who fails, or has no time left, is left out, which is said."""
         candidates = [self.plan.candidates[at] for at in group]
         facts = {"candidate": candidates[0].name} if len(group) == 1 else {}
         context = replace(self.work.context.within("evaluate", **facts), deadline=deadline)
-        name = f"evaluate-{group[0]}" + (f".{len(self.done)}" if self.done else "")
+        done = len(self.plan.folds) - self.left(group[0])
+        name = f"evaluate-{group[0]}" + (f".{done}" if done else "")
         key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
 
         context = replace(context, saves=self.work.folder.saves(name, key))
@@ -68,46 +95,40 @@ class Contest:
             state.save(Parts(tuple(found)), folder)
 
         try:
-            done = self.work.folder.stage(name, key, work_on)
-        except BudgetError as error:  # another one may be done in its own part of the time
-            self.late = error
+            folder = self.work.folder.stage(name, key, work_on)
+        except (BudgetError, FitError) as error:
+            if isinstance(error, FitError) and len(group) > 1:  # each alone, to see who of them it was
+                return {at: part for one in group for at, part in self._stage([one], numbers, deadline).items()}
+            self.failed = error
             for each in candidates:
                 self.work.context.emit("warning", text=f"{each.name} is left out: {error}")
-            return ()
+            return {}
         self.work.limits.check_disk(self.work.folder.path)
-        return state.load(done, Parts).parts
+        return dict(zip(group, state.load(folder, Parts).parts, strict=True))
 
 
 def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
-    """Steps 1 to 5 for every candidate, all on the same folds. When time runs out, those that are done are compared.
+    """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared.
 
-    Raises BudgetError when none is.
+    Raises BudgetError or FitError when none is.
     """
     contest = Contest(work, rows, plan)
     section, metric = work.loaded.recipe.evaluate, plan.metrics[0]
     selection, bounds = SELECTION.make(section.select, "method"), scoring.bounds(metric)
     if bounds is not None and not scoring.greater_is_better(metric):
         bounds = -bounds[1], -bounds[0]
-    count = len(plan.candidates), len(plan.folds)
-    selected = select(selection, *count, contest.score, section.seed, bounds)
-    reasons = {drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)}
-    evaluations = []
-    for at in sorted(contest.parts):
-        found = join(contest.parts[at], rows.training, plan.folds, reasons.get(at, ""))
-        evaluations.append(found)
-        if found.dropped:
-            facts = {"folds": len(found.numbers), "of": len(plan.folds), "why": found.dropped}
-            work.context.emit("candidate_dropped", candidate=found.name, **facts)
-        else:
-            work.context.emit("candidate_finished", candidate=found.name, scores=found.means())
-    if contest.late is not None and all(found.dropped for found in evaluations):
-        raise contest.late
-    return evaluations
+
+    def score(positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
+        return contest.score(positions, numbers, contest.left(positions[0]) / len(numbers) - 1)
+
+    selected = select(selection, len(plan.candidates), len(plan.folds), score, section.seed, bounds)
+    return contest.evaluations({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
 
 
 def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
     """The shares of the time at which evaluation and refit end."""
-    trained = sum(len(fold.train) for fold in plan.folds) * len(plan.candidates)
+    search = work.loaded.recipe.evaluate.search
+    trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
     return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
 
 

@@ -157,11 +157,22 @@ def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
             check_memory(candidate.name, memory(candidate, training, folds, candidate.initialize.seed), budget)
 
 
-def in_words(found: Sequence[Forecast], budget: Budget) -> list[str]:
-    """Sentences: each candidate, the sum, and what a budget of time will do."""
+def disk_bytes(found: Sequence[Forecast], trials: int | None = None) -> int:
+    """Bytes that all stages will leave; of a search as many trials as it has, each like the mean of its corners."""
+    return round(sum(one.disk_bytes for one in found) * _times(found, trials))
+
+
+def _times(found: Sequence[Forecast], trials: int | None) -> float:
+    return 1.0 if trials is None else trials / max(1, len(found))
+
+
+def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = None) -> list[str]:
+    """Sentences: each candidate, the sum, and what a budget of time will do. `trials`: of a search, of whose space `found`
+    are corners.
+    """
     if not found:
         return []
-    time_s = sum(one.folds_s for one in found) + max(one.refit_s for one in found)
+    time_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
     said = [
         f"forecast {one.candidate}: {_least(one.at_least)}{show_seconds(one.folds_s)} on the folds, "
         f"{_least(one.at_least)}{show_seconds(one.refit_s)} on all rows, {show_bytes(one.memory_bytes)} of memory"
@@ -173,7 +184,7 @@ def in_words(found: Sequence[Forecast], budget: Budget) -> list[str]:
     said.append(
         f"forecast: {_least(cut)}{show_seconds(time_s)} to train, compression not counted ({error}); "
         f"{show_bytes(max(one.memory_bytes for one in found))} of memory (within a third); "
-        f"{_least(cut)}{show_bytes(sum(one.disk_bytes for one in found))} of disk; "
+        f"{_least(cut)}{show_bytes(disk_bytes(found, trials))} of disk; "
         f"tried on {max(one.tried for one in found):,} rows"
     )
     if budget.time and seconds(budget.time) < time_s:

@@ -21,7 +21,7 @@ from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress import keep
 from sixfold.compress.compress import Compressed, Job, compress
-from sixfold.contest import evaluate, shares
+from sixfold.contest import shares
 from sixfold.data import holdout
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
@@ -34,6 +34,7 @@ from sixfold.explain.permutation import importances
 from sixfold.forecast import check_plan
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
+from sixfold.proposing import Proposer
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt, Step
 from sixfold.recipe.signature import Signature
@@ -44,6 +45,7 @@ from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.saves import EVERY_S
+from sixfold.searching import compare
 from sixfold.train.candidate import Candidate
 from sixfold.work import Plan, Rows, Work, digest, stage_key
 
@@ -89,7 +91,7 @@ def run(
         work = Work(loaded, folder, limits, context)
         rows = read(work, dataset)
         plan = plan_work(work, rows)
-        evaluations = evaluate(work, rows, plan)
+        plan, evaluations = compare(work, rows, plan)
         evaluations += blend(work, rows, plan, evaluations)
         winner = refit(work, rows, plan, evaluations)
         compressed = shrink(work, rows, plan, winner)
@@ -119,6 +121,10 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
     keep.check(recipe.compress.keep if recipe.compress else {}, metrics)
+    if recipe.evaluate.search is not None:
+        check_plan(tuple(Proposer(recipe, rows.training).samples()), rows.training, folds, recipe.budget)
+        work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
+        return Plan((), folds, metrics, baseline(rows.training, folds, metrics))
     candidates = tuple(resolve(recipe, rows.training, work.limits.time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)

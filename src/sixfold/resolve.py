@@ -20,9 +20,27 @@ from sixfold.core.plugins import Kind
 from sixfold.evaluate import scoring, thresholds
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
-from sixfold.recipe import schema as sections
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
-from sixfold.recipe.schema import Options, Recipe, Train
+from sixfold.recipe.schema import (
+    Average,
+    Budget,
+    Compress,
+    Data,
+    Denoise,
+    Evaluate,
+    Feature,
+    FixedPoint,
+    Impute,
+    Initialize,
+    Options,
+    Prepare,
+    Quantize,
+    Recipe,
+    Serve,
+    Stop,
+    Train,
+)
+from sixfold.recipe.space import Range, Search
 from sixfold.recipe.validate import SCHEMA_FILE
 from sixfold.train.candidate import Candidate
 
@@ -34,24 +52,33 @@ KEYS = {
 FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
 GRIDS = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
+SECTIONS: tuple[type[BaseModel], ...] = (
+    Recipe, Data, Prepare, Denoise, Impute, Feature, Initialize, Train, Stop, Average, Evaluate, Search, Range, Compress,
+    Quantize, FixedPoint, Budget, Serve,
+)  # fmt: skip
 Schema = dict[str, Any]
 
 
 def resolve(recipe: Recipe, dataset: Dataset, budget_s: float | None) -> list[Candidate]:
     """Every candidate of build × train, named by what differs. Raises RecipeError or FitError before anything is trained."""
-    task = dataset.target.task
     planned = auto.candidates(dataset, budget_s) if recipe.build == "auto" else _planned(recipe.build)
-    settings = list(grid.expand(dict(recipe.train), lambda key: _is_list(Train.model_json_schema(), key)))
+    settings = list(grid.expand(dict(recipe.train), lambda key: is_list(Train.model_json_schema(), key)))
     pairs = [(plan, train) for plan in planned for train in _trains(plan[0], settings)]
     flat = [{"family": family, **options, **_prefixed(train, settings)} for (family, options, _), train in pairs]
-    found = []
-    for name, ((family, options, why), train) in zip(grid.names(flat), pairs, strict=True):
-        made = FAMILY.make({"family": family, **options}, "family")
-        _check_task(family, made, task)
-        _check_scores(_train(train), dataset.target)
-        candidate = Candidate(name, family, made, recipe.prepare, recipe.initialize, _train(train), why)
-        _check_start(candidate)
-        found.append(candidate)
+    return [
+        candidate(recipe, dataset.target, name, (family, options, why), train)
+        for name, ((family, options, why), train) in zip(grid.names(flat), pairs, strict=True)
+    ]
+
+
+def candidate(recipe: Recipe, target: Target, name: str, plan: tuple[str, Options, str], train: Options) -> Candidate:
+    """One setting of build × train; `plan`: family, its options, why it is there. Raises RecipeError or FitError."""
+    family, options, why = plan
+    made, settings = FAMILY.make({"family": family, **options}, "family"), _train(train)
+    _check_task(family, made, target.task)
+    _check_scores(settings, target)
+    found = Candidate(name, family, made, recipe.prepare, recipe.initialize, settings, why)
+    _check_start(found)
     return found
 
 
@@ -60,7 +87,7 @@ def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:
     return [
         (str(options["family"]), {key: value for key, value in options.items() if key != "family"}, "")
         for item in build
-        for options in grid.expand(item, partial(_is_list, _family_fields(item)))
+        for options in grid.expand(item, partial(is_list, _family_fields(item)))
     ]
 
 
@@ -79,7 +106,7 @@ def metrics_of(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
     """A grid over the loop's settings multiplies only families that the loop trains; but every one is calibrated."""
-    if _in_the_loop(FAMILY.load(family)):
+    if in_the_loop(FAMILY.load(family)):
         return settings
     different: dict[str, Options] = {}
     for options in settings:
@@ -87,7 +114,7 @@ def _trains(family: str, settings: list[Options]) -> list[Options]:
     return list(different.values())
 
 
-def _in_the_loop(family: Any) -> bool:
+def in_the_loop(family: Any) -> bool:
     """Whether a family's Settings is a GradientFamily, trained by the loop."""
     return hasattr(family, "module")
 
@@ -101,7 +128,7 @@ def _family_fields(options: Options) -> Schema:
     return fields
 
 
-def _is_list(schema: Schema, key: str) -> bool:
+def is_list(schema: Schema, key: str) -> bool:
     """Whether one value of this key is itself a list."""
     node = schema["properties"].get(key.split(".")[0], {}) if "." not in key else {}
     branches = node.get("anyOf", [node])
@@ -144,6 +171,7 @@ def generate_schema() -> Schema:
     for part in (schema, train):
         definitions |= part.pop("$defs", {}) if part is train else {}
     definitions["Train"] = _as_grid(train)
+    definitions["Range"] = Range.model_json_schema()
     for name in ("Stop", "Average"):
         definitions[name] = _as_grid(definitions[name])
     for kind in KINDS.values():
@@ -175,7 +203,7 @@ def _plugin_schema(kind: Kind, name: str) -> Schema:
 
 def _facts(settings: Any, kind: Kind) -> Schema:
     """What a plug-in's class says of itself in plain values: the rules of `recipe` read it here, and import nothing."""
-    facts: Schema = {"trained_by_the_loop": True} if kind is FAMILY and _in_the_loop(settings) else {}
+    facts: Schema = {"trained_by_the_loop": True} if kind is FAMILY and in_the_loop(settings) else {}
     for name in sorted(settings.__class_vars__):
         value = getattr(settings, name, None)
         if isinstance(value, frozenset):
@@ -186,13 +214,14 @@ def _facts(settings: Any, kind: Kind) -> Schema:
 
 
 def _as_grid(schema: Schema) -> Schema:
-    """Every option may list values to try."""
-    properties = {
-        key: node
-        if "const" in node
-        else {"x-grid": node, "anyOf": [node, {"type": "array", "items": node, "minItems": 1}]}
-        for key, node in schema.get("properties", {}).items()
-    }
+    """Every option may list values to try; a number may be a range."""
+
+    def tried(node: Schema) -> Schema:
+        numeric = any(branch.get("type") in ("integer", "number") for branch in node.get("anyOf", [node]))
+        ranges = [{"$ref": "#/$defs/Range"}] if numeric else []
+        return {"x-grid": node, "anyOf": [node, {"type": "array", "items": node, "minItems": 1}, *ranges]}
+
+    properties = {key: node if "const" in node else tried(node) for key, node in schema.get("properties", {}).items()}
     return {**schema, "properties": properties}
 
 
@@ -242,10 +271,15 @@ def _without_titles(node: Any) -> Any:
 def reference() -> str:
     """Markdown of every section and every plug-in, with type, range and default of each key."""
     lines = ["# The recipe", "", "Generated from the code by `make docs`.", ""]
-    for name in ("Recipe", "Data", "Prepare", "Denoise", "Impute", "Feature", "Initialize", "Train", "Stop", "Average",
-                 "Evaluate", "Compress", "Quantize", "FixedPoint", "Budget", "Serve"):  # fmt: skip
-        section: type[BaseModel] = getattr(sections, name)
-        lines += [f"## {name}", "", (section.__doc__ or "").strip(), "", *_table(section.model_json_schema()), ""]
+    for section in SECTIONS:
+        lines += [
+            f"## {section.__name__}",
+            "",
+            (section.__doc__ or "").strip(),
+            "",
+            *_table(section.model_json_schema()),
+            "",
+        ]
     for kind in KINDS.values():
         lines += [f"## Kind: {kind.name}", ""]
         for name in kind.names():

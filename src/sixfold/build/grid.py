@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 Options = dict[str, Any]
+SHORT = 8  # characters of a number that stands in a name as it is
 
 
 def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Options]:
@@ -40,7 +41,7 @@ def names(candidates: Sequence[Options]) -> list[str]:
     for one in flat:
         others = [other for other in flat if other["family"] == one["family"]]
         differing = [key for key in one if any(other.get(key) != one[key] for other in others)]
-        parts = [f"{key.rpartition('.')[2]}={_show(one[key])}" for key in differing]
+        parts = [f"{_short(key)}={_show(one[key])}" for key in differing]
         result.append(" ".join([str(one["family"]), *parts]))
     return _unique(result)
 
@@ -68,8 +69,17 @@ def _flat(options: Options) -> Options:
     return flat
 
 
+def _short(key: str) -> str:
+    """`optimizer.momentum` is momentum; `optimizer.name` is the optimizer."""
+    outer, _, inner = key.rpartition(".")
+    return outer if inner == "name" and outer else inner
+
+
 def _show(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "-".join(map(_show, value))
+    text = str(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(text) > SHORT else text
 
 
 def _unique(result: list[str]) -> list[str]:

@@ -48,8 +48,9 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
     from sixfold.data import holdout, load
     from sixfold.evaluate.folds import make, scheme_of
-    from sixfold.forecast import forecasts, in_words
+    from sixfold.forecast import disk_bytes, forecasts, in_words
     from sixfold.prepare.plan import check_columns, treatments
+    from sixfold.proposing import Proposer
     from sixfold.resolve import metrics_of, resolve
 
     recipe = loaded.recipe
@@ -71,27 +72,33 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     metrics = attempt(lambda: metrics_of(recipe, training))
     folds = attempt(lambda: make(recipe.evaluate, training))
     time_s = seconds(recipe.budget.time) if recipe.budget.time else None
-    candidates = attempt(lambda: resolve(recipe, training, time_s))
+    trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
+    if trials:
+        candidates = attempt(lambda: tuple(Proposer(recipe, training).samples()))
+    else:
+        candidates = attempt(lambda: resolve(recipe, training, time_s))
     attempt(lambda: check_columns(recipe.prepare, training.table))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     if candidates and folds and metrics:
-        said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0])
+        said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
         if not found:
             planned, failed = forecasts(candidates, training, folds, recipe.budget)
             found += [loaded.placed(error) for error in failed]
-            said += in_words(planned, recipe.budget)
-            attempt(lambda: _disk(sum(one.disk_bytes for one in planned)))
+            said += in_words(planned, recipe.budget, trials)
+            attempt(lambda: _disk(disk_bytes(planned, trials)))
     return found, said
 
 
-def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str) -> list[str]:
-    """What will be done: folds, candidates, fits."""
+def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, trials: int | None) -> list[str]:
+    """What will be done: folds, candidates, fits. `trials`: of a search, whose candidates are corners of what it may try."""
     name, why = scheme
+    word, count = ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
     return [
         f"folds: {name}, {folds}" + (f" ({why})" if why else ""),
-        *(f"candidate {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
-        f"{len(candidates)} candidates × {folds} folds = {len(candidates) * folds} fits, by {metric}",
+        *(f"{word} {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
+        f"{count} {'trials' if trials else 'candidates'} × {folds} folds = "
+        f"{'at most ' if trials else ''}{count * folds} fits, by {metric}",
     ]
 
 

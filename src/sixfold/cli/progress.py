@@ -32,6 +32,7 @@ class Pace:
     """How fast a run goes: fits of candidates on folds, and epochs of the fit in work. Times are time.monotonic() s."""
 
     planned: int = 0
+    seen: int = 0  # of those planned, the ones that were named
     candidates_done: int = 0
     folds: int = 0
     folds_done: int = 0  # of the candidate in work
@@ -43,7 +44,10 @@ class Pace:
         """The moving line after `event`; '' where it stays as it is."""
         kind = event["event"]
         if kind == "candidate_planned":
-            self.planned += 1
+            self.seen += 1
+            self.planned = max(self.planned, self.seen)
+        elif kind == "search_planned":
+            self.planned = int(event["trials"])
         elif kind == "stage_started":
             self.started = now if self.started is None else self.started
             return self._stage(str(event["stage"]), now)
@@ -144,6 +148,7 @@ WORDS: Final[dict[str, Callable[[Event], str]]] = {
     "warning": lambda event: f"warning: {event['text']}",
     "rows": lambda event: f"{event['training']:,} rows to train on, {event['held_out']:,} held out",
     "candidate_planned": _planned,
+    "search_planned": lambda event: f"search: {event['trials']} trials, each proposed by what those before scored",
     "candidate_dropped": lambda event: (
         f"{event['candidate']} dropped after {event['folds']} of {event['of']} folds: {event['why']}"
     ),

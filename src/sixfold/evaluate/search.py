@@ -6,10 +6,11 @@ as many folds (Akiba et al., 2019). Everything is in memory and follows from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from sixfold.core.errors import RecipeError
 from sixfold.core.seeds import derive
 from sixfold.evaluate.selecting import order
 from sixfold.recipe.schema import Options
-from sixfold.recipe.space import Range, Search, is_range
+from sixfold.recipe.space import Range, Search, is_range, unfit
 
 Candidate = TypeVar("Candidate")
 MEDIAN_OF = 5  # finished trials that a median is taken of (Optuna's own default)
@@ -80,15 +81,9 @@ def _inner(of: Callable[[str], bool], outer: str, key: str) -> bool:
 
 
 def _within(trial: Trial, value: dict[str, Any], whole: bool, name: str) -> float | int:
-    try:
-        chosen = Range.model_validate(value)
-    except ValueError as error:
-        problem = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
-        expected = str(problem["msg"]).removeprefix("Value error, ")
-        raise RecipeError(
-            ".".join([name, *map(str, problem["loc"])]), f"a range ({expected})", str(value),
-            "Write {low: 0.001, high: 10, log: true}.",
-        ) from error  # fmt: skip
+    if problem := unfit(value):
+        raise RecipeError(name, f"a range ({problem})", str(value), "Write {low: 0.001, high: 10, log: true}.")
+    chosen = Range.model_validate(value)
     if not whole:
         return trial.suggest_float(name, chosen.low, chosen.high, step=chosen.step, log=chosen.log)
     numbers = (chosen.low, chosen.high, chosen.step or 1.0)
@@ -132,18 +127,20 @@ class Searched(Generic[Candidate]):
 
 
 def search(
-    propose: Callable[[Trial], Candidate], score_fold: Callable[[Candidate, int], float], folds: int, settings: Search,
-    seed: int = 0, enough: Callable[[], bool] = lambda: False,
+    propose: Callable[[Trial], Candidate], score: Callable[[Candidate, Sequence[int]], Sequence[float]], folds: int,
+    settings: Search, seed: int = 0, enough: Callable[[], bool] = lambda: False,
 ) -> Searched[Candidate]:  # fmt: skip
     """Propose `settings.trials` candidates and score them on the folds; equal seeds and scores give equal trials.
 
-    `score_fold`: greater is better; NaN, where a fold cannot score, ends the trial. Folds come in one random order for all.
-    `enough()` is asked before every trial but the first: True ends the search (the budget). A proposal that was made before
-    takes over its scores.
+    `score`: of a candidate on some folds, greater is better; NaN, where a fold cannot score, ends the trial. Folds come in one
+    random order for all, as many at a time as the pruner wants to see. `enough()` is asked before every trial but the first:
+    True ends the search (the budget). A proposal that was made before takes over its scores.
     """
     tried: list[Tried[Candidate]] = []
     known: dict[str, Tried[Candidate]] = {}
-    fits = 0
+    fits, visited = 0, order(folds, seed)
+    ends = list(accumulate(_blocks(settings, folds), initial=0))
+    blocks = [visited[first:last] for first, last in pairwise(ends)]
     with _quiet():
         study = optuna.create_study(direction="maximize", sampler=_sampler(settings, seed), pruner=_pruner(settings))
         while len(tried) < settings.trials and not (tried and enough()):
@@ -153,28 +150,39 @@ def search(
             if key in known:
                 result = known[key]
             else:
-                result = known[key] = _trial(trial, candidate, partial(score_fold, candidate), order(folds, seed))
-                fits += len(result.scores) + (result.state == "failed")
+                result = known[key] = _trial(trial, candidate, partial(score, candidate), blocks)
+                fits += len(result.scores)
             _tell(study, trial, result)
             tried.append(result)
     return Searched(tuple(tried), fits)
 
 
 def _trial(
-    trial: optuna.Trial, candidate: Candidate, score: Callable[[int], float], folds: list[int]
-) -> Tried[Candidate]:
+    trial: optuna.Trial, candidate: Candidate, score: Callable[[Sequence[int]], Sequence[float]],
+    blocks: Sequence[Sequence[int]],
+) -> Tried[Candidate]:  # fmt: skip
     scores: dict[int, float] = {}
-    for done, fold in enumerate(folds, start=1):
-        value = score(fold)
-        if not np.isfinite(value):
-            return Tried(candidate, trial.params, scores, "failed", f"fold {fold + 1} cannot score it")
-        scores[fold] = value
+    folds = sum(map(len, blocks))
+    for block in blocks:
+        scores |= {fold: float(value) for fold, value in zip(block, score(block), strict=True)}
+        if wrong := [fold for fold in block if not np.isfinite(scores[fold])]:
+            return Tried(candidate, trial.params, scores, "failed", f"fold {wrong[0] + 1} cannot score it")
         mean = float(np.mean(list(scores.values())))
-        trial.report(mean, done)
-        if done < len(folds) and trial.should_prune():
-            reason = f"mean {mean:.4g} on {done} of {len(folds)} folds, behind what earlier trials had then"
+        trial.report(mean, len(scores))
+        if len(scores) < folds and trial.should_prune():
+            reason = f"mean {mean:.4g} on {len(scores)} of {folds} folds, behind what earlier trials had then"
             return Tried(candidate, trial.params, scores, "pruned", reason)
     return Tried(candidate, trial.params, scores, "complete")
+
+
+def _blocks(settings: Search, folds: int) -> list[int]:
+    """Folds between two looks of the pruner: networks of a block train as one."""
+    if settings.prune == "none":
+        return [folds]
+    if settings.prune == "median":
+        return [1] * folds
+    rungs = [0, *(2**n for n in range(folds.bit_length()) if 2**n < folds), folds]
+    return [high - low for low, high in pairwise(rungs)]
 
 
 def _tell(study: optuna.Study, trial: optuna.Trial, result: Tried[Candidate]) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.schema import Recipe
-from sixfold.recipe.validate import facts, grid_size, options
+from sixfold.recipe.space import ranges, unfit
+from sixfold.recipe.validate import facts, grid_size, options, show
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
@@ -194,8 +195,8 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
 
 
 def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
-    """Ten options with ten values each are ten billion candidates."""
-    if recipe.build == "auto":
+    """Ten options with ten values each are ten billion candidates; a search tries as many as it is told."""
+    if recipe.build == "auto" or recipe.evaluate.search is not None:
         return
     loops = grid_size("Train", recipe.train)
     total = 0
@@ -209,6 +210,39 @@ def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
         )  # fmt: skip
 
 
+def ranges_are_searched(recipe: Recipe, document: Document) -> Problems:
+    """A range has no end of values: only a search can choose from it. Its bounds are in order."""
+    items = [] if recipe.build == "auto" else recipe.build
+    for path, value in [
+        found for section in ((("build",), items), (("train",), recipe.train)) for found in ranges(*section)
+    ]:
+        if recipe.evaluate.search is None:
+            yield RecipeError(
+                document.place(path), "a value, or a list of values, where nothing is searched", show(value),
+                "Add `search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].",
+            )  # fmt: skip
+        elif problem := unfit(value):
+            yield RecipeError(
+                document.place(path), f"a range ({problem})", show(value), "Write {low: 0.001, high: 10, log: true}."
+            )
+
+
+def a_search_has_a_space(recipe: Recipe, document: Document) -> Problems:
+    """A search proposes from what `build` names, and drops candidates itself."""
+    if recipe.evaluate.search is None:
+        return
+    if recipe.build == "auto":
+        yield RecipeError(
+            document.place(("evaluate", "search")), "families in `build` to search among", "build: auto",
+            "Name them, with ranges: build: {family: svm, C: {low: 0.01, high: 100, log: true}}.",
+        )  # fmt: skip
+    if recipe.evaluate.select["method"] != "exhaustive":
+        yield RecipeError(
+            document.place(("evaluate", "select")), "no selection beside a search, which has its own `prune`",
+            str(recipe.evaluate.select["method"]), "Leave out `select`, and choose search.prune: median or halving.",
+        )  # fmt: skip
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -217,4 +251,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, families_fit_the_task, metrics_fit_the_task,
     scheme_has_its_column, scheme_has_the_option, groups_stay_together, keep_is_measured, lbfgs_takes_all_rows,
     schedule_free_has_no_schedule, pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
+    ranges_are_searched, a_search_has_a_space,
 )  # fmt: skip

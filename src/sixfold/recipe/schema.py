@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from sixfold.core.units import seconds, size_bytes
 from sixfold.recipe.section import Section
+from sixfold.recipe.space import Search
 
 Options = dict[str, Any]  # one plug-in's options, with its name under "name" (families: under "family")
 
@@ -207,6 +208,10 @@ class Evaluate(Section):
     select: Annotated[Options, BeforeValidator(lambda v: _choice(v, "method")), _plugin("selection")] = Field(
         default_factory=lambda: {"method": "exhaustive"},
         description="Who gets all folds: all candidates, or those that may still win.",
+    )
+    search: Search | None = Field(
+        None,
+        description="Candidates are proposed, from lists and ranges in `build` and `train`. Left out: all of a grid.",
     )
     ensemble: bool = Field(False, description="Compare the weighted mean of the candidates as one more of them.")
     seed: int = Field(0, ge=0, description="Seed of the folds.")

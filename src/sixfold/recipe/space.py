@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sixfold.recipe.section import Section
+from sixfold.recipe.yaml_nodes import Path
 
 
 class Range(Section):
@@ -50,9 +52,22 @@ def is_range(value: Any) -> bool:
     return isinstance(value, dict) and {"low", "high"} <= value.keys()
 
 
-def holds_range(value: Any) -> bool:
-    """Whether there is a range anywhere in `value`: only a search can choose from it."""
+def ranges(path: Path, value: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every range in `value`, which stands at `path`, with its own path."""
     if is_range(value):
-        return True
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(holds_range(item) for item in inside)
+        yield path, value
+        return
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from ranges((*path, key), item)
+
+
+def unfit(value: dict[str, Any]) -> str:
+    """What is wrong with a range as it is written; '' where nothing is."""
+    try:
+        Range.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "".join(f"{part}: " for part in problem["loc"])
+        return where + str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return ""

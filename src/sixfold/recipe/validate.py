@@ -134,7 +134,15 @@ def _no_such(name: str, kind: str, also: list[Any], where: str) -> RecipeError:
 
 
 def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
-    """One value, or a list of values to try; a list-valued key is a grid only when it holds lists."""
+    """One value, a list of values to try, or a range of numbers; a list-valued key is a grid only when it holds lists."""
+    branches = [_resolved(branch) for branch in _resolved(node).get("anyOf", [node])]
+    numeric = any(branch.get("type") in NUMBERS for branch in branches)
+    if numeric and isinstance(value, dict) and not any(branch.get("type") == "object" for branch in branches):
+        yield from _walk(value, {"$ref": "#/$defs/Range"}, path, document)
+        for bound in ("low", "high"):
+            if isinstance(value.get(bound), int | float):
+                yield from _walk(value[bound], node, (*path, bound), document)
+        return
     if is_grid(value, takes_list(node)):
         for number, item in enumerate(value):
             yield from _walk(item, node, (*path, number), document)

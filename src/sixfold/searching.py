@@ -1,0 +1,61 @@
+"""Who is compared where a recipe searches: each candidate is proposed by what those before scored (`evaluate.search`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sixfold.contest import Contest, evaluate, shares
+from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.search import search
+from sixfold.proposing import Proposer
+from sixfold.train.candidate import Candidate
+from sixfold.work import Plan, Rows, Work
+
+AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
+
+
+def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]:
+    """Steps 1 to 5 for the candidates of the plan; or for those that a search proposes, who are the plan's from then on.
+
+    Raises BudgetError or FitError when no candidate can be done.
+    """
+    settings, seed = work.loaded.recipe.evaluate.search, work.loaded.recipe.evaluate.seed
+    if settings is None:
+        return plan, evaluate(work, rows, plan)
+    contest, clock = Contest(work, rows, plan), _Clock(work.limits.deadline(shares(work, rows, plan)[0]))
+    trials_left = settings.trials
+
+    def score(candidate: Candidate, numbers: Sequence[int]) -> Sequence[float]:
+        at = contest.enter(candidate)
+        waiting = min(trials_left, AT_ONCE) * contest.left(at) / len(numbers) - 1
+        found: list[float] = contest.score([at], numbers, waiting)[0].tolist()
+        return found
+
+    def enough() -> bool:
+        nonlocal trials_left
+        trials_left -= 1
+        return clock.over()
+
+    found = search(Proposer(work.loaded.recipe, rows.training), score, len(plan.folds), settings, seed, enough)
+    if len(found.trials) < settings.trials:
+        text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
+        work.context.emit("warning", text=text)
+    reasons = {contest.enter(trial.candidate): trial.reason for trial in found.trials}
+    evaluations = contest.evaluations({at: reason for at, reason in reasons.items() if reason})
+    return contest.plan, evaluations
+
+
+class _Clock:
+    """Whether there is time for another trial, which may take as long as the longest so far. `end`: time.monotonic(), or None."""
+
+    def __init__(self, end: float | None) -> None:
+        self.end = end
+        self.begun = time.monotonic()
+        self.longest = 0.0
+
+    def over(self) -> bool:
+        """Asked between two trials."""
+        now = time.monotonic()
+        self.longest, self.begun = max(self.longest, now - self.begun), now
+        return self.end is not None and now + self.longest > self.end
