@@ -53,7 +53,7 @@ def test_the_loops_grid_multiplies_networks_only() -> None:
         "stop": {"patience": 2},
     }
     found = candidates(build=["linear", "mlp"], train=train)
-    assert [c.name for c in found][:2] == ["linear", "mlp name=sgd momentum=0.0 epochs=3"]
+    assert [c.name for c in found][:2] == ["linear", "mlp optimizer=sgd momentum=0.0 epochs=3"]
     assert [c.name for c in found][-1] == "mlp optimizer=adam epochs=4"
     assert len(found) == 1 + 3 * 2
     assert {(c.train.optimizer["name"], c.train.optimizer.get("momentum"), c.train.epochs) for c in found[1:]} == {

@@ -129,6 +129,29 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ["build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build and train: every combination "
          "is a candidate."],
     ),
+    (
+        rules.ranges_are_searched,
+        {"build": {"family": "svm", "C": {"low": 0.1, "high": 2}}, "train": {"stop": {"patience": {"low": 1, "high": 3}}}},
+        ['build[0].C: expected a value, or a list of values, where nothing is searched; found {"low": 0.1, "high": 2}. Add '
+         '`search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].',
+         'train.stop.patience: expected a value, or a list of values, where nothing is searched; found {"low": 1, "high": 3}. '
+         'Add `search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].'],
+    ),
+    (
+        rules.ranges_are_searched,
+        {"build": {"family": "svm", "C": {"low": 2, "high": 1}}, "evaluate": {"search": {"trials": 5}}},
+        ['build[0].C: expected a range (low below high); found {"low": 2, "high": 1}. Write {low: 0.001, high: 10, log: true}.'],
+    ),
+    (
+        rules.a_search_has_a_space, {"build": "auto", "evaluate": {"search": {"trials": 5}}},
+        ["evaluate.search: expected families in `build` to search among; found build: auto. Name them, with ranges: build: "
+         "{family: svm, C: {low: 0.01, high: 100, log: true}}."],
+    ),
+    (
+        rules.a_search_has_a_space, {"evaluate": {"search": {"trials": 5}, "select": "racing"}},
+        ["evaluate.select: expected no selection beside a search, which has its own `prune`; found racing. Leave out `select`, "
+         "and choose search.prune: median or halving."],
+    ),
 ]  # fmt: skip
 
 FINE: list[dict[str, Any]] = [
@@ -145,6 +168,8 @@ FINE: list[dict[str, Any]] = [
     {"task": "regression", "evaluate.metrics": ["rmse"], "compress": {"keep": {"rmse": 0.1}}},
     {"task": "reconstruction", "data.target": None, "build": "mlp", "evaluate.metrics": ["mse"]},
     {"train": {"stop": {"metric": "f1", "patience": 3}}, "task": "classification"},
+    {"build": {"family": "svm", "C": {"low": 0.1, "high": 2, "log": True}}, "evaluate": {"search": {"trials": 5}}},
+    {"build": {"family": "svm", "C": list(range(1, 20_001))}, "evaluate": {"search": {"trials": 5}}},
     # the loop's grid multiplies the network only: 101 × 1 + 1 × 100
     {"build": [{"family": "svm", "C": list(range(1, 9_001))}, "mlp"], "train": {"epochs": list(range(1, 901))}},
 ]
