@@ -113,7 +113,7 @@ def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence
         return ""
     scores = winner.scores[metric], other.scores[metric]
     share = comparison.validation_share(folds)
-    return str(comparison.by_folds((winner.name, other.name), metric, scores, share))
+    return str(comparison.by_folds(("The winner", "it"), metric, scores, share))
 
 
 def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) -> Confusion | None:
