@@ -54,7 +54,7 @@ def train_until(one: Candidate, context: Context, steps: float, monkeypatch: pyt
     done = itertools.count()
     plain = Stepper.take
 
-    def take(self: Stepper, closure: Any) -> None:
+    def take(self: Stepper, closure: Any = None) -> None:
         if next(done) >= steps:
             raise KilledError
         plain(self, closure)
@@ -105,7 +105,7 @@ def test_a_resumed_training_does_not_begin_again(tmp_path: Path, monkeypatch: py
     """Two optimisers step the folds (6 or 5 batches an epoch): 44 steps. Step 20 is the first of a batch's two: done again."""
     one, steps = candidate({"batch_size": 16, "epochs": 4}), []
     plain = Stepper.take
-    monkeypatch.setattr(Stepper, "take", lambda self, closure: (steps.append(1), plain(self, closure)))
+    monkeypatch.setattr(Stepper, "take", lambda self, *closure: (steps.append(1), plain(self, *closure)))
     train_until(one, Context(), np.inf, monkeypatch)
     assert len(steps) == 44
     with pytest.raises(KilledError):

@@ -95,7 +95,8 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
                 if by_hand
                 else FunctionalProgram(modules, family.losses, theta, gradient)
             )
-            losses.append(program.gradient(x, program.target(y, weight), weight, noise))
+            target = program.target(y.unsqueeze(1), weight.unsqueeze(1))[:, 0]
+            losses.append(program.gradient(x, target, weight, noise))
             gradients.append(gradient)
             if not dropout:
                 torch.testing.assert_close((program.losses(x, y) * weight).sum(dim=1), losses[-1].clone())

@@ -63,7 +63,7 @@ class Program(Protocol):
     """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P]."""
 
     def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """`y` [K, R] or [K, R, outputs] and `weight` [K, R] of many batches, as `gradient` wants it: [K, R, …]."""
+        """`y` [K, S, B] or [K, S, B, outputs] and `weight` [K, S, B] of S batches, as `gradient` wants it: [K, S, …]."""
 
     def gradient(
         self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]

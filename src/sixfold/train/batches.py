@@ -1,12 +1,13 @@
 """Which rows are trained on, in which order, and how many at a time: for one replica, and for many at once.
 
-Shape letters: K replicas, B rows of a batch, F features.
+Shape letters: K replicas, S steps, B rows of a batch, R = S · B rows, F features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,8 +65,7 @@ class Batches:
         return rows
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """One step of all replicas. `x`: [K, B, F]; `target`: what `encode` made of y [K, B] or [K, B, outputs]; `weight`: [K, B],
     1 / rows of the replica's own batch, and 0 where it has no row: Σ weight · loss is each replica's mean loss.
     """
@@ -112,7 +112,7 @@ class Together:
     def epoch(self, encode: Encode = lambda y, weight: y) -> Iterator[Batch]:
         """The batches of one more epoch. All rows in one batch keep their order: gradient descent.
 
-        `encode`: targets [K, R] or [K, R, outputs] and weights [K, R] → what a step wants of them, for a block of batches.
+        `encode`: targets [K, S, B] or [K, S, B, outputs] and weights [K, S, B] → what the steps want of them, [K, S, …].
         """
         if self.count == 1:
             orders = [torch.arange(len(one.x)) for one in self.replicas]
@@ -147,10 +147,10 @@ class Together:
             else:
                 x_KRF[at, : len(block)] = one.x[block]
             torch.index_select(one.y, 0, block, out=y_KR[at, : len(block)])
-        targets = encode(y_KR, self.weight[:, first:last].reshape(count, rows))
-        for number in range(first, last):
-            part = slice((number - first) * self.size, (number - first + 1) * self.size)
-            yield Batch(x_KRF[:, part], targets[:, part], self.weight[:, number])
+        weight = self.weight[:, first:last]
+        targets = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
+        steps = x_KRF.view(*weight.shape, -1), targets, weight
+        yield from map(Batch, *(part.unbind(1) for part in steps))  # one call for all: a slice a step costs more
 
 
 def permutation(rows: int, generator: torch.Generator) -> torch.Tensor:

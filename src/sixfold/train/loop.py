@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from sixfold.runs.saves import Saves
+from sixfold.train import threads
 from sixfold.train.resume import Progress, saver
 from sixfold.train.stack import Replica, Stack
 
@@ -30,15 +31,17 @@ def train(
         at.epoch, over = epoch, ""
         if not at.done:
             at.losses = torch.zeros((stack.together.count, len(stack.replicas)), dtype=torch.float64)
-        for number, batch in enumerate(stack.together.epoch(stack.program.target)):
-            if number < at.done:  # before it was killed
-                continue
-            at.losses[number] = stack.step(number, batch)
-            at.done = number + 1
-            save()
-            if time.monotonic() >= end:
-                over = f"the time is over in epoch {epoch} of {stack.epochs}"
-                break
+        losses_of = at.losses.unbind()
+        with threads.busy(stack.operations):
+            for number, batch in enumerate(stack.together.epoch(stack.program.target)):
+                if number < at.done:  # before it was killed
+                    continue
+                losses_of[number].copy_(stack.step(number, batch))
+                at.done = number + 1
+                save()
+                if time.monotonic() >= end:
+                    over = f"the time is over in epoch {epoch} of {stack.epochs}"
+                    break
         losses, at.done = at.losses[: at.done], 0
         stack.end_epoch(epoch)
         _check(stack, losses)
@@ -66,9 +69,11 @@ def _finished(stack: Stack, at: Progress, row: int, reason: str) -> tuple[Replic
 
 def _check(stack: Stack, losses: torch.Tensor) -> None:
     """`losses`: [steps, K]. Raises FitError when one is not a number, or far above the first one."""
+    firsts, worst = losses[0].tolist(), losses.abs().amax(dim=0).tolist()
     for at, replica in enumerate(stack.replicas):
-        steps = min(len(losses), replica.batches.count)
-        replica.stopping.check(losses[:steps, at], stack.stepper_of(at).step - steps)
+        if replica.stopping.suspects(firsts[at], worst[at]):
+            steps = min(len(losses), replica.batches.count)
+            replica.stopping.check(losses[:steps, at], stack.stepper_of(at).step - steps)
 
 
 def _look(stack: Stack, epoch: int, losses: torch.Tensor, over: str) -> list[str]:

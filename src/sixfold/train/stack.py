@@ -78,26 +78,39 @@ class Stack:
         """Passes over the rows."""
         return self.replicas[0].candidate.train.epochs
 
+    @property
+    def operations(self) -> float:
+        """Multiplications and additions of a step: two for a weight and a row, forwards, and twice that backwards."""
+        return 6.0 * self.theta.numel() * self.together.size
+
     def step(self, number: int, batch: Batch) -> torch.Tensor:
         """Step number `number` of an epoch, of every replica that has that many; returns their mean losses, [K]."""
         drawn = self._noise(batch.x.shape[1])
-        losses: list[torch.Tensor] = []
+        stepping = [stepper for stepper in self.steppers if number < stepper.count]
+        if stepping[0].full_batch:  # it trains alone, and asks for the gradient itself
+            losses: list[torch.Tensor] = []
 
-        def gradient() -> torch.Tensor:
-            losses.append(self.program.gradient(batch.x, batch.target, batch.weight, drawn))
-            if self.clip is not None:
-                norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
-                self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
-            return losses[-1][0]
+            def again() -> torch.Tensor:
+                losses.append(self._gradient(batch, drawn))
+                return losses[-1][0]
 
-        if not self.steppers[0].full_batch:
-            gradient()
-        for stepper in self.steppers:
-            if number < stepper.count:
-                stepper.take(gradient)
-                if self.average is not None:
-                    self.average.after_step(stepper.rows, stepper.step, self.theta)
+            stepping[0].take(again)
+        else:
+            losses = [self._gradient(batch, drawn)]
+            for stepper in stepping:
+                stepper.take()
+        if self.average is not None:
+            for stepper in stepping:
+                self.average.after_step(stepper.rows, stepper.step, self.theta)
         return losses[0]
+
+    def _gradient(self, batch: Batch, drawn: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Write ∇ of every replica's mean loss, clipped; the losses, [K]."""
+        losses = self.program.gradient(batch.x, batch.target, batch.weight, drawn)
+        if self.clip is not None:
+            norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
+            self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
+        return losses
 
     def end_epoch(self, epoch: int) -> None:
         """Before the weights are judged."""
@@ -171,8 +184,10 @@ class Stack:
 
     def _noise(self, rows: int) -> list[torch.Tensor]:
         """Every replica draws its own: the same numbers whoever trains beside it."""
+        if self.noisy is None:
+            return []
         drawn = []
-        for shape in self.noisy.noise_shapes(rows) if self.noisy else ():
+        for shape in self.noisy.noise_shapes(rows):
             noise = torch.empty((len(self.replicas), *shape), dtype=self.theta.dtype)
             for part, replica in zip(noise, self.replicas, strict=True):
                 part.uniform_(generator=replica.noise)

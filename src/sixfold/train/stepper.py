@@ -65,15 +65,15 @@ class Stepper:
         self.rows = range(first, first + len(stays))
         self._bind(theta, gradient)
 
-    def take(self, closure: Callable[[], torch.Tensor]) -> None:
-        """One step by the gradients that stand in ∇; only a `full_batch` optimiser calls `closure`, which writes them."""
+    def take(self, closure: Callable[[], torch.Tensor] | None = None) -> None:
+        """One step by the gradients that stand in ∇; a `full_batch` optimiser calls `closure`, which writes them."""
         rate = self.rate.at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if self.full_batch:
-            self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
-        else:
+        if closure is None:
             self._step()
+        else:
+            self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
         self.step += 1
 
     @property

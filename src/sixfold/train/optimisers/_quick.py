@@ -13,16 +13,15 @@ class QuickAdam(torch.optim.Adam):
     """torch's Adam, and its AdamW where `decoupled_weight_decay` is set; always fused."""
 
     def quick(self) -> None:
-        """The same as `step()`."""
+        """The same as `step()`, where every parameter has a gradient."""
+        if not self.state:  # the first step makes it
+            self.step()
+            return
         for group in self.param_groups:
-            parameters = [one for one in group["params"] if one.grad is not None]
-            if any(one not in self.state for one in parameters):  # the first step makes the state
-                self.step()
-                return
+            parameters = group["params"]
             states = [self.state[one] for one in parameters]
             steps = [state["step"] for state in states]
-            for step in steps:
-                step += 1
+            torch._foreach_add_(steps, 1)
             kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
             kernel(
                 parameters,
