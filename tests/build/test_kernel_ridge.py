@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.kernel_ridge import KernelRidge
 
+from sixfold.build import _ridge
 from sixfold.build.kernel_ridge import Settings
 from sixfold.core.errors import BudgetError
 from sixfold.parts.fit import Fit
@@ -92,3 +93,29 @@ def test_no_time_is_said() -> None:
     grid = [Settings(alpha=1.0), Settings(alpha=2.0)]
     with pytest.raises(BudgetError, match="no time left while fitting kernel_ridge"):
         list(grid[0].solve_all(grid, [rows(20)], Context(deadline=time.monotonic() - 1)))
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "poly"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> None:
+    """Each row predicted by a refit without it, its mean included, at every penalty that is tried."""
+    fit = rows(25, outputs=outputs)
+    said: list[str] = []
+    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    options: dict[str, Any] = {"kernel": kernel, "gamma": 0.3, "coef0": 1.0}
+    model: Any = next(Settings(alpha="auto", **options).solve([fit], context))
+    matrix = model.kernel.matrix(fit.x, fit.x)
+    tried = _ridge.penalties_for(float(np.linalg.eigvalsh(matrix)[-1]))
+    errors = []
+    for alpha in tried:
+        alone = Settings(alpha=float(alpha), **options)
+        missed = []
+        for row in range(25):
+            rest = np.delete(np.arange(25), row)
+            refit = next(alone.solve([Fit(fit.x[rest], fit.y[rest], fit.task, outputs)], Context()))
+            missed.append(fit.y[row] - refit.predict(fit.x[[row]])[0])
+        errors.append(np.mean(np.square(missed)))
+    best = float(tried[int(np.argmin(errors))])
+    assert said == [f"kernel_ridge: alpha {best:.3g}, which predicts each training row best without it"]
+    expected = next(Settings(alpha=best, **options).solve([fit], Context()))
+    np.testing.assert_allclose(model.predict(fit.x), expected.predict(fit.x), rtol=0, atol=1e-7)

@@ -1,4 +1,4 @@
-"""A grid of ridges from one factorisation, and held-out predictions from one matrix, beside scikit-learn's refits."""
+"""A grid of ridges from one factorisation, and the penalty that left-out rows choose, beside scikit-learn's refits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 
-from sixfold.build._ridge import held_out
+from sixfold.build import _ridge
 from sixfold.build.linear import Settings
-from sixfold.core.errors import BudgetError
+from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.parts.fit import Fit
 from sixfold.runs.context import Context
 
@@ -101,27 +101,52 @@ def test_no_time_is_said() -> None:
         list(grid[0].solve_all(grid, [Fit(x, y, "regression", 1)], Context(deadline=time.monotonic() - 1)))
 
 
-@given(
-    st.integers(4, 50), st.integers(1, 40), st.integers(1, 2), st.integers(0, 2), st.integers(2, 50), st.integers(0, 99)
-)
+@given(st.integers(2, 60), st.integers(1, 40), st.integers(1, 2), st.integers(0, 2), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_held_out_predictions_are_those_of_refits(
-    count: int, features: int, outputs: int, constant: int, folds: int, seed: int
+def test_errors_of_left_out_rows_are_those_of_refits(
+    count: int, features: int, outputs: int, constant: int, seed: int
 ) -> None:
+    """At the weakest penalty that is tried, too, where 1 - h is least."""
     x, y = rows(count, features, outputs, seed, constant)
-    order = np.random.default_rng(seed).permutation(count)
-    parts = [np.sort(part) for part in np.array_split(order, min(folds, count))]
-    penalties = np.array([0.1, 3.0, 100.0])
-    found = held_out(x, y, parts, penalties)
-    assert found.shape == (3, count, outputs)
-    for alpha, predicted in zip(penalties, found, strict=True):
-        for part in parts:
-            rest = np.setdiff1d(order, part)
-            expected = reference(x[rest], y[rest], alpha).predict(x[part]).reshape(len(part), outputs)
-            np.testing.assert_allclose(predicted[part], expected, rtol=0, atol=1e-8)
+    ridge = _ridge.factorised(x, y)
+    tried = _ridge.penalties_for(float(ridge.values[-1]))
+    penalties = tried[[0, len(tried) // 2, -1]]
+    for alpha, found in zip(penalties, _ridge.left_out(ridge, x, y, penalties), strict=True):
+        errors = []
+        for row in range(count):
+            rest = np.setdiff1d(np.arange(count), [row])
+            errors.append(y[row] - reference(x[rest], y[rest], alpha).predict(x[[row]]).reshape(outputs))
+        np.testing.assert_allclose(found, np.mean(np.square(errors)), rtol=1e-6)
 
 
-def test_a_row_of_no_part_is_not_predicted() -> None:
-    x, y = rows(10, 2, 1)
-    found = held_out(x, y, [np.array([3]), np.array([1, 2])], np.array([1.0]))
-    assert np.flatnonzero(~np.isnan(found[0, :, 0])).tolist() == [1, 2, 3]
+@pytest.mark.parametrize("shape", [(80, 6), (20, 30)])
+@pytest.mark.parametrize("thin", [False, True])
+def test_alpha_auto_is_the_choice_of_ridge_cv(shape: tuple[int, int], thin: bool) -> None:
+    x, y = rows(*shape, 1, seed=4)
+    said: list[str] = []
+    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    fit = Fit(csr_array(x) if thin else x, y[:, 0], "regression", 1)
+    automatic, given_one = Settings(alpha="auto"), Settings(alpha=3.0)
+    models: list[Any] = list(automatic.solve_all([automatic, given_one], [fit], context))
+    tried = _ridge.penalties_for(float(_ridge.factorised(x, y).values[-1]))
+    theirs = RidgeCV(alphas=tried).fit(x, y[:, 0])
+    assert said == [f"linear: alpha {theirs.alpha_:.3g}, which predicts each training row best without it"]
+    np.testing.assert_allclose(models[0].weights[:, 0], theirs.coef_, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(models[1].weights[:, 0], reference(x, y[:, 0], 3.0).coef_, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("count", "constant"), [(1, 0), (5, 2)])
+def test_where_nothing_can_be_learned_alpha_auto_is_one(count: int, constant: int) -> None:
+    x, y = rows(count, 2, 1, constant=constant)
+    model: Any = next(Settings(alpha="auto").solve([Fit(x, y[:, 0], "regression", 1)], Context()))
+    np.testing.assert_array_equal(model.weights, 0.0)
+    assert model.bias == pytest.approx(y.mean())
+
+
+def test_alpha_auto_is_for_values() -> None:
+    x, y = rows(20, 2, 1)
+    fit = Fit(x, (y[:, 0] > 7).astype(np.int64), "classification", 2)
+    with pytest.raises(RecipeError, match=r"a number, where classes are predicted[\s\S]*'auto', which is for values"):
+        list(Settings(alpha="auto").solve([fit], Context()))
+    with pytest.raises(ValueError, match="alpha auto is found for ridge: choose penalty l2, or give alpha a number"):
+        Settings(alpha="auto", penalty="l1")

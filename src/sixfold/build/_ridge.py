@@ -1,6 +1,6 @@
-"""Ridge regression for many penalties from one factorisation, and its held-out predictions without a refit.
+"""Ridge regression for many penalties from one factorisation, and what each row left out says of them, without a refit.
 
-Shape letters: R rows, F features, K outputs, A penalties, M the smaller of R and F, S rows of a part.
+Shape letters: R rows, F features, K outputs, A penalties, M the smaller of R and F.
 
 min over w, b of ‖y - x w - b‖² + α‖w‖², b not penalised: with centred columns b is the mean of y, and
 w = (XᵀX + αI)⁻¹ Xᵀy = Xᵀ(XXᵀ + αI)⁻¹ y. One symmetric eigendecomposition V diag(λ) Vᵀ of the smaller of the two matrices
@@ -10,18 +10,19 @@ choosing a good ridge parameter").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
 
-from sixfold.parts.fit import Matrix
-from sixfold.parts.table import BoolArray, FloatArray, IntArray
+from sixfold.parts.fit import Features
+from sixfold.parts.sparse import dense
+from sixfold.parts.table import BoolArray, FloatArray
 
 BLOCK = 1024  # rows centred and multiplied at once: what is made of them stays in the processor's cache
+ROUNDING = 1e-12  # squared length of a column of the basis, as a share of the longest, that is none
 CONDITION = 1e8  # (largest λ) / (λ + α) up to which λ, known to 1e-16 of the largest, gives weights good to 1e-8
-BLOCK_BYTES = 1 << 25  # of the matrices of a part, for all penalties done at once
 
 
 @dataclass(frozen=True)
@@ -50,75 +51,63 @@ class Ridge:
         return np.ascontiguousarray(np.moveaxis(w_FAK, 1, 0)), np.asarray(bias_AK, dtype=np.float64)
 
 
-def factorised(x: Matrix, y: FloatArray) -> Ridge:
+def factorised(x: Features, y: FloatArray) -> Ridge:
     """[R, F] and [R, K] → the eigenvectors of the Gram matrix (R > F) or of the kernel matrix (R <= F)."""
-    mean_x, mean_y = x.mean(axis=0, dtype=np.float64), y.mean(axis=0)
+    mean_x, mean_y = np.asarray(x.mean(axis=0, dtype=np.float64)), y.mean(axis=0)
     y_RK = y - mean_y
     if x.shape[0] > x.shape[1]:
         gram, moments = np.zeros((x.shape[1], x.shape[1])), np.zeros((x.shape[1], y.shape[1]))
-        for start in range(0, len(x), BLOCK):
-            block = x[start : start + BLOCK] - mean_x
+        for start in range(0, x.shape[0], BLOCK):
+            block = dense(x[start : start + BLOCK]) - mean_x
             gram += block.T @ block
             moments += block.T @ y_RK[start : start + BLOCK]
         values, basis = _eigen(gram)
         return Ridge(basis, values, basis.T @ moments, mean_x, mean_y)
-    x_RF = x - mean_x
+    x_RF = dense(x) - mean_x
     values, vectors = _eigen(x_RF @ x_RF.T)
     return Ridge(x_RF.T @ vectors, values, vectors.T @ y_RK, mean_x, mean_y)
 
 
-def held_out(x: Matrix, y: FloatArray, parts: Sequence[IntArray], penalties: FloatArray) -> FloatArray:
-    """Predictions [A, R, K] of every row by the ridge that is trained on all rows but those of its part.
+def penalties_for(largest: float) -> FloatArray:
+    """Penalties worth trying where the largest eigenvalue is `largest`: 10^(k/4), from 1e-6 of it to ten times it, rising.
 
-    `x`: [R, F]; `y`: [R, K]; `parts`: disjoint row indices, none of them all rows (a row of no part is NaN). With
-    Z = XV (or V√λ of the kernel matrix) the hat matrix of all rows, intercept included, is
-    H = 11ᵀ/R + Z diag(1/(λ + α)) Zᵀ, and with e = y - Hy the rows S of a part are predicted without themselves as
-
-        ŷ₋S = y_S - (I - H_SS)⁻¹ e_S,    a row alone: y - e / (1 - h)
-
-    (PRESS: Allen, 1974; ridge: Golub, Heath and Wahba, 1979). An identity, not an approximation: the model of the other
-    rows stays the best one when rows S come back with targets that it predicts itself. In floating point it loses digits
-    where 1 - h is near 0: R <= F with a small penalty, or one row far larger than the others. No run uses it yet.
+    Below, more than six digits of a left-out row's error would be rounding: 1 − h ≥ α / (λ + α) · (1 − 1/R).
     """
-    penalties, mean_y = np.asarray(penalties, dtype=np.float64), y.mean(axis=0)
-    z_RM, values = _scores(x - x.mean(axis=0, dtype=np.float64))
-    centred = y - mean_y
-    strength_AM = values + penalties[:, None]
-    error_ARK = centred - z_RM @ ((z_RM.T @ centred) / strength_AM[:, :, None])
-    found = np.full(error_ARK.shape, np.nan)
-    alone = np.array([part[0] for part in parts if len(part) == 1], dtype=np.int64)
-    if len(alone):
-        leverage_AS = 1.0 / len(y) + (1.0 / strength_AM) @ (z_RM[alone] ** 2).T
-        found[:, alone] = y[alone] - error_ARK[:, alone] / (1.0 - leverage_AS)[:, :, None]
-    for part in (part for part in parts if len(part) > 1):
-        side = min(len(part), z_RM.shape[1] + 1)
-        step = max(1, BLOCK_BYTES // (8 * side**2))
-        for start in range(0, len(penalties), step):
-            some = slice(start, start + step)
-            found[some, part] = y[part] - _without(z_RM[part], strength_AM[some], error_ARK[some, part], len(y))
-    return found
+    if not largest > 0:  # constant columns: nothing is learned, whatever the penalty
+        return np.ones(1)
+    low, high = np.ceil(4 * np.log10(1e-6 * largest)), np.floor(4 * np.log10(10 * largest))
+    return np.asarray(10.0 ** (np.arange(low, high + 1) / 4))
 
 
-def _without(z_SM: FloatArray, strength_AM: FloatArray, error_ASK: FloatArray, rows: int) -> FloatArray:
-    """(I - H_SS)⁻¹ e_S for every penalty, [A, S, K]. A part of more than M rows by the identity of Woodbury (1950):
-    (I - Z D⁻¹ Zᵀ)⁻¹ = I + Z (D - ZᵀZ)⁻¹ Zᵀ, with the intercept as one more column of Z.
+def left_out(ridge: Ridge, x: Features, y: FloatArray, penalties: FloatArray) -> FloatArray:
+    """The mean squared error, [A], of predicting each row by the ridge that is trained on all rows but that one.
+
+    `x`: [R, F] and `y`: [R, K], the rows that `ridge` was factorised from. No refit: with the leverage of a row, intercept
+    included, h = 1/R + Σ z² / (λ + α) and z = (x − mean) · (basis / its column's length), the row without itself has the
+    error (y − ŷ) / (1 − h) (PRESS: Allen, 1974; ridge: Golub, Heath and Wahba, 1979).
     """
-    if len(z_SM) <= z_SM.shape[1]:
-        hat_ASS = (z_SM / strength_AM[:, None, :]) @ z_SM.T
-        return np.asarray(np.linalg.solve(np.eye(len(z_SM)) - 1.0 / rows - hat_ASS, error_ASK), dtype=np.float64)
-    z = np.concatenate([np.ones((len(z_SM), 1)), z_SM], axis=1)
-    strength = np.concatenate([np.full((len(strength_AM), 1), float(rows)), strength_AM], axis=1)
-    system = strength[:, :, None] * np.eye(z.shape[1]) - z.T @ z
-    return np.asarray(error_ASK + z @ np.linalg.solve(system, z.T @ error_ASK), dtype=np.float64)
+    weights_AFK, bias_AK = ridge.weights(penalties)
+    lengths_M = (ridge.basis**2).sum(axis=0)
+    lengths_M[lengths_M <= ROUNDING * lengths_M.max()] = np.inf  # of no row anything, but for rounding
+    shrink_MA = 1.0 / (lengths_M[:, None] * (ridge.values[:, None] + penalties))
+    total = np.zeros(len(penalties))
+    for start in range(0, x.shape[0], BLOCK):
+        block = np.asarray(dense(x[start : start + BLOCK]), dtype=np.float64)
+        leverage_AR = 1.0 / x.shape[0] + (((block - ridge.mean_x) @ ridge.basis) ** 2 @ shrink_MA).T
+        error_ARK = y[start : start + BLOCK] - (block @ weights_AFK + bias_AK[:, None])
+        total += ((error_ARK / (1.0 - leverage_AR)[:, :, None]) ** 2).sum(axis=(1, 2))
+    return np.asarray(total / y.size)
 
 
-def _scores(x_RF: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Z [R, M] and λ [M] with XXᵀ = ZZᵀ and ZᵀZ = diag(λ)."""
-    if x_RF.shape[0] > x_RF.shape[1]:
-        values, vectors = _eigen(x_RF.T @ x_RF)
-        return x_RF @ vectors, values
-    values, vectors = _eigen(x_RF @ x_RF.T)
-    return vectors * np.sqrt(values), values
+def best(largest: float, left_out: Callable[[FloatArray], FloatArray]) -> float:
+    """The penalty, of `penalties_for(largest)`, with the least `left_out` error; of those equal to twelve digits the
+    strongest.
+    """
+    penalties = penalties_for(largest)
+    if len(penalties) == 1:
+        return float(penalties[0])
+    errors = left_out(penalties)
+    return float(penalties[errors <= errors.min() * (1.0 + 1e-12)].max())
 
 
 def _eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve, eigh
 
+from sixfold.build import _ridge
 from sixfold.build.svm import Kernel, KernelMachine, stratified_sample
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs
 from sixfold.parts.sparse import dense
@@ -36,7 +38,10 @@ class Settings(Section):
     shared: ClassVar[frozenset[str]] = frozenset({"alpha"})
 
     kernel: Literal["rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
-    alpha: float = Field(1.0, gt=0, description="Strength of the penalty, above 0.")
+    alpha: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        1.0,
+        description="Strength of the penalty, above 0; auto: that which predicts each training row best without it.",
+    )
     gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
         "scale", description="Factor in the kernel: scale is 1 / (features · variance), auto is 1 / features."
     )
@@ -50,7 +55,7 @@ class Settings(Section):
 
     def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting; the kernel matrix is decomposed once a fit."""
-        penalties = np.array([setting.alpha for setting in settings])
+        penalties = np.array([np.nan if setting.alpha == "auto" else setting.alpha for setting in settings])
         for fit in fits:
             context.check_time("fitting kernel_ridge")
             some = self._sampled(fit, context)
@@ -58,7 +63,11 @@ class Settings(Section):
             y_RK = np.asarray(some.y, dtype=np.float64).reshape(len(x), -1)
             kernel, bias = Kernel(self.kernel, self._gamma(x), self.coef0, self.degree), y_RK.mean(axis=0)
             positive = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
-            for weights in _coefficients(kernel.matrix(x, x), y_RK - bias, penalties, positive):
+            if np.isnan(penalties).any():
+                solved = _by_eigenvectors(kernel.matrix(x, x), y_RK - bias, penalties, context)
+            else:
+                solved = _coefficients(kernel.matrix(x, x), y_RK - bias, penalties, positive)
+            for weights in solved:
                 context.check_time("fitting kernel_ridge")
                 yield KernelMachine(kernel, x, weights, bias, fit.task, (), fit.outputs)
 
@@ -80,17 +89,47 @@ def _coefficients(matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, p
     """(K + αI)⁻¹ y for every α, each [R, K].
 
     A few α of a positive kernel are a Cholesky factorisation each, a fraction of the eigenvectors' work; more share one
-    eigendecomposition K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product. Where a kernel is not positive
-    (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no part: the nearest positive
-    matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
+    eigendecomposition.
     """
-    if positive and len(penalties) < FEW:
-        for alpha in penalties:
-            factor = cho_factor(matrix + alpha * np.eye(len(matrix)), overwrite_a=True)
-            yield np.asarray(cho_solve(factor, y_RK), dtype=np.float64)
+    if not positive or len(penalties) >= FEW:
+        yield from _by_eigenvectors(matrix, y_RK, penalties, Context())
         return
+    for alpha in penalties:
+        factor = cho_factor(matrix + alpha * np.eye(len(matrix)), overwrite_a=True)
+        yield np.asarray(cho_solve(factor, y_RK), dtype=np.float64)
+
+
+def _by_eigenvectors(
+    matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, context: Context
+) -> Iterator[FloatArray]:
+    """The same from K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product; NaN is the α found by `_left_out`.
+
+    Where a kernel is not positive (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no
+    part: the nearest positive matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
+    """
     values, vectors = eigh(matrix, driver="evd", overwrite_a=True)
     moments = vectors.T @ y_RK
     moments[values < -ROUNDING * abs(values).max()] = 0.0
+    values = np.maximum(values, 0.0)
+    found = np.nan
+    if np.isnan(penalties).any():
+        found = _ridge.best(float(values[-1]), partial(_left_out, values, vectors, y_RK))
+        context.emit("said", text=f"kernel_ridge: alpha {found:.3g}, which predicts each training row best without it")
+    for alpha in np.where(np.isnan(penalties), found, penalties):
+        yield np.asarray(vectors @ (moments / (values + alpha)[:, None]), dtype=np.float64)
+
+
+def _left_out(values: FloatArray, vectors: FloatArray, y_RK: FloatArray, penalties: FloatArray) -> FloatArray:
+    """The mean squared error, [A], of predicting each row by the model of all rows but that one, its own mean included.
+
+    With M = I − K(K + αI)⁻¹ = V diag(α / (λ + α)) Vᵀ, the row's error is (M(y − m))ᵢ / Mᵢᵢ, where m is the mean of the
+    other rows' targets: −yᵢ / (R − 1), for `y_RK` is centred (Allen, 1974; Craven and Wahba, 1979).
+    """
+    ones, moments, squares = vectors.sum(axis=0), vectors.T @ y_RK, vectors**2
+    means = -y_RK / (len(y_RK) - 1)
+    errors = []
     for alpha in penalties:
-        yield np.asarray(vectors @ (moments / (np.maximum(values, 0.0) + alpha)[:, None]), dtype=np.float64)
+        shrink = alpha / (values + alpha)
+        without = vectors @ (shrink[:, None] * moments) - means * (vectors @ (shrink * ones))[:, None]
+        errors.append(np.mean((without / (squares @ shrink)[:, None]) ** 2))
+    return np.array(errors)

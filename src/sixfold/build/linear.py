@@ -5,10 +5,12 @@ Shape letters: R rows, F features, K columns of scores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from functools import partial
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, Mu
 from sixfold.build import _links, _ridge
 from sixfold.build._classes import present
 from sixfold.build._warned import told
+from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
@@ -78,7 +81,11 @@ class Settings(Section):
     shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
 
     penalty: Literal["l2", "l1", "none"] = Field("l2", description="l2: ridge; l1: lasso, sparse weights; none.")
-    alpha: float | None = Field(None, gt=0, description="Strength of the penalty, above 0. Default 1.")
+    alpha: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Strength of the penalty, above 0; auto, of ridge: that which predicts each training row best without "
+        "it. Default 1.",
+    )
     C: float | None = Field(None, gt=0, description="1 / alpha, as scikit-learn names it; give one of the two.")
     max_iter: int = Field(1000, ge=1, description="Iterations of the solver, at least 1.")
 
@@ -89,11 +96,15 @@ class Settings(Section):
             raise ValueError("alpha and C are the same strength (C = 1 / alpha): give one of them")
         if given and self.penalty == "none":
             raise ValueError(f"penalty none has no strength: leave {given[0]} out, or choose penalty l2 or l1")
+        if self.alpha == "auto" and self.penalty != "l2":
+            raise ValueError("alpha auto is found for ridge: choose penalty l2, or give alpha a number")
         return self
 
     @property
     def strength(self) -> float:
-        """The penalty's factor: alpha, or 1 / C, or 1."""
+        """The penalty's factor: alpha, or 1 / C, or 1; NaN where it has yet to be found."""
+        if self.alpha == "auto":
+            return math.nan
         return self.alpha or (1.0 / self.C if self.C else 1.0)
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
@@ -106,9 +117,15 @@ class Settings(Section):
         """
         for fit in fits:
             context.check_time("fitting linear")
+            automatic = any(setting.alpha == "auto" for setting in settings)
+            if automatic and fit.task == "classification":
+                raise RecipeError(
+                    "build, linear, alpha", "a number, where classes are predicted", "'auto', which is for values",
+                    "List some: `C: [0.1, 1, 10]`.",
+                )  # fmt: skip
             if fit.task == "classification":
                 yield from _chain(settings, fit, context)
-            elif self.penalty == "l2" and not issparse(fit.x):
+            elif self.penalty == "l2" and (automatic or not issparse(fit.x)):
                 yield from _ridges(settings, fit, context)
             else:
                 yield from (setting._alone(fit, context) for setting in settings)
@@ -165,8 +182,13 @@ class Settings(Section):
 
 def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
     """One model a setting; a penalty too weak for the common factorisation is solved by itself."""
-    ridge = _ridge.factorised(fit.x, np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1))
+    y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
+    ridge = _ridge.factorised(fit.x, y_RK)
     penalties = np.array([setting.strength for setting in settings])
+    if np.isnan(penalties).any():
+        found = _ridge.best(float(ridge.values[-1]), partial(_ridge.left_out, ridge, fit.x, y_RK))
+        context.emit("said", text=f"linear: alpha {found:.3g}, which predicts each training row best without it")
+        penalties[np.isnan(penalties)] = found
     weights_AFK, bias_AK = ridge.weights(penalties)
     for at, exact in enumerate(ridge.exact(penalties)):
         yield LinearModel(weights_AFK[at], bias_AK[at], "identity") if exact else settings[at]._alone(fit, context)
