@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from sixfold.contest import Contest, evaluate, shares
+from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.search import search
 from sixfold.proposing import Proposer
@@ -39,6 +40,13 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
 
     found = search(Proposer(work.loaded.recipe, rows.training), score, len(plan.folds), settings, seed, enough)
     if len(found.trials) < settings.trials:
+        if work.inside:  # a shorter search is another choice
+            raise BudgetError(
+                "budget.time",
+                f"time for {settings.trials} trials",
+                f"none after {len(found.trials)}",
+                "Raise budget.time.",
+            )
         text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
         work.context.emit("warning", text=text)
     reasons = {contest.enter(trial.candidate): trial.reason for trial in found.trials}

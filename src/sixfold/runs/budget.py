@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,20 @@ class Limits:
         """The moment at which `share` of the time is spent, or None without a time budget."""
         return None if self.time_s is None else self.started + share * self.time_s
 
-    def until(self, compresses: bool, evaluated: float) -> tuple[float, float]:
-        """The shares of the time at which evaluation and refit end.
+    def within(self, end: float | None) -> Limits:
+        """Those of a part of the run that begins now and has until `end` (time.monotonic(), or None)."""
+        now = time.monotonic()
+        return replace(self, started=now, time_s=None if end is None else max(0.0, end - now))
 
-        `evaluated`: rows that evaluation trains on, in multiples of those of the refit: a row has the same time in both.
+    def until(self, compresses: bool, evaluated: float, again: float = 0.0) -> tuple[float, float, float]:
+        """The shares of the time at which evaluation, refit and nested cross-validation end.
+
+        `evaluated`: rows that evaluation trains on, in multiples of those of the refit. `again`: rows of all outer folds, in
+        the same multiples: each goes through evaluation and refit as the run does. A row has the same time everywhere.
         """
         end = TRAIN_SHARE if compresses else WORK_SHARE
-        return end * evaluated / (evaluated + 1.0), end
+        once = end / (1.0 + again)
+        return once * evaluated / (evaluated + 1.0), once, end
 
     def part(self, share: float, parts_left: float) -> float | None:
         """The deadline of one of `parts_left` equal parts of what is left until `share` of the time."""
