@@ -6,7 +6,8 @@ divided once more, those inner folds choose, and the outer validation rows score
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import fmean, stdev
 
 from sixfold.core.errors import DataError, RecipeError
@@ -28,12 +29,7 @@ def outer_folds(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
     if evaluate.nested is None:
         return []
     repeats = 1 if evaluate.scheme == "repeated" else None
-    section = evaluate.model_copy(update={"folds": evaluate.nested, "repeats": repeats, "ensemble": False})
-    try:
-        return make(section, dataset)
-    except DataError as error:
-        where = f"evaluate.nested: {error.where}"
-        raise DataError(where, error.expected, error.found, "Lower evaluate.nested, or leave it out.") from None
+    return make(evaluate.model_copy(update={"folds": evaluate.nested, "repeats": repeats, "ensemble": False}), dataset)
 
 
 def inside(evaluate: Evaluate, number: int) -> Evaluate:
@@ -44,21 +40,27 @@ def inside(evaluate: Evaluate, number: int) -> Evaluate:
 def divide(evaluate: Evaluate, dataset: Dataset, metrics: Sequence[str]) -> float:
     """Try every division before anything is trained; the training rows of all outer folds, in multiples of the dataset's.
 
-    Raises DataError where an outer fold's training rows (or their classes, groups, moments) are too few to be divided once
-    more, RecipeError where some fold does not define the first metric.
+    Raises DataError where rows (or their classes, groups, moments) are too few for the outer folds, or an outer fold's training
+    rows to be divided once more; RecipeError where some fold does not define the first metric.
     """
-    outer = outer_folds(evaluate, dataset)
-    if outer:
+    if evaluate.nested is None:
+        return 0.0
+    with _placed("", "Lower evaluate.nested, or leave it out."):
+        outer = outer_folds(evaluate, dataset)
         baseline(dataset, outer, metrics)
     for number, fold in enumerate(outer):
-        training = dataset.take(fold.train)
-        try:
+        training, where = dataset.take(fold.train), f", training rows of outer fold {number + 1} of {len(outer)}"
+        with _placed(where, "Raise evaluate.nested (more rows train), lower evaluate.folds, or leave nested out."):
             baseline(training, make(inside(evaluate, number), training), metrics)
-        except (DataError, RecipeError) as error:
-            where = f"evaluate.nested, training rows of outer fold {number + 1} of {len(outer)}: {error.where}"
-            remedy = f"{error.remedy} More outer folds leave more rows to train on."
-            raise type(error)(where, error.expected, error.found, remedy) from None
     return sum(len(fold.train) for fold in outer) / max(1, dataset.table.rows)
+
+
+@contextmanager
+def _placed(where: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, RecipeError) as error:
+        raise type(error)(f"evaluate.nested{where}: {error.where}", error.expected, error.found, remedy) from None
 
 
 def summary(metric: str, outer: Sequence[Outer]) -> Nested:
