@@ -130,12 +130,11 @@ def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
     return contest.evaluations({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
 
 
-def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float, float]:
-    """The shares of the time at which evaluation, refit and nested cross-validation end."""
+def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
+    """The shares of the time at which evaluation and refit end."""
     search = work.loaded.recipe.evaluate.search
     trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
-    evaluated = trained / max(1, rows.training.table.rows)
-    return work.limits.until(work.loaded.recipe.compress is not None, evaluated, plan.again)
+    return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
 
 
 def _alike(candidates: Sequence[Candidate], positions: Sequence[int]) -> list[list[int]]:

@@ -6,21 +6,23 @@ Whatever chooses in the run (candidates, a selection, a search, an ensemble) cho
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sixfold.contest import shares
 from sixfold.core.errors import BudgetError, FitError, SixfoldError, SystemFault
+from sixfold.core.units import show_seconds
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.evaluate.nested import inside, outer_folds, summary
 from sixfold.outcome import held_out_scores
 from sixfold.recipe.receipt import Nested, Outer
+from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Emit
-from sixfold.work import Plan, Rows, Work, digest, stage_key
+from sixfold.work import Rows, Work, digest, stage_key
 
 
 class Choice(NamedTuple):
@@ -34,17 +36,21 @@ class Choice(NamedTuple):
 Choose = Callable[[Work, Rows], Choice]
 
 
-def nest(work: Work, rows: Rows, plan: Plan, choose: Choose) -> Nested | None:
-    """None where it is not asked for; or where it cannot be done, or not in time: a warning says so, and the run goes on."""
+def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
+    """What `choose` finds on the training rows of every outer fold, scored by `metric` on its validation rows.
+
+    None where the recipe does not ask for it; or where it cannot be done, or not in the time that the model left: a warning
+    says so, and the run goes on. No candidate may be cut short or left out for want of time: that would be another choice.
+    """
     folds = outer_folds(work.loaded.recipe.evaluate, rows.training)
-    share, metric, found = shares(work, rows, plan)[2], plan.metrics[0], list[Outer]()
+    found, longest = list[Outer](), 0.0
     for number, fold in enumerate(folds):
-        left = sum(len(each.train) for each in folds[number:])
-        limits = work.limits.within(work.limits.part(share, left / len(fold.train)))
-        part = replace(work, limits=limits, inside=f"nested-{number}.saved/")
+        started = time.monotonic()
+        part = replace(work, limits=work.limits.rest(WORK_SHARE), inside=f"nested-{number}.saved/")
         own = Rows(rows.training.take(fold.train), rows.training.take(fold.validation), "")
         key = stage_key(work, rows, f"outer fold {number} of {len(folds)}: {_asked(work)}")
         try:
+            _check_next(part.limits, longest)
             found.append(_outer(part, own, (number, metric, key), choose))
         except SystemFault:
             raise
@@ -54,9 +60,19 @@ def nest(work: Work, rows: Rows, plan: Plan, choose: Choose) -> Nested | None:
             text = f"Nested cross-validation is left out, in outer fold {number + 1} of {len(folds)}: {error}"
             work.context.emit("warning", text=text)
             return None
+        longest = max(longest, time.monotonic() - started)
         facts = {**found[-1].model_dump(), "metric": metric, "outer": number, "of": len(folds)}
         work.context.emit("nested_scored", **facts)
     return summary(metric, found) if found else None
+
+
+def _check_next(limits: Limits, longest: float) -> None:
+    """An outer fold that would not end in time is not begun."""
+    if limits.time_s is not None and limits.time_s < longest:
+        raise BudgetError(
+            "budget.time", f"time for another outer fold, one of which took {show_seconds(longest)}",
+            f"{show_seconds(limits.time_s)} left", "Raise budget.time, or lower evaluate.nested.",
+        )  # fmt: skip
 
 
 def _outer(work: Work, rows: Rows, facts: tuple[int, str, str], choose: Choose) -> Outer:

@@ -101,8 +101,8 @@ def run(
         rows = read(work, dataset)
         plan = plan_work(work, rows)
         plan, evaluations, winner = find_winner(work, rows, plan)
-        winner = replace(winner, nested=nest(work, rows, plan, choose_again))
         compressed = shrink(work, rows, plan, winner)
+        winner = replace(winner, nested=nest(work, rows, plan.metrics[0], choose_again))
         return finish(work, rows, plan, evaluations, winner, compressed)
 
 
@@ -125,7 +125,7 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     recipe = work.loaded.recipe
     metrics = tuple(metrics_of(recipe, rows.training))
     folds = tuple(make(recipe.evaluate, rows.training))
-    again = divide(recipe.evaluate, rows.training, metrics)
+    divide(recipe.evaluate, rows.training, metrics)
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
@@ -133,13 +133,13 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     if recipe.evaluate.search is not None:
         check_plan(tuple(Proposer(recipe, rows.training).samples()), rows.training, folds, recipe.budget)
         work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
-        return Plan((), folds, metrics, baseline(rows.training, folds, metrics), again)
+        return Plan((), folds, metrics, baseline(rows.training, folds, metrics))
     time_s = seconds(recipe.budget.time) if recipe.budget.time else None  # the run's, of an outer fold, too
     candidates = tuple(resolve(recipe, rows.training, time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
     check_plan(candidates, rows.training, folds, recipe.budget)
-    return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics), again)
+    return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
 
 
 def find_winner(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation], Winner]:

@@ -40,15 +40,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be compared: candidates × folds, scored by metrics of which the first one decides. `again`: rows of all outer
-    folds of a nested cross-validation, in multiples of the training rows.
-    """
+    """What will be compared: candidates × folds, scored by metrics of which the first one decides."""
 
     candidates: tuple[Candidate, ...]
     folds: tuple[Fold, ...]
     metrics: tuple[str, ...]
     baseline: dict[str, FloatArray]
-    again: float = 0.0
 
 
 def digest(dataset: Dataset) -> str:
