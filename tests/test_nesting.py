@@ -207,7 +207,7 @@ KILLED = """version: 1
 name: killed
 data: {source: "sklearn:breast_cancer", target: target, holdout: 0.5}
 build: [{family: mlp, hidden: [8], dropout: 0.1}, {family: tree}]
-train: {epochs: 6, stop: {patience: 4}}
+train: {epochs: 2}
 evaluate: {folds: 2, nested: 2, metrics: [accuracy]}
 """
 

@@ -174,8 +174,8 @@ def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = Non
     """
     if not found:
         return []
-    time_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
-    time_s *= 1.0 + again
+    once_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
+    time_s = once_s * (1.0 + again)
     said = [
         f"forecast {one.candidate}: {_least(one.at_least)}{show_seconds(one.folds_s)} on the folds, "
         f"{_least(one.at_least)}{show_seconds(one.refit_s)} on all rows, {show_bytes(one.memory_bytes)} of memory"
@@ -191,10 +191,15 @@ def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = Non
         f"{_least(cut)}{show_bytes(disk_bytes(found, trials, again))} of disk; "
         f"tried on {max(one.tried for one in found):,} rows"
     )
-    if budget.time and seconds(budget.time) < time_s:
+    if budget.time and seconds(budget.time) < once_s:
         said.append(
             f"warning: budget.time {budget.time} may not be enough: networks will be cut short, solvers left out; "
-            "raise it, or take fewer candidates or folds" + (", or leave out evaluate.nested" if again else "")
+            "raise it, or take fewer candidates or folds"
+        )
+    elif budget.time and seconds(budget.time) < time_s:
+        said.append(
+            f"warning: budget.time {budget.time} may not be enough for evaluate.nested, which is left out then: raise it, or "
+            "take fewer outer folds"
         )
     return said
 

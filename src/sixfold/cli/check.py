@@ -72,7 +72,6 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
 
     metrics = attempt(lambda: metrics_of(recipe, training))
     folds = attempt(lambda: make(recipe.evaluate, training))
-    again = attempt(lambda: divide(recipe.evaluate, training, metrics)) if metrics and folds else None
     time_s = seconds(recipe.budget.time) if recipe.budget.time else None
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
     if trials:
@@ -83,13 +82,14 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     if candidates and folds and metrics:
+        again = attempt(lambda: divide(recipe.evaluate, training, metrics))
         said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
         said += _nested(recipe.evaluate.nested, trials or len(candidates), len(folds), bool(trials))
         if not found:
             planned, failed = forecasts(candidates, training, folds, recipe.budget)
             found += [loaded.placed(error) for error in failed]
-            said += in_words(planned, recipe.budget, trials, again or 0.0)
-            attempt(lambda: _disk(disk_bytes(planned, trials, again or 0.0)))
+            said += in_words(planned, recipe.budget, trials, again)
+            attempt(lambda: _disk(disk_bytes(planned, trials, again)))
     return found, said
 
 
