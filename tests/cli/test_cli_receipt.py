@@ -71,7 +71,8 @@ def test_what_to_expect_stands_at_the_end() -> None:
     assert shown[-3:] == [
         "Nested cross-validation: choosing and training as this recipe does gives accuracy 0.85 on rows that had no part in it "
         "(spread 0.071 over 2 outer folds).",
-        "Choosing among 4 candidates made the winner's mean too good by 0.05: 0.9 on the folds that chose, 0.85 on the others.",
+        "Choosing among 4 candidates made the winner's mean too good by 0.05, standard error 0.05: 0.9 on the folds that chose, "
+        "0.85 on the others.",
         "Chosen: svm (2 of 2).",
     ]
 

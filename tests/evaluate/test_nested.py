@@ -127,7 +127,8 @@ def test_the_figures_of_a_summary() -> None:
     assert found.sentences() == (
         "Nested cross-validation: choosing and training as this recipe does gives accuracy 0.8 on rows that had no part in it "
         "(spread 0.05 over 3 outer folds).",
-        "Choosing among 8 candidates made the winner's mean too good by 0.05: 0.85 on the folds that chose, 0.8 on the others.",
+        "Choosing among 8 candidates made the winner's mean too good by 0.05, standard error 0.05: 0.85 on the folds that chose, "
+        "0.8 on the others.",
         "Chosen: c0 (2 of 3), c1 (1 of 3).",
     )
 

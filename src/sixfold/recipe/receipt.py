@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Literal
 
 from pydantic import Field
@@ -88,7 +88,8 @@ class Nested(Section):
         if counts == [1]:
             return f"One candidate, nothing to choose: {self.inner:.4g} on inner folds, {self.mean:.4g} on outer ones."
         among = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        much = f"too good by {self.optimism:.2g}" if self.optimism > 0 else "not too good"
+        error = stdev(map(self.too_good, self.folds)) / len(self.folds) ** 0.5
+        much = f"too good by {self.optimism:.2g}, standard error {error:.2g}" if self.optimism > 0 else "not too good"
         means = f"{self.inner:.4g} on the folds that chose, {self.mean:.4g} on the others"
         return f"Choosing among {among} candidates made the winner's mean {much}: {means}."
 
