@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sixfold import contest, nesting, pipeline, searching
+from sixfold import contest, nesting, pipeline, reporting, searching
 from sixfold.cli import group
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.data.load import load as load_data
@@ -57,7 +57,7 @@ def nested_alone(loaded: Loaded, data: Dataset, folder: Path) -> tuple[pipeline.
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         plan, _, winner = pipeline.find_winner(work, rows, pipeline.plan_work(work, rows))
         found = nest(work, rows, plan.metrics[0], pipeline.choose_again)
-        return winner, found, [event["text"] for event in run.history() if event["event"] == "warning"]
+        return winner, found, list(reporting.texts(run.history(), "warning"))
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -242,21 +242,37 @@ def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> N
 # ---- budgets and what fails --------------------------------------------------------------------------------------
 
 
-def test_without_time_the_run_ends_with_its_model_and_says_so(tmp_path: Path) -> None:
-    """A network that would train for days is cut short in the run, as ever; a cut one tells nothing of the recipe's choice."""
+def test_where_the_run_was_cut_short_it_ends_with_its_model_and_says_so(tmp_path: Path) -> None:
+    """A network that would train for days; also when the same command is given once more, with all its time."""
     loaded = recipe(
         build=[{"family": "tree"}, {"family": "mlp", "hidden": [8]}], train={"epochs": 10**6}, budget={"time": "10s"}
     )
-    run = pipeline.run(loaded, tmp_path / "run")
-    assert run.receipt.nested is None
-    assert (run.bundle / "model.onnx").is_file()
-    (text,) = (text for text in run.warnings if text.startswith("Nested cross-validation is left out, in outer fold "))
-    assert "budget.time" in text
-    assert not list((tmp_path / "run").glob("nested-*/outer.json"))
-    trained = [
-        path for path in (tmp_path / "run").glob("nested-*.saved/evaluate-*") if (path / "manifest.json").exists()
-    ]
-    assert {state.load(path, Parts).parts[0].family for path in trained} <= {"tree"}
+    for _ in range(2):
+        run = pipeline.run(loaded, tmp_path / "run")
+        assert run.receipt.nested is None
+        assert (run.bundle / "model.onnx").is_file()
+        assert (
+            "Nested cross-validation is left out: the time cut the run's own trainings short. Raise budget.time."
+            in run.warnings
+        )
+    assert not list((tmp_path / "run").glob("nested-*"))
+
+
+def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
+    """A network that is cut short tells nothing of the recipe's choice, and would be taken for a whole one later."""
+    loaded = recipe(build=[{"family": "tree"}, {"family": "mlp", "hidden": [8]}], train={"epochs": 10**6})
+    data = load_data(loaded.recipe.data, None, loaded.base)
+    with RunFolder(tmp_path) as run:
+        work = Work(loaded, run, Limits.start(Budget(time="8s")), Context(0, run.emit))
+        rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
+        assert nest(work, rows, "accuracy", pipeline.choose_again) is None
+        (text,) = reporting.texts(run.history(), "warning")
+    assert text == (
+        "Nested cross-validation is left out, in outer fold 1 of 2: budget.time: expected time to train as in the run; "
+        "found none left. Raise budget.time."
+    )
+    kept = [path for path in tmp_path.glob("nested-0.saved/evaluate-*") if (path / "manifest.json").exists()]
+    assert [state.load(path, Parts).parts[0].family for path in kept] == ["tree"]
 
 
 def failing(error: Exception, where: str, plain: Any = evaluate_folds) -> Any:
@@ -292,7 +308,9 @@ def test_who_cannot_be_trained_in_an_outer_fold_is_left_out_there(
     _, found, warnings = nested_alone(loaded, data, tmp_path / "some")
     assert found is not None
     assert {fold.candidates for fold in found.folds} == {3}
-    assert set(warnings) == {f"tree max_depth={depth} is left out: {error}" for depth in (1, 3)}
+    assert warnings == [
+        f"Outer fold {fold}: tree max_depth={depth} is left out: {error}" for fold in (1, 2) for depth in (1, 3)
+    ]
     monkeypatch.setattr(contest, "evaluate_folds", failing(error, ""))
     _, found, warnings = nested_alone(loaded, data, tmp_path / "none")
     assert found is None

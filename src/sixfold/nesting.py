@@ -43,6 +43,10 @@ def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
     says so, and the run goes on. No candidate may be cut short or left out for want of time: that would be another choice.
     """
     folds = outer_folds(work.loaded.recipe.evaluate, rows.training)
+    if folds and _was_cut(work):
+        text = "Nested cross-validation is left out: the time cut the run's own trainings short. Raise budget.time."
+        work.context.emit("warning", text=text)
+        return None
     found, longest = list[Outer](), 0.0
     for number, fold in enumerate(folds):
         started = time.monotonic()
@@ -64,6 +68,11 @@ def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
         facts = {**found[-1].model_dump(), "metric": metric, "outer": number, "of": len(folds)}
         work.context.emit("nested_scored", **facts)
     return summary(metric, found) if found else None
+
+
+def _was_cut(work: Work) -> bool:
+    """Whether a training that the run's choice rests on, of this command or of one before, was cut short."""
+    return any(event.get("cut") and not {"outer", "step"} & event.keys() for event in work.folder.history())
 
 
 def _check_next(limits: Limits, longest: float) -> None:

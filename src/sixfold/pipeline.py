@@ -232,7 +232,7 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
         work.context.emit("compression_step", name="compress", accepted=False, why=why)
         step = Step(name="compress", accepted=False, why=why)
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
-    context = replace(work.context.within("compress"), deadline=work.limits.deadline(WORK_SHARE))
+    context = replace(work.context.within("compress", step="compress"), deadline=work.limits.deadline(WORK_SHARE))
     job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
 
     def work_on(folder: Path) -> None:

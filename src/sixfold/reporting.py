@@ -38,9 +38,7 @@ def report(
     shuffled, events, fitted = found
     ranked = [evaluations[i] for i in choose.order(evaluations, receipt.metric)]
     everything = list(events)
-    history = [
-        event for event in everything if "outer" not in event
-    ]  # outer folds have candidates and epochs of their own
+    history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
         verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric, folds)),

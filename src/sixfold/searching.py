@@ -41,12 +41,8 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
     found = search(Proposer(work.loaded.recipe, rows.training), score, len(plan.folds), settings, seed, enough)
     if len(found.trials) < settings.trials:
         if work.inside:  # a shorter search is another choice
-            raise BudgetError(
-                "budget.time",
-                f"time for {settings.trials} trials",
-                f"none after {len(found.trials)}",
-                "Raise budget.time.",
-            )
+            expected, came = f"time for {settings.trials} trials", f"none after {len(found.trials)}"
+            raise BudgetError("budget.time", expected, came, "Raise budget.time.")
         text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
         work.context.emit("warning", text=text)
     reasons = {contest.enter(trial.candidate): trial.reason for trial in found.trials}
