@@ -227,7 +227,7 @@ def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> N
         while child.poll() is None and not list((tmp_path / "killed" / "run").glob(pattern)):
             time.sleep(0.002)
         child.send_signal(signal.SIGKILL)
-        child.wait()
+        assert child.wait() == -signal.SIGKILL, pattern  # it had not ended before
     assert start(tmp_path / "killed").wait() == 0
     bundles = [tmp_path / name / "run" / "bundle" for name in ("whole", "killed")]
     one, other = (json.loads((bundle / "receipt.json").read_text()) for bundle in bundles)
@@ -235,6 +235,12 @@ def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> N
     assert one["nested"] is not None
     assert one["quality"] == other["quality"]
     assert bundles[0].joinpath("model.onnx").read_bytes() == bundles[1].joinpath("model.onnx").read_bytes()
+    epochs = [
+        event for event in events(tmp_path / "whole" / "run") if event["event"] == "epoch" and event.get("fold") == 0
+    ]
+    curve = json.loads(bundles[0].joinpath("report.json").read_text())["curves"][0]
+    assert curve["loss"] == [event["loss"] for event in epochs if "outer" not in event]  # its own, no outer fold's
+    assert {event["outer"] for event in epochs if "outer" in event} == {0, 1}
     skipped = [event for event in events(tmp_path / "killed" / "run") if event["event"] == "stage_skipped"]
     assert "nested-0" in {event["stage"] for event in skipped}
 

@@ -51,7 +51,9 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
 
 
 class _Clock:
-    """Whether there is time for another trial, which may take as long as the longest so far. `end`: time.monotonic(), or None."""
+    """Whether there is time for another trial, which may take as long as the longest so far, and then for the refit, which may,
+    too: of many trials its share of the time is next to nothing. `end`: time.monotonic(), or None.
+    """
 
     def __init__(self, end: float | None) -> None:
         self.end = end
@@ -62,4 +64,4 @@ class _Clock:
         """Asked between two trials."""
         now = time.monotonic()
         self.longest, self.begun = max(self.longest, now - self.begun), now
-        return self.end is not None and now + self.longest > self.end
+        return self.end is not None and now + 2 * self.longest > self.end
