@@ -190,6 +190,23 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on() -> None:
     assert "learning_rate" in str(failed[0])
 
 
+def test_outer_folds_in_words() -> None:
+    """Four times the rows, once more through all of it: five times the time; one outer fold's files at a time."""
+    found = [Forecast("a", 10.0, 3.0, 10**9, 10**6, 2000), Forecast("b", 1.0, 0.5, 2 * 10**9, 10**6, 2000)]
+    said = in_words(found, Budget(time="60s"), again=4.0)
+    assert said[2].startswith(
+        "forecast: 1m 10s to train, outer folds included, compression not counted (within a factor of 3)"
+    )
+    assert "4.0 MB of disk" in said[2]
+    assert said[3] == (
+        "warning: budget.time 60s may not be enough for evaluate.nested, which is left out then: raise it, or take fewer "
+        "outer folds"
+    )
+    assert in_words(found, Budget(time="10s"), again=4.0)[3].startswith(
+        "warning: budget.time 10s may not be enough: networks"
+    )
+
+
 def test_in_words() -> None:
     found = [Forecast("a", 10.0, 3.0, 10**9, 10**6, 2000), Forecast("b", 1.0, 0.5, 2 * 10**9, 10**6, 2000)]
     said = in_words(found, Budget(time="10s"))

@@ -79,12 +79,15 @@ class Contest:
         return found
 
     def _stage(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> dict[int, Part]:
-        """Candidates that are alike, on some folds. Who fails, or has no time left, is left out, which is said."""
+        """Candidates that are alike, on some folds. Who fails, or has no time left, is left out, which is said.
+
+        Inside of an outer fold time that is not there is an error: a choice among fewer is another choice.
+        """
         candidates = [self.plan.candidates[at] for at in group]
         facts = {"candidate": candidates[0].name} if len(group) == 1 else {}
         context = replace(self.work.context.within("evaluate", **facts), deadline=deadline)
         done = len(self.plan.folds) - self.left(group[0])
-        name = f"evaluate-{group[0]}" + (f".{done}" if done else "")
+        name = f"{self.work.inside}evaluate-{group[0]}" + (f".{done}" if done else "")
         key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
 
         context = replace(context, saves=self.work.folder.saves(name, key))
@@ -97,6 +100,8 @@ class Contest:
         try:
             folder = self.work.folder.stage(name, key, work_on)
         except (BudgetError, FitError) as error:
+            if self.work.inside and isinstance(error, BudgetError):
+                raise
             if isinstance(error, FitError) and len(group) > 1:  # each alone, to see who of them it was
                 return {at: part for one in group for at, part in self._stage([one], numbers, deadline).items()}
             self.failed = error

@@ -157,22 +157,25 @@ def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
             check_memory(candidate.name, memory(candidate, training, folds, candidate.initialize.seed), budget)
 
 
-def disk_bytes(found: Sequence[Forecast], trials: int | None = None) -> int:
-    """Bytes that all stages will leave; of a search as many trials as it has, each like the mean of its corners."""
-    return round(sum(one.disk_bytes for one in found) * _times(found, trials))
+def disk_bytes(found: Sequence[Forecast], trials: int | None = None, again: float = 0.0) -> int:
+    """Bytes that all stages will leave; of a search as many trials as it has, each like the mean of its corners. An outer
+    fold (`again` as in `in_words`) takes as much once more while it is in work.
+    """
+    return round(sum(one.disk_bytes for one in found) * _times(found, trials) * (2 if again else 1))
 
 
 def _times(found: Sequence[Forecast], trials: int | None) -> float:
     return 1.0 if trials is None else trials / max(1, len(found))
 
 
-def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = None) -> list[str]:
+def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = None, again: float = 0.0) -> list[str]:
     """Sentences: each candidate, the sum, and what a budget of time will do. `trials`: of a search, of whose space `found`
-    are corners.
+    are corners. `again`: rows of all outer folds, in multiples of the training rows: they go through all of it again.
     """
     if not found:
         return []
-    time_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
+    once_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
+    time_s = once_s * (1.0 + again)
     said = [
         f"forecast {one.candidate}: {_least(one.at_least)}{show_seconds(one.folds_s)} on the folds, "
         f"{_least(one.at_least)}{show_seconds(one.refit_s)} on all rows, {show_bytes(one.memory_bytes)} of memory"
@@ -182,15 +185,21 @@ def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = Non
     cut = any(one.at_least for one in found)
     error = "trials that took too long were cut" if cut else f"within a factor of {TIME_ERROR:g}"
     said.append(
-        f"forecast: {_least(cut)}{show_seconds(time_s)} to train, compression not counted ({error}); "
+        f"forecast: {_least(cut)}{show_seconds(time_s)} to train{', outer folds included' if again else ''}, "
+        f"compression not counted ({error}); "
         f"{show_bytes(max(one.memory_bytes for one in found))} of memory (within a third); "
-        f"{_least(cut)}{show_bytes(disk_bytes(found, trials))} of disk; "
+        f"{_least(cut)}{show_bytes(disk_bytes(found, trials, again))} of disk; "
         f"tried on {max(one.tried for one in found):,} rows"
     )
-    if budget.time and seconds(budget.time) < time_s:
+    if budget.time and seconds(budget.time) < once_s:
         said.append(
             f"warning: budget.time {budget.time} may not be enough: networks will be cut short, solvers left out; "
             "raise it, or take fewer candidates or folds"
+        )
+    elif budget.time and seconds(budget.time) < time_s:
+        said.append(
+            f"warning: budget.time {budget.time} may not be enough for evaluate.nested, which is left out then: raise it, or "
+            "take fewer outer folds"
         )
     return said
 

@@ -26,7 +26,7 @@ from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
 from sixfold.parts.table import Column, Dataset, FloatArray, Table
-from sixfold.recipe.receipt import Cost, Quality, Receipt
+from sixfold.recipe.receipt import Cost, Nested, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
 
@@ -43,6 +43,7 @@ HOW = (
     "Memory: peak resident memory of a fresh process that loads the model and answers.",
     "Parity: the served graph against the trained pipeline on stored rows; a bundle that disagrees is not written.",
 )
+HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; its validation rows score that, once."
 
 
 def stored_rows(table: Table, seed: int) -> Table:
@@ -138,6 +139,8 @@ def verdict(receipt: Receipt, baseline: Mapping[str, FloatArray], runner_up: str
         sentences.append(
             f"On {receipt.rows_holdout:,} rows that nothing had seen, {first.metric} is {first.holdout_after:.4g}."
         )
+    if receipt.nested is not None:
+        sentences += receipt.nested.sentences()[:2]
     if runner_up:
         sentences.append(runner_up)
     size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
@@ -190,6 +193,13 @@ def measure(
         verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2), how=HOW,
     )  # fmt: skip
     return Measured(new, signature, receipt, parity)
+
+
+def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:
+    """The receipt with what nested cross-validation found, and how."""
+    if nested is None:
+        return receipt
+    return receipt.model_copy(update={"nested": nested, "how": (*receipt.how, HOW_NESTED)})
 
 
 def _counted(cost: Cost, model: Model) -> Cost:

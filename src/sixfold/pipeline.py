@@ -2,12 +2,15 @@
 
     data → (prepare → build → initialize → train) on every fold → evaluate → refit → compress → bundle
 
+With `evaluate.nested` what is between data and compress is done once more for every outer fold, on its training rows alone.
+
 Each stage is `stage(work, previous) -> result`. It is done once: when the same command runs again, a finished stage is
 read back from the run folder, and the unfinished one is done.
 """
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +25,7 @@ from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress import keep
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import shares
+from sixfold.core.units import seconds
 from sixfold.data import holdout
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
@@ -29,14 +33,16 @@ from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.folds import make, scheme_of
 from sixfold.evaluate.model import Model, fit_model
+from sixfold.evaluate.nested import divide
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.forecast import check_plan
+from sixfold.nesting import Choice, nest
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
 from sixfold.proposing import Proposer
 from sixfold.recipe.load import Loaded
-from sixfold.recipe.receipt import Receipt, Step
+from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.signature import Signature
 from sixfold.report.content import Reproduction
 from sixfold.report.html import render
@@ -53,13 +59,14 @@ from sixfold.work import Plan, Rows, Work, digest, stage_key
 @dataclass(frozen=True)
 class Winner:
     """Steps 1 to 5: the best candidate (the members of an ensemble), its scores on every fold, and the model refitted on all
-    training rows. `key`: what the model depends on, besides the rows.
+    training rows. `key`: what the model depends on, besides the rows. `nested`: what to expect of such a choice.
     """
 
     candidates: tuple[Candidate, ...]
     key: str
     evaluation: Evaluation
     model: Model
+    nested: Nested | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,9 @@ class Run:
     warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        return self.leaderboard._repr_html_() + f"<p>Bundle: <code>{self.bundle}</code></p>"
+        said = self.receipt.nested.sentences() if self.receipt.nested else ()
+        nested = "".join(f"<p>{html.escape(text)}</p>" for text in said)
+        return self.leaderboard._repr_html_() + nested + f"<p>Bundle: <code>{self.bundle}</code></p>"
 
 
 def run(
@@ -91,10 +100,9 @@ def run(
         work = Work(loaded, folder, limits, context)
         rows = read(work, dataset)
         plan = plan_work(work, rows)
-        plan, evaluations = compare(work, rows, plan)
-        evaluations += blend(work, rows, plan, evaluations)
-        winner = refit(work, rows, plan, evaluations)
+        plan, evaluations, winner = find_winner(work, rows, plan)
         compressed = shrink(work, rows, plan, winner)
+        winner = replace(winner, nested=nest(work, rows, plan.metrics[0], choose_again))
         return finish(work, rows, plan, evaluations, winner, compressed)
 
 
@@ -117,6 +125,7 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     recipe = work.loaded.recipe
     metrics = tuple(metrics_of(recipe, rows.training))
     folds = tuple(make(recipe.evaluate, rows.training))
+    divide(recipe.evaluate, rows.training, metrics)
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
@@ -125,11 +134,25 @@ def plan_work(work: Work, rows: Rows) -> Plan:
         check_plan(tuple(Proposer(recipe, rows.training).samples()), rows.training, folds, recipe.budget)
         work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
         return Plan((), folds, metrics, baseline(rows.training, folds, metrics))
-    candidates = tuple(resolve(recipe, rows.training, work.limits.time_s))
+    time_s = seconds(recipe.budget.time) if recipe.budget.time else None  # the run's, of an outer fold, too
+    candidates = tuple(resolve(recipe, rows.training, time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
     check_plan(candidates, rows.training, folds, recipe.budget)
     return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
+
+
+def find_winner(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation], Winner]:
+    """Steps 1 to 5: compare all candidates and their ensemble, train the winner again. Raises BudgetError, FitError."""
+    plan, evaluations = compare(work, rows, plan)
+    evaluations += blend(work, rows, plan, evaluations)
+    return plan, evaluations, refit(work, rows, plan, evaluations)
+
+
+def choose_again(work: Work, rows: Rows) -> Choice:
+    """The same with the training rows of an outer fold: what `nest` asks for."""
+    _, evaluations, winner = find_winner(work, rows, plan_work(work, rows))
+    return Choice(winner.evaluation, len(evaluations), winner.model)
 
 
 def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -147,7 +170,7 @@ def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
         state.save(found, folder)
 
     keys = [candidate.key() for candidate in plan.candidates if candidate.name in {one.name for one in members}]
-    done = work.folder.stage("evaluate-ensemble", stage_key(work, rows, "".join(keys)), work_on)
+    done = work.folder.stage(f"{work.inside}evaluate-ensemble", stage_key(work, rows, "".join(keys)), work_on)
     found = state.load(done, Evaluation)
     work.context.emit("candidate_finished", candidate=found.name, scores=found.means())
     return [found]
@@ -159,7 +182,8 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
     work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
     chosen, found = _chosen(plan, rows, evaluations, best)
     share, key = shares(work, rows, plan)[1], "".join([repr(found), *(candidate.key() for candidate in chosen)])
-    saves = work.folder.saves("refit", stage_key(work, rows, key))
+    name = f"{work.inside}refit"
+    saves = work.folder.saves(name, stage_key(work, rows, key))
 
     def work_on(folder: Path) -> None:
         models = []
@@ -169,7 +193,7 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
             models.append(fit_model(candidate, rows.training, context))
         state.save(ensemble.combine(models, found), folder)
 
-    done = work.folder.stage("refit", stage_key(work, rows, key), work_on)
+    done = work.folder.stage(name, stage_key(work, rows, key), work_on)
     model = state.load(done, Model)
     parts = [f"{weight:.2f} · {one.name}" for weight, one in zip(found.weights, chosen, strict=True)]
     for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.said]:
@@ -208,7 +232,7 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
         work.context.emit("compression_step", name="compress", accepted=False, why=why)
         step = Step(name="compress", accepted=False, why=why)
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
-    context = replace(work.context.within("compress"), deadline=work.limits.deadline(WORK_SHARE))
+    context = replace(work.context.within("compress", step="compress"), deadline=work.limits.deadline(WORK_SHARE))
     job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
 
     def work_on(folder: Path) -> None:
@@ -236,7 +260,8 @@ def finish(
             Effort(deadline=work.limits.deadline(WORK_SHARE) or float("inf")),
         )
         found = (shuffled, folder.history(), compressed.model.fitted)
-        content = reporting.report(measured.receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
+        receipt = outcome.with_nested(measured.receipt, winner.nested)
+        content = reporting.report(receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
         steps = Reproduction(
             command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -245,24 +270,24 @@ def finish(
         (aside / "model.onnx").write_bytes(measured.model)
         (aside / "parity.jsonl.gz").write_bytes(measured.parity.packed())
         (aside / "report.html").write_text(render(content, steps), encoding="utf-8")
-        for name, part in (("signature", measured.signature), ("receipt", measured.receipt), ("report", content)):
+        for name, part in (("signature", measured.signature), ("receipt", receipt), ("report", content)):
             (aside / f"{name}.json").write_text(part.model_dump_json(), encoding="utf-8")
 
-    keys = [candidate.key() for candidate in plan.candidates]
+    keys = [*(candidate.key() for candidate in plan.candidates), repr(winner.nested)]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
     done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
     receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     _write_bundle(done, folder.path / "bundle", work.loaded.text, receipt)
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
-    warnings = tuple(event["text"] for event in folder.history() if event["event"] == "warning")
+    warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
-    return Run(folder.path, folder.path / "bundle", receipt, board, tuple(dict.fromkeys(warnings)))
+    return Run(folder.path, folder.path / "bundle", receipt, board, warnings)
 
 
 def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:
     parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
-    html, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
+    page, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
     write_bundle(
-        bundle, BundleParts((done / "model.onnx").read_bytes(), signature, recipe, receipt, html, content, parity)
+        bundle, BundleParts((done / "model.onnx").read_bytes(), signature, recipe, receipt, page, content, parity)
     )

@@ -37,11 +37,12 @@ def report(
     """`found`: importances, the events of the run, and the fitted model (for its layers)."""
     shuffled, events, fitted = found
     ranked = [evaluations[i] for i in choose.order(evaluations, receipt.metric)]
-    history = list(events)
+    everything = list(events)
+    history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
         verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric, folds)),
-        said=_texts(history, "said"), warnings=_texts(history, "warning"), columns=columns(training.table),
+        said=texts(history, "said"), warnings=texts(everything, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
         leaderboard=tuple(_row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked),
         curves=learning_curves(history),
@@ -49,6 +50,13 @@ def report(
         importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled), receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
     )  # fmt: skip
+
+
+def texts(events: Iterable[dict[str, Any]], kind: str) -> tuple[str, ...]:
+    """What was said, or warned of, each once."""
+    said = [event for event in events if event["event"] == kind]
+    prefixes = [f"Outer fold {event['outer'] + 1}: " if "outer" in event else "" for event in said]
+    return tuple(dict.fromkeys(prefix + event["text"] for prefix, event in zip(prefixes, said, strict=True)))
 
 
 def layers(fitted: Any) -> list[tuple[str, tuple[int, int], int]]:
@@ -149,7 +157,3 @@ def _column(name: str, column: Column) -> ColumnSummary:
         text = show_day if column.kind == "date" else "{:.6g}".format
         detail = f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
     return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
-
-
-def _texts(events: Iterable[dict[str, Any]], kind: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(event["text"] for event in events if event["event"] == kind))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from sixfold.contest import Contest, evaluate, shares
+from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.search import search
 from sixfold.proposing import Proposer
@@ -39,6 +40,9 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
 
     found = search(Proposer(work.loaded.recipe, rows.training), score, len(plan.folds), settings, seed, enough)
     if len(found.trials) < settings.trials:
+        if work.inside:  # a shorter search is another choice
+            expected, came = f"time for {settings.trials} trials", f"none after {len(found.trials)}"
+            raise BudgetError("budget.time", expected, came, "Raise budget.time.")
         text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
         work.context.emit("warning", text=text)
     reasons = {contest.enter(trial.candidate): trial.reason for trial in found.trials}
@@ -47,7 +51,9 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
 
 
 class _Clock:
-    """Whether there is time for another trial, which may take as long as the longest so far. `end`: time.monotonic(), or None."""
+    """Whether there is time for another trial, which may take as long as the longest so far, and then for the refit, which may,
+    too: of many trials its share of the time is next to nothing. `end`: time.monotonic(), or None.
+    """
 
     def __init__(self, end: float | None) -> None:
         self.end = end
@@ -58,4 +64,4 @@ class _Clock:
         """Asked between two trials."""
         now = time.monotonic()
         self.longest, self.begun = max(self.longest, now - self.begun), now
-        return self.end is not None and now + self.longest > self.end
+        return self.end is not None and now + 2 * self.longest > self.end

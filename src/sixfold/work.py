@@ -20,12 +20,13 @@ from sixfold.train.candidate import Candidate
 
 @dataclass(frozen=True)
 class Work:
-    """What every stage of one run shares."""
+    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done."""
 
     loaded: Loaded
     folder: RunFolder
     limits: Limits
     context: Context
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,11 @@ def digest(dataset: Dataset) -> str:
 
 
 def stage_key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
-    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, and the code."""
+    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, and the code.
+
+    Not on `evaluate.nested`: nested cross-validation moves no candidate and no model.
+    """
     recipe = work.loaded.recipe
-    parts = [recipe.data, recipe.evaluate, *sections]
+    parts = [recipe.data, recipe.evaluate.model_copy(update={"nested": None}), *sections]
     texts = [code_digest(), rows.digest, candidate, str(work.context.seed), *(part.model_dump_json() for part in parts)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -56,6 +56,25 @@ def test_epochs_have_a_rate_and_a_remaining_time() -> None:
     assert epoch(2, 2.0, candidate="mlp") == "mlp: epoch 2 of 10, loss 0.5"
 
 
+def test_an_outer_fold_has_fits_of_its_own() -> None:
+    """Its candidates and folds are not those of the run; what it finds is told, how it goes only in the moving line."""
+    pace = Pace(planned=1, folds=3, candidates_done=1, started=0.0)
+    inner = [
+        event("candidate_planned", candidate="svm", why="", outer=1),
+        event("candidate_planned", candidate="tree", why="", outer=1),
+        event("fold_scored", candidate="svm", fold=0, folds=2, scores={}, outer=1),
+    ]
+    assert [pace.see(one, 10.0 + at) for at, one in enumerate(inner)] == [
+        "", "", "outer fold 2: svm: fold 1 of 2 done; 1 of 4 fits, 0.5 fits/s, 6.0 s left",
+    ]  # fmt: skip
+    assert (pace.planned, pace.fits, pace.folds) == (1, 0, 3)
+    assert [describe(one) for one in inner] == ["", "", ""]
+    other = event("fold_scored", candidate="svm", fold=0, folds=2, scores={}, outer=2)
+    assert pace.see(other, 20.0) == "outer fold 3: svm: fold 1 of 2 done"
+    assert pace.see(event("stage_started", stage="nested-1"), 20.0) == "nested-1"
+    assert pace.see(event("stage_started", stage="nested-1.saved/evaluate-0"), 20.0) == ""
+
+
 def test_folds_of_compression_are_not_counted() -> None:
     pace = Pace(planned=1)
     assert pace.see(event("fold_scored", fold=0, folds=3, scores={}), 1.0) == ""
@@ -75,6 +94,13 @@ def test_folds_of_compression_are_not_counted() -> None:
         (event("fold_scored", candidate="svm", fold=1, folds=100, scores={"f1": 0.5}), ""),
         (event("compression_step", name="prune", accepted=False, why="no gain"), "prune: refused: no gain"),
         (event("stage_skipped", stage="refit"), "refit: done before"),
+        (event("stage_skipped", stage="nested-1.saved/evaluate-0"), ""),
+        (event("warning", text="odd", outer=0), "warning: outer fold 1: odd"),
+        (event("said", text="as in every fold", outer=0), ""),
+        (
+            event("nested_scored", outer=1, of=5, chosen="svm", candidates=3, metric="f1", inner=0.9, score=0.85),
+            "outer fold 2 of 5: svm chosen by f1 0.9000; 0.8500 on rows that had no part in it",
+        ),
         (event("gradient", norm=1), ""),
     ],
 )  # fmt: skip

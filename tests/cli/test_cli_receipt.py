@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sixfold.cli.receipt_table import lines, text
-from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
+from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
 
 BEFORE = Cost(
     file_bytes=120_000, parameters=5000, inputs=14, p50_1_ms=0.5, p99_1_ms=0.9, p50_64_ms=1.5, p99_64_ms=2.5,
@@ -59,6 +59,28 @@ def test_what_was_not_measured_is_not_shown() -> None:
     ]  # fmt: skip
     assert text(shown).splitlines()[0] == "Receipt of income: mlp, trained on 26,048 rows"
     assert "Ignoring" not in text(shown)
+
+
+def test_what_to_expect_stands_at_the_end() -> None:
+    folds = [Outer(chosen="svm", candidates=4, inner=0.9, score=score) for score in (0.8, 0.9)]
+    nested = Nested(
+        metric="accuracy", greater_is_better=True, folds=tuple(folds), mean=0.85, spread=0.0707, optimism=0.05
+    )
+    shown = text(receipt(nested=nested)).splitlines()
+    assert shown[:-3] == text(receipt()).splitlines()
+    assert shown[-3:] == [
+        "Nested cross-validation: choosing and training as this recipe does gives accuracy 0.85 on rows that had no part in it "
+        "(spread 0.071 over 2 outer folds).",
+        "Choosing among 4 candidates made the winner's mean too good by 0.05, standard error 0.05: 0.9 on the folds that chose, "
+        "0.85 on the others.",
+        "Chosen: svm (2 of 2).",
+    ]
+
+
+def test_a_receipt_from_before_there_was_nesting_is_read() -> None:
+    stored = receipt().model_dump(mode="json")
+    del stored["nested"]
+    assert Receipt.model_validate(stored) == receipt()
 
 
 def test_large_values_and_values_of_one_side() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.train.candidate import Candidate
 
 Array = npt.NDArray[Any]
+EVERYTHING = {
+    "denoise": {"duplicates": "drop", "contradictions": "drop", "outliers": {"name": "iqr", "action": "clip"}},
+    "impute": {"number": "mean", "category": "most_frequent", "indicator": True},
+    "features": {"category": "target", "number": ["quantile"], "select": {"name": "mutual_information", "keep": 6}},
+}
 
 
 def candidate(
@@ -65,3 +71,22 @@ def saved(thing: State, folder: Path) -> tuple[bytes, bytes]:
     folder.mkdir(parents=True)
     state.save(thing, folder)
     return (folder / "state.json").read_bytes(), (folder / "state.safetensors").read_bytes()
+
+
+def with_other_rows(data: Dataset, rows: Array) -> Dataset:
+    """The same outside of `rows`; inside other numbers, new levels, another class; and the levels in another order."""
+    columns, rng = {}, np.random.default_rng(11)
+    for name, column in data.table.columns.items():
+        values = column.values.copy()
+        if column.kind == "category":
+            levels = ("!new", *reversed(column.levels), "~newer")
+            moved = np.where(values < 0, -1, len(column.levels) - values)
+            moved[rows] = np.resize([0, len(levels) - 1, -1, 3], len(rows))
+            columns[name] = Column(column.kind, moved.astype(np.int32), levels)
+            continue
+        far = np.where(rng.random(len(rows)) < 0.3, np.nan, 1e6 + 1e3 * rng.normal(size=len(rows)))
+        values[rows] = far if column.kind != "boolean" else 1 - values[rows]
+        columns[name] = Column(column.kind, values)
+    target = data.target.values.copy()
+    target[rows] = 1 - target[rows]
+    return replace(data, table=Table(columns, data.table.rows), target=replace(data.target, values=target))

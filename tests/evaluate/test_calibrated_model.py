@@ -205,6 +205,9 @@ def test_inner_folds_keep_groups_whole_and_the_past_first() -> None:
     assert sorted(found.rows) == list(range(15, 60))  # three windows follow the first quarter
     assert [rows.times.max() for rows in recorder.fitted_on if rows.times is not None] == [14, 29, 44]
     assert emitted == []
+    cut_short = replace(context, deadline=time.monotonic() + 60)
+    cross_fit.cross_fit(timed, lambda rows, part: part.emit("training_stopped", cut=True) or recorder, cut_short)
+    assert emitted == ["training_stopped"] * 3  # what was cut short is told
     with pytest.raises(DataError, match="at least 2 groups among the training rows"):
         cross_fit.cross_fit(replace(data, groups=np.zeros(60, dtype=np.int64)), recorder.fit, context)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import Array, candidate, dataset, saved
+from evaluating import EVERYTHING, candidate, dataset, saved, with_other_rows
 
 from sixfold.evaluate.cross_validation import FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
@@ -20,11 +20,6 @@ from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
 
 SPLITTERS = SPLITTER.names()
-EVERYTHING = {
-    "denoise": {"duplicates": "drop", "contradictions": "drop", "outliers": {"name": "iqr", "action": "clip"}},
-    "impute": {"number": "mean", "category": "most_frequent", "indicator": True},
-    "features": {"category": "target", "number": ["quantile"], "select": {"name": "mutual_information", "keep": 6}},
-}
 OPTIONS: dict[str, dict[str, Any]] = {"repeated": {"folds": 2, "repeats": 2}, "holdout": {}, "leave_one_out": {}}
 
 
@@ -35,25 +30,6 @@ def rows_and_folds(scheme: str) -> tuple[Dataset, list[Fold]]:
     if scheme == "group":
         data = replace(data, groups=np.arange(rows) % 9)
     return data, make(Evaluate(scheme=scheme, **OPTIONS.get(scheme, {"folds": 3})), data)
-
-
-def with_other_rows(data: Dataset, rows: Array) -> Dataset:
-    """The same outside of `rows`; inside other numbers, new levels, another class; and the levels in another order."""
-    columns, rng = {}, np.random.default_rng(11)
-    for name, column in data.table.columns.items():
-        values = column.values.copy()
-        if column.kind == "category":
-            levels = ("!new", *reversed(column.levels), "~newer")
-            moved = np.where(values < 0, -1, len(column.levels) - values)
-            moved[rows] = np.resize([0, len(levels) - 1, -1, 3], len(rows))
-            columns[name] = Column(column.kind, moved.astype(np.int32), levels)
-            continue
-        far = np.where(rng.random(len(rows)) < 0.3, np.nan, 1e6 + 1e3 * rng.normal(size=len(rows)))
-        values[rows] = far if column.kind != "boolean" else 1 - values[rows]
-        columns[name] = Column(column.kind, values)
-    target = data.target.values.copy()
-    target[rows] = 1 - target[rows]
-    return replace(data, table=Table(columns, data.table.rows), target=replace(data.target, values=target))
 
 
 @pytest.mark.parametrize("family", ["linear", "tree"])

@@ -1,22 +1,17 @@
-"""Nested cross-validation: what chooses never sees what scores, and chance is not mistaken for skill."""
+"""Nested cross-validation: how rows are divided twice, what cannot be, and the figures of a summary."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.neighbors import KNeighborsClassifier
 
-from sixfold.core.errors import DataError
-from sixfold.core.seeds import derive
-from sixfold.evaluate.fold import Fold
+from sixfold.core.errors import DataError, RecipeError
 from sixfold.evaluate.folds import make
-from sixfold.evaluate.nested import Nested, best_mean, inner_folds, nested, selected
-from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
-from sixfold.recipe.kinds import SELECTION
+from sixfold.evaluate.nested import divide, inside, outer_folds, summary
+from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.recipe.receipt import Outer
 from sixfold.recipe.schema import Evaluate
 
 
@@ -31,123 +26,123 @@ def dataset(rows: int, groups: bool = False, times: bool = False) -> Dataset:
 
 
 SCHEMES = [
-    Evaluate(scheme="stratified", folds=4), Evaluate(scheme="kfold", folds=3), Evaluate(scheme="group", folds=3),
-    Evaluate(scheme="time_series", folds=3), Evaluate(scheme="repeated", folds=2, repeats=2), Evaluate(scheme="holdout"),
+    Evaluate(scheme="stratified", folds=4, nested=3), Evaluate(scheme="kfold", folds=3, nested=3),
+    Evaluate(scheme="group", folds=3, nested=3), Evaluate(scheme="time_series", folds=3, nested=3),
+    Evaluate(scheme="repeated", folds=2, repeats=2, nested=3), Evaluate(folds=5, nested=3),
+    Evaluate(folds=4, nested=60, ensemble=True),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("section", SCHEMES, ids=lambda section: section.scheme)
-def test_inner_folds_divide_the_outer_training_rows_alone(section: Evaluate) -> None:
-    data = dataset(72, groups=section.scheme == "group", times=section.scheme == "time_series")
-    for number, outer in enumerate(make(section, data)):
-        inner = inner_folds(section, data, outer, number)
+@pytest.mark.parametrize("section", SCHEMES, ids=lambda section: f"{section.scheme}-{section.nested}")
+def test_rows_are_divided_twice_by_the_recipes_own_scheme(section: Evaluate) -> None:
+    rows = 72 if section.nested == 3 else 120
+    data = dataset(rows, groups=section.scheme == "group", times=section.scheme == "time_series")
+    outer = outer_folds(section, data)
+    assert len(outer) == section.nested
+    share = 0.0
+    for number, fold in enumerate(outer):
+        share += len(fold.train) / rows
+        training = data.take(fold.train)
+        inner = make(inside(section, number), training)
         assert len(inner) == len(make(section, data))
-        for fold in inner:
-            both = np.concatenate([fold.train, fold.validation])
-            assert np.isin(both, outer.train).all()
+        for one, whole in [(fold, data), *((each, training) for each in inner)]:
+            both = np.concatenate([one.train, one.validation])
+            assert both.max() < whole.table.rows
             assert len(np.unique(both)) == len(both)
-            for rows in (fold.train, fold.validation):
-                assert (np.diff(rows) > 0).all()
-            if data.groups is not None:
-                assert not np.intersect1d(data.groups[fold.train], data.groups[fold.validation]).size
-            if data.times is not None:
-                assert data.times[fold.train].max() < data.times[fold.validation].min()
+            if whole.groups is not None:
+                assert not np.intersect1d(whole.groups[one.train], whole.groups[one.validation]).size
+            if whole.times is not None:
+                assert whole.times[one.train].max() < whole.times[one.validation].min()
+    if section.scheme != "time_series":
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.validation for fold in outer])), np.arange(rows))
+    assert divide(section, data, ["accuracy"]) == pytest.approx(share)
 
 
-def test_inner_folds_differ_from_fold_to_fold_and_repeat() -> None:
-    section, data = Evaluate(scheme="kfold", folds=3), dataset(60)
-    whole = Fold(np.arange(60), np.arange(0))
-    first, again, other = (inner_folds(section, data, whole, number)[0].train for number in (0, 0, 1))
+def test_as_many_outer_folds_as_folds_are_the_same_folds() -> None:
+    section, data = Evaluate(scheme="kfold", folds=3, nested=3, seed=5), dataset(60)
+    for outer, fold in zip(outer_folds(section, data), make(section, data), strict=True):
+        np.testing.assert_array_equal(outer.validation, fold.validation)
+
+
+def test_without_nested_there_is_nothing_to_divide() -> None:
+    assert outer_folds(Evaluate(), dataset(20)) == []
+    assert divide(Evaluate(), dataset(20), ["accuracy"]) == 0.0
+
+
+def test_inner_folds_differ_from_outer_fold_to_outer_fold_and_repeat() -> None:
+    section, data = Evaluate(scheme="kfold", folds=3, nested=3), dataset(60)
+    first, again, other = (make(inside(section, number), data)[0].train for number in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+    assert inside(section, 0).nested is None
 
 
-def test_rows_too_few_to_divide_again() -> None:
-    section, data = Evaluate(scheme="stratified", folds=5), dataset(12)
-    outer = Fold(np.arange(6), np.arange(6, 12))
-    with pytest.raises(DataError, match=r"class '[ab]': expected at least 5 training rows for 5 folds"):
-        inner_folds(section, data, outer, 0)
+def rare(rows: int) -> Dataset:
+    """Ten rows of the class `b`."""
+    data = dataset(100)
+    values = np.zeros(100, dtype=np.int64)
+    values[:rows] = 1
+    return Dataset(data.table, Target("classification", values, ("y",), ("a", "b")))
 
 
-def test_it_is_scikit_learns_nested_search() -> None:
-    """GridSearchCV inside cross_val_score, on the same outer and inner folds."""
-    x, y = load_iris(return_X_y=True)
-    section, grid = Evaluate(scheme="stratified", folds=4), [1, 5, 15, 40]
-    data = Dataset(
-        Table({"x": Column("number", x[:, 0])}, len(x)), Target("classification", y, ("y",), ("a", "b", "c"))
+REMEDY = "Raise evaluate.nested (more rows train), lower evaluate.folds, or leave nested out."
+BAD: list[tuple[Evaluate, Dataset, type[Exception], str]] = [
+    (
+        Evaluate(scheme="stratified", folds=5, nested=2), rare(9), DataError,
+        "evaluate.nested, training rows of outer fold 2 of 2: class 'b': expected at least 5 training rows for 5 folds; found 4. "
+        + REMEDY,
+    ),
+    (
+        Evaluate(scheme="stratified", folds=2, nested=10), rare(9), DataError,
+        "evaluate.nested: class 'b': expected at least 10 training rows for 10 folds; found 9. "
+        "Lower evaluate.nested, or leave it out.",
+    ),
+    (
+        Evaluate(scheme="kfold", folds=5, nested=2), rare(8), RecipeError,
+        "evaluate.nested, training rows of outer fold 1 of 2: evaluate.metrics: expected a first metric that the validation rows "
+        "of every fold define; found 'roc_auc', which some fold of one class, or of equal values, does not. " + REMEDY,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "data", "kind", "text"), BAD)
+def test_what_cannot_be_divided_twice_is_told(section: Evaluate, data: Dataset, kind: Any, text: str) -> None:
+    metric = "roc_auc" if section.scheme == "kfold" else "accuracy"
+    with pytest.raises(kind) as caught:
+        divide(section, data, [metric])
+    assert str(caught.value) == text
+
+
+def outer(*pairs: tuple[float, float], among: int = 8) -> list[Outer]:
+    return [Outer(chosen=f"c{at % 2}", candidates=among, inner=i, score=s) for at, (i, s) in enumerate(pairs)]
+
+
+def test_the_figures_of_a_summary() -> None:
+    found = summary("accuracy", outer((0.9, 0.8), (0.8, 0.85), (0.85, 0.75)))
+    assert found.mean == pytest.approx(np.mean([0.8, 0.85, 0.75]))
+    assert found.spread == pytest.approx(np.std([0.8, 0.85, 0.75], ddof=1))
+    assert found.optimism == pytest.approx(np.mean([0.1, -0.05, 0.1]))
+    assert found.inner == pytest.approx(0.85)
+    assert [found.too_good(fold) for fold in found.folds] == pytest.approx([0.1, -0.05, 0.1])
+    assert found.sentences() == (
+        "Nested cross-validation: choosing and training as this recipe does gives accuracy 0.8 on rows that had no part in it "
+        "(spread 0.05 over 3 outer folds).",
+        "Choosing among 8 candidates made the winner's mean too good by 0.05, standard error 0.05: 0.85 on the folds that chose, "
+        "0.8 on the others.",
+        "Chosen: c0 (2 of 3), c1 (1 of 3).",
     )
-    outer = make(section, data)
-
-    def score(positions: Sequence[int], folds: Sequence[Fold]) -> FloatArray:
-        models = [KNeighborsClassifier(grid[position]) for position in positions]
-        return np.array(
-            [[m.fit(x[f.train], y[f.train]).score(x[f.validation], y[f.validation]) for f in folds] for m in models]
-        )
-
-    found = nested(section, data, outer, best_mean(len(grid), score), score)
-    for number, fold in enumerate(outer):
-        inner = make(section.model_copy(update={"seed": derive(0, "inner folds", number)}), data.take(fold.train))
-        search = GridSearchCV(
-            KNeighborsClassifier(), {"n_neighbors": grid}, cv=[(f.train, f.validation) for f in inner]
-        )  # fmt: skip
-        expected = cross_val_score(search, x, y, cv=[(fold.train, fold.validation)])[0]
-        search.fit(x[fold.train], y[fold.train])
-        assert found.scores[number] == pytest.approx(expected)
-        assert grid[found.chosen[number]] == search.best_params_["n_neighbors"]
-        assert found.inner[number] == pytest.approx(search.best_score_)
 
 
-def test_chance_looks_like_skill_only_to_the_folds_that_chose() -> None:
-    """100 candidates that guess: the best of them has a good mean, and half the rows right elsewhere."""
-    section, data = Evaluate(scheme="kfold", folds=5), dataset(100)
-    guesses = np.random.default_rng(0).integers(0, 2, (100, 100))
-
-    def score(positions: Sequence[int], folds: Sequence[Fold]) -> FloatArray:
-        right = guesses[list(positions)] == data.target.values
-        return np.array([right[:, fold.validation].mean(axis=1) for fold in folds]).T
-
-    found = nested(section, data, make(section, data), best_mean(100, score), score)
-    assert found.inner.min() > 0.58
-    assert abs(found.mean - 0.5) < 0.12
-    assert found.optimism == pytest.approx(float(found.inner.mean()) - found.mean)
-    assert found.optimism > 0.05
+def test_where_less_is_better_less_is_too_good() -> None:
+    found = summary("rmse", outer((1.0, 1.5), (2.0, 2.1)))
+    assert found.optimism == pytest.approx(0.3)
+    assert [found.too_good(fold) for fold in found.folds] == pytest.approx([0.5, 0.1])
 
 
-def test_who_has_no_mean_is_not_chosen_and_the_first_of_equals_is() -> None:
-    scores = np.array([[np.nan, 1.0], [0.5, 0.5], [0.4, 0.6]])
-    assert best_mean(3, lambda positions, folds: scores)([]) == (1, 0.5)
-
-
-def test_a_choice_is_any_callable() -> None:
-    section, data = Evaluate(scheme="kfold", folds=3), dataset(30)
-    outer = make(section, data)
-    seen: list[Fold] = []
-
-    def score(positions: Sequence[int], folds: Sequence[Fold]) -> FloatArray:
-        seen.extend(folds)
-        return np.full((len(positions), len(folds)), 0.25)
-
-    found = nested(section, data, outer, lambda folds: (len(folds), 0.5), score)
-    assert isinstance(found, Nested)
-    assert found.chosen == (3, 3, 3)
-    assert (found.mean, found.optimism) == (0.25, 0.25)
-    assert [fold is expected for fold, expected in zip(seen, outer, strict=True)] == [True] * 3
-
-
-@pytest.mark.parametrize("name", ["exhaustive", "racing", "halving"])
-def test_a_selection_chooses_inside_with_fewer_fits(name: str) -> None:
-    section, data, fits = Evaluate(scheme="kfold", folds=6), dataset(120), 0
-    quality = np.linspace(0, 1, 20)
-
-    def score(positions: Sequence[int], folds: Sequence[Fold]) -> FloatArray:
-        nonlocal fits
-        fits += len(positions) * len(folds)
-        noise = np.array([[np.sin(97 * p + fold.validation.sum()) for fold in folds] for p in positions])
-        return quality[list(positions)][:, None] + 0.005 * noise
-
-    choose = selected(SELECTION.make({"name": name}), 20, score)
-    found = nested(section, data, make(section, data), choose, score)
-    assert found.chosen == (19,) * 6
-    assert found.mean == pytest.approx(1, abs=0.01)
-    every = 6 * (20 * 6 + 1)
-    assert fits == every if name == "exhaustive" else fits < every / 1.5
+def test_what_was_not_too_good_and_what_was_no_choice() -> None:
+    assert (
+        "Choosing among 3 to 8 candidates made the winner's mean not too good: 0.7 on"
+        in (summary("accuracy", [*outer((0.7, 0.8)), *outer((0.7, 0.8), among=3)]).sentences()[1])
+    )
+    alone = summary("accuracy", outer((0.7, 0.8), (0.7, 0.6), among=1))
+    assert alone.sentences()[1] == "One candidate, nothing to choose: 0.7 on inner folds, 0.7 on outer ones."

@@ -71,6 +71,11 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
          "choose another scheme."],
     ),
     (
+        rules.nesting_needs_folds, {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
+        ["evaluate.nested: expected a scheme with a number of folds, to nest by; found 'leave_one_out'. Leave nested out "
+         "(data.holdout tells what to expect, too), or choose from: group, kfold, repeated, stratified, time_series."],
+    ),
+    (
         rules.scheme_has_the_option, {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         ["evaluate.folds: expected an option of leave_one_out (none); found folds. Leave folds out, or choose a scheme "
          "that has it: group, kfold, repeated, stratified, time_series."],

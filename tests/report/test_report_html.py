@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
+from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
 from sixfold.report import charts
 from sixfold.report.content import (
     ColumnSummary,
@@ -96,6 +96,27 @@ def test_every_part_is_shown() -> None:
     for part in ("It works.", "look at x", "mlp <b>", "0.9000", "0.8500", "refused", "3 × 10", "12.3 kB", "1.0e-07",
                  "sixfold run a.yaml", "Confusion matrix", "Residuals", "Learning curves", "col2"):  # fmt: skip
         assert part in text, part
+
+
+def test_outer_folds_are_shown_where_they_were_asked_for() -> None:
+    report = sample()
+    assert "Nested" not in Page(render(report, REPRODUCTION)).text
+    folds = (
+        Outer(chosen="<b>", candidates=4, inner=1.5, score=1.25),
+        Outer(chosen="x", candidates=4, inner=1.5, score=1.75),
+    )
+    nested = Nested(metric="rmse", greater_is_better=False, folds=folds, mean=1.5, spread=0.35, optimism=0.0)
+    receipt = report.receipt.model_copy(update={"nested": nested})
+    page = render(report.model_copy(update={"receipt": receipt}), REPRODUCTION)
+    assert "&lt;b&gt;" in page
+    rows = re.findall(r"<tr[^>]*><td>(?:1|2|mean)</td>(.*?)</tr>", page[page.index("<h2>Nested") :])
+    cells = [re.findall(r'<td class="n">(.*?)</td>', row) for row in rows]
+    assert cells == [
+        ["4", "1.5000", "1.2500", "-0.2500"],
+        ["4", "1.5000", "1.7500", "0.2500"],
+        ["1.5000", "1.5000", "0.0000"],
+    ]
+    assert "Chosen: <b> (1 of 2), x (1 of 2)." in Page(page).text
 
 
 def test_a_candidate_without_the_metric_shows_a_dash() -> None:

@@ -30,6 +30,16 @@ def test_shares_are_given_out_of_what_is_left() -> None:
     assert part - time.monotonic() == pytest.approx(25, abs=1)
 
 
+def test_what_is_whole_or_nothing_may_take_all_that_is_left() -> None:
+    limits = Limits.start(Budget(time="100s"), started=time.monotonic() - 50).rest(0.9)
+    part = limits.part(0.5, 4)
+    assert part is not None
+    assert limits.time_s == pytest.approx(40, abs=1)
+    assert part - time.monotonic() == pytest.approx(20, abs=1)
+    assert Limits.start(Budget(time="100s"), started=time.monotonic() - 200).rest(0.9).time_s == 0.0
+    assert Limits.start(Budget()).rest(0.9).time_s is None
+
+
 def test_the_clock_may_have_started_before() -> None:
     limits = Limits.start(Budget(time="100s"), started=time.monotonic() - 90)
     assert Context(deadline=limits.deadline(1.0)).left_s() == pytest.approx(10, abs=1)

@@ -250,6 +250,7 @@ def test_time_stops_and_keeps_what_there_is() -> None:
     many = candidate({"hidden": [4]}, {"epochs": 10**6, "report_every": 10**6})
     fitted = list(fit_many([many], [VALUES, VALUES], context))
     reasons = [facts["reason"] for kind, facts in events if kind == "training_stopped"]
+    assert all(facts["cut"] for kind, facts in events if kind == "training_stopped")
     assert len(fitted) == len(reasons) == 2
     assert all(text.startswith("the time is over in epoch ") for text in reasons)
     assert [e["fit"] for e in epochs(events)] == [0, 1]

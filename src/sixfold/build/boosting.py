@@ -164,7 +164,10 @@ class Settings(Section):
         every = np.arange(binned.fit.rows)
         started = time.monotonic()
         stopped = self._train(binned, np.setdiff1d(every, watched), watched, self.rounds, context)
-        if not self.refit or context.left_s() < time.monotonic() - started:
+        if not self.refit:
+            return stopped
+        if context.left_s() < time.monotonic() - started:
+            context.emit("warning", text="boosting: no time to learn the rows watched, too", cut=True)
             return stopped
         return self._train(binned, every, watched[:0], stopped.rounds, context)
 

@@ -48,6 +48,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
     from sixfold.data import holdout, load
     from sixfold.evaluate.folds import make, scheme_of
+    from sixfold.evaluate.nested import divide
     from sixfold.forecast import disk_bytes, forecasts, in_words
     from sixfold.prepare.plan import check_columns, treatments
     from sixfold.proposing import Proposer
@@ -81,12 +82,14 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     if candidates and folds and metrics:
+        again = attempt(lambda: divide(recipe.evaluate, training, metrics))
         said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
+        said += _nested(recipe.evaluate.nested, trials or len(candidates), len(folds), bool(trials))
         if not found:
             planned, failed = forecasts(candidates, training, folds, recipe.budget)
             found += [loaded.placed(error) for error in failed]
-            said += in_words(planned, recipe.budget, trials)
-            attempt(lambda: _disk(disk_bytes(planned, trials)))
+            said += in_words(planned, recipe.budget, trials, again)
+            attempt(lambda: _disk(disk_bytes(planned, trials, again)))
     return found, said
 
 
@@ -100,6 +103,14 @@ def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, tri
         f"{count} {'trials' if trials else 'candidates'} × {folds} folds = "
         f"{'at most ' if trials else ''}{count * folds} fits, by {metric}",
     ]
+
+
+def _nested(outer: int | None, candidates: int, folds: int, at_most: bool) -> list[str]:
+    """What nested cross-validation adds: every outer fold chooses, and trains its choice."""
+    if outer is None:
+        return []
+    fits = f"{'at most ' if at_most else ''}{outer * (candidates * folds + 1):,} fits more"
+    return [f"nested: {outer} outer folds × ({candidates} × {folds} folds + the chosen one) = {fits}"]
 
 
 def _disk(planned: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import click
@@ -39,10 +39,15 @@ class Pace:
     fits: int = 0  # of this process; what an earlier one finished took no time
     started: float | None = None
     first: tuple[Any, float, int] | None = None  # fit, moment and epoch at which its epochs were first seen
+    outer: dict[int, Pace] = field(
+        default_factory=dict
+    )  # of the outer fold in work: its candidates and folds are its own
 
     def see(self, event: Event, now: float) -> str:
         """The moving line after `event`; '' where it stays as it is."""
         kind = event["event"]
+        if "outer" in event:
+            return self._outer(event, now)
         if kind == "candidate_planned":
             self.seen += 1
             self.planned = max(self.planned, self.seen)
@@ -63,7 +68,17 @@ class Pace:
             return self._epoch(event, now) + self._fits(now)
         return ""
 
+    def _outer(self, event: Event, now: float) -> str:
+        number = int(event["outer"])
+        if number not in self.outer:
+            self.outer = {number: Pace(started=now)}
+        inner = {name: fact for name, fact in event.items() if name != "outer"}
+        text = self.outer[number].see(inner, now)
+        return f"outer fold {number + 1}: {text}" if text else ""
+
     def _stage(self, name: str, now: float) -> str:
+        if "/" in name:  # inside of an outer fold, whose other events tell more
+            return ""
         return f"{name}{self._fits(now)}" if name.startswith("evaluate") else name
 
     def _fits(self, now: float) -> str:
@@ -118,9 +133,11 @@ class Live:
 
 
 def describe(event: Event) -> str:
-    """An event in words; '' for those that only a program wants."""
+    """An event in words; '' for those that only a program wants. Of an outer fold: what it found, and its warnings."""
     words = WORDS.get(event["event"])
-    return words(event) if words is not None else ""
+    if words is None or ("outer" in event and event["event"] not in ("nested_scored", "warning")):
+        return ""
+    return words(event)
 
 
 def _planned(event: Event) -> str:
@@ -139,13 +156,22 @@ def _fold(event: Event) -> str:
     return f"{event['candidate']} fold {event['fold'] + 1} of {event['folds']}: {_scores(event['scores'])}"
 
 
+def _warning(event: Event) -> str:
+    where = f"outer fold {event['outer'] + 1}: " if "outer" in event else ""
+    return f"warning: {where}{event['text']}"
+
+
 def _step(event: Event) -> str:
     return f"{event['name']}: {'accepted' if event['accepted'] else 'refused'}: {event['why']}"
 
 
 WORDS: Final[dict[str, Callable[[Event], str]]] = {
     "said": lambda event: str(event["text"]),
-    "warning": lambda event: f"warning: {event['text']}",
+    "warning": _warning,
+    "nested_scored": lambda event: (
+        f"outer fold {event['outer'] + 1} of {event['of']}: {event['chosen']} chosen by {event['metric']} "
+        f"{event['inner']:.4f}; {event['score']:.4f} on rows that had no part in it"
+    ),
     "rows": lambda event: f"{event['training']:,} rows to train on, {event['held_out']:,} held out",
     "candidate_planned": _planned,
     "search_planned": lambda event: f"search: {event['trials']} trials, each proposed by what those before scored",
@@ -157,7 +183,7 @@ WORDS: Final[dict[str, Callable[[Event], str]]] = {
     "candidate_finished": lambda event: f"{event['candidate']}: {_scores(event['scores'])}",
     "winner": lambda event: f"winner by {event['metric']}: {event['candidate']}; trained again on all training rows",
     "compression_step": _step,
-    "stage_skipped": lambda event: f"{event['stage']}: done before",
+    "stage_skipped": lambda event: "" if "/" in event["stage"] else f"{event['stage']}: done before",
 }
 
 

@@ -40,11 +40,12 @@ def text(receipt: Receipt) -> str:
         f"{'':34} {'before':>18} {'after':>18}",
     ]
     body = [f"{name:34} {before:>18} {after:>18}" for name, before, after in lines(receipt)]
+    expected = list(receipt.nested.sentences()) if receipt.nested is not None else []
     tail = [f"  {'+' if step.accepted else '-'} {step.name}: {step.why}" for step in receipt.steps]
     if first is not None and first.baseline is not None:
         tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
     tail.append(f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e}).")
-    return "\n".join([*head, *body, *tail])
+    return "\n".join([*head, *body, *tail, *expected])
 
 
 def _costs(cost: Cost) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from sixfold.evaluate.folds import scheme_of
 from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray
 from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
-from sixfold.runs.context import Context, silent
+from sixfold.runs.context import Context, Emit
 
 if TYPE_CHECKING:  # the model is calibrated by what is fitted here
     from sixfold.evaluate.model import Model
@@ -38,13 +39,14 @@ def cross_fit(training: Dataset, fit: Callable[[Dataset, Context], Model], conte
     """Fit on the rows of all inner folds but one, and predict that one, in turn. Time left is divided among the fits.
 
     Groups stay whole, the past predicts the future, classes have their shares, as in `evaluate: {scheme: auto}`. Nothing is
-    emitted: curves and progress are those of the model itself. Raises DataError where rows allow no two folds.
+    emitted but that a fit was cut short: curves and progress are those of the model itself. Raises DataError where rows
+    allow no two folds.
     """
     folds = _folds(training, context.seed)
     classes = np.arange(training.target.outputs)
     rows, scores, seen = [], [], []
     for number, fold in enumerate(folds):
-        part = replace(context.within(number), emit_to=silent)
+        part = replace(context.within(number), emit_to=partial(_cuts, context.emit_to))
         if context.deadline is not None:
             part = replace(part, deadline=time.monotonic() + context.left_s() / (len(folds) - number))
         known = training.take(fold.train)
@@ -52,6 +54,11 @@ def cross_fit(training: Dataset, fit: Callable[[Dataset, Context], Model], conte
         rows.append(fold.validation)
         seen.append(np.tile(np.isin(classes, known.target.values), (len(fold.validation), 1)))
     return CrossFit(np.concatenate(rows), np.concatenate(scores), np.concatenate(seen))
+
+
+def _cuts(emit: Emit, kind: str, facts: dict[str, Any]) -> None:
+    if facts.get("cut"):
+        emit(kind, facts)
 
 
 def _folds(training: Dataset, seed: int) -> list[Fold]:

@@ -6,88 +6,68 @@ divided once more, those inner folds choose, and the outer validation rows score
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import fmean, stdev
 
-import numpy as np
-
+from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
+from sixfold.evaluate import scoring
+from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
-from sixfold.evaluate.selecting import Selection, select
-from sixfold.parts.table import Dataset, FloatArray
+from sixfold.parts.table import Dataset
+from sixfold.recipe.receipt import Nested, Outer
 from sixfold.recipe.schema import Evaluate
 
-ScoreFolds = Callable[[Sequence[int], Sequence[Fold]], FloatArray]
-"""(positions of candidates, folds of the whole dataset) → float64 [candidates, folds], greater is better."""
 
-Choose = Callable[[Sequence[Fold]], tuple[int, float]]
-"""Folds → the position of the candidate they choose, and its mean on them: `best_mean`, `selected`, or a search."""
+def outer_folds(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
+    """`evaluate.nested` folds by the recipe's own scheme and seed (`repeated`: once); none where it is left out.
 
-
-@dataclass(frozen=True)
-class Nested:
-    """`scores`: [outer folds] of the choice on rows that did not choose it; `inner`: the mean it was chosen by; `chosen`:
-    its position, outer fold by outer fold. All greater is better.
+    Raises DataError where rows, rows of a class, groups or moments are fewer than these folds.
     """
-
-    scores: FloatArray
-    inner: FloatArray
-    chosen: tuple[int, ...]
-
-    @property
-    def mean(self) -> float:
-        """What to expect of choosing and training as this recipe does."""
-        return float(self.scores.mean())
-
-    @property
-    def optimism(self) -> float:
-        """How much too good the choosing folds' own means are: mean of inner - outer."""
-        return float((self.inner - self.scores).mean())
+    if evaluate.nested is None:
+        return []
+    repeats = 1 if evaluate.scheme == "repeated" else None
+    return make(evaluate.model_copy(update={"folds": evaluate.nested, "repeats": repeats, "ensemble": False}), dataset)
 
 
-def inner_folds(evaluate: Evaluate, dataset: Dataset, outer: Fold, number: int) -> list[Fold]:
-    """Folds of `outer.train` alone, by the same scheme; groups stay whole and the past trains, as in the outer folds.
+def inside(evaluate: Evaluate, number: int) -> Evaluate:
+    """The section `evaluate` of outer fold `number`: everything as it is, with a seed of its own, and not nested again."""
+    return evaluate.model_copy(update={"nested": None, "seed": derive(evaluate.seed, "inner folds", number)})
 
-    Their indices are those of the whole dataset. `number`: of the outer fold; it gives the seed. Raises DataError where the
-    training rows (or their classes, groups, moments) are too few to be divided once more.
+
+def divide(evaluate: Evaluate, dataset: Dataset, metrics: Sequence[str]) -> float:
+    """Try every division before anything is trained; the training rows of all outer folds, in multiples of the dataset's.
+
+    Raises DataError where rows (or their classes, groups, moments) are too few for the outer folds, or an outer fold's training
+    rows to be divided once more; RecipeError where some fold does not define the first metric.
     """
-    section = evaluate.model_copy(update={"seed": derive(evaluate.seed, "inner folds", number)})
-    inner = make(section, dataset.take(outer.train))
-    return [Fold(outer.train[fold.train], outer.train[fold.validation]) for fold in inner]
-
-
-def best_mean(candidates: int, score: ScoreFolds) -> Choose:
-    """The choice of an exhaustive search: the greatest mean; the first of equals; who has no mean cannot be chosen."""
-    return lambda folds: _best(score(range(candidates), folds))
-
-
-def selected(
-    selection: Selection, candidates: int, score: ScoreFolds, seed: int = 0, bounds: tuple[float, float] | None = None
-) -> Choose:
-    """The choice of a selection (racing, halving): the greatest mean of those that it scored on every fold."""
-
-    def choose(folds: Sequence[Fold]) -> tuple[int, float]:
-        def of(positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
-            return score(positions, [folds[number] for number in numbers])
-
-        return _best(select(selection, candidates, len(folds), of, seed, bounds).scores)
-
-    return choose
-
-
-def _best(scores: FloatArray) -> tuple[int, float]:
-    means = np.round(scores.mean(axis=1), 12)
-    best = int(np.where(np.isnan(means), -np.inf, means).argmax())
-    return best, float(means[best])
-
-
-def nested(evaluate: Evaluate, dataset: Dataset, outer: Sequence[Fold], choose: Choose, score: ScoreFolds) -> Nested:
-    """Choose on inner folds, score the choice on the outer fold; outer folds × (the choice's fits + 1) fits in all."""
-    scores, inner, chosen = [], [], []
+    if evaluate.nested is None:
+        return 0.0
+    with _placed("", "Lower evaluate.nested, or leave it out."):
+        outer = outer_folds(evaluate, dataset)
+        baseline(dataset, outer, metrics)
     for number, fold in enumerate(outer):
-        position, mean = choose(inner_folds(evaluate, dataset, fold, number))
-        scores.append(float(score([position], [fold])[0, 0]))
-        inner.append(mean)
-        chosen.append(position)
-    return Nested(np.array(scores), np.array(inner), tuple(chosen))
+        training, where = dataset.take(fold.train), f", training rows of outer fold {number + 1} of {len(outer)}"
+        with _placed(where, "Raise evaluate.nested (more rows train), lower evaluate.folds, or leave nested out."):
+            baseline(training, make(inside(evaluate, number), training), metrics)
+    return sum(len(fold.train) for fold in outer) / max(1, dataset.table.rows)
+
+
+@contextmanager
+def _placed(where: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, RecipeError) as error:
+        raise type(error)(f"evaluate.nested{where}: {error.where}", error.expected, error.found, remedy) from None
+
+
+def summary(metric: str, outer: Sequence[Outer]) -> Nested:
+    """Mean and spread (n - 1) of the outer scores, and the optimism: the mean of inner - outer, greater is better."""
+    greater, scores = scoring.greater_is_better(metric), [fold.score for fold in outer]
+    optimism = fmean(fold.inner - fold.score for fold in outer) * (1.0 if greater else -1.0)
+    return Nested(
+        metric=metric, greater_is_better=greater, folds=tuple(outer), mean=fmean(scores), spread=stdev(scores),
+        optimism=optimism,
+    )  # fmt: skip

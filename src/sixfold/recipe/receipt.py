@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from statistics import fmean, stdev
 from typing import Literal
 
 from pydantic import Field
@@ -42,6 +44,56 @@ class Step(Section):
     why: str = Field(description="A sentence with the figures: what was gained, what was lost, or why it was refused.")
 
 
+class Outer(Section):
+    """One outer fold of a nested cross-validation: what its training rows chose, and what the others say of it."""
+
+    chosen: str = Field(description="The candidate, chosen and trained without the fold's validation rows.")
+    candidates: int = Field(ge=1, description="Among how many it was chosen.")
+    inner: float = Field(description="Its mean over the inner folds, by which it was chosen.")
+    score: float = Field(description="Its score on the fold's validation rows.")
+
+
+class Nested(Section):
+    """What to expect of choosing and training as the recipe does, by its deciding metric."""
+
+    metric: str
+    greater_is_better: bool
+    folds: tuple[Outer, ...] = Field(min_length=2)
+    mean: float = Field(description="Of the outer scores.")
+    spread: float = Field(ge=0, description="Standard deviation of the outer scores (n - 1).")
+    optimism: float = Field(description="How much too good the inner means are: the mean of `too_good`.")
+
+    @property
+    def inner(self) -> float:
+        """The mean of the inner means."""
+        return fmean(fold.inner for fold in self.folds)
+
+    def too_good(self, fold: Outer) -> float:
+        """How much better a fold's choice is on the folds that chose it than elsewhere; below 0: worse."""
+        return fold.inner - fold.score if self.greater_is_better else fold.score - fold.inner
+
+    def sentences(self) -> tuple[str, ...]:
+        """What to expect; by how much the mean that chose is too good; what was chosen how often."""
+        count = len(self.folds)
+        expected = (
+            f"Nested cross-validation: choosing and training as this recipe does gives {self.metric} {self.mean:.4g} on "
+            f"rows that had no part in it (spread {self.spread:.2g} over {count} outer folds)."
+        )
+        often = Counter(fold.chosen for fold in self.folds).most_common()
+        chosen = f"Chosen: {', '.join(f'{name} ({times} of {count})' for name, times in often)}."
+        return expected, self._flattery(), chosen
+
+    def _flattery(self) -> str:
+        counts = sorted({fold.candidates for fold in self.folds})
+        if counts == [1]:
+            return f"One candidate, nothing to choose: {self.inner:.4g} on inner folds, {self.mean:.4g} on outer ones."
+        among = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        error = stdev(map(self.too_good, self.folds)) / len(self.folds) ** 0.5
+        much = f"too good by {self.optimism:.2g}, standard error {error:.2g}" if self.optimism > 0 else "not too good"
+        means = f"{self.inner:.4g} on the folds that chose, {self.mean:.4g} on the others"
+        return f"Choosing among {among} candidates made the winner's mean {much}: {means}."
+
+
 class Receipt(Section):
     """Everything that was measured in this run, on this machine, on rows the model had not seen."""
 
@@ -51,6 +103,7 @@ class Receipt(Section):
     rows_holdout: int
     metric: str
     quality: tuple[Quality, ...]
+    nested: Nested | None = Field(None, description="Where `evaluate.nested` asks for it.")
     before: Cost
     after: Cost
     steps: tuple[Step, ...] = ()

@@ -243,6 +243,18 @@ def a_search_has_a_space(recipe: Recipe, document: Document) -> Problems:
         )  # fmt: skip
 
 
+def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
+    """The outer folds are of the recipe's own scheme: one that divides the rows into K folds."""
+    scheme = recipe.evaluate.scheme
+    if recipe.evaluate.nested is None or scheme == "auto" or "folds" in options(SPLITTER.name, scheme):
+        return
+    fitting = [name for name in SPLITTER.names() if "folds" in options(SPLITTER.name, name)]
+    yield RecipeError(
+        document.place(("evaluate", "nested")), "a scheme with a number of folds, to nest by", f"'{scheme}'",
+        f"Leave nested out (data.holdout tells what to expect, too), or choose from: {', '.join(fitting)}.",
+    )  # fmt: skip
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -251,5 +263,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, families_fit_the_task, metrics_fit_the_task,
     scheme_has_its_column, scheme_has_the_option, groups_stay_together, keep_is_measured, lbfgs_takes_all_rows,
     schedule_free_has_no_schedule, pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
-    ranges_are_searched, a_search_has_a_space,
+    ranges_are_searched, a_search_has_a_space, nesting_needs_folds,
 )  # fmt: skip

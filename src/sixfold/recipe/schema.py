@@ -214,6 +214,11 @@ class Evaluate(Section):
         description="Candidates are proposed, from lists and ranges in `build` and `train`. Left out: all of a grid.",
     )
     ensemble: bool = Field(False, description="Compare the weighted mean of the candidates as one more of them.")
+    nested: int | None = Field(
+        None,
+        ge=2,
+        description="Outer folds of a nested cross-validation: what to expect of the choice. Left out: none.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the folds.")
 
 

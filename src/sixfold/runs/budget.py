@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what 
 
 @dataclass(frozen=True)
 class Limits:
-    """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds."""
+    """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds. `undivided`: the work is whole or
+    nothing, so that each of its parts may take all that is left.
+    """
 
     started: float
     time_s: float | None
     memory_bytes: int | None
     disk_bytes: int | None
+    undivided: bool = False
 
     @classmethod
     def start(cls, budget: Budget, started: float | None = None) -> Limits:
@@ -40,6 +43,12 @@ class Limits:
         """The moment at which `share` of the time is spent, or None without a time budget."""
         return None if self.time_s is None else self.started + share * self.time_s
 
+    def rest(self, share: float) -> Limits:
+        """Those of a piece of work that begins now, is done whole or not at all, and has until `share` of the time."""
+        now, end = time.monotonic(), self.deadline(share)
+        left = None if end is None else max(0.0, end - now)
+        return replace(self, started=now, time_s=left, undivided=True)
+
     def until(self, compresses: bool, evaluated: float) -> tuple[float, float]:
         """The shares of the time at which evaluation and refit end.
 
@@ -54,7 +63,7 @@ class Limits:
         if end is None:
             return None
         now = time.monotonic()
-        return now + max(0.0, end - now) / max(1, parts_left)
+        return end if self.undivided else now + max(0.0, end - now) / max(1, parts_left)
 
     def check_memory(self, event: dict[str, Any]) -> None:
         """A listener: raises BudgetError when the process holds more than the budget allows."""

@@ -48,7 +48,7 @@ def train(
         reasons = _look(stack, epoch, losses, over)
         last = epoch == stack.epochs or bool(over)
         ended = [row for row, reason in enumerate(reasons) if last or reason]
-        yield from [_finished(stack, at, row, reasons[row]) for row in ended]
+        yield from [_finished(stack, at, row, reasons[row], {"cut": True} if over else {}) for row in ended]
         if last or len(ended) == len(reasons):
             return
         if ended:
@@ -57,11 +57,13 @@ def train(
             stepper.evaluating(False)
 
 
-def _finished(stack: Stack, at: Progress, row: int, reason: str) -> tuple[Replica, torch.Tensor]:
-    """The replica of row `row` and its weights, now that it is done."""
+def _finished(
+    stack: Stack, at: Progress, row: int, reason: str, facts: dict[str, bool]
+) -> tuple[Replica, torch.Tensor]:
+    """The replica of row `row` and its weights, now that it is done. `facts`: more of why, for programs."""
     replica, stopping = stack.replicas[row], stack.replicas[row].stopping
     if reason:
-        replica.context.emit("training_stopped", reason=reason, best_epoch=stopping.best_epoch or None)
+        replica.context.emit("training_stopped", reason=reason, best_epoch=stopping.best_epoch or None, **facts)
     weights = stopping.final(stack.shown[row], stack.stepper_of(row).step).clone()
     at.ended.append((stack.places[row], weights))
     return replica, weights

@@ -1,0 +1,120 @@
+"""What to expect of the choice itself (`evaluate.nested`): an outer fold is the run on its training rows, and then a holdout.
+
+Whatever chooses in the run (candidates, a selection, a search, an ensemble) chooses here by the same code.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sixfold.core.errors import BudgetError, FitError, SixfoldError, SystemFault
+from sixfold.core.units import show_seconds
+from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.model import Model
+from sixfold.evaluate.nested import inside, outer_folds, summary
+from sixfold.outcome import held_out_scores
+from sixfold.recipe.receipt import Nested, Outer
+from sixfold.runs.budget import WORK_SHARE, Limits
+from sixfold.runs.context import Emit
+from sixfold.work import Rows, Work, digest, stage_key
+
+
+class Choice(NamedTuple):
+    """The winner on the folds that chose it, among how many, and its model."""
+
+    evaluation: Evaluation
+    candidates: int
+    model: Model
+
+
+Choose = Callable[[Work, Rows], Choice]
+
+
+def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
+    """What `choose` finds on the training rows of every outer fold, scored by `metric` on its validation rows.
+
+    None where the recipe does not ask for it; or where it cannot be done, or not in the time that the model left: a warning
+    says so, and the run goes on. No candidate may be cut short or left out for want of time: that would be another choice.
+    """
+    folds = outer_folds(work.loaded.recipe.evaluate, rows.training)
+    if folds and _was_cut(work):
+        text = "Nested cross-validation is left out: the time cut the run's own trainings short. Raise budget.time."
+        work.context.emit("warning", text=text)
+        return None
+    found, longest = list[Outer](), 0.0
+    for number, fold in enumerate(folds):
+        started = time.monotonic()
+        part = replace(work, limits=work.limits.rest(WORK_SHARE), inside=f"nested-{number}.saved/")
+        own = Rows(rows.training.take(fold.train), rows.training.take(fold.validation), "")
+        key = stage_key(work, rows, f"outer fold {number} of {len(folds)}: {_asked(work)}")
+        try:
+            _check_next(part.limits, longest)
+            found.append(_outer(part, own, (number, metric, key), choose))
+        except SystemFault:
+            raise
+        except SixfoldError as error:
+            if error.where == "budget.disk":  # the run goes on with what it had before
+                shutil.rmtree(work.folder.path / part.inside, ignore_errors=True)
+            text = f"Nested cross-validation is left out, in outer fold {number + 1} of {len(folds)}: {error}"
+            work.context.emit("warning", text=text)
+            return None
+        longest = max(longest, time.monotonic() - started)
+        facts = {**found[-1].model_dump(), "metric": metric, "outer": number, "of": len(folds)}
+        work.context.emit("nested_scored", **facts)
+    return summary(metric, found) if found else None
+
+
+def _was_cut(work: Work) -> bool:
+    """Whether a training that the run's choice rests on, of this command or of one before, was cut short."""
+    return any(event.get("cut") and not {"outer", "step"} & event.keys() for event in work.folder.history())
+
+
+def _check_next(limits: Limits, longest: float) -> None:
+    """An outer fold that would not end in time is not begun."""
+    if limits.time_s is not None and limits.time_s < longest:
+        raise BudgetError(
+            "budget.time", f"time for another outer fold, one of which took {show_seconds(longest)}",
+            f"{show_seconds(limits.time_s)} left", "Raise budget.time, or lower evaluate.nested.",
+        )  # fmt: skip
+
+
+def _outer(work: Work, rows: Rows, facts: tuple[int, str, str], choose: Choose) -> Outer:
+    """One outer fold, a stage that keeps its own stages in `work.inside` until it is done. `facts`: number, metric, key."""
+    number, metric, key = facts
+    recipe = work.loaded.recipe
+
+    def work_on(folder: Path) -> None:
+        own = recipe.model_copy(update={"evaluate": inside(recipe.evaluate, number), "compress": None})
+        context = work.context.within("nested", number, outer=number)
+        context = replace(context, emit_to=partial(_uncut, context.emit_to))
+        part = replace(work, loaded=replace(work.loaded, recipe=own), context=context)
+        found = choose(part, replace(rows, digest=digest(rows.training)))
+        score = held_out_scores(found.model, rows.held_out, [metric])[metric]
+        if score is None:
+            raise FitError("evaluate.metrics", "a score of the validation rows", metric, "Put another metric first.")
+        inner, name = found.evaluation.means()[metric], found.evaluation.name
+        outer = Outer(chosen=name, candidates=found.candidates, inner=inner, score=score)
+        (folder / "outer.json").write_text(outer.model_dump_json(), encoding="utf-8")
+
+    done = work.folder.stage(work.inside.removesuffix(".saved/"), key, work_on)
+    return Outer.model_validate_json((done / "outer.json").read_text(encoding="utf-8"))
+
+
+def _asked(work: Work) -> str:
+    """The sections of the recipe that the choice depends on, besides those of every stage's key."""
+    recipe = work.loaded.recipe
+    sections = {"prepare", "build", "initialize", "train"}
+    return recipe.model_dump_json(include=sections | ({"budget"} if recipe.build == "auto" else set()))
+
+
+def _uncut(emit: Emit, kind: str, facts: dict[str, Any]) -> None:
+    """Pass events on. Raises BudgetError for a training that the time cuts short: in the run it was not."""
+    emit(kind, facts)
+    if facts.get("cut"):
+        raise BudgetError("budget.time", "time to train as in the run", "none left", "Raise budget.time.")
