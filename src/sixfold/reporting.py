@@ -42,7 +42,8 @@ def report(
     winner = ranked[0]
     return Report(
         verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric, folds)),
-        said=texts(history, "said"), warnings=texts(everything, "warning"), columns=columns(training.table),
+        said=texts([event for event in history if "fold" not in event], "said"),
+        warnings=texts(everything, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
         leaderboard=tuple(_row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked),
         curves=learning_curves(history),

@@ -64,7 +64,8 @@ class Settings(Section):
             kernel, bias = Kernel(self.kernel, self._gamma(x), self.coef0, self.degree), y_RK.mean(axis=0)
             positive = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
             if np.isnan(penalties).any():
-                solved = _by_eigenvectors(kernel.matrix(x, x), y_RK - bias, penalties, context)
+                told = replace(context, facts={**context.facts, **fit.facts})
+                solved = _by_eigenvectors(kernel.matrix(x, x), y_RK - bias, penalties, told)
             else:
                 solved = _coefficients(kernel.matrix(x, x), y_RK - bias, penalties, positive)
             for weights in solved:

@@ -187,7 +187,8 @@ def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterato
     penalties = np.array([setting.strength for setting in settings])
     if np.isnan(penalties).any():
         found = _ridge.best(float(ridge.values[-1]), partial(_ridge.left_out, ridge, fit.x, y_RK))
-        context.emit("said", text=f"linear: alpha {found:.3g}, which predicts each training row best without it")
+        text = f"linear: alpha {found:.3g}, which predicts each training row best without it"
+        context.emit("said", text=text, **fit.facts)
         penalties[np.isnan(penalties)] = found
     weights_AFK, bias_AK = ridge.weights(penalties)
     for at, exact in enumerate(ridge.exact(penalties)):
