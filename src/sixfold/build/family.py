@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
@@ -18,7 +18,10 @@ if TYPE_CHECKING:  # families without a network do not wait for torch
 class SolverFamily(Protocol):
     """Trained by its own solver: linear, svm, tree, forest, boosting."""
 
-    needs: ClassVar[Needs]
+    @property
+    def needs(self) -> Needs:
+        """How it likes its features: a constant of the class, or what follows from the settings."""
+
     tasks: ClassVar[frozenset[Task]]
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
@@ -27,9 +30,12 @@ class SolverFamily(Protocol):
 
 @runtime_checkable
 class GradientFamily(Protocol):
-    """Trained by the loop of `train`: mlp."""
+    """Trained by the loop of `train`: mlp, residual_mlp, tabm."""
 
-    needs: ClassVar[Needs]
+    @property
+    def needs(self) -> Needs:
+        """How it likes its features: a constant of the class, or what follows from the settings."""
+
     tasks: ClassVar[frozenset[Task]]
 
     def module(self, shape: Shape) -> nn.Module:
@@ -94,6 +100,27 @@ class Noisy(Protocol):
 
         In evaluation `forward` gets no noise (None) and drops nothing.
         """
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """Ability of a module: some of its parameters start as their paper says, or in slices that a scheme can count."""
+
+    def start(
+        self, scheme: Callable[[torch.Tensor, torch.Generator], None], generator: torch.Generator
+    ) -> frozenset[str]:
+        """Fill some parameters in place, and return their names: `initialize` leaves them alone. `scheme` fills weights
+        [out, in] as the recipe asks.
+        """
+
+
+@runtime_checkable
+class Wide(Protocol):
+    """Ability of a module: says how much it holds in training, where the shapes of its parameters do not tell."""
+
+    @property
+    def held_numbers(self) -> int:
+        """Numbers held for one row of a batch, about."""
 
 
 @runtime_checkable

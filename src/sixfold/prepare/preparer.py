@@ -20,6 +20,7 @@ from sixfold.parts.sparse import Stack, bounds
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
+from sixfold.prepare.choice import Choice
 from sixfold.prepare.denoising import clean
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import Training, outputs
@@ -33,7 +34,8 @@ BATCH_ROWS = 16_384  # rows that are held as float64 features at once
 class Preparer(State):
     """Raw columns `inputs` → features in `precision`. `after`: selection and reduction over all features.
 
-    `feature_sources`: the raw column of each feature, '' where it is made of several. `said`: what was done, in sentences.
+    `feature_sources`: the raw column of each feature, '' where it is made of several. `feature_levels`: of a category's code
+    how many there are, 0 for a number. `said`: what was done, in sentences.
     """
 
     blocks: tuple[Block, ...]
@@ -42,6 +44,7 @@ class Preparer(State):
     inputs: tuple[str, ...]
     feature_names: tuple[str, ...]
     feature_sources: tuple[str, ...]
+    feature_levels: tuple[int, ...]
     said: tuple[str, ...]
 
     def transform(self, table: Table) -> Matrix:
@@ -87,6 +90,7 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     names = tuple(name for block in blocks for name in block.names)
     sources = tuple(source for block in blocks for source in block.sources)
+    levels = tuple(level for block in blocks for level in block.levels)
     follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
     stack = Stack((kept.rows, len(names)), "float64" if follows else needs.precision, needs.sparse and not follows)
     for rows, x in _batches(blocks, kept, own):
@@ -98,11 +102,12 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
         found = step.features(names)
         names = tuple(feature.name for feature in found)
         sources = tuple(sources[feature.source] if feature.source >= 0 else "" for feature in found)
+        levels = tuple(levels[feature.source] if isinstance(step, Choice) else feature.levels for feature in found)
         features = step.transform(features)
         after.append(step)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
-    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, names, sources, cleaned.said)
+    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, names, sources, levels, cleaned.said)
     result = features if stack.sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
