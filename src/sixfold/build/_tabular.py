@@ -19,13 +19,13 @@ from torch import nn
 from sixfold.build import _links
 from sixfold.build._classes import present
 from sixfold.build._entrance import Entrance, Parts, Stored
-from sixfold.build._stacked_network import StackedNetwork
 from sixfold.parts.fit import Fit, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
 
+AT_ONCE = 1024  # rows predicted in one piece: what members hold of many more would fill the memory
 Array = npt.NDArray[Any]
 Numbers = Literal["linear", "periodic", "piecewise_linear"]
 
@@ -57,11 +57,14 @@ class TabularNetwork(State):
     def predict(self, x: Matrix) -> FloatArray:
         """[R, F] → [R, K] float64: the mean over the members of their probabilities or values."""
         arrays = {name: array.astype(self.dtype, copy=False) for name, array in self.arrays.items()}
-        scores_RMK = self.scores(arrays, self.entrance.predict(arrays, x.astype(self.dtype, copy=False)))
-        rows, members, outputs = scores_RMK.shape
-        flat = scores_RMK.reshape(rows * members, outputs).astype(np.float64)
+        parts = [x[start : start + AT_ONCE] for start in range(0, max(1, len(x)), AT_ONCE)]
+        return np.concatenate([self._answers(arrays, part.astype(self.dtype, copy=False)) for part in parts])
+
+    def _answers(self, arrays: dict[str, Array], x: Array) -> FloatArray:
+        scores_RMK = self.scores(arrays, self.entrance.predict(arrays, x))
+        flat = scores_RMK.reshape(-1, scores_RMK.shape[2]).astype(np.float64)
         answers = _links.apply(self.link, flat * self.target_scale + self.target_shift)
-        return np.asarray(answers.reshape(rows, members, outputs).mean(axis=1))
+        return np.asarray(answers.reshape(scores_RMK.shape).mean(axis=1))
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes; link, target scale and mean in double. Weights keep their own type in the file."""
@@ -121,9 +124,14 @@ class TabularModule(nn.Module):
     def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """As `forward`, for any axes before those of `x` and of each of `parts`."""
 
+    @property
+    @abstractmethod
+    def held_numbers(self) -> int:
+        """Numbers held for one row of a batch in training, about."""
+
     def dropped(self, h: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """`h` without the share `dropout` of its units, the others as much larger."""
-        return h * (noise >= self.dropout) / (1.0 - self.dropout)
+        return h * ((noise >= self.dropout).to(h.dtype) / (1.0 - self.dropout))
 
 
 class TabularSettings(Section):
@@ -201,10 +209,6 @@ class TabularSettings(Section):
         if outputs.ndim == y.ndim:
             return (outputs - y).square().mean(-1)
         return (outputs - y.unsqueeze(-2)).square().mean((-2, -1))
-
-    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedNetwork:
-        """Many replicas as one graph of autograd."""
-        return StackedNetwork(module, tabular(module).run, self.losses, (theta, gradient))
 
 
 def sized(

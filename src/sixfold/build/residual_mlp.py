@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from sixfold.build import _links
 from sixfold.build._entrance import Entrance, Parts, Stored, linear
+from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
     Array,
     TabularModule,
@@ -175,6 +176,11 @@ class Settings(TabularSettings):
         shapes |= {"head_gain": (width,), "head_shift": (width,)}
         shapes |= {"head_weight": (shape.outputs, width), "head_bias": (shape.outputs,)}
         return Residual(entrance, shapes, self.dropout, self.frequency_scale)
+
+    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedNetwork:
+        """Many replicas as one graph of autograd."""
+        network = tabular(module)
+        return StackedNetwork(network, network.run, self.losses, (theta, gradient), network.held_numbers)
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""

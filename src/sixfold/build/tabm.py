@@ -19,6 +19,8 @@ from torch import nn
 
 from sixfold.build import _links
 from sixfold.build._entrance import Entrance, Parts, Stored
+from sixfold.build._stacked_members import StackedMembers
+from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
     Array,
     TabularModule,
@@ -128,18 +130,18 @@ class Members(TabularModule):
 
     def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
         """Dropout draws a number for every hidden unit of every member."""
-        return ((rows, self.members, self.width),) * self.blocks if self.dropout else ()
+        return ((self.members, rows, self.width),) * self.blocks if self.dropout else ()
 
     def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """[…, R, F] → […, R, M, K]."""
-        h = self.entrance.enter(parts, x).unsqueeze(-2)
+        """[…, R, F] → […, R, M, K]; in between members come before rows, so that heads are one batched product."""
+        h = self.entrance.enter(parts, x).unsqueeze(-3)
         for n in range(self.blocks):
-            inward, outward, bias = (parts[f"layer{n}_{part}"].unsqueeze(-3) for part in ("in", "out", "bias"))
-            inner = (h * inward).flatten(-3, -2)
-            z = (inner @ parts[f"layer{n}_weight"].mT).view(*x.shape[:-1], self.members, -1)
+            inward, outward, bias = (parts[f"layer{n}_{part}"].unsqueeze(-2) for part in ("in", "out", "bias"))
+            inner = h * inward
+            z = (inner.flatten(-3, -2) @ parts[f"layer{n}_weight"].mT).view(*inner.shape[:-1], -1)
             h = torch.addcmul(bias, z, outward).relu()
             h = self.dropped(h, noise[n]) if noise else h
-        return (h.transpose(-3, -2) @ parts["head_weight"].mT).transpose(-3, -2) + parts["head_bias"].unsqueeze(-3)
+        return (h @ parts["head_weight"].mT + parts["head_bias"].unsqueeze(-2)).transpose(-3, -2)
 
 
 class Settings(TabularSettings):
@@ -179,6 +181,14 @@ class Settings(TabularSettings):
             inputs = width
         shapes |= {"head_weight": (members, shape.outputs, inputs), "head_bias": (members, shape.outputs)}
         return Members(entrance, shapes, self.dropout, self.frequency_scale)
+
+    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedMembers:
+        """Many replicas as one, with gradients derived by hand."""
+        network = tabular(module)
+        if not isinstance(network, Members):
+            raise TypeError(f"{type(module).__name__} is no Members")
+        plain = StackedNetwork(network, network.run, self.losses, (theta, gradient), network.held_numbers)
+        return StackedMembers(plain, network.entrance, network.blocks, network.dropout)
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""
