@@ -46,7 +46,7 @@ class StackedNetwork:
                 parts = {name: part[some].detach().requires_grad_() for name, part in self.parts.items()}
                 outputs = self.run(parts, x[some], [drawn[some] for drawn in noise] or None)
                 losses = (self.row_losses(outputs, target[some]) * weight[some]).sum(1)
-            slopes = torch.autograd.grad(losses.sum(), list(parts.values()))
+                slopes = torch.autograd.grad(losses.sum(), list(parts.values()))
             for into, slope in zip(self.slopes.values(), slopes, strict=True):
                 into[some].copy_(slope)
             found.append(losses.detach())
