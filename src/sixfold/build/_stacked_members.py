@@ -60,7 +60,7 @@ class StackedMembers:
         with torch.enable_grad():
             entered = self.entrance.enter(named, x)
         with torch.no_grad():
-            kept = [(drawn >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
+            kept = [(drawn.transpose(1, 2) >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
             inputs, products, scores = self._forward(some, entered.detach().unsqueeze(1), kept)
         with torch.enable_grad():
             outputs = scores.transpose(1, 2).requires_grad_()

@@ -96,7 +96,7 @@ class Noisy(Protocol):
     """Ability of a module: it needs random numbers in training (dropout). Its `forward` takes (x, noise)."""
 
     def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the tensors, uniform in [0, 1), that `forward` wants as `noise` for a batch; () for none.
+        """Shapes of the tensors, uniform in [0, 1) and rows first, that `forward` wants as `noise` for a batch; () for none.
 
         In evaluation `forward` gets no noise (None) and drops nothing.
         """

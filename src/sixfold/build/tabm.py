@@ -130,7 +130,7 @@ class Members(TabularModule):
 
     def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
         """Dropout draws a number for every hidden unit of every member."""
-        return ((self.members, rows, self.width),) * self.blocks if self.dropout else ()
+        return ((rows, self.members, self.width),) * self.blocks if self.dropout else ()
 
     def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """[…, R, F] → […, R, M, K]; in between members come before rows, so that heads are one batched product."""
@@ -140,7 +140,7 @@ class Members(TabularModule):
             inner = h * inward
             z = (inner.flatten(-3, -2) @ parts[f"layer{n}_weight"].mT).view(*inner.shape[:-1], -1)
             h = torch.addcmul(bias, z, outward).relu()
-            h = self.dropped(h, noise[n]) if noise else h
+            h = self.dropped(h, noise[n].transpose(-3, -2)) if noise else h
         return (h @ parts["head_weight"].mT + parts["head_bias"].unsqueeze(-2)).transpose(-3, -2)
 
 
