@@ -120,11 +120,11 @@ class Entrance(State):
                 angle_RNQ = numbers[:, :, None] * (TURN * arrays["frequency"])
                 wave = np.concatenate([np.cos(angle_RNQ), np.sin(angle_RNQ)], axis=2)
                 bent = np.maximum(wave @ arrays["wave_weight"].T + arrays["wave_bias"], 0)
-                numbers = bent.reshape(len(x), -1)
+                numbers = bent.reshape(len(x), len(self.numbers) * self.width)
             pieces.append(numbers)
         if self.codes:
             rows_RC = x[:, list(self.codes)].astype(np.int64) + self.offset
-            pieces.append(arrays["table"][rows_RC].reshape(len(x), -1))
+            pieces.append(arrays["table"][rows_RC].reshape(len(x), len(self.codes) * self.width))
         return np.concatenate(pieces, axis=1)
 
     def export(self, graph: Graph, arrays: Arrays, stored: Stored, x: str) -> str:
@@ -139,15 +139,14 @@ class Entrance(State):
                 wave = graph.op("Concat", graph.op("Cos", angle), graph.op("Sin", angle), axis=2)
                 bent = graph.op("MatMul", wave, stored(arrays["wave_weight"].T))
                 bent = graph.op("Relu", graph.op("Add", bent, stored(arrays["wave_bias"])))
-                numbers = _flat(graph, bent)
+                numbers = self._flat(graph, bent, len(self.numbers))
             pieces.append(numbers)
         if self.codes:
             whole = graph.cast(graph.take_columns(x, self.codes), TensorProto.INT64)
             rows = graph.op("Add", whole, graph.constant(self.offset, np.int64))
-            pieces.append(_flat(graph, graph.op("Gather", stored(arrays["table"]), rows)))
+            pieces.append(self._flat(graph, graph.op("Gather", stored(arrays["table"]), rows), len(self.codes)))
         return graph.concat(pieces)
 
-
-def _flat(graph: Graph, x: str) -> str:
-    """[R, a, b] → [R, a·b]."""
-    return graph.op("Reshape", x, graph.constant([0, -1], np.int64))
+    def _flat(self, graph: Graph, x: str, columns: int) -> str:
+        """[R, columns, E] → [R, columns · E]."""
+        return graph.op("Reshape", x, graph.constant([0, columns * self.width], np.int64))

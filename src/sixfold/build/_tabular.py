@@ -62,7 +62,8 @@ class TabularNetwork(State):
 
     def _answers(self, arrays: dict[str, Array], x: Array) -> FloatArray:
         scores_RMK = self.scores(arrays, self.entrance.predict(arrays, x))
-        flat = scores_RMK.reshape(-1, scores_RMK.shape[2]).astype(np.float64)
+        rows, members, outputs = scores_RMK.shape
+        flat = scores_RMK.reshape(rows * members, outputs).astype(np.float64)
         answers = _links.apply(self.link, flat * self.target_scale + self.target_shift)
         return np.asarray(answers.reshape(scores_RMK.shape).mean(axis=1))
 

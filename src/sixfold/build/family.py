@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
@@ -102,15 +102,20 @@ class Noisy(Protocol):
         """
 
 
+class Scheme(Protocol):
+    """How parameters start: one of `initialize`."""
+
+    def fill(self, tensor: torch.Tensor, generator: torch.Generator) -> None:
+        """In place."""
+
+
 @runtime_checkable
 class Starting(Protocol):
     """Ability of a module: some of its parameters start as their paper says, or in slices that a scheme can count."""
 
-    def start(
-        self, scheme: Callable[[torch.Tensor, torch.Generator], None], generator: torch.Generator
-    ) -> frozenset[str]:
-        """Fill some parameters in place, and return their names: `initialize` leaves them alone. `scheme` fills weights
-        [out, in] as the recipe asks.
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Fill some parameters in place, and return their names: `initialize` leaves them alone. `weights` fills [out, in]
+        and `biases` any shape, as the recipe asks.
         """
 
 

@@ -9,7 +9,7 @@ Shape letters: R rows, D width, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from sixfold.build._tabular import (
     sized,
     tabular,
 )
+from sixfold.build.family import Scheme
 from sixfold.parts.fit import Fitted, Shape
 from sixfold.parts.graph import Graph
 
@@ -108,9 +109,7 @@ class Residual(TabularModule):
         """About, for one row of a batch."""
         return self.entrance.held + self.width * (7 * self.blocks + 4)
 
-    def start(
-        self, scheme: Callable[[torch.Tensor, torch.Generator], None], generator: torch.Generator
-    ) -> frozenset[str]:
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
         """Gains at 1; what enters as its own papers say."""
         parts = dict(self.named_parameters())
         gains = {name for name in parts if name.endswith("_gain")}

@@ -9,7 +9,7 @@ Shape letters: R rows, M members, I inputs of a layer, D width, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ from sixfold.build._tabular import (
     sized,
     tabular,
 )
+from sixfold.build.family import Scheme
 from sixfold.parts.fit import Fitted, Shape
 from sixfold.parts.graph import Graph
 
@@ -68,7 +69,7 @@ class MemberNetwork(TabularNetwork):
         h_RMI = np.broadcast_to(h[:, None], (len(h), members, h.shape[1]))
         for n in range(self.blocks):
             weight, inward = arrays[f"layer{n}_weight"], arrays[f"layer{n}_in"]
-            z_RMD = ((h_RMI * inward).reshape(-1, weight.shape[1]) @ weight.T).reshape(len(h), members, len(weight))
+            z_RMD = (h_RMI * inward) @ weight.T
             h_RMI = np.maximum(z_RMD * arrays[f"layer{n}_out"] + arrays[f"layer{n}_bias"], 0)
         scores_MRK = h_RMI.transpose(1, 0, 2) @ arrays["head_weight"].transpose(0, 2, 1)
         return scores_MRK.transpose(1, 0, 2) + arrays["head_bias"]
@@ -109,11 +110,9 @@ class Members(TabularModule):
         """About, for one row of a batch."""
         return self.entrance.held + self.members * (self.entrance.outputs + 5 * self.width * self.blocks)
 
-    def start(
-        self, scheme: Callable[[torch.Tensor, torch.Generator], None], generator: torch.Generator
-    ) -> frozenset[str]:
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
         """Of the first layer the inner adapters are random: signs, or N(0, 1) where what enters is learned too; all others
-        start at 1. Each head is filled as a layer of its own.
+        start at 1. Each head is filled as a layer of its own; what looks like a matrix may be a bias a member.
         """
         parts = dict(self.named_parameters())
         entered = self.entrance.start(parts, self.scale, generator)
@@ -125,8 +124,11 @@ class Members(TabularModule):
             if not entered:
                 first.sign_()
         for head in parts["head_weight"].data:
-            scheme(head, generator)
-        return frozenset({*adapters, "head_weight"}) | entered
+            weights.fill(head, generator)
+        shifts = {name for name in parts if name.endswith("_bias") and name != "wave_bias"}
+        for name in sorted(shifts):
+            biases.fill(parts[name], generator)
+        return frozenset({*adapters, *shifts, "head_weight"}) | entered
 
     def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
         """Dropout draws a number for every hidden unit of every member."""

@@ -213,7 +213,7 @@ def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     weights, biases = INITIALIZER.make(initialize.scheme), INITIALIZER.make(initialize.bias)
-    filled = module.start(weights.fill, generator) if isinstance(module, Starting) else frozenset()
+    filled = module.start(weights, biases, generator) if isinstance(module, Starting) else frozenset()
     for name, parameter in module.named_parameters():
         if name not in filled:
             (weights if parameter.ndim > 1 else biases).fill(parameter, generator)
