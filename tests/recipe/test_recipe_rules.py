@@ -121,7 +121,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.quantize_needs_a_network, {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
-        ["compress.quantize: expected a candidate of the family mlp; found tree. Remove quantize, or use fixed_point."],
+        ["compress.quantize: expected a network (mlp, residual_mlp, tabm); found tree. Remove quantize, or use "
+         "fixed_point."],
     ),
     (
         rules.grids_can_be_counted,

@@ -93,6 +93,14 @@ class Parametric(Protocol):
 
 
 @runtime_checkable
+class Multiplying(Protocol):
+    """Ability: mostly products with weights, which integers of 8 bits can do."""
+
+    def single(self) -> Fitted:
+        """The same model, computing in float32."""
+
+
+@runtime_checkable
 class Ranked(Protocol):
     """Ability: says how much each feature matters to it."""
 
