@@ -48,7 +48,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.families_fit_the_task,
         {"task": "reconstruction", "data.target": None, "build": ["mlp", "svm"], "evaluate.metrics": []},
         ["build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
-         "Choose from: forest, kernel_ridge, linear, mlp, tree."],
+         "Choose from: forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."],
     ),
     (
         rules.metrics_fit_the_task,

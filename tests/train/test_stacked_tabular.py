@@ -12,7 +12,7 @@ import torch
 
 from sixfold.build.family import Stackable
 from sixfold.parts.fit import Fit, Fitted, Shape
-from sixfold.recipe.kinds import FAMILY
+from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Saves
@@ -69,6 +69,17 @@ def test_together_equals_one_by_one(build: str, folds: str) -> None:
     fits = [rows(count, seed) for seed, count in enumerate(counts)]
     for fit, together in zip(fits, train_all(one, fits), strict=True):
         assert_equal(together, train_all(one, [fit])[0], 1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZER.names())
+def test_every_optimiser_steps_them_as_one(name: str) -> None:
+    """Heads of many members have three axes, adapters two."""
+    full = bool(getattr(OPTIMIZER.load(name), "full_batch", False))
+    for build in ("residual", "members"):
+        one = candidate(build, optimizer=name, batch_size="full" if full else 16, epochs=3)
+        fits = [rows(count, seed) for seed, count in enumerate((60, 45))]
+        for fit, together in zip(fits, train_all(one, fits), strict=True):
+            assert_equal(together, train_all(one, [fit])[0], 1e-5)
 
 
 @pytest.mark.parametrize("task", ["classification", "reconstruction"])
