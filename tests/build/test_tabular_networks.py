@@ -114,6 +114,24 @@ def test_a_residual_perceptron_by_torchs_own_layers(numbers: str) -> None:
     np.testing.assert_allclose(fitted.predict(x), scores.softmax(-1).numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_losses_are_torchs_own(smoothing: float) -> None:
+    """Of one network and of members, for replicas and for one; and squared errors."""
+    family: Any = FAMILY.load("tabm")(label_smoothing=smoothing)
+    scores, y, values = torch.randn(2, 9, 4, 3), torch.randint(0, 3, (2, 9)), torch.randn(2, 9, 3)
+    for k in range(2):
+        each = [
+            nn.functional.cross_entropy(scores[k, :, m], y[k], reduction="none", label_smoothing=smoothing)
+            for m in range(4)
+        ]
+        torch.testing.assert_close(family.losses(scores, y)[k], torch.stack(each).mean(0))
+        torch.testing.assert_close(family.losses(scores[k], y[k]), torch.stack(each).mean(0))
+        torch.testing.assert_close(family.losses(scores[:, :, 1], y)[k], each[1])
+        errors = [nn.functional.mse_loss(scores[k, :, m], values[k], reduction="none").mean(1) for m in range(4)]
+        torch.testing.assert_close(family.losses(scores, values)[k], torch.stack(errors).mean(0))
+        torch.testing.assert_close(family.losses(scores[k, :, 2], values[k]), errors[2])
+
+
 def test_one_member_at_its_start_is_a_plain_perceptron() -> None:
     family: Any = FAMILY.load("tabm")(width=6, blocks=2, members=1)
     module = family.module(PLAIN)

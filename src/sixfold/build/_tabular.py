@@ -5,7 +5,7 @@ Shape letters: R rows, F features, M members, K outputs.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
@@ -31,7 +31,7 @@ Numbers = Literal["linear", "periodic", "piecewise_linear"]
 
 
 @dataclass(frozen=True)
-class TabularNetwork(State):
+class TabularNetwork(State, ABC):
     """A trained network: `arrays` by the names of the module's parameters, all float32 or all float64.
 
     `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic`: of predictions, as in mlp.
@@ -107,7 +107,7 @@ class TabularNetwork(State):
         return replace(self, arrays={name: parameters[name].astype(array.dtype) for name, array in self.arrays.items()})
 
 
-class TabularModule(nn.Module):
+class TabularModule(nn.Module, ABC):
     """The network while it is trained; a pass is `run`, which knows nothing of who holds the parameters."""
 
     def __init__(self, entrance: Entrance, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float) -> None:
@@ -186,7 +186,7 @@ class TabularSettings(Section):
         unscaled = np.zeros(fit.outputs), np.ones(fit.outputs)
         if fit.task == "classification":
             if network.target is None:
-                present(fit, "network")
+                present(fit, _name(self))
                 network.target = unscaled
             return np.asarray(fit.y, dtype=np.int64)
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
@@ -212,13 +212,28 @@ class TabularSettings(Section):
         return (outputs - y.unsqueeze(-2)).square().mean((-2, -1))
 
 
-def sized(
-    settings: TabularSettings, shape: Shape, inputs: int, sizes: dict[str, tuple[int, int, int]]
-) -> tuple[int, int]:
+def sized(settings: TabularSettings, inputs: int, sizes: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
     """Width and blocks: as asked, or the next power of two above what enters, within the bounds of `size`."""
     low, high, count = sizes[settings.size]
     width = settings.width or min(high, max(low, 1 << max(0, inputs - 1).bit_length()))
     return width, count if settings.blocks is None else settings.blocks
+
+
+def said(settings: TabularSettings, shape: Shape, inputs: int, sizes: dict[str, tuple[int, int, int]]) -> str:
+    """What was chosen, and why, a sentence; '' when the recipe says it all."""
+    if settings.width is not None and settings.blocks is not None:
+        return ""
+    low, high, _ = sizes[settings.size]
+    width, blocks = sized(settings, inputs, sizes)
+    return (
+        f"{_name(settings)}: width {width}, blocks {blocks}, from size {settings.size} and {inputs} inputs of "
+        f"{shape.features} features (the next power of two, {low} to {high})"
+    )
+
+
+def _name(settings: TabularSettings) -> str:
+    """The family's, as recipes write it: that of its file."""
+    return type(settings).__module__.rpartition(".")[2]
 
 
 def tabular(module: nn.Module) -> TabularModule:

@@ -85,7 +85,7 @@ class Program(Protocol):
 
 @runtime_checkable
 class Stackable(Protocol):
-    """Ability of a family's Settings: gradients derived by hand, faster than torch.func's."""
+    """Ability of a family's Settings: gradients faster than torch.func's, by hand or by one graph for all replicas."""
 
     def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
         """Works on `theta` and writes into `gradient`, both [K, P]: the parameters of `module` one after the other."""

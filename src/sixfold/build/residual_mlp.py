@@ -29,6 +29,7 @@ from sixfold.build._tabular import (
     TabularSettings,
     kept,
     resumed,
+    said,
     sized,
     tabular,
 )
@@ -149,24 +150,17 @@ class Settings(TabularSettings):
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
         """Units of every hidden layer."""
-        width, blocks = sized(self, shape, self.entrance(shape).outputs, SIZES)
+        width, blocks = sized(self, self.entrance(shape).outputs, SIZES)
         return (width,) * (1 + 2 * blocks)
 
     def derived(self, shape: Shape) -> str:
         """What was chosen, and why."""
-        if self.width is not None and self.blocks is not None:
-            return ""
-        inputs, (low, high, _) = self.entrance(shape).outputs, SIZES[self.size]
-        width, blocks = sized(self, shape, inputs, SIZES)
-        return (
-            f"residual_mlp: width {width}, blocks {blocks}, from size {self.size} and {inputs} inputs of {shape.features} "
-            f"features (the next power of two, {low} to {high})"
-        )
+        return said(self, shape, self.entrance(shape).outputs, SIZES)
 
     def module(self, shape: Shape) -> Residual:
         """A network whose parameters `initialize` still has to fill."""
         entrance = self.entrance(shape)
-        width, blocks = sized(self, shape, entrance.outputs, SIZES)
+        width, blocks = sized(self, entrance.outputs, SIZES)
         shapes: dict[str, tuple[int, ...]] = {"first_weight": (width, entrance.outputs), "first_bias": (width,)}
         for n in range(blocks):
             shapes |= {f"block{n}_gain": (width,), f"block{n}_shift": (width,)}

@@ -28,6 +28,7 @@ from sixfold.build._tabular import (
     TabularSettings,
     kept,
     resumed,
+    said,
     sized,
     tabular,
 )
@@ -157,24 +158,17 @@ class Settings(TabularSettings):
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
         """Units of every hidden layer of a member."""
-        width, blocks = sized(self, shape, self.entrance(shape).outputs, SIZES)
+        width, blocks = sized(self, self.entrance(shape).outputs, SIZES)
         return (width,) * blocks
 
     def derived(self, shape: Shape) -> str:
         """What was chosen, and why."""
-        if self.width is not None and self.blocks is not None:
-            return ""
-        inputs, (low, high, _) = self.entrance(shape).outputs, SIZES[self.size]
-        width, blocks = sized(self, shape, inputs, SIZES)
-        return (
-            f"tabm: width {width}, blocks {blocks}, from size {self.size} and {inputs} inputs of {shape.features} features "
-            f"(the next power of two, {low} to {high})"
-        )
+        return said(self, shape, self.entrance(shape).outputs, SIZES)
 
     def module(self, shape: Shape) -> Members:
         """A network whose parameters `initialize` still has to fill."""
         entrance, members = self.entrance(shape), self.members
-        width, blocks = sized(self, shape, entrance.outputs, SIZES)
+        width, blocks = sized(self, entrance.outputs, SIZES)
         shapes: dict[str, tuple[int, ...]] = {}
         inputs = entrance.outputs
         for n in range(blocks):
