@@ -22,9 +22,9 @@ FOLDS, ROWS, BATCHES = 5, 64, 20
 NUMBERS = Shape(30, 2, "classification")
 ADULT = Shape(14, 2, "classification", (0,) * 6 + (16, 16, 8, 16, 8, 8, 2, 64))
 WORK: tuple[tuple[str, dict[str, Any], Shape], ...] = (
-    ("residual_mlp", {}, NUMBERS),
-    ("residual_mlp", {}, ADULT),
-    ("residual_mlp", {"numbers": "periodic"}, ADULT),
+    ("residual_mlp", {"dropout": 0.0}, NUMBERS),
+    ("residual_mlp", {"dropout": 0.0}, ADULT),
+    ("residual_mlp", {"dropout": 0.0, "numbers": "periodic"}, ADULT),
     ("tabm", {}, NUMBERS),
     ("tabm", {}, ADULT),
 )
@@ -78,6 +78,6 @@ def measure(rounds: int = ROUNDS) -> list[Result]:
             assert worst < 1e-5, (name, peer, worst)
             mine, others = interleaved(ours, run, rounds)
             columns = "Adult's columns" if shape.levels else f"{shape.features} numbers"
-            workload = f"{name}{' periodic' if options else ''}, {columns}, {FOLDS} folds"
+            workload = f"{name}{' periodic' if 'numbers' in options else ''}, {columns}, {FOLDS} folds"
             results.append(Result(workload, peer, mine, others, "s", f"gradients within {worst:.0e}"))
     return results

@@ -99,7 +99,7 @@ CASES = {
         refuses=(({"hidden": [0]}, "Input should be greater than or equal to 1"),),
     ),
     "residual_mlp": Case(
-        {"width": 16, "blocks": 1},
+        {"width": 16, "blocks": 1, "dropout": 0.0},
         {"optimizer": {"name": "adam", "learning_rate": 0.02}, "epochs": 12, "batch_size": 16},
         refuses=(
             ({"width": 0}, "Input should be greater than or equal to 1"),

@@ -24,7 +24,7 @@ from sixfold.train.stepper import Stepper
 
 FOLDS = {"equal": ([96, 96, 96], 16, 17), "unequal": ([97, 80, 112, 15], 16, 15), "tiny": ([40, 7, 33], 16, 34)}
 BUILDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "residual": ("residual_mlp", {"width": 12, "blocks": 2}),
+    "residual": ("residual_mlp", {"width": 12, "blocks": 2, "dropout": 0.0}),
     "residual, waves, dropout": ("residual_mlp", {"width": 8, "blocks": 1, "numbers": "periodic", "dropout": 0.3}),
     "members": ("tabm", {"width": 12, "blocks": 2, "members": 3}),
     "members, waves, dropout": (

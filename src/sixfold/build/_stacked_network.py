@@ -18,7 +18,8 @@ Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Flat = tuple[torch.Tensor, torch.Tensor]
 Views = dict[str, torch.Tensor]
 # Numbers that the passes of one step may hold: beyond the caches of a core one replica after the other is faster. Measured
-# with 2 MiB of second-level cache: at 2^21 both are equal, at 2^23 stacking takes 1.4 times as long.
+# with 2 MiB of second-level cache, 5 folds of tabm by autograd: stacked 1.8 times faster at 0.9 million, even at 3.4 million,
+# 1.4 times slower at 14 million.
 CACHED = 1 << 21
 
 

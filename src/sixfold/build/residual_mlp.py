@@ -147,6 +147,9 @@ class Settings(TabularSettings):
     """
 
     blocks: int | None = Field(None, ge=0, le=100, description="Residual blocks of two layers. Left out: from `size`.")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of a block's hidden units left out in each training step, in [0, 1)."
+    )
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
         """Units of every hidden layer."""
