@@ -57,7 +57,7 @@ def recipe(source: Path, **sections: Any) -> Any:
     return from_object({**parts, **sections})
 
 
-@pytest.mark.parametrize("family", ["linear", "boosting", "tree", "forest", "svm", "mlp"])
+@pytest.mark.parametrize("family", ["linear", "boosting", "tree", "forest", "svm", "mlp", "residual_mlp", "tabm"])
 def test_a_bundle_answers_from_raw_text_as_the_pipeline_does(tmp_path: Path, family: str) -> None:
     table = frame()
     table.to_csv(tmp_path / "t.csv", index=False)

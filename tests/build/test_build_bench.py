@@ -18,6 +18,16 @@ def test_the_grid_of_machines_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     assert min(measured[0].ours, measured[0].peers) > 0
 
 
+def test_tabular_networks_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    module = importlib.import_module("bench.tabular_networks")
+    monkeypatch.setattr(module, "BATCHES", 1)
+    measured = module.measure(rounds=1)
+    assert {one.peer for one in measured} == {"torch.func.vmap", "autograd, fold after fold"}
+    assert len({one.workload for one in measured}) == 5
+    assert all(min(one.ours, one.peers) > 0 for one in measured)
+
+
 def test_boosting_on_folds_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     module = importlib.import_module("bench.boosting_folds")

@@ -98,6 +98,26 @@ CASES = {
         {"optimizer": {"name": "adam", "learning_rate": 0.03}, "epochs": 12, "batch_size": 16},
         refuses=(({"hidden": [0]}, "Input should be greater than or equal to 1"),),
     ),
+    "residual_mlp": Case(
+        {"width": 16, "blocks": 1, "dropout": 0.0},
+        {"optimizer": {"name": "adam", "learning_rate": 0.02}, "epochs": 12, "batch_size": 16},
+        refuses=(
+            ({"width": 0}, "Input should be greater than or equal to 1"),
+            ({"numbers": "sines"}, "Input should be 'linear', 'periodic' or 'piecewise_linear'"),
+            ({"frequency_scale": 0.0}, "Input should be greater than 0"),
+        ),
+        variants=({"numbers": "periodic", "dropout": 0.1}, {"blocks": 0}, {"size": "small", "label_smoothing": 0.05}),
+    ),
+    "tabm": Case(
+        {"width": 16, "blocks": 1, "members": 4},
+        {"optimizer": {"name": "adam", "learning_rate": 0.02}, "epochs": 12, "batch_size": 16},
+        refuses=(
+            ({"members": 0}, "Input should be greater than or equal to 1"),
+            ({"blocks": -1}, "Input should be greater than or equal to 0"),
+            ({"dropout": 1.0}, "Input should be less than 1"),
+        ),
+        variants=({"numbers": "periodic", "dropout": 0.1}, {"blocks": 0}, {"members": 1, "label_smoothing": 0.05}),
+    ),
 }
 ONLY_VALUES = ("kernel_ridge",)
 TASKS: tuple[tuple[Task, int], ...] = (("classification", 2), ("classification", 3), ("regression", 1))
@@ -117,7 +137,7 @@ def solve(
 
 def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3) -> Fit:
     """Rows whose first features decide the target; NaN among them where the family takes it."""
-    needs = FAMILY.load(name).needs
+    needs = FAMILY.load(name)().needs
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(rows, features))
     signal = 2.0 * x[:, 0] + (x[:, 1] if features > 1 else 0.0)
@@ -364,5 +384,6 @@ def test_family(name: str, check: Callable[[str, Any], None], tmp_path: Any) -> 
 
 def test_every_family_gets_its_checks() -> None:
     counts = {name: len(checks_for(name)) for name in FAMILY.names()}
-    assert counts == {"boosting": 16, "forest": 16, "kernel_ridge": 14, "linear": 16, "mlp": 14, "svm": 16, "tree": 16}
+    assert counts == {"boosting": 16, "forest": 16, "kernel_ridge": 14, "linear": 16, "mlp": 14, "residual_mlp": 14, "svm": 16,
+                      "tabm": 14, "tree": 16}  # fmt: skip
     assert len(PAIRS) == sum(counts.values())

@@ -27,6 +27,11 @@ from sixfold.runs.context import Context
 
 Build = Any
 MLP = {"hidden": [64, 64]}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "mlp": MLP,
+    "residual_mlp": {"width": 64, "blocks": 1},
+    "tabm": {"width": 64, "blocks": 2, "members": 4},
+}
 THETA = arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e3, 1e3))
 
 
@@ -63,9 +68,9 @@ def test_the_floor_of_negatives_goes_down() -> None:
 
 
 @pytest.mark.parametrize("factor", [64, 100, 1000])
-@pytest.mark.parametrize("family", ["linear", "mlp", "svm"])
+@pytest.mark.parametrize("family", ["linear", "mlp", "residual_mlp", "svm", "tabm"])
 def test_a_fixed_point_graph_stores_integers_and_answers_the_same(made: Build, family: str, factor: int) -> None:
-    options = MLP if family == "mlp" else {}
+    options = NETWORKS.get(family, {})
     job, model = made(family, options, {"keep": {"accuracy": -0.1}, "fixed_point": {"factor": factor}})
     done = compress(job, model, Context())
     if not done.steps[0].accepted:
@@ -95,9 +100,10 @@ def test_a_fixed_point_regression_answers_as_served(made: Build) -> None:
 
 @pytest.mark.parametrize("activations", ["dynamic", "static"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_int8_is_smaller_close_and_answers_as_served(made: Build, activations: str, task: str) -> None:
+@pytest.mark.parametrize("family", NETWORKS)
+def test_int8_is_smaller_close_and_answers_as_served(made: Build, family: str, activations: str, task: str) -> None:
     keep = {"accuracy": -0.05} if task == "classification" else {"rmse": 30.0}
-    job, model = made("mlp", MLP, {"keep": keep, "quantize": {"activations": activations}}, task)
+    job, model = made(family, NETWORKS[family], {"keep": keep, "quantize": {"activations": activations}}, task)
     done = compress(job, model, Context())
     assert done.steps[0].accepted, done.steps
     assert size(done.model) < 0.6 * size(model)

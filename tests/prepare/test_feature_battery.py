@@ -93,6 +93,25 @@ def calendar(x: Array, y: Array, new: Array) -> Array:
     return np.array(found, dtype=np.float64)
 
 
+def by_the_formula(x: Array, y: Array, new: Array) -> Array:
+    """Gorishniy, Rubachev and Babenko, 2022, equation 1, value by value; 6 bins between quantiles."""
+    rows = []
+    for row in new:
+        found = []
+        for column, value in enumerate(row):
+            edges = sorted(set(np.quantile(x[:, column], np.linspace(0, 1, 7))))
+            last = len(edges) - 1
+            for t in range(1, last + 1):
+                if value < edges[t - 1] and t > 1:
+                    found.append(0.0)
+                elif value >= edges[t] and t < last:
+                    found.append(1.0)
+                else:
+                    found.append((value - edges[t - 1]) / (edges[t] - edges[t - 1]))
+        rows.append(found)
+    return np.array(rows)
+
+
 @dataclass(frozen=True)
 class Case:
     """The reference with default options (or `options`), what it must refuse, and other options to export and save."""
@@ -132,6 +151,14 @@ CASES = {
             ),
         ),
         variants=({"encode": "ordinal"}, {"strategy": "uniform", "bins": 4}),
+    ),
+    "piecewise_linear": Case(
+        by_the_formula,
+        {"bins": 6},
+        refuses=(
+            ({"bins": 0}, "feature piecewise_linear, bins: expected greater than or equal to 1; found 0. Change bins."),
+        ),
+        variants=({}, {"bins": 1}),
     ),
     "polynomial": Case(
         sk(PolynomialFeatures(2, include_bias=False)),

@@ -369,13 +369,13 @@ def test_methods_for_other_kinds_of_columns() -> None:
     )
     assert refusal(features={"columns": {"height": "one_hot"}}) == (
         "prepare.features.columns.height: expected a method for number columns; found 'one_hot', which takes categories. "
-        "Use one of: binning, min_max, model_importance, mutual_information, none, pca, polynomial, power, quantile, "
-        "robust, standard."
+        "Use one of: binning, min_max, model_importance, mutual_information, none, pca, piecewise_linear, polynomial, power, "
+        "quantile, robust, standard."
     )
     assert refusal(features={"category": ["ordinal", "one_hot"]}) == (
         "prepare.features.category: expected a method for what ordinal gives; found 'one_hot', which takes categories. "
-        "Use one of: binning, min_max, model_importance, mutual_information, none, pca, polynomial, power, quantile, "
-        "robust, standard."
+        "Use one of: binning, min_max, model_importance, mutual_information, none, pca, piecewise_linear, polynomial, power, "
+        "quantile, robust, standard."
     )
     assert "'date_parts', which takes dates" in refusal(features={"number": "date_parts"})
     assert refusal(impute={"category": "median"}) == (

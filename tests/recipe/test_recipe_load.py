@@ -51,7 +51,7 @@ def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:
          "compress, data, evaluate, initialize, name, prepare, serve, task, train, version."),
         ("family: mlp,", "family: mpl,",
          "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
-         "boosting, forest, kernel_ridge, linear, mlp, svm, tree."),
+         "boosting, forest, kernel_ridge, linear, mlp, residual_mlp, svm, tabm, tree."),
         ("hidden: [128, 64]", "hiden: [128]", "r.yaml, line 7, column 19: build[0].hiden: expected a known key; found 'hiden'. "
          "Did you mean 'hidden'?"),
         ("hidden: [128, 64]", "hidden: [128, x]", "r.yaml, line 7, column 33: build[0].hidden[1]: expected a whole number"),

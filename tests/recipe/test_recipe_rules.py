@@ -48,7 +48,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.families_fit_the_task,
         {"task": "reconstruction", "data.target": None, "build": ["mlp", "svm"], "evaluate.metrics": []},
         ["build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
-         "Choose from: forest, kernel_ridge, linear, mlp, tree."],
+         "Choose from: forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."],
     ),
     (
         rules.metrics_fit_the_task,
@@ -126,7 +126,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.quantize_needs_a_network, {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
-        ["compress.quantize: expected a candidate of the family mlp; found tree. Remove quantize, or use fixed_point."],
+        ["compress.quantize: expected a network (mlp, residual_mlp, tabm); found tree. Remove quantize, or use "
+         "fixed_point."],
     ),
     (
         rules.grids_can_be_counted,

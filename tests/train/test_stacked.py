@@ -148,9 +148,11 @@ def test_replicas_stop_each_in_its_own_epoch() -> None:
         assert_equal_networks(fitted, train_all([one], [fit])[0], 1e-5)
 
 
-def test_dropout_is_drawn_by_each_replica_for_itself() -> None:
+@pytest.mark.parametrize("counts", [(64, 64, 64), (97, 80, 64, 7)])
+def test_dropout_is_drawn_by_each_replica_for_itself(counts: tuple[int, ...]) -> None:
+    """For its own rows of a batch, and not where others have a batch more."""
     one = candidate({"batch_size": 16, "epochs": 8}, dropout=0.3)
-    fits = [digits(64, seed) for seed in range(3)]
+    fits = [digits(count, seed) for seed, count in enumerate(counts)]
     for fit, together in zip(fits, train_all([one], fits), strict=True):
         assert_equal_networks(together, train_all([one], [fit])[0], 1e-5)
 

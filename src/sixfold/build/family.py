@@ -18,7 +18,10 @@ if TYPE_CHECKING:  # families without a network do not wait for torch
 class SolverFamily(Protocol):
     """Trained by its own solver: linear, svm, tree, forest, boosting."""
 
-    needs: ClassVar[Needs]
+    @property
+    def needs(self) -> Needs:
+        """How it likes its features: a constant of the class, or what follows from the settings."""
+
     tasks: ClassVar[frozenset[Task]]
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
@@ -27,9 +30,12 @@ class SolverFamily(Protocol):
 
 @runtime_checkable
 class GradientFamily(Protocol):
-    """Trained by the loop of `train`: mlp."""
+    """Trained by the loop of `train`: mlp, residual_mlp, tabm."""
 
-    needs: ClassVar[Needs]
+    @property
+    def needs(self) -> Needs:
+        """How it likes its features: a constant of the class, or what follows from the settings."""
+
     tasks: ClassVar[frozenset[Task]]
 
     def module(self, shape: Shape) -> nn.Module:
@@ -79,7 +85,7 @@ class Program(Protocol):
 
 @runtime_checkable
 class Stackable(Protocol):
-    """Ability of a family's Settings: gradients derived by hand, faster than torch.func's."""
+    """Ability of a family's Settings: gradients faster than torch.func's, by hand or by one graph for all replicas."""
 
     def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
         """Works on `theta` and writes into `gradient`, both [K, P]: the parameters of `module` one after the other."""
@@ -90,10 +96,36 @@ class Noisy(Protocol):
     """Ability of a module: it needs random numbers in training (dropout). Its `forward` takes (x, noise)."""
 
     def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the tensors, uniform in [0, 1), that `forward` wants as `noise` for a batch; () for none.
+        """Shapes of the tensors, uniform in [0, 1) and rows first, that `forward` wants as `noise` for a batch; () for none.
 
         In evaluation `forward` gets no noise (None) and drops nothing.
         """
+
+
+class Scheme(Protocol):
+    """How parameters start: one of `initialize`."""
+
+    def fill(self, tensor: torch.Tensor, generator: torch.Generator) -> None:
+        """In place."""
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """Ability of a module: some of its parameters start as their paper says, or in slices that a scheme can count."""
+
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Fill some parameters in place, and return their names: `initialize` leaves them alone. `weights` fills [out, in]
+        and `biases` any shape, as the recipe asks.
+        """
+
+
+@runtime_checkable
+class Wide(Protocol):
+    """Ability of a module: says how much it holds in training, where the shapes of its parameters do not tell."""
+
+    @property
+    def held_numbers(self) -> int:
+        """Numbers held for one row of a batch, about."""
 
 
 @runtime_checkable

@@ -107,6 +107,10 @@ class Network(State):
             value = graph.op("Add", value, graph.constant(self.target_shift, np.float64))
         return _links.export(self.link, graph, value)
 
+    def single(self) -> Self:
+        """The same network, computing in float32."""
+        return replace(self, arithmetic="float32")
+
     def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
         """Weights and biases of every layer; the target's scale is not learned by gradient, and not among them."""
         arrays = {f"weight_{n}": w for n, w in enumerate(self.weights)} | {

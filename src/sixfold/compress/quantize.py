@@ -18,11 +18,10 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.quant_utils import QuantFormat
 
-from sixfold.build.mlp import Network
 from sixfold.compress.amount import Found
 from sixfold.compress.subject import Job, Subject
 from sixfold.evaluate.model import Model
-from sixfold.parts.fit import Matrix, OutputKind
+from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
@@ -77,38 +76,54 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
 def apply(subject: Subject, job: Job, section: Quantize) -> Found:
     """Quantise the network and its twins; or None and why it cannot be done."""
-    if not isinstance(subject.model.fitted, Network):
+    if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
 
     def change(model: Model, position: int) -> Model:
         table = subject.basis.rows(position).table
         some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
-        return replace(model, fitted=quantized(model.fitted, model.preparer.transform(table.take(some)), section))
+        single = model.fitted.single() if isinstance(model.fitted, Multiplying) else model.fitted
+        return replace(model, fitted=quantized(single, model.preparer.transform(table.take(some)), section))
 
     return subject.changed(job, change), f"int8 weights, {section.activations} int8 activations"
 
 
-def quantized(network: Any, x: Matrix, section: Quantize) -> Quantized:
-    """`network` with int8 weights; activations scaled by batch (dynamic) or by the ranges seen on `x` (static)."""
+def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
+    """`network`, which computes in float32 (onnxruntime quantises those products), with int8 weights; activations scaled by
+    batch (dynamic) or by the ranges seen on `x` (static).
+    """
     graph = Graph()
-    single = replace(network, arithmetic="float32")  # onnxruntime quantises products of float32
-    value = single.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
-    graph.output("y", value, TensorProto.DOUBLE, ["rows", network.weights[-1].shape[0]])
+    value = network.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
+    graph.output("y", value, TensorProto.DOUBLE, ["rows", "outputs"])
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        onnx.save(graph.model(), source)
+        model = graph.model()
+        stacked = _products_of_stacks(model)
+        onnx.save(model, source)
         # Unsigned weights (dynamic) or weights of 7 bits (static): processors without VNNI add pairs of products of an
         # unsigned and a signed byte in 16 bits, which overflow with full signed weights.
         if section.activations == "dynamic":
             quantize_dynamic(
-                source, target, weight_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"]
-            )
+                source, target, weight_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"],
+                nodes_to_exclude=stacked,
+            )  # fmt: skip
         else:
             quantize_static(
                 source, target, _Rows(x), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, reduce_range=True,
                 activation_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"],
+                nodes_to_exclude=stacked,
             )  # fmt: skip
         return Quantized(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)
+
+
+def _products_of_stacks(model: onnx.ModelProto) -> list[str]:
+    """Names all nodes; returns those that multiply by a stack of matrices (a head for each member): onnxruntime has no
+    scales by channel for them, and they stay as they are.
+    """
+    stacks = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) > 2}
+    for number, node in enumerate(model.graph.node):
+        node.name = f"node {number}"
+    return [node.name for node in model.graph.node if node.op_type == "MatMul" and stacks & set(node.input)]
 
 
 @contextmanager

@@ -128,7 +128,9 @@ def fit_of(
 ) -> Fit:
     """The work of steps 2 to 4: `target` is that of all training rows; `facts` stand in its events."""
     kept = target.take(prepared.rows)
-    return Fit(prepared.x, kept.values, kept.task, kept.outputs, derive(context.seed, "fit"), start, facts or {})
+    levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
+    seed = derive(context.seed, "fit")
+    return Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels)
 
 
 def fit_prepared(

@@ -30,11 +30,14 @@ class Needs(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a network must take and give."""
+    """What a network must take and give. `levels`: of each feature, at least as many as it has codes of a category (rounded
+    up, so that folds that lack some are alike), and 0 for a number; () where all are numbers.
+    """
 
     features: int
     outputs: int
     task: Task
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Fit:
 
     `x`: [rows, features] in the family's precision, no NaN unless the family takes them, dense unless it takes them
     sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes,
-    or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events.
+    or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events. `levels`: of
+    each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
     """
 
     x: Features
@@ -53,6 +57,7 @@ class Fit:
     seed: int = 0
     start: Fitted | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    levels: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -85,6 +90,14 @@ class Parametric(Protocol):
 
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same model with other numbers of the same shapes."""
+
+
+@runtime_checkable
+class Multiplying(Protocol):
+    """Ability: mostly products with weights, which integers of 8 bits can do."""
+
+    def single(self) -> Fitted:
+        """The same model, computing in float32."""
 
 
 @runtime_checkable

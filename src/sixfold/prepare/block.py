@@ -27,8 +27,8 @@ Reader = Callable[[slice], Values]
 class Block(State):
     """Raw columns → features by `steps` (clip, imputer, chain), then one 0/1 feature for each of `indicated`.
 
-    `vocabulary` is None for numbers. `indicated`: int64, positions in `columns`. `names`, `sources`: of every feature, its
-    name and raw column ('' where it is made of several).
+    `vocabulary` is None for numbers. `indicated`: int64, positions in `columns`. Of every feature `names`, `sources` (the raw
+    column, '' where it is made of several), `levels` (of a category's code how many there are, 0 for a number).
     """
 
     columns: tuple[str, ...]
@@ -37,6 +37,7 @@ class Block(State):
     indicated: IntArray
     names: tuple[str, ...]
     sources: tuple[str, ...]
+    levels: tuple[int, ...]
 
     def reader(self, table: Table) -> Reader:
         """Gives some rows of the raw columns: numbers as they are, categories as codes."""
@@ -102,7 +103,8 @@ def fit_block(treatment: Treatment, table: Table, rules: Rules) -> tuple[Block, 
         indicated = np.flatnonzero(_missing(raw[:, : len(treatment.columns)]).any(axis=0)).astype(np.int64)
     flagged = tuple(columns[i] for i in indicated)
     names = (*fitting.names, *(f"{name} is missing" for name in flagged))
-    block = Block(columns, words, tuple(fitting.steps), indicated, names, (*fitting.sources, *flagged))
+    sources, levels = (*fitting.sources, *flagged), (*fitting.levels, *(0 for _ in flagged))
+    block = Block(columns, words, tuple(fitting.steps), indicated, names, sources, levels)
     return block, block._with_indicators(fitting.result(), raw) if fitting.crossed else None
 
 
@@ -112,6 +114,7 @@ class _Fitting:
     def __init__(self, x: Values, training: Training, names: Sequence[str], sources: Sequence[str]) -> None:
         self.x, self.training = x, training
         self.names, self.sources = tuple(names), tuple(sources)
+        self.levels = (0,) * len(self.names)
         self.steps: list[Any] = []
         self.crossed = False
         self._pending: Any = None
@@ -143,6 +146,7 @@ class _Fitting:
         self.steps.append(step)
         self.sources = tuple(self.sources[feature.source] if feature.source >= 0 else "" for feature in found)
         self.names = tuple(feature.name for feature in found)
+        self.levels = tuple(feature.levels for feature in found)
 
 
 def _reader(columns: Sequence[Column], words: Vocabulary | None) -> Reader:

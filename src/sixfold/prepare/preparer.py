@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,20 +20,30 @@ from sixfold.parts.sparse import Stack, bounds
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
+from sixfold.prepare.choice import Choice
 from sixfold.prepare.denoising import clean
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
-from sixfold.prepare.step import Training, outputs
+from sixfold.prepare.step import Feature, Training, outputs
 from sixfold.recipe.schema import Prepare
 from sixfold.recipe.signature import graph_name
 
 BATCH_ROWS = 16_384  # rows that are held as float64 features at once
 
 
+class Origin(NamedTuple):
+    """What a feature is called, the raw column it comes from, and how many codes it has: as `Preparer` keeps them apart."""
+
+    name: str
+    source: str
+    levels: int
+
+
 @dataclass(frozen=True)
 class Preparer(State):
     """Raw columns `inputs` → features in `precision`. `after`: selection and reduction over all features.
 
-    `feature_sources`: the raw column of each feature, '' where it is made of several. `said`: what was done, in sentences.
+    `feature_sources`: the raw column of each feature, '' where it is made of several. `feature_levels`: of a category's code
+    how many there are, 0 for a number. `said`: what was done, in sentences.
     """
 
     blocks: tuple[Block, ...]
@@ -42,6 +52,7 @@ class Preparer(State):
     inputs: tuple[str, ...]
     feature_names: tuple[str, ...]
     feature_sources: tuple[str, ...]
+    feature_levels: tuple[int, ...]
     said: tuple[str, ...]
 
     def transform(self, table: Table) -> Matrix:
@@ -85,24 +96,22 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     training = Training((), y, target.task, seed)
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
-    names = tuple(name for block in blocks for name in block.names)
-    sources = tuple(source for block in blocks for source in block.sources)
+    origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]
     follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
-    stack = Stack((kept.rows, len(names)), "float64" if follows else needs.precision, needs.sparse and not follows)
+    stack = Stack((kept.rows, len(origins)), "float64" if follows else needs.precision, needs.sparse and not follows)
     for rows, x in _batches(blocks, kept, own):
         stack.add(rows, x)
     features = stack.result()
     after = []
     for name, method in over_all(prepare.features):
+        names = tuple(origin.name for origin in origins)
         step = method.fit(features, replace(training, names=names, seed=derive(seed, name)))
-        found = step.features(names)
-        names = tuple(feature.name for feature in found)
-        sources = tuple(sources[feature.source] if feature.source >= 0 else "" for feature in found)
+        origins = [_origin(feature, origins, isinstance(step, Choice)) for feature in step.features(names)]
         features = step.transform(features)
         after.append(step)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
-    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, names, sources, cleaned.said)
+    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), cleaned.said)
     result = features if stack.sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
@@ -133,6 +142,21 @@ def _batches(
             for number, (block, read) in enumerate(zip(blocks, readers, strict=True))
         ]
         yield rows, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _origin(feature: Feature, origins: Sequence[Origin], chosen: bool) -> Origin:
+    """Of a feature after a step over all of them; one that was `chosen` is what it was."""
+    if chosen:
+        return origins[feature.source]
+    return Origin(feature.name, origins[feature.source].source if feature.source >= 0 else "", feature.levels)
+
+
+def _apart(origins: Sequence[Origin]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    return (
+        tuple(origin.name for origin in origins),
+        tuple(origin.source for origin in origins),
+        tuple(origin.levels for origin in origins),
+    )
 
 
 def _as_precision(x: Matrix, precision: str) -> Matrix:

@@ -18,10 +18,13 @@ Role = Literal["change", "select", "reduce"]
 
 
 class Feature(NamedTuple):
-    """One column of a step's result: its name, and which input column it comes from (-1: several)."""
+    """One column of a step's result: its name, which input column it comes from (-1: several), and of a category's code how
+    many codes there are (0: it is a number).
+    """
 
     name: str
     source: int
+    levels: int = 0
 
 
 @dataclass(frozen=True)

@@ -187,9 +187,10 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
 def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     """int8 is for networks."""
     named = families(recipe)
-    if recipe.compress and recipe.compress.quantize and named is not None and "mlp" not in named:
+    networks = [name for name in named or () if facts(FAMILY.name, name).get("trained_by_the_loop", False)]
+    if recipe.compress and recipe.compress.quantize and named is not None and not networks:
         yield RecipeError(
-            document.place(("compress", "quantize")), "a candidate of the family mlp", ", ".join(sorted(set(named))),
+            document.place(("compress", "quantize")), "a network (mlp, residual_mlp, tabm)", ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import issparse
 from torch import nn
 
-from sixfold.build.family import GradientFamily, Layered, Shared
+from sixfold.build.family import GradientFamily, Layered, Shared, Starting, Wide
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.initialize import check
@@ -159,7 +159,8 @@ def _at_once(family: GradientFamily, pairs: Sequence[Pair]) -> int:
     parameters = sum(parameter.numel() for parameter in module.parameters())
     widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
     rows = fit.rows if section.batch_size == "full" else min(fit.rows, section.batch_size)
-    values: int = 6 * parameters + rows * (fit.x.shape[1] + 3 * widths)
+    held = module.held_numbers if isinstance(module, Wide) else fit.x.shape[1] + 3 * widths
+    values: int = 6 * parameters + rows * held
     return max(1, STACK_BYTES // (values * (8 if section.precision == "float64" else 4)))
 
 
@@ -207,11 +208,15 @@ def _start(candidate: Candidate, family: GradientFamily, fit: Fit) -> nn.Module:
 
 
 def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
-    """Weights (two axes or more) by `scheme`, vectors by `bias`, in the order of the module's parameters."""
+    """Weights (two axes or more) by `scheme`, vectors by `bias`, in the order of the module's parameters; before them what
+    the module fills itself (`Starting`).
+    """
     generator = torch.Generator().manual_seed(seed)
     weights, biases = INITIALIZER.make(initialize.scheme), INITIALIZER.make(initialize.bias)
-    for parameter in module.parameters():
-        (weights if parameter.ndim > 1 else biases).fill(parameter, generator)
+    filled = module.start(weights, biases, generator) if isinstance(module, Starting) else frozenset()
+    for name, parameter in module.named_parameters():
+        if name not in filled:
+            (weights if parameter.ndim > 1 else biases).fill(parameter, generator)
 
 
 def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, watch: Watch | None) -> Watched | None:
@@ -236,7 +241,9 @@ def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:
 
 
 def _shape(fit: Fit) -> Shape:
-    return Shape(fit.x.shape[1], fit.outputs, fit.task)
+    """`levels` are rounded up to powers of two: folds that differ in a rare category still train as one."""
+    levels = fit.levels if any(fit.levels) else ()
+    return Shape(fit.x.shape[1], fit.outputs, fit.task, tuple(1 << (n - 1).bit_length() if n else 0 for n in levels))
 
 
 def _seed(candidate: Candidate, fit: Fit, purpose: str) -> int:

@@ -85,7 +85,7 @@ class Stack:
 
     def step(self, number: int, batch: Batch) -> torch.Tensor:
         """Step number `number` of an epoch, of every replica that has that many; returns their mean losses, [K]."""
-        drawn = self._noise(batch.x.shape[1])
+        drawn = self._noise(number, batch.x.shape[1])
         stepping = [stepper for stepper in self.steppers if number < stepper.count]
         if stepping[0].full_batch:  # it trains alone, and asks for the gradient itself
             losses: list[torch.Tensor] = []
@@ -182,15 +182,18 @@ class Stack:
             return self.family.program(self.replicas[0].module, theta, gradient)
         return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
 
-    def _noise(self, rows: int) -> list[torch.Tensor]:
-        """Every replica draws its own: the same numbers whoever trains beside it."""
+    def _noise(self, number: int, rows: int) -> list[torch.Tensor]:
+        """Every replica draws its own, for its own rows, and none where it has no batch: the same numbers whoever trains
+        beside it.
+        """
         if self.noisy is None:
             return []
         drawn = []
         for shape in self.noisy.noise_shapes(rows):
-            noise = torch.empty((len(self.replicas), *shape), dtype=self.theta.dtype)
+            noise = torch.zeros((len(self.replicas), *shape), dtype=self.theta.dtype)
             for part, replica in zip(noise, self.replicas, strict=True):
-                part.uniform_(generator=replica.noise)
+                if number < replica.batches.count:
+                    part[: replica.batches.size].uniform_(generator=replica.noise)
             drawn.append(noise)
         return drawn
 

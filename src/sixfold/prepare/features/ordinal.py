@@ -11,13 +11,18 @@ import numpy as np
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
+from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
 @dataclass(frozen=True)
 class Ordinal(State):
-    """The code itself; -1 for a value that was never seen, and for a missing one that no imputer replaced."""
+    """The code itself; -1 for a value that was never seen, and for a missing one that no imputer replaced.
+
+    `levels`: int64 [m], how many codes from 0 on each column may have.
+    """
+
+    levels: IntArray
 
     def transform(self, x: IntArray) -> FloatArray:
         """Codes [rows, m] → [rows, m]."""
@@ -29,7 +34,7 @@ class Ordinal(State):
 
     def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
         """One for one."""
-        return same(names)
+        return tuple(Feature(name, at, int(self.levels[at])) for at, name in enumerate(names))
 
 
 class Settings(Section):
@@ -40,4 +45,5 @@ class Settings(Section):
 
     def fit(self, x: Block, training: Training) -> Ordinal:
         """Nothing beyond the vocabulary is learned."""
-        return Ordinal()
+        own = np.array([len(levels) for levels in training.levels], dtype=np.int64)
+        return Ordinal(np.maximum(own, x.max(axis=0) + 1))  # an imputer may have made one more of the missing values

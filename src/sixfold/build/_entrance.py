@@ -1,0 +1,152 @@
+"""How features enter a tabular network: numbers as they are or as waves, categories as vectors from a table.
+
+Waves: Gorishniy, Rubachev and Babenko, On embeddings for numerical features in tabular deep learning, 2022, with the linear
+layer shared by all numbers ("lite": Gorishniy and others, TabR, 2023), which is one product instead of one a number.
+
+Shape letters: R rows, F features, N numbers among them, C codes of categories, Q frequencies, E width of a vector, D width of
+the result. For torch any axes may lead: K replicas, or none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from sixfold.parts.fit import Shape
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.state import State
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Parts = Mapping[str, torch.Tensor]
+Stored = Callable[[npt.NDArray[Any]], str]
+TURN = 2.0 * math.pi
+
+
+def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """[…, R, I], […, O, I], [..., O] → […, R, O]; one batched product where replicas lead."""
+    if h.ndim == 3:
+        return torch.baddbmm(bias.unsqueeze(-2), h, weight.mT)
+    return functional.linear(h, weight, bias)
+
+
+def looked_up(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """[…, V, E], […, M] int64 → […, M, E]; its gradient adds up what the same row was asked for."""
+    return torch.gather(table, -2, rows.unsqueeze(-1).expand(*rows.shape, table.shape[-1]))
+
+
+@dataclass(frozen=True)
+class Entrance(State):
+    """`numbers`, `codes`: their columns. `sizes`: rows of each category's table, the first for -1, a value never seen; the
+    tables are one after the other in `table`. `frequencies`: waves a number, 0 for numbers as they are. `width`: E.
+    """
+
+    numbers: tuple[int, ...]
+    codes: tuple[int, ...]
+    sizes: tuple[int, ...]
+    frequencies: int
+    width: int
+
+    @classmethod
+    def of(cls, shape: Shape, frequencies: int, width: int) -> Entrance:
+        """For features of this shape."""
+        levels = shape.levels or (0,) * shape.features
+        codes = tuple(at for at, count in enumerate(levels) if count)
+        numbers = tuple(at for at, count in enumerate(levels) if not count)
+        return cls(numbers, codes, tuple(levels[at] + 1 for at in codes), frequencies if numbers else 0, width)
+
+    @property
+    def outputs(self) -> int:
+        """D."""
+        return len(self.numbers) * (self.width if self.frequencies else 1) + len(self.codes) * self.width
+
+    @property
+    def held(self) -> int:
+        """Numbers held for one row in training."""
+        return self.outputs * 2 + len(self.numbers) * self.frequencies * 4
+
+    @property
+    def offset(self) -> npt.NDArray[np.int64]:
+        """Where code 0 of each category stands in the table, [C]."""
+        return np.cumsum([1, *self.sizes[:-1]]).astype(np.int64)[: len(self.codes)]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters, by name."""
+        waves = {
+            "frequency": (len(self.numbers), self.frequencies),
+            "wave_weight": (self.width, 2 * self.frequencies),
+            "wave_bias": (self.width,),
+        }
+        table = {"table": (sum(self.sizes), self.width)}
+        return {**(waves if self.frequencies else {}), **(table if self.codes else {})}
+
+    def start(self, parts: Parts, scale: float, generator: torch.Generator) -> frozenset[str]:
+        """Frequencies ~ N(0, scale²); vectors at 0, so that a value never seen adds nothing, as in one_hot."""
+        with torch.no_grad():
+            if self.frequencies:
+                parts["frequency"].normal_(0.0, scale, generator=generator)
+            if self.codes:
+                parts["table"].zero_()
+        return frozenset({"frequency", "table"} & parts.keys())
+
+    def enter(self, parts: Parts, x: torch.Tensor) -> torch.Tensor:
+        """[…, R, F] → […, R, D]."""
+        pieces = []
+        if self.numbers:
+            numbers = x if not self.codes else x[..., list(self.numbers)]
+            pieces.append(self._waves(parts, numbers) if self.frequencies else numbers)
+        if self.codes:
+            rows = x[..., list(self.codes)].long() + torch.from_numpy(self.offset).to(x.device)
+            pieces.append(looked_up(parts["table"], rows.flatten(-2)).view(*rows.shape[:-1], -1))
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1)
+
+    def _waves(self, parts: Parts, x: torch.Tensor) -> torch.Tensor:
+        angle = x.unsqueeze(-1) * (TURN * parts["frequency"]).unsqueeze(-3)
+        wave = torch.cat([angle.cos(), angle.sin()], -1).flatten(-3, -2)
+        return linear(wave, parts["wave_weight"], parts["wave_bias"]).relu().view(*x.shape[:-1], -1)
+
+    def predict(self, arrays: Arrays, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[R, F] → [R, D] in the type of `x`."""
+        pieces = []
+        if self.numbers:
+            numbers = x[:, list(self.numbers)]
+            if self.frequencies:
+                angle_RNQ = numbers[:, :, None] * (TURN * arrays["frequency"])
+                wave = np.concatenate([np.cos(angle_RNQ), np.sin(angle_RNQ)], axis=2)
+                bent = np.maximum(wave @ arrays["wave_weight"].T + arrays["wave_bias"], 0)
+                numbers = bent.reshape(len(x), len(self.numbers) * self.width)
+            pieces.append(numbers)
+        if self.codes:
+            rows_RC = x[:, list(self.codes)].astype(np.int64) + self.offset
+            pieces.append(arrays["table"][rows_RC].reshape(len(x), len(self.codes) * self.width))
+        return np.concatenate(pieces, axis=1)
+
+    def export(self, graph: Graph, arrays: Arrays, stored: Stored, x: str) -> str:
+        """The same as nodes; `stored` makes an array a value of the graph, of the type of `x`."""
+        pieces = []
+        if self.numbers:
+            numbers = x if not self.codes else graph.take_columns(x, self.numbers)
+            if self.frequencies:
+                turns = graph.op("Mul", stored(arrays["frequency"]), stored(np.array(TURN, arrays["frequency"].dtype)))
+                column = graph.op("Unsqueeze", numbers, graph.constant([2], np.int64))
+                angle = graph.op("Mul", column, turns)
+                wave = graph.op("Concat", graph.op("Cos", angle), graph.op("Sin", angle), axis=2)
+                bent = graph.op("MatMul", wave, stored(arrays["wave_weight"].T))
+                bent = graph.op("Relu", graph.op("Add", bent, stored(arrays["wave_bias"])))
+                numbers = self._flat(graph, bent, len(self.numbers))
+            pieces.append(numbers)
+        if self.codes:
+            whole = graph.cast(graph.take_columns(x, self.codes), TensorProto.INT64)
+            rows = graph.op("Add", whole, graph.constant(self.offset, np.int64))
+            pieces.append(self._flat(graph, graph.op("Gather", stored(arrays["table"]), rows), len(self.codes)))
+        return graph.concat(pieces)
+
+    def _flat(self, graph: Graph, x: str, columns: int) -> str:
+        """[R, columns, E] → [R, columns · E]."""
+        return graph.op("Reshape", x, graph.constant([0, columns * self.width], np.int64))

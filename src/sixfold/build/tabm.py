@@ -1,0 +1,198 @@
+"""TabM: M perceptrons that share their weights; each scales a layer's inputs and outputs in its own way.
+
+Member m's layer is s_m ⊙ (W (r_m ⊙ h)) + b_m, its last layer its own. Training takes the mean of the members' losses, the
+prediction the mean of their probabilities or values. Gorishniy, Kotelnikov and Babenko, TabM: advancing tabular deep learning
+with parameter-efficient ensembling, 2024; the adapters are of Wen, Tran and Ba, BatchEnsemble, 2020.
+
+Shape letters: R rows, M members, I inputs of a layer, D width, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from sixfold.build import _links
+from sixfold.build._entrance import Entrance, Parts, Stored
+from sixfold.build._stacked_members import StackedMembers
+from sixfold.build._stacked_network import StackedNetwork
+from sixfold.build._tabular import (
+    Array,
+    TabularModule,
+    TabularNetwork,
+    TabularSettings,
+    kept,
+    resumed,
+    said,
+    sized,
+    tabular,
+)
+from sixfold.build.family import Scheme
+from sixfold.parts.fit import Fitted, Shape
+from sixfold.parts.graph import Graph
+
+# Bounds of the width, and layers: guessed, then seen to do on Adult, digits and diabetes (docs/explanation/tabular-networks.md).
+SIZES = {"small": (32, 64, 1), "medium": (64, 128, 2), "large": (128, 256, 3)}
+
+
+@dataclass(frozen=True)
+class MemberNetwork(TabularNetwork):
+    """Trained members. `arrays`: of layer n `layer{n}_weight` [D, I], shared; `_in` r [M, I], `_out` s and `_bias` b [M, D];
+    of the heads `head_weight` [M, K, D], `head_bias` [M, K].
+    """
+
+    @property
+    def blocks(self) -> int:
+        """Layers that the members share."""
+        return sum(name.endswith("_in") for name in self.arrays)
+
+    def layers(self) -> list[tuple[str, tuple[int, int], int]]:
+        """Name, shape (in, out) of one member, and number of parameters of all of them, of every part."""
+        sizes = {name: array.size for name, array in self.arrays.items()}
+        entering = sum(sizes[name] for name in self.entrance.shapes())
+        features = len(self.entrance.numbers) + len(self.entrance.codes)
+        found = [("embeddings", (features, self.entrance.outputs), entering)] if entering else []
+        for n in range(self.blocks):
+            width, inputs = self.arrays[f"layer{n}_weight"].shape
+            own = sum(size for name, size in sizes.items() if name.startswith(f"layer{n}_"))
+            found.append((f"hidden {n + 1} (relu)", (inputs, width), own))
+        members, outputs, width = self.arrays["head_weight"].shape
+        return [*found, (f"outputs of {members} members", (width, outputs), sizes["head_weight"] + sizes["head_bias"])]
+
+    def scores(self, arrays: dict[str, Array], h: Array) -> Array:
+        """[R, I] → [R, M, K]."""
+        members = len(arrays["head_bias"])
+        h_RMI = np.broadcast_to(h[:, None], (len(h), members, h.shape[1]))
+        for n in range(self.blocks):
+            weight, inward = arrays[f"layer{n}_weight"], arrays[f"layer{n}_in"]
+            z_RMD = (h_RMI * inward) @ weight.T
+            h_RMI = np.maximum(z_RMD * arrays[f"layer{n}_out"] + arrays[f"layer{n}_bias"], 0)
+        scores_MRK = h_RMI.transpose(1, 0, 2) @ arrays["head_weight"].transpose(0, 2, 1)
+        return scores_MRK.transpose(1, 0, 2) + arrays["head_bias"]
+
+    def export_scores(self, graph: Graph, stored: Stored, h: str) -> str:
+        """Members are an axis of their own, [R, M, …], and the first one for the heads: [M, R, K]."""
+        h = graph.op("Unsqueeze", h, graph.constant([1], np.int64))
+        for n in range(self.blocks):
+            inward, weight, outward, bias = (
+                self.arrays[f"layer{n}_{part}"] for part in ("in", "weight", "out", "bias")
+            )
+            z = graph.op("MatMul", graph.op("Mul", h, stored(inward)), stored(weight.T))
+            h = graph.op("Relu", graph.op("Add", graph.op("Mul", z, stored(outward)), stored(bias)))
+        if not self.blocks:
+            h = graph.op("Expand", h, graph.constant([1, len(self.arrays["head_bias"]), 1], np.int64))
+        weight = self.arrays["head_weight"].transpose(0, 2, 1)
+        each = graph.op("MatMul", graph.op("Transpose", h, perm=[1, 0, 2]), stored(weight))
+        return graph.op("Add", each, stored(self.arrays["head_bias"][:, None]))
+
+    def export_answer(self, graph: Graph, scores: str) -> str:
+        """[M, R, K] → [R, K]."""
+        answers = (
+            graph.op("Softmax", scores, axis=2) if self.link == "softmax" else _links.export(self.link, graph, scores)
+        )
+        return graph.op("ReduceMean", answers, graph.constant([0], np.int64), keepdims=0)
+
+
+class Members(TabularModule):
+    """The network while it is trained."""
+
+    def __init__(self, entrance: Entrance, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float) -> None:
+        super().__init__(entrance, shapes, dropout, scale)
+        self.blocks = sum(name.endswith("_in") for name in shapes)
+        self.members, _, self.width = shapes["head_weight"]
+
+    @property
+    def held_numbers(self) -> int:
+        """About, for one row of a batch."""
+        return self.entrance.held + self.members * (self.entrance.outputs + 5 * self.width * self.blocks)
+
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Of the first layer the inner adapters are random: signs, or N(0, 1) where what enters is learned too; all others
+        start at 1. Each head is filled as a layer of its own; what looks like a matrix may be a bias a member.
+        """
+        parts = dict(self.named_parameters())
+        entered = self.entrance.start(parts, self.scale, generator)
+        adapters = {name for name in parts if name.endswith(("_in", "_out"))}
+        for name in adapters:
+            parts[name].data.fill_(1.0)
+        if self.blocks and self.members > 1:
+            first = parts["layer0_in"].data.normal_(generator=generator)
+            if not entered:
+                first.sign_()
+        for head in parts["head_weight"].data:
+            weights.fill(head, generator)
+        shifts = {name for name in parts if name.endswith("_bias") and name != "wave_bias"}
+        for name in sorted(shifts):
+            biases.fill(parts[name], generator)
+        return frozenset({*adapters, *shifts, "head_weight"}) | entered
+
+    def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
+        """Dropout draws a number for every hidden unit of every member."""
+        return ((rows, self.members, self.width),) * self.blocks if self.dropout else ()
+
+    def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """[…, R, F] → […, R, M, K]; in between members come before rows, so that heads are one batched product."""
+        h = self.entrance.enter(parts, x).unsqueeze(-3)
+        for n in range(self.blocks):
+            inward, outward, bias = (parts[f"layer{n}_{part}"].unsqueeze(-2) for part in ("in", "out", "bias"))
+            inner = h * inward
+            z = (inner.flatten(-3, -2) @ parts[f"layer{n}_weight"].mT).view(*inner.shape[:-1], -1)
+            h = torch.addcmul(bias, z, outward).relu()
+            h = self.dropped(h, noise[n].transpose(-3, -2)) if noise else h
+        return (h @ parts["head_weight"].mT + parts["head_bias"].unsqueeze(-2)).transpose(-3, -2)
+
+
+class Settings(TabularSettings):
+    """Many perceptrons in one, which share their weights, with vectors for categories: the mean of the members answers.
+
+    Widths that are left out come from `size`. See `initialize` for how it starts and `train` for how it is trained.
+    """
+
+    members: int = Field(16, ge=1, le=256, description="Implicit members M; 1 is a plain perceptron.")
+    blocks: int | None = Field(None, ge=0, le=100, description="Layers that the members share. Left out: from `size`.")
+
+    def widths(self, shape: Shape) -> tuple[int, ...]:
+        """Units of every hidden layer of a member."""
+        width, blocks = sized(self, self.entrance(shape).outputs, SIZES)
+        return (width,) * blocks
+
+    def derived(self, shape: Shape) -> str:
+        """What was chosen, and why."""
+        return said(self, shape, self.entrance(shape).outputs, SIZES)
+
+    def module(self, shape: Shape) -> Members:
+        """A network whose parameters `initialize` still has to fill."""
+        entrance, members = self.entrance(shape), self.members
+        width, blocks = sized(self, entrance.outputs, SIZES)
+        shapes: dict[str, tuple[int, ...]] = {}
+        inputs = entrance.outputs
+        for n in range(blocks):
+            shapes |= {f"layer{n}_weight": (width, inputs), f"layer{n}_in": (members, inputs)}
+            shapes |= {f"layer{n}_out": (members, width), f"layer{n}_bias": (members, width)}
+            inputs = width
+        shapes |= {"head_weight": (members, shape.outputs, inputs), "head_bias": (members, shape.outputs)}
+        return Members(entrance, shapes, self.dropout, self.frequency_scale)
+
+    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedMembers:
+        """Many replicas as one, with gradients derived by hand."""
+        network = tabular(module)
+        if not isinstance(network, Members):
+            raise TypeError(f"{type(module).__name__} is no Members")
+        plain = StackedNetwork(network, network.run, self.losses, (theta, gradient), network.held_numbers)
+        return StackedMembers(plain, network.entrance, network.blocks, network.dropout)
+
+    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+        """The trained network as arrays."""
+        return MemberNetwork(**kept(tabular(module), shape))
+
+    def resume(self, fitted: Fitted) -> TabularModule:
+        """The network a state came from."""
+        if not isinstance(fitted, MemberNetwork):
+            raise TypeError(f"{type(fitted).__name__} is no MemberNetwork")
+        shapes = {name: array.shape for name, array in fitted.arrays.items() if name not in fitted.entrance.shapes()}
+        return resumed(Members(fitted.entrance, shapes, self.dropout, self.frequency_scale), fitted)
