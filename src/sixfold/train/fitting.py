@@ -21,6 +21,7 @@ from sixfold.parts.sparse import dense
 from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER
 from sixfold.recipe.schema import Initialize
 from sixfold.runs.context import Context
+from sixfold.train import range_test
 from sixfold.train.batches import Batches, SparseRows, cut
 from sixfold.train.candidate import Candidate
 from sixfold.train.loop import train
@@ -69,7 +70,8 @@ def _by_the_loop(
         if context.deadline is not None:
             left = sum(len(each) for each in groups[number:])
             deadline = time.monotonic() + context.left_s() * len(group) / left
-        done |= _train(family, group, contexts, watch, deadline)
+        replicas = range_test.rated(family, _replicas(family, group, contexts, watch), deadline, context)
+        done |= _train(family, replicas, deadline)
     yield from (done[at, candidate.name] for at, candidate, _ in pairs)
 
 
@@ -99,11 +101,10 @@ class Rows:
     x_watched: torch.Tensor | None = None
 
 
-def _train(
-    family: GradientFamily, pairs: Sequence[Pair], contexts: dict[tuple[int, str], Context], watch: Watch | None,
-    deadline: float | None,
-) -> dict[tuple[int, str], Fitted]:  # fmt: skip
-    """Replicas that train as one: (number of the fit, name of the candidate) → its network."""
+def _replicas(
+    family: GradientFamily, pairs: Sequence[Pair], contexts: dict[tuple[int, str], Context], watch: Watch | None
+) -> list[Replica]:
+    """Of fits that train as one, before the first step."""
     rows = {at: _rows(candidate, fit) for at, candidate, fit in pairs}
     replicas = []
     for at, candidate, fit in pairs:
@@ -120,6 +121,13 @@ def _train(
             context=contexts[at, candidate.name],
         )
         replicas.append(replica)
+    return replicas
+
+
+def _train(
+    family: GradientFamily, replicas: Sequence[Replica], deadline: float | None
+) -> dict[tuple[int, str], Fitted]:
+    """Replicas that train as one: (number of the fit, name of the candidate) → its network."""
     fitted: dict[tuple[int, str], Fitted] = {}
     for replica, weights in train(Stack(family, replicas), deadline, replicas[0].context.saves):
         with torch.no_grad():
@@ -160,7 +168,8 @@ def _at_once(family: GradientFamily, pairs: Sequence[Pair]) -> int:
     widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
     rows = fit.rows if section.batch_size == "full" else min(fit.rows, section.batch_size)
     values: int = 6 * parameters + rows * (fit.x.shape[1] + 3 * widths)
-    return max(1, STACK_BYTES // (values * (8 if section.precision == "float64" else 4)))
+    wide = section.precision == "float64" or any(range_test.asked(each.train) for _, each, _ in pairs)
+    return max(1, STACK_BYTES // (values * (8 if wide else 4)))
 
 
 def _rows(candidate: Candidate, fit: Fit) -> Rows:
