@@ -137,7 +137,8 @@ def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = mat
     found: dict[int, Curve] = {}
     for at, replica in enumerate(stack.replicas):
         rate, steps = stack.stepper_of(at).rate, _steps(replica.batches.count)
-        rates = np.array([rate.at(step) for step in range(steps)])
+        times = _tested(replicas[replica.number].candidate.train.optimizer)[1]
+        rates = times * np.array([rate.at(step) for step in range(steps)])
         found[replica.number] = Curve(rates, changes[at])
     return [found[number] for number in range(len(replicas))]
 
@@ -172,10 +173,16 @@ def _steps(count: int) -> int:
     return max(LEAST, min(MOST, EPOCHS * count))
 
 
+def _tested(optimizer: Options) -> tuple[Options, float]:
+    """The optimiser that is tested in the place of one that names another (`rate_of`), and what its rate is multiplied by."""
+    other = getattr(OPTIMIZER.load(str(optimizer["name"])), "rate_of", None)
+    return (with_default(optimizer), 1.0) if other is None else ({"name": other[0]}, other[1])
+
+
 def _copy(replica: Replica, number: int) -> Replica:
     """To be thrown away: in float64, so that a rate does not hang on the last bit of a sum; on some of the rows."""
     train = replica.candidate.train
-    train = train.model_copy(update={"optimizer": with_default(train.optimizer), "average": None})
+    train = train.model_copy(update={"optimizer": _tested(train.optimizer)[0], "average": None})
     seed = derive(replica.batches.seed, "range test")
     return replace(
         replica, number=number, candidate=replace(replica.candidate, train=train),

@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
-from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -22,7 +21,7 @@ class Settings(Section):
 
     shaped: ClassVar[bool] = True  # rows and columns of each matrix
 
-    learning_rate: LearningRate = Field(0.01, gt=0, le=10, description="α, above 0, at most 10; relative to the weights.")
+    learning_rate: float = Field(0.01, gt=0, le=10, description="α, above 0, at most 10; relative to the weights.")
     decay: float = Field(0.8, gt=0, le=1, description="β₂ = 1 − t^(−decay), in (0, 1].")
     clip: float = Field(1.0, ge=1, description="d: largest root mean square of an update, at least 1.")
     epsilon: float = Field(1e-3, gt=0, description="ε: least root mean square of weights that is counted, above 0.")
