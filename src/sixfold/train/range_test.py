@@ -26,7 +26,7 @@ from sixfold.recipe.schema import Options, Train
 from sixfold.runs.context import Context
 from sixfold.train.batches import Batches, permutation
 from sixfold.train.candidate import Candidate
-from sixfold.train.rate import AUTO, Rate
+from sixfold.train.rate import AUTO, Rate, takes_auto
 from sixfold.train.stack import Replica, Stack
 
 # Rates that are tried: the optimiser's own divided by DOWN, to the same times UP. Measured, 11 optimisers on 7 networks: below,
@@ -35,7 +35,8 @@ DOWN, UP = 100.0, 1000.0
 EPOCHS, LEAST, MOST = 2, 30, 100  # steps: two epochs' worth, within these bounds: 60 or 100 were hardly better than 30
 ROWS = 2048  # of a larger batch this many will do, where two epochs' worth of rows are fewer: guessed
 SMOOTH = 5  # steps whose mean is looked at
-FALL = 0.65  # share of the largest fall of the loss at which the rate is taken: measured, beside 0.2 to 0.9
+FALL = 2 / 3  # share of the largest fall of the loss at which the rate is taken: measured, beside 0.2 to 0.9
+CLEAR = 5.0  # a loss grows for some steps before it is seen to: on a quadratic, up to this factor above 2 / λmax
 FLAT = 0.02  # a fall of less than this share of the first loss is noise: guessed
 DIVERGED = 1.0  # the test ends where the loss has risen by this share of the first one
 SHARE_OF_TIME = 0.25  # of the time left: the training needs the rest
@@ -62,25 +63,26 @@ class Curve:
     changes: FloatArray
 
     def smooth(self) -> FloatArray:
-        """Means over SMOOTH steps around each, less that of the first ones, up to where it diverges: [some of the steps]."""
+        """Means over SMOOTH steps, less the first of them, up to where the loss has diverged: [some of the steps]."""
         shown = np.nan_to_num(self.changes, nan=2 * DIVERGED, posinf=2 * DIVERGED).clip(-1.0, 2 * DIVERGED)
-        half = SMOOTH // 2
-        means = np.convolve(np.pad(shown, half, mode="edge"), np.full(SMOOTH, 1.0 / SMOOTH), "valid")
-        means -= shown[:SMOOTH].mean()
+        means = np.convolve(np.pad(shown, SMOOTH // 2, mode="edge"), np.full(SMOOTH, 1.0 / SMOOTH), "valid")
+        means -= means[0]
         beyond = np.flatnonzero(means > DIVERGED)
         return np.asarray(means[: beyond[0]] if len(beyond) else means)
 
     def best(self) -> float | None:
-        """The rate at which FALL of the largest fall is done, between two steps as on a straight line; None without a fall."""
+        """The rate at which FALL of the largest fall is done, between two steps as on a straight line; no more than the rate at
+        which the fall is lost again, divided by CLEAR. None without a fall.
+        """
         falls = -self.smooth() if len(self.changes) else np.zeros(1)
-        if not len(falls) or falls.max() < FLAT:
+        if falls.max() < FLAT:
             return None
         goal = FALL * falls.max()
-        at = int(np.argmax(falls >= goal))
-        if at == 0:
-            return float(self.rates[0])
+        at = int(np.argmax(falls >= goal))  # 1 or more: the first fall is 0
         share = (goal - falls[at - 1]) / (falls[at] - falls[at - 1])
-        return float(self.rates[at - 1] * (self.rates[at] / self.rates[at - 1]) ** share)
+        rate = self.rates[at - 1] * (self.rates[at] / self.rates[at - 1]) ** share
+        lost = np.flatnonzero(np.append(falls, -1.0)[int(falls.argmax()) :] < 0)[0] + int(falls.argmax())
+        return float(min(rate, self.rates[lost] / CLEAR) if lost < len(self.rates) else rate)
 
 
 def asked(train: Train) -> bool:
@@ -94,10 +96,12 @@ def with_default(optimizer: Options) -> Options:
 
 
 def rounded(rate: float) -> float:
-    """The nearest of 1, 2 and 5 times a power of ten, by factors: folds agree mostly, and are then stepped as one."""
-    power = 10.0 ** math.floor(math.log10(rate))
-    nearest = min((1.0, 2.0, 5.0, 10.0), key=lambda digit: abs(math.log(rate / power / digit)))
-    return float(f"{nearest * power:.0e}")  # 0.002, not 0.0020000000000000005
+    """The largest of 1, 2 and 5 times a power of ten that is not above it: folds agree mostly, and are then stepped as one."""
+    power = math.floor(math.log10(rate))
+    written = [
+        float(f"{digit}e{at}") for at in (power - 1, power) for digit in (1, 2, 5)
+    ]  # 0.002, as a recipe would say it
+    return max(number for number in written if number <= rate)
 
 
 def rated(
@@ -127,11 +131,6 @@ def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = mat
     copies = [_copy(replica, number) for number, replica in enumerate(replicas)]
     stack = Stack(family, copies)
     for stepper in stack.steppers:
-        if stepper.full_batch:
-            raise RecipeError(
-                "train.optimizer.learning_rate", "a number for an optimizer that searches its steps itself", AUTO,
-                "Leave it out, or choose another optimizer.",
-            )  # fmt: skip
         stepper.rate = Rate(stepper.rate.base * UP, Rise(DOWN * UP), 0.0, _steps(stepper.count))
     changes = _changes(stack, end)
     found: dict[int, Curve] = {}
@@ -174,8 +173,15 @@ def _steps(count: int) -> int:
 
 
 def _tested(optimizer: Options) -> tuple[Options, float]:
-    """The optimiser that is tested in the place of one that names another (`rate_of`), and what its rate is multiplied by."""
-    other = getattr(OPTIMIZER.load(str(optimizer["name"])), "rate_of", None)
+    """The optimiser that is tested, which stands for one that names another (`rate_of`); what the rate is multiplied by."""
+    name = str(optimizer["name"])
+    settings = OPTIMIZER.load(name)
+    if not takes_auto(settings):
+        raise RecipeError(
+            "train.optimizer.learning_rate", f"a number, as {name} searches or scales its steps itself", AUTO,
+            "Leave it out, or choose another optimizer.",
+        )  # fmt: skip
+    other = getattr(settings, "rate_of", None)
     return (with_default(optimizer), 1.0) if other is None else ({"name": other[0]}, other[1])
 
 
@@ -215,8 +221,8 @@ def _say(candidate: Candidate, curves: Sequence[Curve], context: Context) -> Non
     rates, own = Counter(rounded(rate) for rate in best if rate is not None), with_default(candidate.train.optimizer)
     name, missing = own["name"], len(best) - rates.total()
     if rates:
-        several = len(rates) > 1
-        shown = ", ".join(f"{rate:g}" + (f" ({fits} fits)" if several else "") for rate, fits in sorted(rates.items()))
+        counts = {rate: f" (fits: {fits})" if len(rates) > 1 else "" for rate, fits in sorted(rates.items())}
+        shown = ", ".join(f"{rate:g}{count}" for rate, count in counts.items())
         text = f"{candidate.name}: learning_rate {shown} for {name}, by a range test of {len(curves[0].rates)} steps"
         context.emit("said", text=text)
     if missing:

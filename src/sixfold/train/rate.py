@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol
 
-from pydantic import GetJsonSchemaHandler
+from pydantic import BaseModel, GetJsonSchemaHandler
 
 AUTO: Final = "auto"  # in a recipe, for a rate that is found by a range test
 
@@ -18,7 +18,14 @@ class _OrAuto:
         return {"anyOf": [handler(core), {"const": AUTO}]}
 
 
-LearningRate = Annotated[float, _OrAuto()]  # the option `learning_rate` of an optimiser for which a range test can find it
+LearningRate = Annotated[
+    float, _OrAuto()
+]  # the option `learning_rate` of an optimiser for which a range test can find it
+
+
+def takes_auto(settings: type[BaseModel]) -> bool:
+    """Whether an optimiser's Settings has such an option."""
+    return any(isinstance(mark, _OrAuto) for mark in settings.model_fields["learning_rate"].metadata)
 
 
 class Schedule(Protocol):
