@@ -24,6 +24,7 @@ from sixfold.runs.context import Context
 from sixfold.train import range_test
 from sixfold.train.batches import Batches, SparseRows, cut
 from sixfold.train.candidate import Candidate
+from sixfold.train.choosing import chosen
 from sixfold.train.loop import train
 from sixfold.train.stack import Replica, Stack, Watched
 from sixfold.train.stopping import Stopping, Watch
@@ -61,6 +62,7 @@ def _by_the_loop(
     if fits and isinstance(family, Layered) and (text := family.derived(_shape(fits[0]))):
         context.emit("said", text=text)
     pairs = [(at, candidate, fit) for at, fit in enumerate(fits) for candidate in candidates]
+    pairs = chosen(family, pairs, context)
     contexts = _told(context, candidates, fits)
     done: dict[tuple[int, str], Fitted] = {}
     groups = list(_groups(family, pairs))
