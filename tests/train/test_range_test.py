@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 
 from sixfold.core.errors import RecipeError
@@ -22,6 +23,7 @@ from sixfold.train.batches import cut
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 from sixfold.train.range_test import Curve, Rise, rounded
+from sixfold.train.stack import Stack
 
 Events = list[tuple[str, dict[str, Any]]]
 AUTO = {"learning_rate": "auto"}
@@ -179,6 +181,24 @@ def test_torchs_own_generator_is_not_touched() -> None:
     state = torch.get_rng_state()
     fit([candidate({"name": "adam", **AUTO})], [digits(100, 0)])
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_rows_held_without_their_zeros_give_the_same_rate() -> None:
+    what, one = digits(200, 3), candidate({"name": "adam", **AUTO})
+    sparse = replace(what, x=csr_array(what.x))
+    assert rates(fit([one], [sparse])[1]) == rates(fit([one], [what])[1])
+
+
+def test_a_batch_of_many_rows_is_tested_on_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs' worth of rows in 30 steps: of 300 rows 20 a step, and no fewer than ROWS."""
+    seen: list[tuple[int, ...]] = []
+    plain = Stack.step
+    monkeypatch.setattr(range_test, "ROWS", 10)
+    monkeypatch.setattr(
+        Stack, "step", lambda self, n, batch: (seen.append(tuple(batch.x.shape)), plain(self, n, batch))[1]
+    )
+    fit([candidate({"name": "adam", **AUTO}, batch_size="full", epochs=1)], [digits(300, 0)])
+    assert seen == [(1, 20, 64)] * 30 + [(1, 300, 64)]
 
 
 # ---- what is said, and when there is no rate ---------------------------------------------------------------------

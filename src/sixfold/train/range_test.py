@@ -24,7 +24,7 @@ from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Options, Train
 from sixfold.runs.context import Context
-from sixfold.train.batches import Batches, permutation
+from sixfold.train.batches import Batches, SomeRows, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.rate import AUTO, Rate, takes_auto
 from sixfold.train.stack import Replica, Stack
@@ -203,8 +203,8 @@ def _some(batches: Batches, seed: int) -> Batches:
     size = min(batches.size, max(ROWS, EPOCHS * rows // LEAST))
     count = min(_steps(rows // size), rows // size)
     drawn = permutation(rows, torch.Generator().manual_seed(seed))[: count * size]
-    x, y = batches.x[drawn], batches.y[drawn]
-    return Batches(x.to(torch.float64), y.to(torch.float64) if y.is_floating_point() else y, size, seed)
+    x, y = SomeRows(batches.x, drawn, torch.float64), batches.y[drawn]
+    return Batches(x, y.to(torch.float64) if y.is_floating_point() else y, size, seed)
 
 
 def _with_rate(replica: Replica, curve: Curve) -> Replica:
