@@ -2,7 +2,7 @@
 where it no longer does, says which rate to train with.
 
 Smith, Cyclical learning rates for training neural networks, 2017; rates that rise by equal factors as in fastai. Which point of
-the curve is taken was measured (bench/learning_rate_auto.py): docs/explanation/optimisers.md.
+the curve is taken was measured (bench/learning_rate_auto.py): docs/explanation/auto-optimiser.md.
 """
 
 from __future__ import annotations

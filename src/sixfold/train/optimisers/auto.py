@@ -24,7 +24,7 @@ class Settings(Section):
     work is at most 0.2 of a step's, and there is a hidden layer; otherwise adamw.
 
     Muon's extra work: 5·(4m²n + 2m³) products a matrix of m × n, m ≤ n, against 6·m·n for a row of the batch, forward and back;
-    5·m / rows for square ones. What was measured: docs/explanation/optimisers.md.
+    5·m / rows for square ones. What was measured: docs/explanation/auto-optimiser.md.
     """
 
     learning_rate: Literal["auto", "own"] = Field(
