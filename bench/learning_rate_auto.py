@@ -1,8 +1,8 @@
 """`learning_rate: auto` beside an optimiser's own rate, and beside the best of a grid, on the smallest networks.
 
 Held-out loss, as in bench/networks.py, over that of the best rate of six (the optimiser's own, times 0.1 to 30); the geometric
-mean over the networks. `python -m bench.learning_rate_auto` prints the table of docs/explanation/auto-optimiser.md, with two points
-of the curve that others take: the steepest, and a tenth of the rate at the least loss.
+mean over the networks. `python -m bench.learning_rate_auto` prints the table of docs/explanation/auto-optimiser.md, with two
+points of the curve that others take: the steepest, and a tenth of the rate at the least loss.
 """
 
 from __future__ import annotations

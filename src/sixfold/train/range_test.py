@@ -30,13 +30,13 @@ from sixfold.train.rate import AUTO, Rate, takes_auto
 from sixfold.train.stack import Replica, Stack
 
 # Rates that are tried: the optimiser's own divided by DOWN, to the same times UP. Measured, 11 optimisers on 7 networks: below,
-# nothing moves in so few steps; above, all have diverged.
+# nothing moves in so few steps; the best of a grid was never above.
 DOWN, UP = 100.0, 1000.0
 EPOCHS, LEAST, MOST = 2, 30, 100  # steps: two epochs' worth, within these bounds: 60 or 100 were hardly better than 30
 ROWS = 2048  # of a larger batch this many will do, where two epochs' worth of rows are fewer: guessed
 SMOOTH = 5  # steps whose mean is looked at
 FALL = 2 / 3  # share of the largest fall of the loss at which the rate is taken: measured, beside 0.2 to 0.9
-CLEAR = 5.0  # a loss grows for some steps before it is seen to: on a quadratic, up to this factor above 2 / λmax
+CLEAR = 5.0  # a loss grows for some steps before it is seen to: guessed; on 7 networks it changed nothing for the worse
 FLAT = 0.02  # a fall of less than this share of the first loss is noise: guessed
 DIVERGED = 1.0  # the test ends where the loss has risen by this share of the first one
 SHARE_OF_TIME = 0.25  # of the time left: the training needs the rest
