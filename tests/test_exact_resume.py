@@ -20,7 +20,7 @@ build:
   - {family: mlp, hidden: [32], dropout: 0.1}
   - {family: tree}
   - {family: svm, C: [1, 3], sample: 300}
-train: {optimizer: [adam, {name: sgd, momentum: 0.9}], epochs: 12, stop: {patience: 4}, average: {ema: 0.99}}
+train: {optimizer: [adam, {name: sgd, momentum: 0.9, learning_rate: auto}], epochs: 12, stop: {patience: 4}, average: {ema: 0.99}}
 evaluate: {folds: 3, metrics: [accuracy]}
 compress: {keep: {accuracy: -0.05}, prune: {target: neurons, epochs: 2}, fixed_point: {factor: 256}}
 """

@@ -236,11 +236,12 @@ def _trial(candidate: Candidate, training: Dataset, count: int, seed: int, part_
     epochs = candidate.train.epochs
     few = candidate.train.model_copy(update={"epochs": min(epochs, TRIAL_EPOCHS), "report_every": 1})
     candidate = replace(candidate, train=few)
-    trained, cut = few.epochs, False
+    trained, cut, tested_s = few.epochs, False, 0.0
 
     def listen(kind: str, facts: dict[str, Any]) -> None:
-        nonlocal trained, cut
+        nonlocal trained, cut, tested_s
         trained = facts["epoch"] if kind == "epoch" else trained
+        tested_s += facts["took_s"] if kind == "range_tested" else 0.0  # before the first epoch, and not in each
         cut = cut or bool(facts.get("cut"))
 
     some, context, started = training.take(_some(training, count)), Context(seed=seed), time.monotonic()
@@ -251,7 +252,7 @@ def _trial(candidate: Candidate, training: Dataset, count: int, seed: int, part_
     done = time.monotonic()
     model.predict(some.table)
     once_s, fit_s = begun - started + time.monotonic() - done, done - begun
-    all_s = fit_s * epochs / trained if isinstance(candidate.family, GradientFamily) else fit_s
+    all_s = tested_s + (fit_s - tested_s) * epochs / trained if isinstance(candidate.family, GradientFamily) else fit_s
     ends_in_time = isinstance(candidate.family, GradientFamily | Interruptible)
     cut = cut or (ends_in_time and context.left_s() <= 0)
     return Trial(count, once_s, fit_s, all_s, float(state.size_bytes(model)), cut)

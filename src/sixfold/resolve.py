@@ -43,6 +43,7 @@ from sixfold.recipe.schema import (
 from sixfold.recipe.space import Range, Search
 from sixfold.recipe.validate import SCHEMA_FILE
 from sixfold.train.candidate import Candidate
+from sixfold.train.range_test import with_default
 
 KEYS = {
     FAMILY.name: "family",
@@ -94,7 +95,7 @@ def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:
 def _train(options: Options) -> Train:
     """The loop's settings, each plug-in's options checked by itself: schema.json knows no rules between options."""
     settings = Train.model_validate(options)
-    OPTIMIZER.make(settings.optimizer)
+    OPTIMIZER.make(with_default(settings.optimizer))
     SCHEDULE.make(settings.schedule)
     return settings
 
@@ -175,9 +176,9 @@ def generate_schema() -> Schema:
     for name in ("Stop", "Average"):
         definitions[name] = _as_grid(definitions[name])
     for kind in KINDS.values():
-        for name in kind.names():
+        for name in kind.askable():
             definitions[f"{kind.name}.{name}"] = _plugin_schema(kind, name)
-    schema["x-plugins"] = {kind.name: kind.names() for kind in KINDS.values()}
+    schema["x-plugins"] = {kind.name: kind.askable() for kind in KINDS.values()}
     filled: Schema = _fill(schema)
     filled["properties"]["task"]["anyOf"][0].pop("title", None)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sixfold recipe"}
@@ -242,8 +243,8 @@ def _fill(node: Any) -> Any:
 
 def _union(node: Schema) -> Schema:
     kind = KINDS[node["x-plugin"]]
-    bare = [name for name in kind.names() if not _needs_options(kind, name)]
-    one: list[Schema] = [{"enum": bare}, *({"$ref": f"#/$defs/{kind.name}.{name}"} for name in kind.names())]
+    bare = [name for name in kind.askable() if not _needs_options(kind, name)]
+    one: list[Schema] = [{"enum": bare}, *({"$ref": f"#/$defs/{kind.name}.{name}"} for name in kind.askable())]
     branches: list[Schema] = [*one, {"type": "array", "items": {"anyOf": one}}] if node["x-form"] == "chain" else one
     if kind is FAMILY:
         branches[-1] = {**branches[-1], "minItems": 1}
@@ -282,7 +283,7 @@ def reference() -> str:
         ]
     for kind in KINDS.values():
         lines += [f"## Kind: {kind.name}", ""]
-        for name in kind.names():
+        for name in kind.askable():
             settings: type[BaseModel] = kind.load(name)
             doc = " ".join((settings.__doc__ or "").split())
             lines += [f"### {kind.name} `{name}`", "", doc, "", *_table(settings.model_json_schema()), ""]

@@ -39,8 +39,8 @@ def test_options_become_settings() -> None:
         ),
         (
             {},
-            "optimizer: expected the name of an optimizer; found ''. All: adafactor, adagrad, adam, adamw, lbfgs, lion, muon, "
-            "rmsprop, schedule_free_adamw, schedule_free_sgd, sgd.",
+            "optimizer: expected the name of an optimizer; found ''. All: adafactor, adagrad, adam, adamw, auto, lbfgs, lion, "
+            "muon, rmsprop, schedule_free_adamw, schedule_free_sgd, sgd.",
         ),
     ],
 )

@@ -28,10 +28,13 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_kind_is_its_folder() -> None:
-    assert FAMILY.names() == ["boosting", "forest", "kernel_ridge", "linear", "mlp", "svm", "tree"]
+    assert FAMILY.names() == [
+        "boosting", "forest", "kernel_ridge", "linear", "mlp", "residual_mlp", "svm", "tabm", "tree",
+    ]  # fmt: skip
     for kind in KINDS.values():
         files = {file.stem for file in (PACKAGE_ROOT / kind.folder).glob("[!_]*.py")}
-        assert set(kind.names()) == files - kind.not_plugins
+        assert set(kind.names()) == files - kind.not_plugins - kind.choosers
+        assert set(kind.askable()) == files - kind.not_plugins
         assert kind.names() == sorted(kind.names())
 
 

@@ -101,6 +101,22 @@ def test_killed_at_many_steps_it_ends_with_the_same_bits(
             assert_same_bits(train_until(one, context, np.inf, monkeypatch), whole)
 
 
+@pytest.mark.parametrize("name", ["adam", "muon", "auto"])
+def test_killed_in_a_range_test_or_after_it_the_rate_is_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done again, and finds the same. It takes 120 steps: 30 of each fit in 8 epochs of 6, 5 and 4 whole batches."""
+    one = candidate({"optimizer": {"name": name, "learning_rate": "auto"}, "batch_size": 16, "epochs": 6})
+    whole = train_until(one, Context(), np.inf, monkeypatch)
+    for number, kills in enumerate([(10,), (119,), (130,), (160, 119, 170)]):
+        for kill in kills:
+            with pytest.raises(KilledError):
+                train_until(one, Context(saves=saves(tmp_path / str(number))), kill, monkeypatch)
+        context = Context(saves=saves(tmp_path / str(number)))
+        assert bool(states(tmp_path / str(number))) is (max(kills) > 120)
+        assert_same_bits(train_until(one, context, np.inf, monkeypatch), whole)
+
+
 def test_a_resumed_training_does_not_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two optimisers step the folds (6 or 5 batches an epoch): 44 steps. Step 20 is the first of a batch's two: done again."""
     one, steps = candidate({"batch_size": 16, "epochs": 4}), []

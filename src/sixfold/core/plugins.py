@@ -21,22 +21,31 @@ PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of plug-in: its name in messages and entry points, and the folder that lists its members."""
+    """A kind of plug-in: its name in messages and entry points, and the folder that lists its members.
+
+    `choosers`: files of the folder that choose one of the others; they may be asked for by name, and are none of them.
+    """
 
     name: str
     folder: str  # below sixfold/, for example "train/optimisers"
     not_plugins: frozenset[str] = frozenset()
+    choosers: frozenset[str] = frozenset()
 
     def names(self) -> list[str]:
         """Every plug-in of this kind, sorted; imports none of them."""
         files = {f.stem for f in (PACKAGE_ROOT / self.folder).glob("*.py")}
-        own = {f for f in files if not f.startswith("_")} - self.not_plugins
+        own = {f for f in files if not f.startswith("_")} - self.not_plugins - self.choosers
         return sorted(own | set(self._foreign()))
+
+    def askable(self) -> list[str]:
+        """What a recipe may name: every plug-in, and who chooses one of them."""
+        return sorted([*self.names(), *self.choosers])
 
     def load(self, name: str) -> Any:
         """The `Settings` class of plug-in `name`. Raises RecipeError with the nearest name when there is none."""
-        if name not in self.names():
-            raise RecipeError(self.name, f"the name of {one(self.name)}", f"'{name}'", did_you_mean(name, self.names()))
+        known = self.askable()
+        if name not in known:
+            raise RecipeError(self.name, f"the name of {one(self.name)}", f"'{name}'", did_you_mean(name, known))
         foreign = self._foreign()
         module = foreign.get(name) or f"sixfold.{self.folder.replace('/', '.')}.{name}"
         return importlib.import_module(module).Settings

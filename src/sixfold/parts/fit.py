@@ -64,6 +64,13 @@ class Fit:
         """Training rows."""
         return int(self.x.shape[0])
 
+    @property
+    def shape(self) -> Shape:
+        """What its network must take and give; `levels` rounded up to powers of two."""
+        levels = self.levels if any(self.levels) else ()
+        rounded = tuple(1 << (count - 1).bit_length() if count else 0 for count in levels)
+        return Shape(int(self.x.shape[1]), self.outputs, self.task, rounded)
+
 
 @runtime_checkable
 class Fitted(Protocol):

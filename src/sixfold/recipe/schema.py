@@ -167,7 +167,8 @@ class Train(Section):
     """
 
     optimizer: Annotated[Options, BeforeValidator(_choice), _plugin("optimizer")] = Field(
-        default_factory=lambda: {"name": "adam"}
+        default_factory=lambda: {"name": "adam"},
+        description="How weights are stepped; `auto` chooses by shape, batch and task. Most take `learning_rate: auto`.",
     )
     schedule: Annotated[Options, BeforeValidator(_choice), _plugin("schedule")] = Field(
         default_factory=lambda: {"name": "constant"}, description="How the learning rate changes."

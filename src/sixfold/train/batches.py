@@ -41,6 +41,26 @@ class SparseRows:
 
 
 @dataclass(frozen=True)
+class SomeRows:
+    """Some of the rows of `x`, int64 `rows`, in another `dtype`; copied when they are asked for."""
+
+    x: torch.Tensor | SparseRows | SomeRows
+    rows: torch.Tensor
+    dtype: torch.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        return len(self.rows), int(self.x.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        return self.x[self.rows[rows]].to(self.dtype)
+
+
+@dataclass(frozen=True)
 class Batches:
     """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs]; `size`: rows a step; `seed`:
     of the order of rows.
@@ -48,7 +68,7 @@ class Batches:
     One row a step draws a random row each time, without repeating one before all were seen (a permutation an epoch).
     """
 
-    x: torch.Tensor | SparseRows
+    x: torch.Tensor | SparseRows | SomeRows
     y: torch.Tensor
     size: int
     seed: int

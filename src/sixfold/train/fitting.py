@@ -21,8 +21,10 @@ from sixfold.parts.sparse import dense
 from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER
 from sixfold.recipe.schema import Initialize
 from sixfold.runs.context import Context
+from sixfold.train import range_test
 from sixfold.train.batches import Batches, SparseRows, cut
 from sixfold.train.candidate import Candidate
+from sixfold.train.choosing import chosen
 from sixfold.train.loop import train
 from sixfold.train.stack import Replica, Stack, Watched
 from sixfold.train.stopping import Stopping, Watch
@@ -57,9 +59,10 @@ def fit_many(
 def _by_the_loop(
     family: GradientFamily, candidates: Sequence[Candidate], fits: Sequence[Fit], context: Context, watch: Watch | None
 ) -> Iterator[Fitted]:
-    if fits and isinstance(family, Layered) and (text := family.derived(_shape(fits[0]))):
+    if fits and isinstance(family, Layered) and (text := family.derived(fits[0].shape)):
         context.emit("said", text=text)
     pairs = [(at, candidate, fit) for at, fit in enumerate(fits) for candidate in candidates]
+    pairs = chosen(family, pairs, context)
     contexts = _told(context, candidates, fits)
     done: dict[tuple[int, str], Fitted] = {}
     groups = list(_groups(family, pairs))
@@ -69,7 +72,8 @@ def _by_the_loop(
         if context.deadline is not None:
             left = sum(len(each) for each in groups[number:])
             deadline = time.monotonic() + context.left_s() * len(group) / left
-        done |= _train(family, group, contexts, watch, deadline)
+        replicas = range_test.rated(family, _replicas(family, group, contexts, watch), deadline, context)
+        done |= _train(family, replicas, deadline)
     yield from (done[at, candidate.name] for at, candidate, _ in pairs)
 
 
@@ -79,7 +83,7 @@ def _groups(family: GradientFamily, pairs: Sequence[Pair]) -> Iterator[list[Pair
     """
     shapes: dict[Shape, list[Pair]] = {}
     for pair in pairs:
-        shapes.setdefault(_shape(pair[2]), []).append(pair)
+        shapes.setdefault(pair[2].shape, []).append(pair)
     for alike in shapes.values():
         size = _at_once(family, alike)
         yield from (alike[first : first + size] for first in range(0, len(alike), size))
@@ -99,11 +103,10 @@ class Rows:
     x_watched: torch.Tensor | None = None
 
 
-def _train(
-    family: GradientFamily, pairs: Sequence[Pair], contexts: dict[tuple[int, str], Context], watch: Watch | None,
-    deadline: float | None,
-) -> dict[tuple[int, str], Fitted]:  # fmt: skip
-    """Replicas that train as one: (number of the fit, name of the candidate) → its network."""
+def _replicas(
+    family: GradientFamily, pairs: Sequence[Pair], contexts: dict[tuple[int, str], Context], watch: Watch | None
+) -> list[Replica]:
+    """Of fits that train as one, before the first step."""
     rows = {at: _rows(candidate, fit) for at, candidate, fit in pairs}
     replicas = []
     for at, candidate, fit in pairs:
@@ -120,11 +123,18 @@ def _train(
             context=contexts[at, candidate.name],
         )
         replicas.append(replica)
+    return replicas
+
+
+def _train(
+    family: GradientFamily, replicas: Sequence[Replica], deadline: float | None
+) -> dict[tuple[int, str], Fitted]:
+    """Replicas that train as one: (number of the fit, name of the candidate) → its network."""
     fitted: dict[tuple[int, str], Fitted] = {}
     for replica, weights in train(Stack(family, replicas), deadline, replicas[0].context.saves):
         with torch.no_grad():
             nn.utils.vector_to_parameters(weights, replica.module.parameters())
-        fitted[replica.number, replica.candidate.name] = family.fitted(replica.module.eval(), _shape(replica.fit))
+        fitted[replica.number, replica.candidate.name] = family.fitted(replica.module.eval(), replica.fit.shape)
     return fitted
 
 
@@ -155,13 +165,14 @@ def _at_once(family: GradientFamily, pairs: Sequence[Pair]) -> int:
         return 1
     section, fit = pairs[0][1].train, max((fit for _, _, fit in pairs), key=lambda one: one.rows)
     with torch.device("meta"):  # to be counted, not to be held
-        module = family.module(_shape(fit))
+        module = family.module(fit.shape)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
     rows = fit.rows if section.batch_size == "full" else min(fit.rows, section.batch_size)
     held = module.held_numbers if isinstance(module, Wide) else fit.x.shape[1] + 3 * widths
     values: int = 6 * parameters + rows * held
-    return max(1, STACK_BYTES // (values * (8 if section.precision == "float64" else 4)))
+    wide = section.precision == "float64" or any(range_test.asked(each.train) for _, each, _ in pairs)
+    return max(1, STACK_BYTES // (values * (8 if wide else 4)))
 
 
 def _rows(candidate: Candidate, fit: Fit) -> Rows:
@@ -195,7 +206,7 @@ def _start(candidate: Candidate, family: GradientFamily, fit: Fit) -> nn.Module:
     """The network of `fit.start`, or a new one filled by `initialize`."""
     if fit.start is not None:
         return family.resume(fit.start)
-    shape = _shape(fit)
+    shape = fit.shape
     if isinstance(family, Layered) and (problem := check.problems(candidate.initialize, family.widths(shape))):
         raise FitError(
             "initialize.scheme", "a scheme that gives hidden units different weights", problem,
@@ -231,19 +242,13 @@ def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, w
         raise RecipeError("train.stop.metric", "loss, or a metric that is scored here", f"'{metric}'", "Watch loss.")
 
     def score(network: nn.Module) -> float:
-        return watch.score(fit.y, family.fitted(network, _shape(fit)).predict(dense(fit.x)))
+        return watch.score(fit.y, family.fitted(network, fit.shape).predict(dense(fit.x)))
 
     return Watched(rows.x_watched, y, score)
 
 
 def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:
     return replace(fit, x=fit.x[rows], y=fit.y[rows])
-
-
-def _shape(fit: Fit) -> Shape:
-    """`levels` are rounded up to powers of two: folds that differ in a rare category still train as one."""
-    levels = fit.levels if any(fit.levels) else ()
-    return Shape(fit.x.shape[1], fit.outputs, fit.task, tuple(1 << (n - 1).bit_length() if n else 0 for n in levels))
 
 
 def _seed(candidate: Candidate, fit: Fit, purpose: str) -> int:

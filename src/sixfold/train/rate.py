@@ -4,7 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Any, Final, Protocol
+
+from pydantic import BaseModel, GetJsonSchemaHandler
+
+AUTO: Final = "auto"  # in a recipe, for a rate that is found by a range test
+
+
+class _OrAuto:
+    """The recipe may say `auto`; the plug-in is made with the number that was found."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"const": AUTO}]}
+
+
+LearningRate = Annotated[
+    float, _OrAuto()
+]  # the option `learning_rate` of an optimiser for which a range test can find it
+
+
+def takes_auto(settings: type[BaseModel]) -> bool:
+    """Whether an optimiser's Settings has such an option."""
+    return any(isinstance(mark, _OrAuto) for mark in settings.model_fields["learning_rate"].metadata)
 
 
 class Schedule(Protocol):

@@ -155,12 +155,18 @@ class Stack:
         """Who steps replica `at`."""
         return next(stepper for stepper in self.steppers if at in stepper.rows)
 
+    def program_on(self, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
+        """The losses and gradients of all replicas with other weights, both [K, P]."""
+        if isinstance(self.family, Stackable):
+            return self.family.program(self.replicas[0].module, theta, gradient)
+        return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
+
     def _steppers(self) -> list[Stepper]:
         """One for every candidate and number of steps an epoch, whose rows of θ stand together."""
         shapes = [parameter.shape for parameter in self.replicas[0].module.parameters()]
         steppers: list[Stepper] = []
         first = 0
-        for (_, count), group in itertools.groupby(self.replicas, _alike):
+        for (_, count, _), group in itertools.groupby(self.replicas, _alike):
             members = list(group)
             stepper = Stepper(members[0].candidate.train, shapes, count)
             stepper.start(range(first, first + len(members)), self.theta, self.gradient)
@@ -172,15 +178,10 @@ class Stack:
         first = self.replicas[0].module
         self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
         self.shares = self.together.shares()
-        self.program = self._program(self.theta, self.gradient)
+        self.program = self.program_on(self.theta, self.gradient)
         self.judge = self.program
         if self.average is not None:
-            self.judge = self._program(self.average.mean, torch.zeros_like(self.gradient))
-
-    def _program(self, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
-        if isinstance(self.family, Stackable):
-            return self.family.program(self.replicas[0].module, theta, gradient)
-        return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
+            self.judge = self.program_on(self.average.mean, torch.zeros_like(self.gradient))
 
     def _noise(self, number: int, rows: int) -> list[torch.Tensor]:
         """Every replica draws its own, for its own rows, and none where it has no batch: the same numbers whoever trains
@@ -218,6 +219,7 @@ class Stack:
         return [None if each is None else mean for each, mean in zip(rows, means, strict=True)]
 
 
-def _alike(replica: Replica) -> tuple[str, int]:
-    """Equal for replicas that one optimiser steps: the candidate, and how many steps its epoch has."""
-    return replica.candidate.name, replica.batches.count
+def _alike(replica: Replica) -> tuple[str, int, str]:
+    """Equal for replicas that one optimiser steps: the candidate, how many steps its epoch has, and what `auto` found."""
+    options = replica.candidate.train.optimizer
+    return replica.candidate.name, replica.batches.count, repr(sorted(options.items()))

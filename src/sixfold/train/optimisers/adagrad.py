@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
+from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -16,7 +17,7 @@ class Settings(Section):
     Duchi, Hazan and Singer, Adaptive subgradient methods, 2011.
     """
 
-    learning_rate: float = Field(0.01, gt=0, le=10, description="α, above 0, at most 10.")
+    learning_rate: LearningRate = Field(0.01, gt=0, le=10, description="α, above 0, at most 10.")
     weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")
     epsilon: float = Field(1e-10, gt=0, description="ε, above 0.")
 

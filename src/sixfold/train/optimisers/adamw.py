@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sixfold.recipe.section import Section
 from sixfold.train.optimisers._quick import QuickAdam
+from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -17,7 +18,7 @@ class Settings(Section):
     Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
     """
 
-    learning_rate: float = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
+    learning_rate: LearningRate = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Memory of the gradient's mean, in [0, 1).")
     beta2: float = Field(0.999, ge=0, lt=1, description="Memory of the gradient's square, in [0, 1).")
     epsilon: float = Field(1e-8, gt=0, description="Added to the root, above 0.")

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
+from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -16,7 +17,7 @@ class Settings(Section):
     Tieleman and Hinton, Lecture 6.5 of Neural networks for machine learning, 2012.
     """
 
-    learning_rate: float = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
+    learning_rate: LearningRate = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
     decay: float = Field(0.99, ge=0, lt=1, description="ρ: memory of the gradient's square, in [0, 1).")
     momentum: float = Field(0.0, ge=0, lt=1, description="μ, in [0, 1).")
     weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")

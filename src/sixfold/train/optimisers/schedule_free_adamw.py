@@ -10,6 +10,7 @@ from pydantic import Field
 
 from sixfold.recipe.section import Section
 from sixfold.train.optimisers._schedule_free import ScheduleFreeAdamW
+from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -21,7 +22,7 @@ class Settings(Section):
 
     schedule_free: ClassVar[bool] = True
 
-    learning_rate: float = Field(0.0025, gt=0, le=10, description="α, above 0, at most 10.")
+    learning_rate: LearningRate = Field(0.0025, gt=0, le=10, description="α, above 0, at most 10.")
     beta1: float = Field(0.9, gt=0, lt=1, description="β₁: where between z and x the gradient is taken, in (0, 1).")
     beta2: float = Field(0.999, ge=0, lt=1, description="Memory of the gradient's square, in [0, 1).")
     epsilon: float = Field(1e-8, gt=0, description="Added to the root, above 0.")

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from sixfold.recipe.section import Section
 from sixfold.train.optimisers._schedule_free import ScheduleFreeSGD
+from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -20,7 +21,7 @@ class Settings(Section):
 
     schedule_free: ClassVar[bool] = True
 
-    learning_rate: float = Field(
+    learning_rate: LearningRate = Field(
         0.1, gt=0, le=1000, description="α, above 0, at most 1000; larger than with a schedule."
     )
     momentum: float = Field(0.9, gt=0, lt=1, description="β: where between z and x the gradient is taken, in (0, 1).")

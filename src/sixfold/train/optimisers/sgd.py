@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, model_validator
 
 from sixfold.recipe.section import Section
+from sixfold.train.rate import LearningRate
 
 
 class Settings(Section):
@@ -17,7 +18,7 @@ class Settings(Section):
     Polyak, 1964; Nesterov, 1983; as in Sutskever, Martens, Dahl and Hinton, 2013, without their scaling of v by α.
     """
 
-    learning_rate: float = Field(0.01, gt=0, le=1000, description="α, above 0, at most 1000.")
+    learning_rate: LearningRate = Field(0.01, gt=0, le=1000, description="α, above 0, at most 1000.")
     momentum: float = Field(0.0, ge=0, lt=1, description="μ, in [0, 1).")
     nesterov: bool = Field(False, description="Look ahead along the momentum, which must be above 0.")
     weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")

@@ -1,0 +1,70 @@
+"""`optimizer: auto`: before the first step, every candidate gets the optimiser that suits its network and its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+
+from sixfold.build.family import GradientFamily
+from sixfold.parts.fit import Fit
+from sixfold.parts.table import Task
+from sixfold.recipe.kinds import OPTIMIZER
+from sixfold.recipe.schema import Options
+from sixfold.runs.context import Context
+from sixfold.train.candidate import Candidate
+
+
+class Work(NamedTuple):
+    """What is known of a fit before it is trained. `shapes`: of its parameters; `rows`: of a batch; `full`: all of them."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    rows: int
+    full: bool
+    task: Task
+
+
+class Choice(NamedTuple):
+    """The options of an optimiser, as a recipe would write them, and why it is that one, with figures."""
+
+    optimizer: Options
+    why: str
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """Ability of a file in `train/optimisers`: it chooses one of the others."""
+
+    def choose(self, work: Work) -> Choice:
+        """Depends on `work` alone: a fit gets the same optimiser whoever is trained beside it."""
+
+
+def chosen(
+    family: GradientFamily, pairs: Sequence[tuple[int, Candidate, Fit]], context: Context
+) -> list[tuple[int, Candidate, Fit]]:
+    """The same fits, with an optimiser in the place of every chooser. Each choice of a candidate is said once."""
+    done, said = [], {}
+    for at, candidate, fit in pairs:
+        chooser = OPTIMIZER.load(str(candidate.train.optimizer["name"]))
+        if issubclass(chooser, Chooser):
+            found = OPTIMIZER.make(candidate.train.optimizer).choose(_work(family, candidate, fit))
+            train = candidate.train.model_copy(update={"optimizer": found.optimizer})
+            said[f"{candidate.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
+            candidate = replace(candidate, train=train)
+        done.append((at, candidate, fit))
+    for text in said:
+        context.emit("said", text=text)
+    return done
+
+
+def _work(family: GradientFamily, candidate: Candidate, fit: Fit) -> Work:
+    size = candidate.train.batch_size
+    rows = fit.rows if size == "full" else min(size, fit.rows)
+    if fit.start is not None:
+        module = family.resume(fit.start)
+    else:
+        with torch.device("meta"):  # to be looked at, not to be held
+            module = family.module(fit.shape)
+    return Work(tuple(tuple(parameter.shape) for parameter in module.parameters()), rows, rows == fit.rows, fit.task)
