@@ -1,11 +1,13 @@
 """Ridge over folds and penalties: the grid in one piece beside scikit-learn's loop; one matrix beside RidgeCV.
 
-Quality is asserted equal: squared errors of the folds, and held-out predictions, within 1e-8. Both start from the same
-arrays.
+Squared errors of the folds, and held-out predictions, have to agree within 1e-8. Both start from the same arrays in double
+precision. The floor: the matrix of products of columns (half of it: it is symmetric), one tridiagonal form a fold, and the
+predictions at every penalty.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from sklearn.datasets import make_regression
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold, cross_val_score
 
-from bench.pairs import ROUNDS, Result, interleaved
+from bench import floor
+from bench.pairs import ROUNDS, Result, against
 from sixfold.build._ridge import held_out
 from sixfold.build.linear import Settings
 from sixfold.parts.fit import Fit
@@ -25,12 +28,30 @@ SAME = 1e-8
 def measure(
     rows: int = 20_000, features: int = 200, folds: int = 10, penalties: int = 20, alone: int = 2000,
     rounds: int = ROUNDS,
-) -> list[Result]:  # fmt: skip
+) -> Iterator[Result]:  # fmt: skip
     """Folds × penalties, then `alone` rows each left out in turn."""
     strengths = np.logspace(-2, 4, penalties)
     x, y = make_regression(rows, features, noise=10.0, random_state=0)
     y /= y.std()
-    return [_folds(x, y, folds, strengths, rounds), _left_out(x[:alone], y[:alone], strengths, rounds)]
+    yield _folds(x, y, folds, strengths, rounds)
+    yield _left_out(x[:alone], y[:alone], strengths, rounds)
+
+
+def within(what: str) -> Callable[[np.ndarray, np.ndarray], str]:
+    """Asserts that two arrays agree."""
+
+    def same(mine: np.ndarray, others: np.ndarray) -> str:
+        difference = float(np.abs(mine - others).max())
+        assert difference <= SAME, difference
+        return f"{what} within {difference:.1g}"
+
+    return same
+
+
+def least_s(rows: int, features: int, folds: int, penalties: int) -> float:
+    """See the top of this file."""
+    operations = rows * features**2 + folds * 4 / 3 * features**3 + 2.0 * rows * features * penalties
+    return floor.seconds(operations, 8.0 * rows * features, "f64")
 
 
 def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, rounds: int) -> Result:
@@ -55,11 +76,10 @@ def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, roun
         ]
         return -np.array(scores).T
 
-    difference = float(np.abs(ours() - theirs()).max())
-    assert difference <= SAME, difference
-    mine, others = interleaved(ours, theirs, rounds)
     title = f"{len(x):,} × {x.shape[1]}, ridge, {folds} folds × {len(strengths)} penalties"
-    return Result(title, "cross_val_score(Ridge) a penalty", mine, others, "s", f"errors within {difference:.1g}")
+    least = least_s(len(x), x.shape[1], folds, len(strengths))
+    form = Result(title, "cross_val_score(Ridge) a penalty", target=50, floor=least)
+    return against(form, ours, theirs, within("errors"), rounds)
 
 
 def _left_out(x: np.ndarray, y: np.ndarray, strengths: np.ndarray, rounds: int) -> Result:
@@ -73,8 +93,6 @@ def _left_out(x: np.ndarray, y: np.ndarray, strengths: np.ndarray, rounds: int) 
         search = RidgeCV(alphas=strengths, store_cv_results=True, scoring="neg_mean_squared_error").fit(x, y)
         return np.asarray(search.cv_results_).T
 
-    difference = float(np.abs(ours() - theirs()).max())
-    assert difference <= SAME, difference
-    mine, others = interleaved(ours, theirs, rounds)
     title = f"{len(x):,} × {x.shape[1]}, ridge, leave one out × {len(strengths)} penalties"
-    return Result(title, "RidgeCV", mine, others, "s", f"predictions within {difference:.1g}")
+    form = Result(title, "RidgeCV", target=1, floor=least_s(len(x), x.shape[1], 1, len(strengths)))
+    return against(form, ours, theirs, within("predictions"), rounds)

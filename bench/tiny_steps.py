@@ -1,16 +1,24 @@
-"""Full-batch steps of a tiny network (10-10-10, 1,000 rows, 1,000 steps of Adam): what is left when there is little to compute.
+"""Full-batch steps of a tiny network: what is left when there is little to compute.
 
-Quality is asserted equal: the losses after the last step are within 60% of each other: starts are random.
+The network and the training of `recipes/regression_walkthrough.yaml`: 10-10-10, 1,000 rows that it learns to reproduce,
+xavier_uniform, Adam at 0.001, one step an epoch, single precision; from arrays in memory to the loss after the last step.
+Losses have to be within 60% of each other: starts are random. Keras runs on its fastest backend, with what it compiles.
 """
 
 from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.pairs import ROUNDS, Result, interleaved
+from bench import floor
+from bench.keras_child import fastest, keras
+from bench.pairs import ROUNDS, Absent, Result, against
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
@@ -27,7 +35,7 @@ def loss_of(predicted: np.ndarray) -> float:
 
 
 def ours(steps: int) -> float:
-    train = Train(batch_size="full", epochs=steps, report_every=steps)
+    train = Train(batch_size="full", epochs=steps, report_every=max(1, steps // 10))
     initialize = Initialize(scheme={"name": "xavier_uniform"})
     one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=[10]), Prepare(), initialize, train)
     return loss_of(next(fit_many([one], [Fit(ROWS, ROWS, "reconstruction", 10)], Context())).predict(ROWS))
@@ -48,10 +56,36 @@ def eager(steps: int) -> float:
         return loss_of(module(XT).numpy())
 
 
-def measure(steps: int = 1000, rounds: int = ROUNDS) -> list[Result]:
-    """From arrays in memory to the loss after the last step."""
-    losses = ours(steps), eager(steps)
-    assert max(losses) < 1.6 * min(losses), losses
-    mine, others = interleaved(lambda: ours(steps), lambda: eager(steps), rounds)
-    name = f"10-10-10, 1,000 rows at once, {steps} steps"
-    return [Result(name, "eager torch, fused Adam", mine, others, "s", f"loss {losses[0]:.4f}, {losses[1]:.4f}")]
+def alike(mine: float, others: float) -> str:
+    """Two losses."""
+    assert max(mine, others) < 1.6 * min(mine, others), (mine, others)
+    return f"loss {mine:.4f}, {others:.4f}"
+
+
+def measure(steps: int = 1000, rounds: int = ROUNDS) -> Iterator[Result]:
+    """Seconds of all steps."""
+    title = f"10-10-10, 1,000 rows at once, {steps} steps"
+    least = floor.seconds(floor.perceptron([10, 10, 10], steps * len(ROWS)))
+
+    def row(name: str, target: float) -> Result:
+        return Result(title, name, target=target, floor=least)
+
+    def mine() -> float:
+        return ours(steps)
+
+    yield against(row("eager torch, fused Adam", 3), mine, lambda: eager(steps), alike, rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "rows.npy"
+        np.save(data, ROWS)
+        try:
+            backend, tried = fastest("bench.peers.keras_steps", data=str(data), steps=steps)
+        except Absent as error:
+            yield Result(title, "Keras 3 train_on_batch", target=10, absent=str(error))
+            return
+        with keras("bench.peers.keras_steps", backend) as peer:
+
+            def theirs() -> float:
+                return float(peer.ask(data=str(data), steps=steps)["loss"])
+
+            name = f"Keras 3 train_on_batch on {backend} (fastest of {tried})"
+            yield against(row(name, 10), mine, theirs, alike, rounds)

@@ -1,0 +1,79 @@
+"""`bench/results.json`: per measurement its rows, when, on which machine, at which rates, with which peers."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench import floor
+from bench.pairs import Result
+
+FILE = Path(__file__).with_name("results.json")
+PEERS = (
+    "numpy", "torch", "scikit-learn", "lightgbm", "keras", "jax", "tensorflow-cpu", "lightning", "flaml",
+    "scikit-learn-intelex",
+)  # fmt: skip
+Record = dict[str, Any]
+
+
+def read(file: Path = FILE) -> Record:
+    """Measurement → what is known of it. Empty where nothing was measured."""
+    return dict(json.loads(file.read_text(encoding="utf-8"))["measurements"]) if file.exists() else {}
+
+
+def write(record: Record, file: Path = FILE) -> None:
+    """In the order of the names, so that a partial run changes its own rows only."""
+    text = json.dumps({"measurements": dict(sorted(record.items()))}, indent=1, ensure_ascii=False)
+    aside = file.with_suffix(".tmp")
+    aside.write_text(text + "\n", encoding="utf-8")
+    aside.replace(file)
+
+
+def of(results: list[Result], took_s: float) -> Record:
+    """One measurement."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "took_s": round(took_s, 1),
+        "machine": machine(),
+        "load": round(os.getloadavg()[0], 1),
+        "rates": {name: float(f"{rate:.3g}") for name, rate in vars(floor.rates()).items()},
+        "versions": versions(),
+        "rows": [one.record() for one in results],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores used of those there are, system, Python."""
+    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    flags = next(
+        (set(line.split(":")[1].split()) for line in _lines("/proc/cpuinfo") if line.startswith("flags")), set()
+    )
+    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if name in flags]
+    return {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "instructions": wide,
+        "cores_used": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of ours and of the peers that are installed here."""
+    found = {}
+    for name in PEERS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
