@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import torch
 
@@ -42,7 +43,7 @@ def perceptron(widths: list[int], rows: float) -> float:
     """Operations of `rows` rows through a network and back: the products forward, for weights, and for inputs but the
     first layer's.
     """
-    products = [a * b for a, b in zip(widths, widths[1:], strict=False)]
+    products = [a * b for a, b in pairwise(widths)]
     return rows * (6 * sum(products) - 2 * products[0])
 
 

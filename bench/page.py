@@ -36,16 +36,17 @@ def table(record: Record) -> str:
 
 def cells(one: Result) -> tuple[str, ...]:
     """Plain text, in the order of COLUMNS. A row without figures says why in the place of its ratio."""
-    ratio = one.absent or ("" if one.ratio is None else f"{one.ratio:.3g}×")
-    target = "—" if one.target is None else f"{one.target:g}×" + (" missed" if one.reached is False else "")
-    share = (
-        "—"
-        if one.share is None
-        else f"{one.share:.0%}"
-        if one.share >= 0.1
-        else f"{one.share:.2g}".replace("0.0", "0.0")
-    )
-    return (one.workload, one.peer, amount(one.ours, one.unit), amount(one.peers, one.unit), ratio, target, share)
+    ratio = one.absent or "—"
+    if one.ratio is not None:
+        ratio = f"{one.ratio:+.2f} points" if one.is_score else f"{one.ratio:.3g}×"
+    target = "—"
+    if one.target is not None:
+        target = f"{one.target:+g} points" if one.is_score else f"{one.target:g}×"
+    missed = " missed" if one.reached is False else ""
+    share = "—" if one.share is None else f"{one.share:.2g}"
+    return (
+        one.workload, one.peer, amount(one.ours, one.unit), amount(one.peers, one.unit), ratio, target + missed, share,
+    )  # fmt: skip
 
 
 def amount(value: float | None, unit: str) -> str:

@@ -20,9 +20,10 @@ class Absent(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table. Seconds for times, bytes for sizes; `quality` says what was asserted equal.
+    """One line of the table. `unit`: s, B, or the name of a score, of which more is better. `quality`: what was asserted.
 
-    `target`: the ratio that has to be reached, or None. `floor`: what the machine needs at the least, in the unit, or None.
+    `target`: the ratio that has to be reached (of a score: the points, hundredths, by which ours may be ahead at the least), or
+    None. `floor`: what the machine needs at the least, in the unit, or None.
     `absent`: why there is no figure: the peer is not installed, its data is not here, or the measurement failed.
     """
 
@@ -40,8 +41,15 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the peer's figure is ours."""
-        return None if self.ours is None or self.peers is None else self.peers / self.ours
+        """How many times the peer's figure is ours; of a score the points that ours is ahead."""
+        if self.ours is None or self.peers is None:
+            return None
+        return 100 * (self.ours - self.peers) if self.is_score else self.peers / self.ours
+
+    @property
+    def is_score(self) -> bool:
+        """Whether more is better."""
+        return self.unit not in ("s", "B")
 
     @property
     def reached(self) -> bool | None:

@@ -13,13 +13,15 @@ def start() -> Callable[[Answer], Answer]:
     import numpy as np
 
     def answer(question: Answer) -> Answer:
-        rows = np.load(question["data"]).astype(np.float32)
+        with np.load(question["data"]) as data:
+            rows, first, first_bias, second, second_bias = (data[f"arr_{number}"] for number in range(5))
         keras.utils.clear_session(free_memory=False)
         started = time.perf_counter()
         width = rows.shape[1]
         model = keras.Sequential(
             [keras.Input((width,)), keras.layers.Dense(width, activation="relu"), keras.layers.Dense(width)]
-        )  # glorot_uniform, which is xavier_uniform, and zero biases by default
+        )
+        model.set_weights([first.T, first_bias, second.T, second_bias])
         model.compile(keras.optimizers.Adam(1e-3), "mse")
         for _ in range(question["steps"]):
             model.train_on_batch(rows, rows)
