@@ -8,16 +8,13 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench import page, record
 from bench.pairs import ROUNDS, Result
+from bench.record import MEASUREMENTS
 
-# In the order in which they run; each is one file with `measure(rounds=…) -> Iterator[Result]`.
-MEASUREMENTS = (
-    "folds_mlp", "one_fold", "tiny_steps", "events", "ridge_grid", "svm_grid", "boosting_folds", "selection", "one_row",
-    "end_to_end",
-)  # fmt: skip
 CORES = 2
 
 
@@ -25,22 +22,22 @@ def main(arguments: list[str] | None = None) -> int:
     """0; 1 where a measurement failed. Rows of measurements that did not run stay as they are."""
     options = _options(arguments)
     _keep_to(options.cores)
-    known, failed = record.read(options.results), False
+    failed = False
     for name in options.names or MEASUREMENTS:
         print(f"\n{name}", flush=True)
-        started, results = time.monotonic(), []
+        started, load, results = time.monotonic(), os.getloadavg()[0], []
         for one in _measured(name, options.rounds):
             results.append(one)
             print("  " + "  ".join(page.cells(one)) + f"  ({one.quality})", flush=True)
         failed = failed or any(one.failed for one in results)
-        known[name] = record.of(results, time.monotonic() - started)
+        known = {**record.read(options.results), name: record.of(results, time.monotonic() - started, load)}
         record.write(known, options.results)
         options.page.write_text(page.markdown(record.read(options.results)), encoding="utf-8")
     print(f"\n{page.table(record.read(options.results))}\n\n{options.results}\n{options.page}")
     return int(failed)
 
 
-def _measured(name: str, rounds: int | None):  # type: ignore[no-untyped-def]
+def _measured(name: str, rounds: int | None) -> Iterator[Result]:
     """The measurement's rows as they come. One that breaks is a row that says so."""
     try:
         yield from importlib.import_module(f"bench.{name}").measure(**({} if rounds is None else {"rounds": rounds}))

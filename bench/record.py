@@ -20,6 +20,12 @@ PEERS = (
 )  # fmt: skip
 Record = dict[str, Any]
 
+# In the order in which they run and stand in the page; each is one file with `measure(rounds=…) -> Iterator[Result]`.
+MEASUREMENTS = (
+    "folds_mlp", "one_fold", "tiny_steps", "events", "ridge_grid", "svm_grid", "boosting_folds", "selection", "one_row",
+    "end_to_end",
+)  # fmt: skip
+
 
 def read(file: Path = FILE) -> Record:
     """Measurement → what is known of it. Empty where nothing was measured."""
@@ -27,20 +33,22 @@ def read(file: Path = FILE) -> Record:
 
 
 def write(record: Record, file: Path = FILE) -> None:
-    """In the order of the names, so that a partial run changes its own rows only."""
-    text = json.dumps({"measurements": dict(sorted(record.items()))}, indent=1, ensure_ascii=False)
+    """Whole or not at all; in the order of MEASUREMENTS."""
+    known = {name: place for place, name in enumerate(MEASUREMENTS)}
+    ordered = dict(sorted(record.items(), key=lambda item: known.get(item[0], len(known))))
+    text = json.dumps({"measurements": ordered}, indent=1, ensure_ascii=False)
     aside = file.with_suffix(".tmp")
     aside.write_text(text + "\n", encoding="utf-8")
     aside.replace(file)
 
 
-def of(results: list[Result], took_s: float) -> Record:
-    """One measurement."""
+def of(results: list[Result], took_s: float, load: float) -> Record:
+    """One measurement. `load`: of the machine before it began."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "took_s": round(took_s, 1),
         "machine": machine(),
-        "load": round(os.getloadavg()[0], 1),
+        "load": round(load, 1),
         "rates": {name: float(f"{rate:.3g}") for name, rate in vars(floor.rates()).items()},
         "versions": versions(),
         "rows": [one.record() for one in results],

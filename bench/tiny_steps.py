@@ -46,10 +46,11 @@ def loss_of(predicted: np.ndarray) -> float:
     return float(np.mean((predicted - ROWS) ** 2))
 
 
-def ours(steps: int) -> float:
-    train = Train(batch_size="full", epochs=steps, report_every=max(1, steps // 10))
+def ours(steps: int, context: Context | None = None, told: int = 100) -> float:
+    """`told`: every how many steps the loss is told, as in the recipe."""
+    train = Train(batch_size="full", epochs=steps, report_every=told)
     one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=[10]), Prepare(), INITIALIZE, train)
-    return loss_of(next(fit_many([one], [Fit(ROWS, ROWS, "reconstruction", 10)], Context())).predict(ROWS))
+    return loss_of(next(fit_many([one], [Fit(ROWS, ROWS, "reconstruction", 10)], context or Context())).predict(ROWS))
 
 
 def eager(steps: int) -> float:

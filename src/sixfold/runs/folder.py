@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Self, TextIO
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from sixfold.core.errors import SystemFault
 from sixfold.core.paths import sha256_file, sync_folder, system_fault
@@ -30,7 +32,7 @@ class RunFolder:
         self.path = path
         self.save_every_s = save_every_s
         self.listeners = tuple(listeners)
-        self._events: TextIO | None = None
+        self._events: BinaryIO | None = None
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Self:
@@ -39,7 +41,7 @@ class RunFolder:
             self._lock = (self.path / ".lock").open("w")
             self._take_lock(self._lock)
             _drop_partial_line(self.path / "events.jsonl")
-            self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+            self._events = (self.path / "events.jsonl").open("ab")
         except OSError as error:
             raise system_fault(self.path, error) from error
         return self
@@ -57,7 +59,7 @@ class RunFolder:
         event = {"event": kind, "time": round(time.time(), 3), **facts}
         if self._events is not None:
             try:
-                self._events.write(json.dumps(event) + "\n")
+                self._events.write(_line(event))
                 self._events.flush()
             except OSError as error:
                 raise system_fault(self.path / "events.jsonl", error) from error
@@ -122,6 +124,16 @@ class RunFolder:
                 str(self.path), "a run folder that nobody else uses", "another process at work in it",
                 "Wait for it to end, or choose another folder with --out.",
             ) from None  # fmt: skip
+
+
+def _line(event: Event) -> bytes:
+    """JSON and a line's end. pydantic's writer takes 0.6 µs where Python's takes 11: it told a tiny network's epochs at a fifth of
+    the training's time (`bench/events.py`).
+    """
+    try:
+        return to_json(event, inf_nan_mode="constants") + b"\n"
+    except PydanticSerializationError:  # half a character, as in a file's name that is no text
+        return json.dumps(event).encode() + b"\n"
 
 
 def code_digest() -> str:
