@@ -1,8 +1,8 @@
 """What the stream of events costs: trainings that tell every epoch of every replica, beside the same in silence.
 
 Ten folds of the network of `folds_mlp`, and the worst case: that of `tiny_steps`, whose epoch is one step of a fraction of a
-millisecond. Every replica's loss of every epoch goes to the `events.jsonl` of a run folder. "Peer" is the silent training: 0.97 is a cost of
-3%. Scores have to be equal, bit for bit, and the stream has to hold folds × epochs losses.
+millisecond. Every replica's loss of every epoch goes to the `events.jsonl` of a run folder. "Peer" is the silent training: 0.97
+is a cost of 3%. Scores have to be equal, bit for bit, and the stream has to hold replicas × epochs losses.
 """
 
 from __future__ import annotations
