@@ -56,7 +56,7 @@ def of(results: list[Result], took_s: float, load: float) -> Record:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores used of those there are, system, Python."""
+    """Processor, cores used of those there are, a limit on threads that somebody set, system, Python."""
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     flags = next(
         (set(line.split(":")[1].split()) for line in _lines("/proc/cpuinfo") if line.startswith("flags")), set()
@@ -67,6 +67,7 @@ def machine() -> dict[str, Any]:
         "instructions": wide,
         "cores_used": len(os.sched_getaffinity(0)),
         "cores": os.cpu_count(),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
     }
