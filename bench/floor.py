@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import torch
 
-SIDE, LENGTH, TRIES = 1536, 1 << 26, 12
+SIDE, LENGTH, TRIES = 1024, 1 << 25, 10
 
 
 @dataclass(frozen=True)
