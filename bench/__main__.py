@@ -62,8 +62,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _keep_to(cores: int) -> None:
-    """This process and its children, on the first cores it has."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    """This process and its children, on the first cores it has; where the system can (Linux)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import floor
 from bench.pairs import Result
+from sixfold.build._cores import cores
 
 FILE = Path(__file__).with_name("results.json")
 PEERS = (
@@ -65,7 +66,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "instructions": wide,
-        "cores_used": len(os.sched_getaffinity(0)),
+        "cores_used": cores(),
         "cores": os.cpu_count(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
