@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/$(PIP) --constraint constraints.txt
 
 .PHONY: demo test test-all check docs bench clean
 
@@ -29,8 +30,9 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m sixfold.resolve
 	$(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m bench
+# Every peer, or some measurements of them: make bench NAMES="folds_mlp ridge_grid"
+bench: .venv-bench/.done .venv-autogluon/.done
+	.venv-bench/bin/python -m bench $(NAMES)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,5 +45,15 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train,test,dev]'
 	@touch $@ $(VENV)/.train
 
+.venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,bench]'
+	@touch $@
+
+# Two other versions of the same packages: an environment apart. Without it the bench says so in its rows.
+.venv-autogluon/.done: bench/autogluon.txt bench/constraints-autogluon.txt
+	$(PYTHON) -m venv .venv-autogluon
+	-.venv-autogluon/bin/$(PIP) --constraint bench/constraints-autogluon.txt --requirement bench/autogluon.txt && touch $@
+
 clean:
-	rm -rf $(VENV) runs site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-autogluon runs site .mypy_cache .ruff_cache .hypothesis

@@ -1,12 +1,15 @@
 """One row, and 1,000 rows, through a served model: Sixfold's bundle beside the scikit-learn pipeline of the same model.
 
-Quality is asserted equal: both are the same logistic regression on the same training rows, labels agree on all rows.
+Both are the same logistic regression on the same training rows; their labels have to agree on all 569 rows.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -16,13 +19,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sixfold
-from bench.pairs import Result, interleaved
+from bench.pairs import ROUNDS, Result, against
 
 REPEATS = {1: 200, 1000: 20}
 
 
-def measure() -> list[Result]:
-    """Times of a call, from a DataFrame of raw columns to labels."""
+def measure(rounds: int = ROUNDS) -> Iterator[Result]:
+    """Seconds of a call, from a DataFrame of raw columns to labels."""
     frame = load_breast_cancer(as_frame=True).frame
     with tempfile.TemporaryDirectory() as folder:
         run = sixfold.fit(
@@ -34,25 +37,29 @@ def measure() -> list[Result]:
     peer = make_pipeline(
         SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(C=1.0, max_iter=1000)
     ).fit(x, y)
-    labels = bundle.predict(x).labels
-    assert labels is not None
-    agreement = float(np.mean(labels.reshape(-1) == peer.predict(x)))
+
+    def labels() -> np.ndarray:
+        found = bundle.predict(x).labels
+        assert found is not None
+        return found.reshape(-1)
+
+    agreement = float(np.mean(labels() == peer.predict(x)))
     assert agreement == 1.0, agreement
-    results = []
     for rows, repeats in REPEATS.items():
         some = x.sample(rows, replace=True, random_state=0).reset_index(drop=True)
+        form = Result(f"breast cancer, {rows:,} row{'s' if rows > 1 else ''} → labels", "scikit-learn pipeline")
+        found = against(
+            form, _times(repeats, bundle.predict, some), _times(repeats, peer.predict, some),
+            lambda _, __: f"labels agree on {len(x)} rows", rounds,
+        )  # fmt: skip
+        if found.ours is not None and found.peers is not None:
+            found = replace(found, ours=found.ours / repeats, peers=found.peers / repeats)
+        yield found
 
-        def ours(some: object = some, repeats: int = repeats) -> None:
-            for _ in range(repeats):
-                bundle.predict(some)
 
-        def theirs(some: object = some, repeats: int = repeats) -> None:
-            for _ in range(repeats):
-                peer.predict(some)
+def _times(repeats: int, predict: Callable[[Any], object], rows: Any) -> Callable[[], None]:
+    def work() -> None:
+        for _ in range(repeats):
+            predict(rows)
 
-        mine, others = interleaved(ours, theirs)
-        name = f"breast cancer, {rows:,} row{'s' if rows > 1 else ''} → labels"
-        results.append(
-            Result(name, "scikit-learn pipeline", mine / repeats, others / repeats, "s", "labels agree on 569 rows")
-        )
-    return results
+    return work

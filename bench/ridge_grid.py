@@ -1,11 +1,14 @@
-"""Ridge over folds and penalties: the grid in one piece beside scikit-learn's loop; one matrix beside RidgeCV.
+"""Ridge over folds and penalties: the grid in one piece beside scikit-learn's loop; `alpha: auto` beside RidgeCV.
 
-Quality is asserted equal: squared errors of the folds, and held-out predictions, within 1e-8. Both start from the same
-arrays.
+Squared errors of the folds, and the weights of the penalty that each row left out chooses from the same ones, have to agree
+within 1e-8. Both start from the same arrays in double
+precision. The floor: the matrix of products of columns (half of it: it is symmetric), one tridiagonal form a fold, and the
+predictions at every penalty.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,9 @@ from sklearn.datasets import make_regression
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold, cross_val_score
 
-from bench.pairs import ROUNDS, Result, interleaved
-from sixfold.build._ridge import held_out
+from bench import floor
+from bench.pairs import ROUNDS, Result, against
+from sixfold.build._ridge import penalties_for
 from sixfold.build.linear import Settings
 from sixfold.parts.fit import Fit
 from sixfold.runs.context import Context
@@ -25,12 +29,30 @@ SAME = 1e-8
 def measure(
     rows: int = 20_000, features: int = 200, folds: int = 10, penalties: int = 20, alone: int = 2000,
     rounds: int = ROUNDS,
-) -> list[Result]:  # fmt: skip
+) -> Iterator[Result]:  # fmt: skip
     """Folds × penalties, then `alone` rows each left out in turn."""
     strengths = np.logspace(-2, 4, penalties)
     x, y = make_regression(rows, features, noise=10.0, random_state=0)
     y /= y.std()
-    return [_folds(x, y, folds, strengths, rounds), _left_out(x[:alone], y[:alone], strengths, rounds)]
+    yield _folds(x, y, folds, strengths, rounds)
+    yield _left_out(x[:alone], y[:alone], rounds)
+
+
+def within(what: str) -> Callable[[np.ndarray, np.ndarray], str]:
+    """Asserts that two arrays agree."""
+
+    def same(mine: np.ndarray, others: np.ndarray) -> str:
+        difference = float(np.abs(mine - others).max())
+        assert difference <= SAME, difference
+        return f"{what} within {difference:.1g}"
+
+    return same
+
+
+def least_s(rows: int, features: int, folds: int, penalties: int) -> float:
+    """See the top of this file."""
+    operations = rows * features**2 + folds * 4 / 3 * features**3 + 2.0 * rows * features * penalties
+    return floor.seconds(operations, 8.0 * rows * features, "f64")
 
 
 def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, rounds: int) -> Result:
@@ -55,26 +77,24 @@ def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, roun
         ]
         return -np.array(scores).T
 
-    difference = float(np.abs(ours() - theirs()).max())
-    assert difference <= SAME, difference
-    mine, others = interleaved(ours, theirs, rounds)
     title = f"{len(x):,} × {x.shape[1]}, ridge, {folds} folds × {len(strengths)} penalties"
-    return Result(title, "cross_val_score(Ridge) a penalty", mine, others, "s", f"errors within {difference:.1g}")
+    least = least_s(len(x), x.shape[1], folds, len(strengths))
+    form = Result(title, "cross_val_score(Ridge) a penalty", target=50, floor=least)
+    return against(form, ours, theirs, within("errors"), rounds)
 
 
-def _left_out(x: np.ndarray, y: np.ndarray, strengths: np.ndarray, rounds: int) -> Result:
-    """Seconds from arrays to the prediction of every row without itself at every penalty, [penalties, rows]."""
-    every = [np.array([row]) for row in range(len(x))]
+def _left_out(x: np.ndarray, y: np.ndarray, rounds: int) -> Result:
+    """Seconds from arrays to the weights of the penalty that predicts each row best without it, [features]."""
+    fit = Fit(x, y, "regression", 1)
+    tried = penalties_for(float(np.linalg.eigvalsh(np.cov(x.T, bias=True) * len(x))[-1]))
 
     def ours() -> np.ndarray:
-        return held_out(x, y[:, None], every, strengths)[:, :, 0]
+        model: Any = next(Settings(alpha="auto").solve([fit], Context()))
+        return np.asarray(model.weights[:, 0])
 
     def theirs() -> np.ndarray:
-        search = RidgeCV(alphas=strengths, store_cv_results=True, scoring="neg_mean_squared_error").fit(x, y)
-        return np.asarray(search.cv_results_).T
+        return np.asarray(RidgeCV(alphas=tried).fit(x, y).coef_)
 
-    difference = float(np.abs(ours() - theirs()).max())
-    assert difference <= SAME, difference
-    mine, others = interleaved(ours, theirs, rounds)
-    title = f"{len(x):,} × {x.shape[1]}, ridge, leave one out × {len(strengths)} penalties"
-    return Result(title, "RidgeCV", mine, others, "s", f"predictions within {difference:.1g}")
+    title = f"{len(x):,} × {x.shape[1]}, ridge, leave one out × {len(tried)} penalties"
+    form = Result(title, "RidgeCV", target=1, floor=least_s(len(x), x.shape[1], 1, len(tried)))
+    return against(form, ours, theirs, within("weights"), rounds)

@@ -1,111 +1,131 @@
-"""60 candidates × 10 folds on breast cancer: Sixfold's selections beside scikit-learn's searches.
+"""60 candidates × 10 folds, breast cancer and a synthetic set: Sixfold's selections beside scikit-learn's searches.
 
-Both train the same scikit-learn pipelines on one core, so that only the selection differs: GridSearchCV fits all 600 on the
-same ten folds; HalvingGridSearchCV halves over rows, ours over folds. The mean of each choice over all ten folds is stated
-beside the best of all 60; ours is asserted to lie within one standard error of it.
+All train the same scikit-learn pipelines (a support vector machine, 10 C × 6 gamma) on one core, so that only the selection
+differs: GridSearchCV fits all 600 on the same ten folds, HalvingGridSearchCV halves over rows, ours over folds. One round is one
+repetition: new folds, all four in turn. In every one, the mean of our choice over all ten folds has to lie within one standard
+error of the best of all 60.
 """
 
 from __future__ import annotations
 
+import statistics
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, make_classification
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
 
-from bench.pairs import Result, interleaved
+from bench.pairs import Result
 from sixfold.evaluate.selecting import Selected, select
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 
-FOLDS, ROUNDS = 10, 3
-WORKLOADS: dict[str, tuple[Any, dict[str, list[Any]]]] = {
-    "svm": (
-        make_pipeline(StandardScaler(), SVC()),
-        {"svc__gamma": list(np.logspace(-4, 0, 6)), "svc__C": list(np.logspace(-2, 3, 10))},
-    ),
-    "linear": (
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
-        {"logisticregression__C": list(np.logspace(-4, 3, 60))},
-    ),
-    "tree": (
-        make_pipeline(DecisionTreeClassifier(random_state=0)),
-        {
-            "decisiontreeclassifier__max_depth": [1, 2, 3, 4, 5, 6, 8, 10, 12, 16],
-            "decisiontreeclassifier__min_samples_leaf": [1, 2, 4, 8, 16, 32],
-        },
-    ),
-}  # fmt: skip
+FOLDS, REPETITIONS = 10, 20
+MODEL = make_pipeline(StandardScaler(), SVC())
+GRID = {"svc__gamma": list(np.logspace(-4, 0, 6)), "svc__C": list(np.logspace(-2, 3, 10))}
+WORKLOADS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    "breast cancer": lambda: load_breast_cancer(return_X_y=True),
+    "600 × 20 made": lambda: make_classification(600, 20, n_informative=6, flip_y=0.1, random_state=0),
+}
+OURS, THEIRS = ("racing", "halving"), {"GridSearchCV": 3.0, "HalvingGridSearchCV": 1.0}
 
 
-def measure(workloads: Sequence[str] = tuple(WORKLOADS)) -> list[Result]:
-    """Seconds and fits of each selection and its peer."""
-    return [result for name in workloads for result in _of(name)]
+@dataclass
+class Seen:
+    """Of one selection over the repetitions: seconds, fits, how far its choice is from the best in standard errors."""
+
+    seconds: list[float] = field(default_factory=list)
+    fits: list[int] = field(default_factory=list)
+    behind: list[float] = field(default_factory=list)
+
+    def said(self) -> str:
+        within = sum(each <= 1 for each in self.behind)
+        fits = f"{statistics.median(self.fits):.0f} fits, " if self.fits else ""
+        return f"{fits}within 1 s.e. of the best in {within} of {len(self.behind)}"
 
 
-def _of(workload: str) -> list[Result]:
-    x, y = load_breast_cancer(return_X_y=True)
-    model, grid = WORKLOADS[workload]
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(x, y))
-    candidates = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+def measure(
+    rounds: int = REPETITIONS, workloads: Sequence[str] = tuple(WORKLOADS), candidates: int | None = None
+) -> Iterator[Result]:
+    """Seconds of each selection and its peers. `candidates`: so many of the 60 only."""
+    every = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())][:candidates]
+    for workload in workloads:
+        x, y = WORKLOADS[workload]()
+        seen = {name: Seen() for name in (*OURS, *THEIRS)}
+        for repetition in range(rounds):
+            _repeat(x, y, every, repetition, seen)
+        for mine, (theirs, target) in product(OURS, THEIRS.items()):
+            assert max(seen[mine].behind) <= 1, (workload, mine, seen[mine].behind)
+            yield Result(
+                f"{workload}, {len(every)} candidates × {FOLDS} folds, {mine}",
+                theirs,
+                statistics.median(seen[mine].seconds),
+                statistics.median(seen[theirs].seconds),
+                quality=f"{mine} {seen[mine].said()}; {theirs} {seen[theirs].said()}",
+                target=target,
+                rounds=rounds,
+            )
+
+
+def _repeat(
+    x: np.ndarray, y: np.ndarray, candidates: list[dict[str, Any]], repetition: int, seen: dict[str, Seen]
+) -> None:
+    """One round: all on new folds, in turn."""
+    cv = StratifiedKFold(FOLDS, shuffle=True, random_state=repetition)
+    folds, grid = list(cv.split(x, y)), [{name: [value] for name, value in each.items()} for each in candidates]
 
     def score(positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
-        models = [clone(model).set_params(**candidates[position]) for position in positions]
+        models = [clone(MODEL).set_params(**candidates[position]) for position in positions]
         pairs = [folds[number] for number in numbers]
         return np.array([[one.fit(x[a], y[a]).score(x[b], y[b]) for a, b in pairs] for one in models])
 
-    def ours(name: str) -> Selected:
-        return select(SELECTION.make({"name": name}), len(candidates), FOLDS, score, bounds=(0.0, 1.0))
+    def exhaustive() -> Any:
+        return GridSearchCV(MODEL, grid, cv=folds, refit=False).fit(x, y)
 
-    def exhaustive() -> GridSearchCV:
-        return GridSearchCV(model, grid, cv=folds, refit=False).fit(x, y)
-
-    def halving() -> HalvingGridSearchCV:
-        cv = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    def halving() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # few rows of one class in the first rounds
-            return HalvingGridSearchCV(model, grid, cv=cv, factor=2, refit=False, random_state=0).fit(x, y)
+            search = HalvingGridSearchCV(MODEL, grid, cv=cv, factor=2, refit=False, random_state=repetition)
+            return search.fit(x, y)
 
-    every = score(range(len(candidates)), range(FOLDS))
-    results = []
-    for name, peer, theirs in (
-        ("racing", "GridSearchCV", exhaustive), ("halving", "GridSearchCV", exhaustive),
-        ("halving", "HalvingGridSearchCV", halving),
-    ):  # fmt: skip
-        mine, others = interleaved(lambda name=name: ours(name), theirs, ROUNDS)
-        results.append(
-            Result(
-                f"{workload}, 60 candidates x 10 folds, {name}",
-                peer,
-                mine,
-                others,
-                "s",
-                _quality(ours(name), theirs(), candidates, every),
-            )
+    searches = {}
+    for name, search in (("GridSearchCV", exhaustive), ("HalvingGridSearchCV", halving)):
+        searches[name] = _timed(search, seen[name])
+    means, errors = _scores(searches["GridSearchCV"])
+    best = int(means.argmax())
+    for name, found in searches.items():
+        seen[name].behind.append((means[best] - means[candidates.index(found.best_params_)]) / errors[best])
+    seen["GridSearchCV"].fits.append(len(candidates) * FOLDS)
+    seen["HalvingGridSearchCV"].fits.append(sum(searches["HalvingGridSearchCV"].n_candidates_) * FOLDS)
+    for name in OURS:
+        selection = SELECTION.make({"name": name})
+        selected: Selected = _timed(
+            lambda selection=selection: select(selection, len(candidates), FOLDS, score, repetition, (0.0, 1.0)),
+            seen[name],
         )
-    return results
+        chosen = max(selected.finished, key=means.__getitem__)
+        seen[name].behind.append((means[best] - means[chosen]) / errors[best])
+        seen[name].fits.append(selected.fits)
 
 
-def _quality(selected: Selected, search: Any, candidates: list[dict[str, Any]], every: FloatArray) -> str:
-    """What each chose, by the mean over all folds; and ours in fits."""
-    means = every.mean(axis=1)
-    finished = selected.finished
-    mine = means[finished[int(means[finished].argmax())]]
-    best = every[int(means.argmax())]
-    assert best.mean() - mine <= best.std(ddof=1) / np.sqrt(FOLDS)
-    other = means[candidates.index(search.best_params_)]
-    fits = getattr(search, "n_candidates_", [every.shape[0]])
-    return (
-        f"mean of the choice {mine:.4f}, theirs {other:.4f}, best {best.mean():.4f}; "
-        f"{selected.fits} fits, theirs {sum(fits) * FOLDS}"
-    )
+def _scores(search: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Means over the folds, and their standard errors, [candidates]."""
+    scores = np.stack([search.cv_results_[f"split{fold}_test_score"] for fold in range(FOLDS)], axis=1)
+    return scores.mean(axis=1), np.maximum(scores.std(axis=1, ddof=1) / np.sqrt(FOLDS), 1e-12)
+
+
+def _timed(work: Callable[[], Any], seen: Seen) -> Any:
+    started = time.perf_counter()
+    found = work()
+    seen.seconds.append(time.perf_counter() - started)
+    return found

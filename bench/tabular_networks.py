@@ -6,12 +6,12 @@ gradients are timed, 20 batches of each; quality is asserted equal: all three gi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from bench.pairs import ROUNDS, Result, interleaved
+from bench.pairs import ROUNDS, Result, against
 from sixfold.parts.fit import Shape
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize
@@ -30,7 +30,7 @@ WORK: tuple[tuple[str, dict[str, Any], Shape], ...] = (
 )
 
 
-def contenders(name: str, options: dict[str, Any], shape: Shape) -> dict[str, Callable[[], torch.Tensor]]:
+def contenders(name: str, options: dict[str, Any], shape: Shape, batches: int) -> dict[str, Callable[[], torch.Tensor]]:
     """Each runs the batches and returns the last gradient, [K, P]."""
     family: Any = FAMILY.load(name)(**options)
     modules = [family.module(shape) for _ in range(FOLDS)]
@@ -54,7 +54,7 @@ def contenders(name: str, options: dict[str, Any], shape: Shape) -> dict[str, Ca
 
     def often(step: Callable[[], object], gradient: torch.Tensor) -> Callable[[], torch.Tensor]:
         def run() -> torch.Tensor:
-            for _ in range(BATCHES):
+            for _ in range(batches):
                 step()
             return gradient
 
@@ -67,17 +67,20 @@ def contenders(name: str, options: dict[str, Any], shape: Shape) -> dict[str, Ca
     }
 
 
-def measure(rounds: int = ROUNDS) -> list[Result]:
+def measure(batches: int = BATCHES, rounds: int = ROUNDS) -> Iterator[Result]:
     """Seconds of the batches."""
-    results = []
     for name, options, shape in WORK:
-        runs = contenders(name, options, shape)
+        runs = contenders(name, options, shape, batches)
         ours = runs.pop("ours")
         for peer, run in runs.items():
-            worst = (ours() - run()).abs().max().item()
-            assert worst < 1e-5, (name, peer, worst)
-            mine, others = interleaved(ours, run, rounds)
             columns = "Adult's columns" if shape.levels else f"{shape.features} numbers"
-            workload = f"{name}{' periodic' if 'numbers' in options else ''}, {columns}, {FOLDS} folds"
-            results.append(Result(workload, peer, mine, others, "s", f"gradients within {worst:.0e}"))
-    return results
+            workload = (
+                f"{name}{' periodic' if 'numbers' in options else ''}, {columns}, {FOLDS} folds, {batches} gradients"
+            )
+            yield against(Result(workload, peer), ours, run, same, rounds)
+
+
+def same(mine: torch.Tensor, others: torch.Tensor) -> str:
+    worst = (mine - others).abs().max().item()
+    assert worst < 1e-5, worst
+    return f"gradients within {worst:.0e}"

@@ -44,6 +44,20 @@ def test_another_key_does_the_stage_again(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["manifest.json", "other.txt"]
 
 
+def test_an_event_is_one_line_whatever_it_says(tmp_path: Path) -> None:
+    said = [
+        {"text": 'a\u2028b\x85\r\n"é', "loss": 1e-300, "best": None},
+        {"text": "half a character: \udcff"},
+        {"loss": float("inf")},
+    ]
+    with RunFolder(tmp_path) as folder:
+        for facts in said:
+            folder.emit("said", facts)
+        events = list(folder.history())
+    assert (tmp_path / "events.jsonl").read_bytes().count(b"\n") == 3
+    assert [{name: event[name] for name in facts} for event, facts in zip(events, said, strict=True)] == said
+
+
 @pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
 def test_a_damaged_stage_is_found_and_done_again_with_a_warning(tmp_path: Path, how: str) -> None:
     with RunFolder(tmp_path) as folder:

@@ -98,7 +98,7 @@ def _typical(column: Any) -> str:
 
 
 def _run_folder(path: Path) -> dict[str, Any]:
-    events = [json.loads(line) for line in (path / "events.jsonl").read_text(encoding="utf-8").splitlines() if line]
+    events = [json.loads(line) for line in (path / "events.jsonl").read_text(encoding="utf-8").split("\n") if line]
     finished = {e["stage"]: e["duration_s"] for e in events if e["event"] == "stage_finished"}
     stages = {p.name: finished.get(p.name) for p in sorted(path.iterdir()) if (p / "manifest.json").is_file()}
     counts = dict(Counter(event["event"] for event in events))

@@ -9,9 +9,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from sixfold.core.errors import SystemFault
 from sixfold.core.paths import sha256_file, sync_folder, system_fault
@@ -30,7 +33,7 @@ class RunFolder:
         self.path = path
         self.save_every_s = save_every_s
         self.listeners = tuple(listeners)
-        self._events: TextIO | None = None
+        self._events: FileIO | None = None
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Self:
@@ -39,7 +42,7 @@ class RunFolder:
             self._lock = (self.path / ".lock").open("w")
             self._take_lock(self._lock)
             _drop_partial_line(self.path / "events.jsonl")
-            self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+            self._events = (self.path / "events.jsonl").open("ab", buffering=0)
         except OSError as error:
             raise system_fault(self.path, error) from error
         return self
@@ -57,8 +60,9 @@ class RunFolder:
         event = {"event": kind, "time": round(time.time(), 3), **facts}
         if self._events is not None:
             try:
-                self._events.write(json.dumps(event) + "\n")
-                self._events.flush()
+                left = _line(event)
+                while left:  # all of it, but on a full disk, which raises in the end
+                    left = left[self._events.write(left) :]
             except OSError as error:
                 raise system_fault(self.path / "events.jsonl", error) from error
         for listener in self.listeners:
@@ -122,6 +126,16 @@ class RunFolder:
                 str(self.path), "a run folder that nobody else uses", "another process at work in it",
                 "Wait for it to end, or choose another folder with --out.",
             ) from None  # fmt: skip
+
+
+def _line(event: Event) -> bytes:
+    """JSON and a line's end. pydantic's writer takes 0.6 µs where Python's takes 11: telling every epoch of a tiny network took
+    a fifth of the training's time (`bench/events.py`).
+    """
+    try:
+        return to_json(event, inf_nan_mode="constants") + b"\n"
+    except PydanticSerializationError:  # half a character, as in a file's name that is no text
+        return json.dumps(event).encode() + b"\n"
 
 
 def code_digest() -> str:

@@ -1,0 +1,107 @@
+"""Every measurement runs on a tiny workload, asserts its equal quality there, and says who is not installed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Measurement → sizes, what is loosened for so few rows, and the peers that every environment of the tests has.
+TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
+    "folds_mlp": (
+        {"folds": 2, "epochs": 8},
+        {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
+        {"eager torch loop", "torch.func.vmap", "cross_val_score(MLPClassifier, n_jobs=2)"},
+    ),
+    "one_fold": ({"folds": 2, "epochs": 8}, {"SAME": 0.2}, {"eager torch"}),
+    "tiny_steps": ({"steps": 20}, {}, {"eager torch, fused Adam"}),
+    "events": ({"folds": 2, "epochs": 3, "steps": 5}, {}, {"the same in silence"}),
+    "ridge_grid": (
+        {"rows": 200, "features": 5, "folds": 3, "penalties": 4, "alone": 40},
+        {},
+        {"cross_val_score(Ridge) a penalty", "RidgeCV"},
+    ),
+    "svm_grid": ({"rows": 300, "features": 5, "folds": 2}, {}, {"GridSearchCV(SVC, n_jobs=2)"}),
+    "boosting_folds": (
+        {"rows": 1000, "features": 6, "folds": 2, "trees": 10},
+        {"SAME": 0.1},
+        {"lightgbm.cv", "cross_val_score(LGBMClassifier)"},
+    ),
+    "selection": (
+        {"workloads": ("breast cancer",), "candidates": 4},
+        {},
+        {"GridSearchCV", "HalvingGridSearchCV"},
+    ),
+    "tabular_networks": ({"batches": 1}, {}, {"torch.func.vmap", "autograd, fold after fold"}),
+    "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
+    "end_to_end": (
+        {"tasks": ("adult", "diabetes"), "seconds": 60, "peers": ("autogluon", "scikit-learn"), "rows": 60},
+        {"AUTOGLUON": Path("not installed"), "CALLS": 2},
+        {"scikit-learn, histogram boosting"},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
+
+
+def test_every_measurement_is_tried_here() -> None:
+    assert set(TINY) == set(importlib.import_module("bench.__main__").MEASUREMENTS)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_tiny_workload_is_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, loosened, always = TINY[name]
+    module = importlib.import_module(f"bench.{name}")
+    for attribute, value in loosened.items():
+        monkeypatch.setattr(module, attribute, value)
+    rows = list(module.measure(rounds=1, **sizes))
+    assert [row.absent for row in rows if row.failed] == []
+    assert {row.peer for row in rows if row.ratio is not None} >= always
+    for row in rows:
+        assert (row.ratio is None) == bool(row.absent), row
+        assert (
+            row.absent == ""
+            or "not installed" in row.absent
+            or "SIXFOLD_BENCH_ADULT" in row.absent
+            or ("no .venv-autogluon" in row.absent)
+        ), row
+        assert row.share is None or 0 < row.share < 1, row
+        if row.ratio is not None and not row.is_score:
+            assert min(row.ours, row.peers) > 0
+
+
+def test_who_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("bench.one_fold")
+    known: Callable[[str], Any] = importlib.util.find_spec
+
+    def without(name: str) -> Any:
+        return None if name in ("keras", "lightning") else known(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    rows = {row.peer: row for row in module.measure(folds=2, epochs=8, rounds=1)}
+    assert rows["Lightning Trainer"].absent == "lightning is not installed: `make bench` installs it"
+    assert rows["Keras 3 fit"].absent == "keras is not installed: `make bench` installs it"
+    assert not any(row.failed for row in rows.values())
+
+
+def test_a_choice_far_behind_the_best_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("bench.selection")
+    monkeypatch.setattr(module, "_scores", lambda search: (np.array([0.8, 0.9, 0.9, 0.9]), np.full(4, 0.05)))
+    monkeypatch.setattr(module, "select", lambda *_: SimpleNamespace(finished=[0], fits=1))
+    with pytest.raises(AssertionError, match="breast cancer"):
+        list(module.measure(rounds=1, workloads=("breast cancer",), candidates=4))
+
+
+def test_python_of_the_children_is_this_one() -> None:
+    assert importlib.import_module("bench.child").Child("bench.peers.automl").command[0] == sys.executable
