@@ -71,29 +71,35 @@ def _finished(
 
 def _check(stack: Stack, losses: torch.Tensor) -> None:
     """`losses`: [steps, K]. Raises FitError when one is not a number, or far above the first one."""
-    firsts, worst = losses[0].tolist(), losses.abs().amax(dim=0).tolist()
+    worst = losses.abs().amax(dim=0).tolist()
     for at, replica in enumerate(stack.replicas):
-        if replica.stopping.suspects(firsts[at], worst[at]):
+        if math.isnan(replica.stopping.first_loss):
+            replica.stopping.first_loss = abs(float(losses[0, at]))
+        if not worst[at] <= replica.stopping.limit:  # true for NaN, too
             steps = min(len(losses), replica.batches.count)
             replica.stopping.check(losses[:steps, at], stack.stepper_of(at).step - steps)
 
 
 def _look(stack: Stack, epoch: int, losses: torch.Tensor, over: str) -> list[str]:
     """After an epoch: what is watched, the events, and why each replica stops, or ''."""
-    shares = stack.shares[:, : len(losses)]
-    means = ((losses.T * shares).sum(dim=1) / shares.sum(dim=1)).tolist()
     values = stack.watch()
     every = stack.replicas[0].candidate.train.report_every
     told = epoch == stack.epochs or bool(over) or epoch % every == 0
     stop = stack.replicas[0].stopping.stop
-    norms: list[float | None] = [None] * len(means)
+    norms: list[float | None] = [None] * len(values)
     if told or stop.gradient_norm is not None:
         norms = torch.linalg.vector_norm(stack.gradient, dim=1).tolist()
-    reasons = []
+    reasons = [
+        replica.stopping.reason(epoch, values[at], norms[at], stack.shown[at])
+        for at, replica in enumerate(stack.replicas)
+    ]
+    reasons = [over or reason for reason in reasons]
+    if not told and not any(reasons):
+        return reasons
+    shares = stack.shares[:, : len(losses)]
+    means = ((losses.T * shares).sum(dim=1) / shares.sum(dim=1)).tolist()
     for at, replica in enumerate(stack.replicas):
-        reason = replica.stopping.reason(epoch, values[at], norms[at], stack.shown[at])
-        reasons.append(over or reason)
-        if told or reasons[-1]:
+        if told or reasons[at]:
             facts = {"loss": means[at], "validation": values[at], "gradient_norm": norms[at]}
             rate = stack.stepper_of(at).learning_rate
             replica.context.emit(

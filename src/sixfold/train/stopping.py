@@ -57,26 +57,20 @@ class Stopping:
             return f"no better {self.stop.metric} than {self.best:.6g} of epoch {self.best_epoch}"
         return ""
 
-    def suspects(self, first: float, worst: float) -> bool:
-        """Whether the greatest loss of an epoch is not a number, or far above the first one of the training. `first`: of the
-        epoch.
-        """
-        if math.isnan(self.first_loss):
-            self.first_loss = abs(first)
-        return not worst <= self._limit()  # true for NaN, too
+    @property
+    def limit(self) -> float:
+        """The largest loss that training may come to."""
+        return DIVERGED * max(1.0, self.first_loss) if math.isfinite(self.first_loss) else DIVERGED
 
     def check(self, losses: torch.Tensor, first_step: int) -> None:
-        """`losses`: [steps] of an epoch that is suspected. Raises FitError that names the first bad one, if there is one."""
-        bad = ~(losses.abs() <= self._limit())
+        """`losses`: [steps] of an epoch. Raises FitError that names the first that is no number, or beyond the limit."""
+        bad = ~(losses.abs() <= self.limit)
         if bool(bad.any()):
             at = int(bad.nonzero()[0, 0])
             raise FitError(
                 f"train, step {first_step + at + 1}", "a loss that is a number and does not grow without end",
                 f"loss {float(losses[at]):.6g} (first step: {self.first_loss:.6g})", REMEDY,
             )  # fmt: skip
-
-    def _limit(self) -> float:
-        return DIVERGED * max(1.0, self.first_loss) if math.isfinite(self.first_loss) else DIVERGED
 
     def final(self, theta: torch.Tensor, step: int) -> torch.Tensor:
         """The weights that training ends with, [P]: the best ones where something was watched, or `theta`, the last.
