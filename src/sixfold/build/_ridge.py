@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
 from sixfold.parts.fit import Features
 from sixfold.parts.sparse import dense
@@ -90,12 +89,13 @@ def left_out(ridge: Ridge, x: Features, y: FloatArray, penalties: FloatArray) ->
     lengths_M = (ridge.basis**2).sum(axis=0)
     lengths_M[lengths_M <= ROUNDING * lengths_M.max()] = np.inf  # of no row anything, but for rounding
     shrink_MA = 1.0 / (lengths_M[:, None] * (ridge.values[:, None] + penalties))
+    flat_FAK = np.moveaxis(weights_AFK, 0, 1).reshape(x.shape[1], -1)
     total = np.zeros(len(penalties))
     for start in range(0, x.shape[0], BLOCK):
         block = np.asarray(dense(x[start : start + BLOCK]), dtype=np.float64)
-        leverage_AR = 1.0 / x.shape[0] + (((block - ridge.mean_x) @ ridge.basis) ** 2 @ shrink_MA).T
-        error_ARK = y[start : start + BLOCK] - (block @ weights_AFK + bias_AK[:, None])
-        total += ((error_ARK / (1.0 - leverage_AR)[:, :, None]) ** 2).sum(axis=(1, 2))
+        leverage_RA = 1.0 / x.shape[0] + ((block - ridge.mean_x) @ ridge.basis) ** 2 @ shrink_MA
+        error_RAK = y[start : start + BLOCK, None] - bias_AK - (block @ flat_FAK).reshape(len(block), *bias_AK.shape)
+        total += ((error_RAK / (1.0 - leverage_RA)[:, :, None]) ** 2).sum(axis=(0, 2))
     return np.asarray(total / y.size)
 
 
@@ -111,6 +111,10 @@ def best(largest: float, left_out: Callable[[FloatArray], FloatArray]) -> float:
 
 
 def _eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues, rising, rounding below 0 cut off, and eigenvectors as columns."""
-    values, vectors = eigh(symmetric, driver="evd", overwrite_a=True, check_finite=False)
+    """Eigenvalues, rising, rounding below 0 cut off, and eigenvectors as columns.
+
+    NumPy's, as the products around it: SciPy brings a BLAS of its own, whose threads wait for the same cores (measured on 2
+    cores, 18,000 × 200: 207 ms instead of 30 ms).
+    """
+    values, vectors = np.linalg.eigh(symmetric)
     return np.maximum(values, 0.0), vectors

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import cho_factor, cho_solve
 
 from sixfold.build import _ridge
 from sixfold.build.svm import Kernel, KernelMachine, stratified_sample
@@ -108,7 +108,7 @@ def _by_eigenvectors(
     Where a kernel is not positive (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no
     part: the nearest positive matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
     """
-    values, vectors = eigh(matrix, driver="evd", overwrite_a=True)
+    values, vectors = np.linalg.eigh(matrix)  # not SciPy's: see _ridge._eigen
     moments = vectors.T @ y_RK
     moments[values < -ROUNDING * abs(values).max()] = 0.0
     values = np.maximum(values, 0.0)
