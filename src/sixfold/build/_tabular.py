@@ -156,7 +156,7 @@ class TabularSettings(Section):
     )
     frequencies: int = Field(16, ge=1, le=1000, description="Of periodic: sines a number, and as many cosines.")
     frequency_scale: float = Field(
-        0.1,
+        0.01,
         gt=0,
         description="Of periodic: standard deviation σ of the first frequencies, in turns a standard deviation.",
     )
