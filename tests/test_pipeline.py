@@ -238,3 +238,19 @@ def test_adult_reaches_what_is_claimed(tmp_path: Path) -> None:
         accuracy = float(np.mean(labels.reshape(-1) == truth))
         assert accuracy >= goals[options["family"]], (options, accuracy)
         assert (run.bundle / "model.onnx").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("threshold", ["none", "accuracy"])
+def test_the_report_tells_the_two_best_apart_by_folds_and_by_rows(tmp_path: Path, threshold: str) -> None:
+    """By rows only where predictions say all: not where every fold has a threshold of its own."""
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    made = recipe(
+        tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree", "max_depth": 1}],
+        train={"threshold": threshold}, evaluate={"folds": 3, "metrics": ["accuracy"]},
+    )  # fmt: skip
+    run = pipeline.run(made, tmp_path / "run")
+    verdict = " ".join(json.loads((run.bundle / "report.json").read_text())["verdict"])
+    assert "corrected resampled t-test, 3 folds" in verdict
+    assert ("By rows: The winner is" in verdict and "bootstrap, 1,000 draws, 240 rows" in verdict) is (
+        threshold == "none"
+    )

@@ -41,7 +41,7 @@ def report(
     history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
-        verdict=verdict(receipt, baseline, _runner_up(ranked, receipt.metric, folds)),
+        verdict=verdict(receipt, baseline, _runner_up(ranked, training, receipt.metric, folds)),
         said=texts([event for event in history if "fold" not in event], "said"),
         warnings=texts(everything, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
@@ -136,11 +136,17 @@ def _line(curve: curves.Curve) -> Line:
     return Line(name=curve.name, x=tuple(map(float, curve.x)), y=tuple(map(float, curve.y)))
 
 
-def _runner_up(ranked: Sequence[Evaluation], metric: str, folds: Sequence[Fold]) -> str | None:
+def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, folds: Sequence[Fold]) -> str | None:
+    """The difference of the two best by folds, and by rows of their out-of-fold predictions."""
     if len(ranked) < 2 or not np.isfinite(ranked[1].scores[metric]).all():
         return None
     mean, compared = float(np.mean(ranked[1].scores[metric])), _against(ranked[0], ranked[1], metric, folds)
-    return f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
+    said = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
+    if any(model.threshold is not None for each in ranked[:2] for model in each.models):
+        return said  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
+    names = ("The winner", "it")
+    pair = [comparison.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
+    return f"{said} By rows: {comparison.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
 
 
 def _column(name: str, column: Column) -> ColumnSummary:

@@ -17,6 +17,7 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, asks, calibrate, fit_of, own_part, prepare_rows, watch_of
 from sixfold.parts import state
+from sixfold.parts.fit import OutputKind
 from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
@@ -61,7 +62,7 @@ class Evaluation(State):
 
     name: str
     family: str
-    output: str
+    output: OutputKind
     metrics: tuple[str, ...]
     scores: dict[str, FloatArray]
     predictions: FloatArray
