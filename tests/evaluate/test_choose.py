@@ -51,3 +51,12 @@ def test_who_was_dropped_comes_last_with_the_folds_it_had_and_why() -> None:
     assert [standing.name for standing in board.standings] == ["b", "a"]
     assert board.standings[1].folds == (0.9, 0.9)
     assert str(board).splitlines()[-1].endswith("dropped after 2 folds: 0.1 behind the leader")
+
+
+def test_a_long_name_moves_no_column() -> None:
+    standings = tuple(
+        choose.Standing(name, "mlp", 0.5, 0.1, 0.05, (0.4, 0.6), 1.0)
+        for name in ("mlp", "mlp " + "optimizer=auto " * 4)
+    )
+    head, *rows = str(choose.Leaderboard("accuracy", standings)).splitlines()
+    assert {len(row) for row in rows} == {len(head)}

@@ -40,9 +40,10 @@ class Leaderboard:
     standings: tuple[Standing, ...]
 
     def __str__(self) -> str:
-        lines = [f"{'candidate':40} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"]
+        width = max([40, *(len(s.name) for s in self.standings)])
+        lines = [f"{'candidate':{width}} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"]
         lines += [
-            f"{s.name:40} {s.mean:12.4f} {s.spread:9.4f} {s.error:9.4f} {s.fit_s:8.1f}{_left(s)}"
+            f"{s.name:{width}} {s.mean:12.4f} {s.spread:9.4f} {s.error:9.4f} {s.fit_s:8.1f}{_left(s)}"
             for s in self.standings
         ]
         return "\n".join(lines)
