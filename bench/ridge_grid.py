@@ -1,9 +1,8 @@
 """Ridge over folds and penalties: the grid in one piece beside scikit-learn's loop; `alpha: auto` beside RidgeCV.
 
 Squared errors of the folds, and the weights of the penalty that each row left out chooses from the same ones, have to agree
-within 1e-8. Both start from the same arrays in double
-precision. The floor: the matrix of products of columns (half of it: it is symmetric), one tridiagonal form a fold, and the
-predictions at every penalty.
+within 1e-8. Both start from the same arrays in double precision. The floor: the matrix of products of columns (half of it: it is
+symmetric), one tridiagonal form a fold, and the predictions at every penalty.
 """
 
 from __future__ import annotations
