@@ -6,6 +6,7 @@ arrays in memory to the accuracy of every fold. Mean accuracies have to be withi
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
@@ -32,12 +33,16 @@ Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 BATCH, WIDTHS = 64, [64, 128, 64, 10]
 X, Y = load_digits(return_X_y=True)
 X = (X / 16.0).astype(np.float32)
-XT, YT = torch.tensor(X), torch.tensor(Y)
 
 
 def folds_of(count: int) -> Folds:
     """The same for everybody."""
     return list(StratifiedKFold(count, shuffle=True, random_state=0).split(X, Y))
+
+
+@functools.cache
+def rows_on(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(X, device=device), torch.tensor(Y, device=device)
 
 
 def network(seed: int) -> nn.Sequential:
@@ -54,13 +59,13 @@ def ours(folds: Folds, epochs: int, context: Context | None = None) -> float:
     return float(np.mean([(f.predict(X[v]).argmax(1) == Y[v]).mean() for f, (_, v) in zip(fitted, folds, strict=True)]))
 
 
-def eager(folds: Folds, epochs: int) -> float:
-    scores = []
+def eager(folds: Folds, epochs: int, device: str = "cpu") -> float:
+    scores, (XT, YT) = [], rows_on(device)
     for k, (train, validation) in enumerate(folds):
-        module, rows = network(k), torch.tensor(train)
+        module, rows = network(k).to(device), torch.tensor(train, device=device)
         optimizer = torch.optim.Adam(module.parameters(), 1e-3, fused=True)
         for _ in range(epochs):
-            for batch in rows[torch.randperm(len(rows))].split(BATCH):
+            for batch in rows[torch.randperm(len(rows), device=device)].split(BATCH):
                 optimizer.zero_grad()
                 functional.cross_entropy(module(XT[batch]), YT[batch]).backward()
                 optimizer.step()
@@ -74,7 +79,7 @@ def vmapped(folds: Folds, epochs: int) -> float:
     modules = [network(k) for k in range(len(folds))]
     stacked, _ = stack_module_state(modules)
     parameters = {name: value.detach().clone().requires_grad_() for name, value in stacked.items()}
-    base = network(0)
+    base, (XT, YT) = network(0), rows_on("cpu")
 
     def loss(own: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(functional_call(base, own, (x,)), y)

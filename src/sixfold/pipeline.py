@@ -53,6 +53,7 @@ from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.saves import EVERY_S
 from sixfold.searching import compare
 from sixfold.train.candidate import Candidate
+from sixfold.train.device import device_of, in_words
 from sixfold.work import Plan, Rows, Work, digest, stage_key
 
 
@@ -95,8 +96,9 @@ def run(
     time budget began; left out, now. `save_every_s`: seconds between two saved states of a training. Raises a SixfoldError.
     """
     limits = Limits.start(loaded.recipe.budget, started)
-    with RunFolder(out, (*listeners, limits.check_memory), save_every_s) as folder:
-        context = Context(seed=loaded.recipe.initialize.seed, emit_to=folder.emit)
+    with loaded.placing(), RunFolder(out, (*listeners, limits.check_memory), save_every_s) as folder:
+        device = device_of(loaded.recipe.budget.device).type
+        context = Context(seed=loaded.recipe.initialize.seed, emit_to=folder.emit, device=device)
         work = Work(loaded, folder, limits, context)
         rows = read(work, dataset)
         plan = plan_work(work, rows)
@@ -138,6 +140,8 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     candidates = tuple(resolve(recipe, rows.training, time_s))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
+    for text in in_words(work.context.device, candidates):
+        work.context.emit("said", text=text)
     check_plan(candidates, rows.training, folds, recipe.budget)
     return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
 

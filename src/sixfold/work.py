@@ -63,11 +63,13 @@ def digest(dataset: Dataset) -> str:
 
 
 def stage_key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
-    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, and the code.
+    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, where networks
+    train, and the code.
 
     Not on `evaluate.nested`: nested cross-validation moves no candidate and no model.
     """
     recipe = work.loaded.recipe
     parts = [recipe.data, recipe.evaluate.model_copy(update={"nested": None}), *sections]
-    texts = [code_digest(), rows.digest, candidate, str(work.context.seed), *(part.model_dump_json() for part in parts)]
+    facts = (str(work.context.seed), work.context.device)
+    texts = [code_digest(), rows.digest, candidate, *facts, *(part.model_dump_json() for part in parts)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

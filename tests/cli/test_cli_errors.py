@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
+import sixfold
 from sixfold import cli
 from sixfold.cli import doctor
 from sixfold.core import errors
@@ -106,6 +108,21 @@ def test_what_is_found_with_the_data_has_its_line() -> None:
     assert done.stderr.startswith(
         "problem: r.yaml, line 8, column 3: evaluate.metrics: expected metrics for classification; found 'rmse'"
     )
+    with pytest.raises(errors.RecipeError, match=r"^r.yaml, line 8, column 3: evaluate.metrics: expected metrics"):
+        sixfold.run("r.yaml")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_a_card_that_is_not_there_has_its_line() -> None:
+    Path("r.yaml").write_text(RECIPE + "budget: {device: cuda}\n")
+    done = invoke("check", "r.yaml")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(
+        "problem: r.yaml, line 9, column 10: budget.device: expected a device of this machine"
+    )
+    with pytest.raises(errors.RecipeError, match=r"^r.yaml, line 9, column 10: budget.device: .* Write `device: cpu`"):
+        sixfold.run("r.yaml")
 
 
 def test_check_plans_with_the_budget(folder: Path) -> None:

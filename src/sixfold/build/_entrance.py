@@ -9,6 +9,7 @@ the result. For torch any axes may lead: K replicas, or none.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
 def looked_up(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """[…, V, E], […, M] int64 → […, M, E]; its gradient adds up what the same row was asked for."""
     return torch.gather(table, -2, rows.unsqueeze(-1).expand(*rows.shape, table.shape[-1]))
+
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _there(numbers: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """int64, kept on the device: a copy in every step would wait for the processor."""
+    return torch.tensor(numbers, device=device)
 
 
 @dataclass(frozen=True)
@@ -99,10 +107,11 @@ class Entrance(State):
         """[…, R, F] → […, R, D]."""
         pieces = []
         if self.numbers:
-            numbers = x if not self.codes else x[..., list(self.numbers)]
+            numbers = x if not self.codes else x.index_select(-1, _there(self.numbers, x.device))
             pieces.append(self._waves(parts, numbers) if self.frequencies else numbers)
         if self.codes:
-            rows = x[..., list(self.codes)].long() + torch.from_numpy(self.offset).to(x.device)
+            codes = x.index_select(-1, _there(self.codes, x.device)).long()
+            rows = codes + _there(tuple(self.offset.tolist()), x.device)
             pieces.append(looked_up(parts["table"], rows.flatten(-2)).view(*rows.shape[:-1], -1))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1)
 

@@ -49,7 +49,7 @@ class StackedMembers:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         found = [
             self._gradient(some, x[some], (target[some], weight[some]), [drawn[some] for drawn in noise])
-            for some in groups(len(x), x.shape[1] * self.plain.held)
+            for some in groups(x, self.plain.held)
         ]
         return torch.cat(found)
 

@@ -53,6 +53,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     from sixfold.prepare.plan import check_columns, treatments
     from sixfold.proposing import Proposer
     from sixfold.resolve import metrics_of, resolve
+    from sixfold.train.device import device_of
 
     recipe = loaded.recipe
     try:
@@ -79,6 +80,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     else:
         candidates = attempt(lambda: resolve(recipe, training, time_s))
     attempt(lambda: check_columns(recipe.prepare, training.table))
+    attempt(lambda: device_of(recipe.budget.device))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     if candidates and folds and metrics:

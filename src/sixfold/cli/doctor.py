@@ -50,6 +50,7 @@ def look() -> dict[str, dict[str, object]]:
             "memory free": show_bytes(psutil.virtual_memory().available),
             "disk free here": show_bytes(shutil.disk_usage(Path.cwd()).free),
         },
+        "device": {"cuda": _card()},
         "onnxruntime": {"providers": _providers(), "threads": _threads()},
         "int8": {
             **{flag: "yes" if flag in flags else "no" for flag in FLAGS},
@@ -65,6 +66,17 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _card() -> str:
+    """What `budget.device: cuda` would train on, or why there is nothing."""
+    if _version("torch") == "not installed":
+        return "no torch here: the extra train installs it"
+    import torch
+
+    if torch.version.cuda is None:
+        return f"none: torch {torch.__version__} was built without CUDA"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none that torch can use"
 
 
 def _providers() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,16 @@ class Loaded:
             return error
         rest = error.where.removeprefix(show_path(parts))
         return type(error)(self.document.place(parts) + rest, error.expected, error.found, error.remedy)
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Inside, mistakes are `placed`."""
+        try:
+            yield
+        except SixfoldError as error:
+            if (found := self.placed(error)) is error:
+                raise
+            raise found from error
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Loaded:

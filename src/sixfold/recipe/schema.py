@@ -254,11 +254,15 @@ class Compress(Section):
 
 
 class Budget(Section):
-    """Within what: wall-clock time, memory, disk."""
+    """Within what: wall-clock time, memory, disk, device."""
 
     time: str | None = Field(None, description="Wall-clock time of a run: 90s, 10m, 2h.")
     memory: str | None = Field(None, description="Peak resident memory: 4GiB.")
     disk: str | None = Field(None, description="Bytes of the run folder: 1GiB.")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu",
+        description="Where networks train; cuda: the graphics card of this machine. Solvers stay on the processor.",
+    )
 
     @field_validator("time")
     @classmethod

@@ -22,7 +22,8 @@ def silent(kind: str, facts: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """Passed to every step. `deadline`: time.monotonic() seconds at which work has to stop, or None.
+    """Passed to every step. `deadline`: time.monotonic() seconds at which work has to stop, or None. `device`: cpu or cuda, where
+    networks train.
 
     `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them. `saves`: where long
     work leaves what it has so far; None keeps nothing.
@@ -33,6 +34,7 @@ class Context:
     deadline: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     saves: Saves | None = None
+    device: str = "cpu"
 
     def emit(self, kind: str, **facts: Any) -> None:
         """One event: a fact that happened, as plain JSON values."""

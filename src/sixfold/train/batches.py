@@ -62,8 +62,8 @@ class SomeRows:
 
 @dataclass(frozen=True)
 class Batches:
-    """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs]; `size`: rows a step; `seed`:
-    of the order of rows.
+    """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs], where it is trained; `size`:
+    rows a step; `seed`: of the order of rows.
 
     One row a step draws a random row each time, without repeating one before all were seen (a permutation an epoch).
     """
@@ -78,11 +78,9 @@ class Batches:
         """Steps an epoch; the last batch may be smaller, and is kept."""
         return -(-len(self.x) // self.size)
 
-    def rows(self) -> torch.Tensor:
-        """Rows of each batch, float64 [count]."""
-        rows = torch.full((self.count,), float(self.size), dtype=torch.float64)
-        rows[-1] = len(self.x) - self.size * (self.count - 1)
-        return rows
+    def rows(self) -> list[int]:
+        """Rows of each batch, `count` of them."""
+        return [self.size] * (self.count - 1) + [len(self.x) - self.size * (self.count - 1)]
 
 
 class Batch(NamedTuple):
@@ -108,10 +106,12 @@ class Together:
         self.before = [order.get_state() for order in self.orders]  # at the start of the epoch in work
         self.size = max(replica.size for replica in replicas)
         self.count = max(replica.count for replica in replicas)
-        self.weight = torch.zeros((len(self.replicas), self.count, self.size), dtype=_dtype(self.replicas[0]))
-        for weight, replica in zip(self.weight, self.replicas, strict=True):
-            for number, rows in enumerate(replica.rows().long().tolist()):
+        self.device = replicas[0].y.device
+        weights = torch.zeros((len(self.replicas), self.count, self.size), dtype=_dtype(self.replicas[0]))
+        for weight, replica in zip(weights, self.replicas, strict=True):
+            for number, rows in enumerate(replica.rows()):
                 weight[number, :rows] = 1.0 / rows
+        self.weight = weights.to(self.device)
         self._room: tuple[torch.Tensor, torch.Tensor] | None = None  # of a block: filled again and again
         self.whole: list[Batch] = []  # the only block of an epoch: without a new order, it need not be read again
 
@@ -126,7 +126,7 @@ class Together:
         """What each batch is of its replica's epoch, float64 [K, count]; 0 for batches that a replica does not have."""
         shares = torch.zeros((len(self.replicas), self.count), dtype=torch.float64)
         for share, replica in zip(shares, self.replicas, strict=True):
-            share[: replica.count] = replica.rows() / len(replica.x)
+            share[: replica.count] = torch.tensor(replica.rows(), dtype=torch.float64) / len(replica.x)
         return shares
 
     def epoch(self, encode: Encode = lambda y, weight: y) -> Iterator[Batch]:
@@ -157,16 +157,17 @@ class Together:
         dtype, y = _dtype(self.replicas[0]), self.replicas[0].y
         rows, count = (last - first) * self.size, len(self.replicas)
         if self._room is None:  # zeros: where a replica has no row, there must be numbers
-            x_KRF = torch.zeros((count, rows, self.replicas[0].x.shape[1]), dtype=dtype)
-            self._room = x_KRF, torch.zeros((count, rows, *y.shape[1:]), dtype=y.dtype)
+            x_KRF = torch.zeros((count, rows, self.replicas[0].x.shape[1]), dtype=dtype, device=self.device)
+            self._room = x_KRF, y.new_zeros((count, rows, *y.shape[1:]))
         x_KRF, y_KR = (part[:, :rows] for part in self._room)  # the last block is shorter
         for at, (one, order) in enumerate(zip(self.replicas, orders, strict=True)):
             block = order[first * one.size : last * one.size]
+            there = block.to(self.device)
             if isinstance(one.x, torch.Tensor):
-                torch.index_select(one.x, 0, block, out=x_KRF[at, : len(block)])
+                torch.index_select(one.x, 0, there, out=x_KRF[at, : len(block)])
             else:
                 x_KRF[at, : len(block)] = one.x[block]
-            torch.index_select(one.y, 0, block, out=y_KR[at, : len(block)])
+            torch.index_select(one.y, 0, there, out=y_KR[at, : len(block)])
         weight = self.weight[:, first:last]
         targets = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
         steps = x_KRF.view(*weight.shape, -1), targets, weight

@@ -25,6 +25,7 @@ from sixfold.train import range_test
 from sixfold.train.batches import Batches, SparseRows, cut
 from sixfold.train.candidate import Candidate
 from sixfold.train.choosing import chosen
+from sixfold.train.device import device_of, enough_memory, generator
 from sixfold.train.loop import train
 from sixfold.train.stack import Replica, Stack, Watched
 from sixfold.train.stopping import Stopping, Watch
@@ -72,8 +73,9 @@ def _by_the_loop(
         if context.deadline is not None:
             left = sum(len(each) for each in groups[number:])
             deadline = time.monotonic() + context.left_s() * len(group) / left
-        replicas = range_test.rated(family, _replicas(family, group, contexts, watch), deadline, context)
-        done |= _train(family, replicas, deadline)
+        with enough_memory():
+            replicas = range_test.rated(family, _replicas(family, group, contexts, watch), deadline, context)
+            done |= _train(family, replicas, deadline)
     yield from (done[at, candidate.name] for at, candidate, _ in pairs)
 
 
@@ -106,8 +108,9 @@ class Rows:
 def _replicas(
     family: GradientFamily, pairs: Sequence[Pair], contexts: dict[tuple[int, str], Context], watch: Watch | None
 ) -> list[Replica]:
-    """Of fits that train as one, before the first step."""
-    rows = {at: _rows(candidate, fit) for at, candidate, fit in pairs}
+    """Of fits that train as one, before the first step: their rows are where they are trained, their networks are not."""
+    device = device_of(contexts[pairs[0][0], pairs[0][1].name].device)
+    rows = {at: _rows(candidate, fit, device) for at, candidate, fit in pairs}
     replicas = []
     for at, candidate, fit in pairs:
         start = _start(candidate, family, fit).to(DTYPES[candidate.train.precision])
@@ -116,10 +119,10 @@ def _replicas(
             candidate=candidate,
             fit=fit,
             module=start,
-            batches=_batches(family, start, rows[at], candidate),
+            batches=_batches(family, start, rows[at], candidate, device),
             stopping=Stopping(candidate.train.stop, watch is not None and watch.greater_is_better),
             watched=_watch(family, start, rows[at], candidate.train.stop.metric, watch),
-            noise=torch.Generator().manual_seed(_seed(candidate, fit, "dropout")),
+            noise=generator(device, _seed(candidate, fit, "dropout")),
             context=contexts[at, candidate.name],
         )
         replicas.append(replica)
@@ -175,19 +178,23 @@ def _at_once(family: GradientFamily, pairs: Sequence[Pair]) -> int:
     return max(1, STACK_BYTES // (values * (8 if wide else 4)))
 
 
-def _rows(candidate: Candidate, fit: Fit) -> Rows:
+def _rows(candidate: Candidate, fit: Fit, device: torch.device) -> Rows:
     """Cut rows off where something is watched; none can be cut off a single row."""
     section, dtype = candidate.train, DTYPES[candidate.train.precision]
     if section.stop.patience is not None or section.stop.target is not None:
         rows, cut_off = cut(fit, section.stop.validation, _seed(candidate, fit, "validation"))
         if len(cut_off):
             training, watched = _take(fit, rows), _take(fit, cut_off)
-            return Rows(training, _features(training, dtype), watched, torch.tensor(dense(watched.x), dtype=dtype))
-    return Rows(fit, _features(fit, dtype))
+            x_watched = torch.tensor(dense(watched.x), dtype=dtype, device=device)
+            return Rows(training, _features(training, dtype, device), watched, x_watched)
+    return Rows(fit, _features(fit, dtype, device))
 
 
-def _features(fit: Fit, dtype: torch.dtype) -> torch.Tensor | SparseRows:
-    return SparseRows(fit.x, dtype) if issparse(fit.x) else torch.from_numpy(np.ascontiguousarray(fit.x)).to(dtype)
+def _features(fit: Fit, dtype: torch.dtype, device: torch.device) -> torch.Tensor | SparseRows:
+    """Sparse rows stay on the processor, and go where they are wanted a block at a time."""
+    if issparse(fit.x):
+        return SparseRows(fit.x, dtype)
+    return torch.from_numpy(np.ascontiguousarray(fit.x)).to(device, dtype)
 
 
 def _targets(family: GradientFamily, module: nn.Module, fit: Fit) -> torch.Tensor:
@@ -196,10 +203,12 @@ def _targets(family: GradientFamily, module: nn.Module, fit: Fit) -> torch.Tenso
     return y.to(next(module.parameters()).dtype) if y.is_floating_point() else y
 
 
-def _batches(family: GradientFamily, module: nn.Module, rows: Rows, candidate: Candidate) -> Batches:
+def _batches(
+    family: GradientFamily, module: nn.Module, rows: Rows, candidate: Candidate, device: torch.device
+) -> Batches:
     fit, wanted = rows.training, candidate.train.batch_size
     size = fit.rows if wanted == "full" else min(wanted, fit.rows)
-    return Batches(rows.x, _targets(family, module, fit), size, _seed(candidate, fit, "order"))
+    return Batches(rows.x, _targets(family, module, fit).to(device), size, _seed(candidate, fit, "order"))
 
 
 def _start(candidate: Candidate, family: GradientFamily, fit: Fit) -> nn.Module:
@@ -235,7 +244,7 @@ def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, w
     fit = rows.watched
     if fit is None or rows.x_watched is None:
         return None
-    y = _targets(family, module, fit)
+    y = _targets(family, module, fit).to(rows.x_watched.device)
     if metric == "loss":
         return Watched(rows.x_watched, y)
     if watch is None or watch.name != metric:

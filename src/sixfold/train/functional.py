@@ -28,7 +28,8 @@ class FunctionalProgram:
         self.row_losses = losses
         self.theta, self.into = theta, gradient
         self.parts = [(name, parameter.shape) for name, parameter in self.module.named_parameters()]
-        self.buffers: Named = stack_module_state(list(modules))[1]
+        buffers = stack_module_state(list(modules))[1]
+        self.buffers: Named = {name: buffer.to(theta.device) for name, buffer in buffers.items()}
         self._gradients = vmap(grad(self._loss, has_aux=True))
         self._losses = vmap(self._one)
 

@@ -10,6 +10,7 @@ import torch
 
 from sixfold.runs.saves import Saves
 from sixfold.train import threads
+from sixfold.train.device import Pace
 from sixfold.train.resume import Progress, saver
 from sixfold.train.stack import Replica, Stack
 
@@ -24,13 +25,14 @@ def train(
     rows, each with the weights before its step. The deadline (time.monotonic()) holds within one step. What an earlier
     command saved is continued. Raises FitError.
     """
-    end, at = math.inf if deadline is None else deadline, Progress()
+    end, at, pace = math.inf if deadline is None else deadline, Progress(), Pace(stack.device)
     save = saver(stack, at, saves)
     yield from ((stack.first[place], weights) for place, weights in at.ended)
     for epoch in range(at.epoch, stack.epochs + 1):
         at.epoch, over = epoch, ""
         if not at.done:
-            at.losses = torch.zeros((stack.together.count, len(stack.replicas)), dtype=torch.float64)
+            shape = (stack.together.count, len(stack.replicas))
+            at.losses = torch.zeros(shape, dtype=torch.float64, device=stack.device)
         losses_of = at.losses.unbind()
         with threads.busy(stack.operations):
             for number, batch in enumerate(stack.together.epoch(stack.program.target)):
@@ -38,11 +40,12 @@ def train(
                     continue
                 losses_of[number].copy_(stack.step(number, batch))
                 at.done = number + 1
+                pace.stepped()
                 save()
                 if time.monotonic() >= end:
                     over = f"the time is over in epoch {epoch} of {stack.epochs}"
                     break
-        losses, at.done = at.losses[: at.done], 0
+        losses, at.done = at.losses[: at.done].cpu(), 0
         stack.end_epoch(epoch)
         _check(stack, losses)
         reasons = _look(stack, epoch, losses, over)
@@ -64,7 +67,7 @@ def _finished(
     replica, stopping = stack.replicas[row], stack.replicas[row].stopping
     if reason:
         replica.context.emit("training_stopped", reason=reason, best_epoch=stopping.best_epoch or None, **facts)
-    weights = stopping.final(stack.shown[row], stack.stepper_of(row).step).clone()
+    weights = stopping.final(stack.shown[row], stack.stepper_of(row).step).to("cpu", copy=True)
     at.ended.append((stack.places[row], weights))
     return replica, weights
 

@@ -27,6 +27,7 @@ from sixfold.runs.context import Context
 from sixfold.train import threads
 from sixfold.train.batches import Batches, SomeRows, permutation
 from sixfold.train.candidate import Candidate
+from sixfold.train.device import generator
 from sixfold.train.rate import AUTO, Rate, takes_auto
 from sixfold.train.stack import Replica, Stack
 
@@ -195,7 +196,7 @@ def _copy(replica: Replica, number: int) -> Replica:
     return replace(
         replica, number=number, candidate=replace(replica.candidate, train=train),
         module=copy.deepcopy(replica.module).to(torch.float64), batches=_some(replica.batches, seed), watched=None,
-        noise=torch.Generator().manual_seed(seed),
+        noise=generator(replica.batches.y.device, seed),
     )  # fmt: skip
 
 

@@ -72,7 +72,8 @@ def _captured(stack: Stack, progress: Progress) -> dict[str, Any]:
 def _restore(stack: Stack, progress: Progress, tree: dict[str, Any]) -> None:
     if len(tree["places"]) < len(stack.places):
         stack.keep(tree["places"])
-    progress.epoch, progress.done, progress.losses = tree["epoch"], tree["done"], tree["losses"]
+    progress.epoch, progress.done = tree["epoch"], tree["done"]
+    progress.losses = tree["losses"].to(stack.device)
     progress.ended = [(position, weights) for position, weights in tree["ended"]]
     with torch.no_grad():
         stack.theta.copy_(tree["theta"])
@@ -94,7 +95,7 @@ def _restore(stack: Stack, progress: Progress, tree: dict[str, Any]) -> None:
 def _pack(value: Any) -> Any:
     """Tensors as arrays with their shape: a State's arrays have one axis or more."""
     if isinstance(value, torch.Tensor):
-        return {"tensor": value.detach().numpy().copy().reshape(-1), "shape": list(value.shape)}
+        return {"tensor": value.detach().cpu().numpy().copy().reshape(-1), "shape": list(value.shape)}
     if isinstance(value, dict):
         return {key: _pack(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

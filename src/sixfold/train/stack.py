@@ -19,6 +19,7 @@ from sixfold.runs.context import Context
 from sixfold.train.averaged import Averaged
 from sixfold.train.batches import Batch, Batches, Together
 from sixfold.train.candidate import Candidate
+from sixfold.train.captured import Captured, recorder_of
 from sixfold.train.functional import FunctionalProgram
 from sixfold.train.stepper import Stepper
 from sixfold.train.stopping import Stopping
@@ -52,7 +53,7 @@ class Replica:
 
 class Stack:
     """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one `train`, but for what
-    `Candidate.likeness` lets differ.
+    `Candidate.likeness` lets differ. It is where the replicas' targets are: on the processor, or on a card.
     """
 
     def __init__(self, family: GradientFamily, replicas: Sequence[Replica]) -> None:
@@ -60,12 +61,14 @@ class Stack:
         self.first = sorted(replicas, key=_alike)
         self.replicas, self.places = list(self.first), list(range(len(self.first)))
         vectors = [parameters_to_vector(replica.module.parameters()).detach() for replica in self.replicas]
-        self.theta = torch.stack(vectors)
+        self.device = replicas[0].batches.y.device
+        self.theta = torch.stack(vectors).to(self.device)
         self.gradient = torch.zeros_like(self.theta)
         self.average = Averaged.of(replicas[0].candidate.train.average, self.theta)
         self.clip = replicas[0].candidate.train.clip
         self.together = Together([replica.batches for replica in self.replicas])
         self.steppers = self._steppers()
+        self.captured: Captured | None = None
         self._build()
 
     @property
@@ -105,8 +108,15 @@ class Stack:
         return losses[0]
 
     def _gradient(self, batch: Batch, drawn: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Write ∇ of every replica's mean loss, clipped; the losses, [K]."""
-        losses = self.program.gradient(batch.x, batch.target, batch.weight, drawn)
+        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a card what is launched for it is recorded once."""
+        if self.recorder is None:
+            return self._write(*batch, *drawn)
+        if self.captured is None:
+            self.captured = Captured(self._write, (*batch, *drawn), self.recorder)
+        return self.captured(*batch, *drawn)
+
+    def _write(self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *drawn: torch.Tensor) -> torch.Tensor:
+        losses = self.program.gradient(x, target, weight, drawn)
         if self.clip is not None:
             norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
             self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
@@ -127,10 +137,10 @@ class Stack:
         return list(self._watched_losses())
 
     def load(self, at: int, weights: torch.Tensor) -> nn.Module:
-        """The module of replica `at` with these weights, [P]."""
+        """The module of replica `at`, on the processor, with these weights, [P]."""
         module = self.replicas[at].module
         with torch.no_grad():
-            nn.utils.vector_to_parameters(weights, module.parameters())
+            nn.utils.vector_to_parameters(weights.cpu(), module.parameters())
         return module.eval()
 
     def keep(self, positions: Sequence[int]) -> None:
@@ -179,6 +189,9 @@ class Stack:
         self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
         self.shares = self.together.shares()
         self.program = self.program_on(self.theta, self.gradient)
+        by_hand = isinstance(self.family, Stackable) and not self.steppers[0].full_batch
+        self.recorder = recorder_of(self.device) if by_hand else None  # what another family does in a step is not known
+        self.captured = None
         self.judge = self.program
         if self.average is not None:
             self.judge = self.program_on(self.average.mean, torch.zeros_like(self.gradient))
@@ -191,7 +204,7 @@ class Stack:
             return []
         drawn = []
         for shape in self.noisy.noise_shapes(rows):
-            noise = torch.zeros((len(self.replicas), *shape), dtype=self.theta.dtype)
+            noise = self.theta.new_zeros((len(self.replicas), *shape))
             for part, replica in zip(noise, self.replicas, strict=True):
                 if number < replica.batches.count:
                     part[: replica.batches.size].uniform_(generator=replica.noise)
@@ -207,9 +220,9 @@ class Stack:
         rows = [replica.watched for replica in self.replicas]
         some = next(each for each in rows if each is not None)
         most = max(len(each.y) for each in rows if each is not None)
-        x = torch.zeros((len(rows), most, some.x.shape[1]), dtype=some.x.dtype)
-        y = torch.zeros((len(rows), most, *some.y.shape[1:]), dtype=some.y.dtype)
-        weight = torch.zeros((len(rows), most), dtype=some.x.dtype)
+        x = some.x.new_zeros((len(rows), most, some.x.shape[1]))
+        y = some.y.new_zeros((len(rows), most, *some.y.shape[1:]))
+        weight = some.x.new_zeros((len(rows), most))
         for at, each in enumerate(rows):
             if each is not None:
                 x[at, : len(each.y)], y[at, : len(each.y)] = each.x, each.y

@@ -1,0 +1,45 @@
+"""The folds of `folds_mlp` on a graphics card: steps played by a CUDA graph beside steps launched kernel by kernel, and beside an
+eager loop on the same card and the same stack on the processor.
+
+The same workload, and mean accuracies within two points. Where there is no card the rows say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from unittest import mock
+
+import torch
+
+from bench.folds_mlp import Folds, eager, folds_of, ours
+from bench.pairs import ROUNDS, Result, against, close
+from sixfold.runs.context import Context
+from sixfold.train import stack
+
+
+def captured(folds: Folds, epochs: int, device: str) -> float:
+    """As `budget: {device: cuda}` trains."""
+    return ours(folds, epochs, Context(device=device))
+
+
+def launched(folds: Folds, epochs: int, device: str) -> float:
+    """The same without a recording."""
+    with mock.patch.object(stack, "recorder_of", lambda device: None):
+        return captured(folds, epochs, device)
+
+
+def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS, device: str = "cuda") -> Iterator[Result]:
+    """Seconds from arrays in memory to the accuracy of every fold, which is read at the end."""
+    some, title = folds_of(folds), f"digits, 64-128-64-10, {epochs} epochs, {folds} folds, on a card"
+    peers: tuple[tuple[str, Callable[[], float]], ...] = (
+        ("kernel by kernel", lambda: launched(some, epochs, device)),
+        ("eager torch loop on the card", lambda: eager(some, epochs, device)),
+        ("our stack on the processor", lambda: ours(some, epochs)),
+    )
+    for name, peer in peers:
+        form = Result(title, name)
+        if device == "cuda" and not torch.cuda.is_available():
+            yield replace(form, absent="no CUDA device here")
+        else:
+            yield against(form, lambda: captured(some, epochs, device), peer, close("accuracy", 0.02), rounds)
