@@ -25,7 +25,7 @@ def captured(folds: Folds, epochs: int, device: str) -> float:
 
 def launched(folds: Folds, epochs: int, device: str) -> float:
     """The same without a recording."""
-    with mock.patch.object(stack, "recorder_of", lambda device: None):
+    with mock.patch.object(stack, "recorder_of", lambda device, operations: None):
         return captured(folds, epochs, device)
 
 

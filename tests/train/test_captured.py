@@ -80,7 +80,7 @@ def both(one: Candidate, fits: list[Fit], monkeypatch: pytest.MonkeyPatch) -> li
     plain = list(fit_many([one], fits, Context()))
     RECORDED.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(stack, "recorder_of", lambda device: on_tape)
+        patch.setattr(stack, "recorder_of", lambda device, operations: on_tape)
         played = list(fit_many([one], fits, Context()))
     assert RECORDED and all(tape.calls for tape in RECORDED)
     return list(zip(plain, played, strict=True))
@@ -140,7 +140,7 @@ def test_a_range_test_records_its_steps(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_optimiser_that_asks_for_gradients_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """L-BFGS calls for as many as it likes, and reads their losses."""
-    monkeypatch.setattr(stack, "recorder_of", lambda device: on_tape)
+    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: on_tape)
     RECORDED.clear()
     list(fit_many([candidate({"optimizer": "lbfgs", "batch_size": "full", "epochs": 2})], FITS, Context()))
     assert not RECORDED
@@ -152,6 +152,9 @@ def test_a_call_that_reads_a_value_back_is_refused() -> None:
         captured.Captured(lambda x: x * float(x.sum()), [torch.ones(2)], on_tape)
 
 
-def test_only_a_card_records() -> None:
-    assert captured.recorder_of(torch.device("cpu")) is None
-    assert captured.recorder_of(torch.device("cuda")) is captured.on_cuda
+def test_only_a_card_records_and_only_short_steps() -> None:
+    """A long step takes longer than asking for it."""
+    cuda = torch.device("cuda")
+    assert captured.recorder_of(torch.device("cpu"), 1e6) is None
+    assert captured.recorder_of(cuda, 1e6) is captured.on_cuda
+    assert captured.recorder_of(cuda, 2 * captured.LONG) is None

@@ -80,7 +80,7 @@ def test_a_recorded_step_is_the_step(family: str, build: dict[str, Any], monkeyp
     }
     one = candidate(train, family, dropout=0.2, **build)
     recorded = trained(one)
-    monkeypatch.setattr(stack, "recorder_of", lambda device: None)
+    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: None)
     assert_close(recorded, trained(one), 1e-8)
 
 

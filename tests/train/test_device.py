@@ -75,7 +75,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     for module in (fitting, range_test):
         monkeypatch.setattr(module, "generator", lambda device, seed: torch.Generator().manual_seed(seed))
     monkeypatch.setattr(fitting, "device_of", lambda name: CARD)
-    monkeypatch.setattr(stack, "recorder_of", lambda device: record if device == CARD else None)
+    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: record if device == CARD else None)
     optimizers = importlib.import_module("torch.optim.optimizer")
     monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"])
     yield mode

@@ -13,12 +13,15 @@ import torch
 
 Call = Callable[..., torch.Tensor]
 Recorder = Callable[[Callable[[], torch.Tensor]], tuple[torch.Tensor, Callable[[], None]]]
+# Multiplications and additions of a step whose kernels take a card longer than Python takes to ask for them, so that a recording
+# would save nothing: guessed, 25 launches of 5 µs on a card of 50 TFLOP/s and twice that for doubt.
+LONG = 1e10
 WARM_UP = 3  # calls before the recording, in which libraries take their memory: as torch's notes have it
 
 
-def recorder_of(device: torch.device) -> Recorder | None:
-    """How calls are recorded on a device; None where they are not."""
-    return on_cuda if device.type == "cuda" else None
+def recorder_of(device: torch.device, operations: float) -> Recorder | None:
+    """How calls of so many operations are recorded on a device; None where that does not help."""
+    return on_cuda if device.type == "cuda" and operations < LONG else None
 
 
 def on_cuda(call: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[[], None]]:

@@ -190,7 +190,9 @@ class Stack:
         self.shares = self.together.shares()
         self.program = self.program_on(self.theta, self.gradient)
         by_hand = isinstance(self.family, Stackable) and not self.steppers[0].full_batch
-        self.recorder = recorder_of(self.device) if by_hand else None  # what another family does in a step is not known
+        self.recorder = (
+            recorder_of(self.device, self.operations) if by_hand else None
+        )  # what another family does in a step is not known
         self.captured = None
         self.judge = self.program
         if self.average is not None:
