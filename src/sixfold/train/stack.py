@@ -189,10 +189,8 @@ class Stack:
         self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
         self.shares = self.together.shares()
         self.program = self.program_on(self.theta, self.gradient)
-        by_hand = isinstance(self.family, Stackable) and not self.steppers[0].full_batch
-        self.recorder = (
-            recorder_of(self.device, self.operations) if by_hand else None
-        )  # what another family does in a step is not known
+        known = isinstance(self.family, Stackable) and not self.steppers[0].full_batch  # that a step reads nothing back
+        self.recorder = recorder_of(self.device, self.operations) if known else None
         self.captured = None
         self.judge = self.program
         if self.average is not None:
