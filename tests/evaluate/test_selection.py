@@ -232,7 +232,7 @@ def test_who_is_alike_is_judged_as_one() -> None:
     assert alone is not None
     assert twins is not None
     single = (alone.means[:, 1] > alone.means[:, 0]).mean()
-    assert (twins.means[:, 1:].max(axis=1) > twins.means[:, 0]).mean() < 12 * single
+    assert (twins.means[:, 1:].max(axis=1) > twins.means[:, 0]).mean() < 2 * single  # 4 times, if each had its own luck
 
 
 def test_equal_numbers_whatever_the_threads() -> None:
