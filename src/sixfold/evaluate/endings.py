@@ -32,7 +32,7 @@ DIGITS = 12  # means that agree so far are equal, as in the choice of the winner
 
 
 class Endings(NamedTuple):
-    """`means`: [DRAWS, candidates] on all folds. `error`: the standard error of the difference of two candidates' means."""
+    """`means`: [candidates, DRAWS] on all folds. `error`: the standard error of the difference of two candidates' means."""
 
     means: FloatArray
     error: float
@@ -63,12 +63,12 @@ def draw(scores: FloatArray, folds_total: int, pieces: FloatArray | None) -> End
     raised = np.sqrt(np.maximum(1.0, seen / np.where(variance > 0, variance, np.inf)))
     rng = np.random.default_rng(0)
     # einsum, no BLAS: the same sums whatever the number of threads
-    normal = np.einsum("dr,cr->dc", rng.normal(size=(DRAWS // 2, root.shape[1])), root)
-    normal = raised * (normal + np.sqrt(own) * rng.normal(size=normal.shape))
-    spread = np.sqrt((1 / done - 1 / folds_total) * freedom / rng.chisquare(freedom, (DRAWS // 2, 1)))
-    means = np.round(scores.mean(axis=1), DIGITS)
+    drawn = np.einsum("cr,rd->cd", root, rng.standard_normal((root.shape[1], DRAWS // 2)))
+    drawn += np.sqrt(own)[:, None] * rng.standard_normal(drawn.shape)
+    drawn *= np.sqrt((1 / done - 1 / folds_total) * freedom / rng.chisquare(freedom, DRAWS // 2)) * raised[:, None]
+    means = np.round(scores.mean(axis=1), DIGITS)[:, None]
     error = np.sqrt(2 * np.median(variance[variance > 0]) / folds_total)
-    return Endings(np.concatenate([means + spread * normal, means - spread * normal]), float(error))
+    return Endings(np.concatenate([means + drawn, means - drawn], axis=1), float(error))
 
 
 def _centred(scores: FloatArray) -> FloatArray:

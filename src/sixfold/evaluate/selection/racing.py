@@ -76,19 +76,19 @@ class Settings(Section):
 
 def _unlikely(endings: Endings, means: FloatArray, allowed: float) -> dict[int, str]:
     """Positions of those that may go, and why. `means`: [candidates] so far. `allowed`: chance that one of them should not."""
-    tie, leader = TIE * endings.error, endings.means[:, means.argmax()]
-    ahead = (endings.means >= leader[:, None]).mean(axis=0)  # the leader's own is 1: it is kept
+    tie, leader = TIE * endings.error, endings.means[means.argmax()]
+    ahead = (endings.means >= leader).mean(axis=1)  # the leader's own is 1: it is kept
     order = np.lexsort((means, ahead))
-    wins = (endings.means > leader[:, None] + tie).mean(axis=0)
-    gone = order[: _how_many(endings.means[:, order], tie, allowed)]
+    wins = (endings.means > leader + tie).mean(axis=1)
+    gone = order[: _how_many(endings.means[order], tie, allowed)]
     return {int(at): f"chance to end ahead by more than a tie {_said(float(wins[at]))}" for at in gone}
 
 
 def _how_many(endings: FloatArray, tie: float, allowed: float) -> int:
-    """How many, from the first column on, may go. A chance that is drawn is never nothing (Phipson and Smyth, 2010)."""
-    gone = np.maximum.accumulate(endings, axis=1)[:, :-1]
-    kept = np.maximum.accumulate(endings[:, ::-1], axis=1)[:, ::-1][:, 1:]
-    lost = (1 + (gone > kept + tie).sum(axis=0)) / (1 + len(endings))  # of the first, the first two, …
+    """How many, from the first row on, may go. A chance that is drawn is never nothing (Phipson and Smyth, 2010)."""
+    gone = np.maximum.accumulate(endings, axis=0)[:-1]
+    kept = np.maximum.accumulate(endings[::-1], axis=0)[::-1][1:]
+    lost = (1 + (gone > kept + tie).sum(axis=1)) / (1 + endings.shape[1])  # of the first, the first two, …
     return int(np.flatnonzero(lost <= allowed).max(initial=-1)) + 1
 
 
