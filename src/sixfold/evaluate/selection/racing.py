@@ -2,11 +2,11 @@
 
 What is tested is not which candidate is truly better but which one all K folds would choose. From the t folds done, `endings`
 draws what all K may say of all candidates at once. Those with the least chance to end ahead of the leader are dropped, as many
-as it takes until
+as keep
 
-    P(best of the dropped > best of the kept + TIE · s.e. of a difference) > this look's part of `error_rate`
+    P(best of the dropped > best of the kept + TIE · s.e. of a difference) ≤ this look's part of `error_rate`:
 
-would hold: joint, so that settings that are alike cost no more than one. The tie is an indifference zone (Bechhofer, 1954; Kim
+a joint chance, so that settings that are alike cost no more than one. The tie is an indifference zone (Bechhofer, 1954; Kim
 and Nelson, 2001). What folds share by their training rows shifts all and cancels; the correction of Nadeau and Bengio (2003),
 which is for the true difference, has no place.
 """
