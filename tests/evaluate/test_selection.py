@@ -235,6 +235,14 @@ def test_who_is_alike_is_judged_as_one() -> None:
     assert (twins.means[1:].max(axis=0) > twins.means[0]).mean() < 2 * single  # 4 times, if each had its own luck
 
 
+def test_many_candidates_get_fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endings, "MOST_VALUES", 2000)
+    found = endings.draw(scores(20, 4, 5, 9), 10, None)
+    assert found is not None
+    assert found.means.shape == (20, 100)
+    assert make("racing").dropped(Seen(scores(20, 4, 5, 9), 10)) != []
+
+
 def test_equal_numbers_whatever_the_threads() -> None:
     matrix = scores(40, 6, 5, 9)
     found = []

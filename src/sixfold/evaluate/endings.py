@@ -27,12 +27,13 @@ from sixfold.parts.table import FloatArray
 PRIOR = 6.0  # simulated: see docs/explanation/racing-and-halving.md
 OWN = 0.1  # of the rows' covariance: equal on the rows seen is not equal on all
 DRAWS = 4000  # the least that a look is given, with 10 folds and 5%, is 0.14%: 5 of them
+MOST_VALUES = 8_000_000  # 64 MB: of more than 2000 candidates there are fewer draws, and fewer may go
 ROUNDING = 1e-12  # a spread below this share of the scores is none
 DIGITS = 12  # means that agree so far are equal, as in the choice of the winner
 
 
 class Endings(NamedTuple):
-    """`means`: [candidates, DRAWS] on all folds. `error`: the standard error of the difference of two candidates' means."""
+    """`means`: [candidates, draws] on all folds. `error`: the standard error of the difference of two candidates' means."""
 
     means: FloatArray
     error: float
@@ -61,11 +62,11 @@ def draw(scores: FloatArray, folds_total: int, pieces: FloatArray | None) -> End
     if not variance.max() > (ROUNDING * np.abs(scores).max()) ** 2:
         return None
     raised = np.sqrt(np.maximum(1.0, seen / np.where(variance > 0, variance, np.inf)))
-    rng = np.random.default_rng(0)
+    rng, half = np.random.default_rng(0), min(DRAWS, max(2, MOST_VALUES // len(scores))) // 2
     # einsum, no BLAS: the same sums whatever the number of threads
-    drawn = np.einsum("cr,rd->cd", root, rng.standard_normal((root.shape[1], DRAWS // 2)))
+    drawn = np.einsum("cr,rd->cd", root, rng.standard_normal((root.shape[1], half)))
     drawn += np.sqrt(own)[:, None] * rng.standard_normal(drawn.shape)
-    drawn *= np.sqrt((1 / done - 1 / folds_total) * freedom / rng.chisquare(freedom, DRAWS // 2)) * raised[:, None]
+    drawn *= np.sqrt((1 / done - 1 / folds_total) * freedom / rng.chisquare(freedom, half)) * raised[:, None]
     means = np.round(scores.mean(axis=1), DIGITS)[:, None]
     error = np.sqrt(2 * np.median(variance[variance > 0]) / folds_total)
     return Endings(np.concatenate([means + drawn, means - drawn], axis=1), float(error))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from sixfold.evaluate.endings import DRAWS, Endings, draw
+from sixfold.evaluate.endings import Endings, draw
 from sixfold.evaluate.selecting import Dropped, Seen, alive
 from sixfold.parts.table import BoolArray, FloatArray
 from sixfold.recipe.section import Section
@@ -81,7 +81,10 @@ def _unlikely(endings: Endings, means: FloatArray, allowed: float) -> dict[int, 
     order = np.lexsort((means, ahead))
     wins = (endings.means > leader + tie).mean(axis=1)
     gone = order[: _how_many(endings.means[order], tie, allowed)]
-    return {int(at): f"chance to end ahead by more than a tie {_said(float(wins[at]))}" for at in gone}
+    return {
+        int(at): f"chance to end ahead by more than a tie {_said(float(wins[at]), endings.means.shape[1])}"
+        for at in gone
+    }
 
 
 def _how_many(endings: FloatArray, tie: float, allowed: float) -> int:
@@ -92,8 +95,8 @@ def _how_many(endings: FloatArray, tie: float, allowed: float) -> int:
     return int(np.flatnonzero(lost <= allowed).max(initial=-1)) + 1
 
 
-def _said(chance: float) -> str:
-    return f"{chance:.1g}" if chance > 0 else f"below {1 / DRAWS:.1g}"
+def _said(chance: float, draws: int) -> str:
+    return f"{chance:.1g}" if chance > 0 else f"below {1 / draws:.1g}"
 
 
 def _beyond_reach(behind: FloatArray, folds_total: int, bounds: tuple[float, float] | None) -> BoolArray:
