@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from bench.pairs import Result
-from sixfold.evaluate.selecting import Selected, select
-from sixfold.parts.table import FloatArray
+from sixfold.contest import PIECES
+from sixfold.evaluate.selecting import Scored, Selected, select
 from sixfold.recipe.kinds import SELECTION
 
 FOLDS, REPETITIONS = 10, 20
@@ -84,10 +84,10 @@ def _repeat(
     cv = StratifiedKFold(FOLDS, shuffle=True, random_state=repetition)
     folds, grid = list(cv.split(x, y)), [{name: [value] for name, value in each.items()} for each in candidates]
 
-    def score(positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
+    def score(positions: Sequence[int], numbers: Sequence[int]) -> Scored:
         models = [clone(MODEL).set_params(**candidates[position]) for position in positions]
         pairs = [folds[number] for number in numbers]
-        return np.array([[one.fit(x[a], y[a]).score(x[b], y[b]) for a, b in pairs] for one in models])
+        return _scored([[one.fit(x[a], y[a]).predict(x[b]) == y[b] for a, b in pairs] for one in models])
 
     def exhaustive() -> Any:
         return GridSearchCV(MODEL, grid, cv=folds, refit=False).fit(x, y)
@@ -116,6 +116,16 @@ def _repeat(
         chosen = max(selected.finished, key=means.__getitem__)
         seen[name].behind.append((means[best] - means[chosen]) / errors[best])
         seen[name].fits.append(selected.fits)
+
+
+def _scored(right: list[list[np.ndarray]]) -> Scored:
+    """As a run hands it to a selection (sixfold.contest). `right`: candidate → fold → [rows] whether the label was right."""
+    means = np.array([[each.mean() for each in one] for one in right])
+    pieces = [
+        [np.bincount(piece := np.arange(len(each)) % PIECES, each) / np.bincount(piece) for each in one]
+        for one in right
+    ]
+    return Scored(means, np.array(pieces))
 
 
 def _scores(search: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,15 @@ import numpy as np
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
-from sixfold.evaluate.selecting import select
+from sixfold.evaluate.selecting import Scored, select
 from sixfold.parts import state
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.train.candidate import Candidate
 from sixfold.work import Plan, Rows, Work, stage_key
+
+PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
+PIECES_IN_ALL = 160  # of all folds: of many folds there are enough
 
 
 @dataclass
@@ -42,14 +45,15 @@ class Contest:
         self.work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
         return len(self.plan.candidates) - 1
 
-    def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> FloatArray:
-        """[candidates, folds] of the deciding metric, greater is better; NaN for who could not be done.
+    def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> Scored:
+        """Of the deciding metric; NaN for who could not be done.
 
         `waiting`: how many pieces of work like these have to share the time that is left with them.
         """
         groups = _alike([self.plan.candidates[at] for at in positions], positions)
         share = shares(self.work, self.rows, self.plan)[0]
         scores = np.full((len(positions), len(numbers)), np.nan)
+        pieces = np.full((*scores.shape, self._pieces()), np.nan)
         sign = 1.0 if scoring.greater_is_better(self.plan.metrics[0]) else -1.0
         for number, group in enumerate(groups):
             deadline = self.work.limits.part(share, (len(groups) - number) + len(groups) * waiting)
@@ -57,7 +61,28 @@ class Contest:
                 self.parts.setdefault(at, []).append(part)
                 found = dict(zip(part.numbers, part.scores[self.plan.metrics[0]], strict=True))
                 scores[positions.index(at)] = [sign * found[fold] for fold in numbers]
-        return scores
+                if pieces.size:
+                    own = self._score_pieces(part)
+                    pieces[positions.index(at)] = [sign * own[fold] for fold in numbers]
+        return Scored(scores, pieces if pieces.size else None)
+
+    def _pieces(self) -> int:
+        """Parts of a fold that a selection sees, each of a row or more; 0 where the deciding metric is no mean over rows."""
+        fewest = min(len(fold.validation) for fold in self.plan.folds)
+        pieces = min(PIECES, max(2, PIECES_IN_ALL // len(self.plan.folds)), fewest)
+        return pieces if pieces > 1 and scoring.is_mean(self.plan.metrics[0]) else 0
+
+    def _score_pieces(self, part: Part) -> dict[int, FloatArray]:
+        """Fold → [pieces] scores, NaN where the family cannot be scored."""
+        metric, found = self.plan.metrics[0], {}
+        for at, number in enumerate(part.numbers):
+            if not np.isfinite(part.scores[metric][at]):
+                found[number] = np.full(self._pieces(), np.nan)
+                continue
+            target = self.rows.training.target.take(self.plan.folds[number].validation)
+            predicted, threshold = part.predictions[at], part.models[at].threshold
+            found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
+        return found
 
     def left(self, at: int) -> int:
         """Folds that a candidate was not trained on."""
@@ -123,7 +148,7 @@ def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
     if bounds is not None and not scoring.greater_is_better(metric):
         bounds = -bounds[1], -bounds[0]
 
-    def score(positions: Sequence[int], numbers: Sequence[int]) -> FloatArray:
+    def score(positions: Sequence[int], numbers: Sequence[int]) -> Scored:
         return contest.score(positions, numbers, contest.left(positions[0]) / len(numbers) - 1)
 
     selected = select(selection, len(plan.candidates), len(plan.folds), score, section.seed, bounds)

@@ -30,7 +30,7 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
     def score(candidate: Candidate, numbers: Sequence[int]) -> Sequence[float]:
         at = contest.enter(candidate)
         waiting = min(trials_left, AT_ONCE) * contest.left(at) / len(numbers) - 1
-        found: list[float] = contest.score([at], numbers, waiting)[0].tolist()
+        found: list[float] = contest.score([at], numbers, waiting).folds[0].tolist()
         return found
 
     def enough() -> bool:

@@ -75,10 +75,32 @@ def score_all(
     """
     check(names, target.task)
     scores: dict[str, float | None] = {}
-    chosen = predicted if threshold is None else np.eye(2)[decided(predicted, threshold)]
     for name in names:
         metric: Any = METRIC.load(name)()
-        given = chosen if metric.needs == "label" else predicted
+        given = _given(metric, predicted, threshold)
         score = metric.score(target, given) if metric.needs in POSSIBLE[output] else math.nan
         scores[name] = None if math.isnan(score) else score
     return scores
+
+
+def is_mean(name: str) -> bool:
+    """Whether metric `name` follows from a mean over rows."""
+    return isinstance(METRIC.load(name)(), Averaged)
+
+
+def score_pieces(
+    name: str, target: Target, predicted: FloatArray, pieces: int, threshold: float | None = None
+) -> FloatArray:
+    """[pieces] the score of every `pieces`-th row, from the first, the second, …: of a metric that is a mean over rows, and a
+    family that `score_all` has a score of. There have to be `pieces` rows.
+    """
+    metric: Any = METRIC.load(name)()
+    rows = metric.rows(target, _given(metric, predicted, threshold))
+    piece = np.arange(len(rows)) % pieces
+    means = np.bincount(piece, rows) / np.bincount(piece)
+    return np.array([metric.of_mean(mean) for mean in means.tolist()])
+
+
+def _given(metric: Any, predicted: FloatArray, threshold: float | None) -> FloatArray:
+    """What a metric is given: of labels, 1 for the class that is decided and 0 for the other."""
+    return predicted if threshold is None or metric.needs != "label" else np.eye(2)[decided(predicted, threshold)]

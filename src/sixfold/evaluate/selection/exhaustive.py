@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sixfold.evaluate.selecting import Dropped
-from sixfold.parts.table import FloatArray
+from sixfold.evaluate.selecting import Dropped, Seen
 from sixfold.recipe.section import Section
 
 
@@ -14,6 +13,6 @@ class Settings(Section):
         """All folds at once."""
         return (folds,)
 
-    def dropped(self, scores: FloatArray, folds_total: int, bounds: tuple[float, float] | None = None) -> list[Dropped]:
+    def dropped(self, seen: Seen) -> list[Dropped]:
         """Nobody."""
         return []

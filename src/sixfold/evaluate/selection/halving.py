@@ -7,8 +7,7 @@ import math
 import numpy as np
 from pydantic import Field
 
-from sixfold.evaluate.selecting import Dropped, alive
-from sixfold.parts.table import FloatArray
+from sixfold.evaluate.selecting import Dropped, Seen, alive
 from sixfold.recipe.section import Section
 
 DIGITS = 12  # means that agree so far are equal, as in the choice of the winner
@@ -29,8 +28,9 @@ class Settings(Section):
             done = until
         return tuple(sizes)
 
-    def dropped(self, scores: FloatArray, folds_total: int, bounds: tuple[float, float] | None = None) -> list[Dropped]:
+    def dropped(self, seen: Seen) -> list[Dropped]:
         """All but the best ⌈n / factor⌉, at least `factor` of them; who equals the last of these stays too."""
+        scores = seen.scores
         positions = np.flatnonzero(alive(scores))
         means = np.round(scores[positions].mean(axis=1), DIGITS)
         kept = max(self.factor, math.ceil(len(positions) / self.factor))
@@ -38,7 +38,9 @@ class Settings(Section):
             return []
         cut = np.sort(means)[-kept]
         done = scores.shape[1]
-        reason = f"of {len(positions)} on {done} of {folds_total} folds, {{:.3g}} behind the last of the best {kept}"
+        reason = (
+            f"of {len(positions)} on {done} of {seen.folds_total} folds, {{:.3g}} behind the last of the best {kept}"
+        )
         ranks = 1 + (means[:, None] < means[None, :]).sum(axis=1)
         return [
             (int(position), f"rank {rank} {reason.format(cut - mean)}")

@@ -1,37 +1,45 @@
-"""Racing (Maron and Moore, 1994; Birattari et al., 2002): who will not end ahead of the leader gets no more folds.
+"""Racing (Maron and Moore, 1994; Birattari et al., 2002): who will not win gets no more folds.
 
-What is tested is not which candidate is truly better but which one all K folds would choose. d̄ and S² are mean and variance
-of the differences leader - candidate on the t folds done, D the mean difference on all K. Folds in random order are a
-sample of t out of K, so d̄ - D has the variance S²·(1/t - 1/K), and
+What is tested is not which candidate is truly better but which one all K folds would choose. From the t folds done, `endings`
+draws what all K may say of all candidates at once. Those with the least chance to end ahead of the leader are dropped, as many
+as keep
 
-    P(D < 0) = P(T > d̄ / √(S²·(1/t - 1/K))),   T: Student's t, t - 1 degrees of freedom,
+    P(best of the dropped > best of the kept + TIE · s.e. of a difference) ≤ this look's part of `error_rate`:
 
-is the chance that the candidate ends ahead (flat prior; exact for normal scores). What folds share by their training rows
-shifts all of them and cancels; the correction of Nadeau and Bengio (2003), which is for the true difference, has no place.
+a joint chance, so that settings that are alike cost no more than one. The tie is an indifference zone (Bechhofer, 1954; Kim
+and Nelson, 2001). What folds share by their training rows shifts all and cancels; the correction of Nadeau and Bengio (2003),
+which is for the true difference, has no place.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from scipy import stats
 
-from sixfold.evaluate.selecting import Dropped, alive
+from sixfold.evaluate.endings import Endings, draw
+from sixfold.evaluate.selecting import Dropped, Seen, alive
 from sixfold.parts.table import BoolArray, FloatArray
 from sixfold.recipe.section import Section
 
-POOLED = 4.0  # degrees of freedom of the rivals' mean variance: simulated, 4 lost 5% of winners at most, 8 up to 6%
-FEWEST_RIVALS = 5  # fewer say little of a common variance
-ROUNDING = 1e-12  # a spread below this share of the scores is none
+TIE = 0.5  # half of what the promise allows: ties of several looks can add up
+FEWEST_FOLDS = 3  # without pieces: simulated, of two folds' scores alone up to 7% of races were lost
+ROUNDING = 1e-12
 
 
 class Settings(Section):
-    """Drop who will not win: the winner over all folds is lost in at most `error_rate` of races."""
+    """Drop who will not win: the choice is more than a standard error behind the winner over all folds in at most `error_rate`
+    of races.
+    """
 
     error_rate: float = Field(
-        0.05, gt=0, le=0.5, description="Chance, of a whole race, that the winner over all folds is dropped."
+        0.05,
+        gt=0,
+        le=0.5,
+        description="Chance that the choice is over a standard error behind the winner over all folds.",
     )
-    first_folds: int = Field(3, ge=2, description="Folds before the first candidates are dropped.")
+    first_folds: int = Field(
+        2, ge=2, description="Folds before the first candidates are dropped; 3 where the metric is no mean over rows."
+    )
     next_folds: int = Field(1, ge=1, description="Folds between one dropping and the next.")
 
     def blocks(self, folds: int) -> tuple[int, ...]:
@@ -40,51 +48,55 @@ class Settings(Section):
         later = range(first, folds, self.next_folds)
         return (first, *(min(self.next_folds, folds - done) for done in later))
 
-    def dropped(self, scores: FloatArray, folds_total: int, bounds: tuple[float, float] | None = None) -> list[Dropped]:
-        """Who cannot catch up, by arithmetic; then the least likely winners, while the sum of their chances is within this
-        look's equal part of the error rate.
+    def dropped(self, seen: Seen) -> list[Dropped]:
+        """Who cannot catch up, by arithmetic; and the least likely winners. Their looks have parts of the error rate in
+        proportion to the folds that are left: who is dropped early saves most.
         """
-        positions = np.flatnonzero(alive(scores))
-        done = scores.shape[1]
-        if len(positions) < 2 or done < 2 or done >= folds_total:
+        positions, done, total = np.flatnonzero(alive(seen.scores)), seen.scores.shape[1], seen.folds_total
+        if len(positions) < 2 or done < 2 or done >= total:
             return []
-        own = scores[positions]
+        own = seen.scores[positions]
         behind = own[own.mean(axis=1).argmax()] - own
-        certain = _beyond_reach(behind, folds_total, bounds)
-        chances = _chances(behind, folds_total, float(np.abs(own).max()))
-        chances[certain] = 0.0
-        looks = max(1, len(self.blocks(folds_total)) - 1)
-        likely_last = np.argsort(chances, kind="stable")
-        dropped = likely_last[np.cumsum(chances[likely_last]) <= self.error_rate / looks]
-        place = f"behind the leader on {done} of {folds_total} folds"
-        return [
-            (
-                int(positions[each]),
-                f"{behind[each].mean():.3g} {place}, "
-                + ("more than can be made up" if certain[each] else f"chance to end ahead {chances[each]:.1g}"),
-            )
-            for each in sorted(dropped)
-        ]
+        certain = _beyond_reach(behind, total, seen.bounds)
+        reasons = dict.fromkeys(np.flatnonzero(certain).tolist(), "more than can be made up")
+        pieces = None if seen.pieces is None else seen.pieces[positions]
+        allowed = self._part(done, total, FEWEST_FOLDS if pieces is None else 2)
+        endings = draw(own, total, pieces) if allowed else None
+        if endings is not None:
+            reasons = _unlikely(endings, own.mean(axis=1), allowed) | reasons
+        place = f"behind the leader on {done} of {total} folds"
+        return [(int(positions[at]), f"{behind[at].mean():.3g} {place}, {reasons[at]}") for at in sorted(reasons)]
+
+    def _part(self, done: int, folds_total: int, fewest: int) -> float:
+        """This look's part of the error rate; 0 before `fewest` folds are done."""
+        looks = np.cumsum(self.blocks(folds_total))[:-1]
+        left = {int(look): folds_total - int(look) for look in looks if look >= fewest}
+        return self.error_rate * left.get(done, 0) / max(1, sum(left.values()))
 
 
-def _chances(behind: FloatArray, folds_total: int, largest: float) -> FloatArray:
-    """[candidates] the chance that each ends ahead of the leader. `behind`: [candidates, folds done] leader - candidate.
+def _unlikely(endings: Endings, means: FloatArray, allowed: float) -> dict[int, str]:
+    """Positions of those that may go, and why. `means`: [candidates] so far. `allowed`: chance that one of them should not."""
+    tie, leader = TIE * endings.error, endings.means[means.argmax()]
+    ahead = (endings.means >= leader).mean(axis=1)  # the leader's own is 1: it is kept
+    order = np.lexsort((means, ahead))
+    wins = (endings.means > leader + tie).mean(axis=1)
+    gone = order[: _how_many(endings.means[order], tie, allowed)]
+    return {
+        int(at): f"chance to end ahead by more than a tie {_said(float(wins[at]), endings.means.shape[1])}"
+        for at in gone
+    }
 
-    A variance is never taken below the candidate's own; a smaller one than the rivals' mean is moved towards that (as by
-    Smyth, 2004), since two or three folds agree by accident. Without a spread there is no chance to state: 1.
-    """
-    done = behind.shape[1]
-    mean, variance = behind.mean(axis=1), behind.var(axis=1, ddof=1)
-    variance[variance <= (ROUNDING * largest) ** 2] = 0.0
-    freedom = done - 1.0
-    if np.sum(variance > 0) >= FEWEST_RIVALS:
-        pooled = (POOLED * variance[variance > 0].mean() + freedom * variance) / (POOLED + freedom)
-        variance, freedom = np.maximum(variance, pooled), freedom + POOLED
-    chances = np.ones(len(behind))
-    known = (variance > 0) & (mean > 0)
-    error = np.sqrt(variance[known] * (1 / done - 1 / folds_total))
-    chances[known] = stats.t.sf(mean[known] / error, freedom)
-    return chances
+
+def _how_many(endings: FloatArray, tie: float, allowed: float) -> int:
+    """How many, from the first row on, may go. A chance that is drawn is never nothing (Phipson and Smyth, 2010)."""
+    gone = np.maximum.accumulate(endings, axis=0)[:-1]
+    kept = np.maximum.accumulate(endings[::-1], axis=0)[::-1][1:]
+    lost = (1 + (gone > kept + tie).sum(axis=1)) / (1 + endings.shape[1])  # of the first, the first two, …
+    return int(np.flatnonzero(lost <= allowed).max(initial=-1)) + 1
+
+
+def _said(chance: float, draws: int) -> str:
+    return f"{chance:.1g}" if chance > 0 else f"below {1 / draws:.1g}"
 
 
 def _beyond_reach(behind: FloatArray, folds_total: int, bounds: tuple[float, float] | None) -> BoolArray:
