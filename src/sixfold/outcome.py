@@ -25,6 +25,7 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
+from sixfold.parts.packed import packed
 from sixfold.parts.table import Column, Dataset, FloatArray, Table
 from sixfold.recipe.receipt import Cost, Nested, Quality, Receipt
 from sixfold.recipe.schema import Recipe
@@ -178,7 +179,7 @@ def measure(
     """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
     (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
     after = compressed.model
-    old, new = before.export().SerializeToString(), after.export().SerializeToString()
+    old, new = packed(before.export()), packed(after.export())
     signature = signature_of(after, training, recipe.data.missing)
     rows = stored_rows(training.table, seed)
     parity = Parity(text_rows(rows, after.preparer.inputs), expected_answers(after, rows))

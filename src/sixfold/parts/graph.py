@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
-ML_OPSET = 4
+ML_OPSET = 5
 IR_VERSION = 9
 ML = "ai.onnx.ml"
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
