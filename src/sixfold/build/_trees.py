@@ -122,7 +122,9 @@ class Trees(State):
         if self.value.shape[1] == 1:
             targets = self._tree() % self.outputs
             wide = graph.cast(x, TensorProto.DOUBLE)
-            return graph.op("TreeEnsemble", wide, domain=ML, **self._attributes(targets, self.value[:, 0], self.outputs))
+            return graph.op(
+                "TreeEnsemble", wide, domain=ML, **self._attributes(targets, self.value[:, 0], self.outputs)
+            )
         rows, codes = np.unique(self.value[self.leaves()], axis=0, return_inverse=True)
         table = graph.constant(rows, np.float32 if exact_in_float32(self.value, self.first) else np.float64)
         code = np.zeros(self.node_count, dtype=np.float32)
