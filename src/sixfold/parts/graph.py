@@ -13,7 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
-ML_OPSET = 5
+ML_OPSET = 4
+ML_OPSET_OF_TREES = 5  # where there are any: what an older one can do, more runtimes take
 IR_VERSION = 9
 ML = "ai.onnx.ml"
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
@@ -169,7 +170,8 @@ class Graph:
                 nodes.append(node)
         tensors = [tensor for tensor in self._initializers if tensor.name in used]
         graph = helper.make_graph(nodes[::-1], "sixfold", self._inputs, self._outputs, tensors)
-        versions = {**self._domains, "": OPSET, ML: ML_OPSET}
+        ml = ML_OPSET_OF_TREES if any(node.op_type == "TreeEnsemble" for node in nodes) else ML_OPSET
+        versions = {**self._domains, "": OPSET, ML: ml}
         opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sixfold")
         onnx.checker.check_model(model)
