@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sixfold.bundle.frontend import FrontEnd
 from sixfold.bundle.predictor import Predictor
 from sixfold.core.errors import RowError
 from sixfold.parts.graph import Graph, TensorProto
@@ -54,22 +57,22 @@ PLAIN_ROWS = [
 OTHER_ROWS = [row("1.5", 2.0, 3.0), row(True, 2.0, 3.0), row(np.float32(0.1), 1, 1), row("", "-1", " 7 ")]
 
 
-@pytest.mark.parametrize("given", PLAIN_ROWS)
-def test_a_plain_row_gets_the_answers_of_the_long_way_bit_by_bit(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("asked", PLAIN_ROWS)
+def test_a_plain_row_gets_the_answers_of_the_long_way_bit_by_bit(asked: dict[str, Any]) -> None:
     one = predictor()
-    assert one.front_end.plain_row([given]) is not None
-    for expected in (slow(one, [given]), one.run(one.front_end.feeds([given])).outputs):
-        for name, found in one.predict([given]).outputs.items():
+    assert one.front_end.plain_row([asked]) is not None
+    for expected in (slow(one, [asked]), one.run(one.front_end.feeds([asked])).outputs):
+        for name, found in one.predict([asked]).outputs.items():
             assert (found.dtype, found.shape) == (expected[name].dtype, expected[name].shape)
             np.testing.assert_array_equal(found, expected[name])
 
 
-@pytest.mark.parametrize("given", OTHER_ROWS)
-def test_any_other_row_takes_the_long_way(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("asked", OTHER_ROWS)
+def test_any_other_row_takes_the_long_way(asked: dict[str, Any]) -> None:
     one = predictor()
-    assert one.front_end.plain_row([given]) is None
-    for name, found in one.predict([given]).outputs.items():
-        np.testing.assert_array_equal(found, slow(one, [given])[name])
+    assert one.front_end.plain_row([asked]) is None
+    for name, found in one.predict([asked]).outputs.items():
+        np.testing.assert_array_equal(found, slow(one, [asked])[name])
 
 
 def test_many_rows_of_numbers_are_the_rows_cell_by_cell() -> None:
@@ -90,7 +93,7 @@ def test_earlier_answers_are_not_written_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("asked", "expected"),
     [
         (row(float("inf"), 1.0, 1.0), ("row 1, column 'a'", "a finite number")),
         (row(1.0, -float("inf"), 1.0), ("row 1, column 'label'", "a finite number")),
@@ -99,20 +102,20 @@ def test_earlier_answers_are_not_written_over() -> None:
         ([1.0, 2.0, 3.0], ("row 1", "a mapping of column to value")),
     ],
 )
-def test_a_bad_row_is_told_as_ever(given: Any, expected: tuple[str, str]) -> None:
+def test_a_bad_row_is_told_as_ever(asked: Any, expected: tuple[str, str]) -> None:
     with pytest.raises(RowError) as caught:
-        predictor().predict([given])
+        predictor().predict([asked])
     assert (caught.value.where, caught.value.expected) == expected
 
 
 def test_other_columns_are_passed_over_or_refused() -> None:
-    one, given = predictor(), {**row(1.0, 2.0, 3.0), "id": "x", "y": "low"}
-    np.testing.assert_array_equal(one.predict([given]).probabilities, slow(one, [given])["probability"])
+    one, asked = predictor(), {**row(1.0, 2.0, 3.0), "id": "x", "y": "low"}
+    np.testing.assert_array_equal(one.predict([asked]).probabilities, slow(one, [asked])["probability"])
     with pytest.raises(RowError, match="the unknown column 'id'"):
-        one.predict([given], extra="refuse")
-    del given["id"]  # the target may stand there
-    assert one.front_end.plain_row([given], "refuse") is None
-    assert len(one.predict([given], extra="refuse")) == 1
+        one.predict([asked], extra="refuse")
+    del asked["id"]  # the target may stand there
+    assert one.front_end.plain_row([asked], "refuse") is None
+    assert len(one.predict([asked], extra="refuse")) == 1
 
 
 def test_columns_that_are_no_numbers_are_never_read_as_numbers() -> None:
@@ -146,3 +149,51 @@ def test_threads_do_not_see_each_others_rows() -> None:
     for each in threads:
         each.join()
     assert wrong == []
+
+
+KINDS = {"n": "number", "value": "number", "c": "category", "probability": "category", "b": "boolean"}
+NUMBERS = st.one_of(
+    st.floats(), st.integers(), st.none(), st.sampled_from(["1.5", "", "x", True, 10**400, -(2**63), "-1"])
+)
+ODD_TEXTS = ["red", " red\t", "", "-1", " -1 ", "café", "\ud800", "a\x00b", None, 3, 2.5, True, b"x"]
+TEXTS = st.one_of(st.text(max_size=3), st.sampled_from(ODD_TEXTS))
+CELLS: dict[str, st.SearchStrategy[Any]] = {
+    "number": NUMBERS,
+    "category": TEXTS,
+    "boolean": st.sampled_from([0, 1.0, "yes"]),
+}
+
+
+def told(read: Any) -> Any:
+    """What was read, or what was said instead."""
+    try:
+        return {name: (array.dtype, array.shape, repr(array.tolist())) for name, array in read().items()}
+    except RowError as error:
+        return str(error)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.fixed_dictionaries({name: CELLS[kind] for name, kind in KINDS.items()}), min_size=1, max_size=4))
+def test_rows_are_read_as_their_columns_cell_by_cell(rows: list[dict[str, Any]]) -> None:
+    inputs: Any = tuple(Input(name=name, type=kind) for name, kind in KINDS.items())
+    outputs = (Output(name="value", columns=("y",)),)
+    front_end = FrontEnd(
+        Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("", "-1"))
+    )
+    columns = {name: [each[name] for each in rows] for name in KINDS}
+    assert told(lambda: front_end.feeds(rows)) == told(lambda: front_end.from_columns(columns, "ignore"))
+
+
+def test_plain_texts_and_numbers_are_not_read_cell_by_cell() -> None:
+    inputs: Any = tuple(Input(name=name, type=kind) for name, kind in KINDS.items() if kind != "boolean")
+    outputs = (Output(name="value", columns=("y",)),)
+    front_end = FrontEnd(Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("-1",)))
+    rows = [
+        {"n": 1, "value": None, "c": " red", "probability": "-1"},
+        {"n": 2.5, "value": 3, "c": "", "probability": "b"},
+    ]
+    found = front_end._plain_feeds(rows)
+    assert {name: array.ravel().tolist() for name, array in found.items() if name != "input_value"} == {
+        "n": [1.0, 2.5], "c": ["red", ""], "input_probability": ["", "b"],
+    }  # fmt: skip
+    assert set(front_end._plain_feeds([{**rows[0], "c": "café"}, rows[1]])) == {"n", "input_value"}

@@ -24,23 +24,24 @@ RawRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any  # Any
 Extra = Literal["ignore", "refuse"]
 LONGEST_LINE: Final = 1 << 20  # characters of one line of text; guessed
 SHOWN: Final = 60  # characters of a value in a message
-PLAIN: Final = frozenset({float, int, type(None)})  # what NumPy reads as `cells` does: None is NaN
+PLAIN: Final[frozenset[type]] = frozenset({float, int, type(None)})  # what NumPy reads as `cells` does: None is NaN
+TEXT: Final[frozenset[type]] = frozenset({str})
 
 
 class FrontEnd:
     """Turns raw rows into feeds by a signature. `where` in messages counts rows from `first_row`."""
 
     def __init__(self, signature: Signature) -> None:
-        cells = readers(frozenset({"", *signature.missing}))
+        self._missing = frozenset({"", *signature.missing})
+        cells = readers(self._missing)
         self._inputs: list[tuple[Input, str, Cell, type]] = [
             (column, graph_name(column.name), cells[column.type], object if column.type == "category" else np.float64)
             for column in signature.inputs
         ]
         self._names = {column.name for column in signature.inputs}
         self._targets = set(signature.target) - self._names
-        numbers = [column.name for column in signature.inputs if column.type == "number"]
-        self._numbers = [graph_name(name) for name in numbers]
-        self._take = _taker(numbers)
+        self._numbers = _Taken([column.name for column in signature.inputs if column.type == "number"])
+        self._categories = _Taken([column.name for column in signature.inputs if column.type == "category"])
 
     def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
         """Arrays [rows, 1] by graph input: float64 with NaN, or str objects with ''. Raises RowError."""
@@ -60,13 +61,13 @@ class FrontEnd:
 
         What `feeds` would give, in less time: nothing is refused here.
         """
-        if type(rows) is not list or len(rows) != 1 or len(self._numbers) != len(self._inputs):
+        if type(rows) is not list or len(rows) != 1 or len(self._numbers.names) != len(self._inputs):
             return None
         row = rows[0]
         if type(row) is not dict or (extra == "refuse" and row.keys() != self._names):
             return None
         try:
-            cells = self._take(row)
+            cells = self._numbers.take(row)
         except KeyError:
             return None
         numbers = _plain([cells])
@@ -94,19 +95,32 @@ class FrontEnd:
                 )  # fmt: skip
             if row.keys() != names:
                 self._check_names(row, extra, f"row {first_row + number}")
-        feeds = self._plain_numbers(rows)
+        feeds = self._plain_feeds(rows) if len(rows) else {}
         for column, name, cell, dtype in self._inputs:
             if name not in feeds:
                 values = [row[column.name] for row in rows]
                 feeds[name] = self._array(column, values, cell, dtype, first_row)
         return feeds
 
-    def _plain_numbers(self, rows: Sequence[Mapping[str, Any]]) -> Feeds:
-        """Of the columns of numbers, where all of their values are numbers; else none of them."""
-        block = _plain([self._take(row) for row in rows]) if self._numbers and len(rows) else None
-        if block is None:
-            return {}
-        return dict(zip(self._numbers, np.ascontiguousarray(block.T)[:, :, None], strict=True))
+    def _plain_feeds(self, rows: Sequence[Mapping[str, Any]]) -> Feeds:
+        """The columns of numbers where all of their values are plain numbers, the categories where all are plain texts."""
+        feeds: Feeds = {}
+        for taken, read in ((self._numbers, _plain), (self._categories, self._plain_texts)):
+            block = read([taken.take(row) for row in rows]) if taken.names else None
+            if block is not None:
+                feeds.update(zip(taken.names, np.ascontiguousarray(block.T)[:, :, None], strict=True))
+        return feeds
+
+    def _plain_texts(self, cells: Sequence[tuple[Any, ...]]) -> npt.NDArray[Any] | None:
+        """[rows, columns] where every cell is an ASCII text, as `cells` reads it; else None."""
+        if not (_are(cells[:1], TEXT) and _are(cells, TEXT)):
+            return None
+        texts = [text.strip() for row in cells for text in row]
+        if not "".join(texts).isascii():
+            return None
+        if not self._missing.isdisjoint(texts):
+            texts = ["" if text in self._missing else text for text in texts]
+        return np.array(texts, dtype=object).reshape(len(cells), -1)
 
     def _array(self, column: Input, values: Any, cell: Cell, dtype: type, first_row: int) -> npt.NDArray[Any]:
         if column.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
@@ -157,18 +171,23 @@ class FrontEnd:
         return values  # type: ignore[no-any-return]
 
 
-def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Takes the values of `names` out of a row."""
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda row: tuple(row[name] for name in names)
+class _Taken:
+    """Some columns: their graph names, and what takes their values out of a row."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.names = [graph_name(column) for column in columns]
+        self.take: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            itemgetter(*columns) if len(columns) > 1 else lambda row: tuple(row[column] for column in columns)
+        )
+
+
+def _are(cells: Sequence[tuple[Any, ...]], kinds: frozenset[type]) -> bool:
+    return kinds.issuperset(map(type, itertools.chain.from_iterable(cells)))
 
 
 def _plain(cells: Sequence[tuple[Any, ...]]) -> npt.NDArray[np.float64] | None:
-    """[rows, columns] where every cell is a finite number of Python's, NaN or None; else None. Of rows the first tells most."""
-    if not PLAIN.issuperset(map(type, cells[0])):
-        return None
-    if len(cells) > 1 and not PLAIN.issuperset(map(type, itertools.chain.from_iterable(cells))):
+    """[rows, columns] where every cell is a finite number of Python's, NaN or None; else None."""
+    if not (_are(cells[:1], PLAIN) and _are(cells, PLAIN)):  # of many rows the first tells most
         return None
     try:
         numbers = np.array(cells, dtype=np.float64)
