@@ -102,8 +102,7 @@ def _curve(candidate: str, fold: int, series: Sequence[dict[str, Any]]) -> Curve
     watched = [event.get("validation") for event in some]
     return Curve(
         candidate=candidate, fold=fold, epochs=tuple(event["epoch"] for event in some),
-        loss=tuple(_short(event["loss"]) for event in some),
-        validation=() if None in watched else tuple(_short(value) for value in watched if value is not None),
+        loss=tuple(event["loss"] for event in some), validation=() if None in watched else tuple(watched),
     )  # fmt: skip
 
 
