@@ -25,6 +25,7 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
+from sixfold.parts.packed import packed
 from sixfold.parts.table import Column, Dataset, FloatArray, Table
 from sixfold.recipe.receipt import Cost, Nested, Quality, Receipt
 from sixfold.recipe.schema import Recipe
@@ -49,14 +50,19 @@ HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; i
 def stored_rows(table: Table, seed: int) -> Table:
     """At least PARITY_ROWS rows that try a graph hard: real rows first, then rows mixed from all columns' values.
 
-    In the mixed rows one value in twenty is missing, and one category in twenty is a value that was never seen.
+    Mixed: every column goes through the same random order of the rows from a start of its own, and from another one when it
+    is through; so a table's values are met in the order of the real rows again, which packs well. In these rows one value in
+    twenty is missing, and one category in twenty is a value that was never seen.
     """
     rng = np.random.default_rng(derive(seed, "parity"))
-    real = table.take(np.sort(rng.permutation(table.rows)[: PARITY_ROWS // 2]))
+    order = rng.permutation(table.rows)
+    real = table.take(order[: PARITY_ROWS // 2])
     mixed = PARITY_ROWS + 24 - real.rows
+    starts = _starts(rng, len(table.columns), table.rows, -(-mixed // table.rows))
+    step = np.arange(min(table.rows, mixed))
     columns = {}
-    for name, column in table.columns.items():
-        values = column.values[rng.integers(0, table.rows, mixed)].copy()
+    for (name, column), own in zip(table.columns.items(), starts, strict=True):
+        values = column.values[order[((own[:, None] + step) % table.rows).ravel()[:mixed]]]
         strange = rng.random(mixed)
         values[strange < 0.05] = np.nan if values.dtype.kind == "f" else -1
         levels = column.levels
@@ -65,6 +71,12 @@ def stored_rows(table: Table, seed: int) -> Table:
             values[strange > 0.95] = len(levels) - 1
         columns[name] = Column(column.kind, np.concatenate([real.columns[name].values, values]), levels)
     return Table(columns, real.rows + mixed)
+
+
+def _starts(rng: np.random.Generator, columns: int, rows: int, laps: int) -> npt.NDArray[np.int64]:
+    """[columns, laps] rows to start at; in a lap no two columns start at the same one, as long as there are enough."""
+    orders = [np.concatenate([rng.permutation(rows) for _ in range(-(-columns // rows))]) for _ in range(laps)]
+    return np.stack([order[:columns] for order in orders], axis=1)
 
 
 def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Signature:
@@ -178,7 +190,7 @@ def measure(
     """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
     (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
     after = compressed.model
-    old, new = before.export().SerializeToString(), after.export().SerializeToString()
+    old, new = packed(before.export()), packed(after.export())
     signature = signature_of(after, training, recipe.data.missing)
     rows = stored_rows(training.table, seed)
     parity = Parity(text_rows(rows, after.preparer.inputs), expected_answers(after, rows))

@@ -28,6 +28,7 @@ from sixfold.report.content import (
 )
 
 CURVE_POINTS = 200
+DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
 
 def report(
@@ -133,7 +134,12 @@ def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) ->
 
 
 def _line(curve: curves.Curve) -> Line:
-    return Line(name=curve.name, x=tuple(map(float, curve.x)), y=tuple(map(float, curve.y)))
+    """Points of a drawing, with the digits of one."""
+    return Line(name=curve.name, x=tuple(map(_short, curve.x)), y=tuple(map(_short, curve.y)))
+
+
+def _short(value: float) -> float:
+    return float(format(value, f".{DRAWN_DIGITS}g"))
 
 
 def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, folds: Sequence[Fold]) -> str | None:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import numpy_helper
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from sixfold.build import boosting, forest, tree
-from sixfold.build._trees import round_down, split_exactly
+from sixfold.build import _trees, boosting, forest, tree
+from sixfold.build._trees import exact_in_float32, on_grid, round_down
 from sixfold.build.family import CostComplexity
 from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Branching, Fit
@@ -150,11 +151,54 @@ def test_the_graph_agrees_on_extreme_rows(family: Any, task: Any, outputs: int) 
     np.testing.assert_array_equal(exported.argmax(axis=1), own.argmax(axis=1))
 
 
-def test_split_values_add_up_exactly_in_float32_in_any_order() -> None:
+def test_sums_of_values_on_the_grid_are_exact_in_float32_in_any_order() -> None:
     generator = np.random.default_rng(0)
-    value = generator.normal(size=(400, 1)) * 1000
-    hi, lo = split_exactly(value, np.arange(400))
-    np.testing.assert_array_equal(hi + lo, value)
-    shuffled = generator.permutation(hi[:, 0]).astype(np.float32)
-    assert float(np.cumsum(shuffled, dtype=np.float32)[-1]) == hi.sum()
-    assert np.abs(lo).max() < 0.1
+    share, first = generator.random((400, 3)), np.arange(400)
+    assert not exact_in_float32(share, first)
+    value = on_grid(share, 400)
+    assert exact_in_float32(value, first)
+    assert exact_in_float32(np.zeros((400, 3)), first)
+    shuffled = generator.permutation(value).astype(np.float32)
+    np.testing.assert_array_equal(np.cumsum(shuffled, axis=0, dtype=np.float32)[-1], value.sum(axis=0))
+    assert not exact_in_float32(value + 2.0**-40, first)
+
+
+@pytest.mark.parametrize("trees", [1, 7])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_trees_of_one_leaf_are_exported(trees: int, task: Any) -> None:
+    x = np.zeros((40, 3), dtype=np.float32)
+    y: Any = np.arange(40) % 3 if task == "classification" else np.arange(40.0)
+    model = solve(forest.Settings(trees=trees), Fit(x, y, task, 3 if task == "classification" else 1))
+    assert model.node_count == trees
+    np.testing.assert_allclose(exported(model, x[:2], 3), model.predict(x[:2]), rtol=1e-12)
+
+
+def test_many_trees_and_classes_are_added_up_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, score = rows()
+    y = np.digitize(score, [-1.0, -0.3, 0.3, 1.0]).astype(np.int64)
+    model = solve(forest.Settings(trees=11), Fit(x, y, "classification", 5))
+    whole = exported(model, x, 5)
+    monkeypatch.setattr(_trees, "AT_ONCE", 5 * 4)  # four trees at once: 4, 4, 3
+    np.testing.assert_array_equal(exported(model, x, 5), whole)
+    np.testing.assert_array_equal(whole, model.predict(x))
+
+
+def test_equal_leaves_are_stored_once() -> None:
+    x, score = rows()
+    y = np.digitize(score, [-0.5, 0.5]).astype(np.int64)
+    model = solve(forest.Settings(trees=30), Fit(x, y, "classification", 3))
+    graph = Graph()
+    model.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
+    tables = [numpy_helper.to_array(t) for t in graph._initializers if list(t.dims)[1:] == [3]]
+    leaves = model.trees.value[model.trees.leaves()]
+    assert [len(t) for t in tables] == [len(np.unique(leaves, axis=0))]
+    assert len(tables[0]) < len(leaves) / 2
+    assert tables[0].dtype == np.float32
+
+
+def exported(model: Any, x: Any, outputs: int) -> Any:
+    """The answers of the graph of a fitted forest."""
+    graph = Graph()
+    value = model.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
+    graph.output("y", value, TensorProto.DOUBLE, ["rows", outputs])
+    return onnxruntime.InferenceSession(graph.model().SerializeToString()).run(None, {"x": x})[0]

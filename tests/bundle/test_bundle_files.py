@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +22,8 @@ from onnx import numpy_helper
 from sixfold.bundle import manifest
 from sixfold.bundle.graph import check_self_contained
 from sixfold.bundle.load import load
-from sixfold.bundle.parity import Parity, unpack
+from sixfold.bundle.parity import Parity, check_parity, unpack
+from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.verify import verify
 from sixfold.bundle.write import write_bundle
 from sixfold.core.errors import BundleError, SystemFault
@@ -97,7 +100,45 @@ def test_values_are_compared_relative_to_their_size(tmp_path: Path) -> None:
 def test_stored_rows_survive_the_round_trip(folder: Path) -> None:
     found = unpack((folder / "parity.jsonl.gz").read_bytes(), "parity.jsonl.gz")
     assert found.rows == tiny_bundle.ROWS
+    assert found.expected["label"].tolist() == tiny_bundle.expected()["label"].tolist()
+    np.testing.assert_allclose(
+        found.expected["probability"], tiny_bundle.expected()["probability"], rtol=0, atol=5.1e-10
+    )
+    assert found.packed() == (folder / "parity.jsonl.gz").read_bytes()
+
+
+def test_values_are_stored_to_nine_digits_however_large_they_are() -> None:
+    values = np.array([[1.23456789012e9, -1.23456789012e-9], [np.nan, 1e300], [0.0, 1 / 3]])
+    found = unpack(Parity([{"a": ""}] * 3, {"value": values}).packed(), "parity.jsonl.gz").expected["value"]
+    np.testing.assert_allclose(found, values, rtol=5.1e-9)
+
+
+def test_rows_stored_one_by_one_are_read_as_ever() -> None:
+    answers = {name: array.tolist() for name, array in tiny_bundle.expected().items()}
+    lines = [
+        {"row": row, "expected": {name: values[number] for name, values in answers.items()}}
+        for number, row in enumerate(tiny_bundle.ROWS)
+    ]
+    content = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+    found = unpack(content, "parity.jsonl.gz")
+    assert found.rows == tiny_bundle.ROWS
     np.testing.assert_array_equal(found.expected["probability"], tiny_bundle.expected()["probability"])
+    assert check_parity(Predictor(tiny_bundle.graph(), tiny_bundle.signature()), found) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"column": "a", "values": ["1", "2"]}, {"column": "b", "values": ["1"]}, {"output": "label", "values": ["x", "y"]}],
+        [{"column": "a", "values": ["1", "2"]}, {"output": "label", "values": ["x"]}],
+        [{"column": "a", "values": ["1", "2"]}, {"output": "value", "columns": [[1.0]]}],
+        [{"column": "a"}, {"output": "value", "columns": [[1.0]]}],
+    ],
+)  # fmt: skip
+def test_stored_rows_that_do_not_fit_together_are_refused(lines: list[dict[str, Any]]) -> None:
+    content = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+    with pytest.raises(BundleError, match="stored rows with answers"):
+        unpack(content, "parity.jsonl.gz")
 
 
 def test_a_signature_of_another_graph_is_refused(tmp_path: Path) -> None:

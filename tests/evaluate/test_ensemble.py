@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from evaluating import Array, candidate, dataset, saved
@@ -170,6 +171,30 @@ def test_values_and_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sixfold.evaluate.model.AT_ONCE", 50)
     monkeypatch.setattr("sixfold.prepare.preparer.BATCH_ROWS", 32)
     np.testing.assert_allclose(model.predict(data.table), whole, rtol=1e-12)
+
+
+def test_the_graph_holds_nothing_twice_and_nothing_in_vain() -> None:
+    """A law on every member's nodes beside the others': six families, three preparers."""
+    data = dataset(150, classes=("a", "b", "c"))
+    builds: list[dict[str, Any]] = [{"family": name} for name in ("linear", "boosting", "forest", "tree", "mlp", "svm")]
+    graph = combined(builds, data, {"calibrate": "platt"}).export().graph
+    tensors, nodes = [], []
+    for tensor in graph.initializer:
+        bare = onnx.TensorProto()
+        bare.CopyFrom(tensor)
+        bare.ClearField("name")
+        tensors.append(bare.SerializeToString(deterministic=True))
+    for node in graph.node:
+        bare_node = onnx.NodeProto()
+        bare_node.CopyFrom(node)
+        bare_node.ClearField("output")
+        nodes.append(bare_node.SerializeToString(deterministic=True))
+    assert len(set(tensors)) == len(tensors) > 10
+    assert len(set(nodes)) == len(nodes) > 40
+    asked = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    assert {tensor.name for tensor in graph.initializer} <= asked
+    assert {name for node in graph.node for name in node.output} <= asked
+    assert [node.op_type for node in graph.node].count("Slice") == 0  # members take their features as they were made
 
 
 def test_equal_preparers_are_one_and_members_without_weight_are_none() -> None:

@@ -5,12 +5,14 @@ Shape letters: R rows, F features, T trees, N nodes (of all trees together), W v
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from onnx import numpy_helper
 
 from sixfold.parts.fit import Matrix
 from sixfold.parts.graph import ML, Graph, TensorProto
@@ -18,6 +20,11 @@ from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 BLOCK = 1 << 16  # (row, tree) pairs walked at once: their index arrays stay in the processor's second-level cache
+AT_ONCE = 1 << 11  # leaf values a row that the graph holds at once: 64 MB of float32 in a batch of 8192 rows
+NODE_PARTS: Final = ("feature", "threshold", "left", "right", "missing_left", "value", "gain")
+BRANCH_LEQ: Final = 0  # TreeEnsemble's numbers of modes, aggregates and transforms
+SUM: Final = 1
+NO_TRANSFORM: Final = 0
 FLOAT32_BITS = 24  # multiples of q are exact in float32 up to 2^24 q, and so are their sums, in any order
 
 
@@ -93,8 +100,7 @@ class Trees(State):
     def keep_first(self, trees: int) -> Self:
         """The first `trees` trees."""
         end = int(self.first[trees]) if trees < self.count else self.node_count
-        parts = ("feature", "threshold", "left", "right", "missing_left", "value", "gain")
-        return replace(self, first=self.first[:trees], **{name: getattr(self, name)[:end] for name in parts})
+        return replace(self, first=self.first[:trees], **{name: getattr(self, name)[:end] for name in NODE_PARTS})
 
     def raised(self, amount: float) -> Self:
         """The same trees with `amount` added to every sum: to the leaves of the first tree."""
@@ -107,69 +113,90 @@ class Trees(State):
         return np.asarray(gain_F / max(gain_F.sum(), np.finfo(np.float64).tiny), dtype=np.float64)
 
     def export(self, graph: Graph, x: str) -> str:
-        """One TreeEnsembleRegressor; returns the sums as double [R, K].
+        """TreeEnsemble nodes; `x` is a float32 value. Returns the sums as double [R, K].
 
-        onnxruntime adds up in float32. Every leaf value is therefore written as hi + lo, each its own target: hi is a
-        multiple of a power of two so coarse that sums of it are exact, lo is the small rest (left out where all are 0).
-        The error left is below 2^-40 of the largest possible sum.
+        W = 1: one node, in double precision (a float32 x and threshold compare there as before). Its leaves hold one number
+        each, so where a leaf has several (W = K) it holds the number of its row in a table of the distinct leaves; the rows of
+        the table are added up, in float32 where that is exact.
         """
-        hi, lo = split_exactly(self.value, self.first)
-        exact = not lo.any()
-        node = graph.op("TreeEnsembleRegressor", x, domain=ML, **self._attributes(hi, None if exact else lo))
-        total = graph.cast(node, TensorProto.DOUBLE)
-        if exact:
-            return total
-        every = np.arange(self.outputs)
-        return graph.op("Add", graph.take_columns(total, every), graph.take_columns(total, every + self.outputs))
+        if self.value.shape[1] == 1:
+            targets = self._tree() % self.outputs
+            wide = graph.cast(x, TensorProto.DOUBLE)
+            return graph.op(
+                "TreeEnsemble", wide, domain=ML, **self._attributes(targets, self.value[:, 0], self.outputs)
+            )
+        rows, codes = np.unique(self.value[self.leaves()], axis=0, return_inverse=True)
+        table = graph.constant(rows, np.float32 if exact_in_float32(self.value, self.first) else np.float64)
+        code = np.zeros(self.node_count, dtype=np.float32)
+        code[self.leaves()] = codes.ravel()
+        step = max(1, AT_ONCE // self.outputs)
+        sums = [self._export_some(graph, x, (start, step), code, table) for start in range(0, self.count, step)]
+        return functools.reduce(lambda total, each: graph.op("Add", total, each), sums)
 
-    def _attributes(self, hi: FloatArray, lo: FloatArray | None) -> dict[str, Any]:
-        sizes = np.diff(np.append(self.first, self.node_count))
-        tree = np.repeat(np.arange(self.count), sizes)
-        local = np.arange(self.node_count) - self.first[tree]
+    def _export_some(
+        self, graph: Graph, x: str, span: tuple[int, int], code: npt.NDArray[np.float32], table: str
+    ) -> str:  # fmt: skip
+        """The sum of some trees' leaves: `span` is the first tree and how many; `code`: a leaf's row of `table`, [N]."""
+        start, end = span[0], min(sum(span), self.count)
+        some = self._between(start, end)
+        nodes = slice(int(self.first[start]), int(self.first[start]) + some.node_count)
+        codes = graph.op("TreeEnsemble", x, domain=ML, **some._attributes(some._tree(), code[nodes], some.count))
+        values_RTK = graph.op("Gather", table, graph.cast(codes, TensorProto.INT32), axis=0)
+        total = graph.op("ReduceSum", values_RTK, graph.constant([1], np.int64), keepdims=0)
+        return graph.cast(total, TensorProto.DOUBLE)
+
+    def _tree(self) -> IntArray:
+        """The number of each node's tree, [N]."""
+        return np.repeat(np.arange(self.count), np.diff(np.append(self.first, self.node_count)))
+
+    def _between(self, start: int, end: int) -> Self:
+        """Trees `start` to `end` alone."""
+        some, at = self.keep_first(end), int(self.first[start])
+        parts = {name: getattr(some, name)[at:] for name in NODE_PARTS}
+        children = {name: parts[name] - np.int32(at) for name in ("left", "right")}
+        return replace(some, first=some.first[start:] - at, **{**parts, **children})
+
+    def _attributes(
+        self, target: IntArray, weight: npt.NDArray[np.float64] | npt.NDArray[np.float32], targets: int
+    ) -> dict[str, Any]:
+        """Of a TreeEnsemble that adds each leaf's `weight` [N] to output `target` [N]; it computes in the weights' type.
+
+        Branches and leaves are numbered apart. A tree of one leaf gets a branch both of whose sides are that leaf.
+        """
         leaf = self.leaves()
-        weights = hi if lo is None else np.concatenate([hi, lo], axis=1)
-        node_of, target_of, weight_of = self._targets(tree, np.flatnonzero(leaf), weights)
+        branch = ~leaf
+        branch[self.first] = True
+        number = np.where(leaf, np.cumsum(leaf), np.cumsum(branch)) - 1
+        sides = {"true": self.left[branch], "false": self.right[branch]}
         attributes: dict[str, Any] = {
-            "n_targets": self.outputs * (1 if lo is None else 2),
-            "aggregate_function": "SUM",
-            "post_transform": "NONE",
-            "nodes_treeids": tree,
-            "nodes_nodeids": local,
-            "nodes_featureids": np.where(leaf, 0, self.feature),
-            "nodes_values": np.where(leaf, np.float32(0), self.threshold),
-            "nodes_truenodeids": np.where(leaf, 0, self.left - self.first[tree]),
-            "nodes_falsenodeids": np.where(leaf, 0, self.right - self.first[tree]),
-            "nodes_missing_value_tracks_true": np.where(leaf, 0, self.missing_left).astype(np.int64),
-            "target_treeids": tree[node_of],
-            "target_nodeids": local[node_of],
-            "target_ids": target_of,
-            "target_weights": weight_of.astype(np.float32),
+            "aggregate_function": SUM,
+            "n_targets": targets,
+            "post_transform": NO_TRANSFORM,
+            "tree_roots": (np.cumsum(branch) - 1)[self.first].tolist(),
+            "nodes_featureids": self.feature[branch].tolist(),
+            "nodes_splits": numpy_helper.from_array(self.threshold[branch].astype(weight.dtype)),
+            "nodes_modes": numpy_helper.from_array(np.full(branch.sum(), BRANCH_LEQ, dtype=np.uint8)),
+            "leaf_targetids": target[leaf].tolist(),
+            "leaf_weights": numpy_helper.from_array(weight[leaf]),
         }
-        lists = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in attributes.items()}
-        return {**lists, "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()}
-
-    def _targets(
-        self, tree: IntArray, leaves: IntArray, weights: FloatArray
-    ) -> tuple[IntArray, IntArray, FloatArray]:  # fmt: skip
-        """Leaf, output and weight of every contribution; zeros are left out, but every leaf keeps its first one."""
-        width = weights.shape[1]
-        node_of, column_of = np.repeat(leaves, width), np.tile(np.arange(width), len(leaves))
-        weight_of = weights[node_of, column_of]
-        kept = (weight_of != 0) | (column_of == 0)
-        node_of, column_of, weight_of = node_of[kept], column_of[kept], weight_of[kept]
-        if self.value.shape[1] == self.outputs:
-            return node_of, column_of, weight_of
-        return node_of, tree[node_of] % self.outputs + self.outputs * column_of, weight_of
+        for side, child in sides.items():
+            attributes[f"nodes_{side}nodeids"] = number[child].tolist()
+            attributes[f"nodes_{side}leafs"] = leaf[child].astype(np.int64).tolist()
+        if self.missing_left[branch].any():
+            attributes["nodes_missing_value_tracks_true"] = self.missing_left[branch].astype(np.int64).tolist()
+        return attributes
 
 
-def split_exactly(value: FloatArray, first: IntArray) -> tuple[FloatArray, FloatArray]:
-    """[N, W] → hi, lo with hi + lo = value, such that a sum of hi over one node a tree is exact in float32."""
+def exact_in_float32(value: FloatArray, first: IntArray) -> bool:
+    """Whether the sums of one node a tree are exact in float32, in whatever order: value is [N, W].
+
+    They are where all values are multiples of a number so coarse that the largest possible sum has 24 bits of it.
+    """
     bound = float(np.maximum.reduceat(np.abs(value).max(axis=1), first).sum())
     if bound == 0:
-        return value, np.zeros_like(value)
-    quantum = 2.0 ** (np.ceil(np.log2(bound)) - FLOAT32_BITS + 1)  # one bit of room: hi may be rounded up
-    hi = np.round(value / quantum) * quantum
-    return hi, value - hi
+        return True
+    quantum = 2.0 ** (np.ceil(np.log2(bound)) - FLOAT32_BITS)
+    return bool((np.round(value / quantum) * quantum == value).all())
 
 
 def on_grid(value: FloatArray, trees: int) -> FloatArray:

@@ -1,6 +1,8 @@
 """The proof that the graph answers as the trained pipeline did: stored rows, stored answers, asked again.
 
-`parity.jsonl.gz`: one JSON object a row, `{"row": {column: text}, "expected": {output: text or numbers}}`.
+`parity.jsonl.gz`: one JSON object a column, as values that are alike pack well: `{"column": name, "values": [text of every
+row]}`, then `{"output": "label", "values": [text]}` and `{"output": name, "columns": [[numbers], …]}`. Numbers are answers to
+nine digits after the point; of values, to nine digits in all: the tolerance is ten thousand times as wide.
 Rows are text, as one would find them in a CSV, so that the front end is part of what is proved.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from sixfold.core.errors import BundleError
 
 TOLERANCE: Final = 1e-5  # of probabilities and decisions: absolute; of values: also relative
 MOST_BYTES: Final = 1 << 30  # unpacked; guessed, far above 1,000 rows of 10,000 columns
+DIGITS: Final = 9  # that answers are stored with
 ALONE: Final = 8  # rows that are also asked one by one: a batch of one may take another path
 RERUN: Final = "The exported graph disagrees with the trained pipeline: report it with the recipe; nothing was written."
 
@@ -34,29 +37,57 @@ class Parity:
 
     def packed(self) -> bytes:
         """The content of parity.jsonl.gz; the same rows give the same bytes."""
-        answers = {name: np.asarray(array).tolist() for name, array in self.expected.items()}
         buffer = io.BytesIO()
         with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
-            for number, row in enumerate(self.rows):
-                expected = {name: values[number] for name, values in answers.items()}
-                file.write(json.dumps({"row": dict(row), "expected": expected}).encode() + b"\n")
+            for line in self._lines():
+                file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         return buffer.getvalue()
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for name in self.rows[0] if self.rows else ():
+            yield {"column": name, "values": [row[name] for row in self.rows]}
+        for name, array in self.expected.items():
+            if name == "label":
+                yield {"output": name, "values": np.asarray(array).reshape(-1).tolist()}
+            else:
+                digits = f".{DIGITS}g" if name == "value" else f".{DIGITS}f"
+                columns = np.asarray(array, dtype=np.float64).reshape(len(self.rows), -1).T.tolist()
+                yield {"output": name, "columns": [[float(format(cell, digits)) for cell in each] for each in columns]}
 
 
 def unpack(content: bytes, where: str) -> Parity:
-    """Read what `packed` wrote. Raises BundleError."""
+    """Read what `packed` wrote, or what it wrote before: one object a row. Raises BundleError."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES} bytes when unpacked")
         lines = [json.loads(line) for line in text.splitlines()]
-        rows = [line["row"] for line in lines]
-        names = lines[0]["expected"]
-        expected = {name: np.array([line["expected"][name] for line in lines]) for name in names}
+        return _of_rows(lines) if "row" in lines[0] else _of_columns(lines)
     except (ValueError, KeyError, TypeError, IndexError, OSError, EOFError) as error:
         raise BundleError(where, "stored rows with answers", str(error) or type(error).__name__, "Run again.") from None
+
+
+def _of_columns(lines: Sequence[dict[str, Any]]) -> Parity:
+    columns = {line["column"]: line["values"] for line in lines if "column" in line}
+    cells = zip(*columns.values(), strict=True)
+    expected = {
+        line["output"]: np.array(line["values"]) if "values" in line else np.array(line["columns"], dtype=np.float64).T
+        for line in lines
+        if "column" not in line
+    }
+    rows = [dict(zip(columns, row, strict=True)) for row in cells]
+    if any(len(array) != len(rows) for array in expected.values()):
+        raise ValueError("columns of several lengths")
     return Parity(rows, expected)
+
+
+def _of_rows(lines: Sequence[dict[str, Any]]) -> Parity:
+    """`{"row": {column: text}, "expected": {output: text or numbers}}`, a line a row: as bundles were written at first."""
+    names = lines[0]["expected"]
+    return Parity(
+        [line["row"] for line in lines], {name: np.array([line["expected"][name] for line in lines]) for name in names}
+    )
 
 
 def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.frontend import Extra, FrontEnd, RawRows
 from sixfold.bundle.graph import session
+from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import BundleError
 from sixfold.recipe.signature import Input, Signature, graph_name
@@ -25,6 +28,7 @@ class Predictor:
         self.session = session(model, where)
         self.front_end = FrontEnd(signature)
         self._names: list[str] = [output.name for output in signature.outputs]
+        self._bound = threading.local()  # a OneRow a thread
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
         self.depends_on_batch = b"DynamicQuantizeLinear" in model
         check_interface(self.session, signature, where)
@@ -34,6 +38,9 @@ class Predictor:
 
         `extra`: what becomes of columns that the signature does not have.
         """
+        numbers = self.front_end.plain_row(rows, extra)
+        if numbers is not None:
+            return Predictions(self.signature, self._named(self._one_row().ask(numbers)))
         return self.run(self.front_end.feeds(rows, extra))
 
     def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
@@ -52,7 +59,16 @@ class Predictor:
         return Predictions(self.signature, joined)
 
     def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        answers = self.session.run(self._names, feeds)
+        return self._named(self.session.run(self._names, feeds))
+
+    def _one_row(self) -> OneRow:
+        if not hasattr(self._bound, "one_row"):
+            inputs = [graph_name(column.name) for column in self.signature.inputs]
+            self._bound.one_row = OneRow.of(self.session, inputs, self._names)
+        bound: OneRow = self._bound.one_row
+        return bound
+
+    def _named(self, answers: Sequence[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         return {
             name: array.reshape(-1) if name == "label" else array
             for name, array in zip(self._names, answers, strict=True)

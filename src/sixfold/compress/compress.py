@@ -14,6 +14,7 @@ from sixfold.compress.subject import Job, Subject, start
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.core.units import show_bytes
 from sixfold.evaluate.model import Model
+from sixfold.parts.packed import packed
 from sixfold.parts.state import State
 from sixfold.parts.table import Table
 from sixfold.recipe.kinds import PRUNER
@@ -92,7 +93,7 @@ def gain(before: Model, after: Model, table: Table) -> tuple[bool, str]:
     Time alone has to gain twice, measured again with the models in the other order. A file that grew is no gain, however
     fast it is.
     """
-    old, new = before.export().SerializeToString(), after.export().SerializeToString()
+    old, new = packed(before.export()), packed(after.export())
     smaller = len(new) <= LESS_BYTES * len(old)
     figures, faster = [f"{show_bytes(len(old))} → {show_bytes(len(new))}"], False
     for batch in (1, 64):

@@ -70,8 +70,8 @@ def parameters(model: bytes) -> int:
     stored = sum(
         int(np.prod(tensor.dims)) for tensor in graph.initializer if tensor.data_type != onnx.TensorProto.STRING
     )
-    lists = ("nodes_values", "target_weights")
-    return stored + sum(len(a.floats) for node in graph.node for a in node.attribute if a.name in lists)
+    tensors = ("nodes_splits", "leaf_weights")
+    return stored + sum(int(np.prod(a.t.dims)) for node in graph.node for a in node.attribute if a.name in tensors)
 
 
 def median_ms(models: tuple[bytes, bytes], table: Table, batch: int) -> tuple[float, float]:

@@ -43,7 +43,8 @@ class Joined(State):
 
     def export(self, graph: Graph) -> str:
         """Every raw column is one input, however many ask for it; returns [rows, features of all], double."""
-        return graph.concat([graph.cast(each.export(graph), TensorProto.DOUBLE) for each in self.preparers])
+        values = [graph.cast(each.export(graph), TensorProto.DOUBLE) for each in self.preparers]
+        return graph.concat(values, [len(each.feature_names) for each in self.preparers])
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class Part(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes; a double value."""
-        start, stop, axis = (graph.constant([number], np.int64) for number in (self.start, self.stop, 1))
-        own = graph.op("Slice", x, start, stop, axis)
+        own = graph.span(x, self.start, self.stop)
         own = own if self.precision == "float64" else graph.cast(own, TensorProto.FLOAT)
         scores = graph.cast(self.fitted.export(graph, own), TensorProto.DOUBLE)
         return scores if self.calibrator is None else self.calibrator.export(graph, scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
 ML_OPSET = 4
+ML_OPSET_OF_TREES = 5  # where there are any: what an older one can do, more runtimes take
 IR_VERSION = 9
 ML = "ai.onnx.ml"
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
@@ -25,8 +27,11 @@ class Graph:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._seen: dict[tuple[bytes, int], list[str]] = {}
+        self._constants: dict[bytes, str] = {}
         self._initializers: list[onnx.TensorProto] = []
+        self._casts: dict[str, tuple[int, str]] = {}
+        self._beside: dict[str, dict[tuple[int, int], str]] = {}
         self._count = 0
         self._factor = 0  # of `fixed_point`; 0 outside
         self._domains: dict[str, int] = {}
@@ -50,10 +55,14 @@ class Graph:
         return self.ops(op_type, *inputs, outputs=1, domain=domain, **attributes)[0]
 
     def ops(self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> list[str]:
-        """Add a node with several outputs and return their names."""
-        names = [self._name(op_type) for _ in range(outputs)]
-        self._nodes.append(helper.make_node(op_type, list(inputs), names, domain=domain, **attributes))
-        return names
+        """Add a node with several outputs and return their names; of a node that is there already, its own."""
+        node = helper.make_node(op_type, list(inputs), [], domain=domain, **attributes)
+        key = node.SerializeToString(deterministic=True), outputs
+        if key not in self._seen:
+            self._seen[key] = [self._name(op_type) for _ in range(outputs)]
+            node.output.extend(self._seen[key])
+            self._nodes.append(node)
+        return list(self._seen[key])
 
     def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> str:
         """An initializer; equal arrays are stored once."""
@@ -88,8 +97,7 @@ class Graph:
         for tensor in model.graph.initializer:
             copied = onnx.TensorProto()
             copied.CopyFrom(tensor)
-            copied.name = names[tensor.name] = self._name("embedded")
-            self._initializers.append(copied)
+            names[tensor.name] = self._kept(copied)
         for node in model.graph.node:
             copied_node = onnx.NodeProto()
             copied_node.CopyFrom(node)
@@ -109,29 +117,61 @@ class Graph:
         return self.op("Div", whole, self._stored(np.asarray(self._factor, dtype=dtype)))
 
     def _stored(self, value: npt.NDArray[Any]) -> str:
-        key = (value.dtype.str, value.shape, value.tobytes())
+        return self._kept(numpy_helper.from_array(value))
+
+    def _kept(self, tensor: onnx.TensorProto) -> str:
+        """The name of an initializer; equal ones are stored once."""
+        tensor.ClearField("name")
+        key = tensor.SerializeToString(deterministic=True)
         if key not in self._constants:
-            name = self._name("constant")
-            self._initializers.append(numpy_helper.from_array(value, name))
-            self._constants[key] = name
+            tensor.name = self._constants[key] = self._name("constant")
+            self._initializers.append(tensor)
         return self._constants[key]
 
     def cast(self, value: str, elem_type: int) -> str:
-        """`value` as another element type."""
-        return self.op("Cast", value, to=elem_type)
+        """`value` as another element type. What was made of it by a cast is that, and float32 made double is itself again."""
+        known, source = self._casts.get(value, (None, ""))
+        if known == elem_type:
+            return value
+        widened = known == TensorProto.DOUBLE and self._casts.get(source, (None, ""))[0] == TensorProto.FLOAT
+        if widened and elem_type == TensorProto.FLOAT:
+            return source
+        name = self.op("Cast", value, to=elem_type)
+        self._casts[name] = elem_type, value
+        return name
 
-    def concat(self, values: list[str]) -> str:
-        """Side by side: [rows, a] and [rows, b] give [rows, a + b]."""
-        return values[0] if len(values) == 1 else self.op("Concat", *values, axis=1)
+    def concat(self, values: list[str], widths: list[int] | None = None) -> str:
+        """Side by side: [rows, a] and [rows, b] give [rows, a + b]. `widths`: a, b, …, so that `span` can find them again."""
+        whole = values[0] if len(values) == 1 else self.op("Concat", *values, axis=1)
+        if widths is not None:
+            ends = list(itertools.accumulate(widths))
+            spans = zip([0, *ends[:-1]], ends, strict=True)
+            self._beside[whole] = dict(zip(spans, values, strict=True))
+        return whole
+
+    def span(self, value: str, start: int, stop: int) -> str:
+        """Columns `start` to `stop`; of a value put together by `concat` what was there before, where it is just these."""
+        known = self._beside.get(value, {}).get((start, stop))
+        if known is not None:
+            return known
+        first, last, axis = (self.constant([number], np.int64) for number in (start, stop, 1))
+        return self.op("Slice", value, first, last, axis)
 
     def take_columns(self, value: str, columns: npt.ArrayLike) -> str:
         """[rows, m] to [rows, len(columns)]."""
         return self.op("Gather", value, self.constant(columns, np.int64), axis=1)
 
     def model(self) -> onnx.ModelProto:
-        """The finished, checked model."""
-        graph = helper.make_graph(self._nodes, "sixfold", self._inputs, self._outputs, self._initializers)
-        versions = {**self._domains, "": OPSET, ML: ML_OPSET}
+        """The finished, checked model, of what an output depends on."""
+        nodes, used = [], {value.name for value in self._outputs}
+        for node in reversed(self._nodes):
+            if used.intersection(node.output):
+                used.update(node.input)
+                nodes.append(node)
+        tensors = [tensor for tensor in self._initializers if tensor.name in used]
+        graph = helper.make_graph(nodes[::-1], "sixfold", self._inputs, self._outputs, tensors)
+        ml = ML_OPSET_OF_TREES if any(node.op_type == "TreeEnsemble" for node in nodes) else ML_OPSET
+        versions = {**self._domains, "": OPSET, ML: ml}
         opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sixfold")
         onnx.checker.check_model(model)

@@ -84,7 +84,7 @@ def scatter_chart(points: Line, axes: Axes, title: str, zero: bool = False) -> M
 
 
 def bar_chart(bars: Sequence[Importance], title: str) -> Markup:
-    """Horizontal bars with a whisker of one spread, the longest first."""
+    """Horizontal bars with a whisker of one spread, the longest first. What is drawn alike stands in one group."""
     row, label = 20, 150
     high = max([bar.mean + bar.spread for bar in bars] + [1e-12])
     low = min([bar.mean - bar.spread for bar in bars] + [0.0])
@@ -92,17 +92,18 @@ def bar_chart(bars: Sequence[Importance], title: str) -> Markup:
     def x(value: float) -> float:
         return label + (value - low) / (high - low) * (WIDTH - label - 60)
 
-    body = []
+    labels, boxes, whiskers, ticks = [], [], [], []
     for i, bar in enumerate(bars):
         y = i * row + 4
         start, end = sorted((x(0.0), x(bar.mean)))
-        body.append(f'<text class="label" x="{label - 8}" y="{y + 12}">{escape(_short(bar.column))}</text>')
-        body.append(f'<rect class="bar" x="{start:.1f}" y="{y + 2}" width="{end - start:.1f}" height="12"/>')
-        body.append(
-            f'<line class="whisker" x1="{x(bar.mean - bar.spread):.1f}" y1="{y + 8}"'
-            f' x2="{x(bar.mean + bar.spread):.1f}" y2="{y + 8}"/>'
-        )
-        body.append(f'<text class="tick" x="{WIDTH - 54}" y="{y + 12}">{bar.mean:.4f}</text>')
+        labels.append(f'<text x="{label - 8}" y="{y + 12}">{escape(_short(bar.column))}</text>')
+        boxes.append(f"M{start:.1f} {y + 2}H{end:.1f}v12H{start:.1f}z")
+        whiskers.append(f"M{x(bar.mean - bar.spread):.1f} {y + 8}H{x(bar.mean + bar.spread):.1f}")
+        ticks.append(f'<text x="{WIDTH - 54}" y="{y + 12}">{bar.mean:.4f}</text>')
+    body = [
+        f'<g class="label">{"".join(labels)}</g>', f'<path class="bar" d="{"".join(boxes)}"/>',
+        f'<path class="whisker" d="{"".join(whiskers)}"/>', f"<g>{''.join(ticks)}</g>",
+    ]  # fmt: skip
     return _svg(body, title, height=len(bars) * row + 10)
 
 
@@ -124,15 +125,18 @@ def fold_strip(scores: Sequence[float], value_range: tuple[float, float]) -> Mar
 
 
 def _frame(axes: Axes) -> str:
-    parts = []
+    lines, below, beside = [], [], []
     for value in ticks(*axes.x_range):
         x = axes.x(value)
-        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}">{value:g}</text>')
+        lines.append(f"M{x:.1f} {TOP}V{HEIGHT - BOTTOM}")
+        below.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}">{value:g}</text>')
     for value in ticks(*axes.y_range):
         y = axes.y(value)
-        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{y + 4:.1f}">{value:g}</text>')
+        lines.append(f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}")
+        beside.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}">{value:g}</text>')
+    parts = [f'<path class="grid" d="{"".join(lines)}"/>']
+    for anchor, texts in (("middle", below), ("end", beside)):
+        parts.append(f'<g text-anchor="{anchor}">{"".join(texts)}</g>')
     centre, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     for label, place in (
         (axes.x_label, f'x="{centre}" y="{HEIGHT - 6}"'),
