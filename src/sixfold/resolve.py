@@ -21,6 +21,7 @@ from sixfold.evaluate import scoring, thresholds
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
+from sixfold.recipe.published import SCHEMA_FILE
 from sixfold.recipe.schema import (
     Average,
     Budget,
@@ -41,7 +42,6 @@ from sixfold.recipe.schema import (
     Train,
 )
 from sixfold.recipe.space import Range, Search
-from sixfold.recipe.validate import SCHEMA_FILE
 from sixfold.train.candidate import Candidate
 from sixfold.train.range_test import with_default
 
