@@ -38,6 +38,8 @@ TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
 # Time seen over forecast: 0.4 to 1.5 (bench/forecast.py: 16 workloads, one core; boosting that stops early is the 0.4), a million
 # rows 0.3 (forecast beside another job). Memory is held by a test.
 TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
+SingleTime = Callable[[int], float]
+StackTime = Callable[[Sequence[Candidate], int, int], float | None]
 COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
 
 
@@ -110,7 +112,11 @@ def forecast(
     def trained_s(at: int) -> float:
         return line(low.all_s, high.all_s, at)
 
-    fits = _single_fits(alike, stacks, training, len(folds), seed, part_s, high, trained_s)
+    def stack_s(group: Sequence[Candidate], fits: int, at: int) -> float | None:
+        return together_s(group, fits, training, at, seed, part_s)
+
+    few = int(high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9)))  # so few that it ends in time
+    fits = _single_fits(alike, stacks, len(folds), max(min(high.rows, TRIAL_ROWS), few), (trained_s, stack_s))
     trains = [len(fold.train) for fold in folds]
     disk = sum(line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
     folds_s = sum(line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains)
@@ -124,21 +130,19 @@ def forecast(
 
 
 def _single_fits(
-    alike: Sequence[Candidate], stacks: Stacks, training: Dataset, folds: int, seed: int, part_s: float, high: Trial,
-    trained_s: Callable[[int], float],
-) -> float:  # fmt: skip
-    """How many single fits take as long as one candidate's part of all folds: as many as there are folds, or less."""
+    alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: tuple[SingleTime, StackTime]
+) -> float:
+    """How many single fits take as long as one candidate's part of all folds: as many as there are folds, or less. `rows`: of
+    a trial; `tried`: seconds of one fit, and of candidates on so many folds trained as one.
+    """
     if stacks.replicas == 1:
         return float(folds)
-    rows = int(high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9)))  # so few that it ends in time
-    rows = max(min(high.rows, TRIAL_ROWS), rows)
-    own = stacks.replicas // len(alike) if isinstance(alike[0].family, GradientFamily) else 1
     group = alike[: stacks.replicas]
-    took_s = together_s(group, max(1, own), training, rows, seed, part_s)
+    fits = stacks.replicas // len(group) if isinstance(alike[0].family, GradientFamily) else 1
+    took_s = tried[1](group, fits, rows)
     if took_s is None:
         return float(folds)
-    tried = len(group) * max(1, own)
-    each = max(0.0, took_s / trained_s(rows) - 1.0) / max(1, tried - 1)  # what one more in the stack adds
+    each = max(0.0, took_s / tried[0](rows) - 1.0) / max(1, len(group) * fits - 1)  # what one more in the stack adds
     return sum(1.0 + each * (count - 1) for count in stacks.parts(folds, len(alike))) / len(alike)
 
 
