@@ -119,7 +119,7 @@ def test_the_forecast_counts_a_range_test_once(monkeypatch: pytest.MonkeyPatch) 
     (candidate,) = resolve(loaded.recipe, data, None)
     plain = range_test.curves
     monkeypatch.setattr(range_test, "curves", lambda *given: (time.sleep(0.5), plain(*given))[1])
-    found = forecast.forecast(candidate, data, make(loaded.recipe.evaluate, data), 0)
+    found = forecast.forecast(candidate, data, make(loaded.recipe.evaluate, data), Context())
     assert 0.5 < found.refit_s < 0.5 * 100 / 3
 
 

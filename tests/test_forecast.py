@@ -16,16 +16,19 @@ import pandas as pd
 import pytest
 
 from sixfold import forecast as module
-from sixfold import pipeline
+from sixfold import pipeline, trials
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.evaluate.folds import make
-from sixfold.forecast import Forecast, Trial, check_memory, forecast, forecasts, in_words
+from sixfold.evaluate.model import fit_of, prepare_rows
+from sixfold.forecast import Forecast, Stacks, check_memory, forecast, forecasts, in_words
 from sixfold.parts.table import Dataset
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.resolve import resolve
 from sixfold.runs.context import Context
+from sixfold.train import fitting
+from sixfold.trials import Trial
 
 
 def frame(rows: int, levels: int = 3) -> pd.DataFrame:
@@ -52,8 +55,8 @@ def test_time_and_disk_lie_on_the_line_through_two_trials(monkeypatch: pytest.Mo
         assert part_s == module.TRIALS_S / 3
         return Trial(count, 1e-4, count / 1e5, 1.0 + count / 1000 - 1e-4, 10.0 * count, cut=False)
 
-    monkeypatch.setattr(module, "_trial", trial)
-    found = forecast(candidate, data, folds, 0)
+    monkeypatch.setattr(module, "trial", trial)
+    found = forecast(candidate, data, folds, Context())
     assert tried == [500, 500, 2500]
     assert found.tried == 2500
     assert not found.at_least
@@ -66,7 +69,7 @@ def test_time_and_disk_lie_on_the_line_through_two_trials(monkeypatch: pytest.Mo
 
 def test_the_rows_of_a_trial_have_the_shares_of_the_target() -> None:
     _, data, _ = planned(5000, {"family": "linear"})
-    some = data.take(module._some(data, 500))
+    some = data.take(trials.some(data, 500))
     assert some.table.rows == 500
     assert np.mean(some.target.values) == pytest.approx(np.mean(data.target.values), abs=0.01)
 
@@ -77,7 +80,12 @@ def test_the_rows_of_a_trial_have_the_shares_of_the_target() -> None:
         ("svm", 0.0, 0.05, [500, 500, 4082]),  # 500 · √(10/3 / 0.05): even quadratic growth would end in time
         ("svm", 0.0, 3.0, [500, 500, 527]),
         ("svm", 0.0, 4.0, [500]),  # one trial is all that there is time for
-        ("mlp", 0.05, 3.0, [500, 500, 4082]),  # the loop ends in time, preparation does not
+        (
+            "mlp",
+            0.0375,
+            2.2,
+            [500, 500, 4082],
+        ),  # the loop ends in time, preparation does not; and one more trial follows
         ("boosting", 0.0, 3.3, [500, 500, 20_000]),
     ],
 )
@@ -91,8 +99,9 @@ def test_what_cannot_be_interrupted_is_tried_on_fewer_rows(
         seen.append(count)
         return Trial(count, once_s, fit_s, fit_s, 10.0, cut=False)
 
-    monkeypatch.setattr(module, "_trial", trial)
-    found = forecast(candidate, data, folds, 0)
+    monkeypatch.setattr(module, "trial", trial)
+    monkeypatch.setattr(module, "together_s", lambda *given: None)
+    found = forecast(candidate, data, folds, Context())
     assert seen == tried
     assert found.tried == tried[-1]
     assert found.at_least == (len(tried) == 1)
@@ -108,33 +117,35 @@ LONG = [
 def test_every_trial_has_a_deadline_and_a_network_three_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe that would train for days: 100,000 epochs."""
     candidates, data, folds = planned(600, LONG, train={"epochs": 100_000, "report_every": 50})
-    now, whole = [time.monotonic() + 1e6], module.fit_prepared
+    now, whole = [time.monotonic() + 1e6], trials.fit_prepared
     seen: dict[str, list[int]] = {candidate.name: [] for candidate in candidates}
 
     def fit(candidate: Any, prepared: Any, target: Any, context: Context) -> Any:
-        assert context.deadline == now[0] + module.TRIALS_S / 3
+        assert context.deadline == now[0] + module.TRIALS_S / (4 if candidate.name == "mlp" else 3)
         epochs: list[int] = []
 
         def listen(kind: str, facts: dict[str, Any]) -> None:
             if kind == "epoch":
                 epochs.append(facts["epoch"])
+                now[0] += 0.5
             context.emit_to(kind, facts)
 
         deadline = time.monotonic() + 0.5 if candidate.name == "boosting" else None  # of the real clock
         model = whole(candidate, prepared, target, Context(seed=1, emit_to=listen, deadline=deadline))
         seen[candidate.name].append(max(epochs, default=0))
-        now[0] += 3.0
+        now[0] += 0.0 if epochs else 3.0
         return model
 
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr(module, "fit_prepared", fit)
-    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(trials, "fit_prepared", fit)
+    monkeypatch.setattr(trials, "time", clock)
+    monkeypatch.setattr(module, "together_s", lambda *given: 3 * 50_000.0)  # of five folds
     found, failed = forecasts(candidates, data, folds, Budget())
     assert failed == []
     assert seen["mlp"] == [3, 3, 3]
     network, boosting, linear = found
-    assert network.refit_s == pytest.approx(3.0 * 100_000 / 3)
-    assert network.folds_s == pytest.approx(len(folds) * 3.0 * 100_000 / 3)
+    assert network.refit_s == pytest.approx(50_000.0)
+    assert network.folds_s == pytest.approx(3 * 50_000.0)
     assert not network.at_least
     assert linear.refit_s == pytest.approx(3.0)
     assert not linear.at_least
@@ -145,7 +156,7 @@ def test_a_network_cut_in_its_first_epoch_is_forecast_as_at_least() -> None:
     (candidate,), data, folds = planned(
         500, {"family": "mlp", "hidden": [64, 64]}, train={"epochs": 1000, "batch_size": 1, "stop": {"patience": 5}}
     )
-    found = forecast(candidate, data, folds, 0, trials_s=0.15)  # 1,500 steps in 0.05 s
+    found = forecast(candidate, data, folds, Context(), trials_s=0.15)  # 1,500 steps in 0.05 s
     assert found.at_least
     assert found.may_stop
     assert found.refit_s > 0.05 * 1000 / 3
@@ -155,10 +166,10 @@ def test_a_network_cut_in_its_first_epoch_is_forecast_as_at_least() -> None:
 
 
 def test_many_candidates_share_the_time_of_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates, data, folds = planned(90, [{"family": "linear", "C": [float(c) for c in range(1, 13)]}])
+    candidates, data, folds = planned(90, [{"family": "tree", "max_depth": list(range(1, 13))}])
     seen: list[float] = []
 
-    def one(candidate: Any, data: Dataset, folds: Any, seed: int, trials_s: float) -> Forecast:
+    def one(candidate: Any, data: Dataset, folds: Any, seed: int, trials_s: float, alike: Any) -> Forecast:
         seen.append(trials_s)
         return Forecast(candidate.name, 1.0, 1.0, 1, 1, 90)
 
@@ -170,10 +181,93 @@ def test_many_candidates_share_the_time_of_the_trials(monkeypatch: pytest.Monkey
     assert seen == [10.0] * 2
 
 
+def same(count: int, rows: int = 90) -> tuple[list[Any], Dataset, Any]:
+    """Networks that differ in their learning rate, and train as one."""
+    rates = [{"name": "adam", "learning_rate": 0.001 * (1 + at)} for at in range(count)]
+    return planned(rows, {"family": "mlp", "hidden": [4]}, train={"optimizer": rates})
+
+
+def test_folds_and_candidates_that_train_as_one_are_tried_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single fit takes 2 s, all 15 of them as one 9 s: a candidate has 3 s of that, and one that trains alone 2 s."""
+    candidates, data, folds = same(3)
+    asked: list[tuple[int, int, int]] = []
+
+    def together(alike: Any, fits: int, training: Dataset, count: int, seed: int, part_s: float) -> float:
+        asked.append((len(alike), fits, count))
+        assert part_s == module.TRIALS_S / 4
+        return 9.0
+
+    monkeypatch.setattr(module, "trial", lambda one, data, count, *rest: Trial(count, 0.0, 0.05, 2.0, 1.0, cut=False))
+    monkeypatch.setattr(module, "together_s", together)
+    found, failed = forecasts(candidates, data, folds, Budget())
+    assert failed == []
+    assert asked == [(3, 5, 90)]
+    assert [one.candidate for one in found] == [candidate.name for candidate in candidates]
+    assert [one.folds_s for one in found] == pytest.approx([3.0] * 3)
+    assert [one.refit_s for one in found] == [2.0] * 3
+    monkeypatch.setattr(module, "together_s", lambda *given: None)  # cut in its first epoch: as if each trained alone
+    assert forecasts(candidates, data, folds, Budget())[0][0].folds_s == pytest.approx(10.0)
+
+
+def test_penalties_that_share_a_solver_are_tried_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates, data, folds = planned(90, {"family": "linear", "C": [0.1, 1.0, 10.0, 100.0]})
+    monkeypatch.setattr(module, "trial", lambda one, data, count, *rest: Trial(count, 0.1, 0.05, 1.0, 1.0, cut=False))
+    monkeypatch.setattr(module, "together_s", lambda alike, fits, *rest: 2.0 if (len(alike), fits) == (4, 1) else 1e9)
+    found, _ = forecasts(candidates, data, folds, Budget())
+    assert [one.folds_s for one in found] == pytest.approx([5 * (0.1 + 2.0 / 4)] * 4)
+
+
+def test_stacks_are_no_larger_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the training itself: as many folds as the cache holds, in stacks as large as `fit_many` makes them."""
+    candidates, data, folds = same(3)
+    size = module.sizes(candidates[0], data, folds, Context())
+    family = candidates[0].family
+    one = module.replica_bytes(family, candidates, size.shape, size.rows)
+    assert module.stacks_of(candidates, size, 5) == Stacks(5, 15)
+    monkeypatch.setattr(fitting, "STACK_BYTES", 4 * one)
+    assert module.stacks_of(candidates, size, 5) == Stacks(5, 4)
+    assert Stacks(5, 4).parts(5, 3) == [4, 4, 4, 3]
+    pairs = [
+        (at, candidate, fit) for at, fit in enumerate(fits_of(candidates, data, folds)) for candidate in candidates
+    ]
+    assert [len(group) for group in fitting._groups(family, pairs)] == [4, 4, 4, 3]
+    monkeypatch.setattr(module, "CACHE_BYTES", 2 * size.fold)
+    assert module.stacks_of(candidates, size, 5) == Stacks(2, 4)
+    assert Stacks(2, 4).parts(5, 3) == [4, 2, 4, 2, 3]
+
+
+def fits_of(candidates: Any, data: Dataset, folds: Any) -> list[Any]:
+    parts = [data.take(fold.train) for fold in folds]
+    return [fit_of(prepare_rows(candidates[0], part, Context()), part.target, Context()) for part in parts]
+
+
+def test_networks_that_train_as_one_are_held_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates, data, folds = same(3)
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=0))
+    monkeypatch.setattr(module, "psutil", SimpleNamespace(Process=lambda: process))
+    size = module.sizes(candidates[0], data, folds, Context())
+    one = module.replica_bytes(candidates[0].family, candidates, size.shape, size.rows)
+    alone, together = (module.memory(alike, data, folds) for alike in (candidates[:1], candidates))
+    assert together - alone == 10 * one
+    tree = planned(90, {"family": "tree"})[0]
+    assert module.memory(tree, data, folds) < alone
+
+
+def test_later_epochs_are_counted_without_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first epoch takes 5 s with its start, the others 1 s each: 100 take 104 s, not 100 · 7 / 3."""
+    now = [0.0]
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    seen = trials._Seen(0.0)
+    for epoch, took in ((1, 5.0), (2, 1.0), (3, 1.0)):
+        now[0] += took
+        seen.listen("epoch", {"epoch": epoch})
+    assert seen.all_s(100) == pytest.approx(104.0)
+
+
 @pytest.mark.parametrize("build", [{"family": "linear"}, {"family": "tree"}, {"family": "svm"}])
 def test_few_rows_are_tried_whole(build: dict[str, str]) -> None:
     (candidate,), data, folds = planned(90, build)
-    found = forecast(candidate, data, folds, 0)
+    found = forecast(candidate, data, folds, Context())
     assert found.tried == 90
     assert found.refit_s > 0
     assert found.folds_s == pytest.approx(found.refit_s * len(folds))
@@ -256,7 +350,7 @@ MEASURE = textwrap.dedent("""
     build = {"family": sys.argv[2]} | ({"hidden": [16]} if sys.argv[2] == "mlp" else {})
     (candidate,), data, folds = here.planned(400_000, build, 200)
     candidate.train.__dict__.update(epochs=1, batch_size=4096)
-    found = here.forecast(candidate, data, folds, 0)
+    found = here.forecast(candidate, data, folds, Context())
     peak = [0]  # from here on: making the table took more
 
     def look():

@@ -9,6 +9,7 @@ import pytest
 
 from sixfold.build import grid
 from sixfold.core.errors import FitError, RecipeError
+from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
 from sixfold.recipe.kinds import FAMILY, METRIC, SPLITTER
 from sixfold.recipe.load import from_object
@@ -83,6 +84,25 @@ def test_auto_says_why() -> None:
     assert len(found) > 2
     assert all(c.why for c in found)
     assert len({c.name for c in found}) == len(found)
+
+
+def test_auto_counts_the_folds_and_the_time_for_training() -> None:
+    """A run that was killed asks again: the answer hangs on the recipe and the rows, on no clock."""
+
+    def names(folds: int, budget_s: float | None, **sections: Any) -> list[str]:
+        recipe = from_object({"data": {"source": "a.csv", "target": "y"}, "build": "auto", **sections}).recipe
+        data = dataset("classification")
+        fold = Fold(np.arange(data.table.rows, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        return [candidate.name for candidate in resolve(recipe, data, budget_s, [fold] * folds)]
+
+    everything = names(5, None)
+    assert names(5, 60.0) == names(5, 60.0)
+    assert set(names(5, 60.0)) == set(everything)
+    assert len(names(2000, 60.0)) < len(everything)
+    assert names(5, 1e-6) == ["linear"]
+    # boosting is expected to take 0.3 s; of 0.9 s half is kept to finish, or a part of the rest to compress
+    assert "boosting" in names(5, 0.9)
+    assert "boosting" not in names(5, 0.9, compress={})
 
 
 @pytest.mark.parametrize("task", ["classification", "regression", "reconstruction"])

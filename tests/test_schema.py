@@ -7,7 +7,7 @@ import json
 from jsonschema import Draft202012Validator
 
 from sixfold.recipe.kinds import KINDS
-from sixfold.recipe.validate import SCHEMA_FILE
+from sixfold.recipe.published import SCHEMA_FILE
 from sixfold.resolve import REFERENCE_FILE, generate_schema, reference
 
 REMEDY = "run `make docs` and look at what changed"

@@ -2,17 +2,16 @@
 
 Time is a straight line through two trials; it was right within a factor of three (`TIME_ERROR`). A network is trained for a
 few epochs, whose time stands for all of them; what else would take long is cut short, and the forecast says "at least".
-Memory is what the process holds now and what features, their copies and the folds' tables will add; it is right within a
-third (`MEMORY_ERROR`).
+Folds of a network, and candidates that are alike, train as one: one more trial does so, and says how many single fits that
+takes as long as. Memory is what the process holds now and what features, their copies, the folds' tables and the networks
+that train as one will add; it is right within a third (`MEMORY_ERROR`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import psutil
@@ -22,20 +21,25 @@ from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldErro
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
 from sixfold.evaluate.cross_validation import CACHE_BYTES
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import calibrate, fit_prepared, prepare_rows
-from sixfold.parts import sparse, state
-from sixfold.parts.table import Dataset, IntArray
+from sixfold.evaluate.model import fit_of, prepare_rows
+from sixfold.parts import sparse
+from sixfold.parts.fit import Shape
+from sixfold.parts.table import Dataset
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
+from sixfold.train.fitting import at_once, replica_bytes
+from sixfold.trials import Trial, some, together_s, trial
 
 TRIAL_ROWS = 500
 MOST_TRIAL_ROWS = 20_000
-TRIAL_EPOCHS = 3
 # Seconds of training in the trials of one candidate, and of all of them: guessed, what one likes to wait for.
 TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
-# Time seen over forecast: Adult 1.2, a million rows 0.3 (forecast beside another job). Memory is held by a test.
+# Time seen over forecast: 0.4 to 1.5 (bench/forecast.py: 16 workloads, one core; boosting that stops early is the 0.4), a million
+# rows 0.3 (forecast beside another job). Memory is held by a test.
 TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
+SingleTime = Callable[[int], float]
+StackTime = Callable[[Sequence[Candidate], int, int], float | None]
 COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
 
 
@@ -58,50 +62,89 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What `rows` rows took. `once_s`: to prepare and predict; `fit_s`: to train, `all_s`: the same for all epochs."""
+class Size:
+    """What one candidate's features take. `fold`, `whole`: bytes of the largest fold's, and of all rows'; `rows`: of that fold;
+    `shape`: what a network must take and give.
+    """
 
+    fold: int
+    whole: int
     rows: int
-    once_s: float
-    fit_s: float
-    all_s: float
-    model_bytes: float
-    cut: bool
+    shape: Shape
 
-    @property
-    def whole_s(self) -> float:
-        """Seconds that the rows take in a run."""
-        return self.once_s + self.all_s
+
+@dataclass(frozen=True)
+class Stacks:
+    """How fits are trained as one: `folds` are prepared before any is trained; `replicas` are a stack."""
+
+    folds: int
+    replicas: int
+
+    def parts(self, folds: int, candidates: int) -> list[int]:
+        """Replicas of each stack, for all candidates on all folds."""
+        batches = [min(self.folds, folds - first) * candidates for first in range(0, folds, self.folds)]
+        return [min(self.replicas, size - first) for size in batches for first in range(0, size, self.replicas)]
 
 
 def forecast(
-    candidate: Candidate, training: Dataset, folds: Sequence[Fold], seed: int, trials_s: float = TRIALS_S
-) -> Forecast:
+    candidate: Candidate, training: Dataset, folds: Sequence[Fold], context: Context, trials_s: float = TRIALS_S,
+    alike: Sequence[Candidate] = (),
+) -> Forecast:  # fmt: skip
     """Prepare, train and save `candidate` on a few training rows, and draw the line to all of them.
 
-    Training in the trials ends after about `trials_s`. Raises the SixfoldError that stops the trial.
+    `context`: its seed, and where networks train. `alike`: who is trained with it as one piece of work, itself included; the
+    time on the folds is its part of that. Training in the trials ends after about `trials_s`. Raises the SixfoldError that stops
+    the trial.
     """
-    rows, part_s = training.table.rows, trials_s / 3
+    alike, rows = alike or (candidate,), training.table.rows
+    size = sizes(candidate, training, folds, context)
+    stacks = stacks_of(alike, size, len(folds))
+    part_s = trials_s / (4 if stacks.replicas > 1 else 3)
     least = min(rows, TRIAL_ROWS)
-    low = _trial(candidate, training, least, seed, part_s)
+    low = trial(candidate, training, least, context, part_s)
     if low.once_s + low.fit_s < part_s:
-        low = _trial(candidate, training, least, seed, part_s)  # the first one takes more: imports, threads
+        low = trial(candidate, training, least, context, part_s)  # the first one takes more: imports, threads
     most = _larger(candidate, rows, low, part_s)
-    high = _trial(candidate, training, most, seed, part_s) if most > least else low
+    high = trial(candidate, training, most, context, part_s) if most > least else low
 
     def line(low: float, high: float, at: int) -> float:
         return max(low, high) + (max(0.0, high - low) / (most - least) * (at - most) if most > least else 0.0)
 
-    sizes = [len(fold.train) for fold in folds]
-    disk = sum(line(low.model_bytes, high.model_bytes, size) for size in (*sizes, rows))
-    folds_s = sum(line(low.whole_s, high.whole_s, size) for size in sizes)
+    def trained_s(at: int) -> float:
+        return line(low.all_s, high.all_s, at)
+
+    def stack_s(group: Sequence[Candidate], fits: int, at: int) -> float | None:
+        return together_s(group, fits, training, at, context, part_s)
+
+    few = int(high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9)))  # so few that it ends in time
+    fits = _single_fits(alike, stacks, len(folds), max(min(high.rows, TRIAL_ROWS), few), (trained_s, stack_s))
+    trains = [len(fold.train) for fold in folds]
+    disk = sum(line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
+    folds_s = sum(line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains)
     stop = candidate.train.stop
     may_stop = any(limit is not None for limit in (stop.patience, stop.target, stop.gradient_norm))
     return Forecast(
-        candidate.name, folds_s, line(low.whole_s, high.whole_s, rows), memory(candidate, training, folds, seed),
+        candidate.name, folds_s, line(low.whole_s, high.whole_s, rows), _memory(alike, training, len(folds), size, stacks),
         round(disk + 8 * rows * training.target.outputs), most, low.cut or high.cut or (most == least < rows),
         may_stop and isinstance(candidate.family, GradientFamily),
     )  # fmt: skip
+
+
+def _single_fits(
+    alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: tuple[SingleTime, StackTime]
+) -> float:
+    """How many single fits take as long as one candidate's part of all folds: as many as there are folds, or less. `rows`: of
+    a trial; `tried`: seconds of one fit, and of candidates on so many folds trained as one.
+    """
+    if stacks.replicas == 1:
+        return float(folds)
+    group = alike[: stacks.replicas]
+    fits = stacks.replicas // len(group) if isinstance(alike[0].family, GradientFamily) else 1
+    took_s = tried[1](group, fits, rows)
+    if took_s is None:
+        return float(folds)
+    each = max(0.0, took_s / tried[0](rows) - 1.0) / max(1, len(group) * fits - 1)  # what one more in the stack adds
+    return sum(1.0 + each * (count - 1) for count in stacks.parts(folds, len(alike))) / len(alike)
 
 
 def _larger(candidate: Candidate, rows: int, low: Trial, part_s: float) -> int:
@@ -112,11 +155,12 @@ def _larger(candidate: Candidate, rows: int, low: Trial, part_s: float) -> int:
     return max(low.rows, min(rows, wanted, int(low.rows * (part_s / max(endless_s, 1e-9)) ** 0.5)))
 
 
-def memory(candidate: Candidate, training: Dataset, folds: Sequence[Fold], seed: int) -> int:
-    """Bytes that the process will hold at most while `candidate` is trained."""
+def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], context: Context) -> Size:
+    """What the features of a candidate will take, from those of a few rows."""
     rows = training.table.rows
-    some = training.take(_some(training, min(rows, 4 * TRIAL_ROWS)))
-    x = prepare_rows(candidate, some, Context(seed=seed)).x
+    few = training.take(some(training, min(rows, 4 * TRIAL_ROWS)))
+    prepared = prepare_rows(candidate, few, context)
+    x = prepared.x
     filled = np.count_nonzero(x) / max(1, x.size)
     may_be_thin = candidate.family.needs.sparse and filled <= sparse.MOST_FILLED
 
@@ -125,10 +169,32 @@ def memory(candidate: Candidate, training: Dataset, folds: Sequence[Fold], seed:
         thin = may_be_thin and dense > sparse.DENSE_BYTES
         return int(count * x.shape[1] * filled * (x.dtype.itemsize + 4)) if thin else int(dense)
 
-    fold = features(max(len(one.train) for one in folds))
-    kept = min(CACHE_BYTES, fold * len(folds)) if fold <= CACHE_BYTES else 0
+    most = max(len(one.train) for one in folds)
+    return Size(features(most), features(rows), most, fit_of(prepared, few.target, context).shape)
+
+
+def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
+    """Networks: all candidates on as many folds as CACHE_BYTES and STACK_BYTES hold; solvers: all candidates on one fold."""
+    family = alike[0].family
+    if not isinstance(family, GradientFamily):
+        return Stacks(1, len(alike))
+    together = max(1, min(folds, CACHE_BYTES // max(1, size.fold)))
+    return Stacks(together, min(together * len(alike), at_once(family, alike, size.shape, size.rows)))
+
+
+def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:
+    """Bytes that the process will hold at most while candidates that are alike are trained."""
+    size = sizes(alike[0], training, folds, Context(seed=alike[0].initialize.seed))
+    return _memory(alike, training, len(folds), size, stacks_of(alike, size, len(folds)))
+
+
+def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks) -> int:
+    kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
     table = sum(column.values.nbytes for column in training.table.columns.values())
-    return int(psutil.Process().memory_info().rss + table + COPIES * max(fold, features(rows)) + kept)
+    stack, family = 0, alike[0].family
+    if isinstance(family, GradientFamily):
+        stack = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows)
+    return int(psutil.Process().memory_info().rss + table + COPIES * max(size.fold, size.whole) + kept + stack)
 
 
 def check_memory(candidate: str, needed: int, budget: Budget) -> None:
@@ -145,16 +211,28 @@ def check_memory(candidate: str, needed: int, budget: Budget) -> None:
 
 
 def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
-    """Raises BudgetError when a candidate cannot fit into memory. Candidates with equal preparation are looked at once."""
+    """Raises BudgetError when a candidate cannot fit into memory. Solvers with equal preparation are looked at once, networks
+    with those that train beside them.
+    """
     seen: set[str] = set()
-    for candidate in candidates:
-        preparation = repr((candidate.prepare.model_dump_json(), candidate.family.needs))
+    for alike in groups(candidates):
+        first = alike[0]
+        network = first.likeness() if isinstance(first.family, GradientFamily) else ""
+        preparation = repr((first.prepare.model_dump_json(), first.family.needs, network))
         if preparation in seen:
             continue
         seen.add(preparation)
         # What a few rows cannot show, the folds will say of all rows.
         with contextlib.suppress(DataError, RecipeError):
-            check_memory(candidate.name, memory(candidate, training, folds, candidate.initialize.seed), budget)
+            check_memory(first.name, memory(alike, training, folds), budget)
+
+
+def groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Candidates that are trained as one piece of work, in the order of their first ones."""
+    found: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.likeness(), []).append(candidate)
+    return list(found.values())
 
 
 def disk_bytes(found: Sequence[Forecast], trials: int | None = None, again: float = 0.0) -> int:
@@ -214,45 +292,20 @@ def forecasts(
     """Those of all candidates, and the errors of trials that failed and of memory that is not there."""
     found: list[Forecast] = []
     failed: list[SixfoldError] = []
-    for candidate in candidates:
+    works = groups(candidates)
+    trials_s = min(TRIALS_S, ALL_TRIALS_S / max(1, len(works)))
+    while works:
+        alike = works.pop(0)
+        first = alike[0]
         try:
-            trials_s = min(TRIALS_S, ALL_TRIALS_S / len(candidates))
-            found.append(forecast(candidate, training, folds, candidate.initialize.seed, trials_s))
-            check_memory(candidate.name, found[-1].memory_bytes, budget)
+            whole = forecast(
+                first, training, folds, Context(seed=first.initialize.seed, device=budget.device), trials_s, alike
+            )
+            found += [replace(whole, candidate=one.name) for one in alike]
+            check_memory(first.name, whole.memory_bytes, budget)
         except SixfoldError as error:
-            failed.append(error)
+            if len(alike) > 1 and not isinstance(error, BudgetError):  # each alone, to see who of them it was
+                works = [[one] for one in alike] + works
+            else:
+                failed.append(error)
     return found, failed
-
-
-def _some(training: Dataset, count: int) -> IntArray:
-    """`count` rows, sorted: evenly spaced in the order of the target, so that classes have their shares."""
-    values = training.target.values.reshape(training.table.rows, -1)[:, 0]
-    order = np.argsort(values, kind="stable")
-    return np.sort(order[np.linspace(0, len(order) - 1, count).astype(np.int64)]).astype(np.int64)
-
-
-def _trial(candidate: Candidate, training: Dataset, count: int, seed: int, part_s: float) -> Trial:
-    """`count` training rows prepared, trained on for about `part_s`, predicted; networks for `TRIAL_EPOCHS` at most."""
-    epochs = candidate.train.epochs
-    few = candidate.train.model_copy(update={"epochs": min(epochs, TRIAL_EPOCHS), "report_every": 1})
-    candidate = replace(candidate, train=few)
-    trained, cut, tested_s = few.epochs, False, 0.0
-
-    def listen(kind: str, facts: dict[str, Any]) -> None:
-        nonlocal trained, cut, tested_s
-        trained = facts["epoch"] if kind == "epoch" else trained
-        tested_s += facts["took_s"] if kind == "range_tested" else 0.0  # before the first epoch, and not in each
-        cut = cut or bool(facts.get("cut"))
-
-    some, context, started = training.take(_some(training, count)), Context(seed=seed), time.monotonic()
-    prepared = prepare_rows(candidate, some, context)
-    begun = time.monotonic()
-    context = replace(context, emit_to=listen, deadline=begun + part_s)
-    model = calibrate(candidate, fit_prepared(candidate, prepared, some.target, context), some, context)
-    done = time.monotonic()
-    model.predict(some.table)
-    once_s, fit_s = begun - started + time.monotonic() - done, done - begun
-    all_s = tested_s + (fit_s - tested_s) * epochs / trained if isinstance(candidate.family, GradientFamily) else fit_s
-    ends_in_time = isinstance(candidate.family, GradientFamily | Interruptible)
-    cut = cut or (ends_in_time and context.left_s() <= 0)
-    return Trial(count, once_s, fit_s, all_s, float(state.size_bytes(model)), cut)

@@ -137,7 +137,7 @@ def plan_work(work: Work, rows: Rows) -> Plan:
         work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
         return Plan((), folds, metrics, baseline(rows.training, folds, metrics))
     time_s = seconds(recipe.budget.time) if recipe.budget.time else None  # the run's, of an outer fold, too
-    candidates = tuple(resolve(recipe, rows.training, time_s))
+    candidates = tuple(resolve(recipe, rows.training, time_s, folds))
     for candidate in candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
     for text in in_words(work.context.device, candidates):

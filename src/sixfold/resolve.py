@@ -18,9 +18,11 @@ from sixfold.build.family import GradientFamily
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.plugins import Kind
 from sixfold.evaluate import scoring, thresholds
+from sixfold.evaluate.fold import Fold
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
+from sixfold.recipe.published import SCHEMA_FILE
 from sixfold.recipe.schema import (
     Average,
     Budget,
@@ -41,7 +43,7 @@ from sixfold.recipe.schema import (
     Train,
 )
 from sixfold.recipe.space import Range, Search
-from sixfold.recipe.validate import SCHEMA_FILE
+from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.candidate import Candidate
 from sixfold.train.range_test import with_default
 
@@ -60,9 +62,14 @@ SECTIONS: tuple[type[BaseModel], ...] = (
 Schema = dict[str, Any]
 
 
-def resolve(recipe: Recipe, dataset: Dataset, budget_s: float | None) -> list[Candidate]:
-    """Every candidate of build × train, named by what differs. Raises RecipeError or FitError before anything is trained."""
-    planned = auto.candidates(dataset, budget_s) if recipe.build == "auto" else _planned(recipe.build)
+def resolve(
+    recipe: Recipe, dataset: Dataset, budget_s: float | None, folds: Sequence[Fold] | None = None
+) -> list[Candidate]:
+    """Every candidate of build × train, named by what differs. Raises RecipeError or FitError before anything is trained.
+
+    `budget_s`: of the run, and `folds`: both count for `build: auto`.
+    """
+    planned = _auto(recipe, dataset, budget_s, folds) if recipe.build == "auto" else _planned(recipe.build)
     settings = list(grid.expand(dict(recipe.train), lambda key: is_list(Train.model_json_schema(), key)))
     pairs = [(plan, train) for plan in planned for train in _trains(plan[0], settings)]
     flat = [{"family": family, **options, **_prefixed(train, settings)} for (family, options, _), train in pairs]
@@ -81,6 +88,17 @@ def candidate(recipe: Recipe, target: Target, name: str, plan: tuple[str, Option
     found = Candidate(name, family, made, recipe.prepare, recipe.initialize, settings, why)
     _check_start(found)
     return found
+
+
+def _auto(
+    recipe: Recipe, dataset: Dataset, budget_s: float | None, folds: Sequence[Fold] | None
+) -> list[tuple[str, Options, str]]:
+    """Those that the data asks for, and that there is time for."""
+    share = TRAIN_SHARE if recipe.compress is not None else WORK_SHARE
+    training_s = None if budget_s is None else share * shared_s(budget_s)
+    if folds is None:
+        return auto.candidates(dataset, training_s)
+    return auto.candidates(dataset, training_s, sum(len(fold.train) for fold in folds) / max(1, dataset.table.rows))
 
 
 def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
-from sixfold.build.auto import candidates
+from sixfold.build.auto import COSTS, USED, candidates, expected_s
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 
@@ -17,8 +19,8 @@ def dataset(rows: int, task: Any = "classification", columns: int = 10) -> Datas
     return Dataset(table, Target(task, np.zeros((rows, 3)) if values is None else values, ("y",), ("a", "b")))
 
 
-def names(rows: int, budget_s: float | None = None, **options: Any) -> list[str]:
-    return [name for name, _, _ in candidates(dataset(rows, **options), budget_s)]
+def names(rows: int, training_s: float | None = None, **options: Any) -> list[str]:
+    return [name for name, _, _ in candidates(dataset(rows, **options), training_s)]
 
 
 def test_what_is_tried_follows_the_rows() -> None:
@@ -28,10 +30,42 @@ def test_what_is_tried_follows_the_rows() -> None:
     assert names(100_000) == ["linear", "boosting", "tree", "mlp"]
 
 
-def test_a_short_budget_leaves_the_slow_ones_out() -> None:
-    assert names(32_561, budget_s=600.0) == ["linear", "boosting", "tree", "mlp"]
-    assert names(32_561, budget_s=60.0) == ["linear", "boosting", "tree"]
-    assert names(1_000_000, budget_s=1.0, columns=50) == ["linear"]
+def test_a_short_budget_leaves_the_slow_ones_out_and_begins_with_the_cheap_ones() -> None:
+    assert names(32_561, training_s=60.0, columns=14) == ["tree", "linear", "boosting", "mlp"]
+    assert names(32_561, training_s=20.0, columns=14) == ["tree", "linear", "boosting"]
+    assert names(32_561, training_s=4.0, columns=14) == ["tree", "linear"]
+    assert names(1_000_000, training_s=1.0, columns=50) == ["linear"]
+
+
+@pytest.mark.parametrize("training_s", [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0])
+@pytest.mark.parametrize("rows", [100, 600, 1800, 4000, 15_000, 40_000])
+def test_nobody_is_cut_short_by_what_was_expected(rows: int, training_s: float) -> None:
+    """Time left is given out in equal parts, in this order: each part is enough, were the costs the truth."""
+    chosen = names(rows, training_s=training_s)
+    costs = [expected_s(name, dataset(rows), 4.0) for name in chosen]
+    if len(costs) == 1:
+        assert chosen == ["linear"]  # kept however short the time is
+        return
+    left = USED * training_s
+    assert sum(costs) <= left
+    for number, cost in enumerate(costs):
+        assert cost <= left / (len(costs) - number) + 1e-9
+        left -= cost
+
+
+def test_costs_follow_rows_columns_classes_and_folds() -> None:
+    small, large = dataset(1000), dataset(2000)
+    for name in COSTS:
+        assert expected_s(name, small, 4.0) < expected_s(name, large, 4.0) < expected_s(name, large, 9.0)
+    assert expected_s("tree", dataset(1000, columns=20), 4.0) > expected_s("tree", small, 4.0)
+    ten = replace(small, target=replace(small.target, classes=tuple("abcdefghij")))
+    assert expected_s("boosting", ten, 4.0) == pytest.approx(10 * expected_s("boosting", small, 4.0))
+    assert expected_s("linear", ten, 4.0) == expected_s("linear", small, 4.0)
+
+
+def test_every_family_that_is_tried_has_its_cost() -> None:
+    tried = {name for task in ("classification", "regression", "reconstruction") for name in names(3000, task=task)}
+    assert tried == COSTS.keys()
 
 
 def test_reconstruction_has_two() -> None:

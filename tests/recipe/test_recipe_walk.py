@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.load import _plain, from_object, load, problems
+from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Data, Recipe
 from sixfold.recipe.validate import problems as schema_problems
-from sixfold.recipe.validate import schema
 from sixfold.recipe.yaml_nodes import Document
 
 FULL: dict[str, Any] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sixfold.core.errors import BudgetError
 from sixfold.recipe.schema import Budget
-from sixfold.runs.budget import Limits
+from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 
 
@@ -38,6 +39,16 @@ def test_what_is_whole_or_nothing_may_take_all_that_is_left() -> None:
     assert part - time.monotonic() == pytest.approx(20, abs=1)
     assert Limits.start(Budget(time="100s"), started=time.monotonic() - 200).rest(0.9).time_s == 0.0
     assert Limits.start(Budget()).rest(0.9).time_s is None
+
+
+@pytest.mark.parametrize(("time_s", "work_s"), [(100, 95.0), (30, 28.5), (10, 8.5), (4, 2.5), (2, 1.0)])
+def test_a_short_time_keeps_enough_to_finish(time_s: int, work_s: float) -> None:
+    """5%, and 1.5 s at least where that is less than half; evaluation and refit have their shares of the rest."""
+    limits = Limits.start(Budget(time=f"{time_s}s"), started=0.0)
+    assert limits.deadline(WORK_SHARE) == pytest.approx(work_s)
+    assert limits.deadline(0.5 * WORK_SHARE) == pytest.approx(work_s / 2)
+    inner = limits.rest(WORK_SHARE)  # what is whole or nothing ends in time already
+    assert replace(inner, time_s=2.0, started=0.0).deadline(1.0) == 2.0
 
 
 def test_the_clock_may_have_started_before() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from sixfold.parts.table import Dataset
 
-# Seconds of one fit, per 10,000 rows × 10 columns: guessed from fits of 32,561 rows × 14 columns on 2 cores (linear
-# 0.3 s, tree 0.1 s, boosting 2 s, forest 1.4 s, all measured; mlp guessed).
-COST_S = {"linear": 0.1, "tree": 0.05, "boosting": 0.6, "forest": 0.4, "mlp": 4.0}
-FITS = 6  # five folds and the refit; what the budget leaves for them is half of it
+# Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four fifths each, and the refit.
+FITS = 5.0
+USED = 0.9  # of the time for training; the rest is for a table, or a machine, on which it takes longer than expected
 SVM_ROWS = 5_000
 MLP_ROWS = 500
 FOREST_ROWS = 20_000
@@ -17,24 +16,58 @@ FOREST_ROWS = 20_000
 Candidate = tuple[str, dict[str, Any], str]
 
 
-def candidates(dataset: Dataset, budget_s: float | None) -> list[Candidate]:
-    """Family, its options, and the reason in words, for every candidate; the most certain first.
-
-    `budget_s`: seconds for the whole run, or None. The first candidate is kept however short the time is.
+class Cost(NamedTuple):
+    """Seconds: `start`, and so many a million of what grows: `values` (rows × columns), `rows`, or `pairs` of rows. `each`:
+    for every class, where there are three or more.
     """
-    rows, columns = dataset.table.rows, len(dataset.table.columns)
+
+    start: float
+    million: float
+    of: Literal["values", "rows", "pairs"] = "values"
+    each: bool = False
+
+
+# Measured, seconds of one core for five folds and the refit: breast cancer, diabetes, digits, and 30,000 random rows of 14
+# columns (`python -m bench.auto_costs`). They are constants, so that the same recipe has the same candidates, however busy the
+# machine is and wherever a run that was killed goes on.
+COSTS = {
+    "linear": Cost(0.05, 4.0),
+    "tree": Cost(0.03, 2.4),
+    "boosting": Cost(0.25, 15.0, each=True),
+    "forest": Cost(0.4, 25.0),
+    "svm": Cost(0.05, 0.2, of="pairs"),
+    "mlp": Cost(0.5, 400.0, of="rows"),
+}
+
+
+def candidates(dataset: Dataset, training_s: float | None, evaluated: float = FITS - 1.0) -> list[Candidate]:
+    """Family, its options, and the reason in words, for every candidate.
+
+    `training_s`: seconds for all training, or None; `evaluated`: rows that all folds train on, in multiples of the rows. In a
+    short time the least certain are left out; the first is kept however short it is. Without a limit the most certain comes
+    first; with one, the cheapest: a candidate's part of what is left is then never less than what it is expected to take, and
+    the most expensive has all that the others leave.
+    """
     wanted = _wanted(dataset)
-    if budget_s is None:
+    if training_s is None:
         return wanted
-    left = budget_s / 2
-    chosen: list[Candidate] = []
-    for name, options, why in wanted:
-        cost = FITS * (_svm_cost(rows) if name == "svm" else COST_S[name] * rows / 1e4 * max(1.0, columns / 10))
+    left = USED * training_s
+    chosen: list[tuple[float, Candidate]] = []
+    for one in wanted:
+        cost = expected_s(one[0], dataset, evaluated)
         if chosen and cost > left:
             continue
         left -= cost
-        chosen.append((name, options, why))
-    return chosen
+        chosen.append((cost, one))
+    return [one for _, one in sorted(chosen, key=lambda pair: pair[0])]
+
+
+def expected_s(family: str, dataset: Dataset, evaluated: float) -> float:
+    """Seconds of one core that a candidate takes on all folds, and once more on all rows."""
+    cost, rows, classes = COSTS[family], dataset.table.rows, len(dataset.target.classes)
+    grows = {"values": rows * len(dataset.table.columns), "rows": rows, "pairs": rows * rows}[cost.of]
+    times = classes if cost.each and classes > 2 else 1
+    return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
 
 
 def _wanted(dataset: Dataset) -> list[Candidate]:
@@ -58,8 +91,3 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     if rows >= MLP_ROWS:
         wanted.append(("mlp", {}, f"{rows:,} rows, at least {MLP_ROWS:,}: enough for a network"))
     return wanted
-
-
-def _svm_cost(rows: int) -> float:
-    """Seconds of one rbf fit with its predictions: about 1 s at 5,000 rows, growing with the square (guessed)."""
-    return (min(rows, SVM_ROWS) / SVM_ROWS) ** 2

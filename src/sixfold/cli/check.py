@@ -78,7 +78,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     if trials:
         candidates = attempt(lambda: tuple(Proposer(recipe, training).samples()))
     else:
-        candidates = attempt(lambda: resolve(recipe, training, time_s))
+        candidates = attempt(lambda: resolve(recipe, training, time_s, folds))
     attempt(lambda: check_columns(recipe.prepare, training.table))
     attempt(lambda: device_of(recipe.budget.device))
     for candidate in candidates or ():

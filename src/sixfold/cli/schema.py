@@ -8,6 +8,6 @@ import click
 @click.command(name="schema")
 def command() -> None:
     """Print the JSON Schema of recipes."""
-    from sixfold.recipe.validate import SCHEMA_FILE
+    from sixfold.recipe.published import SCHEMA_FILE
 
     click.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)

@@ -70,9 +70,18 @@ def one(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
+NEAR = 0.6  # share of equal letters, difflib's own: at 0.5 it took `calibrate` for the nearest to `learning_rate`
+
+
+def nearest(name: str, known: Iterable[str], near: float = NEAR) -> str | None:
+    """The known name that is most like `name`; None where none is like it."""
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=near)
+    return found[0] if found else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say the nearest known name and all of them: "Did you mean 'mlp'? All: linear, mlp, svm."."""
+    """Say the nearest known name and all of them: "Did you mean 'mlp'? All: linear, mlp, svm."; one that is far is not said."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
+    near = nearest(name, names)
+    hint = f"Did you mean '{near}'? " if near else ""
     return f"{hint}All: {', '.join(names)}."

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from sixfold.core.errors import RecipeError, did_you_mean, one
+from sixfold.recipe import places
+from sixfold.recipe.published import Schema, resolved, schema
 from sixfold.recipe.yaml_nodes import Document
 from sixfold.recipe.yaml_nodes import Path as Place
 
-SCHEMA_FILE = Path(__file__).with_name("schema.json")
-Schema = dict[str, Any]
 BOUNDS = {
     "minimum": "at least {}", "maximum": "at most {}", "exclusiveMinimum": "above {}", "exclusiveMaximum": "below {}",
     "minLength": "{} characters or more", "maxLength": "{} characters or less", "pattern": "matching {}",
@@ -29,13 +27,7 @@ WORDS = {
 
 
 NUMBERS = {"integer", "number"}
-
-
-@cache
-def schema() -> Schema:
-    """The schema as it is published."""
-    loaded: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    return loaded
+TRIAL = Document("trial")  # of a value, to see whether it fits
 
 
 def problems(document: Document) -> list[RecipeError]:
@@ -56,7 +48,7 @@ def facts(kind: str, name: str) -> Schema:
 
 
 def _walk(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
-    node = _resolved(node)
+    node = resolved(node)
     if "x-plugin" in node:
         yield from _plugins(value, node, path, document)
     elif "x-names" in node:
@@ -86,11 +78,19 @@ def _object(value: dict[str, Any], node: Schema, path: Place, document: Document
         elif isinstance(others, dict):
             yield from _walk(item, others, (*path, key), document)
         elif others is False:
-            yield RecipeError(document.place((*path, key)), "a known key", f"'{key}'", did_you_mean(key, properties))
+            remedy = (
+                "" if document is TRIAL else places.remedy(key, item, path, list(properties), (document.value, _fits))
+            )
+            yield RecipeError(document.place((*path, key)), "a known key", f"'{key}'", remedy)
     for key in node.get("required", []):
         if key not in value:
             what = _described(properties.get(key, {}))
             yield RecipeError(document.place(path), f"the key '{key}'", "none", f"Add `{key}:` with {what}.")
+
+
+def _fits(value: Any, node: Schema) -> bool:
+    """Whether a value may stand somewhere: no mistake is found in it, and what to do about one is not asked."""
+    return not any(True for _ in _walk(value, node, (), TRIAL))
 
 
 def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
@@ -135,7 +135,7 @@ def _no_such(name: str, kind: str, also: list[Any], where: str) -> RecipeError:
 
 def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
     """One value, a list of values to try, or a range of numbers; a list-valued key is a grid only when it holds lists."""
-    branches = [_resolved(branch) for branch in _resolved(node).get("anyOf", [node])]
+    branches = [resolved(branch) for branch in resolved(node).get("anyOf", [node])]
     numeric = any(branch.get("type") in NUMBERS for branch in branches)
     if numeric and isinstance(value, dict) and not any(branch.get("type") == "object" for branch in branches):
         yield from _walk(value, {"$ref": "#/$defs/Range"}, path, document)
@@ -152,9 +152,9 @@ def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator
 
 def takes_list(node: Schema) -> bool:
     """Whether one value of this key is itself a list."""
-    node = _resolved(node)
+    node = resolved(node)
     branches = node.get("anyOf", [node])
-    return any(_resolved(branch).get("type") == "array" for branch in branches)
+    return any(resolved(branch).get("type") == "array" for branch in branches)
 
 
 def grid_size(definition: str, value: Schema) -> int:
@@ -185,8 +185,8 @@ def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterat
         return
     kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
     for branch, errors in zip(node["anyOf"], found, strict=True):
-        resolved = _resolved(branch)
-        if "x-plugin" in resolved or (kind is not None and resolved.get("type") == kind):
+        one_of = resolved(branch)
+        if "x-plugin" in one_of or (kind is not None and one_of.get("type") == kind):
             yield from errors
             return
     yield _refused(value, node, path, document)
@@ -200,7 +200,7 @@ def _leaf(value: Any, node: Schema, path: Place, document: Document) -> Iterator
 
 
 def _refused(value: Any, node: Schema, path: Place, document: Document) -> RecipeError:
-    branches = [_resolved(branch) for branch in node.get("anyOf", [node])]
+    branches = [resolved(branch) for branch in node.get("anyOf", [node])]
     choices = [str(choice) for branch in branches for choice in branch.get("enum", [])]
     remedy = did_you_mean(str(value), choices) if choices and value is not None else ""
     remedy = remedy or _remedy(value, {str(branch.get("type")) for branch in branches})
@@ -222,7 +222,7 @@ def _remedy(value: Any, types: set[str]) -> str:
 
 def _described(node: Schema) -> str:
     """What a value may be: `a number, above 0`."""
-    node = _resolved(node)
+    node = resolved(node)
     if "x-plugin" in node or "x-names" in node:
         return one(node.get("x-plugin") or node["x-names"])
     if "anyOf" in node:
@@ -237,15 +237,6 @@ def _described(node: Schema) -> str:
     kind = WORDS.get(str(node.get("type")), "a value")
     bounds = [text.format(node[key]) for key, text in BOUNDS.items() if key in node]
     return ", ".join([kind, *bounds])
-
-
-def _resolved(node: Schema) -> Schema:
-    reference = node.get("$ref")
-    if reference is None:
-        return node
-    name = str(reference).removeprefix("#/$defs/")
-    target: Schema = schema()["$defs"][name]
-    return target
 
 
 def show(value: Any) -> str:

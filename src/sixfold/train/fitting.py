@@ -161,21 +161,32 @@ def _told(context: Context, candidates: Sequence[Candidate], fits: Sequence[Fit]
 
 
 def _at_once(family: GradientFamily, pairs: Sequence[Pair]) -> int:
-    """How many of these may train as one. One where the optimiser asks for gradients itself, or where a network that was
-    pruned is trained on: those may differ in their widths.
-    """
-    if any(_wants_one(each) or fit.start is not None for _, each, fit in pairs):
+    """How many of these may train as one."""
+    if any(fit.start is not None for _, _, fit in pairs):  # networks that were pruned may differ in their widths
         return 1
-    section, fit = pairs[0][1].train, max((fit for _, _, fit in pairs), key=lambda one: one.rows)
+    most = max((fit for _, _, fit in pairs), key=lambda one: one.rows)
+    return at_once(family, [candidate for _, candidate, _ in pairs], most.shape, most.rows)
+
+
+def at_once(family: GradientFamily, candidates: Sequence[Candidate], shape: Shape, rows: int) -> int:
+    """How many fits of these candidates on `rows` rows may train as one: one where the optimiser asks for gradients itself."""
+    if any(_wants_one(candidate) for candidate in candidates):
+        return 1
+    return max(1, STACK_BYTES // replica_bytes(family, candidates, shape, rows))
+
+
+def replica_bytes(family: GradientFamily, candidates: Sequence[Candidate], shape: Shape, rows: int) -> int:
+    """Bytes that one of the fits holds while it is trained, besides its features."""
+    section = candidates[0].train
     with torch.device("meta"):  # to be counted, not to be held
-        module = family.module(fit.shape)
+        module = family.module(shape)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
-    rows = fit.rows if section.batch_size == "full" else min(fit.rows, section.batch_size)
-    held = module.held_numbers if isinstance(module, Wide) else fit.x.shape[1] + 3 * widths
-    values: int = 6 * parameters + rows * held
-    wide = section.precision == "float64" or any(range_test.asked(each.train) for _, each, _ in pairs)
-    return max(1, STACK_BYTES // (values * (8 if wide else 4)))
+    batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
+    held = module.held_numbers if isinstance(module, Wide) else shape.features + 3 * widths
+    values: int = 6 * parameters + batch * held
+    wide = section.precision == "float64" or any(range_test.asked(each.train) for each in candidates)
+    return values * (8 if wide else 4)
 
 
 def _rows(candidate: Candidate, fit: Fit, device: torch.device) -> Rows:

@@ -1,0 +1,128 @@
+"""Trials: a candidate, or candidates that are trained as one, on a few training rows, to see what they take.
+
+A network is trained for `TRIAL_EPOCHS` epochs at most. What all of them will take is what these took, and the mean of the
+later ones for each that is missing: what is done once (a range test, the start) is counted once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from sixfold.build.family import GradientFamily, Interruptible
+from sixfold.evaluate.model import calibrate, fit_of, fit_prepared, prepare_rows, watch_of
+from sixfold.parts import state
+from sixfold.parts.table import Dataset, IntArray
+from sixfold.runs.context import Context
+from sixfold.train.candidate import Candidate
+from sixfold.train.fitting import fit_many
+
+TRIAL_EPOCHS = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What `rows` rows took. `once_s`: to prepare and predict; `fit_s`: to train, `all_s`: the same for all epochs."""
+
+    rows: int
+    once_s: float
+    fit_s: float
+    all_s: float
+    model_bytes: float
+    cut: bool
+
+    @property
+    def whole_s(self) -> float:
+        """Seconds that the rows take in a run."""
+        return self.once_s + self.all_s
+
+
+def trial(candidate: Candidate, training: Dataset, count: int, context: Context, part_s: float) -> Trial:
+    """`count` training rows prepared, trained on for about `part_s`, predicted. Raises the SixfoldError that stops it."""
+    epochs, candidate = candidate.train.epochs, _short(candidate)
+    rows, started = training.take(some(training, count)), time.monotonic()
+    prepared = prepare_rows(candidate, rows, context)
+    seen = _Seen(time.monotonic())
+    context = replace(context, emit_to=seen.listen, deadline=seen.begun + part_s)
+    model = fit_prepared(candidate, prepared, rows.target, context)
+    own_s = seen.all_s(epochs)
+    calibrated = replace(context, emit_to=seen.listen_for_cuts)
+    begun = time.monotonic()
+    model = calibrate(candidate, model, rows, calibrated)
+    done = time.monotonic()
+    model.predict(rows.table)
+    once_s = seen.begun - started + time.monotonic() - done
+    missing = epochs / seen.trained if seen.trained else 1.0  # of the fits on inner folds, which have as many epochs
+    inner_s = (done - begun) * missing
+    ends_in_time = isinstance(candidate.family, GradientFamily | Interruptible)
+    cut = seen.cut or (ends_in_time and context.left_s() <= 0)
+    return Trial(count, once_s, done - seen.begun, own_s + inner_s, float(state.size_bytes(model)), cut)
+
+
+def together_s(
+    candidates: Sequence[Candidate], fits: int, training: Dataset, count: int, context: Context, part_s: float
+) -> float | None:
+    """Seconds of training all candidates on `fits` folds of `count` rows as one piece of work, all epochs of it; None where a
+    network is cut in its first epoch. Raises the SixfoldError that stops it.
+    """
+    epochs, short = candidates[0].train.epochs, [_short(candidate) for candidate in candidates]
+    rows = training.take(some(training, count))
+    prepared = prepare_rows(short[0], rows, context)
+    work = [fit_of(prepared, rows.target, context, {"fold": number}) for number in range(fits)]
+    seen = _Seen(time.monotonic())
+    context = replace(context, emit_to=seen.listen, deadline=seen.begun + part_s)
+    for _ in fit_many(short, work, context, watch_of(short[0], rows.target)):
+        pass
+    whole_s = seen.all_s(epochs)
+    return None if seen.cut and seen.trained < 2 else whole_s
+
+
+def some(training: Dataset, count: int) -> IntArray:
+    """`count` rows, sorted: evenly spaced in the order of the target, so that classes have their shares."""
+    values = training.target.values.reshape(training.table.rows, -1)[:, 0]
+    order = np.argsort(values, kind="stable")
+    return np.sort(order[np.linspace(0, len(order) - 1, count).astype(np.int64)]).astype(np.int64)
+
+
+def _short(candidate: Candidate) -> Candidate:
+    few = {"epochs": min(candidate.train.epochs, TRIAL_EPOCHS), "report_every": 1}
+    return replace(candidate, train=candidate.train.model_copy(update=few))
+
+
+@dataclass
+class _Seen:
+    """What the events of a training say. `ended`: epoch → when the last network's ended."""
+
+    begun: float
+    ended: dict[int, float] = field(default_factory=dict)
+    tested_s: float = 0.0
+    cut: bool = False
+
+    def listen(self, kind: str, facts: dict[str, Any]) -> None:
+        """To all of them."""
+        if kind == "epoch":
+            self.ended[facts["epoch"]] = time.monotonic()
+        self.tested_s += facts["took_s"] if kind == "range_tested" else 0.0  # before the first epoch, and not in each
+        self.listen_for_cuts(kind, facts)
+
+    def listen_for_cuts(self, kind: str, facts: dict[str, Any]) -> None:
+        """To nothing else."""
+        self.cut = self.cut or bool(facts.get("cut"))
+
+    @property
+    def trained(self) -> int:
+        """Epochs, the one that was cut included."""
+        return max(self.ended, default=0)
+
+    def all_s(self, epochs: int) -> float:
+        """Seconds of all epochs, now that those of the trial are over; of what has no epochs, just its time."""
+        took_s, last = time.monotonic() - self.begun, self.trained
+        if last == 0:
+            return took_s
+        if last == 1:
+            return self.tested_s + (took_s - self.tested_s) * epochs
+        return took_s + (self.ended[last] - self.ended[min(self.ended)]) / (last - 1) * (epochs - last)
