@@ -264,6 +264,22 @@ def test_later_epochs_are_counted_without_the_start(monkeypatch: pytest.MonkeyPa
     assert seen.all_s(100) == pytest.approx(104.0)
 
 
+def test_an_epoch_that_was_cut_is_no_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first took 4 s, the second was cut after 1 s; and one that was cut is all there is."""
+    now = [0.0]
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    seen = trials._Seen(0.0)
+    for epoch, at in ((1, 4.0), (2, 5.0)):
+        now[0] = at
+        seen.listen("epoch", {"epoch": epoch})
+    seen.listen("training_stopped", {"cut": True})
+    assert seen.all_s(10) == pytest.approx(40.0)
+    alone = trials._Seen(0.0)
+    alone.listen("epoch", {"epoch": 1})
+    alone.listen("training_stopped", {"cut": True})
+    assert alone.all_s(10) == pytest.approx(50.0)
+
+
 @pytest.mark.parametrize("build", [{"family": "linear"}, {"family": "tree"}, {"family": "svm"}])
 def test_few_rows_are_tried_whole(build: dict[str, str]) -> None:
     (candidate,), data, folds = planned(90, build)

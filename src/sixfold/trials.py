@@ -119,10 +119,15 @@ class _Seen:
         return max(self.ended, default=0)
 
     def all_s(self, epochs: int) -> float:
-        """Seconds of all epochs, now that those of the trial are over; of what has no epochs, just its time."""
-        took_s, last = time.monotonic() - self.begun, self.trained
-        if last == 0:
+        """Seconds of all epochs, now that those of the trial are over; of what has no epochs, just its time. An epoch that was
+        cut says little of a whole one, and counts only where there is no other.
+        """
+        took_s, whole = time.monotonic() - self.begun, self.trained - (1 if self.cut else 0)
+        if self.trained == 0:
             return took_s
-        if last == 1:
+        if whole < 1:
             return self.tested_s + (took_s - self.tested_s) * epochs
-        return took_s + (self.ended[last] - self.ended[min(self.ended)]) / (last - 1) * (epochs - last)
+        first_s = self.ended[1] - self.begun
+        each_s = (self.ended[whole] - self.ended[1]) / (whole - 1) if whole > 1 else first_s - self.tested_s
+        done_s = self.ended[whole] - self.begun if self.cut else took_s
+        return done_s + each_s * (epochs - whole)
