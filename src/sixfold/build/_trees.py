@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
@@ -14,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from onnx import numpy_helper
 
+from sixfold.build._cores import cores
 from sixfold.parts.fit import Matrix
 from sixfold.parts.graph import ML, Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 BLOCK = 1 << 16  # (row, tree) pairs walked at once: their index arrays stay in the processor's second-level cache
+THREADED = 8  # blocks, about 5 ms each, that are worth threads: measured on two cores, 61 blocks 1.45 times as fast
 AT_ONCE = 1 << 11  # leaf values a row that the graph holds at once: 64 MB of float32 in a batch of 8192 rows
 NODE_PARTS: Final = ("feature", "threshold", "left", "right", "missing_left", "value", "gain")
 BRANCH_LEQ: Final = 0  # TreeEnsemble's numbers of modes, aggregates and transforms
@@ -67,12 +70,16 @@ class Trees(State):
         """[R, F] float32 → [R, K] float64: the sum over the trees of the value of the leaf that each row falls into."""
         x32 = np.ascontiguousarray(x, dtype=np.float32)
         child = np.stack([self.left, self.right], axis=1).astype(np.intp).ravel()
-        result = np.empty((len(x32), self.outputs))
         step = max(1, BLOCK // self.count)
-        for start in range(0, len(x32), step):
-            leaf_RT = self._descend(x32[start : start + step], child)
-            result[start : start + step] = self._add_up(leaf_RT)
-        return result
+        blocks = [x32[start : start + step] for start in range(0, len(x32), step)]
+
+        def walk(block_RF: npt.NDArray[np.float32]) -> FloatArray:
+            return self._add_up(self._descend(block_RF, child))
+
+        if len(blocks) < THREADED:
+            return np.concatenate([np.empty((0, self.outputs)), *map(walk, blocks)])
+        with ThreadPoolExecutor(cores()) as threads:  # NumPy lets go of the interpreter while it takes
+            return np.concatenate(list(threads.map(walk, blocks)))
 
     def _descend(self, x_RF: npt.NDArray[np.float32], child: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         rows = len(x_RF)
