@@ -1,9 +1,8 @@
 """Boosted trees on five folds: ours, from arrays to held-out accuracy, beside lightgbm.cv and cross_val_score.
 
 All three grow trees with the same settings on the same folds. The mean held-out log losses of ours and lightgbm.cv, and the
-mean accuracies of ours and LGBMClassifier, have to be within 0.005 (bins and draws of features
-differ). lightgbm.cv bins all rows once, the held-out ones too; ours bins each fold's training rows, by 20,000 of them, the peers by
-all, as their defaults are. All use all cores.
+mean accuracies of ours and LGBMClassifier, have to be within 0.005 (bins and draws of features differ). lightgbm.cv bins all
+rows once, the held-out ones too; ours bins each fold's training rows. All use all cores.
 """
 
 from __future__ import annotations

@@ -212,17 +212,3 @@ def test_blocks_walked_by_threads_give_the_same_sums(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_trees, "THREADED", 1000)
     np.testing.assert_array_equal(threaded, model.predict(x))
     assert model.predict(x[:0]).shape == (0, 1)
-
-
-def test_bins_are_cut_by_rows_of_the_fit_drawn_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same again, others with another seed, and all where there are no more."""
-    x, score = rows()
-    settings = boosting.Settings(rounds=20, patience=None, feature_fraction=1.0)
-
-    def sums(seed: int, most: int) -> Any:
-        monkeypatch.setattr(boosting, "BIN_ROWS", most)
-        return solve(settings, Fit(x, score, "regression", 1, seed=seed)).predict(x)
-
-    np.testing.assert_array_equal(sums(1, 100), sums(1, 100))
-    assert not np.array_equal(sums(1, 100), sums(2, 100))
-    np.testing.assert_array_equal(sums(1, 600), sums(2, 20_000))

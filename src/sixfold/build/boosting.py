@@ -32,10 +32,6 @@ from sixfold.runs.context import Context
 # thread, 0.9 s with two; but with another process on the same cores two threads once took 68 s, waiting for each other.
 ONE_THREAD = 2_000_000
 
-# Rows of a fit that its bins are cut by. Measured, 3 seeds each, 200 rounds on 80,000 × 50, 80,000 × 10 (twice) and 26,000 × 14:
-# held-out losses as with all rows within their spread, and the bins of 80,000 × 50 in half of the time.
-BIN_ROWS = 20_000
-
 # Part of the time left that rounds are made in; reading them and predicting takes as long: measured with 3,700 rounds.
 TRAINING_PART = 0.4
 
@@ -212,7 +208,7 @@ class Settings(Section):
             "bagging_freq": 1 if self.row_fraction < 1 else 0, "lambda_l1": self.l1, "lambda_l2": self.l2,
             "seed": fit.seed, "deterministic": True, "force_row_wise": True,
             "num_threads": cores() if fit.x.size > ONE_THREAD else 1,
-            "feature_pre_filter": False, "bin_construct_sample_cnt": BIN_ROWS, "verbosity": -1,
+            "feature_pre_filter": False, "verbosity": -1,
         }  # fmt: skip
         if fit.task == "classification" and fit.outputs == 2:
             parameters["objective"] = "binary"
