@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 # In the order in which they run and stand in the page; each is one file with `measure(rounds=…) -> Iterator[Result]`.
 MEASUREMENTS = (
-    "folds_mlp", "on_card", "one_fold", "tiny_steps", "events", "ridge_grid", "svm_grid", "boosting_folds", "selection",
+    "folds_mlp", "on_gpu", "one_fold", "tiny_steps", "events", "ridge_grid", "svm_grid", "boosting_folds", "selection",
     "one_row", "tabular_networks", "end_to_end",
 )  # fmt: skip
 

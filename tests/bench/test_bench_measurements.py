@@ -20,10 +20,10 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
         {"eager torch loop", "torch.func.vmap", "cross_val_score(MLPClassifier, n_jobs=2)"},
     ),
-    "on_card": (
-        {"folds": 2, "epochs": 8, "device": "cpu"},  # the same path; what a card makes of it only a card can show
+    "on_gpu": (
+        {"folds": 2, "epochs": 8, "device": "cpu"},  # the same path; what a GPU makes of it only a GPU can show
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
-        {"kernel by kernel", "eager torch loop on the card", "our stack on the processor"},
+        {"kernel by kernel", "eager torch loop on the GPU", "our stack on the processor"},
     ),
     "one_fold": ({"folds": 2, "epochs": 8}, {"SAME": 0.2}, {"eager torch"}),
     "tiny_steps": ({"steps": 20}, {}, {"eager torch, fused Adam"}),

@@ -113,8 +113,8 @@ def test_what_is_found_with_the_data_has_its_line() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
-def test_a_card_that_is_not_there_has_its_line() -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_has_its_line() -> None:
     Path("r.yaml").write_text(RECIPE + "budget: {device: cuda}\n")
     done = invoke("check", "r.yaml")
     assert done.exit_code == 2

@@ -152,7 +152,7 @@ def test_a_call_that_reads_a_value_back_is_refused() -> None:
         captured.Captured(lambda x: x * float(x.sum()), [torch.ones(2)], on_tape)
 
 
-def test_only_a_card_records_and_only_short_steps() -> None:
+def test_only_a_gpu_records_and_only_short_steps() -> None:
     """A long step takes longer than asking for it."""
     cuda = torch.device("cuda")
     assert captured.recorder_of(torch.device("cpu"), 1e6) is None

@@ -1,4 +1,4 @@
-"""What only a card can show. Run with `pytest tests/train/test_cuda.py` on a machine that has one; elsewhere test_device.py and
+"""What only a GPU can show. Run with `pytest tests/train/test_cuda.py` on a machine that has one; elsewhere test_device.py and
 test_captured.py stand for it.
 """
 
@@ -56,7 +56,7 @@ def assert_close(one: list[Fitted], other: list[Fitted], tolerance: float) -> No
 
 
 @pytest.mark.parametrize("name", OPTIMIZER.names())
-def test_the_card_and_the_processor_train_the_same_network(name: str) -> None:
+def test_the_gpu_and_the_processor_train_the_same_network(name: str) -> None:
     """In float64, where 100 steps leave no more than rounding; muon multiplies in bfloat16 on both, and apart from them."""
     full = getattr(OPTIMIZER.load(name), "full_batch", False)
     rate = {} if name in ("auto", "lbfgs", "adafactor") else {"learning_rate": 0.001}
@@ -84,7 +84,7 @@ def test_a_recorded_step_is_the_step(family: str, build: dict[str, Any], monkeyp
     assert_close(recorded, trained(one), 1e-8)
 
 
-def test_killed_and_continued_on_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_and_continued_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bits are promised on a processor; here the numbers are close."""
     one = candidate({"epochs": 6, "precision": "float64"}, "mlp", hidden=[8], dropout=0.2)
     plain, steps = Stepper.take, []
@@ -105,7 +105,7 @@ def test_killed_and_continued_on_the_card(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_deadline_holds_though_python_runs_ahead() -> None:
-    """It ends within the steps that were asked for, not when the queue of the card is empty."""
+    """It ends within the steps that were asked for, not when the queue of the GPU is empty."""
     said: list[tuple[str, dict[str, Any]]] = []
     one = candidate({"epochs": 1_000_000}, "mlp", hidden=[64])
     trained(one, deadline=time.monotonic() + 2.0, emit_to=lambda kind, facts: said.append((kind, facts)))

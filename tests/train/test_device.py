@@ -1,5 +1,5 @@
-"""Where networks train. Without a card torch's `meta` device stands for one: its tensors have no numbers and cannot be read, so
-an epoch is walked through as it would be on a card, and every operation that would mix devices is seen.
+"""Where networks train. Without a GPU torch's `meta` device stands for one: its tensors have no numbers and cannot be read, so
+an epoch is walked through as it would be on a GPU, and every operation that would mix devices is seen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sixfold.train.fitting import fit_many
 from sixfold.train.functional import FunctionalProgram
 from sixfold.train.stack import Stack
 
-CARD = torch.device("meta")
+GPU = torch.device("meta")
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     *(("mlp", {"hidden": [8, 4], "activation": name}) for name in ("relu", "tanh", "sigmoid", "gelu", "silu")),
     *(
@@ -57,12 +57,12 @@ class Apart(TorchDispatchMode):
 
     def _look(self, func: Any, tree: Any) -> None:
         seen = {one.device for one in tree_leaves(tree) if isinstance(one, torch.Tensor) and one.ndim}
-        assert seen <= {CARD} if self.recording else len(seen) < 2 or func in CROSSING, (func, seen)
+        assert seen <= {GPU} if self.recording else len(seen) < 2 or func in CROSSING, (func, seen)
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
-    """A card that computes nothing. Dropout draws from a generator of the processor; fused kernels are let in."""
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
+    """A GPU that computes nothing. Dropout draws from a generator of the processor; fused kernels are let in."""
     _entrance._there.cache_clear()
     mode = Apart()
 
@@ -74,8 +74,8 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
 
     for module in (fitting, range_test):
         monkeypatch.setattr(module, "generator", lambda device, seed: torch.Generator().manual_seed(seed))
-    monkeypatch.setattr(fitting, "device_of", lambda name: CARD)
-    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: record if device == CARD else None)
+    monkeypatch.setattr(fitting, "device_of", lambda name: GPU)
+    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: record if device == GPU else None)
     optimizers = importlib.import_module("torch.optim.optimizer")
     monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"])
     yield mode
@@ -106,67 +106,65 @@ def stacked(one: Candidate, some: list[Fit]) -> Stack:
     return Stack(one.family, fitting._replicas(one.family, pairs, contexts, None))  # type: ignore[arg-type]
 
 
-def epoch(built: Stack, card: Apart) -> None:
+def epoch(built: Stack, gpu: Apart) -> None:
     """One epoch's steps, and the rows that are watched up to where their loss is read."""
-    with card, torch.no_grad():
+    with gpu, torch.no_grad():
         losses = [built.step(number, batch) for number, batch in enumerate(built.together.epoch(built.program.target))]
         built.end_epoch(1)
         with pytest.raises(Exception, match="meta"):
             built.watch()
         for stepper in built.steppers:
             stepper.evaluating(False)
-    assert all(one.device == CARD for one in [*losses, built.theta, built.gradient])
+    assert all(one.device == GPU for one in [*losses, built.theta, built.gradient])
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZER.names() if name not in ("auto", *READS)])
-def test_a_step_of_every_optimiser_stays_on_the_card(name: str, card: Apart) -> None:
-    """But of those that read values in their step, which a real card alone can show."""
+def test_a_step_of_every_optimiser_stays_on_the_gpu(name: str, gpu: Apart) -> None:
+    """But of those that read values in their step, which a real GPU alone can show."""
     built = stacked(candidate({"optimizer": name, "clip": 1.0, "average": {"ema": 0.9}}, hidden=[8]), fits())
-    epoch(built, card)
-    with card:
+    epoch(built, gpu)
+    with gpu:
         built.keep([0, 2])
-    epoch(built, card)
-    assert card.recorded == 2
+    epoch(built, gpu)
+    assert gpu.recorded == 2
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize(("family", "build"), NETWORKS)
-def test_a_step_of_every_network_stays_on_the_card(
-    family: str, build: dict[str, Any], dropout: float, card: Apart
+def test_a_step_of_every_network_stays_on_the_gpu(
+    family: str, build: dict[str, Any], dropout: float, gpu: Apart
 ) -> None:
-    epoch(stacked(candidate({}, family, dropout=dropout, **build), fits()), card)
-    assert card.recorded == 1
+    epoch(stacked(candidate({}, family, dropout=dropout, **build), fits()), gpu)
+    assert gpu.recorded == 1
 
 
-def test_sparse_rows_come_to_the_card_a_block_at_a_time(card: Apart) -> None:
+def test_sparse_rows_come_to_the_gpu_a_block_at_a_time(gpu: Apart) -> None:
     built = stacked(candidate({"stop": {}}, hidden=[8]), fits(sparse=True))
-    with card, torch.no_grad():
+    with gpu, torch.no_grad():
         for number, batch in enumerate(built.together.epoch(built.program.target)):
-            assert batch.x.device == built.step(number, batch).device == CARD
+            assert batch.x.device == built.step(number, batch).device == GPU
 
 
-def test_a_network_by_torch_func_is_on_the_card_and_is_not_recorded(
-    card: Apart, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_by_torch_func_is_on_the_gpu_and_is_not_recorded(gpu: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows what it does in a step."""
     monkeypatch.setattr(stack, "Stackable", type("Nobody", (), {}))
     built = stacked(candidate({}, hidden=[8]), fits())
     assert isinstance(built.program, FunctionalProgram)
-    epoch(built, card)
-    assert card.recorded == 0
+    epoch(built, gpu)
+    assert gpu.recorded == 0
 
 
-def test_what_strays_from_the_card_is_seen(card: Apart) -> None:
+def test_what_strays_from_the_gpu_is_seen(gpu: Apart) -> None:
     """So the tests above can fail."""
-    with card, pytest.raises(AssertionError, match="aten"):
-        torch.add(torch.zeros(2, device=CARD), torch.zeros(2))
-    zeros, card.recording = torch.zeros(2), True
-    with card, pytest.raises(AssertionError, match="copy"):
-        torch.zeros(2, device=CARD).copy_(zeros)
+    with gpu, pytest.raises(AssertionError, match="aten"):
+        torch.add(torch.zeros(2, device=GPU), torch.zeros(2))
+    zeros, gpu.recording = torch.zeros(2), True
+    with gpu, pytest.raises(AssertionError, match="copy"):
+        torch.zeros(2, device=GPU).copy_(zeros)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
-def test_a_card_that_is_not_there_is_refused_before_the_first_step() -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_the_first_step() -> None:
     one = candidate({}, hidden=[4])
     with pytest.raises(RecipeError) as caught:
         list(fit_many([one], fits(), Context(device="cuda")))
@@ -174,7 +172,7 @@ def test_a_card_that_is_not_there_is_refused_before_the_first_step() -> None:
     assert "budget.device" in text and "cuda, and " in text and "Write `device: cpu`" in text
 
 
-def test_a_full_card_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_gpu_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
 
@@ -191,7 +189,7 @@ def test_who_trains_where_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     mlp = candidate({}, hidden=[4])
     assert device.in_words("cuda", [mlp, svm]) == [
         "Device: NVIDIA T4 trains one.",
-        "Device: the processor trains svm: their solvers do not work on a card.",
+        "Device: the processor trains svm: their solvers do not work on a GPU.",
     ]
     assert device.in_words("cpu", [mlp, svm]) == []
 

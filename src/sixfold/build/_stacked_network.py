@@ -21,7 +21,7 @@ Views = dict[str, torch.Tensor]
 # with 2 MiB of second-level cache, 5 folds of tabm by autograd: stacked 1.8 times faster at 0.9 million, even at 3.4 million,
 # 1.4 times slower at 14 million.
 CACHED = 1 << 21
-ON_CARD = 1 << 27  # on a card, which wants much at once: guessed, 512 MiB in single precision
+ON_GPU = 1 << 27  # on a GPU, which wants much at once: guessed, 512 MiB in single precision
 
 
 class StackedNetwork:
@@ -81,4 +81,4 @@ def groups(x: torch.Tensor, held: int) -> list[slice]:
 
 
 def _at_once(x: torch.Tensor) -> int:
-    return CACHED if x.device.type == "cpu" else ON_CARD
+    return CACHED if x.device.type == "cpu" else ON_GPU

@@ -50,7 +50,7 @@ def look() -> dict[str, dict[str, object]]:
             "memory free": show_bytes(psutil.virtual_memory().available),
             "disk free here": show_bytes(shutil.disk_usage(Path.cwd()).free),
         },
-        "device": {"cuda": _card()},
+        "device": {"cuda": _gpu()},
         "onnxruntime": {"providers": _providers(), "threads": _threads()},
         "int8": {
             **{flag: "yes" if flag in flags else "no" for flag in FLAGS},
@@ -68,7 +68,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _card() -> str:
+def _gpu() -> str:
     """What `budget.device: cuda` would train on, or why there is nothing."""
     if _version("torch") == "not installed":
         return "no torch here: the extra train installs it"

@@ -261,7 +261,7 @@ class Budget(Section):
     disk: str | None = Field(None, description="Bytes of the run folder: 1GiB.")
     device: Literal["cpu", "cuda"] = Field(
         "cpu",
-        description="Where networks train; cuda: the graphics card of this machine. Solvers stay on the processor.",
+        description="Where networks train; cuda: the GPU of this machine. Solvers stay on the processor.",
     )
 
     @field_validator("time")

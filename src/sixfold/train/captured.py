@@ -13,8 +13,8 @@ import torch
 
 Call = Callable[..., torch.Tensor]
 Recorder = Callable[[Callable[[], torch.Tensor]], tuple[torch.Tensor, Callable[[], None]]]
-# Multiplications and additions of a step whose kernels take a card longer than Python takes to ask for them, so that a recording
-# would save nothing: guessed, 25 launches of 5 µs on a card of 50 TFLOP/s and twice that for doubt.
+# Multiplications and additions of a step whose kernels take a GPU longer than Python takes to ask for them, so that a recording
+# would save nothing: guessed, 25 launches of 5 µs on a GPU of 50 TFLOP/s and twice that for doubt.
 LONG = 1e10
 WARM_UP = 3  # calls before the recording, in which libraries take their memory: as torch's notes have it
 

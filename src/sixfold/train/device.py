@@ -1,4 +1,4 @@
-"""Where networks train: the processor, or a graphics card."""
+"""Where networks train: the processor, or a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sixfold.build.family import GradientFamily
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.train.candidate import Candidate
 
-AHEAD = 16  # steps that Python may ask for before the first of them is done: guessed, enough to keep a card busy
+AHEAD = 16  # steps that Python may ask for before the first of them is done: guessed, enough to keep a GPU busy
 
 
 def device_of(name: str) -> torch.device:
@@ -29,35 +29,35 @@ def device_of(name: str) -> torch.device:
 
 
 def in_words(name: str, candidates: Sequence[Candidate]) -> list[str]:
-    """Who trains where, in a run that has a card; of a run without one there is nothing to say."""
+    """Who trains where, in a run that has a GPU; of a run without one there is nothing to say."""
     if name == "cpu":
         return []
     by_loop = [one.name for one in candidates if isinstance(one.family, GradientFamily)]
     others = [one.name for one in candidates if one.name not in by_loop]
     said = [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(by_loop)}."] if by_loop else []
-    idle = f"Device: the processor trains {', '.join(others)}: their solvers do not work on a card."
+    idle = f"Device: the processor trains {', '.join(others)}: their solvers do not work on a GPU."
     return [*said, *([idle] if others else [])]
 
 
 def generator(device: torch.device, seed: int) -> torch.Generator:
-    """Draws numbers where they are needed; a card's numbers are not the processor's."""
+    """Draws numbers where they are needed; a GPU's numbers are not the processor's."""
     return torch.Generator(device).manual_seed(seed)
 
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Inside, a card that is full is an error of the recipe's. Raises FitError."""
+    """Inside, a GPU that is full is an error of the recipe's. Raises FitError."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise FitError(
-            "budget.device", "rows and networks that fit into the card's memory", str(error).split(". ")[0],
+            "budget.device", "rows and networks that fit into the GPU's memory", str(error).split(". ")[0],
             "Lower train.batch_size, take fewer hidden units, or write `device: cpu`.",
         ) from error  # fmt: skip
 
 
 class Pace:
-    """Keeps Python at most AHEAD steps before the card, so that a deadline looked at between two steps means something."""
+    """Keeps Python at most AHEAD steps before the GPU, so that a deadline looked at between two steps means something."""
 
     def __init__(self, device: torch.device) -> None:
         self.waits = device.type == "cuda"

@@ -53,7 +53,7 @@ class Replica:
 
 class Stack:
     """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one `train`, but for what
-    `Candidate.likeness` lets differ. It is where the replicas' targets are: on the processor, or on a card.
+    `Candidate.likeness` lets differ. It is where the replicas' targets are: on the processor, or on a GPU.
     """
 
     def __init__(self, family: GradientFamily, replicas: Sequence[Replica]) -> None:
@@ -108,7 +108,7 @@ class Stack:
         return losses[0]
 
     def _gradient(self, batch: Batch, drawn: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a card what is launched for it is recorded once."""
+        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a GPU what is launched for it is recorded once."""
         if self.recorder is None:
             return self._write(*batch, *drawn)
         if self.captured is None:

@@ -1,7 +1,7 @@
-"""The folds of `folds_mlp` on a graphics card: steps played by a CUDA graph beside steps launched kernel by kernel, and beside an
-eager loop on the same card and the same stack on the processor.
+"""The folds of `folds_mlp` on a GPU: steps played by a CUDA graph beside steps launched kernel by kernel, and beside an
+eager loop on the same GPU and the same stack on the processor.
 
-The same workload, and mean accuracies within two points. Where there is no card the rows say so.
+The same workload, and mean accuracies within two points. Where there is no GPU the rows say so.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def launched(folds: Folds, epochs: int, device: str) -> float:
 
 def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS, device: str = "cuda") -> Iterator[Result]:
     """Seconds from arrays in memory to the accuracy of every fold, which is read at the end."""
-    some, title = folds_of(folds), f"digits, 64-128-64-10, {epochs} epochs, {folds} folds, on a card"
+    some, title = folds_of(folds), f"digits, 64-128-64-10, {epochs} epochs, {folds} folds, on a GPU"
     peers: tuple[tuple[str, Callable[[], float]], ...] = (
         ("kernel by kernel", lambda: launched(some, epochs, device)),
-        ("eager torch loop on the card", lambda: eager(some, epochs, device)),
+        ("eager torch loop on the GPU", lambda: eager(some, epochs, device)),
         ("our stack on the processor", lambda: ours(some, epochs)),
     )
     for name, peer in peers:
