@@ -109,7 +109,7 @@ def stacked(one: Candidate, some: list[Fit]) -> Stack:
 def epoch(built: Stack, gpu: Apart) -> None:
     """One epoch's steps, and the rows that are watched up to where their loss is read."""
     with gpu, torch.no_grad():
-        losses = [built.step(number, batch) for number, batch in enumerate(built.together.epoch(built.program.target))]
+        losses = [built.step(number, batch) for number, batch in enumerate(built.together.epoch(built.program.encode))]
         built.end_epoch(1)
         with pytest.raises(Exception, match="meta"):
             built.watch()
@@ -141,7 +141,7 @@ def test_a_step_of_every_network_stays_on_the_gpu(
 def test_sparse_rows_come_to_the_gpu_a_block_at_a_time(gpu: Apart) -> None:
     built = stacked(candidate({"stop": {}}, hidden=[8]), fits(sparse=True))
     with gpu, torch.no_grad():
-        for number, batch in enumerate(built.together.epoch(built.program.target)):
+        for number, batch in enumerate(built.together.epoch(built.program.encode)):
             assert batch.x.device == built.step(number, batch).device == GPU
 
 

@@ -18,6 +18,7 @@ from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train import batches as module
+from sixfold.train import stack
 from sixfold.train.batches import Batches, Together, cut, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
@@ -190,6 +191,24 @@ def test_epoch_events_and_report_every() -> None:
     assert reason(events) == ""
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"average": {"swa": 0.5}}, {"optimizer": "schedule_free_sgd"}, {"stop": {"patience": 3}}]
+)
+def test_how_often_the_loss_is_told_changes_nothing(more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of epochs that nobody looks at, the steps follow on one another; at most `UNSEEN` of them."""
+    train = {"epochs": 12, "batch_size": 16, **more}
+    always, events = fit({"hidden": [4]}, train)
+    seldom, fewer = fit({"hidden": [4]}, {**train, "report_every": 5})
+    monkeypatch.setattr(stack, "UNSEEN", 7)
+    often, same = fit({"hidden": [4]}, {**train, "report_every": 5})
+    for one in (seldom, often):
+        np.testing.assert_array_equal(one.weights[0], always.weights[0])
+    told = {e["epoch"]: (e["loss"], e["gradient_norm"], e["validation"]) for e in epochs(events)}
+    assert {5, 10} < {e["epoch"] for e in epochs(fewer)} < told.keys()
+    for few in (fewer, same):
+        assert all(told[e["epoch"]] == (e["loss"], e["gradient_norm"], e["validation"]) for e in epochs(few))
+
+
 def test_schedule_and_warm_up_reach_the_optimizer() -> None:
     train = descent(0.1, 4, schedule={"name": "step", "every": 0.5, "gamma": 0.5}, warm_up=0.5)
     _, events = fit({"hidden": []}, train, scheme="zeros")
@@ -282,6 +301,23 @@ def test_a_loss_that_is_no_number_names_its_step(row: int) -> None:
     step = permutation(40, generator).tolist().index(row) + 1
     with pytest.raises(FitError, match=f"^train, step {step}: .*found loss nan"):
         fit({"hidden": []}, train, Fit(X, y, "reconstruction", 2, seed=3), scheme="zeros")
+
+
+@pytest.mark.parametrize("replica", [0, 1])
+def test_a_loss_that_is_no_number_is_found_among_steps_that_nobody_looks_at(replica: int) -> None:
+    """The step is the same as if every epoch were looked at. The second fit has one step less an epoch than the first."""
+    fits = [
+        Fit(X[:rows] * (1.0 + 29.0 * (at == replica)), Y[:rows], "reconstruction", 2)
+        for at, rows in enumerate((40, 30))
+    ]
+    told = []
+    for every in (1, 6):
+        train = {**descent(0.02, 6), "batch_size": 10, "report_every": every}
+        with pytest.raises(FitError) as caught:
+            list(fit_many([candidate({"hidden": []}, train, scheme="zeros")], fits, Context()))
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert not told[0].startswith("train, step 1:")
 
 
 def test_last_step_that_breaks_the_weights() -> None:

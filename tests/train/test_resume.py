@@ -77,6 +77,8 @@ RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"dropout": 0.2},
     ),
+    "epochs that nobody looks at": ({"batch_size": 16, "epochs": 7, "report_every": 3}, {}),
+    "the same, of one step each": ({"batch_size": "full", "epochs": 50, "report_every": 20}, {}),
     "the mean of the last epochs": ({"batch_size": 16, "epochs": 6, "average": {"swa": 0.5}, "schedule": "cosine"}, {}),
 }  # fmt: skip
 

@@ -109,7 +109,7 @@ def test_gradients_equal_autograd_of_one_replica(build: str, task: str, monkeypa
             program = FunctionalProgram(modules, family.losses, theta, gradient)  # type: ignore[attr-defined]
         for _ in range(2):  # the second time in the same memory
             with torch.no_grad():  # as in the loop
-                losses = program.gradient(x, program.target(y, weight), weight, noise)
+                losses = program.gradient(x, *program.encode(y, weight), noise)
         found.append((gradient, losses))
         if not noise:
             torch.testing.assert_close((program.losses(x, y) * weight).sum(dim=1), losses)

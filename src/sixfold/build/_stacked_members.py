@@ -35,9 +35,9 @@ class StackedMembers:
         self.plain, self.entrance, self.blocks, self.dropout = plain, entrance, blocks, dropout
         self.memory: dict[str, torch.Tensor] = {}
 
-    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """As it is."""
-        return y
+    def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As they are."""
+        return y, weight
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The loss of every row without noise, [K, B]."""

@@ -34,9 +34,9 @@ class StackedNetwork:
         self.run, self.row_losses, self.held = run, losses, held
         self.parts, self.slopes = views(module, flat)
 
-    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """As it is."""
-        return y
+    def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As they are."""
+        return y, weight
 
     def gradient(
         self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]

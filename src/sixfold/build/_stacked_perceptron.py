@@ -48,6 +48,23 @@ class Layer:
     bias_gradient: torch.Tensor
 
 
+class Room(NamedTuple):
+    """Memory that a layer fills anew every step: `sums` and their `slope`, [K, O, B]; `product`: a weight gradient, [K, O, I],
+    where ∇ has gaps between the replicas' own: torch is slow in writing there (measured 1.5 times).
+    """
+
+    sums: torch.Tensor
+    slope: torch.Tensor
+    product: torch.Tensor | None
+
+    @classmethod
+    def of(cls, layer: Layer, x: torch.Tensor) -> Room:
+        """For `x` [K, B, features]."""
+        shape = (len(x), layer.bias.shape[1], x.shape[1])
+        gaps = not layer.weight_gradient.is_contiguous()
+        return cls(x.new_empty(shape), x.new_empty(shape), torch.empty_like(layer.weight_gradient) if gaps else None)
+
+
 class Goal(NamedTuple):
     """What is minimised: cross-entropy of `classes`, or squared error; and what makes training harder than predicting: the
     share of hidden units left out, and how much a label is smoothed.
@@ -67,9 +84,11 @@ class StackedPerceptron:
     def __init__(
         self, widths: Sequence[int], activation: Activation, goal: Goal, theta: torch.Tensor, gradient: torch.Tensor
     ) -> None:
-        self.activation = activation
+        self.forward, self.backward = FORWARD[activation], BACKWARD[activation]
         self.classes, self.dropout, self.label_smoothing = goal
+        self.half = theta.new_tensor(0.5)  # a number of Python's would be made a tensor of in every step
         self.layers: list[Layer] = []
+        self.rooms: list[Room] = []
         start = 0
         for inputs, outputs in itertools.pairwise(widths):
             middle, end = start + inputs * outputs, start + inputs * outputs + outputs
@@ -80,68 +99,74 @@ class StackedPerceptron:
             self.layers.append(Layer(weight, weight.mT, bias, *slopes))
             start = end
 
-    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of classes −weight · t, [K, S, O, B], with t = (1 − ε)·onehot(y) + ε / O: then loss = Σ target · log softmax, and
-        the gradient is torch's own of log softmax. Values only change their axes.
+        the gradient is torch's own of log softmax. Values change their axes, and have the weights 2 · weight / O, [K, S, 1, B].
         """
+        outputs = self.layers[-1].bias.shape[1]
         if y.dtype != torch.int64:
-            return y.transpose(2, 3).contiguous()
-        outputs, smoothing = self.layers[-1].bias.shape[1], self.label_smoothing
-        target = weight.new_full((*y.shape[:2], outputs, y.shape[2]), smoothing / outputs)
+            return y.transpose(2, 3).contiguous(), weight.unsqueeze(2) * (2.0 / outputs)
+        target = weight.new_full((*y.shape[:2], outputs, y.shape[2]), self.label_smoothing / outputs)
         classes = y.unsqueeze(2)
-        target.scatter_add_(2, classes, target.new_full((), 1.0 - smoothing).expand(classes.shape))
-        return target.mul_(weight.unsqueeze(2)).neg_()
+        target.scatter_add_(2, classes, target.new_full((), 1.0 - self.label_smoothing).expand(classes.shape))
+        return target.mul_(weight.unsqueeze(2)).neg_(), weight
 
     def gradient(
         self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
+        if not self.rooms or self.rooms[0].sums.shape[2] != x.shape[1]:
+            self.rooms = [Room.of(layer, x) for layer in self.layers]
         kept = [(drawn.mT >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
-        inputs, sums, outputs = self._forward(x, kept)
-        losses, delta = _cross_entropy(outputs, target) if self.classes else _squared_error(outputs, target, weight)
-        for number in reversed(range(len(self.layers))):
-            layer = self.layers[number]
-            _product(delta, inputs[number].mT, layer.weight_gradient)
-            torch.sum(delta, 2, keepdim=True, out=layer.bias_gradient)
-            if number:
-                delta = torch.bmm(layer.across, delta)
+        inputs, hidden, outputs = self._forward(x.mT, kept, [room.sums for room in self.rooms])
+        if self.classes:
+            losses, delta = _cross_entropy(outputs, target)
+        else:
+            losses, delta = self._squared_error(outputs, target, weight)
+        for number in range(len(self.layers) - 1, -1, -1):
+            layer, (sums, _, product) = self.layers[number], self.rooms[number]
+            if number < len(hidden):
+                torch.bmm(self.layers[number + 1].across, delta, out=(delta := self.rooms[number].slope))
                 if kept:
-                    delta.mul_(kept[number - 1])
-                hidden = inputs[number] if not kept else sums[number - 1][1]
-                delta = BACKWARD[self.activation](delta, hidden, sums[number - 1][0])
+                    delta.mul_(kept[number])
+                delta = self.backward(delta, hidden[number], sums)
+            if product is None:
+                torch.bmm(delta, inputs[number].mT, out=layer.weight_gradient)
+            else:
+                layer.weight_gradient.copy_(torch.bmm(delta, inputs[number].mT, out=product))
+            torch.sum(delta, 2, keepdim=True, out=layer.bias_gradient)
         return losses
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The loss of every row, [K, B]."""
-        outputs = self._forward(x, [])[2]
-        target = self.target(y.unsqueeze(1), x.new_ones((len(x), 1, x.shape[1])))[:, 0]
+        outputs = self._forward(x.mT, [], [None] * len(self.layers))[2]
+        target = self.encode(y.unsqueeze(1), x.new_ones((len(x), 1, x.shape[1])))[0][:, 0]
         if not self.classes:
             return (outputs - target).square().mean(dim=1)
         return (torch.log_softmax(outputs, dim=1) * target).sum(dim=1)
 
     def _forward(
-        self, x: torch.Tensor, kept: Sequence[torch.Tensor]
-    ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
-        """The input of every layer; before and after the activation of every hidden one; the outputs [K, O, B]."""
-        h = x.mT
-        inputs = [h]
-        sums: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self, h: torch.Tensor, kept: Sequence[torch.Tensor], rooms: Sequence[torch.Tensor | None]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+        """From the features [K, I, B]: the input of every layer; what every hidden one gives, before some of it is left out;
+        the outputs [K, O, B].
+        """
+        inputs, hidden = [h], []
         for number, layer in enumerate(self.layers[:-1]):
-            z = torch.baddbmm(layer.bias, layer.weight, h)
-            h = FORWARD[self.activation](z)
-            sums.append((z, h))
-            h = h * kept[number] if kept else h
+            given = self.forward(torch.baddbmm(layer.bias, layer.weight, h, out=rooms[number]))
+            hidden.append(given)
+            h = given * kept[number] if kept else given
             inputs.append(h)
         last = self.layers[-1]
-        return inputs, sums, torch.baddbmm(last.bias, last.weight, h)
+        return inputs, hidden, torch.baddbmm(last.bias, last.weight, h, out=rooms[-1])
 
-
-def _product(left: torch.Tensor, right: torch.Tensor, into: torch.Tensor) -> None:
-    """left · right → into. Written in place only where rows of θ touch: torch is slow in one with gaps (measured 1.5 times)."""
-    if into.is_contiguous():
-        torch.bmm(left, right, out=into)
-    else:
-        into.copy_(torch.bmm(left, right))
+    def _squared_error(
+        self, outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """½ Σ weight · (output − y)², [K], and its gradient, [K, O, B]; `weight`: as `encode` has it."""
+        error, slope = torch.sub(outputs, y, out=outputs), self.rooms[-1].slope
+        torch.mul(error, weight, out=slope)
+        return error.mul_(slope).sum((1, 2)).mul_(self.half), slope
 
 
 def _cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,10 +174,3 @@ def _cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     logs = torch.log_softmax(scores, dim=1)
     losses = torch.mul(logs, target).sum((1, 2))
     return losses, torch._log_softmax_backward_data(target, logs, 1, scores.dtype)
-
-
-def _squared_error(outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Σ weight · mean over the outputs of (output − y)², [K], and its gradient, [K, O, B]."""
-    error, share = outputs - y, 1.0 / outputs.shape[1]
-    slope = error * weight.unsqueeze(1)
-    return error.mul_(slope).sum((1, 2)).mul_(share), slope.mul_(2.0 * share)

@@ -68,15 +68,15 @@ class GradientFamily(Protocol):
 class Program(Protocol):
     """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P]."""
 
-    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """`y` [K, S, B] or [K, S, B, outputs] and `weight` [K, S, B] of S batches, as `gradient` wants it: [K, S, …]."""
+    def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`y` [K, S, B] or [K, S, B, outputs] and `weight` [K, S, B] of S batches, as `gradient` wants them: [K, S, …]."""
 
     def gradient(
         self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> torch.Tensor:
         """Write ∇θ Σ weight · loss of every replica into the rows of the gradient [K, P]; return Σ weight · loss, [K].
 
-        `x`: [K, B, features]; `weight`: [K, B]; `noise`: as `Noisy` asks, each [K, …].
+        `x`: [K, B, features]; `target`, `weight`: of one batch, encoded; `noise`: as `Noisy` asks, each [K, …].
         """
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

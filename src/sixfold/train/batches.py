@@ -14,9 +14,9 @@ import torch
 from scipy.sparse import csr_array
 
 from sixfold.parts.fit import Fit
-from sixfold.parts.table import IntArray
+from sixfold.parts.table import FloatArray, IntArray
 
-Encode = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Encode = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 BLOCK_BYTES = 64 << 20  # rows of an epoch that are put in order at once: fewer calls, little memory
 
 
@@ -84,8 +84,8 @@ class Batches:
 
 
 class Batch(NamedTuple):
-    """One step of all replicas. `x`: [K, B, F]; `target`: what `encode` made of y [K, B] or [K, B, outputs]; `weight`: [K, B],
-    1 / rows of the replica's own batch, and 0 where it has no row: Σ weight · loss is each replica's mean loss.
+    """One step of all replicas. `x`: [K, B, F]; `target`, `weight`: what `encode` made of y, [K, B] or [K, B, outputs], and of
+    1 / rows of the replica's own batch, 0 where it has no row, [K, B]: Σ weight · loss is each replica's mean loss.
     """
 
     x: torch.Tensor
@@ -122,21 +122,21 @@ class Together:
         rest.before = [self.before[position] for position in positions]
         return rest
 
-    def shares(self) -> torch.Tensor:
+    def shares(self) -> FloatArray:
         """What each batch is of its replica's epoch, float64 [K, count]; 0 for batches that a replica does not have."""
-        shares = torch.zeros((len(self.replicas), self.count), dtype=torch.float64)
+        shares = np.zeros((len(self.replicas), self.count))
         for share, replica in zip(shares, self.replicas, strict=True):
-            share[: replica.count] = torch.tensor(replica.rows(), dtype=torch.float64) / len(replica.x)
+            share[: replica.count] = np.array(replica.rows()) / len(replica.x)
         return shares
 
-    def epoch(self, encode: Encode = lambda y, weight: y) -> Iterator[Batch]:
+    def epoch(self, encode: Encode = lambda y, weight: (y, weight)) -> Iterator[Batch]:
         """The batches of one more epoch. All rows in one batch keep their order: gradient descent.
 
         `encode`: targets [K, S, B] or [K, S, B, outputs] and weights [K, S, B] → what the steps want of them, [K, S, …].
         """
         if self.count == 1:
-            orders = [torch.arange(len(one.x)) for one in self.replicas]
-            self.whole = self.whole or list(self._block(orders, 0, 1, encode))
+            if not self.whole:
+                self.whole = list(self._block([torch.arange(len(one.x)) for one in self.replicas], 0, 1, encode))
             yield from self.whole
             return
         self.before = [order.get_state() for order in self.orders]
@@ -169,8 +169,8 @@ class Together:
                 x_KRF[at, : len(block)] = one.x[block]
             torch.index_select(one.y, 0, there, out=y_KR[at, : len(block)])
         weight = self.weight[:, first:last]
-        targets = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
-        steps = x_KRF.view(*weight.shape, -1), targets, weight
+        encoded = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
+        steps = x_KRF.view(*weight.shape, -1), *encoded
         yield from map(Batch, *(part.unbind(1) for part in steps))  # one call for all: a slice a step costs more
 
 

@@ -33,9 +33,9 @@ class FunctionalProgram:
         self._gradients = vmap(grad(self._loss, has_aux=True))
         self._losses = vmap(self._one)
 
-    def target(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """As the family's losses take it."""
-        return y
+    def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the family's losses take them."""
+        return y, weight
 
     def gradient(
         self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
+from sixfold.parts.table import FloatArray
 from sixfold.runs.saves import Saves
 from sixfold.train import threads
 from sixfold.train.device import Pace
@@ -27,28 +29,21 @@ def train(
     """
     end, at, pace = math.inf if deadline is None else deadline, Progress(), Pace(stack.device)
     save = saver(stack, at, saves)
+
+    def stepped() -> bool:
+        """Between two steps; whether there is time for another one."""
+        pace.stepped()
+        save()
+        return time.monotonic() < end
+
     yield from ((stack.first[place], weights) for place, weights in at.ended)
-    for epoch in range(at.epoch, stack.epochs + 1):
-        at.epoch, over = epoch, ""
-        if not at.done:
-            shape = (stack.together.count, len(stack.replicas))
-            at.losses = torch.zeros(shape, dtype=torch.float64, device=stack.device)
-        losses_of = at.losses.unbind()
-        with threads.busy(stack.operations):
-            for number, batch in enumerate(stack.together.epoch(stack.program.target)):
-                if number < at.done:  # before it was killed
-                    continue
-                losses_of[number].copy_(stack.step(number, batch))
-                at.done = number + 1
-                pace.stepped()
-                save()
-                if time.monotonic() >= end:
-                    over = f"the time is over in epoch {epoch} of {stack.epochs}"
-                    break
-        losses, at.done = at.losses[: at.done].cpu(), 0
+    while at.epoch <= stack.epochs:
+        epoch, losses = _stretch(stack, at, stepped)
+        in_time = time.monotonic() < end
+        over = "" if in_time else f"the time is over in epoch {epoch} of {stack.epochs}"
         stack.end_epoch(epoch)
         _check(stack, losses)
-        reasons = _look(stack, epoch, losses, over)
+        reasons = _look(stack, epoch, losses[(epoch - at.epoch) * stack.together.count :], over)
         last = epoch == stack.epochs or bool(over)
         ended = [row for row, reason in enumerate(reasons) if last or reason]
         yield from [_finished(stack, at, row, reasons[row], {"cut": True} if over else {}) for row in ended]
@@ -58,6 +53,34 @@ def train(
             stack.keep([row for row in range(len(reasons)) if row not in ended])
         for stepper in stack.steppers:
             stepper.evaluating(False)
+        at.epoch, at.done = epoch + 1, 0
+
+
+def _stretch(stack: Stack, at: Progress, stepped: Callable[[], bool]) -> tuple[int, FloatArray]:
+    """The epochs from `at.epoch` to the next one after which something is told or looked at.
+
+    Returns the last of them, an earlier one where the time is over, and the mean losses of all steps, float64 [steps, K].
+    """
+    last, count, number = stack.looked_at(at.epoch), stack.together.count, 0
+    shape = ((last + 1 - at.epoch) * count, len(stack.replicas))
+    before, at.losses = at.losses, torch.zeros(shape, dtype=torch.float64, device=stack.device)
+    if at.done:  # before it was killed
+        at.losses[: at.done] = before[: at.done]
+    losses_of = at.losses.unbind()
+    with threads.busy(stack.operations):
+        for epoch in range(at.epoch, last + 1):
+            if number + count < at.done:
+                number += count
+                continue
+            for step, batch in enumerate(stack.together.epoch(stack.program.encode)):
+                number += 1
+                if number <= at.done:
+                    continue
+                losses_of[number - 1].copy_(stack.step(step, batch))
+                at.done = number
+                if not stepped():
+                    return epoch, at.losses[:number].cpu().numpy()
+    return last, at.losses.cpu().numpy()
 
 
 def _finished(
@@ -72,19 +95,19 @@ def _finished(
     return replica, weights
 
 
-def _check(stack: Stack, losses: torch.Tensor) -> None:
-    """`losses`: [steps, K]. Raises FitError when one is not a number, or far above the first one."""
-    worst = losses.abs().amax(dim=0).tolist()
+def _check(stack: Stack, losses: FloatArray) -> None:
+    """`losses`: [steps, K], from the start of an epoch. Raises FitError when one is not a number, or far above the first."""
+    worst = np.abs(losses).max(axis=0).tolist()
     for at, replica in enumerate(stack.replicas):
         if math.isnan(replica.stopping.first_loss):
             replica.stopping.first_loss = abs(float(losses[0, at]))
         if not worst[at] <= replica.stopping.limit:  # true for NaN, too
-            steps = min(len(losses), replica.batches.count)
-            replica.stopping.check(losses[:steps, at], stack.stepper_of(at).step - steps)
+            own = losses[np.arange(len(losses)) % stack.together.count < replica.batches.count, at]
+            replica.stopping.check(own, stack.stepper_of(at).step - len(own))
 
 
-def _look(stack: Stack, epoch: int, losses: torch.Tensor, over: str) -> list[str]:
-    """After an epoch: what is watched, the events, and why each replica stops, or ''."""
+def _look(stack: Stack, epoch: int, losses: FloatArray, over: str) -> list[str]:
+    """After an epoch: what is watched, the events, and why each replica stops, or ''. `losses`: [steps, K] of the epoch."""
     values = stack.watch()
     every = stack.replicas[0].candidate.train.report_every
     told = epoch == stack.epochs or bool(over) or epoch % every == 0
@@ -100,7 +123,7 @@ def _look(stack: Stack, epoch: int, losses: torch.Tensor, over: str) -> list[str
     if not told and not any(reasons):
         return reasons
     shares = stack.shares[:, : len(losses)]
-    means = ((losses.T * shares).sum(dim=1) / shares.sum(dim=1)).tolist()
+    means = ((losses.T * shares).sum(axis=1) / shares.sum(axis=1)).tolist()
     for at, replica in enumerate(stack.replicas):
         if told or reasons[at]:
             facts = {"loss": means[at], "validation": values[at], "gradient_norm": norms[at]}

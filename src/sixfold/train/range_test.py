@@ -25,7 +25,7 @@ from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Options, Train
 from sixfold.runs.context import Context
 from sixfold.train import threads
-from sixfold.train.batches import Batches, SomeRows, permutation
+from sixfold.train.batches import Batch, Batches, SomeRows, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import generator
 from sixfold.train.rate import AUTO, Rate, takes_auto
@@ -156,8 +156,8 @@ def _changes(stack: Stack, end: float) -> list[FloatArray]:
             if time.monotonic() >= end:
                 return [np.zeros(0)] * len(wanted)
             before = torch.linalg.vecdot(start.losses(batch.x, batch.target), batch.weight).tolist()
-            target = stack.program.target(batch.target.unsqueeze(1), batch.weight.unsqueeze(1))[:, 0]
-            after = stack.step(number, batch._replace(target=target)).tolist()
+            encoded = stack.program.encode(batch.target.unsqueeze(1), batch.weight.unsqueeze(1))
+            after = stack.step(number, Batch(batch.x, *(part[:, 0] for part in encoded))).tolist()
             for at, replica in enumerate(stack.replicas):
                 if number < replica.batches.count and len(losses[at]) < wanted[at]:
                     losses[at].append((before[at], after[at]))

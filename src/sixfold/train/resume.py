@@ -24,8 +24,8 @@ class Saved(State):
 
 @dataclass
 class Progress:
-    """Where training is: `done` batches of `epoch` have the `losses` [batches, K]; `ended`: replicas that are done, by their
-    first position in the stack, with their weights [P].
+    """Where training is: since the start of `epoch`, `done` steps were taken, with the `losses` [steps, K]; `ended`: replicas
+    that are done, by their first position in the stack, with their weights [P].
     """
 
     epoch: int = 1
@@ -56,7 +56,7 @@ def saver(stack: Stack, progress: Progress, saves: Saves | None) -> Callable[[],
 def _captured(stack: Stack, progress: Progress) -> dict[str, Any]:
     average, together = stack.average, stack.together
     return {
-        "epoch": progress.epoch, "done": progress.done, "losses": progress.losses,
+        "epoch": progress.epoch, "done": progress.done, "losses": progress.losses[: progress.done],
         "ended": [[position, weights] for position, weights in progress.ended],
         "places": list(stack.places), "theta": stack.theta, "gradient": stack.gradient,
         "mean": None if average is None else [average.mean, average.counted],
@@ -65,7 +65,7 @@ def _captured(stack: Stack, progress: Progress) -> dict[str, Any]:
             [each.stopping.best, each.stopping.best_epoch, each.stopping.first_loss, each.stopping.weights]
             for each in stack.replicas
         ],
-        "steppers": [[each.step, each.optimizer.state_dict()] for each in stack.steppers],
+        "steppers": [each.state() for each in stack.steppers],
     }  # fmt: skip
 
 
@@ -87,9 +87,8 @@ def _restore(stack: Stack, progress: Progress, tree: dict[str, Any]) -> None:
         each.noise.set_state(noise)
         each.stopping.best, each.stopping.best_epoch, each.stopping.first_loss, each.stopping.weights = stopping
         stack.together.orders[stack.replicas.index(each)].set_state(order)
-    for stepper, (step, optimizer) in zip(stack.steppers, tree["steppers"], strict=True):
-        stepper.step = step
-        stepper.optimizer.load_state_dict(optimizer)
+    for stepper, saved in zip(stack.steppers, tree["steppers"], strict=True):
+        stepper.restore(saved)
 
 
 def _pack(value: Any) -> Any:

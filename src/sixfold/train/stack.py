@@ -24,6 +24,8 @@ from sixfold.train.functional import FunctionalProgram
 from sixfold.train.stepper import Stepper
 from sixfold.train.stopping import Stopping
 
+UNSEEN = 1000  # steps at most before their losses are looked at, should they grow without end
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -80,6 +82,19 @@ class Stack:
     def epochs(self) -> int:
         """Passes over the rows."""
         return self.replicas[0].candidate.train.epochs
+
+    def looked_at(self, epoch: int) -> int:
+        """The first epoch from `epoch` on after which something is told or looked at: until then steps follow on steps."""
+        stop, average, most = self.replicas[0].stopping.stop, self.average, max(1, UNSEEN // self.together.count)
+        if (
+            stop.gradient_norm is not None
+            or (average is not None and average.settings.swa is not None)
+            or any(replica.watched is not None for replica in self.replicas)
+            or any(stepper.two_points for stepper in self.steppers)
+        ):
+            return epoch
+        every = self.replicas[0].candidate.train.report_every
+        return min(self.epochs, -(-epoch // every) * every, -(-epoch // most) * most)
 
     @property
     def operations(self) -> float:

@@ -32,6 +32,7 @@ class Stepper:
         self.rows = range(0)
         self.parameters: list[nn.Parameter] = []
         self._train = train
+        self._step: Callable[[], Any] | None = None  # how the tensors that are held now are stepped
 
     def start(self, rows: range, theta: torch.Tensor, gradient: torch.Tensor) -> None:
         """Step the rows `rows` of θ [K, P] by the gradient [K, P]. Raises RecipeError for batches that it cannot take."""
@@ -44,7 +45,6 @@ class Stepper:
         self.parameters = [nn.Parameter(part) for part in self._parts(theta)]
         self.optimizer: torch.optim.Optimizer = self.settings.make(self.parameters)
         self.evaluating(False)
-        self._step: Callable[[], Any] = getattr(self.optimizer, "quick", self.optimizer.step)
         schedule, steps = SCHEDULE.make(self._train.schedule), self._train.epochs * self.count
         self.rate = Rate(self.optimizer.param_groups[0]["lr"], schedule, self._train.warm_up, steps)
         self._bind(theta, gradient)
@@ -70,10 +70,13 @@ class Stepper:
         rate = self.rate.at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if closure is None:
-            self._step()
-        else:
+        if closure is not None:
             self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
+        elif self._step is not None:
+            self._step()
+        else:  # the first step makes the optimiser's state
+            self.optimizer.step()
+            self._step = getattr(self.optimizer, "quick", lambda: self.optimizer.step)()
         self.step += 1
 
     @property
@@ -81,15 +84,31 @@ class Stepper:
         """That of the last step."""
         return self.rate.at(max(0, self.step - 1))
 
-    def evaluating(self, on: bool) -> None:
+    @property
+    def two_points(self) -> bool:
         """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""
+        return hasattr(self.optimizer, "eval")
+
+    def evaluating(self, on: bool) -> None:
+        """Whether θ is the model, or where it is trained."""
         change = getattr(self.optimizer, "eval" if on else "train", None)
         if change is not None:
             change()
 
+    def state(self) -> dict[str, Any]:
+        """What the next step depends on, besides θ and ∇."""
+        return {"step": self.step, "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.step = state["step"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._step = None
+
     def _bind(self, theta: torch.Tensor, gradient: torch.Tensor) -> None:
         for parameter, value, slope in zip(self.parameters, self._parts(theta), self._parts(gradient), strict=True):
             parameter.data, parameter.grad = value, slope
+        self._step = None
 
     def _parts(self, matrix: torch.Tensor) -> list[torch.Tensor]:
         own = matrix[self.rows.start : self.rows.stop]

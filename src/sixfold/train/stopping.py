@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from sixfold.core.errors import FitError
@@ -62,11 +63,11 @@ class Stopping:
         """The largest loss that training may come to."""
         return DIVERGED * max(1.0, self.first_loss) if math.isfinite(self.first_loss) else DIVERGED
 
-    def check(self, losses: torch.Tensor, first_step: int) -> None:
-        """`losses`: [steps] of an epoch. Raises FitError that names the first that is no number, or beyond the limit."""
-        bad = ~(losses.abs() <= self.limit)
-        if bool(bad.any()):
-            at = int(bad.nonzero()[0, 0])
+    def check(self, losses: FloatArray, first_step: int) -> None:
+        """`losses`: [steps]. Raises FitError that names the first that is no number, or beyond the limit."""
+        bad = np.flatnonzero(~(np.abs(losses) <= self.limit))
+        if len(bad):
+            at = int(bad[0])
             raise FitError(
                 f"train, step {first_step + at + 1}", "a loss that is a number and does not grow without end",
                 f"loss {float(losses[at]):.6g} (first step: {self.first_loss:.6g})", REMEDY,

@@ -6,35 +6,40 @@ profiler's marks and the sorting of parameters by device.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
 import torch
 
 
 class QuickAdam(torch.optim.Adam):
     """torch's Adam, and its AdamW where `decoupled_weight_decay` is set; always fused."""
 
-    def quick(self) -> None:
-        """The same as `step()`, where every parameter has a gradient."""
-        if not self.state:  # the first step makes it
-            self.step()
-            return
-        for group in self.param_groups:
-            parameters = group["params"]
-            states = [self.state[one] for one in parameters]
-            steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, 1)
-            kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-            kernel(
-                parameters,
-                [one.grad for one in parameters],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
+    def quick(self) -> Callable[[], None]:
+        """The same as `step()`, where every parameter has a gradient and its state; until one of these tensors is replaced."""
+        return partial(_all, [self._launch(group) for group in self.param_groups])
+
+    def _launch(self, group: dict[str, Any]) -> Callable[[], None]:
+        parameters = group["params"]
+        states = [self.state[one] for one in parameters]
+        steps, means, squares = ([state[name] for state in states] for name in ("step", "exp_avg", "exp_avg_sq"))
+        kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+        call = partial(kernel, parameters, [one.grad for one in parameters], means, squares, [], steps)
+        beta1, beta2 = group["betas"]
+        decay, epsilon = group["weight_decay"], group["eps"]
+        counted = [(step, torch.ones_like(step)) for step in steps]  # a number of Python's costs twice the addition
+
+        def launch() -> None:
+            for step, one in counted:
+                step.add_(one)
+            call(
+                lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=decay, eps=epsilon, amsgrad=False, maximize=False
+            )  # fmt: skip
+
+        return launch
+
+
+def _all(launches: Sequence[Callable[[], None]]) -> None:
+    for launch in launches:
+        launch()
