@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.folds_mlp import folds_of, ours
 from bench.pairs import Result
 from bench.tiny_steps import ours as tiny
+from sixfold.reporting import epochs_of
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 
@@ -51,7 +52,11 @@ def _check(stream: Path, replicas: int, epochs: int) -> None:
     """Who tells alone has no number."""
     events = [json.loads(line) for line in stream.read_text().splitlines()]
     told = {
-        (event.get("fit", 0), event["epoch"]) for event in events if event["event"] == "epoch" and event["loss"] > 0
+        (event.get("fit", 0), epoch.number)
+        for event in events
+        if event["event"] == "epoch"
+        for epoch in epochs_of(event)
+        if epoch.loss > 0
     }
     assert told == {(at, epoch) for at in range(replicas) for epoch in range(1, epochs + 1)}, len(told)
 

@@ -27,7 +27,7 @@ from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.resolve import resolve
 from sixfold.runs.context import Context
-from sixfold.train import fitting
+from sixfold.train import fitting, telling
 from sixfold.trials import Trial
 
 
@@ -139,6 +139,7 @@ def test_every_trial_has_a_deadline_and_a_network_three_epochs(monkeypatch: pyte
     clock = SimpleNamespace(monotonic=lambda: now[0])
     monkeypatch.setattr(trials, "fit_prepared", fit)
     monkeypatch.setattr(trials, "time", clock)
+    monkeypatch.setattr(telling, "OFTEN_S", 0.0)  # an event of every epoch
     monkeypatch.setattr(module, "together_s", lambda *given: 3 * 50_000.0)  # of five folds
     found, failed = forecasts(candidates, data, folds, Budget())
     assert failed == []

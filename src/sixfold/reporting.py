@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,14 @@ from sixfold.report.content import (
 
 CURVE_POINTS = 200
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
+
+
+class Epoch(NamedTuple):
+    """Of one fit: the mean loss of its rows, and what was watched."""
+
+    number: int
+    loss: float
+    validation: float | None
 
 
 def report(
@@ -73,13 +81,13 @@ def columns(table: Table) -> tuple[ColumnSummary, ...]:
 
 def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
     """Losses of every fold's network, from the stream of events; epochs trained again replace their first attempt."""
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, int], list[Epoch]] = {}
     for event in events:
         if event["event"] == "epoch" and "candidate" in event and "fold" in event:
-            series = found.setdefault((event["candidate"], event["fold"]), [])
-            while series and event["epoch"] <= series[-1]["epoch"]:
+            series, told = found.setdefault((event["candidate"], event["fold"]), []), epochs_of(event)
+            while series and told[0].number <= series[-1].number:
                 series.pop()
-            series.append(event)
+            series += told
     return tuple(_curve(candidate, fold, series) for (candidate, fold), series in found.items())
 
 
@@ -97,12 +105,19 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     return tuple(Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines)
 
 
-def _curve(candidate: str, fold: int, series: Sequence[dict[str, Any]]) -> Curve:
+def epochs_of(event: dict[str, Any]) -> list[Epoch]:
+    """Those that an `epoch` event tells of."""
+    losses, watched = event["losses"], event["validations"] or [None] * len(event["losses"])
+    first = event["epoch"] + 1 - len(losses)
+    return [Epoch(first + at, loss, value) for at, (loss, value) in enumerate(zip(losses, watched, strict=True))]
+
+
+def _curve(candidate: str, fold: int, series: Sequence[Epoch]) -> Curve:
     some = [series[i] for i in np.unique(np.linspace(0, len(series) - 1, min(CURVE_POINTS, len(series))).astype(int))]
-    watched = [event.get("validation") for event in some]
+    watched = [each.validation for each in some if each.validation is not None]
     return Curve(
-        candidate=candidate, fold=fold, epochs=tuple(event["epoch"] for event in some),
-        loss=tuple(event["loss"] for event in some), validation=() if None in watched else tuple(watched),
+        candidate=candidate, fold=fold, epochs=tuple(each.number for each in some),
+        loss=tuple(each.loss for each in some), validation=tuple(watched) if len(watched) == len(some) else (),
     )  # fmt: skip
 
 

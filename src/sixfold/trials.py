@@ -95,7 +95,7 @@ def _short(candidate: Candidate) -> Candidate:
 
 @dataclass
 class _Seen:
-    """What the events of a training say. `ended`: epoch → when the last network's ended."""
+    """What the events of a training say. `ended`: epoch → when the last network's ended, of those that are told one by one."""
 
     begun: float
     ended: dict[int, float] = field(default_factory=dict)
@@ -122,9 +122,10 @@ class _Seen:
         """Seconds of all epochs, now that those of the trial are over; of what has no epochs, just its time. An epoch that was
         cut says little of a whole one, and counts only where there is no other.
         """
-        took_s, whole = time.monotonic() - self.begun, self.trained - (1 if self.cut else 0)
+        took_s = time.monotonic() - self.begun
         if self.trained == 0:
             return took_s
+        whole = max((epoch for epoch in self.ended if not self.cut or epoch < self.trained), default=0)
         if whole < 1:
             return self.tested_s + (took_s - self.tested_s) * epochs
         first_s = self.ended[1] - self.begun

@@ -107,7 +107,7 @@ def test_a_metric_is_watched_on_rows_cut_off() -> None:
 
     def emit(kind: str, facts: dict[str, Any]) -> None:
         if kind == "epoch":
-            seen.append(facts["validation"])
+            seen.extend(facts["validations"])
 
     fit_model(watching("accuracy", validation=0.25), dataset(80), Context(emit_to=emit))
     assert len(seen) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ import pytest
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.reporting import epochs_of
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
+from sixfold.runs.saves import Saves
+from sixfold.train import stack, telling
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
+from sixfold.train.stepper import Stepper
 from sixfold.train.stopping import Watch
 
 EPOCHS, ROWS = 6, (40, 47, 33)
@@ -47,10 +52,49 @@ def epochs(folder: Path) -> dict[tuple[int, str, int], tuple[float, float]]:
     """(fit, candidate, epoch) → loss and validation, read from the file."""
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     return {
-        (event.get("fit", 0), event.get("candidate", ""), event["epoch"]): (event["loss"], event["validation"])
+        (event.get("fit", 0), event.get("candidate", ""), epoch.number): (epoch.loss, epoch.validation)
         for event in events
         if event["event"] == "epoch"
+        for epoch in epochs_of(event)
     }
+
+
+def test_a_kill_loses_no_epoch_of_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not told yet is told before a state is saved: a later command goes on after it."""
+    monkeypatch.setattr(telling, "OFTEN_S", np.inf)
+    one, fit = candidates()[0], fits()[0]
+    plain, steps = Stepper.take, itertools.count()
+
+    def take(self: Stepper, closure: Any = None) -> None:
+        if next(steps) == 11:  # in the fourth epoch of three steps
+            raise KeyboardInterrupt
+        plain(self, closure)
+
+    with RunFolder(tmp_path / "run") as folder:
+        context = Context(emit_to=folder.emit, saves=Saves(tmp_path / "saves", "key", folder.emit, every_s=0.0))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Stepper, "take", take)
+            list(fit_many([one], [fit], context))
+    assert 0 < len(epochs(tmp_path / "run")) < EPOCHS
+    with RunFolder(tmp_path / "run") as folder:
+        context = Context(emit_to=folder.emit, saves=Saves(tmp_path / "saves", "key", folder.emit))
+        list(fit_many([one], [fit], context))
+    assert [epoch for _, _, epoch in sorted(epochs(tmp_path / "run"))] == list(range(1, EPOCHS + 1))
+
+
+def test_epochs_of_a_long_silence_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of epochs that nobody asked to be told of for a long time, the newest are kept; else every one is told."""
+    monkeypatch.setattr(telling, "MOST", 8)
+    monkeypatch.setattr(telling, "OFTEN_S", np.inf)
+    monkeypatch.setattr(stack, "UNSEEN", 4)
+    for every, sizes in ((1, [1, 7, 4, 4, 4]), (50, [8]), (5, [5, 5, 5, 5])):
+        told: list[dict[str, Any]] = []
+        context = Context(emit_to=lambda kind, facts, told=told: told.append(facts) if kind == "epoch" else None)
+        train = Train(epochs=20, batch_size="full", report_every=every)
+        one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=[8]), Prepare(), Initialize(), train)
+        list(fit_many([one], fits()[:1], context))
+        assert [len(each["losses"]) for each in told] == sizes
+        assert told[-1]["epoch"] == 20
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy"])

@@ -18,7 +18,7 @@ from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train import batches as module
-from sixfold.train import stack
+from sixfold.train import stack, telling
 from sixfold.train.batches import Batches, Together, cut, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
@@ -31,6 +31,11 @@ CLASSES = np.digitize(X[:, 0], [-0.5, 0.5])
 VALUES = Fit(X, Y, "reconstruction", 2, seed=3)
 LABELS = Fit(X, CLASSES, "classification", 3, seed=3)
 Events = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def _every_epoch_has_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "OFTEN_S", 0.0)
 
 
 def candidate(build: dict[str, Any], train: dict[str, Any], **initialize: Any) -> Candidate:
@@ -184,7 +189,12 @@ def test_epoch_events_and_report_every() -> None:
     _, events = fit({"hidden": [4]}, {"epochs": 10, "report_every": 4})
     facts = epochs(events)
     assert [e["epoch"] for e in facts] == [4, 8, 10]
-    assert set(facts[0]) == {"epoch", "epochs", "report_every", "loss", "validation", "learning_rate", "gradient_norm"}
+    assert set(facts[0]) == {
+        "epoch", "epochs", "report_every", "loss", "validation", "learning_rate", "gradient_norm", "losses", "validations",
+    }  # fmt: skip
+    assert [len(e["losses"]) for e in facts] == [4, 4, 2]
+    assert all(e["losses"][-1] == e["loss"] for e in facts)
+    assert facts[0]["validations"] == []
     assert facts[0]["epochs"] == 10
     assert facts[0]["validation"] is None
     assert facts[0]["gradient_norm"] > 0
@@ -199,14 +209,19 @@ def test_how_often_the_loss_is_told_changes_nothing(more: dict[str, Any], monkey
     train = {"epochs": 12, "batch_size": 16, **more}
     always, events = fit({"hidden": [4]}, train)
     seldom, fewer = fit({"hidden": [4]}, {**train, "report_every": 5})
+    monkeypatch.setattr(telling, "OFTEN_S", np.inf)
+    late, two = fit({"hidden": [4]}, train)
     monkeypatch.setattr(stack, "UNSEEN", 7)
     often, same = fit({"hidden": [4]}, {**train, "report_every": 5})
-    for one in (seldom, often):
+    for one in (seldom, late, often):
         np.testing.assert_array_equal(one.weights[0], always.weights[0])
     told = {e["epoch"]: (e["loss"], e["gradient_norm"], e["validation"]) for e in epochs(events)}
     assert {5, 10} < {e["epoch"] for e in epochs(fewer)} < told.keys()
-    for few in (fewer, same):
+    assert [e["epoch"] for e in epochs(two)] == [1, max(told)]
+    for few in (fewer, two, same):
         assert all(told[e["epoch"]] == (e["loss"], e["gradient_norm"], e["validation"]) for e in epochs(few))
+        assert [loss for e in epochs(few) for loss in e["losses"]] == [told[epoch][0] for epoch in sorted(told)]
+        assert [v for e in epochs(few) for v in e["validations"]] == [v for _, (_, _, v) in sorted(told.items()) if v]
 
 
 def test_schedule_and_warm_up_reach_the_optimizer() -> None:

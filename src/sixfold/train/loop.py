@@ -15,6 +15,7 @@ from sixfold.train import threads
 from sixfold.train.device import Pace
 from sixfold.train.resume import Progress, saver
 from sixfold.train.stack import Replica, Stack
+from sixfold.train.telling import Telling
 
 
 @torch.no_grad()
@@ -27,8 +28,8 @@ def train(
     rows, each with the weights before its step. The deadline (time.monotonic()) holds within one step. What an earlier
     command saved is continued. Raises FitError.
     """
-    end, at, pace = math.inf if deadline is None else deadline, Progress(), Pace(stack.device)
-    save = saver(stack, at, saves)
+    end, at, pace, telling = math.inf if deadline is None else deadline, Progress(), Pace(stack.device), Telling(stack)
+    save = saver(stack, at, saves, telling.tell)
 
     def stepped() -> bool:
         """Between two steps; whether there is time for another one."""
@@ -38,12 +39,12 @@ def train(
 
     yield from ((stack.first[place], weights) for place, weights in at.ended)
     while at.epoch <= stack.epochs:
-        epoch, losses = _stretch(stack, at, stepped)
+        epoch, losses = _stretch(stack, at, stepped, telling)
         in_time = time.monotonic() < end
         over = "" if in_time else f"the time is over in epoch {epoch} of {stack.epochs}"
         stack.end_epoch(epoch)
         _check(stack, losses)
-        reasons = _look(stack, epoch, losses[(epoch - at.epoch) * stack.together.count :], over)
+        reasons = _look(stack, epoch, losses, over, telling)
         last = epoch == stack.epochs or bool(over)
         ended = [row for row, reason in enumerate(reasons) if last or reason]
         yield from [_finished(stack, at, row, reasons[row], {"cut": True} if over else {}) for row in ended]
@@ -56,7 +57,7 @@ def train(
         at.epoch, at.done = epoch + 1, 0
 
 
-def _stretch(stack: Stack, at: Progress, stepped: Callable[[], bool]) -> tuple[int, FloatArray]:
+def _stretch(stack: Stack, at: Progress, stepped: Callable[[], bool], telling: Telling) -> tuple[int, FloatArray]:
     """The epochs from `at.epoch` to the next one after which something is told or looked at.
 
     Returns the last of them, an earlier one where the time is over, and the mean losses of all steps, float64 [steps, K].
@@ -80,6 +81,8 @@ def _stretch(stack: Stack, at: Progress, stepped: Callable[[], bool]) -> tuple[i
                 at.done = number
                 if not stepped():
                     return epoch, at.losses[:number].cpu().numpy()
+            if telling.late:
+                return epoch, at.losses[:number].cpu().numpy()
     return last, at.losses.cpu().numpy()
 
 
@@ -106,29 +109,18 @@ def _check(stack: Stack, losses: FloatArray) -> None:
             replica.stopping.check(own, stack.stepper_of(at).step - len(own))
 
 
-def _look(stack: Stack, epoch: int, losses: FloatArray, over: str) -> list[str]:
-    """After an epoch: what is watched, the events, and why each replica stops, or ''. `losses`: [steps, K] of the epoch."""
+def _look(stack: Stack, epoch: int, losses: FloatArray, over: str, telling: Telling) -> list[str]:
+    """What is watched, the events, and why each replica stops, or ''. `losses`: [steps, K] of the epochs since the last look."""
     values = stack.watch()
-    every = stack.replicas[0].candidate.train.report_every
-    told = epoch == stack.epochs or bool(over) or epoch % every == 0
-    stop = stack.replicas[0].stopping.stop
+    telling.hold(epoch, losses, values)
+    due = bool(over) or telling.is_due(epoch)
     norms: list[float | None] = [None] * len(values)
-    if told or stop.gradient_norm is not None:
-        norms = torch.linalg.vector_norm(stack.gradient, dim=1).tolist()
+    if due or stack.replicas[0].stopping.stop.gradient_norm is not None:
+        norms = stack.norms()
     reasons = [
-        replica.stopping.reason(epoch, values[at], norms[at], stack.shown[at])
+        over or replica.stopping.reason(epoch, values[at], norms[at], stack.shown[at])
         for at, replica in enumerate(stack.replicas)
     ]
-    reasons = [over or reason for reason in reasons]
-    if not told and not any(reasons):
-        return reasons
-    shares = stack.shares[:, : len(losses)]
-    means = ((losses.T * shares).sum(axis=1) / shares.sum(axis=1)).tolist()
-    for at, replica in enumerate(stack.replicas):
-        if told or reasons[at]:
-            facts = {"loss": means[at], "validation": values[at], "gradient_norm": norms[at]}
-            rate = stack.stepper_of(at).learning_rate
-            replica.context.emit(
-                "epoch", epoch=epoch, epochs=stack.epochs, report_every=every, learning_rate=rate, **facts
-            )
+    if due or any(reasons):
+        telling.tell(norms if due else None)
     return reasons

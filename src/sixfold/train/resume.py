@@ -34,9 +34,9 @@ class Progress:
     ended: list[tuple[int, torch.Tensor]] = field(default_factory=list)
 
 
-def saver(stack: Stack, progress: Progress, saves: Saves | None) -> Callable[[], None]:
-    """Called between two steps: writes the state where it is time to. Continues `progress` and `stack` first, where an
-    earlier command left a state.
+def saver(stack: Stack, progress: Progress, saves: Saves | None, tell: Callable[[], None]) -> Callable[[], None]:
+    """Called between two steps: writes the state where it is time to, and tells before what would be lost. Continues
+    `progress` and `stack` first, where an earlier command left a state.
     """
     if saves is None:
         return lambda: None
@@ -47,6 +47,7 @@ def saver(stack: Stack, progress: Progress, saves: Saves | None) -> Callable[[],
 
     def save() -> None:
         if saves.due():
+            tell()
             step = (progress.epoch - 1) * stack.together.count + progress.done
             saves.save(name, step, partial(state.save, Saved(_pack(_captured(stack, progress)))))
 

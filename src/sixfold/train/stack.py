@@ -94,7 +94,7 @@ class Stack:
         ):
             return epoch
         every = self.replicas[0].candidate.train.report_every
-        return min(self.epochs, -(-epoch // every) * every, -(-epoch // most) * most)
+        return min(self.epochs, -(-epoch // every) * every if every > 1 else self.epochs, -(-epoch // most) * most)
 
     @property
     def operations(self) -> float:
@@ -150,6 +150,10 @@ class Stack:
         if all(each is None or each.score is not None for each in rows):
             return [self._score(at) for at in range(len(rows))]
         return list(self._watched_losses())
+
+    def norms(self) -> list[float | None]:
+        """Of every replica's gradient."""
+        return list(torch.linalg.vector_norm(self.gradient, dim=1).tolist())
 
     def load(self, at: int, weights: torch.Tensor) -> nn.Module:
         """The module of replica `at`, on the processor, with these weights, [P]."""
