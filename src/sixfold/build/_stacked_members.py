@@ -31,6 +31,8 @@ class Layer(NamedTuple):
 class StackedMembers:
     """`plain`: the same by autograd, which holds θ and its gradient, knows the losses and judges. `dropout`: its share."""
 
+    records = True
+
     def __init__(self, plain: StackedNetwork, entrance: Entrance, blocks: int, dropout: float) -> None:
         self.plain, self.entrance, self.blocks, self.dropout = plain, entrance, blocks, dropout
         self.memory: dict[str, torch.Tensor] = {}

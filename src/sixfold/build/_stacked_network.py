@@ -30,6 +30,8 @@ class StackedNetwork:
     a row holds in training.
     """
 
+    records = True
+
     def __init__(self, module: nn.Module, run: Run, losses: Losses, flat: Flat, held: int) -> None:
         self.run, self.row_losses, self.held = run, losses, held
         self.parts, self.slopes = views(module, flat)

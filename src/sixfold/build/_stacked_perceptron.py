@@ -81,6 +81,8 @@ class StackedPerceptron:
     `widths`: features, hidden units, outputs.
     """
 
+    records = False
+
     def __init__(
         self, widths: Sequence[int], activation: Activation, goal: Goal, theta: torch.Tensor, gradient: torch.Tensor
     ) -> None:

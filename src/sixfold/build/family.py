@@ -66,7 +66,12 @@ class GradientFamily(Protocol):
 
 
 class Program(Protocol):
-    """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P]."""
+    """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P].
+
+    `records`: whether autograd records operations in `gradient`; torch keeps no account for it where none does.
+    """
+
+    records: bool
 
     def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`y` [K, S, B] or [K, S, B, outputs] and `weight` [K, S, B] of S batches, as `gradient` wants them: [K, S, …]."""

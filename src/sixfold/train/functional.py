@@ -21,6 +21,8 @@ class FunctionalProgram:
     `theta`, `gradient`: [K, P], a row a replica, in the order of `parameters()`.
     """
 
+    records = True
+
     def __init__(
         self, modules: Sequence[nn.Module], losses: Losses, theta: torch.Tensor, gradient: torch.Tensor
     ) -> None:

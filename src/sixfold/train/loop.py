@@ -68,7 +68,7 @@ def _stretch(stack: Stack, at: Progress, stepped: Callable[[], bool], telling: T
     if at.done:  # before it was killed
         at.losses[: at.done] = before[: at.done]
     losses_of = at.losses.unbind()
-    with threads.busy(stack.operations):
+    with threads.busy(stack.operations), torch.inference_mode(not stack.program.records):
         for epoch in range(at.epoch, last + 1):
             if number + count < at.done:
                 number += count

@@ -134,7 +134,7 @@ def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = mat
     stack = Stack(family, copies)
     for stepper in stack.steppers:
         stepper.rate = Rate(stepper.rate.base * UP, Rise(DOWN * UP), 0.0, _steps(stepper.count))
-    with threads.busy(stack.operations):
+    with threads.busy(stack.operations), torch.inference_mode(not stack.program.records):
         changes = _changes(stack, end)
     found: dict[int, Curve] = {}
     for at, replica in enumerate(stack.replicas):
