@@ -18,8 +18,8 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from bench.pairs import ROUNDS, Result, against, close
-from sixfold.build._cores import cores
 from sixfold.build.boosting import Settings
+from sixfold.core.cores import cores
 from sixfold.parts.fit import Fit
 from sixfold.runs.context import Context
 

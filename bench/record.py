@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import floor
 from bench.pairs import Result
-from sixfold.build._cores import cores
+from sixfold.core.cores import cores
 
 FILE = Path(__file__).with_name("results.json")
 PEERS = (

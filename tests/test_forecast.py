@@ -19,6 +19,7 @@ from sixfold import forecast as module
 from sixfold import pipeline, trials
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
+from sixfold.evaluate import cross_validation
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.forecast import Forecast, Stacks, check_memory, forecast, forecasts, in_words
@@ -101,6 +102,7 @@ def test_what_cannot_be_interrupted_is_tried_on_fewer_rows(
 
     monkeypatch.setattr(module, "trial", trial)
     monkeypatch.setattr(module, "together_s", lambda *given: None)
+    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
     found = forecast(candidate, data, folds, Context())
     assert seen == tried
     assert found.tried == tried[-1]
@@ -140,6 +142,7 @@ def test_every_trial_has_a_deadline_and_a_network_three_epochs(monkeypatch: pyte
     monkeypatch.setattr(trials, "fit_prepared", fit)
     monkeypatch.setattr(trials, "time", clock)
     monkeypatch.setattr(telling, "OFTEN_S", 0.0)  # an event of every epoch
+    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
     monkeypatch.setattr(module, "together_s", lambda *given: 3 * 50_000.0)  # of five folds
     found, failed = forecasts(candidates, data, folds, Budget())
     assert failed == []
@@ -218,6 +221,18 @@ def test_penalties_that_share_a_solver_are_tried_as_one(monkeypatch: pytest.Monk
     assert [one.folds_s for one in found] == pytest.approx([5 * (0.1 + 2.0 / 4)] * 4)
 
 
+def test_folds_that_a_solver_works_on_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fit takes 0.1 s and two at once 0.12 s: five folds on two cores 0.12 + 0.12 + 0.1 s, and their preparation."""
+    (candidate,), data, folds = planned(600, {"family": "forest"})
+    monkeypatch.setattr(cross_validation, "cores", lambda: 2)
+    monkeypatch.setattr(module, "trial", lambda one, data, count, *rest: Trial(count, 0.01, 0.1, 0.1, 1.0, cut=False))
+    monkeypatch.setattr(module, "together_s", lambda alike, fits, *rest: 0.12 if (len(alike), fits) == (1, 2) else 1e9)
+    found = forecast(candidate, data, folds, Context())
+    assert found.folds_s == pytest.approx(5 * 0.01 + 0.34)
+    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
+    assert forecast(candidate, data, folds, Context()).folds_s == pytest.approx(5 * 0.11)
+
+
 def test_stacks_are_no_larger_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the training itself: as many folds as the cache holds, in stacks as large as `fit_many` makes them."""
     candidates, data, folds = same(3)
@@ -232,7 +247,7 @@ def test_stacks_are_no_larger_than_memory_allows(monkeypatch: pytest.MonkeyPatch
         (at, candidate, fit) for at, fit in enumerate(fits_of(candidates, data, folds)) for candidate in candidates
     ]
     assert [len(group) for group in fitting._groups(family, pairs)] == [4, 4, 4, 3]
-    monkeypatch.setattr(module, "CACHE_BYTES", 2 * size.fold)
+    monkeypatch.setattr(cross_validation, "CACHE_BYTES", 2 * size.fold)
     assert module.stacks_of(candidates, size, 5) == Stacks(2, 4)
     assert Stacks(2, 4).parts(5, 3) == [4, 2, 4, 2, 3]
 
@@ -282,7 +297,8 @@ def test_an_epoch_that_was_cut_is_no_whole_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("build", [{"family": "linear"}, {"family": "tree"}, {"family": "svm"}])
-def test_few_rows_are_tried_whole(build: dict[str, str]) -> None:
+def test_few_rows_are_tried_whole(build: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
     (candidate,), data, folds = planned(90, build)
     found = forecast(candidate, data, folds, Context())
     assert found.tried == 90

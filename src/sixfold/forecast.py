@@ -19,6 +19,7 @@ import psutil
 from sixfold.build.family import GradientFamily, Interruptible
 from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldError
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
+from sixfold.evaluate import cross_validation
 from sixfold.evaluate.cross_validation import CACHE_BYTES
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import fit_of, prepare_rows
@@ -75,7 +76,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Stacks:
-    """How fits are trained as one: `folds` are prepared before any is trained; `replicas` are a stack."""
+    """How fits are trained as one: `folds` are prepared before any is trained; `replicas` are a stack, or a solver's."""
 
     folds: int
     replicas: int
@@ -139,7 +140,7 @@ def _single_fits(
     if stacks.replicas == 1:
         return float(folds)
     group = alike[: stacks.replicas]
-    fits = stacks.replicas // len(group) if isinstance(alike[0].family, GradientFamily) else 1
+    fits = stacks.replicas // len(group)
     took_s = tried[1](group, fits, rows)
     if took_s is None:
         return float(folds)
@@ -174,12 +175,13 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
 
 
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
-    """Networks: all candidates on as many folds as CACHE_BYTES and STACK_BYTES hold; solvers: all candidates on one fold."""
+    """All candidates on as many folds as are worked on as one; of networks, as many of these as STACK_BYTES hold."""
     family = alike[0].family
-    if not isinstance(family, GradientFamily):
-        return Stacks(1, len(alike))
-    together = max(1, min(folds, CACHE_BYTES // max(1, size.fold)))
-    return Stacks(together, min(together * len(alike), at_once(family, alike, size.shape, size.rows)))
+    together = min(folds, cross_validation.at_once(family, size.fold))
+    replicas = together * len(alike)
+    if isinstance(family, GradientFamily):
+        replicas = min(replicas, at_once(family, alike, size.shape, size.rows))
+    return Stacks(together, replicas)
 
 
 def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:
@@ -191,10 +193,11 @@ def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold])
 def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks) -> int:
     kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
     table = sum(column.values.nbytes for column in training.table.columns.values())
-    stack, family = 0, alike[0].family
+    stack, family, beside = 0, alike[0].family, stacks.folds
     if isinstance(family, GradientFamily):
-        stack = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows)
-    return int(psutil.Process().memory_info().rss + table + COPIES * max(size.fold, size.whole) + kept + stack)
+        stack, beside = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows), 1
+    copies = COPIES * max(beside * size.fold, size.whole)
+    return int(psutil.Process().memory_info().rss + table + copies + kept + stack)
 
 
 def check_memory(candidate: str, needed: int, budget: Budget) -> None:

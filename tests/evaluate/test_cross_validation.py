@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from sixfold.build import _side_by_side
 from sixfold.core.errors import BudgetError
+from sixfold.evaluate import cross_validation
 from sixfold.evaluate.cross_validation import FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
+from sixfold.parts import state
 from sixfold.parts.state import save
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe import load as recipe_load
@@ -126,3 +129,22 @@ def test_cache_gives_equal_results(seed: int) -> None:
     for _ in range(2):
         cached = cross_validate(chosen, data, folds, ["log_loss"], Context(seed=seed), cache)
         np.testing.assert_array_equal(plain.predictions, cached.predictions)
+
+
+@pytest.mark.parametrize("build", [{"family": "boosting", "rounds": 10}, {"family": "tree"}])
+def test_folds_are_scored_the_same(build: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By cross-validation, which hands out as many folds as there are cores; and not more than memory is meant to hold."""
+    data = mixed(200)
+    folds, found = make(Evaluate(folds=5), data), []
+    for cores, most in ((1, 2**30), (2, 2**30), (8, 2**30), (8, 1)):
+        for place in (_side_by_side, cross_validation):
+            monkeypatch.setattr(place, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(cross_validation, "SIDE_BYTES", most)
+        told: list[Any] = []
+        context = Context(emit_to=lambda kind, facts, told=told: told.append((kind, facts.get("fold"))))
+        evaluation = cross_validate(candidate(data, build), data, folds, ["log_loss"], context)
+        found.append((evaluation.scores["log_loss"].tolist(), [state.digest(model) for model in evaluation.models]))
+        assert [fold for kind, fold in told if kind == "fold_scored"] == [0, 1, 2, 3, 4]
+        family = candidate(data, build).family
+        assert cross_validation.at_once(family, 1000) == (1 if most == 1 else cores)
+    assert all(each == found[0] for each in found)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
-from sixfold.build._cores import cores
 from sixfold.build._dual import Dual, Point, Solution
 from sixfold.build._gram import Gram
+from sixfold.core.cores import cores
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.runs.context import Context
 

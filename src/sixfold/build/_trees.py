@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import numpy_helper
 
-from sixfold.build._cores import cores
+from sixfold.core.cores import cores
 from sixfold.parts.fit import Matrix
 from sixfold.parts.graph import ML, Graph, TensorProto
 from sixfold.parts.state import State

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from sixfold.build import _links
 from sixfold.build._classes import present
-from sixfold.build._cores import cores
 from sixfold.build._model_text import read_trees
+from sixfold.build._side_by_side import side_by_side
 from sixfold.build._trees import Trees
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
@@ -86,14 +86,15 @@ class Binned:
     fit: Fit
     dataset: lightgbm.Dataset
     center: float
+    threads: int
 
     @classmethod
-    def of(cls, fit: Fit, parameters: dict[str, Any]) -> Self:
+    def of(cls, fit: Fit, parameters: dict[str, Any], threads: int) -> Self:
         """Bins of all rows of `fit`. Raises FitError when all are of one class."""
         if fit.task == "classification":
             present(fit, "boosting")
         center = 0.0 if fit.task == "classification" else float(np.mean(fit.y))  # LightGBM keeps targets as float32
-        return cls(fit, lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(), center)
+        return cls(fit, lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(), center, threads)
 
     def take(self, rows: IntArray) -> lightgbm.Dataset:
         """Some rows, in the bins of all; `rows` is sorted."""
@@ -107,6 +108,7 @@ class Settings(Section):
     """
 
     ends_in_time: ClassVar[bool] = True
+    side_by_side: ClassVar[bool] = True
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     # none of these changes the bins: features are not filtered by min_rows_leaf beforehand (feature_pre_filter)
@@ -142,19 +144,25 @@ class Settings(Section):
         most: dict[str, int] = {}
         for setting in settings:
             most[setting._but_rounds()] = max(setting.rounds, most.get(setting._but_rounds(), 0))
-        for fit in fits:
+
+        def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
+            threads = threads if fit.x.size > ONE_THREAD else 1
             binned: Binned | None = None
             longest: dict[str, BoostedTrees] = {}
+            found: list[Fitted] = []
             for setting in settings:
                 context.check_time("fitting boosting")
-                binned = binned or Binned.of(fit, self._parameters(fit))
+                binned = binned or Binned.of(fit, self._parameters(fit, threads), threads)
                 key, watched = setting._but_rounds(), setting._watched(fit)
                 if len(watched):
-                    yield setting._stopped(binned, watched, context)
+                    found.append(setting._stopped(binned, watched, context))
                     continue
                 if key not in longest:
                     longest[key] = setting._train(binned, np.arange(fit.rows), watched, most[key], context)
-                yield longest[key].first_rounds(setting.rounds)
+                found.append(longest[key].first_rounds(setting.rounds))
+            return found
+
+        return side_by_side(fits, all_of, context)
 
     def _but_rounds(self) -> str:
         return self.model_copy(update={"rounds": 1}).model_dump_json()
@@ -185,7 +193,7 @@ class Settings(Section):
 
     def _train(self, binned: Binned, rows: IntArray, watched: IntArray, rounds: int, context: Context) -> BoostedTrees:
         fit = binned.fit
-        parameters = self._parameters(fit)
+        parameters = self._parameters(fit, binned.threads)
         callbacks: list[Callable[[CallbackEnv], None]] = [_stop_in_time(context)]
         valid: list[lightgbm.Dataset] = []
         if len(watched):
@@ -200,14 +208,13 @@ class Settings(Section):
         trees = read_trees(booster.model_to_string(num_iteration=best), columns)
         return BoostedTrees(trees if binned.center == 0.0 else trees.raised(binned.center), link)
 
-    def _parameters(self, fit: Fit) -> dict[str, Any]:
+    def _parameters(self, fit: Fit, threads: int) -> dict[str, Any]:
         parameters: dict[str, Any] = {
             "objective": "regression", "learning_rate": self.learning_rate, "num_leaves": self.leaves,
             "max_depth": self.max_depth or -1, "min_data_in_leaf": self.min_rows_leaf,
             "feature_fraction": self.feature_fraction, "bagging_fraction": self.row_fraction,
             "bagging_freq": 1 if self.row_fraction < 1 else 0, "lambda_l1": self.l1, "lambda_l2": self.l2,
-            "seed": fit.seed, "deterministic": True, "force_row_wise": True,
-            "num_threads": cores() if fit.x.size > ONE_THREAD else 1,
+            "seed": fit.seed, "deterministic": True, "force_col_wise": True, "num_threads": threads,
             "feature_pre_filter": False, "verbosity": -1,
         }  # fmt: skip
         if fit.task == "classification" and fit.outputs == 2:

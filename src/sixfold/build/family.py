@@ -159,6 +159,15 @@ class Layered(Protocol):
 
 
 @runtime_checkable
+class SideBySide(Protocol):
+    """Ability of a solver's Settings: its solver lets other threads run, and `solve` works on several fits at once."""
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether these settings' does: a constant of the class, or what follows from the settings."""
+
+
+@runtime_checkable
 class Interruptible(Protocol):
     """Ability of a solver's Settings: a fit ends at the deadline with what it has, as the loop's fits do."""
 

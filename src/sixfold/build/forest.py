@@ -9,7 +9,7 @@ from pydantic import Field
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from sixfold.build import _averaged
-from sixfold.build._cores import cores
+from sixfold.build._side_by_side import side_by_side
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.recipe.section import Section
@@ -24,6 +24,7 @@ class Settings(Section):
     """
 
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    side_by_side: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
     trees: int = Field(100, ge=1, le=5000, description="Trees, 1 to 5000.")
@@ -40,12 +41,16 @@ class Settings(Section):
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one forest a fit, in order."""
-        for fit in fits:
+
+        def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting forest")
             classes = _averaged.classes(fit, "forest")
-            yield _averaged.collect(self._estimator(fit).fit(fit.x, fit.y).estimators_, fit, classes)
+            grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, fit.y)
+            return [_averaged.collect(grown.estimators_, fit, classes)]
 
-    def _estimator(self, fit: Fit) -> Any:
+        return side_by_side(fits, one, context)
+
+    def _estimator(self, fit: Fit, threads: int) -> Any:
         classes = fit.task == "classification"
         make = RandomForestClassifier if classes else RandomForestRegressor
         return make(
@@ -57,5 +62,5 @@ class Settings(Section):
             max_features=self.feature_fraction or ("sqrt" if classes else 1 / 3),
             max_samples=None if self.row_fraction == 1.0 else self.row_fraction,
             random_state=fit.seed,
-            n_jobs=cores() if fit.x.size > ONE_THREAD else 1,
+            n_jobs=threads,
         )

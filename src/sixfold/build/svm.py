@@ -19,6 +19,7 @@ from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 from sixfold.build._classes import present
 from sixfold.build._dual import Point, Solution
 from sixfold.build._gram import Gram
+from sixfold.build._side_by_side import side_by_side
 from sixfold.build._svm_grid import Problem, Work, solve_grid, workers
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
@@ -224,14 +225,24 @@ class Settings(Section):
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield a LinearMachine or KernelMachine a fit, in order."""
-        for fit in fits:
+        if self.kernel == "linear":
+            for fit in fits:
+                context.check_time("fitting svm")
+                with told(context, f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"):
+                    machine = self._solve_linear(fit)
+                yield machine
+            return
+
+        def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting svm")
-            if self.kernel != "linear":
-                yield self._solve_kernel(self._sampled(fit, context))
-                continue
-            with told(context, f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"):
-                machine = self._solve_linear(fit)
-            yield machine
+            return [self._solve_kernel(self._sampled(fit, context))]
+
+        yield from side_by_side(fits, one, context)
+
+    @property
+    def side_by_side(self) -> bool:
+        """libsvm works outside of Python's lock; warnings of liblinear belong to the whole process."""
+        return self.kernel != "linear"
 
     def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield what each setting's `solve` yields, fit by fit: one kernel matrix a fit, where it fits into memory.

@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sixfold.build import _averaged
 from sixfold.build._cutting import Nodes, WeakestLinks
+from sixfold.build._side_by_side import side_by_side
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
@@ -24,6 +25,7 @@ class Settings(Section):
     """
 
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    side_by_side: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"complexity"})
 
@@ -42,21 +44,27 @@ class Settings(Section):
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one tree a fit, in order."""
-        for fit in fits:
+
+        def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
-            yield _averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit, classes)
+            return [_averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit, classes)]
+
+        return side_by_side(fits, one, context)
 
     def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting: a tree grown once, cut back for every complexity."""
-        for fit in fits:
+
+        def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
             grown = self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, fit.y)
             links = WeakestLinks(Nodes.of(grown.tree_))
             impurity = self._root_impurity(fit)
-            for setting in settings:
-                yield _averaged.collect([links.tree(setting.complexity * impurity)], fit, classes)
+            cut = [links.tree(setting.complexity * impurity) for setting in settings]
+            return [_averaged.collect([tree], fit, classes) for tree in cut]
+
+        return side_by_side(fits, all_of, context)
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""

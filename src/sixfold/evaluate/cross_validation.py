@@ -10,7 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from sixfold.build.family import GradientFamily, Interruptible, SolverFamily
+from sixfold.build.family import GradientFamily, Interruptible, SideBySide, SolverFamily
+from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
@@ -26,6 +27,9 @@ from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 
 CACHE_BYTES = 512 * 2**20
+SIDE_BYTES = (
+    128 * 2**20
+)  # of features of fits solved side by side: where they are large, threads inside a fit do as well
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
-    FitError, RecipeError. One fold's features are alive at a time, besides those in `cache`; of families that the loop
-    trains, as many as CACHE_BYTES hold.
+    FitError, RecipeError. The features of as many folds are alive as `at_once` says, besides those in `cache`.
     """
     candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
     group.cache.belong_to(dataset, folds)
@@ -163,6 +166,16 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
             group.save(parts)
             _check_next(candidates[0], context, longest)
     return [tally.part() for tally in tallies.values()]
+
+
+def at_once(family: SolverFamily | GradientFamily, size: int) -> int:
+    """Folds that are worked on as one piece of work, when the features of one take `size` bytes: of what the loop trains as many
+    as CACHE_BYTES hold; one a core where a solver works on them side by side.
+    """
+    if isinstance(family, GradientFamily):
+        return max(1, CACHE_BYTES // max(1, size))
+    beside = isinstance(family, SideBySide) and family.side_by_side
+    return max(1, min(cores(), SIDE_BYTES // max(1, size))) if beside else 1
 
 
 def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
@@ -208,13 +221,13 @@ class Group:
             self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", partial(state.save, parts))
 
     def batch(self, numbers: Sequence[int]) -> list[tuple[int, Prepared]]:
-        """The folds that are worked on next: one; of a family that the loop trains, as many as CACHE_BYTES hold."""
+        """The folds that are worked on next, as many as `at_once` says."""
         batch: list[tuple[int, Prepared]] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
             batch.append((number, self._prepared(number)))
             size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
-            if not isinstance(self.candidates[0].family, GradientFamily) or (len(batch) + 1) * size > CACHE_BYTES:
+            if len(batch) >= at_once(self.candidates[0].family, size):
                 break
         return batch
 
