@@ -34,7 +34,7 @@ def measure(
     x = x.astype(np.float32)
     parts = list(StratifiedKFold(folds).split(x, y))
     settings = Settings(rounds=trees, patience=None)
-    shared: dict[str, Any] = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "learning_rate": 0.05}
+    shared: dict[str, Any] = {"verbosity": -1, "deterministic": True, "force_col_wise": True, "learning_rate": 0.05}
     parameters = {**shared, "objective": "binary", "feature_fraction": 0.5, "num_threads": cores()}
 
     def ours() -> tuple[float, float]:
