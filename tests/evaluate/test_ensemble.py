@@ -78,6 +78,35 @@ def test_two_members_get_the_weights_of_least_squares(share: float) -> None:
     assert weights[0] == pytest.approx(exact, abs=1.5 / ensemble.STEPS)
 
 
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.float64, (5, 12), elements=NUMBERS), arrays(np.float64, 12, elements=NUMBERS))
+def test_who_brings_little_leaves_and_nine_tenths_of_the_gain_stay(members: Array, y: Array) -> None:
+    def score(mean: Array) -> float:
+        return -float(np.mean((mean - y) ** 2))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "KEPT", 1.0)
+        whole = ensemble.select(list(members), score)
+    few = ensemble.select(list(members), score)
+    best = max(score(member) for member in members)
+    assert set(np.flatnonzero(few)) <= set(np.flatnonzero(whole))
+    assert score(few @ members) - best >= 0.9 * (score(whole @ members) - best) - 1e-9
+    for member in np.flatnonzero(few):  # nobody more can leave
+        rest = np.where(np.arange(5) == member, 0.0, few)
+        assert (
+            not rest.any() or score(rest / rest.sum() @ members) - best < 0.9 * (score(whole @ members) - best) + 1e-9
+        )
+
+
+def test_a_member_of_chance_leaves() -> None:
+    rng = np.random.default_rng(1)
+    first, second, chance = rng.normal(size=(3, 300))
+    y = 0.5 * first + 0.5 * second + 0.02 * chance + 0.3 * rng.normal(size=300)
+    weights = ensemble.select([first, second, chance], lambda mean: -float(np.mean((mean - y) ** 2)))
+    assert weights[2] == 0.0
+    assert weights[:2].min() > 0.4
+
+
 def test_scores_that_are_none_are_the_worst() -> None:
     members = [np.zeros(3), np.ones(3)]
     weights = ensemble.select(members, lambda mean: np.nan if mean[0] < 1 else 0.0)

@@ -25,6 +25,7 @@ NAME = "ensemble"
 STEPS = (
     50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
 )
+KEPT = 0.9  # of what the mean gains over the best member, when members leave that bring little: guessed
 MOST_ROWS = 10_000  # that weights are chosen on: more tell little
 
 Score = Callable[[FloatArray], float]
@@ -41,7 +42,8 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
     """Weights [members] of the mean with the greatest `score` that greedy steps find; never below the best member's.
 
     Start: of the means of the best one, the best two, … the best. Step: add the member (again, perhaps) that gives the best
-    mean. The best of all these means counts; NaN scores are the worst.
+    mean. The best of all these means counts; NaN scores are the worst. Then members leave, who brings least first, as long as
+    the mean of the rest keeps the share KEPT of what the best one gained over the best member: each is a model to be served.
     """
 
     def value(mean: FloatArray) -> float:
@@ -62,7 +64,21 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
         counts[added] += 1.0
         if max(found) > best:
             best, best_counts = max(found), counts.copy()
-    return np.asarray(best_counts / best_counts.sum())
+    least = first[0] + KEPT * (best - first[0]) if np.isfinite(first[0]) else best
+    counts = _without_the_idle(best_counts, predictions, value, least)
+    return np.asarray(counts / counts.sum())
+
+
+def _without_the_idle(counts: FloatArray, predictions: Sequence[FloatArray], value: Score, least: float) -> FloatArray:
+    """`counts` without the members that the mean does not need for the value `least`."""
+    stacked = np.stack(predictions)
+    while np.count_nonzero(counts) > 1:
+        without = [np.where(np.arange(len(counts)) == member, 0.0, counts) for member in np.flatnonzero(counts)]
+        found = [value(np.tensordot(rest / rest.sum(), stacked, axes=1)) for rest in without]
+        if max(found) < least:
+            break
+        counts = without[int(np.argmax(found))]
+    return counts
 
 
 def blend(
