@@ -118,7 +118,7 @@ def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS) -> Iterator
     peers: tuple[tuple[str, float, Callable[[Folds, int], float]], ...] = (
         ("eager torch loop", 6, eager),
         ("cross_val_score(MLPClassifier, n_jobs=2)", 6, scikit_learn),
-        ("torch.func.vmap", 2, vmapped),
+        ("torch.func.vmap", 3, vmapped),
     )
     for name, target, peer in peers:
         yield against(

@@ -34,7 +34,7 @@ def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS) -> Iterator
     def mine() -> float:
         return ours(some, epochs)
 
-    yield against(row("eager torch", 3), mine, lambda: eager(some, epochs), close("accuracy", SAME), rounds)
+    yield against(row("eager torch", 4), mine, lambda: eager(some, epochs), close("accuracy", SAME), rounds)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "fold.npz"
         train, held_out = some[0]
@@ -46,15 +46,15 @@ def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS) -> Iterator
                 need("lightning")
                 return float(lightning.ask(**question)["accuracy"])
 
-            yield against(row("Lightning Trainer", 8), mine, trained, close("accuracy", SAME), rounds)
+            yield against(row("Lightning Trainer", 9), mine, trained, close("accuracy", SAME), rounds)
         try:
             backend, tried = fastest("bench.peers.keras_fit", **question)
         except Absent as error:
-            yield Result(title, "Keras 3 fit", target=6, absent=str(error))
+            yield Result(title, "Keras 3 fit", target=9, absent=str(error))
             return
         with keras("bench.peers.keras_fit", backend) as peer:
             for name, target, again in (
-                (f"Keras 3 fit on {backend} (fastest of {tried})", 6.0, False),
+                (f"Keras 3 fit on {backend} (fastest of {tried})", 9.0, False),
                 (f"Keras 3 fit on {backend}, compiled before", None, True),
             ):
 

@@ -95,5 +95,5 @@ def _left_out(x: np.ndarray, y: np.ndarray, rounds: int) -> Result:
         return np.asarray(RidgeCV(alphas=tried).fit(x, y).coef_)
 
     title = f"{len(x):,} × {x.shape[1]}, ridge, leave one out × {len(tried)} penalties"
-    form = Result(title, "RidgeCV", target=1, floor=least_s(len(x), x.shape[1], 1, len(tried)))
+    form = Result(title, "RidgeCV", target=5, floor=least_s(len(x), x.shape[1], 1, len(tried)))
     return against(form, ours, theirs, within("weights"), rounds)

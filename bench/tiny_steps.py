@@ -84,14 +84,14 @@ def measure(steps: int = 1000, rounds: int = ROUNDS) -> Iterator[Result]:
     def mine() -> float:
         return ours(steps)
 
-    yield against(row("eager torch, fused Adam", 3), mine, lambda: eager(steps), alike, rounds)
+    yield against(row("eager torch, fused Adam", 4), mine, lambda: eager(steps), alike, rounds)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "rows.npz"
         np.savez(data, ROWS.astype(np.float32), *(start.numpy() for start in starts()))
         try:
             backend, tried = fastest("bench.peers.keras_steps", data=str(data), steps=steps)
         except Absent as error:
-            yield Result(title, "Keras 3 train_on_batch", target=10, absent=str(error))
+            yield Result(title, "Keras 3 train_on_batch", target=12, absent=str(error))
             return
         with keras("bench.peers.keras_steps", backend) as peer:
 
@@ -99,4 +99,4 @@ def measure(steps: int = 1000, rounds: int = ROUNDS) -> Iterator[Result]:
                 return float(peer.ask(data=str(data), steps=steps)["loss"])
 
             name = f"Keras 3 train_on_batch on {backend} (fastest of {tried})"
-            yield against(row(name, 10), mine, theirs, alike, rounds)
+            yield against(row(name, 12), mine, theirs, alike, rounds)

@@ -37,6 +37,17 @@ def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     assert kinds(tmp_path) == ["stage_started", "stage_finished", "stage_skipped"]
 
 
+def test_what_a_stage_saved_goes_even_if_a_kill_came_between(tmp_path: Path) -> None:
+    """Between the rename that makes the stage whole and the removal of what it saved on the way."""
+    left = tmp_path / "run" / "fit.saved" / "key"
+    with RunFolder(tmp_path / "run") as folder:
+        folder.stage("fit", "key", lambda aside: None)
+        left.mkdir(parents=True)
+    with RunFolder(tmp_path / "run") as folder:
+        folder.stage("fit", "key", lambda aside: pytest.fail("done again"))
+    assert not left.parent.exists()
+
+
 def test_another_key_does_the_stage_again(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as folder:
         folder.stage("data", "old", write_hello)

@@ -75,7 +75,9 @@ class RunFolder:
         written and the folder is renamed; so a kill at any moment leaves either a whole stage or none.
         """
         done = self.path / name
+        saved = self.path / f"{name}.saved"
         if self._is_finished(done, key):
+            shutil.rmtree(saved, ignore_errors=True)  # a kill right after the rename left it
             self.emit("stage_skipped", {"stage": name})
             return done
         self.emit("stage_started", {"stage": name})
@@ -89,7 +91,7 @@ class RunFolder:
             shutil.rmtree(done, ignore_errors=True)
             aside.rename(done)
             sync_folder(done.parent)
-            shutil.rmtree(self.path / f"{name}.saved", ignore_errors=True)
+            shutil.rmtree(saved, ignore_errors=True)
         except OSError as error:
             raise system_fault(aside, error) from error
         self.emit("stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)})
