@@ -13,9 +13,7 @@ from sixfold.parts.table import FloatArray
 from sixfold.train.stack import Stack
 
 MOST = 2000  # epochs in one event, the newest: twice what `Stack.looked_at` lets pass
-OFTEN_S = (
-    0.05  # between two events of a replica: one of a single epoch costs as much as a fifth of a small network's step
-)
+OFTEN_S = 0.05  # between two events of a replica: an event costs a fifth of a small network's step
 
 
 class Telling:
