@@ -177,7 +177,7 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
     """All candidates on as many folds as are worked on as one; of networks, as many of these as STACK_BYTES hold."""
     family = alike[0].family
-    together = min(folds, cross_validation.at_once(family, size.fold))
+    together = min(folds, cross_validation.folds_at_once(family, size.fold))
     replicas = together * len(alike)
     if isinstance(family, GradientFamily):
         replicas = min(replicas, at_once(family, alike, size.shape, size.rows))

@@ -146,5 +146,5 @@ def test_folds_are_scored_the_same(build: dict[str, Any], monkeypatch: pytest.Mo
         found.append((evaluation.scores["log_loss"].tolist(), [state.digest(model) for model in evaluation.models]))
         assert [fold for kind, fold in told if kind == "fold_scored"] == [0, 1, 2, 3, 4]
         family = candidate(data, build).family
-        assert cross_validation.at_once(family, 1000) == (1 if most == 1 else cores)
+        assert cross_validation.folds_at_once(family, 1000) == (1 if most == 1 else cores)
     assert all(each == found[0] for each in found)

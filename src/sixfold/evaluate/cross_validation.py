@@ -27,9 +27,8 @@ from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 
 CACHE_BYTES = 512 * 2**20
-SIDE_BYTES = (
-    128 * 2**20
-)  # of features of fits solved side by side: where they are large, threads inside a fit do as well
+# Of features of fits solved side by side: where a fit is large, threads inside it do nearly as well.
+SIDE_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
-    FitError, RecipeError. The features of as many folds are alive as `at_once` says, besides those in `cache`.
+    FitError, RecipeError. The features of as many folds are alive as `folds_at_once` says, besides those in `cache`.
     """
     candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
     group.cache.belong_to(dataset, folds)
@@ -168,7 +167,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     return [tally.part() for tally in tallies.values()]
 
 
-def at_once(family: SolverFamily | GradientFamily, size: int) -> int:
+def folds_at_once(family: SolverFamily | GradientFamily, size: int) -> int:
     """Folds that are worked on as one piece of work, when the features of one take `size` bytes: of what the loop trains as many
     as CACHE_BYTES hold; one a core where a solver works on them side by side.
     """
@@ -221,13 +220,13 @@ class Group:
             self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", partial(state.save, parts))
 
     def batch(self, numbers: Sequence[int]) -> list[tuple[int, Prepared]]:
-        """The folds that are worked on next, as many as `at_once` says."""
+        """The folds that are worked on next, as many as `folds_at_once` says."""
         batch: list[tuple[int, Prepared]] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
             batch.append((number, self._prepared(number)))
             size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
-            if len(batch) >= at_once(self.candidates[0].family, size):
+            if len(batch) >= folds_at_once(self.candidates[0].family, size):
                 break
         return batch
 
