@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/$(PIP) --constraint constraints.txt
 
-.PHONY: demo test test-all check docs bench clean
+.PHONY: demo test test-all fuzz check docs bench clean
 
 demo: $(VENV)/.train
 	$(BIN)/sixfold run recipes/breast_cancer.yaml --out runs/breast_cancer
@@ -18,6 +18,10 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+# The properties on examples that nobody has tried yet; the tests above try the same ones each time.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=default
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

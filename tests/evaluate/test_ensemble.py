@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from evaluating import Array, candidate, dataset, saved
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, log_loss
@@ -78,8 +78,20 @@ def test_two_members_get_the_weights_of_least_squares(share: float) -> None:
     assert weights[0] == pytest.approx(exact, abs=1.5 / ensemble.STEPS)
 
 
+LEAVING_HELPS = np.array(
+    [
+        [-1, -4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0],
+        [2, 1, -2, 0, 4, 0, 0, -3, -1, 0, 1, 0],
+        [0, 1.5, 0, 0, 0.5, 0, 0, 3, 0, 2, 2, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0],
+    ]
+)
+
+
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float64, (5, 12), elements=NUMBERS), arrays(np.float64, 12, elements=NUMBERS))
+@example(LEAVING_HELPS, np.array([0.0, 1, 1, 0, -1, 0, 0, 0, -2, 0, 4, 0]))
 def test_who_brings_little_leaves_and_nine_tenths_of_the_gain_stay(members: Array, y: Array) -> None:
     def score(mean: Array) -> float:
         return -float(np.mean((mean - y) ** 2))

@@ -42,8 +42,9 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
     """Weights [members] of the mean with the greatest `score` that greedy steps find; never below the best member's.
 
     Start: of the means of the best one, the best two, … the best. Step: add the member (again, perhaps) that gives the best
-    mean. The best of all these means counts; NaN scores are the worst. Then members leave, who brings least first, as long as
-    the mean of the rest keeps the share KEPT of what the best one gained over the best member: each is a model to be served.
+    mean. The best of all these means counts; NaN scores are the worst. Then members leave, for each is a model to be served:
+    first those without whom the mean is as good or better, then, who brings least first, as long as the mean of the rest keeps
+    the share KEPT of what the mean before gained over the best member.
     """
 
     def value(mean: FloatArray) -> float:
@@ -64,21 +65,26 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
         counts[added] += 1.0
         if max(found) > best:
             best, best_counts = max(found), counts.copy()
-    least = first[0] + KEPT * (best - first[0]) if np.isfinite(first[0]) else best
-    counts = _without_the_idle(best_counts, predictions, value, least)
+    stacked = np.stack(predictions)
+    counts, best = _without_the_idle(best_counts, best, stacked, value, best)
+    if np.isfinite(first[0]):
+        counts, _ = _without_the_idle(counts, best, stacked, value, first[0] + KEPT * (best - first[0]))
     return np.asarray(counts / counts.sum())
 
 
-def _without_the_idle(counts: FloatArray, predictions: Sequence[FloatArray], value: Score, least: float) -> FloatArray:
-    """`counts` without the members that the mean does not need for the value `least`."""
-    stacked = np.stack(predictions)
+def _without_the_idle(
+    counts: FloatArray, worth: float, stacked: FloatArray, value: Score, least: float
+) -> tuple[FloatArray, float]:
+    """`counts` without the members that the mean does not need for the value `least`, and what their mean is worth; `worth`: of
+    the mean of all.
+    """
     while np.count_nonzero(counts) > 1:
         without = [np.where(np.arange(len(counts)) == member, 0.0, counts) for member in np.flatnonzero(counts)]
         found = [value(np.tensordot(rest / rest.sum(), stacked, axes=1)) for rest in without]
         if max(found) < least:
             break
-        counts = without[int(np.argmax(found))]
-    return counts
+        counts, worth = without[int(np.argmax(found))], max(found)
+    return counts, worth
 
 
 def blend(
