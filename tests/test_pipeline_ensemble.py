@@ -30,7 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recipe(source: Path, build: list[dict[str, Any]], train: dict[str, Any], compress: Compress | None) -> Loaded:
+def recipe(source: Path, build: list[dict[str, Any]] | str, train: dict[str, Any], compress: Compress | None) -> Loaded:
     loaded = from_object({
         "version": 1, "build": build, "data": {"source": str(source), "target": "bought", "holdout": 0.2},
     })  # fmt: skip
@@ -82,3 +82,10 @@ def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
     said = [event["text"] for event in events(tmp_path / "run", "said")]
     assert "No ensemble: it takes two candidates or more." in said
     assert any(text.startswith("svm is no member of the ensemble") for text in said)
+
+
+def test_the_kernel_machine_of_auto_has_probabilities_and_is_a_member(source: Path, tmp_path: Path) -> None:
+    run = pipeline.run(recipe(source, "auto", {"epochs": 2}, None), tmp_path / "run")
+    (svm,) = [standing for standing in run.leaderboard.standings if standing.name == "svm"]
+    assert 0.1 < svm.mean < 0.6931  # log loss, of chance
+    assert not any("is no member" in event["text"] for event in events(tmp_path / "run", "said"))

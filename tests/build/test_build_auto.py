@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.auto import COSTS, USED, candidates, expected_s
+from sixfold.build.auto import CALIBRATED, CLASS_ROWS, COSTS, USED, candidates, expected_s, train_of
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 
@@ -61,6 +61,35 @@ def test_costs_follow_rows_columns_classes_and_folds() -> None:
     ten = replace(small, target=replace(small.target, classes=tuple("abcdefghij")))
     assert expected_s("boosting", ten, 4.0) == pytest.approx(10 * expected_s("boosting", small, 4.0))
     assert expected_s("linear", ten, 4.0) == expected_s("linear", small, 4.0)
+
+
+def two_classes(first: int, second: int) -> Dataset:
+    made = dataset(first + second)
+    return replace(made, target=replace(made.target, values=np.repeat([0, 1], [first, second])))
+
+
+def test_scores_of_a_kernel_machine_become_probabilities() -> None:
+    enough = two_classes(100, CLASS_ROWS)
+    assert train_of("svm", {"epochs": 3}, enough) == {"epochs": 3, "calibrate": "platt"}
+    assert train_of("boosting", {"epochs": 3}, enough) == {"epochs": 3}
+    for asked in ("none", "isotonic"):
+        assert train_of("svm", {"calibrate": asked}, enough) == {"calibrate": asked}
+    few = two_classes(100, CLASS_ROWS - 1)
+    assert expected_s("svm", enough, 4.0) > 0.9 * CALIBRATED * expected_s("svm", few, 4.0)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        two_classes(100, CLASS_ROWS - 1),
+        dataset(110, "regression"),
+        replace(two_classes(100, 10), groups=np.arange(110)),
+        replace(two_classes(100, 10), times=np.arange(110.0)),
+    ],
+    ids=["nine rows of a class", "values", "groups", "times"],
+)
+def test_but_not_where_inner_folds_might_lack_a_class(without: Dataset) -> None:
+    assert train_of("svm", {}, without) == {}
 
 
 def test_every_family_that_is_tried_has_its_cost() -> None:

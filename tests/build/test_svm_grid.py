@@ -45,12 +45,7 @@ def test_each_setting_is_what_it_is_alone(kernel: Any, classes: int) -> None:
     for at, machine in enumerate(found):
         fit, setting = fits[at // 4], grid[at % 4]
         (alone,) = setting.solve([fit], Context())
-        if classes == 2 or not isinstance(machine, KernelMachine):
-            close(machine, alone, fit.x)
-        else:  # votes jump where a pair's value is 0
-            assert isinstance(alone, KernelMachine)
-            pairs = [m.kernel.matrix(fit.x, m.support) @ m.weights + m.bias for m in (machine, alone)]
-            np.testing.assert_allclose(pairs[0], pairs[1], atol=NEAR)
+        close(machine, alone, fit.x)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "poly"])

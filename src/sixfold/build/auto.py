@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from sixfold.parts.table import Dataset
 
 # Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four fifths each, and the refit.
@@ -12,6 +14,10 @@ USED = 0.9  # of the time for training; the rest is for a table, or a machine, o
 SVM_ROWS = 5_000
 MLP_ROWS = 500
 FOREST_ROWS = 20_000
+CLASS_ROWS = 10  # of a class, at least, for probabilities fitted on inner folds: each has rows of it then
+CALIBRATED = (
+    7 / 3
+)  # cost of a kernel machine with them: three more fits of two thirds of the rows, a cost that grows with pairs
 
 Candidate = tuple[str, dict[str, Any], str]
 
@@ -66,8 +72,27 @@ def expected_s(family: str, dataset: Dataset, evaluated: float) -> float:
     """Seconds of one core that a candidate takes on all folds, and once more on all rows."""
     cost, rows, classes = COSTS[family], dataset.table.rows, len(dataset.target.classes)
     grows = {"values": rows * len(dataset.table.columns), "rows": rows, "pairs": rows * rows}[cost.of]
-    times = classes if cost.each and classes > 2 else 1
+    times: float = classes if cost.each and classes > 2 else 1
+    if family == "svm" and _has_inner_folds(dataset):
+        times = CALIBRATED
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
+
+
+def train_of(family: str, train: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """`train` as a candidate has it: scores of a kernel machine become probabilities, unless the recipe says what becomes of
+    scores. So it can be judged by every metric, be a member of an ensemble, and answer as the others do.
+    """
+    if family != "svm" or "calibrate" in train or not _has_inner_folds(dataset):
+        return train
+    return {**train, "calibrate": "platt"}
+
+
+def _has_inner_folds(dataset: Dataset) -> bool:
+    """Whether every part of the training rows is sure to have inner folds with all classes."""
+    if dataset.target.task != "classification" or dataset.groups is not None or dataset.times is not None:
+        return False
+    counts = np.bincount(dataset.target.values.astype(np.int64), minlength=len(dataset.target.classes))
+    return bool(counts.min() >= CLASS_ROWS)
 
 
 def _wanted(dataset: Dataset) -> list[Candidate]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
+from sixfold.build import _pairs
 from sixfold.build._classes import present
 from sixfold.build._dual import Point, Solution
 from sixfold.build._gram import Gram
@@ -23,7 +24,7 @@ from sixfold.build._side_by_side import side_by_side
 from sixfold.build._svm_grid import Problem, Work, solve_grid, workers
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
-from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
@@ -130,54 +131,37 @@ class KernelMachine(State):
     def predict(self, x: Matrix) -> FloatArray:
         """[R, F] → [R, K] decision values, the largest wins; or [R, 1] values.
 
-        With three or more classes a column is the class's number of won pairs plus its summed confidence squeezed into
-        (-1/3, 1/3), which breaks ties: scikit-learn's decision_function_shape="ovr" with break_ties.
+        With three or more classes a column is the smallest decision value for the class in its pairs.
         """
         step = max(1, BLOCK // max(1, len(self.support)))
         blocks = [x[start : start + step].astype(np.float64, copy=False) for start in range(0, max(1, len(x)), step)]
         d_RP = np.concatenate([self.kernel.matrix(b, self.support) @ self.weights for b in blocks]) + self.bias
         if self.task != "classification":
             return d_RP
-        return _place(_mirrored(d_RP) if len(self.classes) == 2 else self._votes(d_RP), self)
+        return _place(_mirrored(d_RP) if len(self.classes) == 2 else _pairs.least(d_RP, len(self.classes)), self)
 
     def export(self, graph: Graph, x: str) -> str:
-        """The kernel as MatMul, Exp, Pow or Tanh; votes as MatMul with 0/1 matrices. Double precision."""
-        kernel = self.kernel.export(graph, x, self.support)
-        product = graph.op("MatMul", kernel, graph.constant(self.weights, np.float64))
-        decision = graph.op("Add", product, graph.constant(self.bias, np.float64))
-        if self.task != "classification":
-            return decision
-        if len(self.classes) == 2:
-            scores = graph.concat([graph.op("Neg", decision), decision])
-        else:
-            scores = self._export_votes(graph, decision)
-        if len(self.classes) == self.outputs:
+        """The kernel as MatMul, Exp, Pow or Tanh; a product for each class of three or more. Double precision."""
+        scores = self._export_pairs(graph, x) if len(self.classes) > 2 else self._export_one(graph, x)
+        if self.task != "classification" or len(self.classes) == self.outputs:
             return scores
         placement, offset = _placement(self)
         placed = graph.op("MatMul", scores, graph.constant(placement, np.float64))
         return graph.op("Add", placed, graph.constant(offset, np.float64))
 
-    def _votes(self, d_RP: FloatArray) -> FloatArray:
-        first, second = _pairs(len(self.classes))
-        won_RP = (d_RP > 0).astype(np.float64)
-        votes = won_RP @ first + (1.0 - won_RP) @ second
-        confidence = d_RP @ (first - second)
-        return votes + confidence / (3.0 * (np.abs(confidence) + 1.0))
+    def _export_one(self, graph: Graph, x: str) -> str:
+        """One column of values, or the decision values of two classes."""
+        kernel = self.kernel.export(graph, x, self.support)
+        product = graph.op("MatMul", kernel, graph.constant(self.weights, np.float64))
+        decision = graph.op("Add", product, graph.constant(self.bias, np.float64))
+        if self.task != "classification":
+            return decision
+        return graph.concat([graph.op("Neg", decision), decision])
 
-    def _export_votes(self, graph: Graph, decision: str) -> str:
-        first, second = _pairs(len(self.classes))
-        one, three = graph.constant(1.0, np.float64), graph.constant(3.0, np.float64)
-        positive = graph.op("Greater", decision, graph.constant(0.0, np.float64))
-        won = graph.cast(positive, TensorProto.DOUBLE)
-        lost = graph.op("Sub", one, won)
-        votes = graph.op(
-            "Add",
-            graph.op("MatMul", won, graph.constant(first, np.float64)),
-            graph.op("MatMul", lost, graph.constant(second, np.float64)),
-        )
-        confidence = graph.op("MatMul", decision, graph.constant(first - second, np.float64))
-        scale = graph.op("Mul", three, graph.op("Add", graph.op("Abs", confidence), one))
-        return graph.op("Add", votes, graph.op("Div", confidence, scale))
+    def _export_pairs(self, graph: Graph, x: str) -> str:
+        order, counts = _pairs.grouped(self.weights, len(self.classes))
+        kernel = self.kernel.export(graph, x, self.support[order])
+        return _pairs.export(graph, kernel, self.weights[order], counts, self.bias)
 
     def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
         """Support vectors, dual coefficients and bias."""
@@ -314,7 +298,7 @@ class Settings(Section):
             return KernelMachine(kernel, fit.x[machine.support_], machine.dual_coef_.T * scale, bias, fit.task, (), 1)
         classes = present(fit, "svm")
         machine = SVC(**shared).fit(fit.x, fit.y)
-        weights = machine.dual_coef_.T if len(classes) == 2 else _pair_weights(machine.dual_coef_, machine.n_support_)
+        weights = machine.dual_coef_.T if len(classes) == 2 else _pairs.dense(machine.dual_coef_, machine.n_support_)
         support, bias = fit.x[machine.support_], machine.intercept_
         names = tuple(int(name) for name in classes)
         return KernelMachine(kernel, support, np.ascontiguousarray(weights), bias, fit.task, names, fit.outputs)
@@ -394,25 +378,3 @@ def _place(scores: FloatArray, machine: KernelMachine) -> FloatArray:
         return scores
     placement, offset = _placement(machine)
     return scores @ placement + offset
-
-
-def _pairs(classes: int) -> tuple[FloatArray, FloatArray]:
-    """[P, K] 0/1 matrices: the first and the second class of every pair."""
-    pairs = list(itertools.combinations(range(classes), 2))
-    eye = np.eye(classes)
-    return eye[[i for i, _ in pairs]], eye[[j for _, j in pairs]]
-
-
-def _pair_weights(dual: FloatArray, counts: npt.NDArray[np.int32]) -> FloatArray:
-    """libsvm's packed coefficients [K - 1, S] as a dense [S, P] matrix, zero where a vector has no part in a pair.
-
-    Vectors are grouped by class; a vector of class i has its coefficient against class j in row j - 1 if j > i, else j.
-    """
-    ends = np.cumsum(counts)
-    groups = [slice(int(end - count), int(end)) for end, count in zip(ends, counts, strict=True)]
-    pairs = list(itertools.combinations(range(len(counts)), 2))
-    weights = np.zeros((dual.shape[1], len(pairs)))
-    for column, (i, j) in enumerate(pairs):
-        weights[groups[i], column] = dual[j - 1, groups[i]]
-        weights[groups[j], column] = dual[i, groups[j]]
-    return weights

@@ -60,4 +60,4 @@ def _costs(cost: Cost) -> dict[str, str]:
 
 
 def _show(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"
+    return "-" if value is None or value != value else f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"
