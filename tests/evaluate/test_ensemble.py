@@ -194,6 +194,8 @@ def test_one_graph_answers_for_all_members(classes: tuple[str, ...], tmp_path: P
     assert list(found) == ["label", "probability"]
     np.testing.assert_allclose(found["probability"], p, rtol=0, atol=1e-6)
     assert found["label"][:, 0].tolist() == model.labels(other.table).tolist()
+    turned = Table({**other.table.columns, "wage": other.table.columns["wage"].take(np.arange(300)[::-1])}, 300)
+    np.testing.assert_array_equal(model.near(other.table)(turned), model.predict(turned))
     alone = [fit_model(candidate(b, train={"epochs": 3, "calibrate": "platt"}), data, Context()) for b in builds]
     weights = np.arange(1.0, 7.0) / 21
     mean = sum(w * one.predict(other.table) for w, one in zip(weights, alone, strict=True))

@@ -35,12 +35,15 @@ def problem(rows: int = 400) -> Dataset:
     return Dataset(Table(columns, rows), Target("regression", 2 * a - b + side, ("y",)))
 
 
+LINEAR: dict[str, Any] = {"family": "linear", "penalty": "none"}
+
+
 def evaluated(
-    data: Dataset, scheme: str = "kfold", metric: str = "mse", **options: Any
+    data: Dataset, scheme: str = "kfold", metric: str = "mse", build: dict[str, Any] = LINEAR, **options: Any
 ) -> tuple[Evaluation, list[Fold]]:
     folds = make(Evaluate(scheme=scheme, **options), data)
-    family = FAMILY.make({"family": "linear", "penalty": "none"}, "family")
-    chosen = Candidate("linear", "linear", family, Prepare(), Initialize(), Train())
+    family = FAMILY.make(build, "family")
+    chosen = Candidate(build["family"], build["family"], family, Prepare(), Initialize(), Train())
     return cross_validate(chosen, data, folds, [metric], Context()), folds
 
 
@@ -116,3 +119,11 @@ def test_time_that_is_over_leaves_the_first_fold() -> None:
     assert {len(values) for values in lost.values()} == {1}
     whole = losses(evaluation.models, data, folds, "mse", 0)
     assert {name: values[:1] for name, values in whole.items()} == lost
+
+
+def test_models_that_know_the_rows_give_what_whole_predictions_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = problem(200)
+    evaluation, folds = evaluated(data, folds=3, build={"family": "boosting", "rounds": 30})
+    found = losses(evaluation.models, data, folds, "mse", 5, Effort(repeats=2))
+    monkeypatch.setattr(Model, "near", lambda model, table: model.predict)
+    assert found == losses(evaluation.models, data, folds, "mse", 5, Effort(repeats=2))

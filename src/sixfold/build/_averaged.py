@@ -5,7 +5,7 @@ Shape letters: R rows, F features, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,14 @@ class AveragedTrees(State):
 
     def predict(self, x: Matrix) -> FloatArray:
         """[R, F] → [R, K] float64."""
-        total = self.trees.total(x)
+        return self._mean(self.trees.total(x))
+
+    def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
+        """`predict` of rows of which most features are those of `x`."""
+        total = self.trees.near(x)
+        return lambda other: self._mean(total(other))
+
+    def _mean(self, total: FloatArray) -> FloatArray:
         if self.task != "classification":
             return total / self.trees.count
         if self.trees.outputs > 1:

@@ -6,15 +6,16 @@ Shape letters: R rows, F features, T trees, N nodes (of all trees together), W v
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from onnx import numpy_helper
 
+from sixfold.build._descent import Descent
 from sixfold.core.cores import cores
 from sixfold.parts.fit import Matrix
 from sixfold.parts.graph import ML, Graph, TensorProto
@@ -23,8 +24,9 @@ from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 BLOCK = 1 << 17  # (row, tree) pairs walked at once: their index arrays stay in the processor's second-level cache
 THREADED = 4  # blocks, about 10 ms each, that are worth threads: measured on two cores, 31 blocks 1.6 times as fast
-FEW = 0.75  # where fewer of the pairs walked last are not at a leaf yet, the others are put aside (measured)
+KNOWN = 1 << 24  # pairs whose leaves are kept for rows that are near: 128 MiB
 AT_ONCE = 1 << 11  # leaf values a row that the graph holds at once: 64 MB of float32 in a batch of 8192 rows
+Block = TypeVar("Block")
 NODE_PARTS: Final = ("feature", "threshold", "left", "right", "missing_left", "value", "gain")
 BRANCH_LEQ: Final = 0  # TreeEnsemble's numbers of modes, aggregates and transforms
 SUM: Final = 1
@@ -69,41 +71,32 @@ class Trees(State):
 
     def total(self, x: Matrix) -> FloatArray:
         """[R, F] float32 → [R, K] float64: the sum over the trees of the value of the leaf that each row falls into."""
-        x32 = np.ascontiguousarray(x, dtype=np.float32)
-        child = np.stack([self.left, self.right], axis=1).astype(np.intp).ravel()
-        step = max(1, BLOCK // self.count)
-        blocks = [x32[start : start + step] for start in range(0, len(x32), step)]
+        descent = Descent(self)
+        return _joined(self._blocks(x), lambda block_RF: self._add_up(descent.leaves(block_RF)), self.outputs)
 
-        def walk(block_RF: npt.NDArray[np.float32]) -> FloatArray:
-            return self._add_up(self._descend(block_RF, child))
-
-        if len(blocks) < THREADED:
-            return np.concatenate([np.empty((0, self.outputs)), *map(walk, blocks)])
-        with ThreadPoolExecutor(cores()) as threads:  # NumPy lets go of the interpreter while it takes
-            return np.concatenate(list(threads.map(walk, blocks)))
-
-    def _descend(self, x_RF: npt.NDArray[np.float32], child: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """The leaf of every row in every tree, [R, T]. P: pairs of row and tree, those that are still walked.
-
-        Trees grown leaf by leaf are twice as deep as their leaves are on average.
+    def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
+        """`total`, bit for bit, for rows of which most features are those of `x`: only the pairs of row and tree whose way asks
+        a feature that differs are walked again.
         """
-        rows, flat, feature = len(x_RF), x_RF.ravel(), self.feature.astype(np.intp)
-        has_missing = bool(np.isnan(flat).any())
-        leaf = np.tile(self.first.astype(np.intp), rows)
-        pair_P, node_P, offset_P = np.arange(len(leaf)), leaf, np.repeat(np.arange(rows) * self.features, self.count)
-        while len(node_P):
-            value_P = flat.take(feature.take(node_P) + offset_P)
-            right_P = ~(value_P <= self.threshold.take(node_P))
-            if has_missing:
-                right_P &= ~(np.isnan(value_P) & self.missing_left.take(node_P))
-            next_P = child.take(2 * node_P + right_P)
-            moved_P = next_P != node_P
-            node_P = next_P
-            if np.count_nonzero(moved_P) < FEW * len(moved_P):
-                leaf[pair_P] = node_P
-                left = np.flatnonzero(moved_P)
-                pair_P, node_P, offset_P = pair_P[left], node_P[left], offset_P[left]
-        return leaf.reshape(rows, self.count)
+        if x.shape[0] * self.count > KNOWN:
+            return self.total
+        descent, known = Descent(self), self._blocks(x)
+        leaves = [descent.leaves(block_RF) for block_RF in known]
+
+        def total(other: Matrix) -> FloatArray:
+            blocks = self._blocks(other)
+            changed_F = np.zeros(self.features, dtype=bool)
+            for old, new in zip(known, blocks, strict=True):
+                changed_F |= ((old != new) & ~(np.isnan(old) & np.isnan(new))).any(axis=0)
+            asking = descent.asking(changed_F)
+            work = list(zip(blocks, leaves, strict=True))
+            return _joined(work, lambda pair: self._add_up(descent.moved(*pair, asking)), self.outputs)
+
+        return total
+
+    def _blocks(self, x: Matrix) -> list[npt.NDArray[np.float32]]:
+        x32, step = np.ascontiguousarray(x, dtype=np.float32), max(1, BLOCK // self.count)
+        return [x32[start : start + step] for start in range(0, len(x32), step)]
 
     def _add_up(self, leaf_RT: npt.NDArray[np.intp]) -> FloatArray:
         if self.value.shape[1] == self.outputs:
@@ -199,6 +192,14 @@ class Trees(State):
         if self.missing_left[branch].any():
             attributes["nodes_missing_value_tracks_true"] = self.missing_left[branch].astype(np.int64).tolist()
         return attributes
+
+
+def _joined(blocks: Sequence[Block], walk: Callable[[Block], FloatArray], outputs: int) -> FloatArray:
+    """What `walk` makes of the blocks, one below the other: by several threads, where they are many."""
+    if len(blocks) < THREADED:
+        return np.concatenate([np.empty((0, outputs)), *map(walk, blocks)])
+    with ThreadPoolExecutor(cores()) as threads:  # NumPy lets go of the interpreter while it takes
+        return np.concatenate(list(threads.map(walk, blocks)))
 
 
 def exact_in_float32(value: FloatArray, first: IntArray) -> bool:

@@ -62,6 +62,11 @@ class BoostedTrees(State):
         """[R, F] → [R, outputs] float64."""
         return _links.apply(self.link, self.trees.total(x))
 
+    def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
+        """`predict` of rows of which most features are those of `x`."""
+        total = self.trees.near(x)
+        return lambda other: _links.apply(self.link, total(other))
+
     def export(self, graph: Graph, x: str) -> str:
         """The ensemble's sums, then the link in double precision."""
         return _links.export(self.link, graph, self.trees.export(graph, x))

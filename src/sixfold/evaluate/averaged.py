@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from sixfold.evaluate.calibrators import Calibrator
-from sixfold.parts.fit import Fitted, Matrix, OutputKind
+from sixfold.parts.fit import Fitted, Matrix, Near, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
@@ -59,7 +59,17 @@ class Part(State):
 
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, features of all] → [rows, outputs]."""
-        scores = self.fitted.predict(np.ascontiguousarray(x[:, self.start : self.stop], dtype=self.precision))
+        return self._calibrated(self.fitted.predict(self._own(x)))
+
+    def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
+        """`predict` of rows of which most features are those of `x`."""
+        scores = self.fitted.near(self._own(x)) if isinstance(self.fitted, Near) else self.fitted.predict
+        return lambda other: self._calibrated(scores(self._own(other)))
+
+    def _own(self, x: Matrix) -> Matrix:
+        return np.ascontiguousarray(x[:, self.start : self.stop], dtype=self.precision)
+
+    def _calibrated(self, scores: FloatArray) -> FloatArray:
         return scores if self.calibrator is None else self.calibrator.apply(scores)
 
     def export(self, graph: Graph, x: str) -> str:
@@ -80,9 +90,17 @@ class Averaged(State):
 
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, features of all] → [rows, outputs] float64: probabilities, or values."""
-        total = self.weights[0] * self.parts[0].predict(x)
-        for weight, part in zip(self.weights[1:], self.parts[1:], strict=True):
-            total = total + weight * part.predict(x)
+        return self._mean([part.predict(x) for part in self.parts])
+
+    def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
+        """`predict` of rows of which most features are those of `x`."""
+        answers = [part.near(x) for part in self.parts]
+        return lambda other: self._mean([answer(other) for answer in answers])
+
+    def _mean(self, answers: list[FloatArray]) -> FloatArray:
+        total = self.weights[0] * answers[0]
+        for weight, answer in zip(self.weights[1:], answers[1:], strict=True):
+            total = total + weight * answer
         return np.asarray(total, dtype=np.float64)
 
     def export(self, graph: Graph, x: str) -> str:

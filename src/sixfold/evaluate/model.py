@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from sixfold.core.seeds import derive
 from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
 from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
-from sixfold.parts.fit import Features, Fit, Fitted, Matrix, OutputKind
+from sixfold.parts.fit import Features, Fit, Fitted, Matrix, Near, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
@@ -64,8 +65,17 @@ class Model(State):
             return self._scores(self.preparer.transform(table))
         return np.concatenate([self._scores(x) for _, x in self.preparer.batches(table)])
 
+    def near(self, table: Table) -> Callable[[Table], FloatArray]:
+        """`predict`, bit for bit, for tables of which most columns are those of `table`, row by row."""
+        if table.rows > AT_ONCE or not isinstance(self.fitted, Near):
+            return self.predict
+        scores = self.fitted.near(self.preparer.transform(table))
+        return lambda other: self._calibrated(scores(self.preparer.transform(other)))
+
     def _scores(self, x: Matrix) -> FloatArray:
-        scores = self.fitted.predict(x)
+        return self._calibrated(self.fitted.predict(x))
+
+    def _calibrated(self, scores: FloatArray) -> FloatArray:
         return scores if self.calibrator is None else self.calibrator.apply(scores)
 
     def decide(self, scores: FloatArray) -> IntArray:

@@ -53,15 +53,16 @@ def losses(
 def _of_fold(model: Model, data: Dataset, metric: str, orders: Sequence[IntArray]) -> dict[str, float]:
     """Raw column → mean loss over `orders`, each of which a column's values are put into."""
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
-    full = _score(model, data, data.table, metric)
+    predict = model.near(data.table)
+
+    def score(table: Table) -> float:
+        found = scoring.score_all([metric], data.target, predict(table), model.output, model.threshold)[metric]
+        return float("nan") if found is None else found
+
+    full = score(data.table)
     lost = dict.fromkeys(data.table.columns, 0.0)
     for name in model.preparer.inputs:
         column = data.table.columns[name]
         tables = (Table({**data.table.columns, name: column.take(order)}, data.table.rows) for order in orders)
-        lost[name] = sign * (full - float(np.mean([_score(model, data, table, metric) for table in tables])))
+        lost[name] = sign * (full - float(np.mean([score(table) for table in tables])))
     return lost
-
-
-def _score(model: Model, data: Dataset, table: Table, metric: str) -> float:
-    found = scoring.score_all([metric], data.target, model.predict(table), model.output, model.threshold)[metric]
-    return float("nan") if found is None else found

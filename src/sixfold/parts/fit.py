@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -113,6 +114,14 @@ class Ranked(Protocol):
 
     def importances(self) -> FloatArray:
         """[features], not negative; the scale is the family's own."""
+
+
+@runtime_checkable
+class Near(Protocol):
+    """Ability: rows that differ in few features from rows that it knows are predicted sooner than others."""
+
+    def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
+        """`predict`, bit for bit, for rows [rows, features] of which most features are those of `x`, row by row."""
 
 
 @runtime_checkable
