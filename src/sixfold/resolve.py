@@ -73,7 +73,7 @@ def resolve(
     settings = list(grid.expand(dict(recipe.train), lambda key: is_list(Train.model_json_schema(), key)))
     pairs = [(plan, train) for plan in planned for train in _trains(plan[0], settings)]
     if recipe.build == "auto":
-        pairs = [(plan, auto.train_of(plan[0], train, dataset)) for plan, train in pairs]
+        pairs = [auto.trained(plan, train, dataset) for plan, train in pairs]
     flat = [{"family": family, **options, **_prefixed(train, settings)} for (family, options, _), train in pairs]
     return [
         candidate(recipe, dataset.target, name, (family, options, why), train)

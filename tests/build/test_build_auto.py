@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.auto import CALIBRATED, CLASS_ROWS, COSTS, USED, candidates, expected_s, train_of
+from sixfold.build.auto import CALIBRATED, CLASS_ROWS, COSTS, USED, Candidate, candidates, expected_s, trained
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 
@@ -63,6 +63,9 @@ def test_costs_follow_rows_columns_classes_and_folds() -> None:
     assert expected_s("linear", ten, 4.0) == expected_s("linear", small, 4.0)
 
 
+SVM: Candidate = ("svm", {}, "few rows")
+
+
 def two_classes(first: int, second: int) -> Dataset:
     made = dataset(first + second)
     return replace(made, target=replace(made.target, values=np.repeat([0, 1], [first, second])))
@@ -70,10 +73,13 @@ def two_classes(first: int, second: int) -> Dataset:
 
 def test_scores_of_a_kernel_machine_become_probabilities() -> None:
     enough = two_classes(100, CLASS_ROWS)
-    assert train_of("svm", {"epochs": 3}, enough) == {"epochs": 3, "calibrate": "platt"}
-    assert train_of("boosting", {"epochs": 3}, enough) == {"epochs": 3}
+    plan, train = trained(SVM, {"epochs": 3}, enough)
+    assert plan == ("svm", {}, "few rows; platt makes its scores probabilities")
+    assert train == {"epochs": 3, "calibrate": "platt"}
     for asked in ("none", "isotonic"):
-        assert train_of("svm", {"calibrate": asked}, enough) == {"calibrate": asked}
+        assert trained(SVM, {"calibrate": asked}, enough) == (SVM, {"calibrate": asked})
+    other = ("boosting", {}, "always")
+    assert trained(other, {"epochs": 3}, enough) == (other, {"epochs": 3})
     few = two_classes(100, CLASS_ROWS - 1)
     assert expected_s("svm", enough, 4.0) > 0.9 * CALIBRATED * expected_s("svm", few, 4.0)
 
@@ -89,7 +95,7 @@ def test_scores_of_a_kernel_machine_become_probabilities() -> None:
     ids=["nine rows of a class", "values", "groups", "times"],
 )
 def test_but_not_where_inner_folds_might_lack_a_class(without: Dataset) -> None:
-    assert train_of("svm", {}, without) == {}
+    assert trained(SVM, {}, without) == (SVM, {})
 
 
 def test_every_family_that_is_tried_has_its_cost() -> None:

@@ -78,13 +78,14 @@ def expected_s(family: str, dataset: Dataset, evaluated: float) -> float:
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
 
 
-def train_of(family: str, train: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """`train` as a candidate has it: scores of a kernel machine become probabilities, unless the recipe says what becomes of
-    scores. So it can be judged by every metric, be a member of an ensemble, and answer as the others do.
+def trained(one: Candidate, train: dict[str, Any], dataset: Dataset) -> tuple[Candidate, dict[str, Any]]:
+    """A candidate and its settings of `train`: scores of a kernel machine become probabilities, unless the recipe says what
+    becomes of scores. So it can be judged by every metric, be a member of an ensemble, and answer as the others do.
     """
+    family, options, why = one
     if family != "svm" or "calibrate" in train or not _has_inner_folds(dataset):
-        return train
-    return {**train, "calibrate": "platt"}
+        return one, train
+    return (family, options, f"{why}; platt makes its scores probabilities"), {**train, "calibrate": "platt"}
 
 
 def _has_inner_folds(dataset: Dataset) -> bool:
