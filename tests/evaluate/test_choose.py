@@ -36,6 +36,12 @@ def test_unscored_come_last_and_never_win() -> None:
         choose.best([nothing], "accuracy")
 
 
+def test_a_score_that_is_none_is_a_dash() -> None:
+    board = choose.leaderboard([evaluation("a", [0.5, 0.7]), evaluation("b", [float("nan")] * 2)], "accuracy")
+    assert str(board).splitlines()[2].split() == ["b", "-", "-", "-", "1.0"]
+    assert "nan" not in board._repr_html_()
+
+
 def test_leaderboard_shows_mean_spread_and_folds() -> None:
     board = choose.leaderboard([evaluation("<a>", [0.5, 0.7])], "accuracy")
     standing = board.standings[0]

@@ -43,7 +43,7 @@ class Leaderboard:
         width = max([40, *(len(s.name) for s in self.standings)])
         lines = [f"{'candidate':{width}} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"]
         lines += [
-            f"{s.name:{width}} {s.mean:12.4f} {s.spread:9.4f} {s.error:9.4f} {s.fit_s:8.1f}{_left(s)}"
+            f"{s.name:{width}} {_score(s.mean):>12} {_score(s.spread):>9} {_score(s.error):>9} {s.fit_s:8.1f}{_left(s)}"
             for s in self.standings
         ]
         return "\n".join(lines)
@@ -51,11 +51,14 @@ class Leaderboard:
     def _repr_html_(self) -> str:
         head = ("candidate", self.metric, "spread", "standard error", "seconds")
         rows = [
-            (s.name + _left(s), *(f"{x:.4f}" for x in (s.mean, s.spread, s.error)), f"{s.fit_s:.1f}")
-            for s in self.standings
+            (s.name + _left(s), *map(_score, (s.mean, s.spread, s.error)), f"{s.fit_s:.1f}") for s in self.standings
         ]
         cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         return f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{cells}</table>"
+
+
+def _score(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4f}"
 
 
 def order(evaluations: Sequence[Evaluation], metric: str) -> list[int]:
