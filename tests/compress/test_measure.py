@@ -18,18 +18,28 @@ Build = Any
 def test_costs_are_measured_in_onnxruntime(made: Build) -> None:
     job, model = made("linear", {}, {})
     data = model.export().SerializeToString()
-    before, after = compare(data, data, job.dataset.table)
-    for found in (before, after, cost(data, job.dataset.table)):
-        assert found.file_bytes == len(data)
+    other = made("tree", {"max_depth": 2}, {})[1].export().SerializeToString()
+    for model_bytes, found in zip((data, other), compare(data, other, job.dataset.table), strict=True):
+        assert found.file_bytes == len(model_bytes)
         assert found.inputs == 7
         assert 0 < found.p50_1_ms <= found.p99_1_ms < 1000
         assert 0 < found.p50_64_ms <= found.p99_64_ms < 1000
         assert 10_000_000 < found.peak_memory_bytes < 1_000_000_000
         assert found.parameters is not None
         assert found.parameters > 0
+    alone = cost(data, job.dataset.table)
+    assert alone.file_bytes == len(data)
+    assert alone.inputs == 7
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     labels = session.run(["label"], feeds(data, job.dataset.table, 5))[0].reshape(-1)
     assert labels.tolist() == model.labels(job.dataset.table)[:5].tolist()
+
+
+def test_a_model_beside_itself_costs_the_same(made: Build) -> None:
+    job, model = made("linear", {}, {})
+    data = model.export().SerializeToString()
+    before, after = compare(data, data, job.dataset.table)
+    assert before == after
 
 
 def test_parameters_are_the_numbers_of_the_graph(made: Build) -> None:
