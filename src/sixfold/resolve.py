@@ -98,9 +98,12 @@ def _auto(
     """Those that the data asks for, and that there is time for."""
     share = TRAIN_SHARE if recipe.compress is not None else WORK_SHARE
     training_s = None if budget_s is None else share * shared_s(budget_s)
+    asked = [recipe.train[key] for key in FOR_EVERY_FAMILY if key in recipe.train]
+    inner_fits = any(value != "none" for value in asked) if asked else None
     if folds is None:
-        return auto.candidates(dataset, training_s)
-    return auto.candidates(dataset, training_s, sum(len(fold.train) for fold in folds) / max(1, dataset.table.rows))
+        return auto.candidates(dataset, training_s, inner_fits=inner_fits)
+    evaluated = sum(len(fold.train) for fold in folds) / max(1, dataset.table.rows)
+    return auto.candidates(dataset, training_s, evaluated, inner_fits)
 
 
 def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:

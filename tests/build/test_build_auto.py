@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.auto import CALIBRATED, CLASS_ROWS, COSTS, USED, Candidate, candidates, expected_s, trained
+from sixfold.build.auto import CLASS_ROWS, COSTS, USED, Candidate, candidates, expected_s, trained
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 
@@ -81,7 +81,17 @@ def test_scores_of_a_kernel_machine_become_probabilities() -> None:
     other = ("boosting", {}, "always")
     assert trained(other, {"epochs": 3}, enough) == (other, {"epochs": 3})
     few = two_classes(100, CLASS_ROWS - 1)
-    assert expected_s("svm", enough, 4.0) > 0.9 * CALIBRATED * expected_s("svm", few, 4.0)
+    assert expected_s("svm", enough, 4.0) == pytest.approx(7 / 3 * expected_s("svm", enough, 4.0, inner_fits=False))
+    assert expected_s("svm", few, 4.0) == expected_s("svm", few, 4.0, inner_fits=False)
+
+
+def test_inner_fits_cost_time_and_leave_the_slow_ones_out() -> None:
+    data = dataset(32_561, columns=14)
+    for name in COSTS:
+        times = 7 / 3 if name == "svm" else 3.0
+        assert expected_s(name, data, 4.0, True) == pytest.approx(times * expected_s(name, data, 4.0, False))
+    assert [name for name, _, _ in candidates(data, 20.0, inner_fits=True)] == ["tree", "linear"]
+    assert [name for name, _, _ in candidates(data, 20.0, inner_fits=False)] == ["tree", "linear", "boosting"]
 
 
 @pytest.mark.parametrize(

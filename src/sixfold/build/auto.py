@@ -15,9 +15,7 @@ SVM_ROWS = 5_000
 MLP_ROWS = 500
 FOREST_ROWS = 20_000
 CLASS_ROWS = 10  # of a class, at least, for probabilities fitted on inner folds: each has rows of it then
-CALIBRATED = (
-    7 / 3
-)  # cost of a kernel machine with them: three more fits of two thirds of the rows, a cost that grows with pairs
+INNER = 3  # fits of two thirds of the rows that follow a fit whose scores become probabilities (evaluate/cross_fit.py)
 
 Candidate = tuple[str, dict[str, Any], str]
 
@@ -46,13 +44,16 @@ COSTS = {
 }
 
 
-def candidates(dataset: Dataset, training_s: float | None, evaluated: float = FITS - 1.0) -> list[Candidate]:
+def candidates(
+    dataset: Dataset, training_s: float | None, evaluated: float = FITS - 1.0, inner_fits: bool | None = None
+) -> list[Candidate]:
     """Family, its options, and the reason in words, for every candidate.
 
-    `training_s`: seconds for all training, or None; `evaluated`: rows that all folds train on, in multiples of the rows. In a
-    short time the least certain are left out; the first is kept however short it is. Without a limit the most certain comes
-    first; with one, the cheapest: a candidate's part of what is left is then never less than what it is expected to take, and
-    the most expensive has all that the others leave.
+    `training_s`: seconds for all training, or None; `evaluated`: rows that all folds train on, in multiples of the rows;
+    `inner_fits`: whether calibration or thresholds ask for fits on inner folds, None where the recipe does not say. In a short
+    time the least certain are left out; the first is kept however short it is. Without a limit the most certain comes first;
+    with one, the cheapest: a candidate's part of what is left is then never less than what it is expected to take, and the
+    most expensive has all that the others leave.
     """
     wanted = _wanted(dataset)
     if training_s is None:
@@ -60,7 +61,7 @@ def candidates(dataset: Dataset, training_s: float | None, evaluated: float = FI
     left = USED * training_s
     chosen: list[tuple[float, Candidate]] = []
     for one in wanted:
-        cost = expected_s(one[0], dataset, evaluated)
+        cost = expected_s(one[0], dataset, evaluated, inner_fits)
         if chosen and cost > left:
             continue
         left -= cost
@@ -68,13 +69,13 @@ def candidates(dataset: Dataset, training_s: float | None, evaluated: float = FI
     return [one for _, one in sorted(chosen, key=lambda pair: pair[0])]
 
 
-def expected_s(family: str, dataset: Dataset, evaluated: float) -> float:
-    """Seconds of one core that a candidate takes on all folds, and once more on all rows."""
+def expected_s(family: str, dataset: Dataset, evaluated: float, inner_fits: bool | None = None) -> float:
+    """Seconds of one core that a candidate takes on all folds, and once more on all rows; `inner_fits` as in `candidates`."""
     cost, rows, classes = COSTS[family], dataset.table.rows, len(dataset.target.classes)
     grows = {"values": rows * len(dataset.table.columns), "rows": rows, "pairs": rows * rows}[cost.of]
     times: float = classes if cost.each and classes > 2 else 1
-    if family == "svm" and _has_inner_folds(dataset):
-        times = CALIBRATED
+    if (family == "svm" and _has_inner_folds(dataset)) if inner_fits is None else inner_fits:
+        times *= 1.0 + INNER * (2 / 3) ** (2 if cost.of == "pairs" else 1)
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
 
 
