@@ -14,11 +14,6 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray
 
 
-def pairs_of(classes: int) -> list[tuple[int, int]]:
-    """The pairs, in the order of the columns."""
-    return list(itertools.combinations(range(classes), 2))
-
-
 def least(d_RP: FloatArray, classes: int) -> FloatArray:
     """[R, K] the smallest decision value for a class in its pairs (Abe and Inoue, *Fuzzy support vector machines for multiclass
     problems*, 2002). `d_RP`: positive for the first class of a pair.
@@ -37,7 +32,7 @@ def dense(dual: FloatArray, counts: npt.NDArray[np.int32]) -> FloatArray:
     ends = np.cumsum(counts)
     groups = [slice(int(end - count), int(end)) for end, count in zip(ends, counts, strict=True)]
     weights = np.zeros((dual.shape[1], len(counts) * (len(counts) - 1) // 2))
-    for column, (i, j) in enumerate(pairs_of(len(counts))):
+    for column, (i, j) in enumerate(itertools.combinations(range(len(counts)), 2)):
         weights[groups[i], column] = dual[j - 1, groups[i]]
         weights[groups[j], column] = dual[i, groups[j]]
     return weights
@@ -49,8 +44,8 @@ def grouped(weights: FloatArray, classes: int) -> tuple[IntArray, IntArray]:
     A vector's class is one that all pairs have in common in which it has a part. Raises ValueError where there is none.
     """
     members = np.zeros((weights.shape[1], classes))
-    for column, pair in enumerate(pairs_of(classes)):
-        members[column, list(pair)] = 1.0
+    for each in np.triu_indices(classes, 1):
+        members[np.arange(len(each)), each] = 1.0
     foreign = (weights != 0).astype(np.float64) @ (1.0 - members)
     if len(weights) and foreign.min(axis=1).max() > 0:
         raise ValueError("a vector that has a part in pairs without a class in common")
@@ -80,14 +75,18 @@ def export(graph: Graph, kernel: str, weights: FloatArray, counts: IntArray, bia
 
 
 def _swapped(classes: int) -> IntArray:
-    """Where, among the ordered pairs (class, other) side by side, (other, class) stands."""
-    ordered = list(itertools.permutations(range(classes), 2))
-    return np.array([ordered.index((other, one)) for one, other in ordered])
+    """Where, among the ordered pairs (class, other) side by side, (other, class) stands: [K (K - 1)]."""
+    others = ~np.eye(classes, dtype=bool)
+    number = np.zeros((classes, classes), dtype=np.int64)
+    number[others] = np.arange(classes * (classes - 1))
+    return number.T[others]
 
 
 def _own(classes: int) -> tuple[IntArray, FloatArray]:
     """Both [K, K - 1]: the columns of a class's pairs, and 1 where it is the first of the pair, -1 where the second."""
-    pairs = pairs_of(classes)
-    columns = [[column for column, pair in enumerate(pairs) if own in pair] for own in range(classes)]
-    signs = [[1.0 if pairs[column][0] == own else -1.0 for column in columns[own]] for own in range(classes)]
-    return np.array(columns), np.array(signs)
+    first, second = np.triu_indices(classes, 1)
+    column, sign = np.zeros((classes, classes), dtype=np.int64), np.ones((classes, classes))
+    column[first, second] = column[second, first] = np.arange(len(first))
+    sign[second, first] = -1.0
+    others = ~np.eye(classes, dtype=bool)
+    return column[others].reshape(classes, -1), sign[others].reshape(classes, -1)
