@@ -50,7 +50,9 @@ class Settings(Section):
 
 
 def fewer(model: Model, training: Dataset, ratio: float) -> Model:
-    """`model` with 1 - `ratio` of its support vectors, whose coefficients and bias make up for the others."""
+    """`model` with 1 - `ratio` of its support vectors, whose coefficients and bias make up for the others. A coefficient of 0
+    stays 0: with many classes a vector has a part in its own class's pairs alone.
+    """
     machine: Any = model.fitted
     weights = machine.parameters()["weights"]
     count = max(1, round(machine.support_count * (1 - ratio)))
@@ -58,12 +60,17 @@ def fewer(model: Model, training: Dataset, ratio: float) -> Model:
     smaller: Any = machine.keep_support(kept)
     rows = np.linspace(0, training.table.rows - 1, min(SAMPLE, training.table.rows)).astype(np.int64)
     x = np.asarray(model.preparer.transform(training.table.take(rows)), dtype=np.float64)
-    design = np.concatenate([machine.kernel.matrix(x, smaller.support), np.ones((len(x), 1))], axis=1)
-    lost = machine.kernel.matrix(x, machine.support) @ machine.weights - design[:, :-1] @ smaller.weights
-    gram = design.T @ design
-    ridge = RIDGE * float(np.mean(np.diag(gram)))
-    change = np.linalg.solve(gram + ridge * np.eye(len(gram)), design.T @ lost)
+    kernel = machine.kernel.matrix(x, smaller.support)
+    lost = machine.kernel.matrix(x, machine.support) @ machine.weights - kernel @ smaller.weights
+    change, shift = np.zeros(smaller.weights.shape), np.zeros(len(smaller.bias))
+    for column, wanted in enumerate(lost.T):  # of a pair of classes: by the vectors that have a part in it
+        own = np.flatnonzero(smaller.weights[:, column])
+        design = np.concatenate([kernel[:, own], np.ones((len(x), 1))], axis=1)
+        gram = design.T @ design
+        ridge = RIDGE * float(np.mean(np.diag(gram)))
+        found = np.linalg.solve(gram + ridge * np.eye(len(gram)), design.T @ wanted)
+        change[own, column], shift[column] = found[:-1], found[-1]
     parameters = {
-        **smaller.parameters(), "weights": smaller.weights + change[:-1], "bias": smaller.bias + change[-1],
+        **smaller.parameters(), "weights": smaller.weights + change, "bias": smaller.bias + shift,
     }  # fmt: skip
     return replace(model, fitted=smaller.with_parameters(parameters))
