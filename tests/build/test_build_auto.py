@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.auto import CLASS_ROWS, COSTS, USED, Candidate, candidates, expected_s, trained
+from sixfold.build.auto import CLASS_ROWS, COSTS, INNER, USED, Candidate, candidates, expected_s, trained
+from sixfold.evaluate import cross_fit
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 
@@ -86,6 +87,7 @@ def test_scores_of_a_kernel_machine_become_probabilities() -> None:
 
 
 def test_inner_fits_cost_time_and_leave_the_slow_ones_out() -> None:
+    assert INNER == cross_fit.FOLDS
     data = dataset(32_561, columns=14)
     for name in COSTS:
         times = 7 / 3 if name == "svm" else 3.0

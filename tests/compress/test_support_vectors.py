@@ -26,15 +26,15 @@ def dataset(classes: int, rows: int = 400) -> Dataset:
     return Dataset(table, Target("classification", y, ("y",), tuple("abcdef"[:classes])))
 
 
-def machine(data: Dataset) -> Model:
-    family = FAMILY.make({"family": "svm", "C": 3.0}, "family")
-    return fit_model(Candidate("svm", "svm", family, Prepare(), Initialize(), Train()), data, Context())
+def machine(data: Dataset, name: str = "svm", **options: Any) -> Model:
+    family = FAMILY.make({"family": name, **options}, "family")
+    return fit_model(Candidate(name, name, family, Prepare(), Initialize(), Train()), data, Context())
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
 def test_half_of_them_decide_nearly_as_all_did(classes: int) -> None:
     data = dataset(classes)
-    model = machine(data)
+    model = machine(data, C=3.0)
     small = fewer(model, data, 0.4)
     full, fitted = (each.fitted for each in (model, small))
     left: Any = fitted
@@ -54,3 +54,16 @@ def test_half_of_them_decide_nearly_as_all_did(classes: int) -> None:
     found = dict(zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True))
     np.testing.assert_allclose(found["decision"], small.predict(data.table), atol=1e-9)
     assert found["label"][:, 0].tolist() == small.labels(data.table).tolist()
+
+
+def test_many_values_of_the_same_vectors_are_fitted_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = dataset(2).table
+    x = np.stack([table.columns[f"x{i}"].values for i in range(4)], axis=1)
+    values = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2], x[:, 3] ** 2], axis=1)
+    data = Dataset(table, Target("reconstruction", values, ("a", "b", "c")))
+    model, solve, sizes = machine(data, "kernel_ridge"), np.linalg.solve, list[tuple[int, ...]]()
+    monkeypatch.setattr(np.linalg, "solve", lambda a, b: (sizes.append(b.shape), solve(a, b))[1])
+    small = fewer(model, data, 0.5)
+    assert sizes == [(201, 3)]
+    full, left = model.predict(table), small.predict(table)
+    assert np.mean((left - full) ** 2) < 0.05 * np.var(values)

@@ -63,13 +63,14 @@ def fewer(model: Model, training: Dataset, ratio: float) -> Model:
     kernel = machine.kernel.matrix(x, smaller.support)
     lost = machine.kernel.matrix(x, machine.support) @ machine.weights - kernel @ smaller.weights
     change, shift = np.zeros(smaller.weights.shape), np.zeros(len(smaller.bias))
-    for column, wanted in enumerate(lost.T):  # of a pair of classes: by the vectors that have a part in it
-        own = np.flatnonzero(smaller.weights[:, column])
+    parts, part_of = np.unique(smaller.weights != 0, axis=1, return_inverse=True)
+    for number, part in enumerate(parts.T):  # columns of the same vectors together: all values, or a pair of classes
+        own, columns = np.flatnonzero(part), np.flatnonzero(part_of.ravel() == number)
         design = np.concatenate([kernel[:, own], np.ones((len(x), 1))], axis=1)
         gram = design.T @ design
         ridge = RIDGE * float(np.mean(np.diag(gram)))
-        found = np.linalg.solve(gram + ridge * np.eye(len(gram)), design.T @ wanted)
-        change[own, column], shift[column] = found[:-1], found[-1]
+        found = np.linalg.solve(gram + ridge * np.eye(len(gram)), design.T @ lost[:, columns])
+        change[np.ix_(own, columns)], shift[columns] = found[:-1], found[-1]
     parameters = {
         **smaller.parameters(), "weights": smaller.weights + change, "bias": smaller.bias + shift,
     }  # fmt: skip
