@@ -8,10 +8,10 @@ import pytest
 from sixfold.bundle.parity import Parity
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.cross_validation import Evaluation
-from sixfold.outcome import stored_rows
+from sixfold.outcome import stored_rows, verdict
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Column, Table, Target
-from sixfold.recipe.receipt import Cost, Receipt
+from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
 from sixfold.report.content import Report, Reproduction, Row
 from sixfold.report.html import render
 from sixfold.reporting import figures
@@ -88,3 +88,33 @@ def page(task: str, rows: int) -> str:
     content = Report(verdict=(), columns=(), baseline={}, leaderboard=board, figures=drawn, receipt=receipt)
     assert all(len(repr(value)) <= 12 for figure in drawn for line in figure.lines for value in (*line.x, *line.y))
     return render(content, Reproduction(command="", recipe="", data_sha256="", created="")) + content.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("after", "baseline", "rest"),
+    [
+        ((), 0.6, ", where ignoring the columns gives 0.6."),
+        ((0.8, 0.9), None, "."),
+        ((0.7, 0.9), 0.6, ", where ignoring the columns gives 0.6; 0.8 after compression."),
+        ((0.7, 0.9), 0.82, ", where ignoring the columns gives 0.82; 0.8 after compression."),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_by_what_the_winner_was_chosen_and_what_compression_cost(
+    after: tuple[float, ...], baseline: float | None, rest: str
+) -> None:
+    cost = Cost(
+        file_bytes=9000, inputs=2, p50_1_ms=0.1, p99_1_ms=0.2, p50_64_ms=1, p99_64_ms=2, peak_memory_bytes=10**7
+    )
+    quality = Quality(
+        metric="accuracy", greater_is_better=True, folds_before=(0.8, 0.9), folds_after=after, baseline=baseline
+    )
+    steps = (Step(name="prune features", accepted=True, why="9 → 5"),) if after else ()
+    receipt = Receipt(
+        name="t", candidate="mlp", rows_trained=90, rows_holdout=0, metric="accuracy", quality=(quality,), before=cost,
+        after=cost, steps=steps, verdict="compressed", parity_rows=1024, parity_worst=0.0,
+    )  # fmt: skip
+    found = verdict(receipt, "Next best was linear with 0.84.")
+    assert found[0] == f"mlp was chosen: accuracy 0.85 over 2 folds{rest}"
+    assert found[1] == "Next best was linear with 0.84."
+    useless = "It is no better than ignoring the columns: do not use it."
+    assert (useless in found) == (baseline == 0.82)

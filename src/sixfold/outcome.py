@@ -139,13 +139,14 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ENGINES}
 
 
-def verdict(receipt: Receipt, baseline: Mapping[str, FloatArray], runner_up: str | None) -> tuple[str, ...]:
+def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
     """The result in sentences."""
     first = receipt.quality[0]
-    folds = np.mean(first.folds_after or first.folds_before)
+    before, after = (float(np.mean(scores)) for scores in (first.folds_before, first.folds_after or first.folds_before))
     chance = f", where ignoring the columns gives {first.baseline:.4g}" if first.baseline is not None else ""
+    served = f"; {after:.4g} after compression" if f"{after:.4g}" != f"{before:.4g}" else ""
     sentences = [
-        f"{receipt.candidate} was chosen: {first.metric} {folds:.4g} over {len(first.folds_before)} folds{chance}."
+        f"{receipt.candidate} was chosen: {first.metric} {before:.4g} over {len(first.folds_before)} folds{chance}{served}."
     ]
     if first.holdout_after is not None:
         sentences.append(
@@ -156,9 +157,9 @@ def verdict(receipt: Receipt, baseline: Mapping[str, FloatArray], runner_up: str
     if runner_up:
         sentences.append(runner_up)
     size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
-    before = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
-    sentences.append(f"The served model: {size}" + (f" ({before} before compression)." if receipt.steps else "."))
-    if first.baseline is not None and not _beats(first, float(folds)):
+    larger = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
+    sentences.append(f"The served model: {size}" + (f" ({larger} before compression)." if receipt.steps else "."))
+    if first.baseline is not None and not _beats(first, after):
         sentences.append("It is no better than ignoring the columns: do not use it.")
     return tuple(sentences)
 

@@ -50,7 +50,7 @@ def report(
     history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
-        verdict=verdict(receipt, baseline, _runner_up(ranked, training, receipt.metric, folds)),
+        verdict=verdict(receipt, _runner_up(ranked, training, receipt.metric, folds)),
         said=texts([event for event in history if "fold" not in event], "said"),
         warnings=texts(everything, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
