@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -26,7 +26,7 @@ from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
 from sixfold.parts.packed import packed
-from sixfold.parts.table import Column, Dataset, FloatArray, Table
+from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.recipe.receipt import Cost, Nested, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
@@ -69,7 +69,7 @@ def stored_rows(table: Table, seed: int) -> Table:
         if column.kind == "category":
             levels = (*levels, "never seen before")
             values[strange > 0.95] = len(levels) - 1
-        columns[name] = Column(column.kind, np.concatenate([real.columns[name].values, values]), levels)
+        columns[name] = replace(column, values=np.concatenate([real.columns[name].values, values]), levels=levels)
     return Table(columns, real.rows + mixed)
 
 
@@ -86,8 +86,8 @@ def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Sig
         label = Output(name="label", columns=model.target_names)
         outputs = [label, Output(name=model.output, columns=model.classes)]
     return Signature(
-        task=model.task, target=model.target_names, classes=model.classes, outputs=tuple(outputs), missing=tuple(missing),
-        inputs=inputs(training.table, model.preparer.inputs),
+        task=model.task, target=model.target_names, classes=model.classes, class_type=training.target.class_type,
+        outputs=tuple(outputs), missing=tuple(missing), inputs=inputs(training.table, model.preparer.inputs),
     )  # fmt: skip
 
 

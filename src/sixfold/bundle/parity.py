@@ -3,7 +3,8 @@
 `parity.jsonl.gz`: one JSON object a column, as values that are alike pack well: `{"column": name, "values": [text of every
 row]}`, then `{"output": "label", "values": [text]}` and `{"output": name, "columns": [[numbers], …]}`. Numbers are answers to
 nine digits after the point; of values, to nine digits in all: the tolerance is ten thousand times as wide.
-Rows are text, as one would find them in a CSV, so that the front end is part of what is proved.
+Rows are text, as one would find them in a CSV, and are asked in every form (`forms`), so that the front end is part of what is
+proved.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.forms import forms
 from sixfold.bundle.predictor import Predictor
 from sixfold.core.errors import BundleError
 
@@ -91,7 +93,7 @@ def _of_rows(lines: Sequence[dict[str, Any]]) -> Parity:
 
 
 def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:
-    """Ask the graph for the stored rows: labels equal, numbers within 1e-5. Returns the largest difference.
+    """Ask the graph for the stored rows in every form: labels equal, numbers within 1e-5. Returns the largest difference.
 
     A few rows are asked alone too; not where activations are quantised dynamically, by the range of the whole batch: there
     a row's answer depends on the rows asked with it.
@@ -100,10 +102,12 @@ def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx"
     """
     if not parity.rows:
         raise BundleError(where, "at least one stored row", "none", "Store rows of the training table.")
-    found = predictor.predict(list(parity.rows)).outputs
-    if set(found) != set(parity.expected):
-        raise BundleError(where, f"answers {sorted(parity.expected)}", f"{sorted(found)}", RERUN)
-    worst = max(_compare(name, parity.expected[name], found[name], where) for name in sorted(found))
+    worst = 0.0
+    for form, rows in forms(predictor.signature, parity.rows):
+        found, place = predictor.predict(rows).outputs, where if form == "text" else f"{where}, asked with {form}"
+        if set(found) != set(parity.expected):
+            raise BundleError(where, f"answers {sorted(parity.expected)}", f"{sorted(found)}", RERUN)
+        worst = max(worst, *(_compare(name, parity.expected[name], found[name], place) for name in sorted(found)))
     for number in range(0 if predictor.depends_on_batch else min(ALONE, len(parity.rows))):
         alone = predictor.predict([parity.rows[number]]).outputs
         for name in sorted(alone):

@@ -45,7 +45,7 @@ def _print_bundle(bundle: Any, facts: dict[str, Any]) -> None:
     click.echo(text(bundle.receipt))
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
-        detail = f"{column.level_count} known values" if column.type == "category" else ""
+        detail = f"{len(column.levels):,} known values" if column.type == "category" else ""
         if column.median is not None:
             show = show_day if column.type == "date" else "{:g}".format
             detail = f"{show(column.minimum)} to {show(column.maximum)}, median {show(column.median)}"

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError, did_you_mean
-from sixfold.data.columns import Read, Reading, read, texts
+from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import Found, column_target, reconstruction_target
@@ -41,6 +41,7 @@ class Notes:
     """What is collected for the user while columns are read."""
 
     tokens: dict[str, frozenset[str]] = field(default_factory=dict)
+    rules: dict[str, list[str]] = field(default_factory=dict)
     identifiers: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -53,6 +54,8 @@ class Notes:
             return False
         if made.tokens:
             self.tokens[name] = made.tokens
+        if made.rule:
+            self.rules.setdefault(made.rule, []).append(name)
         if made.column.kind == "identifier":
             self.identifiers.append(name)
             return False
@@ -83,8 +86,14 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
             "Look at data.drop and data.types.",
         )  # fmt: skip
     found = found or reconstruction_target(columns, raw.where)
-    said = (_overview(raw.rows, columns, notes), *_unused(data, notes), *found.said, *_left_out(found, raw))
-    warnings = (*notes.warnings, *_empty(notes))
+    said = (
+        _overview(raw.rows, columns, notes),
+        *_unused(data, notes),
+        *_rules(notes),
+        *found.said,
+        *_left_out(found, raw),
+    )
+    warnings = (*found.warnings, *notes.warnings, *_empty(notes))
     return _at_rows(Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings), found.rows, raw)
 
 
@@ -132,7 +141,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
 
 
 def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
-    held = texts(name, cells, reading)
+    held = levels_of(texts(name, cells, reading), reading)
     _refuse_missing(name, held.codes < 0, ("group", reading))
     return held.codes.astype(np.int64)
 
@@ -199,6 +208,14 @@ def _unused(data: Data, notes: Notes) -> list[str]:
     if data.group is not None:
         said.append(f"Not used as a feature, since it groups the rows: {data.group}.")
     return said
+
+
+def _rules(notes: Notes) -> list[str]:
+    """How levels are compared, where that needs saying."""
+    return [
+        f"Levels of {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''} are {rule}."
+        for rule, names in notes.rules.items()
+    ]
 
 
 def _left_out(found: Found, raw: Raw) -> list[str]:

@@ -18,6 +18,7 @@ from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
 from sixfold.parts.fit import Features, Fit, Fitted, Matrix, Near, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
 from sixfold.prepare import preparer
@@ -94,7 +95,8 @@ class Model(State):
         if not self.preparer.inputs:
             raise FitError("prepare", "a model that asks for at least one raw column", "none", "Look at data.drop.")
         graph = Graph()
-        scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph)), TensorProto.DOUBLE)
+        inputs = RawInputs(graph, self.preparer.inputs, self.preparer.categories)
+        scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph, inputs)), TensorProto.DOUBLE)
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])
             return graph.model()

@@ -10,6 +10,7 @@ import numpy as np
 
 from sixfold.core.seeds import derive
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, FloatArray, IntArray, Table
 from sixfold.prepare import vocabulary
@@ -55,10 +56,10 @@ class Block(State):
             return x
         return np.concatenate([x, _missing(raw[:, self.indicated]).astype(np.float64)], axis=1)
 
-    def export(self, graph: Graph, inputs: Mapping[str, str]) -> str:
-        """Graph inputs of the raw columns → features, double."""
-        values = [inputs[name] for name in self.columns]
-        raw = self.vocabulary.export(graph, values) if self.vocabulary is not None else graph.concat(values)
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The raw columns → features, double."""
+        raw = inputs.take(self.columns)
+        raw = raw if self.vocabulary is None else self.vocabulary.export(graph, raw)
         x = raw
         for step in self.steps:
             x = step.export(graph, x)

@@ -16,6 +16,7 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import Stack, bounds
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
@@ -25,7 +26,6 @@ from sixfold.prepare.denoising import clean
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import Feature, Training, outputs
 from sixfold.recipe.schema import Prepare
-from sixfold.recipe.signature import graph_name
 
 BATCH_ROWS = 16_384  # rows that are held as float64 features at once
 
@@ -69,13 +69,13 @@ class Preparer(State):
                 x = step.transform(x)
             yield rows, _as_precision(x, self.precision)
 
-    def export(self, graph: Graph) -> str:
-        """Adds an input for each raw column; returns the feature matrix, [rows, features] in `precision`."""
-        categories = {name for block in self.blocks if block.vocabulary is not None for name in block.columns}
-        inputs = {
-            name: graph.input(graph_name(name), TensorProto.STRING if name in categories else TensorProto.DOUBLE)
-            for name in self.inputs
-        }
+    @property
+    def categories(self) -> frozenset[str]:
+        """The raw columns that enter the graph as texts."""
+        return frozenset(name for block in self.blocks if block.vocabulary is not None for name in block.columns)
+
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The raw columns → the feature matrix, [rows, features] in `precision`."""
         x = graph.concat([block.export(graph, inputs) for block in self.blocks])
         for step in self.after:
             x = step.export(graph, x)

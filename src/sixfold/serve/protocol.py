@@ -71,7 +71,7 @@ class Protocol:
         if not isinstance(head, dict):
             raise bad_request("the body", "an inference request", shown(head), tensors.REMEDY)
         signature = self.bundle.signature
-        columns = tensors.columns_of(head, body[split:], signature)
+        columns = tensors.columns_of(head, body[split:])
         outputs = tensors.wanted(head, signature)
         check_count(max(map(len, columns.values()), default=0), self.settings.max_rows)
         predictions = self.bundle.predict(columns, extra="refuse")

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.frontend import shorten, shown
-from sixfold.bundle.predictions import Predictions
-from sixfold.recipe.signature import Signature, graph_name
+from sixfold.bundle.predictions import Predictions, label_dtype
+from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import bad_request
 
 NUMBERS: Final[dict[str, str]] = {
     "BOOL": "?", "FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "i1",
     "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "u1",
 }  # fmt: skip
+LABELS: Final = {"O": "BYTES", "i": "INT64", "f": "FP64", "b": "BOOL"}  # NumPy's kind → datatype
 DATATYPES: Final = (*NUMBERS, "BYTES")
 REMEDY: Final = "See the Open Inference Protocol, version 2."
 
@@ -30,9 +31,8 @@ class Wanted(NamedTuple):
     binary: bool
 
 
-def columns_of(head: Mapping[str, Any], tail: bytes, signature: Signature) -> dict[str, Sequence[Any]]:
+def columns_of(head: Mapping[str, Any], tail: bytes) -> dict[str, Sequence[Any]]:
     """Raw column → values, from the `inputs` of a request. Raises Refusal 400."""
-    raw_names = {graph_name(column.name): column.name for column in signature.inputs}
     inputs = head.get("inputs")
     if not isinstance(inputs, list):
         raise bad_request("inputs", "a list of tensors", shown(inputs), REMEDY)
@@ -40,7 +40,7 @@ def columns_of(head: Mapping[str, Any], tail: bytes, signature: Signature) -> di
     start = 0
     for tensor in inputs:
         name, rows, datatype = _head_of(tensor)
-        if name in columns or raw_names.get(name, name) in columns:
+        if name in columns:
             raise bad_request(f"input '{shorten(name)}'", "each input once", "the same again", REMEDY)
         size = _binary_size(tensor, name)
         values: Sequence[Any]
@@ -51,7 +51,7 @@ def columns_of(head: Mapping[str, Any], tail: bytes, signature: Signature) -> di
             start += size
         if len(values) != rows:
             raise bad_request(f"input '{shorten(name)}'", f"{rows} values, as its shape says", str(len(values)), REMEDY)
-        columns[raw_names.get(name, name)] = values
+        columns[name] = values
     if start != len(tail):
         raise bad_request("the body", f"{start} bytes after the JSON", str(len(tail)), REMEDY)
     return columns
@@ -83,9 +83,10 @@ def answer(
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for name, binary in outputs:
-        array = predictions.outputs[name]
+        array = predictions.labels if name == "label" else predictions.outputs[name]
+        assert array is not None
         shape = [len(array), 1] if name == "label" else list(array.shape)
-        tensor: dict[str, Any] = {"name": name, "datatype": "BYTES" if name == "label" else "FP64", "shape": shape}
+        tensor: dict[str, Any] = {"name": name, "datatype": LABELS[array.dtype.kind], "shape": shape}
         if binary:
             tail.append(_bytes_of(array))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
@@ -105,12 +106,13 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
     return {
         "name": model, "versions": ["1"], "platform": "onnxruntime_onnx",
         "inputs": [
-            {"name": graph_name(column.name), "datatype": types[column.type], "shape": [-1, 1]}
+            {"name": column.name, "datatype": types[column.type], "shape": [-1, 1]}
             for column in signature.inputs
         ],
         "outputs": [
             {
-                "name": output.name, "datatype": "BYTES" if output.name == "label" else "FP64",
+                "name": output.name,
+                "datatype": LABELS[label_dtype(signature).kind] if output.name == "label" else "FP64",
                 "shape": [-1, 1 if output.name == "label" else len(output.columns)],
             }
             for output in signature.outputs
@@ -183,6 +185,6 @@ def _strings(content: bytes, where: str) -> list[str]:
 
 def _bytes_of(array: npt.NDArray[Any]) -> bytes:
     if array.dtype != object:
-        return np.ascontiguousarray(array, dtype="<f8").tobytes()
+        return np.ascontiguousarray(array, dtype=NUMBERS[LABELS[array.dtype.kind]]).tobytes()
     encoded = [str(value).encode() for value in array.reshape(-1)]
     return b"".join(struct.pack("<I", len(text)) + text for text in encoded)
