@@ -23,10 +23,13 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
 
     `rows`: text as one would find it in a CSV, '' for a missing value.
     """
-    columns = {column.name: column for column in signature.inputs}
+    columns, missing = {column.name: column for column in signature.inputs}, {"", *signature.missing}
     yield "text", list(rows)
     yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
-    objects = [{name: _object(text, columns[name]) for name, text in row.items() if name in columns} for row in rows]
+    objects = [
+        {name: None if row[name] in missing else _object(row[name], column) for name, column in columns.items()}
+        for row in rows
+    ]
     yield "JSON", json.loads(json.dumps(objects, default=_iso))
     yield "objects", objects
     by_column = {name: [row[name] for row in objects] for name in columns}
@@ -44,8 +47,6 @@ def _as_csv(rows: TextRows) -> str:
 
 def _object(text: str, column: Input) -> Any:
     """The value that a text stands for, as an object of Python."""
-    if not text:
-        return None
     if column.type == "category":
         plain = values.level_type([text]) == column.level_type
         return values.typed(text, column.level_type) if plain else text

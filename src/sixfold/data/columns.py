@@ -338,7 +338,7 @@ def _parsed(
     rule, expected = {
         "number": (values.number, "a number"),
         "boolean": (values.boolean, "true or false (also yes/no, t/f, y/n, 1/0)"),
-        "date": (values.moment, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z"),
+        "date": (values.moment, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999"),
     }[kind]
     parsed = [rule(text) for text in held.levels] if parsed is None else parsed
     odd = np.array([value is None for value in parsed], dtype=bool)
