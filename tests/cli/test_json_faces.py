@@ -29,10 +29,14 @@ ROWS = [{"size": 1e308}, {"label": 1e308}, {"size": 1e308, "label": 1e308}, {}]
 ANSWERS = [None, None, None, 1.0]
 WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN, or may
     "bundle/manifest.py": "whole numbers and texts",
+    "bundle/forms.py": "stored rows in the forms that a user may send",
+    "bundle/predictor.py": "facts of the graph, texts",
     "bundle/parity.py": "stored answers, read by the same file alone",
     "compress/measure.py": "for a process of our own",
     "core/strict_json.py": "the writer",
     "data/sources/jsonl.py": "rows that were read from JSON, for pyarrow",
+    "data/target.py": "texts",
+    "parts/graph.py": "facts of the graph, texts",
     "parts/state.py": "read by the same file alone, to the last bit",
     "recipe/validate.py": "a value in a message",
     "resolve.py": "schema.json, of constants",
