@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sixfold.build import auto, grid
-from sixfold.build.family import GradientFamily
+from sixfold.build.family import GradientFamily, TaskBound
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.plugins import Kind
 from sixfold.evaluate import scoring, thresholds
@@ -163,6 +163,8 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     if task not in family.tasks:
         fitting = [other for other in FAMILY.names() if task in FAMILY.load(other).tasks]
         raise RecipeError("build", f"families for {task}", f"'{name}'", f"Choose from: {', '.join(fitting)}.")
+    if isinstance(family, TaskBound):
+        family.check_task(task)
 
 
 def _check_scores(train: Train, target: Target) -> None:

@@ -39,6 +39,10 @@ class Settings(Section):
         "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
     )
 
+    def check_task(self, task: Task) -> None:
+        """Raises RecipeError for the criterion of another task."""
+        _averaged.criterion(self.criterion, task, "forest")
+
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one forest a fit, in order."""
 

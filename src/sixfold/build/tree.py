@@ -42,6 +42,10 @@ class Settings(Section):
         "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
     )
 
+    def check_task(self, task: Task) -> None:
+        """Raises RecipeError for the criterion of another task."""
+        _averaged.criterion(self.criterion, task, "tree")
+
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one tree a fit, in order."""
 
