@@ -44,7 +44,7 @@ from sixfold.proposing import Proposer
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.signature import Signature
-from sixfold.report.content import Reproduction
+from sixfold.report.content import Report, Reproduction
 from sixfold.report.html import render
 from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.budget import WORK_SHARE, Limits
@@ -72,13 +72,14 @@ class Winner:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the bundle in it, the receipt, and how the candidates compared."""
+    """A finished run: its folder, the bundle in it, the receipt, how the candidates compared, and the report's `verdict`."""
 
     folder: Path
     bundle: Path
     receipt: Receipt
     leaderboard: choose.Leaderboard
     warnings: tuple[str, ...] = ()
+    verdict: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         said = self.receipt.nested.sentences() if self.receipt.nested else ()
@@ -104,7 +105,7 @@ def run(
         plan = plan_work(work, rows)
         plan, evaluations, winner = find_winner(work, rows, plan)
         compressed = shrink(work, rows, plan, winner)
-        winner = replace(winner, nested=nest(work, rows, plan.metrics[0], choose_again))
+        winner = replace(winner, nested=nest(work, rows, plan.metrics, choose_again))
         return finish(work, rows, plan, evaluations, winner, compressed)
 
 
@@ -125,12 +126,14 @@ def read(work: Work, dataset: Dataset | None = None) -> Rows:
 def plan_work(work: Work, rows: Rows) -> Plan:
     """Resolve candidates, folds and metrics; say why where Sixfold chose."""
     recipe = work.loaded.recipe
-    metrics = tuple(metrics_of(recipe, rows.training))
     folds = tuple(make(recipe.evaluate, rows.training))
+    metrics, chosen = metrics_of(recipe, rows.training, folds)
     divide(recipe.evaluate, rows.training, metrics)
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
+    if chosen:
+        work.context.emit("said", text=f"Metrics: {chosen}")
     keep.check(recipe.compress.keep if recipe.compress else {}, metrics)
     if recipe.evaluate.search is not None:
         check_plan(tuple(Proposer(recipe, rows.training).samples()), rows.training, folds, recipe.budget)
@@ -233,8 +236,8 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
         return Compressed(steps=(), model=winner.model, scores=winner.evaluation.scores)
     if winner.evaluation.name == ensemble.NAME:
         why = f"an ensemble ({', '.join(one.name for one in winner.candidates)}) is not compressed"
-        work.context.emit("compression_step", name="compress", accepted=False, why=why)
         step = Step(name="compress", accepted=False, why=why)
+        work.context.emit("compression_step", **step.model_dump())
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
     context = replace(work.context.within("compress", step="compress"), deadline=work.limits.deadline(WORK_SHARE))
     job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
@@ -285,7 +288,8 @@ def finish(
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
-    return Run(folder.path, folder.path / "bundle", receipt, board, warnings)
+    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
+    return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 
 def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:

@@ -71,8 +71,8 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
             found.append(loaded.placed(error))
             return None
 
-    metrics = attempt(lambda: metrics_of(recipe, training))
     folds = attempt(lambda: make(recipe.evaluate, training))
+    metrics, chosen = attempt(lambda: metrics_of(recipe, training, folds or ())) or ((), "")
     time_s = seconds(recipe.budget.time) if recipe.budget.time else None
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
     if trials:
@@ -84,6 +84,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     if candidates and folds and metrics:
+        said += [f"metrics: {chosen}"] if chosen else []
         again = attempt(lambda: divide(recipe.evaluate, training, metrics))
         said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
         said += _nested(recipe.evaluate.nested, trials or len(candidates), len(folds), bool(trials))

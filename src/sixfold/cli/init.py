@@ -12,6 +12,10 @@ from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SystemFault
 
 
+HOLDOUT = 0.2
+FOLDS = 5
+
+
 @click.command(name="init")
 @click.argument("data")
 @click.option("--target", required=True, help="The column to predict.")
@@ -43,19 +47,34 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
     click.echo(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}")
 
 
+def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
+    """The metrics that a run of the recipe would choose by itself, the deciding one first, and why where it is unusual."""
+    from sixfold.core.errors import SixfoldError
+    from sixfold.data import holdout
+    from sixfold.evaluate.deciding import defaults
+    from sixfold.evaluate.folds import make
+    from sixfold.recipe.schema import Data, Evaluate
+
+    try:
+        training = dataset.take(holdout.split(dataset, Data(source="", holdout=HOLDOUT))[0])
+        parts = [training.target.take(fold.validation) for fold in make(Evaluate(folds=FOLDS), training)]
+    except SixfoldError:  # such folds cannot be made of these rows: `check` says so
+        training, parts = dataset, [dataset.target.take(dataset.target.values[:0].astype(int))]
+    return defaults(training.target, parts)
+
+
 def recipe_text(name: str, data: str, path: Path, dataset: Any, separator: str | None = None) -> str:
     """The recipe, with what was seen and what could be changed as comments."""
     import json
-
-    from sixfold.evaluate.scoring import DEFAULTS
 
     is_file = Path(data).exists()
     other = f"\n  separator: {json.dumps(separator)}" if separator else ""
     source = json.dumps(str(Path(data).resolve()) if is_file and path.parent.resolve() != Path(data).parent.resolve() else
                         Path(data).name if is_file else data)  # fmt: skip
     target = dataset.target
-    metrics = ", ".join(DEFAULTS[target.task])
-    first = DEFAULTS[target.task][0]
+    names, why = _metrics(dataset)
+    metrics, first = ", ".join(names), names[0]
+    chosen = f"# {why}\n" if why else ""
     keep = f"{first}: -0.01" if target.task == "classification" else f"{first}: {0.01 * float(target.values.std()):.3g}"
     kinds: dict[str, list[str]] = {}
     for column, values in dataset.table.columns.items():
@@ -73,7 +92,7 @@ task: {target.task}{classes}
 data:
   source: {source}
   target: {json.dumps(target.names[0])}{other}
-  holdout: 0.2                  # touched once, at the very end
+  holdout: {HOLDOUT}                  # touched once, at the very end
   # types: {{COLUMN: category}}   # where a type was not seen as you mean it
   # drop: [COLUMN]
 # prepare:                      # 1  left out: what each family likes
@@ -87,9 +106,10 @@ train:                          # 4  for networks
   batch_size: 64                # `full` is gradient descent, 1 is stochastic gradient descent
   epochs: 40
   stop: {{patience: 5}}
-evaluate: {{scheme: auto, folds: 5, metrics: [{metrics}]}}   # 5  the first metric decides
+{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{metrics}]}}   # 5  the first metric decides
 compress:                       # 6
   keep: {{{keep}}}        # the worst change that may be accepted
+  keep_lift: 0.9                # and what stays of the lead over a model that ignores the columns
   prune: {{target: features}}
 budget: {{time: 5m}}
 """
