@@ -11,7 +11,6 @@ import click
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SystemFault
 
-
 HOLDOUT = 0.2
 FOLDS = 5
 
@@ -37,7 +36,12 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
         )
     from sixfold.core.paths import write_atomic
 
-    said = [*dataset.said, *(f"warning: {warning}" for warning in dataset.warnings)]
+    why = _metrics(dataset)[1]
+    said = [
+        *dataset.said,
+        *([f"metrics: {why}"] if why else []),
+        *(f"warning: {warning}" for warning in dataset.warnings),
+    ]
     write_atomic(path, recipe_text(name, data, path, dataset, separator))
     if as_json:
         show_json({"recipe": str(path), "task": dataset.target.task, "said": said})

@@ -35,9 +35,9 @@ def lines(receipt: Receipt) -> list[Line]:
 def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
     """Plain text, 80 columns where names allow; before it the sentences of the report's `verdict`, which are not said again."""
     first = receipt.quality[0] if receipt.quality else None
-    verdict = "" if receipt.verdict == "not asked for" else f", {receipt.verdict}"
+    compressed = "" if receipt.verdict == "not asked for" else f", {receipt.verdict}"
     head = [
-        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows{verdict}",
+        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows{compressed}",
         f"{'':34} {'before':>18} {'after':>18}",
     ]
     body = [f"{name:34} {before:>18} {after:>18}" for name, before, after in lines(receipt)]

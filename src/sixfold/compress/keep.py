@@ -81,7 +81,7 @@ class Bound(NamedTuple):
     def said(self) -> str:
         """What may be lost, in words."""
         lifted = self.lift is not None and self.allowed < self.keep
-        return f"{self.metric} may get worse by {self.allowed:.4g}" + (f" ({self._lift_kept()})" if lifted else "")
+        return f"{self.allowed:.4g} of {self.metric}" + (f" ({self._lift_kept()})" if lifted else "")
 
     def _lift_kept(self) -> str:
         if self.lift is None:
@@ -103,8 +103,8 @@ class Keep:
         for bound in self.bounds:
             if why := bound.broken(after[bound.metric]):
                 return why
-        for name, old, new in zip(self.classes, self.found, found, strict=True):
-            if old and not new:
+        for label, (name, old) in enumerate(zip(self.classes, self.found, strict=True)):
+            if old and not found[label]:
                 return f"no validation row of the class {name!r} would be found any more, where {old:,} are"
         return ""
 
@@ -121,7 +121,7 @@ class Keep:
         """What is promised, as a sentence."""
         lost = ", ".join(bound.said() for bound in self.bounds)
         stay = "; every class that is found there stays found" if (self.found > 0).any() else ""
-        return f"Compression: {lost} at most, all steps together, as the mean over the validation folds{stay}."
+        return f"Compression: all steps together may cost at most {lost}, as the mean over the validation folds{stay}."
 
 
 def _good(metric: str) -> float:

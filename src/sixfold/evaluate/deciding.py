@@ -48,12 +48,16 @@ def defaults(target: Target, parts: Iterable[Target] = ()) -> Defaults:
     label, share = rare
     most = np.bincount(target.values.astype(np.int64)).max() / len(target.values)
     start = (
-        f"not accuracy, for only {share:.2g} of the rows are of the class {target.classes[label]!r}: who always answers the "
-        f"most frequent class is right in {most:.4g} of them"
+        f"not accuracy: only {100 * share:.2g}% of the rows are of the class {target.classes[label]!r}, and always answering "
+        f"the most frequent class is right for {100 * most:.4g}%"
     )
     if len(target.classes) > 2:
         return Defaults(MORE_CLASSES, f"balanced_accuracy decides, {start}; here every class counts the same.")
     if all(len(np.unique(part.values)) == 2 for part in parts):
         return Defaults(TWO_CLASSES, f"roc_auc decides, {start}; here the order of the rows counts.")
     names = tuple(sorted(TWO_CLASSES, key=lambda name: name != "balanced_accuracy"))
-    return Defaults(names, f"balanced_accuracy decides, {start}; roc_auc is not defined on folds without that class.")
+    return Defaults(
+        names,
+        f"balanced_accuracy decides, {start}; here every class counts the same (roc_auc is not "
+        "defined on folds without that class).",
+    )
