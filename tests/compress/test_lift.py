@@ -132,7 +132,7 @@ def test_a_model_that_finds_no_rare_row_any_more_is_refused(metrics: list[str]) 
     subject = start(job, model)
     found, why = retrained(reduced(subject.basis, ["a"]), job, promise(job, subject), Context())
     assert found is None
-    assert why.startswith(f"{job.metrics[0]} would go from ")
+    assert " would go from " in why
     assert ("of its lift of" in why) is (metrics != ["f1"])  # whose `keep` is the narrower one
 
 

@@ -75,7 +75,7 @@ def test_a_recipe_that_names_metrics_is_obeyed() -> None:
     assert metrics_of(asked, data, make(asked.evaluate, data)) == (("accuracy",), "")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     counts=st.lists(st.integers(2, 60), min_size=2, max_size=4).filter(lambda counts: sum(counts) >= 24),
     seed=st.integers(0, 5), nested=st.booleans(), stratified=st.booleans(),
