@@ -125,14 +125,14 @@ def _train(options: Options) -> Train:
     return settings
 
 
-def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold]) -> Defaults:
+def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -> Defaults:
     """The metrics that are measured; the first one decides, and why where Sixfold chose it against the task's default.
 
     Raises RecipeError for a metric of another task; DataError where `evaluate.nested` cannot divide the rows.
     """
     if recipe.evaluate.metrics:
         return Defaults(scoring.check(recipe.evaluate.metrics, dataset.target.task))
-    return defaults(dataset.target, scored_parts(recipe.evaluate, dataset, folds))
+    return defaults(dataset.target, scored_parts(recipe.evaluate, dataset, folds) if folds else ())
 
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:

@@ -1,4 +1,4 @@
-"""The terminal says what the report says: the verdict, and of every step of compression its name, its fate and the reason."""
+"""The terminal says what the report says: the verdict, every step of compression and why; and init which metric decides."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from sixfold.cli import group
+from sixfold.recipe.load import load
 from sixfold.recipe.receipt import Receipt
 
 RECIPE = """version: 1
@@ -72,3 +73,22 @@ def test_a_useless_model_is_called_that_on_the_terminal_too(said: tuple[str, str
     useless = "It is no better than ignoring the columns: do not use it."
     assert (useless in terminal) is (useless in _page(bundle / "report.html"))
     assert (useless in terminal) is ("nothing can be spared" in terminal)
+
+
+@pytest.mark.parametrize(("positive", "first"), [(100, "accuracy"), (20, "roc_auc"), (4, "balanced_accuracy")])
+def test_init_writes_what_decides_and_why(
+    positive: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 4 rows of a class some fold of 5 has none: ROC AUC could not decide there."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    lines = [f"{x:.3f},{'yes' if at < positive else 'no'}" for at, x in enumerate(rng.normal(size=200))]
+    (tmp_path / "rare.csv").write_text("\n".join(["x,y", *lines]))
+    done = CliRunner().invoke(group, ["init", "rare.csv", "--target", "y"])
+    assert done.exit_code == 0, done.output
+    recipe = load(tmp_path / "rare.yaml").recipe
+    assert recipe.evaluate.metrics[0] == first
+    assert recipe.compress is not None
+    assert (recipe.compress.keep, recipe.compress.keep_lift) == ({first: -0.01}, 0.9)
+    why = f"{first} decides, not accuracy: only {positive / 2:.2g}% of the rows are of the class 'yes'"
+    assert (why in done.stderr) is (why in (tmp_path / "rare.yaml").read_text()) is (first != "accuracy")

@@ -72,7 +72,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
             return None
 
     folds = attempt(lambda: make(recipe.evaluate, training))
-    metrics, chosen = attempt(lambda: metrics_of(recipe, training, folds or ())) or ((), "")
+    metrics = attempt(lambda: metrics_of(recipe, training, folds))
     time_s = seconds(recipe.budget.time) if recipe.budget.time else None
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
     if trials:
@@ -84,9 +84,8 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
     if candidates and folds and metrics:
-        said += [f"metrics: {chosen}"] if chosen else []
-        again = attempt(lambda: divide(recipe.evaluate, training, metrics))
-        said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
+        again = attempt(lambda: divide(recipe.evaluate, training, metrics.names))
+        said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics, trials)
         said += _nested(recipe.evaluate.nested, trials or len(candidates), len(folds), bool(trials))
         if not found:
             planned, failed = forecasts(candidates, training, folds, recipe.budget)
@@ -96,15 +95,19 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     return found, said
 
 
-def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, trials: int | None) -> list[str]:
-    """What will be done: folds, candidates, fits. `trials`: of a search, whose candidates are corners of what it may try."""
+def _work(candidates: Any, folds: int, scheme: tuple[str, str], metrics: Any, trials: int | None) -> list[str]:
+    """What will be done: folds, metrics where they are unusual, candidates, fits.
+
+    `trials`: of a search, whose candidates are corners of what it may try.
+    """
     name, why = scheme
     word, count = ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
     return [
         f"folds: {name}, {folds}" + (f" ({why})" if why else ""),
+        *([f"metrics: {metrics.why}"] if metrics.why else []),
         *(f"{word} {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
         f"{count} {'trials' if trials else 'candidates'} × {folds} folds = "
-        f"{'at most ' if trials else ''}{count * folds} fits, by {metric}",
+        f"{'at most ' if trials else ''}{count * folds} fits, by {metrics.names[0]}",
     ]
 
 
