@@ -39,7 +39,7 @@ from sixfold.planning import Planning
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.signature import Signature
-from sixfold.report.content import Reproduction
+from sixfold.report.content import Report, Reproduction
 from sixfold.report.html import render
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
@@ -66,13 +66,14 @@ class Winner:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the bundle in it, the receipt, and how the candidates compared."""
+    """A finished run: its folder, the bundle in it, the receipt, how the candidates compared, and the report's `verdict`."""
 
     folder: Path
     bundle: Path
     receipt: Receipt
     leaderboard: choose.Leaderboard
     warnings: tuple[str, ...] = ()
+    verdict: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         said = self.receipt.nested.sentences() if self.receipt.nested else ()
@@ -98,7 +99,7 @@ def run(
         plan = plan_work(work, rows)
         plan, evaluations, winner = find_winner(work, rows, plan)
         compressed = shrink(work, rows, plan, winner)
-        winner = replace(winner, nested=nest(work, rows, plan.metrics[0], choose_again))
+        winner = replace(winner, nested=nest(work, rows, plan.metrics, choose_again))
         return finish(work, rows, plan, evaluations, winner, compressed)
 
 
@@ -122,6 +123,8 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(planned.folds)}: {why}.")
+    if planned.chosen.why:
+        work.context.emit("said", text=f"Metrics: {planned.chosen.why}")
     if recipe.evaluate.search is not None:
         work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
         return Plan((), planned.folds, planned.metrics, planned.baseline)
@@ -219,8 +222,8 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
         return Compressed(steps=(), model=winner.model, scores=winner.evaluation.scores)
     if winner.evaluation.name == ensemble.NAME:
         why = f"an ensemble ({', '.join(one.name for one in winner.candidates)}) is not compressed"
-        work.context.emit("compression_step", name="compress", accepted=False, why=why)
         step = Step(name="compress", accepted=False, why=why)
+        work.context.emit("compression_step", **step.model_dump())
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
     context = replace(work.context.within("compress", step="compress"), deadline=work.limits.deadline(WORK_SHARE))
     job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
@@ -271,7 +274,8 @@ def finish(
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
-    return Run(folder.path, folder.path / "bundle", receipt, board, warnings)
+    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
+    return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 
 def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:

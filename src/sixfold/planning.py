@@ -15,6 +15,7 @@ from sixfold.core.errors import DataError, FitError, RecipeError, SixfoldError
 from sixfold.core.units import seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.baseline import baseline
+from sixfold.evaluate.deciding import Defaults
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows, watch_of
@@ -43,9 +44,14 @@ class Planning:
     training: Dataset
 
     @cached_property
+    def chosen(self) -> Defaults:
+        """The metrics, and why where Sixfold chose them. Raises RecipeError; without named ones, what `folds` raises."""
+        return metrics_of(self.recipe, self.training, None if self.recipe.evaluate.metrics else self.folds)
+
+    @property
     def metrics(self) -> tuple[str, ...]:
-        """The first one decides. Raises RecipeError."""
-        return metrics_of(self.recipe, self.training)
+        """The first one decides. Raises what `chosen` raises."""
+        return self.chosen.names
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:

@@ -18,7 +18,9 @@ from sixfold.build.family import GradientFamily, TaskBound
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.plugins import Kind
 from sixfold.evaluate import scoring, thresholds
+from sixfold.evaluate.deciding import Defaults, defaults
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.nested import scored_parts
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
@@ -123,9 +125,14 @@ def _train(options: Options) -> Train:
     return settings
 
 
-def metrics_of(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
-    """The metrics that are measured; the first one decides. Raises RecipeError for a metric of another task."""
-    return scoring.check(recipe.evaluate.metrics, dataset.target.task)
+def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -> Defaults:
+    """The metrics that are measured; the first one decides, and why where Sixfold chose it against the task's default.
+
+    Raises RecipeError for a metric of another task; DataError where `evaluate.nested` cannot divide the rows.
+    """
+    if recipe.evaluate.metrics:
+        return Defaults(scoring.check(recipe.evaluate.metrics, dataset.target.task))
+    return defaults(dataset.target, scored_parts(recipe.evaluate, dataset, folds) if folds else ())
 
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:

@@ -71,7 +71,7 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
 
     recipe, folds = plan.recipe, plan.folds
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
-    said = _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.metrics[0], trials)
+    said = _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
     said += _nested(recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials))
     planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
     said += in_words(planned, recipe.budget, trials, plan.again)
@@ -80,15 +80,19 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     return found, said
 
 
-def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, trials: int | None) -> list[str]:
-    """What will be done: folds, candidates, fits. `trials`: of a search, whose candidates are corners of what it may try."""
+def _work(candidates: Any, folds: int, scheme: tuple[str, str], metrics: Any, trials: int | None) -> list[str]:
+    """What will be done: folds, metrics where they are unusual, candidates, fits.
+
+    `trials`: of a search, whose candidates are corners of what it may try.
+    """
     name, why = scheme
     word, count = ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
     return [
         f"folds: {name}, {folds}" + (f" ({why})" if why else ""),
+        *([f"metrics: {metrics.why}"] if metrics.why else []),
         *(f"{word} {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
         f"{count} {'trials' if trials else 'candidates'} × {folds} folds = "
-        f"{'at most ' if trials else ''}{count * folds} fits, by {metric}",
+        f"{'at most ' if trials else ''}{count * folds} fits, by {metrics.names[0]}",
     ]
 
 

@@ -14,6 +14,8 @@ from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SystemFault
 
 LONGEST_NAME = 63  # of a recipe
+HOLDOUT = 0.2
+FOLDS = 5
 
 
 @click.command(name="init")
@@ -36,7 +38,12 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
         raise SystemFault(
             str(path), "a new file", "one that is there already", "Choose another with --out, or --force."
         )
-    said = [*dataset.said, *(f"warning: {warning}" for warning in dataset.warnings)]
+    why = _metrics(dataset)[1]
+    said = [
+        *dataset.said,
+        *([f"metrics: {why}"] if why else []),
+        *(f"warning: {warning}" for warning in dataset.warnings),
+    ]
     write_atomic(path, recipe_text(source, path, dataset, separator))
     if as_json:
         show_json({"recipe": str(path), "task": dataset.target.task, "said": said})
@@ -87,12 +94,29 @@ class Source:
         return f"{self.prefix}./{name}" if dotted and not name.startswith(".") else f"{self.prefix}{name}"
 
 
+def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
+    """The metrics that a run of the recipe would choose by itself, the deciding one first, and why where it is unusual."""
+    from sixfold.core.errors import SixfoldError
+    from sixfold.data import holdout
+    from sixfold.evaluate.deciding import defaults
+    from sixfold.evaluate.folds import make
+    from sixfold.recipe.schema import Data, Evaluate
+
+    try:
+        training = dataset.take(holdout.split(dataset, Data(source="", holdout=HOLDOUT))[0])
+        parts = [training.target.take(fold.validation) for fold in make(Evaluate(folds=FOLDS), training)]
+    except SixfoldError:  # such folds cannot be made of these rows: `check` says so
+        training, parts = dataset, [dataset.target.take(dataset.target.values[:0].astype(int))]
+    return defaults(training.target, parts)
+
+
 def recipe_text(source: Source, path: Path, dataset: Any, separator: str | None = None) -> str:
     """The recipe, with what was seen and what could be changed as comments. Names are data: none of them can write YAML."""
-    from sixfold.evaluate.scoring import DEFAULTS
     from sixfold.recipe.yaml_text import comment, quoted, scalar
 
     target = dataset.target
+    names, why = _metrics(dataset)
+    chosen = f"# {comment(why)}\n" if why else ""
     other = f"\n  separator: {quoted(separator)}" if separator else ""
     classes = f"  # {', '.join(map(comment, target.classes[:6]))}" if target.classes else ""
     return f"""# Written by `sixfold init`. Every key: docs/reference/recipe.md, or `sixfold schema` for your editor.
@@ -104,7 +128,7 @@ task: {target.task}{classes}
 data:
   source: {quoted(source.beside(path))}
   target: {quoted(target.names[0])}{other}
-  holdout: 0.2                  # touched once, at the very end
+  holdout: {HOLDOUT}                  # touched once, at the very end
   # types: {{COLUMN: category}}   # where a type was not seen as you mean it
   # drop: [COLUMN]
 # prepare:                      # 1  left out: what each family likes
@@ -118,9 +142,10 @@ train:                          # 4  for networks
   batch_size: 64                # `full` is gradient descent, 1 is stochastic gradient descent
   epochs: 40
   stop: {{patience: 5}}
-evaluate: {{scheme: auto, folds: 5, metrics: [{", ".join(DEFAULTS[target.task])}]}}   # 5  the first metric decides
+{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
 compress:                       # 6
-  {_keep(target, DEFAULTS[target.task][0])}        # the worst change that may be accepted
+  {_keep(target, names[0])}        # the worst change that may be accepted
+  keep_lift: 0.9                # and what stays of the lead over a model that ignores the columns
   prune: {{target: features}}
 budget: {{time: 5m}}
 """
