@@ -20,7 +20,6 @@ from sixfold.build import _links
 from sixfold.build._classes import present
 from sixfold.build._model_text import read_trees
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build._targets import offset_of
 from sixfold.build._trees import Trees
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
@@ -99,11 +98,7 @@ class Binned:
         """Bins of all rows of `fit`. Raises FitError when all are of one class."""
         if fit.task == "classification":
             present(fit, "boosting")
-        center = 0.0
-        if fit.task != "classification":  # LightGBM keeps targets as float32
-            y = np.asarray(fit.y, dtype=np.float64)
-            center = float(np.mean(y))
-            center += float(offset_of(y - center))  # the mean may be far from most
+        center = 0.0 if fit.task == "classification" else float(np.mean(fit.y))  # LightGBM keeps targets as float32
         return cls(fit, lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(), center, threads)
 
     def take(self, rows: IntArray) -> lightgbm.Dataset:
