@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.parts.table import BoolArray, FloatArray
+from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 LOOKED_AT: Final = 1000  # rows, evenly spaced: what is asked of them are medians and shares (guessed to be enough)
 # How often the size is the variation where float32 keeps 12 of its 24 bits for it: its rounding, at most 2^-24 of the size, is
@@ -32,12 +32,16 @@ def offsets(x: npt.NDArray[np.float64]) -> FloatArray:
     far away (0 for "never") do not hide it. Or where a tenth of them fall together in float32, but for most without the offset:
     groups far from each other, and fine differences within. A column of one value does where that is beyond 2^24.
     """
-    rows = np.linspace(0, len(x) - 1, min(LOOKED_AT, len(x))).astype(np.int64)
-    found = np.zeros(x.shape[1])
-    asking = np.flatnonzero(_may_ask(x[rows]))
+    some, found = x[looked_at(len(x))], np.zeros(x.shape[1])
+    asking = np.flatnonzero(_may_ask(some))
     if len(asking):
-        found[asking] = _middles(np.ascontiguousarray(x[rows][:, asking].T))
+        found[asking] = _middles(np.ascontiguousarray(some[:, asking].T))
     return found
+
+
+def looked_at(rows: int) -> IntArray:
+    """The rows, of so many, that `offsets` looks at; given these alone it finds the same."""
+    return np.linspace(0, rows - 1, min(LOOKED_AT, rows)).astype(np.int64)
 
 
 def _may_ask(x_NF: FloatArray) -> BoolArray:

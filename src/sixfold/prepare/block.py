@@ -10,7 +10,7 @@ import numpy as np
 
 from sixfold.core.seeds import derive
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.offsets import offsets
+from sixfold.parts.offsets import looked_at, offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, FloatArray, IntArray, Table
 from sixfold.prepare import vocabulary
@@ -136,8 +136,9 @@ class _Fitting:
 
     def center(self) -> None:
         """Here, before any method and every family: what float32 and sums of squares would lose is subtracted once."""
-        x = self.result()
-        shift = offsets(x) if x.dtype.kind == "f" else np.zeros(0)
+        some = self.x[looked_at(len(self.x))]
+        some = some if self._pending is None else self._pending.transform(some)
+        shift = offsets(some) if some.dtype.kind == "f" else np.zeros(0)
         if shift.any():
             self.apply(Centering(shift))
             self.uncounted = 1
