@@ -63,7 +63,9 @@ def _middles(x_FN: FloatArray) -> FloatArray:
         size = np.abs(middle)
         asks = np.where(count > 1, size >= RATIO * reach, size > WHOLE)
         blurred = _blurred(rising, new)
-        asks |= (blurred > BLURRED * count) & (_blurred(rising - middle[:, None], new) < blurred / 2)
+        coarse = np.flatnonzero(~asks & (blurred > BLURRED * count))
+        left = _blurred(rising[coarse] - middle[coarse, None], new[coarse])
+        asks[coarse] = left < blurred[coarse] / 2
     return np.asarray(np.where(asks & (count > 0), middle, 0.0), dtype=np.float64)
 
 
