@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from sixfold.build import _averaged
 from sixfold.build._side_by_side import side_by_side
+from sixfold.build._targets import centred
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.recipe.section import Section
@@ -49,8 +50,9 @@ class Settings(Section):
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting forest")
             classes = _averaged.classes(fit, "forest")
-            grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, fit.y)
-            return [_averaged.collect(grown.estimators_, fit, classes)]
+            y, offset = centred(fit)
+            grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, y)
+            return [_averaged.collect(grown.estimators_, fit, classes, offset)]
 
         return side_by_side(fits, one, context)
 
