@@ -51,7 +51,7 @@ def test_names_mean_themselves_and_nothing_else(
         assert document.value["data"] == data
         assert document.value["task"] == "classification"
         assert document.value["name"] == source.recipe_name
-        assert set(document.value["compress"]) == {"keep", "prune"}
+        assert set(document.value["compress"]) == {"keep", "keep_lift", "prune"}
         problems = load._problems(document)
         assert all("separator" in problem.where for problem in problems), problems
 

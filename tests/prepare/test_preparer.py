@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from preparing import NAN, Array, ask, at, category, mixed, mixed_columns, nodes, number, saved, target
+from preparing import NAN, Array, ask, at, category, exported, mixed, mixed_columns, nodes, number, saved, target
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.parts import state
@@ -338,7 +338,7 @@ def test_names_of_inputs_that_are_taken() -> None:
     from sixfold.parts.graph import Graph, TensorProto
 
     graph = Graph()
-    graph.output("y", preparer.export(graph), TensorProto.DOUBLE, ["rows", x.shape[1]])
+    graph.output("y", exported(preparer, graph), TensorProto.DOUBLE, ["rows", x.shape[1]])
     assert [value.name for value in graph.model().graph.input] == ["input_label", "input_value"]
 
 

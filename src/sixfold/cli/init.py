@@ -116,7 +116,7 @@ def recipe_text(source: Source, path: Path, dataset: Any, separator: str | None 
 
     target = dataset.target
     names, why = _metrics(dataset)
-    chosen = f"# {comment(why)}\n" if why else ""
+    chosen = f"# {why}\n" if why else ""  # one line: the class in it is written by repr
     other = f"\n  separator: {quoted(separator)}" if separator else ""
     classes = f"  # {', '.join(map(comment, target.classes[:6]))}" if target.classes else ""
     return f"""# Written by `sixfold init`. Every key: docs/reference/recipe.md, or `sixfold schema` for your editor.
