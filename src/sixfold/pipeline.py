@@ -31,7 +31,7 @@ from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation
-from sixfold.evaluate.folds import make, scheme_of
+from sixfold.evaluate.folds import make, scheme_of, thin_classes
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.evaluate.nested import divide
 from sixfold.evaluate.shuffling import Effort
@@ -131,6 +131,8 @@ def plan_work(work: Work, rows: Rows) -> Plan:
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
         work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
+    if (text := thin_classes(folds, rows.training)) and not work.inside:  # of an outer fold's part it is no news
+        work.context.emit("warning", text=text)
     keep.check(recipe.compress.keep if recipe.compress else {}, metrics)
     if recipe.evaluate.search is not None:
         check_plan(tuple(Proposer(recipe, rows.training).samples()), rows.training, folds, recipe.budget)

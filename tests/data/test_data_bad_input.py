@@ -17,7 +17,6 @@ import pytest
 
 from sixfold.core import archive
 from sixfold.core.errors import DataError, RecipeError, SixfoldError
-from sixfold.data.checks import class_counts_fit
 from sixfold.data.load import from_frame, load
 from sixfold.parts.table import Dataset
 from sixfold.recipe.schema import Data
@@ -158,20 +157,6 @@ def test_a_date_as_target(refused: Refused) -> None:
         "t.csv, column 'y': expected a target of classes or numbers; found dates. Choose another data.target, or turn "
         "the dates into numbers."
     )
-
-
-def test_class_with_fewer_rows_than_folds(tmp_path: Path) -> None:
-    dataset = table(tmp_path, "a,y\n" + "1,p\n2,q\n" * 5 + "3,r\n4,r\n5,r\n")
-    class_counts_fit(dataset, 3)
-    with pytest.raises(DataError) as error:
-        class_counts_fit(dataset, 5)
-    assert str(error.value) == (
-        "column 'y': expected at least 5 rows of every class, one a fold; found 3 rows of class 'r'. Use "
-        "evaluate.folds: 3, add rows of that class, or leave it out."
-    )
-    class_counts_fit(table(tmp_path, "a,y\n1,0.5\n2,1.5\n"), 5)  # regression has no classes
-    with pytest.raises(DataError, match=r"found 1 row of class 'q'\. Add rows of that class, or leave it out\."):
-        class_counts_fit(table(tmp_path, "a,y\n1,p\n2,p\n3,q\n"), 2)
 
 
 def test_all_missing_column(tmp_path: Path) -> None:

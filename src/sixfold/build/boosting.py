@@ -189,6 +189,8 @@ class Settings(Section):
         count = round(self.validation * fit.rows)
         if self.patience is None or count < 20:
             return np.empty(0, dtype=np.int64)
+        if fit.groups is not None:
+            return fit.whole_groups(count, fit.seed)
         rows = np.random.default_rng(fit.seed).permutation(fit.rows)[:count]
         if fit.task == "classification":
             rest = np.delete(fit.y, rows)

@@ -268,7 +268,8 @@ def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, w
 
 
 def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:
-    return replace(fit, x=fit.x[rows], y=fit.y[rows])
+    groups = None if fit.groups is None else fit.groups[rows]
+    return replace(fit, x=fit.x[rows], y=fit.y[rows], groups=groups)
 
 
 def _seed(candidate: Candidate, fit: Fit, purpose: str) -> int:

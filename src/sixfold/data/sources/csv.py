@@ -13,7 +13,7 @@ from pydantic import Field
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw, check_names
+from sixfold.data.source import Raw, check_names, name_index
 from sixfold.data.sources._lines import Places, Quotes, check_utf8, records, starts, text_lines
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
@@ -47,6 +47,8 @@ class Settings(Section):
         """Every column as text. Raises DataError with the line of what is wrong."""
         file = DataFile(self.path)
         names, blank = self._header(file)
+        nameless = name_index(names)
+        check_names(names, f"{file.path}, line {blank + 1}")
         quotes = Quotes(self.separator)
         internal = [str(i) for i in range(len(names))]
         try:
@@ -75,7 +77,7 @@ class Settings(Section):
         if table.num_rows == 0:
             raise self._no_rows()
         columns, rows = dict(zip(names, table.columns, strict=True)), table.num_rows
-        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)))
+        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)), nameless)
 
     def _header(self, file: DataFile) -> tuple[list[str], int]:
         """The names in the first record, and the number of empty lines before it."""
@@ -100,7 +102,6 @@ class Settings(Section):
         if names is None:
             raise DataError(str(file.path), "a table with a header and rows", "an empty file", "Check the export.")
         names = [name.strip() for name in names]
-        check_names(names, f"{file.path}, line {blank + 1}")
         self._check_separator(names, f"{file.path}, line {blank + 1}")
         return names, blank
 
