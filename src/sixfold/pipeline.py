@@ -26,7 +26,7 @@ from sixfold.compress import keep
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import shares
 from sixfold.core.units import seconds
-from sixfold.data import holdout
+from sixfold.data import holdout, lone_predictors
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.baseline import baseline
@@ -118,6 +118,8 @@ def read(work: Work, dataset: Dataset | None = None) -> Rows:
         work.context.emit("warning", text=text)
     training, held_out = holdout.split(whole, recipe.data)
     rows = Rows(whole.take(training), whole.take(held_out), digest(whole))
+    if text := lone_predictors.warning(rows.training, recipe.data.seed):
+        work.context.emit("warning", text=text)
     work.context.emit("rows", training=rows.training.table.rows, held_out=rows.held_out.table.rows)
     return rows
 

@@ -46,8 +46,8 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
-    from sixfold.data import holdout, load
-    from sixfold.evaluate.folds import make, scheme_of
+    from sixfold.data import holdout, load, lone_predictors
+    from sixfold.evaluate.folds import make, scheme_of, thin_classes
     from sixfold.evaluate.nested import divide
     from sixfold.forecast import disk_bytes, forecasts, in_words
     from sixfold.prepare.plan import check_columns, treatments
@@ -61,7 +61,8 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
         training = dataset.take(holdout.split(dataset, recipe.data)[0])
     except SixfoldError as error:
         return [loaded.placed(error)], []
-    said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]
+    alone = lone_predictors.warning(training, recipe.data.seed)
+    said = [*dataset.said, *(f"warning: {text}" for text in (*dataset.warnings, alone) if text)]
     found: list[SixfoldError] = []
 
     def attempt(work: Any) -> Any:
@@ -83,6 +84,8 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     attempt(lambda: device_of(recipe.budget.device))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
+    if folds and (thin := thin_classes(folds, training)):
+        said.append(f"warning: {thin}")
     if candidates and folds and metrics:
         again = attempt(lambda: divide(recipe.evaluate, training, metrics))
         said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)

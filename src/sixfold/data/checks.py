@@ -36,7 +36,7 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
         units = merged(dataset.groups, _units(group, repeated))
         done, kept = _done(dataset, units, duplicates)
         text = f"{_counted(int(repeated.sum()))} an earlier row in every column and the target. {done}"
-        (warnings if repeated.mean() >= LOUD else said).append(text)
+        (warnings if kept and repeated.mean() >= LOUD else said).append(text)
         dataset = replace(dataset, together=units if kept else None)
     return replace(dataset, said=tuple(said), warnings=tuple(warnings))
 
@@ -61,7 +61,7 @@ def _done(dataset: Dataset, units: IntArray, duplicates: str) -> tuple[str, bool
     groups = None if dataset.groups is None else len(np.unique(dataset.groups))
     if count < min(LEAST_UNITS, groups or LEAST_UNITS):
         what = "different rows" if groups is None else "sets of groups without equal rows between them"
-        return f"With {count} {what} they cannot be kept on one side of every split.", False
+        return f"Not kept on one side of every split: there are too few {what} ({count}).", False
     return (
         "Equal rows stay on one side of every split; if they are cases of their own that happen to be alike, "
         "data.duplicates: ignore divides them like any rows."

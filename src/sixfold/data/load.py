@@ -16,7 +16,7 @@ from sixfold.data import row_numbers
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, read, texts
 from sixfold.data.frame import from_pandas
-from sixfold.data.source import Raw, find, no_name
+from sixfold.data.source import Raw, find
 from sixfold.data.target import Found, column_target, reconstruction_target
 from sixfold.parts.table import Column, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
@@ -95,10 +95,8 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
 
 
 def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.Found:
-    """Take the columns that only number the rows out of `columns`. Raises DataError for a column without a name that does not."""
+    """Take the columns that only number the rows out of `columns`."""
     found = row_numbers.find(columns, data, raw.nameless)
-    if raw.nameless in columns and raw.nameless not in found.columns:
-        raise no_name(raw.where, int(raw.nameless.removeprefix("unnamed_")))
     for name in found.columns:
         del columns[name]
     return found

@@ -27,7 +27,7 @@ def settle(dataset: Dataset, data: Data) -> Dataset:
     named = _named([target.classes[code] for code in rare], counts[rare])
     if data.rare == "keep":
         text = f"{named}, fewer than {data.rare_rows} (data.rare_rows): kept; data.rare can merge them or drop them."
-        return replace(dataset, warnings=(*dataset.warnings, text))
+        return replace(dataset, said=(*dataset.said, text))
     if data.rare == "merge":
         return _merge(dataset, rare, named)
     return _drop(dataset, rare, named)

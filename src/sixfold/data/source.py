@@ -115,7 +115,7 @@ def name_index(names: list[str]) -> str | None:
 
 
 def no_name(where: str, position: int) -> DataError:
-    """A column without a name, counted from 1, that is no index."""
+    """For a column without a name, counted from 1, that is no index."""
     return DataError(
         f"{where}, column {position:,}", "a name", "an empty one",
         "Name every column (pandas writes its index as such a column: use index=False).",

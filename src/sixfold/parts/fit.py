@@ -19,6 +19,9 @@ Features: TypeAlias = (
     Matrix | csr_array
 )  # training rows: large one-hot tables come sparse to families that take them so
 OutputKind = Literal["probability", "decision", "value"]
+UNWATCHED = (
+    "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
+)
 
 
 class Needs(NamedTuple):

@@ -35,19 +35,16 @@ def deal(layers: IntArray, units: IntArray, folds: int, seed: int) -> IntArray:
     kinds = _layer_of_units(layers, of_row)
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     order = shuffled[np.lexsort((-sizes[shuffled], kinds[shuffled]))]
-    starts = np.flatnonzero(np.diff(kinds[order], prepend=-1))
+    runs = np.flatnonzero(np.diff(kinds[order], prepend=-1) | np.diff(sizes[order], prepend=0))
     fold_of, totals = np.zeros(len(sizes), dtype=np.int64), [0] * folds
-    for own in np.split(order, starts[1:]):
-        counts = [0] * folds
-        several = int(np.sum(sizes[own] > 1))
-        for unit in own[:several].tolist():
-            fold = min(range(folds), key=lambda at: (counts[at], totals[at]))
-            fold_of[unit] = fold
-            counts[fold] += int(sizes[unit])
-            totals[fold] += int(sizes[unit])
-        added = _filled(counts, totals, len(own) - several)
-        fold_of[own[several:]] = np.repeat(np.arange(folds), added)
-        totals = [total + more for total, more in zip(totals, added, strict=True)]
+    counts, kind = [0] * folds, -1
+    for run in np.split(order, runs[1:]):  # of one layer and one size
+        counts = [0] * folds if kinds[run[0]] != kind else counts
+        kind, size = int(kinds[run[0]]), int(sizes[run[0]])
+        added = _filled([count // size for count in counts], totals, len(run))
+        fold_of[run] = np.repeat(np.arange(folds), added)
+        counts = [count + size * more for count, more in zip(counts, added, strict=True)]
+        totals = [total + size * more for total, more in zip(totals, added, strict=True)]
     return np.asarray(fold_of[of_row])
 
 
@@ -57,13 +54,19 @@ def choose(layers: IntArray, units: IntArray, count: int, seed: int) -> IntArray
     kinds = _layer_of_units(layers, of_row)
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     order = shuffled[np.argsort(kinds[shuffled], kind="stable")]
-    wanted = np.cumsum(sizes[order]) * (count / len(of_row))  # up to and with each unit
-    goals = wanted[np.append(np.flatnonzero(np.diff(kinds[order])), len(order) - 1)]
-    inside, total, at, last = np.zeros(len(sizes), dtype=np.bool_), 0, -1, -1
-    for unit, kind, size in zip(order.tolist(), kinds[order].tolist(), sizes[order].tolist(), strict=True):
-        at, last = (at, last) if kind == last else (at + 1, kind)
-        if abs(total + size - goals[at]) < abs(total - goals[at]) and total + size < len(of_row):
-            inside[unit], total = True, total + size
+    taken: list[IntArray] = []
+    goal = total = 0.0
+    for own in np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1):
+        goal += count * float(sizes[own].sum()) / len(of_row)
+        near = own[sizes[own] < 2 * (goal - total)]  # a larger one would only lead away
+        sums = np.cumsum(sizes[near])
+        most = int(np.searchsorted(sums, len(of_row) - total))  # before all rows are taken
+        if most:
+            at = int(np.abs(sums[:most] - (goal - total)).argmin()) + 1
+            taken.append(near[:at])
+            total += float(sums[at - 1])
+    inside = np.zeros(len(sizes), dtype=np.bool_)
+    inside[np.concatenate([*taken, order[:0]])] = True
     return np.flatnonzero(inside[of_row])
 
 
@@ -99,22 +102,22 @@ def with_every_class(classes: IntArray, inside: BoolArray, units: IntArray | Non
 
 def _layer_of_units(layers: IntArray, of_row: IntArray) -> IntArray:
     """[units] of the layers that a unit has rows of, the one that the fewest units have: rare ones are spread first."""
-    held = np.unique(np.stack([layers, of_row]), axis=1)
-    holders = np.bincount(held[0])
-    order = np.lexsort((held[0], holders[held[0]]))[::-1]  # the rarest is written last
-    kinds = np.zeros(int(of_row.max()) + 1, dtype=np.int64)
-    kinds[held[1][order]] = held[0][order]
+    count = int(of_row.max()) + 1
+    layer, unit = np.divmod(np.unique(layers * count + of_row), count)
+    order = np.lexsort((layer, np.bincount(layer)[layer]))[::-1]  # the rarest is written last
+    kinds = np.zeros(count, dtype=np.int64)
+    kinds[unit[order]] = layer[order]
     return kinds
 
 
-def _filled(counts: list[int], totals: list[int], rows: int) -> list[int]:
-    """How many of `rows` single rows each fold gets, so that the emptiest are filled to one level."""
+def _filled(counts: list[int], totals: list[int], more: int) -> list[int]:
+    """How many of `more` units each fold gets, so that those with the fewest (`counts`) are filled to one level."""
     order = sorted(range(len(counts)), key=lambda at: (counts[at], totals[at]))
     filled = len(order)
-    while filled > 1 and counts[order[filled - 1]] * filled > rows + sum(counts[at] for at in order[:filled]):
+    while filled > 1 and counts[order[filled - 1]] * filled > more + sum(counts[at] for at in order[:filled]):
         filled -= 1
     chosen = order[:filled]
-    level, rest = divmod(rows + sum(counts[at] for at in chosen), filled)
+    level, rest = divmod(more + sum(counts[at] for at in chosen), filled)
     first = sorted(chosen, key=lambda at: totals[at] - counts[at])[:rest]
     added = [0] * len(counts)
     for at in chosen:

@@ -22,9 +22,9 @@ class Settings(Section):
         rows = dataset.table.rows
         count = min(rows - 1, max(1, round(rows * self.share)))
         layers = strata(dataset.target)
-        if dataset.units is not None:
+        if dataset.together is not None:
             inside = np.zeros(rows, dtype=np.bool_)
-            inside[cut_off(layers, dataset.units, count, seed)] = True
+            inside[cut_off(layers, dataset.together, count, seed)] = True
             return [Fold(np.flatnonzero(~inside), np.flatnonzero(inside))]
         shuffled = np.random.default_rng(seed).permutation(rows)
         by_layer = shuffled[np.argsort(layers[shuffled], kind="stable")]

@@ -18,8 +18,8 @@ class Settings(Section):
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
-        if dataset.units is not None:
+        if dataset.together is not None:
             alike = np.zeros(dataset.table.rows, dtype=np.int64)
-            return from_parts(stratified_parts(alike, self.folds, seed, dataset.units))
+            return from_parts(stratified_parts(alike, self.folds, seed, dataset.together))
         order = np.random.default_rng(seed).permutation(dataset.table.rows)
         return from_parts([np.sort(part) for part in np.array_split(order, self.folds)])

@@ -24,8 +24,8 @@ class Settings(Section):
                 "evaluate.scheme", f"at most {MOST_ROWS:,} rows for leave_one_out, which fits a model a row", f"{rows:,}",
                 "Use kfold or stratified.",
             )  # fmt: skip
-        if dataset.units is None:
+        if dataset.together is None:
             return from_parts([np.array([row], dtype=np.int64) for row in range(rows)])
-        order = np.argsort(dataset.units, kind="stable")
-        starts = np.flatnonzero(np.diff(dataset.units[order]))
+        order = np.argsort(dataset.together, kind="stable")
+        starts = np.flatnonzero(np.diff(dataset.together[order]))
         return from_parts([np.sort(part) for part in np.split(order, starts + 1)])

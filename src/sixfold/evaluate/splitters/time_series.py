@@ -41,7 +41,7 @@ class Settings(Section):
         cuts = [*_cuts(rows_until, self.folds), len(order)]
         return [
             Fold(
-                _without_equals(np.sort(order[:start]), np.sort(order[start:end]), dataset.units),
+                _without_equals(np.sort(order[:start]), np.sort(order[start:end]), dataset.together),
                 np.sort(order[start:end]),
             )
             for start, end in pairwise(cuts)
