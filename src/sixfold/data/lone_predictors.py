@@ -166,4 +166,4 @@ def _line(x: FloatArray, y: FloatArray, new: FloatArray) -> FloatArray:
     center, middle = (x[have].mean(), y[have].mean()) if have.any() else (0.0, y.mean())
     spread = np.sum((x[have] - center) ** 2)
     slope = np.sum((x[have] - center) * (y[have] - middle)) / spread if spread > 0 else 0.0
-    return np.where(np.isnan(new), y.mean(), middle + slope * (new - center))
+    return np.asarray(np.where(np.isnan(new), y.mean(), middle + slope * (new - center)), dtype=np.float64)
