@@ -62,7 +62,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     except SixfoldError as error:
         return [loaded.placed(error)], []
     alone = lone_predictors.warning(training, recipe.data.seed)
-    said = [*dataset.said, *(f"warning: {text}" for text in (*dataset.warnings, alone) if text)]
+    said = [*dataset.said, *_warnings(*dataset.warnings, alone)]
     found: list[SixfoldError] = []
 
     def attempt(work: Any) -> Any:
@@ -84,8 +84,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     attempt(lambda: device_of(recipe.budget.device))
     for candidate in candidates or ():
         attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
-    if folds and (thin := thin_classes(folds, training)):
-        said.append(f"warning: {thin}")
+    said += _warnings(thin_classes(folds or (), training))
     if candidates and folds and metrics:
         again = attempt(lambda: divide(recipe.evaluate, training, metrics))
         said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
@@ -96,6 +95,10 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
             said += in_words(planned, recipe.budget, trials, again)
             attempt(lambda: _disk(disk_bytes(planned, trials, again)))
     return found, said
+
+
+def _warnings(*texts: str) -> list[str]:
+    return [f"warning: {text}" for text in texts if text]
 
 
 def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, trials: int | None) -> list[str]:

@@ -38,31 +38,21 @@ def find(columns: Mapping[str, Column], data: Data, nameless: str | None = None)
     A column of `data.types` is kept; so is one that is named after a unit of time and begins neither at 0 nor at 1 (years),
     and the only column there is. `nameless`: a column whose name in the file is empty, as an index is written.
     """
-    spans = {
-        name: span
-        for name, column in columns.items()
-        if name not in data.types
-        and column.kind == "number"
-        and (span := _span(column.values.astype(np.float64, copy=False)))
-    }
-    numbers = [name for name, span in spans.items() if span.in_a_row and not _is_time(name, span.first)]
-    index = [name for name in spans if (_INDEX.fullmatch(name) or name == nameless) and name not in numbers]
-    left_out = [name for name in columns if name in numbers or name in index]
-    said: list[str] = []
-    warnings = [_gaps(name) for name, span in spans.items() if name not in left_out and span.nearly]
+    spans = _spans(columns, data)
+    numbers = {name for name, span in spans.items() if span.in_a_row and not _is_time(name, span.first)}
+    index = {name for name in spans if _INDEX.fullmatch(name) or name == nameless} - numbers
+    left_out = [name for name in columns if name in numbers | index]
+    warnings = [_gaps(name) for name, span in spans.items() if span.nearly and name not in index]
     if left_out and len(left_out) == len(columns):
         warnings.append(
             f"{_names(left_out)}: row numbers by their values, but there is no other column to predict from."
         )
         return Found((), (), tuple(warnings))
+    said = []
     for name in left_out:
-        span, what = spans[name], "the index of a DataFrame" if name in index else "a row number"
-        ordered = " It orders the rows, as data.time says; it is no feature." if name == data.time else ""
-        said.append(
-            f"Not used, as {what}: {_called(name, nameless)}, {span.first:.0f} to {span.last:.0f}.{ordered} "
-            f"(data.types: {{{name!r}: number}} keeps it.)"
-        )
-    kept = [name for name, span in spans.items() if span.in_a_row and name not in left_out]
+        what = f"{'the index of a DataFrame' if name in index else 'a row number'}: {_called(name, nameless)}"
+        said.append(f"Not used, as {what}, {spans[name]}.{_orders(name, data)} {_keeps(name)}")
+    kept = [name for name, span in spans.items() if span.in_a_row and name not in numbers | index]
     said += [f"{name}: numbers in a row, kept as a measure of time (data.drop leaves it out)." for name in kept]
     return Found(tuple(left_out), tuple(said), tuple(warnings))
 
@@ -74,6 +64,9 @@ class _Span(NamedTuple):
     last: float
     in_a_row: bool
     nearly: bool
+
+    def __str__(self) -> str:
+        return f"{self.first:.0f} to {self.last:.0f}"
 
 
 def _span(values: FloatArray) -> _Span | None:
@@ -96,6 +89,25 @@ def _gaps(name: str) -> str:
         f"{name}: whole numbers that all differ, nearly in a row: perhaps numbers of rows, some of which are gone. If so, "
         f"leave it out (data.drop: [{name!r}])."
     )
+
+
+def _spans(columns: Mapping[str, Column], data: Data) -> dict[str, _Span]:
+    """Of the columns whose numbers could be an index, unless the recipe gives their type."""
+    found = {}
+    for name, column in columns.items():
+        if name not in data.types and column.kind == "number":
+            span = _span(column.values.astype(np.float64, copy=False))
+            if span is not None:
+                found[name] = span
+    return found
+
+
+def _orders(name: str, data: Data) -> str:
+    return " It orders the rows, as data.time says; it is no feature." if name == data.time else ""
+
+
+def _keeps(name: str) -> str:
+    return f"(data.types: {{{name!r}: number}} keeps it.)"
 
 
 def _called(name: str, nameless: str | None) -> str:

@@ -114,7 +114,7 @@ def _with_every_class(fold: Fold, dataset: Dataset) -> Fold:
 def thin_classes(folds: Sequence[Fold], dataset: Dataset) -> str:
     """A sentence about the classes that some fold does not validate, or ''."""
     target = dataset.target
-    if target.task != "classification" or dataset.times is not None:
+    if target.task != "classification" or dataset.times is not None or not folds:
         return ""
     classes = target.values.astype(np.int64)
     counts = np.bincount(classes, minlength=len(target.classes))
