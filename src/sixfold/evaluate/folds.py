@@ -91,17 +91,14 @@ def divided(splitter: Any, dataset: Dataset, seed: int) -> list[Fold]:
     """The folds of a splitter, each with rows of every class to train on.
 
     Where a class has rows among those that validate alone, some of them train instead (`with_every_class`): a class with a
-    single row is trained on in every fold and validated in none. In time the past alone trains, whatever it holds.
+    single row is trained on in every fold and validated in none. In time the past alone trains, whatever it holds; and where no
+    row could be spared, the folds are as the splitter made them.
     """
     folds = list(splitter.split(dataset, seed))
-    if dataset.target.task == "classification" and not getattr(splitter, "ordered", False):
-        folds = [_with_every_class(fold, dataset) for fold in folds]
-        folds = [fold for fold in folds if len(fold.validation)]
-    if not folds:
-        raise DataError(
-            "evaluate.scheme", "rows that validate in some fold", "none that can be spared", "Add rows of every class."
-        )
-    return folds
+    if dataset.target.task != "classification" or getattr(splitter, "ordered", False):
+        return folds
+    kept = [_with_every_class(fold, dataset) for fold in folds]
+    return [fold for fold in kept if len(fold.validation)] or folds
 
 
 def _with_every_class(fold: Fold, dataset: Dataset) -> Fold:
