@@ -24,11 +24,11 @@ from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import shares
-from sixfold.data import holdout
+from sixfold.data import holdout, lone_predictors
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
-from sixfold.evaluate.folds import scheme_of
+from sixfold.evaluate.folds import scheme_of, thin_classes
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
@@ -113,6 +113,8 @@ def read(work: Work, dataset: Dataset | None = None) -> Rows:
         work.context.emit("warning", text=text)
     training, held_out = holdout.split(whole, recipe.data)
     rows = Rows(whole.take(training), whole.take(held_out), digest(whole))
+    if text := lone_predictors.warning(rows.training, recipe.data.seed):
+        work.context.emit("warning", text=text)
     work.context.emit("rows", training=rows.training.table.rows, held_out=rows.held_out.table.rows)
     return rows
 
@@ -125,6 +127,9 @@ def plan_work(work: Work, rows: Rows) -> Plan:
         work.context.emit("said", text=f"Folds: {scheme}, {len(planned.folds)}: {why}.")
     if planned.chosen.why:
         work.context.emit("said", text=f"Metrics: {planned.chosen.why}")
+    thin = thin_classes(planned.folds, rows.training)
+    if thin and not work.inside:  # of an outer fold's part it is no news
+        work.context.emit("warning", text=thin)
     if recipe.evaluate.search is not None:
         work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
         return Plan((), planned.folds, planned.metrics, planned.baseline)

@@ -225,6 +225,9 @@ def test_adult_census() -> None:
     assert train.said == (
         "32,561 rows; 6 numbers, 8 categories; 3 columns with '?' read as missing",
         "'income' is predicted: classification, 2 classes: <=50K (24,720), >50K (7,841).",
+        "2 rows equal another row in every column and differ in the target.",
+        "24 rows equal an earlier row in every column and the target. Equal rows stay on one side of every split; if they are "
+        "cases of their own that happen to be alike, data.duplicates: ignore divides them like any rows.",
     )
     assert train.warnings == test.warnings == ()
     assert test.table.rows == 16_281

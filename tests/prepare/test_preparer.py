@@ -328,10 +328,10 @@ def test_the_graph_is_small() -> None:
     encoded, _ = prepared(table=Table(cities, 160))
     assert nodes(encoded) <= 20 + 10  # one to read the strings of each column
     whole, _ = prepared(impute={"indicator": True})
-    assert nodes(whole) <= 110
+    assert nodes(whole) <= 112
 
 
-def test_names_of_inputs_that_are_taken() -> None:
+def test_no_name_of_a_column_is_a_name_in_the_graph() -> None:
     table = Table({"label": number([1, 2, 3]), "value": category(["a", "b", "a"])}, 3)
     preparer, x = prepared(table=table)
     assert preparer.inputs == ("label", "value")
@@ -339,7 +339,12 @@ def test_names_of_inputs_that_are_taken() -> None:
 
     graph = Graph()
     graph.output("y", exported(preparer, graph), TensorProto.DOUBLE, ["rows", x.shape[1]])
-    assert [value.name for value in graph.model().graph.input] == ["input_label", "input_value"]
+    model = graph.model()
+    assert [value.name for value in model.graph.input] == ["numbers", "categories"]
+    assert {prop.key: prop.value for prop in model.metadata_props} == {
+        "numbers": '["label"]',
+        "categories": '["value"]',
+    }
 
 
 # Errors

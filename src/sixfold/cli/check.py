@@ -46,7 +46,7 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """What reading the data and loading the plug-ins shows: the rules that a run obeys, and then trials of each candidate."""
-    from sixfold.data import holdout, load
+    from sixfold.data import holdout, load, lone_predictors
     from sixfold.planning import Planning
 
     recipe = loaded.recipe
@@ -55,7 +55,8 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
         training = dataset.take(holdout.split(dataset, recipe.data)[0])
     except SixfoldError as error:
         return [loaded.placed(error)], []
-    said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]
+    alone = lone_predictors.warning(training, recipe.data.seed)
+    said = [*dataset.said, *_warnings(*dataset.warnings, alone)]
     plan = Planning(recipe, training)
     found, more = plan.violations(), list[str]()
     if not found:
@@ -66,18 +67,23 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
 def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     """What will be done and what it will take, from trials of each candidate; and what hindered these."""
     from sixfold.core.paths import refusal
-    from sixfold.evaluate.folds import scheme_of
+    from sixfold.evaluate.folds import scheme_of, thin_classes
     from sixfold.forecast import disk_bytes, forecasts, in_words
 
     recipe, folds = plan.recipe, plan.folds
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
-    said = _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
+    said = _warnings(thin_classes(folds, plan.training))
+    said += _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
     said += _nested(recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials))
     planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
     said += in_words(planned, recipe.budget, trials, plan.again)
     for refused in (refusal(Path("runs") / recipe.name), _disk(disk_bytes(planned, trials, plan.again))):
         found += [] if refused is None else [refused]
     return found, said
+
+
+def _warnings(*texts: str) -> list[str]:
+    return [f"warning: {text}" for text in texts if text]
 
 
 def _work(candidates: Any, folds: int, scheme: tuple[str, str], metrics: Any, trials: int | None) -> list[str]:

@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError, did_you_mean
+from sixfold.data import row_numbers
+from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
@@ -80,6 +82,7 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
             made = read(name, cells, data.types.get(name), reading)
             if notes.add(name, made):
                 columns[name] = made.column
+    numbers = _without_row_numbers(columns, data, raw)
     if not columns:
         raise DataError(
             raw.where, "at least one column to predict from", "none that can be used",
@@ -87,14 +90,20 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
         )  # fmt: skip
     found = found or reconstruction_target(columns, raw.where)
     said = (
-        _overview(raw.rows, columns, notes),
-        *_unused(data, notes),
-        *_rules(notes),
-        *found.said,
+        _overview(raw.rows, columns, notes), *_unused(data, notes), *numbers.said, *_rules(notes), *found.said,
         *_left_out(found, raw),
-    )
-    warnings = (*found.warnings, *notes.warnings, *_empty(notes))
-    return _at_rows(Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings), found.rows, raw)
+    )  # fmt: skip
+    warnings = (*found.warnings, *notes.warnings, *numbers.warnings, *_empty(notes))
+    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings)
+    return checked(_at_rows(whole, found.rows, raw), data)
+
+
+def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.Found:
+    """Take the columns that only number the rows out of `columns`."""
+    found = row_numbers.find(columns, data, raw.nameless)
+    for name in found.columns:
+        del columns[name]
+    return found
 
 
 def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:

@@ -116,19 +116,21 @@ class Model(State):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Training rows as features: the fitted preparer, the features of the rows that denoising kept, and which those are."""
+    """Training rows as features: the fitted preparer, the features of the rows that denoising kept, which those are, and what
+    of them stays together (`Fit.groups`).
+    """
 
     preparer: Preparer | Joined
     x: Features
     rows: IntArray
+    groups: IntArray | None = None
 
 
 def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> Prepared:
     """Step 1 on training rows only."""
-    needs = candidate.family.needs
-    return Prepared(
-        *preparer.fit(training.table, training.target, candidate.prepare, needs, derive(context.seed, "prepare"))
-    )
+    needs, seed, units = candidate.family.needs, derive(context.seed, "prepare"), training.units
+    fitted, x, rows = preparer.fit(training.table, training.target, candidate.prepare, needs, seed, units)
+    return Prepared(fitted, x, rows, None if units is None else units[rows])
 
 
 def fit_of(
@@ -142,7 +144,7 @@ def fit_of(
     kept = target.take(prepared.rows)
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
-    return Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels)
+    return Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels, prepared.groups)
 
 
 def fit_prepared(

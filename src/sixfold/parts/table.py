@@ -91,7 +91,8 @@ class Dataset:
     """A table with its target, and what was noticed while reading it.
 
     `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `said`: sentences for the
-    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at.
+    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at. `together`: int64 [rows], equal numbers for
+    rows that stay on one side of every split because they are equal, or of one group; None where no rows are equal.
     """
 
     table: Table
@@ -100,9 +101,17 @@ class Dataset:
     times: FloatArray | None = None
     said: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    together: IntArray | None = None
+
+    @property
+    def units(self) -> IntArray | None:
+        """What is divided: [rows] equal numbers for rows that stay on one side; None where every row is its own."""
+        return self.groups if self.together is None else self.together
 
     def take(self, rows: IntArray) -> Dataset:
         """The same dataset at `rows`."""
+        table, target = self.table.take(rows), self.target.take(rows)
         groups = None if self.groups is None else self.groups[rows]
         times = None if self.times is None else self.times[rows]
-        return Dataset(self.table.take(rows), self.target.take(rows), groups, times, self.said, self.warnings)
+        together = None if self.together is None else self.together[rows]
+        return replace(self, table=table, target=target, groups=groups, times=times, together=together)

@@ -83,8 +83,10 @@ class Preparer(State):
         return x if self.precision == "float64" else graph.cast(x, TensorProto.FLOAT)
 
 
-def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int) -> tuple[Preparer, Features, IntArray]:
-    """Fit on exactly these training rows; of any other row nothing is learned.
+def fit(
+    table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int, groups: IntArray | None = None
+) -> tuple[Preparer, Features, IntArray]:
+    """Fit on exactly these training rows; of any other row nothing is learned. `groups`: as in `Training`.
 
     Returns the preparer, the features [kept rows, features] of the rows that denoising kept (cross-fitted where a method
     needs it; sparse where the family takes them so, and it saves memory), and which rows those are, int64, sorted.
@@ -94,7 +96,8 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     check_columns(prepare, table)
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
-    training = Training((), y - offsets(y), target.task, seed)  # methods compare with y, and add none of it back
+    near = y - offsets(y)  # methods compare with y, and add none of it back
+    training = Training((), near, target.task, seed, groups=None if groups is None else groups[cleaned.rows])
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]

@@ -61,6 +61,13 @@ class Data(Section):
     time: str | None = Field(None, description="Column that orders the rows for time_series splits.")
     separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
     seed: int = Field(0, ge=0, description="Seed of the holdout split.")
+    duplicates: Literal["keep_together", "ignore"] = Field(
+        "keep_together", description="Whether rows that are equal stay on one side of every split."
+    )
+    rare: Literal["keep", "merge", "drop"] = Field(
+        "keep", description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows."
+    )
+    rare_rows: int = Field(5, ge=2, description="A class with fewer rows than this is rare.")
 
 
 class Denoise(Section):
