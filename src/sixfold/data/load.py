@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import Found, column_target, reconstruction_target
-from sixfold.parts.table import Column, Dataset, FloatArray, IntArray, Table, Task
+from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
 SHOWN = 5  # columns or tokens named in a sentence
@@ -64,20 +64,21 @@ class Notes:
 
 def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
     _check_names(raw, data, task)
-    reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place)
+    fields = () if data.header else tuple(raw.columns)
+    reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
     found = None
     if data.target is not None:
-        kinds = (task, data.types.get(data.target))
-        found = column_target(data.target, raw.columns[data.target], kinds, reading)
+        kinds = (task, _asked(data.target, data))
+        found = column_target(data.target, raw.columns[data.target], kinds, _of(reading, data, data.target))
     groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
-    times = None if data.time is None else _times(data.time, raw.columns[data.time], reading)
+    times = None if data.time is None else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
     notes = Notes(warnings=_odd_tokens(data.missing))
     unused = {data.target, data.group, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
         cells = raw.columns.pop(name)  # its memory is free as soon as it is read
         if name not in unused:
-            made = read(name, cells, data.types.get(name), reading)
+            made = read(name, cells, _asked(name, data), _of(reading, data, name))
             if notes.add(name, made):
                 columns[name] = made.column
     if not columns:
@@ -93,8 +94,19 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
         *found.said,
         *_left_out(found, raw),
     )
-    warnings = (*found.warnings, *notes.warnings, *_empty(notes))
-    return _at_rows(Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings), found.rows, raw)
+    warnings = (*raw.warnings, *found.warnings, *notes.warnings, *_empty(notes))
+    dataset = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings, fields)
+    return _at_rows(dataset, found.rows, raw)
+
+
+def _of(reading: Reading, data: Data, name: str) -> Reading:
+    """With the marks of the column's numbers."""
+    return replace(reading, format=data.read.format_of(name))
+
+
+def _asked(name: str, data: Data) -> ColumnKind | None:
+    """The kind that the recipe gives a column: by its type, or because it says how its numbers are written."""
+    return data.types.get(name) or ("number" if name in data.read.columns else None)
 
 
 def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
@@ -103,11 +115,10 @@ def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
         raise DataError(raw.where, "at least two rows with a target", f"{len(rows)}", "Add rows.")
     if len(rows) == raw.rows:
         return dataset
-    return Dataset(
-        dataset.table.take(rows), dataset.target,
-        None if dataset.groups is None else dataset.groups[rows],
-        None if dataset.times is None else dataset.times[rows],
-        dataset.said, dataset.warnings,
+    return replace(
+        dataset, table=dataset.table.take(rows),
+        groups=None if dataset.groups is None else dataset.groups[rows],
+        times=None if dataset.times is None else dataset.times[rows],
     )  # fmt: skip
 
 
@@ -128,6 +139,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
         ("time", [data.time] if data.time is not None else []),
         ("drop", data.drop),
         ("types", list(data.types)),
+        ("read.columns", list(data.read.columns)),
     )
     for key, names in named:
         for name in names:

@@ -91,7 +91,8 @@ class Dataset:
     """A table with its target, and what was noticed while reading it.
 
     `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `said`: sentences for the
-    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at.
+    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at. `fields`: of a file without a header, its
+    columns in order.
     """
 
     table: Table
@@ -100,9 +101,12 @@ class Dataset:
     times: FloatArray | None = None
     said: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    fields: tuple[str, ...] = field(default=())
 
     def take(self, rows: IntArray) -> Dataset:
         """The same dataset at `rows`."""
         groups = None if self.groups is None else self.groups[rows]
         times = None if self.times is None else self.times[rows]
-        return Dataset(self.table.take(rows), self.target.take(rows), groups, times, self.said, self.warnings)
+        return Dataset(
+            self.table.take(rows), self.target.take(rows), groups, times, self.said, self.warnings, self.fields
+        )
