@@ -205,9 +205,16 @@ def measure(
         name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
         metric=metrics[0], quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
         before=cost_before, after=cost_after, steps=compressed.steps, parity_rows=rows.rows, parity_worst=worst,
-        verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2), how=HOW,
+        verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2),
+        how=_how(recipe.data.test),
     )  # fmt: skip
     return Measured(new, signature, receipt, parity)
+
+
+def _how(test: str | None) -> tuple[str, ...]:
+    """How everything was measured; `test`: the file of the held-out rows, where they have one."""
+    file = f"Holdout: all rows of {test} (data.test), scored once, by the model as it is served."
+    return tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
 
 
 def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:

@@ -46,7 +46,7 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
-    from sixfold.data import holdout, load
+    from sixfold.data import holdout, load, test_rows
     from sixfold.evaluate.folds import make, scheme_of
     from sixfold.evaluate.nested import divide
     from sixfold.forecast import disk_bytes, forecasts, in_words
@@ -57,8 +57,11 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
 
     recipe = loaded.recipe
     try:
-        dataset = load.load(recipe.data, recipe.task, loaded.base)
-        training = dataset.take(holdout.split(dataset, recipe.data)[0])
+        if recipe.data.test is not None:
+            dataset = training = test_rows.load(recipe.data, recipe.task, loaded.base)[0]
+        else:
+            dataset = load.load(recipe.data, recipe.task, loaded.base)
+            training = dataset.take(holdout.split(dataset, recipe.data)[0])
     except SixfoldError as error:
         return [loaded.placed(error)], []
     said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]

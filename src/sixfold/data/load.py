@@ -28,12 +28,12 @@ def load(data: Data, task: Task | None, base: Path) -> Dataset:
     `said` and `warnings` hold a sentence for everything that was decided or looks wrong. Raises DataError with the
     line, or RecipeError where the recipe names what is not there.
     """
-    return _dataset(find(data, base).read(), data, task)
+    return dataset_of(find(data, base).read(), data, task)
 
 
 def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
     """The same for a pandas DataFrame; `data.source` is not looked at, the index is no column. Raises DataError."""
-    return _dataset(from_pandas(frame), data, task)
+    return dataset_of(from_pandas(frame), data, task)
 
 
 @dataclass
@@ -62,7 +62,8 @@ class Notes:
         return True
 
 
-def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
+def dataset_of(raw: Raw, data: Data, task: Task | None) -> Dataset:
+    """The columns of a source, which are taken out of it one by one, as a dataset. Raises DataError or RecipeError."""
     _check_names(raw, data, task)
     fields = () if data.header else tuple(raw.columns)
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)

@@ -92,31 +92,34 @@ class Nearly:
 def numbers(name: str, levels: Sequence[str], counts: Counts, missing: Sequence[str]) -> Nearly | None:
     """Numbers written with marks, where most distinct texts are such; `missing` is the recipe's list of tokens."""
     step = max(1, len(levels) // SAMPLED)
-    written = [_split(text) for text in levels[::step]]
-    marked = [one for one in written if one is not None and not one.is_plain]
-    if not marked:
-        return None
-    if sum(one is not None for one in written) < MOST * len(written):
+    looked = levels[::step]
+    written = [one for text in looked if (one := _split(text)) is not None]
+    marked = [one for one in written if not one.is_plain]
+    if not marked or len(written) < MOST * len(looked):
         return None
     units = Counter(one.after for one in marked if one.after)
-    different = {unit.lower().removesuffix("s") for unit in units}
-    if len(different) > 1:
+    if len({unit.lower().removesuffix("s") for unit in units}) > 1:
         return _units_differ(name, levels, counts, units)
-    ways = _ways([one.body for one in written if one is not None])
-    strip = tuple(dict.fromkeys(word for one in marked for word in (one.before, one.after) if word))
-    chosen = NumberFormat(*ways[0], strip=strip, accounting=any(one.accounting for one in marked))
+    chosen, *others = _formats(written, marked)
     read = np.array([chosen.plain(text) is not None for text in levels])
-    shows = np.array([bool(read[i]) and values.number(text) is None for i, text in enumerate(levels)])
-    if not shows.any() or read.sum() < 2 or read.mean() < (MOST if strip else NEARLY_ALL) or _ordinal(strip):
+    shows = read & np.array([values.number(text) is None for text in levels])
+    few = read.sum() < 2 or read.mean() < (MOST if chosen.strip else NEARLY_ALL)
+    if few or not shows.any() or _ordinal(chosen.strip):
         return None
-    other = () if len(ways) == 1 else (_snippet(name, NumberFormat(*ways[1], strip=strip)),)
     cells, known = int(counts[read].sum()), int(counts.sum())
     found = f"a number with marks ({_marks(chosen)}), as are {cells:,} of {known:,} values ({_percent(cells, known)})"
     remedy = f"Say data.read: {_snippet(name, chosen)} to read them as numbers"
-    remedy += "".join(f" (or {snippet}, if the mark is the other one)" for snippet in other)
-    rest = _tokens(levels, counts, read)
-    remedy += f", and data.missing: {_listed([levels[i] for i in rest], missing)}" if rest else ""
+    remedy += "".join(f" (or {_snippet(name, other)}, if the mark is the other one)" for other in others)
+    rest = [levels[i] for i in _tokens(levels, counts, read)]
+    remedy += f", and data.missing: {_listed(rest, missing)}" if rest else ""
     return Nearly(shows, found, f"{remedy}; or data.types: {{{key(name)}: category}} if these are no numbers.")
+
+
+def _formats(written: Sequence[_Written], marked: Sequence[_Written]) -> list[NumberFormat]:
+    """The format that reads most of the numbers; a second one where nobody knows which of the two is meant."""
+    strip = tuple(dict.fromkeys(word for one in marked for word in (one.before, one.after) if word))
+    accounting = any(one.accounting for one in marked)
+    return [NumberFormat(*way, strip=strip, accounting=accounting) for way in _ways([one.body for one in written])]
 
 
 def tokens(
