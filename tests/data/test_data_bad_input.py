@@ -461,8 +461,9 @@ def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:
     assert "row 2, column 'a': expected true or false (or 1 and 0); found 2." in refused(
         parquet({"a": [1, 2], "y": ["p", "q"]}), "t.parquet", types={"a": "boolean"}
     )
-    assert "row 2, column 'a': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999" in refused(
-        parquet({"a": [1, 1e15], "y": ["p", "q"]}), "t.parquet", types={"a": "date"}
+    assert (
+        "row 2, column 'a': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999"
+        in refused(parquet({"a": [1, 1e15], "y": ["p", "q"]}), "t.parquet", types={"a": "date"})
     )
 
 

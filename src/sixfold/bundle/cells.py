@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sixfold.core import values
-from sixfold.recipe.signature import Input
 from sixfold.core.marks import NumberFormat
+from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
 Cell = Callable[[Any], Any]

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
-from sixfold.core.values import LevelType
 from sixfold.core.marks import NumberFormat
+from sixfold.core.values import LevelType
 from sixfold.data import nearly
 from sixfold.data.nearly import Nearly
 from sixfold.parts.table import Column, ColumnKind, FloatArray

@@ -64,7 +64,9 @@ def _one_type(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.ChunkedArra
 
 
 def _as_text(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.array([None if c is None else values.show(c) for c in cells.to_pylist()], pa.string())])
+    return pa.chunked_array(
+        [pa.array([None if c is None else values.spell(c) for c in cells.to_pylist()], pa.string())]
+    )
 
 
 def _decided(data: Data, training: Dataset, used: list[str]) -> Data:
