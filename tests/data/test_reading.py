@@ -44,13 +44,13 @@ def test_without_a_header(tmp_path: Path) -> None:
 
 
 def test_lines_of_a_file_without_a_header(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="t.csv, line 3, column 'x': expected a number; found 'oops'"):
+    with pytest.raises(DataError, match=r"t.csv, line 3, column 'x': expected a number; found 'oops'"):
         read(tmp_path, "1,a,p\n2,a,q\noops,b,p\n", header=False, names=["x", "b", "y"], types={"x": "number"})
-    with pytest.raises(DataError, match="line 2: expected 3 fields, as in the first line; found 2 fields"):
+    with pytest.raises(DataError, match=r"line 2: expected 3 fields, as in the first line; found 2 fields"):
         read(tmp_path, "1,a,p\n2,a\n", header=False, target="column_3")
-    with pytest.raises(DataError, match="line 1: expected 2 fields, one for each of data.names; found 3 fields"):
+    with pytest.raises(DataError, match=r"line 1: expected 2 fields, one for each of data.names; found 3 fields"):
         read(tmp_path, "1,a,p\n2,a,q\n", header=False, names=["x", "y"])
-    with pytest.raises(DataError, match="data.target: expected the name of a column; found 'y'"):
+    with pytest.raises(DataError, match=r"data.target: expected the name of a column; found 'y'"):
         read(tmp_path, "1,a,p\n2,a,q\n", header=False)
     with pytest.raises(RecipeError, match=r"expected data.header: false with data.names; found a file with a header"):
         read(tmp_path, "1,a,p\n2,a,q\n", names=["x", "b", "y"])
@@ -115,8 +115,8 @@ def test_json_lines_in_another_encoding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "data", "message"),
     [
-        (b"a,y\n1,p\n2,\x81\n", {"read": {"encoding": "cp1252"}}, "t.csv, line 3, byte 10: expected cp1252 text; found the byte 0x81"),
-        (b"a,y\n1,p\n2,\xe9\n", {}, "t.csv, line 3, byte 10: expected UTF-8 text; found the byte 0xE9. Say data.read: {encoding: cp1252}"),
+        (b"a,y\n1,p\n2,\x81\n", {"read": {"encoding": "cp1252"}}, "line 3, byte 10: expected cp1252 text; found the byte 0x81"),
+        (b"a,y\n1,p\n2,\xe9\n", {}, "line 3, byte 10: expected UTF-8 text; found the byte 0xE9. Say data.read: {encoding: "),
         ("a,y\n1,p\n".encode("utf-16") + b"1", {}, "expected utf-16 text"),
         ("a,y\n1,p\n".encode("utf-16-le"), {}, "Say data.read: {encoding: utf-16-le}"),
     ],
@@ -130,7 +130,11 @@ def test_bytes_that_are_no_text(tmp_path: Path, content: bytes, data: dict[str, 
 def test_an_encoding_is_for_text(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1, 2], "y": [1, 2]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(RecipeError, match=r"data.read.encoding: expected a source of text"):
-        load(from_object({"data": {"source": "t.parquet", "target": "y", "read": {"encoding": "cp1252"}}}).recipe.data, None, tmp_path)
+        load(
+            from_object({"data": {"source": "t.parquet", "target": "y", "read": {"encoding": "cp1252"}}}).recipe.data,
+            None,
+            tmp_path,
+        )
 
 
 def workbook(path: Path, rows: list[list[Any]], title: str = "Sheet") -> None:
@@ -144,18 +148,28 @@ def workbook(path: Path, rows: list[list[Any]], title: str = "Sheet") -> None:
 
 def test_excel_cells_keep_their_types(tmp_path: Path) -> None:
     head = ["whole", "real", "truth", "day", "word", "mixed", "y"]
-    rows = [[i, i / 4, i % 3 == 0, dt.datetime(2026, 1, 1 + i % 9), "ab"[i % 2], i if i % 2 else f"{i},5", "pq"[i % 2]] for i in range(30)]
+    rows = [
+        [i, i / 4, i % 3 == 0, dt.datetime(2026, 1, 1 + i % 9), "ab"[i % 2], i if i % 2 else f"{i},5", "pq"[i % 2]]
+        for i in range(30)
+    ]
     rows[4][0] = None
     workbook(tmp_path / "t.xlsx", [head, *rows[:9], [None] * 7, *rows[9:]], "data")
     data = {"source": "t.xlsx", "target": "y", "sheet": "data", "read": {"columns": {"mixed": {"decimal": ","}}}}
     columns = load(from_object({"data": data}).recipe.data, None, tmp_path).table.columns
     kinds = {name: column.kind for name, column in columns.items()}
-    assert kinds == {"whole": "number", "real": "number", "truth": "boolean", "day": "date", "word": "category", "mixed": "number"}
+    assert kinds == {
+        "whole": "number",
+        "real": "number",
+        "truth": "boolean",
+        "day": "date",
+        "word": "category",
+        "mixed": "number",
+    }
     assert columns["mixed"].values[:4].tolist() == [0.5, 1, 2.5, 3]
     assert np.isnan(columns["whole"].values).tolist() == [i == 4 for i in range(30)]
     with pytest.raises(DataError, match=r"data.sheet: expected the name of a sheet; found 'dat'. Did you mean 'data'"):
         load(from_object({"data": {**data, "sheet": "dat"}}).recipe.data, None, tmp_path)
-    with pytest.raises(DataError, match="row 12, column 'word': expected a number; found 'b'"):
+    with pytest.raises(DataError, match=r"row 12, column 'word': expected a number; found 'b'"):
         bad = [*rows[:9], [None] * 7, *rows[9:]]
         for row in rows[:9]:
             row[4] = "1"
@@ -165,7 +179,7 @@ def test_excel_cells_keep_their_types(tmp_path: Path) -> None:
 
 def test_formulas_need_their_results(tmp_path: Path) -> None:
     workbook(tmp_path / "t.xlsx", [["a", "y"], [1, "p"], ["=A2+1", "q"]], "notes2")
-    with pytest.raises(DataError, match="row 3, column 1: expected the result of the formula; found none for '=A2"):
+    with pytest.raises(DataError, match=r"row 3, column 1: expected the result of the formula; found none for '=A2"):
         load(Data(source="t.xlsx", target="y", sheet="notes2"), None, tmp_path)
 
 

@@ -46,7 +46,6 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
-    from sixfold.data import holdout, load, test_rows
     from sixfold.evaluate.folds import make, scheme_of
     from sixfold.evaluate.nested import divide
     from sixfold.forecast import disk_bytes, forecasts, in_words
@@ -57,11 +56,7 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
 
     recipe = loaded.recipe
     try:
-        if recipe.data.test is not None:
-            dataset = training = test_rows.load(recipe.data, recipe.task, loaded.base)[0]
-        else:
-            dataset = load.load(recipe.data, recipe.task, loaded.base)
-            training = dataset.take(holdout.split(dataset, recipe.data)[0])
+        dataset, training = _rows(loaded)
     except SixfoldError as error:
         return [loaded.placed(error)], []
     said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]
@@ -96,6 +91,18 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
             said += in_words(planned, recipe.budget, trials, again)
             attempt(lambda: _disk(disk_bytes(planned, trials, again)))
     return found, said
+
+
+def _rows(loaded: Any) -> tuple[Any, Any]:
+    """The dataset as it was read, and its training rows."""
+    from sixfold.data import holdout, load, test_rows
+
+    recipe = loaded.recipe
+    if recipe.data.test is not None:
+        training, _ = test_rows.load(recipe.data, recipe.task, loaded.base)
+        return training, training
+    dataset = load.load(recipe.data, recipe.task, loaded.base)
+    return dataset, dataset.take(holdout.split(dataset, recipe.data)[0])
 
 
 def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, trials: int | None) -> list[str]:

@@ -16,15 +16,15 @@ from sixfold.core.errors import SystemFault
 @click.argument("data")
 @click.option("--target", required=True, help="The column to predict.")
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
+@click.option("--no-header", is_flag=True, help="The first line is a row: columns are column_1, column_2, …")
 @click.option("--out", type=EXISTING, help="Recipe to write; left out: NAME.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @JSON
-def command(data: str, target: str, separator: str | None, out: Path | None, force: bool, as_json: bool) -> None:
+def command(
+    data: str, target: str, separator: str | None, no_header: bool, out: Path | None, force: bool, as_json: bool
+) -> None:  # fmt: skip
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip) or sklearn:NAME."""
-    from sixfold.data import load
-    from sixfold.recipe.schema import Data
-
-    dataset = load.load(Data(source=data, target=target, separator=separator), None, Path.cwd())
+    section, dataset = seen(data, target, separator, no_header)
     name = re.sub(r"[^a-z0-9_-]+", "_", Path(data.split(":")[-1]).name.split(".")[0].lower()).strip("_-") or "model"
     path = out or Path(f"{name}.yaml")
     if path.exists() and not force:
@@ -34,7 +34,7 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
     from sixfold.core.paths import write_atomic
 
     said = [*dataset.said, *(f"warning: {warning}" for warning in dataset.warnings)]
-    write_atomic(path, recipe_text(name, data, path, dataset, separator))
+    write_atomic(path, recipe_text(name, data, path, dataset, separator, section.header))
     if as_json:
         show_json({"recipe": str(path), "task": dataset.target.task, "said": said})
         return
@@ -43,7 +43,48 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
     click.echo(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}")
 
 
-def recipe_text(name: str, data: str, path: Path, dataset: Any, separator: str | None = None) -> str:
+def seen(data: str, target: str, separator: str | None, no_header: bool = False) -> tuple[Any, Any]:
+    """The recipe's data section and the dataset; without a header where the file looks so, and the target is not in it."""
+    from sixfold.core.errors import DataError
+    from sixfold.data import load
+    from sixfold.data.source import find
+    from sixfold.recipe.schema import Data
+
+    section = Data(source=data, target=target, separator=separator, header=not no_header)
+    bare = section.model_copy(update={"header": False})
+    try:
+        dataset = load.load(section, None, Path.cwd())
+    except DataError:
+        if no_header or not re.fullmatch(r"column_[1-9]\d*", target):
+            raise
+        return bare, load.load(bare, None, Path.cwd())
+    if not any("data.header: false" in text for text in dataset.warnings):
+        return section, dataset
+    place = list(find(section, Path.cwd()).read().columns).index(target) + 1  # the target was named by its first value
+    bare = bare.model_copy(update={"target": f"column_{place}"})
+    return bare, load.load(bare, None, Path.cwd())
+
+
+def remedies(warnings: tuple[str, ...]) -> list[str]:
+    """What warnings say to write under data (`read`, `missing`), all of it in one line a key."""
+    import json
+
+    import yaml
+
+    columns: dict[str, Any] = {}
+    missing: list[str] = []
+    for text in warnings:
+        for key, found in re.findall(r"data\.(read|missing): (\{columns: \{.*?\}\}\}|\[.*?\])(?=[ ,;.])", text):
+            value = yaml.safe_load(found)
+            columns |= value["columns"] if key == "read" else {}
+            missing += [token for token in value if token not in missing] if key == "missing" else []
+    read = [f"read: {json.dumps({'columns': columns}, ensure_ascii=False)}"] if columns else []
+    return [*read, *([f"missing: {json.dumps(missing, ensure_ascii=False)}"] if missing else [])]
+
+
+def recipe_text(
+    name: str, data: str, path: Path, dataset: Any, separator: str | None = None, header: bool = True
+) -> str:
     """The recipe, with what was seen and what could be changed as comments."""
     import json
 
@@ -51,6 +92,12 @@ def recipe_text(name: str, data: str, path: Path, dataset: Any, separator: str |
 
     is_file = Path(data).exists()
     other = f"\n  separator: {json.dumps(separator)}" if separator else ""
+    other += (
+        ""
+        if header
+        else "\n  header: false                 # columns are column_1, column_2, …, or as `names: [...]` says"
+    )
+    other += "".join(f"\n  # {text}   # a warning says why" for text in remedies(dataset.warnings))
     source = json.dumps(str(Path(data).resolve()) if is_file and path.parent.resolve() != Path(data).parent.resolve() else
                         Path(data).name if is_file else data)  # fmt: skip
     target = dataset.target
