@@ -11,12 +11,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sixfold import api, cli
+from sixfold import api
 from sixfold.bundle.load import load
 from sixfold.bundle.verify import verify
+from sixfold.cli import group
 from sixfold.core.errors import RecipeError
 from sixfold.pipeline import Run
 
+CASES = Path(__file__).parents[2] / "shared" / "cases"
 RNG = np.random.default_rng(11)
 PRICE = RNG.uniform(100, 50_000, 240).round(2)
 Z = RNG.integers(0, 9, 240)
@@ -52,6 +54,7 @@ def test_marks_from_training_to_serving(tmp_path: Path) -> None:
     assert load(plain.bundle).predict([{"price": 1234.5, "z": 3}]).values == pytest.approx(answers[:1])
 
 
+@pytest.mark.slow
 def test_a_file_of_test_rows_changes_the_scores_and_nothing_else(tmp_path: Path) -> None:
     lines = [f"{p},{'abc'[z % 3]},{y}\n" for p, z, y in zip(PRICE, Z, Y, strict=True)]
     (tmp_path / "h.csv").write_text("price,z,y\n" + "".join(lines[200:]))
@@ -85,15 +88,32 @@ def test_init_of_a_file_without_a_header_and_with_marks(tmp_path: Path, monkeypa
     )
     Path("h.csv").write_text("a,b,c\n" + Path("t.csv").read_text())
     for arguments in (["t.csv", "--target", "column_1"], ["t.csv", "--target", f"{PRICE[0]}", "--force"]):
-        done = CliRunner().invoke(cli.main, ["init", *arguments])
+        done = CliRunner().invoke(group, ["init", *arguments])
         assert done.exit_code == 0, done.output
         data = yaml.safe_load(Path("t.yaml").read_text())["data"]
         assert (data["header"], data["target"]) == (False, "column_1")
     text = Path("t.yaml").read_text()
     assert '# read: {"columns": {"column_3": {"strip": ["$"]}}}' in text
     assert '# missing: ["?", "", "NA"' in text
-    assert CliRunner().invoke(cli.main, ["check", "t.yaml"]).exit_code == 0
+    assert CliRunner().invoke(group, ["check", "t.yaml"]).exit_code == 0
     done = CliRunner().invoke(
-        cli.main, ["check", "t.yaml", "--json", "--set", "data.test=h.csv", "--set", "data.holdout=0"]
+        group, ["check", "t.yaml", "--json", "--set", "data.test=h.csv", "--set", "data.holdout=0"]
     )
     assert json.loads(done.output)["problems"] != []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are absent")
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("04_clean", {}, 0.995), ("04_qmark30", {"missing": ["?", ""]}, 0.56),
+        ("04_currency", {"read": {"columns": {"price": {"thousands": ",", "strip": ["$"]}}}}, 0.995),
+        ("04_currency", {"read": {"thousands": ",", "strip": ["$"]}}, 0.995),
+    ],
+)  # fmt: skip
+def test_the_shared_cases(tmp_path: Path, name: str, data: dict[str, Any], expected: float) -> None:
+    text = (CASES / f"{name}.csv").read_text()
+    done = run(tmp_path, text, **data)
+    assert done.warnings == ()
+    assert score(done) == pytest.approx(expected, abs=0.03)

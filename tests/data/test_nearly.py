@@ -165,3 +165,19 @@ def test_a_column_that_is_read_with_marks_holds_numbers_alone(tmp_path: Path) ->
 def test_any_text_is_read(tmp_path_factory: pytest.TempPathFactory, cells: list[str]) -> None:
     safe = [cell.encode("utf-8", "ignore").decode() for cell in cells]
     dataset(tmp_path_factory.mktemp("any"), [*safe, "a", "b"])
+
+
+def test_the_remedies_of_several_columns_are_one_key(tmp_path: Path) -> None:
+    text = "a;b;c;y\n" + "".join(f"${i},5;{i}%;{i};{'pq'[i % 2]}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(text)
+
+    def of(**data: object) -> Dataset:
+        section = {"source": "t.csv", "target": "y", "separator": ";", **data}
+        return load(from_object({"data": section}).recipe.data, None, tmp_path)
+
+    warnings = of().warnings
+    assert len(warnings) == 3
+    seen = of(read=snippet(warnings[2], "read"))
+    assert seen.warnings == ()
+    assert seen.table.columns["a"].values[:2].tolist() == [0.5, 1.5]
+    assert {column.kind for column in seen.table.columns.values()} == {"number"}

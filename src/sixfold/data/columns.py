@@ -78,7 +78,7 @@ class Reading:
 class Read:
     """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
     `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
-    that needs saying.
+    that needs saying; `marks`: what data.read.columns would say to make numbers of it.
     """
 
     column: Column
@@ -87,6 +87,7 @@ class Read:
     whole: bool = False
     mixed: bool = False
     rule: str = ""
+    marks: str = ""
 
     @property
     def empty(self) -> bool:
@@ -247,7 +248,8 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     if (near := _nearly(name, held, (numbers, dates), reading)) is not None:
         row = held.first(near.levels)
         text = f"{reading.at(row, name)}: {shown(held.levels[held.codes[row]])} is {near.found}, so the column "
-        return Read(held.column("category"), held.tokens, (f"{text}is read as a category. {near.remedy}",), mixed=True)
+        told = f"{text}is read as a category. {near.remedy}"
+        return Read(held.column("category"), held.tokens, (told,), mixed=True, marks=near.marks)
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
         if parsed is None:
             continue

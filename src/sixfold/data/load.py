@@ -45,10 +45,12 @@ class Notes:
     identifiers: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
     def add(self, name: str, made: Read) -> bool:
         """Note one column; True when it is a feature."""
         self.warnings += made.warnings
+        self.marks += [made.marks] if made.marks else []
         if made.empty:
             self.empty.append(name)
             return False
@@ -95,7 +97,7 @@ def dataset_of(raw: Raw, data: Data, task: Task | None) -> Dataset:
         *found.said,
         *_left_out(found, raw),
     )
-    warnings = (*raw.warnings, *found.warnings, *notes.warnings, *_empty(notes))
+    warnings = (*raw.warnings, *found.warnings, *notes.warnings, *_together(notes.marks), *_empty(notes))
     dataset = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings, fields)
     return _at_rows(dataset, found.rows, raw)
 
@@ -238,6 +240,15 @@ def _left_out(found: Found, raw: Raw) -> list[str]:
     absent = np.setdiff1d(np.arange(raw.rows), found.rows, assume_unique=True)
     are = "row has no target and is" if missing == 1 else "rows have no target and are"
     return [f"{missing:,} {are} left out; the first is {raw.place(int(absent[0]))}."]
+
+
+def _together(marks: list[str]) -> list[str]:
+    """Of several columns with marks: what to write for all of them, as a key stands once in a recipe."""
+    return (
+        [f"All {len(marks):,} columns with marks at once: data.read: {{columns: {{{', '.join(marks)}}}}}"]
+        if marks[1:]
+        else []
+    )
 
 
 def _empty(notes: Notes) -> list[str]:

@@ -87,6 +87,7 @@ class Nearly:
     levels: npt.NDArray[np.bool_]
     found: str
     remedy: str
+    marks: str = ""  # of the remedy, that of this column alone: `price: {strip: ["$"]}`
 
 
 def numbers(name: str, levels: Sequence[str], counts: Counts, missing: Sequence[str]) -> Nearly | None:
@@ -112,7 +113,8 @@ def numbers(name: str, levels: Sequence[str], counts: Counts, missing: Sequence[
     remedy += "".join(f" (or {_snippet(name, other)}, if the mark is the other one)" for other in others)
     rest = [levels[i] for i in _tokens(levels, counts, read)]
     remedy += f", and data.missing: {_listed(rest, missing)}" if rest else ""
-    return Nearly(shows, found, f"{remedy}; or data.types: {{{key(name)}: category}} if these are no numbers.")
+    remedy += f"; or data.types: {{{key(name)}: category}} if these are no numbers."
+    return Nearly(shows, found, remedy, _of_column(name, chosen))
 
 
 def _formats(written: Sequence[_Written], marked: Sequence[_Written]) -> list[NumberFormat]:
@@ -291,11 +293,16 @@ def _marks(chosen: NumberFormat) -> str:
 
 def _snippet(name: str, chosen: NumberFormat) -> str:
     """What to write as `data.read`."""
+    return f"{{columns: {{{_of_column(name, chosen)}}}}}"
+
+
+def _of_column(name: str, chosen: NumberFormat) -> str:
+    """The column and its marks."""
     parts = [f"decimal: {json.dumps(chosen.decimal)}"] if chosen.decimal != "." else []
     parts += [f"thousands: {json.dumps(chosen.thousands)}"] if chosen.thousands else []
     parts += [f"strip: {json.dumps(list(chosen.strip), ensure_ascii=False)}"] if chosen.strip else []
     parts += ["accounting: true"] if chosen.accounting and not parts else []
-    return f"{{columns: {{{key(name)}: {{{', '.join(parts)}}}}}}}"
+    return f"{key(name)}: {{{', '.join(parts)}}}"
 
 
 def _listed(words: Sequence[str], missing: Sequence[str]) -> str:
