@@ -15,7 +15,7 @@ import psutil
 
 from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.predictor import Predictor
-from sixfold.compress.compress import Compressed
+from sixfold.compress.compress import NO_GAIN, Compressed
 from sixfold.compress.measure import compare
 from sixfold.core.seeds import derive
 from sixfold.core.units import show_bytes
@@ -235,4 +235,6 @@ def _counted(cost: Cost, model: Model) -> Cost:
 def _outcome(compressed: Compressed) -> Any:
     if not compressed.steps:
         return "not asked for"
-    return "compressed" if any(step.accepted for step in compressed.steps) else "no gain on this machine"
+    if any(step.accepted for step in compressed.steps):
+        return "compressed"
+    return NO_GAIN if all(step.why.startswith(NO_GAIN) for step in compressed.steps) else "not compressed"

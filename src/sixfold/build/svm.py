@@ -195,6 +195,7 @@ class Settings(Section):
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     shared: ClassVar[frozenset[str]] = frozenset({"C", "epsilon"})
+    decides: ClassVar[bool] = True
 
     kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
     C: float = Field(1.0, gt=0, description="Weight of errors against the margin, above 0.")

@@ -112,7 +112,7 @@ def _date(value: Any, missing: frozenset[str]) -> float:
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
-    """The level that a value means. A number that no level has as it is written may be one that is written without point."""
+    """The level that a value means; one that was never seen is as it is written."""
     kind, known = column.level_type, frozenset(column.levels)
     gone = missing | {values.level(token, kind) for token in missing}
 
@@ -125,19 +125,9 @@ def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
         else:
             text = _text(value, "text")
         level = values.level(text, kind)
-        if level in gone or text in gone:
-            return ""
-        if kind == "text" and level not in known and not isinstance(value, str):
-            return _whole(level, known)
-        return level
+        return "" if level in gone or text in gone else level
 
     return read
-
-
-def _whole(text: str, known: frozenset[str]) -> str:
-    """Of a number 3.0 the level '3', where there is one: a column of floats is how pandas keeps whole numbers with gaps."""
-    whole = values.level(text, "number")
-    return whole if whole in known else text
 
 
 def _check_utf8(text: str) -> None:

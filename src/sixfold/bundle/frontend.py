@@ -221,8 +221,7 @@ def _is_numeric(dtype: Any) -> bool:
 
 def _values(series: Any) -> Any:
     """A DataFrame's column: numbers stay an array, everything else becomes a list of Python values."""
-    array = series.to_numpy()
-    return array if array.dtype.kind in "fiu" else series.tolist()
+    return series.to_numpy() if _is_numeric(series.dtype) else series.tolist()
 
 
 def bounded_lines(lines: Iterable[str], where: str) -> Iterator[str]:

@@ -92,10 +92,11 @@ class Predictions:
 
     def _plain(self, name: str) -> list[Any] | None:
         """An output of one plain value a row: the label, or the one value."""
-        if name == "label" and self.labels is not None:
-            return self.labels.tolist()
-        array = self.outputs[name]
-        return array.reshape(-1).tolist() if name == "value" and array.shape[1] == 1 else None
+        array = self.labels if name == "label" else self.outputs[name]
+        if array is None or (name != "label" and (name != "value" or array.shape[1] > 1)):
+            return None
+        plain: list[Any] = array.reshape(-1).tolist()
+        return plain
 
     def _repr_html_(self) -> str:
         flat = self.columns()

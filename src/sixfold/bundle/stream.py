@@ -18,7 +18,7 @@ from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
-from sixfold.core import archive, encoding, workbook
+from sixfold.core import archive, encoding, strict_json, workbook
 from sixfold.core.errors import DataError, RowError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.paths import sync_folder, system_fault
 from sixfold.recipe.schema import TableFile
@@ -265,7 +265,7 @@ def _json_writer(sink: TextIO) -> Write:
         columns = _with(kept, records[0] if records else ())
         for number, record in enumerate(records):
             before = {name: None if (value := values[number]) != value else value for name, values in columns.items()}
-            sink.write(json.dumps({**before, **record}) + "\n")
+            sink.write(strict_json.text({**before, **record}) + "\n")
 
     return write
 

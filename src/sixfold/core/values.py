@@ -197,7 +197,7 @@ def level_type(texts: Iterable[str]) -> LevelType:
     texts = list(texts)
     for kind in ("number", "boolean", "date"):
         if texts and all(_PLAIN_WRITING[kind](text) is not None for text in texts):
-            return kind  # type: ignore[return-value]
+            return kind
     return "text"
 
 

@@ -48,7 +48,7 @@ def _plain(series: pd.Series[Any]) -> pd.Series[Any]:
     """The same values in a type that Arrow has: intervals and periods as their text, sparse columns dense."""
     kind = series.dtype
     if isinstance(kind, pd.SparseDtype):
-        return series.sparse.to_dense()
+        return pd.Series(series.to_numpy(), name=series.name)
     if isinstance(kind, pd.CategoricalDtype) and isinstance(kind.categories.dtype, pd.IntervalDtype | pd.PeriodDtype):
         names = np.array([*map(str, kind.categories), None], dtype=object)
         return pd.Series(pd.Categorical(names[series.cat.codes]), name=series.name)

@@ -1,7 +1,7 @@
 """The preparer: from raw columns to features, per type and per column, as one fitted state.
 
-Order: clip → impute → indicator → chain of features → side by side → select → reduce. Dates become their parts first.
-Columns with the same treatment are one block, so that the graph has few nodes.
+Order: clip → impute → indicator → centering → chain of features → side by side → select → reduce. Dates become their parts
+first. Columns with the same treatment are one block, so that the graph has few nodes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.offsets import offsets
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import Stack, bounds
 from sixfold.parts.state import State
@@ -93,7 +94,7 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     check_columns(prepare, table)
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
-    training = Training((), y, target.task, seed)
+    training = Training((), y - offsets(y), target.task, seed)  # methods compare with y, and add none of it back
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]

@@ -265,6 +265,13 @@ class Compress(Section):
         default_factory=dict,
         description="Metric → change of the mean over the folds that is accepted: `accuracy: -0.01`.",
     )
+    keep_lift: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of the lift over a model that ignores the columns that stays, whatever `keep` allows: of the deciding "
+        "metric, and of those that measure ranking (roc_auc, average_precision).",
+    )
     prune: Annotated[list[Options], BeforeValidator(lambda v: _chain(v, "target")), _plugin("pruner", "chain")] = Field(
         default_factory=list, description="Prunings by target, one after the other."
     )
