@@ -27,6 +27,7 @@ from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
+from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.receipt import Cost, Nested, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
@@ -79,7 +80,7 @@ def _starts(rng: np.random.Generator, columns: int, rows: int, laps: int) -> npt
     return np.stack([order[:columns] for order in orders], axis=1)
 
 
-def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Signature:
+def signature_of(model: Model, training: Dataset, missing: Sequence[str], read: ReadFile | None = None) -> Signature:
     """What the bundle takes and gives."""
     outputs = [Output(name="value", columns=model.target_names)]
     if model.task == "classification":
@@ -87,7 +88,8 @@ def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Sig
         outputs = [label, Output(name=model.output, columns=model.classes)]
     return Signature(
         task=model.task, target=model.target_names, classes=model.classes, class_type=training.target.class_type,
-        outputs=tuple(outputs), missing=tuple(missing), inputs=inputs(training.table, model.preparer.inputs),
+        outputs=tuple(outputs), missing=tuple(missing), fields=training.fields,
+        inputs=inputs(training.table, model.preparer.inputs, read),
     )  # fmt: skip
 
 
@@ -192,9 +194,9 @@ def measure(
     (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
     after = compressed.model
     old, new = packed(before.export()), packed(after.export())
-    signature = signature_of(after, training, recipe.data.missing)
+    signature = signature_of(after, training, recipe.data.missing, recipe.data.read)
     rows = stored_rows(training.table, seed)
-    parity = Parity(text_rows(rows, after.preparer.inputs), expected_answers(after, rows))
+    parity = Parity(text_rows(rows, after.preparer.inputs, recipe.data.read), expected_answers(after, rows))
     worst = check_parity(Predictor(new, signature), parity)
     costs = compare(old, new, training.table)
     cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
@@ -203,9 +205,16 @@ def measure(
         name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
         metric=metrics[0], quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
         before=cost_before, after=cost_after, steps=compressed.steps, parity_rows=rows.rows, parity_worst=worst,
-        verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2), how=HOW,
+        verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2),
+        how=_how(recipe.data.test),
     )  # fmt: skip
     return Measured(new, signature, receipt, parity)
+
+
+def _how(test: str | None) -> tuple[str, ...]:
+    """How everything was measured; `test`: the file of the held-out rows, where they have one."""
+    file = f"Holdout: all rows of {test} (data.test), scored once, by the model as it is served."
+    return tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
 
 
 def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:

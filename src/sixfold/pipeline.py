@@ -24,7 +24,8 @@ from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import shares
-from sixfold.data import holdout, lone_predictors
+from sixfold.core.errors import RecipeError
+from sixfold.data import holdout, lone_predictors, test_rows
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
@@ -48,7 +49,7 @@ from sixfold.runs.saves import EVERY_S
 from sixfold.searching import compare
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of, in_words
-from sixfold.work import Plan, Rows, Work, digest, stage_key
+from sixfold.work import Plan, Rows, Work, digest, joint_digest, stage_key
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,31 @@ def run(
 def read(work: Work, dataset: Dataset | None = None) -> Rows:
     """Step 0: read the table, say what was seen, put the holdout aside."""
     recipe = work.loaded.recipe
+    if recipe.data.test is not None:
+        return _read_both(work, dataset)
     whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base)
-    for text in whole.said:
-        work.context.emit("said", text=text)
-    for text in whole.warnings:
-        work.context.emit("warning", text=text)
     training, held_out = holdout.split(whole, recipe.data)
-    rows = Rows(whole.take(training), whole.take(held_out), digest(whole))
-    if text := lone_predictors.warning(rows.training, recipe.data.seed):
+    return _announced(work, Rows(whole.take(training), whole.take(held_out), digest(whole)))
+
+
+def _read_both(work: Work, dataset: Dataset | None) -> Rows:
+    """A training file, and another one as the holdout."""
+    if dataset is not None:
+        raise RecipeError(
+            "data.test", "a training table that is a file, too", "one in memory",
+            "Hold out a share with data.holdout, or write the table to a file and name it in data.source.",
+        )  # fmt: skip
+    recipe = work.loaded.recipe
+    training, held_out = test_rows.load(recipe.data, recipe.task, work.loaded.base)
+    return _announced(work, Rows(training, held_out, joint_digest(training, held_out)))
+
+
+def _announced(work: Work, rows: Rows) -> Rows:
+    """Say what was noticed while reading."""
+    for text in rows.training.said:
+        work.context.emit("said", text=text)
+    alone = lone_predictors.warning(rows.training, work.loaded.recipe.data.seed)
+    for text in [*rows.training.warnings, *([alone] if alone else [])]:
         work.context.emit("warning", text=text)
     work.context.emit("rows", training=rows.training.table.rows, held_out=rows.held_out.table.rows)
     return rows

@@ -25,6 +25,7 @@ from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
 from sixfold.recipe.published import SCHEMA_FILE
+from sixfold.recipe.reading import Marks, ReadFile
 from sixfold.recipe.schema import (
     Average,
     Budget,
@@ -58,8 +59,8 @@ FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not th
 GRIDS = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
-    Recipe, Data, Prepare, Denoise, Impute, Feature, Initialize, Train, Stop, Average, Evaluate, Search, Range, Compress,
-    Quantize, FixedPoint, Budget, Serve,
+    Recipe, Data, ReadFile, Marks, Prepare, Denoise, Impute, Feature, Initialize, Train, Stop, Average, Evaluate, Search, Range,
+    Compress, Quantize, FixedPoint, Budget, Serve,
 )  # fmt: skip
 Schema = dict[str, Any]
 

@@ -63,6 +63,11 @@ def digest(dataset: Dataset) -> str:
     return sha.hexdigest()
 
 
+def joint_digest(training: Dataset, held_out: Dataset) -> str:
+    """The same for two files: one to train on, one to hold out."""
+    return hashlib.sha256(f"{digest(training)}\n{digest(held_out)}".encode()).hexdigest()
+
+
 def stage_key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
     """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, where networks
     train, and the code.

@@ -228,7 +228,7 @@ def test_a_bad_row_deep_in_a_file_is_named_and_nothing_is_left(bundle: Bundle, t
         ("a.jsonl", b"[1]\n", RowError, "line 1: expected a JSON object; found [1]"),
         ("a.jsonl", b"{\n", RowError, "line 1: expected a JSON object"),
         ("a.parquet", b"PAR1", DataError, "expected a Parquet file"),
-        ("a.xlsx", b"", DataError, "expected a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet (.gz, .zip)"),
+        ("a.xls", b"", DataError, "expected a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .xlsx, .xlsm (.gz"),
     ],
 )  # fmt: skip
 def test_bad_files_are_refused_with_the_reason(

@@ -107,8 +107,9 @@ def test_types_that_overrule() -> None:
 
 def test_slashed_dates_are_not_guessed() -> None:
     assert of(["11/23/2026", "01/02/2026"]).warnings == (
-        "c: '01/02/2026' may be a date with the day or the month first, so the column is read as a category. Write dates "
-        "as 2026-11-23.",
+        "t.csv, line 2, column 'c': '11/23/2026' is a date with the day or the month first, which is not read; 2 of 2 values "
+        "(100%) are in such forms, so the column is read as a category. Write dates as 2026-11-23 (pandas.to_datetime(…, "
+        "dayfirst=False) reads such a column); or say data.types: {c: category} if these are no dates.",
     )
 
 

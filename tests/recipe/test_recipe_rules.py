@@ -45,6 +45,16 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
          "Write 0.25 for a share, or 11 for a number of rows."],
     ),
     (
+        rules.one_holdout, {"data.test": "other.csv", "data.holdout": 0.1},
+        ["data.holdout: expected no share beside data.test, whose rows are the holdout; found 0.1. Leave out data.holdout, or "
+         "data.test."],
+    ),
+    (
+        rules.names_without_a_header, {"data.names": ["a", "b"]},
+        ["data.names: expected data.header: false with data.names; found a file with a header. Say header: false if the first "
+         "line of the file is a row; else leave names out."],
+    ),
+    (
         rules.families_fit_the_task,
         {"task": "reconstruction", "data.target": None, "build": ["mlp", "svm"], "evaluate.metrics": []},
         ["build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "

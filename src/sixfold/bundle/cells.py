@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sixfold.core import values
+from sixfold.core.marks import NumberFormat
 from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
@@ -33,12 +34,12 @@ def reader(column: Input, missing: frozenset[str]) -> Cell:
         return lambda value: _date(value, missing)
     if column.type == "boolean":
         return lambda value: _boolean(value, missing)
-    gone = missing_numbers(missing)
+    gone, marks = missing_numbers(missing), column.read.format() if column.read is not None else None
     if not gone:
-        return lambda value: _number(value, missing)
+        return lambda value: _number(value, missing, marks)
 
     def without(value: Any) -> float:
-        number = _number(value, missing)
+        number = _number(value, missing, marks)
         return NAN if number in gone else number
 
     return without
@@ -58,13 +59,15 @@ def _text(value: Any, expected: str) -> str:
     return text.strip()
 
 
-def _number(value: Any, missing: frozenset[str]) -> float:
+def _number(value: Any, missing: frozenset[str], marks: NumberFormat | None = None) -> float:
+    """`marks`: those of a number that comes as text; another object needs none."""
     if value is None or (isinstance(value, float | int) and not isinstance(value, bool)):
         return _finite(value)
     text = _text(value, "a number")
+    rule = marks.number if marks is not None and isinstance(value, str) else values.number
     if text in missing:
         return NAN
-    number = values.number(text)
+    number = rule(text)
     if number is None:
         raise CellError("a number")
     return _finite(number)

@@ -50,7 +50,11 @@ def _object(text: str, column: Input) -> Any:
     if column.type == "category":
         plain = values.level_type([text]) == column.level_type
         return values.typed(text, column.level_type) if plain else text
-    read: dict[str, Callable[[str], Any]] = {"number": _number, "boolean": values.boolean, "date": _moment}
+    marks = column.read.format() if column.read is not None else None
+    plain_text = text if marks is None else marks.plain(text) or text
+    if column.type == "number":
+        return _number(plain_text)
+    read: dict[str, Callable[[str], Any]] = {"boolean": values.boolean, "date": _moment}
     return read[column.type](text)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.cells import Cell, CellError, missing_numbers, reader
+from sixfold.bundle.headerless import Fields
 from sixfold.core.errors import RowError
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Input, Signature
 
@@ -39,7 +40,7 @@ class FrontEnd:
         }
         self._order = tuple(column.name for column in signature.inputs)
         self._names = set(self._order)
-        self._targets = set(signature.target) - self._names
+        self._targets = {*signature.target, *signature.fields} - self._names  # may be sent, and are not looked at
         self._missing_numbers = sorted(missing_numbers(missing))
         numbers = self._groups.get(NUMBERS, [])
         self._plain = _Taken([each.input.name for each in numbers if each.input.type == "number"])
@@ -234,22 +235,30 @@ def bounded_lines(lines: Iterable[str], where: str) -> Iterator[str]:
         yield line
 
 
-def csv_rows(lines: Iterable[str], separator: str, where: str) -> Iterator[dict[str, str]]:
-    """Rows of a CSV text with a header. Raises RowError with the line for ragged rows and bad quotes."""
+def csv_rows(
+    lines: Iterable[str], separator: str, where: str, fields: Fields | None = None
+) -> Iterator[dict[str, str]]:
+    """Rows of a CSV text with a header; with `fields`, of a model without one, also without.
+
+    Raises RowError with the line for ragged rows and bad quotes.
+    """
     reader = csv.reader(bounded_lines(lines, where), delimiter=separator, strict=True)
     try:
-        header = [name.strip() for name in next(filter(None, reader), [])]
-        header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]
+        first = next(filter(None, reader), [])
+        first[:1] = [name.removeprefix("\ufeff") for name in first[:1]]
+        header, is_header = [name.strip() for name in first], True
+        if fields is not None and first:
+            header, is_header = fields.of_line(first, where)
         _check_header(header, where)
-        for fields in reader:
-            if len(fields) != len(header):
-                if not fields:
+        for record in reader if is_header else itertools.chain([first], reader):
+            if len(record) != len(header):
+                if not record:
                     continue
                 raise RowError(
-                    f"{where}, line {reader.line_num}", f"{len(header)} fields", f"{len(fields)} fields",
+                    f"{where}, line {reader.line_num}", f"{len(header)} fields", f"{len(record)} fields",
                     "Put text that holds the separator into quotes.",
                 )  # fmt: skip
-            yield dict(zip(header, fields, strict=True))
+            yield dict(zip(header, record, strict=True))
     except csv.Error as error:
         raise RowError(f"{where}, line {reader.line_num}", "CSV", str(error), "Check the quotes.") from None
 

@@ -46,13 +46,12 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """What reading the data and loading the plug-ins shows: the rules that a run obeys, and then trials of each candidate."""
-    from sixfold.data import holdout, load, lone_predictors
+    from sixfold.data import lone_predictors
     from sixfold.planning import Planning
 
     recipe = loaded.recipe
     try:
-        dataset = load.load(recipe.data, recipe.task, loaded.base)
-        training = dataset.take(holdout.split(dataset, recipe.data)[0])
+        dataset, training = _rows(loaded)
     except SixfoldError as error:
         return [loaded.placed(error)], []
     alone = lone_predictors.warning(training, recipe.data.seed)
@@ -80,6 +79,18 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     for refused in (refusal(Path("runs") / recipe.name), _disk(disk_bytes(planned, trials, plan.again))):
         found += [] if refused is None else [refused]
     return found, said
+
+
+def _rows(loaded: Any) -> tuple[Any, Any]:
+    """The dataset as it was read, and its training rows."""
+    from sixfold.data import holdout, load, test_rows
+
+    recipe = loaded.recipe
+    if recipe.data.test is not None:
+        training, _ = test_rows.load(recipe.data, recipe.task, loaded.base)
+        return training, training
+    dataset = load.load(recipe.data, recipe.task, loaded.base)
+    return dataset, dataset.take(holdout.split(dataset, recipe.data)[0])
 
 
 def _warnings(*texts: str) -> list[str]:

@@ -13,6 +13,7 @@ import click
 from sixfold.cli import JSON, show_json
 
 BASE = ("numpy", "onnxruntime", "pydantic", "fastapi", "uvicorn")
+EXCEL = ("openpyxl",)
 TRAIN = ("torch", "scikit-learn", "lightgbm", "pandas", "pyarrow", "onnx", "optuna", "safetensors", "scipy")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
@@ -43,6 +44,7 @@ def look() -> dict[str, dict[str, object]]:
         "sixfold": {"version": __version__, "python": platform.python_version()},
         "base install": {name: _version(name) for name in BASE},
         "extra train": {name: _version(name) for name in TRAIN},
+        "extra excel": {name: _version(name) for name in EXCEL},
         "machine": {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

@@ -22,17 +22,21 @@ FOLDS = 5
 @click.argument("data")
 @click.option("--target", required=True, help="The column to predict.")
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
+@click.option("--no-header", is_flag=True, help="The first line is a row: columns are column_1, column_2, …")
 @click.option("--out", type=EXISTING, help="Recipe to write; left out: NAME.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @JSON
-def command(data: str, target: str, separator: str | None, out: Path | None, force: bool, as_json: bool) -> None:
+def command(
+    data: str, target: str, separator: str | None, no_header: bool, out: Path | None, force: bool, as_json: bool
+) -> None:  # fmt: skip
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip) or sklearn:NAME."""
     from sixfold.core.paths import write_atomic
-    from sixfold.data import load
+    from sixfold.data.first_look import look
     from sixfold.recipe.schema import Data
 
     source = Source.of(data)
-    dataset = load.load(Data(source=source.text, target=target, separator=separator), None, Path.cwd())
+    asked = Data(source=source.text, target=target, separator=separator, header=not no_header)
+    section, dataset = look(asked, Path.cwd())
     path = out or Path(f"{source.recipe_name}.yaml")
     if path.exists() and not force:
         raise SystemFault(
@@ -44,7 +48,7 @@ def command(data: str, target: str, separator: str | None, out: Path | None, for
         *([f"metrics: {why}"] if why else []),
         *(f"warning: {warning}" for warning in dataset.warnings),
     ]
-    write_atomic(path, recipe_text(source, path, dataset, separator))
+    write_atomic(path, recipe_text(source, path, dataset, separator, section.header))
     if as_json:
         show_json({"recipe": str(path), "task": dataset.target.task, "said": said})
         return
@@ -110,14 +114,23 @@ def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
     return defaults(training.target, parts)
 
 
-def recipe_text(source: Source, path: Path, dataset: Any, separator: str | None = None) -> str:
+def recipe_text(
+    source: Source, path: Path, dataset: Any, separator: str | None = None, header: bool = True
+) -> str:  # fmt: skip
     """The recipe, with what was seen and what could be changed as comments. Names are data: none of them can write YAML."""
+    from sixfold.data.first_look import remedies
     from sixfold.recipe.yaml_text import comment, quoted, scalar
 
     target = dataset.target
     names, why = _metrics(dataset)
     chosen = f"# {why}\n" if why else ""  # one line: the class in it is written by repr
     other = f"\n  separator: {quoted(separator)}" if separator else ""
+    other += (
+        ""
+        if header
+        else "\n  header: false                 # columns are column_1, column_2, …, or as `names: [...]` says"
+    )
+    other += "".join(f"\n  # {comment(text)}   # a warning says why" for text in remedies(dataset.warnings))
     classes = f"  # {', '.join(map(comment, target.classes[:6]))}" if target.classes else ""
     return f"""# Written by `sixfold init`. Every key: docs/reference/recipe.md, or `sixfold schema` for your editor.
 # Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import tempfile
 from pathlib import Path
@@ -16,28 +17,33 @@ from sixfold.cli import EXISTING, JSON, show_json
 @click.argument("bundle", type=EXISTING)
 @click.argument("file", type=EXISTING)
 @click.option("--out", type=EXISTING, help="CSV or JSONL file to write; left out: CSV on stdout.")
+@click.option("--keep", metavar="NAMES", help="Columns of FILE that stand before the predictions: id,name.")
 @JSON
-def command(bundle: Path, file: Path, out: Path | None, as_json: bool) -> None:
-    """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`) in bounded memory."""
+def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_json: bool) -> None:
+    """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`, xlsx with `excel`).
+
+    Memory is bounded. FILE is read as the recipe says: separator, header, encoding, marks of numbers, sheet.
+    """
     from sixfold.bundle.load import load
     from sixfold.bundle.stream import predict_file, predict_stream
 
     loaded = load(bundle)
+    kept = next(csv.reader([keep]), []) if keep else []
     if out is None:
-        _document(loaded, file) if as_json else predict_stream(loaded, file, sys.stdout, "csv")
+        _document(loaded, file, kept) if as_json else predict_stream(loaded, file, sys.stdout, "csv", keep=kept)
         return
-    rows = predict_file(loaded, file, out)
+    rows = predict_file(loaded, file, out, keep=kept)
     show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(f"{rows:,} rows → {out}", err=True)
 
 
-def _document(bundle: Any, file: Path) -> None:
+def _document(bundle: Any, file: Path, keep: list[str]) -> None:
     """All answers as one JSON document, a record a row. They wait on the disk: a mistake in the last row leaves no half."""
     from sixfold.bundle.stream import predict_stream
     from sixfold.core.paths import system_fault
 
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
-            rows = predict_stream(bundle, file, aside, "jsonl")
+            rows = predict_stream(bundle, file, aside, "jsonl", keep=keep)
             aside.seek(0)
             click.echo(f'{{"rows": {rows}, "predictions": [')
             for number, line in enumerate(aside, start=1):

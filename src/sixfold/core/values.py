@@ -24,8 +24,8 @@ FIRST_S: Final = -62135596800.0  # 0001-01-01T00:00:00Z, in seconds since 1970: 
 END_S: Final = 253402300800.0  # 10000-01-01T00:00:00Z
 
 _NUMBER = re.compile(
-    r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
-)  # what Python, C and ECMAScript agree on, plus the words for infinite and "not a number"
+    r"[+\-\u2212]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
+)  # what Python, C and ECMAScript agree on, plus the minus of typesetters and the words for infinite and "not a number"
 _DURATION = re.compile(
     r"(?P<days>-?\d{1,9}) days?(?:,? (?P<sign>[+-]?)(?P<hours>\d{1,2}):(?P<minutes>\d\d):(?P<seconds>\d\d)"
     r"(?:\.(?P<fraction>\d{1,9}))?)?",
@@ -35,7 +35,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _FLOAT = re.compile(r"(?P<mantissa>-?\d+(?:\.\d+)?)(?P<power>e[+-]\d\d+)?", re.ASCII)
 _TIME = (
     r"(?:(?:T|\s+)(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
-    r"\s?(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?)?"
+    r"\s?(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
 )
 _PLAIN = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ](?:[01]\d|2[0-3]):\d\d(?::\d\d(?:\.\d{3}(?:\d{3})?)?)?)?", re.ASCII
@@ -46,7 +46,7 @@ _YEAR = r"(?P<year>\d{4})"
 _DATES: Final = tuple(
     re.compile(form + _TIME, re.ASCII | re.IGNORECASE)
     for form in (
-        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",  # 2026-11-23
+        rf"{_YEAR}-(?P<month>\d{{1,2}})-{_DAY}",  # 2026-11-23, 2026-1-5
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})",  # 20261123
         rf"{_YEAR}/(?P<month>\d{{1,2}})/{_DAY}",  # 2026/11/23
         rf"{_DAY}\.(?P<month>\d{{1,2}})\.{_YEAR}",  # 23.11.2026
@@ -72,7 +72,7 @@ def number(text: str) -> float | None:
     (-1500.0, None, None, 86402.0)
     """
     if _NUMBER.fullmatch(text):
-        return float(text)
+        return float(text.replace("\u2212", "-", 1))
     return duration(text) if "day" in text else None
 
 
@@ -335,7 +335,7 @@ def _month(name: str) -> int:
 
 
 def _zone(text: str | None) -> dt.tzinfo:
-    if text is None or text in "Zz":
+    if text is None or text.upper() in ("Z", "UTC", "GMT"):
         return dt.UTC
     digits = text[1:].replace(":", "").ljust(4, "0")
     offset = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))

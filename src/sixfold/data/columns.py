@@ -20,7 +20,10 @@ import pyarrow.compute as pc
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
+from sixfold.core.marks import NumberFormat
 from sixfold.core.values import LevelType
+from sixfold.data import nearly
+from sixfold.data.nearly import Nearly
 from sixfold.parts.table import Column, ColumnKind, FloatArray
 
 Codes = npt.NDArray[np.int32]
@@ -33,25 +36,23 @@ MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; gu
 PAIRS: Final = tuple(map(frozenset, (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))))
 LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind, or for words
 SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
-POINT: Final = (
-    "Write numbers with a decimal point and no other marks (pandas.read_csv(…, decimal=',') reads such a file)"
-)
 _IDENTIFIER = re.compile(
     r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
 )  # id, customer_id, customerId; not paid
-_COMMAS = re.compile(
-    r"[+-]?(?:\d+,\d+|\d{1,3}(?:[ .'’\u00a0\u202f]\d{3})+,\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)", re.ASCII
-)  # 1,5 and 1.234,5 and 1,234,567.8: which of them has a decimal comma nobody knows
-_SLASHED = re.compile(r"\d{1,2}/\d{1,2}/\d{4}(?:\s.*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a column is read: `missing` tokens ("" among them), and the place of a row for messages."""
+    """How a column is read: `missing` tokens ("" among them), and the place of a row for messages.
+
+    `listed`: the tokens as the recipe lists them; `format`: the marks of the column's numbers, where data.read names any.
+    """
 
     missing: frozenset[str]
     where: str
     place: Callable[[int], str]
+    listed: tuple[str, ...] = ()
+    format: NumberFormat | None = None
 
     @cached_property
     def missing_numbers(self) -> list[float]:
@@ -68,12 +69,16 @@ class Reading:
         """ "a.csv, line 17, column 'age'" """
         return f"{self.where}, {self.place(row)}, column '{name}'"
 
+    def number(self, text: str) -> float | None:
+        """A number of this column; None for other text."""
+        return values.number(text) if self.format is None else self.format.number(text)
+
 
 @dataclass(frozen=True)
 class Read:
     """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
     `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
-    that needs saying.
+    that needs saying; `marks`: what data.read.columns would say to make numbers of it.
     """
 
     column: Column
@@ -82,6 +87,7 @@ class Read:
     whole: bool = False
     mixed: bool = False
     rule: str = ""
+    marks: str = ""
 
     @property
     def empty(self) -> bool:
@@ -197,7 +203,7 @@ def _decoded(raw: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
-    if asked in (None, "number"):
+    if asked in (None, "number") and reading.format is None:
         fast = _fast_numbers(raw, reading)
         if fast is not None:
             return _as_identifier(name, fast) if asked is None else fast
@@ -231,7 +237,7 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     known = int(counts.sum())
     if known == 0:
         return Read(Column("number", np.full(len(held.codes), np.nan)), held.tokens)
-    numbers = _tried(values.number, held.levels)
+    numbers = _tried(reading.number, held.levels)
     if numbers is not None and None not in numbers:
         return _as_identifier(name, _parsed(name, held, "number", reading, numbers))
     if _are_a_pair(held.levels):
@@ -239,20 +245,17 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     dates = _tried(values.date, held.levels)
     if dates is not None and None not in dates:
         return _parsed(name, held, "date", reading, dates)
-    if (commas := _with_commas(name, held, reading)) is not None:
-        return commas
+    if (near := _nearly(name, held, (numbers, dates), reading)) is not None:
+        row = held.first(near.levels)
+        text = f"{reading.at(row, name)}: {shown(held.levels[held.codes[row]])} is {near.found}, so the column "
+        told = f"{text}is read as a category. {near.remedy}"
+        return Read(held.column("category"), held.tokens, (told,), mixed=True, marks=near.marks)
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
         if parsed is None:
             continue
         odd = np.array([value is None for value in parsed])
         if counts[~odd].sum() >= MIXED_SHARE * known:
             return _mixed(name, held, (kind, odd), reading)
-    if _SLASHED.fullmatch(held.levels[0]) and all(map(_SLASHED.fullmatch, held.levels)):
-        text = (
-            f"{name}: '{held.levels[0]}' may be a date with the day or the month first, so the column is read as a "
-            "category. Write dates as 2026-11-23."
-        )
-        return _warned(_category(name, held, "category"), text)
     if known >= DISTINCT_ROWS and len(held.levels) >= DISTINCT_SHARE * known:
         if _words(held) < WORDS:
             return Read(held.column("identifier"), held.tokens)
@@ -295,25 +298,21 @@ def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], r
     return Read(held.column("category"), held.tokens, (text,), mixed=True)
 
 
-def _comma(text: str) -> float | None:
-    """1 for a number written with commas, 0 for any other, None for other text."""
-    return 1.0 if _COMMAS.fullmatch(text) else 0.0 if values.number(text) is not None else None
+Parsed = Sequence[float | None] | None
 
 
-def _with_commas(name: str, held: Texts, reading: Reading) -> Read | None:
-    """A category with a loud warning, where nearly all are numbers and some have commas (Excel in much of Europe)."""
-    parsed = _tried(_comma, held.levels)
-    if parsed is None or 1.0 not in parsed:
-        return None
-    numbers, counts = np.array([value is not None for value in parsed]), held.counts()
-    if counts[numbers].sum() < MIXED_SHARE * counts.sum():
-        return None
-    row = held.first(np.array([value == 1.0 for value in parsed]))
-    text = (
-        f"{reading.at(row, name)}: {shown(held.levels[held.codes[row]])} looks like a number with a comma, so the column is "
-        f"read as a category. {POINT}; or say data.types: {{{name}: category}} if these are no numbers."
-    )
-    return Read(held.column("category"), held.tokens, (text,), mixed=True)
+def _nearly(name: str, held: Texts, parsed: tuple[Parsed, Parsed], reading: Reading) -> Nearly | None:
+    """What keeps a column from being numbers or dates, where little does; `parsed`: each level by these two rules."""
+    levels, counts = held.levels, held.counts()
+    for kind, found in zip(("numbers", "dates"), parsed, strict=True):
+        if found is not None:
+            is_value = np.array([value is not None for value in found])
+            if near := nearly.tokens(name, levels, counts, is_value, (kind, reading.listed)):
+                return near
+    if near := nearly.numbers(name, levels, counts, reading.listed):
+        return near
+    dates = parsed[1] or [None] * len(levels)
+    return nearly.dates(name, levels, counts, np.array([value is not None for value in dates]))
 
 
 def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
@@ -336,7 +335,7 @@ def _parsed(
     """
     rule: Callable[[str], float | None]
     rule, expected = {
-        "number": (values.number, "a number"),
+        "number": (reading.number, "a number"),
         "boolean": (values.boolean, "true or false (also yes/no, t/f, y/n, 1/0)"),
         "date": (values.moment, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999"),
     }[kind]
@@ -345,9 +344,9 @@ def _parsed(
     if odd.any():
         row = held.first(odd)
         text = held.levels[held.codes[row]]
-        remedy = f"Correct it, add it to data.missing, or leave out data.types: {name}."
-        if kind == "number" and _COMMAS.fullmatch(text):
-            remedy = f"{POINT}; or say data.types: {{{name}: category}} if these are no numbers."
+        tried = (parsed if kind == "number" else None, parsed if kind == "date" else None)
+        near = _nearly(name, held, tried, reading) if kind != "boolean" else None
+        remedy = near.remedy if near else f"Correct it, add it to data.missing, or leave out data.types: {name}."
         raise DataError(reading.at(row, name), expected, shown(text), remedy)
     table = np.array([*(np.nan if value is None else float(value) for value in parsed), np.nan])
     column = reading.without_missing(table[held.codes]) if kind == "number" else table[held.codes]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from sixfold.core import archive
+from sixfold.core import archive, encoding
 from sixfold.core.archive import Watched
 from sixfold.core.errors import DataError
 
@@ -22,9 +22,13 @@ SIGNATURES: Final = {
 
 @dataclass(frozen=True)
 class DataFile:
-    """A path that holds one table. `extension` looks through .gz and .zip: `a.csv.gz` is "csv"."""
+    """A path that holds one table. `extension` looks through .gz and .zip: `a.csv.gz` is "csv".
+
+    `encoding`: of its text, as the recipe says; None is UTF-8, if the file has no byte order mark that says otherwise.
+    """
 
     path: Path
+    encoding: str | None = None
 
     def check(self) -> None:
         """Raises DataError when there is no such file, it is a folder, or it is empty."""
@@ -46,6 +50,14 @@ class DataFile:
     def open(self) -> contextlib.AbstractContextManager[Watched]:
         """The table's bytes. Raises DataError when the compression is damaged, SystemFault when it cannot be read."""
         return archive.opened(self.path)
+
+    def text(self) -> contextlib.AbstractContextManager[Watched]:
+        """The table's text in UTF-8. Raises also DataError with line and byte of what is no text in its encoding."""
+        return encoding.opened(self.path, self.encoding)
+
+    def check_text(self) -> None:
+        """Raises DataError with line and byte of the first byte that is no text in the file's encoding."""
+        encoding.check_text(self.path, self.encoding)
 
     def seekable(self) -> contextlib.AbstractContextManager[IO[bytes] | gzip.GzipFile]:
         """The same for readers that jump about; what is packed is unpacked in memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import Found, column_target, reconstruction_target
-from sixfold.parts.table import Column, Dataset, FloatArray, IntArray, Table, Task
+from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
 SHOWN = 5  # columns or tokens named in a sentence
@@ -30,12 +30,12 @@ def load(data: Data, task: Task | None, base: Path) -> Dataset:
     `said` and `warnings` hold a sentence for everything that was decided or looks wrong. Raises DataError with the
     line, or RecipeError where the recipe names what is not there.
     """
-    return _dataset(find(data, base).read(), data, task)
+    return dataset_of(find(data, base).read(), data, task)
 
 
 def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
     """The same for a pandas DataFrame; `data.source` is not looked at, the index is no column. Raises DataError."""
-    return _dataset(from_pandas(frame), data, task)
+    return dataset_of(from_pandas(frame), data, task)
 
 
 @dataclass
@@ -47,10 +47,12 @@ class Notes:
     identifiers: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
     def add(self, name: str, made: Read) -> bool:
         """Note one column; True when it is a feature."""
         self.warnings += made.warnings
+        self.marks += [made.marks] if made.marks else []
         if made.empty:
             self.empty.append(name)
             return False
@@ -64,22 +66,24 @@ class Notes:
         return True
 
 
-def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
+def dataset_of(raw: Raw, data: Data, task: Task | None) -> Dataset:
+    """The columns of a source, which are taken out of it one by one, as a dataset. Raises DataError or RecipeError."""
     _check_names(raw, data, task)
-    reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place)
+    fields = () if data.header else tuple(raw.columns)
+    reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
     found = None
     if data.target is not None:
-        kinds = (task, data.types.get(data.target))
-        found = column_target(data.target, raw.columns[data.target], kinds, reading)
+        kinds = (task, _asked(data.target, data))
+        found = column_target(data.target, raw.columns[data.target], kinds, _of(reading, data, data.target))
     groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
-    times = None if data.time is None else _times(data.time, raw.columns[data.time], reading)
+    times = None if data.time is None else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
     notes = Notes(warnings=_odd_tokens(data.missing))
     unused = {data.target, data.group, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
         cells = raw.columns.pop(name)  # its memory is free as soon as it is read
         if name not in unused:
-            made = read(name, cells, data.types.get(name), reading)
+            made = read(name, cells, _asked(name, data), _of(reading, data, name))
             if notes.add(name, made):
                 columns[name] = made.column
     numbers = _without_row_numbers(columns, data, raw)
@@ -93,8 +97,10 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
         _overview(raw.rows, columns, notes), *_unused(data, notes), *numbers.said, *_rules(notes), *found.said,
         *_left_out(found, raw),
     )  # fmt: skip
-    warnings = (*found.warnings, *notes.warnings, *numbers.warnings, *_empty(notes))
-    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings)
+    warnings = (
+        *raw.warnings, *found.warnings, *notes.warnings, *_together(notes.marks), *numbers.warnings, *_empty(notes),
+    )  # fmt: skip
+    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings, fields=fields)
     return checked(_at_rows(whole, found.rows, raw), data)
 
 
@@ -106,17 +112,26 @@ def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> ro
     return found
 
 
+def _of(reading: Reading, data: Data, name: str) -> Reading:
+    """With the marks of the column's numbers."""
+    return replace(reading, format=data.read.format_of(name))
+
+
+def _asked(name: str, data: Data) -> ColumnKind | None:
+    """The kind that the recipe gives a column: by its type, or because it says how its numbers are written."""
+    return data.types.get(name) or ("number" if name in data.read.columns else None)
+
+
 def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
     """The dataset at the rows that have a target (its target is at these rows already)."""
     if len(rows) < 2:
         raise DataError(raw.where, "at least two rows with a target", f"{len(rows)}", "Add rows.")
     if len(rows) == raw.rows:
         return dataset
-    return Dataset(
-        dataset.table.take(rows), dataset.target,
-        None if dataset.groups is None else dataset.groups[rows],
-        None if dataset.times is None else dataset.times[rows],
-        dataset.said, dataset.warnings,
+    return replace(
+        dataset, table=dataset.table.take(rows),
+        groups=None if dataset.groups is None else dataset.groups[rows],
+        times=None if dataset.times is None else dataset.times[rows],
     )  # fmt: skip
 
 
@@ -137,6 +152,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
         ("time", [data.time] if data.time is not None else []),
         ("drop", data.drop),
         ("types", list(data.types)),
+        ("read.columns", list(data.read.columns)),
     )
     for key, names in named:
         for name in names:
@@ -234,6 +250,15 @@ def _left_out(found: Found, raw: Raw) -> list[str]:
     absent = np.setdiff1d(np.arange(raw.rows), found.rows, assume_unique=True)
     are = "row has no target and is" if missing == 1 else "rows have no target and are"
     return [f"{missing:,} {are} left out; the first is {raw.place(int(absent[0]))}."]
+
+
+def _together(marks: list[str]) -> list[str]:
+    """Of several columns with marks: what to write for all of them, as a key stands once in a recipe."""
+    return (
+        [f"All {len(marks):,} columns with marks at once: data.read: {{columns: {{{', '.join(marks)}}}}}"]
+        if marks[1:]
+        else []
+    )
 
 
 def _empty(notes: Notes) -> list[str]:

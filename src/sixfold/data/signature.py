@@ -7,12 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from sixfold.parts.table import Column, Table
+from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.signature import Input
 
 
-def inputs(table: Table, names: Sequence[str]) -> tuple[Input, ...]:
-    """An Input for each of `names`, from the (training) rows of `table` alone."""
-    return tuple(_input(name, table.columns[name]) for name in names)
+def inputs(table: Table, names: Sequence[str], read: ReadFile | None = None) -> tuple[Input, ...]:
+    """An Input for each of `names`, from the (training) rows of `table` alone; numbers with the marks that `read` names."""
+    made = [_input(name, table.columns[name]) for name in names]
+    return tuple(
+        column.model_copy(update={"read": read.marks_of(column.name) if read and column.type == "number" else None})
+        for column in made
+    )
 
 
 def _input(name: str, column: Column) -> Input:

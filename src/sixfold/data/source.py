@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, runtime_checkable
@@ -16,7 +16,12 @@ from sixfold.data.file import DataFile
 from sixfold.recipe.kinds import SOURCE
 from sixfold.recipe.schema import Data
 
-ALIASES: Final = {"tsv": "csv", "txt": "csv", "ndjson": "jsonl"}  # extension → plug-in, where they differ
+ALIASES: Final = {
+    "tsv": "csv",
+    "txt": "csv",
+    "ndjson": "jsonl",
+    "xlsm": "xlsx",
+}  # extension → plug-in, where they differ
 _PREFIXED = re.compile(r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL)  # one letter is a drive of Windows
 
 
@@ -26,7 +31,7 @@ class Raw:
 
     `where` names the source in messages; `place(row)` says where a row stands in it ("line 17"). Whoever reads takes
     the columns out one by one, so that the memory of each is given back at once. `nameless`: what `name_index` called the
-    column without a name.
+    column without a name. `warnings`: what looks wrong in the source.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -34,6 +39,7 @@ class Raw:
     where: str
     place: Callable[[int], str]
     nameless: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -73,11 +79,22 @@ def find(data: Data, base: Path) -> FileSource | NamedSource:
     else:
         file = _checked(base / data.source)
         made = _by_extension(file).at(file.path, data)
-    if data.separator is not None and "separator" not in type(made).model_fields:
-        raise RecipeError(
-            "data.separator", "a source of separated text (csv, tsv)", repr(data.source), "Leave out data.separator."
-        )
+    _check_options(type(made).model_fields, data)
     return made  # type: ignore[no-any-return]
+
+
+def _check_options(taken: Mapping[str, Any], data: Data) -> None:
+    """What the recipe says of the file is for such a file. Raises RecipeError."""
+    said = (
+        ("separator", data.separator is not None, "a source of separated text (csv, tsv)"),
+        ("header", not data.header, "a source of separated text (csv, tsv), or an Excel file"),
+        ("sheet", data.sheet is not None, "an Excel file (xlsx)"),
+        ("encoding", data.read.encoding is not None, "a source of text (csv, tsv, jsonl)"),
+    )
+    for option, given, expected in said:
+        if given and option not in taken:
+            key = "data.read.encoding" if option == "encoding" else f"data.{option}"
+            raise RecipeError(key, expected, repr(data.source), f"Leave out {key}.")
 
 
 def _checked(path: Path) -> DataFile:
@@ -90,6 +107,10 @@ def _by_extension(file: DataFile) -> Any:
     extension = file.extension
     name = ALIASES.get(extension, extension)
     known = SOURCE.names()
+    if extension == "xls":
+        raise DataError(
+            str(file.path), "a file of Excel 2007 or later (.xlsx)", "'.xls', the old form", "Save it as .xlsx or CSV."
+        )
     settings = SOURCE.load(name) if name in known else None
     if settings is None or not _reads_files(settings):
         endings = ", ".join(sorted(f".{e}" for e in {*ALIASES, *(n for n in known if _reads_files(SOURCE.load(n)))}))

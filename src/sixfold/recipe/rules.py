@@ -61,6 +61,35 @@ def holdout_is_a_share_or_a_count(recipe: Recipe, document: Document) -> Problem
         )  # fmt: skip
 
 
+def one_holdout(recipe: Recipe, document: Document) -> Problems:
+    """A file of test rows, or a share of the rows: not both."""
+    section = document.value.get("data") if isinstance(document.value, dict) else None
+    share = section.get("holdout", 0) if isinstance(section, dict) else 0
+    if recipe.data.test is not None and share:
+        yield RecipeError(
+            document.place(("data", "holdout")), "no share beside data.test, whose rows are the holdout", f"{share}",
+            "Leave out data.holdout, or data.test.",
+        )  # fmt: skip
+
+
+def rare_classes_of_one_file(recipe: Recipe, document: Document) -> Problems:
+    """A file of test rows has the training file's classes as they are."""
+    if recipe.data.test is not None and recipe.data.rare != "keep":
+        yield RecipeError(
+            document.place(("data", "rare")), "keep beside data.test", recipe.data.rare,
+            "Leave out data.rare, or hold a share out of data.source with data.holdout.",
+        )  # fmt: skip
+
+
+def names_without_a_header(recipe: Recipe, document: Document) -> Problems:
+    """data.names are for a file that names no columns itself."""
+    if recipe.data.names and recipe.data.header:
+        yield RecipeError(
+            document.place(("data", "names")), "data.header: false with data.names", "a file with a header",
+            "Say header: false if the first line of the file is a row; else leave names out.",
+        )  # fmt: skip
+
+
 def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     """Not every family reconstructs."""
     for number, name in enumerate(families(recipe) or ()):
@@ -261,7 +290,8 @@ def _listed(value: Any) -> list[Any]:
 
 
 RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
-    task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, families_fit_the_task, metrics_fit_the_task,
+    task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, one_holdout, rare_classes_of_one_file,
+    names_without_a_header, families_fit_the_task, metrics_fit_the_task,
     scheme_has_its_column, scheme_has_the_option, groups_stay_together, keep_is_measured, lbfgs_takes_all_rows,
     schedule_free_has_no_schedule, pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
     ranges_are_searched, a_search_has_a_space, nesting_needs_folds,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from sixfold.core.units import seconds, size_bytes
+from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
 
@@ -40,12 +41,28 @@ Imputer = Annotated[Options, BeforeValidator(_choice), _plugin("imputer")]
 Features = Annotated[list[Options], BeforeValidator(_chain), _plugin("feature", "chain")]
 
 
-class Data(Section):
-    """Step 0: where the rows are and what is predicted."""
+class TableFile(Section):
+    """Which table, and how it is read."""
 
     source: str = Field(
-        description="A file (csv, tsv, parquet, jsonl; .gz, .zip), or PLUGIN:NAME such as sklearn:digits."
+        description="A file (csv, tsv, parquet, jsonl, xlsx; .gz, .zip), or PLUGIN:NAME such as sklearn:digits."
     )
+    separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
+    header: bool = Field(
+        True, description="Whether the first line of a csv, tsv or xlsx names its columns. false: it is a row."
+    )
+    names: tuple[str, ...] = Field(
+        (), description="Names of the columns of a file without a header. Left out: column_1, column_2, …"
+    )
+    sheet: str | None = Field(None, min_length=1, description="Sheet of an Excel file. Left out: the first.")
+    read: ReadFile = Field(
+        default_factory=ReadFile, description="Encoding of a text file, and the marks of numbers in text."
+    )
+
+
+class Data(TableFile):
+    """Step 0: where the rows are and what is predicted."""
+
     target: str | None = Field(None, description="The column to predict; left out for reconstruction.")
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -57,9 +74,11 @@ class Data(Section):
     holdout: Annotated[float, Field(ge=0)] | Annotated[int, Field(ge=0)] = Field(
         0.2, description="Rows touched once, at the end: a share in [0, 1), or a count."
     )
+    test: str | None = Field(
+        None, description="A file of the same columns whose rows are touched once, at the end, instead of a share."
+    )
     group: str | None = Field(None, description="Column whose equal values stay on one side of every split.")
     time: str | None = Field(None, description="Column that orders the rows for time_series splits.")
-    separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
     seed: int = Field(0, ge=0, description="Seed of the holdout split.")
     duplicates: Literal["keep_together", "ignore"] = Field(
         "keep_together", description="Whether rows that are equal stay on one side of every split."

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from sixfold.core.values import LevelType
+from sixfold.recipe.reading import Marks
 from sixfold.recipe.section import Section
 
 NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
@@ -31,6 +32,7 @@ class Input(Section):
     median: float | None = None
     maximum: float | None = None
     optional: bool = Field(False, description="The column held missing values in training.")
+    read: Marks | None = Field(None, description="The marks of a number that comes as text, where data.read names any.")
 
 
 class Output(Section):
@@ -52,6 +54,10 @@ class Signature(Section):
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     missing: tuple[str, ...] = Field(description="Tokens read as a missing value in any column.")
+    fields: tuple[str, ...] = Field(
+        (),
+        description="Columns of the training file in their order, where it had no header: the fields of a CSV's lines.",
+    )
 
     def graph_inputs(self) -> dict[str, tuple[Input, ...]]:
         """The inputs of the graph, and the raw columns of each in order."""

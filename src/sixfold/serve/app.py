@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 import sixfold
+from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
 from sixfold.core.errors import SixfoldError
 from sixfold.core.units import size_bytes
@@ -29,6 +30,7 @@ class Predict:
     def __init__(self, bundle: Bundle, settings: Serve, gate: Gate, metrics: Metrics) -> None:
         self.bundle, self.settings, self.gate, self.metrics = bundle, settings, gate, metrics
         self.separator = bundle.recipe.data.separator or ","
+        self.fields = Fields.of(bundle.signature)
         self.max_body = size_bytes(settings.max_body)
 
     async def __call__(self, request: Request) -> Response:
@@ -42,7 +44,7 @@ class Predict:
             return error_response(error)
 
     def _answer(self, content: bytes, content_type: str) -> Response:
-        rows = body.parse(content, content_type, self.separator)
+        rows = body.parse(content, content_type, self.separator, self.fields)
         body.check_count(body.count(rows), self.settings.max_rows)
         predictions = self.bundle.predict(rows, extra="refuse")
         self.metrics.rows.inc(len(predictions))

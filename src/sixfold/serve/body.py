@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sixfold.bundle.frontend import RawRows, csv_rows, shorten, shown
+from sixfold.bundle.headerless import Fields
 from sixfold.core.errors import RowError
 from sixfold.serve.errors import Refusal, bad_request
 
@@ -15,13 +16,13 @@ FORMS = '{"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list
 JSON_TYPES = ("", "application/json")
 
 
-def parse(content: bytes, content_type: str, separator: str) -> RawRows:
+def parse(content: bytes, content_type: str, separator: str, fields: Fields | None = None) -> RawRows:
     """Rows or columns of a body. Raises Refusal (400, 415) or RowError."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind in JSON_TYPES:
         return _rows_of(read_json(content))
     if kind == "text/csv":
-        return list(csv_rows(io.StringIO(_text(content), newline=""), separator, "the body"))
+        return list(csv_rows(io.StringIO(_text(content), newline=""), separator, "the body", fields))
     raise Refusal(415, "Content-Type", "application/json or text/csv", f"'{shorten(kind)}'", "Set the header.")
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from sixfold.core.errors import DataError
 from sixfold.data.file import DataFile
 from sixfold.parts.table import IntArray
-
-BLOCK = 1 << 20  # bytes read at once
 
 
 class Record(NamedTuple):
@@ -80,7 +76,7 @@ def _scan(line: str, separator: str, inside: bool) -> tuple[int, bool, bool]:
 
 def text_lines(file: DataFile) -> Iterator[str]:
     r"""Lines, each ending in \n whatever the file has; bytes that are not UTF-8 become surrogates."""
-    with file.open() as stream:
+    with file.text() as stream:
         yield from io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", errors="surrogateescape")
 
 
@@ -120,27 +116,3 @@ class Places:
         if self._lines is None:
             self._lines = np.fromiter(self.starts(), dtype=np.int64)
         return f"line {self._lines[row]:,}"
-
-
-def check_utf8(file: DataFile) -> None:
-    """Raises DataError with line and byte of the first byte that is not UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    line, offset, pending = 1, 0, 0
-    with file.open() as stream:
-        while True:
-            block = stream.read(BLOCK)
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                at = offset - pending + error.start
-                line += error.object[: error.start].count(b"\n")
-                byte = error.object[error.start]
-                raise DataError(
-                    f"{file.path}, line {line:,}, byte {at:,}", "UTF-8 text", f"the byte 0x{byte:02X}",
-                    "Save the file as UTF-8, for example with `iconv -f latin1 -t utf-8`.",
-                ) from None  # fmt: skip
-            if not block:
-                return
-            pending = len(decoder.getstate()[0])
-            offset += len(block)
-            line += block.count(b"\n")

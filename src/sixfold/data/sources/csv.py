@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +14,9 @@ from pydantic import Field
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw, check_names, name_index, no_name
-from sixfold.data.sources._lines import Places, Quotes, check_utf8, records, starts, text_lines
+from sixfold.data.source import Raw, name_index, no_name
+from sixfold.data.sources._header import SAMPLE, check_header, names_of
+from sixfold.data.sources._lines import Places, Quotes, records, starts, text_lines
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -23,15 +24,28 @@ BLOCK = 8 << 20  # bytes parsed at once, also the longest record; guessed
 USUAL = ";\t|,"  # separators; a header of one name that holds another of them was meant otherwise
 
 
-class Settings(Section):
-    """Text in UTF-8 with one record a line (more where text in quotes holds line ends), read by pyarrow.csv.
+class _Header(NamedTuple):
+    """Names of the columns, empty lines before the first record, what a column without a name is called, warnings."""
 
-    The first line names the columns. CRLF, a byte order mark and empty lines are accepted; a quote inside quotes is
+    names: list[str]
+    blank: int
+    nameless: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Settings(Section):
+    """Text with one record a line (more where text in quotes holds line ends), read by pyarrow.csv.
+
+    The first line names the columns, unless data.header is false. UTF-8, or the encoding that a byte order mark or
+    data.read.encoding says. CRLF, a byte order mark and empty lines are accepted; a quote inside quotes is
     written twice.
     """
 
     path: Path = Field(description="The file; .gz and .zip are read as they are.")
     separator: str = Field(",", min_length=1, max_length=1, description="Between two fields; a .tsv has tabs.")
+    header: bool = Field(True, description="Whether the first line names the columns.")
+    names: tuple[str, ...] = Field((), description="Names of the columns of a file without a header.")
+    encoding: str | None = Field(None, description="A codec of Python. Left out: UTF-8, or by a byte order mark.")
 
     @classmethod
     def at(cls, path: Path, data: Data) -> Self:
@@ -42,23 +56,27 @@ class Settings(Section):
             raise RecipeError(
                 "data.separator", "one ASCII character, no quote and no line end", repr(separator), "Use ',' or ';'."
             )
-        return cls(path=path, separator=separator)
+        return cls(
+            path=path, separator=separator, header=data.header, names=data.names, encoding=data.read.encoding
+        )  # fmt: skip
+
+    def _file(self) -> DataFile:
+        return DataFile(self.path, self.encoding)
 
     def read(self) -> Raw:
         """Every column as text. Raises DataError with the line of what is wrong."""
-        file = DataFile(self.path)
-        names, blank = self._header(file)
-        nameless = name_index(names)
-        check_names(names, f"{file.path}, line {blank + 1}")
+        file = self._file()
+        header = self._header(file)
+        names, blank, nameless = header.names, header.blank, header.nameless
         quotes = Quotes(self.separator)
         internal = [str(i) for i in range(len(names))]
         try:
-            with file.open() as stream:
+            with file.text() as stream:
                 stream.watch = quotes
                 table = pa.csv.read_csv(
                     stream,
                     pa.csv.ReadOptions(
-                        column_names=internal, skip_rows=blank, skip_rows_after_names=1, block_size=BLOCK
+                        column_names=internal, skip_rows=blank, skip_rows_after_names=int(self.header), block_size=BLOCK
                     ),
                     pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
                     pa.csv.ConvertOptions(
@@ -66,8 +84,8 @@ class Settings(Section):
                     ),
                 )
         except pa.ArrowInvalid as error:
-            check_utf8(file)
-            if self._check_records(file, len(names)) == 1:
+            file.check_text()
+            if self._check_records(file, len(names)) == int(self.header):
                 raise self._no_rows() from None
             raise DataError(
                 str(self.path), f"separated text, no record longer than {BLOCK:,} bytes", str(error).splitlines()[0],
@@ -80,33 +98,51 @@ class Settings(Section):
         columns, rows = dict(zip(names, table.columns, strict=True)), table.num_rows
         if nameless is not None and not _is_index(columns[nameless]):
             raise no_name(f"{file.path}, line {blank + 1}", names.index(nameless) + 1)
-        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)), nameless)
+        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)), nameless, header.warnings)
 
-    def _header(self, file: DataFile) -> tuple[list[str], int]:
-        """The names in the first record, and the number of empty lines before it."""
+    def _header(self, file: DataFile) -> _Header:
+        """What stands before the rows. Raises DataError."""
         with file.open() as stream:
             disguise = file.disguise(stream)
         if disguise:
             raise DataError(str(file.path), "separated text", disguise, "Name the file by what it holds.")
-        blank = 0
-        try:
-            with file.open() as stream:
-                lines = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
-                reader = csv.reader(lines, delimiter=self.separator)
-                names = next(reader, None)
-                while names == []:
-                    blank += 1
-                    names = next(reader, None)
-        except UnicodeDecodeError:
-            check_utf8(file)
-            raise
-        except csv.Error as error:
-            raise DataError(f"{file.path}, line 1", "a header", str(error), "Check the quotes.") from None
-        if names is None:
+        blank, rows = self._first_records(file)
+        if not rows:
             raise DataError(str(file.path), "a table with a header and rows", "an empty file", "Check the export.")
-        names = [name.strip() for name in names]
-        self._check_separator(names, f"{file.path}, line {blank + 1}")
-        return names, blank
+        first, where = [name.strip() for name in rows[0]], f"{file.path}, line {blank + 1}"
+        if any("\0" in name for name in first):
+            raise DataError(
+                where, "text", "zero bytes, as of UTF-16 without a byte order mark",
+                "Say data.read: {encoding: utf-16-le}, or save the file as UTF-8.",
+            )  # fmt: skip
+        if not self.header:
+            self._check_separator(first, where)
+            return _Header(names_of(first, self.names, where), blank)
+        nameless = name_index(first)
+        warnings = check_header(first, rows[1:], where)
+        self._check_separator(first, where)
+        return _Header(first, blank, nameless, warnings)
+
+    def _first_records(self, file: DataFile) -> tuple[int, list[list[str]]]:
+        """The number of empty lines before the first record; and the first records. Raises DataError."""
+        blank, rows = 0, []
+        try:
+            with file.text() as stream:
+                lines = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+                for record in csv.reader(lines, delimiter=self.separator):
+                    if record:
+                        rows.append(record)
+                    blank += not rows
+                    if len(rows) > SAMPLE:
+                        break
+        except (UnicodeDecodeError, csv.Error) as error:
+            if rows:
+                return blank, rows  # what is wrong further down is found with its line when everything is read
+            if isinstance(error, UnicodeDecodeError):
+                file.check_text()
+                raise
+            raise DataError(f"{file.path}, line 1", "a header", str(error), "Check the quotes.") from None
+        return blank, rows
 
     def _check_separator(self, names: list[str], where: str) -> None:
         """One name that holds another usual separator: the file is separated by that one. Raises DataError."""
@@ -118,15 +154,17 @@ class Settings(Section):
             )  # fmt: skip
 
     def _no_rows(self) -> DataError:
+        if not self.header:
+            return DataError(str(self.path), "rows", "none", "Check the export.")
         return DataError(str(self.path), "rows below the header", "a header only", "Check the export.")
 
     def _starts(self, rows: int) -> list[int]:
         """The line of each of the rows."""
-        file = DataFile(self.path)
+        file = self._file()
         lines = list(starts(text_lines(file)))
-        if len(lines) != rows + 1:  # quotes that are only text, such as 5" pipe
+        if len(lines) != rows + self.header:  # quotes that are only text, such as 5" pipe
             lines = [record.line for record in records(text_lines(file), self.separator)]
-        return lines[1:]
+        return lines[int(self.header) :]
 
     def _check_records(self, file: DataFile, width: int) -> int:
         """The number of records. Raises DataError at the first without `width` fields, or with wrong quotes."""
@@ -144,7 +182,8 @@ class Settings(Section):
                 )  # fmt: skip
             if record.fields != width:
                 raise DataError(
-                    f"{file.path}, line {record.line:,}", f"{width:,} fields, as in the header",
+                    f"{file.path}, line {record.line:,}",
+                    f"{width:,} fields, as in the {'header' if self.header else 'first line'}",
                     f"{record.fields:,} fields", "Put text that holds the separator into quotes.",
                 )  # fmt: skip
             count += 1

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
-from sixfold.core import values
 from sixfold.core.errors import DataError
 from sixfold.data.file import DataFile
 from sixfold.data.source import Raw, check_names
-from sixfold.data.sources._lines import Places, check_utf8, text_lines
+from sixfold.data.sources._lines import Places, text_lines
+from sixfold.data.sources._typed import Show, array, joined, shows
+from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 CHUNK: Final = 65_536  # rows held as Python objects at once; guessed
-EXACT: Final = 2**53  # whole numbers up to here are numbers of double precision, too
 PLAIN: Final = (str, int, float, bool, type(None))
 
 
@@ -31,15 +30,23 @@ class Settings(Section):
     """
 
     path: Path = Field(description="The file; .gz and .zip are read as they are.")
+    encoding: str | None = Field(None, description="A codec of Python. Left out: UTF-8, or by a byte order mark.")
+    marks: ReadFile = Field(default_factory=ReadFile, description="Of numbers, in columns that hold text as well.")
 
     @classmethod
     def at(cls, path: Path, data: Data) -> Self:
-        """The file; the recipe says nothing more about it."""
-        return cls(path=path)
+        """The file, in the recipe's encoding."""
+        return cls(path=path, encoding=data.read.encoding, marks=data.read)
+
+    def _file(self) -> DataFile:
+        return DataFile(self.path, self.encoding)
+
+    def _shows(self, name: str) -> Show:
+        return shows(self.marks.format_of(name))
 
     def read(self) -> Raw:
         """Columns typed where all values are of one type, text where they are mixed. Raises DataError with the line."""
-        file = DataFile(self.path)
+        file = self._file()
         with file.open() as stream:
             disguise = file.disguise(stream)
         if disguise:
@@ -52,12 +59,12 @@ class Settings(Section):
             count = max((len(cells) for cells in held.values()), default=0)
             rows = start + count
             for name, arrays in chunks.items():
-                arrays.append(_array(held[name]) if name in held else pa.nulls(count))
+                arrays.append(array(held[name], self._shows(name)) if name in held else pa.nulls(count))
         if rows == 0:
-            check_utf8(file)
+            file.check_text()
             raise DataError(str(self.path), "one JSON object a line", "an empty file", "Check the export.")
         check_names(list(chunks), str(self.path))
-        columns = {name: _joined(arrays) for name, arrays in chunks.items()}
+        columns = {name: joined(arrays, self._shows(name)) for name, arrays in chunks.items()}
         return Raw(columns, rows, str(self.path), Places(lambda: (line for line, _ in self._objects())))
 
     def _chunks(self) -> Iterator[tuple[int, dict[str, list[Any]]]]:
@@ -89,12 +96,12 @@ class Settings(Section):
     def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Line and object of every line that is not empty."""
         decoder = json.JSONDecoder(object_pairs_hook=_unique)
-        for number, line in enumerate(text_lines(DataFile(self.path)), start=1):
+        for number, line in enumerate(text_lines(self._file()), start=1):
             if not line.isascii():
                 try:
                     line.encode()
                 except UnicodeEncodeError:
-                    check_utf8(DataFile(self.path))
+                    self._file().check_text()
             text = line.strip()
             if not text:
                 continue
@@ -135,47 +142,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise _Twice(next(name for name in names if names.count(name) > 1))
     return row
-
-
-def _array(cells: list[Any]) -> pa.Array:
-    """Booleans, whole numbers, numbers or text, whichever holds all values exactly."""
-    kinds = {type(cell) for cell in cells} - {type(None)}
-    if kinds == {int} and all(-(2**63) <= cell < 2**63 for cell in cells if cell is not None):
-        return pa.array(cells, pa.int64())
-    if kinds and kinds <= {int, float} and all(abs(cell) <= EXACT for cell in cells if type(cell) is int):
-        return pa.array(cells, pa.float64())
-    if len(kinds) <= 1 and kinds != {int}:
-        return pa.array(cells)
-    return pa.array([_spelled(cell) for cell in cells], pa.string())
-
-
-def _spelled(cell: Any) -> str | None:
-    """As text; a whole number of more digits than Python writes is as good as infinite."""
-    text = None if cell is None else values.spell(cell)
-    return ("inf" if cell > 0 else "-inf") if text is None and cell is not None else text
-
-
-def _joined(arrays: list[pa.Array]) -> pa.ChunkedArray:
-    """Chunks of one type: whole numbers give way to numbers that hold them exactly, everything else to text."""
-    kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
-    if not kinds:
-        return pa.chunked_array(arrays, pa.null())
-    numbers = kinds == {pa.int64(), pa.float64()} and all(map(_exact, arrays))
-    one = kinds.pop() if len(kinds) == 1 else pa.float64() if numbers else pa.string()
-    return pa.chunked_array([_as(array, one) for array in arrays], one)
-
-
-def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if array.type == kind:
-        return array
-    if kind == pa.string() and not pa.types.is_null(array.type):
-        return pa.array([_spelled(cell) for cell in array.to_pylist()], kind)
-    return array.cast(kind, safe=False)
-
-
-def _exact(array: pa.Array) -> bool:
-    """Whether a number of double precision holds every whole number."""
-    if array.type != pa.int64():
-        return True
-    bounds = pc.min_max(array)
-    return all(cell is None or abs(cell) <= EXACT for cell in (bounds["min"].as_py(), bounds["max"].as_py()))

@@ -1,0 +1,54 @@
+"""What `sixfold init` finds out before it writes a recipe: whether the file has a header, and what warnings say to write."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sixfold.core.errors import DataError
+from sixfold.data import load
+from sixfold.data.source import find
+from sixfold.parts.table import Dataset
+from sixfold.recipe.schema import Data
+
+_REMEDY = re.compile(r"data\.(read|missing): (\{columns: \{.*?\}\}\}|\[.*?\])(?=[ ,;.])")
+
+
+def look(section: Data, folder: Path) -> tuple[Data, Dataset]:
+    """The section and its dataset; without a header where the first line looks like a row, or the target is column_N.
+
+    A target that was named by its first value is then named by its place. Raises DataError.
+    """
+    bare = section.model_copy(update={"header": False})
+    try:
+        dataset = load.load(section, None, folder)
+    except DataError:
+        if not section.header or not re.fullmatch(r"column_[1-9]\d*", section.target or ""):
+            raise
+        return bare, load.load(bare, None, folder)
+    if not any("data.header: false" in text for text in dataset.warnings):
+        return section, dataset
+    place = list(find(section, folder).read().columns).index(section.target or "") + 1
+    bare = bare.model_copy(update={"target": f"column_{place}"})
+    return bare, load.load(bare, None, folder)
+
+
+def remedies(warnings: Sequence[str]) -> list[str]:
+    """What warnings say to write under data (`read`, `missing`), all of it in one line a key."""
+    columns: dict[str, Any] = {}
+    missing: list[str] = []
+    for text in warnings:
+        for key, found in _REMEDY.findall(text):
+            try:
+                value = yaml.safe_load(found)
+            except yaml.YAMLError:  # a column whose name looks like the end of a mapping
+                continue
+            columns |= value["columns"] if key == "read" else {}
+            missing += [token for token in value if token not in missing] if key == "missing" else []
+    read = [f"read: {json.dumps({'columns': columns}, ensure_ascii=False)}"] if columns else []
+    return [*read, *([f"missing: {json.dumps(missing, ensure_ascii=False)}"] if missing else [])]
