@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,12 +35,15 @@ def status_of(error: SixfoldError) -> int:
     return 422 if isinstance(error, RowError) else 500
 
 
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Compact JSON in ASCII, so that any string that came in can go out. NaN is no JSON: it becomes null."""
     try:
-        text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+        text = _encode(content)
     except ValueError:
-        text = json.dumps(_finite(content), separators=(",", ":"))
+        text = _encode(_finite(content))
     return Response(text, status, headers, "application/json")
 
 
@@ -69,8 +72,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 async def on_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: told as one, without its inside."""
-    fault = Refusal(500, request.url.path, "an answer", "a fault of the server", "Look at the server's log.")
-    return error_response(fault, flat=request.url.path.startswith("/v2"))
+    return fault_response(request.url.path, flat=request.url.path.startswith("/v2"))
+
+
+def fault_response(path: str, flat: bool) -> Response:
+    """500, without its cause: that stands in the log."""
+    fault = Refusal(500, path, "an answer", "a fault of the server", "Look at the server's log.")
+    return error_response(fault, flat)
 
 
 def _finite(content: Any) -> Any:
