@@ -38,13 +38,17 @@ def status_of(error: SixfoldError) -> int:
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Compact JSON in ASCII, so that any string that came in can go out. NaN is no JSON: it becomes null."""
+def to_json(content: Any) -> str:
+    """Compact JSON in ASCII, so that any string that came in can go out. NaN and infinities are no JSON: they become null."""
     try:
-        text = _encode(content)
+        return _encode(content)
     except ValueError:
-        text = _encode(_finite(content))
-    return Response(text, status, headers, "application/json")
+        return _encode(_finite(content))
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    return Response(to_json(content), status, headers, "application/json")
 
 
 def error_response(error: SixfoldError, flat: bool = False) -> Response:

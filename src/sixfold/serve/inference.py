@@ -1,4 +1,4 @@
-"""The hot path: the body of a request → rows → the model → an answer. Both kinds of requests, ours and the protocol's, take it."""
+"""The hot path: the body of a request → rows → the model → an answer; for our own form of requests and for the protocol's."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WARM_S: Final = 0.1
 
 
 class Question(NamedTuple):
-    """What a body asks for: rows, how many, and the form of the answer."""
+    """What a body asks for: rows, their number, and the form of the answer."""
 
     rows: RawRows
-    count: int
+    number: int
     answer: Callable[[Predictions], Response]
 
 
@@ -45,7 +45,7 @@ class Server(NamedTuple):
     metrics: Metrics
 
     def warm(self) -> None:
-        """Ask the model for a row some times: the first ones wait for memory and caches, the quickest tells how long one takes."""
+        """Ask for a row some times: the first ones wait for memory and caches, the quickest tells how long one takes."""
         row, end, seen = [example_row(self.bundle.signature)], time.perf_counter() + WARM_S, [math.inf]
         while len(seen) <= WARM_RUNS and time.perf_counter() < end:
             _, seconds = timed(lambda: json_response(self.bundle.predict(row).records()))
@@ -82,9 +82,9 @@ class Inference:
                 response, count = await gate.work(lambda: self._answer(self.read(body, headers)))
             else:
                 question = self.read(body, headers)
-                response, count = await gate.work(lambda: self._answer(question), question.count)
+                response, count = await gate.work(lambda: self._answer(question), question.number)
         self.server.metrics.rows += count
         return response
 
     def _answer(self, question: Question) -> tuple[Response, int]:
-        return question.answer(self.server.bundle.predict(question.rows, extra="refuse")), question.count
+        return question.answer(self.server.bundle.predict(question.rows, extra="refuse")), question.number

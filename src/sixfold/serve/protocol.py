@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import sixfold
-from sixfold.bundle.frontend import shown
+from sixfold.bundle.frontend import RawRows, shown
 from sixfold.bundle.predictions import Predictions
 from sixfold.serve import tensors
 from sixfold.serve.body import check_count, read_json
@@ -27,6 +27,7 @@ class Protocol:
 
     def __init__(self, server: Server) -> None:
         self.bundle, self.max_rows = server.bundle, server.settings.max_rows
+        self.inputs = tensors.Inputs(server.bundle.signature)
         self.bases = (f"/v2/models/{self.bundle.name}", f"/v2/models/{self.bundle.name}/versions/1")
         self.inferences = dict.fromkeys(
             (f"{base}/infer" for base in self.bases), Inference(server, self.read, flat=True)
@@ -62,12 +63,14 @@ class Protocol:
         head = read_json(body[:split])
         if not isinstance(head, dict):
             raise bad_request("the body", "an inference request", shown(head), tensors.REMEDY)
-        signature = self.bundle.signature
-        columns = tensors.columns_of(head, body[split:], signature)
-        outputs = tensors.wanted(head, signature)
+        columns = self.inputs.columns(head, body[split:])
+        outputs = tensors.wanted(head, self.bundle.signature)
         count = max(map(len, columns.values()), default=0)
         check_count(count, self.max_rows)
-        return Question(columns, count, partial(self._answer, outputs, head.get("id")))
+        rows: RawRows = columns
+        if count == 1 == min(map(len, columns.values())):  # a row has a quicker way through the front end
+            rows = [{name: values[0] for name, values in columns.items()}]
+        return Question(rows, count, partial(self._answer, outputs, head.get("id")))
 
     def _answer(self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions) -> Response:
         content, json_length = tensors.answer(predictions, outputs, self.bundle.name, request_id)
