@@ -233,9 +233,7 @@ def _told(server: Server, connections: int) -> str:
     a_second = server.median(connections, lambda one: one.per_second)
     p50, p99 = (1e3 * server.median(connections, lambda one, q=q: getattr(one, q)) for q in ("p50_s", "p99_s"))
     share = server.median(connections, lambda one: one.client_s / one.wall_s)
-    return (
-        f"{connections} connections {a_second:,.0f}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms, client {share:.0%} of a core"
-    )
+    return f"{a_second:,.0f}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms, client {share:.0%} of a core"
 
 
 def _same(servers: Sequence[Server], workload: Workload) -> str:

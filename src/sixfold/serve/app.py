@@ -16,7 +16,7 @@ from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
 from sixfold.recipe.schema import Serve
 from sixfold.serve import body, openapi, pages
-from sixfold.serve.errors import json_response, on_fault, on_http_exception
+from sixfold.serve.errors import JsonAnswer, json_response, on_fault, on_http_exception, to_json
 from sixfold.serve.inference import Inference, Question, Read, Server
 from sixfold.serve.limits import Gate, Headers
 from sixfold.serve.metrics import Metrics
@@ -72,8 +72,8 @@ def create(bundle: Bundle, settings: Serve) -> App:
 def _reader(bundle: Bundle, settings: Serve) -> Read:
     separator = bundle.recipe.data.separator or ","
 
-    def answer(predictions: Predictions) -> Response:
-        return json_response({"predictions": predictions.records()})
+    def answer(predictions: Predictions) -> ASGIApp:
+        return JsonAnswer(to_json({"predictions": predictions.records()}))
 
     def read(content: bytes, headers: Headers) -> Question:
         rows = body.parse(content, headers.get(b"content-type", b"").decode("latin-1"), separator)

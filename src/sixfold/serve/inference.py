@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.bundle.frontend import RawRows
 from sixfold.bundle.load import Bundle
@@ -30,7 +29,7 @@ class Question(NamedTuple):
 
     rows: RawRows
     number: int
-    answer: Callable[[Predictions], Response]
+    answer: Callable[[Predictions], ASGIApp]
 
 
 Read = Callable[[bytes, Headers], Question]
@@ -66,7 +65,7 @@ class Inference:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with the four parts of an error."""
         try:
-            response = await self._response(dict(scope["headers"]), receive)
+            response: ASGIApp = await self._response(dict(scope["headers"]), receive)
         except SixfoldError as error:
             response = error_response(error, self.flat)
         except Exception:
@@ -74,7 +73,7 @@ class Inference:
             raise  # for the log
         await response(scope, receive, send)
 
-    async def _response(self, headers: Headers, receive: Receive) -> Response:
+    async def _response(self, headers: Headers, receive: Receive) -> ASGIApp:
         gate = self.server.gate
         with gate.place():
             body = await read_body(headers, receive, self.max_body)
@@ -86,5 +85,5 @@ class Inference:
         self.server.metrics.rows += count
         return response
 
-    def _answer(self, question: Question) -> tuple[Response, int]:
+    def _answer(self, question: Question) -> tuple[ASGIApp, int]:
         return question.answer(self.server.bundle.predict(question.rows, extra="refuse")), question.number

@@ -8,13 +8,14 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 import sixfold
 from sixfold.bundle.frontend import RawRows, shown
 from sixfold.bundle.predictions import Predictions
 from sixfold.serve import tensors
 from sixfold.serve.body import check_count, read_json
-from sixfold.serve.errors import bad_request, json_response
+from sixfold.serve.errors import JsonAnswer, bad_request, json_response
 from sixfold.serve.inference import Inference, Question, Server
 from sixfold.serve.limits import Headers
 
@@ -63,20 +64,28 @@ class Protocol:
         head = read_json(body[:split])
         if not isinstance(head, dict):
             raise bad_request("the body", "an inference request", shown(head), tensors.REMEDY)
-        columns = self.inputs.columns(head, body[split:])
         outputs = tensors.wanted(head, self.bundle.signature)
-        count = max(map(len, columns.values()), default=0)
+        rows, count = self._rows(head, body[split:])
         check_count(count, self.max_rows)
-        rows: RawRows = columns
-        if count == 1 == min(map(len, columns.values())):  # a row has a quicker way through the front end
-            rows = [{name: values[0] for name, values in columns.items()}]
         return Question(rows, count, partial(self._answer, outputs, head.get("id")))
 
-    def _answer(self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions) -> Response:
-        content, json_length = tensors.answer(predictions, outputs, self.bundle.name, request_id)
-        if json_length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, headers={LENGTH: str(json_length)}, media_type="application/octet-stream")
+    def _rows(self, head: dict[str, Any], tail: bytes) -> tuple[RawRows, int]:
+        row = None if tail else self.inputs.plain_row(head)
+        if row is not None:
+            return [row], 1
+        columns = self.inputs.columns(head, tail)
+        count = max(map(len, columns.values()), default=0)
+        if count == 1 == min(map(len, columns.values())):  # a row has a quicker way through the front end
+            return [{name: values[0] for name, values in columns.items()}], 1
+        return columns, count
+
+    def _answer(self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions) -> ASGIApp:
+        text, tail = tensors.answer(predictions, outputs, self.bundle.name, request_id)
+        if not tail:
+            return JsonAnswer(text)
+        head = text.encode()
+        content, headers = b"".join([head, *tail]), {LENGTH: str(len(head))}
+        return Response(content, headers=headers, media_type="application/octet-stream")
 
 
 def _length(text: bytes, most: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -41,6 +42,8 @@ def serve(
     settings = bundle.recipe.serve
     app = create(bundle, settings)
     app.server.warm()
+    gc.collect()
+    gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     listening = _listen(settings.host if host is None else host, settings.port if port is None else port)
     config = uvicorn.Config(
         app, http=JoinedProtocol, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,

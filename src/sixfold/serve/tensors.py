@@ -20,6 +20,7 @@ NUMBERS: Final[dict[str, str]] = {
 }  # fmt: skip
 DATATYPES: Final = (*NUMBERS, "BYTES")
 MATRICES: Final[dict[str, str]] = {"numbers": "number", "categories": "category"}
+ONE: Final = ([1, 1], [1])  # shapes of one value
 REMEDY: Final = "See the Open Inference Protocol, version 2."
 
 
@@ -41,6 +42,22 @@ class Inputs:
         columns = {kind: tuple(c.name for c in signature.inputs if c.type == kind) for kind in MATRICES.values()}
         taken = {*self.raw, *self.raw.values()}
         self.matrices = {name: columns[kind] for name, kind in MATRICES.items() if columns[kind] and name not in taken}
+
+    def plain_row(self, head: Mapping[str, Any]) -> dict[str, Any] | None:
+        """One row that comes as one plain value a column; None where `columns` has to look. Nothing is refused here."""
+        row: dict[str, Any] = {}
+        raw, inputs = self.raw, head.get("inputs")
+        try:
+            for tensor in inputs or ():
+                name, data = raw[tensor["name"]], tensor["data"]
+                if tensor["shape"] not in ONE or tensor["datatype"] not in DATATYPES or "parameters" in tensor:
+                    return None
+                if type(data) is not list or len(data) != 1 or isinstance(data[0], list):
+                    return None
+                row[name] = data[0]
+        except (KeyError, TypeError):
+            return None
+        return row if row and len(row) == len(head["inputs"]) else None
 
     def columns(self, head: Mapping[str, Any], tail: bytes) -> dict[str, Sequence[Any]]:
         """Raw column → values, from the `inputs` of a request. Raises Refusal 400."""
@@ -82,10 +99,8 @@ def wanted(head: Mapping[str, Any], signature: Signature) -> list[Wanted]:
     return found
 
 
-def answer(
-    predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any
-) -> tuple[bytes, int | None]:
-    """The body of an answer, and the length of its JSON part when bytes follow it."""
+def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any) -> tuple[str, list[bytes]]:
+    """The JSON of an answer, and the bytes that follow it."""
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for name, binary in outputs:
@@ -101,8 +116,7 @@ def answer(
     facts = {"model_name": model, "model_version": "1", "outputs": tensors}
     if isinstance(request_id, str):
         facts["id"] = request_id
-    head = to_json(facts).encode()
-    return b"".join([head, *tail]), len(head) if tail else None
+    return to_json(facts), tail
 
 
 def metadata(signature: Signature, model: str) -> dict[str, Any]:
