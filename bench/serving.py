@@ -32,7 +32,7 @@ import psutil
 from sklearn.datasets import load_digits
 
 import sixfold
-from bench.child import ROOT
+from bench.child import ROOT, Refused
 from bench.load import Connection, Seen, request, run
 from bench.pairs import Absent, Result
 
@@ -57,14 +57,28 @@ class Workload:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a server is started, asked and read. `python`: of an environment of the peer's own, else ours."""
+    """How a server is started, asked and read. `package` of `environment`: the peer's; ours has neither."""
 
     name: str
     module: str
     path: str = "/predict"
     body: Callable[[Workload, Row], bytes] = field(default=lambda workload, row: rows_body(row))
     read: Callable[[Workload, Any], list[Any]] = field(default=lambda workload, answer: _of_records(workload, answer))
-    python: Path = Path(sys.executable)
+    environment: str = ""
+    package: str = ""
+
+    @property
+    def python(self) -> Path:
+        """Of its environment. Raises Absent."""
+        python = Path(sys.executable) if not self.environment else ENVIRONMENTS[self.environment]
+        if not python.exists():
+            raise Absent(f"no .venv-{self.environment} here: `make bench` installs it")
+        return python
+
+    def version(self) -> str:
+        """Of the peer that is installed."""
+        code = f"import importlib.metadata; print(importlib.metadata.version({self.package!r}))"
+        return subprocess.run([str(self.python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def rows_body(row: Row) -> bytes:
@@ -99,17 +113,19 @@ def _of_tensors(workload: Workload, answer: Any) -> list[Any]:
     return [str(data["label"][0]), *data["probability"]]
 
 
-SERVING, MLSERVER = (ROOT / name / "bin" / "python" for name in (".venv-serving", ".venv-mlserver"))
+ENVIRONMENTS = {name: ROOT / f".venv-{name}" / "bin" / "python" for name in ("serving", "mlserver")}
 V2 = "/v2/models/{name}/infer"
 OURS = Kind("Sixfold", "sixfold")
 OUR_V2 = Kind("Sixfold, Open Inference Protocol", "sixfold", V2, matrices, _of_tensors)
 OUR_COLUMNS = Kind("Sixfold, Open Inference Protocol, a tensor a column", "sixfold", V2, columns, _of_tensors)
 PEERS = (
-    Kind("FastAPI by hand", "bench.peers.serve_fastapi", python=SERVING),
-    Kind("LitServe", "bench.peers.serve_litserve", python=SERVING),
-    Kind("BentoML", "bench.peers.serve_bentoml", python=SERVING),
-    Kind("MLServer", "bench.peers.serve_mlserver", "/v2/models/served/infer", matrices, _of_tensors, MLSERVER),
-)
+    Kind("FastAPI by hand", "bench.peers.serve_fastapi", environment="serving", package="fastapi"),
+    Kind("LitServe", "bench.peers.serve_litserve", environment="serving", package="litserve"),
+    Kind("BentoML", "bench.peers.serve_bentoml", environment="serving", package="bentoml"),
+    Kind(
+        "MLServer", "bench.peers.serve_mlserver", "/v2/models/served/infer", matrices, _of_tensors, "mlserver", "mlserver"
+    ),
+)  # fmt: skip
 
 
 class Server:
@@ -120,6 +136,7 @@ class Server:
         self.path = kind.path.format(name="digits" if "digits" in workload.name else "adult")
         self.requests = [request(self.path, kind.body(workload, row)) for row in workload.rows]
         self.bytes = 0
+        self.version = kind.version() if kind.package else ""
         self._owner = beside
         if beside is None:
             self.port = _free_port()
@@ -185,7 +202,9 @@ def _of(workload: Workload, place: Path, rounds: int, seconds: float, peers: Seq
             try:
                 servers.append(_running(kind, workload, place, stack))
             except Absent as error:
-                absent.append(Result(f"{workload.name}: a request", kind.name, absent=str(error)))
+                absent.append(Result(workload.name, kind.name, absent=str(error)))
+            except Refused as error:
+                absent.append(Result(workload.name, kind.name, absent=f"failed: {error}", failed=True))
         quality = _same(servers, workload)
         for number in range(rounds + 1):
             for connections in CONNECTIONS:
@@ -216,7 +235,7 @@ def _rows(workload: Workload, servers: Sequence[Server], quality: str, rounds: i
             )  # fmt: skip
         for server in others:
             goal = BY_HAND if server.kind.name == "FastAPI by hand" else OTHERS
-            told = f"{_told(ours, connections)}; {server.kind.name}: {_told(server, connections)}"
+            told = f"{_told(ours, connections)}; {server.version} {_told(server, connections)}"
             theirs = server.median(connections, _a_request)
             yield Result(f"{title}: a request", server.kind.name, mine, theirs, "s", told, goal, rounds=rounds)
             p99 = [one.median(connections, lambda seen: seen.p99_s) for one in (ours, server)]
@@ -257,10 +276,10 @@ def _workload(name: str, place: Path, trees: int) -> Workload:
         frame, target = load_digits(as_frame=True).frame, "target"
         settings = {"build": {"family": "mlp", "hidden": [128, 64]}, "train": {"epochs": 15}}
     else:
-        folder = Path(os.environ.get(ADULT) or ROOT.parent / "shared" / "data")
-        if not (folder / "adult_train.csv.gz").exists():
+        folder = os.environ.get(ADULT)
+        if not folder:
             raise Absent(f"{ADULT} does not name the folder of adult_train.csv.gz (docs/how-to/adult-census.md)")
-        frame, target = pd.read_csv(folder / "adult_train.csv.gz", keep_default_na=False), "income"
+        frame, target = pd.read_csv(Path(folder) / "adult_train.csv.gz", keep_default_na=False), "income"
         settings = {"build": {"family": "boosting", "rounds": trees, "learning_rate": 0.05, "leaves": 31}}
     data = {"holdout": 0, "missing": ["?", ""]}
     made = sixfold.fit(frame, target=target, out=place / "run", data=data, evaluate={"folds": 2}, name=name, **settings)
@@ -273,9 +292,7 @@ def _workload(name: str, place: Path, trees: int) -> Workload:
 
 
 def _running(kind: Kind, workload: Workload, place: Path, stack: ExitStack) -> Server:
-    """Started and answering, then stopped until its turn. Raises Absent."""
-    if not kind.python.exists():
-        raise Absent(f"no {kind.python.parents[1].name} here: `make bench` installs it")
+    """Started and answering, then stopped until its turn. Raises Absent, Refused."""
     server = Server(kind, workload, place / kind.module)
     stack.callback(server.close)
     end = time.monotonic() + START_S
@@ -285,7 +302,7 @@ def _running(kind: Kind, workload: Workload, place: Path, stack: ExitStack) -> S
             break
         except OSError as error:
             if server.process.poll() is not None or time.monotonic() > end:
-                raise Absent(f"failed: {kind.name} does not answer: {error}") from None
+                raise Refused(f"does not answer: {error}"[:300]) from None
             time.sleep(0.2)
     server.signal(signal.SIGSTOP)
     return server

@@ -71,3 +71,30 @@ def test_a_column_of_that_name_is_the_column() -> None:
     signature = Signature(task="regression", target=("y",), inputs=columns, outputs=(), missing=())
     one = tensor("numbers", [[1.0], [2.0]], "FP64")
     assert Inputs(signature).columns({"inputs": [one]}, b"") == {"numbers": [1.0, 2.0]}
+
+
+VALUES = {"size": 1.5, "input_label": None, "new": True, "since": "2026-11-23", "colour": "red"}
+TENSORS = [{"name": n, "shape": [1], "datatype": "BYTES", "data": [v]} for n, v in VALUES.items()]
+
+
+def test_the_quick_way_for_one_row_gives_what_the_other_gives() -> None:
+    inputs = Inputs(tiny_bundle.signature())
+    head = {"inputs": [*TENSORS[:-1], TENSORS[-1] | {"shape": [1, 1]}]}
+    assert [inputs.plain_row(head)] == [{name: values[0] for name, values in inputs.columns(head, b"").items()}]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"shape": [1, 2]}, {"shape": 1}, {"shape": [2], "data": ["red", "red"]}, {"data": [["red"]]}, {"data": "r"},
+        {"data": []}, {"datatype": "WHAT"}, {"name": "label"}, {"name": "unknown"}, {"name": ["a"]}, {"name": "size"},
+        {"parameters": {"binary_data_size": 3}},
+    ],
+)  # fmt: skip
+def test_it_leaves_all_else_to_the_other(tensor: dict[str, Any]) -> None:
+    assert Inputs(tiny_bundle.signature()).plain_row({"inputs": [*TENSORS[:-1], TENSORS[-1] | tensor]}) is None
+
+
+@pytest.mark.parametrize("inputs", [None, [], 5, [5], "text", [[]]])
+def test_it_leaves_what_is_no_tensor_to_the_other(inputs: Any) -> None:
+    assert Inputs(tiny_bundle.signature()).plain_row({"inputs": inputs}) is None
