@@ -181,27 +181,42 @@ class Recorded(asyncio.Transport):
         self.said.append("resumed")
 
 
-def test_writes_of_one_round_of_the_loop_are_one() -> None:
-    async def run_it() -> None:
-        inner = Recorded()
-        joined = JoinedTransport(inner, asyncio.get_running_loop())
-        for part in (b"head", b"body", b""):
-            joined.write(part)
-        assert inner.said == []
-        await asyncio.sleep(0)
-        assert inner.said == [b"headbody"]
-        joined.write(b"next")
-        joined.pause_reading()
-        joined.resume_reading()
-        joined.close()
-        joined.write(b"late")
-        await asyncio.sleep(0)
-        assert inner.said == [b"headbody", "paused", "resumed", b"next", "closed"]
-        assert joined.is_closing()
-        other = JoinedTransport(Recorded(), asyncio.get_running_loop())
-        other.write(b"never")
-        other.abort()
-        await asyncio.sleep(0)
-        assert other._inner.said == ["aborted"]  # type: ignore[attr-defined]
+def test_a_head_waits_for_its_body() -> None:
+    inner = Recorded()
+    joined = JoinedTransport(inner)
+    head, body = b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 is a body, too"
+    joined.write(head)
+    assert inner.said == []
+    joined.write(body)
+    assert inner.said == [head + body]
+    joined.write(b"more of it")
+    joined.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # the client waits for it before it sends its body
+    joined.write(b"")
+    assert inner.said[1:] == [b"more of it", b"HTTP/1.1 100 Continue\r\n\r\n"]
+    joined.write(head)
+    joined.flush()  # an answer without a body
+    joined.flush()
+    joined.pause_reading()
+    joined.resume_reading()
+    assert inner.said[3:] == [head, "paused", "resumed"]
+    joined.write(head)
+    joined.close()
+    assert inner.said[6:] == [head, "closed"]
+    assert joined.is_closing()
+    joined.write(head)
+    joined.abort()
+    joined.flush()
+    assert inner.said[8:] == ["aborted"]
 
-    asyncio.run(run_it())
+
+def test_answers_without_a_body_come_too(server: Server) -> None:
+    """HEAD, a body that waits for 100 Continue, and a refusal that closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        connection.sendall(post("/predict", BODY, b"Expect: 100-continue")[: -len(BODY)])
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100")
+        connection.sendall(BODY)
+        assert b"predictions" in whole(connection)
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
