@@ -19,6 +19,9 @@ WAITING: Final = 4  # requests that may wait, for each one in work; guessed
 BODY_TIMEOUT_S: Final = 30.0  # of sending a whole body; guessed
 SMALL_BODY: Final = 16 << 10  # bytes that the event loop may parse itself: at most 0.5 ms of JSON here
 SHORT_S: Final = 0.001  # work that the event loop may do itself; the way to a thread and back takes 0.1 to 0.3 ms here
+SAMPLED: Final = (
+    8  # of so many runs in the loop one is timed: asking for a thread's time takes as long as a small model
+)
 LAST: Final = 0.125  # weight of the last work in the mean that tells how long the next one will take; guessed
 
 T = TypeVar("T")
@@ -29,7 +32,7 @@ class Gate:
     """At most `concurrency` requests in work and four times as many waiting; the next one is refused at once.
 
     Work that is known to be short is done by the event loop itself; the rest by threads, in which onnxruntime lets the loop run
-    on. `seconds`: of work, by the bits of the number of rows.
+    on. `seconds`: of processor time, by the bits of the number of rows.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -37,6 +40,7 @@ class Gate:
         self.inside = 0
         self.seconds: dict[int, float] = {}
         self._concurrency = concurrency
+        self._runs = 0
         self._threads: anyio.CapacityLimiter | None = None
 
     @contextmanager
@@ -57,11 +61,10 @@ class Gate:
         size = 0 if rows is None else rows.bit_length()
         known = self.seconds.get(size)
         if rows is not None and known is not None and known < SHORT_S and threads.available_tokens > 0:
-            started = (
-                time.perf_counter()
-            )  # in the loop nothing else runs meanwhile; thread_time is slow where it is no vDSO's
-            found = function()
-            seconds = time.perf_counter() - started
+            self._runs += 1
+            if self._runs % SAMPLED:
+                return function()
+            found, seconds = timed(function)
         else:
             found, seconds = await anyio.to_thread.run_sync(timed, function, limiter=threads)
         seconds = min(seconds, 4 * SHORT_S)  # a single slow one changes little
