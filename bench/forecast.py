@@ -85,7 +85,8 @@ def prepared(case: Case) -> tuple[list[Any], Dataset, tuple[Any, ...], tuple[str
     else:
         data = load.load(recipe.data, None, load.Path())
     candidates = list(resolve(recipe, data, None))
-    return candidates, data, tuple(folds.make(recipe.evaluate, data)), tuple(metrics_of(recipe, data)), recipe
+    parts = tuple(folds.make(recipe.evaluate, data))
+    return candidates, data, parts, metrics_of(recipe, data, parts).names, recipe
 
 
 def once(case: Case) -> tuple[float, float]:

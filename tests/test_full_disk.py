@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "bundle"))
+import tiny_bundle
 
 RECIPE = """
 version: 1
@@ -61,3 +65,84 @@ def test_a_read_only_folder_is_told_and_what_is_finished_stays(tmp_path: Path) -
     assert "Read-only file system" in done.stderr
     assert "Traceback" not in done.stderr
     assert "verify 0" in done.stdout
+
+
+FULL = Path("/dev/full")
+TOLD = (
+    "sixfold: standard output: expected free disk space; found No space left on device. "
+    "Free some space, or write it elsewhere: what the command has finished is kept.\n"
+)
+VERBS = [
+    "--help", "--version", "run --help", "schema", "doctor", "doctor --json", "verify b", "verify b --json", "inspect b",
+    "inspect b --json", "inspect b --example", "predict b rows.csv", "predict b rows.csv --json", "check bad.yaml",
+    "check bad.yaml --json",
+]  # fmt: skip
+SLOW = ["init t.csv --target y", "run recipe.yaml --quiet", "check recipe.yaml"]
+
+
+def place(folder: Path) -> Path:
+    tiny_bundle.make(folder / "b")
+    lines = ["size,label,new,since,colour", *(",".join(row.values()) for row in tiny_bundle.ROWS)]
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    (folder / "t.csv").write_text("x,y\n" + "".join(f"{i},{i % 7}.5\n" for i in range(40)))
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "bad.yaml").write_text("version: 2\n")
+    return folder
+
+
+def called(arguments: str, folder: Path, redirect: str) -> subprocess.CompletedProcess[str]:
+    """A shell's redirections; the exit code is the command's own."""
+    line = f"set -o pipefail; {sys.executable} -m sixfold {arguments} {redirect}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [*VERBS[-1:], *(pytest.param(a, marks=pytest.mark.slow) for a in VERBS[:-1] + SLOW)]
+)
+def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, arguments: str) -> None:
+    done = called(arguments, place(tmp_path), ">/dev/full")
+    assert done.returncode == 8
+    assert done.stderr.endswith(TOLD)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("sixfold: ") == 1
+    if arguments.startswith("run recipe"):
+        assert (tmp_path / "runs" / "small" / "bundle").is_dir()
+
+
+@pytest.mark.parametrize(
+    "arguments", [*VERBS[-3:-2], *(pytest.param(a, marks=pytest.mark.slow) for a in [*VERBS[:-3], *SLOW])]
+)
+def test_a_reader_that_has_gone_ends_it_quietly(tmp_path: Path, arguments: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "sixfold", *arguments.split()]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=place(tmp_path), check=False)
+    os.close(write)
+    assert done.returncode == 0
+    assert "rror" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_run_does_not_end_with_its_log(tmp_path: Path) -> None:
+    done = called("run recipe.yaml", place(tmp_path), "2>/dev/full")
+    assert done.returncode == 0
+    assert "Bundle: runs/small/bundle" in done.stdout
+    assert called("verify none", tmp_path, "2>/dev/full").returncode == 6
+    assert called("verify none --json", tmp_path, ">/dev/full 2>/dev/full").returncode == 6
+    assert called("verify b", tmp_path, ">&- 2>&-").returncode == 0
+    assert called("predict b rows.csv", tmp_path, ">&-").returncode == 0
+
+
+def test_text_that_the_output_cannot_write_is_told(tmp_path: Path) -> None:
+    (tmp_path / "→").mkdir()
+    (tmp_path / "→" / "events.jsonl").touch()
+    line = f"PYTHONIOENCODING=latin-1 {sys.executable} -m sixfold inspect →"
+    told = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert told.returncode == 8
+    assert (
+        told.stderr == "sixfold: standard output: expected text that latin-1 can write; found '\\u2192'. "
+        "Set PYTHONIOENCODING=utf-8, or write to a file with --out.\n"
+    )

@@ -56,7 +56,7 @@ def nested_alone(loaded: Loaded, data: Dataset, folder: Path) -> tuple[pipeline.
         work = Work(loaded, run, Limits.start(loaded.recipe.budget), Context(0, run.emit))
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         plan, _, winner = pipeline.find_winner(work, rows, pipeline.plan_work(work, rows))
-        found = nest(work, rows, plan.metrics[0], pipeline.choose_again)
+        found = nest(work, rows, plan.metrics, pipeline.choose_again)
         return winner, found, list(reporting.texts(run.history(), "warning"))
 
 
@@ -271,7 +271,7 @@ def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as run:
         work = Work(loaded, run, Limits.start(Budget(time="8s")), Context(0, run.emit))
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
-        assert nest(work, rows, "accuracy", pipeline.choose_again) is None
+        assert nest(work, rows, ("accuracy",), pipeline.choose_again) is None
         (text,) = reporting.texts(run.history(), "warning")
     assert text == (
         "Nested cross-validation is left out, in outer fold 1 of 2: budget.time: expected time to train as in the run; "
@@ -369,7 +369,7 @@ def test_an_outer_fold_that_would_not_end_in_time_is_not_begun(tmp_path: Path, m
             now[0] += 3500.0
             return pipeline.choose_again(work, rows)
 
-        assert nest(work, rows, "accuracy", choose) is None
+        assert nest(work, rows, ("accuracy",), choose) is None
     (text,) = (event["text"] for event in events(tmp_path) if event["event"] == "warning")
     assert text.startswith(
         "Nested cross-validation is left out, in outer fold 2 of 2: budget.time: expected time for another"

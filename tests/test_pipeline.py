@@ -164,7 +164,6 @@ BAD: dict[str, tuple[str, str]] = {
     "one class": ("a,bought\n1,x\n2,x\n3,x\n", "x"),
     "infinite": ("a,bought\n1,x\ninf,y\n3,x\n4,y\n", "a"),
     "ragged": ("a,bought\n1,x\n2\n3,y\n", "line 3"),
-    "class with fewer rows than folds": ("a,bought\n" + "1,x\n2,x\n3,x\n" * 5 + "4,y\n", "y"),
 }
 
 

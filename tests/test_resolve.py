@@ -144,9 +144,9 @@ def test_options_that_contradict_each_other() -> None:
 
 def test_metrics() -> None:
     recipe = from_object({"data": {"source": "a.csv", "target": "y"}, "evaluate": {"metrics": ["f1", "f1", "mcc"]}})
-    assert metrics_of(recipe.recipe, dataset()) == ("f1", "mcc")
+    assert metrics_of(recipe.recipe, dataset(), ()).names == ("f1", "mcc")
     with pytest.raises(RecipeError, match="expected metrics for regression; found 'f1'"):
-        metrics_of(recipe.recipe, dataset("regression"))
+        metrics_of(recipe.recipe, dataset("regression"), ())
 
 
 def test_the_generator_is_deterministic() -> None:

@@ -126,7 +126,7 @@ def _table(x: FloatArray) -> Table:
 
 
 def _best(recipe: Recipe, candidates: list[Candidate], dataset: Dataset, context: Context) -> Candidate:
-    metrics = metrics_of(recipe, dataset)
     folds = make(recipe.evaluate, dataset)
+    metrics = metrics_of(recipe, dataset, folds).names
     evaluations = [cross_validate(candidate, dataset, folds, metrics, context) for candidate in candidates]
     return candidates[choose.best(evaluations, metrics[0])]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +36,8 @@ class Choice(NamedTuple):
 Choose = Callable[[Work, Rows], Choice]
 
 
-def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
-    """What `choose` finds on the training rows of every outer fold, scored by `metric` on its validation rows.
+def nest(work: Work, rows: Rows, metrics: Sequence[str], choose: Choose) -> Nested | None:
+    """What `choose` finds on the training rows of every outer fold by `metrics`, scored by the first on its validation rows.
 
     None where the recipe does not ask for it; or where it cannot be done, or not in the time that the model left: a warning
     says so, and the run goes on. No candidate may be cut short or left out for want of time: that would be another choice.
@@ -55,7 +55,7 @@ def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
         key = stage_key(work, rows, f"outer fold {number} of {len(folds)}: {_asked(work)}")
         try:
             _check_next(part.limits, longest)
-            found.append(_outer(part, own, (number, metric, key), choose))
+            found.append(_outer(part, own, (number, metrics, key), choose))
         except SystemFault:
             raise
         except SixfoldError as error:
@@ -65,9 +65,9 @@ def nest(work: Work, rows: Rows, metric: str, choose: Choose) -> Nested | None:
             work.context.emit("warning", text=text)
             return None
         longest = max(longest, time.monotonic() - started)
-        facts = {**found[-1].model_dump(), "metric": metric, "outer": number, "of": len(folds)}
+        facts = {**found[-1].model_dump(), "metric": metrics[0], "outer": number, "of": len(folds)}
         work.context.emit("nested_scored", **facts)
-    return summary(metric, found) if found else None
+    return summary(metrics[0], found) if found else None
 
 
 def _was_cut(work: Work) -> bool:
@@ -84,13 +84,15 @@ def _check_next(limits: Limits, longest: float) -> None:
         )  # fmt: skip
 
 
-def _outer(work: Work, rows: Rows, facts: tuple[int, str, str], choose: Choose) -> Outer:
-    """One outer fold, a stage that keeps its own stages in `work.inside` until it is done. `facts`: number, metric, key."""
-    number, metric, key = facts
+def _outer(work: Work, rows: Rows, facts: tuple[int, Sequence[str], str], choose: Choose) -> Outer:
+    """One outer fold, a stage that keeps its own stages in `work.inside` until it is done. `facts`: number, metrics, key."""
+    number, metrics, key = facts
+    metric = metrics[0]
     recipe = work.loaded.recipe
 
     def work_on(folder: Path) -> None:
-        own = recipe.model_copy(update={"evaluate": inside(recipe.evaluate, number), "compress": None})
+        section = inside(recipe.evaluate, number).model_copy(update={"metrics": tuple(metrics)})  # as the run, always
+        own = recipe.model_copy(update={"evaluate": section, "compress": None})
         context = work.context.within("nested", number, outer=number)
         context = replace(context, emit_to=partial(_uncut, context.emit_to))
         part = replace(work, loaded=replace(work.loaded, recipe=own), context=context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +15,7 @@ import psutil
 
 from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.predictor import Predictor
-from sixfold.compress.compress import Compressed
+from sixfold.compress.compress import NO_GAIN, Compressed
 from sixfold.compress.measure import compare
 from sixfold.core.seeds import derive
 from sixfold.core.units import show_bytes
@@ -26,7 +26,7 @@ from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
 from sixfold.parts.packed import packed
-from sixfold.parts.table import Column, Dataset, FloatArray, Table
+from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
@@ -70,7 +70,7 @@ def stored_rows(table: Table, seed: int) -> Table:
         if column.kind == "category":
             levels = (*levels, "never seen before")
             values[strange > 0.95] = len(levels) - 1
-        columns[name] = Column(column.kind, np.concatenate([real.columns[name].values, values]), levels)
+        columns[name] = replace(column, values=np.concatenate([real.columns[name].values, values]), levels=levels)
     return Table(columns, real.rows + mixed)
 
 
@@ -87,8 +87,8 @@ def signature_of(model: Model, training: Dataset, missing: Sequence[str]) -> Sig
         label = Output(name="label", columns=model.target_names)
         outputs = [label, Output(name=model.output, columns=model.classes)]
     return Signature(
-        task=model.task, target=model.target_names, classes=model.classes, outputs=tuple(outputs), missing=tuple(missing),
-        inputs=inputs(training.table, model.preparer.inputs),
+        task=model.task, target=model.target_names, classes=model.classes, class_type=training.target.class_type,
+        outputs=tuple(outputs), missing=tuple(missing), inputs=inputs(training.table, model.preparer.inputs),
     )  # fmt: skip
 
 
@@ -235,4 +235,6 @@ def _counted(cost: Cost, model: Model) -> Cost:
 def _outcome(compressed: Compressed) -> Any:
     if not compressed.steps:
         return "not asked for"
-    return "compressed" if any(step.accepted for step in compressed.steps) else "no gain on this machine"
+    if any(step.accepted for step in compressed.steps):
+        return "compressed"
+    return NO_GAIN if all(step.why.startswith(NO_GAIN) for step in compressed.steps) else "not compressed"

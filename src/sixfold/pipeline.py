@@ -22,31 +22,25 @@ import numpy as np
 from sixfold import http_latency, outcome, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
-from sixfold.compress import keep
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import shares
-from sixfold.core.units import seconds
-from sixfold.data import holdout
+from sixfold.data import holdout, lone_predictors
 from sixfold.data import load as data_load
 from sixfold.evaluate import choose, ensemble, out_of_fold
-from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation
-from sixfold.evaluate.folds import make, scheme_of
+from sixfold.evaluate.folds import scheme_of, thin_classes
 from sixfold.evaluate.model import Model, fit_model
-from sixfold.evaluate.nested import divide
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.forecast import check_plan
 from sixfold.nesting import Choice, nest
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
-from sixfold.proposing import Proposer
+from sixfold.planning import Planning
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.signature import Signature
-from sixfold.report.content import Reproduction
+from sixfold.report.content import Report, Reproduction
 from sixfold.report.html import render
-from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
@@ -72,13 +66,14 @@ class Winner:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the bundle in it, the receipt, and how the candidates compared."""
+    """A finished run: its folder, the bundle in it, the receipt, how the candidates compared, and the report's `verdict`."""
 
     folder: Path
     bundle: Path
     receipt: Receipt
     leaderboard: choose.Leaderboard
     warnings: tuple[str, ...] = ()
+    verdict: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         said = self.receipt.nested.sentences() if self.receipt.nested else ()
@@ -104,7 +99,7 @@ def run(
         plan = plan_work(work, rows)
         plan, evaluations, winner = find_winner(work, rows, plan)
         compressed = shrink(work, rows, plan, winner)
-        winner = replace(winner, nested=nest(work, rows, plan.metrics[0], choose_again))
+        winner = replace(winner, nested=nest(work, rows, plan.metrics, choose_again))
         return finish(work, rows, plan, evaluations, winner, compressed)
 
 
@@ -118,32 +113,31 @@ def read(work: Work, dataset: Dataset | None = None) -> Rows:
         work.context.emit("warning", text=text)
     training, held_out = holdout.split(whole, recipe.data)
     rows = Rows(whole.take(training), whole.take(held_out), digest(whole))
+    if text := lone_predictors.warning(rows.training, recipe.data.seed):
+        work.context.emit("warning", text=text)
     work.context.emit("rows", training=rows.training.table.rows, held_out=rows.held_out.table.rows)
     return rows
 
 
 def plan_work(work: Work, rows: Rows) -> Plan:
-    """Resolve candidates, folds and metrics; say why where Sixfold chose."""
-    recipe = work.loaded.recipe
-    metrics = tuple(metrics_of(recipe, rows.training))
-    folds = tuple(make(recipe.evaluate, rows.training))
-    divide(recipe.evaluate, rows.training, metrics)
+    """Resolve candidates, folds and metrics; say why where Sixfold chose. Raises what `check` would have told."""
+    recipe, planned = work.loaded.recipe, Planning(work.loaded.recipe, rows.training).checked()
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
-        work.context.emit("said", text=f"Folds: {scheme}, {len(folds)}: {why}.")
-    keep.check(recipe.compress.keep if recipe.compress else {}, metrics)
+        work.context.emit("said", text=f"Folds: {scheme}, {len(planned.folds)}: {why}.")
+    if planned.chosen.why:
+        work.context.emit("said", text=f"Metrics: {planned.chosen.why}")
+    thin = thin_classes(planned.folds, rows.training)
+    if thin and not work.inside:  # of an outer fold's part it is no news
+        work.context.emit("warning", text=thin)
     if recipe.evaluate.search is not None:
-        check_plan(tuple(Proposer(recipe, rows.training).samples()), rows.training, folds, recipe.budget)
         work.context.emit("search_planned", trials=recipe.evaluate.search.trials)
-        return Plan((), folds, metrics, baseline(rows.training, folds, metrics))
-    time_s = seconds(recipe.budget.time) if recipe.budget.time else None  # the run's, of an outer fold, too
-    candidates = tuple(resolve(recipe, rows.training, time_s, folds))
-    for candidate in candidates:
+        return Plan((), planned.folds, planned.metrics, planned.baseline)
+    for candidate in planned.candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
-    for text in in_words(work.context.device, candidates):
+    for text in in_words(work.context.device, planned.candidates):
         work.context.emit("said", text=text)
-    check_plan(candidates, rows.training, folds, recipe.budget)
-    return Plan(candidates, folds, metrics, baseline(rows.training, folds, metrics))
+    return Plan(planned.candidates, planned.folds, planned.metrics, planned.baseline)
 
 
 def find_winner(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation], Winner]:
@@ -233,8 +227,8 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
         return Compressed(steps=(), model=winner.model, scores=winner.evaluation.scores)
     if winner.evaluation.name == ensemble.NAME:
         why = f"an ensemble ({', '.join(one.name for one in winner.candidates)}) is not compressed"
-        work.context.emit("compression_step", name="compress", accepted=False, why=why)
         step = Step(name="compress", accepted=False, why=why)
+        work.context.emit("compression_step", **step.model_dump())
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
     context = replace(work.context.within("compress", step="compress"), deadline=work.limits.deadline(WORK_SHARE))
     job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
@@ -289,7 +283,8 @@ def finish(
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
-    return Run(folder.path, folder.path / "bundle", receipt, board, warnings)
+    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
+    return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 
 def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:

@@ -85,7 +85,7 @@ def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
     for event in events:
         if event["event"] == "epoch" and "candidate" in event and "fold" in event:
             series, told = found.setdefault((event["candidate"], event["fold"]), []), epochs_of(event)
-            while series and told[0].number <= series[-1].number:
+            while series and told and told[0].number <= series[-1].number:
                 series.pop()
             series += told
     return tuple(_curve(candidate, fold, series) for (candidate, fold), series in found.items())
@@ -106,10 +106,11 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
 
 
 def epochs_of(event: dict[str, Any]) -> list[Epoch]:
-    """Those that an `epoch` event tells of."""
+    """Those that an `epoch` event tells of; a loss that is no finite number cannot be drawn."""
     losses, watched = event["losses"], event["validations"] or [None] * len(event["losses"])
     first = event["epoch"] + 1 - len(losses)
-    return [Epoch(first + at, loss, value) for at, (loss, value) in enumerate(zip(losses, watched, strict=True))]
+    pairs = enumerate(zip(losses, watched, strict=True), start=first)
+    return [Epoch(number, loss, value) for number, (loss, value) in pairs if loss is not None]
 
 
 def _curve(candidate: str, fold: int, series: Sequence[Epoch]) -> Curve:

@@ -14,11 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from sixfold.build import auto, grid
-from sixfold.build.family import GradientFamily
+from sixfold.build.family import GradientFamily, TaskBound
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.plugins import Kind
 from sixfold.evaluate import scoring, thresholds
+from sixfold.evaluate.deciding import Defaults, defaults
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.nested import scored_parts
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
@@ -123,9 +125,14 @@ def _train(options: Options) -> Train:
     return settings
 
 
-def metrics_of(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
-    """The metrics that are measured; the first one decides. Raises RecipeError for a metric of another task."""
-    return scoring.check(recipe.evaluate.metrics, dataset.target.task)
+def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -> Defaults:
+    """The metrics that are measured; the first one decides, and why where Sixfold chose it against the task's default.
+
+    Raises RecipeError for a metric of another task; DataError where `evaluate.nested` cannot divide the rows.
+    """
+    if recipe.evaluate.metrics:
+        return Defaults(scoring.check(recipe.evaluate.metrics, dataset.target.task))
+    return defaults(dataset.target, scored_parts(recipe.evaluate, dataset, folds) if folds else ())
 
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
@@ -163,6 +170,8 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     if task not in family.tasks:
         fitting = [other for other in FAMILY.names() if task in FAMILY.load(other).tasks]
         raise RecipeError("build", f"families for {task}", f"'{name}'", f"Choose from: {', '.join(fitting)}.")
+    if isinstance(family, TaskBound):
+        family.check_task(task)
 
 
 def _check_scores(train: Train, target: Target) -> None:

@@ -52,9 +52,10 @@ def digest(dataset: Dataset) -> str:
     """SHA-256 of every value of a dataset: the same rows read from another kind of file give the same digest."""
     sha = hashlib.sha256()
     for name, column in dataset.table.columns.items():
-        sha.update(json.dumps([name, column.kind, column.levels]).encode())
+        sha.update(json.dumps([name, column.kind, column.levels, column.level_type]).encode())
         sha.update(np.ascontiguousarray(column.values).data)
-    sha.update(json.dumps([dataset.target.task, dataset.target.names, dataset.target.classes]).encode())
+    target = dataset.target
+    sha.update(json.dumps([target.task, target.names, target.classes, target.class_type]).encode())
     sha.update(np.ascontiguousarray(dataset.target.values).data)
     for order in (dataset.groups, dataset.times):  # they decide which rows a fold holds
         if order is not None:

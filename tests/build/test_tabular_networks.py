@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from sixfold.build.mlp import Perceptron
+from sixfold.compress.measure import feeds
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.graph import Graph, TensorProto
@@ -222,13 +223,11 @@ def test_categories_from_raw_columns_to_the_graph(name: str, numbers: str) -> No
         "new": Column("boolean", np.array([0.0, 1.0, 1.0, np.nan])),
     }
     table = Table(new, 4)
-    session = onnxruntime.InferenceSession(model.export().SerializeToString())
-    raw = {
-        column: np.array(each.strings(), dtype=object)[:, None] if each.kind == "category" else each.values[:, None]
-        for column, each in new.items()
-    }
-    asked = {each.name: raw[each.name] for each in session.get_inputs()}
-    np.testing.assert_allclose(session.run(["probability"], asked)[0], model.predict(table), rtol=0, atol=1e-6)
+    exported = model.export().SerializeToString()
+    session = onnxruntime.InferenceSession(exported)
+    np.testing.assert_allclose(
+        session.run(["probability"], feeds(exported, table, 4))[0], model.predict(table), rtol=0, atol=1e-6
+    )
     unseen = model.fitted.arrays["table"][model.fitted.entrance.offset - 1]
     np.testing.assert_array_equal(unseen, np.zeros_like(unseen))
     x = model.preparer.transform(table)

@@ -25,11 +25,13 @@ import onnxruntime as ort
 session = ort.InferenceSession(sys.argv[1] + "/model.onnx")
 nan = float("nan")
 label, probability = session.run(["label", "probability"], {
-    "size": np.array([[1.5], [nan], [-8.0], [0.0]]),
-    "input_label": np.array([[2.0], [-3.25], [nan], [0.0]]),
-    "new": np.array([[1.0], [nan], [0.0], [0.0]]),
-    "since": np.array([[1795392000.0], [1795447200.0], [nan], [0.0]]),
-    "colour": np.array([["red"], [""], ["never seen"], ["café"]], dtype=object),
+    "numbers": np.array([  # size, label, new, since
+        [1.5, 2.0, 1.0, 1795392000.0],
+        [nan, -3.25, nan, 1795447200.0],
+        [-8.0, nan, 0.0, nan],
+        [0.0, 0.0, 0.0, 0.0],
+    ]),
+    "categories": np.array([["red"], [""], ["never seen"], ["café"]], dtype=object),
 })
 assert not [name for name in sys.modules if name.startswith(("sixfold", "onnx."))]
 print(label.tolist(), probability.tolist())

@@ -8,6 +8,7 @@ import io
 import json
 import tracemalloc
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import pytest
 import tiny_bundle
 
 from sixfold.bundle import stream
+from sixfold.bundle.cells import reader
 from sixfold.bundle.load import Bundle, load
 from sixfold.bundle.stream import predict_file
 from sixfold.core.errors import DataError, RowError, SystemFault
+from sixfold.recipe.signature import Input
 
 FIRST = tiny_bundle.expected()["probability"][0]
 
@@ -100,18 +103,18 @@ def test_a_bad_value_is_named_by_row_and_column(bundle: Bundle, column: str, val
 
 
 def test_numbers_of_a_category_are_its_text() -> None:
-    from sixfold.bundle.cells import readers
+    category = reader(Input(name="c", type="category", levels=("3", "a")), frozenset({"", "-1"}))
+    given = (3, 3.0, 4.0, 2.5, True, -1, np.int64(7), 1e300, 2**63 + 1)
+    assert [category(v) for v in given] == ["3", "3.0", "4.0", "2.5", "True", "", "7", "1e+300", "9223372036854775809"]
 
-    category = readers(frozenset({"", "-1"}))["category"]
-    assert [category(v) for v in (3, 3.0, 2.5, True, -1, np.int64(7), 1e300)] == [
-        "3",
-        "3",
-        "2.5",
-        "True",
-        "",
-        "7",
-        "1e+300",
-    ]
+
+def test_levels_that_are_numbers_take_every_writing() -> None:
+    category = reader(Input(name="c", type="category", levels=("1", "2"), level_type="number"), frozenset({"", "-1"}))
+    for same in (1, 1.0, "1", " 1.0 ", np.float32(1), np.uint8(1), Decimal("1"), Decimal("1.0")):
+        assert category(same) == "1"
+    assert [category(other) for other in ("01", "1.00", "1E0", True, -1, "-1.0", "x")] == [
+        "01", "1.00", "1E0", "True", "", "", "x",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("rows", ["text", 7, [1], {"size": "text"}, {"size": 3}])

@@ -14,7 +14,8 @@ from sixfold.bundle.frontend import FrontEnd
 from sixfold.bundle.predictor import Predictor
 from sixfold.core.errors import RowError
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.recipe.signature import Input, Output, Signature, graph_name
+from sixfold.parts.raw_inputs import RawInputs
+from sixfold.recipe.signature import Input, Output, Signature
 
 NAMES = ("a", "label", "c d")  # one of them is the name of an output
 
@@ -22,8 +23,7 @@ NAMES = ("a", "label", "c d")  # one of them is the name of an output
 def predictor(kinds: tuple[Any, ...] = ("number",) * 3, names: tuple[str, ...] = NAMES) -> Predictor:
     """Σ number · its position, with NaN as 0.5; a label, a probability."""
     graph = Graph()
-    inputs = [graph.input(graph_name(name), TensorProto.DOUBLE) for name in names]
-    x = graph.concat(inputs)
+    x = RawInputs(graph, names, ()).take(names)
     x = graph.op("Where", graph.op("IsNaN", x), graph.constant(np.array(0.5)), x)
     total = graph.op("MatMul", x, graph.constant(np.arange(1.0, len(names) + 1)[:, None]))
     p = graph.op("Sigmoid", total)
@@ -54,7 +54,7 @@ PLAIN_ROWS = [
     row(1.5, -2.0, 0.25), row(3, 0, -7), row(float("nan"), 1, None), row(-0.0, 1e308, -1e308), row(2**70, 5e-324, 1),
     row(9_007_199_254_740_993, -1, 0.1),
 ]  # fmt: skip
-OTHER_ROWS = [row("1.5", 2.0, 3.0), row(True, 2.0, 3.0), row(np.float32(0.1), 1, 1), row("", "-1", " 7 ")]
+OTHER_ROWS = [row("1.5", 2.0, 3.0), row(np.float32(0.1), 1, 1), row("", "-1", " 7 ")]
 
 
 @pytest.mark.parametrize("asked", PLAIN_ROWS)
@@ -98,6 +98,7 @@ def test_earlier_answers_are_not_written_over() -> None:
         (row(float("inf"), 1.0, 1.0), ("row 1, column 'a'", "a finite number")),
         (row(1.0, -float("inf"), 1.0), ("row 1, column 'label'", "a finite number")),
         (row(1.0, 1.0, 10**400), ("row 1, column 'c d'", "a number")),
+        (row(True, 1.0, 1.0), ("row 1, column 'a'", "a number")),
         ({"a": 1.0, "label": 2.0}, ("row 1, column 'c d'", "the column 'c d'")),
         ([1.0, 2.0, 3.0], ("row 1", "a mapping of column to value")),
     ],
@@ -182,18 +183,3 @@ def test_rows_are_read_as_their_columns_cell_by_cell(rows: list[dict[str, Any]])
     )
     columns = {name: [each[name] for each in rows] for name in KINDS}
     assert told(lambda: front_end.feeds(rows)) == told(lambda: front_end.from_columns(columns, "ignore"))
-
-
-def test_plain_texts_and_numbers_are_not_read_cell_by_cell() -> None:
-    inputs: Any = tuple(Input(name=name, type=kind) for name, kind in KINDS.items() if kind != "boolean")
-    outputs = (Output(name="value", columns=("y",)),)
-    front_end = FrontEnd(Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("-1",)))
-    rows = [
-        {"n": 1, "value": None, "c": " red", "probability": "-1"},
-        {"n": 2.5, "value": 3, "c": "", "probability": "b"},
-    ]
-    found = front_end._plain_feeds(rows)
-    assert {name: array.ravel().tolist() for name, array in found.items() if name != "input_value"} == {
-        "n": [1.0, 2.5], "c": ["red", ""], "input_probability": ["", "b"],
-    }  # fmt: skip
-    assert set(front_end._plain_feeds([{**rows[0], "c": "café"}, rows[1]])) == {"n", "input_value"}

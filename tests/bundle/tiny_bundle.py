@@ -12,6 +12,7 @@ import numpy as np
 from sixfold.bundle.parity import Parity
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.parts.graph import ML, Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.recipe.receipt import Cost, Receipt
 from sixfold.recipe.signature import Input, Output, Signature
 
@@ -43,7 +44,7 @@ def signature(task: str = "classification") -> Signature:
         Input(name="label", type="number", minimum=0, median=1, maximum=3),  # the name of an output
         Input(name="new", type="boolean"),
         Input(name="since", type="date", median=1.7e9),
-        Input(name="colour", type="category", levels=LEVELS, level_count=3, optional=True),
+        Input(name="colour", type="category", levels=LEVELS, optional=True),
     )
     if task == "regression":
         outputs = (Output(name="value", columns=("price",)),)
@@ -63,15 +64,14 @@ def signature(task: str = "classification") -> Signature:
 def graph(task: str = "classification") -> bytes:
     """score = Σ weight·number + code of the colour; probability of the first class: its sigmoid."""
     g = Graph()
-    names = {"size": "size", "label": "input_label", "new": "new", "since": "since"}
+    raw = RawInputs(g, [*WEIGHTS, "colour"], {"colour"})
     parts = []
     for column, weight in WEIGHTS.items():
-        value = g.input(names[column], TensorProto.DOUBLE)
+        value = raw.take([column])
         known = g.op("Where", g.op("IsNaN", value), g.constant(np.zeros((1, 1))), value)
         parts.append(g.op("Mul", known, g.constant(np.array([[weight]]))))
-    colour = g.input("colour", TensorProto.STRING)
     code = g.op(
-        "LabelEncoder", colour, domain=ML, keys_strings=[*LEVELS, ""],
+        "LabelEncoder", raw.take(["colour"]), domain=ML, keys_strings=[*LEVELS, ""],
         values_floats=[1.0, 2.0, 3.0, -1.0], default_float=0.5,
     )  # fmt: skip
     score = g.op("Sum", *parts, g.cast(code, TensorProto.DOUBLE))

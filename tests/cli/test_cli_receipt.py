@@ -43,8 +43,8 @@ def test_the_whole_text() -> None:
         "64 rows, p50 / p99 ms                   1.500 / 2.500      1.500 / 2.500",
         "peak memory                                   60.0 MB            60.0 MB",
         "parameters                                      5,000              1,200",
-        "  + prune features: 14 → 9 columns",
-        "  - quantize int8: accuracy would go from 0.85 to 0.7",
+        "  + prune features: accepted: 14 → 9 columns",
+        "  - quantize int8: refused: accuracy would go from 0.85 to 0.7",
         "Ignoring the columns gives accuracy 0.75.",
         "Graph and pipeline agree on 1,024 stored rows (worst 2.0e-09).",
     ]

@@ -61,7 +61,8 @@ def made() -> Build:
                 "evaluate": {"folds": 3}, **sections,
             }).recipe  # fmt: skip
             candidate = resolve(recipe, data, None)[0]
-            folds, metrics = make(recipe.evaluate, data), metrics_of(recipe, data)
+            folds = make(recipe.evaluate, data)
+            metrics = metrics_of(recipe, data, folds).names
             evaluation = cross_validate(candidate, data, folds, metrics, Context())
             job = Job(Compress(), candidate, evaluation, data, folds, tuple(metrics))
             cache[key] = job, fit_model(candidate, data, Context())

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import Build
 
+from conftest import Build
 from sixfold.compress.compress import compress
+from sixfold.compress.measure import feeds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.model import fit_model
@@ -42,12 +43,8 @@ def test_calibrator_and_threshold_stay(
     table = job.dataset.table
     p = found.model.predict(table)
     assert np.any(p != model.predict(table))
-    held = [
-        np.array(c.strings(), dtype=object)[:, None] if c.kind == "category" else c.values[:, None]
-        for c in table.columns.values()
-    ]
-    session = onnxruntime.InferenceSession(found.model.export().SerializeToString())
-    label, graph_p = session.run(None, dict(zip(table.columns, held, strict=True)))
+    data = found.model.export().SerializeToString()
+    label, graph_p = onnxruntime.InferenceSession(data).run(None, feeds(data, table, table.rows))
     np.testing.assert_allclose(graph_p, p, atol=1e-5)
     assert label[:, 0].tolist() == found.model.labels(table).tolist()
     scores = scoring.score_all(metrics, job.dataset.target, p, found.model.output, found.model.threshold)

@@ -16,9 +16,8 @@ import pytest
 from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.predictor import Predictor
 from sixfold.compress.amount import NO_TIME
-from sixfold.compress.keep import Keep
-from sixfold.compress.keep import make as make_keep
-from sixfold.compress.subject import Subject, start
+from sixfold.compress.keep import Bound, Keep
+from sixfold.compress.subject import Subject, promise, start
 from sixfold.core.errors import RecipeError
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.model import Model
@@ -69,6 +68,11 @@ CASES: dict[str, Case] = {
 KEEP = {"classification": {"accuracy": -0.05}, "regression": {"rmse": 60.0}}
 
 
+def bound(old: float, keep: float) -> Bound:
+    """Of accuracy on three folds."""
+    return Bound("accuracy", np.ones(3, dtype=bool), old, keep, None)
+
+
 class Bench:
     """Trains each case once for a task, prunes it once, and hands both out."""
 
@@ -80,7 +84,7 @@ class Bench:
         case = CASES[name]
         job, model = self.made(case.family, case.options, {"keep": KEEP[task]}, task)
         subject = start(job, model)
-        return job, subject, make_keep(job.section.keep, subject.scores)
+        return job, subject, promise(job, subject)
 
     def _pruned(self, name: str, task: str = "classification") -> tuple[Subject | None, str]:
         job, subject, keep = self.subject(name, task)
@@ -158,8 +162,8 @@ def check_values_too(name: str, bench: Bench, folder: Path) -> None:
 def check_an_unkept_promise_finds_nothing(name: str, bench: Bench, folder: Path) -> None:
     job, before, _ = bench.subject(name)
     bits = packed(before.model, folder / "before")
-    promise = Keep({"accuracy": np.array([2.0, 2.0, 2.0])}, {"accuracy": 0.0})  # nothing is as good as this
-    after, why = pruner(name).prune(before, job, promise, Context())
+    best = Keep((bound(2.0, 0.0),))  # nothing is as good as this
+    after, why = pruner(name).prune(before, job, best, Context())
     assert after is None
     assert why
     assert packed(before.model, folder / "after") == bits
@@ -198,7 +202,7 @@ def check_a_stranger_is_refused_with_the_reason(name: str, bench: Bench, folder:
         return
     job, model = bench.made(stranger, {}, {})
     subject = start(job, model)
-    after, why = pruner(name).prune(subject, job, make_keep({}, subject.scores), Context())
+    after, why = pruner(name).prune(subject, job, promise(job, subject), Context())
     assert after is None
     assert why.startswith("linear ")
 
@@ -248,10 +252,10 @@ def test_every_pruner_gets_its_checks() -> None:
 @pytest.mark.parametrize("family", ["linear", "mlp", "svm", "tree", "forest", "boosting"])
 def test_features_of_every_family(made: Any, family: str) -> None:
     small = {"forest": {"trees": 10}, "boosting": {"rounds": 10, "patience": None}, "mlp": {"hidden": [8]}}
-    job, model = made(family, small.get(family, {}), {"keep": {"accuracy": -0.1}})
+    job, model = made(family, small.get(family, {}), {"keep": {"accuracy": -0.1}, "keep_lift": 0.5})
     subject = start(job, model)
     settings = PRUNER.make({"target": "features", "step": 0.6, "patience": 1}, "target")
-    after, why = settings.prune(subject, job, make_keep(job.section.keep, subject.scores), Context())
+    after, why = settings.prune(subject, job, promise(job, subject), Context())
     assert after is not None, why
     assert len(after.model.preparer.inputs) < len(model.preparer.inputs)
     answers_as_served(after.model, job)
@@ -259,7 +263,7 @@ def test_features_of_every_family(made: Any, family: str) -> None:
 
 def test_least_columns_stay(bench: Bench) -> None:
     job, subject, _ = bench.subject("features")
-    anything = Keep(subject.scores, {"accuracy": 1.0})
+    anything = Keep((bound(1.0, 1.0),))
     for least in (1, 3):
         after, _ = PRUNER.make({"target": "features", "least": least}, "target").prune(
             subject, job, anything, Context()

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from sixfold.compress.measure import feeds
 from sixfold.compress.pruners.support_vectors import fewer
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts.table import Column, Dataset, Table, Target
@@ -49,8 +50,9 @@ def test_half_of_them_decide_nearly_as_all_did(classes: int) -> None:
     truth = data.target.values
     assert np.mean(left.predict(x).argmax(1) == truth) > np.mean(full.predict(x).argmax(1) == truth) - 0.05
 
-    session = onnxruntime.InferenceSession(small.export().SerializeToString(), providers=["CPUExecutionProvider"])
-    feed = {f"x{i}": data.table.columns[f"x{i}"].values[:, None] for i in range(4)}
+    exported = small.export().SerializeToString()
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    feed = feeds(exported, data.table, data.table.rows)
     found = dict(zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True))
     np.testing.assert_allclose(found["decision"], small.predict(data.table), atol=1e-9)
     assert found["label"][:, 0].tolist() == small.labels(data.table).tolist()

@@ -17,7 +17,6 @@ import pytest
 
 from sixfold.core import archive
 from sixfold.core.errors import DataError, RecipeError, SixfoldError
-from sixfold.data.checks import class_counts_fit
 from sixfold.data.load import from_frame, load
 from sixfold.parts.table import Dataset
 from sixfold.recipe.schema import Data
@@ -72,7 +71,7 @@ def test_duplicate_column_names(refused: Refused) -> None:
 
 
 def test_empty_column_name(refused: Refused) -> None:
-    assert refused("a, ,y\n1,2,3\n") == (
+    assert refused("a, ,y\n1,b,3\n") == (
         "t.csv, line 1, column 2: expected a name; found an empty one. Name every column (pandas writes its index as "
         "such a column: use index=False)."
     )
@@ -160,20 +159,6 @@ def test_a_date_as_target(refused: Refused) -> None:
     )
 
 
-def test_class_with_fewer_rows_than_folds(tmp_path: Path) -> None:
-    dataset = table(tmp_path, "a,y\n" + "1,p\n2,q\n" * 5 + "3,r\n4,r\n5,r\n")
-    class_counts_fit(dataset, 3)
-    with pytest.raises(DataError) as error:
-        class_counts_fit(dataset, 5)
-    assert str(error.value) == (
-        "column 'y': expected at least 5 rows of every class, one a fold; found 3 rows of class 'r'. Use "
-        "evaluate.folds: 3, add rows of that class, or leave it out."
-    )
-    class_counts_fit(table(tmp_path, "a,y\n1,0.5\n2,1.5\n"), 5)  # regression has no classes
-    with pytest.raises(DataError, match=r"found 1 row of class 'q'\. Add rows of that class, or leave it out\."):
-        class_counts_fit(table(tmp_path, "a,y\n1,p\n2,p\n3,q\n"), 2)
-
-
 def test_all_missing_column(tmp_path: Path) -> None:
     dataset = table(tmp_path, "a,e,y\n1,,p\n2,NA,q\n")
     assert list(dataset.table.columns) == ["a"]
@@ -243,7 +228,7 @@ def test_category_of_ten_thousand_levels(tmp_path: Path) -> None:
     rows = "".join(f"level{i % 10_000},{'pq'[i % 2]}\n" for i in range(30_000))
     dataset = table(tmp_path, "c,y\n" + rows)
     assert len(dataset.table.columns["c"].levels) == 10_000
-    assert dataset.warnings == (
+    assert dataset.warnings[:1] == (
         "c: 10,000 different values in 30,000 rows is much for a category. List it under data.drop, or group its values.",
     )
 
@@ -459,9 +444,10 @@ def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:
     assert "row 2, column 'a': expected true or false (or 1 and 0); found 2." in refused(
         parquet({"a": [1, 2], "y": ["p", "q"]}), "t.parquet", types={"a": "boolean"}
     )
-    assert "row 2, column 'a': expected a date in the years 1 to 9999; found 1e+15." in refused(
-        parquet({"a": [1, 1e15], "y": ["p", "q"]}), "t.parquet", types={"a": "date"}
-    ).replace("1000000000000000", "1e+15")
+    assert (
+        "row 2, column 'a': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999"
+        in refused(parquet({"a": [1, 1e15], "y": ["p", "q"]}), "t.parquet", types={"a": "date"})
+    )
 
 
 def parquet(columns: dict[str, Any]) -> bytes:

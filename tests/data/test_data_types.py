@@ -44,8 +44,13 @@ def frame(**columns: Any) -> Dataset:
         (["nan", "1"], "number"),
         (["true", "false", ""], "boolean"),
         (["Yes", "no", "NO"], "boolean"),
+        (["y", "N", ""], "boolean"),
+        (["f", "n", "y", "t"], "category"),  # codes: no pair
+        (["yes", "n"], "category"),
+        (["true", "no"], "category"),
+        (["yes", "yes"], "category"),
         (["t", "f", "?"], "boolean"),
-        (["true", "0"], "boolean"),
+        (["true", "0"], "category"),
         (["2026-11-23", "2026-11-24T10:00:00Z", ""], "date"),
         (["23.11.2026", "1.2.2026"], "date"),
         (["red", "green", "red"], "category"),
@@ -82,7 +87,7 @@ def test_values() -> None:
     numbers = of(["1", "", " -2.5", "?", "1e3"])
     np.testing.assert_array_equal(numbers.column.values, [1, np.nan, -2.5, np.nan, 1000])
     assert numbers.tokens == {"", "?"}
-    np.testing.assert_array_equal(of(["Yes", "", "n"]).column.values, [1, np.nan, 0])
+    np.testing.assert_array_equal(of(["Yes", "", "no"]).column.values, [1, np.nan, 0])
     np.testing.assert_array_equal(of(["1970-01-02", "NA", "1970-01-01 00:01"]).column.values, [86400, np.nan, 60])
     category = of(["b", "a ", "", "b", "Ä"]).column
     assert (category.levels, category.values.tolist(), category.values.dtype) == (
@@ -155,8 +160,10 @@ def test_columns_of_numbers_follow_the_rules_of_a_cell(cells: list[str]) -> None
 @given(st.lists(st.text(max_size=6) | st.sampled_from(["yes", "No ", "T", "0", "2026-01-01"]), min_size=1, max_size=6))
 def test_other_columns_follow_the_rules_of_a_cell(cells: list[str]) -> None:
     stripped = [cell.strip() for cell in cells]
-    assert of(cells, "category").column.strings() == ["" if cell in READING.missing else cell for cell in stripped]
-    rules: tuple[tuple[ColumnKind, Any], ...] = (("boolean", values.boolean), ("date", values.date))
+    kind = values.level_type({*stripped} - READING.missing)
+    meant = [values.level(cell, kind) for cell in stripped]
+    assert of(cells, "category").column.strings() == ["" if cell in READING.missing else cell for cell in meant]
+    rules: tuple[tuple[ColumnKind, Any], ...] = (("boolean", values.boolean), ("date", values.moment))
     for kind, rule in rules:
         expected = [math.nan if cell in READING.missing else rule(cell) for cell in stripped]
         if None in expected:
@@ -201,7 +208,7 @@ def test_typed_columns_that_are_overruled() -> None:
     columns = from_frame(table, Data(source="frame", target="y", types=types), None).table.columns
     assert columns["a"].strings() == ["1", "2.5", "", "1"]
     assert columns["b"].strings() == ["True", "False", "True", "True"]
-    assert columns["e"].strings() == ["2026-11-23 00:00:00"] * 4
+    assert columns["e"].strings() == ["2026-11-23"] * 4
     assert (columns["c"].kind, columns["c"].values.tolist()) == ("boolean", [1, 0, 1, 0])
     assert (columns["d"].kind, columns["d"].values.tolist()) == ("date", [0, 60, 1, 2])
 

@@ -13,6 +13,7 @@ import pytest
 from evaluating import Array, candidate, dataset, saved
 from sklearn.metrics import f1_score
 
+from sixfold.compress.measure import feeds
 from sixfold.core.errors import BudgetError, DataError, RecipeError
 from sixfold.evaluate import cross_fit, scoring, thresholds
 from sixfold.evaluate.calibrators import Platt
@@ -22,7 +23,6 @@ from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, Table, Target
 from sixfold.recipe.schema import Evaluate, Recipe
-from sixfold.recipe.signature import graph_name
 from sixfold.resolve import resolve
 from sixfold.runs.context import Context
 
@@ -30,12 +30,9 @@ THREE = ("a", "b", "c")
 
 
 def answers(model: Model, table: Table) -> dict[str, Array]:
-    session = onnxruntime.InferenceSession(model.export().SerializeToString())
-    feed = {}
-    for name in model.preparer.inputs:
-        column = table.columns[name]
-        held: Any = np.array(column.strings(), dtype=object) if column.kind == "category" else column.values
-        feed[graph_name(name)] = held[:, None]
+    data = model.export().SerializeToString()
+    feed = feeds(data, table, table.rows)
+    session = onnxruntime.InferenceSession(data)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feed), strict=True))
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, log_loss
 
+from sixfold.compress.measure import feeds
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import ensemble
 from sixfold.evaluate.averaged import Averaged, Joined
@@ -27,7 +28,6 @@ from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, Table
 from sixfold.recipe.schema import Evaluate
-from sixfold.recipe.signature import graph_name
 from sixfold.runs.context import Context
 
 BUILDS: tuple[dict[str, Any], ...] = ({"family": "linear"}, {"family": "tree", "max_depth": 3}, {"family": "forest"})
@@ -35,12 +35,9 @@ NUMBERS = st.floats(-4, 4, allow_nan=False).map(lambda x: round(x, 3))
 
 
 def answers(model: Model, table: Table) -> dict[str, Array]:
-    session = onnxruntime.InferenceSession(model.export().SerializeToString())
-    feed = {}
-    for name in model.preparer.inputs:
-        column = table.columns[name]
-        held: Any = np.array(column.strings(), dtype=object) if column.kind == "category" else column.values
-        feed[graph_name(name)] = held[:, None]
+    data = model.export().SerializeToString()
+    feed = feeds(data, table, table.rows)
+    session = onnxruntime.InferenceSession(data)
     assert sorted(node.name for node in session.get_inputs()) == sorted(feed)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feed), strict=True))

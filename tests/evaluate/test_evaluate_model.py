@@ -17,6 +17,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from sixfold.compress.measure import feeds
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.evaluate import choose
 from sixfold.evaluate.cross_validation import cross_validate
@@ -25,21 +26,17 @@ from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.parts.table import Table, Task
 from sixfold.recipe.schema import Evaluate
-from sixfold.recipe.signature import graph_name
 from sixfold.runs.context import Context
 
 NAMES = ("no, never", "ja", "sûr", "Ω")
 
 
 def answers(model: Model, table: Table) -> dict[str, Array]:
+    data = model.export().SerializeToString()
+    feed = feeds(data, table, table.rows)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.export().SerializeToString(), options)
-    feed = {}
-    for name in model.preparer.inputs:
-        column = table.columns[name]
-        held: Any = np.array(column.strings(), dtype=object) if column.kind == "category" else column.values
-        feed[graph_name(name)] = held[:, None]
+    session = onnxruntime.InferenceSession(data, options)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feed), strict=True))
 

@@ -1,15 +1,17 @@
 """From the section `evaluate` to folds: what is chosen, what is refused and in which words."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from sixfold.core.errors import DataError, RecipeError
-from sixfold.evaluate.folds import make, scheme_of
+from sixfold.evaluate.folds import make, scheme_of, thin_classes
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.schema import Evaluate
 
 
-def dataset(rows: int = 20, rare: int = 5, **more: np.ndarray) -> Dataset:
+def dataset(rows: int = 20, rare: int = 5, **more: Any) -> Dataset:
     values = (np.arange(rows) < rare).astype(np.int64)
     table = Table({"x": Column("number", np.arange(float(rows)))}, rows)
     return Dataset(table, Target("classification", values, ("y",), ("no", "yes")), **more)
@@ -32,13 +34,32 @@ def test_refuses_an_option_of_another_scheme() -> None:
     )
 
 
-def test_class_with_fewer_rows_than_folds() -> None:
-    with pytest.raises(DataError) as caught:
-        make(Evaluate(folds=5), dataset(rare=3))
-    assert str(caught.value) == (
-        "class 'yes': expected at least 5 training rows for 5 folds; found 3. "
-        "Lower evaluate.folds, use the scheme kfold, or leave the class out."
+@pytest.mark.parametrize("scheme", ["auto", "stratified"])
+def test_class_with_fewer_rows_than_folds(scheme: str) -> None:
+    """Of two classes as many folds as the rarer one has rows; a number that is given holds, and the gaps are told."""
+    data = dataset(rare=3)
+    found = make(Evaluate(scheme=scheme), data)
+    assert len(found) == 3
+    assert all(data.target.values[fold.validation].sum() == 1 for fold in found)
+    assert scheme_of(Evaluate(scheme=scheme), data)[1].endswith(
+        "as many as the rarer class has different rows, so that each validates both classes"
     )
+    assert thin_classes(found, data) == ""
+    given = make(Evaluate(scheme=scheme, folds=5), data)
+    assert [int(data.target.values[fold.validation].sum()) for fold in given].count(1) == 3
+    assert thin_classes(given, data) == (
+        "Fewer training rows of a class than the 5 folds: yes (3, in 3 folds). The other folds train on them and do not validate "
+        "them; data.rare can merge or drop such classes."
+    )
+
+
+@pytest.mark.parametrize("scheme", ["auto", "stratified", "kfold", "repeated", "holdout", "leave_one_out", "group"])
+def test_a_class_with_one_row_trains_in_every_fold(scheme: str) -> None:
+    groups = np.arange(20) // 3 if scheme == "group" else None
+    data = dataset(rare=1, groups=groups)
+    for fold in make(Evaluate(scheme=scheme), data):
+        assert 0 in fold.train
+        assert len(fold.validation)
 
 
 @pytest.mark.parametrize(("scheme", "least"), [("kfold", 5), ("time_series", 6)])

@@ -52,7 +52,7 @@ def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
     with RunFolder(folder) as run:
         work = Work(loaded, run, Limits.start(loaded.recipe.budget), Context(3, run.emit))
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
-        found = nest(work, rows, "log_loss", choose)
+        found = nest(work, rows, ("log_loss",), choose)
     assert found is not None
     return [
         (found.folds[number].chosen, each.evaluation.means(), state.digest(each.model), found.folds[number].score)

@@ -11,6 +11,7 @@ import onnxruntime
 from sixfold.parts import state
 from sixfold.parts.fit import Matrix
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, IntArray, Table, Target, Task
 from sixfold.prepare.preparer import Preparer
@@ -90,21 +91,27 @@ def ask_step(step: Any, x: Array) -> Array:
 def ask(preparer: Preparer, table: Table) -> Matrix:
     """The preparer's graph, on raw columns."""
     graph = Graph()
-    graph.output("y", preparer.export(graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
+    graph.output("y", exported(preparer, graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
     return np.asarray(session(graph).run(None, feed(preparer, table))[0])
 
 
+def exported(preparer: Preparer, graph: Graph) -> str:
+    return preparer.export(graph, RawInputs(graph, preparer.inputs, preparer.categories))
+
+
 def feed(preparer: Preparer, table: Table) -> dict[str, Array]:
-    columns = {name: table.columns[name] for name in preparer.inputs}
-    return {
-        name: (np.array(c.strings(), dtype=object) if c.kind == "category" else c.values)[:, None]
-        for name, c in columns.items()
-    }
+    found: dict[str, list[Any]] = {}
+    for name in preparer.inputs:
+        column = table.columns[name]
+        text = column.kind == "category"
+        held: Any = np.array(column.strings(), dtype=object) if text else column.values
+        found.setdefault("categories" if text else "numbers", []).append(held)
+    return {name: np.stack(columns, axis=1) for name, columns in found.items()}
 
 
 def nodes(preparer: Preparer) -> int:
     graph = Graph()
-    graph.output("y", preparer.export(graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
+    graph.output("y", exported(preparer, graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
     return len(graph.model().graph.node)
 
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sixfold.parts.fit import Needs
 from sixfold.parts.table import Column, Table, Target
+from sixfold.prepare.centering import Centering
 from sixfold.prepare.preparer import fit
 from sixfold.recipe.kinds import DENOISER, FEATURE, IMPUTER
 from sixfold.recipe.schema import Prepare
@@ -23,9 +24,10 @@ TREES = Needs(number=(), category=("ordinal",), impute_number=None, precision="f
 
 
 def columns() -> dict[str, Column]:
-    """With equal rows among them, so that duplicates and contradictions are found."""
+    """With equal rows among them, so that duplicates and contradictions are found; and a column that is centred."""
     found = mixed_columns(ROWS, seed=3)
     del found["id"]
+    found["seconds"] = number(found["weight"].values * 100 + 1.7e9)
     twins = np.arange(ROWS)
     twins[TRAINING[5:9]] = TRAINING[0:4]
     return {name: column.take(twins) for name, column in found.items()}
@@ -106,6 +108,13 @@ def test_held_out_rows_change_no_bit(name: str, tmp_path: Path) -> None:
             preparer, x, kept = fit(table.take(TRAINING), target.take(TRAINING), prepare, needs, seed=5)
             found.append((saved(preparer, tmp_path / f"{number_of}-{len(found)}"), x.tobytes(), kept.tobytes()))
         assert found[0] == found[1]
+
+
+def test_a_column_is_centred() -> None:
+    """So the test above holds for the offset, too."""
+    table, target = tables()[0].take(TRAINING), targets("regression")[0].take(TRAINING)
+    steps = [step for block in fit(table, target, Prepare(), TREES, 5)[0].blocks for step in block.steps]
+    assert [np.flatnonzero(step.shift).size for step in steps if isinstance(step, Centering)] == [1]
 
 
 def test_the_options_are_all_there() -> None:

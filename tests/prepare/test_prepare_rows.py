@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from preparing import NAN, category, number
 
 from sixfold.core.errors import DataError
+from sixfold.parts import equal_rows as rows
 from sixfold.parts.fit import Needs
 from sixfold.parts.table import Column, Table, Target
-from sixfold.prepare import rows
 from sixfold.prepare.preparer import Preparer, fit
 from sixfold.recipe.schema import Prepare
 

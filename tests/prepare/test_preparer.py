@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from preparing import NAN, Array, ask, at, category, mixed, mixed_columns, nodes, number, saved, target
+from preparing import NAN, Array, ask, at, category, exported, mixed, mixed_columns, nodes, number, saved, target
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.parts import state
@@ -328,18 +328,23 @@ def test_the_graph_is_small() -> None:
     encoded, _ = prepared(table=Table(cities, 160))
     assert nodes(encoded) <= 20 + 10  # one to read the strings of each column
     whole, _ = prepared(impute={"indicator": True})
-    assert nodes(whole) <= 110
+    assert nodes(whole) <= 112
 
 
-def test_names_of_inputs_that_are_taken() -> None:
+def test_no_name_of_a_column_is_a_name_in_the_graph() -> None:
     table = Table({"label": number([1, 2, 3]), "value": category(["a", "b", "a"])}, 3)
     preparer, x = prepared(table=table)
     assert preparer.inputs == ("label", "value")
     from sixfold.parts.graph import Graph, TensorProto
 
     graph = Graph()
-    graph.output("y", preparer.export(graph), TensorProto.DOUBLE, ["rows", x.shape[1]])
-    assert [value.name for value in graph.model().graph.input] == ["input_label", "input_value"]
+    graph.output("y", exported(preparer, graph), TensorProto.DOUBLE, ["rows", x.shape[1]])
+    model = graph.model()
+    assert [value.name for value in model.graph.input] == ["numbers", "categories"]
+    assert {prop.key: prop.value for prop in model.metadata_props} == {
+        "numbers": '["label"]',
+        "categories": '["value"]',
+    }
 
 
 # Errors

@@ -64,7 +64,7 @@ def server(request: pytest.FixtureRequest, folder: Path) -> Iterator[Server]:
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/tiny/infer", "/livez"])
 def test_an_answer_comes_in_one_piece_and_at_once(server: Server, path: str) -> None:
     inputs = [
-        {"name": "input_label" if name == "label" else name, "shape": [1], "datatype": kind, "data": [value]}
+        {"name": name, "shape": [1], "datatype": kind, "data": [value]}
         for (name, value), kind in zip(
             tiny_bundle.raw().items(), ["FP64", "FP64", "BOOL", "BYTES", "BYTES"], strict=True
         )

@@ -73,7 +73,7 @@ def test_a_column_of_that_name_is_the_column() -> None:
     assert Inputs(signature).columns({"inputs": [one]}, b"") == {"numbers": [1.0, 2.0]}
 
 
-VALUES = {"size": 1.5, "input_label": None, "new": True, "since": "2026-11-23", "colour": "red"}
+VALUES = {"size": 1.5, "label": None, "new": True, "since": "2026-11-23", "colour": "red"}
 TENSORS = [{"name": n, "shape": [1], "datatype": "BYTES", "data": [v]} for n, v in VALUES.items()]
 
 
@@ -87,7 +87,7 @@ def test_the_quick_way_for_one_row_gives_what_the_other_gives() -> None:
     "tensor",
     [
         {"shape": [1, 2]}, {"shape": 1}, {"shape": [2], "data": ["red", "red"]}, {"data": [["red"]]}, {"data": "r"},
-        {"data": []}, {"datatype": "WHAT"}, {"name": "label"}, {"name": "unknown"}, {"name": ["a"]}, {"name": "size"},
+        {"data": []}, {"datatype": "WHAT"}, {"name": "unknown"}, {"name": ["a"]}, {"name": "size"},
         {"parameters": {"binary_data_size": 3}},
     ],
 )  # fmt: skip

@@ -56,10 +56,10 @@ def test_triton_client_gets_the_same_answers(server: Server, binary: bool) -> No
         assert client.is_model_ready("tiny", "1")
         assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
         types = {t["name"]: t["datatype"] for t in client.get_model_metadata("tiny")["inputs"]}
-        assert types == {"size": "FP64", "input_label": "FP64", "new": "BOOL", "since": "BYTES", "colour": "BYTES"}
+        assert types == {"size": "FP64", "label": "FP64", "new": "BOOL", "since": "BYTES", "colour": "BYTES"}
         arrays = {
             "size": np.array([[1.5], [np.nan]]) if binary else np.array([[1.5], [0.0]]),
-            "input_label": np.array([[2], [3]], dtype=np.int64),
+            "label": np.array([[2], [3]], dtype=np.int64),
             "new": np.array([[True], [False]]),
             "since": np.array([["2026-11-23"], [""]], dtype=object),
             "colour": np.array([["red"], ["café"]], dtype=object),

@@ -89,10 +89,12 @@ def classes(fit: Fit, family: str) -> IntArray:
     return present(fit, family) if fit.task == "classification" else np.empty(0, dtype=np.int64)
 
 
-def collect(estimators: Sequence[Any], fit: Fit, names: IntArray) -> AveragedTrees:
-    """The state of fitted scikit-learn trees; `names`: what their value columns stand for (a forest renumbers them)."""
+def collect(estimators: Sequence[Any], fit: Fit, names: IntArray, offset: float | FloatArray = 0.0) -> AveragedTrees:
+    """The state of fitted scikit-learn trees; `names`: what their value columns stand for (a forest renumbers them);
+    `offset`: as `_targets.centred` found it.
+    """
     if fit.task != "classification":
-        values = [tree.tree_.value[:, :, 0] for tree in estimators]
+        values = [tree.tree_.value[:, :, 0] + offset for tree in estimators]
         return AveragedTrees(from_sklearn(estimators, values, fit.x.shape[1]), fit.task)
     shares = []
     for estimator in estimators:

@@ -21,6 +21,7 @@ from sixfold.build._classes import present
 from sixfold.build._entrance import Entrance, Parts, Stored
 from sixfold.parts.fit import Fit, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.offsets import offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
@@ -193,7 +194,8 @@ class TabularSettings(Section):
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
             spread = y_RK.std(axis=0)
-            network.target = (y_RK.mean(axis=0), np.where(spread > 0, spread, 1.0)) if wanted else unscaled
+            scaled = y_RK.mean(axis=0), np.where(spread > 0, spread, 1.0)
+            network.target = scaled if wanted else (offsets(y_RK), np.ones(fit.outputs))
         shift, scale = network.target
         return np.asarray((y_RK - shift) / scale, dtype=np.float64)
 

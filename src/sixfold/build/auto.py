@@ -93,8 +93,10 @@ def _has_inner_folds(dataset: Dataset) -> bool:
     """Whether every part of the training rows is sure to have inner folds with all classes."""
     if dataset.target.task != "classification" or dataset.groups is not None or dataset.times is not None:
         return False
-    counts = np.bincount(dataset.target.values.astype(np.int64), minlength=len(dataset.target.classes))
-    return bool(counts.min() >= CLASS_ROWS)
+    classes = dataset.target.values.astype(np.int64)
+    units = np.arange(len(classes)) if dataset.units is None else dataset.units
+    pairs = np.unique(np.stack([classes, units]), axis=1)  # equal rows are in one fold
+    return bool(np.bincount(pairs[0], minlength=len(dataset.target.classes)).min() >= CLASS_ROWS)
 
 
 def _wanted(dataset: Dataset) -> list[Candidate]:

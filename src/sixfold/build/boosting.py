@@ -21,7 +21,7 @@ from sixfold.build._classes import present
 from sixfold.build._model_text import read_trees
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._trees import Trees
-from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
@@ -31,6 +31,8 @@ from sixfold.runs.context import Context
 # Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300 rounds: 1.4 s with one
 # thread, 0.9 s with two; but with another process on the same cores two threads once took 68 s, waiting for each other.
 ONE_THREAD = 2_000_000
+
+LEAST_WATCHED = 20  # rows: fewer say too little about when to stop
 
 # Part of the time left that rounds are made in; reading them and predicting takes as long: measured with 3,700 rounds.
 TRAINING_PART = 0.4
@@ -159,6 +161,8 @@ class Settings(Section):
                 context.check_time("fitting boosting")
                 binned = binned or Binned.of(fit, self._parameters(fit, threads), threads)
                 key, watched = setting._but_rounds(), setting._watched(fit)
+                if not len(watched) and fit.groups is not None and setting._watches(fit):
+                    context.emit("said", text=f"boosting: {UNWATCHED}")
                 if len(watched):
                     found.append(setting._stopped(binned, watched, context))
                     continue
@@ -184,11 +188,16 @@ class Settings(Section):
             return stopped
         return self._train(binned, every, watched[:0], stopped.rounds, context)
 
+    def _watches(self, fit: Fit) -> bool:
+        return self.patience is not None and round(self.validation * fit.rows) >= LEAST_WATCHED
+
     def _watched(self, fit: Fit) -> IntArray:
         """Rows cut off for early stopping; none where fewer than 20 could be, or where a class would lose its last."""
         count = round(self.validation * fit.rows)
-        if self.patience is None or count < 20:
+        if not self._watches(fit):
             return np.empty(0, dtype=np.int64)
+        if fit.groups is not None:
+            return fit.whole_groups(count, fit.seed)
         rows = np.random.default_rng(fit.seed).permutation(fit.rows)[:count]
         if fit.task == "classification":
             rest = np.delete(fit.y, rows)

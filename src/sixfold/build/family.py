@@ -175,6 +175,21 @@ class Interruptible(Protocol):
 
 
 @runtime_checkable
+class Deciding(Protocol):
+    """Ability of a family's Settings: for classes it gives decision values, no probabilities."""
+
+    decides: ClassVar[bool]
+
+
+@runtime_checkable
+class TaskBound(Protocol):
+    """Ability of a family's Settings: some of its options are for one task only."""
+
+    def check_task(self, task: Task) -> None:
+        """Raises RecipeError for options of another task."""
+
+
+@runtime_checkable
 class CostComplexity(Protocol):
     """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float, 0 cuts nothing)."""
 

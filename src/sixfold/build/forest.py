@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from sixfold.build import _averaged
 from sixfold.build._side_by_side import side_by_side
+from sixfold.build._targets import centred
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.recipe.section import Section
@@ -39,14 +40,19 @@ class Settings(Section):
         "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
     )
 
+    def check_task(self, task: Task) -> None:
+        """Raises RecipeError for the criterion of another task."""
+        _averaged.criterion(self.criterion, task, "forest")
+
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one forest a fit, in order."""
 
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting forest")
             classes = _averaged.classes(fit, "forest")
-            grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, fit.y)
-            return [_averaged.collect(grown.estimators_, fit, classes)]
+            y, offset = centred(fit)
+            grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, y)
+            return [_averaged.collect(grown.estimators_, fit, classes, offset)]
 
         return side_by_side(fits, one, context)
 

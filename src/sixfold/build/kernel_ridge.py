@@ -77,7 +77,7 @@ class Settings(Section):
             return replace(fit, x=dense(fit.x))
         rows = stratified_sample(np.zeros(fit.rows, dtype=np.int64), self.sample, fit.seed)
         context.emit("said", text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random")
-        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows])
+        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
 
     def _gamma(self, x: Matrix) -> float:
         if self.gamma == "scale":

@@ -107,6 +107,14 @@ class Settings(Section):
             return math.nan
         return self.alpha or (1.0 / self.C if self.C else 1.0)
 
+    def check_task(self, task: Task) -> None:
+        """Raises RecipeError where a strength is to be found for classes."""
+        if self.alpha == "auto" and task == "classification":
+            raise RecipeError(
+                "build, linear, alpha", "a number, where classes are predicted", "'auto', which is for values",
+                "List some: `C: [0.1, 1, 10]`.",
+            )  # fmt: skip
+
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one LinearModel a fit, in order."""
         return self.solve_all([self], fits, context)
@@ -118,11 +126,8 @@ class Settings(Section):
         for fit in fits:
             context.check_time("fitting linear")
             automatic = any(setting.alpha == "auto" for setting in settings)
-            if automatic and fit.task == "classification":
-                raise RecipeError(
-                    "build, linear, alpha", "a number, where classes are predicted", "'auto', which is for values",
-                    "List some: `C: [0.1, 1, 10]`.",
-                )  # fmt: skip
+            for setting in settings:
+                setting.check_task(fit.task)
             if fit.task == "classification":
                 yield from _chain(settings, fit, context)
             elif self.penalty == "l2" and (automatic or not issparse(fit.x)):

@@ -23,6 +23,7 @@ from sixfold.build._classes import present
 from sixfold.build._stacked_perceptron import Goal, StackedPerceptron
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.offsets import offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.recipe.section import Section
@@ -212,7 +213,7 @@ class Settings(Section):
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
-            network.target = _scale(y_RK) if wanted else (np.zeros(fit.outputs), np.ones(fit.outputs))
+            network.target = _scale(y_RK) if wanted else (offsets(y_RK), np.ones(fit.outputs))
         shift, scale = network.target
         return np.asarray((y_RK - shift) / scale, dtype=np.float64)
 

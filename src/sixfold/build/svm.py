@@ -195,6 +195,7 @@ class Settings(Section):
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     shared: ClassVar[frozenset[str]] = frozenset({"C", "epsilon"})
+    decides: ClassVar[bool] = True
 
     kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
     C: float = Field(1.0, gt=0, description="Weight of errors against the margin, above 0.")
@@ -264,7 +265,7 @@ class Settings(Section):
         rows = stratified_sample(labels, self.sample, fit.seed)
         text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {fit.rows:,} rows, drawn at random"
         context.emit("said", text=text + (" within classes" if fit.task == "classification" else ""))
-        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows])
+        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
 
     def _solve_linear(self, fit: Fit) -> LinearMachine:
         shared = {"C": self.C, "dual": False, "max_iter": self.max_iter, "random_state": fit.seed}

@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sixfold.build import _averaged
 from sixfold.build._cutting import Nodes, WeakestLinks
 from sixfold.build._side_by_side import side_by_side
+from sixfold.build._targets import centred
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.section import Section
@@ -42,13 +43,18 @@ class Settings(Section):
         "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
     )
 
+    def check_task(self, task: Task) -> None:
+        """Raises RecipeError for the criterion of another task."""
+        _averaged.criterion(self.criterion, task, "tree")
+
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one tree a fit, in order."""
 
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
-            return [_averaged.collect([self._estimator(fit).fit(fit.x, fit.y)], fit, classes)]
+            y, offset = centred(fit)
+            return [_averaged.collect([self._estimator(fit).fit(fit.x, y)], fit, classes, offset)]
 
         return side_by_side(fits, one, context)
 
@@ -58,17 +64,18 @@ class Settings(Section):
         def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
-            grown = self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, fit.y)
+            y, offset = centred(fit)
+            grown = self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, y)
             links = WeakestLinks(Nodes.of(grown.tree_))
             impurity = self._root_impurity(fit)
             cut = [links.tree(setting.complexity * impurity) for setting in settings]
-            return [_averaged.collect([tree], fit, classes) for tree in cut]
+            return [_averaged.collect([tree], fit, classes, offset) for tree in cut]
 
         return side_by_side(fits, all_of, context)
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
-        path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, fit.y)
+        path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, centred(fit)[0])
         return np.unique(np.maximum(path.ccp_alphas, 0.0)) / (self._root_impurity(fit) or 1.0)
 
     def _estimator(self, fit: Fit) -> Any:

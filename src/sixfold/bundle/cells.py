@@ -1,6 +1,6 @@
-"""One raw value of a row, as text or as a Python object, to what the graph takes: a float or a string.
+"""One raw value of a row, as text or as an object, to what the graph takes: a float or a string.
 
-Text is read by the rules of `core.values`, which training reads its tables by.
+Values are read by the rules of `core.values`, which training reads its tables by: an object is the value that its text is.
 Every reader raises CellError with what was expected; the front end adds the row and the column.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sixfold.core import values
+from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
 Cell = Callable[[Any], Any]
@@ -21,104 +22,114 @@ class CellError(ValueError):
     """The value is not what the column takes; the message says what is."""
 
 
-def readers(missing: frozenset[str]) -> dict[str, Cell]:
-    """Input type → function from a raw value to a float (NaN is missing); of a category to a string ('' is missing)."""
-    return {
-        "number": lambda value: _number(value, missing),
-        "boolean": lambda value: _boolean(value, missing),
-        "date": lambda value: _date(value, missing),
-        "category": lambda value: _category(value, missing),
-    }
+def reader(column: Input, missing: frozenset[str]) -> Cell:
+    """From a raw value of a column to a float (NaN is missing); of a category to a string ('' is missing).
+
+    `missing`: tokens, "" among them.
+    """
+    if column.type == "category":
+        return _category(column, missing)
+    if column.type == "date":
+        return lambda value: _date(value, missing)
+    if column.type == "boolean":
+        return lambda value: _boolean(value, missing)
+    gone = missing_numbers(missing)
+    if not gone:
+        return lambda value: _number(value, missing)
+
+    def without(value: Any) -> float:
+        number = _number(value, missing)
+        return NAN if number in gone else number
+
+    return without
+
+
+def missing_numbers(missing: frozenset[str]) -> frozenset[float]:
+    """The tokens that are numbers: a value equal to one is missing, however it is written."""
+    found = (values.number(token) for token in missing)
+    return frozenset(number for number in found if number is not None and math.isfinite(number))
+
+
+def _text(value: Any, expected: str) -> str:
+    """The value as the text that it has in a CSV, without spaces around it."""
+    text = values.spell(value)
+    if text is None:
+        raise CellError(expected)
+    return text.strip()
 
 
 def _number(value: Any, missing: frozenset[str]) -> float:
-    if not isinstance(value, str):
-        return _as_float(value, "a number")
-    text = value.strip()
+    if value is None or (isinstance(value, float | int) and not isinstance(value, bool)):
+        return _finite(value)
+    text = _text(value, "a number")
     if text in missing:
         return NAN
     number = values.number(text)
     if number is None:
         raise CellError("a number")
-    if math.isinf(number):
+    return _finite(number)
+
+
+def _finite(number: float | None) -> float:
+    try:
+        found = NAN if number is None else float(number)
+    except OverflowError:
+        raise CellError("a number") from None
+    if math.isinf(found):
         raise CellError("a finite number")
-    return number
+    return found
 
 
 def _boolean(value: Any, missing: frozenset[str]) -> float:
-    if isinstance(value, str):
-        text = value.strip()
-        if text in missing:
-            return NAN
-        truth = values.boolean(text)
-        if truth is None:
-            raise CellError("true or false")
-        return float(truth)
-    number = _as_float(value, "true or false")
-    if number not in (0.0, 1.0) and not math.isnan(number):
+    if type(value) is bool:
+        return float(value)
+    text = _text(value, "true or false")
+    if text in missing:
+        return NAN
+    truth = values.boolean(text)
+    if truth is None:
         raise CellError("true or false")
-    return number
+    return float(truth)
 
 
 def _date(value: Any, missing: frozenset[str]) -> float:
-    if isinstance(value, str):
-        text = value.strip()
-        moment_s = NAN if text in missing else values.date(text)
-        if moment_s is None:
-            raise CellError("a date such as 2026-11-23 or 2026-11-23T15:20:00Z")
-        return moment_s
-    if value is None or _is_missing_object(value):
-        return NAN
-    if isinstance(value, dt.datetime):  # pandas' timestamps are datetimes
+    if type(value) is dt.datetime:
         return values.seconds(value)
-    if isinstance(value, dt.date):
-        return values.seconds(dt.datetime(value.year, value.month, value.day))
-    if isinstance(value, bool):
+    if isinstance(value, bool | dt.timedelta | dt.time):
         raise CellError("a date, or seconds since 1970")
-    moment_s = _as_float(value, "a date, or seconds since 1970")
-    if not values.FIRST_S <= moment_s < values.END_S:
-        raise CellError("seconds since 1970 of a year from 1 to 9999")
+    text = _text(value, "a date, or seconds since 1970")
+    if text in missing:
+        return NAN
+    moment_s = values.moment(text)
+    if moment_s is None:
+        if values.number(text) is not None:
+            raise CellError("seconds since 1970 of a year from 1 to 9999")
+        raise CellError("a date such as 2026-11-23 or 2026-11-23T15:20:00Z")
     return moment_s
 
 
-def _as_float(value: Any, expected: str) -> float:
-    """A number of any library as a float; NaN is missing."""
-    if value is None:
-        return NAN
-    if isinstance(value, str | bytes | list | dict | tuple):
-        raise CellError(expected)
-    if _is_missing_object(value):
-        return NAN
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise CellError(expected) from None
-    if math.isinf(number):
-        raise CellError("a finite number")
-    return number
+def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
+    """The level that a value means; one that was never seen is as it is written."""
+    kind, known = column.level_type, frozenset(column.levels)
+    gone = missing | {values.level(token, kind) for token in missing}
+
+    def read(value: Any) -> str:
+        if type(value) is str:
+            text = value.strip()
+            if text in known:
+                return text
+            _check_utf8(text)
+        else:
+            text = _text(value, "text")
+        level = values.level(text, kind)
+        return "" if level in gone or text in gone else level
+
+    return read
 
 
-def _category(value: Any, missing: frozenset[str]) -> str:
-    if type(value) is str:
-        text = value.strip()
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise CellError("text that UTF-8 can hold") from None
-        return "" if text in missing else text
-    if value is None or _is_missing_object(value):
-        return ""
-    if isinstance(value, bool | dt.date):
-        return str(value)
-    number = _as_float(value, "text")
-    text = values.show_number(number)
-    return "" if text in missing else text
-
-
-def _is_missing_object(value: Any) -> bool:
-    """NaN, pandas' NaT and NA: the objects that do not equal themselves."""
-    try:
-        return bool(value != value)
-    except (TypeError, ValueError):  # pandas.NA refuses to be true or false
-        return type(value).__name__ in ("NAType", "NaTType")
+def _check_utf8(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise CellError("text that UTF-8 can hold") from None

@@ -1,4 +1,4 @@
-"""The thin front end: raw rows in any of the usual forms → one array a graph input.
+"""The thin front end: raw rows in any of the usual forms → a matrix of numbers and one of texts.
 
 All of it that another language has to write again: names, missing tokens, numbers, booleans, dates.
 """
@@ -9,15 +9,16 @@ import csv
 import difflib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.cells import Cell, CellError, readers
+from sixfold.bundle.cells import Cell, CellError, missing_numbers, reader
 from sixfold.core.errors import RowError
-from sixfold.recipe.signature import Input, Signature, graph_name
+from sixfold.recipe.signature import CATEGORIES, NUMBERS, Input, Signature
 
 Feeds = dict[str, npt.NDArray[Any]]
 RawRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any  # Any: a pandas DataFrame, not imported
@@ -25,30 +26,33 @@ Extra = Literal["ignore", "refuse"]
 LONGEST_LINE: Final = 1 << 20  # characters of one line of text; guessed
 SHOWN: Final = 60  # characters of a value in a message
 PLAIN: Final[frozenset[type]] = frozenset({float, int, type(None)})  # what NumPy reads as `cells` does: None is NaN
-TEXT: Final[frozenset[type]] = frozenset({str})
 
 
 class FrontEnd:
     """Turns raw rows into feeds by a signature. `where` in messages counts rows from `first_row`."""
 
     def __init__(self, signature: Signature) -> None:
-        self._missing = frozenset({"", *signature.missing})
-        cells = readers(self._missing)
-        self._inputs: list[tuple[Input, str, Cell, type]] = [
-            (column, graph_name(column.name), cells[column.type], object if column.type == "category" else np.float64)
-            for column in signature.inputs
-        ]
-        self._names = {column.name for column in signature.inputs}
+        missing = frozenset({"", *signature.missing})
+        self._groups = {
+            name: [_Column(column, reader(column, missing)) for column in columns]
+            for name, columns in signature.graph_inputs().items()
+        }
+        self._order = tuple(column.name for column in signature.inputs)
+        self._names = set(self._order)
         self._targets = set(signature.target) - self._names
-        self._numbers = _Taken([column.name for column in signature.inputs if column.type == "number"])
-        self._categories = _Taken([column.name for column in signature.inputs if column.type == "category"])
+        self._missing_numbers = sorted(missing_numbers(missing))
+        numbers = self._groups.get(NUMBERS, [])
+        self._plain = _Taken([each.input.name for each in numbers if each.input.type == "number"])
+        self._all_plain = len(self._plain.names) == len(signature.inputs)
+        plain = [at for at, each in enumerate(numbers) if each.input.type == "number"]
+        self._plain_at: slice | list[int] = slice(None) if len(plain) == len(numbers) else plain
 
     def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
-        """Arrays [rows, 1] by graph input: float64 with NaN, or str objects with ''. Raises RowError."""
+        """`numbers`: float64 [rows, columns] with NaN; `categories`: str objects [rows, columns] with ''. Raises RowError."""
         if isinstance(rows, Mapping):
             return self.from_columns(rows, extra, first_row)
         if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):
-            return self.from_columns({str(name): _values(rows[name]) for name in rows.columns}, extra, first_row)
+            return self.from_columns(self._columns_of(rows), extra, first_row)
         if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
             raise RowError(
                 "rows", "a list of rows, a mapping of columns, or a DataFrame", type(rows).__name__,
@@ -61,16 +65,16 @@ class FrontEnd:
 
         What `feeds` would give, in less time: nothing is refused here.
         """
-        if type(rows) is not list or len(rows) != 1 or len(self._numbers.names) != len(self._inputs):
+        if not self._all_plain or type(rows) is not list or len(rows) != 1:
             return None
         row = rows[0]
         if type(row) is not dict or (extra == "refuse" and row.keys() != self._names):
             return None
         try:
-            cells = self._numbers.take(row)
+            cells = self._plain.take(row)
         except KeyError:
             return None
-        numbers = _plain([cells])
+        numbers = self._plain_numbers([cells])
         return None if numbers is None else numbers[0]
 
     def from_columns(self, columns: Mapping[str, Sequence[Any]], extra: Extra, first_row: int = 1) -> Feeds:
@@ -80,10 +84,25 @@ class FrontEnd:
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f"'{name}' {length}" for name, length in list(lengths.items())[:5])
             raise RowError("columns", "columns of equal length", shown, "Give every column one value a row.")
-        feeds: Feeds = {}
-        for column, name, cell, dtype in self._inputs:
-            feeds[name] = self._array(column, columns[column.name], cell, dtype, first_row)
+        rows = next(iter(lengths.values()), 0)
+        feeds = {name: _empty(name, rows, len(group)) for name, group in self._groups.items()}
+        for name, group in self._groups.items():
+            for at, column in enumerate(group):
+                feeds[name][:, at] = self._values(column, columns[column.input.name], first_row)
         return feeds
+
+    def _columns_of(self, frame: Any) -> dict[str, Any]:
+        """The columns of a DataFrame by their names as text. Raises RowError for a name that stands twice."""
+        places: dict[str, int] = {}
+        for place, name in enumerate(map(str, frame.columns)):
+            if name in places and name in self._names:
+                raise RowError("the DataFrame", "each column once", f"'{shorten(name)}' twice", "Rename one of them.")
+            places[name] = place
+        kinds = frame.dtypes.tolist()
+        numbers = [name for name in self._plain.names if name in places and _is_numeric(kinds[places[name]])]
+        block = frame.iloc[:, [places[name] for name in numbers]].to_numpy(dtype=np.float64)
+        found = dict(zip(numbers, block.T, strict=True))  # 5,000 columns one by one take 50 ms
+        return {name: found[name] if name in found else _values(frame.iloc[:, at]) for name, at in places.items()}
 
     def _from_rows(self, rows: Sequence[Mapping[str, Any]], extra: Extra, first_row: int) -> Feeds:
         names = self._names
@@ -95,47 +114,46 @@ class FrontEnd:
                 )  # fmt: skip
             if row.keys() != names:
                 self._check_names(row, extra, f"row {first_row + number}")
-        feeds = self._plain_feeds(rows) if len(rows) else {}
-        for column, name, cell, dtype in self._inputs:
-            if name not in feeds:
-                values = [row[column.name] for row in rows]
-                feeds[name] = self._array(column, values, cell, dtype, first_row)
+        feeds = {name: _empty(name, len(rows), len(group)) for name, group in self._groups.items()}
+        plain = self._plain_numbers([self._plain.take(row) for row in rows]) if self._plain.names and rows else None
+        if plain is not None:
+            feeds[NUMBERS][:, self._plain_at] = plain
+        for name, group in self._groups.items():
+            for at, column in enumerate(group):
+                if plain is None or column.input.type != "number":
+                    cells = [row[column.input.name] for row in rows]
+                    feeds[name][:, at] = self._values(column, cells, first_row)
         return feeds
 
-    def _plain_feeds(self, rows: Sequence[Mapping[str, Any]]) -> Feeds:
-        """The columns of numbers where all of their values are plain numbers, the categories where all are plain texts."""
-        feeds: Feeds = {}
-        for taken, read in ((self._numbers, _plain), (self._categories, self._plain_texts)):
-            block = read([taken.take(row) for row in rows]) if taken.names else None
-            if block is not None:
-                feeds.update(zip(taken.names, np.ascontiguousarray(block.T)[:, :, None], strict=True))
-        return feeds
-
-    def _plain_texts(self, cells: Sequence[tuple[Any, ...]]) -> npt.NDArray[Any] | None:
-        """[rows, columns] where every cell is an ASCII text, as `cells` reads it; else None."""
-        if not (_are(cells[:1], TEXT) and _are(cells, TEXT)):
+    def _plain_numbers(self, cells: Sequence[tuple[Any, ...]]) -> npt.NDArray[np.float64] | None:
+        """[rows, columns] where every cell is a finite number of Python's, NaN or None; else None."""
+        if not (_are(cells[:1], PLAIN) and _are(cells, PLAIN)):  # of many rows the first tells most
             return None
-        texts = [text.strip() for row in cells for text in row]
-        if not "".join(texts).isascii():
-            return None
-        if not self._missing.isdisjoint(texts):
-            texts = ["" if text in self._missing else text for text in texts]
-        return np.array(texts, dtype=object).reshape(len(cells), -1)
-
-    def _array(self, column: Input, values: Any, cell: Cell, dtype: type, first_row: int) -> npt.NDArray[Any]:
-        if column.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
-            numbers = values.astype(np.float64).reshape(-1, 1)
-            if not np.isinf(numbers).any():  # else cell by cell, to name the row
-                return numbers
-        array: npt.NDArray[Any] = np.empty((len(values), 1), dtype=dtype)
-        flat = array[:, 0]
-        number = 0
         try:
-            for number, value in enumerate(values):
-                flat[number] = cell(value)
+            numbers = np.array(cells, dtype=np.float64)
+        except OverflowError:
+            return None
+        return None if np.isinf(numbers).any() else self._without_missing(numbers)
+
+    def _without_missing(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """NaN where a number is one of the missing tokens."""
+        if self._missing_numbers:
+            numbers[np.isin(numbers, self._missing_numbers)] = np.nan
+        return numbers
+
+    def _values(self, column: _Column, values: Any, first_row: int) -> Any:
+        """The values of a column, as the graph takes them."""
+        if column.input.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+            numbers = values.astype(np.float64)
+            if not np.isinf(numbers).any():  # else cell by cell, to name the row
+                return self._without_missing(numbers)
+        cell, found = column.cell, []
+        try:
+            for value in values:
+                found.append(cell(value))
         except CellError as error:
-            raise self._cell_error(column, values[number], str(error), first_row + number) from None
-        return array
+            raise self._cell_error(column.input, values[len(found)], str(error), first_row + len(found)) from None
+        return found
 
     def _cell_error(self, column: Input, value: Any, expected: str, row: int) -> RowError:
         missing = "Send null where the value is missing."
@@ -143,8 +161,7 @@ class FrontEnd:
 
     def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:
         """Every column of the signature is there; with `refuse`, no other column is, besides the target."""
-        for column, *_ in self._inputs:
-            name = column.name
+        for name in self._order:
             if name not in found:
                 near = difflib.get_close_matches(name, [str(f) for f in found if f not in self._names], n=1, cutoff=0.6)
                 came = f"'{shorten(near[0])}'" if near else "no such column"
@@ -171,35 +188,39 @@ class FrontEnd:
         return values  # type: ignore[no-any-return]
 
 
-class _Taken:
-    """Some columns: their graph names, and what takes their values out of a row."""
+@dataclass(frozen=True)
+class _Column:
+    """A raw column, and what reads one of its cells."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.names = [graph_name(column) for column in columns]
+    input: Input
+    cell: Cell
+
+
+class _Taken:
+    """Some columns, and what takes their values out of a row."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
         self.take: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
-            itemgetter(*columns) if len(columns) > 1 else lambda row: tuple(row[column] for column in columns)
+            itemgetter(*names) if len(names) > 1 else lambda row: tuple(row[name] for name in names)
         )
+
+
+def _empty(name: str, rows: int, columns: int) -> npt.NDArray[Any]:
+    return np.empty((rows, columns), dtype=object if name == CATEGORIES else np.float64)
 
 
 def _are(cells: Sequence[tuple[Any, ...]], kinds: frozenset[type]) -> bool:
     return kinds.issuperset(map(type, itertools.chain.from_iterable(cells)))
 
 
-def _plain(cells: Sequence[tuple[Any, ...]]) -> npt.NDArray[np.float64] | None:
-    """[rows, columns] where every cell is a finite number of Python's, NaN or None; else None."""
-    if not (_are(cells[:1], PLAIN) and _are(cells, PLAIN)):  # of many rows the first tells most
-        return None
-    try:
-        numbers = np.array(cells, dtype=np.float64)
-    except OverflowError:
-        return None
-    return None if np.isinf(numbers).any() else numbers
+def _is_numeric(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind in "fiu"
 
 
 def _values(series: Any) -> Any:
     """A DataFrame's column: numbers stay an array, everything else becomes a list of Python values."""
-    array = series.to_numpy()
-    return array if array.dtype.kind in "fiu" else series.tolist()
+    return series.to_numpy() if _is_numeric(series.dtype) else series.tolist()
 
 
 def bounded_lines(lines: Iterable[str], where: str) -> Iterator[str]:

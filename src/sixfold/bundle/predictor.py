@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any, Final
@@ -14,9 +15,10 @@ from sixfold.bundle.graph import session
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import BundleError
-from sixfold.recipe.signature import Input, Signature, graph_name
+from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
 
 BATCH: Final = 8192  # rows a call of onnxruntime: bounds what a kernel machine's distance matrix takes
+TYPES: Final = {NUMBERS: "tensor(double)", CATEGORIES: "tensor(string)"}
 MISMATCH: Final = "The graph and the signature do not belong together: copy the bundle again from where it was made."
 
 
@@ -40,31 +42,30 @@ class Predictor:
         """
         numbers = self.front_end.plain_row(rows, extra)
         if numbers is not None:
-            return Predictions(self.signature, self._named(self._one_row().ask(numbers)))
+            return Predictions(self.signature, self._named(self._one_row().ask(numbers)), {NUMBERS: numbers[None]})
         return self.run(self.front_end.feeds(rows, extra))
 
     def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
-        """Answers for arrays that are ready for the graph, each [rows, 1]."""
+        """Answers for arrays that are ready for the graph, each [rows, columns]."""
         rows = len(next(iter(feeds.values())))
         if rows == 0:
             empty = [_empty(output) for output in self.signature.outputs]
-            return Predictions(self.signature, dict(zip(self._names, empty, strict=True)))
+            return Predictions(self.signature, dict(zip(self._names, empty, strict=True)), feeds)
         if rows <= BATCH:
-            return Predictions(self.signature, self._ask(feeds))
+            return Predictions(self.signature, self._ask(feeds), feeds)
         parts = [
             self._ask({name: array[start : start + BATCH] for name, array in feeds.items()})
             for start in range(0, rows, BATCH)
         ]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
-        return Predictions(self.signature, joined)
+        return Predictions(self.signature, joined, feeds)
 
     def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         return self._named(self.session.run(self._names, feeds))
 
     def _one_row(self) -> OneRow:
         if not hasattr(self._bound, "one_row"):
-            inputs = [graph_name(column.name) for column in self.signature.inputs]
-            self._bound.one_row = OneRow.of(self.session, inputs, self._names)
+            self._bound.one_row = OneRow.of(self.session, len(self.signature.inputs), self._names)
         bound: OneRow = self._bound.one_row
         return bound
 
@@ -76,11 +77,15 @@ class Predictor:
 
 
 def check_interface(session: Any, signature: Signature, where: str) -> None:
-    """Names, types and shapes of the graph are those of the signature. Raises BundleError."""
-    expected_inputs = {graph_name(column.name): f"{_type(column)} [rows, 1]" for column in signature.inputs}
+    """Names, types and shapes of the graph are those of the signature, column by column. Raises BundleError."""
+    groups, described = signature.graph_inputs(), session.get_modelmeta().custom_metadata_map
+    expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in groups.items()}
     found_inputs = {node.name: _shown(node) for node in session.get_inputs()}
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
+    names = {name: json.dumps([column.name for column in columns]) for name, columns in groups.items()}
+    if names != described:
+        raise _mismatch(where, "columns", names, described)
     expected_outputs: dict[str, str] = {
         output.name: f"tensor({'string' if output.name == 'label' else 'double'}) [rows, {len(output.columns)}]"
         for output in signature.outputs
@@ -96,10 +101,6 @@ def _mismatch(where: str, what: str, expected: dict[str, str], found: dict[str, 
         where, f"{what} as in the signature: '{name}' {expected.get(name, 'absent')}",
         found.get(name, "absent"), MISMATCH,
     )  # fmt: skip
-
-
-def _type(column: Input) -> str:
-    return "tensor(string)" if column.type == "category" else "tensor(double)"
 
 
 def _shown(node: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO
 from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
-from sixfold.core import archive
+from sixfold.core import archive, strict_json
 from sixfold.core.errors import DataError, RowError, SixfoldError, SystemFault
 from sixfold.core.paths import sync_folder, system_fault
 
@@ -162,7 +162,7 @@ def _csv_writer(sink: TextIO) -> Callable[[Predictions], None]:
 
 def _json_writer(sink: TextIO) -> Callable[[Predictions], None]:
     def write(predictions: Predictions) -> None:
-        sink.writelines(json.dumps(record) + "\n" for record in predictions.records())
+        sink.writelines(strict_json.text(record) + "\n" for record in predictions.records())
 
     return write
 

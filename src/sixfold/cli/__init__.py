@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from sixfold import __version__
+from sixfold.cli import standard_streams
+from sixfold.core import strict_json
 from sixfold.core.errors import SixfoldError, SystemFault, did_you_mean
 
 EXTRA = {"torch", "sklearn", "lightgbm", "optuna", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
@@ -53,8 +55,10 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is four parts on stderr and an exit code, never a traceback."""
+    standard_streams.guard()
     try:
         group.main(standalone_mode=False, prog_name="sixfold")
+        sys.stdout.flush()
     except SixfoldError as error:
         _fail(error)
     except ModuleNotFoundError as error:
@@ -68,8 +72,10 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: the same command continues where it was", err=True)
         sys.exit(130)
-    except BrokenPipeError:
+    except (standard_streams.ReaderGone, BrokenPipeError):
         sys.exit(0)
+    except UnicodeEncodeError as error:
+        _fail(_unwritable(error))
 
 
 def missing_extra(name: str) -> SystemFault:
@@ -79,17 +85,24 @@ def missing_extra(name: str) -> SystemFault:
     )
 
 
+def _unwritable(error: UnicodeEncodeError) -> SystemFault:
+    character = ascii(error.object[error.start])
+    remedy = "Set PYTHONIOENCODING=utf-8, or write to a file with --out."
+    return SystemFault("standard output", f"text that {error.encoding} can write", character, remedy)
+
+
 def _fail(error: SixfoldError) -> None:
     if "--json" in sys.argv:
         parts = {name: getattr(error, name) for name in ("where", "expected", "found", "remedy")}
-        click.echo(json.dumps({"error": {"kind": type(error).__name__, **parts}}))
+        with contextlib.suppress(SixfoldError, standard_streams.ReaderGone):  # the first mistake is the one to be told
+            show_json({"error": {"kind": type(error).__name__, **parts}}, indent=None)
     click.echo(f"sixfold: {error}", err=True)
     sys.exit(error.exit_code)
 
 
-def show_json(value: object) -> None:
+def show_json(value: object, indent: int | None = 1) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=1, default=str))
+    click.echo(strict_json.text(value, indent))
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")

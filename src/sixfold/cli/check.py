@@ -11,7 +11,7 @@ import click
 
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SixfoldError, SystemFault
-from sixfold.core.units import seconds, show_bytes
+from sixfold.core.units import show_bytes
 
 
 @click.command(name="check")
@@ -45,15 +45,9 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
-    """Checks that read the data and load the plug-ins, each on its own so that one mistake does not hide another."""
-    from sixfold.data import holdout, load
-    from sixfold.evaluate.folds import make, scheme_of
-    from sixfold.evaluate.nested import divide
-    from sixfold.forecast import disk_bytes, forecasts, in_words
-    from sixfold.prepare.plan import check_columns, treatments
-    from sixfold.proposing import Proposer
-    from sixfold.resolve import metrics_of, resolve
-    from sixfold.train.device import device_of
+    """What reading the data and loading the plug-ins shows: the rules that a run obeys, and then trials of each candidate."""
+    from sixfold.data import holdout, load, lone_predictors
+    from sixfold.planning import Planning
 
     recipe = loaded.recipe
     try:
@@ -61,49 +55,50 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
         training = dataset.take(holdout.split(dataset, recipe.data)[0])
     except SixfoldError as error:
         return [loaded.placed(error)], []
-    said = [*dataset.said, *(f"warning: {text}" for text in dataset.warnings)]
-    found: list[SixfoldError] = []
+    alone = lone_predictors.warning(training, recipe.data.seed)
+    said = [*dataset.said, *_warnings(*dataset.warnings, alone)]
+    plan = Planning(recipe, training)
+    found, more = plan.violations(), list[str]()
+    if not found:
+        found, more = _tried(plan)
+    return [loaded.placed(error) for error in found], said + more
 
-    def attempt(work: Any) -> Any:
-        try:
-            return work()
-        except SixfoldError as error:
-            found.append(loaded.placed(error))
-            return None
 
-    metrics = attempt(lambda: metrics_of(recipe, training))
-    folds = attempt(lambda: make(recipe.evaluate, training))
-    time_s = seconds(recipe.budget.time) if recipe.budget.time else None
+def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
+    """What will be done and what it will take, from trials of each candidate; and what hindered these."""
+    from sixfold.core.paths import refusal
+    from sixfold.evaluate.folds import scheme_of, thin_classes
+    from sixfold.forecast import disk_bytes, forecasts, in_words
+
+    recipe, folds = plan.recipe, plan.folds
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
-    if trials:
-        candidates = attempt(lambda: tuple(Proposer(recipe, training).samples()))
-    else:
-        candidates = attempt(lambda: resolve(recipe, training, time_s, folds))
-    attempt(lambda: check_columns(recipe.prepare, training.table))
-    attempt(lambda: device_of(recipe.budget.device))
-    for candidate in candidates or ():
-        attempt(lambda candidate=candidate: treatments(recipe.prepare, candidate.family.needs, training.table))
-    if candidates and folds and metrics:
-        again = attempt(lambda: divide(recipe.evaluate, training, metrics))
-        said += _work(candidates, len(folds), scheme_of(recipe.evaluate, training), metrics[0], trials)
-        said += _nested(recipe.evaluate.nested, trials or len(candidates), len(folds), bool(trials))
-        if not found:
-            planned, failed = forecasts(candidates, training, folds, recipe.budget)
-            found += [loaded.placed(error) for error in failed]
-            said += in_words(planned, recipe.budget, trials, again)
-            attempt(lambda: _disk(disk_bytes(planned, trials, again)))
+    said = _warnings(thin_classes(folds, plan.training))
+    said += _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
+    said += _nested(recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials))
+    planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
+    said += in_words(planned, recipe.budget, trials, plan.again)
+    for refused in (refusal(Path("runs") / recipe.name), _disk(disk_bytes(planned, trials, plan.again))):
+        found += [] if refused is None else [refused]
     return found, said
 
 
-def _work(candidates: Any, folds: int, scheme: tuple[str, str], metric: str, trials: int | None) -> list[str]:
-    """What will be done: folds, candidates, fits. `trials`: of a search, whose candidates are corners of what it may try."""
+def _warnings(*texts: str) -> list[str]:
+    return [f"warning: {text}" for text in texts if text]
+
+
+def _work(candidates: Any, folds: int, scheme: tuple[str, str], metrics: Any, trials: int | None) -> list[str]:
+    """What will be done: folds, metrics where they are unusual, candidates, fits.
+
+    `trials`: of a search, whose candidates are corners of what it may try.
+    """
     name, why = scheme
     word, count = ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
     return [
         f"folds: {name}, {folds}" + (f" ({why})" if why else ""),
+        *([f"metrics: {metrics.why}"] if metrics.why else []),
         *(f"{word} {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
         f"{count} {'trials' if trials else 'candidates'} × {folds} folds = "
-        f"{'at most ' if trials else ''}{count * folds} fits, by {metric}",
+        f"{'at most ' if trials else ''}{count * folds} fits, by {metrics.names[0]}",
     ]
 
 
@@ -115,14 +110,11 @@ def _nested(outer: int | None, candidates: int, folds: int, at_most: bool) -> li
     return [f"nested: {outer} outer folds × ({candidates} × {folds} folds + the chosen one) = {fits}"]
 
 
-def _disk(planned: int) -> None:
-    """Refuse a disk that cannot hold the stages; the report, the bundle and the events take a few MB more."""
+def _disk(planned: int) -> SystemFault | None:
+    """A disk that cannot hold the stages; the report, the bundle and the events take a few MB more."""
     needed = 50_000_000 + planned
     free = shutil.disk_usage(Path.cwd()).free
-    if free < needed:
-        raise SystemFault(
-            str(Path.cwd()),
-            f"{show_bytes(needed)} of free disk",
-            show_bytes(free),
-            "Free some space, or run where there is more.",
-        )
+    if free >= needed:
+        return None
+    here, remedy = str(Path.cwd()), "Free some space, or run where there is more."
+    return SystemFault(here, f"{show_bytes(needed)} of free disk", show_bytes(free), remedy)

@@ -32,7 +32,8 @@ def command(path: Path, example: bool, as_json: bool) -> None:
         return
     facts = {
         "name": bundle.name, "signature": bundle.signature.model_dump(mode="json"),
-        "receipt": bundle.receipt.model_dump(mode="json"), "layers": layers(path),
+        "receipt": bundle.receipt.model_dump(mode="json"), "layers": _reported(path, "layers"),
+        "verdict": _reported(path, "verdict"),
         "files": {file.name: file.stat().st_size for file in sorted(path.iterdir())},
     }  # fmt: skip
     show_json(facts) if as_json else _print_bundle(bundle, facts)
@@ -42,10 +43,10 @@ def _print_bundle(bundle: Any, facts: dict[str, Any]) -> None:
     from sixfold.cli.receipt_table import text
     from sixfold.core.values import show_day
 
-    click.echo(text(bundle.receipt))
+    click.echo(text(bundle.receipt, facts["verdict"]))
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
-        detail = f"{column.level_count} known values" if column.type == "category" else ""
+        detail = f"{len(column.levels):,} known values" if column.type == "category" else ""
         if column.median is not None:
             show = show_day if column.type == "date" else "{:g}".format
             detail = f"{show(column.minimum)} to {show(column.maximum)}, median {show(column.median)}"
@@ -72,7 +73,12 @@ def print_layers(found: list[dict[str, Any]]) -> None:
 
 def layers(path: Path) -> list[dict[str, Any]]:
     """The layers that a bundle's report lists."""
-    found: list[dict[str, Any]] = json.loads((path / "report.json").read_text(encoding="utf-8")).get("layers", [])
+    return _reported(path, "layers")
+
+
+def _reported(path: Path, name: str) -> list[Any]:
+    """A list of a bundle's report."""
+    found: list[Any] = json.loads((path / "report.json").read_text(encoding="utf-8")).get(name, [])
     return found
 
 

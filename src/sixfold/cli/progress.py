@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from sixfold.core.units import show_seconds
+from sixfold.recipe.receipt import Step
 
 Event = dict[str, Any]
 
@@ -162,7 +163,7 @@ def _warning(event: Event) -> str:
 
 
 def _step(event: Event) -> str:
-    return f"{event['name']}: {'accepted' if event['accepted'] else 'refused'}: {event['why']}"
+    return Step(name=event["name"], accepted=event["accepted"], why=event["why"]).sentence()
 
 
 WORDS: Final[dict[str, Callable[[Event], str]]] = {

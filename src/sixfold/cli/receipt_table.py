@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from sixfold.core.units import show_bytes
@@ -33,23 +34,24 @@ def lines(receipt: Receipt) -> list[Line]:
     return rows
 
 
-def text(receipt: Receipt) -> str:
-    """Plain text, 80 columns where names allow."""
+def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
+    """Plain text, 80 columns where names allow; before it the sentences of the report's `verdict`, which are not said again."""
     first = receipt.quality[0] if receipt.quality else None
-    verdict = "" if receipt.verdict == "not asked for" else f", {receipt.verdict}"
+    compressed = "" if receipt.verdict == "not asked for" else f", {receipt.verdict}"
     head = [
-        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows{verdict}",
+        f"Receipt of {receipt.name}: {receipt.candidate}, trained on {receipt.rows_trained:,} rows{compressed}",
         f"{'':34} {'before':>18} {'after':>18}",
     ]
     body = [f"{name:34} {before:>18} {after:>18}" for name, before, after in lines(receipt)]
     expected = list(receipt.nested.sentences()) if receipt.nested is not None else []
-    tail = [f"  {'+' if step.accepted else '-'} {step.name}: {step.why}" for step in receipt.steps]
+    expected = [sentence for sentence in expected if sentence not in verdict]
+    tail = [f"  {'+' if step.accepted else '-'} {step.sentence()}" for step in receipt.steps]
     if first is not None and first.baseline is not None:
         tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
     if receipt.http is not None and receipt.http.why:
         tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
     tail.append(f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e}).")
-    return "\n".join([*head, *body, *tail, *expected])
+    return "\n".join([*verdict, *([""] if verdict else []), *head, *body, *tail, *expected])
 
 
 def _costs(cost: Cost) -> dict[str, str]:

@@ -45,9 +45,11 @@ def command(
         if isinstance(listener, Live):
             listener.stop()
     if as_json:
-        show_json({"bundle": str(done.bundle), "receipt": done.receipt.model_dump(mode="json")})
+        show_json(
+            {"bundle": str(done.bundle), "receipt": done.receipt.model_dump(mode="json"), "verdict": done.verdict}
+        )
         return
-    click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt)}")
+    click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt, done.verdict)}")
     print_layers(layers(done.bundle))
     click.echo()
     click.echo(f"Bundle: {done.bundle}\nReport: {done.bundle / 'report.html'}\nServe:  sixfold serve {done.bundle}")

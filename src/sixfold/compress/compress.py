@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from sixfold.compress import fixed_point, keep, quantize
+from sixfold.compress import fixed_point, quantize
 from sixfold.compress.amount import NO_TIME, Found
-from sixfold.compress.keep import Scores
+from sixfold.compress.keep import Keep, Scores
 from sixfold.compress.measure import median_ms
 from sixfold.compress.pruner import Pruner
-from sixfold.compress.subject import Job, Subject, start
+from sixfold.compress.subject import Job, Subject, promise, start
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.core.units import show_bytes
 from sixfold.evaluate.model import Model
@@ -23,6 +23,7 @@ from sixfold.runs.context import Context
 
 LESS_BYTES = 0.98  # a gain: at most this share of the bytes …
 LESS_TIME = 0.9  # … or, twice, of the median time of a batch. Of 240 pairs of equal graphs none came out below 0.906
+NO_GAIN = "no gain on this machine"
 MORE_BYTES = 1.02  # … and the file may not grow: time is measured, bytes are certain
 
 Attempt = Callable[[Subject], Found]
@@ -38,27 +39,32 @@ class Compressed(State):
 
 
 def compress(job: Job, model: Model, context: Context) -> Compressed:
-    """Try everything that the recipe asks for. What breaks `keep`, or gains nothing, changes nothing."""
+    """Try everything that the recipe asks for. What breaks a promise, or gains nothing, changes nothing.
+
+    The promises are about the model before any step, so that many small steps lose no more than one.
+    """
     subject = start(job, model)
-    promise = keep.make(job.section.keep, subject.scores)
-    context.emit("said", text=promise.said())
+    kept = promise(job, subject)
+    none = kept.no_lift()
+    if not none:
+        context.emit("said", text=kept.said())
     steps: list[Step] = []
-    for name, attempt in _attempts(job, promise, context):
-        found, why = _judged(name, attempt, subject, promise, job, context)
+    for name, attempt in _attempts(job, kept, context):
+        found, why = (None, none) if none else _judged(name, attempt, subject, kept, job, context)
         subject = found or subject
         steps.append(Step(name=name, accepted=found is not None, why=why))
-        context.emit("compression_step", name=name, accepted=found is not None, why=why)
+        context.emit("compression_step", **steps[-1].model_dump())
     return Compressed(tuple(steps), subject.model, subject.scores)
 
 
 def _judged(
-    name: str, attempt: Attempt, before: Subject, promise: keep.Keep, job: Job, context: Context
+    name: str, attempt: Attempt, before: Subject, kept: Keep, job: Job, context: Context
 ) -> Found:  # fmt: skip
     """What an attempt found, if it keeps the promise and gains something; or None and why not."""
     try:
         context.check_time(name)
         found, why = attempt(before)
-        if found is not None and (broken := promise.broken(found.scores)):
+        if found is not None and (broken := kept.broken(found.scores, found.found)):
             found, why = None, broken
         if found is None:
             return None, why
@@ -67,16 +73,16 @@ def _judged(
         return None, NO_TIME
     except (DataError, FitError, RecipeError) as error:  # the model that was there is as good as it was
         return None, f"it could not be done ({error})"
-    return (found, f"{why}; {figures}") if gained else (None, f"no gain on this machine: {why}; {figures}")
+    return (found, f"{why}; {figures}") if gained else (None, f"{NO_GAIN}: {why}; {figures}")
 
 
-def _attempts(job: Job, promise: keep.Keep, context: Context) -> Iterator[tuple[str, Attempt]]:
+def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Attempt]]:
     section = job.section
     for options in section.prune:
         pruner: Pruner = PRUNER.make(options, "target")
 
         def prune(subject: Subject, pruner: Pruner = pruner) -> Found:
-            return pruner.prune(subject, job, promise, context)
+            return pruner.prune(subject, job, kept, context)
 
         yield f"prune {options['target']}", prune
     if section.quantize is not None:

@@ -18,7 +18,7 @@ import onnxruntime
 from sixfold.core.errors import SystemFault
 from sixfold.parts.table import Table
 from sixfold.recipe.receipt import Cost
-from sixfold.recipe.signature import graph_name
+from sixfold.recipe.signature import CATEGORIES, NUMBERS
 
 BATCHES = (1, 64)
 RUNS = 400  # of each model and batch, in turn with the other model
@@ -30,13 +30,20 @@ PROBE = Path(__file__).with_name("memory_probe.py")
 
 def feeds(model: bytes, table: Table, rows: int) -> Feeds:
     """The inputs that `model` asks for, from the first rows of `table` (repeated when there are fewer)."""
-    wanted = [value.name for value in onnx.load_from_string(model).graph.input]
-    some = table.take(np.arange(rows) % table.rows)
+    some = table.take(np.arange(rows) % table.rows).columns
+    wanted = described(model)
     arrays: Feeds = {}
-    for name, column in some.columns.items():
-        values = np.array(column.strings(), dtype=object) if column.kind == "category" else column.values
-        arrays[graph_name(name)] = values.reshape(-1, 1)
-    return {name: arrays[name] for name in wanted}
+    if NUMBERS in wanted:
+        arrays[NUMBERS] = np.stack([some[name].values for name in wanted[NUMBERS]], axis=1)
+    if CATEGORIES in wanted:
+        texts = [np.array(some[name].strings(), dtype=object) for name in wanted[CATEGORIES]]
+        arrays[CATEGORIES] = np.stack(texts, axis=1)
+    return arrays
+
+
+def described(model: bytes) -> dict[str, list[str]]:
+    """Of each input of the graph, the raw columns that it holds."""
+    return {prop.key: json.loads(prop.value) for prop in onnx.load_from_string(model).metadata_props}
 
 
 def compare(before: bytes, after: bytes, table: Table) -> tuple[Cost, Cost]:
@@ -56,10 +63,11 @@ def _costs(models: Sequence[bytes], table: Table) -> list[Cost]:
     times = {batch: _interleaved(models, table, batch) for batch in BATCHES}
     costs = []
     for number, model in enumerate(models):
+        columns = sum(map(len, described(model).values()))
         p50, p99 = ({batch: float(np.percentile(times[batch][number], q)) * 1e3 for batch in BATCHES} for q in (50, 99))
         costs.append(
             Cost(
-                file_bytes=len(model), parameters=parameters(model), inputs=len(feeds(model, table, 1)), p50_1_ms=p50[1],
+                file_bytes=len(model), parameters=parameters(model), inputs=columns, p50_1_ms=p50[1],
                 p99_1_ms=p99[1], p50_64_ms=p50[64], p99_64_ms=p99[64], peak_memory_bytes=peak_memory(model, table),
             )
         )  # fmt: skip
@@ -111,7 +119,7 @@ def _interleaved(models: Sequence[bytes], table: Table, batch: int) -> list[list
 def peak_memory(model: bytes, table: Table) -> int:
     """Peak resident bytes of a new process that imports onnxruntime, loads the model and asks it for 64 rows."""
     arrays = feeds(model, table, 64)
-    listed = {name: {"text": v.dtype == object, "rows": _plain(v)} for name, v in arrays.items()}
+    listed = {name: {"text": v.dtype == object, "shape": v.shape, "rows": _plain(v)} for name, v in arrays.items()}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.onnx").write_bytes(model)
         (Path(folder) / "feeds.json").write_text(json.dumps(listed))

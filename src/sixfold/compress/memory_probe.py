@@ -16,7 +16,7 @@ def main(folder: Path) -> int:
     """Peak resident bytes. VmHWM where there is one: ru_maxrss may still hold what the parent process had."""
     listed = json.loads((folder / "feeds.json").read_text())
     feeds = {
-        name: np.array(item["rows"], dtype=object if item["text"] else np.float64).reshape(-1, 1)
+        name: np.array(item["rows"], dtype=object if item["text"] else np.float64).reshape(item["shape"])
         for name, item in listed.items()
     }
     options = onnxruntime.SessionOptions()

@@ -23,6 +23,6 @@ class Pruner(Protocol):
 def tried(subject: Subject, job: Job, keep: Keep, change: Callable[[Model, int], Model]) -> Found:
     """`change` on the twins and, only if they keep the promise, on the model; or None and what broke."""
     found = subject.twins_changed(job, change)
-    if broken := keep.broken(found.scores):
+    if broken := keep.broken(found.scores, found.found):
         return None, broken
     return replace(found, model=change(subject.model, -1)), ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sixfold.compress.amount import Found, in_time
 from sixfold.compress.keep import Keep
-from sixfold.compress.subject import Basis, Job, Subject
+from sixfold.compress.subject import Basis, Job, Subject, rows_found
 from sixfold.core.errors import DataError, FitError, RecipeError
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.model import fit_model
@@ -19,12 +19,13 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
 
     def attempt() -> Found:
         try:
-            result = cross_validate(basis.candidate, basis.dataset, basis.folds(job), job.metrics, context)
-            if broken := keep.broken(result.scores):
+            result = cross_validate(basis.candidate, basis.dataset, basis.folds(job), job.watched, context)
+            found = rows_found(job, result)
+            if broken := keep.broken(result.scores, found):
                 return None, broken
             model = fit_model(basis.candidate, basis.rows(-1), context)
         except (DataError, FitError, RecipeError) as error:
             return None, f"what is left cannot be trained ({error})"
-        return Subject(model, result.models, result.scores, basis), ""
+        return Subject(model, result.models, result.scores, found, basis), ""
 
     return in_time(attempt, context)

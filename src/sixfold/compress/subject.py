@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.compress.keep import Scores
-from sixfold.evaluate import scoring
+from sixfold.compress.keep import Before, Keep, Scores, make
+from sixfold.evaluate import out_of_fold, scoring
+from sixfold.evaluate.baseline import by_fold
 from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.deciding import defaults, rarest
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model
-from sixfold.parts.table import Dataset, IntArray
+from sixfold.parts.table import Dataset, IntArray, Target
 from sixfold.recipe.schema import Compress
 from sixfold.train.candidate import Candidate
 
@@ -28,6 +30,24 @@ class Job:
     dataset: Dataset
     folds: Sequence[Fold]
     metrics: tuple[str, ...]
+
+    @property
+    def lifted(self) -> tuple[str, ...]:
+        """Metrics whose lift over the baseline counts: the deciding one, those that measure ranking, and of an imbalanced
+        target the one that decides by default, whatever the recipe measures.
+        """
+        target = self.dataset.target
+        rare = () if rarest(target) is None else defaults(target, self._validated()).names[:1]
+        ranking = [name for name in self.metrics if scoring.measures_ranking(name)]
+        return tuple(dict.fromkeys((self.metrics[0], *ranking, *rare)))
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """What every attempt is scored by: the metrics of the run, and those whose lift counts."""
+        return tuple(dict.fromkeys((*self.metrics, *self.lifted)))
+
+    def _validated(self) -> list[Target]:
+        return [self.dataset.target.take(fold.validation) for fold in self.folds]
 
 
 @dataclass(frozen=True)
@@ -60,11 +80,14 @@ class Basis:
 
 @dataclass(frozen=True)
 class Subject:
-    """`model` was trained on all training rows, `twins` each on one fold's; `scores`: metric → score of each twin."""
+    """`model` was trained on all training rows, `twins` each on one fold's; `scores`: metric → score of each twin; `found`:
+    [classes] validation rows of each class that the twins predict rightly.
+    """
 
     model: Model
     twins: tuple[Model, ...]
     scores: Scores
+    found: IntArray
     basis: Basis
 
     def changed(self, job: Job, change: Callable[[Model, int], Model]) -> Subject:
@@ -74,24 +97,48 @@ class Subject:
     def twins_changed(self, job: Job, change: Callable[[Model, int], Model]) -> Subject:
         """The same, but the model itself is left as it is: to try whether a change is within `keep`."""
         twins = tuple(change(twin, position) for position, twin in enumerate(self.twins))
-        return replace(self, twins=twins, scores=score_twins(job, twins))
+        scores, found = score_twins(job, twins)
+        return replace(self, twins=twins, scores=scores, found=found)
 
 
 def start(job: Job, model: Model) -> Subject:
     """Before anything is taken away."""
     training = (*(fold.train for fold in job.folds), np.arange(job.dataset.table.rows))
-    return Subject(
-        model, job.evaluation.models, job.evaluation.scores, Basis(job.candidate, job.dataset, training)
-    )  # fmt: skip
+    evaluation = job.evaluation
+    scores = dict(evaluation.scores)
+    if not set(job.watched) <= set(scores):
+        scores = {**score_twins(job, evaluation.models)[0], **scores}
+    basis = Basis(job.candidate, job.dataset, training)
+    return Subject(model, evaluation.models, scores, rows_found(job, evaluation), basis)
 
 
-def score_twins(job: Job, twins: Sequence[Model]) -> Scores:
-    """Every twin on its own fold's validation rows."""
-    scores = {name: np.full(len(twins), np.nan) for name in job.metrics}
+def rows_found(job: Job, evaluation: Evaluation) -> IntArray:
+    """[classes] validation rows of each class that an evaluation predicts rightly; empty where values are predicted."""
+    target = job.dataset.target
+    if not target.classes:
+        return np.zeros(0, dtype=np.int64)
+    labels = out_of_fold.labels(evaluation, job.folds)
+    return np.bincount(labels[labels == target.values], minlength=len(target.classes))
+
+
+def promise(job: Job, subject: Subject) -> Keep:
+    """What has to stay of `subject`, which is the model before any step."""
+    reference = by_fold(job.dataset, job.folds, job.lifted)
+    return make(job.section, Before(subject.scores, reference, subject.found, job.dataset.target.classes))
+
+
+def score_twins(job: Job, twins: Sequence[Model]) -> tuple[Scores, IntArray]:
+    """Every twin on its own fold's validation rows: metric → scores; and [classes] rows of each that are predicted rightly."""
+    metrics, classes = job.watched, job.dataset.target.classes
+    scores = {name: np.full(len(twins), np.nan) for name in metrics}
+    found = np.zeros(len(classes), dtype=np.int64)
     for position, twin in enumerate(twins):
         validation = job.dataset.take(job.folds[position].validation)
         predicted = twin.predict(validation.table)
-        found = scoring.score_all(job.metrics, validation.target, predicted, twin.output, twin.threshold)
-        for name, score in found.items():
+        scored = scoring.score_all(metrics, validation.target, predicted, twin.output, twin.threshold)
+        for name, score in scored.items():
             scores[name][position] = np.nan if score is None else score
-    return scores
+        if classes:
+            truth = validation.target.values.astype(np.int64)
+            found += np.bincount(truth[twin.decide(predicted) == truth], minlength=len(classes))
+    return scores, found

@@ -56,6 +56,18 @@ def system_fault(path: Path, error: OSError) -> SystemFault:
     return SystemFault(str(path), expected, error.strerror or str(error), remedy)
 
 
+def refusal(folder: Path) -> SystemFault | None:
+    """Why nothing can be written into a folder, which may have yet to be made; None where nothing hinders."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        code = errno.EEXIST if there == folder else errno.ENOTDIR
+    elif os.access(there, os.W_OK | os.X_OK):
+        return None
+    else:
+        code = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+    return system_fault(folder, OSError(code, os.strerror(code)))
+
+
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -1,24 +1,72 @@
-"""What can be found in a dataset before a run starts."""
+"""What is looked for in a dataset before it is divided: equal rows, and classes with few of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 import numpy as np
 
-from sixfold.core.errors import DataError
-from sixfold.parts.table import Dataset
+from sixfold.data import rare
+from sixfold.parts import equal_rows
+from sixfold.parts.table import Dataset, IntArray
+from sixfold.parts.units import merged
+from sixfold.recipe.schema import Data
+
+LEAST_UNITS: Final = 10  # fewer different rows cannot be divided into folds without tearing equal ones apart; guessed
+LOUD: Final = 0.05  # share of repeated rows from which on it is a warning; guessed
 
 
-def class_counts_fit(dataset: Dataset, folds: int) -> None:
-    """Raises DataError when a class has fewer rows than there are folds, so that some fold could not hold any."""
-    target = dataset.target
-    if target.task != "classification":
-        return
-    counts = np.bincount(target.values.astype(np.int64), minlength=len(target.classes))
-    rarest = int(np.argmin(counts))
-    if counts[rarest] < folds:
-        rows = "row" if counts[rarest] == 1 else "rows"
-        fewer = f"Use evaluate.folds: {counts[rarest]}, add rows" if counts[rarest] >= 2 else "Add rows"
-        raise DataError(
-            f"column '{target.names[0]}'", f"at least {folds} rows of every class, one a fold",
-            f"{counts[rarest]} {rows} of class '{target.classes[rarest]}'", f"{fewer} of that class, or leave it out.",
-        )  # fmt: skip
+def checked(dataset: Dataset, data: Data) -> Dataset:
+    """The dataset after `data.rare` and `data.duplicates`, with what was found in `said` and `warnings`. Raises DataError."""
+    return keep_together(rare.settle(dataset, data), data.duplicates)
+
+
+def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Dataset:
+    """Count the rows that repeat or contradict others; rows that are equal get one unit, joined with their groups'."""
+    group = equal_rows.groups(dataset.table)
+    if (group < 0).all():
+        return dataset
+    repeated = equal_rows.duplicates(group, dataset.target)
+    contradicting = int(equal_rows.contradictions(group, dataset.target).sum())
+    said, warnings = list(dataset.said), list(dataset.warnings)
+    if contradicting and dataset.target.task != "reconstruction":
+        said.append(f"{contradicting:,} rows equal another row in every column and differ in the target.")
+    if repeated.any():
+        units = merged(dataset.groups, _units(group, repeated))
+        done, kept = _done(dataset, units, duplicates)
+        text = f"{_counted(int(repeated.sum()))} an earlier row in every column and the target. {done}"
+        (warnings if kept and repeated.mean() >= LOUD else said).append(text)
+        dataset = replace(dataset, together=units if kept else None)
+    return replace(dataset, said=tuple(said), warnings=tuple(warnings))
+
+
+def _units(group: IntArray, repeated: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> IntArray:
+    """[rows] the first of the rows that are equal in every column, where any of them is a repeat; else the row itself.
+
+    Rows that differ from these in the target alone stay with them: apart, they would mislead about each other.
+    """
+    units = np.arange(len(group), dtype=np.int64)
+    concerned = np.flatnonzero(np.isin(group, np.unique(group[repeated])))
+    _, first, number = np.unique(group[concerned], return_index=True, return_inverse=True)
+    units[concerned] = concerned[first][number]
+    return units
+
+
+def _done(dataset: Dataset, units: IntArray, duplicates: str) -> tuple[str, bool]:
+    """What becomes of equal rows, and whether they are kept together."""
+    if duplicates == "ignore":
+        return "They are divided like any rows, as data.duplicates says.", False
+    count = len(np.unique(units))
+    groups = None if dataset.groups is None else len(np.unique(dataset.groups))
+    if count < min(LEAST_UNITS, groups or LEAST_UNITS):
+        what = "different rows" if groups is None else "sets of groups without equal rows between them"
+        return f"Not kept on one side of every split: there are too few {what} ({count}).", False
+    return (
+        "Equal rows stay on one side of every split; if they are cases of their own that happen to be alike, "
+        "data.duplicates: ignore divides them like any rows."
+    ), True
+
+
+def _counted(rows: int) -> str:
+    return f"{rows:,} {'row equals' if rows == 1 else 'rows equal'}"

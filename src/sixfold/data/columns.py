@@ -6,11 +6,12 @@ them); everything else applies the rules to the distinct texts of a column.
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
+from sixfold.core.values import LevelType
 from sixfold.parts.table import Column, ColumnKind, FloatArray
 
 Codes = npt.NDArray[np.int32]
@@ -28,6 +30,7 @@ DISTINCT_SHARE: Final = 0.95  # of the cells differ: an identifier; guessed
 DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
 WORDS: Final = 5  # on average, from which on different texts are prose, not identifiers; guessed
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
+PAIRS: Final = tuple(map(frozenset, (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))))
 LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind, or for words
 SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
 POINT: Final = (
@@ -50,6 +53,17 @@ class Reading:
     where: str
     place: Callable[[int], str]
 
+    @cached_property
+    def missing_numbers(self) -> list[float]:
+        """The tokens that are numbers: a value equal to one is missing, however it is written."""
+        found = (values.number(token) for token in self.missing)
+        return sorted(number for number in found if number is not None and np.isfinite(number))
+
+    def without_missing(self, numbers: FloatArray) -> FloatArray:
+        """NaN where a number is one of the missing tokens."""
+        gone = np.isin(numbers, self.missing_numbers) if self.missing_numbers else None
+        return numbers if gone is None or not gone.any() else np.where(gone, np.nan, numbers)
+
     def at(self, row: int, name: str) -> str:
         """ "a.csv, line 17, column 'age'" """
         return f"{self.where}, {self.place(row)}, column '{name}'"
@@ -58,7 +72,8 @@ class Reading:
 @dataclass(frozen=True)
 class Read:
     """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
-    `mixed`: nearly all are numbers (or dates), so that the others look like mistakes.
+    `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
+    that needs saying.
     """
 
     column: Column
@@ -66,6 +81,7 @@ class Read:
     warnings: tuple[str, ...] = ()
     whole: bool = False
     mixed: bool = False
+    rule: str = ""
 
     @property
     def empty(self) -> bool:
@@ -75,11 +91,20 @@ class Read:
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of text by its distinct values: sorted, without spaces around; code -1 is missing."""
+    """A column by its distinct values as text: sorted, without spaces around; code -1 is missing. `token_rows`: rows of each
+    missing token; `merged`: the first texts that are one level.
+    """
 
     levels: tuple[str, ...]
     codes: Codes
-    tokens: frozenset[str]
+    token_rows: Mapping[str, int]
+    level_type: LevelType = "text"
+    merged: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The missing tokens in it."""
+        return frozenset(self.token_rows)
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Rows of each level."""
@@ -91,7 +116,18 @@ class Texts:
 
     def column(self, kind: ColumnKind) -> Column:
         """As codes."""
-        return Column(kind, self.codes, self.levels)
+        return Column(kind, self.codes, self.levels, self.level_type)
+
+    def rule(self) -> str:
+        """How levels are compared, where that needs saying; ''."""
+        if self.level_type != "text":
+            merged = f" ({' and '.join(map(shown, self.merged))} are one)" if self.merged else ""
+            return f"{self.level_type}s, whichever way they are written{merged}"
+        numbers = sum(values.number(text) is not None and "day" not in text for text in self.levels[:LOOK])
+        odd = next((text for text in self.levels if values.level_type([text]) != "number"), None)
+        if odd is None or 2 * numbers < min(LOOK, len(self.levels)):
+            return ""
+        return f"texts, compared as they stand, since {shown(odd)} is no plain number"
 
 
 def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
@@ -107,21 +143,45 @@ def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Rea
 
 
 def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
-    """Any column as text: typed values as `core.values.show` writes them. Raises DataError for nested values."""
+    """Any column as text as it stands: typed values as `core.values.spell` writes them. Raises DataError for nested values."""
     raw = _decoded(raw)
     if pa.types.is_null(raw.type):
         raw = raw.cast(pa.string())
     _check_type(name, raw.type, reading)
+    half = pa.types.is_float16(raw.type)
+    raw = raw.cast(pa.float32()) if half else raw
     whole = raw.cast(pa.large_string()) if is_text(raw.type) else raw  # more than 2 GiB of text in one piece
     encoded = whole.combine_chunks().dictionary_encode()  # unify_dictionaries on 80 chunks, measured: 70 times as long
     held = encoded.dictionary.to_pylist()
+    held = list(np.array(held, dtype=np.float16)) if half else held
     codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int32)
-    stripped = [_stripped(value) for value in held]
+    stripped = [(values.spell(value) or "").strip() for value in held]
     levels = sorted({text for text in stripped if text not in reading.missing})
     position = {text: i for i, text in enumerate(levels)}
     renamed = np.array([*(position.get(text, -1) for text in stripped), -1], dtype=np.int32)
-    tokens = reading.missing.intersection(stripped) | ({""} if (codes < 0).any() else frozenset())
-    return Texts(tuple(levels), renamed[codes], frozenset(tokens))
+    rows = np.bincount(codes + 1, minlength=len(held) + 1).tolist()  # the first counts null
+    tokens = Counter({"": rows[0]} if rows[0] else {})
+    for text, count in zip(stripped, rows[1:], strict=True):
+        if text in reading.missing:
+            tokens[text] += count
+    return Texts(tuple(levels), renamed[codes], tokens)
+
+
+def levels_of(held: Texts, reading: Reading) -> Texts:
+    """The levels of a category that its texts mean (`core.values.level_type`)."""
+    kind = values.level_type(held.levels)
+    if kind == "text":
+        return held
+    missing = {values.level(token, kind) for token in reading.missing}
+    meant = [values.level(text, kind) for text in held.levels]
+    levels = sorted(set(meant) - missing)
+    position = {text: i for i, text in enumerate(levels)}
+    renamed = np.array([*(position.get(text, -1) for text in meant), -1], dtype=np.int32)
+    texts: dict[str, list[str]] = {}
+    for text, level in zip(held.levels, meant, strict=True):
+        texts.setdefault(level, []).append(text)
+    merged = next((tuple(group) for group in texts.values() if len(group) > 1), ())
+    return Texts(tuple(levels), renamed[held.codes], held.token_rows, kind, merged)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -141,12 +201,10 @@ def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readin
         fast = _fast_numbers(raw, reading)
         if fast is not None:
             return _as_identifier(name, fast) if asked is None else fast
-    held = texts(name, raw, reading)
-    if asked is None:
-        return _detected(name, held, reading)
     if asked in ("category", "identifier"):
-        return _category(name, held, asked)
-    return _parsed(name, held, asked, reading)
+        return _category(name, levels_of(texts(name, raw, reading), reading), asked)
+    held = texts(name, raw, reading)
+    return _detected(name, held, reading) if asked is None else _parsed(name, held, asked, reading)
 
 
 def _fast_numbers(raw: pa.ChunkedArray, reading: Reading) -> Read | None:
@@ -163,6 +221,7 @@ def _fast_numbers(raw: pa.ChunkedArray, reading: Reading) -> Read | None:
         return None
     used = pc.unique(trimmed.filter(missing)).to_pylist()
     tokens = frozenset(used) | ({""} if raw.null_count else frozenset())
+    column = reading.without_missing(column)
     return Read(Column("number", column), frozenset(tokens), whole=_is_whole(column))
 
 
@@ -175,7 +234,7 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     numbers = _tried(values.number, held.levels)
     if numbers is not None and None not in numbers:
         return _as_identifier(name, _parsed(name, held, "number", reading, numbers))
-    if all(values.boolean(text) is not None for text in held.levels):
+    if _are_a_pair(held.levels):
         return _parsed(name, held, "boolean", reading)
     dates = _tried(values.date, held.levels)
     if dates is not None and None not in dates:
@@ -202,7 +261,13 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
             f"{name}: free text, {len(held.levels):,} different in {known:,} rows; it is read as a category, which "
             "rarely helps. List it under data.drop if it does not.",
         )
-    return _category(name, held, "category")
+    return _category(name, levels_of(held, reading), "category")
+
+
+def _are_a_pair(levels: tuple[str, ...]) -> bool:
+    """Two words for true and false that belong together, and no third; f and y are codes, as are n and t."""
+    low = frozenset(text.lower() for text in levels)
+    return low in PAIRS
 
 
 def _tried(rule: Callable[[str], float | None], levels: tuple[str, ...]) -> list[float | None] | None:
@@ -252,7 +317,7 @@ def _with_commas(name: str, held: Texts, reading: Reading) -> Read | None:
 
 
 def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
-    made = Read(held.column(kind), held.tokens)
+    made = Read(held.column(kind), held.tokens, rule=held.rule())
     if kind != "category" or len(held.levels) < MANY_LEVELS:
         return made
     return _warned(
@@ -273,7 +338,7 @@ def _parsed(
     rule, expected = {
         "number": (values.number, "a number"),
         "boolean": (values.boolean, "true or false (also yes/no, t/f, y/n, 1/0)"),
-        "date": (values.date, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z"),
+        "date": (values.moment, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999"),
     }[kind]
     parsed = [rule(text) for text in held.levels] if parsed is None else parsed
     odd = np.array([value is None for value in parsed], dtype=bool)
@@ -285,7 +350,7 @@ def _parsed(
             remedy = f"{POINT}; or say data.types: {{{name}: category}} if these are no numbers."
         raise DataError(reading.at(row, name), expected, shown(text), remedy)
     table = np.array([*(np.nan if value is None else float(value) for value in parsed), np.nan])
-    column = table[held.codes]
+    column = reading.without_missing(table[held.codes]) if kind == "number" else table[held.codes]
     _refuse_infinite(name, column, reading)
     return Read(Column(kind, column), held.tokens, whole=kind == "number" and _is_whole(column))
 
@@ -293,14 +358,16 @@ def _parsed(
 def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
     """A column whose source has given it a type."""
     _check_type(name, raw.type, reading)
+    if asked in ("category", "identifier") or pa.types.is_time(raw.type):
+        return _category(name, levels_of(texts(name, raw, reading), reading), asked or "category")
     found, column = _typed_values(name, raw, reading)
     tokens = frozenset({""}) if np.isnan(column).any() else frozenset()
-    if asked in ("category", "identifier"):
-        return _category(name, texts(name, raw, reading), asked)
     wanted = asked or found
+    if wanted == "date" and found == "number":
+        return _parsed(name, texts(name, raw, reading), "date", reading)
     if wanted == "boolean" and found == "number":
         _refuse(name, column, ~np.isin(column, (0.0, 1.0)), ("true or false (or 1 and 0)", reading))
-    elif wanted != found and (wanted, found) not in (("number", "boolean"), ("date", "number")):
+    elif wanted != found:
         raise DataError(
             f"{reading.where}, column '{name}'", f"a {wanted}", f"a column of {found}s ({raw.type})",
             f"Change data.types: {name}.",
@@ -323,7 +390,7 @@ def _typed_values(name: str, raw: pa.ChunkedArray, reading: Reading) -> tuple[Co
         return "number", _floats(raw.cast(pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
     column = _floats(raw.cast(pa.float64(), safe=False))
     _refuse_infinite(name, column, reading)
-    return "number", column
+    return "number", reading.without_missing(column)
 
 
 def _as_identifier(name: str, made: Read) -> Read:
@@ -340,11 +407,11 @@ def _as_identifier(name: str, made: Read) -> Read:
 
 
 def _check_type(name: str, kind: pa.DataType, reading: Reading) -> None:
-    """Raises DataError for what no kind of column can hold: lists, structures, bytes, times of day."""
+    """Raises DataError for what no kind of column can hold: lists, structures, bytes."""
     types = pa.types
     known = (
         is_text(kind), types.is_boolean(kind), types.is_integer(kind), types.is_floating(kind), types.is_decimal(kind),
-        types.is_timestamp(kind), types.is_date(kind), types.is_duration(kind),
+        types.is_timestamp(kind), types.is_date(kind), types.is_duration(kind), types.is_time(kind),
     )  # fmt: skip
     if not any(known):
         what = "nested values" if types.is_nested(kind) else "the type"
@@ -368,17 +435,6 @@ def _refuse(name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], rule: t
             reading.at(row, name), expected, values.show_number(float(column[row])),
             "Correct it, or leave it empty if it is not known.",
         )  # fmt: skip
-
-
-def _stripped(value: Any) -> str:
-    """A distinct value as text without spaces around it; '' for NaN."""
-    if isinstance(value, str):
-        return value.strip()
-    if value != value:
-        return ""
-    if isinstance(value, dt.timedelta):
-        value = value.total_seconds()
-    return values.show(value if isinstance(value, bool | int | dt.date) else float(value))
 
 
 def _floats(array: pa.ChunkedArray) -> FloatArray:

@@ -7,6 +7,7 @@ import numpy as np
 from sixfold.core.errors import RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.table import Dataset, IntArray
+from sixfold.parts.units import cut_off, with_every_class
 from sixfold.recipe.schema import Data
 
 
@@ -14,15 +15,16 @@ def split(dataset: Dataset, data: Data) -> tuple[IntArray, IntArray]:
     """Training rows and held-out rows, both sorted, for `data.holdout` (a share, or a count of 1 or more).
 
     The last rows where there is a time, whole groups where there are groups, else at random from `data.seed`: by
-    class in proportion (largest remainders; every class keeps a training row), or evenly. Raises RecipeError.
+    class in proportion (largest remainders), or evenly. Rows that are equal stay together; every class keeps a training
+    row, except where the last rows are the only ones that have it. Raises RecipeError.
     """
     rows = dataset.table.rows
     count = _count(data.holdout, rows)
     if count == 0:
         return np.arange(rows, dtype=np.int64), np.empty(0, dtype=np.int64)
     rng = np.random.default_rng(derive(data.seed, "holdout"))
-    if dataset.groups is not None:
-        held = _whole_groups(dataset.groups, dataset.times, count, rng)
+    if dataset.units is not None:
+        held = _whole_units(dataset, count, rng)
     elif dataset.times is not None:
         held = np.argsort(dataset.times, kind="stable")[-count:]
     elif dataset.target.task == "classification":
@@ -31,6 +33,25 @@ def split(dataset: Dataset, data: Data) -> tuple[IntArray, IntArray]:
         held = rng.permutation(rows)[:count]
     held = np.sort(held).astype(np.int64)
     return np.setdiff1d(np.arange(rows, dtype=np.int64), held, assume_unique=True), held
+
+
+def _whole_units(dataset: Dataset, count: int, rng: np.random.Generator) -> IntArray:
+    """Of groups, and of equal rows. Raises RecipeError where none can be spared."""
+    units, task, inside = dataset.units, dataset.target.task, np.zeros(dataset.table.rows, dtype=np.bool_)
+    classes = dataset.target.values.astype(np.int64) if task == "classification" else np.zeros(len(inside), np.int64)
+    if units is None:
+        return np.empty(0, dtype=np.int64)
+    if dataset.groups is not None or dataset.times is not None:
+        inside[_whole_groups(units, dataset.times, count, rng)] = True
+    else:
+        inside[cut_off(classes, units, count, int(rng.integers(1 << 62)))] = True
+    inside = with_every_class(classes, inside, units)
+    if not inside.any():
+        what = "groups" if dataset.groups is not None else "different rows"
+        raise RecipeError(
+            "data.holdout", f"{what} that can be held out, each class in others", "none", "Set data.holdout: 0."
+        )
+    return np.flatnonzero(inside)
 
 
 def _count(holdout: float, rows: int) -> int:

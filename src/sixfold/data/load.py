@@ -12,7 +12,9 @@ import pandas as pd
 import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError, did_you_mean
-from sixfold.data.columns import Read, Reading, read, texts
+from sixfold.data import row_numbers
+from sixfold.data.checks import checked
+from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import Found, column_target, reconstruction_target
@@ -41,6 +43,7 @@ class Notes:
     """What is collected for the user while columns are read."""
 
     tokens: dict[str, frozenset[str]] = field(default_factory=dict)
+    rules: dict[str, list[str]] = field(default_factory=dict)
     identifiers: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -53,6 +56,8 @@ class Notes:
             return False
         if made.tokens:
             self.tokens[name] = made.tokens
+        if made.rule:
+            self.rules.setdefault(made.rule, []).append(name)
         if made.column.kind == "identifier":
             self.identifiers.append(name)
             return False
@@ -77,15 +82,28 @@ def _dataset(raw: Raw, data: Data, task: Task | None) -> Dataset:
             made = read(name, cells, data.types.get(name), reading)
             if notes.add(name, made):
                 columns[name] = made.column
+    numbers = _without_row_numbers(columns, data, raw)
     if not columns:
         raise DataError(
             raw.where, "at least one column to predict from", "none that can be used",
             "Look at data.drop and data.types.",
         )  # fmt: skip
     found = found or reconstruction_target(columns, raw.where)
-    said = (_overview(raw.rows, columns, notes), *_unused(data, notes), *found.said, *_left_out(found, raw))
-    warnings = (*notes.warnings, *_empty(notes))
-    return _at_rows(Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings), found.rows, raw)
+    said = (
+        _overview(raw.rows, columns, notes), *_unused(data, notes), *numbers.said, *_rules(notes), *found.said,
+        *_left_out(found, raw),
+    )  # fmt: skip
+    warnings = (*found.warnings, *notes.warnings, *numbers.warnings, *_empty(notes))
+    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings)
+    return checked(_at_rows(whole, found.rows, raw), data)
+
+
+def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.Found:
+    """Take the columns that only number the rows out of `columns`."""
+    found = row_numbers.find(columns, data, raw.nameless)
+    for name in found.columns:
+        del columns[name]
+    return found
 
 
 def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
@@ -132,7 +150,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
 
 
 def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
-    held = texts(name, cells, reading)
+    held = levels_of(texts(name, cells, reading), reading)
     _refuse_missing(name, held.codes < 0, ("group", reading))
     return held.codes.astype(np.int64)
 
@@ -199,6 +217,14 @@ def _unused(data: Data, notes: Notes) -> list[str]:
     if data.group is not None:
         said.append(f"Not used as a feature, since it groups the rows: {data.group}.")
     return said
+
+
+def _rules(notes: Notes) -> list[str]:
+    """How levels are compared, where that needs saying."""
+    return [
+        f"Levels of {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''} are {rule}."
+        for rule, names in notes.rules.items()
+    ]
 
 
 def _left_out(found: Found, raw: Raw) -> list[str]:

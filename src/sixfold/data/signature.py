@@ -9,8 +9,6 @@ import numpy as np
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.signature import Input
 
-MOST_LEVELS = 50
-
 
 def inputs(table: Table, names: Sequence[str]) -> tuple[Input, ...]:
     """An Input for each of `names`, from the (training) rows of `table` alone."""
@@ -25,8 +23,8 @@ def _input(name: str, column: Column) -> Input:
     if column.kind == "category":
         counts = np.bincount(known.astype(np.int64), minlength=len(column.levels))
         ranked = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[code]))
-        levels = tuple(column.levels[code] for code in ranked[:MOST_LEVELS])
-        return Input(name=name, type="category", levels=levels, level_count=len(ranked), optional=optional)
+        levels = tuple(column.levels[code] for code in ranked)
+        return Input(name=name, type="category", levels=levels, level_type=column.level_type, optional=optional)
     if column.kind == "boolean" or len(known) == 0:
         return Input(name=name, type=column.kind, optional=optional)
     return Input(

@@ -25,13 +25,15 @@ class Raw:
     """Columns as the source has them: text (read by the rules of `core.values`) or typed. All of `rows` values.
 
     `where` names the source in messages; `place(row)` says where a row stands in it ("line 17"). Whoever reads takes
-    the columns out one by one, so that the memory of each is given back at once.
+    the columns out one by one, so that the memory of each is given back at once. `nameless`: what `name_index` called the
+    column without a name.
     """
 
     columns: dict[str, pa.ChunkedArray]
     rows: int
     where: str
     place: Callable[[int], str]
+    nameless: str | None = None
 
 
 @runtime_checkable
@@ -103,14 +105,28 @@ def _reads_files(settings: Any) -> bool:
     return hasattr(settings, "at")
 
 
+def name_index(names: list[str]) -> str | None:
+    """Give a single column without a name one, as pandas and R write an index; None where there is not exactly one."""
+    empty = [position for position, name in enumerate(names) if not name.strip()]
+    if len(empty) != 1 or len(names) < 2 or (named := f"unnamed_{empty[0] + 1}") in names:
+        return None
+    names[empty[0]] = named
+    return named
+
+
+def no_name(where: str, position: int) -> DataError:
+    """For a column without a name, counted from 1, that is no index."""
+    return DataError(
+        f"{where}, column {position:,}", "a name", "an empty one",
+        "Name every column (pandas writes its index as such a column: use index=False).",
+    )  # fmt: skip
+
+
 def check_names(names: list[str], where: str) -> None:
     """Every column has a name of its own. Raises DataError."""
     for position, name in enumerate(names, start=1):
         if not name.strip():
-            raise DataError(
-                f"{where}, column {position:,}", "a name", "an empty one",
-                "Name every column (pandas writes its index as such a column: use index=False).",
-            )  # fmt: skip
+            raise no_name(where, position)
     counts = Counter(names)
     twice = next((name for name in names if counts[name] > 1), None)
     if twice is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
-from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, read, texts
+from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, levels_of, read, texts
 from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
 
 FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
@@ -27,6 +28,7 @@ class Found:
     target: Target
     rows: IntArray
     said: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def column_target(
@@ -35,7 +37,7 @@ def column_target(
     """The target column; `asked` is the recipe's task and the type it gives this column. Raises DataError."""
     task, kind = asked
     if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
-        return _classes(name, texts(name, raw, reading), reading)
+        return _classes(name, levels_of(texts(name, raw, reading), reading), reading)
     if task == "regression" or kind == "number":
         return _values(name, read(name, raw, "number", reading), reading)
     return _inferred(name, raw, reading)
@@ -66,19 +68,19 @@ def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> Found:
     if numbers or (seen.mixed and len(seen.column.levels) > FEW_VALUES):
         return _values(name, read(name, raw, "number", reading), reading)  # raises at the first that is no number
     if seen.column.kind != "number":
-        return _classes(name, _repeating(name, texts(name, raw, reading), reading), reading)
+        held = levels_of(texts(name, raw, reading), reading)
+        return _classes(name, _repeating(name, held, reading), reading)
     known = seen.column.values[~seen.column.missing()]
     different = len(np.unique(known))
     few = different <= 2 or (different <= FEW_VALUES and len(known) >= ROWS_EACH * different)
     if not (seen.whole and few):
         return _values(name, seen, reading)
-    held = texts(name, raw, reading)
-    found = _classes(name, held, reading)
+    found = _classes(name, levels_of(texts(name, raw, reading), reading), reading)
     text = (
         f"The target '{name}' holds {different:,} different whole numbers: they are read as classes "
         "(task: regression reads them as values)."
     )
-    return Found(found.target, found.rows, (text, *found.said))
+    return replace(found, said=(text, *found.said))
 
 
 def _repeating(name: str, held: Texts, reading: Reading) -> Texts:
@@ -97,11 +99,9 @@ def _classes(name: str, held: Texts, reading: Reading) -> Found:
     if not held.levels:
         raise _no_value(name, reading)
     order = _class_order(held)
-    classes = tuple(dict.fromkeys(text for text, _ in order))
-    position = {text: i for i, text in enumerate(classes)}
+    classes = tuple(held.levels[level] for level in order)
     renamed = np.empty(len(held.levels), dtype=np.int64)
-    for text, level in order:
-        renamed[level] = position[text]
+    renamed[order] = np.arange(len(order))
     rows = np.flatnonzero(held.codes >= 0)
     if len(classes) < 2:
         raise DataError(
@@ -109,22 +109,39 @@ def _classes(name: str, held: Texts, reading: Reading) -> Found:
             "Choose another data.target, or add rows of another class.",
         )  # fmt: skip
     codes = renamed[held.codes[rows]]
-    target = Target("classification", codes, (name,), classes)
-    said = (_say_classes(name, target), *_say_positive(target))
-    return Found(target, rows, said)
+    target = Target("classification", codes, (name,), classes, held.level_type)
+    said = (_say_classes(name, target), *_say_positive(target), *_say_rule(name, held))
+    return Found(target, rows, said, _missing_classes(name, held, reading))
 
 
-def _class_order(held: Texts) -> list[tuple[str, int]]:
-    """(class, level) in the order of the classes: by number if all are numbers, else as text.
-
-    Numbers written in two ways ("1", "1.0") are one class, written in the plain way.
-    """
+def _class_order(held: Texts) -> list[int]:
+    """Levels in the order of the classes: by number if all are numbers, else as text."""
     numbers = [values.number(text) for text in held.levels]
-    if any(number is None or not np.isfinite(number) for number in numbers):
-        return [(text, level) for level, text in enumerate(held.levels)]
-    plain = [float(number) for number in numbers if number is not None]
-    names = list(held.levels) if len(set(plain)) == len(plain) else [values.show_number(n + 0.0) for n in plain]
-    return [(names[level], level) for level in sorted(range(len(plain)), key=lambda level: plain[level])]
+    known = [number for number in numbers if number is not None and np.isfinite(number)]
+    if len(known) < len(numbers):
+        return list(range(len(numbers)))
+    return sorted(range(len(known)), key=lambda level: (known[level], held.levels[level]))
+
+
+def _missing_classes(name: str, held: Texts, reading: Reading) -> tuple[str, ...]:
+    """A loud line for every word that is read as a missing target: it may be a class of that name."""
+    said = []
+    for token, rows in sorted(held.token_rows.items()):
+        if token:
+            others, share = [text for text in sorted(reading.missing) if text != token], rows / len(held.codes)
+            said.append(
+                f"{name}: '{token}' is read as a missing target: {rows:,} of {len(held.codes):,} rows ({share:.1%}) "
+                f"are left out. If it is a class, say data.missing: {json.dumps(others)}."
+            )
+    return tuple(said)
+
+
+def _say_rule(name: str, held: Texts) -> list[str]:
+    """How classes are compared, where that needs saying; always where texts that differ are one class."""
+    rule = held.rule()
+    if held.merged or (held.level_type == "text" and rule):
+        return [f"'{name}': its classes are {rule}."]
+    return []
 
 
 def _values(name: str, seen: Read, reading: Reading) -> Found:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import IntArray, Target
+from sixfold.parts.units import deal
 
 LAYERS = 10  # quantiles of a value that count as its classes
 
@@ -32,8 +33,14 @@ def strata(target: Target) -> IntArray:
     return np.searchsorted(edges, values).astype(np.int64)
 
 
-def stratified_parts(layers: IntArray, folds: int, seed: int) -> list[IntArray]:
-    """Deal the rows of each layer, in random order, to the folds in turn; the turn goes on from layer to layer."""
+def stratified_parts(layers: IntArray, folds: int, seed: int, units: IntArray | None = None) -> list[IntArray]:
+    """Deal the rows of each layer, in random order, to the folds in turn; the turn goes on from layer to layer.
+
+    With `units`, whole units are dealt, so that each layer is as even as they allow.
+    """
+    if units is not None:
+        fold_of = deal(layers, units, folds, seed)
+        return [np.flatnonzero(fold_of == number) for number in range(folds)]
     shuffled = np.random.default_rng(seed).permutation(len(layers))
     dealt = shuffled[np.argsort(layers[shuffled], kind="stable")]
     return [np.sort(dealt[number::folds]) for number in range(folds)]

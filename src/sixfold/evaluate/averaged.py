@@ -11,6 +11,7 @@ import numpy as np
 from sixfold.evaluate.calibrators import Calibrator
 from sixfold.parts.fit import Fitted, Matrix, Near, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
 from sixfold.prepare.preparer import Preparer
@@ -28,6 +29,11 @@ class Joined(State):
         return tuple(dict.fromkeys(name for each in self.preparers for name in each.inputs))
 
     @property
+    def categories(self) -> frozenset[str]:
+        """The raw columns that enter the graph as texts."""
+        return frozenset(name for each in self.preparers for name in each.categories)
+
+    @property
     def said(self) -> tuple[str, ...]:
         """What was done, in sentences."""
         return tuple(dict.fromkeys(text for each in self.preparers for text in each.said))
@@ -41,9 +47,9 @@ class Joined(State):
         for parts in zip(*(each.batches(table) for each in self.preparers), strict=True):
             yield parts[0][0], np.concatenate([x.astype(np.float64, copy=False) for _, x in parts], axis=1)
 
-    def export(self, graph: Graph) -> str:
-        """Every raw column is one input, however many ask for it; returns [rows, features of all], double."""
-        values = [graph.cast(each.export(graph), TensorProto.DOUBLE) for each in self.preparers]
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The raw columns → [rows, features of all], double."""
+        values = [graph.cast(each.export(graph, inputs), TensorProto.DOUBLE) for each in self.preparers]
         return graph.concat(values, [len(each.feature_names) for each in self.preparers])
 
 

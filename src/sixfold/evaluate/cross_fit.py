@@ -13,7 +13,7 @@ import numpy as np
 from sixfold.core.errors import DataError
 from sixfold.core.seeds import derive
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.folds import scheme_of
+from sixfold.evaluate.folds import divided, scheme_of
 from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray
 from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
@@ -64,8 +64,8 @@ def _cuts(emit: Emit, kind: str, facts: dict[str, Any]) -> None:
 def _folds(training: Dataset, seed: int) -> list[Fold]:
     scheme, _ = scheme_of(Evaluate(), training)
     parts, what = training.table.rows, "rows"
-    if training.groups is not None:
-        parts, what = len(np.unique(training.groups)), "groups"
+    if training.units is not None and (training.groups is not None or training.times is None):
+        parts, what = len(np.unique(training.units)), "groups" if training.groups is not None else "different rows"
     elif training.times is not None:
         parts, what = len(np.unique(training.times)) - 1, "moments after the first"
     if parts < 2:
@@ -74,4 +74,4 @@ def _folds(training: Dataset, seed: int) -> list[Fold]:
             str(parts), "Leave calibrate and threshold out.",
         )  # fmt: skip
     settings = SPLITTER.make({"name": scheme, "folds": min(FOLDS, parts)})
-    return list(settings.split(training, derive(seed, "folds")))
+    return divided(settings, training, derive(seed, "folds"))

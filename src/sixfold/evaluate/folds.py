@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,23 +10,26 @@ import numpy as np
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
+from sixfold.parts.units import with_every_class
 from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
 
 OPTIONS = ("folds", "repeats", "share")
+SHOWN = 8  # classes named in a sentence
 MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
 
 def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
-    """The splitter's name, and why where Sixfold chose."""
+    """The splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual)."""
     if evaluate.scheme != "auto":
-        return evaluate.scheme, ""
+        return evaluate.scheme, _why_fewer(evaluate, dataset) if evaluate.scheme == "stratified" else ""
     if dataset.groups is not None:
         return "group", "data.group is given: rows of a group stay together"
     if dataset.times is not None:
         return "time_series", "data.time is given: the past trains, what follows validates"
     if dataset.target.task == "classification":
-        return "stratified", "every fold has the classes' shares"
+        fewer = _why_fewer(evaluate, dataset)
+        return "stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}"
     return "kfold", "values are predicted"
 
 
@@ -33,11 +37,13 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
     """The folds of `dataset`: equal seeds give equal folds.
 
     Raises RecipeError (an option the scheme has not, a column it lacks, groups it would tear apart, folds that allow no
-    ensemble) or DataError (too few rows, rows of a class, groups or moments).
+    ensemble) or DataError (too few rows, different rows, groups or moments).
     """
     scheme, _ = scheme_of(evaluate, dataset)
     splitter = SPLITTER.load(scheme)
     given = {name: getattr(evaluate, name) for name in OPTIONS if getattr(evaluate, name) is not None}
+    if scheme == "stratified" and (fewer := _fewer_folds(evaluate, dataset)):
+        given["folds"] = fewer
     for name in given:
         if name not in splitter.model_fields:
             known = ", ".join(splitter.model_fields) or "none"
@@ -52,7 +58,7 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
         )  # fmt: skip
     settings = SPLITTER.make({"name": scheme, **given})
     check_rows(settings, dataset)
-    folds = list(settings.split(dataset, evaluate.seed))
+    folds = divided(settings, dataset, evaluate.seed)
     if evaluate.ensemble and not 2 <= len(folds) <= MOST_BLENDED:
         raise RecipeError(
             "evaluate.ensemble",
@@ -62,17 +68,75 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
     return folds
 
 
+def _fewer_folds(evaluate: Evaluate, dataset: Dataset) -> int | None:
+    """Of two classes the rarer one's rows (sets of equal rows), where they are fewer than the usual folds, and 2 or more: each
+    fold then validates both, and metrics of two classes are defined. None where the recipe says how many, or the usual do.
+    """
+    if evaluate.folds is not None or len(dataset.target.classes) != 2:
+        return None
+    classes = dataset.target.values.astype(np.int64)
+    units = np.arange(len(classes)) if dataset.units is None else dataset.units
+    rarest = min(len(np.unique(units[classes == label])) for label in (0, 1))
+    usual = int(SPLITTER.load("stratified")().folds)
+    return rarest if 2 <= rarest < usual else None
+
+
+def _why_fewer(evaluate: Evaluate, dataset: Dataset) -> str:
+    if _fewer_folds(evaluate, dataset) is None:
+        return ""
+    return "as many as the rarer class has different rows, so that each validates both classes"
+
+
+def divided(splitter: Any, dataset: Dataset, seed: int) -> list[Fold]:
+    """The folds of a splitter, each with rows of every class to train on.
+
+    Where a class has rows among those that validate alone, some of them train instead (`with_every_class`): a class with a
+    single row is trained on in every fold and validated in none. In time the past alone trains, whatever it holds; and where no
+    row could be spared, the folds are as the splitter made them.
+    """
+    folds = list(splitter.split(dataset, seed))
+    if dataset.target.task != "classification" or getattr(splitter, "ordered", False):
+        return folds
+    kept = [_with_every_class(fold, dataset) for fold in folds]
+    return [fold for fold in kept if len(fold.validation)] or folds
+
+
+def _with_every_class(fold: Fold, dataset: Dataset) -> Fold:
+    classes, inside = dataset.target.values.astype(np.int64), np.zeros(dataset.table.rows, dtype=np.bool_)
+    inside[fold.validation] = True
+    kept = with_every_class(classes, inside, dataset.units)
+    return fold if kept is inside else Fold(np.flatnonzero(~kept), np.flatnonzero(kept))
+
+
+def thin_classes(folds: Sequence[Fold], dataset: Dataset) -> str:
+    """A sentence about the classes that some fold does not validate, or ''."""
+    target = dataset.target
+    if target.task != "classification" or dataset.times is not None or not folds:
+        return ""
+    classes = target.values.astype(np.int64)
+    counts = np.bincount(classes, minlength=len(target.classes))
+    held = np.stack([np.bincount(classes[fold.validation], minlength=len(counts)) for fold in folds])
+    few = np.flatnonzero((counts > 0) & (counts < len(folds)) & (held == 0).any(axis=0))
+    if not len(few) or len(folds) > MOST_BLENDED:  # a fold of few rows (leave_one_out) holds few classes
+        return ""
+    named = [f"{target.classes[c]} ({counts[c]}, in {np.count_nonzero(held[:, c])} folds)" for c in few[:SHOWN]]
+    more = f" and {len(few) - SHOWN:,} more" if len(few) > SHOWN else ""
+    return (
+        f"Fewer training rows of a class than the {len(folds)} folds: {', '.join(named)}{more}. The other folds train on them "
+        "and do not validate them; data.rare can merge or drop such classes."
+    )
+
+
 def check_rows(splitter: Any, dataset: Dataset) -> None:
-    """Raises DataError where the table, or a class that is stratified, has fewer rows than folds."""
+    """Raises DataError where the table has fewer rows, or different rows, than folds."""
     folds = getattr(splitter, "folds", 2)
     if dataset.table.rows < folds:
         raise DataError("evaluate.folds", f"at least {folds} rows", str(dataset.table.rows), "Lower evaluate.folds.")
-    if dataset.target.task != "classification" or not getattr(splitter, "stratifies", False):
+    if dataset.together is None or getattr(splitter, "ordered", False):
         return
-    counts = np.bincount(dataset.target.values.astype(np.int64), minlength=len(dataset.target.classes))
-    rarest = int(counts.argmin())
-    if counts[rarest] < folds:
+    units = len(np.unique(dataset.together))
+    if units < folds:
         raise DataError(
-            f"class {dataset.target.classes[rarest]!r}", f"at least {folds} training rows for {folds} folds",
-            str(counts[rarest]), "Lower evaluate.folds, use the scheme kfold, or leave the class out.",
+            "evaluate.folds", f"at least {folds} different rows, as equal ones stay together (data.duplicates)",
+            f"{units}", "Lower evaluate.folds, or set data.duplicates: ignore.",
         )  # fmt: skip

@@ -18,6 +18,7 @@ from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
 from sixfold.parts.fit import Features, Fit, Fitted, Matrix, Near, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
 from sixfold.prepare import preparer
@@ -94,7 +95,8 @@ class Model(State):
         if not self.preparer.inputs:
             raise FitError("prepare", "a model that asks for at least one raw column", "none", "Look at data.drop.")
         graph = Graph()
-        scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph)), TensorProto.DOUBLE)
+        inputs = RawInputs(graph, self.preparer.inputs, self.preparer.categories)
+        scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph, inputs)), TensorProto.DOUBLE)
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])
             return graph.model()
@@ -114,19 +116,21 @@ class Model(State):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Training rows as features: the fitted preparer, the features of the rows that denoising kept, and which those are."""
+    """Training rows as features: the fitted preparer, the features of the rows that denoising kept, which those are, and what
+    of them stays together (`Fit.groups`).
+    """
 
     preparer: Preparer | Joined
     x: Features
     rows: IntArray
+    groups: IntArray | None = None
 
 
 def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> Prepared:
     """Step 1 on training rows only."""
-    needs = candidate.family.needs
-    return Prepared(
-        *preparer.fit(training.table, training.target, candidate.prepare, needs, derive(context.seed, "prepare"))
-    )
+    needs, seed, units = candidate.family.needs, derive(context.seed, "prepare"), training.units
+    fitted, x, rows = preparer.fit(training.table, training.target, candidate.prepare, needs, seed, units)
+    return Prepared(fitted, x, rows, None if units is None else units[rows])
 
 
 def fit_of(
@@ -140,7 +144,7 @@ def fit_of(
     kept = target.take(prepared.rows)
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
-    return Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels)
+    return Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels, prepared.groups)
 
 
 def fit_prepared(

@@ -16,7 +16,7 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
-from sixfold.parts.table import Dataset
+from sixfold.parts.table import Dataset, Target
 from sixfold.recipe.receipt import Nested, Outer
 from sixfold.recipe.schema import Evaluate
 
@@ -43,16 +43,38 @@ def divide(evaluate: Evaluate, dataset: Dataset, metrics: Sequence[str]) -> floa
     Raises DataError where rows (or their classes, groups, moments) are too few for the outer folds, or an outer fold's training
     rows to be divided once more; RecipeError where some fold does not define the first metric.
     """
+    total = 0
+    for number, (where, remedy, rows, folds) in enumerate(_divisions(evaluate, dataset)):
+        with _placed(where, remedy):
+            baseline(rows, folds, metrics)
+        total += sum(len(fold.train) for fold in folds) if number == 0 else 0
+    return total / max(1, dataset.table.rows)
+
+
+def scored_parts(evaluate: Evaluate, dataset: Dataset, folds: Sequence[Fold]) -> Iterator[Target]:
+    """The target of everything that is scored: the validation rows of `folds`, of the outer folds and of those inside them.
+
+    Raises as `divide`.
+    """
+    yield from (dataset.target.take(fold.validation) for fold in folds)
+    for _, _, rows, inner in _divisions(evaluate, dataset):
+        yield from (rows.target.take(fold.validation) for fold in inner)
+
+
+def _divisions(evaluate: Evaluate, dataset: Dataset) -> Iterator[tuple[str, str, Dataset, list[Fold]]]:
+    """Place and remedy of a mistake, rows and folds: of the outer folds, and then inside of each; nothing without `nested`."""
     if evaluate.nested is None:
-        return 0.0
-    with _placed("", "Lower evaluate.nested, or leave it out."):
+        return
+    remedy = "Lower evaluate.nested, or leave it out."
+    with _placed("", remedy):
         outer = outer_folds(evaluate, dataset)
-        baseline(dataset, outer, metrics)
+    yield "", remedy, dataset, outer
+    remedy = "Raise evaluate.nested (more rows train), lower evaluate.folds, or leave nested out."
     for number, fold in enumerate(outer):
         training, where = dataset.take(fold.train), f", training rows of outer fold {number + 1} of {len(outer)}"
-        with _placed(where, "Raise evaluate.nested (more rows train), lower evaluate.folds, or leave nested out."):
-            baseline(training, make(inside(evaluate, number), training), metrics)
-    return sum(len(fold.train) for fold in outer) / max(1, dataset.table.rows)
+        with _placed(where, remedy):
+            inner = make(inside(evaluate, number), training)
+        yield where, remedy, training, inner
 
 
 @contextmanager

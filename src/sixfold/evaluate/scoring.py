@@ -48,6 +48,11 @@ def bounds(name: str) -> tuple[float, float] | None:
     return found
 
 
+def measures_ranking(name: str) -> bool:
+    """Whether metric `name` looks at the order of the rows alone; a plug-in that does not say so does not."""
+    return bool(getattr(METRIC.load(name), "measures_ranking", False))
+
+
 def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> tuple[str, ...]:
     """`names` without repetitions, or the task's defaults.
 

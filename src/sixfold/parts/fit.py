@@ -12,12 +12,16 @@ from scipy.sparse import csr_array
 
 from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.units import cut_off, with_every_class
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Features: TypeAlias = (
     Matrix | csr_array
 )  # training rows: large one-hot tables come sparse to families that take them so
 OutputKind = Literal["probability", "decision", "value"]
+UNWATCHED = (
+    "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
+)
 
 
 class Needs(NamedTuple):
@@ -49,6 +53,7 @@ class Fit:
     sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes,
     or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events. `levels`: of
     each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
+    `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
     """
 
     x: Features
@@ -59,11 +64,24 @@ class Fit:
     start: Fitted | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     levels: tuple[int, ...] = ()
+    groups: IntArray | None = None
 
     @property
     def rows(self) -> int:
         """Training rows."""
         return int(self.x.shape[0])
+
+    def whole_groups(self, count: int, seed: int) -> IntArray:
+        """Sorted rows to be watched while the others train, near `count`: whole groups, and of no class the last row.
+
+        None of the rows where groups are so few that none can be spared; `groups` has to be given.
+        """
+        groups = np.arange(self.rows) if self.groups is None else self.groups
+        if self.task != "classification":
+            return cut_off(np.zeros(self.rows, dtype=np.int64), groups, count, seed)
+        classes, inside = np.asarray(self.y, dtype=np.int64), np.zeros(self.rows, dtype=np.bool_)
+        inside[cut_off(classes, groups, count, seed)] = True
+        return np.flatnonzero(with_every_class(classes, inside, groups))
 
     @property
     def shape(self) -> Shape:

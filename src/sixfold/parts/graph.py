@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,15 +36,16 @@ class Graph:
         self._count = 0
         self._factor = 0  # of `fixed_point`; 0 outside
         self._domains: dict[str, int] = {}
+        self._described: dict[str, str] = {}
 
     def input(self, name: str, elem_type: int, width: int = 1) -> str:
-        """A raw input of shape [rows, width]; `elem_type` is a TensorProto type (DOUBLE, STRING). The same name asked for
-        again (by another member of an ensemble) is the same input.
-        """
-        if any(known.name == name for known in self._inputs):
-            return name
+        """An input of shape [rows, width]; `elem_type` is a TensorProto type (DOUBLE, STRING)."""
         self._inputs.append(helper.make_tensor_value_info(name, elem_type, ["rows", width]))
         return name
+
+    def describe(self, name: str, columns: Sequence[str]) -> None:
+        """Write into the model which raw column each column of input `name` is."""
+        self._described[name] = json.dumps(list(columns))
 
     def output(self, name: str, value: str, elem_type: int, shape: list[int | str]) -> None:
         """Name `value` as a result of the graph; `shape` starts with "rows"."""
@@ -161,6 +163,10 @@ class Graph:
         """[rows, m] to [rows, len(columns)]."""
         return self.op("Gather", value, self.constant(columns, np.int64), axis=1)
 
+    def split_columns(self, value: str, width: int) -> list[str]:
+        """[rows, width] to `width` values [rows, 1]."""
+        return [value] if width == 1 else self.ops("Split", value, outputs=width, axis=1, num_outputs=width)
+
     def model(self) -> onnx.ModelProto:
         """The finished, checked model, of what an output depends on."""
         nodes, used = [], {value.name for value in self._outputs}
@@ -174,6 +180,7 @@ class Graph:
         versions = {**self._domains, "": OPSET, ML: ml}
         opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sixfold")
+        helper.set_model_props(model, self._described)
         onnx.checker.check_model(model)
         return model
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from sixfold.core.values import LevelType
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -23,15 +25,17 @@ class Column:
     `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
     int32 codes [rows] into `levels` for category and identifier, -1 where missing.
     `levels` may hold strings that occur in no row (a slice keeps its parent's levels): never count on their number.
+    `level_type`: what they are; of numbers, booleans and dates they are the one writing (`core.values.level`).
     """
 
     kind: ColumnKind
     values: npt.NDArray[np.float64] | npt.NDArray[np.int32]
     levels: tuple[str, ...] = ()
+    level_type: LevelType = "text"
 
     def take(self, rows: IntArray) -> Column:
         """The same column at `rows`."""
-        return Column(self.kind, self.values[rows], self.levels)
+        return replace(self, values=self.values[rows])
 
     def missing(self) -> BoolArray:
         """Where the value is missing, [rows]."""
@@ -60,17 +64,19 @@ class Target:
     """What is predicted.
 
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression), float64
-    [rows, outputs] (reconstruction). `names`: the target column, or the reconstructed columns.
+    [rows, outputs] (reconstruction). `names`: the target column, or the reconstructed columns. `class_type`: what the classes
+    are, as of a category's levels.
     """
 
     task: Task
     values: FloatArray | IntArray
     names: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    class_type: LevelType = "text"
 
     def take(self, rows: IntArray) -> Target:
         """The same target at `rows`."""
-        return Target(self.task, self.values[rows], self.names, self.classes)
+        return replace(self, values=self.values[rows])
 
     @property
     def outputs(self) -> int:
@@ -85,7 +91,8 @@ class Dataset:
     """A table with its target, and what was noticed while reading it.
 
     `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `said`: sentences for the
-    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at.
+    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at. `together`: int64 [rows], equal numbers for
+    rows that stay on one side of every split because they are equal, or of one group; None where no rows are equal.
     """
 
     table: Table
@@ -94,9 +101,17 @@ class Dataset:
     times: FloatArray | None = None
     said: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    together: IntArray | None = None
+
+    @property
+    def units(self) -> IntArray | None:
+        """What is divided: [rows] equal numbers for rows that stay on one side; None where every row is its own."""
+        return self.groups if self.together is None else self.together
 
     def take(self, rows: IntArray) -> Dataset:
         """The same dataset at `rows`."""
+        table, target = self.table.take(rows), self.target.take(rows)
         groups = None if self.groups is None else self.groups[rows]
         times = None if self.times is None else self.times[rows]
-        return Dataset(self.table.take(rows), self.target.take(rows), groups, times, self.said, self.warnings)
+        together = None if self.together is None else self.together[rows]
+        return replace(self, table=table, target=target, groups=groups, times=times, together=together)

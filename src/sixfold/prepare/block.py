@@ -10,9 +10,12 @@ import numpy as np
 
 from sixfold.core.seeds import derive
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.offsets import looked_at, offsets
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, FloatArray, IntArray, Table
 from sixfold.prepare import vocabulary
+from sixfold.prepare.centering import Centering
 from sixfold.prepare.choice import Choice
 from sixfold.prepare.clip import Clip
 from sixfold.prepare.plan import Treatment
@@ -25,7 +28,7 @@ Reader = Callable[[slice], Values]
 
 @dataclass(frozen=True)
 class Block(State):
-    """Raw columns → features by `steps` (clip, imputer, chain), then one 0/1 feature for each of `indicated`.
+    """Raw columns → features by `steps` (clip, imputer, centering, chain), then one 0/1 feature for each of `indicated`.
 
     `vocabulary` is None for numbers. `indicated`: int64, positions in `columns`. Of every feature `names`, `sources` (the raw
     column, '' where it is made of several), `levels` (of a category's code how many there are, 0 for a number).
@@ -55,10 +58,10 @@ class Block(State):
             return x
         return np.concatenate([x, _missing(raw[:, self.indicated]).astype(np.float64)], axis=1)
 
-    def export(self, graph: Graph, inputs: Mapping[str, str]) -> str:
-        """Graph inputs of the raw columns → features, double."""
-        values = [inputs[name] for name in self.columns]
-        raw = self.vocabulary.export(graph, values) if self.vocabulary is not None else graph.concat(values)
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The raw columns → features, double."""
+        raw = inputs.take(self.columns)
+        raw = raw if self.vocabulary is None else self.vocabulary.export(graph, raw)
         x = raw
         for step in self.steps:
             x = step.export(graph, x)
@@ -96,6 +99,7 @@ def fit_block(treatment: Treatment, table: Table, rules: Rules) -> tuple[Block, 
     if treatment.beside:
         wanted = [i for i, source in enumerate(fitting.sources) if source in treatment.columns]
         fitting.apply(Choice(np.array(wanted, dtype=np.int64)))
+    fitting.center()
     for method in treatment.chain:
         fitting.fit(method)
     indicated = np.empty(0, dtype=np.int64)
@@ -117,11 +121,12 @@ class _Fitting:
         self.levels = (0,) * len(self.names)
         self.steps: list[Any] = []
         self.crossed = False
+        self.uncounted = 0  # steps that change no seed: a column far from 0 draws what it would draw near 0
         self._pending: Any = None
 
     def fit(self, method: Method) -> None:
         x = self.result()
-        seed = derive(self.training.seed, len(self.steps))
+        seed = derive(self.training.seed, len(self.steps) - self.uncounted)
         training = replace(self.training, names=self.names, seed=seed)
         if isinstance(method, CrossFitted):
             step, self.x = method.fit_cross(x, training)
@@ -129,6 +134,15 @@ class _Fitting:
             self._note(step)
         else:
             self.apply(method.fit(x, training))
+
+    def center(self) -> None:
+        """Here, before any method and every family: what float32 and sums of squares would lose is subtracted once."""
+        some = self.x[looked_at(len(self.x))]
+        some = some if self._pending is None else self._pending.transform(some)
+        shift = offsets(some) if some.dtype.kind == "f" else np.zeros(0)
+        if shift.any():
+            self.apply(Centering(shift))
+            self.uncounted = 1
 
     def apply(self, step: Any) -> None:
         self.result()

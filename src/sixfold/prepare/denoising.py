@@ -9,8 +9,8 @@ import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
+from sixfold.parts import equal_rows as rows
 from sixfold.parts.table import BoolArray, Column, IntArray, Table, Target
-from sixfold.prepare import rows
 from sixfold.recipe.kinds import DENOISER
 from sixfold.recipe.schema import Denoise
 

@@ -1,7 +1,7 @@
 """The preparer: from raw columns to features, per type and per column, as one fitted state.
 
-Order: clip → impute → indicator → chain of features → side by side → select → reduce. Dates become their parts first.
-Columns with the same treatment are one block, so that the graph has few nodes.
+Order: clip → impute → indicator → centering → chain of features → side by side → select → reduce. Dates become their parts
+first. Columns with the same treatment are one block, so that the graph has few nodes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.offsets import offsets
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import Stack, bounds
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
@@ -25,7 +27,6 @@ from sixfold.prepare.denoising import clean
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import Feature, Training, outputs
 from sixfold.recipe.schema import Prepare
-from sixfold.recipe.signature import graph_name
 
 BATCH_ROWS = 16_384  # rows that are held as float64 features at once
 
@@ -69,21 +70,23 @@ class Preparer(State):
                 x = step.transform(x)
             yield rows, _as_precision(x, self.precision)
 
-    def export(self, graph: Graph) -> str:
-        """Adds an input for each raw column; returns the feature matrix, [rows, features] in `precision`."""
-        categories = {name for block in self.blocks if block.vocabulary is not None for name in block.columns}
-        inputs = {
-            name: graph.input(graph_name(name), TensorProto.STRING if name in categories else TensorProto.DOUBLE)
-            for name in self.inputs
-        }
+    @property
+    def categories(self) -> frozenset[str]:
+        """The raw columns that enter the graph as texts."""
+        return frozenset(name for block in self.blocks if block.vocabulary is not None for name in block.columns)
+
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The raw columns → the feature matrix, [rows, features] in `precision`."""
         x = graph.concat([block.export(graph, inputs) for block in self.blocks])
         for step in self.after:
             x = step.export(graph, x)
         return x if self.precision == "float64" else graph.cast(x, TensorProto.FLOAT)
 
 
-def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int) -> tuple[Preparer, Features, IntArray]:
-    """Fit on exactly these training rows; of any other row nothing is learned.
+def fit(
+    table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int, groups: IntArray | None = None
+) -> tuple[Preparer, Features, IntArray]:
+    """Fit on exactly these training rows; of any other row nothing is learned. `groups`: as in `Training`.
 
     Returns the preparer, the features [kept rows, features] of the rows that denoising kept (cross-fitted where a method
     needs it; sparse where the family takes them so, and it saves memory), and which rows those are, int64, sorted.
@@ -93,7 +96,8 @@ def fit(table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int)
     check_columns(prepare, table)
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
-    training = Training((), y, target.task, seed)
+    near = y - offsets(y)  # methods compare with y, and add none of it back
+    training = Training((), near, target.task, seed, groups=None if groups is None else groups[cleaned.rows])
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]

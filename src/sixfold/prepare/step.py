@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.parts.graph import Graph
-from sixfold.parts.table import FloatArray, Target, Task
+from sixfold.parts.table import FloatArray, IntArray, Target, Task
 
 Block = npt.NDArray[Any]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
 Takes = Literal["number", "category", "date"]  # a date is a number of seconds too
@@ -31,7 +31,8 @@ class Feature(NamedTuple):
 class Training:
     """The training rows' side of a fit. `y`: float64 [rows, outputs], classes as one column of 0 and 1 each.
 
-    `levels`: for categories, the known values of each input column (codes index them).
+    `levels`: for categories, the known values of each input column (codes index them). `groups`: [rows] equal numbers for rows
+    that stay together where a method is cross-fitted; None: each is alone.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Training:
     task: Task
     seed: int
     levels: tuple[tuple[str, ...], ...] = ()
+    groups: IntArray | None = None
 
 
 class Step(Protocol):

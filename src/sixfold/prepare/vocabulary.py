@@ -29,10 +29,10 @@ class Vocabulary(State):
         pairs = zip(self.tables(columns), columns, strict=True)
         return np.stack([table[column.values.astype(np.int64)] for table, column in pairs], axis=1)
 
-    def export(self, graph: Graph, inputs: Sequence[str]) -> str:
-        """One LabelEncoder a column; '' is the missing value."""
+    def export(self, graph: Graph, x: str) -> str:
+        """Texts [rows, m] → codes [rows, m]: one LabelEncoder a column; '' is the missing value."""
         codes = []
-        for value, levels in zip(inputs, self.levels, strict=True):
+        for value, levels in zip(graph.split_columns(x, len(self.levels)), self.levels, strict=True):
             keys = ["", *levels]
             numbers = [MISSING, *range(len(levels))]
             codes.append(

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sixfold.core.errors import RecipeError, SixfoldError
-from sixfold.recipe import rules, validate
+from sixfold.recipe import rules, validate, yaml_text
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.section import Section
 from sixfold.recipe.yaml_nodes import MOST_DEPTH, Document, parse, show_path
@@ -61,7 +60,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Loaded:
         raise found[0]
     recipe = Recipe.model_validate(document.value)
     if changes:
-        text = yaml.safe_dump(document.value, sort_keys=False, allow_unicode=True)
+        text = yaml_text.dump(document.value)
     return Loaded(recipe, text, path.resolve().parent, path.name, document)
 
 
@@ -81,7 +80,7 @@ def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:
     found = _problems(document)
     if found:
         raise found[0]
-    text = yaml.safe_dump({"version": 1, **value}, sort_keys=False, allow_unicode=True)
+    text = yaml_text.dump({"version": 1, **value})
     return Loaded(Recipe.model_validate(value), text, Path.cwd())
 
 

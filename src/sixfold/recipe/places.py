@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
-
 from sixfold.core.errors import did_you_mean, nearest, one
+from sixfold.recipe import yaml_text
 from sixfold.recipe.published import Schema, resolved, schema
 from sixfold.recipe.schema import Recipe, Train
 from sixfold.recipe.yaml_nodes import Path, show_path
@@ -126,8 +125,7 @@ def _example(key: str, value: Any, home: Home, here: tuple[str, ...], fits: Fits
         filled = {**({home.named: home.owner} if home.owner else {}), key: "…"}
     for part in reversed(home.path[min(_common(home.path, here), max(0, len(home.path) - 1)) :]):
         filled = {part: filled}
-    text = yaml.safe_dump(filled, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1e6).strip()
-    return text[1:-1]
+    return yaml_text.flow(filled)[1:-1]
 
 
 def _filled(key: str, value: Any, home: Home) -> tuple[Any, Any, Schema]:

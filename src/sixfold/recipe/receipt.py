@@ -52,6 +52,15 @@ class Step(Section):
     accepted: bool
     why: str = Field(description="A sentence with the figures: what was gained, what was lost, or why it was refused.")
 
+    @property
+    def outcome(self) -> str:
+        """In a word."""
+        return "accepted" if self.accepted else "refused"
+
+    def sentence(self) -> str:
+        """What terminal, log and report say."""
+        return f"{self.name}: {self.outcome}: {self.why}"
+
 
 class Outer(Section):
     """One outer fold of a nested cross-validation: what its training rows chose, and what the others say of it."""
@@ -119,7 +128,7 @@ class Receipt(Section):
     steps: tuple[Step, ...] = ()
     parity_rows: int = 0
     parity_worst: float = 0.0
-    verdict: Literal["compressed", "no gain on this machine", "not asked for"] = "not asked for"
+    verdict: Literal["compressed", "no gain on this machine", "not compressed", "not asked for"] = "not asked for"
     machine: dict[str, str | int | float] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     duration_s: float = 0.0

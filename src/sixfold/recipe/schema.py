@@ -61,6 +61,13 @@ class Data(Section):
     time: str | None = Field(None, description="Column that orders the rows for time_series splits.")
     separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
     seed: int = Field(0, ge=0, description="Seed of the holdout split.")
+    duplicates: Literal["keep_together", "ignore"] = Field(
+        "keep_together", description="Whether rows that are equal stay on one side of every split."
+    )
+    rare: Literal["keep", "merge", "drop"] = Field(
+        "keep", description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows."
+    )
+    rare_rows: int = Field(5, ge=2, description="A class with fewer rows than this is rare.")
 
 
 class Denoise(Section):
@@ -245,6 +252,13 @@ class Compress(Section):
     keep: dict[str, float] = Field(
         default_factory=dict,
         description="Metric → change of the mean over the folds that is accepted: `accuracy: -0.01`.",
+    )
+    keep_lift: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of the lift over a model that ignores the columns that stays, whatever `keep` allows: of the deciding "
+        "metric, and of those that measure ranking (roc_auc, average_precision).",
     )
     prune: Annotated[list[Options], BeforeValidator(lambda v: _chain(v, "target")), _plugin("pruner", "chain")] = Field(
         default_factory=list, description="Prunings by target, one after the other."

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
+from sixfold.core.values import LevelType
 from sixfold.recipe.section import Section
+
+NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
+CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
 
 
 class Input(Section):
-    """One raw column. In the graph: [rows, 1], string for category, double otherwise (NaN is missing).
+    """One raw column. In the graph: a column of `categories` ('' is missing), of `numbers` (NaN is missing) otherwise.
 
-    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1; a missing category is ''.
+    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1.
     """
 
     name: str
     type: Literal["number", "category", "boolean", "date"]
-    levels: tuple[str, ...] = Field(
-        (), description="Most frequent known values of a category, at most 50: for forms and messages."
+    levels: tuple[str, ...] = Field((), description="Known values of a category, the most frequent first.")
+    level_type: LevelType = Field(
+        "text",
+        description="What the levels of a category are: of numbers, booleans and dates every writing is the same level, "
+        "texts are compared as they stand.",
     )
-    level_count: int = Field(0, ge=0, description="How many values of a category were seen in training.")
     minimum: float | None = None
     median: float | None = None
     maximum: float | None = None
@@ -40,14 +46,15 @@ class Signature(Section):
     task: Literal["classification", "regression", "reconstruction"]
     target: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    class_type: LevelType = Field(
+        "text", description="What the classes are: labels answer as texts, numbers, booleans."
+    )
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     missing: tuple[str, ...] = Field(description="Tokens read as a missing value in any column.")
 
-
-RESERVED = ("label", "probability", "decision", "value")
-
-
-def graph_name(column: str) -> str:
-    """The name of a raw column as an input of the graph: its own, unless an output has that name."""
-    return f"input_{column}" if column in RESERVED else column
+    def graph_inputs(self) -> dict[str, tuple[Input, ...]]:
+        """The inputs of the graph, and the raw columns of each in order."""
+        texts = tuple(column for column in self.inputs if column.type == "category")
+        numbers = tuple(column for column in self.inputs if column.type != "category")
+        return {name: columns for name, columns in ((NUMBERS, numbers), (CATEGORIES, texts)) if columns}

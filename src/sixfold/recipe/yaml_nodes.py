@@ -14,6 +14,7 @@ Path = tuple[str | int, ...]
 MOST_NODES = 20_000  # a recipe has hundreds; what has more is an accident or an attack
 MOST_DEPTH = 40
 TAG: Final = "tag:yaml.org,2002:"
+EXPONENT: Final = re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 SCALARS: Final = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str")}
 
 
@@ -25,11 +26,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in found if tag != f"{TAG}timestamp"]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    f"{TAG}float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+_Loader.add_implicit_resolver(f"{TAG}float", EXPONENT, list("-+0123456789"))
 
 
 @dataclass

@@ -16,6 +16,7 @@ from typing import Any, Self, TextIO
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from sixfold.core import strict_json
 from sixfold.core.errors import SystemFault
 from sixfold.core.paths import sha256_file, sync_folder, system_fault
 from sixfold.core.plugins import PACKAGE_ROOT
@@ -135,9 +136,9 @@ def _line(event: Event) -> bytes:
     a fifth of the training's time (`bench/events.py`).
     """
     try:
-        return to_json(event, inf_nan_mode="constants") + b"\n"
+        return to_json(event, inf_nan_mode="null") + b"\n"
     except PydanticSerializationError:  # half a character, as in a file's name that is no text
-        return json.dumps(event).encode() + b"\n"
+        return strict_json.text(event).encode() + b"\n"
 
 
 def code_digest() -> str:

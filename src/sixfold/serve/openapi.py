@@ -94,7 +94,7 @@ def _column_schema(column: Input) -> JsonSchema:
     schema = dict(types[column.type])
     if column.levels:
         schema["examples"] = list(column.levels[:5])
-        schema["description"] = f"{column.level_count or len(column.levels)} known values; others are taken too."
+        schema["description"] = f"{len(column.levels):,} known values; others are taken too."
     elif column.minimum is not None and column.maximum is not None and column.type == "number":
         schema["description"] = f"In training from {column.minimum:g} to {column.maximum:g}."
     return schema

@@ -18,6 +18,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+MOST_LEVELS: Final = 50  # offered in a field
 MOST_FIELDS: Final = 200  # of the form; wider tables are sent as JSON or CSV
 
 _pages = Environment(
@@ -57,14 +58,14 @@ def _field(column: Input) -> dict[str, Any]:
         "number": _range(column),
         "boolean": "true or false",
         "date": "date, UTC",
-        "category": f"{column.level_count or len(column.levels)} known values",
+        "category": f"{len(column.levels):,} known values",
     }
     value = example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return {
         "name": column.name,
         "type": column.type,
-        "levels": column.levels,
+        "levels": column.levels[:MOST_LEVELS],
         "value": text,
         "hint": hints[column.type],
     }

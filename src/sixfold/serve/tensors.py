@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.frontend import shorten, shown
-from sixfold.bundle.predictions import Predictions
-from sixfold.recipe.signature import Signature, graph_name
+from sixfold.bundle.predictions import Predictions, label_dtype
+from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import bad_request, to_json
 
 NUMBERS: Final[dict[str, str]] = {
     "BOOL": "?", "FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "i1",
     "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "u1",
 }  # fmt: skip
+LABELS: Final = {"O": "BYTES", "i": "INT64", "f": "FP64", "b": "BOOL"}  # NumPy's kind → datatype
 DATATYPES: Final = (*NUMBERS, "BYTES")
 MATRICES: Final[dict[str, str]] = {"numbers": "number", "categories": "category"}
 ONE: Final = ([1, 1], [1])  # shapes of one value
@@ -38,19 +39,25 @@ class Inputs:
     """
 
     def __init__(self, signature: Signature) -> None:
-        self.raw = {graph_name(column.name): column.name for column in signature.inputs}
+        self.names = frozenset(column.name for column in signature.inputs)
         columns = {kind: tuple(c.name for c in signature.inputs if c.type == kind) for kind in MATRICES.values()}
-        taken = {*self.raw, *self.raw.values()}
-        self.matrices = {name: columns[kind] for name, kind in MATRICES.items() if columns[kind] and name not in taken}
+        self.matrices = {
+            name: columns[kind] for name, kind in MATRICES.items() if columns[kind] and name not in self.names
+        }
 
     def plain_row(self, head: Mapping[str, Any]) -> dict[str, Any] | None:
         """One row that comes as one plain value a column; None where `columns` has to look. Nothing is refused here."""
         row: dict[str, Any] = {}
-        raw, inputs = self.raw, head.get("inputs")
+        inputs = head.get("inputs")
         try:
             for tensor in inputs or ():
-                name, data = raw[tensor["name"]], tensor["data"]
-                if tensor["shape"] not in ONE or tensor["datatype"] not in DATATYPES or "parameters" in tensor:
+                name, data = tensor["name"], tensor["data"]
+                if (
+                    name not in self.names
+                    or tensor["shape"] not in ONE
+                    or tensor["datatype"] not in DATATYPES
+                    or "parameters" in tensor
+                ):
                     return None
                 if type(data) is not list or len(data) != 1 or isinstance(data[0], list):
                     return None
@@ -68,7 +75,7 @@ class Inputs:
         start = 0
         for tensor in inputs:
             name, datatype = _head_of(tensor)
-            names = self.matrices.get(name) or (self.raw.get(name, name),)
+            names = self.matrices.get(name) or (name,)
             values, size = _values(tensor, memoryview(tail)[start:], name, datatype, len(names))
             start += size
             for at, column in enumerate(names):
@@ -104,9 +111,10 @@ def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, requ
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for name, binary in outputs:
-        array = predictions.outputs[name]
+        array = predictions.labels if name == "label" else predictions.outputs[name]
+        assert array is not None
         shape = [len(array), 1] if name == "label" else list(array.shape)
-        tensor: dict[str, Any] = {"name": name, "datatype": "BYTES" if name == "label" else "FP64", "shape": shape}
+        tensor: dict[str, Any] = {"name": name, "datatype": LABELS[array.dtype.kind], "shape": shape}
         if binary:
             tail.append(_bytes_of(array))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
@@ -125,12 +133,13 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
     return {
         "name": model, "versions": ["1"], "platform": "onnxruntime_onnx",
         "inputs": [
-            {"name": graph_name(column.name), "datatype": types[column.type], "shape": [-1, 1]}
+            {"name": column.name, "datatype": types[column.type], "shape": [-1, 1]}
             for column in signature.inputs
         ],
         "outputs": [
             {
-                "name": output.name, "datatype": "BYTES" if output.name == "label" else "FP64",
+                "name": output.name,
+                "datatype": LABELS[label_dtype(signature).kind] if output.name == "label" else "FP64",
                 "shape": [-1, 1 if output.name == "label" else len(output.columns)],
             }
             for output in signature.outputs
@@ -226,6 +235,6 @@ def _strings(content: bytes, where: str) -> list[str]:
 
 def _bytes_of(array: npt.NDArray[Any]) -> bytes:
     if array.dtype != object:
-        return np.ascontiguousarray(array, dtype="<f8").tobytes()
+        return np.ascontiguousarray(array, dtype=NUMBERS[LABELS[array.dtype.kind]]).tobytes()
     encoded = [str(value).encode() for value in array.reshape(-1)]
     return b"".join(struct.pack("<I", len(text)) + text for text in encoded)

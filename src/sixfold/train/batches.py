@@ -184,9 +184,15 @@ def _dtype(batches: Batches) -> torch.dtype:
 
 
 def cut(fit: Fit, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Rows to train on and rows to watch, sorted; in proportion to the classes, whose only row is never cut off."""
+    """Rows to train on and rows to watch, sorted; in proportion to the classes, whose only row is never cut off.
+
+    Rows of a group (`Fit.groups`) are on one side; with so few groups that none can be spared, there are no rows to watch.
+    """
     rows = fit.rows
     count = min(max(1, round(share * rows)), rows - 1)
+    if fit.groups is not None:
+        watched = fit.whole_groups(count, seed)
+        return np.setdiff1d(np.arange(rows), watched), watched
     shuffled = np.random.default_rng(seed).permutation(rows)
     if fit.task == "classification":
         counts = np.bincount(np.asarray(fit.y, dtype=np.int64), minlength=fit.outputs)[

@@ -16,7 +16,7 @@ from sixfold.build.family import GradientFamily, Layered, Shared, Starting, Wide
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.initialize import check
-from sixfold.parts.fit import Fit, Fitted, Shape
+from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Shape
 from sixfold.parts.sparse import dense
 from sixfold.recipe.kinds import INITIALIZER, OPTIMIZER
 from sixfold.recipe.schema import Initialize
@@ -111,6 +111,9 @@ def _replicas(
     """Of fits that train as one, before the first step: their rows are where they are trained, their networks are not."""
     device = device_of(contexts[pairs[0][0], pairs[0][1].name].device)
     rows = {at: _rows(candidate, fit, device) for at, candidate, fit in pairs}
+    for at, candidate, fit in pairs:
+        if fit.groups is not None and _watches(candidate) and rows[at].watched is None:
+            contexts[at, candidate.name].emit("said", text=f"{candidate.name}: {UNWATCHED}")
     replicas = []
     for at, candidate, fit in pairs:
         start = _start(candidate, family, fit).to(DTYPES[candidate.train.precision])
@@ -189,10 +192,14 @@ def replica_bytes(family: GradientFamily, candidates: Sequence[Candidate], shape
     return values * (8 if wide else 4)
 
 
+def _watches(candidate: Candidate) -> bool:
+    return candidate.train.stop.patience is not None or candidate.train.stop.target is not None
+
+
 def _rows(candidate: Candidate, fit: Fit, device: torch.device) -> Rows:
     """Cut rows off where something is watched; none can be cut off a single row."""
     section, dtype = candidate.train, DTYPES[candidate.train.precision]
-    if section.stop.patience is not None or section.stop.target is not None:
+    if _watches(candidate):
         rows, cut_off = cut(fit, section.stop.validation, _seed(candidate, fit, "validation"))
         if len(cut_off):
             training, watched = _take(fit, rows), _take(fit, cut_off)
@@ -268,7 +275,8 @@ def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, w
 
 
 def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:
-    return replace(fit, x=fit.x[rows], y=fit.y[rows])
+    groups = None if fit.groups is None else fit.groups[rows]
+    return replace(fit, x=fit.x[rows], y=fit.y[rows], groups=groups)
 
 
 def _seed(candidate: Candidate, fit: Fit, purpose: str) -> int:

@@ -3,12 +3,20 @@ import fs from "node:fs";
 import path from "node:path";
 import ort from "onnxruntime-node";
 
-const OUTPUTS = ["label", "probability", "decision", "value"]; // a column of such a name is called input_NAME
+const WHOLE = /^(0|-?[1-9]\d*)$/;
+
+// The one writing of a level: of numbers 1 and 1.0 are "1", of booleans true and TRUE are "True"; texts stay as they are.
+function level(value, column) {
+  const text = String(value).trim();
+  if (column.level_type === "boolean" && /^(true|false)$/i.test(text)) return /^true$/i.test(text) ? "True" : "False";
+  if (column.level_type === "number" && !WHOLE.test(text) && /^-?\d+\.\d+$/.test(text)) return String(Number(text) + 0);
+  return text;
+}
 
 function cell(value, column, missing) {
   const text = value === null || value === undefined ? "" : String(value).trim();
   const isMissing = text === "" || missing.includes(text);
-  if (column.type === "category") return isMissing ? "" : text;
+  if (column.type === "category") return isMissing ? "" : level(value, column);
   if (isMissing) return NaN;
   if (column.type === "boolean") return /^(true|yes|t|y|1|1\.0)$/i.test(text) ? 1 : 0;
   if (column.type === "date") {
@@ -21,15 +29,18 @@ function cell(value, column, missing) {
   return number;
 }
 
+// One matrix of numbers and one of texts, each with its columns in the order of the signature.
 function feedsOf(signature, rows) {
+  const texts = signature.inputs.filter((column) => column.type === "category");
+  const numbers = signature.inputs.filter((column) => column.type !== "category");
+  const matrix = (columns) =>
+    rows.flatMap((row) => columns.map((column) => cell(row[column.name], column, signature.missing)));
   const feeds = {};
-  for (const column of signature.inputs) {
-    const values = rows.map((row) => cell(row[column.name], column, signature.missing));
-    const name = OUTPUTS.includes(column.name) ? `input_${column.name}` : column.name;
-    const isText = column.type === "category";
-    const data = isText ? values : Float64Array.from(values);
-    feeds[name] = new ort.Tensor(isText ? "string" : "float64", data, [rows.length, 1]);
+  if (numbers.length > 0) {
+    const data = Float64Array.from(matrix(numbers));
+    feeds.numbers = new ort.Tensor("float64", data, [rows.length, numbers.length]);
   }
+  if (texts.length > 0) feeds.categories = new ort.Tensor("string", matrix(texts), [rows.length, texts.length]);
   return feeds;
 }
 

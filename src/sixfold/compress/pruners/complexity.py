@@ -28,16 +28,16 @@ class Settings(Section):
         if not isinstance(subject.basis.candidate.family, CostComplexity):
             return None, f"{job.candidate.name} is no tree"
         before = subject.model.fitted.node_count  # type: ignore[attr-defined]
-        values = self._values(subject)
+        values, why = self._values(subject), "its path has no larger complexity"
         for value in values[::-1]:
             if context.left_s() <= 0:
                 return None, NO_TIME
             basis = subject.basis.with_family(complexity=float(value))
-            found, _ = retrained(basis, job, keep, context.within("complexity"))
+            found, why = retrained(basis, job, keep, context.within("complexity"))
             if found is not None:
                 nodes = found.model.fitted.node_count  # type: ignore[attr-defined]
                 return found, f"{before} → {nodes} nodes (complexity {value:.3g})"
-        return None, f"no value of the path keeps what was promised, from {before} nodes"
+        return None, f"none of its {before} nodes can be spared: {why}"
 
     def _values(self, subject: Subject) -> FloatArray:
         """Rising; all above the complexity that the tree has been cut with already."""

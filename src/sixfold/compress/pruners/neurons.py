@@ -97,7 +97,8 @@ def as_trained(model: Model, basis: Basis, training: Dataset, context: Context) 
     pairs = zip(model.preparer.batches(training.table), again.preparer.batches(training.table), strict=True)
     if all(np.array_equal(first, second, equal_nan=True) for (_, first), (_, second) in pairs):
         return replace(again, preparer=model.preparer)
-    return Prepared(model.preparer, model.preparer.transform(training.table), np.arange(training.table.rows))
+    x, rows = model.preparer.transform(training.table), np.arange(training.table.rows)
+    return Prepared(model.preparer, x, rows, training.units)
 
 
 def _widths(network: Network, ratio: float) -> tuple[int, ...]:

@@ -37,16 +37,16 @@ class Settings(Section):
         def attempt(share: float) -> Found:
             return tried(subject, job, keep, lambda model, position: _shorter(model, share))
 
-        best, low = None, 0.0
+        best, low, why = None, 0.0, ""
         for share in np.linspace(1 / self.tries, 1.0, self.tries)[:-1]:
             if context.left_s() <= 0:
                 return None, NO_TIME
-            best, high = attempt(float(share))[0], float(share)
+            (best, why), high = attempt(float(share)), float(share)
             if best is not None:
                 break
             low = high
         if best is None:
-            return None, f"no smaller number than {fitted.rounds} rounds is within keep"
+            return None, f"no smaller number than {fitted.rounds} rounds will do: with {high:.0%} of them {why}"
         for _ in range(REFINEMENTS):
             found = attempt((low + high) / 2)[0] if context.left_s() > 0 else None
             low, high = (low, (low + high) / 2) if found is not None else ((low + high) / 2, high)

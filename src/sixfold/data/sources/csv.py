@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from pydantic import Field
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw, check_names
+from sixfold.data.source import Raw, check_names, name_index, no_name
 from sixfold.data.sources._lines import Places, Quotes, check_utf8, records, starts, text_lines
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
@@ -47,6 +48,8 @@ class Settings(Section):
         """Every column as text. Raises DataError with the line of what is wrong."""
         file = DataFile(self.path)
         names, blank = self._header(file)
+        nameless = name_index(names)
+        check_names(names, f"{file.path}, line {blank + 1}")
         quotes = Quotes(self.separator)
         internal = [str(i) for i in range(len(names))]
         try:
@@ -75,7 +78,9 @@ class Settings(Section):
         if table.num_rows == 0:
             raise self._no_rows()
         columns, rows = dict(zip(names, table.columns, strict=True)), table.num_rows
-        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)))
+        if nameless is not None and not _is_index(columns[nameless]):
+            raise no_name(f"{file.path}, line {blank + 1}", names.index(nameless) + 1)
+        return Raw(columns, rows, str(self.path), Places(lambda: self._starts(rows)), nameless)
 
     def _header(self, file: DataFile) -> tuple[list[str], int]:
         """The names in the first record, and the number of empty lines before it."""
@@ -100,7 +105,6 @@ class Settings(Section):
         if names is None:
             raise DataError(str(file.path), "a table with a header and rows", "an empty file", "Check the export.")
         names = [name.strip() for name in names]
-        check_names(names, f"{file.path}, line {blank + 1}")
         self._check_separator(names, f"{file.path}, line {blank + 1}")
         return names, blank
 
@@ -145,3 +149,12 @@ class Settings(Section):
                 )  # fmt: skip
             count += 1
         return count
+
+
+def _is_index(cells: pa.ChunkedArray) -> bool:
+    """Whether the cells of a column without a name are whole numbers, as pandas and R write an index."""
+    try:
+        pc.cast(pc.ascii_trim_whitespace(cells), pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from sixfold.core import values
@@ -19,6 +20,7 @@ from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 CHUNK: Final = 65_536  # rows held as Python objects at once; guessed
+EXACT: Final = 2**53  # whole numbers up to here are numbers of double precision, too
 PLAIN: Final = (str, int, float, bool, type(None))
 
 
@@ -140,26 +142,25 @@ def _array(cells: list[Any]) -> pa.Array:
     kinds = {type(cell) for cell in cells} - {type(None)}
     if kinds == {int} and all(-(2**63) <= cell < 2**63 for cell in cells if cell is not None):
         return pa.array(cells, pa.int64())
-    if kinds <= {int, float} and kinds:
-        return pa.array([None if cell is None else _float(cell) for cell in cells], pa.float64())
-    if len(kinds) <= 1:
+    if kinds and kinds <= {int, float} and all(abs(cell) <= EXACT for cell in cells if type(cell) is int):
+        return pa.array(cells, pa.float64())
+    if len(kinds) <= 1 and kinds != {int}:
         return pa.array(cells)
-    return pa.array([None if cell is None else values.show(cell) for cell in cells], pa.string())
+    return pa.array([_spelled(cell) for cell in cells], pa.string())
 
 
-def _float(cell: float) -> float:
-    try:
-        return float(cell)
-    except OverflowError:  # a whole number beyond 1e308
-        return float("inf") if cell > 0 else float("-inf")
+def _spelled(cell: Any) -> str | None:
+    """As text; a whole number of more digits than Python writes is as good as infinite."""
+    text = None if cell is None else values.spell(cell)
+    return ("inf" if cell > 0 else "-inf") if text is None and cell is not None else text
 
 
 def _joined(arrays: list[pa.Array]) -> pa.ChunkedArray:
-    """Chunks of one type: whole numbers give way to numbers, everything else to text."""
+    """Chunks of one type: whole numbers give way to numbers that hold them exactly, everything else to text."""
     kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
     if not kinds:
         return pa.chunked_array(arrays, pa.null())
-    numbers = kinds == {pa.int64(), pa.float64()}
+    numbers = kinds == {pa.int64(), pa.float64()} and all(map(_exact, arrays))
     one = kinds.pop() if len(kinds) == 1 else pa.float64() if numbers else pa.string()
     return pa.chunked_array([_as(array, one) for array in arrays], one)
 
@@ -168,5 +169,13 @@ def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if array.type == kind:
         return array
     if kind == pa.string() and not pa.types.is_null(array.type):
-        return pa.array([None if cell is None else values.show(cell) for cell in array.to_pylist()], kind)
+        return pa.array([_spelled(cell) for cell in array.to_pylist()], kind)
     return array.cast(kind, safe=False)
+
+
+def _exact(array: pa.Array) -> bool:
+    """Whether a number of double precision holds every whole number."""
+    if array.type != pa.int64():
+        return True
+    bounds = pc.min_max(array)
+    return all(cell is None or abs(cell) <= EXACT for cell in (bounds["min"].as_py(), bounds["max"].as_py()))

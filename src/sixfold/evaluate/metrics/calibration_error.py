@@ -18,6 +18,7 @@ class Settings(Section):
     greater_is_better: ClassVar[bool] = False
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "probability"
+    measures_ranking: ClassVar[bool] = False
     bins: int = Field(15, ge=1, description="Bins of confidence.")
 
     def score(self, target: Target, predicted: FloatArray) -> float:

@@ -17,6 +17,7 @@ class Settings(Section):
     greater_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
+    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""

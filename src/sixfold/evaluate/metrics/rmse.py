@@ -16,6 +16,7 @@ class Settings(Section):
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
+    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""

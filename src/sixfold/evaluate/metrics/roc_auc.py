@@ -18,6 +18,7 @@ class Settings(Section):
     greater_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "score"
+    measures_ranking: ClassVar[bool] = True
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""

@@ -15,7 +15,10 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """K folds over `data.group`: rows of a group are never on both sides; sizes as equal as greedy filling makes them."""
+    """K folds over `data.group`: rows of a group are never on both sides; sizes as equal as greedy filling makes them.
+
+    Groups that share equal rows are one (`data.duplicates`).
+    """
 
     keeps_groups: ClassVar[bool] = True
 
@@ -23,11 +26,11 @@ class Settings(Section):
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
-        if dataset.groups is None:
+        if dataset.groups is None or dataset.units is None:
             raise RecipeError(
                 "evaluate.scheme", "data.group for the scheme group", "none", "Name the column in data.group."
             )
-        names, groups, sizes = np.unique(dataset.groups, return_inverse=True, return_counts=True)
+        names, groups, sizes = np.unique(dataset.units, return_inverse=True, return_counts=True)
         if len(names) < self.folds:
             raise DataError(
                 "data.group",

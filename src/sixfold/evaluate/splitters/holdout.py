@@ -8,6 +8,7 @@ from pydantic import Field
 from sixfold.evaluate._parts import strata
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
+from sixfold.parts.units import cut_off
 from sixfold.recipe.section import Section
 
 
@@ -21,6 +22,10 @@ class Settings(Section):
         rows = dataset.table.rows
         count = min(rows - 1, max(1, round(rows * self.share)))
         layers = strata(dataset.target)
+        if dataset.together is not None:
+            inside = np.zeros(rows, dtype=np.bool_)
+            inside[cut_off(layers, dataset.together, count, seed)] = True
+            return [Fold(np.flatnonzero(~inside), np.flatnonzero(inside))]
         shuffled = np.random.default_rng(seed).permutation(rows)
         by_layer = shuffled[np.argsort(layers[shuffled], kind="stable")]
         chosen = by_layer[np.floor((np.arange(count) + 0.5) * rows / count).astype(np.int64)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from sixfold.evaluate._parts import from_parts
+from sixfold.evaluate._parts import from_parts, stratified_parts
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
 from sixfold.recipe.section import Section
@@ -18,5 +18,8 @@ class Settings(Section):
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
+        if dataset.together is not None:
+            alike = np.zeros(dataset.table.rows, dtype=np.int64)
+            return from_parts(stratified_parts(alike, self.folds, seed, dataset.together))
         order = np.random.default_rng(seed).permutation(dataset.table.rows)
         return from_parts([np.sort(part) for part in np.array_split(order, self.folds)])

@@ -27,4 +27,5 @@ class Settings(Section):
         classes = dataset.target.task == "classification"
         layers = strata(dataset.target) if classes else np.zeros(dataset.table.rows, dtype=np.int64)
         seeds = [derive(seed, "repeat", number) for number in range(self.repeats)]
-        return [fold for each in seeds for fold in from_parts(stratified_parts(layers, self.folds, each))]
+        parts = [stratified_parts(layers, self.folds, each, dataset.together) for each in seeds]
+        return [fold for each in parts for fold in from_parts(each)]

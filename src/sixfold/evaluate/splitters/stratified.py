@@ -21,4 +21,4 @@ class Settings(Section):
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
-        return from_parts(stratified_parts(strata(dataset.target), self.folds, seed))
+        return from_parts(stratified_parts(strata(dataset.target), self.folds, seed, dataset.together))

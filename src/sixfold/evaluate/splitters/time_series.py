@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,8 +18,10 @@ class Settings(Section):
     """K expanding windows in the order of `data.time`: every fold trains on all that is before its validation rows.
 
     Validation blocks have rows // (K + 1) rows; the first training block takes what is left over. Rows of one moment stay
-    on one side.
+    on one side; a row that is equal to a later one that validates does not train (`data.duplicates`), unless most rows are.
     """
+
+    ordered: ClassVar[bool] = True
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
 
@@ -36,7 +39,23 @@ class Settings(Section):
                 f"{len(rows_until)}", "Lower evaluate.folds.",
             )  # fmt: skip
         cuts = [*_cuts(rows_until, self.folds), len(order)]
-        return [Fold(np.sort(order[:start]), np.sort(order[start:end])) for start, end in pairwise(cuts)]
+        return [
+            Fold(
+                _without_equals(np.sort(order[:start]), np.sort(order[start:end]), dataset.together),
+                np.sort(order[start:end]),
+            )
+            for start, end in pairwise(cuts)
+        ]
+
+
+def _without_equals(train: IntArray, validation: IntArray, units: IntArray | None) -> IntArray:
+    """`train` without the rows that are equal to one that validates; all of it where that would be half of the rows or more:
+    where states come again and again, they will in the future, too.
+    """
+    if units is None:
+        return train
+    apart = train[~np.isin(units[train], units[validation])]
+    return apart if 2 * len(apart) > len(train) else train
 
 
 def _cuts(rows_until: IntArray, folds: int) -> list[int]:

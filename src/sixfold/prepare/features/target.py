@@ -12,6 +12,7 @@ from pydantic import Field
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
+from sixfold.parts.units import deal
 from sixfold.prepare.codes import Lookup
 from sixfold.prepare.step import Block, Feature, Role, Takes, Training
 from sixfold.recipe.section import Section
@@ -59,13 +60,19 @@ class Settings(Section):
         y, sizes = _values(training), _sizes(training)
         step = self._means(x, y, sizes)
         result = step.transform(x)
-        order = np.random.default_rng(training.seed).permutation(len(x))
-        for part in np.array_split(order, min(self.folds, len(x))):
+        for part in self._parts(len(x), training):
             others = np.ones(len(x), dtype=np.bool_)
             others[part] = False
-            if others.any():
+            if len(part) and others.any():
                 result[part] = self._means(x[others], y[others], sizes).transform(x[part])
         return step, result
+
+    def _parts(self, rows: int, training: Training) -> list[IntArray]:
+        """The folds of the cross-fitting; rows of a group are in one."""
+        if training.groups is not None:
+            fold_of = deal(np.zeros(rows, dtype=np.int64), training.groups, self.folds, training.seed)
+            return [np.flatnonzero(fold_of == fold) for fold in range(self.folds)]
+        return np.array_split(np.random.default_rng(training.seed).permutation(rows), min(self.folds, rows))
 
     def _means(self, x: IntArray, y: FloatArray, sizes: Sequence[int]) -> TargetMeans:
         lookups = []

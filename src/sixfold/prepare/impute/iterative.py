@@ -15,6 +15,7 @@ from sklearn.impute import IterativeImputer
 from sklearn.linear_model import BayesianRidge
 
 from sixfold.parts.graph import Graph
+from sixfold.parts.offsets import offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.prepare.impute._sample import sample
@@ -81,6 +82,8 @@ class Settings(Section):
     def fit(self, x: Block, training: Training) -> Chained:
         """scikit-learn's IterativeImputer; its regressions are copied out."""
         some = x[sample(x, self.rows, training.seed)]
+        shift = offsets(some)  # it stops early where a round changes little against the largest number
+        some = some - shift
         imputer = IterativeImputer(
             BayesianRidge(), max_iter=self.rounds, random_state=training.seed, min_value=np.nanmin(some, axis=0),
             max_value=np.nanmax(some, axis=0), skip_complete=True,
@@ -92,8 +95,9 @@ class Settings(Section):
         weights = np.zeros((len(triplets), x.shape[1]))
         for number, triplet in enumerate(triplets):
             weights[number, triplet.neighbor_feat_idx] = triplet.estimator.coef_
-        return Chained(
-            np.nanmean(some, axis=0), np.array([t.feat_idx for t in triplets], dtype=np.int64), weights,
-            np.array([t.estimator.intercept_ for t in triplets], dtype=np.float64),
-            np.nanmin(some, axis=0), np.nanmax(some, axis=0),
-        )  # fmt: skip
+        column = np.array([t.feat_idx for t in triplets], dtype=np.int64)
+        bias = np.array([t.estimator.intercept_ for t in triplets], dtype=np.float64) + (
+            shift[column] - weights @ shift
+        )
+        low, high = np.nanmin(some, axis=0) + shift, np.nanmax(some, axis=0) + shift
+        return Chained(np.nanmean(some, axis=0) + shift, column, weights, bias, low, high)

@@ -1,4 +1,4 @@
-"""Training rows that repeat or contradict others."""
+"""Rows that repeat or contradict others: found by a hash, compared value by value."""
 
 from __future__ import annotations
 

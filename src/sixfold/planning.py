@@ -1,0 +1,198 @@
+"""What is refused before anything is trained: one list of rules. `run` obeys the first one broken, `check` tells all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from sixfold.build.family import Deciding, GradientFamily
+from sixfold.compress import keep
+from sixfold.core.errors import DataError, FitError, RecipeError, SixfoldError
+from sixfold.core.units import seconds
+from sixfold.evaluate import scoring
+from sixfold.evaluate.baseline import baseline
+from sixfold.evaluate.deciding import Defaults
+from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.folds import make
+from sixfold.evaluate.model import prepare_rows, watch_of
+from sixfold.evaluate.nested import divide
+from sixfold.forecast import check_plan
+from sixfold.parts.table import Dataset, FloatArray, IntArray
+from sixfold.prepare.plan import check_columns, over_all, treatments
+from sixfold.proposing import Proposer
+from sixfold.recipe.kinds import METRIC
+from sixfold.recipe.schema import Recipe
+from sixfold.resolve import metrics_of, resolve
+from sixfold.runs.context import Context
+from sixfold.train.candidate import Candidate
+from sixfold.train.device import device_of
+from sixfold.trials import some
+
+TRIED_ROWS = 500  # that a preparation is tried on: what a method asks of a column shows in a few rows
+MOST_GAPS = 1_000  # columns of which a row with a missing value is among them
+
+
+@dataclass
+class Planning:
+    """A recipe, its training rows, and what follows from both, each worked out once; or the mistake that hinders it."""
+
+    recipe: Recipe
+    training: Dataset
+
+    @cached_property
+    def chosen(self) -> Defaults:
+        """The metrics, and why where Sixfold chose them. Raises RecipeError; without named ones, what `folds` raises."""
+        return metrics_of(self.recipe, self.training, None if self.recipe.evaluate.metrics else self.folds)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The first one decides. Raises what `chosen` raises."""
+        return self.chosen.names
+
+    @cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """Raises RecipeError or DataError."""
+        return tuple(make(self.recipe.evaluate, self.training))
+
+    @cached_property
+    def baseline(self) -> dict[str, FloatArray]:
+        """Metric → [folds] of a model that ignores the columns. Raises RecipeError."""
+        return baseline(self.training, self.folds, self.metrics)
+
+    @cached_property
+    def again(self) -> float:
+        """Rows of all outer folds, in multiples of the training rows. Raises DataError or RecipeError."""
+        return divide(self.recipe.evaluate, self.training, self.metrics)
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All of them; of a search the corners of what it may try. Raises RecipeError or FitError."""
+        recipe = self.recipe
+        if recipe.evaluate.search is not None:
+            return tuple(Proposer(recipe, self.training).samples())
+        time_s = seconds(recipe.budget.time) if recipe.budget.time else None  # the run's, of an outer fold, too
+        return tuple(resolve(recipe, self.training, time_s, self.folds if recipe.build == "auto" else None))
+
+    def checked(self) -> Planning:
+        """Itself. Raises the first violation."""
+        for rule in RULES:
+            rule(self)
+        return self
+
+    def violations(self) -> list[SixfoldError]:
+        """All of them, each once: a rule that asks for what another found impossible has nothing to add."""
+        found: dict[str, SixfoldError] = {}
+        for rule in RULES:
+            try:
+                rule(self)
+            except SixfoldError as error:
+                found.setdefault(str(error), error)
+        return list(found.values())
+
+
+def device_exists(plan: Planning) -> None:
+    """This machine has what `budget.device` names."""
+    device_of(plan.recipe.budget.device)
+
+
+def metrics_are_of_the_task(plan: Planning) -> None:
+    """Accuracy is for classes, RMSE for values."""
+    _ = plan.metrics
+
+
+def rows_can_be_divided(plan: Planning) -> None:
+    """There are enough rows, rows of each class, groups and moments."""
+    _ = plan.folds
+
+
+def outer_rows_can_be_divided(plan: Planning) -> None:
+    """The same for `evaluate.nested`."""
+    _ = plan.again
+
+
+def first_metric_is_defined(plan: Planning) -> None:
+    """On the validation rows of every fold."""
+    _ = plan.baseline
+
+
+def kept_metrics_are_measured(plan: Planning) -> None:
+    """`compress.keep` names metrics that are, and allows them to get worse."""
+    keep.check(plan.recipe.compress.keep if plan.recipe.compress else {}, plan.metrics)
+
+
+def named_columns_are_there(plan: Planning) -> None:
+    """Under `prepare`."""
+    check_columns(plan.recipe.prepare, plan.training.table)
+
+
+def candidates_can_be_made(plan: Planning) -> None:
+    """Their options agree with each other and with the task, and their networks can start to learn."""
+    _ = plan.candidates
+
+
+def methods_fit_their_columns(plan: Planning) -> None:
+    """What prepares a column takes its type."""
+    list(over_all(plan.recipe.prepare.features))
+    for candidate in _each_preparation(plan):
+        treatments(plan.recipe.prepare, candidate.family.needs, plan.training.table)
+
+
+def watched_metric_is_of_the_task(plan: Planning) -> None:
+    """`train.stop.metric`, where a network is trained."""
+    for candidate in plan.candidates:
+        if isinstance(candidate.family, GradientFamily):
+            watch_of(candidate, plan.training.target)
+
+
+def first_metric_scores_a_candidate(plan: Planning) -> None:
+    """A family that only decides has no log loss; of all candidates one at least must have a score."""
+    metric, names = plan.metrics[0], [candidate.name for candidate in plan.candidates]
+    if METRIC.load(metric).needs in scoring.POSSIBLE["decision"] or plan.training.target.task != "classification":
+        return
+    if not all(isinstance(one.family, Deciding) and one.train.calibrate == "none" for one in plan.candidates):
+        return
+    raise RecipeError(
+        "evaluate.metrics", "a first metric that scores at least one candidate",
+        f"'{metric}', which needs probabilities, and {', '.join(names[:3])} without them",
+        "Put another metric first, add a family with probabilities, or write train: {calibrate: platt}.",
+    )  # fmt: skip
+
+
+def preparations_suit_the_data(plan: Planning) -> None:
+    """No gaps, or too many columns, for a method that takes none. What only all rows can tell is no violation here."""
+    rows = plan.training.take(_telling(plan.training))
+    for candidate in _each_preparation(plan):
+        try:
+            prepare_rows(candidate, rows, Context(seed=candidate.initialize.seed))
+        except (DataError, FitError):
+            continue
+
+
+def memory_suffices(plan: Planning) -> None:
+    """For every candidate, were its forecast a third too high."""
+    check_plan(plan.candidates, plan.training, plan.folds, plan.recipe.budget)
+
+
+RULES: Final[tuple[Callable[[Planning], None], ...]] = (
+    device_exists, metrics_are_of_the_task, rows_can_be_divided, outer_rows_can_be_divided, kept_metrics_are_measured,
+    candidates_can_be_made, named_columns_are_there, methods_fit_their_columns, watched_metric_is_of_the_task,
+    first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data, memory_suffices,
+)  # fmt: skip
+
+
+def _each_preparation(plan: Planning) -> Iterator[Candidate]:
+    """The first candidate of each way to prepare rows."""
+    yield from {repr(candidate.family.needs): candidate for candidate in reversed(plan.candidates)}.values()
+
+
+def _telling(training: Dataset) -> IntArray:
+    """A few rows, and of each column one with a missing value where there is any."""
+    gaps = [
+        int(np.argmax(missing)) for column in training.table.columns.values() if (missing := column.missing()).any()
+    ]
+    few = some(training, min(training.table.rows, TRIED_ROWS))
+    return np.union1d(few, np.array(gaps[:MOST_GAPS], dtype=np.int64))

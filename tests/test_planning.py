@@ -1,0 +1,205 @@
+"""What `run` refuses before training, `check` refuses, in the same words: both go by the list in `planning`."""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import yaml
+
+import sixfold
+from sixfold import contest, forecast, pipeline
+from sixfold.cli import check
+from sixfold.core.errors import BudgetError, SixfoldError
+from sixfold.recipe import load
+
+SOURCE = Path(sixfold.__file__).parent
+BASE: dict[str, Any] = {
+    "version": 1, "data": {"source": "t.csv", "target": "y", "holdout": 0.2}, "build": [{"family": "linear"}],
+    "evaluate": {"folds": 2},
+}  # fmt: skip
+MLP = [{"family": "mlp", "hidden": [2]}]
+VALUES = {"data.target": "z"}
+GAPS = {"data.drop": ["c", "n"]}
+ACCEPTED: list[dict[str, Any]] = [
+    {}, VALUES, {"compress": {"keep": {"accuracy": -0.01}}}, {"train.stop": {"metric": "accuracy"}, "build": MLP},
+    {"build": [{"family": "svm"}], "evaluate.metrics": ["accuracy", "log_loss"]},
+    {"build": [{"family": "svm"}], "evaluate.metrics": ["log_loss"], "train.calibrate": "platt"},
+    {"build": [{"family": "boosting"}], "prepare.impute.number": "none"}, {"evaluate.nested": 2},
+    {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3}}], "evaluate.search": {"trials": 2}},
+    {**VALUES, "train.stop": {"metric": "accuracy"}},  # of a loop that trains nothing here
+]  # fmt: skip
+REFUSED: list[dict[str, Any]] = [
+    {"data.target": "none"}, {"data.types": {"none": "number"}}, {"data.drop": ["none"]}, {"data.group": "none"},
+    {"data.time": "g"}, {"data.holdout": 500}, {"data.source": "none.csv"}, {"data.types": {"c": "number"}},
+    {"evaluate.metrics": ["rmse"]}, {**VALUES, "evaluate.metrics": ["accuracy"]},
+    {"compress": {"keep": {"mcc": -0.01}}}, {"compress": {"keep": {"accuracy": 0.01}}},
+    {"compress": {"keep": {"rmse": -0.01}}}, {**VALUES, "compress": {"keep": {"rmse": -0.01}}},
+    {"evaluate.folds": 50}, {**VALUES, "evaluate.folds": 80}, {"evaluate.nested": 40},
+    {"evaluate.nested": 2, "evaluate.folds": 14},
+    {**VALUES, "evaluate.scheme": "leave_one_out", "evaluate.folds": None, "evaluate.ensemble": True},
+    {**VALUES, "evaluate.scheme": "leave_one_out", "evaluate.folds": None, "evaluate.metrics": ["r2"]},
+    {"data.group": "u", "evaluate.folds": 30}, {"data.time": "d", "evaluate.folds": 70},
+    {"data.group": "y", "data.target": "b", "evaluate.folds": 2, "evaluate.metrics": ["roc_auc"], "data.holdout": 0},
+    {"train.threshold": "f1"}, {"data.target": "b", "train.threshold": "roc_auc"}, {**VALUES, "train.calibrate": "platt"},
+    {"train.stop": {"metric": "rmse"}, "build": MLP}, {"initialize.scheme": "zeros", "build": MLP},
+    {"build": [{"family": "linear"}, {"family": "tree", "criterion": "squared_error"}]},
+    {**VALUES, "build": [{"family": "forest", "criterion": "gini"}]},
+    {"build": [{"family": "linear", "alpha": "auto"}]}, {"build": [{"family": "svm"}], "evaluate.metrics": ["log_loss"]},
+    {"data.target": None, "task": "reconstruction", "build": [{"family": "svm"}]},
+    {"prepare.features.columns": {"none": ["standard"]}}, {"prepare.impute.columns": {"none": "median"}},
+    {"prepare.features.columns": {"i": ["standard"]}}, {"prepare.features.columns": {"c": ["standard"]}},
+    {"prepare.features.number": ["one_hot"]}, {"prepare.features.category": []}, {"prepare.features.select": {"name": "pca"}},
+    {"prepare.impute.columns": {"c": "mean"}}, {"prepare.impute.number": "none"},
+    {"build": [{"family": "boosting"}], "prepare.impute.number": "none", "prepare.features.number": ["standard", "pca"]},
+    {"data.source": "wide.csv", "prepare.features.number": [{"name": "polynomial", "degree": 4}]},
+    {"data.drop": ["n", "g", "z", "d", "i", "u"], "prepare.denoise.outliers": {"name": "iqr"}},
+    {"build": [{"family": "tree", "max_depth": {"low": 1.5, "high": 3}}], "evaluate.search": {"trials": 2}},
+    {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}], "evaluate.search": {"trials": 2}},
+    *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
+]  # fmt: skip
+REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a file's function
+    "bundle/": "after training, or of a bundle", "serve/": "of a server", "cli/": "of the command line",
+    "core/": "of files and names, for whoever calls", "data/": "one reader for run and check", "runs/": "while a run goes on",
+    "recipe/": "one reader for run and check", "train/range_test.py": "the schema refuses it",
+    "train/fitting.py": "what all rows show in training", "train/stopping.py": "in training",
+    "train/stepper.py": "a rule of recipe/", "train/device.py:enough_memory": "in training",
+    "resolve.py:_check_task": "a rule of recipe/", "forecast.py:check_memory": "of a test of its own",
+    "initialize/_variance_scaling.py": "a fault of ours",
+    "build/_classes.py": "what the rows of a fit show", "nesting.py": "after training",
+    "searching.py": "time, while a run goes on", "evaluate/model.py": "after preparation",
+    "evaluate/choose.py": "after training",
+    "compress/measure.py": "after training",
+    "evaluate/cross_validation.py": "time, while a run goes on", "evaluate/cross_fit.py": "what the rows of a fold show",
+    "prepare/denoising.py:clean": "what the rows of a fold show",
+    "prepare/denoising.py:_check_rows": "what the rows of a fold show", "prepare/denoising.py:_columns": "what a fold shows",
+    "evaluate/folds.py:make": "rules of recipe/, and tried above",
+    "evaluate/splitters/": "tried above, or rules of recipe/",
+}  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """Of one recipe: what check told, what run raised before it trained ('' where it did train), and who raised."""
+
+    told: list[str]
+    refused: str
+    raisers: set[str]
+
+
+class Trained(Exception):
+    """In the place of the first training."""
+
+
+def write_tables(folder: Path) -> None:
+    rows = [
+        f"{i / 7:.3f},{'' if i % 9 == 4 else i % 13},{'pqr'[i % 3]},id{i:05d},{i % 11},2024-01-{1 + i % 28:02d},"
+        f"{'tf'[i % 3 == 0]},{'klm'[i % 3] if i else 'k'},{i * 1.5 % 17:.2f}"
+        for i in range(90)
+    ]
+    (folder / "t.csv").write_text("n,g,c,i,u,d,b,y,z\n" + "\n".join(rows) + "\n")
+    names = [f"x{i}" for i in range(40)]
+    wide = [",".join([*(f"{(i * j) % 7 + j / 9:.2f}" for j in range(40)), "kl"[i % 2]]) for i in range(60)]
+    (folder / "wide.csv").write_text(",".join([*names, "y"]) + "\n" + "\n".join(wide) + "\n")
+
+
+def recipe(changes: dict[str, Any]) -> str:
+    value = yaml.safe_load(yaml.safe_dump(BASE))
+    for path, item in changes.items():
+        *sections, key = path.split(".")
+        inner = value
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        if item is None:
+            inner.pop(key, None)
+        else:
+            inner[key] = item
+    return yaml.safe_dump(value)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+    folder = tmp_path_factory.mktemp("planning")
+    write_tables(folder)
+
+    def train(*_: Any) -> None:
+        raise Trained
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(contest, "evaluate_folds", train)
+        patch.setattr(forecast, "forecasts", lambda *_: ([], []))  # the rules alone are asked, without a trial
+        patch.setattr(check, "_disk", lambda _: None)
+        yield {str(changes): _outcome(folder, changes) for changes in [*ACCEPTED, *REFUSED]}
+
+
+def _outcome(folder: Path, changes: dict[str, Any]) -> Outcome:
+    path = folder / "r.yaml"
+    path.write_text(recipe(changes))
+    try:
+        loaded = load.load(path)
+    except SixfoldError as error:  # what the recipe alone shows
+        return Outcome([str(one) for one in load.problems(path)], str(error), {_raiser(error)})
+    found, _ = check._beyond(loaded)
+    raisers = {_raiser(error) for error in found}
+    try:
+        pipeline.run(loaded, folder / "out")
+    except Trained:
+        return Outcome([str(error) for error in found], "", raisers)
+    except SixfoldError as error:
+        return Outcome([str(one) for one in found], str(error), raisers | {_raiser(error.__cause__ or error)})
+    raise AssertionError("it trained without training")
+
+
+def _raiser(error: BaseException) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(SOURCE)]
+    return f"{Path(frames[-1].filename).relative_to(SOURCE)}:{frames[-1].name}" if frames else ""
+
+
+@pytest.mark.parametrize("changes", ACCEPTED, ids=str)
+def test_what_can_be_trained_is_accepted(outcomes: dict[str, Outcome], changes: dict[str, Any]) -> None:
+    assert outcomes[str(changes)][:2] == ([], "")
+
+
+@pytest.mark.parametrize("changes", REFUSED, ids=str)
+def test_check_and_run_refuse_in_the_same_words(outcomes: dict[str, Outcome], changes: dict[str, Any]) -> None:
+    told, refused, _ = outcomes[str(changes)]
+    assert refused
+    assert told[0] == refused
+    assert len(set(told)) == len(told)
+
+
+def test_memory_that_is_not_there_is_refused_by_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words of their own: what a process holds differs from one moment to the next."""
+    monkeypatch.chdir(tmp_path)
+    write_tables(tmp_path)
+    (tmp_path / "r.yaml").write_text(recipe({"budget.memory": "1MiB"}))
+    loaded = load.load(tmp_path / "r.yaml")
+    (told,), _ = check._beyond(loaded)
+    assert "a forecast of" in str(told)
+    with pytest.raises(BudgetError) as caught:
+        pipeline.run(loaded, tmp_path / "out")
+    assert caught.value.where == told.where
+
+
+def test_every_refusal_is_met_or_has_its_reason(outcomes: dict[str, Outcome]) -> None:
+    """Whoever adds one adds a recipe to REFUSED, or says in REASONS why `check` cannot see it."""
+    met = {raiser for outcome in outcomes.values() for raiser in outcome.raisers}
+    written = {place for path in sorted(SOURCE.rglob("*.py")) for place in _refusals(path)}
+    alone = {place for place in written - met if not any(map(place.startswith, REASONS))}
+    assert alone == set()
+    assert [reason for reason in REASONS if not any(place.startswith(reason) for place in written)] == []
+
+
+def _refusals(path: Path) -> Iterator[str]:
+    kinds = {"RecipeError", "DataError", "FitError", "BudgetError", "SystemFault"}
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                made = node.exc if isinstance(node, ast.Raise) else None
+                if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id in kinds:
+                    yield f"{path.relative_to(SOURCE)}:{function.name}"
