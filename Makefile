@@ -35,7 +35,7 @@ docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict
 
 # Every peer, or some measurements of them: make bench NAMES="folds_mlp ridge_grid"
-bench: .venv-bench/.done .venv-autogluon/.done
+bench: .venv-bench/.done .venv-autogluon/.done .venv-serving/.done .venv-mlserver/.done
 	.venv-bench/bin/python -m bench $(NAMES)
 
 $(VENV)/bin/python:
@@ -59,5 +59,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv .venv-autogluon
 	-.venv-autogluon/bin/$(PIP) --constraint bench/constraints-autogluon.txt --requirement bench/autogluon.txt && touch $@
 
+# Servers bring their own versions of FastAPI and Starlette: environments apart, too.
+.venv-serving/.done .venv-mlserver/.done: .venv-%/.done: bench/%.txt bench/constraints-%.txt
+	$(PYTHON) -m venv .venv-$*
+	-.venv-$*/bin/$(PIP) --constraint bench/constraints-$*.txt --requirement bench/$*.txt && touch $@
+
 clean:
-	rm -rf $(VENV) .venv-bench .venv-autogluon runs site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-autogluon .venv-serving .venv-mlserver runs site .mypy_cache .ruff_cache .hypothesis

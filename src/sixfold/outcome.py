@@ -28,7 +28,7 @@ from sixfold.parts.fit import Parametric
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.recipe.reading import ReadFile
-from sixfold.recipe.receipt import Cost, Nested, Quality, Receipt
+from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
 
@@ -45,6 +45,7 @@ HOW = (
     "Memory: peak resident memory of a fresh process that loads the model and answers.",
     "Parity: the served graph against the trained pipeline on stored rows; a bundle that disagrees is not written.",
 )
+HOW_HTTP = "Over HTTP: one row a request, on one kept-alive connection to a server process of this bundle; p50 and p99."
 HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; its validation rows score that, once."
 
 
@@ -159,6 +160,8 @@ def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
     if runner_up:
         sentences.append(runner_up)
     size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
+    if receipt.http is not None and receipt.http.p50_ms is not None:
+        size += f", {receipt.http.p50_ms:.2f} ms over HTTP"
     larger = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
     sentences.append(f"The served model: {size}" + (f" ({larger} before compression)." if receipt.steps else "."))
     if first.baseline is not None and not _beats(first, after):
@@ -222,6 +225,12 @@ def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:
     if nested is None:
         return receipt
     return receipt.model_copy(update={"nested": nested, "how": (*receipt.how, HOW_NESTED)})
+
+
+def with_http(receipt: Receipt, http: OverHttp) -> Receipt:
+    """The receipt with the latency over HTTP, or with why there is none."""
+    how = receipt.how if http.why else (*receipt.how, HOW_HTTP)
+    return receipt.model_copy(update={"http": http, "how": how})
 
 
 def _counted(cost: Cost, model: Model) -> Cost:

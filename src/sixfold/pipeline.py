@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sixfold import outcome, reporting
+from sixfold import http_latency, outcome, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
@@ -277,6 +277,10 @@ def finish(
         )
         found = (shuffled, folder.history(), compressed.model.fitted)
         receipt = outcome.with_nested(measured.receipt, winner.nested)
+        parts = BundleParts(
+            measured.model, measured.signature, work.loaded.text, receipt, "", "{}", measured.parity
+        )  # the report is not served
+        receipt = outcome.with_http(receipt, http_latency.over_http(parts, work.limits.deadline(1.0)))
         content = reporting.report(receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
         steps = Reproduction(
             command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,

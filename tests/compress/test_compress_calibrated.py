@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import Build
 
+from conftest import Build
 from sixfold.compress.compress import compress
 from sixfold.compress.measure import feeds
 from sixfold.evaluate import scoring

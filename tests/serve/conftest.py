@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))  # tiny_bundle
+sys.path.insert(0, str(Path(__file__).parent))  # server_process
 
 
 class Refusing(pickle._Unpickler):  # type: ignore[name-defined,misc]

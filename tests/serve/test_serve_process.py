@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -18,53 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_bundle
+from server_process import Server
 
 from sixfold.serve.run import STOP_S
-
-HEAVY = ("torch", "sklearn", "pandas", "pyarrow", "onnx", "scipy", "lightgbm")
-# The process refuses to unpickle anything, and says at its end which of the heavy packages it has imported.
-PROCESS = f"""
-import _pickle, pickle, sys
-
-class Refusing(pickle._Unpickler):
-    def find_class(self, module, name):
-        raise RuntimeError("something was unpickled")
-
-def refuse(*arguments, **options):
-    raise RuntimeError("something was unpickled")
-
-pickle.Unpickler = _pickle.Unpickler = Refusing
-pickle.load = pickle.loads = _pickle.load = _pickle.loads = refuse
-from sixfold.serve.run import serve
-serve(sys.argv[1], port=0)
-print("imported", [name for name in {HEAVY!r} if name in sys.modules], flush=True)
-"""
-
-
-class Server:
-    """A server process on a free port."""
-
-    def __init__(self, bundle: Path) -> None:
-        command = [sys.executable, "-c", PROCESS, str(bundle)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.line)
-        assert found, f"{self.line} {self.process.communicate(timeout=10)}"
-        self.port = int(found[1])
-
-    def stop(self) -> tuple[str, str]:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=30)
-
-    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import click
 
 from sixfold.cli import JSON, show_json
 
-BASE = ("numpy", "onnxruntime", "pydantic", "fastapi", "uvicorn")
+BASE = ("numpy", "onnxruntime", "pydantic", "starlette", "uvicorn", "uvloop", "httptools")
 EXCEL = ("openpyxl",)
 TRAIN = ("torch", "scikit-learn", "lightgbm", "pandas", "pyarrow", "onnx", "optuna", "safetensors", "scipy")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")

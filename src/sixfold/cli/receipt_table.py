@@ -29,6 +29,8 @@ def lines(receipt: Receipt) -> list[Line]:
             rows.append((name, _show(quality.holdout_before), _show(quality.holdout_after)))
     before, after_cost = _costs(receipt.before), _costs(receipt.after)
     rows += [(name, value, after_cost[name]) for name, value in before.items()]
+    if (http := receipt.http) is not None and http.p50_ms is not None and http.p99_ms is not None:
+        rows.append(("one row over HTTP, p50 / p99 ms", "-", f"{http.p50_ms:.3f} / {http.p99_ms:.3f}"))
     return rows
 
 
@@ -46,6 +48,8 @@ def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
     tail = [f"  {'+' if step.accepted else '-'} {step.sentence()}" for step in receipt.steps]
     if first is not None and first.baseline is not None:
         tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
+    if receipt.http is not None and receipt.http.why:
+        tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
     tail.append(f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e}).")
     return "\n".join([*verdict, *([""] if verdict else []), *head, *body, *tail, *expected])
 

@@ -36,6 +36,15 @@ class Cost(Section):
     peak_memory_bytes: int
 
 
+class OverHttp(Section):
+    """One row over HTTP: a server process of the bundle on this machine, one kept-alive connection."""
+
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    requests: int = Field(0, ge=0)
+    why: str = Field("", description="Why it was not measured.")
+
+
 class Step(Section):
     """One compression that was tried."""
 
@@ -115,6 +124,7 @@ class Receipt(Section):
     nested: Nested | None = Field(None, description="Where `evaluate.nested` asks for it.")
     before: Cost
     after: Cost
+    http: OverHttp | None = Field(None, description="Of the served model, after compression.")
     steps: tuple[Step, ...] = ()
     parity_rows: int = 0
     parity_worst: float = 0.0

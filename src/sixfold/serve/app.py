@@ -2,64 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Mapping
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import sixfold
 from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
-from sixfold.core.errors import SixfoldError
-from sixfold.core.units import size_bytes
+from sixfold.bundle.predictions import Predictions
 from sixfold.recipe.schema import Serve
-from sixfold.recipe.signature import Signature
 from sixfold.serve import body, openapi, pages
-from sixfold.serve.errors import error_response, json_response, on_fault, on_http_exception
-from sixfold.serve.limits import Gate, read_body
-from sixfold.serve.metrics import Measured, Metrics
+from sixfold.serve.errors import JsonAnswer, json_response, on_fault, on_http_exception, to_json
+from sixfold.serve.inference import Inference, Question, Read, Server
+from sixfold.serve.limits import Gate, Headers
+from sixfold.serve.metrics import Metrics
 from sixfold.serve.protocol import Protocol
 
+PREDICT = "/predict"
 
-class Predict:
-    """POST /predict: a plain Starlette route, because this is the hot path."""
 
-    def __init__(self, bundle: Bundle, settings: Serve, gate: Gate, metrics: Metrics) -> None:
-        self.bundle, self.settings, self.gate, self.metrics = bundle, settings, gate, metrics
-        self.separator = bundle.recipe.data.separator or ","
-        self.fields = Fields.of(bundle.signature)
-        self.max_body = size_bytes(settings.max_body)
+class App:
+    """Requests for predictions at once, all others by Starlette's routes; every one is counted and timed.
 
-    async def __call__(self, request: Request) -> Response:
-        """Answer a request, or refuse it with the four parts of an error."""
+    `known`: the paths that have figures of their own; all others share the route `other`.
+    """
+
+    def __init__(self, server: Server, inferences: Mapping[str, Inference], others: Starlette) -> None:
+        self.server, self._inferences, self._others = server, inferences, others
+        self._known = frozenset(route.path for route in others.routes if isinstance(route, Route))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["type"] != "http":
+            await self._others(scope, receive, send)
+            return
+        metrics, path, status = self.server.metrics, scope["path"], 500
+        app: ASGIApp = (self._inferences.get(path) if scope["method"] == "POST" else None) or self._others
+        started = time.perf_counter()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        metrics.in_flight += 1
         try:
-            async with self.gate.place():
-                content = await read_body(request, self.max_body)
-                content_type = request.headers.get("content-type", "")
-                return await self.gate.work(lambda: self._answer(content, content_type))
-        except SixfoldError as error:
-            return error_response(error)
-
-    def _answer(self, content: bytes, content_type: str) -> Response:
-        rows = body.parse(content, content_type, self.separator, self.fields)
-        body.check_count(body.count(rows), self.settings.max_rows)
-        predictions = self.bundle.predict(rows, extra="refuse")
-        self.metrics.rows.inc(len(predictions))
-        return json_response({"predictions": predictions.records()})
+            await app(scope, receive, watch)
+        finally:
+            metrics.in_flight -= 1
+            metrics.answered(path if path in self._known else "other", status, time.perf_counter() - started)
 
 
-def create(bundle: Bundle, settings: Serve) -> FastAPI:
+def create(bundle: Bundle, settings: Serve) -> App:
     """An application that answers for `bundle` within `settings`. Several may live in one process."""
-    app = FastAPI(title=bundle.name, version=sixfold.__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    metrics, gate = Metrics(), Gate(settings.concurrency)
-    document = openapi.document(bundle, settings)
+    server = Server(bundle, settings, Gate(settings.concurrency), Metrics())
+    protocol = Protocol(server)
+    inferences = {PREDICT: Inference(server, _reader(bundle, settings)), **protocol.inferences}
+    routes = [*_pages(server), *protocol.routes()]
+    routes += [Route(path, inference, methods=["POST"]) for path, inference in inferences.items()]  # for 405
+    others = Starlette(routes=routes, exception_handlers={HTTPException: on_http_exception, Exception: on_fault})
+    return App(server, inferences, others)
 
-    @app.get("/signature")
-    def signature() -> Signature:
-        return bundle.signature
+
+def _reader(bundle: Bundle, settings: Serve) -> Read:
+    separator, fields = bundle.recipe.data.separator or ",", Fields.of(bundle.signature)
+
+    def answer(predictions: Predictions) -> ASGIApp:
+        return JsonAnswer(to_json({"predictions": predictions.records()}))
+
+    def read(content: bytes, headers: Headers) -> Question:
+        rows = body.parse(content, headers.get(b"content-type", b"").decode("latin-1"), separator, fields)
+        count = body.count(rows)
+        body.check_count(count, settings.max_rows)
+        return Question(rows, count, answer)
+
+    return read
+
+
+def _pages(server: Server) -> list[Route]:
+    """What is read, by people and by machines that look after the server."""
+    bundle, gate = server.bundle, server.gate
+    document = openapi.document(bundle, server.settings)
 
     async def page(request: Request) -> Response:
         return HTMLResponse(pages.try_page(bundle), headers=pages.HEADERS)
@@ -70,6 +99,9 @@ def create(bundle: Bundle, settings: Serve) -> FastAPI:
     async def openapi_json(request: Request) -> Response:
         return json_response(document)
 
+    async def signature(request: Request) -> Response:
+        return json_response(bundle.signature.model_dump(mode="json"))
+
     async def livez(request: Request) -> Response:
         return json_response({"status": "ok"})
 
@@ -78,19 +110,9 @@ def create(bundle: Bundle, settings: Serve) -> FastAPI:
         return json_response({"status": "busy" if full else "ok", "model": bundle.name}, 503 if full else 200)
 
     async def figures(request: Request) -> Response:
-        return metrics.response()
+        return server.metrics.response()
 
-    predict = Predict(bundle, settings, gate, metrics)
-    plain: list[tuple[str, Any]] = [
-        ("/", page), ("/docs", docs), ("/openapi.json", openapi_json),
-        ("/livez", livez), ("/readyz", readyz), ("/metrics", figures),
+    return [
+        Route("/", page), Route("/docs", docs), Route("/openapi.json", openapi_json), Route("/signature", signature),
+        Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", figures),
     ]  # fmt: skip
-    routes = [Route(path, endpoint) for path, endpoint in plain]
-    routes.append(Route("/predict", predict.__call__, methods=["POST"]))
-    routes += Protocol(bundle, settings, gate, metrics).routes()
-    app.router.routes.extend(routes)
-    app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(Exception, on_fault)
-    known = frozenset({route.path for route in routes} | {"/signature"})
-    app.add_middleware(Measured, metrics=metrics, routes=known)
-    return app

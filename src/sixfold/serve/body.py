@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sixfold.bundle.frontend import RawRows, csv_rows, shorten, shown
 from sixfold.bundle.headerless import Fields
@@ -30,7 +30,7 @@ def read_json(content: bytes) -> Any:
     """The JSON value of a body, by the letter: no NaN, no key twice. Raises Refusal 400."""
     text = _text(content)
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+        return _decode(text)
     except json.JSONDecodeError as error:
         found = f"{error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
@@ -84,3 +84,6 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"the key '{shorten(twice)}' twice")
     return mapping
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once).decode

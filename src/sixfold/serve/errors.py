@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from sixfold.core.errors import RowError, SixfoldError
 
@@ -35,13 +36,33 @@ def status_of(error: SixfoldError) -> int:
     return 422 if isinstance(error, RowError) else 500
 
 
-def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Compact JSON in ASCII, so that any string that came in can go out. NaN is no JSON: it becomes null."""
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def to_json(content: Any) -> str:
+    """Compact JSON in ASCII, so that any string that came in can go out. NaN and infinities are no JSON: they become null."""
     try:
-        text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+        return _encode(content)
     except ValueError:
-        text = json.dumps(_finite(content), separators=(",", ":"))
-    return Response(text, status, headers, "application/json")
+        return _encode(_finite(content))
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    return Response(to_json(content), status, headers, "application/json")
+
+
+class JsonAnswer:
+    """200 in JSON: an ASGI application as Starlette's Response is, in a sixth of its time."""
+
+    def __init__(self, text: str) -> None:
+        self.body = text.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Head and body."""
+        headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def error_response(error: SixfoldError, flat: bool = False) -> Response:
@@ -69,8 +90,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 async def on_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: told as one, without its inside."""
-    fault = Refusal(500, request.url.path, "an answer", "a fault of the server", "Look at the server's log.")
-    return error_response(fault, flat=request.url.path.startswith("/v2"))
+    return fault_response(request.url.path, flat=request.url.path.startswith("/v2"))
+
+
+def fault_response(path: str, flat: bool) -> Response:
+    """500, without its cause: that stands in the log."""
+    fault = Refusal(500, path, "an answer", "a fault of the server", "Look at the server's log.")
+    return error_response(fault, flat)
 
 
 def _finite(content: Any) -> Any:

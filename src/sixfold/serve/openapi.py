@@ -34,6 +34,11 @@ def example(column: Input) -> Any:
     return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
+def example_row(signature: Signature) -> dict[str, Any]:
+    """Every column with its example."""
+    return {column.name: example(column) for column in signature.inputs}
+
+
 def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
     """OpenAPI 3.1 as plain JSON values."""
     signature = bundle.signature
@@ -75,7 +80,7 @@ def row_schema(signature: Signature) -> JsonSchema:
         "type": "object",
         "required": [column.name for column in signature.inputs],
         "properties": {column.name: _column_schema(column) for column in signature.inputs},
-        "example": {column.name: example(column) for column in signature.inputs},
+        "example": example_row(signature),
     }
 
 
@@ -96,7 +101,7 @@ def _column_schema(column: Input) -> JsonSchema:
 
 
 def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
-    row = {column.name: example(column) for column in signature.inputs}
+    row = example_row(signature)
     rows: JsonSchema = {"type": "array", "items": _schema("Row"), "minItems": 1, "maxItems": settings.max_rows}
     columns = {"type": "object", "additionalProperties": {"type": "array"}}
     forms = [

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sixfold.bundle.load import Bundle
 from sixfold.recipe.signature import Input
-from sixfold.serve.openapi import example
+from sixfold.serve.openapi import example, example_row
 
 # The pages' own style and script are inline; nothing else is loaded, from anywhere.
 HEADERS: Final = {
@@ -32,7 +32,7 @@ _pages.policies["json.dumps_kwargs"] = {}  # columns in the order of the signatu
 def try_page(bundle: Bundle) -> str:
     """A form with a field a column, filled with medians and most frequent values."""
     columns = bundle.signature.inputs
-    row = {column.name: example(column) for column in columns}
+    row = example_row(bundle.signature)
     fields = [_field(column) for column in columns[:MOST_FIELDS]]
     return _pages.get_template("try.html.jinja").render(
         bundle=bundle, fields=fields, rest=len(columns) - len(fields), row=row, command=_command(row)

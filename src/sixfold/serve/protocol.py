@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any, Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 import sixfold
-from sixfold.bundle.frontend import shown
-from sixfold.bundle.load import Bundle
-from sixfold.core.errors import SixfoldError
-from sixfold.core.units import size_bytes
-from sixfold.recipe.schema import Serve
+from sixfold.bundle.frontend import RawRows, shown
+from sixfold.bundle.predictions import Predictions
 from sixfold.serve import tensors
 from sixfold.serve.body import check_count, read_json
-from sixfold.serve.errors import bad_request, error_response, json_response
-from sixfold.serve.limits import Gate, read_body
-from sixfold.serve.metrics import Metrics
+from sixfold.serve.errors import JsonAnswer, bad_request, json_response
+from sixfold.serve.inference import Inference, Question, Server
+from sixfold.serve.limits import Headers
 
-LENGTH = "Inference-Header-Content-Length"
+LENGTH: Final = "Inference-Header-Content-Length"
+LENGTH_KEY: Final = LENGTH.lower().encode()
 
 
 class Protocol:
     """One model, served under its recipe's name, in version 1."""
 
-    def __init__(self, bundle: Bundle, settings: Serve, gate: Gate, metrics: Metrics) -> None:
-        self.bundle, self.settings, self.gate, self.metrics = bundle, settings, gate, metrics
+    def __init__(self, server: Server) -> None:
+        self.bundle, self.max_rows = server.bundle, server.settings.max_rows
+        self.inputs = tensors.Inputs(server.bundle.signature)
+        self.bases = (f"/v2/models/{self.bundle.name}", f"/v2/models/{self.bundle.name}/versions/1")
+        self.inferences = dict.fromkeys(
+            (f"{base}/infer" for base in self.bases), Inference(server, self.read, flat=True)
+        )
 
     def routes(self) -> list[Route]:
-        """All routes under /v2."""
-        model = f"/v2/models/{self.bundle.name}"
+        """All routes under /v2 that give facts."""
         routes = [
             Route("/v2", self.server),
             Route("/v2/health/live", self.alive),
             Route("/v2/health/ready", self.alive),
         ]
-        for base in (model, f"{model}/versions/1"):
-            routes += [
-                Route(base, self.model),
-                Route(f"{base}/ready", self.alive),
-                Route(f"{base}/infer", self.infer, methods=["POST"]),
-            ]
+        for base in self.bases:
+            routes += [Route(base, self.model), Route(f"{base}/ready", self.alive)]
         return routes
 
     async def server(self, request: Request) -> Response:
@@ -55,33 +57,38 @@ class Protocol:
         """Names, types and shapes of the model's tensors."""
         return json_response(tensors.metadata(self.bundle.signature, self.bundle.name))
 
-    async def infer(self, request: Request) -> Response:
-        """One inference."""
-        try:
-            async with self.gate.place():
-                body = await read_body(request, size_bytes(self.settings.max_body))
-                length = request.headers.get(LENGTH)
-                return await self.gate.work(lambda: self._answer(body, length))
-        except SixfoldError as error:
-            return error_response(error, flat=True)
-
-    def _answer(self, body: bytes, length: str | None) -> Response:
-        split = len(body) if length is None else self._length(length, len(body))
+    def read(self, body: bytes, headers: Headers) -> Question:
+        """An inference request. Raises Refusal 400 or 413, RowError."""
+        length = headers.get(LENGTH_KEY)
+        split = len(body) if length is None else _length(length, len(body))
         head = read_json(body[:split])
         if not isinstance(head, dict):
             raise bad_request("the body", "an inference request", shown(head), tensors.REMEDY)
-        signature = self.bundle.signature
-        columns = tensors.columns_of(head, body[split:])
-        outputs = tensors.wanted(head, signature)
-        check_count(max(map(len, columns.values()), default=0), self.settings.max_rows)
-        predictions = self.bundle.predict(columns, extra="refuse")
-        self.metrics.rows.inc(len(predictions))
-        content, json_length = tensors.answer(predictions, outputs, self.bundle.name, head.get("id"))
-        if json_length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, headers={LENGTH: str(json_length)}, media_type="application/octet-stream")
+        outputs = tensors.wanted(head, self.bundle.signature)
+        rows, count = self._rows(head, body[split:])
+        check_count(count, self.max_rows)
+        return Question(rows, count, partial(self._answer, outputs, head.get("id")))
 
-    def _length(self, text: str, most: int) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= most):
-            raise bad_request(LENGTH, f"a number of at most {most}", shown(text), tensors.REMEDY)
-        return int(text)
+    def _rows(self, head: dict[str, Any], tail: bytes) -> tuple[RawRows, int]:
+        row = None if tail else self.inputs.plain_row(head)
+        if row is not None:
+            return [row], 1
+        columns = self.inputs.columns(head, tail)
+        count = max(map(len, columns.values()), default=0)
+        if count == 1 == min(map(len, columns.values())):  # a row has a quicker way through the front end
+            return [{name: values[0] for name, values in columns.items()}], 1
+        return columns, count
+
+    def _answer(self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions) -> ASGIApp:
+        text, tail = tensors.answer(predictions, outputs, self.bundle.name, request_id)
+        if not tail:
+            return JsonAnswer(text)
+        head = text.encode()
+        content, headers = b"".join([head, *tail]), {LENGTH: str(len(head))}
+        return Response(content, headers=headers, media_type="application/octet-stream")
+
+
+def _length(text: bytes, most: int) -> int:
+    if not (text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise bad_request(LENGTH, f"a number of at most {most}", shown(text.decode("latin-1")), tensors.REMEDY)
+    return int(text)

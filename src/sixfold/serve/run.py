@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import uvicorn
 from sixfold.bundle.load import load
 from sixfold.core.errors import SystemFault
 from sixfold.serve.app import create
+from sixfold.serve.one_write import JoinedProtocol
 
 STOP_S: Final = 25  # for requests in work after SIGTERM: within the 30 s that orchestrators give
 KEEP_ALIVE_S: Final = 15
@@ -39,10 +41,13 @@ def serve(
     bundle = load(path)
     settings = bundle.recipe.serve
     app = create(bundle, settings)
+    app.server.warm()
+    gc.collect()
+    gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     listening = _listen(settings.host if host is None else host, settings.port if port is None else port)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", server_header=False,
-        timeout_graceful_shutdown=STOP_S, timeout_keep_alive=KEEP_ALIVE_S,
+        app, http=JoinedProtocol, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_S, timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
     with listening:
         announce(f"{bundle.name} answers on {_address(listening)}  (try it: /   docs: /docs)")
@@ -88,7 +93,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SystemFault(
             f"{host}:{port}", "a free address", found, remedies.get(code or 0, "Choose another --host.")
         ) from None
-    return listening
+    # create_server leaves the protocol at 0; asyncio sets TCP_NODELAY on what is accepted only where it is that of TCP.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listening.detach())
 
 
 def _address(listening: socket.socket) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from sixfold.bundle.frontend import shorten, shown
 from sixfold.bundle.predictions import Predictions, label_dtype
 from sixfold.recipe.signature import Signature
-from sixfold.serve.errors import bad_request
+from sixfold.serve.errors import bad_request, to_json
 
 NUMBERS: Final[dict[str, str]] = {
     "BOOL": "?", "FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "i1",
@@ -21,6 +20,8 @@ NUMBERS: Final[dict[str, str]] = {
 }  # fmt: skip
 LABELS: Final = {"O": "BYTES", "i": "INT64", "f": "FP64", "b": "BOOL"}  # NumPy's kind → datatype
 DATATYPES: Final = (*NUMBERS, "BYTES")
+MATRICES: Final[dict[str, str]] = {"numbers": "number", "categories": "category"}
+ONE: Final = ([1, 1], [1])  # shapes of one value
 REMEDY: Final = "See the Open Inference Protocol, version 2."
 
 
@@ -31,30 +32,59 @@ class Wanted(NamedTuple):
     binary: bool
 
 
-def columns_of(head: Mapping[str, Any], tail: bytes) -> dict[str, Sequence[Any]]:
-    """Raw column → values, from the `inputs` of a request. Raises Refusal 400."""
-    inputs = head.get("inputs")
-    if not isinstance(inputs, list):
-        raise bad_request("inputs", "a list of tensors", shown(inputs), REMEDY)
-    columns: dict[str, Sequence[Any]] = {}
-    start = 0
-    for tensor in inputs:
-        name, rows, datatype = _head_of(tensor)
-        if name in columns:
-            raise bad_request(f"input '{shorten(name)}'", "each input once", "the same again", REMEDY)
-        size = _binary_size(tensor, name)
-        values: Sequence[Any]
-        if size is None:
-            values = _json_values(tensor.get("data"), name)
-        else:
-            values = _binary_values(tail[start : start + size], size, datatype, name)
+class Inputs:
+    """Which raw columns a tensor of a request holds: one, or all of a type, in the signature's order.
+
+    `matrices`: `numbers` and `categories`, unless a column has that name.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.names = frozenset(column.name for column in signature.inputs)
+        columns = {kind: tuple(c.name for c in signature.inputs if c.type == kind) for kind in MATRICES.values()}
+        self.matrices = {
+            name: columns[kind] for name, kind in MATRICES.items() if columns[kind] and name not in self.names
+        }
+
+    def plain_row(self, head: Mapping[str, Any]) -> dict[str, Any] | None:
+        """One row that comes as one plain value a column; None where `columns` has to look. Nothing is refused here."""
+        row: dict[str, Any] = {}
+        inputs = head.get("inputs")
+        try:
+            for tensor in inputs or ():
+                name, data = tensor["name"], tensor["data"]
+                if (
+                    name not in self.names
+                    or tensor["shape"] not in ONE
+                    or tensor["datatype"] not in DATATYPES
+                    or "parameters" in tensor
+                ):
+                    return None
+                if type(data) is not list or len(data) != 1 or isinstance(data[0], list):
+                    return None
+                row[name] = data[0]
+        except (KeyError, TypeError):
+            return None
+        return row if row and len(row) == len(head["inputs"]) else None
+
+    def columns(self, head: Mapping[str, Any], tail: bytes) -> dict[str, Sequence[Any]]:
+        """Raw column → values, from the `inputs` of a request. Raises Refusal 400."""
+        inputs = head.get("inputs")
+        if not isinstance(inputs, list):
+            raise bad_request("inputs", "a list of tensors", shown(inputs), REMEDY)
+        columns: dict[str, Sequence[Any]] = {}
+        start = 0
+        for tensor in inputs:
+            name, datatype = _head_of(tensor)
+            names = self.matrices.get(name) or (name,)
+            values, size = _values(tensor, memoryview(tail)[start:], name, datatype, len(names))
             start += size
-        if len(values) != rows:
-            raise bad_request(f"input '{shorten(name)}'", f"{rows} values, as its shape says", str(len(values)), REMEDY)
-        columns[name] = values
-    if start != len(tail):
-        raise bad_request("the body", f"{start} bytes after the JSON", str(len(tail)), REMEDY)
-    return columns
+            for at, column in enumerate(names):
+                if column in columns:
+                    raise bad_request(_input(name), "each input once", "the same again", REMEDY)
+                columns[column] = values[at :: len(names)] if len(names) > 1 else values
+        if start != len(tail):
+            raise bad_request("the body", f"{start} bytes after the JSON", str(len(tail)), REMEDY)
+        return columns
 
 
 def wanted(head: Mapping[str, Any], signature: Signature) -> list[Wanted]:
@@ -76,10 +106,8 @@ def wanted(head: Mapping[str, Any], signature: Signature) -> list[Wanted]:
     return found
 
 
-def answer(
-    predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any
-) -> tuple[bytes, int | None]:
-    """The body of an answer, and the length of its JSON part when bytes follow it."""
+def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any) -> tuple[str, list[bytes]]:
+    """The JSON of an answer, and the bytes that follow it."""
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for name, binary in outputs:
@@ -91,13 +119,12 @@ def answer(
             tail.append(_bytes_of(array))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            tensor["data"] = [value if value == value else None for value in array.reshape(-1).tolist()]
+            tensor["data"] = array.reshape(-1).tolist()
         tensors.append(tensor)
     facts = {"model_name": model, "model_version": "1", "outputs": tensors}
     if isinstance(request_id, str):
         facts["id"] = request_id
-    head = json.dumps(facts, separators=(",", ":")).encode()
-    return b"".join([head, *tail]), len(head) if tail else None
+    return to_json(facts), tail
 
 
 def metadata(signature: Signature, model: str) -> dict[str, Any]:
@@ -120,41 +147,64 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _head_of(tensor: Any) -> tuple[str, int, str]:
+def _input(name: str) -> str:
+    return f"input '{shorten(name)}'"
+
+
+def _head_of(tensor: Any) -> tuple[str, str]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise bad_request("inputs", "tensors with a name", shown(tensor), REMEDY)
-    where = f"input '{shorten(tensor['name'])}'"
-    shape, datatype = tensor.get("shape"), tensor.get("datatype")
+    datatype = tensor.get("datatype")
     if datatype not in DATATYPES:
-        raise bad_request(where, f"a datatype out of {', '.join(DATATYPES)}", shown(datatype), REMEDY)
-    if not isinstance(shape, list) or not _is_column(shape):
-        raise bad_request(where, "the shape [rows] or [rows, 1]", shown(shape), REMEDY)
-    return tensor["name"], shape[0], datatype
+        expected = f"a datatype out of {', '.join(DATATYPES)}"
+        raise bad_request(_input(tensor["name"]), expected, shown(datatype), REMEDY)
+    return tensor["name"], datatype
 
 
-def _is_column(shape: list[Any]) -> bool:
-    whole = all(type(n) is int and n >= 0 for n in shape)
-    return whole and len(shape) in (1, 2) and shape[1:] in ([], [1])
+def _values(
+    tensor: Mapping[str, Any], tail: memoryview, name: str, datatype: str, width: int
+) -> tuple[Sequence[Any], int]:
+    """The values of a tensor of `width` columns, row by row, and the bytes that they took of `tail`."""
+    shape = tensor.get("shape")
+    if not _fits(shape, width):
+        expected = "the shape [rows] or [rows, 1]" if width == 1 else f"the shape [rows, {width}]"
+        raise bad_request(_input(name), expected, shown(shape), REMEDY)
+    size = _binary_size(tensor, name)
+    data = tensor.get("data")
+    values = (
+        _json_values(data, name, width) if size is None else _bytes_values(bytes(tail[:size]), size, datatype, name)
+    )
+    count = shape[0] * width
+    if len(values) != count:
+        raise bad_request(_input(name), f"{count} values, as its shape says", str(len(values)), REMEDY)
+    return values, size or 0
+
+
+def _fits(shape: Any, width: int) -> TypeGuard[list[int]]:
+    if not isinstance(shape, list) or any(type(size) is not int for size in shape):
+        return False
+    return shape[1:] == [width] and shape[0] >= 0 if len(shape) == 2 else len(shape) == width == 1 and shape[0] >= 0
 
 
 def _binary_size(tensor: Mapping[str, Any], name: str) -> int | None:
     parameters = tensor.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is not None and (type(size) is not int or size < 0 or "data" in tensor):
-        raise bad_request(f"input '{shorten(name)}'", "data, or binary_data_size as a number", shown(size), REMEDY)
+        raise bad_request(_input(name), "data, or binary_data_size as a number", shown(size), REMEDY)
     return size
 
 
-def _json_values(data: Any, name: str) -> list[Any]:
+def _json_values(data: Any, name: str, width: int) -> list[Any]:
+    """Flat, or a list a row."""
     if not isinstance(data, list):
-        raise bad_request(f"input '{shorten(name)}'", "data as a list", shown(data), REMEDY)
-    if data and all(isinstance(item, list) and len(item) == 1 for item in data):
-        return [item[0] for item in data]
+        raise bad_request(_input(name), "data as a list", shown(data), REMEDY)
+    if data and isinstance(data[0], list) and all(isinstance(item, list) and len(item) == width for item in data):
+        return [value for item in data for value in item]
     return data
 
 
-def _binary_values(content: bytes, size: int, datatype: str, name: str) -> Sequence[Any]:
-    where = f"input '{shorten(name)}'"
+def _bytes_values(content: bytes, size: int, datatype: str, name: str) -> Sequence[Any]:
+    where = _input(name)
     if len(content) != size:
         raise bad_request(where, f"{size} bytes after the JSON", f"{len(content)} bytes", REMEDY)
     if datatype == "BYTES":

@@ -1,0 +1,89 @@
+"""The hot path: the body of a request → rows → the model → an answer; for our own form of requests and for the protocol's."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sixfold.bundle.frontend import RawRows
+from sixfold.bundle.load import Bundle
+from sixfold.bundle.predictions import Predictions
+from sixfold.core.errors import SixfoldError
+from sixfold.core.units import size_bytes
+from sixfold.recipe.schema import Serve
+from sixfold.serve.errors import error_response, fault_response, json_response
+from sixfold.serve.limits import SMALL_BODY, Gate, Headers, read_body, timed
+from sixfold.serve.metrics import Metrics
+from sixfold.serve.openapi import example_row
+
+WARM_RUNS: Final = 10
+WARM_S: Final = 0.1
+
+
+class Question(NamedTuple):
+    """What a body asks for: rows, their number, and the form of the answer."""
+
+    rows: RawRows
+    number: int
+    answer: Callable[[Predictions], ASGIApp]
+
+
+Read = Callable[[bytes, Headers], Question]
+
+
+class Server(NamedTuple):
+    """What all routes share."""
+
+    bundle: Bundle
+    settings: Serve
+    gate: Gate
+    metrics: Metrics
+
+    def warm(self) -> None:
+        """Ask for a row some times: the first ones wait for memory and caches, the quickest tells how long one takes."""
+        row, end, seen = [example_row(self.bundle.signature)], time.perf_counter() + WARM_S, [math.inf]
+        while len(seen) <= WARM_RUNS and time.perf_counter() < end:
+            _, seconds = timed(lambda: json_response(self.bundle.predict(row).records()))
+            seen.append(seconds)
+        self.gate.seconds[1] = min(seen)
+
+
+class Inference:
+    """An ASGI endpoint of its own, without the rounds through Starlette's routes and middleware: they take as long as a model.
+
+    `read`: raises a SixfoldError for what it does not take. `flat`: the form of errors (`error_response`).
+    """
+
+    def __init__(self, server: Server, read: Read, flat: bool = False) -> None:
+        self.server, self.read, self.flat = server, read, flat
+        self.max_body = size_bytes(server.settings.max_body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it with the four parts of an error."""
+        try:
+            response: ASGIApp = await self._response(dict(scope["headers"]), receive)
+        except SixfoldError as error:
+            response = error_response(error, self.flat)
+        except Exception:
+            await fault_response(scope["path"], self.flat)(scope, receive, send)
+            raise  # for the log
+        await response(scope, receive, send)
+
+    async def _response(self, headers: Headers, receive: Receive) -> ASGIApp:
+        gate = self.server.gate
+        with gate.place():
+            body = await read_body(headers, receive, self.max_body)
+            if len(body) > SMALL_BODY:
+                response, count = await gate.work(lambda: self._answer(self.read(body, headers)))
+            else:
+                question = self.read(body, headers)
+                response, count = await gate.work(lambda: self._answer(question), question.number)
+        self.server.metrics.rows += count
+        return response
+
+    def _answer(self, question: Question) -> tuple[ASGIApp, int]:
+        return question.answer(self.server.bundle.predict(question.rows, extra="refuse")), question.number
