@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,6 +36,7 @@ Scores = Mapping[str, FloatArray]
 Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
+MEASURING = 0.25  # of the time that is left at the end, at most, for timing the model
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
 HOW = (
     "Validation folds: every fold's model, prepared and trained without the fold's rows, scored on them; every fold counts once.",
@@ -184,19 +186,36 @@ class Measured:
     parity: Parity
 
 
+@dataclass(frozen=True)
+class Clock:
+    """`started`, and `end` (or None): time.monotonic() seconds of the run."""
+
+    started: float
+    end: float | None = None
+
+    def spent_s(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.started
+
+    def left_s(self) -> float:
+        """Seconds left; infinite without an end."""
+        return float("inf") if self.end is None else self.end - time.monotonic()
+
+
 def measure(
     recipe: Recipe, data: tuple[Dataset, Dataset], plan: tuple[Sequence[str], Scores],
-    results: tuple[Evaluation, Model, Compressed], seed: int, duration_s: float,
+    results: tuple[Evaluation, Model, Compressed], seed: int, clock: Clock,
 ) -> Measured:  # fmt: skip
     """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
     (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
+    duration_s = clock.spent_s()
     after = compressed.model
     old, new = packed(before.export()), packed(after.export())
     signature = signature_of(after, training, recipe.data.missing)
     rows = stored_rows(training.table, seed)
     parity = Parity(text_rows(rows, after.preparer.inputs), expected_answers(after, rows))
     worst = check_parity(Predictor(new, signature), parity)
-    costs = compare(old, new, training.table)
+    costs = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
     held = (held_out_scores(before, held_out, metrics), held_out_scores(after, held_out, metrics))
     receipt = Receipt(
@@ -206,6 +225,15 @@ def measure(
         verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2), how=HOW,
     )  # fmt: skip
     return Measured(new, signature, receipt, parity)
+
+
+def of_fold(receipt: Receipt, trained: tuple[int, int] | None) -> Receipt:
+    """The receipt of a model of one fold: `trained` is its number and its rows; None for a model of all rows."""
+    if trained is None:
+        return receipt
+    number, rows = trained
+    how = f"The model is that of fold {number + 1}, trained on {rows:,} rows: the budget left no time for all {receipt.rows_trained:,}."
+    return receipt.model_copy(update={"rows_trained": rows, "how": (*receipt.how, how)})
 
 
 def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:

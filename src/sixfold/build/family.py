@@ -175,8 +175,30 @@ class Interruptible(Protocol):
 
 
 @runtime_checkable
+class Costly(Protocol):
+    """Ability of a solver's Settings: says what a fit takes, so that one that has no room or no time is not begun.
+
+    What does not say it takes time in proportion to its rows, and no memory but its features and their copies.
+    """
+
+    def work(self, rows: int) -> float:
+        """What the time of a fit on `rows` rows is proportional to, in any unit."""
+
+    def fit_bytes(self, rows: int, shape: Shape) -> int:
+        """Bytes that a fit holds at its peak, besides its features: kernel matrices, trees while they grow."""
+
+    def model_bytes(self, rows: int, shape: Shape) -> int:
+        """Bytes that its result holds at most."""
+
+
+@runtime_checkable
 class CostComplexity(Protocol):
     """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float, 0 cuts nothing)."""
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, at each of which the tree of `fit` loses a branch."""
+
+
+def ends_in_time(family: SolverFamily | GradientFamily) -> bool:
+    """Whether a fit ends at its deadline with what it has; of other families one that has begun goes on to its end."""
+    return isinstance(family, GradientFamily | Interruptible)

@@ -1,16 +1,14 @@
-"""Budgets hold: time is given out in shares, memory and disk are looked at whenever something happens."""
+"""Budgets hold: time is given out in shares, and what the best model so far still needs is kept back from them.
+
+What looks at memory and disk while work goes on: `runs.memory`, `runs.disk`.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import psutil
-
-from sixfold.core.errors import BudgetError
-from sixfold.core.units import seconds, show_bytes, size_bytes
+from sixfold.core.units import seconds, size_bytes
 from sixfold.recipe.schema import Budget
 
 WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the bundle
@@ -67,32 +65,14 @@ class Limits:
         end = TRAIN_SHARE if compresses else WORK_SHARE
         return end * evaluated / (evaluated + 1.0), end
 
-    def part(self, share: float, parts_left: float) -> float | None:
-        """The deadline of one of `parts_left` equal parts of what is left until `share` of the time."""
-        end = self.deadline(share)
+    def before(self, shares: tuple[float, float], reserve_s: float) -> float | None:
+        """The deadline of the first of two `shares` that follow each other, if the second needs `reserve_s` at least."""
+        end, last = (self.deadline(share) for share in shares)
+        return None if end is None or last is None else min(end, last - reserve_s)
+
+    def part(self, end: float | None, parts_left: float) -> float | None:
+        """The deadline of one of `parts_left` equal parts of what is left until `end` (time.monotonic(), or None)."""
         if end is None:
             return None
         now = time.monotonic()
         return end if self.undivided else now + max(0.0, end - now) / max(1, parts_left)
-
-    def check_memory(self, event: dict[str, Any]) -> None:
-        """A listener: raises BudgetError when the process holds more than the budget allows."""
-        if self.memory_bytes is None or event["event"] in ("warning", "said"):
-            return
-        held = psutil.Process().memory_info().rss
-        if held > self.memory_bytes:
-            raise BudgetError(
-                "budget.memory", f"at most {show_bytes(self.memory_bytes)}", f"{show_bytes(held)} in use",
-                "Raise budget.memory, use fewer candidates at once, or smaller ones.",
-            )  # fmt: skip
-
-    def check_disk(self, folder: Path) -> None:
-        """Raises BudgetError when the run folder has outgrown the budget."""
-        if self.disk_bytes is None:
-            return
-        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if used > self.disk_bytes:
-            raise BudgetError(
-                "budget.disk", f"at most {show_bytes(self.disk_bytes)}", f"{show_bytes(used)} in {folder}",
-                "Raise budget.disk or use fewer candidates.",
-            )  # fmt: skip
