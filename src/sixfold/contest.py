@@ -32,14 +32,15 @@ from sixfold.work import Plan, Rows, Work, stage_key, store
 
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
 LATE = 0.02  # of the whole time, by which a last training may be late
+RESCUE_CELLS = 500_000  # of a table whose candidates are tried first, late as it is: about half a second each
 RESCUE_S = 1.0  # what a training that ends in time has where all time is spent: guessed
 PIECES_IN_ALL = 160  # of all folds: of many folds there are enough
 
 
 @dataclass
 class Contest:
-    """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far; `unfinished`: what was saved of
-    a piece of work that had no time to end.
+    """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far; `unfinished`: what was
+    saved of a piece of work that had no time to end.
     """
 
     work: Work
@@ -76,9 +77,7 @@ class Contest:
                 scored.add(self._stage(group, numbers, deadline))
             else:
                 late.append(group)
-        for group in sorted(
-            late, key=lambda group: self.estimates.tried.get(self.plan.candidates[group[0]].name) or 0.0
-        ):
+        for group in sorted(late, key=lambda group: self.estimates.known(self.plan.candidates[group[0]]) or 0.0):
             deadline = self.work.limits.part(self.end(), 1 + waiting)
             if self._fits(group, numbers, deadline) or not self._anyone(scored):
                 scored.add(self._stage(group, numbers, deadline))
@@ -102,28 +101,41 @@ class Contest:
         piece = self._piece(group, numbers, deadline)
         if self.work.folder.has(piece.name, piece.key):
             return True
-        saved = self._group(piece).done(piece.numbers)
+        together = self._group(piece)
+        saved = [parts.parts for parts in together.done(piece.numbers)]
         for parts in saved:
-            self.estimates.saw(parts.parts)
-        left = len(numbers) - sum(len(parts.parts[0].numbers) for parts in saved)
-        fold_s = self.estimates.fold_s(piece.candidates, replace(piece.context, deadline=self.end()))
+            self.estimates.saw(parts)
+        left = len(numbers) - sum(len(parts[0].numbers) for parts in saved)
+        if piece.context.left_s() <= 0:
+            return False
+        try:
+            self._beside(piece)
+            fold_s = self.estimates.fold_s(together, piece.numbers[0])
+        except (BudgetError, FitError):  # the stage says so
+            return True
         return fold_s is None or left * fold_s <= piece.context.left_s()
 
     def _refuse(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> None:
         piece = self._piece(group, numbers, deadline)
-        fold_s = self.estimates.fold_s(piece.candidates, piece.context) or 0.0
+        fold_s = self.estimates.known(piece.candidates[0])
+        each = "" if fold_s is None else f", each of which is expected to take {show_seconds(fold_s)}"
         self._leave_out(piece, BudgetError(
-            "budget.time", f"time for {len(numbers)} folds, each of which is expected to take {show_seconds(fold_s)}",
-            f"{show_seconds(max(0.0, piece.context.left_s()))} left", "Raise budget.time, or use fewer folds or rows.",
+            "budget.time", f"time for {len(numbers)} folds{each}", f"{show_seconds(max(0.0, piece.context.left_s()))} left",
+            "Raise budget.time, or use fewer folds or rows.",
         ))  # fmt: skip
+
+    def _beside(self, piece: _Piece) -> int:
+        """How many folds at once the budget has memory for. Raises BudgetError."""
+        budget = self.work.loaded.recipe.budget
+        return folds_that_fit(piece.candidates, self.rows.training, self.plan.folds, budget) if budget.memory else MANY
 
     def left(self, at: int) -> int:
         """Folds that a candidate was not trained on."""
         return len(self.plan.folds) - sum(len(part.numbers) for part in self.parts.get(at, ()))
 
     def result(self, reasons: Mapping[int, str]) -> tuple[Plan, list[Evaluation]]:
-        """All that were trained. `reasons`: position → why it got no more folds. Where time ended before anyone had all folds, the
-        plan has the folds that were done. Raises what failed where nobody is left.
+        """All that were trained. `reasons`: position → why it got no more folds. Where time ended before anyone had all
+        folds, the plan has the folds that were done. Raises what failed where nobody is left.
         """
         done = any(self.left(at) == 0 for at in self.parts)
         if isinstance(self.failed, BudgetError) and not done and not self.work.inside:
@@ -168,11 +180,14 @@ class Contest:
     def _rescue(self) -> None:
         """Nothing was trained in time: the one that is expected to take least is trained on its first fold, late."""
         most_s = max(self.work.limits.time_s or 0.0, RESCUE_S)
-        groups = _alike(self.plan.candidates, range(len(self.plan.candidates)))
-        expected = []
+        groups, table = _alike(self.plan.candidates, range(len(self.plan.candidates))), self.rows.training.table
+        expected, small = [], table.rows * len(table.columns) <= RESCUE_CELLS
         for group in groups:
-            context = replace(self.work.context, deadline=time.monotonic() + RESCUE_S)
-            fold_s = self.estimates.fold_s([self.plan.candidates[at] for at in group], context)
+            piece = self._piece(group, range(len(self.plan.folds)), time.monotonic() + RESCUE_S)
+            looks = small and self.estimates.known(piece.candidates[0]) is None
+            fold_s = (
+                self.estimates.fold_s(self._group(piece), 0) if looks else self.estimates.known(piece.candidates[0])
+            )
             expected.append(RESCUE_S if fold_s is None else fold_s)
         for number in np.argsort(expected, kind="stable"):
             if self.parts or expected[number] > most_s:
@@ -207,12 +222,8 @@ class Contest:
         piece = self._piece(group, numbers, deadline)
 
         def work_on(folder: Path) -> None:
-            fold_s = None
-            if not (self.work.inside or first_only or deadline is None):
-                fold_s = self.estimates.fold_s(piece.candidates, piece.context)
-            budget, beside = self.work.loaded.recipe.budget, 1 if first_only else MANY
-            if budget.memory:
-                beside = min(beside, folds_that_fit(piece.candidates, self.rows.training, self.plan.folds, budget))
+            beside = min(self._beside(piece), 1 if first_only else MANY)
+            fold_s = self.estimates.known(piece.candidates[0])
             together = replace(self._group(piece), expected_s=fold_s, beside=beside, first_only=first_only)
             store(self.work, Parts(tuple(evaluate_folds(together, piece.numbers, self.plan.metrics))), folder)
 
@@ -306,8 +317,8 @@ class _Scores:
 
 
 def evaluate(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]:
-    """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared; the plan has the
-    folds that they are compared on.
+    """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared; the plan
+    has the folds that they are compared on.
 
     Raises BudgetError or FitError when none is.
     """
@@ -332,9 +343,9 @@ def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
 
 
 def refit_end(work: Work, rows: Rows, plan: Plan, chosen: Sequence[Candidate], needed_s: float) -> float | None:
-    """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where that is
-    too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a network's would
-    be cut to less than half of what its folds had.
+    """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where
+    that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
+    network's would be cut to less than half of what its folds had.
     """
     end, last = (work.limits.deadline(share) for share in (shares(work, rows, plan)[1], WORK_SHARE))
     if end is None or last is None or work.inside:

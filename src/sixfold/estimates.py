@@ -8,20 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sixfold.build.family import ends_in_time
-from sixfold.evaluate.cross_validation import Evaluation, Part
+from sixfold.evaluate.cross_validation import Evaluation, Group, Part
+from sixfold.evaluate.expected import work_of
 from sixfold.evaluate.fold import Fold
 from sixfold.forecast import groups
 from sixfold.parts.table import Dataset
-from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
-from sixfold.trials import expected_s, work_of
 from sixfold.work import Plan
 
 
 @dataclass
 class Estimates:
-    """`taken`: name of a candidate → seconds of one of its folds, those of everyone who trained with it included. `tried`: the same
-    as fits on few rows say, None where they say nothing.
+    """`taken`: name of a candidate → seconds of one of its folds, those of everyone who trained with it included. `tried`:
+    the same as fits on few rows say, None where they say nothing.
     """
 
     training: Dataset
@@ -35,17 +34,18 @@ class Estimates:
         for part in parts:
             self.taken[part.name] = max(fold_s, self.taken.get(part.name, 0.0))
 
-    def fold_s(self, alike: Sequence[Candidate], context: Context) -> float | None:
-        """Seconds of one fold of all of them; None where nothing can be said, and for what ends in time anyway."""
-        name = alike[0].name
-        if name in self.taken:
-            return self.taken[name]
-        if ends_in_time(alike[0].family):
-            return None
-        if name not in self.tried:
-            rows = max(len(fold.train) for fold in self.folds)
-            self.tried[name] = expected_s(alike, self.training, rows, context)
-        return self.tried[name]
+    def known(self, candidate: Candidate) -> float | None:
+        """Seconds of one fold of it and of who trains with it, if that was measured or tried."""
+        return self.taken.get(candidate.name, self.tried.get(candidate.name))
+
+    def fold_s(self, group: Group, number: int) -> float | None:
+        """Seconds of one fold of all of a group, of which fold `number` is tried where nothing was measured; None where nothing
+        can be said, and for what ends in time anyway.
+        """
+        first = group.candidates[0]
+        if first.name not in self.taken and first.name not in self.tried and not ends_in_time(first.family):
+            self.tried[first.name] = group.expected(number)
+        return self.known(first)
 
     def refit_s(self, candidate: Candidate) -> float:
         """Seconds of training on all rows one who was trained on folds; 0 for who was not."""

@@ -23,7 +23,7 @@ from sixfold.evaluate.cross_validation import CACHE_BYTES, MANY
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts import sparse
-from sixfold.parts.fit import Shape
+from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.table import Dataset
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
@@ -40,6 +40,10 @@ TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
 TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
 SingleTime = Callable[[int], float]
 StackTime = Callable[[Sequence[Candidate], int, int], float | None]
+FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at the end: measured
+WRITING = (
+    15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
+)
 COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
 
 
@@ -64,13 +68,18 @@ class Forecast:
 @dataclass(frozen=True)
 class Size:
     """What one candidate's features take. `fold`, `whole`: bytes of the largest fold's, and of all rows'; `rows`: of that fold;
-    `shape`: what a network must take and give.
+    `few`: a fit on few rows.
     """
 
     fold: int
     whole: int
     rows: int
-    shape: Shape
+    few: Fit
+
+    @property
+    def shape(self) -> Shape:
+        """What a network must take and give."""
+        return self.few.shape
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
         return int(count * x.shape[1] * filled * (x.dtype.itemsize + 4)) if thin else int(dense)
 
     most = max(len(one.train) for one in folds)
-    return Size(features(most), features(rows), most, fit_of(prepared, few.target, context).shape)
+    return Size(features(most), features(rows), most, fit_of(prepared, few.target, context))
 
 
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
@@ -189,17 +198,28 @@ def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold])
 
 
 def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks) -> int:
+    """What is held now, the rows of a fold, and whichever is more: the largest training, or what the model's end takes."""
+    family, rows = alike[0].family, training.table.rows
     kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
     table = sum(column.values.nbytes for column in training.table.columns.values())
-    stack, family, beside = 0, alike[0].family, stacks.folds
     if isinstance(family, GradientFamily):
-        stack, beside = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows), 1
-    copies = COPIES * max(beside * size.fold, size.whole)
-    return int(psutil.Process().memory_info().rss + table + copies + kept + stack)
+        stack = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows)
+        trained, models, model = COPIES * max(size.fold, size.whole) + stack, 0, 0
+    elif isinstance(family, Costly):
+        fold, whole = (family.fit_bytes(size.few, count, len(alike)) for count in (size.rows, rows))
+        trained = max(stacks.folds * (COPIES * size.fold + fold), COPIES * size.whole + whole)
+        model = family.model_bytes(size.few, rows)
+        models = model * folds * len(alike)
+    else:
+        trained, models, model = COPIES * max(stacks.folds * size.fold, size.whole), 0, 0
+    ending = FINISH_BYTES + WRITING * model
+    return int(psutil.Process().memory_info().rss + table + models + max(trained + kept, ending))
 
 
 def check_memory(candidate: str, needed: int, budget: Budget) -> None:
-    """Raises BudgetError when the budget has less than a candidate is forecast to need, or the machine less than two thirds of it."""
+    """Raises BudgetError when the budget has less than a candidate is forecast to need, or the machine less than two
+    thirds of it.
+    """
     limit = _limit(budget)
     if needed / (1.0 if budget.memory else MEMORY_ERROR) > limit:
         raise BudgetError(
@@ -218,8 +238,8 @@ def _limit(budget: Budget) -> int:
 
 
 def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
-    """Raises BudgetError when no candidate fits into the budget's memory (who of several does not is left out when it is its turn),
-    or one does not fit into the machine's. Who has the same preparation and the same cost is looked at once.
+    """Raises BudgetError when no candidate fits into the budget's memory (who of several does not is left out when it is
+    its turn), or one does not fit into the machine's. Who has the same preparation and the same cost is looked at once.
     """
     seen: set[str] = set()
     failed: BudgetError | None = None

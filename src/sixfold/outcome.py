@@ -232,7 +232,8 @@ def of_fold(receipt: Receipt, trained: tuple[int, int] | None) -> Receipt:
     if trained is None:
         return receipt
     number, rows = trained
-    how = f"The model is that of fold {number + 1}, trained on {rows:,} rows: the budget left no time for all {receipt.rows_trained:,}."
+    all_rows = f"{receipt.rows_trained:,}"
+    how = f"The model is that of fold {number + 1}, of {rows:,} rows: the budget did not allow a training on all {all_rows}."
     return receipt.model_copy(update={"rows_trained": rows, "how": (*receipt.how, how)})
 
 

@@ -11,6 +11,7 @@ read back from the run folder, and the unfinished one is done.
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -67,8 +68,8 @@ SPARE = (
 @dataclass(frozen=True)
 class Winner:
     """Steps 1 to 5: the best candidate (the members of an ensemble), its scores on every fold, and the model refitted on all
-    training rows. `key`: what the model depends on, besides the rows. `nested`: what to expect of such a choice. `fold`: where there
-    was no time to train again, the fold whose model it is.
+    training rows. `key`: what the model depends on, besides the rows. `nested`: what to expect of such a choice. `fold`:
+    where there was no time to train again, the fold whose model it is.
     """
 
     candidates: tuple[Candidate, ...]
@@ -193,8 +194,8 @@ def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
 
 
 def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
-    """The winner, trained again on all training rows; of an ensemble every member that has a weight. Where a budget does not allow
-    that, the model of its first fold.
+    """The winner, trained again on all training rows; of an ensemble every member that has a weight. Where a budget does
+    not allow that, the model of its first fold.
     """
     best = evaluations[choose.best(evaluations, plan.metrics[0])]
     work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
@@ -306,27 +307,33 @@ def finish(
         files["report.html"] = render(content, steps).encode("utf-8")
         for name, part in (("signature", measured.signature), ("receipt", receipt), ("report", content)):
             files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
-        folder.disk.room(2 * sum(map(len, files.values())), SPARE, keep=(aside,))  # once more in the bundle
-        for name, content_bytes in files.items():
-            (aside / name).write_bytes(content_bytes)
-        out_of_fold.write(aside / "out_of_fold.parquet", rows.training, evaluations, plan.folds)
+        folder.disk.room(sum(map(len, files.values())), SPARE, keep=(aside,))
+        for name, written in files.items():
+            (aside / name).write_bytes(written)
+        out_of_fold.write(answers := io.BytesIO(), rows.training, evaluations, plan.folds)
+        if folder.disk.has_room(len(answers.getbuffer())):
+            (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
 
     keys = [*(candidate.key() for candidate in plan.candidates), repr(winner.nested), winner.key]
     keys += [repr((one.name, one.numbers, one.dropped)) for one in evaluations]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
     done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
-    receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
-    _write_bundle(done, folder.path / "bundle", work.loaded.text, receipt)
+    receipt = _write_bundle(done, folder, work.loaded.text)
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
     return Run(folder.path, folder.path / "bundle", receipt, board, warnings)
 
 
-def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:
+def _write_bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
+    receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
     page, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
-    write_bundle(
-        bundle, BundleParts((done / "model.onnx").read_bytes(), signature, recipe, receipt, page, content, parity)
-    )
+    model = (done / "model.onnx").read_bytes()
+    size = sum(path.stat().st_size for path in done.iterdir())
+    folder.disk.room(
+        size, (*SPARE, "refit", "compress", "outcome")
+    )  # where the disk is short, the bundle alone is left
+    write_bundle(folder.path / "bundle", BundleParts(model, signature, recipe, receipt, page, content, parity))
+    return receipt

@@ -13,21 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.build.family import Costly, ends_in_time
-from sixfold.core.errors import DataError, FitError
-from sixfold.evaluate.model import asks, calibrate, fit_of, fit_prepared, prepare_rows, watch_of
+from sixfold.build.family import ends_in_time
+from sixfold.evaluate.model import calibrate, fit_of, fit_prepared, prepare_rows, watch_of
 from sixfold.parts import state
-from sixfold.parts.sparse import dense
 from sixfold.parts.table import Dataset, IntArray
-from sixfold.runs.context import Context, silent
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 
 TRIAL_EPOCHS = 3
-FEW_ROWS = 200  # of the first fit by which the time of another is expected
-SMALL_SHARE = 0.03  # of the time left, that such a fit may take: guessed
-SURE_SHARE = 0.1  # of the time left: what is expected to take less needs no closer look
-INNER = 2  # fits on inner folds take twice the time of the fit itself, 3 · 2/3 (evaluate.cross_fit)
 
 
 @dataclass(frozen=True)
@@ -96,57 +90,6 @@ class Lenient(Context):
 
 def _lenient(context: Context, seen: _Seen, deadline: float) -> Lenient:
     return Lenient(seed=context.seed, emit_to=seen.listen, deadline=deadline, device=context.device)
-
-
-def expected_s(candidates: Sequence[Candidate], training: Dataset, rows: int, context: Context) -> float | None:
-    """Seconds that all candidates, trained as one piece of work on `rows` rows, will take, preparation included: a straight line in
-    `Costly.work` through fits on few rows. None where these cannot be done.
-
-    They take little of the time left, and stop where even its proportion fits many times. Of one fit: in proportion to it.
-    """
-    most, count = max(1, rows // 4), min(rows, FEW_ROWS)
-    try:
-        tried = [(count, _fit_s(candidates, training, count, context))]
-        if tried[0][1] < SMALL_SHARE * context.left_s():  # the first one takes more: imports, threads
-            tried = [(count, _fit_s(candidates, training, count, context))]
-        while count < most and _extended_s(candidates[0], tried, rows) > SURE_SHARE * context.left_s():
-            if tried[-1][1] > SMALL_SHARE * context.left_s():
-                break
-            count = min(most, 4 * count)
-            tried.append((count, _fit_s(candidates, training, count, context)))
-    except (DataError, FitError):  # what a few rows cannot show, all will say
-        return None
-    return _extended_s(candidates[0], tried, rows)
-
-
-def work_of(candidate: Candidate, rows: int) -> float:
-    """What the time of a fit on `rows` rows is proportional to."""
-    return candidate.family.work(rows) if isinstance(candidate.family, Costly) else float(rows)
-
-
-def _extended_s(candidate: Candidate, tried: Sequence[tuple[int, float]], rows: int) -> float:
-    """From (rows, seconds) of fits to those of `rows` rows: in proportion to the last one, or, where two were made, half of that at
-    least.
-    """
-    (count, took_s), whole = tried[-1], work_of(candidate, rows)
-    in_proportion = took_s * whole / work_of(candidate, count)
-    if len(tried) < 2:
-        return in_proportion
-    before, before_s = tried[-2]
-    slope = (took_s - before_s) / (work_of(candidate, count) - work_of(candidate, before) or 1.0)
-    return max(took_s, in_proportion / 2, min(in_proportion, took_s + slope * (whole - work_of(candidate, count))))
-
-
-def _fit_s(candidates: Sequence[Candidate], training: Dataset, count: int, context: Context) -> float:
-    """Seconds that `count` rows take: to prepare, to train on, and (a quarter of them) to predict."""
-    rows, started = training.take(some(training, count)), time.monotonic()
-    quiet = replace(context, emit_to=silent, saves=None, deadline=None)
-    prepared = prepare_rows(candidates[0], rows, quiet)
-    fit = fit_of(prepared, rows.target, quiet)
-    for fitted in fit_many(candidates, [fit], quiet, watch_of(candidates[0], rows.target)):
-        fitted.predict(dense(fit.x[: max(1, fit.rows // 4)]))
-    took_s = time.monotonic() - started
-    return took_s * (1 + INNER) if asks(candidates[0]) else took_s
 
 
 def some(training: Dataset, count: int) -> IntArray:

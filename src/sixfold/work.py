@@ -25,8 +25,8 @@ from sixfold.train.candidate import Candidate
 
 @dataclass(frozen=True)
 class Work:
-    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done. `guard`: of
-    the memory that is held.
+    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done.
+    `guard`: of the memory that is held.
     """
 
     loaded: Loaded

@@ -178,17 +178,20 @@ class Interruptible(Protocol):
 class Costly(Protocol):
     """Ability of a solver's Settings: says what a fit takes, so that one that has no room or no time is not begun.
 
-    What does not say it takes time in proportion to its rows, and no memory but its features and their copies.
+    Who does not say it takes time in proportion to the rows, and no memory but the features and their copies. `few`: a fit of
+    some of the rows, to look at; it may be tried on.
     """
 
     def work(self, rows: int) -> float:
         """What the time of a fit on `rows` rows is proportional to, in any unit."""
 
-    def fit_bytes(self, rows: int, shape: Shape) -> int:
-        """Bytes that a fit holds at its peak, besides its features: kernel matrices, trees while they grow."""
+    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
+        """Bytes that a fit on `rows` rows holds at its peak besides its features (kernel matrices, trees while they grow), of
+        so many `settings` solved as one piece of work.
+        """
 
-    def model_bytes(self, rows: int, shape: Shape) -> int:
-        """Bytes that its result holds at most."""
+    def model_bytes(self, few: Fit, rows: int) -> int:
+        """Bytes of its result."""
 
 
 @runtime_checkable

@@ -18,8 +18,8 @@ from sixfold.runs.context import Context
 
 
 def of_columns(subject: Subject, job: Job, context: Context) -> dict[str, float]:
-    """Raw column → mean loss of the deciding metric on validation rows when its values are shuffled. Raises BudgetError where there
-    is no time for all columns.
+    """Raw column → mean loss of the deciding metric on validation rows when its values are shuffled. Raises BudgetError
+    where there is no time for all columns.
     """
     effort = Effort(deadline=math.inf if context.deadline is None else context.deadline)
     found = losses(subject.twins, job.dataset, job.folds, job.metrics[0], context.seed, effort)

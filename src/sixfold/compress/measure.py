@@ -42,7 +42,9 @@ def feeds(model: bytes, table: Table, rows: int) -> Feeds:
 
 
 def compare(before: bytes, after: bytes, table: Table, most_s: float = math.inf) -> tuple[Cost, Cost]:
-    """The costs of two models, timed in turn for about `most_s`; of the same one, its own twice. `table`: raw rows to ask with."""
+    """The costs of two models, timed in turn for about `most_s`; of the same one, its own twice. `table`: raw rows to ask
+    with.
+    """
     if before == after:
         return (own := cost(before, table, most_s)), own
     first, second = _costs((before, after), table, most_s)

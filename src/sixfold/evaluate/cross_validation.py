@@ -15,6 +15,7 @@ from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
+from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, asks, calibrate, fit_of, own_part, prepare_rows, watch_of
 from sixfold.parts import state
@@ -209,8 +210,8 @@ def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped
 class Group:
     """Candidates that are alike (`Candidate.likeness`), on one dataset's folds.
 
-    `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at once, at most. `first_only`: the
-    first folds that are worked on at once are all that is done.
+    `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at once, at most.
+    `first_only`: the first folds that are worked on at once are all that is done.
     """
 
     candidates: Sequence[Candidate]
@@ -278,6 +279,14 @@ class Group:
                 training = self.dataset.take(self.folds[number].train) if asks(candidate) else None
                 part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
                 yield number, candidate, model if training is None else calibrate(candidate, model, training, part)
+
+    def expected(self, number: int) -> float | None:
+        """Seconds that fold `number` is expected to take: what its preparation took, and what fits on some of its rows say."""
+        started = time.monotonic()
+        prepared = self._prepared(number)
+        prepared_s, target = time.monotonic() - started, self.dataset.target.take(self.folds[number].train)
+        fit_s = expected_s(self.candidates, prepared, target, self._of(number))
+        return None if fit_s is None else prepared_s + fit_s
 
     def _of(self, number: int) -> Context:
         return self.context.within("fold", number, fold=number)

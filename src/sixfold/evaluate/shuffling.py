@@ -39,8 +39,8 @@ def losses(
 ) -> dict[str, list[float]]:
     """Raw column → what `metric` loses on each fold's validation rows, by the fold's own model (0 where it is not asked).
 
-    At most 10 folds, 2,000 rows each; the mean of the repeats. A fold that has no time for all columns does not count, unless it is
-    the first one: then the columns that had no time have no values.
+    At most 10 folds, 2,000 rows each; the mean of the repeats. A fold that has no time for all columns does not count,
+    unless it is the first one: then the columns that had no time have no values.
     """
     effort = effort or Effort()
     lost: dict[str, list[float]] = {name: [] for name in dataset.table.columns}
@@ -59,7 +59,9 @@ def losses(
 
 
 def _of_fold(model: Model, data: Dataset, metric: str, how: tuple[Sequence[IntArray], Effort]) -> dict[str, float]:
-    """Raw column → mean loss over the orders, each of which a column's values are put into; without those that time ended before."""
+    """Raw column → mean loss over the orders, each of which a column's values are put into; without those that time ended
+    before.
+    """
     orders, effort = how
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
     predict = model.near(data.table)

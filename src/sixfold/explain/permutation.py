@@ -24,8 +24,8 @@ class Importance(NamedTuple):
 def importances(
     evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int, effort: Effort | None = None
 ) -> list[Importance]:
-    """Every raw column that there was time for, by the fold models on their own validation rows; columns of equal importance in table
-    order.
+    """Every raw column that there was time for, by the fold models on their own validation rows; columns of equal
+    importance in table order.
     """
     found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed, effort)
     rows = [

@@ -30,7 +30,8 @@ class Context:
     networks train.
 
     `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them. `saves`: where long
-    work leaves what it has so far; None keeps nothing. `check_memory` raises BudgetError where more is held than the budget allows.
+    work leaves what it has so far; None keeps nothing. `check_memory` raises BudgetError where more is held than the
+    budget allows.
     """
 
     seed: int = 0

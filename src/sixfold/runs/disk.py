@@ -32,7 +32,9 @@ class DiskLimit:
         return self.most is None or self.used() + size + OVERHEAD <= self.most
 
     def room(self, size: int, spare: Sequence[str] = (), keep: Sequence[Path] = ()) -> None:
-        """Make room for `size` bytes more. `spare`: patterns of stages that may go; `keep`: folders that stay. Raises BudgetError."""
+        """Make room for `size` bytes more. `spare`: patterns of stages that may go; `keep`: folders that stay. Raises
+        BudgetError.
+        """
         if self.most is None:
             return
         for path in self._removable(spare):
