@@ -36,6 +36,7 @@ Scores = Mapping[str, FloatArray]
 Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
+PARITY_CELLS = 1_000_000  # of more than 1,000 columns fewer rows are stored, 100 at least
 MEASURING = 0.25  # of the time that is left at the end, at most, for timing the model
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
 HOW = (
@@ -50,7 +51,8 @@ HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; i
 
 
 def stored_rows(table: Table, seed: int) -> Table:
-    """At least PARITY_ROWS rows that try a graph hard: real rows first, then rows mixed from all columns' values.
+    """At least PARITY_ROWS rows (fewer of a wide table) that try a graph hard: real rows first, then rows mixed from all
+    columns' values.
 
     Mixed: every column goes through the same random order of the rows from a start of its own, and from another one when it
     is through; so a table's values are met in the order of the real rows again, which packs well. In these rows one value in
@@ -58,8 +60,9 @@ def stored_rows(table: Table, seed: int) -> Table:
     """
     rng = np.random.default_rng(derive(seed, "parity"))
     order = rng.permutation(table.rows)
-    real = table.take(order[: PARITY_ROWS // 2])
-    mixed = PARITY_ROWS + 24 - real.rows
+    wanted = min(PARITY_ROWS, max(100, PARITY_CELLS // max(1, len(table.columns))))
+    real = table.take(order[: wanted // 2])
+    mixed = wanted + 24 - real.rows
     starts = _starts(rng, len(table.columns), table.rows, -(-mixed // table.rows))
     step = np.arange(min(table.rows, mixed))
     columns = {}

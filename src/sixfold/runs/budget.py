@@ -13,18 +13,22 @@ from sixfold.recipe.schema import Budget
 
 WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the bundle
 FINISH_S = 1.5  # that rest at least, if it is less than half: measured 1.1 s of one core, 32,561 rows, boosting
+FINISH_COLUMN_S = (
+    0.001  # and for every column: its inputs in the graph, its cells in the stored rows, its place in the report
+)
+REPORT_SHARE = 0.4  # of that rest, for the report and the bundle: until then columns are shuffled
 TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what training leaves flows on
 
 
-def shared_s(time_s: float) -> float:
+def shared_s(time_s: float, finish_s: float = FINISH_S) -> float:
     """The seconds that shares are of: after WORK_SHARE of them there is time to finish."""
-    return min(time_s, (time_s - min(FINISH_S, time_s / 2)) / WORK_SHARE)
+    return min(time_s, (time_s - min(finish_s, time_s / 2)) / WORK_SHARE)
 
 
 @dataclass(frozen=True)
 class Limits:
     """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds. `undivided`: the work is whole or
-    nothing, so that each of its parts may take all that is left.
+    nothing, so that each of its parts may take all that is left. `finish_s`: what the end of the run takes.
     """
 
     started: float
@@ -32,6 +36,7 @@ class Limits:
     memory_bytes: int | None
     disk_bytes: int | None
     undivided: bool = False
+    finish_s: float = FINISH_S
 
     @classmethod
     def start(cls, budget: Budget, started: float | None = None) -> Limits:
@@ -49,7 +54,21 @@ class Limits:
         """
         if self.time_s is None:
             return None
-        return self.started + share * (self.time_s if self.undivided else shared_s(self.time_s))
+        return self.started + share * (self.time_s if self.undivided else shared_s(self.time_s, self.finish_s))
+
+    def of_table(self, columns: int) -> Limits:
+        """The same, now that it is known how many columns there are."""
+        return replace(self, finish_s=FINISH_S + FINISH_COLUMN_S * columns)
+
+    def report(self) -> float | None:
+        """The moment at which the report and the bundle begin."""
+        if self.time_s is None:
+            return None
+        return (
+            self.started
+            + self.time_s
+            - REPORT_SHARE * (self.time_s - WORK_SHARE * shared_s(self.time_s, self.finish_s))
+        )
 
     def rest(self, share: float) -> Limits:
         """Those of a piece of work that begins now, is done whole or not at all, and has until `share` of the time."""
