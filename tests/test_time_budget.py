@@ -216,9 +216,9 @@ def test_columns_are_shuffled_as_long_as_there_is_time(monkeypatch: pytest.Monke
 
 
 def test_a_candidate_that_has_no_room_leaves_the_disk_to_the_others(tmp_path: Path) -> None:
-    """At no moment more is held than the budget says; 250 trees do not fit, a linear model does."""
+    """At no moment more is held than the budget says; 1,000 trees do not fit, a linear model does."""
     most = 400_000
-    recipe = loaded([{"family": "forest", "trees": 250}, LINEAR], budget={"disk": f"{most}B"})
+    recipe = loaded([{"family": "forest", "trees": 1000}, LINEAR], budget={"disk": f"{most}B"})
     done = run(recipe, tmp_path)
     assert [one.family for one in done.leaderboard.standings] == ["linear"]
     assert any(text.startswith("forest is left out: budget.disk") for text in done.warnings)
