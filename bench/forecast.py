@@ -1,7 +1,8 @@
 """How far the forecast of `sixfold check` is from the truth: seconds that it says, over seconds that folds and refit take.
 
-`python -m bench.forecast` prints the table of docs/how-to/budgets.md, `python -m bench.forecast memory` that of memory. Seconds are those of one core's work, which do not hang on
-what else the machine does; there is no peer, and no part in `make bench`.
+`python -m bench.forecast` prints the table of docs/how-to/budgets.md, `python -m bench.forecast memory` that of memory.
+Seconds are those of one core's work, which do not hang on what else the machine does; there is no peer, and no part in
+`make bench`.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ class Plan:
 
 def store(work: Work, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
     """Save a stage's result into its folder, if there is room for it. `spare`: stages that may go for it. Raises BudgetError."""
-    if work.folder.disk.most is not None:
-        work.folder.disk.room(state.file_bytes(found), spare, keep=(folder,))
+    size = 0 if work.folder.disk.most is None else state.file_bytes(found)
+    work.folder.disk.room(size, spare, keep=(folder,))
     state.save(found, folder)
 
 

@@ -80,7 +80,8 @@ class Settings(Section):
     def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
         """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes."""
         copies = EIGEN_COPIES if settings >= FEW or self.alpha == "auto" or self.kernel != "rbf" else COPIES
-        return copies * 8 * min(rows, self.sample) ** 2
+        own = min(rows, self.sample)
+        return copies * 8 * own * own
 
     def model_bytes(self, few: Fit, rows: int) -> int:
         """The rows, and a coefficient of each for every output."""
