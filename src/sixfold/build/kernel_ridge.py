@@ -81,11 +81,11 @@ class Settings(Section):
         """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes."""
         copies = EIGEN_COPIES if settings >= FEW or self.alpha == "auto" or self.kernel != "rbf" else COPIES
         own = min(rows, self.sample)
-        return copies * 8 * own * own
+        return int(copies * 8 * own * own)
 
     def model_bytes(self, few: Fit, rows: int) -> int:
         """The rows, and a coefficient of each for every output."""
-        return 8 * min(rows, self.sample) * (few.x.shape[1] + few.outputs)
+        return int(8 * min(rows, self.sample) * (few.x.shape[1] + few.outputs))
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:
