@@ -1,16 +1,20 @@
 """How far the forecast of `sixfold check` is from the truth: seconds that it says, over seconds that folds and refit take.
 
-`python -m bench.forecast` prints the table of docs/how-to/budgets.md. Seconds are those of one core's work, which do not hang on
-what else the machine does; there is no peer, and no part in `make bench`.
+`python -m bench.forecast` prints the table of docs/how-to/budgets.md, `python -m bench.forecast memory` that of memory.
+Seconds are those of one core's work, which do not hang on what else the machine does; there is no peer, and no part in
+`make bench`.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -20,7 +24,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from sixfold import forecast as plan
-from sixfold.data import load
+from sixfold import pipeline
+from sixfold.data import holdout, load
 from sixfold.evaluate import folds
 from sixfold.evaluate.cross_validation import FoldCache, Group, evaluate_folds
 from sixfold.evaluate.model import fit_model
@@ -29,6 +34,7 @@ from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
+from sixfold.runs.memory import MemoryGuard
 
 GRID = [{"name": "adam", "learning_rate": rate} for rate in (0.001, 0.003, 0.01, 0.03)]
 
@@ -118,8 +124,69 @@ def one_core() -> Iterator[None]:
         yield
 
 
+class Held(NamedTuple):
+    """A table of so many rows and numbers, and what is built: five folds, the refit and the bundle, in a process of its own."""
+
+    rows: int
+    numbers: int
+    task: str
+    build: Any
+
+
+HELD = {
+    "kernel_ridge, 3,200 × 20": Held(3200, 20, "regression", {"family": "kernel_ridge"}),
+    "kernel_ridge, 6,300 × 20": Held(6300, 20, "regression", {"family": "kernel_ridge"}),
+    "svm, 6,300 × 20": Held(6300, 20, "classification", {"family": "svm"}),
+    "svm, 6,300 × 20, 3 C": Held(6300, 20, "classification", {"family": "svm", "C": [0.3, 1.0, 3.0]}),
+    "forest, 300 trees, 12,000 × 20": Held(12_000, 20, "classification", {"family": "forest", "trees": 300}),
+    "tree, 60,000 × 100": Held(60_000, 100, "classification", {"family": "tree"}),
+    "boosting, 60,000 × 100": Held(60_000, 100, "classification", {"family": "boosting"}),
+    "linear, 60,000 × 100": Held(60_000, 100, "classification", {"family": "linear"}),
+    "mlp, 60,000 × 100": Held(60_000, 100, "classification", {"family": "mlp"}),
+    "residual_mlp, 30,000 × 50": Held(30_000, 50, "classification", {"family": "residual_mlp"}),
+    "tabm, 20,000 × 50": Held(20_000, 50, "classification", {"family": "tabm"}),
+}  # fmt: skip
+
+
+def held(case: Held) -> tuple[int, int]:
+    """Bytes that are said, and the most that this process holds while the whole run is done."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(case.rows, case.numbers))
+    score = x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=case.rows)
+    y = score if case.task == "regression" else np.where(score > 0, "a", "b")
+    frame = pd.DataFrame({**{f"n{at}": x[:, at] for at in range(case.numbers)}, "y": y})
+    recipe = from_object({
+        "data": {"source": "frame", "target": "y", "holdout": 0.2}, "build": case.build,
+        "train": {"epochs": 1, "batch_size": 1024},
+    })  # fmt: skip
+    data = load.from_frame(frame, recipe.recipe.data, None)
+    training = data.take(holdout.split(data, recipe.recipe.data)[0])
+    candidates, parts = (
+        list(resolve(recipe.recipe, training, None)),
+        tuple(folds.make(recipe.recipe.evaluate, training)),
+    )
+    said, guard = plan.memory(candidates, training, parts), MemoryGuard(1 << 50)
+    with tempfile.TemporaryDirectory() as folder, guard:
+        pipeline.run(recipe, Path(folder) / "run", dataset=data)
+    return said, guard.most
+
+
+def memory(names: tuple[str, ...]) -> None:
+    """Print the table of memory; every workload has a process of its own."""
+    print("| workload | forecast | held | forecast / held |\n| --- | --- | --- | --- |")
+    for name in HELD:
+        if not names or any(part in name for part in names):
+            code = f"from bench.forecast import HELD, held; print(*held(HELD[{name!r}]))"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            said, most = map(int, done.stdout.split())
+            print(f"| {name} | {said / 1e6:.0f} | {most / 1e6:.0f} | {said / most:.2f} |", flush=True)
+
+
 def main() -> None:
-    """Print the table; arguments are parts of names of workloads."""
+    """Print the table; arguments are parts of names of workloads, after `memory` of those of memory."""
+    if sys.argv[1:2] == ["memory"]:
+        memory(tuple(sys.argv[2:]))
+        return
     print("| workload | forecast | taken | forecast / taken |\n| --- | --- | --- | --- |")
     with one_core():
         for name, said, took in measure(tuple(sys.argv[1:])):

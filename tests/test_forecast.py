@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bench.forecast import HELD
 
 from sixfold import forecast as module
 from sixfold import pipeline, trials
@@ -23,7 +24,9 @@ from sixfold.evaluate import cross_validation
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.forecast import Forecast, Stacks, check_memory, forecast, forecasts, in_words
+from sixfold.parts.fit import Fit
 from sixfold.parts.table import Dataset
+from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.resolve import resolve
@@ -260,6 +263,7 @@ def fits_of(candidates: Any, data: Dataset, folds: Any) -> list[Any]:
 def test_networks_that_train_as_one_are_held_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates, data, folds = same(3)
     process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=0))
+    monkeypatch.setattr(module, "FINISH_BYTES", 0)
     monkeypatch.setattr(module, "psutil", SimpleNamespace(Process=lambda: process))
     size = module.sizes(candidates[0], data, folds, Context())
     one = module.replica_bytes(candidates[0].family, candidates, size.shape, size.rows)
@@ -365,7 +369,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_trained(tmp_path: Path, m
         "version": 1, "data": {"source": "frame", "target": "y"}, "build": {"family": "linear"},
         "budget": {"memory": "100GB"},
     })  # fmt: skip
-    monkeypatch.setattr(module, "memory", lambda *rest: 10**12)
+    monkeypatch.setattr(module, "_memory", lambda *rest: 10**12)
     data = from_frame(frame(90), loaded.recipe.data, None)
     with pytest.raises(BudgetError, match="a forecast of"):
         pipeline.run(loaded, tmp_path / "run", dataset=data)
@@ -396,6 +400,56 @@ MEASURE = textwrap.dedent("""
     fit_model(candidate, data, Context())
     print(found.memory_bytes, peak[0])
 """)
+
+
+def test_kernel_matrices_and_trees_are_counted() -> None:
+    """Of 4,000 rows a kernel matrix takes 128 MB, and three of them are held; a forest's nodes grow with its trees."""
+    few = fit_of_rows(2000)
+    (kernel, svm, svms, forest, forests) = (
+        family_of(build)
+        for build in (
+            {"family": "kernel_ridge"}, {"family": "svm"}, {"family": "svm"}, {"family": "forest", "trees": 10},
+            {"family": "forest", "trees": 100},
+        )
+    )  # fmt: skip
+    assert kernel.fit_bytes(few, 4000, 1) == 3 * 8 * 4000**2
+    assert kernel.fit_bytes(few, 10**6, 1) == 3 * 8 * 5000**2  # its sample
+    assert kernel.fit_bytes(few, 4000, 10) > kernel.fit_bytes(few, 4000, 1)
+    assert svm.fit_bytes(few, 4000, 1) == 4 * 4000**2
+    assert svms.fit_bytes(few, 4000, 3) == 16 * 4000**2
+    assert forests.fit_bytes(few, 8000, 1) == pytest.approx(10 * forest.fit_bytes(few, 8000, 1), rel=0.2)
+    assert forest.model_bytes(few, 4000) < forest.model_bytes(few, 40_000) <= 10 * 2**13 * 41
+
+
+@pytest.mark.parametrize("deep", [4, 12])
+def test_nodes_of_a_tree_are_found_from_few_rows(deep: int) -> None:
+    """Within a factor of two of the tree that is grown in the end."""
+    many, few = fit_of_rows(20_000), fit_of_rows(2000)
+    tree = family_of({"family": "tree", "max_depth": deep, "min_rows_leaf": 3})
+    grown = tree._estimator(many).set_params(ccp_alpha=0.0).fit(many.x, many.y).tree_.node_count
+    assert grown / 2 < tree._nodes(few, 20_000) < grown * 2
+
+
+def family_of(build: dict[str, Any]) -> Any:
+    settings = dict(build)
+    return FAMILY.load(settings.pop("family"))(**settings)
+
+
+def fit_of_rows(rows: int) -> Fit:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, 10)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=rows) > 0).astype(np.int64)
+    return Fit(x, y, "classification", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(HELD))
+def test_the_forecast_of_a_whole_run_holds_within_a_third(name: str) -> None:
+    code = f"from bench.forecast import HELD, held; print(*held(HELD[{name!r}]))"
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    said, most = map(int, done.stdout.split())
+    assert said / module.MEMORY_ERROR < most < said * module.MEMORY_ERROR, (said, most)
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ from sixfold.recipe.receipt import Nested
 from sixfold.recipe.schema import Budget
 from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
+from sixfold.runs.disk import DiskLimit
 from sixfold.runs.folder import RunFolder
 from sixfold.work import Rows, Work, digest
 
@@ -324,11 +325,11 @@ def test_who_cannot_be_trained_in_an_outer_fold_is_left_out_there(
 
 
 def test_a_disk_that_is_full_of_outer_folds_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check(limits: Limits, folder: Path) -> None:
-        if list(folder.glob("nested-1.saved/*")):
+    def room(limit: DiskLimit, size: int, *rest: Any, **more: Any) -> None:
+        if list(limit.folder.glob("nested-1.saved/*")):
             raise BudgetError("budget.disk", "at most 1 MB", "2 MB", "Raise budget.disk.")
 
-    monkeypatch.setattr(Limits, "check_disk", check)
+    monkeypatch.setattr(DiskLimit, "room", room)
     loaded = recipe()
     _, found, warnings = nested_alone(loaded, load_data(loaded.recipe.data, None, loaded.base), tmp_path)
     assert found is None

@@ -5,36 +5,54 @@ Candidates that are alike train as one piece of work. After each block the recip
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from sixfold.build.family import ends_in_time
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
+from sixfold.core.units import show_seconds
+from sixfold.estimates import Estimates
 from sixfold.evaluate import scoring
-from sixfold.evaluate.cross_validation import Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
+from sixfold.evaluate.cross_validation import MANY, Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
 from sixfold.evaluate.selecting import Scored, select
+from sixfold.fewer_folds import common, planned, restricted
+from sixfold.forecast import folds_that_fit
 from sixfold.parts import state
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
+from sixfold.runs.budget import WORK_SHARE
+from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
-from sixfold.work import Plan, Rows, Work, stage_key
+from sixfold.work import Plan, Rows, Work, stage_key, store
 
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
+LATE = 0.02  # of the whole time, by which a last training may be late
+RESCUE_CELLS = 500_000  # of a table whose candidates are tried first, late as it is: about half a second each
+RESCUE_S = 1.0  # what a training that ends in time has where all time is spent: guessed
 PIECES_IN_ALL = 160  # of all folds: of many folds there are enough
 
 
 @dataclass
 class Contest:
-    """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far."""
+    """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far; `unfinished`: what was
+    saved of a piece of work that had no time to end.
+    """
 
     work: Work
     rows: Rows
     plan: Plan
     cache: FoldCache = field(default_factory=FoldCache)
     parts: dict[int, list[Part]] = field(default_factory=dict)
+    unfinished: dict[int, list[Part]] = field(default_factory=dict)
     failed: SixfoldError | None = None
+
+    def __post_init__(self) -> None:
+        self.estimates = Estimates(self.rows.training, self.plan.folds)
 
     def enter(self, candidate: Candidate) -> int:
         """One more candidate, and its position; the same for one that is there already."""
@@ -48,23 +66,236 @@ class Contest:
     def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> Scored:
         """Of the deciding metric; NaN for who could not be done.
 
-        `waiting`: how many pieces of work like these have to share the time that is left with them.
+        `waiting`: how many pieces of work like these have to share the time that is left with them. Who does not fit into
+        its part of the time has another chance when the others are done.
         """
         groups = _alike([self.plan.candidates[at] for at in positions], positions)
-        share = shares(self.work, self.rows, self.plan)[0]
-        scores = np.full((len(positions), len(numbers)), np.nan)
-        pieces = np.full((*scores.shape, self._pieces()), np.nan)
-        sign = 1.0 if scoring.greater_is_better(self.plan.metrics[0]) else -1.0
+        scored, late = _Scores(self, positions, numbers), list[list[int]]()
         for number, group in enumerate(groups):
-            deadline = self.work.limits.part(share, (len(groups) - number) + len(groups) * waiting)
-            for at, part in self._stage(group, numbers, deadline).items():
-                self.parts.setdefault(at, []).append(part)
-                found = dict(zip(part.numbers, part.scores[self.plan.metrics[0]], strict=True))
-                scores[positions.index(at)] = [sign * found[fold] for fold in numbers]
-                if pieces.size:
-                    own = self._score_pieces(part)
-                    pieces[positions.index(at)] = [sign * own[fold] for fold in numbers]
-        return Scored(scores, pieces if pieces.size else None)
+            deadline = self.work.limits.part(self.end(), (len(groups) - number) + len(groups) * waiting)
+            if self._fits(group, numbers, deadline):
+                scored.add(self._stage(group, numbers, deadline))
+            else:
+                late.append(group)
+        for group in sorted(late, key=lambda group: self.estimates.known(self.plan.candidates[group[0]]) or 0.0):
+            deadline = self.work.limits.part(self.end(), 1 + waiting)
+            if self._fits(group, numbers, deadline) or not self._anyone(scored):
+                scored.add(self._stage(group, numbers, deadline))
+            else:
+                self._refuse(group, numbers, deadline)
+        return scored.found()
+
+    def end(self) -> float | None:
+        """When evaluation ends: so that the best so far can be trained again."""
+        done = [self.estimates.refit_s(self.plan.candidates[at]) for at in self.parts if self.left(at) == 0]
+        return self.work.limits.before(shares(self.work, self.rows, self.plan), max(done, default=0.0))
+
+    def _anyone(self, scored: _Scores) -> bool:
+        """Whether somebody has all folds, or all that are asked for now."""
+        return scored.someone or any(self.left(at) == 0 for at in self.parts)
+
+    def _fits(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> bool:
+        """Whether a group's folds are expected to end in time, as far as that can be told."""
+        if deadline is None or self.work.inside:
+            return True
+        piece = self._piece(group, numbers, deadline)
+        if self.work.folder.has(piece.name, piece.key):
+            return True
+        together = self._group(piece)
+        saved = [parts.parts for parts in together.done(piece.numbers)]
+        for parts in saved:
+            self.estimates.saw(parts)
+        left = len(numbers) - sum(len(parts[0].numbers) for parts in saved)
+        if piece.context.left_s() <= 0:
+            return False
+        try:
+            self._beside(piece)
+            fold_s = self.estimates.fold_s(together, piece.numbers[0])
+        except (BudgetError, FitError):  # the stage says so
+            return True
+        return fold_s is None or left * fold_s <= piece.context.left_s()
+
+    def _refuse(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> None:
+        piece = self._piece(group, numbers, deadline)
+        fold_s = self.estimates.known(piece.candidates[0])
+        each = "" if fold_s is None else f", each of which is expected to take {show_seconds(fold_s)}"
+        self._leave_out(piece, BudgetError(
+            "budget.time", f"time for {len(numbers)} folds{each}", f"{show_seconds(max(0.0, piece.context.left_s()))} left",
+            "Raise budget.time, or use fewer folds or rows.",
+        ))  # fmt: skip
+
+    def _beside(self, piece: _Piece) -> int:
+        """How many folds at once the budget has memory for. Raises BudgetError."""
+        budget = self.work.loaded.recipe.budget
+        return folds_that_fit(piece.candidates, self.rows.training, self.plan.folds, budget) if budget.memory else MANY
+
+    def left(self, at: int) -> int:
+        """Folds that a candidate was not trained on."""
+        return len(self.plan.folds) - sum(len(part.numbers) for part in self.parts.get(at, ()))
+
+    def result(self, reasons: Mapping[int, str]) -> tuple[Plan, list[Evaluation]]:
+        """All that were trained. `reasons`: position → why it got no more folds. Where time ended before anyone had all
+        folds, the plan has the folds that were done. Raises what failed where nobody is left.
+        """
+        done = any(self.left(at) == 0 for at in self.parts)
+        if isinstance(self.failed, BudgetError) and not done and not self.work.inside:
+            self._take_unfinished()
+            if not self.parts and self.failed.where == "budget.time":
+                self._rescue()
+            if self.parts:
+                return self._fewer_folds()
+        return self.plan, self._evaluations(reasons)
+
+    def _take_unfinished(self) -> None:
+        """What was saved of pieces of work that had no time to end counts now."""
+        for at, parts in self.unfinished.items():
+            self.parts.setdefault(at, []).extend(parts)
+        self.unfinished = {}
+
+    def _evaluations(self, reasons: Mapping[int, str]) -> list[Evaluation]:
+        found = []
+        for at in sorted(self.parts):
+            one = join(self.parts[at], self.rows.training, self.plan.folds, reasons.get(at, ""))
+            found.append(one)
+            if one.dropped:
+                facts = {"folds": len(one.numbers), "of": len(self.plan.folds), "why": one.dropped}
+                self.work.context.emit("candidate_dropped", candidate=one.name, **facts)
+            else:
+                self.work.context.emit("candidate_finished", candidate=one.name, scores=one.means())
+        if self.failed is not None and all(one.dropped for one in found):
+            raise self.failed
+        return found
+
+    def _fewer_folds(self) -> tuple[Plan, list[Evaluation]]:
+        """Whoever did most folds, and who did the same ones."""
+        numbers, total = common(self.parts, self.plan.metrics[0]), len(self.plan.folds)
+        if len(numbers) < total:
+            text = f"Time ended before any candidate had all folds: compared on {len(numbers)} of {total}. Raise budget.time."
+            self.work.context.emit("warning", text=text, cut=True)
+        self.plan = planned(self.plan, numbers)
+        kept = {at: restricted(parts, numbers) for at, parts in self.parts.items()}
+        self.parts = {at: parts for at, parts in kept.items() if parts is not None}
+        return self.plan, self._evaluations({})
+
+    def _rescue(self) -> None:
+        """Nothing was trained in time: the one that is expected to take least is trained on its first fold, late."""
+        most_s = max(self.work.limits.time_s or 0.0, RESCUE_S)
+        groups, table = _alike(self.plan.candidates, range(len(self.plan.candidates))), self.rows.training.table
+        expected, small = [], table.rows * len(table.columns) <= RESCUE_CELLS
+        for group in groups:
+            piece = self._piece(group, range(len(self.plan.folds)), time.monotonic() + RESCUE_S)
+            looks = small and self.estimates.known(piece.candidates[0]) is None
+            fold_s = (
+                self.estimates.fold_s(self._group(piece), 0) if looks else self.estimates.known(piece.candidates[0])
+            )
+            expected.append(RESCUE_S if fold_s is None else fold_s)
+        for number in np.argsort(expected, kind="stable"):
+            if self.parts or expected[number] > most_s:
+                return
+            ends = ends_in_time(self.plan.candidates[groups[number][0]].family)
+            deadline = time.monotonic() + RESCUE_S if ends else None
+            found = self._stage(groups[number], range(len(self.plan.folds)), deadline, first_only=True)
+            self.parts = {at: [part] for at, part in found.items()}
+            self._take_unfinished()
+
+    def _piece(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> _Piece:
+        """Candidates that are alike, on some folds, as a stage of the run."""
+        candidates = [self.plan.candidates[at] for at in group]
+        facts = {"candidate": candidates[0].name} if len(group) == 1 else {}
+        done = len(self.plan.folds) - self.left(group[0])
+        name = f"{self.work.inside}evaluate-{group[0]}" + (f".{done}" if done else "")
+        key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
+        saves = self.work.folder.saves(name, key)
+        context = replace(self.work.context.within("evaluate", **facts), deadline=deadline, saves=saves)
+        return _Piece(tuple(group), candidates, sorted(numbers), name, key, context)
+
+    def _group(self, piece: _Piece) -> Group:
+        return Group(piece.candidates, self.rows.training, self.plan.folds, piece.context, self.cache)
+
+    def _stage(
+        self, group: Sequence[int], numbers: Sequence[int], deadline: float | None, first_only: bool = False
+    ) -> dict[int, Part]:
+        """Candidates that are alike, on some folds. Who fails, or has no time or memory left, is left out with a warning.
+
+        Inside of an outer fold time that is not there is an error: a choice among fewer is another choice.
+        """
+        piece = self._piece(group, numbers, deadline)
+
+        def work_on(folder: Path) -> None:
+            beside = min(self._beside(piece), 1 if first_only else MANY)
+            fold_s = self.estimates.known(piece.candidates[0])
+            together = replace(self._group(piece), expected_s=fold_s, beside=beside, first_only=first_only)
+            store(self.work, Parts(tuple(evaluate_folds(together, piece.numbers, self.plan.metrics))), folder)
+
+        try:
+            folder = self.work.folder.stage(piece.name, piece.key, work_on)
+        except (BudgetError, FitError) as error:
+            if self.work.inside and isinstance(error, BudgetError):
+                raise
+            if isinstance(error, FitError) and len(group) > 1:  # each alone, to see who of them it was
+                return {at: part for one in group for at, part in self._stage([one], numbers, deadline).items()}
+            if first_only and isinstance(error, BudgetError):
+                self._keep(piece)
+            else:
+                self._leave_out(piece, error)
+            return {}
+        found = state.load(folder, Parts).parts
+        self.estimates.saw(found)
+        return dict(zip(group, found, strict=True))
+
+    def _leave_out(self, piece: _Piece, error: BudgetError | FitError) -> None:
+        self.failed = error
+        if isinstance(error, BudgetError):
+            self._keep(piece)
+            self.cache.clear()
+            self.work.guard.recover()
+        for each in piece.candidates:
+            self.work.context.emit("warning", text=f"{each.name} is left out: {error}")
+
+    def _keep(self, piece: _Piece) -> None:
+        """What was saved of work that did not end."""
+        for parts in self._group(piece).done(piece.numbers):
+            for at, part in zip(piece.positions, parts.parts, strict=True):
+                self.unfinished.setdefault(at, []).append(part)
+
+
+class _Piece(NamedTuple):
+    """A stage: candidates that are alike, on some folds."""
+
+    positions: tuple[int, ...]
+    candidates: list[Candidate]
+    numbers: list[int]
+    name: str
+    key: str
+    context: Context
+
+
+class _Scores:
+    """What a block of folds says of candidates, by the deciding metric: greater is better, NaN for who was left out."""
+
+    def __init__(self, contest: Contest, positions: Sequence[int], numbers: Sequence[int]) -> None:
+        self.contest, self.positions, self.numbers = contest, positions, numbers
+        self.plan = contest.plan
+        self.sign = 1.0 if scoring.greater_is_better(self.plan.metrics[0]) else -1.0
+        self.scores = np.full((len(positions), len(numbers)), np.nan)
+        self.pieces = np.full((*self.scores.shape, self._pieces()), np.nan)
+        self.someone = False
+
+    def add(self, parts: Mapping[int, Part]) -> None:
+        """What some of them did on these folds."""
+        for at, part in parts.items():
+            self.contest.parts.setdefault(at, []).append(part)
+            self.someone = True
+            found = dict(zip(part.numbers, part.scores[self.plan.metrics[0]], strict=True))
+            row = self.positions.index(at)
+            self.scores[row] = [self.sign * found[fold] for fold in self.numbers]
+            if self.pieces.size:
+                own = self._score_pieces(part)
+                self.pieces[row] = [self.sign * own[fold] for fold in self.numbers]
+
+    def found(self) -> Scored:
+        """As a selection sees it."""
+        return Scored(self.scores, self.pieces if self.pieces.size else None)
 
     def _pieces(self) -> int:
         """Parts of a fold that a selection sees, each of a row or more; 0 where the deciding metric is no mean over rows."""
@@ -79,66 +310,15 @@ class Contest:
             if not np.isfinite(part.scores[metric][at]):
                 found[number] = np.full(self._pieces(), np.nan)
                 continue
-            target = self.rows.training.target.take(self.plan.folds[number].validation)
+            target = self.contest.rows.training.target.take(self.plan.folds[number].validation)
             predicted, threshold = part.predictions[at], part.models[at].threshold
             found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
         return found
 
-    def left(self, at: int) -> int:
-        """Folds that a candidate was not trained on."""
-        return len(self.plan.folds) - sum(len(part.numbers) for part in self.parts.get(at, ()))
 
-    def evaluations(self, reasons: Mapping[int, str]) -> list[Evaluation]:
-        """Of all that were trained. `reasons`: position → why it got no more folds. Raises what failed where nobody is left."""
-        found = []
-        for at in sorted(self.parts):
-            one = join(self.parts[at], self.rows.training, self.plan.folds, reasons.get(at, ""))
-            found.append(one)
-            if one.dropped:
-                facts = {"folds": len(one.numbers), "of": len(self.plan.folds), "why": one.dropped}
-                self.work.context.emit("candidate_dropped", candidate=one.name, **facts)
-            else:
-                self.work.context.emit("candidate_finished", candidate=one.name, scores=one.means())
-        if self.failed is not None and all(one.dropped for one in found):
-            raise self.failed
-        return found
-
-    def _stage(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> dict[int, Part]:
-        """Candidates that are alike, on some folds. Who fails, or has no time left, is left out, which is said.
-
-        Inside of an outer fold time that is not there is an error: a choice among fewer is another choice.
-        """
-        candidates = [self.plan.candidates[at] for at in group]
-        facts = {"candidate": candidates[0].name} if len(group) == 1 else {}
-        context = replace(self.work.context.within("evaluate", **facts), deadline=deadline)
-        done = len(self.plan.folds) - self.left(group[0])
-        name = f"{self.work.inside}evaluate-{group[0]}" + (f".{done}" if done else "")
-        key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
-
-        context = replace(context, saves=self.work.folder.saves(name, key))
-
-        def work_on(folder: Path) -> None:
-            together = Group(candidates, self.rows.training, self.plan.folds, context, self.cache)
-            found = evaluate_folds(together, sorted(numbers), self.plan.metrics)
-            state.save(Parts(tuple(found)), folder)
-
-        try:
-            folder = self.work.folder.stage(name, key, work_on)
-        except (BudgetError, FitError) as error:
-            if self.work.inside and isinstance(error, BudgetError):
-                raise
-            if isinstance(error, FitError) and len(group) > 1:  # each alone, to see who of them it was
-                return {at: part for one in group for at, part in self._stage([one], numbers, deadline).items()}
-            self.failed = error
-            for each in candidates:
-                self.work.context.emit("warning", text=f"{each.name} is left out: {error}")
-            return {}
-        self.work.limits.check_disk(self.work.folder.path)
-        return dict(zip(group, state.load(folder, Parts).parts, strict=True))
-
-
-def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
-    """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared.
+def evaluate(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]:
+    """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared; the plan
+    has the folds that they are compared on.
 
     Raises BudgetError or FitError when none is.
     """
@@ -152,7 +332,7 @@ def evaluate(work: Work, rows: Rows, plan: Plan) -> list[Evaluation]:
         return contest.score(positions, numbers, contest.left(positions[0]) / len(numbers) - 1)
 
     selected = select(selection, len(plan.candidates), len(plan.folds), score, section.seed, bounds)
-    return contest.evaluations({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
+    return contest.result({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
 
 
 def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
@@ -160,6 +340,24 @@ def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
     search = work.loaded.recipe.evaluate.search
     trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
     return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
+
+
+def refit_end(work: Work, rows: Rows, plan: Plan, chosen: Sequence[Candidate], needed_s: float) -> float | None:
+    """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where
+    that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
+    network's would be cut to less than half of what its folds had.
+    """
+    end, last = (work.limits.deadline(share) for share in (shares(work, rows, plan)[1], WORK_SHARE))
+    if end is None or last is None or work.inside:
+        return end
+    now, late_s = time.monotonic(), LATE * (work.limits.time_s or 0.0)
+    least_s = needed_s / 2 if all(ends_in_time(one.family) for one in chosen) else needed_s
+    if least_s > max(last - now, late_s):
+        raise BudgetError(
+            "budget.time", f"time for another training, which is expected to take {show_seconds(needed_s)}",
+            f"{show_seconds(max(0.0, last - now))} left", "Raise budget.time.",
+        )  # fmt: skip
+    return max(now + late_s, end if end - now >= needed_s else last)
 
 
 def _alike(candidates: Sequence[Candidate], positions: Sequence[int]) -> list[list[int]]:

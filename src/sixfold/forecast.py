@@ -9,22 +9,21 @@ that train as one will add; it is right within a third (`MEMORY_ERROR`).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
 
-from sixfold.build.family import GradientFamily, Interruptible
+from sixfold.build.family import Costly, GradientFamily, ends_in_time
 from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldError
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
 from sixfold.evaluate import cross_validation
-from sixfold.evaluate.cross_validation import CACHE_BYTES
+from sixfold.evaluate.cross_validation import CACHE_BYTES, MANY
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts import sparse
-from sixfold.parts.fit import Shape
+from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.table import Dataset
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
@@ -41,6 +40,10 @@ TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
 TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
 SingleTime = Callable[[int], float]
 StackTime = Callable[[Sequence[Candidate], int, int], float | None]
+FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at the end: measured
+WRITING = (
+    15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
+)
 COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
 
 
@@ -65,13 +68,18 @@ class Forecast:
 @dataclass(frozen=True)
 class Size:
     """What one candidate's features take. `fold`, `whole`: bytes of the largest fold's, and of all rows'; `rows`: of that fold;
-    `shape`: what a network must take and give.
+    `few`: a fit on few rows.
     """
 
     fold: int
     whole: int
     rows: int
-    shape: Shape
+    few: Fit
+
+    @property
+    def shape(self) -> Shape:
+        """What a network must take and give."""
+        return self.few.shape
 
 
 @dataclass(frozen=True)
@@ -150,8 +158,7 @@ def _single_fits(
 
 def _larger(candidate: Candidate, rows: int, low: Trial, part_s: float) -> int:
     """Rows of the second trial: so few that what has no deadline ends in `part_s`, were its time quadratic in the rows."""
-    ends_in_time = isinstance(candidate.family, GradientFamily | Interruptible)
-    endless_s = low.once_s + (0.0 if ends_in_time else low.fit_s)
+    endless_s = low.once_s + (0.0 if ends_in_time(candidate.family) else low.fit_s)
     wanted = max(4 * TRIAL_ROWS, min(rows // 20, MOST_TRIAL_ROWS))
     return max(low.rows, min(rows, wanted, int(low.rows * (part_s / max(endless_s, 1e-9)) ** 0.5)))
 
@@ -171,7 +178,7 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
         return int(count * x.shape[1] * filled * (x.dtype.itemsize + 4)) if thin else int(dense)
 
     most = max(len(one.train) for one in folds)
-    return Size(features(most), features(rows), most, fit_of(prepared, few.target, context).shape)
+    return Size(features(most), features(rows), most, fit_of(prepared, few.target, context))
 
 
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
@@ -191,20 +198,30 @@ def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold])
 
 
 def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks) -> int:
+    """What is held now, the rows of a fold, and whichever is more: the largest training, or what the model's end takes."""
+    family, rows = alike[0].family, training.table.rows
     kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
     table = sum(column.values.nbytes for column in training.table.columns.values())
-    stack, family, beside = 0, alike[0].family, stacks.folds
     if isinstance(family, GradientFamily):
-        stack, beside = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows), 1
-    copies = COPIES * max(beside * size.fold, size.whole)
-    return int(psutil.Process().memory_info().rss + table + copies + kept + stack)
+        stack = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows)
+        trained, models, model = COPIES * max(size.fold, size.whole) + stack, 0, 0
+    elif isinstance(family, Costly):
+        fold, whole = (family.fit_bytes(size.few, count, len(alike)) for count in (size.rows, rows))
+        trained = max(stacks.folds * (COPIES * size.fold + fold), COPIES * size.whole + whole)
+        model = family.model_bytes(size.few, rows)
+        models = model * folds * len(alike)
+    else:
+        trained, models, model = COPIES * max(stacks.folds * size.fold, size.whole), 0, 0
+    ending = FINISH_BYTES + WRITING * model
+    return int(psutil.Process().memory_info().rss + table + models + max(trained + kept, ending))
 
 
 def check_memory(candidate: str, needed: int, budget: Budget) -> None:
-    """Raises BudgetError when the budget, or the machine, has less than a candidate needs even if it needs a third less."""
-    process = psutil.Process().memory_info().rss
-    limit = size_bytes(budget.memory) if budget.memory else psutil.virtual_memory().available + process
-    if needed / MEMORY_ERROR > limit:
+    """Raises BudgetError when the budget has less than a candidate is forecast to need, or the machine less than two
+    thirds of it.
+    """
+    limit = _limit(budget)
+    if needed / (1.0 if budget.memory else MEMORY_ERROR) > limit:
         raise BudgetError(
             "budget.memory" if budget.memory else "memory", f"at most {show_bytes(limit)}",
             f"a forecast of {show_bytes(needed)} for {candidate}, right within a third",
@@ -213,21 +230,55 @@ def check_memory(candidate: str, needed: int, budget: Budget) -> None:
         )  # fmt: skip
 
 
+def _limit(budget: Budget) -> int:
+    """Bytes that this process may hold."""
+    if budget.memory:
+        return size_bytes(budget.memory)
+    return int(psutil.virtual_memory().available + psutil.Process().memory_info().rss)
+
+
 def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
-    """Raises BudgetError when a candidate cannot fit into memory. Solvers with equal preparation are looked at once, networks
-    with those that train beside them.
+    """Raises BudgetError when no candidate fits into the budget's memory (who of several does not is left out when it is
+    its turn), or one does not fit into the machine's. Who has the same preparation and the same cost is looked at once.
     """
     seen: set[str] = set()
+    failed: BudgetError | None = None
     for alike in groups(candidates):
         first = alike[0]
-        network = first.likeness() if isinstance(first.family, GradientFamily) else ""
-        preparation = repr((first.prepare.model_dump_json(), first.family.needs, network))
+        unlike = first.likeness() if isinstance(first.family, GradientFamily | Costly) else ""
+        preparation = repr((first.prepare.model_dump_json(), first.family.needs, unlike))
         if preparation in seen:
             continue
         seen.add(preparation)
-        # What a few rows cannot show, the folds will say of all rows.
-        with contextlib.suppress(DataError, RecipeError):
-            check_memory(first.name, memory(alike, training, folds), budget)
+        try:
+            folds_that_fit(alike, training, folds, budget)
+        except BudgetError as error:
+            if not budget.memory:
+                raise
+            failed = failed or error
+        else:
+            if budget.memory:
+                return
+    if failed is not None:
+        raise failed
+
+
+def folds_that_fit(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> int:
+    """How many folds at once there is memory for. Raises BudgetError where there is none for one."""
+    first = alike[0]
+    try:
+        size = sizes(first, training, folds, Context(seed=first.initialize.seed))
+    except (DataError, RecipeError):  # what a few rows cannot show, the folds will say of all rows
+        return MANY
+    stacks = stacks_of(alike, size, len(folds))
+    if not isinstance(first.family, GradientFamily):
+        for beside in range(stacks.folds, 1, -1):
+            part = Stacks(beside, beside * len(alike))
+            if _memory(alike, training, len(folds), size, part) <= _limit(budget):
+                return MANY if beside == stacks.folds else beside
+        stacks = Stacks(1, len(alike))
+    check_memory(first.name, _memory(alike, training, len(folds), size, stacks), budget)
+    return MANY if isinstance(first.family, GradientFamily) else 1
 
 
 def groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -36,6 +37,10 @@ Scores = Mapping[str, FloatArray]
 Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
+PARITY_CELLS = (
+    200_000  # of more than 200 columns fewer rows are stored, 50 at least: a million cells took 15 s to store and ask
+)
+MEASURING = 0.25  # of the time that is left at the end, at most, for timing the model
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
 HOW = (
     "Validation folds: every fold's model, prepared and trained without the fold's rows, scored on them; every fold counts once.",
@@ -50,7 +55,8 @@ HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; i
 
 
 def stored_rows(table: Table, seed: int) -> Table:
-    """At least PARITY_ROWS rows that try a graph hard: real rows first, then rows mixed from all columns' values.
+    """At least PARITY_ROWS rows (fewer of a wide table) that try a graph hard: real rows first, then rows mixed from all
+    columns' values.
 
     Mixed: every column goes through the same random order of the rows from a start of its own, and from another one when it
     is through; so a table's values are met in the order of the real rows again, which packs well. In these rows one value in
@@ -58,8 +64,9 @@ def stored_rows(table: Table, seed: int) -> Table:
     """
     rng = np.random.default_rng(derive(seed, "parity"))
     order = rng.permutation(table.rows)
-    real = table.take(order[: PARITY_ROWS // 2])
-    mixed = PARITY_ROWS + 24 - real.rows
+    wanted = min(PARITY_ROWS, max(50, PARITY_CELLS // max(1, len(table.columns))))
+    real = table.take(order[: wanted // 2])
+    mixed = wanted + 24 - real.rows
     starts = _starts(rng, len(table.columns), table.rows, -(-mixed // table.rows))
     step = np.arange(min(table.rows, mixed))
     columns = {}
@@ -189,19 +196,36 @@ class Measured:
     parity: Parity
 
 
+@dataclass(frozen=True)
+class Clock:
+    """`started`, and `end` (or None): time.monotonic() seconds of the run."""
+
+    started: float
+    end: float | None = None
+
+    def spent_s(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.started
+
+    def left_s(self) -> float:
+        """Seconds left; infinite without an end."""
+        return float("inf") if self.end is None else self.end - time.monotonic()
+
+
 def measure(
     recipe: Recipe, data: tuple[Dataset, Dataset], plan: tuple[Sequence[str], Scores],
-    results: tuple[Evaluation, Model, Compressed], seed: int, duration_s: float,
+    results: tuple[Evaluation, Model, Compressed], seed: int, clock: Clock,
 ) -> Measured:  # fmt: skip
     """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
     (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
+    duration_s = clock.spent_s()
     after = compressed.model
     old, new = packed(before.export()), packed(after.export())
     signature = signature_of(after, training, recipe.data.missing, recipe.data.read)
     rows = stored_rows(training.table, seed)
     parity = Parity(text_rows(rows, after.preparer.inputs, recipe.data.read), expected_answers(after, rows))
     worst = check_parity(Predictor(new, signature), parity)
-    costs = compare(old, new, training.table)
+    costs = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
     held = (held_out_scores(before, held_out, metrics), held_out_scores(after, held_out, metrics))
     receipt = Receipt(
@@ -218,6 +242,16 @@ def _how(test: str | None) -> tuple[str, ...]:
     """How everything was measured; `test`: the file of the held-out rows, where they have one."""
     file = f"Holdout: all rows of {test} (data.test), scored once, by the model as it is served."
     return tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
+
+
+def of_fold(receipt: Receipt, trained: tuple[int, int] | None) -> Receipt:
+    """The receipt of a model of one fold: `trained` is its number and its rows; None for a model of all rows."""
+    if trained is None:
+        return receipt
+    number, rows = trained
+    all_rows = f"{receipt.rows_trained:,}"
+    how = f"The model is that of fold {number + 1}, of {rows:,} rows: the budget did not allow a training on all {all_rows}."
+    return receipt.model_copy(update={"rows_trained": rows, "how": (*receipt.how, how)})
 
 
 def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:

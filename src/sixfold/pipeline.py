@@ -11,7 +11,7 @@ read back from the run folder, and the unfinished one is done.
 from __future__ import annotations
 
 import html
-import time
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,10 +23,11 @@ from sixfold import http_latency, outcome, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
-from sixfold.contest import shares
-from sixfold.core.errors import RecipeError
+from sixfold.contest import refit_end
+from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.data import holdout, lone_predictors, test_rows
 from sixfold.data import load as data_load
+from sixfold.estimates import again_s
 from sixfold.evaluate import choose, ensemble, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.folds import scheme_of, thin_classes
@@ -45,17 +46,22 @@ from sixfold.report.html import render
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
+from sixfold.runs.memory import MemoryGuard
 from sixfold.runs.saves import EVERY_S
 from sixfold.searching import compare
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of, in_words
-from sixfold.work import Plan, Rows, Work, digest, joint_digest, stage_key
+from sixfold.work import Plan, Rows, Work, digest, joint_digest, stage_key, store
+
+# Stages that nothing reads once there is a winner: they go first where the disk is short.
+SPARE = ("evaluate-*", "nested-*")
 
 
 @dataclass(frozen=True)
 class Winner:
     """Steps 1 to 5: the best candidate (the members of an ensemble), its scores on every fold, and the model refitted on all
-    training rows. `key`: what the model depends on, besides the rows. `nested`: what to expect of such a choice.
+    training rows. `key`: what the model depends on, besides the rows. `nested`: what to expect of such a choice. `fold`:
+    where there was no time to train again, the fold whose model it is.
     """
 
     candidates: tuple[Candidate, ...]
@@ -63,6 +69,7 @@ class Winner:
     evaluation: Evaluation
     model: Model
     nested: Nested | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,17 @@ def run(
     time budget began; left out, now. `save_every_s`: seconds between two saved states of a training. Raises a SixfoldError.
     """
     limits = Limits.start(loaded.recipe.budget, started)
-    with loaded.placing(), RunFolder(out, (*listeners, limits.check_memory), save_every_s) as folder:
+    guard, opened = MemoryGuard(limits.memory_bytes), RunFolder(out, listeners, save_every_s, limits.disk_bytes)
+    with loaded.placing(), guard, opened as folder:
         device = device_of(loaded.recipe.budget.device).type
-        context = Context(seed=loaded.recipe.initialize.seed, emit_to=folder.emit, device=device)
-        work = Work(loaded, folder, limits, context)
+        context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
+        work = Work(loaded, folder, limits, context, guard=guard)
         rows = read(work, dataset)
+        work = replace(work, limits=limits.of_table(len(rows.training.table.columns)))
         plan = plan_work(work, rows)
         plan, evaluations, winner = find_winner(work, rows, plan)
         compressed = shrink(work, rows, plan, winner)
+        guard.rest()  # over the budget or not: the run ends with what it has
         winner = replace(winner, nested=nest(work, rows, plan.metrics, choose_again))
         return finish(work, rows, plan, evaluations, winner, compressed)
 
@@ -128,6 +138,7 @@ def _read_both(work: Work, dataset: Dataset | None) -> Rows:
 
 def _announced(work: Work, rows: Rows) -> Rows:
     """Say what was noticed while reading."""
+    work.guard.check()
     for text in rows.training.said:
         work.context.emit("said", text=text)
     alone = lone_predictors.warning(rows.training, work.loaded.recipe.data.seed)
@@ -183,7 +194,7 @@ def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
 
     def work_on(folder: Path) -> None:
         found = ensemble.cross_validate(members, rows.training, plan.folds, plan.metrics, _threshold(plan))
-        state.save(found, folder)
+        store(work, found, folder)
 
     keys = [candidate.key() for candidate in plan.candidates if candidate.name in {one.name for one in members}]
     done = work.folder.stage(f"{work.inside}evaluate-ensemble", stage_key(work, rows, "".join(keys)), work_on)
@@ -193,28 +204,46 @@ def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
 
 
 def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
-    """The winner, trained again on all training rows; of an ensemble every member that has a weight."""
+    """The winner, trained again on all training rows; of an ensemble every member that has a weight. Where a budget does
+    not allow that, the model of its first fold.
+    """
     best = evaluations[choose.best(evaluations, plan.metrics[0])]
     work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
     chosen, found = _chosen(plan, rows, evaluations, best)
-    share, key = shares(work, rows, plan)[1], "".join([repr(found), *(candidate.key() for candidate in chosen)])
+    key = "".join([repr(found), *(candidate.key() for candidate in chosen)])
+    needed_s = again_s(chosen, plan, evaluations, rows.training)
+    try:
+        model = _trained_again(work, rows, (chosen, found, key), refit_end(work, rows, plan, chosen, needed_s))
+    except BudgetError as error:
+        if work.inside:
+            raise
+        text = f"{best.name} is not trained on all rows: {error} The model is that of fold {best.numbers[0] + 1}."
+        work.context.emit("warning", text=text, cut=True)
+        return Winner(chosen, f"{key} of a fold of {len(plan.folds)}", best, best.models[0], fold=best.numbers[0])
+    parts = [f"{weight:.2f} · {one.name}" for weight, one in zip(found.weights, chosen, strict=True)]
+    for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.said]:
+        work.context.emit("said", text=text)
+    return Winner(chosen, key, best, model)
+
+
+def _trained_again(
+    work: Work, rows: Rows, what: tuple[Sequence[Candidate], ensemble.Blend, str], end: float | None
+) -> Model:
+    """The candidates on all training rows, blended, until `end`. `what`: candidates, weights, key. Raises BudgetError."""
+    chosen, found, key = what
     name = f"{work.inside}refit"
     saves = work.folder.saves(name, stage_key(work, rows, key))
 
     def work_on(folder: Path) -> None:
         models = []
         for number, candidate in enumerate(chosen):
-            deadline = work.limits.part(share, len(chosen) - number)
+            deadline = work.limits.part(end, len(chosen) - number)
             context = replace(work.context.within("refit", candidate=candidate.name), deadline=deadline, saves=saves)
+            context.check_time(f"training {candidate.name} on all rows")
             models.append(fit_model(candidate, rows.training, context))
-        state.save(ensemble.combine(models, found), folder)
+        store(work, ensemble.combine(models, found), folder, SPARE)
 
-    done = work.folder.stage(name, stage_key(work, rows, key), work_on)
-    model = state.load(done, Model)
-    parts = [f"{weight:.2f} · {one.name}" for weight, one in zip(found.weights, chosen, strict=True)]
-    for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.said]:
-        work.context.emit("said", text=text)
-    return Winner(chosen, key, best, model)
+    return state.load(work.folder.stage(name, stage_key(work, rows, key), work_on), Model)
 
 
 def _chosen(
@@ -249,12 +278,18 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
         work.context.emit("compression_step", **step.model_dump())
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
     context = replace(work.context.within("compress", step="compress"), deadline=work.limits.deadline(WORK_SHARE))
+    work.guard.recover()
     job = Job(section, winner.candidates[0], winner.evaluation, rows.training, plan.folds, plan.metrics)
 
     def work_on(folder: Path) -> None:
-        state.save(compress(job, winner.model, context), folder)
+        store(work, compress(job, winner.model, context), folder, SPARE)
 
-    done = work.folder.stage("compress", stage_key(work, rows, winner.key, section), work_on)
+    try:
+        done = work.folder.stage("compress", stage_key(work, rows, winner.key, section), work_on)
+    except BudgetError as error:
+        work.context.emit("warning", text=f"Not compressed: {error}")
+        step = Step(name="compress", accepted=False, why=str(error))
+        return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
     return state.load(done, Compressed)
 
 
@@ -266,38 +301,38 @@ def finish(
 
     def work_on(aside: Path) -> None:
         data, results = (rows.training, rows.held_out), (winner.evaluation, winner.model, compressed)
-        spent_s = time.monotonic() - work.limits.started
-        measured = outcome.measure(recipe, data, (plan.metrics, plan.baseline), results, work.context.seed, spent_s)
-        shuffled = importances(
-            winner.evaluation,
-            rows.training,
-            plan.folds,
-            work.context.seed,
-            Effort(deadline=work.limits.deadline(WORK_SHARE) or float("inf")),
-        )
+        clock = outcome.Clock(work.limits.started, work.limits.deadline(1.0))
+        measured = outcome.measure(recipe, data, (plan.metrics, plan.baseline), results, work.context.seed, clock)
+        effort = Effort(deadline=work.limits.report() or float("inf"))
+        shuffled = importances(winner.evaluation, rows.training, plan.folds, work.context.seed, effort)
         found = (shuffled, folder.history(), compressed.model.fitted)
-        receipt = outcome.with_nested(measured.receipt, winner.nested)
-        parts = BundleParts(
+        trained = None if winner.fold is None else (winner.fold, len(plan.folds[winner.fold].train))
+        receipt = outcome.with_nested(outcome.of_fold(measured.receipt, trained), winner.nested)
+        parts = BundleParts(  # the report is not served
             measured.model, measured.signature, work.loaded.text, receipt, "", "{}", measured.parity
-        )  # the report is not served
+        )
         receipt = outcome.with_http(receipt, http_latency.over_http(parts, work.limits.deadline(1.0)))
         content = reporting.report(receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
         steps = Reproduction(
             command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )  # fmt: skip
-        out_of_fold.write(aside / "out_of_fold.parquet", rows.training, evaluations, plan.folds)
-        (aside / "model.onnx").write_bytes(measured.model)
-        (aside / "parity.jsonl.gz").write_bytes(measured.parity.packed())
-        (aside / "report.html").write_text(render(content, steps), encoding="utf-8")
+        files = {"model.onnx": measured.model, "parity.jsonl.gz": measured.parity.packed()}
+        files["report.html"] = render(content, steps).encode("utf-8")
         for name, part in (("signature", measured.signature), ("receipt", receipt), ("report", content)):
-            (aside / f"{name}.json").write_text(part.model_dump_json(), encoding="utf-8")
+            files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
+        folder.disk.room(sum(map(len, files.values())), SPARE, keep=(aside,))
+        for name, written in files.items():
+            (aside / name).write_bytes(written)
+        out_of_fold.write(answers := io.BytesIO(), rows.training, evaluations, plan.folds)
+        if folder.disk.has_room(len(answers.getbuffer())):
+            (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
 
-    keys = [*(candidate.key() for candidate in plan.candidates), repr(winner.nested)]
+    keys = [*(candidate.key() for candidate in plan.candidates), repr(winner.nested), winner.key]
+    keys += [repr((one.name, one.numbers, one.dropped)) for one in evaluations]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
     done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
-    receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
-    _write_bundle(done, folder.path / "bundle", work.loaded.text, receipt)
+    receipt = _write_bundle(done, folder, work.loaded.text)
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
@@ -305,10 +340,15 @@ def finish(
     return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 
-def _write_bundle(done: Path, bundle: Path, recipe: str, receipt: Receipt) -> None:
+def _write_bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
+    receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
     page, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
-    write_bundle(
-        bundle, BundleParts((done / "model.onnx").read_bytes(), signature, recipe, receipt, page, content, parity)
-    )
+    model = (done / "model.onnx").read_bytes()
+    size = sum(path.stat().st_size for path in done.iterdir())
+    folder.disk.room(
+        size, (*SPARE, "refit", "compress", "outcome")
+    )  # where the disk is short, the bundle alone is left
+    write_bundle(folder.path / "bundle", BundleParts(model, signature, recipe, receipt, page, content, parity))
+    return receipt

@@ -23,7 +23,7 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
     """
     settings, seed = work.loaded.recipe.evaluate.search, work.loaded.recipe.evaluate.seed
     if settings is None:
-        return plan, evaluate(work, rows, plan)
+        return evaluate(work, rows, plan)
     contest, clock = Contest(work, rows, plan), _Clock(work.limits.deadline(shares(work, rows, plan)[0]))
     trials_left = settings.trials
 
@@ -46,8 +46,7 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
         text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
         work.context.emit("warning", text=text)
     reasons = {contest.enter(trial.candidate): trial.reason for trial in found.trials}
-    evaluations = contest.evaluations({at: reason for at, reason in reasons.items() if reason})
-    return contest.plan, evaluations
+    return contest.result({at: reason for at, reason in reasons.items() if reason})
 
 
 class _Clock:

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from sixfold.evaluate.fold import Fold
+from sixfold.parts import state
+from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.section import Section
 from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder, code_digest
+from sixfold.runs.memory import MemoryGuard
 from sixfold.train.candidate import Candidate
 
 
 @dataclass(frozen=True)
 class Work:
-    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done."""
+    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done.
+    `guard`: of the memory that is held.
+    """
 
     loaded: Loaded
     folder: RunFolder
     limits: Limits
     context: Context
     inside: str = ""
+    guard: MemoryGuard = field(default_factory=lambda: MemoryGuard(None))
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,13 @@ class Plan:
     folds: tuple[Fold, ...]
     metrics: tuple[str, ...]
     baseline: dict[str, FloatArray]
+
+
+def store(work: Work, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
+    """Save a stage's result into its folder, if there is room for it. `spare`: stages that may go for it. Raises BudgetError."""
+    size = 0 if work.folder.disk.most is None else state.file_bytes(found)
+    work.folder.disk.room(size, spare, keep=(folder,))
+    state.save(found, folder)
 
 
 def digest(dataset: Dataset) -> str:

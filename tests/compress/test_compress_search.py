@@ -136,7 +136,7 @@ def test_a_gain_of_time_alone(made: Build, after_ms: float, accepted: bool, monk
 
 def test_a_gain_of_time_is_measured_twice_in_both_orders(made: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only the second place made fast is no gain."""
-    monkeypatch.setattr("sixfold.compress.compress.median_ms", lambda models, table, batch: (1.0, 0.5))
+    monkeypatch.setattr("sixfold.compress.compress.median_ms", lambda *given: (1.0, 0.5))
     monkeypatch.setattr("sixfold.compress.compress.LESS_BYTES", 0.0)
     _, done, _ = run(made, "linear", {}, {"keep": LOOSE, "prune": [{"target": "features"}]})
     assert done.steps[0].why.startswith("no gain on this machine: ")

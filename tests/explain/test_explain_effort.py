@@ -112,13 +112,12 @@ def test_work_is_bounded_in_rows_and_folds(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(sizes) == 10 * (1 + 3 * 4)
 
 
-def test_time_that_is_over_leaves_the_first_fold() -> None:
+def test_time_that_is_over_shuffles_nothing() -> None:
     data = problem(100)
     evaluation, folds = evaluated(data)
     lost = losses(evaluation.models, data, folds, "mse", 0, Effort(deadline=0.0))
-    assert {len(values) for values in lost.values()} == {1}
-    whole = losses(evaluation.models, data, folds, "mse", 0)
-    assert {name: values[:1] for name, values in whole.items()} == lost
+    assert {len(values) for values in lost.values()} == {0}
+    assert importances(evaluation, data, folds, 0, Effort(deadline=0.0)) == []
 
 
 def test_models_that_know_the_rows_give_what_whole_predictions_give(monkeypatch: pytest.MonkeyPatch) -> None:

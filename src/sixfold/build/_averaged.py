@@ -6,7 +6,7 @@ Shape letters: R rows, F features, K outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,26 @@ class AveragedTrees(State):
     def importances(self) -> FloatArray:
         """Share of the decrease of impurity that each feature brought, [F], sum 1; every tree has the same weight."""
         return self.trees.importances()
+
+
+NODE_BYTES = 33  # of a node in `Trees`, without its values
+GROWN_BYTES = 72  # of a node while it grows, without its values: scikit-learn's nodes, and room for more of them
+
+
+def expected_nodes(grow: Callable[[Fit], Any], few: Fit, rows: int, max_depth: int | None) -> float:
+    """Nodes of a tree on `rows` rows: grown on a quarter of the few rows and on all of them, and on along the same power."""
+    some = np.arange(0, few.rows, 4)
+    small, large = (grow(fit).tree_.node_count for fit in (replace(few, x=few.x[some], y=few.y[some]), few))
+    more = rows / max(1, few.rows)
+    if more <= 1 or len(some) < 2:
+        return float(large)
+    power = min(1.0, max(0.3, np.log(large / small) / np.log(few.rows / len(some))))
+    return float(min(large * more**power, 2.0 ** min(64, (max_depth or 64) + 1)))
+
+
+def value_bytes(few: Fit) -> int:
+    """Of a node's values: a class's share or a value, each."""
+    return 8 * (1 if few.task == "classification" and few.outputs == 2 else few.outputs)
 
 
 def criterion(name: str, task: Task, family: str) -> str:

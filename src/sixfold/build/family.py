@@ -190,8 +190,33 @@ class TaskBound(Protocol):
 
 
 @runtime_checkable
+class Costly(Protocol):
+    """Ability of a solver's Settings: says what a fit takes, so that one that has no room or no time is not begun.
+
+    Who does not say it takes time in proportion to the rows, and no memory but the features and their copies. `few`: a fit of
+    some of the rows, to look at; it may be tried on.
+    """
+
+    def work(self, rows: int) -> float:
+        """What the time of a fit on `rows` rows is proportional to, in any unit."""
+
+    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
+        """Bytes that a fit on `rows` rows holds at its peak besides its features (kernel matrices, trees while they grow), of
+        so many `settings` solved as one piece of work.
+        """
+
+    def model_bytes(self, few: Fit, rows: int) -> int:
+        """Bytes of its result."""
+
+
+@runtime_checkable
 class CostComplexity(Protocol):
     """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float, 0 cuts nothing)."""
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, at each of which the tree of `fit` loses a branch."""
+
+
+def ends_in_time(family: SolverFamily | GradientFamily) -> bool:
+    """Whether a fit ends at its deadline with what it has; of other families one that has begun goes on to its end."""
+    return isinstance(family, GradientFamily | Interruptible)

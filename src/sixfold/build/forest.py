@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -55,6 +56,26 @@ class Settings(Section):
             return [_averaged.collect(grown.estimators_, fit, classes, offset)]
 
         return side_by_side(fits, one, context)
+
+    def work(self, rows: int) -> float:
+        """Rows, times the depth that they allow."""
+        return float(rows * np.log2(rows + 1))
+
+    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
+        """scikit-learn's trees, and what is drawn for each."""
+        own = _averaged.GROWN_BYTES + 2 * _averaged.value_bytes(few)
+        return int(self._nodes(few, rows) * own + 16 * rows)
+
+    def model_bytes(self, few: Fit, rows: int) -> int:
+        """The nodes of all trees."""
+        return int(self._nodes(few, rows) * (_averaged.NODE_BYTES + _averaged.value_bytes(few)))
+
+    def _nodes(self, few: Fit, rows: int) -> float:
+        def grow(fit: Fit) -> Any:
+            one = self.model_copy(update={"trees": 1})
+            return one._estimator(fit, 1).fit(fit.x, fit.y).estimators_[0]
+
+        return self.trees * _averaged.expected_nodes(grow, few, rows, self.max_depth)
 
     def _estimator(self, fit: Fit, threads: int) -> Any:
         classes = fit.task == "classification"

@@ -21,7 +21,7 @@ from sixfold.build._classes import present
 from sixfold.build._dual import Point, Solution
 from sixfold.build._gram import Gram
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build._svm_grid import Problem, Work, solve_grid, workers
+from sixfold.build._svm_grid import VALUE_BYTES, Problem, Work, solve_grid, workers
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
@@ -32,6 +32,7 @@ from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 ABSENT = -1e6  # decision value of a class that no training row has: below every other
+CACHE_MB = 500  # of kernel values, that libsvm keeps
 BLOCK = 1 << 18  # kernel values held at once while predicting: 2 MiB stay in the cache; 32 MiB took twice the time
 
 
@@ -88,7 +89,12 @@ class Kernel(State):
         dot_RS = x @ support.T
         if self.name == "rbf":
             squares = (x * x).sum(axis=1)[:, None] + (support * support).sum(axis=1)
-            return np.asarray(np.exp(-self.gamma * np.maximum(squares - 2.0 * dot_RS, 0.0)))
+            dot_RS *= 2.0  # in place: of 5,000 rows each of these is 200 MB
+            squares -= dot_RS
+            del dot_RS
+            np.maximum(squares, 0.0, out=squares)
+            squares *= -self.gamma
+            return np.asarray(np.exp(squares, out=squares))
         inner = self.gamma * dot_RS + self.coef0
         return np.asarray(np.tanh(inner) if self.name == "sigmoid" else inner**self.degree, dtype=np.float64)
 
@@ -258,6 +264,23 @@ class Settings(Section):
             for point in points:
                 yield _machine(self._kernel(fit.x), fit, [one[point] for one in found])
 
+    def work(self, rows: int) -> float:
+        """Pairs of rows; rows, where the kernel is linear."""
+        return float(rows) if self.kernel == "linear" else float(min(rows, self.sample)) ** 2
+
+    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
+        """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in double, and the next fit's."""
+        if self.kernel == "linear":
+            return 0
+        pairs = min(rows, self.sample) ** 2
+        shares = settings > 1 and workers(min(rows, self.sample)) > 0
+        return (VALUE_BYTES + 4) * pairs if shares else min(CACHE_MB << 20, 4 * pairs)
+
+    def model_bytes(self, few: Fit, rows: int) -> int:
+        """All rows as support vectors, with a coefficient for every pair of classes."""
+        pairs = max(1, few.outputs * (few.outputs - 1) // 2) if few.task == "classification" else 1
+        return 0 if self.kernel == "linear" else 8 * min(rows, self.sample) * (few.x.shape[1] + pairs)
+
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:
             return replace(fit, x=dense(fit.x))
@@ -290,7 +313,7 @@ class Settings(Section):
         kernel = self._kernel(fit.x)
         shared = {
             "kernel": self.kernel, "C": self.C, "gamma": kernel.gamma, "coef0": self.coef0, "degree": self.degree,
-            "cache_size": 500,
+            "cache_size": CACHE_MB,
         }  # fmt: skip
         if fit.task != "classification":
             center, scale = _units(fit.y)

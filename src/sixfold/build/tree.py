@@ -78,6 +78,25 @@ class Settings(Section):
         path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, centred(fit)[0])
         return np.unique(np.maximum(path.ccp_alphas, 0.0)) / (self._root_impurity(fit) or 1.0)
 
+    def work(self, rows: int) -> float:
+        """Rows, times the depth that they allow."""
+        return float(rows * np.log2(rows + 1))
+
+    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
+        """scikit-learn's tree, and the path along which it is cut back."""
+        own = 2 * _averaged.GROWN_BYTES + 2 * _averaged.value_bytes(few)
+        return int(self._nodes(few, rows) * own * settings + 40 * rows)
+
+    def model_bytes(self, few: Fit, rows: int) -> int:
+        """Its nodes."""
+        return int(self._nodes(few, rows) * (_averaged.NODE_BYTES + _averaged.value_bytes(few)))
+
+    def _nodes(self, few: Fit, rows: int) -> float:
+        def grow(fit: Fit) -> Any:
+            return self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, fit.y)
+
+        return _averaged.expected_nodes(grow, few, rows, self.max_depth)
+
     def _estimator(self, fit: Fit) -> Any:
         make = DecisionTreeClassifier if fit.task == "classification" else DecisionTreeRegressor
         return make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ LESS_BYTES = 0.98  # a gain: at most this share of the bytes …
 LESS_TIME = 0.9  # … or, twice, of the median time of a batch. Of 240 pairs of equal graphs none came out below 0.906
 NO_GAIN = "no gain on this machine"
 MORE_BYTES = 1.02  # … and the file may not grow: time is measured, bytes are certain
+TIMINGS = 8  # of the time left, each of up to four timings takes a part
 
 Attempt = Callable[[Subject], Found]
 
@@ -68,9 +70,9 @@ def _judged(
             found, why = None, broken
         if found is None:
             return None, why
-        gained, figures = gain(before.model, found.model, job.dataset.table)
-    except BudgetError:
-        return None, NO_TIME
+        gained, figures = gain(before.model, found.model, job.dataset.table, context.left_s() / TIMINGS)
+    except BudgetError as error:
+        return None, NO_TIME if error.where == "budget.time" else str(error)
     except (DataError, FitError, RecipeError) as error:  # the model that was there is as good as it was
         return None, f"it could not be done ({error})"
     return (found, f"{why}; {figures}") if gained else (None, f"{NO_GAIN}: {why}; {figures}")
@@ -93,20 +95,20 @@ def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Att
         yield f"fixed point 1/{fixed.factor}", lambda subject: fixed_point.apply(subject, job, fixed)
 
 
-def gain(before: Model, after: Model, table: Table) -> tuple[bool, str]:
+def gain(before: Model, after: Model, table: Table, most_s: float = math.inf) -> tuple[bool, str]:
     """Whether bytes or the median time of a batch of 1 or 64 rows got smaller by more than noise, and the figures.
 
     Time alone has to gain twice, measured again with the models in the other order. A file that grew is no gain, however
-    fast it is.
+    fast it is. `most_s`: for each of the timings, about.
     """
     old, new = packed(before.export()), packed(after.export())
     smaller = len(new) <= LESS_BYTES * len(old)
     figures, faster = [f"{show_bytes(len(old))} → {show_bytes(len(new))}"], False
     for batch in (1, 64):
-        first, second = median_ms((old, new), table, batch)
+        first, second = median_ms((old, new), table, batch, most_s)
         figures.append(f"{first:.3f} → {second:.3f} ms for {batch} row{'s' if batch > 1 else ''}")
         if not (smaller or faster) and second <= LESS_TIME * first:
-            second, first = median_ms((new, old), table, batch)
+            second, first = median_ms((new, old), table, batch, most_s)
             faster = second <= LESS_TIME * first
     return (smaller or faster) and len(new) <= MORE_BYTES * len(old), ", ".join(figures)
 

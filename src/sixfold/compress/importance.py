@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,20 @@ from sixfold.build._activations import apply
 from sixfold.build.mlp import Network
 from sixfold.compress.connections import Part, of_layer
 from sixfold.compress.subject import Job, Subject
-from sixfold.evaluate.shuffling import losses
+from sixfold.evaluate.shuffling import Effort, losses
 from sixfold.parts.fit import Matrix
 from sixfold.parts.table import FloatArray
+from sixfold.runs.context import Context
 
 
-def of_columns(subject: Subject, job: Job, seed: int) -> dict[str, float]:
-    """Raw column → mean loss of the deciding metric on validation rows when its values are shuffled."""
-    found = losses(subject.twins, job.dataset, job.folds, job.metrics[0], seed)
+def of_columns(subject: Subject, job: Job, context: Context) -> dict[str, float]:
+    """Raw column → mean loss of the deciding metric on validation rows when its values are shuffled. Raises BudgetError
+    where there is no time for all columns.
+    """
+    effort = Effort(deadline=math.inf if context.deadline is None else context.deadline)
+    found = losses(subject.twins, job.dataset, job.folds, job.metrics[0], context.seed, effort)
+    if not all(found.values()):
+        context.check_time("shuffling columns")
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 

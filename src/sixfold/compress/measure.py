@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from sixfold.recipe.signature import CATEGORIES, NUMBERS
 BATCHES = (1, 64)
 RUNS = 400  # of each model and batch, in turn with the other model
 LEAST_RUNS = 6
+WARM_RUNS = 20
 MOST_S = 2.0  # a batch of a slow model ends earlier
 Feeds = dict[str, Any]
 PROBE = Path(__file__).with_name("memory_probe.py")
@@ -46,21 +48,23 @@ def described(model: bytes) -> dict[str, list[str]]:
     return {prop.key: json.loads(prop.value) for prop in onnx.load_from_string(model).metadata_props}
 
 
-def compare(before: bytes, after: bytes, table: Table) -> tuple[Cost, Cost]:
-    """The costs of two models, timed in turn; of the same one, its own twice. `table`: raw rows to ask with."""
+def compare(before: bytes, after: bytes, table: Table, most_s: float = math.inf) -> tuple[Cost, Cost]:
+    """The costs of two models, timed in turn for about `most_s`; of the same one, its own twice. `table`: raw rows to ask
+    with.
+    """
     if before == after:
-        return (own := cost(before, table)), own
-    first, second = _costs((before, after), table)
+        return (own := cost(before, table, most_s)), own
+    first, second = _costs((before, after), table, most_s)
     return first, second
 
 
-def cost(model: bytes, table: Table) -> Cost:
+def cost(model: bytes, table: Table, most_s: float = math.inf) -> Cost:
     """The costs of one model."""
-    return _costs((model,), table)[0]
+    return _costs((model,), table, most_s)[0]
 
 
-def _costs(models: Sequence[bytes], table: Table) -> list[Cost]:
-    times = {batch: _interleaved(models, table, batch) for batch in BATCHES}
+def _costs(models: Sequence[bytes], table: Table, most_s: float) -> list[Cost]:
+    times = {batch: _interleaved(models, table, batch, most_s / len(BATCHES)) for batch in BATCHES}
     costs = []
     for number, model in enumerate(models):
         columns = sum(map(len, described(model).values()))
@@ -84,14 +88,14 @@ def parameters(model: bytes) -> int:
     return stored + sum(int(np.prod(a.t.dims)) for node in graph.node for a in node.attribute if a.name in tensors)
 
 
-def median_ms(models: tuple[bytes, bytes], table: Table, batch: int) -> tuple[float, float]:
-    """p50 of both, timed in turn, in milliseconds."""
-    first, second = _interleaved(models, table, batch)
+def median_ms(models: tuple[bytes, bytes], table: Table, batch: int, most_s: float = math.inf) -> tuple[float, float]:
+    """p50 of both, timed in turn for about `most_s`, in milliseconds."""
+    first, second = _interleaved(models, table, batch, most_s)
     return float(np.median(first)) * 1e3, float(np.median(second)) * 1e3
 
 
-def _interleaved(models: Sequence[bytes], table: Table, batch: int) -> list[list[float]]:
-    """Seconds of every run of each model; they take turns.
+def _interleaved(models: Sequence[bytes], table: Table, batch: int, most_s: float) -> list[list[float]]:
+    """Seconds of every run of each model; they take turns, for `most_s` or MOST_S, whichever is less; LEAST_RUNS in any case.
 
     Of two equal graphs the one whose session is made second came out 0.2 to 2% faster here, whoever's turn is first.
     """
@@ -99,13 +103,16 @@ def _interleaved(models: Sequence[bytes], table: Table, batch: int) -> list[list
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     work: list[tuple[Any, Feeds, list[float]]] = []
+    most_s, begun = min(MOST_S, most_s), time.perf_counter()
     for model in models:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         arrays = feeds(model, table, batch)
-        for _ in range(20):
+        for warming in range(WARM_RUNS):
             session.run(None, arrays)
+            if warming and time.perf_counter() - begun >= most_s / 2:
+                break
         work.append((session, arrays, []))
-    end = time.perf_counter() + MOST_S
+    end = max(time.perf_counter(), min(time.perf_counter() + MOST_S, begun + most_s))
     for run in range(RUNS):
         if run >= LEAST_RUNS and time.perf_counter() >= end:
             break

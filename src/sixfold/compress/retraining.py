@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sixfold.build.family import ends_in_time
 from sixfold.compress.amount import Found, in_time
 from sixfold.compress.keep import Keep
 from sixfold.compress.subject import Basis, Job, Subject, rows_found
-from sixfold.core.errors import DataError, FitError, RecipeError
+from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
+from sixfold.core.units import show_seconds
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.model import fit_model
 from sixfold.runs.context import Context
@@ -19,6 +21,7 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
 
     def attempt() -> Found:
         try:
+            _check_time(basis, job, context)
             result = cross_validate(basis.candidate, basis.dataset, basis.folds(job), job.watched, context)
             found = rows_found(job, result)
             if broken := keep.broken(result.scores, found):
@@ -29,3 +32,15 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
         return Subject(model, result.models, result.scores, found, basis), ""
 
     return in_time(attempt, context)
+
+
+def _check_time(basis: Basis, job: Job, context: Context) -> None:
+    """Raises BudgetError where the folds and the model took longer before than is left: such a solver cannot be interrupted."""
+    context.check_time("training what is left")
+    columns = len(basis.dataset.table.columns) / max(1, len(job.dataset.table.columns))
+    took_s = job.evaluation.fit_s * (1.0 + 1.0 / len(job.folds)) * columns
+    if took_s > context.left_s() and not ends_in_time(basis.candidate.family):
+        raise BudgetError(
+            "budget.time", f"time to train again, {show_seconds(took_s)}", f"{show_seconds(context.left_s())} left",
+            "Raise budget.time.",
+        )  # fmt: skip

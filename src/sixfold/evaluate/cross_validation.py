@@ -10,11 +10,12 @@ from functools import partial
 
 import numpy as np
 
-from sixfold.build.family import GradientFamily, Interruptible, SideBySide, SolverFamily
+from sixfold.build.family import GradientFamily, SideBySide, SolverFamily, ends_in_time
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
+from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model, Prepared, asks, calibrate, fit_of, own_part, prepare_rows, watch_of
 from sixfold.parts import state
@@ -29,6 +30,7 @@ from sixfold.train.fitting import fit_many
 CACHE_BYTES = 512 * 2**20
 # Of features of fits solved side by side: where a fit is large, threads inside it do nearly as well.
 SIDE_BYTES = 128 * 2**20
+MANY = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class FoldCache:
             self._kept.clear()
             self._of = (dataset, folds)
 
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._kept.clear()
+
     @property
     def held_bytes(self) -> int:
         """Bytes of all features kept."""
@@ -137,16 +143,17 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
     group.cache.belong_to(dataset, folds)
     tallies = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
-    left, longest = list(numbers), 0.0
+    left, pace = list(numbers), Pace(candidates[0], context, group.expected_s)
     while left:
         saved = group.saved(left[0])
         if saved is not None:
             for part in saved.parts:
                 tallies[part.name].add(part)
+            pace.saw(sum(part.fit_s for part in saved.parts))
             left = [number for number in left if number not in saved.parts[0].numbers]
             continue
         started = time.monotonic()
-        batch = group.batch(left)
+        batch = group.batch(left, min(group.beside, pace.most()))
         part_of_time = _part(context, len(batch), len(left))
         found = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
         for number, candidate, model in group.models(batch, part_of_time):
@@ -155,7 +162,8 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
             facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
             scores = found[candidate.name].found()
             context.emit("fold_scored", fold=number, folds=len(folds), scores=scores, **facts)
-            longest, started = max(longest, took), time.monotonic()
+            pace.saw(took)
+            started = time.monotonic()
         parts = Parts(tuple(tally.part() for tally in found.values()))
         left = left[len(batch) :]
         batch.clear()  # their features are not alive while the next fold is prepared
@@ -163,7 +171,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
             tallies[part.name].add(part)
         if left:
             group.save(parts)
-            _check_next(candidates[0], context, longest)
+            group.check_next()
     return [tally.part() for tally in tallies.values()]
 
 
@@ -200,13 +208,36 @@ def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped
 
 @dataclass(frozen=True)
 class Group:
-    """Candidates that are alike (`Candidate.likeness`), on one dataset's folds."""
+    """Candidates that are alike (`Candidate.likeness`), on one dataset's folds.
+
+    `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at once, at most.
+    `first_only`: the first folds that are worked on at once are all that is done.
+    """
 
     candidates: Sequence[Candidate]
     dataset: Dataset
     folds: Sequence[Fold]
     context: Context
     cache: FoldCache
+    expected_s: float | None = None
+    beside: int = MANY
+    first_only: bool = False
+
+    def done(self, numbers: Sequence[int]) -> list[Parts]:
+        """What was saved of the folds `numbers` by a stage that did not end."""
+        found: list[Parts] = []
+        left = list(numbers)
+        while left:
+            saved = self.saved(left[0])
+            gone = [left[0]] if saved is None else saved.parts[0].numbers
+            found += [] if saved is None else [saved]
+            left = [number for number in left if number not in gone]
+        return found
+
+    def check_next(self) -> None:
+        """Raises BudgetError after the first folds, where no more are wanted."""
+        if self.first_only:
+            raise BudgetError("budget.time", "time for all folds", "time for the first", "Raise budget.time.")
 
     def saved(self, number: int) -> Parts | None:
         """What an earlier command did of fold `number` and those that were worked on with it."""
@@ -217,16 +248,17 @@ class Group:
     def save(self, parts: Parts) -> None:
         """These folds need not be done again, should the stage be killed before its end."""
         if self.context.saves is not None:
-            self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", partial(state.save, parts))
+            name = f"folds-{parts.parts[0].numbers[0]}"
+            self.context.saves.keep(name, partial(state.save, parts), state.file_bytes(parts))
 
-    def batch(self, numbers: Sequence[int]) -> list[tuple[int, Prepared]]:
-        """The folds that are worked on next, as many as `folds_at_once` says."""
+    def batch(self, numbers: Sequence[int], most: int) -> list[tuple[int, Prepared]]:
+        """The folds that are worked on next, as many as `folds_at_once` says, and `most` at most."""
         batch: list[tuple[int, Prepared]] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
             batch.append((number, self._prepared(number)))
             size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
-            if len(batch) >= folds_at_once(self.candidates[0].family, size):
+            if len(batch) >= min(most, folds_at_once(self.candidates[0].family, size)):
                 break
         return batch
 
@@ -247,6 +279,14 @@ class Group:
                 training = self.dataset.take(self.folds[number].train) if asks(candidate) else None
                 part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
                 yield number, candidate, model if training is None else calibrate(candidate, model, training, part)
+
+    def expected(self, number: int) -> float | None:
+        """Seconds that fold `number` is expected to take: what its preparation took, and what fits on some of its rows say."""
+        started = time.monotonic()
+        prepared = self._prepared(number)
+        prepared_s, target = time.monotonic() - started, self.dataset.target.take(self.folds[number].train)
+        fit_s = expected_s(self.candidates, prepared, target, self._of(number))
+        return None if fit_s is None else prepared_s + fit_s
 
     def _of(self, number: int) -> Context:
         return self.context.within("fold", number, fold=number)
@@ -313,11 +353,38 @@ def _part(context: Context, folds: int, left: int) -> Context:
     return replace(context, deadline=time.monotonic() + context.left_s() * folds / left)
 
 
-def _check_next(candidate: Candidate, context: Context, longest: float) -> None:
-    """Most solvers cannot be interrupted: another fit as long as the longest so far has to fit into the time left."""
-    family, left_s = candidate.family, context.left_s()
-    if 0 < left_s < longest and isinstance(family, SolverFamily) and not isinstance(family, Interruptible):
-        raise BudgetError(
-            "budget.time", f"time for another fit of {candidate.name}, which took {show_seconds(longest)} before",
-            f"{show_seconds(left_s)} left", "Raise budget.time, or use fewer folds or rows.",
-        )  # fmt: skip
+class Pace:
+    """Whether there is time for another batch of folds. `expected_s`: of one fold, where it is known; then what was seen counts.
+
+    Most solvers cannot be interrupted: what will not end in time is not begun.
+    """
+
+    def __init__(self, candidate: Candidate, context: Context, expected_s: float | None) -> None:
+        self.name, self.context = candidate.name, context
+        self.asks = not ends_in_time(candidate.family)
+        self.expected_s = expected_s
+        self.longest = 0.0
+
+    def saw(self, took_s: float) -> None:
+        """What a fold took, and those that were worked on with it."""
+        self.longest = max(self.longest, took_s)
+
+    def most(self) -> int:
+        """How many folds at once there is time for. Raises BudgetError where there is time, but not enough for one."""
+        left_s = self.context.left_s()
+        if not self.asks or left_s <= 0 or left_s == float("inf"):
+            return MANY
+        if self.longest > 0:
+            needed_s, known = self.longest, f"which took {show_seconds(self.longest)} before"
+        elif self.expected_s is not None:
+            needed_s, known = self.expected_s, f"which is expected to take {show_seconds(self.expected_s)}"
+        else:
+            return MANY
+        if left_s < needed_s:
+            raise BudgetError(
+                "budget.time", f"time for another fit of {self.name}, {known}", f"{show_seconds(left_s)} left",
+                "Raise budget.time, or use fewer folds or rows.",
+            )  # fmt: skip
+        return (
+            MANY if self.longest > 0 else max(1, int(left_s / max(needed_s, 1e-9)))
+        )  # side by side each may take longer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,7 @@ def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
     return found
 
 
-def write(path: Path, dataset: Dataset, evaluations: Sequence[Evaluation], folds: Sequence[Fold]) -> None:
+def write(file: Path | BinaryIO, dataset: Dataset, evaluations: Sequence[Evaluation], folds: Sequence[Fold]) -> None:
     """One row a training row, in their order: `row` (from 0), `fold` (from 0; the first one that validates the row, null for
     none), `validated` (by how many folds), `target`; then of each candidate `NAME: label`, `NAME: probability CLASS`,
     `NAME: decision CLASS` or `NAME: value`, null where no fold validates the row, the mean where several do.
@@ -51,7 +51,7 @@ def write(path: Path, dataset: Dataset, evaluations: Sequence[Evaluation], folds
     }  # fmt: skip
     for evaluation in evaluations:
         columns |= _answers(evaluation, dataset.target, folds)
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def _target(target: Target) -> dict[str, Any]:

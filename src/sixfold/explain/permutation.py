@@ -24,10 +24,13 @@ class Importance(NamedTuple):
 def importances(
     evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int, effort: Effort | None = None
 ) -> list[Importance]:
-    """Every raw column, by the fold models on their own validation rows; columns of equal importance in table order."""
+    """Every raw column that there was time for, by the fold models on their own validation rows; columns of equal
+    importance in table order.
+    """
     found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed, effort)
     rows = [
         Importance(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
         for name, values in found.items()
+        if values
     ]
     return sorted(rows, key=lambda row: -row.mean)

@@ -20,6 +20,8 @@ from safetensors.numpy import save as packed
 from sixfold.core.errors import BundleError
 from sixfold.recipe.section import Section
 
+HEADER = 128  # bytes that safetensors takes to name an array and its shape, and to round them up
+
 
 class State:
     """Base of every fitted dataclass: fields are arrays, plain values, Sections, States, or tuples, lists, dicts."""
@@ -41,6 +43,13 @@ def size_bytes(state: State) -> int:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     text = json.dumps(_pack(state, arrays))
     return sum(array.nbytes for array in arrays.values()) + len(text)
+
+
+def file_bytes(state: State) -> int:
+    """Bytes of the files that `save` would write, rather more than less."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    text = json.dumps(_pack(state, arrays), indent=1)
+    return sum(array.nbytes + HEADER for array in arrays.values()) + HEADER + len(text)
 
 
 def digest(state: State) -> str:

@@ -1,32 +1,34 @@
-"""Budgets hold: time is given out in shares, memory and disk are looked at whenever something happens."""
+"""Budgets hold: time is given out in shares, and what the best model so far still needs is kept back from them.
+
+What looks at memory and disk while work goes on: `runs.memory`, `runs.disk`.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import psutil
-
-from sixfold.core.errors import BudgetError
-from sixfold.core.units import seconds, show_bytes, size_bytes
+from sixfold.core.units import seconds, size_bytes
 from sixfold.recipe.schema import Budget
 
 WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the bundle
 FINISH_S = 1.5  # that rest at least, if it is less than half: measured 1.1 s of one core, 32,561 rows, boosting
+FINISH_COLUMN_S = (
+    0.001  # and for every column: its inputs in the graph, its cells in the stored rows, its place in the report
+)
+REPORT_SHARE = 0.4  # of that rest, for the report and the bundle: until then columns are shuffled
 TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what training leaves flows on
 
 
-def shared_s(time_s: float) -> float:
+def shared_s(time_s: float, finish_s: float = FINISH_S) -> float:
     """The seconds that shares are of: after WORK_SHARE of them there is time to finish."""
-    return min(time_s, (time_s - min(FINISH_S, time_s / 2)) / WORK_SHARE)
+    return min(time_s, (time_s - min(finish_s, time_s / 2)) / WORK_SHARE)
 
 
 @dataclass(frozen=True)
 class Limits:
     """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds. `undivided`: the work is whole or
-    nothing, so that each of its parts may take all that is left.
+    nothing, so that each of its parts may take all that is left. `finish_s`: what the end of the run takes.
     """
 
     started: float
@@ -34,6 +36,7 @@ class Limits:
     memory_bytes: int | None
     disk_bytes: int | None
     undivided: bool = False
+    finish_s: float = FINISH_S
 
     @classmethod
     def start(cls, budget: Budget, started: float | None = None) -> Limits:
@@ -51,7 +54,21 @@ class Limits:
         """
         if self.time_s is None:
             return None
-        return self.started + share * (self.time_s if self.undivided else shared_s(self.time_s))
+        return self.started + share * (self.time_s if self.undivided else shared_s(self.time_s, self.finish_s))
+
+    def of_table(self, columns: int) -> Limits:
+        """The same, now that it is known how many columns there are."""
+        return replace(self, finish_s=FINISH_S + FINISH_COLUMN_S * columns)
+
+    def report(self) -> float | None:
+        """The moment at which the report and the bundle begin."""
+        if self.time_s is None:
+            return None
+        return (
+            self.started
+            + self.time_s
+            - REPORT_SHARE * (self.time_s - WORK_SHARE * shared_s(self.time_s, self.finish_s))
+        )
 
     def rest(self, share: float) -> Limits:
         """Those of a piece of work that begins now, is done whole or not at all, and has until `share` of the time."""
@@ -67,32 +84,14 @@ class Limits:
         end = TRAIN_SHARE if compresses else WORK_SHARE
         return end * evaluated / (evaluated + 1.0), end
 
-    def part(self, share: float, parts_left: float) -> float | None:
-        """The deadline of one of `parts_left` equal parts of what is left until `share` of the time."""
-        end = self.deadline(share)
+    def before(self, shares: tuple[float, float], reserve_s: float) -> float | None:
+        """The deadline of the first of two `shares` that follow each other, if the second needs `reserve_s` at least."""
+        end, last = (self.deadline(share) for share in shares)
+        return None if end is None or last is None else min(end, last - reserve_s)
+
+    def part(self, end: float | None, parts_left: float) -> float | None:
+        """The deadline of one of `parts_left` equal parts of what is left until `end` (time.monotonic(), or None)."""
         if end is None:
             return None
         now = time.monotonic()
         return end if self.undivided else now + max(0.0, end - now) / max(1, parts_left)
-
-    def check_memory(self, event: dict[str, Any]) -> None:
-        """A listener: raises BudgetError when the process holds more than the budget allows."""
-        if self.memory_bytes is None or event["event"] in ("warning", "said"):
-            return
-        held = psutil.Process().memory_info().rss
-        if held > self.memory_bytes:
-            raise BudgetError(
-                "budget.memory", f"at most {show_bytes(self.memory_bytes)}", f"{show_bytes(held)} in use",
-                "Raise budget.memory, use fewer candidates at once, or smaller ones.",
-            )  # fmt: skip
-
-    def check_disk(self, folder: Path) -> None:
-        """Raises BudgetError when the run folder has outgrown the budget."""
-        if self.disk_bytes is None:
-            return
-        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if used > self.disk_bytes:
-            raise BudgetError(
-                "budget.disk", f"at most {show_bytes(self.disk_bytes)}", f"{show_bytes(used)} in {folder}",
-                "Raise budget.disk or use fewer candidates.",
-            )  # fmt: skip

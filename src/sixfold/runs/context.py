@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Emit = Callable[[str, dict[str, Any]], None]
 
 
+def unwatched() -> None:
+    """Looks at nothing: for fits outside a run."""
+
+
 def silent(kind: str, facts: dict[str, Any]) -> None:
     """Emits nothing: for fits outside a run."""
 
@@ -26,7 +30,8 @@ class Context:
     networks train.
 
     `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them. `saves`: where long
-    work leaves what it has so far; None keeps nothing.
+    work leaves what it has so far; None keeps nothing. `check_memory` raises BudgetError where more is held than the
+    budget allows.
     """
 
     seed: int = 0
@@ -35,6 +40,7 @@ class Context:
     facts: dict[str, Any] = field(default_factory=dict)
     saves: Saves | None = None
     device: str = "cpu"
+    check_memory: Callable[[], None] = unwatched
 
     def emit(self, kind: str, **facts: Any) -> None:
         """One event: a fact that happened, as plain JSON values."""
@@ -49,7 +55,8 @@ class Context:
         return float("inf") if self.deadline is None else self.deadline - time.monotonic()
 
     def check_time(self, doing: str) -> None:
-        """Raises BudgetError when no time is left."""
+        """Raises BudgetError when no time is left, or more memory is held than the budget allows."""
+        self.check_memory()
         if self.left_s() <= 0:
             raise BudgetError(
                 "budget.time", "work that ends in time", f"no time left while {doing}", "Raise budget.time."

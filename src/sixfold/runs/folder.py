@@ -17,9 +17,10 @@ from typing import Any, Self, TextIO
 from pydantic_core import PydanticSerializationError, to_json
 
 from sixfold.core import strict_json
-from sixfold.core.errors import SystemFault
+from sixfold.core.errors import BudgetError, SystemFault
 from sixfold.core.paths import sha256_file, sync_folder, system_fault
 from sixfold.core.plugins import PACKAGE_ROOT
+from sixfold.runs.disk import DiskLimit
 from sixfold.runs.saves import EVERY_S, Saves
 from sixfold.runs.sealed import MANIFEST, key_of, problem_of, seal
 
@@ -28,11 +29,18 @@ Listener = Callable[[Event], None]
 
 
 class RunFolder:
-    """`stage` does a piece of work once; `emit` tells what happened. Use as a context manager: it holds the lock."""
+    """`stage` does a piece of work once; `emit` tells what happened. Use as a context manager: it holds the lock.
 
-    def __init__(self, path: Path, listeners: Sequence[Listener] = (), save_every_s: float = EVERY_S) -> None:
+    `disk_bytes`: what it may hold, None for any; who writes into it asks `disk` for room before.
+    """
+
+    def __init__(
+        self, path: Path, listeners: Sequence[Listener] = (), save_every_s: float = EVERY_S,
+        disk_bytes: int | None = None,
+    ) -> None:  # fmt: skip
         self.path = path
         self.save_every_s = save_every_s
+        self.disk = DiskLimit(path, disk_bytes)
         self.listeners = tuple(listeners)
         self._events: FileIO | None = None
         self._lock: TextIO | None = None
@@ -93,6 +101,9 @@ class RunFolder:
             aside.rename(done)
             sync_folder(done.parent)
             shutil.rmtree(saved, ignore_errors=True)
+        except BudgetError:  # it goes on later, from what was saved
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
         except OSError as error:
             raise system_fault(aside, error) from error
         self.emit("stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)})
@@ -104,7 +115,12 @@ class RunFolder:
         for other in folder.glob("*") if folder.is_dir() else ():
             if other.name != own:
                 shutil.rmtree(other, ignore_errors=True)
-        return Saves(folder / own, key, self.emit, self.save_every_s)
+        return Saves(folder / own, key, self.emit, self.save_every_s, disk=self.disk)
+
+    def has(self, name: str, key: str) -> bool:
+        """Whether stage `name` of this key is finished; its files are looked at when `stage` reads it back."""
+        folder = self.path / name
+        return (folder / MANIFEST).is_file() and not problem_of(folder) and key_of(folder) == key
 
     def history(self) -> Iterator[Event]:
         """Every event so far, the oldest first, earlier attempts included."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sixfold.core.paths import sync_folder, system_fault
 from sixfold.runs.context import Emit
+from sixfold.runs.disk import DiskLimit
 from sixfold.runs.sealed import key_of, problem_of, seal
 
 KEPT = 2  # states of one training: the newest, and one to fall back to
@@ -22,7 +23,9 @@ EVERY_S = 30.0  # between two of them: a save of a small network takes about 10 
 
 @dataclass
 class Saves:
-    """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two states of a training."""
+    """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two states of a training; `disk`:
+    what there is room for. What there is no room for is not saved: should the stage be killed, it is done again.
+    """
 
     folder: Path
     key: str
@@ -30,18 +33,20 @@ class Saves:
     every_s: float = EVERY_S
     last: float = field(default_factory=time.monotonic)
     trainings: int = 0
+    disk: DiskLimit | None = None
 
     def within(self, name: str) -> Saves:
         """The saves of a part, which counts its own trainings: one that is skipped later does not rename the others."""
-        return Saves(self.folder / name, self.key, self.emit, self.every_s)
+        return Saves(self.folder / name, self.key, self.emit, self.every_s, disk=self.disk)
 
     def piece(self, name: str) -> Path | None:
         """The folder of piece `name` where it is whole, or None."""
         return self.folder / name if self._whole(self.folder / name) else None
 
-    def keep(self, name: str, write: Callable[[Path], None]) -> None:
-        """Piece `name` is done: `write` fills its folder."""
-        self._write(self.folder / name, write)
+    def keep(self, name: str, write: Callable[[Path], None], size: int = 0) -> None:
+        """Piece `name` is done: `write` fills its folder with `size` bytes."""
+        if self.disk is None or self.disk.has_room(size):
+            self._write(self.folder / name, write)
 
     def training(self) -> str:
         """The name of the next training of this part. They come in the same order each time."""
@@ -56,9 +61,10 @@ class Saves:
         """Whether it is time for another one."""
         return time.monotonic() - self.last >= self.every_s
 
-    def save(self, name: str, step: int, write: Callable[[Path], None]) -> None:
-        """The state of training `name` after `step` steps. The oldest ones go."""
-        self._write(self.folder / name / f"step-{step:012}", write)
+    def save(self, name: str, step: int, write: Callable[[Path], None], size: int = 0) -> None:
+        """The state of training `name` after `step` steps, `size` bytes. The oldest ones go."""
+        if self.disk is None or self.disk.has_room(size):
+            self._write(self.folder / name / f"step-{step:012}", write)
         for old in self._states(name)[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         self.last = time.monotonic()

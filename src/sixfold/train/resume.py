@@ -49,7 +49,8 @@ def saver(stack: Stack, progress: Progress, saves: Saves | None, tell: Callable[
         if saves.due():
             tell()
             step = (progress.epoch - 1) * stack.together.count + progress.done
-            saves.save(name, step, partial(state.save, Saved(_pack(_captured(stack, progress)))))
+            saved = Saved(_pack(_captured(stack, progress)))
+            saves.save(name, step, partial(state.save, saved), state.file_bytes(saved))
 
     return save
 

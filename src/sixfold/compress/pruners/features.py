@@ -12,6 +12,7 @@ from sixfold.compress.amount import Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.retraining import retrained
 from sixfold.compress.subject import Basis, Job, Subject
+from sixfold.core.errors import BudgetError
 from sixfold.parts.table import Dataset, IntArray, Table
 from sixfold.prepare.denoising import clean
 from sixfold.recipe.schema import Denoise, Prepare
@@ -48,7 +49,10 @@ class Settings(Section):
             context.emit("columns_tried", columns=len(fewer), broken=why)
             if found is not None:
                 current, columns, failures = found, fewer, 0
-                ranked = _ranked(current, [name for name in fewer if name in ranked], job, context)
+                try:
+                    ranked = _ranked(current, [name for name in fewer if name in ranked], job, context)
+                except BudgetError:  # what was found stays
+                    break
             elif going > 1:
                 share = going / 2 / len(columns)
             else:  # this one is needed: the next one may not be
@@ -61,7 +65,7 @@ class Settings(Section):
 
 def _ranked(subject: Subject, columns: list[str], job: Job, context: Context) -> list[str]:
     """The least important first."""
-    lost = importance.of_columns(subject, job, context.seed)
+    lost = importance.of_columns(subject, job, context)
     return sorted(columns, key=lambda name: (lost.get(name, 0.0), -columns.index(name)))
 
 
