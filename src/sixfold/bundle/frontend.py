@@ -53,7 +53,7 @@ class FrontEnd:
         if isinstance(rows, Mapping):
             return self.from_columns(rows, extra, first_row)
         if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):
-            return self.from_columns(self._columns_of(rows), extra, first_row)
+            return self._from_frame(rows, extra, first_row)
         if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
             raise RowError(
                 "rows", "a list of rows, a mapping of columns, or a DataFrame", type(rows).__name__,
@@ -92,18 +92,26 @@ class FrontEnd:
                 feeds[name][:, at] = self._values(column, columns[column.input.name], first_row)
         return feeds
 
-    def _columns_of(self, frame: Any) -> dict[str, Any]:
-        """The columns of a DataFrame by their names as text. Raises RowError for a name that stands twice."""
+    def _from_frame(self, frame: Any, extra: Extra, first_row: int) -> Feeds:
+        """The same for a DataFrame: its columns of numbers in one piece."""
         places: dict[str, int] = {}
         for place, name in enumerate(map(str, frame.columns)):
             if name in places and name in self._names:
                 raise RowError("the DataFrame", "each column once", f"'{shorten(name)}' twice", "Rename one of them.")
             places[name] = place
+        self._check_names(places, extra, "columns")
         kinds = frame.dtypes.tolist()
-        numbers = [name for name in self._plain.names if name in places and _is_numeric(kinds[places[name]])]
-        block = frame.iloc[:, [places[name] for name in numbers]].to_numpy(dtype=np.float64)
-        found = dict(zip(numbers, block.T, strict=True))  # 5,000 columns one by one take 50 ms
-        return {name: found[name] if name in found else _values(frame.iloc[:, at]) for name, at in places.items()}
+        feeds = {name: _empty(name, len(frame), len(group)) for name, group in self._groups.items()}
+        for name, group in self._groups.items():
+            numbers = [at for at, column in enumerate(group) if column.holds(kinds[places[column.input.name]])]
+            block = frame.iloc[:, [places[group[at].input.name] for at in numbers]].to_numpy(dtype=np.float64)
+            whole = bool(numbers) and not np.isinf(block).any()  # else column by column, to name the row
+            if whole:
+                feeds[name][:, numbers] = self._without_missing(block.copy())
+            for at in sorted(set(range(len(group))).difference(numbers if whole else ())):
+                values = _values(frame.iloc[:, places[group[at].input.name]])
+                feeds[name][:, at] = self._values(group[at], values, first_row)
+        return feeds
 
     def _from_rows(self, rows: Sequence[Mapping[str, Any]], extra: Extra, first_row: int) -> Feeds:
         names = self._names
@@ -195,6 +203,10 @@ class _Column:
 
     input: Input
     cell: Cell
+
+    def holds(self, dtype: Any) -> bool:
+        """Whether this is a column of numbers, and `dtype` numbers of NumPy's."""
+        return self.input.type == "number" and _is_numeric(dtype)
 
 
 class _Taken:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.unfamiliar import Unfamiliar, count
+from sixfold.bundle.unfamiliar import Known, Unfamiliar
 from sixfold.core import values
 from sixfold.core.values import LevelType
 from sixfold.recipe.signature import Signature
@@ -24,12 +24,13 @@ class Predictions:
     """One answer a row, in the order of the rows.
 
     `outputs`: name of a graph output → array: `label` str objects [rows], others float64 [rows, columns]. `feeds`: what the
-    graph was asked.
+    graph was asked; `known`: what training held.
     """
 
     signature: Signature
     outputs: dict[str, npt.NDArray[Any]]
     feeds: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    known: Known | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def labels(self) -> npt.NDArray[Any] | None:
@@ -45,7 +46,7 @@ class Predictions:
     @cached_property
     def unfamiliar(self) -> tuple[Unfamiliar, ...]:
         """Per raw column what training had not: categories, numbers out of range, missing values."""
-        return count(self.signature, self.feeds)
+        return (self.known or Known(self.signature)).count(self.feeds)
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64] | None:

@@ -14,6 +14,7 @@ from sixfold.bundle.frontend import Extra, FrontEnd, RawRows
 from sixfold.bundle.graph import session
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.predictions import Predictions
+from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
 
@@ -29,6 +30,7 @@ class Predictor:
         self.signature = signature
         self.session = session(model, where)
         self.front_end = FrontEnd(signature)
+        self.known = Known(signature)
         self._names: list[str] = [output.name for output in signature.outputs]
         self._bound = threading.local()  # a OneRow a thread
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
@@ -42,7 +44,7 @@ class Predictor:
         """
         numbers = self.front_end.plain_row(rows, extra)
         if numbers is not None:
-            return Predictions(self.signature, self._named(self._one_row().ask(numbers)), {NUMBERS: numbers[None]})
+            return self._answered(self._named(self._one_row().ask(numbers)), {NUMBERS: numbers[None]})
         return self.run(self.front_end.feeds(rows, extra))
 
     def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
@@ -50,15 +52,18 @@ class Predictor:
         rows = len(next(iter(feeds.values())))
         if rows == 0:
             empty = [_empty(output) for output in self.signature.outputs]
-            return Predictions(self.signature, dict(zip(self._names, empty, strict=True)), feeds)
+            return self._answered(dict(zip(self._names, empty, strict=True)), feeds)
         if rows <= BATCH:
-            return Predictions(self.signature, self._ask(feeds), feeds)
+            return self._answered(self._ask(feeds), feeds)
         parts = [
             self._ask({name: array[start : start + BATCH] for name, array in feeds.items()})
             for start in range(0, rows, BATCH)
         ]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
-        return Predictions(self.signature, joined, feeds)
+        return self._answered(joined, feeds)
+
+    def _answered(self, outputs: dict[str, npt.NDArray[Any]], feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
+        return Predictions(self.signature, outputs, feeds, self.known)
 
     def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         return self._named(self.session.run(self._names, feeds))

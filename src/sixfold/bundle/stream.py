@@ -18,6 +18,7 @@ from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
+from sixfold.bundle.unfamiliar import Tally
 from sixfold.core import archive, encoding, strict_json, workbook
 from sixfold.core.errors import DataError, RowError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.paths import sync_folder, system_fault
@@ -96,23 +97,25 @@ class Source:
 
 
 def predict_file(
-    bundle: Bundle, source: Path, target: Path, progress: Progress | None = None, keep: Sequence[str] = ()
-) -> int:
+    bundle: Bundle, source: Path, target: Path, progress: Progress | None = None, keep: Sequence[str] = (),
+    tally: Tally | None = None,
+) -> int:  # fmt: skip
     """Predict every row of `source` into `target` (.csv or .jsonl), which appears when it is whole. Returns the rows.
 
     The file is read as the recipe says: separator, header, encoding, sheet. `progress` is told the rows so far; `keep`: columns
-    of the file that are passed through, before the predictions. Raises a SixfoldError.
+    of the file that are passed through, before the predictions; `tally`: counts what training had not. Raises a SixfoldError.
     """
     kind = KINDS.get(target.suffix.lower())
     if kind not in ("csv", "jsonl"):
         raise DataError(str(target), "a file ending in .csv or .jsonl", repr(target.suffix), "Choose another name.")
     _check_target(source, target)
     with _whole_file(target) as sink:
-        return predict_stream(bundle, source, sink, kind, progress, keep)
+        return predict_stream(bundle, source, sink, kind, progress, keep, tally)
 
 
 def predict_stream(
-    bundle: Bundle, source: Path, sink: TextIO, kind: str, progress: Progress | None = None, keep: Sequence[str] = ()
+    bundle: Bundle, source: Path, sink: TextIO, kind: str, progress: Progress | None = None, keep: Sequence[str] = (),
+    tally: Tally | None = None,
 ) -> int:  # fmt: skip
     """Predict every row of `source` into an open text, as `csv` or `jsonl`. Returns the rows."""
     write = _csv_writer(sink) if kind == "csv" else _json_writer(sink)
@@ -128,7 +131,10 @@ def predict_stream(
             feeds = front_end.feeds(chunk, first_row=done + 1)
         except RowError as error:
             raise RowError(f"{source}, {error.where}", error.expected, error.found, error.remedy) from None
-        write(kept.columns(chunk), bundle.predictor.run(feeds))
+        predictions = bundle.predictor.run(feeds)
+        write(kept.columns(chunk), predictions)
+        if tally is not None:
+            tally.add(predictions.unfamiliar)
         done += len(chunk)
         if progress is not None:
             progress(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,11 @@ import numpy.typing as npt
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
 
 LARGE: Final = 0.05  # share of the rows from which on a column is told; guessed
+KINDS: Final = {
+    "unseen": "categories that were not seen in training",
+    "outside": "numbers outside the range of the training rows",
+    "missing": "missing values, of which training had none",
+}
 
 
 @dataclass(frozen=True)
@@ -32,35 +37,65 @@ class Unfamiliar:
             self.missing + other.missing,
         )  # fmt: skip
 
+    def counts(self) -> dict[str, int]:
+        """Kind → rows, of the kinds that there are."""
+        every = {"unseen": self.unseen, "outside": self.outside, "missing": self.missing}
+        return {kind: count for kind, count in every.items() if count}
+
     def sentences(self) -> Iterator[str]:
         """What is worth a line: kinds that a large share of the rows has."""
-        kinds = (
-            (self.unseen, "categories that were not seen in training"),
-            (self.outside, "numbers outside the range of the training rows"),
-            (self.missing, "missing values, of which training had none"),
-        )
-        for count, what in kinds:
-            if count and count >= LARGE * self.rows:
-                yield f"{self.column}: {what} in {count:,} of {self.rows:,} rows ({count / self.rows:.0%})."
+        for kind, count in self.counts().items():
+            if count >= LARGE * self.rows:
+                share = count / self.rows
+                yield f"{self.column}: {KINDS[kind]} in {count:,} of {self.rows:,} rows ({share:.0%})."
 
 
-def count(signature: Signature, feeds: Mapping[str, npt.NDArray[Any]]) -> tuple[Unfamiliar, ...]:
-    """One entry a raw column, in the order of the signature, for feeds as the front end makes them."""
-    found: dict[str, Unfamiliar] = {}
-    groups = signature.graph_inputs()
-    if NUMBERS in groups:
-        columns, x = groups[NUMBERS], feeds[NUMBERS]
-        low = np.array([-np.inf if column.minimum is None else column.minimum for column in columns])
-        high = np.array([np.inf if column.maximum is None else column.maximum for column in columns])
-        outside = ((x < low) | (x > high)).sum(axis=0).tolist()
-        missing = np.isnan(x).sum(axis=0).tolist()
-        for column, beyond, gone in zip(columns, outside, missing, strict=True):
-            gone = 0 if column.optional else gone
-            found[column.name] = Unfamiliar(column.name, len(x), outside=beyond, missing=gone)
-    for number, column in enumerate(groups.get(CATEGORIES, ())):
-        texts = feeds[CATEGORIES][:, number].tolist()
-        gone = texts.count("")
-        known = frozenset(column.levels)
-        unseen = sum(text not in known for text in texts) - gone
-        found[column.name] = Unfamiliar(column.name, len(texts), unseen=unseen, missing=0 if column.optional else gone)
-    return tuple(found[column.name] for column in signature.inputs)
+class Known:
+    """What the training rows held, by a signature: made once, asked for every batch."""
+
+    def __init__(self, signature: Signature) -> None:
+        groups = signature.graph_inputs()
+        self._numbers, self._texts = groups.get(NUMBERS, ()), groups.get(CATEGORIES, ())
+        self._low = np.array([-np.inf if each.minimum is None else each.minimum for each in self._numbers])
+        self._high = np.array([np.inf if each.maximum is None else each.maximum for each in self._numbers])
+        self._levels = [frozenset(each.levels) for each in self._texts]
+        self._order = [each.name for each in signature.inputs]
+
+    def count(self, feeds: Mapping[str, npt.NDArray[Any]]) -> tuple[Unfamiliar, ...]:
+        """An entry a raw column, in the order of the signature, for feeds as the front end makes them."""
+        found: dict[str, Unfamiliar] = {}
+        if self._numbers and NUMBERS in feeds:
+            x = feeds[NUMBERS]
+            outside, missing = ((x < self._low) | (x > self._high)).sum(axis=0), np.isnan(x).sum(axis=0)
+            for column, beyond, gone in zip(self._numbers, outside.tolist(), missing.tolist(), strict=True):
+                missed = 0 if column.optional else gone
+                found[column.name] = Unfamiliar(column.name, len(x), outside=beyond, missing=missed)
+        for at, (column, levels) in enumerate(zip(self._texts, self._levels, strict=True)):
+            texts = feeds[CATEGORIES][:, at].tolist() if CATEGORIES in feeds else []
+            gone = texts.count("")
+            unseen = sum(text not in levels for text in texts) - gone
+            missed = 0 if column.optional else gone
+            found[column.name] = Unfamiliar(column.name, len(texts), unseen=unseen, missing=missed)
+        return tuple(found[name] for name in self._order if name in found)
+
+
+class Tally:
+    """The counts of many batches."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, Unfamiliar] = {}
+
+    def add(self, counts: Iterable[Unfamiliar]) -> None:
+        """One batch more."""
+        for each in counts:
+            known = self.columns.get(each.column)
+            self.columns[each.column] = each if known is None else known + each
+
+    def sentences(self) -> list[str]:
+        """What is worth a line."""
+        return [text for each in self.columns.values() for text in each.sentences()]
+
+
+def joined(feeds: Sequence[Mapping[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+    """Several batches as one."""
+    return {name: np.concatenate([each[name] for each in feeds]) for name in feeds[0]} if feeds else {}

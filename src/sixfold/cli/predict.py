@@ -26,24 +26,29 @@ def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_jso
     """
     from sixfold.bundle.load import load
     from sixfold.bundle.stream import predict_file, predict_stream
+    from sixfold.bundle.unfamiliar import Tally
 
-    loaded = load(bundle)
+    loaded, tally = load(bundle), Tally()
     kept = next(csv.reader([keep]), []) if keep else []
-    if out is None:
-        _document(loaded, file, kept) if as_json else predict_stream(loaded, file, sys.stdout, "csv", keep=kept)
-        return
-    rows = predict_file(loaded, file, out, keep=kept)
-    show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(f"{rows:,} rows → {out}", err=True)
+    if out is not None:
+        rows = predict_file(loaded, file, out, keep=kept, tally=tally)
+        show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(f"{rows:,} rows → {out}", err=True)
+    elif as_json:
+        _document(loaded, file, kept, tally)
+    else:
+        predict_stream(loaded, file, sys.stdout, "csv", keep=kept, tally=tally)
+    for text in tally.sentences():
+        click.echo(f"warning: {text}", err=True)
 
 
-def _document(bundle: Any, file: Path, keep: list[str]) -> None:
+def _document(bundle: Any, file: Path, keep: list[str], tally: Any) -> None:
     """All answers as one JSON document, a record a row. They wait on the disk: a mistake in the last row leaves no half."""
     from sixfold.bundle.stream import predict_stream
     from sixfold.core.paths import system_fault
 
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
-            rows = predict_stream(bundle, file, aside, "jsonl", keep=keep)
+            rows = predict_stream(bundle, file, aside, "jsonl", keep=keep, tally=tally)
             aside.seek(0)
             click.echo(f'{{"rows": {rows}, "predictions": [')
             for number, line in enumerate(aside, start=1):

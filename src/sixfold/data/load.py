@@ -114,7 +114,8 @@ def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> ro
 
 def _of(reading: Reading, data: Data, name: str) -> Reading:
     """With the marks of the column's numbers."""
-    return replace(reading, format=data.read.format_of(name))
+    found = data.read.format_of(name)
+    return reading if found == reading.format else replace(reading, format=found)
 
 
 def _asked(name: str, data: Data) -> ColumnKind | None:

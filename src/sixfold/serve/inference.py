@@ -17,7 +17,7 @@ from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
 from sixfold.serve.errors import error_response, fault_response, json_response
 from sixfold.serve.limits import SMALL_BODY, Gate, Headers, read_body, timed
-from sixfold.serve.metrics import Metrics
+from sixfold.serve.metrics import TOGETHER, Metrics
 from sixfold.serve.openapi import example_row
 
 WARM_RUNS: Final = 10
@@ -78,12 +78,15 @@ class Inference:
         with gate.place():
             body = await read_body(headers, receive, self.max_body)
             if len(body) > SMALL_BODY:
-                response, count = await gate.work(lambda: self._answer(self.read(body, headers)))
+                response, predictions = await gate.work(lambda: self._answer(self.read(body, headers)))
             else:
                 question = self.read(body, headers)
-                response, count = await gate.work(lambda: self._answer(question), question.number)
-        self.server.metrics.rows += count
+                response, predictions = await gate.work(lambda: self._answer(question), question.number)
+        self.server.metrics.predicted(predictions)
         return response
 
-    def _answer(self, question: Question) -> tuple[ASGIApp, int]:
-        return question.answer(self.server.bundle.predict(question.rows, extra="refuse")), question.number
+    def _answer(self, question: Question) -> tuple[ASGIApp, Predictions]:
+        predictions = self.server.bundle.predict(question.rows, extra="refuse")
+        if question.number > TOGETHER:
+            _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
+        return question.answer(predictions), predictions

@@ -1,4 +1,5 @@
-"""Prometheus figures of one server: requests by route and status, latency, rows, requests in flight.
+"""Prometheus figures of one server: requests by route and status, latency, rows, requests in flight, and values that the model
+had not met in training.
 
 Plain numbers that the event loop alone counts up, read when Prometheus asks: prometheus_client's own counters take a lock and
 look up their labels on every request.
@@ -18,7 +19,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from sixfold.bundle.predictions import Predictions
+from sixfold.bundle.unfamiliar import Tally, joined
+
 BUCKETS_S: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+TOGETHER: Final = 64  # requests of at most so many rows that are looked at together
 
 
 class Latency:
@@ -41,6 +46,8 @@ class Metrics(Collector):
         self.rows = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._latency: dict[str, Latency] = {}
+        self._tally = Tally()
+        self._waiting: list[Predictions] = []
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -53,6 +60,23 @@ class Metrics(Collector):
         latency.counts[bisect_left(BUCKETS_S, seconds)] += 1
         latency.sum_s += seconds
 
+    def predicted(self, predictions: Predictions) -> None:
+        """The answers to one request more. What small ones asked for is looked at together, later: that costs little then."""
+        self.rows += len(predictions)
+        self._waiting.append(predictions)
+        if len(self._waiting) >= TOGETHER or len(predictions) > TOGETHER:
+            self._look()
+
+    def _look(self) -> None:
+        """Count what training had not, in all that waits."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if len(one) > TOGETHER:
+                self._tally.add(one.unfamiliar)
+        small = [one for one in waiting if len(one) <= TOGETHER]
+        if small and small[0].known is not None:
+            self._tally.add(small[0].known.count(joined([one.feeds for one in small])))
+
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client writes."""
         requests = CounterMetricFamily("sixfold_requests", "Requests by route and status.", labels=["route", "status"])
@@ -63,6 +87,16 @@ class Metrics(Collector):
             seconds.add_metric([route], latency.buckets(), latency.sum_s)
         yield requests
         yield seconds
+        self._look()
+        unfamiliar = CounterMetricFamily(
+            "sixfold_unfamiliar_values",
+            "Values that training had not, by column: unseen categories, numbers outside the range, missing values.",
+            labels=["column", "kind"],
+        )
+        for column in self._tally.columns.values():
+            for kind, count in column.counts().items():
+                unfamiliar.add_metric([column.column, kind], count)
+        yield unfamiliar
         yield CounterMetricFamily("sixfold_rows", "Rows predicted.", value=self.rows)
         yield GaugeMetricFamily("sixfold_in_flight", "Requests not yet answered.", value=self.in_flight)
 

@@ -12,6 +12,7 @@ from sixfold.core.errors import DataError
 from sixfold.data.source import check_names
 
 SAMPLE: Final = 200  # rows below the first that are compared with it
+COLUMNS: Final = 200  # that are looked at
 SHARE: Final = 0.5  # of the first row's fields are like the values below them: hardly names; guessed
 SHOWN: Final = 3  # fields in a message
 
@@ -50,6 +51,7 @@ def looks_like_data(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool
 
     Years, or numbers counted up (as pandas writes when no one has named the columns), are names.
     """
+    names = names[:COLUMNS]
     columns = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
     numbers = [values.number(name.strip()) for name in names]
     known = [number for number in numbers if number is not None]
