@@ -33,7 +33,7 @@ def measure(rounds: int = ROUNDS) -> Iterator[Result]:
             data={"holdout": 0}, evaluate={"folds": 2},
         )  # fmt: skip
         bundle = sixfold.load(run.bundle)
-    x, y = frame.drop(columns="target"), frame["target"].astype(str)
+    x, y = frame.drop(columns="target"), frame["target"]
     peer = make_pipeline(
         SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(C=1.0, max_iter=1000)
     ).fit(x, y)
