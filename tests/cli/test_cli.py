@@ -202,7 +202,7 @@ def test_a_table_as_excel_writes_it_goes_all_the_way(tmp_path: Path, monkeypatch
         ("family: liner", 2, "found 'liner'. Did you mean 'linear'?"),
         ("target: targe", 3, "targe"),
         ("sklearn:iris_", 3, "iris_"),
-        ("folds: 300", 3, "for 300 folds"),
+        ("folds: 600", 3, "at least 600 rows"),
         ("metrics: [rmse]", 2, "expected metrics for classification; found 'rmse', which is for"),
     ],
 )

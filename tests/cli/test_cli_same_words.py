@@ -75,11 +75,14 @@ def test_a_useless_model_is_called_that_on_the_terminal_too(said: tuple[str, str
     assert (useless in terminal) is ("nothing can be spared" in terminal)
 
 
-@pytest.mark.parametrize(("positive", "first"), [(100, "accuracy"), (20, "roc_auc"), (4, "balanced_accuracy")])
+@pytest.mark.parametrize(
+    ("positive", "first", "share"),
+    [(100, "accuracy", "50%"), (20, "roc_auc", "10%"), (4, "balanced_accuracy", "1.9%")],
+)
 def test_init_writes_what_decides_and_why(
-    positive: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    positive: int, first: str, share: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 4 rows of a class some fold of 5 has none: ROC AUC could not decide there."""
+    """Of the training rows, as the run: 3 of 160 are of the rarest class, some fold of 5 has none, and ROC AUC cannot decide."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     lines = [f"{x:.3f},{'yes' if at < positive else 'no'}" for at, x in enumerate(rng.normal(size=200))]
@@ -90,5 +93,5 @@ def test_init_writes_what_decides_and_why(
     assert recipe.evaluate.metrics[0] == first
     assert recipe.compress is not None
     assert (recipe.compress.keep, recipe.compress.keep_lift) == ({first: -0.01}, 0.9)
-    why = f"{first} decides, not accuracy: only {positive / 2:.2g}% of the rows are of the class 'yes'"
+    why = f"{first} decides, not accuracy: only {share} of the rows are of the class 'yes'"
     assert (why in done.stderr) is (why in (tmp_path / "rare.yaml").read_text()) is (first != "accuracy")

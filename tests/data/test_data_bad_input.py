@@ -214,8 +214,8 @@ def test_mixed_types_are_an_error_when_the_type_was_given(refused: Refused) -> N
         "to data.missing, or leave out data.types: b."
     )
     assert refused(GOOD, types={"b": "date"}) == (
-        "t.csv, line 2, column 'b': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999; found 'x'. Correct it, "
-        "add it to data.missing, or leave out data.types: b."
+        "t.csv, line 2, column 'b': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999; "
+        "found 'x'. Correct it, add it to data.missing, or leave out data.types: b."
     )
 
 
@@ -549,8 +549,8 @@ def test_of_two_classes_it_is_said_which_one_is_looked_at(tmp_path: Path) -> Non
 def test_a_time_that_is_none_is_told_as_the_time(refused: Refused) -> None:
     remedy = "Correct it, or name a column of dates or numbers in data.time."
     assert refused(GOOD, time="b") == (
-        f"t.csv, line 2, column 'b': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999, as it is data.time; found "
-        f"'x'. {remedy}"
+        f"t.csv, line 2, column 'b': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999, "
+        f"as it is data.time; found 'x'. {remedy}"
     )
     assert refused('{"a": true, "b": 1, "y": "p"}\n{"a": false, "b": 2, "y": "q"}\n', "t.jsonl", time="a") == (
         f"t.jsonl, column 'a': expected a date, as it is data.time; found a column of booleans (bool). {remedy}"

@@ -43,7 +43,8 @@ WRITINGS: dict[str, Callable[[float], str]] = {
 
 
 def dataset(folder: Path, cells: Sequence[str], **data: object) -> Dataset:
-    lines = [json.dumps({"x": cell, "z": i % 7, "y": "pq"[i % 2]}, ensure_ascii=False) for i, cell in enumerate(cells)]
+    """`z` differs in every row and numbers none: no row equals another, and no column is left out."""
+    lines = [json.dumps({"x": cell, "z": i / 2, "y": "pq"[i % 2]}, ensure_ascii=False) for i, cell in enumerate(cells)]
     (folder / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
     recipe = from_object({"data": {"source": "t.jsonl", "target": "y", **data}}).recipe
     return load(recipe.data, None, folder)
@@ -168,7 +169,7 @@ def test_any_text_is_read(tmp_path_factory: pytest.TempPathFactory, cells: list[
 
 
 def test_the_remedies_of_several_columns_are_one_key(tmp_path: Path) -> None:
-    text = "a;b;c;y\n" + "".join(f"${i},5;{i}%;{i};{'pq'[i % 2]}\n" for i in range(40))
+    text = "a;b;c;y\n" + "".join(f"${i},5;{i * 3}%;{i * 3};{'pq'[i % 2]}\n" for i in range(40))
     (tmp_path / "t.csv").write_text(text)
 
     def of(**data: object) -> Dataset:
@@ -180,4 +181,4 @@ def test_the_remedies_of_several_columns_are_one_key(tmp_path: Path) -> None:
     seen = of(read=snippet(warnings[2], "read"))
     assert seen.warnings == ()
     assert seen.table.columns["a"].values[:2].tolist() == [0.5, 1.5]
-    assert {column.kind for column in seen.table.columns.values()} == {"number"}
+    assert {name: column.kind for name, column in seen.table.columns.items()} == dict.fromkeys("abc", "number")

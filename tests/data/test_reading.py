@@ -21,7 +21,7 @@ from sixfold.recipe.schema import Data
 
 TABLES = Path(__file__).parents[3] / "shared" / "data" / "tables"
 LINES = [f"{i * 0.5},{'ab'[i % 2]},{'pq'[i % 2]}" for i in range(40)]
-TEXT = "größe,b,y\n" + "".join(f"{i},{'äß€'[i % 3]},{'pq'[i % 2]}\n" for i in range(40))
+TEXT = "größe,b,y\n" + "".join(f"{i / 2},{'äß€'[i % 3]},{'pq'[i % 2]}\n" for i in range(40))
 
 
 def read(folder: Path, content: bytes | str, name: str = "t.csv", **data: Any) -> Dataset:

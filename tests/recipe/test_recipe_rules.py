@@ -50,6 +50,11 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
          "data.test."],
     ),
     (
+        rules.rare_classes_of_one_file, {"data.test": "other.csv", "data.rare": "merge"},
+        ["data.rare: expected keep beside data.test; found merge. Leave out data.rare, or hold a share out of data.source with "
+         "data.holdout."],
+    ),
+    (
         rules.names_without_a_header, {"data.names": ["a", "b"]},
         ["data.names: expected data.header: false with data.names; found a file with a header. Say header: false if the first "
          "line of the file is a row; else leave names out."],
