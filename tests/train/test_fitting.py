@@ -339,7 +339,7 @@ def test_last_step_that_breaks_the_weights() -> None:
     x = np.full((4, 1), 1e30)
     with pytest.raises(FitError, match="train, step 1: expected weights that are finite numbers"):
         train = {**descent(1e3, 1), "precision": "float32"}
-        fit({"hidden": []}, train, Fit(x, np.full(4, 1e18), "reconstruction", 1), scheme="zeros")
+        fit({"hidden": []}, train, Fit(x, np.array([1e18, -1e18] * 2), "reconstruction", 1), scheme="zeros")
 
 
 def test_symmetric_start_is_refused() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from sixfold.compress import importance
-from sixfold.compress.amount import Found
+from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.retraining import retrained
 from sixfold.compress.subject import Basis, Job, Subject
@@ -38,7 +38,10 @@ class Settings(Section):
         """The smallest set of columns found within `keep`."""
         before, current, columns = len(subject.model.preparer.inputs), subject, list(subject.model.preparer.inputs)
         plain = without_repeats(subject.basis)
-        ranked = _ranked(current, columns, job, context)
+        try:
+            ranked = _ranked(current, columns, job, context)
+        except BudgetError:
+            return None, NO_TIME
         share, why, failures = self.step, "", 0
         while context.left_s() > 0 and failures < self.patience:
             going = min(len(columns) - self.least, len(ranked), max(1, round(share * len(columns))))
