@@ -384,16 +384,16 @@ def test_rows_too_few_to_divide_twice_are_told_before_anything_is_trained(tmp_pa
     table.to_csv(tmp_path / "t.csv", index=False)
     loaded = recipe(data={"source": str(tmp_path / "t.csv"), "target": "y", "holdout": 0})
     with pytest.raises(
-        DataError, match=r"training rows of outer fold 1 of 2: class 'b': expected at least 4 training rows"
+        DataError, match=r"training rows of outer fold 1 of 2: evaluate\.folds: expected at least 40 rows; found 30"
     ):
         pipeline.run(recipe(
-            data={"source": str(tmp_path / "t.csv"), "target": "y", "holdout": 0}, evaluate={"folds": 4, "nested": 2},
+            data={"source": str(tmp_path / "t.csv"), "target": "y", "holdout": 0}, evaluate={"folds": 40, "nested": 2},
         ), tmp_path / "run")  # fmt: skip
     assert not list((tmp_path / "run").glob("evaluate-*"))
     (tmp_path / "r.yaml").write_text(json.dumps(loaded.recipe.model_dump(mode="json", exclude_none=True)))
-    done = CliRunner().invoke(group, ["check", str(tmp_path / "r.yaml"), "--set", "evaluate.folds=4"])
+    done = CliRunner().invoke(group, ["check", str(tmp_path / "r.yaml"), "--set", "evaluate.folds=40"])
     assert done.exit_code == 3
-    assert "evaluate.nested, training rows of outer fold 1 of 2: class 'b'" in done.output
+    assert "evaluate.nested, training rows of outer fold 1 of 2: evaluate.folds: expected" in done.output
 
 
 @pytest.mark.parametrize("scheme", ["leave_one_out", "holdout"])
