@@ -35,6 +35,7 @@ def test_there_is_something_to_execute() -> None:
     assert {"README.md", "docs/tutorials/first-model.md", "docs/how-to/python.md", "docs/how-to/serve.md"} <= names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_WITH_BLOCKS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
     for language, code in BLOCK.findall(page.read_text()):

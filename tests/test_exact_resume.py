@@ -76,6 +76,7 @@ def assert_same(folder: Path, whole: Path) -> None:
     assert not list(folder.glob("*.saved"))
 
 
+@pytest.mark.slow
 def test_killed_at_its_save_points_it_ends_with_the_same_bytes(tmp_path: Path, whole: Path) -> None:
     """First step, mid-epoch, between stages; one kill after the other, in one run."""
     kills = [kill_when_saved(tmp_path, after) for after in (1, 7, 40)]

@@ -33,7 +33,7 @@ def mounted(folder: Path, size: str, script: str) -> subprocess.CompletedProcess
     return subprocess.run([*inside, lines], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("size", ["16k", "96k", "176k"])
+@pytest.mark.parametrize("size", ["16k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("96k", "176k"))])
 def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path: Path, size: str) -> None:
     done = mounted(tmp_path / "disk", size, f"""
         {RUN} >/dev/null 2>{tmp_path}/told.txt; echo "first $?"
@@ -53,6 +53,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path: Path, size: 
     assert ".tmp" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_is_told_and_what_is_finished_stays(tmp_path: Path) -> None:
     done = mounted(tmp_path / "disk", "64m", f"""
         {RUN} >/dev/null 2>&1; echo "first $?"

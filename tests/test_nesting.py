@@ -91,6 +91,7 @@ def test_it_is_a_plain_double_loop(tmp_path: Path) -> None:
     assert found.mean == pytest.approx(np.mean([fold.score for fold in found.folds]))
 
 
+@pytest.mark.slow
 def test_chance_looks_like_skill_only_to_the_folds_that_chose(tmp_path: Path) -> None:
     """28 machines on labels that depend on nothing: the winner's mean is far above a half, the nested one within three
     standard errors of it.
@@ -219,6 +220,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
@@ -249,6 +251,7 @@ def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> N
 # ---- budgets and what fails --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_where_the_run_was_cut_short_it_ends_with_its_model_and_says_so(tmp_path: Path) -> None:
     """A network that would train for days; also when the same command is given once more, with all its time."""
     loaded = recipe(

@@ -57,7 +57,13 @@ def recipe(source: Path, **sections: Any) -> Any:
     return from_object({**parts, **sections})
 
 
-@pytest.mark.parametrize("family", ["linear", "boosting", "tree", "forest", "svm", "mlp", "residual_mlp", "tabm"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        *("linear", "boosting", "tree", "forest", "svm", "mlp"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("residual_mlp", "tabm")),
+    ],
+)
 def test_a_bundle_answers_from_raw_text_as_the_pipeline_does(tmp_path: Path, family: str) -> None:
     table = frame()
     table.to_csv(tmp_path / "t.csv", index=False)
@@ -86,6 +92,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_repeats_no_finished_stage(tmp_path: Path) -> None:
     for stage in ("evaluate-0", "evaluate-1"):
         child = start(tmp_path)
@@ -120,6 +127,7 @@ def test_changing_compress_does_not_train_again(tmp_path: Path) -> None:
     assert run.receipt.steps
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None:
     hungry = from_object({
         "version": 1, "data": {"source": "sklearn:digits", "target": "target"},

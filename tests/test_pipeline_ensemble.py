@@ -44,6 +44,7 @@ def events(folder: Path, kind: str) -> list[dict[str, Any]]:
         return [event for event in run.history() if event["event"] == kind]
 
 
+@pytest.mark.slow
 def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_path: Path) -> None:
     build = [{"family": "linear"}, {"family": "forest", "trees": 40}, {"family": "svm"}]
     asked = recipe(source, build, {"calibrate": "platt", "threshold": "f1"}, Compress())

@@ -29,6 +29,7 @@ def found(run: pipeline.Run) -> list[Any]:
     return [(one.name, one.mean, one.folds, one.dropped) for one in run.leaderboard.standings]
 
 
+@pytest.mark.slow
 def test_a_race_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pipeline.run(recipe(), tmp_path / "whole")
     dropped = [one for one in whole.leaderboard.standings if one.dropped]
@@ -52,6 +53,7 @@ def test_a_race_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeyp
     assert (again.bundle / "model.onnx").read_bytes() == (whole.bundle / "model.onnx").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_holdout_moves_no_decision(tmp_path: Path) -> None:
     loaded = recipe()
     data = load(loaded.recipe.data, None, loaded.base)

@@ -66,6 +66,7 @@ def kinds(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_search_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pipeline.run(recipe(), tmp_path / "whole")
     planned = [event["candidate"] for event in kinds(tmp_path / "whole") if event["event"] == "candidate_planned"]
@@ -101,6 +102,7 @@ def test_without_pruning_all_folds_of_a_network_train_as_one(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_its_time_and_says_so(tmp_path: Path) -> None:
     run = pipeline.run(recipe(trials=10_000, budget={"time": "8s"}), tmp_path / "run")
     assert any(text.startswith("The search ended after") for text in run.warnings)

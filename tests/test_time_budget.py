@@ -115,6 +115,7 @@ def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(tmp_path: Path, mo
     assert len(scored(tmp_path)) == 6  # what the first one trained is used
 
 
+@pytest.mark.slow
 def test_whoever_has_most_folds_wins_where_nobody_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Pace.most
 
@@ -218,6 +219,7 @@ def test_columns_are_shuffled_as_long_as_there_is_time(monkeypatch: pytest.Monke
     assert [len(found[name]) for name in data.table.columns] == [1] * 6  # half of a second fold is not counted
 
 
+@pytest.mark.slow
 def test_a_candidate_that_has_no_room_leaves_the_disk_to_the_others(tmp_path: Path) -> None:
     """At no moment more is held than the budget says; 1,000 trees do not fit, a linear model does."""
     most = 400_000

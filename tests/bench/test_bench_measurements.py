@@ -69,6 +69,7 @@ def test_every_measurement_is_tried_here() -> None:
     assert set(TINY) == set(importlib.import_module("bench.__main__").MEASUREMENTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_a_tiny_workload_is_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, loosened, always = TINY[name]

@@ -146,6 +146,7 @@ def test_validation_rows_move_no_bit_of_calibrator_and_threshold(scheme: str, tm
     assert saved(models[0], tmp_path / "before") == saved(models[1], tmp_path / "after")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["f1", "accuracy", "balanced_accuracy", "mcc"])
 def test_no_threshold_is_better_on_the_rows_it_was_chosen_on(metric: str) -> None:
     rng = np.random.default_rng(1)

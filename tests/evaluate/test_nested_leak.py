@@ -60,7 +60,9 @@ def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
     ]
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "candidates" else pytest.mark.slow) for name in ASKED]
+)
 def test_outer_validation_rows_move_no_bit(name: str, tmp_path: Path) -> None:
     """Another target, other values, new levels and levels in another order: the fold chooses and trains as it did."""
     data = dataset(90)

@@ -160,6 +160,7 @@ class KilledError(Exception):
     """In the place of a signal: nothing after the step is done."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", ["residual, waves, dropout", "members, waves, dropout"])
 def test_killed_and_continued_it_ends_with_the_same_bits(
     build: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

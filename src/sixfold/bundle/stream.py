@@ -18,7 +18,6 @@ from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.unfamiliar import Tally
 from sixfold.core import archive, encoding, strict_json, workbook
 from sixfold.core.errors import DataError, RowError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.paths import sync_folder, system_fault
@@ -35,7 +34,7 @@ KINDS: Final = {
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
 }
-Progress = Callable[[int], None]
+Watch = Callable[[Predictions], None]
 Write = Callable[[Mapping[str, list[Any]], Predictions], None]  # columns that are kept, and the answers
 
 
@@ -97,26 +96,24 @@ class Source:
 
 
 def predict_file(
-    bundle: Bundle, source: Path, target: Path, progress: Progress | None = None, keep: Sequence[str] = (),
-    tally: Tally | None = None,
-) -> int:  # fmt: skip
+    bundle: Bundle, source: Path, target: Path, watch: Watch | None = None, keep: Sequence[str] = ()
+) -> int:
     """Predict every row of `source` into `target` (.csv or .jsonl), which appears when it is whole. Returns the rows.
 
-    The file is read as the recipe says: separator, header, encoding, sheet. `progress` is told the rows so far; `keep`: columns
-    of the file that are passed through, before the predictions; `tally`: counts what training had not. Raises a SixfoldError.
+    The file is read as the recipe says: separator, header, encoding, sheet. `watch` is given the answers, chunk by chunk; `keep`:
+    columns of the file that are passed through, before the predictions. Raises a SixfoldError.
     """
     kind = KINDS.get(target.suffix.lower())
     if kind not in ("csv", "jsonl"):
         raise DataError(str(target), "a file ending in .csv or .jsonl", repr(target.suffix), "Choose another name.")
     _check_target(source, target)
     with _whole_file(target) as sink:
-        return predict_stream(bundle, source, sink, kind, progress, keep, tally)
+        return predict_stream(bundle, source, sink, kind, watch, keep)
 
 
 def predict_stream(
-    bundle: Bundle, source: Path, sink: TextIO, kind: str, progress: Progress | None = None, keep: Sequence[str] = (),
-    tally: Tally | None = None,
-) -> int:  # fmt: skip
+    bundle: Bundle, source: Path, sink: TextIO, kind: str, watch: Watch | None = None, keep: Sequence[str] = ()
+) -> int:
     """Predict every row of `source` into an open text, as `csv` or `jsonl`. Returns the rows."""
     write = _csv_writer(sink) if kind == "csv" else _json_writer(sink)
     kept = _Kept(keep, str(source))
@@ -133,11 +130,9 @@ def predict_stream(
             raise RowError(f"{source}, {error.where}", error.expected, error.found, error.remedy) from None
         predictions = bundle.predictor.run(feeds)
         write(kept.columns(chunk), predictions)
-        if tally is not None:
-            tally.add(predictions.unfamiliar)
+        if watch is not None:
+            watch(predictions)
         done += len(chunk)
-        if progress is not None:
-            progress(done)
     if done == 0:
         raise DataError(str(source), "at least one row", "none", "Check the file.")
     return done

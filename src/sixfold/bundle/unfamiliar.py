@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
+
+if TYPE_CHECKING:
+    from sixfold.bundle.predictions import Predictions
 
 LARGE: Final = 0.05  # share of the rows from which on a column is told; guessed
 KINDS: Final = {
@@ -90,6 +93,10 @@ class Tally:
         for each in counts:
             known = self.columns.get(each.column)
             self.columns[each.column] = each if known is None else known + each
+
+    def watch(self, predictions: Predictions) -> None:
+        """The answers to one batch more."""
+        self.add(predictions.unfamiliar)
 
     def sentences(self) -> list[str]:
         """What is worth a line."""

@@ -31,12 +31,12 @@ def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_jso
     loaded, tally = load(bundle), Tally()
     kept = next(csv.reader([keep]), []) if keep else []
     if out is not None:
-        rows = predict_file(loaded, file, out, keep=kept, tally=tally)
+        rows = predict_file(loaded, file, out, tally.watch, kept)
         show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(f"{rows:,} rows → {out}", err=True)
     elif as_json:
         _document(loaded, file, kept, tally)
     else:
-        predict_stream(loaded, file, sys.stdout, "csv", keep=kept, tally=tally)
+        predict_stream(loaded, file, sys.stdout, "csv", tally.watch, kept)
     for text in tally.sentences():
         click.echo(f"warning: {text}", err=True)
 
@@ -48,7 +48,7 @@ def _document(bundle: Any, file: Path, keep: list[str], tally: Any) -> None:
 
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
-            rows = predict_stream(bundle, file, aside, "jsonl", keep=keep, tally=tally)
+            rows = predict_stream(bundle, file, aside, "jsonl", tally.watch, keep)
             aside.seek(0)
             click.echo(f'{{"rows": {rows}, "predictions": [')
             for number, line in enumerate(aside, start=1):
