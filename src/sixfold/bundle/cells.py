@@ -53,7 +53,7 @@ def missing_numbers(missing: frozenset[str]) -> frozenset[float]:
 
 def _text(value: Any, expected: str) -> str:
     """The value as the text that it has in a CSV, without spaces around it."""
-    text = values.spell(value)
+    text = value if type(value) is str else values.spell(value)
     if text is None:
         raise CellError(expected)
     return text.strip()

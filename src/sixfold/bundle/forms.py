@@ -19,12 +19,11 @@ TextRows = Sequence[Mapping[str, str]]
 
 
 def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]:
-    """Name and rows of each form: text, CSV, JSON, Python's objects, columns of objects, columns as arrays.
+    """Name and rows of each form but text: CSV, JSON, Python's objects, columns of objects, columns as arrays.
 
     `rows`: text as one would find it in a CSV, '' for a missing value.
     """
     columns, missing = {column.name: column for column in signature.inputs}, {"", *signature.missing}
-    yield "text", list(rows)
     yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
     objects = [
         {name: None if row[name] in missing else _object(row[name], column) for name, column in columns.items()}
