@@ -102,7 +102,7 @@ def test_a_run_measures_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     run = sixfold.fit(pandas.DataFrame(rows), target="y", out=tmp_path / "run", **options)
     receipt = sixfold.load(run.bundle).receipt
     assert receipt.http is not None and receipt.http.p50_ms is not None
-    assert receipt.how[-1].startswith("Over HTTP: one row a request to a server process")
+    assert receipt.how[-1].startswith("Over HTTP: one row a request, on one kept-alive connection")
     page = (run.bundle / "report.html").read_text(encoding="utf-8")
     assert "one row over HTTP" in page
     assert " ms over HTTP" in page
