@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixfold.bundle.load import Bundle, load
-from sixfold.bundle.unfamiliar import Known, Tally, Unfamiliar, joined
+from sixfold.bundle.unfamiliar import Known, Unfamiliar, UnfamiliarCounts, joined
 from sixfold.cli import group
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Output, Signature
@@ -68,7 +68,7 @@ def test_counts_are_those_of_single_values(rows: list[tuple[float, str]], option
     assert number.missing == (0 if optional else sum(n != n for n, _ in rows))
     assert text.unseen == sum(c not in (*LEVELS, "") for _, c in rows)
     assert text.missing == (0 if optional else sum(c == "" for _, c in rows))
-    tally = Tally()
+    tally = UnfamiliarCounts()
     for part in (rows[:cut], rows[cut:]):
         tally.add(known.count(feeds(part)))
     assert tuple(tally.columns.values()) == (number, text)

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sixfold.cli import group
-from sixfold.cli.init import Source, recipe_text
+from sixfold.cli.init import NamedData, recipe_text
 from sixfold.data.source import find
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe import load, yaml_text
@@ -42,7 +42,7 @@ def test_names_mean_themselves_and_nothing_else(
     file: str, target: str, columns: list[str], classes: list[str], separator: str
 ) -> None:
     made = dataset(columns, Target("classification", np.array([0, 1]), (target,), tuple(classes)))
-    for source in (Source("", file, True), Source("sklearn:", file, False)):
+    for source in (NamedData("", file, True), NamedData("sklearn:", file, False)):
         text = recipe_text(source, Path("r.yaml"), made, separator)
         document = parse(text, "r.yaml")
         assert document.faults == []
@@ -68,7 +68,7 @@ def test_the_recipe_finds_the_same_file(tmp_path_factory: pytest.TempPathFactory
     os.chdir(folder)
     try:
         for given_name in (f"{prefix}{file}", f"{prefix}./{file}", f"{prefix}{folder / file}"):
-            source = Source.of(given_name)
+            source = NamedData.of(given_name)
             assert source.is_file
             for recipe in (folder / "r.yaml", folder.parent / "r.yaml"):
                 made = dataset(["a"], Target("regression", np.array([1.0, 2.0]), ("b",)))

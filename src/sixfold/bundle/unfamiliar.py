@@ -82,7 +82,7 @@ class Known:
         return tuple(found[name] for name in self._order if name in found)
 
 
-class Tally:
+class UnfamiliarCounts:
     """The counts of many batches."""
 
     def __init__(self) -> None:

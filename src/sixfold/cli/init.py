@@ -34,7 +34,7 @@ def command(
     from sixfold.data.first_look import look
     from sixfold.recipe.schema import Data
 
-    source = Source.of(data)
+    source = NamedData.of(data)
     asked = Data(source=source.text, target=target, separator=separator, header=not no_header)
     section, dataset = look(asked, Path.cwd())
     path = out or Path(f"{source.recipe_name}.yaml")
@@ -58,7 +58,7 @@ def command(
 
 
 @dataclass(frozen=True)
-class Source:
+class NamedData:
     """The data as it was named: a file, perhaps with the format before it (`csv:a.data`), or a table (`sklearn:iris`)."""
 
     prefix: str
@@ -66,7 +66,7 @@ class Source:
     is_file: bool
 
     @classmethod
-    def of(cls, data: str) -> Source:
+    def of(cls, data: str) -> NamedData:
         """A file that is there may have a colon in its own name."""
         prefix, colon, name = data.partition(":")
         if Path(data).exists() or not colon:
@@ -115,7 +115,7 @@ def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
 
 
 def recipe_text(
-    source: Source, path: Path, dataset: Any, separator: str | None = None, header: bool = True
+    source: NamedData, path: Path, dataset: Any, separator: str | None = None, header: bool = True
 ) -> str:  # fmt: skip
     """The recipe, with what was seen and what could be changed as comments. Names are data: none of them can write YAML."""
     from sixfold.data.first_look import remedies

@@ -26,9 +26,9 @@ def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_jso
     """
     from sixfold.bundle.load import load
     from sixfold.bundle.stream import predict_file, predict_stream
-    from sixfold.bundle.unfamiliar import Tally
+    from sixfold.bundle.unfamiliar import UnfamiliarCounts
 
-    loaded, tally = load(bundle), Tally()
+    loaded, tally = load(bundle), UnfamiliarCounts()
     kept = next(csv.reader([keep]), []) if keep else []
     if out is not None:
         rows = predict_file(loaded, file, out, tally.watch, kept)

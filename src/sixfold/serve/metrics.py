@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.unfamiliar import Tally, joined
+from sixfold.bundle.unfamiliar import UnfamiliarCounts, joined
 
 BUCKETS_S: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 TOGETHER: Final = 64  # requests of at most so many rows that are looked at together
@@ -46,7 +46,7 @@ class Metrics(Collector):
         self.rows = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._latency: dict[str, Latency] = {}
-        self._tally = Tally()
+        self._tally = UnfamiliarCounts()
         self._waiting: list[Predictions] = []
         self.registry = CollectorRegistry()
         self.registry.register(self)
