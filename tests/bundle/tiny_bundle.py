@@ -12,6 +12,7 @@ import numpy as np
 from sixfold.bundle.parity import Parity
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.parts.graph import ML, Graph, TensorProto
+from sixfold.parts.packed import packed
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.recipe.receipt import Cost, Receipt
 from sixfold.recipe.signature import Input, Output, Signature
@@ -72,19 +73,21 @@ def graph(task: str = "classification") -> bytes:
         parts.append(g.op("Mul", known, g.constant(np.array([[weight]]))))
     code = g.op(
         "LabelEncoder", raw.take(["colour"]), domain=ML, keys_strings=[*LEVELS, ""],
-        values_floats=[1.0, 2.0, 3.0, -1.0], default_float=0.5,
+        values_int64s=[0, 1, 2, 3], default_int64=4,
     )  # fmt: skip
-    score = g.op("Sum", *parts, g.cast(code, TensorProto.DOUBLE))
+    score = g.op("Gather", g.constant([1.0, 2.0, 3.0, -1.0, 0.5]), code, axis=0)
+    for part in parts:
+        score = g.op("Add", score, part)
     if task == "regression":
         g.output("value", score, TensorProto.DOUBLE, ["rows", 1])
-        return g.model().SerializeToString()
+        return packed(g.model())
     first = g.op("Sigmoid", score)
     both = g.concat([first, g.op("Sub", g.constant(np.ones((1, 1))), first)])
     best = g.op("ArgMax", both, axis=1, keepdims=1)
-    label = g.op("LabelEncoder", best, domain=ML, keys_int64s=[0, 1], values_strings=["keep", "<toss>"])
+    label = g.op("Gather", g.constant(np.array(["keep", "<toss>"], dtype=object)), best)
     g.output("label", label, TensorProto.STRING, ["rows", 1])
     g.output("probability", both, TensorProto.DOUBLE, ["rows", 2])
-    return g.model().SerializeToString()
+    return packed(g.model())
 
 
 def score(size: float, label: float, new: float, since: float, colour: str) -> float:

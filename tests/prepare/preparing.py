@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+import onnx_reference
 from sixfold.parts import state
 from sixfold.parts.fit import Matrix
 from sixfold.parts.graph import Graph, TensorProto
@@ -85,14 +86,15 @@ def ask_step(step: Any, x: Array) -> Array:
     width = step.transform(x[:1]).shape[1]
     kind = "int64" if step.transform(x[:1]).dtype.kind == "i" else "float64"
     graph.output("y", result, TYPES[kind], ["rows", width])
-    return np.asarray(session(graph).run(None, {"x": x})[0])
+    return np.asarray(session(graph, {"x": x}).run(None, {"x": x})[0])
 
 
 def ask(preparer: Preparer, table: Table) -> Matrix:
     """The preparer's graph, on raw columns."""
     graph = Graph()
     graph.output("y", exported(preparer, graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
-    return np.asarray(session(graph).run(None, feed(preparer, table))[0])
+    feeds = feed(preparer, table)
+    return np.asarray(session(graph, feeds).run(None, feeds)[0])
 
 
 def exported(preparer: Preparer, graph: Graph) -> str:
@@ -115,10 +117,11 @@ def nodes(preparer: Preparer) -> int:
     return len(graph.model().graph.node)
 
 
-def session(graph: Graph) -> onnxruntime.InferenceSession:
+def session(graph: Graph, feeds: dict[str, Any]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph.model().SerializeToString(), options)
+    few = {name: values[:3] for name, values in feeds.items()}
+    return onnxruntime.InferenceSession(onnx_reference.checked(graph.model(), few), options)
 
 
 def codes(rows: int, levels: int, seed: int = 0, missing: bool = True) -> IntArray:

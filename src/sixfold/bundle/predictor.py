@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.frontend import Extra, FrontEnd, RawRows
-from sixfold.bundle.graph import session
+from sixfold.bundle.graph import CheckedModel, reply
 from sixfold.bundle.one_row import OneRow
+from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
 
-BATCH: Final = 8192  # rows a call of onnxruntime: bounds what a kernel machine's distance matrix takes
+BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:
+BATCH_CELLS: Final = 1 << 24  # of all values of the rows of a call (128 MiB in double): a kernel machine's distances
 TYPES: Final = {NUMBERS: "tensor(double)", CATEGORIES: "tensor(string)"}
 MISMATCH: Final = "The graph and the signature do not belong together: copy the bundle again from where it was made."
 
@@ -27,15 +29,18 @@ class Predictor:
     """A session and the front end that feeds it. Calls may come from several threads at once."""
 
     def __init__(self, model: bytes, signature: Signature, where: str = "model.onnx") -> None:
-        self.signature = signature
-        self.session = session(model, where)
+        self.signature, self._where = signature, where
+        checked = CheckedModel.of(model, where)
+        self.session = checked.session(where)
         self.front_end = FrontEnd(signature)
         self.known = Known(signature)
         self._names: list[str] = [output.name for output in signature.outputs]
         self._bound = threading.local()  # a OneRow a thread
+        self._batch = max(1, min(BATCH, BATCH_CELLS // max(1, checked.cells)))
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
-        self.depends_on_batch = b"DynamicQuantizeLinear" in model
+        self.depends_on_batch = any(node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes)
         check_interface(self.session, signature, where)
+        _check_classes(checked, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
         """Answers for raw rows. Raises RowError with the row and the column that do not fit.
@@ -53,11 +58,11 @@ class Predictor:
         if rows == 0:
             empty = [_empty(output) for output in self.signature.outputs]
             return self._answered(dict(zip(self._names, empty, strict=True)), feeds)
-        if rows <= BATCH:
+        if rows <= self._batch:
             return self._answered(self._ask(feeds), feeds)
         parts = [
-            self._ask({name: array[start : start + BATCH] for name, array in feeds.items()})
-            for start in range(0, rows, BATCH)
+            self._ask({name: array[start : start + self._batch] for name, array in feeds.items()})
+            for start in range(0, rows, self._batch)
         ]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
         return self._answered(joined, feeds)
@@ -66,7 +71,7 @@ class Predictor:
         return Predictions(self.signature, outputs, feeds, self.known)
 
     def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        return self._named(self.session.run(self._names, feeds))
+        return self._named(reply(self.session, self._names, feeds, self._where))
 
     def _one_row(self) -> OneRow:
         if not hasattr(self._bound, "one_row"):
@@ -79,6 +84,16 @@ class Predictor:
             name: array.reshape(-1) if name == "label" else array
             for name, array in zip(self._names, answers, strict=True)
         }
+
+
+def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> None:
+    """The labels of the graph are the classes of the signature, in their order. Raises BundleError."""
+    try:
+        found = checked.classes()
+    except WireError as error:
+        raise BundleError(where, "labels that are the classes of the signature", str(error), MISMATCH) from None
+    if found is not None and found != signature.classes:
+        raise BundleError(where, f"the classes {list(signature.classes)[:8]}", f"{list(found)[:8]}", MISMATCH)
 
 
 def check_interface(session: Any, signature: Signature, where: str) -> None:
