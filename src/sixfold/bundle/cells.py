@@ -113,14 +113,15 @@ def _date(value: Any, missing: frozenset[str]) -> float:
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
     """The level that a value means; one that was never seen is as it is written."""
-    kind, known = column.level_type, frozenset(column.levels)
+    kind, known = column.level_type, {level: level for level in column.levels}
     gone = missing | {values.level(token, kind) for token in missing}
 
     def read(value: Any) -> str:
         if type(value) is str:
             text = value.strip()
-            if text in known:
-                return text
+            level = known.get(text)
+            if level is not None:
+                return level  # and not the text, of which there would be one a row
             _check_utf8(text)
         else:
             text = _text(value, "text")
