@@ -15,7 +15,7 @@ from sixfold.serve.limits import LARGE_BODY, Headers
 BODY_TIMEOUT_S: Final = 30.0  # of sending a whole body; guessed
 PATIENCE_S: Final = 5.0  # that a large body may take while others wait for its room; guessed
 SMALL_HELD: Final = 8 << 20  # bytes of all bodies that have come in part; guessed
-LARGE_HELD: Final = 2  # large bodies of the largest size
+LARGE_HELD: Final = 1.5  # large bodies of the largest size; guessed
 
 
 class Incoming:
@@ -76,7 +76,7 @@ class Bodies:
 
     def __init__(self, largest: int) -> None:
         self.largest = largest
-        self.small, self.large = Pool(SMALL_HELD, 0.0), Pool(LARGE_HELD * largest, PATIENCE_S)
+        self.small, self.large = Pool(SMALL_HELD, 0.0), Pool(int(LARGE_HELD * largest), PATIENCE_S)
         self._held: dict[int, Incoming] = {}  # by the id of a large body's content
 
     async def read(self, headers: Headers, receive: Receive, check_room: Callable[[], None]) -> bytes | bytearray:
