@@ -109,8 +109,8 @@ def test_nothing_redirects(bundle: Bundle, path: str) -> None:
 def test_refusals_have_the_form_of_all_others(bundle: Bundle) -> None:
     async def call(path: str) -> httpx.Response:
         transport = httpx.ASGITransport(create(bundle, bundle.recipe.serve, Hosts()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
-            return await client.post(path, json=[tiny_bundle.raw()])
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post(path, json=[tiny_bundle.raw()], headers={"Host": "evil.example"})
 
     refused = asyncio.run(call("/predict"))
     assert (refused.status_code, refused.headers["Connection"]) == (421, "close")
