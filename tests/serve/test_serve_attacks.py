@@ -132,7 +132,12 @@ def test_without_descriptors_it_waits_and_says_so_rarely(folder: Path) -> None:
 
 def test_half_requests_end_on_their_own_clock(server: Server) -> None:
     """Nothing, half a head, half a body, and a byte now and then: whichever way, a connection is given up."""
-    parts = [b"", b"GET /livez HTT", post()[:-5], b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"]
+    parts = [
+        b"",
+        b"GET /livez HTT",
+        post()[:-5],
+        b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+    ]
     with opened(server.port, 1, parts[0]) as a, opened(server.port, 1, parts[1]) as b:
         with opened(server.port, 5, parts[2]) as c, opened(server.port, 5, parts[3]) as d:
             assert slow_clients.until([*a, *b, *c, *d], 15) < 10

@@ -58,7 +58,9 @@ def test_names(host: str, names: list[str], expected: int) -> None:
 def test_the_address_that_a_request_came_to_is_its_server() -> None:
     hosts = Hosts()
     assert status(hosts, ("host", "10.0.0.7")) == 200
-    assert status(hosts, ("host", "10.0.0.7"), server=("10.0.0.9", 8000)) == 421  # remembered of the other address alone
+    assert (
+        status(hosts, ("host", "10.0.0.7"), server=("10.0.0.9", 8000)) == 421
+    )  # remembered of the other address alone
     assert status(hosts, ("host", "[fd00::7]"), server=("fd00::7", 8000)) == 200
     assert status(hosts, ("host", "anything"), server=None) == 421
 

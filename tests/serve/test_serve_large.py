@@ -52,7 +52,9 @@ def sender(bundle: Bundle) -> Send:
     return send
 
 
-RAW = [dict(tiny_bundle.raw(size=size, colour=colour)) for size, colour in ((1, "red"), (None, "😀\n"), (-8.5, "café"))] * 3
+RAW = [
+    dict(tiny_bundle.raw(size=size, colour=colour)) for size, colour in ((1, "red"), (None, "😀\n"), (-8.5, "café"))
+] * 3
 CSV = "\ufeffsize,label,new,since,colour\r\n" + '1,2,true,2026-11-23,"a\n""b"\r\n\r\n-8,0,f,,café\r\n' * 4
 GOOD = [
     ("application/json", json.dumps(RAW, ensure_ascii=False)),

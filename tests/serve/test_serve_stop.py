@@ -70,7 +70,10 @@ class Client(threading.Thread):
 def stop_under_load(folder: Path, without: tuple[str, ...]) -> Counter[str]:
     """What became of all requests, by the status of their answers."""
     server = Server(folder, without, "from sixfold.serve import run")
-    clients = [Client(server.port, keep, pause_s) for keep, pause_s in ((True, 0.0), (True, 0.05), (True, 0.3), (False, 0.0)) * 2]
+    clients = [
+        Client(server.port, keep, pause_s)
+        for keep, pause_s in ((True, 0.0), (True, 0.05), (True, 0.3), (False, 0.0)) * 2
+    ]
     time.sleep(0.7)
     started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
@@ -130,7 +133,9 @@ def busy(server: Server, number: int) -> list[socket.socket]:
 
 def stuck(folder: Path) -> Server:
     """A server whose model answers long after the end. It would ask it for a row at its start."""
-    return Server(folder, before=f"{STUCK}; from sixfold.serve.inference import Server; Server.warm = lambda self: None")
+    return Server(
+        folder, before=f"{STUCK}; from sixfold.serve.inference import Server; Server.warm = lambda self: None"
+    )
 
 
 def test_a_second_signal_ends_it_at_once_whatever_its_threads_do(folder: Path) -> None:
