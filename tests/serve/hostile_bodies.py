@@ -32,6 +32,8 @@ def largest(size: int = LARGEST, rows: int = ROWS) -> Iterator[Body]:
     """Every kind once. `size`: of each, about; `rows`: of those that are answered."""
     raw = dict(tiny_bundle.raw())
     each = (size - 200) // rows
+    line = "1.5,2,true,2026-11-23,"
+    yield Body("csv", (HEADER + (line + "x" * (each - len(line) - 2) + "\n") * rows).encode(), 200, "text/csv")
     row = json.dumps(raw)
     spaced = json.dumps([raw])[1:-2] + " " * (each - len(row) - 2) + "}"
     yield Body("rows", f"[{','.join([spaced] * rows)}]".encode(), 200)
@@ -41,8 +43,6 @@ def largest(size: int = LARGEST, rows: int = ROWS) -> Iterator[Body]:
     columns = {name: [value] * rows for name, value in raw.items()}
     columns["colour"] = [f"{n:0{each - 60}d}" for n in range(rows)]
     yield Body("columns", json.dumps({"columns": columns}).encode(), 200)
-    line = "1.5,2,true,2026-11-23,"
-    yield Body("csv", (HEADER + (line + "x" * (each - len(line) - 2) + "\n") * rows).encode(), 200, "text/csv")
     yield from _values(size)
     yield from _texts(size)
     yield from _csv(size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -129,7 +128,7 @@ def rows_of(content: bytes, window: int) -> list[Any] | None:
             return None
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(VALUES, max_size=6), ascii=st.booleans(), indent=st.none() | st.integers(0, 3),
     wrapped=st.booleans(), window=st.integers(1, 40), cut=st.none() | st.integers(1, 200),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import select
+import selectors
 from enum import IntEnum
 from typing import Any, Final
 
@@ -135,10 +135,10 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Close where no request is under way, nor its first bytes waiting to be read."""
         if self.phase() != Phase.HEAD or self.framing:
             return
-        poll = select.poll()
-        poll.register(self.joined.get_extra_info("socket").fileno(), select.POLLIN)
-        if not poll.poll(0):
-            self.joined.close()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.joined.get_extra_info("socket").fileno(), selectors.EVENT_READ)
+            if not selector.select(0):
+                self.joined.close()
 
     def drop(self) -> None:
         """Close at once."""

@@ -74,7 +74,7 @@ class JsonRows(Iterator[Any]):
             except ValueError as error:
                 raise no_json(str(error)) from None
             else:
-                if end < len(self._text) or not self._rest:
+                if not self._rest or self._is_whole(value, end):
                     self._at = end
                     return value
                 broken = json.JSONDecodeError("Expecting ',' delimiter", self._text, end)
@@ -87,6 +87,10 @@ class JsonRows(Iterator[Any]):
                 )  # fmt: skip
             self._more(window)
             window *= 2  # so that a long row is not read again and again
+
+    def _is_whole(self, value: Any, end: int) -> bool:
+        """Whether no more text could make another value of it; "0." is the beginning of a number, and 0 all of one."""
+        return end < len(self._text) and (not isinstance(value, int | float) or self._text[end] in " \t\n\r,]")
 
     def _end(self) -> None:
         """Nothing but the closing brackets follows."""

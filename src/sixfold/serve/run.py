@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -58,7 +59,7 @@ def serve(
     gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     listening = _listen(settings.host if host is None else host, settings.port if port is None else port)
     config = uvicorn.Config(
-        app, http=Connection, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,
+        app, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
     log_rarely("uvicorn.error", "asyncio")
@@ -75,6 +76,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._gate = app.server.gate
         self.all = Connections(self.server_state.connections, most_connections())
+        self._connection = partial(Connection, self.all)
+        self.listeners: list[Listener] = []
+        self.servers = []
+        config.http = self._connection  # type: ignore[assignment]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """uvicorn waits on a second SIGTERM."""
@@ -83,11 +88,14 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; the sockets are those of `serve`."""
+        if sys.platform == "win32":  # its event loop waits for no readable socket
+            await super().startup(sockets)
+            return
         loop = asyncio.get_running_loop()
 
         def protocol() -> asyncio.BaseProtocol:
             state = self.server_state
-            return Connection(self.all, config=self.config, server_state=state, app_state={}, _loop=loop)
+            return self._connection(config=self.config, server_state=state, app_state={}, _loop=loop)
 
         self.listeners = [Listener(listening, self.all, protocol) for listening in sockets or []]
         self.started = True
@@ -104,6 +112,8 @@ class _Server(uvicorn.Server):
         """
         for listener in self.listeners:
             listener.close()
+        for server in self.servers:
+            server.close()
         self.all.stop()
         clock = asyncio.get_running_loop().time
         started = clock()
