@@ -72,3 +72,12 @@ def seconds(kind: Callable[[int], Any], size: int) -> float:
 def test_time_grows_with_the_size(kind: Callable[[int], Any]) -> None:
     small, large = seconds(kind, SMALL), seconds(kind, LARGE)
     assert large < 100 * small + 0.1  # 20 times the size; what is quadratic takes 400 times as long
+
+
+def test_of_a_long_text_that_is_no_level_the_beginning_is_held() -> None:
+    levels = ("a" * 300, "b")
+    read = reader(Input(name="x", type="category", levels=levels), frozenset({"", "n" * 400}))
+    assert [read(level) for level in levels] == list(levels)
+    assert read("n" * 400) == ""
+    long = read("a" * 1000)
+    assert len(long) == 301 and long not in levels

@@ -22,7 +22,7 @@ QUICK = ("uvloop", "httptools")
 GROWTH_BYTES = 50_000_000
 BODY = json.dumps([tiny_bundle.raw()]).encode()
 FEW_FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))"
-SHORT = "from sixfold.serve import bodies, connections; connections.LIMITS_S = (0.5, 0.5, 60.0, 2.0); bodies.BODY_TIMEOUT_S = 0.5"
+SHORT = "from sixfold.serve import bodies, connections; connections.LIMITS_S = (0.5, 0.5, 60.0, 60.0); bodies.BODY_TIMEOUT_S = 0.5"
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_the_one_that_has_waited_for_longest_makes_room() -> None:
 
 
 def test_what_does_not_go_on_is_dropped() -> None:
-    members = [Member(0, 0.0), Member(1, 0.0), Member(3, 0.0)]
+    members = [Member(0, 0.0), Member(1, 0.0), Member(3, 0.0), Member(0, 0.0, Transport(held=9))]
     connections = Connections(members, 4)
     connections.sweep(0.0)
     connections.sweep(3.0)
@@ -75,10 +75,15 @@ def test_what_does_not_go_on_is_dropped() -> None:
     members[2].joined.held = 5  # something has happened
     connections.sweep(15.1)
     assert gone(members) == [0, 1]
-    connections.sweep(70.0)
+    connections.sweep(59.0)
     assert gone(members) == [0, 1]
+    connections.sweep(61.0)
+    assert gone(members) == [0, 1, 3]  # its client had a minute to take what is left of the answer
     connections.sweep(76.0)
-    assert gone(members) == [0, 1, 2]
+    members.append(Member(3, 0.0))
+    connections.sweep(76.0)
+    connections.sweep(9999.0)  # work takes as long as it takes
+    assert gone(members) == [0, 1, 2, 3]
 
 
 def test_answers_that_are_not_taken_are_dropped_from_the_oldest_on() -> None:

@@ -16,6 +16,7 @@ from sixfold.core.marks import NumberFormat
 from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
+LONGEST_UNSEEN: Final = 200  # characters that are held of a category without such a level: all are one to the model
 Cell = Callable[[Any], Any]
 
 
@@ -112,9 +113,10 @@ def _date(value: Any, missing: frozenset[str]) -> float:
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
-    """The level that a value means; one that was never seen is as it is written."""
+    """The level that a value means; one that was never seen is as it is written, or its beginning, which no level is either."""
     kind, known = column.level_type, {level: level for level in column.levels}
     gone = missing | {values.level(token, kind) for token in missing}
+    longest = max([LONGEST_UNSEEN, *map(len, known)]) + 1
 
     def read(value: Any) -> str:
         if type(value) is str:
@@ -126,7 +128,7 @@ def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
         else:
             text = _text(value, "text")
         level = values.level(text, kind)
-        return "" if level in gone or text in gone else level
+        return "" if level in gone or text in gone else level[:longest]
 
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -16,7 +17,8 @@ if sys.platform != "win32":
 MOST: Final = 1000  # connections; guessed
 RESERVED: Final = 64  # file descriptors that connections never take
 LEAST: Final = 8
-LIMITS_S: Final = (2.0, 15.0, 60.0, 60.0)  # by phase, without anything happening; a body's own clock is shorter
+LIMITS_S: Final = (2.0, 15.0, 60.0, math.inf)  # by phase, without anything happening; a body's own clock is shorter
+UNSENT_S: Final = 60.0  # that a client may take nothing of an answer
 MOST_UNSENT: Final = 16 << 20  # bytes of answers that clients are slow to take, all together
 
 
@@ -91,7 +93,7 @@ class Connections:
                 if one.seen or state[0] != 1:  # the clock of the first head runs since the connection was made
                     one.since = now
                 one.seen = state
-            elif now - one.since > LIMITS_S[state[0]]:
+            elif now - one.since > (UNSENT_S if one.joined.unsent() else LIMITS_S[state[0]]):
                 one.drop()
 
     def stop(self) -> None:
