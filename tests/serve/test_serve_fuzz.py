@@ -13,7 +13,7 @@ import tiny_bundle
 from hypothesis import HealthCheck, Phase, given, settings
 from server_process import Server
 
-CASES = 600  # of each operation that takes a body
+CASES = 400  # of each operation that takes a body
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warnings of packages that schemathesis brings
 
 

@@ -94,4 +94,4 @@ def test_what_is_nearly_http(folder: Path, without: tuple[str, ...]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("without", [(), QUICK], ids=["httptools", "h11"])
 def test_much_that_is_nearly_http(folder: Path, without: tuple[str, ...]) -> None:
-    check(folder, without, 5000)
+    check(folder, without, 3000)

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -50,20 +51,29 @@ class Reader:
 
     def _read_large(self, content: bytes | bytearray, kind: str) -> Question:
         if kind == "text/csv":
-            text = io.TextIOWrapper(io.BufferedReader(_Content(content)), "utf-8", newline="")
-            longest = longest_record(self._columns)
-            lines = iter(lambda: text.readline(longest + 1), "")
-            return self._in_chunks(csv_rows(lines, self._separator, "the body", self._fields, self._columns))
-        if kind not in JSON_TYPES:
+            question = self._in_chunks(self._csv(content))
+        elif kind not in JSON_TYPES:
             raise _no_such_type(kind)
-        rows = JsonRows(content, _scan, self._columns)
-        if rows.is_list:
-            return self._in_chunks(rows)
-        check_values(content, self._max_rows, self._columns)
-        return self._in_columns(read_json(content))
+        elif (rows := JsonRows(content, _scan, self._columns)).is_list:
+            question = self._in_chunks(rows)
+            rows.close()
+        else:
+            rows.close()
+            check_values(content, self._max_rows, self._columns)
+            text = _text(content)
+            _drop(content)  # neither it and its values are held at the same time, nor, above, it and the answer
+            return self._in_columns(text)
+        _drop(content)
+        return question
 
-    def _in_columns(self, value: Any) -> Question:
-        rows = _rows_of(value)
+    def _csv(self, content: bytes | bytearray) -> Iterator[dict[str, str]]:
+        text = io.TextIOWrapper(io.BufferedReader(_Content(content)), "utf-8", newline="")
+        longest = longest_record(self._columns)
+        lines = iter(lambda: text.readline(longest + 1), "")
+        return csv_rows(lines, self._separator, "the body", self._fields, self._columns)
+
+    def _in_columns(self, text: str) -> Question:
+        rows = _rows_of(_json_of(text))
         number = count(rows)
         check_count(number, self._max_rows)
         return Question(rows, number, answer)
@@ -81,6 +91,13 @@ class Reader:
         check_count(number, self._max_rows)
         feeds = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Question((), number, answer, feeds)
+
+
+def _drop(content: bytes | bytearray) -> None:
+    """A large body is no longer needed, though others still name it."""
+    if isinstance(content, bytearray):
+        with suppress(BufferError):  # somebody still reads it
+            content.clear()
 
 
 class _Content(io.RawIOBase):
@@ -141,7 +158,10 @@ def _no_such_type(kind: str) -> Refusal:
 
 def read_json(content: bytes | bytearray | memoryview) -> Any:
     """The JSON value of a body, by the letter: no NaN, no key twice. Raises Refusal 400."""
-    text = _text(content)
+    return _json_of(_text(content))
+
+
+def _json_of(text: str) -> Any:
     try:
         return _decode(text)
     except json.JSONDecodeError as error:

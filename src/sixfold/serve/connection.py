@@ -109,6 +109,8 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     def on_response_complete(self) -> None:
         """An answer was written, maybe one without a body."""
         self.joined.flush()
+        if self.joined.closing:
+            self.cycle.body.clear()  # what came and was not read
         super().on_response_complete()
         if self.all.stopping:
             self._tell_end()

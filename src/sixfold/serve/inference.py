@@ -87,7 +87,7 @@ class Inference:
                 else:
                     response, predictions = await gate.work_large(lambda: self._answer(self.read(body, headers)))
         finally:
-            if len(body) > LARGE_BODY:
+            if type(body) is bytearray:  # a large one
                 bodies.release(body)
         self.server.metrics.predicted(predictions)
         return response

@@ -61,6 +61,10 @@ class JsonRows(Iterator[Any]):
         self._end()
         raise StopIteration
 
+    def close(self) -> None:
+        """The content is no longer read."""
+        self._rest.release()
+
     def _row(self) -> Any:
         """The value that begins here; more of the text is read until it is whole."""
         window = WINDOW

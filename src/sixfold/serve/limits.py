@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -12,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from sixfold.serve.errors import Refusal
+from sixfold.serve.freed import give_back
 
 WAITING: Final = 4  # requests that may wait, for each one in work; guessed
 LARGE_BODY: Final = 128 << 10  # bytes of a body that is read piece by piece, and worked on one at a time
@@ -40,7 +42,7 @@ class Gate:
         self._concurrency = concurrency
         self._runs = 0
         self._threads: anyio.CapacityLimiter | None = None
-        self._one_large = asyncio.Lock()
+        self._large = ThreadPoolExecutor(1, "large-body")
         self.in_threads = 0
 
     def check_room(self) -> None:
@@ -76,9 +78,12 @@ class Gate:
         return found
 
     async def work_large(self, function: Callable[[], T]) -> T:
-        """Run in a thread, where no other large body is worked on: what it takes in memory is taken once."""
-        async with self._one_large:
-            return (await self._in_thread(function))[0]
+        """Run in the one thread for large bodies: what it takes in memory is taken once, and kept by one thread's allocator."""
+        self.in_threads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._large, _and_give_back, function)
+        finally:
+            self.in_threads -= 1
 
     async def _in_thread(self, function: Callable[[], T]) -> tuple[T, float]:
         self.in_threads += 1
@@ -91,6 +96,14 @@ class Gate:
         if self._threads is None:  # belongs to the running event loop
             self._threads = anyio.CapacityLimiter(self._concurrency)
         return self._threads
+
+
+def _and_give_back(function: Callable[[], T]) -> T:
+    give_back()  # the body before this one, too, is no longer needed
+    try:
+        return function()
+    finally:
+        give_back()
 
 
 def timed(function: Callable[[], T]) -> tuple[T, float]:
