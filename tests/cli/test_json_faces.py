@@ -46,7 +46,8 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "resolve.py": "schema.json, of constants",
     "runs/folder.py": "pydantic's writer, which is told to write null",
     "runs/sealed.py": "texts",
-    "serve/app.py": "by the writer of serve/errors.py",
+    "serve/body.py": "by the writer of serve/errors.py",
+    "serve/connection.py": "by the writer of serve/errors.py",
     "serve/errors.py": "has its own null",
     "serve/pages.py": "an example in a page, of finite numbers",
     "serve/tensors.py": "has its own null",
@@ -91,12 +92,25 @@ def test_answers_over_http(bundle: Path) -> None:
 
     loaded = load(bundle)
 
-    async def call() -> httpx.Response:
+    async def call(path: str, body: Any) -> str:
         transport = httpx.ASGITransport(create(loaded, loaded.recipe.serve))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/predict", json=rows())
+            return (await client.post(path, json=body)).text
 
-    assert [row["value"] for row in strict(asyncio.run(call()).text)["predictions"]] == ANSWERS
+    def ask(path: str, body: Any) -> Any:
+        return strict(asyncio.run(call(path, body)))
+
+    def tensors(some: list[dict[str, Any]]) -> dict[str, Any]:
+        columns = {name: [row[name] for row in some] for name in some[0]}
+        return {"inputs": [{"name": n, "shape": [len(v)], "datatype": "BYTES", "data": v} for n, v in columns.items()]}
+
+    many = rows() * 25  # of a size that is answered in one piece, whichever way
+    for number, answers in ((4, ANSWERS), (100, ANSWERS * 25)):
+        some = many[:number]
+        assert [row["value"] for row in ask("/predict", some)["predictions"]] == answers
+        assert ask("/v2/models/tiny/infer", tensors(some))["outputs"][0]["data"] == answers
+    columns = {name: [row[name] for row in many] for name in many[0]}
+    assert [row["value"] for row in ask("/predict", {"columns": columns})["predictions"]] == ANSWERS * 25
 
 
 def test_events_of_a_run(tmp_path: Path) -> None:

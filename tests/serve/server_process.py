@@ -28,16 +28,17 @@ def refuse(*arguments, **options):
 pickle.Unpickler = _pickle.Unpickler = Refusing
 pickle.load = pickle.loads = _pickle.load = _pickle.loads = refuse
 from sixfold.serve.run import serve
+BEFORE
 serve(sys.argv[1], port=0)
 print("imported", [name for name in {HEAVY!r} if name in sys.modules], flush=True)
 """
 
 
 class Server:
-    """A server process on a free port. `without`: modules that are not installed there."""
+    """A server process on a free port. `without`: modules that are not installed there; `before`: code that it runs first."""
 
-    def __init__(self, bundle: Path, without: Sequence[str] = ()) -> None:
-        command = [sys.executable, "-c", PROCESS, str(bundle), *without]
+    def __init__(self, bundle: Path, without: Sequence[str] = (), before: str = "") -> None:
+        command = [sys.executable, "-c", PROCESS.replace("BEFORE", before), str(bundle), *without]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
@@ -48,6 +49,15 @@ class Server:
     def stop(self) -> tuple[str, str]:
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=30)
+
+    def memory_bytes(self, kind: str = "VmHWM") -> int:
+        """The most that it has held (VmRSS: that it holds now). Linux only."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(rf"{kind}:\s+(\d+) kB", status)[0]) * 1024
+
+    def forget_peak(self) -> None:
+        """`memory_bytes` counts from now on."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sixfold.bundle.load import Bundle, load
-from sixfold.serve import limits
+from sixfold.serve import bodies
 from sixfold.serve.app import create
 
 Send = Callable[..., httpx.Response]
@@ -209,29 +210,50 @@ def test_overload_is_refused_at_once_with_a_time_to_come_again(bundle: Bundle) -
     app = create(bundle, bundle.recipe.serve.model_copy(update={"concurrency": 1}))
 
     async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            with ExitStack() as work:
+                for _ in range(5):
+                    work.enter_context(app.server.gate.place())
+                refused = await client.post("/predict", json=[tiny_bundle.raw()])
+                assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+                assert error(refused)[0] == "the server"
+                early = await client.post("/predict", content=endless())
+                assert (early.status_code, early.headers["Connection"]) == (503, "close")
+                assert (await client.get("/readyz")).status_code == 503
+                assert (await client.get("/livez")).status_code == 200
+            assert (await client.post("/predict", json=[tiny_bundle.raw()])).status_code == 200
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"["
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+def test_bodies_that_come_slowly_take_no_place(bundle: Bundle) -> None:
+    app = create(bundle, bundle.recipe.serve.model_copy(update={"concurrency": 1}))
+
+    async def run() -> None:
         release = asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
+            yield b"["
             await release.wait()
-            yield json.dumps([tiny_bundle.raw()]).encode()
+            yield json.dumps(tiny_bundle.raw()).encode() + b"]"
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             waiting = [asyncio.create_task(client.post("/predict", content=slow())) for _ in range(5)]
             await asyncio.sleep(0.05)
-            refused = await client.post("/predict", json=[tiny_bundle.raw()])
-            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-            assert error(refused)[0] == "the server"
-            assert (await client.get("/readyz")).status_code == 503
-            assert (await client.get("/livez")).status_code == 200
+            assert (await client.get("/readyz")).status_code == 200
+            assert (await client.post("/predict", json=[tiny_bundle.raw()])).status_code == 200
             release.set()
             assert [response.status_code for response in await asyncio.gather(*waiting)] == [200] * 5
-            assert (await client.post("/predict", json=[tiny_bundle.raw()])).status_code == 200
 
     asyncio.run(run())
 
 
 def test_a_body_that_does_not_come_is_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.05)
     app = create(bundle, bundle.recipe.serve.model_copy(update={"concurrency": 1}))
 
     async def run() -> None:

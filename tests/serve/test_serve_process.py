@@ -90,7 +90,9 @@ def test_a_slow_request_is_finished_after_sigterm(folder: Path) -> None:
     server = Server(folder)
     body = json.dumps([tiny_bundle.raw()]).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5]
+        )
         while b"sixfold_in_flight 2.0" not in server.ask("GET", "/metrics")[1]:
             time.sleep(0.02)
         os.kill(server.process.pid, signal.SIGTERM)
@@ -108,7 +110,9 @@ def test_a_slow_request_is_finished_after_sigterm(folder: Path) -> None:
 def test_a_second_sigterm_does_not_wait(folder: Path) -> None:
     server = Server(folder)
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n[")  # the rest never comes
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999\r\n\r\n["
+        )  # the rest never comes
         while b"sixfold_in_flight 2.0" not in server.ask("GET", "/metrics")[1]:
             time.sleep(0.02)
         server.process.send_signal(signal.SIGTERM)

@@ -16,6 +16,7 @@ from sixfold.core.marks import NumberFormat
 from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
+LONGEST_UNSEEN: Final = 200  # characters that are held of a category without such a level: all are one to the model
 Cell = Callable[[Any], Any]
 
 
@@ -112,20 +113,22 @@ def _date(value: Any, missing: frozenset[str]) -> float:
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
-    """The level that a value means; one that was never seen is as it is written."""
-    kind, known = column.level_type, frozenset(column.levels)
+    """The level that a value means; one that was never seen is as it is written, or its beginning, which no level is either."""
+    kind, known = column.level_type, {level: level for level in column.levels}
     gone = missing | {values.level(token, kind) for token in missing}
+    longest = max([LONGEST_UNSEEN, *map(len, known)]) + 1
 
     def read(value: Any) -> str:
         if type(value) is str:
             text = value.strip()
-            if text in known:
-                return text
+            level = known.get(text)
+            if level is not None:
+                return level  # and not the text, of which there would be one a row
             _check_utf8(text)
         else:
             text = _text(value, "text")
         level = values.level(text, kind)
-        return "" if level in gone or text in gone else level
+        return "" if level in gone or text in gone else level[:longest]
 
     return read
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import itertools
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -25,7 +26,15 @@ Feeds = dict[str, npt.NDArray[Any]]
 RawRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any  # Any: a pandas DataFrame, not imported
 Extra = Literal["ignore", "refuse"]
 LONGEST_LINE: Final = 1 << 20  # characters of one line of text; guessed
+SHORT_RECORD: Final = 64 << 10  # characters of a CSV record that a request may always have; guessed
+OF_COLUMN: Final = 4 << 10  # and a column; guessed
+SPARE_COLUMNS: Final = 16  # that a request may have besides those of the signature, to be told which they are
+MOST_ALIKE: Final = 200  # names that are compared with a misspelt one, and
+LONGEST_ALIKE: Final = 100  # their characters: comparing takes the product of the lengths
 SHOWN: Final = 60  # characters of a value in a message
+_START: Final = reprlib.Repr()
+_START.maxlist = _START.maxtuple = _START.maxdict = _START.maxset = 20
+_START.maxlevel, _START.maxstring, _START.maxlong, _START.maxother = 6, 4 * SHOWN, 4 * SHOWN, 4 * SHOWN
 PLAIN: Final[frozenset[type]] = frozenset({float, int, type(None)})  # what NumPy reads as `cells` does: None is NaN
 
 
@@ -172,7 +181,7 @@ class FrontEnd:
         """Every column of the signature is there; with `refuse`, no other column is, besides the target."""
         for name in self._order:
             if name not in found:
-                near = difflib.get_close_matches(name, [str(f) for f in found if f not in self._names], n=1, cutoff=0.6)
+                near = _nearest(name, (str(f) for f in found if f not in self._names), 0.6)
                 came = f"'{shorten(near[0])}'" if near else "no such column"
                 raise RowError(
                     f"{where}, column '{name}'", f"the column '{name}'", came,
@@ -184,7 +193,7 @@ class FrontEnd:
                     raise self._unknown(str(name), where)
 
     def _unknown(self, name: str, where: str) -> RowError:
-        near = difflib.get_close_matches(name, self._names, n=1, cutoff=0.5)
+        near = _nearest(name, self._order, 0.5)
         hint = f"Did you mean '{near[0]}'? Its value is given too. " if near else ""
         return RowError(
             f"{where}, column '{shorten(name)}'", "only columns of the signature",
@@ -236,33 +245,63 @@ def _values(series: Any) -> Any:
     return series.to_numpy() if _is_numeric(series.dtype) else series.tolist()
 
 
-def bounded_lines(lines: Iterable[str], where: str) -> Iterator[str]:
-    """The lines of a text, none longer than a bound. Raises RowError."""
-    for number, line in enumerate(lines, start=1):
-        if len(line) > LONGEST_LINE:
+def most_columns(signature: Signature) -> int:
+    """Columns that a request may have: those of the signature and of the training file, and some to be told about."""
+    names = {*(column.name for column in signature.inputs), *signature.target, *signature.fields}
+    return len(names) + SPARE_COLUMNS
+
+
+def longest_record(columns: int) -> int:
+    """Characters of a CSV record of a request."""
+    return min(LONGEST_LINE, max(SHORT_RECORD, columns * OF_COLUMN))
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text; what lies between two calls of `next_record` has at most `longest` characters."""
+
+    def __init__(self, lines: Iterable[str], where: str, longest: int) -> None:
+        self._lines, self._where, self._longest = iter(lines), where, longest
+        self._number = self._size = 0
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._number += 1
+        self._size += len(line)
+        if self._size > self._longest:
             raise RowError(
-                f"{where}, line {number}", f"lines of at most {LONGEST_LINE:,} characters", "a longer one",
+                f"{self._where}, line {self._number}", f"lines of at most {self._longest:,} characters", "a longer one",
                 "Check the line ends and the quotes.",
             )  # fmt: skip
-        yield line
+        return line
+
+    def next_record(self) -> None:
+        """A record was read."""
+        self._size = 0
 
 
 def csv_rows(
-    lines: Iterable[str], separator: str, where: str, fields: Fields | None = None
+    lines: Iterable[str], separator: str, where: str, fields: Fields | None = None, columns: int | None = None
 ) -> Iterator[dict[str, str]]:
     """Rows of a CSV text with a header; with `fields`, of a model without one, also without.
 
-    Raises RowError with the line for ragged rows and bad quotes.
+    `columns`: at most so many, of a request. Raises RowError with the line for ragged rows and bad quotes.
     """
-    reader = csv.reader(bounded_lines(lines, where), delimiter=separator, strict=True)
+    bounded = _Lines(lines, where, LONGEST_LINE if columns is None else longest_record(columns))
+    reader = csv.reader(bounded, delimiter=separator, strict=True)
     try:
         first = next(filter(None, reader), [])
+        if columns is not None and len(first) > columns:
+            raise RowError(
+                f"{where}, line {reader.line_num}", f"at most {columns} fields", f"{len(first):,}",
+                "Leave out what the model does not ask for: signature.json lists the columns.",
+            )  # fmt: skip
         first[:1] = [name.removeprefix("\ufeff") for name in first[:1]]
         header, is_header = [name.strip() for name in first], True
         if fields is not None and first:
             header, is_header = fields.of_line(first, where)
         _check_header(header, where)
         for record in reader if is_header else itertools.chain([first], reader):
+            bounded.next_record()
             if len(record) != len(header):
                 if not record:
                     continue
@@ -278,14 +317,23 @@ def csv_rows(
 def _check_header(header: Sequence[str], where: str) -> None:
     if not header or header == [""]:
         raise RowError(f"{where}, line 1", "a header with the names of the columns", "nothing", "Add a first line.")
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
+    if len(set(header)) < len(header):
+        seen: set[str] = set()
+        twice = next(name for name in header if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise RowError(f"{where}, line 1", "each column once", f"'{shorten(twice)}' twice", "Rename one of them.")
 
 
 def shown(value: Any) -> str:
-    """A value in a message: quoted and cut."""
-    return shorten(repr(value))
+    """A value in a message: quoted and cut. Of a large one the beginning is looked at."""
+    return shorten(repr(value[:SHOWN]) if isinstance(value, str | bytes) else _START.repr(value))
+
+
+def _nearest(name: str, names: Iterable[str], cutoff: float) -> list[str]:
+    """The name that is most like this one, if there is one: among the first that are short enough to be compared."""
+    if len(name) > LONGEST_ALIKE:
+        return []
+    short = itertools.islice((one for one in names if len(one) <= LONGEST_ALIKE), MOST_ALIKE)
+    return difflib.get_close_matches(name, list(short), n=1, cutoff=cutoff)
 
 
 def shorten(text: str) -> str:

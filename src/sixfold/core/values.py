@@ -24,7 +24,7 @@ FIRST_S: Final = -62135596800.0  # 0001-01-01T00:00:00Z, in seconds since 1970: 
 END_S: Final = 253402300800.0  # 10000-01-01T00:00:00Z
 
 _NUMBER = re.compile(
-    r"[+\-\u2212]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
+    r"[+\-\u2212]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
 )  # what Python, C and ECMAScript agree on, plus the minus of typesetters and the words for infinite and "not a number"
 _DURATION = re.compile(
     r"(?P<days>-?\d{1,9}) days?(?:,? (?P<sign>[+-]?)(?P<hours>\d{1,2}):(?P<minutes>\d\d):(?P<seconds>\d\d)"

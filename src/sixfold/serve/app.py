@@ -12,14 +12,16 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
-from sixfold.bundle.predictions import Predictions
+from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
-from sixfold.serve import body, openapi, pages
-from sixfold.serve.errors import JsonAnswer, json_response, on_fault, on_http_exception, to_json
-from sixfold.serve.inference import Inference, Question, Read, Server
-from sixfold.serve.limits import Gate, Headers
+from sixfold.serve import openapi, pages
+from sixfold.serve.bodies import Bodies
+from sixfold.serve.body import Reader
+from sixfold.serve.errors import Refusal, error_response, json_response, on_fault, on_http_exception
+from sixfold.serve.hosts import ANY, Hosts
+from sixfold.serve.inference import Inference, Server
+from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
 from sixfold.serve.protocol import Protocol
 
@@ -29,11 +31,11 @@ PREDICT = "/predict"
 class App:
     """Requests for predictions at once, all others by Starlette's routes; every one is counted and timed.
 
-    `known`: the paths that have figures of their own; all others share the route `other`.
+    `known`: the paths that have figures of their own; all others share the route `other`. `hosts`: whom it answers.
     """
 
-    def __init__(self, server: Server, inferences: Mapping[str, Inference], others: Starlette) -> None:
-        self.server, self._inferences, self._others = server, inferences, others
+    def __init__(self, server: Server, inferences: Mapping[str, Inference], others: Starlette, hosts: Hosts) -> None:
+        self.server, self._inferences, self._others, self._hosts = server, inferences, others, hosts
         self._known = frozenset(route.path for route in others.routes if isinstance(route, Route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,36 +55,30 @@ class App:
 
         metrics.in_flight += 1
         try:
+            self._hosts.check(scope)
             await app(scope, receive, watch)
+        except Refusal as refusal:  # of the head alone: whatever follows it is not read
+            refusal.unread = True
+            await error_response(refusal, flat=path.startswith("/v2"))(scope, receive, watch)
         finally:
             metrics.in_flight -= 1
             metrics.answered(path if path in self._known else "other", status, time.perf_counter() - started)
 
 
-def create(bundle: Bundle, settings: Serve) -> App:
-    """An application that answers for `bundle` within `settings`. Several may live in one process."""
-    server = Server(bundle, settings, Gate(settings.concurrency), Metrics())
+def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
+    """An application that answers for `bundle` within `settings`. Several may live in one process.
+
+    `hosts`: left out, every Host and Origin is answered: within another application, that one checks them.
+    """
+    bodies = Bodies(size_bytes(settings.max_body))
+    server = Server(bundle, settings, Gate(settings.concurrency), bodies, Metrics())
     protocol = Protocol(server)
-    inferences = {PREDICT: Inference(server, _reader(bundle, settings)), **protocol.inferences}
+    inferences = {PREDICT: Inference(server, Reader(bundle, settings.max_rows).read), **protocol.inferences}
     routes = [*_pages(server), *protocol.routes()]
     routes += [Route(path, inference, methods=["POST"]) for path, inference in inferences.items()]  # for 405
     others = Starlette(routes=routes, exception_handlers={HTTPException: on_http_exception, Exception: on_fault})
-    return App(server, inferences, others)
-
-
-def _reader(bundle: Bundle, settings: Serve) -> Read:
-    separator, fields = bundle.recipe.data.separator or ",", Fields.of(bundle.signature)
-
-    def answer(predictions: Predictions) -> ASGIApp:
-        return JsonAnswer(to_json({"predictions": predictions.records()}))
-
-    def read(content: bytes, headers: Headers) -> Question:
-        rows = body.parse(content, headers.get(b"content-type", b"").decode("latin-1"), separator, fields)
-        count = body.count(rows)
-        body.check_count(count, settings.max_rows)
-        return Question(rows, count, answer)
-
-    return read
+    others.router.redirect_slashes = False  # it would redirect to whatever the Host header says
+    return App(server, inferences, others, hosts or Hosts((ANY,)))
 
 
 def _pages(server: Server) -> list[Route]:

@@ -14,7 +14,12 @@ from sixfold.core.errors import RowError, SixfoldError
 
 
 class Refusal(SixfoldError):
-    """A request that is not answered: its HTTP status, and the four parts of the error."""
+    """A request that is not answered: its HTTP status, and the four parts of the error.
+
+    `unread`: a part of its body was not read, so that the connection cannot go on.
+    """
+
+    unread = False
 
     def __init__(self, status: int, where: str, expected: str, found: str, remedy: str) -> None:
         super().__init__(where, expected, found, remedy)
@@ -55,8 +60,8 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
 class JsonAnswer:
     """200 in JSON: an ASGI application as Starlette's Response is, in a sixth of its time."""
 
-    def __init__(self, text: str) -> None:
-        self.body = text.encode()
+    def __init__(self, body: bytes) -> None:
+        self.body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Head and body."""
@@ -70,7 +75,7 @@ def error_response(error: SixfoldError, flat: bool = False) -> Response:
     parts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": error.remedy}
     status = status_of(error)
     headers = {"Retry-After": "1"} if status == 503 else {}
-    if status in (408, 413):  # the rest of the body is not read
+    if status == 408 or (isinstance(error, Refusal) and error.unread):
         headers["Connection"] = "close"
     return json_response({"error": str(error) if flat else parts}, status, headers)
 

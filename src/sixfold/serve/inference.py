@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sixfold.bundle.frontend import RawRows
+from sixfold.bundle.frontend import Feeds, RawRows
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import SixfoldError
-from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
+from sixfold.serve.bodies import Bodies
 from sixfold.serve.errors import error_response, fault_response, json_response
-from sixfold.serve.limits import SMALL_BODY, Gate, Headers, read_body, timed
+from sixfold.serve.limits import LARGE_BODY, SMALL_BODY, Gate, Headers, timed
 from sixfold.serve.metrics import TOGETHER, Metrics
 from sixfold.serve.openapi import example_row
 
@@ -25,14 +25,15 @@ WARM_S: Final = 0.1
 
 
 class Question(NamedTuple):
-    """What a body asks for: rows, their number, and the form of the answer."""
+    """What a body asks for: rows, their number, and the form of the answer. `feeds`: the rows of a large body, read already."""
 
     rows: RawRows
     number: int
     answer: Callable[[Predictions], ASGIApp]
+    feeds: Feeds | None = None
 
 
-Read = Callable[[bytes, Headers], Question]
+Read = Callable[[bytes | bytearray, Headers], Question]
 
 
 class Server(NamedTuple):
@@ -41,6 +42,7 @@ class Server(NamedTuple):
     bundle: Bundle
     settings: Serve
     gate: Gate
+    bodies: Bodies
     metrics: Metrics
 
     def warm(self) -> None:
@@ -60,7 +62,6 @@ class Inference:
 
     def __init__(self, server: Server, read: Read, flat: bool = False) -> None:
         self.server, self.read, self.flat = server, read, flat
-        self.max_body = size_bytes(server.settings.max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with the four parts of an error."""
@@ -74,19 +75,26 @@ class Inference:
         await response(scope, receive, send)
 
     async def _response(self, headers: Headers, receive: Receive) -> ASGIApp:
-        gate = self.server.gate
-        with gate.place():
-            body = await read_body(headers, receive, self.max_body)
-            if len(body) > SMALL_BODY:
-                response, predictions = await gate.work(lambda: self._answer(self.read(body, headers)))
-            else:
-                question = self.read(body, headers)
-                response, predictions = await gate.work(lambda: self._answer(question), question.number)
+        gate, bodies = self.server.gate, self.server.bodies
+        body = await bodies.read(headers, receive, gate.check_room)
+        try:
+            with gate.place():
+                if len(body) <= SMALL_BODY:
+                    question = self.read(body, headers)
+                    response, predictions = await gate.work(lambda: self._answer(question), question.number)
+                elif len(body) <= LARGE_BODY:
+                    response, predictions = await gate.work(lambda: self._answer(self.read(body, headers)))
+                else:
+                    response, predictions = await gate.work_large(lambda: self._answer(self.read(body, headers)))
+        finally:
+            if type(body) is bytearray:  # a large one
+                bodies.release(body)
         self.server.metrics.predicted(predictions)
         return response
 
     def _answer(self, question: Question) -> tuple[ASGIApp, Predictions]:
-        predictions = self.server.bundle.predict(question.rows, extra="refuse")
+        bundle, feeds = self.server.bundle, question.feeds
+        predictions = bundle.predict(question.rows, extra="refuse") if feeds is None else bundle.predictor.run(feeds)
         if question.number > TOGETHER:
             _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
         return question.answer(predictions), predictions

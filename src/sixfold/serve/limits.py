@@ -1,22 +1,22 @@
-"""What a request may take: bytes of a body, seconds of sending it, a place in the queue, the event loop or a thread."""
+"""What the work on a request may take: a place in the queue, the event loop or a thread."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
-from starlette.types import Receive
 
-from sixfold.core.units import show_bytes
 from sixfold.serve.errors import Refusal
+from sixfold.serve.freed import give_back
 
 WAITING: Final = 4  # requests that may wait, for each one in work; guessed
-BODY_TIMEOUT_S: Final = 30.0  # of sending a whole body; guessed
+LARGE_BODY: Final = 128 << 10  # bytes of a body that is read piece by piece, and worked on one at a time
 SMALL_BODY: Final = 16 << 10  # bytes that the event loop may parse itself: at most 0.5 ms of JSON here
 SHORT_S: Final = 0.001  # work that the event loop may do itself; the way to a thread and back takes 0.1 to 0.3 ms here
 SAMPLED: Final = (
@@ -42,13 +42,19 @@ class Gate:
         self._concurrency = concurrency
         self._runs = 0
         self._threads: anyio.CapacityLimiter | None = None
+        self._large = ThreadPoolExecutor(1, "large-body")
+        self.in_threads = 0
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place among those in work or waiting. Raises Refusal 503."""
+    def check_room(self) -> None:
+        """Raises Refusal 503 while all places are taken."""
         if self.inside >= self.places:
             found = f"at most {self.places} requests at once"
             raise Refusal(503, "the server", found, "more", "Send the request again in a second.")
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place among those in work or waiting, for a request that has come as a whole. Raises Refusal 503."""
+        self.check_room()
         self.inside += 1
         try:
             yield
@@ -66,10 +72,25 @@ class Gate:
                 return function()
             found, seconds = timed(function)
         else:
-            found, seconds = await anyio.to_thread.run_sync(timed, function, limiter=threads)
+            found, seconds = await self._in_thread(function)
         seconds = min(seconds, 4 * SHORT_S)  # a single slow one changes little
         self.seconds[size] = seconds if known is None else known + LAST * (seconds - known)
         return found
+
+    async def work_large(self, function: Callable[[], T]) -> T:
+        """Run in the one thread for large bodies: what it takes in memory is taken once, and kept by one thread's allocator."""
+        self.in_threads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._large, _and_give_back, function)
+        finally:
+            self.in_threads -= 1
+
+    async def _in_thread(self, function: Callable[[], T]) -> tuple[T, float]:
+        self.in_threads += 1
+        try:
+            return await anyio.to_thread.run_sync(timed, function, limiter=self._limiter())
+        finally:
+            self.in_threads -= 1
 
     def _limiter(self) -> anyio.CapacityLimiter:
         if self._threads is None:  # belongs to the running event loop
@@ -77,40 +98,16 @@ class Gate:
         return self._threads
 
 
+def _and_give_back(function: Callable[[], T]) -> T:
+    give_back()  # the body before this one, too, is no longer needed
+    try:
+        return function()
+    finally:
+        give_back()
+
+
 def timed(function: Callable[[], T]) -> tuple[T, float]:
     """Its result, and the seconds of this thread's own work: what others do meanwhile does not count."""
     started = time.thread_time()
     found = function()
     return found, time.thread_time() - started
-
-
-async def read_body(headers: Headers, receive: Receive, largest: int) -> bytes:
-    """The body, counted while it comes in: a Content-Length is not believed. Raises Refusal 400, 408, 413 or 415."""
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared[:20]) > largest:
-        raise _too_large(largest)
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Refusal(415, "Content-Encoding", "identity", "a compressed body", "Send the body as it is.")
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refusal(400, "the body", "all of it", "a closed connection", "Send it again.")
-                more = message.get("more_body", False)
-                part = message.get("body", b"")
-                size += len(part)
-                if size > largest:
-                    raise _too_large(largest)
-                parts.append(part)
-    except TimeoutError:
-        raise Refusal(408, "the body", f"all of it within {BODY_TIMEOUT_S:g} s", "less", "Send it faster.") from None
-    return b"".join(parts)
-
-
-def _too_large(largest: int) -> Refusal:
-    remedy = "Send fewer rows a request, or raise serve.max_body."
-    return Refusal(413, "the body", f"at most {show_bytes(largest)}", "more", remedy)

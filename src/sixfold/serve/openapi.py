@@ -9,14 +9,18 @@ import sixfold
 from sixfold.bundle.load import Bundle
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Signature
+from sixfold.serve.tensors import DATATYPES
 
 JsonSchema = dict[str, Any]
 ERROR_STATUSES = {
     "400": "The body cannot be read.",
+    "403": "The page that asks is not of this server.",
     "408": "The body came too slowly.",
     "413": "Too many bytes, or too many rows.",
     "415": "Neither JSON nor CSV, or compressed.",
+    "421": "The Host is no name of this server.",
     "422": "A row or a column does not fit the signature; the error names it and the nearest known name.",
+    "431": "The head is too long.",
     "503": "Too many requests at once; Retry-After says when to come again.",
 }
 
@@ -126,12 +130,34 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
 def _infer(signature: Signature) -> dict[str, Any]:
     return {
         "summary": "Open Inference Protocol: infer, in JSON or with the binary tensor extension",
-        "requestBody": {"required": True, "content": {"application/json": {}, "application/octet-stream": {}}},
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": _tensors_schema()},
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
         "responses": {
             "200": {"description": f"Tensors: {', '.join(output.name for output in signature.outputs)}."},
             **{status: {"description": text} for status, text in ERROR_STATUSES.items()},
         },
     }
+
+
+def _tensors_schema() -> JsonSchema:
+    """An inference request whose tensors are JSON."""
+    tensor = {
+        "type": "object",
+        "required": ["name", "shape", "datatype", "data"],
+        "properties": {
+            "name": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
+            "datatype": {"enum": list(DATATYPES)},
+            "data": {"type": "array"},
+        },
+    }
+    properties = {"id": {"type": "string"}, "inputs": {"type": "array", "items": tensor}}
+    return {"type": "object", "required": ["inputs"], "properties": properties}
 
 
 def _errors() -> dict[str, Any]:

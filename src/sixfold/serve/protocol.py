@@ -11,13 +11,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import sixfold
-from sixfold.bundle.frontend import RawRows, shown
+from sixfold.bundle.frontend import RawRows, most_columns, shown
 from sixfold.bundle.predictions import Predictions
 from sixfold.serve import tensors
-from sixfold.serve.body import check_count, read_json
+from sixfold.serve.body import check_count, check_values, read_json
 from sixfold.serve.errors import JsonAnswer, bad_request, json_response
 from sixfold.serve.inference import Inference, Question, Server
-from sixfold.serve.limits import Headers
+from sixfold.serve.limits import LARGE_BODY, Headers
 
 LENGTH: Final = "Inference-Header-Content-Length"
 LENGTH_KEY: Final = LENGTH.lower().encode()
@@ -28,7 +28,8 @@ class Protocol:
 
     def __init__(self, server: Server) -> None:
         self.bundle, self.max_rows = server.bundle, server.settings.max_rows
-        self.inputs = tensors.Inputs(server.bundle.signature)
+        self.inputs = tensors.Inputs(server.bundle.signature, self.max_rows)
+        self.columns = most_columns(server.bundle.signature)
         self.bases = (f"/v2/models/{self.bundle.name}", f"/v2/models/{self.bundle.name}/versions/1")
         self.inferences = dict.fromkeys(
             (f"{base}/infer" for base in self.bases), Inference(server, self.read, flat=True)
@@ -57,20 +58,23 @@ class Protocol:
         """Names, types and shapes of the model's tensors."""
         return json_response(tensors.metadata(self.bundle.signature, self.bundle.name))
 
-    def read(self, body: bytes, headers: Headers) -> Question:
+    def read(self, body: bytes | bytearray, headers: Headers) -> Question:
         """An inference request. Raises Refusal 400 or 413, RowError."""
         length = headers.get(LENGTH_KEY)
         split = len(body) if length is None else _length(length, len(body))
-        head = read_json(body[:split])
+        whole = memoryview(body)
+        if split > LARGE_BODY:
+            check_values(whole[:split], self.max_rows, self.columns)
+        head = read_json(whole[:split])
         if not isinstance(head, dict):
             raise bad_request("the body", "an inference request", shown(head), tensors.REMEDY)
         outputs = tensors.wanted(head, self.bundle.signature)
-        rows, count = self._rows(head, body[split:])
+        rows, count = self._rows(head, whole[split:])
         check_count(count, self.max_rows)
         return Question(rows, count, partial(self._answer, outputs, head.get("id")))
 
-    def _rows(self, head: dict[str, Any], tail: bytes) -> tuple[RawRows, int]:
-        row = None if tail else self.inputs.plain_row(head)
+    def _rows(self, head: dict[str, Any], tail: memoryview) -> tuple[RawRows, int]:
+        row = None if len(tail) else self.inputs.plain_row(head)
         if row is not None:
             return [row], 1
         columns = self.inputs.columns(head, tail)
@@ -82,7 +86,7 @@ class Protocol:
     def _answer(self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions) -> ASGIApp:
         text, tail = tensors.answer(predictions, outputs, self.bundle.name, request_id)
         if not tail:
-            return JsonAnswer(text)
+            return JsonAnswer(text.encode())
         head = text.encode()
         content, headers = b"".join([head, *tail]), {LENGTH: str(len(head))}
         return Response(content, headers=headers, media_type="application/octet-stream")

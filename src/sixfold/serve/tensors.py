@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.frontend import shorten, shown
+from sixfold.bundle.frontend import most_columns, shorten, shown
 from sixfold.bundle.predictions import Predictions, label_dtype
 from sixfold.recipe.signature import Signature
-from sixfold.serve.errors import bad_request, to_json
+from sixfold.serve.errors import Refusal, bad_request, to_json
 
 NUMBERS: Final[dict[str, str]] = {
     "BOOL": "?", "FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "i1",
@@ -35,10 +35,11 @@ class Wanted(NamedTuple):
 class Inputs:
     """Which raw columns a tensor of a request holds: one, or all of a type, in the signature's order.
 
-    `matrices`: `numbers` and `categories`, unless a column has that name.
+    `matrices`: `numbers` and `categories`, unless a column has that name. `max_rows`: that a shape may have.
     """
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, max_rows: int | None = None) -> None:
+        self.max_rows, self.max_tensors = max_rows, most_columns(signature)
         self.names = frozenset(column.name for column in signature.inputs)
         columns = {kind: tuple(c.name for c in signature.inputs if c.type == kind) for kind in MATRICES.values()}
         self.matrices = {
@@ -66,17 +67,21 @@ class Inputs:
             return None
         return row if row and len(row) == len(head["inputs"]) else None
 
-    def columns(self, head: Mapping[str, Any], tail: bytes) -> dict[str, Sequence[Any]]:
+    def columns(self, head: Mapping[str, Any], tail: bytes | memoryview) -> dict[str, Sequence[Any]]:
         """Raw column → values, from the `inputs` of a request. Raises Refusal 400."""
         inputs = head.get("inputs")
         if not isinstance(inputs, list):
             raise bad_request("inputs", "a list of tensors", shown(inputs), REMEDY)
+        if len(inputs) > self.max_tensors:
+            raise bad_request("inputs", f"at most {self.max_tensors} tensors", f"{len(inputs):,}", REMEDY)
         columns: dict[str, Sequence[Any]] = {}
+        tail = memoryview(tail)
         start = 0
         for tensor in inputs:
             name, datatype = _head_of(tensor)
             names = self.matrices.get(name) or (name,)
-            values, size = _values(tensor, memoryview(tail)[start:], name, datatype, len(names))
+            rows = _rows(tensor, name, len(names), self.max_rows)
+            values, size = _values(tensor, tail[start:], (name, datatype), (rows, len(names)))
             start += size
             for at, column in enumerate(names):
                 if column in columns:
@@ -161,20 +166,28 @@ def _head_of(tensor: Any) -> tuple[str, str]:
     return tensor["name"], datatype
 
 
-def _values(
-    tensor: Mapping[str, Any], tail: memoryview, name: str, datatype: str, width: int
-) -> tuple[Sequence[Any], int]:
-    """The values of a tensor of `width` columns, row by row, and the bytes that they took of `tail`."""
+def _rows(tensor: Mapping[str, Any], name: str, width: int, most: int | None) -> int:
+    """The number of rows by the shape. Raises Refusal 400 or 413."""
     shape = tensor.get("shape")
     if not _fits(shape, width):
         expected = "the shape [rows] or [rows, 1]" if width == 1 else f"the shape [rows, {width}]"
         raise bad_request(_input(name), expected, shown(shape), REMEDY)
+    if most is not None and shape[0] > most:
+        raise Refusal(413, _input(name), f"at most {most:,} rows", f"{shape[0]:,}", "Send them in several requests.")
+    return shape[0]
+
+
+def _values(
+    tensor: Mapping[str, Any], tail: memoryview, named: tuple[str, str], shape: tuple[int, int]
+) -> tuple[Sequence[Any], int]:
+    """The values of a tensor of a name and a datatype, of rows and columns, row by row; and the bytes they took of `tail`."""
+    (name, datatype), (rows, width) = named, shape
     size = _binary_size(tensor, name)
-    data = tensor.get("data")
-    values = (
-        _json_values(data, name, width) if size is None else _bytes_values(bytes(tail[:size]), size, datatype, name)
-    )
-    count = shape[0] * width
+    count = rows * width
+    if size is None:
+        values: Sequence[Any] = _json_values(tensor.get("data"), name, width)
+    else:
+        values = _bytes_values(tail[:size], (size, count), datatype, name)
     if len(values) != count:
         raise bad_request(_input(name), f"{count} values, as its shape says", str(len(values)), REMEDY)
     return values, size or 0
@@ -203,30 +216,33 @@ def _json_values(data: Any, name: str, width: int) -> list[Any]:
     return data
 
 
-def _bytes_values(content: bytes, size: int, datatype: str, name: str) -> Sequence[Any]:
-    where = _input(name)
+def _bytes_values(content: memoryview, sizes: tuple[int, int], datatype: str, name: str) -> Sequence[Any]:
+    """`sizes`: of the bytes that there should be, and of the values."""
+    where, (size, count) = _input(name), sizes
     if len(content) != size:
         raise bad_request(where, f"{size} bytes after the JSON", f"{len(content)} bytes", REMEDY)
     if datatype == "BYTES":
-        return _strings(content, where)
+        return _strings(content, where, count)
     dtype = np.dtype(NUMBERS[datatype])
     if size % dtype.itemsize:
         raise bad_request(where, f"a multiple of {dtype.itemsize} bytes", f"{size} bytes", REMEDY)
+    if size != count * dtype.itemsize:
+        raise bad_request(where, f"{count} values, as its shape says", f"{size // dtype.itemsize}", REMEDY)
     values: list[Any] = np.frombuffer(content, dtype).tolist()
     return values
 
 
-def _strings(content: bytes, where: str) -> list[str]:
-    """Each string after its length in four bytes, the lowest first."""
+def _strings(content: memoryview, where: str, most: int) -> list[str]:
+    """Each string after its length in four bytes, the lowest first; one more than `most` is too many already."""
     strings: list[str] = []
     position = 0
-    while position < len(content):
+    while position < len(content) and len(strings) <= most:
         end = position + 4
         length = struct.unpack_from("<I", content, position)[0] if end <= len(content) else len(content)
         if end + length > len(content):
             raise bad_request(where, "strings after their lengths", "bytes that end too early", REMEDY)
         try:
-            strings.append(content[end : end + length].decode())
+            strings.append(str(content[end : end + length], "utf-8"))
         except UnicodeDecodeError:
             raise bad_request(where, "strings in UTF-8", "other bytes", REMEDY) from None
         position = end + length
