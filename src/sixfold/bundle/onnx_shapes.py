@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from sixfold.bundle import onnx_graph
 from sixfold.bundle.onnx_graph import MOST_DIMS, ModelGraph, Node, Tensor
 from sixfold.bundle.onnx_messages import WireError
+from sixfold.bundle.onnx_trees import check_trees
 
 ROWS: Final = -1
 MOST_CELLS: Final = (
@@ -277,36 +276,6 @@ def _tree_ensemble(call: _Call) -> list[Shape]:
     targets = call.node.integer("n_targets", 0)
     check_trees(call.node, width, targets)
     return [(rows, targets)]
-
-
-def check_trees(node: Node, width: int, targets: int) -> None:
-    """Every branch is the child of one branch or a root, so that a row meets each at most once; all numbers are of features,
-    targets, branches and leaves that are there. Raises WireError.
-    """
-    features, roots = node.integers("nodes_featureids"), node.integers("tree_roots")
-    leaf_targets, branches = node.integers("leaf_targetids"), len(features)
-    sides = {
-        side: (node.integers(f"nodes_{side}nodeids"), node.integers(f"nodes_{side}leafs")) for side in ("true", "false")
-    }
-    sizes = {len(part) for pair in sides.values() for part in pair}
-    sizes |= {node.attributes[name].size for name in ("nodes_splits", "nodes_modes")}
-    tracks = node.integers("nodes_missing_value_tracks_true")
-    if (
-        sizes != {branches}
-        or len(tracks) not in (0, branches)
-        or node.attributes["leaf_weights"].size != len(leaf_targets)
-    ):
-        raise WireError("a TreeEnsemble whose lists are of several lengths")
-    children = [numbers[leafs == 0] for numbers, leafs in sides.values()]
-    leaves = np.concatenate([numbers[leafs != 0] for numbers, leafs in sides.values()])
-    below = np.sort(np.concatenate([roots, *children]))
-    for numbers, most in ((features, width), (leaves, len(leaf_targets)), (leaf_targets, targets)):
-        if len(numbers) and not (numbers.min() >= 0 and numbers.max() < most):
-            raise WireError("a TreeEnsemble with a feature, a leaf or a target that is not there")
-    if not np.array_equal(below, np.arange(branches)):
-        raise WireError("a TreeEnsemble with a branch that is not below exactly one other")
-    if any((numbers[leafs == 0] <= np.flatnonzero(leafs == 0)).any() for numbers, leafs in sides.values()):
-        raise WireError("a TreeEnsemble with a branch below itself")
 
 
 def _inner(node: Node, given: Sequence[Shape]) -> int:
