@@ -7,8 +7,10 @@ what a row will take.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import onnxruntime as ort
 
@@ -73,9 +75,10 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
-def reply(session: ort.InferenceSession, names: list[str], feeds: dict[str, Any], where: str) -> list[Any]:
-    """The outputs `names` for `feeds`. Raises BundleError where the graph fails on values that its signature allows."""
+@contextmanager
+def answering(where: str) -> Iterator[None]:
+    """Inside, what onnxruntime raises is a BundleError: the graph fails on values that its signature allows."""
     try:
-        return list(session.run(names, feeds))
+        yield
     except Exception as error:  # onnxruntime raises classes that it does not export
         raise BundleError(where, "a graph that answers what its signature allows", first_line(error), AGAIN) from None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.frontend import Extra, FrontEnd, RawRows
-from sixfold.bundle.graph import CheckedModel, reply
+from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictions import Predictions
@@ -49,7 +49,7 @@ class Predictor:
         """
         numbers = self.front_end.plain_row(rows, extra)
         if numbers is not None:
-            return self._answered(self._named(self._one_row().ask(numbers)), {NUMBERS: numbers[None]})
+            return self._answered(self._named(self._one_row(numbers)), {NUMBERS: numbers[None]})
         return self.run(self.front_end.feeds(rows, extra))
 
     def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
@@ -71,13 +71,15 @@ class Predictor:
         return Predictions(self.signature, outputs, feeds, self.known)
 
     def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        return self._named(reply(self.session, self._names, feeds, self._where))
+        with answering(self._where):
+            return self._named(self.session.run(self._names, feeds))
 
-    def _one_row(self) -> OneRow:
-        if not hasattr(self._bound, "one_row"):
-            self._bound.one_row = OneRow.of(self.session, len(self.signature.inputs), self._names)
-        bound: OneRow = self._bound.one_row
-        return bound
+    def _one_row(self, numbers: npt.NDArray[np.float64]) -> list[npt.NDArray[Any]]:
+        with answering(self._where):
+            if not hasattr(self._bound, "one_row"):
+                self._bound.one_row = OneRow.of(self.session, len(self.signature.inputs), self._names)
+            bound: OneRow = self._bound.one_row
+            return bound.ask(numbers)
 
     def _named(self, answers: Sequence[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         return {
