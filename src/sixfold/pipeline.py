@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sixfold import http_latency, outcome, reporting
+from sixfold import http_latency, outcome, own_bundle, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
@@ -104,6 +104,7 @@ def run(
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
         work = Work(loaded, folder, limits, context, guard=guard)
+        own_bundle.check(folder)
         rows = read(work, dataset)
         work = replace(work, limits=limits.of_table(len(rows.training.table.columns)))
         plan = plan_work(work, rows)
@@ -350,5 +351,6 @@ def _write_bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
     folder.disk.room(
         size, (*SPARE, "refit", "compress", "outcome")
     )  # where the disk is short, the bundle alone is left
+    own_bundle.make_way(folder)
     write_bundle(folder.path / "bundle", BundleParts(model, signature, recipe, receipt, page, content, parity))
     return receipt

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sixfold.core.errors import SystemFault
+from sixfold.runs import events
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.sealed import problem_of
 
@@ -64,10 +65,10 @@ def test_an_event_is_one_line_whatever_it_says(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as folder:
         for facts in said:
             folder.emit("said", facts)
-        events = list(folder.history())
+        found = list(folder.history())
     assert (tmp_path / "events.jsonl").read_bytes().count(b"\n") == 3
     said[2]["loss"] = None  # JSON has no infinity
-    assert [{name: event[name] for name in facts} for event, facts in zip(events, said, strict=True)] == said
+    assert [{name: event[name] for name in facts} for event, facts in zip(found, said, strict=True)] == said
 
 
 @pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
@@ -103,7 +104,7 @@ def test_a_failing_stage_leaves_no_stage(tmp_path: Path) -> None:
 
 
 def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"event": "said", "time": 1}\n{"event": "epo')
+    (tmp_path / "events.jsonl").write_bytes(events.line({"event": "said", "time": 1}) + b'{"event": "epo')
     with RunFolder(tmp_path) as folder:
         folder.emit("said", {"text": "again"})
         assert [event["event"] for event in folder.history()] == ["said", "said"]
