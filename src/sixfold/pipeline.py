@@ -25,6 +25,7 @@ from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import refit_end
 from sixfold.core.errors import BudgetError, RecipeError
+from sixfold.core.memory import MemoryLimit
 from sixfold.data import holdout, lone_predictors, test_rows
 from sixfold.data import load as data_load
 from sixfold.estimates import again_s
@@ -43,6 +44,7 @@ from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.signature import Signature
 from sixfold.report.content import Report, Reproduction
 from sixfold.report.html import render
+from sixfold.runs import environment
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
@@ -105,6 +107,7 @@ def run(
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
         work = Work(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder)
+        environment.tell(folder)
         rows = read(work, dataset)
         work = replace(work, limits=limits.of_table(len(rows.training.table.columns)))
         plan = plan_work(work, rows)
@@ -120,7 +123,7 @@ def read(work: Work, dataset: Dataset | None = None) -> Rows:
     recipe = work.loaded.recipe
     if recipe.data.test is not None:
         return _read_both(work, dataset)
-    whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base)
+    whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base, _reading(work))
     training, held_out = holdout.split(whole, recipe.data)
     return _announced(work, Rows(whole.take(training), whole.take(held_out), digest(whole)))
 
@@ -133,8 +136,13 @@ def _read_both(work: Work, dataset: Dataset | None) -> Rows:
             "Hold out a share with data.holdout, or write the table to a file and name it in data.source.",
         )  # fmt: skip
     recipe = work.loaded.recipe
-    training, held_out = test_rows.load(recipe.data, recipe.task, work.loaded.base)
+    training, held_out = test_rows.load(recipe.data, recipe.task, work.loaded.base, _reading(work))
     return _announced(work, Rows(training, held_out, joint_digest(training, held_out)))
+
+
+def _reading(work: Work) -> MemoryLimit:
+    """What reading may take."""
+    return MemoryLimit.of(work.loaded.recipe.budget.memory)
 
 
 def _announced(work: Work, rows: Rows) -> Rows:
