@@ -51,6 +51,7 @@ from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.memory import MemoryGuard
 from sixfold.runs.saves import EVERY_S
 from sixfold.searching import compare
+from sixfold.train import threads
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of, in_words
 from sixfold.work import Plan, Rows, Work, digest, joint_digest, stage_key, store
@@ -102,7 +103,7 @@ def run(
     """
     limits = Limits.start(loaded.recipe.budget, started)
     guard, opened = MemoryGuard(limits.memory_bytes), RunFolder(out, listeners, save_every_s, limits.disk_bytes)
-    with loaded.placing(), guard, opened as folder:
+    with loaded.placing(), guard, opened as folder, threads.one_order():
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
         work = Work(loaded, folder, limits, context, guard=guard)

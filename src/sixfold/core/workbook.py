@@ -29,7 +29,7 @@ def rows(path: Path, sheet: str | None = None, memory: MemoryLimit | None = None
     """
     openpyxl = _openpyxl(path)
     if memory is not None:
-        memory.plan(str(path), "a file of its size", path.stat().st_size)
+        memory.plan(str(path), "the whole file", path.stat().st_size)
     with archive.seekable(path, memory) as stream:
         content = io.BytesIO(stream.read())
     _check_size(path, content)
@@ -110,7 +110,7 @@ def _plan_texts(path: Path, content: io.BytesIO, memory: MemoryLimit | None) -> 
             with book.open(name) as stream:
                 while block := stream.read(archive.BLOCK):
                     size, count = size + len(block), count + block.count(b"<si")
-    memory.plan(str(path), f"{count:,} texts", 2 * (size + TEXT_BYTES * count))
+    memory.plan(str(path), f"about {count:,} texts", 2 * (size + TEXT_BYTES * count))
 
 
 def _too_many_rows(path: Path) -> DataError:

@@ -54,7 +54,7 @@ class Settings(Section):
         """
         limit = memory or MemoryLimit.of(None)
         file = self._file(limit)
-        limit.plan(str(self.path), "a file of its size", self.path.stat().st_size)
+        limit.plan(str(self.path), "the whole file", self.path.stat().st_size)
         with file.open() as stream:
             disguise = file.disguise(stream)
         if disguise:
