@@ -331,7 +331,7 @@ def finish(
         files["report.html"] = render(content, steps).encode("utf-8")
         for name, part in (("signature", measured.signature), ("receipt", receipt), ("report", content)):
             files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
-        folder.disk.room(sum(map(len, files.values())), SPARE, keep=(aside,))
+        folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))
         for name, written in files.items():
             (aside / name).write_bytes(written)
         out_of_fold.write(answers := io.BytesIO(), rows.training, evaluations, plan.folds)
