@@ -14,7 +14,9 @@ def main() -> None:
     """Run the command line."""
     interrupt.guard()
     try:
-        importlib.import_module("sixfold.cli").main()
+        cli = importlib.import_module("sixfold.cli")
+        interrupt.orderly()
+        cli.main()
         interrupt.settle()
     except KeyboardInterrupt:
         interrupt.end()

@@ -17,10 +17,16 @@ GRACE_S = 5  # for an orderly end: guessed; a solver's thread that cannot be sto
 
 
 def guard() -> None:
-    """From now on. Where SIGINT is ignored (a job in the background) it stays so."""
+    """From now on it ends the process at once. Where SIGINT is ignored (a job in the background) it stays so."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _first)
+        signal.signal(signal.SIGINT, end)
         sys.unraisablehook = _unraisable
+
+
+def orderly() -> None:
+    """From now on somebody catches KeyboardInterrupt."""
+    if signal.getsignal(signal.SIGINT) is end:
+        signal.signal(signal.SIGINT, _first)
 
 
 def end(*_: object) -> None:

@@ -74,9 +74,7 @@ def other_keys(path: Path, rows: int) -> None:
 
 def far_cells(path: Path, rows: int, first: int = 1, step: int = 1) -> None:
     """A sheet whose rows have one cell, in the last column that Excel knows."""
-    body = "".join(
-        f'<row r="{first + i * step}"><c r="XFD{first + i * step}"><v>1</v></c></row>' for i in range(rows)
-    )
+    body = "".join(f'<row r="{first + i * step}"><c r="XFD{first + i * step}"><v>1</v></c></row>' for i in range(rows))
     workbook(path, {"xl/worksheets/sheet1.xml": sheet(body)})
 
 
@@ -209,7 +207,9 @@ def test_a_table_has_at_most_so_many_columns(tmp_path: Path) -> None:
 
 
 def test_random_tables_are_planned_as_well() -> None:
-    with pytest.raises(BudgetError, match=r"100,000,000 rows of 100,000 columns, for which it takes about 160005\.6 GB"):
+    with pytest.raises(
+        BudgetError, match=r"100,000,000 rows of 100,000 columns, for which it takes about 160005\.6 GB"
+    ):
         find(Data(source="random:100000000x100000"), Path()).read()
 
 
