@@ -34,7 +34,7 @@ def begun(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 def assert_interrupted(child: subprocess.Popen[bytes]) -> None:
     _, errors = child.communicate(timeout=60)
-    assert (child.returncode, errors.decode()) == (130, f"{MESSAGE}\n")
+    assert (child.returncode, errors.decode().strip()) == (130, MESSAGE)
 
 
 def interrupt(folder: Path, after_s: float, times: int = 1) -> None:
