@@ -342,11 +342,11 @@ def finish(
     keys += [repr((one.name, one.numbers, one.dropped)) for one in evaluations]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
     done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
-    receipt = _write_bundle(done, folder, work.loaded.text)
+    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
+    receipt = _write_bundle(done, folder, work.loaded.text)  # for which this stage may go, where the disk is short
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
-    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
     return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 
