@@ -78,6 +78,14 @@ class MemoryLimit:
     def plan(self, where: str, table: str, needed: int) -> None:
         """Before `needed` bytes more are taken for `table` ("200,000,000 rows of 3 columns"). Raises BudgetError."""
         held = self.held()
+        if held >= self.most:
+            name = "budget.memory" if self.name.startswith("budget.memory") else "memory"
+            raise BudgetError(
+                name,
+                f"at most {show_bytes(self.most)}",
+                f"{show_bytes(held)} in use before {where} is read",
+                self._remedy(),
+            )
         if held + needed > self.most:
             raise BudgetError(
                 where, f"a table for which there is memory ({self._left(held)})",
