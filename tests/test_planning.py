@@ -64,7 +64,7 @@ REFUSED: list[dict[str, Any]] = [
     {"build": [{"family": "tree", "max_depth": {"low": 1.5, "high": 3}}], "evaluate.search": {"trials": 2}},
     {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}], "evaluate.search": {"trials": 2}},
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
-    {"budget.disk": "5kB"},
+    {"budget.disk": "5KB"},
 ]  # fmt: skip
 REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a file's function
     "bundle/": "after training, or of a bundle", "serve/": "of a server", "cli/": "of the command line",
@@ -187,7 +187,7 @@ def test_memory_that_is_not_there_is_refused_by_both(
     """In words of their own: what a process holds differs from one moment to the next."""
     monkeypatch.chdir(tmp_path)
     write_tables(tmp_path)
-    budget = "1MiB" if words == "in use before" else f"{held_bytes() // 1000 + 20_000}kB"
+    budget = "1MiB" if words == "in use before" else f"{held_bytes() // 1000 + 20_000}KB"
     (tmp_path / "r.yaml").write_text(recipe({"budget.memory": budget}))
     loaded = load.load(tmp_path / "r.yaml")
     (told,), _ = check._beyond(loaded)
