@@ -16,6 +16,7 @@ import sixfold
 from sixfold import contest, forecast, pipeline
 from sixfold.cli import check
 from sixfold.core.errors import BudgetError, SixfoldError
+from sixfold.core.memory import held_bytes
 from sixfold.recipe import load
 
 SOURCE = Path(sixfold.__file__).parent
@@ -63,9 +64,11 @@ REFUSED: list[dict[str, Any]] = [
     {"build": [{"family": "tree", "max_depth": {"low": 1.5, "high": 3}}], "evaluate.search": {"trials": 2}},
     {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}], "evaluate.search": {"trials": 2}},
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
+    {"budget.disk": "5KB"},
 ]  # fmt: skip
 REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a file's function
     "bundle/": "after training, or of a bundle", "serve/": "of a server", "cli/": "of the command line",
+    "own_bundle.py": "of a run folder, which check has none of",
     "core/": "of files and names, for whoever calls", "data/": "one reader for run and check", "runs/": "while a run goes on",
     "recipe/": "one reader for run and check", "train/range_test.py": "the schema refuses it",
     "train/fitting.py": "what all rows show in training", "train/stopping.py": "in training",
@@ -177,14 +180,18 @@ def test_check_and_run_refuse_in_the_same_words(outcomes: dict[str, Outcome], ch
     assert len(set(told)) == len(told)
 
 
-def test_memory_that_is_not_there_is_refused_by_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", ["in use before", "a forecast of"])
+def test_memory_that_is_not_there_is_refused_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
     """In words of their own: what a process holds differs from one moment to the next."""
     monkeypatch.chdir(tmp_path)
     write_tables(tmp_path)
-    (tmp_path / "r.yaml").write_text(recipe({"budget.memory": "1MiB"}))
+    budget = "1MiB" if words == "in use before" else f"{held_bytes() // 1000 + 20_000}KB"
+    (tmp_path / "r.yaml").write_text(recipe({"budget.memory": budget}))
     loaded = load.load(tmp_path / "r.yaml")
     (told,), _ = check._beyond(loaded)
-    assert "a forecast of" in str(told)
+    assert words in str(told)
     with pytest.raises(BudgetError) as caught:
         pipeline.run(loaded, tmp_path / "out")
     assert caught.value.where == told.where

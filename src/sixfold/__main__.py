@@ -1,5 +1,33 @@
-"""python -m sixfold: the same as the command."""
+"""The command, and python -m sixfold: Ctrl-C is looked after before the imports begin."""
 
-from sixfold.cli import main
+from __future__ import annotations
 
-main()
+import contextlib
+import importlib
+import os
+import sys
+
+from sixfold import interrupt
+
+
+def main() -> None:
+    """Run the command line."""
+    interrupt.guard()
+    try:
+        cli = importlib.import_module("sixfold.cli")
+        interrupt.orderly()
+        cli.main()
+        interrupt.settle()
+    except KeyboardInterrupt:
+        interrupt.end()
+    except SystemExit as error:
+        interrupt.settle()
+        if error.code == interrupt.CODE:  # no waiting for a solver's threads
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(interrupt.CODE)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -40,6 +40,8 @@ TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
 TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
 SingleTime = Callable[[int], float]
 StackTime = Callable[[Sequence[Candidate], int, int], float | None]
+BESIDE_BYTES = 16_384  # of events and manifests, at least
+DISK_ROWS, DISK_TRIAL_S = 2_000, 1.0  # of a trial that only shows how large a model is; guessed
 FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at the end: measured
 WRITING = (
     15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
@@ -228,6 +230,35 @@ def check_memory(candidate: str, needed: int, budget: Budget) -> None:
             "Group rare values (prepare.features: one_hot with max_levels), take a family that needs no one-hot "
             "features (tree, forest, boosting), or fewer rows or columns.",
         )  # fmt: skip
+
+
+def check_disk(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
+    """Raises BudgetError when the folds of no candidate fit into the budget's disk. Tried on a few rows until one does: a model
+    of more rows takes as much, or more.
+    """
+    if not budget.disk:
+        return
+    most, least = size_bytes(budget.disk), list[int]()
+    for alike in groups(candidates):
+        least.append(_stage_bytes(alike, training, folds))
+        if least[-1] <= most:
+            return
+    if least:
+        raise BudgetError(
+            "budget.disk", f"at least {show_bytes(min(least))}, which the folds of the smallest candidate take",
+            f"at most {show_bytes(most)}", "Raise budget.disk, or take smaller candidates or fewer rows.",
+        )  # fmt: skip
+
+
+def _stage_bytes(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:
+    """Bytes of what candidates leave that are trained as one: an answer for every validation row, and a model a fold."""
+    first, rows = alike[0], min(training.table.rows, DISK_ROWS)
+    answers = 8 * training.target.outputs * sum(len(fold.validation) for fold in folds)
+    try:
+        model = trial(first, training, rows, Context(seed=first.initialize.seed), DISK_TRIAL_S).model_bytes
+    except SixfoldError:  # what a few rows cannot show, the folds will say of all rows
+        model = 0.0
+    return int(len(alike) * (answers + len(folds) * model)) + BESIDE_BYTES
 
 
 def _limit(budget: Budget) -> int:

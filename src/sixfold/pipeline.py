@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sixfold import http_latency, outcome, reporting
+from sixfold import http_latency, outcome, own_bundle, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.contest import refit_end
 from sixfold.core.errors import BudgetError, RecipeError
+from sixfold.core.memory import MemoryLimit
 from sixfold.data import holdout, lone_predictors, test_rows
 from sixfold.data import load as data_load
 from sixfold.estimates import again_s
@@ -43,12 +44,14 @@ from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.signature import Signature
 from sixfold.report.content import Report, Reproduction
 from sixfold.report.html import render
+from sixfold.runs import environment
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.memory import MemoryGuard
 from sixfold.runs.saves import EVERY_S
 from sixfold.searching import compare
+from sixfold.train import threads
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of, in_words
 from sixfold.work import Plan, Rows, Work, digest, joint_digest, stage_key, store
@@ -100,10 +103,12 @@ def run(
     """
     limits = Limits.start(loaded.recipe.budget, started)
     guard, opened = MemoryGuard(limits.memory_bytes), RunFolder(out, listeners, save_every_s, limits.disk_bytes)
-    with loaded.placing(), guard, opened as folder:
+    with loaded.placing(), guard, opened as folder, threads.one_order():
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
         work = Work(loaded, folder, limits, context, guard=guard)
+        own_bundle.check(folder)
+        environment.tell(folder)
         rows = read(work, dataset)
         work = replace(work, limits=limits.of_table(len(rows.training.table.columns)))
         plan = plan_work(work, rows)
@@ -119,7 +124,7 @@ def read(work: Work, dataset: Dataset | None = None) -> Rows:
     recipe = work.loaded.recipe
     if recipe.data.test is not None:
         return _read_both(work, dataset)
-    whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base)
+    whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base, _reading(work))
     training, held_out = holdout.split(whole, recipe.data)
     return _announced(work, Rows(whole.take(training), whole.take(held_out), digest(whole)))
 
@@ -132,8 +137,13 @@ def _read_both(work: Work, dataset: Dataset | None) -> Rows:
             "Hold out a share with data.holdout, or write the table to a file and name it in data.source.",
         )  # fmt: skip
     recipe = work.loaded.recipe
-    training, held_out = test_rows.load(recipe.data, recipe.task, work.loaded.base)
+    training, held_out = test_rows.load(recipe.data, recipe.task, work.loaded.base, _reading(work))
     return _announced(work, Rows(training, held_out, joint_digest(training, held_out)))
+
+
+def _reading(work: Work) -> MemoryLimit:
+    """What reading may take."""
+    return MemoryLimit.of(work.loaded.recipe.budget.memory)
 
 
 def _announced(work: Work, rows: Rows) -> Rows:
@@ -321,7 +331,7 @@ def finish(
         files["report.html"] = render(content, steps).encode("utf-8")
         for name, part in (("signature", measured.signature), ("receipt", receipt), ("report", content)):
             files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
-        folder.disk.room(sum(map(len, files.values())), SPARE, keep=(aside,))
+        folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))
         for name, written in files.items():
             (aside / name).write_bytes(written)
         out_of_fold.write(answers := io.BytesIO(), rows.training, evaluations, plan.folds)
@@ -332,11 +342,11 @@ def finish(
     keys += [repr((one.name, one.numbers, one.dropped)) for one in evaluations]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
     done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
-    receipt = _write_bundle(done, folder, work.loaded.text)
+    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
+    receipt = _write_bundle(done, folder, work.loaded.text)  # for which this stage may go, where the disk is short
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = reporting.texts(folder.history(), "warning")
     board = choose.leaderboard(evaluations, plan.metrics[0])
-    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
     return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 
@@ -350,5 +360,6 @@ def _write_bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
     folder.disk.room(
         size, (*SPARE, "refit", "compress", "outcome")
     )  # where the disk is short, the bundle alone is left
+    own_bundle.make_way(folder)
     write_bundle(folder.path / "bundle", BundleParts(model, signature, recipe, receipt, page, content, parity))
     return receipt

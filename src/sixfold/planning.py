@@ -20,7 +20,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows, watch_of
 from sixfold.evaluate.nested import divide
-from sixfold.forecast import check_plan
+from sixfold.forecast import check_disk, check_plan
 from sixfold.parts.table import Dataset, FloatArray, IntArray
 from sixfold.prepare.plan import check_columns, over_all, treatments
 from sixfold.proposing import Proposer
@@ -177,10 +177,16 @@ def memory_suffices(plan: Planning) -> None:
     check_plan(plan.candidates, plan.training, plan.folds, plan.recipe.budget)
 
 
+def disk_suffices(plan: Planning) -> None:
+    """For the folds of one candidate at least."""
+    check_disk(plan.candidates, plan.training, plan.folds, plan.recipe.budget)
+
+
 RULES: Final[tuple[Callable[[Planning], None], ...]] = (
     device_exists, metrics_are_of_the_task, rows_can_be_divided, outer_rows_can_be_divided, kept_metrics_are_measured,
     candidates_can_be_made, named_columns_are_there, methods_fit_their_columns, watched_metric_is_of_the_task,
     first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data, memory_suffices,
+    disk_suffices,
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def trial(candidate: Candidate, training: Dataset, count: int, context: Context,
     missing = epochs / seen.trained if seen.trained else 1.0  # of the fits on inner folds, which have as many epochs
     inner_s = (done - begun) * missing
     cut = seen.cut or (ends_in_time(candidate.family) and context.left_s() <= 0)
-    return Trial(count, once_s, done - seen.begun, own_s + inner_s, float(state.size_bytes(model)), cut)
+    return Trial(count, once_s, done - seen.begun, own_s + inner_s, float(state.file_bytes(model)), cut)
 
 
 def together_s(

@@ -44,7 +44,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "parts/state.py": "read by the same file alone, to the last bit",
     "recipe/validate.py": "a value in a message",
     "resolve.py": "schema.json, of constants",
-    "runs/folder.py": "pydantic's writer, which is told to write null",
+    "runs/events.py": "pydantic's writer, which is told to write null",
     "runs/sealed.py": "texts",
     "serve/body.py": "by the writer of serve/errors.py",
     "serve/connection.py": "by the writer of serve/errors.py",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from sixfold.core.errors import SystemFault
+from sixfold.runs import environment, events
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.sealed import problem_of
 
@@ -64,10 +69,10 @@ def test_an_event_is_one_line_whatever_it_says(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as folder:
         for facts in said:
             folder.emit("said", facts)
-        events = list(folder.history())
+        found = list(folder.history())
     assert (tmp_path / "events.jsonl").read_bytes().count(b"\n") == 3
     said[2]["loss"] = None  # JSON has no infinity
-    assert [{name: event[name] for name in facts} for event, facts in zip(events, said, strict=True)] == said
+    assert [{name: event[name] for name in facts} for event, facts in zip(found, said, strict=True)] == said
 
 
 @pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
@@ -103,7 +108,7 @@ def test_a_failing_stage_leaves_no_stage(tmp_path: Path) -> None:
 
 
 def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"event": "said", "time": 1}\n{"event": "epo')
+    (tmp_path / "events.jsonl").write_bytes(events.line({"event": "said", "time": 1}) + b'{"event": "epo')
     with RunFolder(tmp_path) as folder:
         folder.emit("said", {"text": "again"})
         assert [event["event"] for event in folder.history()] == ["said", "said"]
@@ -114,13 +119,6 @@ def test_listeners_hear_every_event(tmp_path: Path) -> None:
     with RunFolder(tmp_path, [lambda event: heard.append(event["event"])]) as folder:
         folder.stage("data", "key", write_hello)
     assert heard == kinds(tmp_path)
-
-
-def test_two_processes_do_not_share_a_run_folder(tmp_path: Path) -> None:
-    code = "import sys, pathlib, sixfold.runs.folder as f; f.RunFolder(pathlib.Path(sys.argv[1])).__enter__()"
-    with RunFolder(tmp_path):
-        other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
-    assert "found another process at work in it" in other.stderr
 
 
 def test_a_read_only_place_is_said(tmp_path: Path) -> None:
@@ -180,3 +178,93 @@ def test_kills_at_random_moments_leave_only_whole_stages(tmp_path: Path) -> None
         assert [problem_of(p) for p in finished] == [""] * len(finished)
         with RunFolder(tmp_path) as folder:
             assert all(event["event"] for event in folder.history())
+
+
+TAKE = "import sys, pathlib, sixfold.runs.folder as f; f.RunFolder(pathlib.Path(sys.argv[1])).__enter__()"
+
+
+def refused(path: Path) -> str:
+    """What another process is told that wants the folder."""
+    done = subprocess.run([sys.executable, "-c", TAKE, str(path)], capture_output=True, text=True, check=False)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+@pytest.mark.parametrize("how", ["left", "removed", "replaced"])
+def test_the_folder_itself_is_locked_whatever_becomes_of_the_lock_file(tmp_path: Path, how: str) -> None:
+    with RunFolder(tmp_path):
+        if how != "left":
+            (tmp_path / ".lock").unlink()
+        if how == "replaced":
+            (tmp_path / ".lock").touch()
+        told = refused(tmp_path)
+    assert "found another process at work in it" in told
+    assert f"(process {os.getpid()})" in told or not Path("/proc/locks").exists()
+    assert refused(tmp_path) == ""
+
+
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
+def test_a_run_whose_folder_is_gone_does_not_begin_another_one(tmp_path: Path, how: str) -> None:
+    """The new folder of this name may be another run's."""
+    path = tmp_path / "run"
+
+    def work(aside: Path) -> None:
+        write_hello(aside)
+        path.rename(tmp_path / "elsewhere")
+        if how == "replaced":
+            path.mkdir()
+
+    with RunFolder(path) as folder:
+        saved = folder.saves("data", "key")
+        if how == "removed":
+            shutil.rmtree(path)
+        else:
+            with pytest.raises(SystemFault, match="expected the folder in which the run began; found"):
+                folder.stage("data", "key", work)
+        with pytest.raises(SystemFault, match="expected the folder in which the run began; found"):
+            folder.stage("more", "key", write_hello)
+        with pytest.raises(SystemFault, match="Move it back and run the same command again"):
+            saved.keep("piece", write_hello)
+    assert list(path.iterdir()) == [] if how == "replaced" else not path.exists()
+
+
+def test_where_folders_cannot_be_locked_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS, which answers EBADF for what is not open for writing."""
+    real = fcntl.flock
+
+    def flock(handle: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with RunFolder(tmp_path):
+        assert "another process at work" in refused(tmp_path)
+
+
+def test_two_runs_at_the_same_moment(tmp_path: Path) -> None:
+    """Four processes want a folder that is not there yet: one gets it."""
+    code = TAKE + "; print('mine', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    first = [child.stdout.readline() for child in children if child.stdout is not None]
+    for child in children:
+        child.communicate()
+    assert sorted(first) == [b""] * 3 + [b"mine\n"]
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        with RunFolder(tmp_path) as folder:
+            environment.tell(folder)
+    assert kinds(tmp_path) == ["environment"]
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    monkeypatch.setattr(environment, "_version", lambda name: "9.9")
+    with RunFolder(tmp_path) as folder:
+        environment.tell(folder)
+        warning = list(folder.history())[-1]
+    assert kinds(tmp_path) == ["environment", "environment", "warning"]
+    assert "OPENBLAS_CORETYPE Prescott, before None" in warning["text"]
+    assert "numpy 9.9, before" in warning["text"]

@@ -118,9 +118,10 @@ def write(folder):
     (folder / "state.json").write_text('{"step": %d}' % step)
     (folder / "state.safetensors").write_bytes(bytes(range(256)) * 4000)
 start = int(sys.argv[2])
-print("ready", flush=True)
 for step in itertools.count(start):
     made.save("training-1", step, write)
+    if step == start:
+        print("ready", flush=True)
 """
 
 
@@ -139,8 +140,6 @@ def test_killed_while_saving_a_whole_state_is_left(tmp_path: Path, kills: int) -
         said: list[str] = []
         found = saves(tmp_path, said).newest("training-1")
         assert said == []
-        if found is not None:
-            assert step_of(found) >= newest
-            assert (found / "state.json").read_text() == f'{{"step": {step_of(found)}}}'
-            newest = step_of(found)
-    assert newest > 0
+        assert step_of(found) > newest  # the child had saved once before it was killed
+        assert (found / "state.json").read_text() == f'{{"step": {step_of(found)}}}'  # type: ignore[operator]
+        newest = step_of(found)

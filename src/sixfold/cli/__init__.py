@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from sixfold import __version__
+from sixfold import __version__, interrupt
 from sixfold.cli import standard_streams
 from sixfold.core import strict_json
-from sixfold.core.errors import SixfoldError, SystemFault, did_you_mean
+from sixfold.core.errors import BudgetError, SixfoldError, SystemFault, did_you_mean
 
 EXTRA = {"torch", "sklearn", "lightgbm", "optuna", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
 CODES = """
@@ -70,12 +70,14 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: the same command continues where it was", err=True)
-        sys.exit(130)
+        click.echo(interrupt.MESSAGE, err=True)
+        sys.exit(interrupt.CODE)
     except (standard_streams.ReaderGone, BrokenPipeError):
         sys.exit(0)
     except UnicodeEncodeError as error:
         _fail(_unwritable(error))
+    except MemoryError as error:
+        _fail(_out_of_memory(error))
 
 
 def missing_extra(name: str) -> SystemFault:
@@ -89,6 +91,12 @@ def _unwritable(error: UnicodeEncodeError) -> SystemFault:
     character = ascii(error.object[error.start])
     remedy = "Set PYTHONIOENCODING=utf-8, or write to a file with --out."
     return SystemFault("standard output", f"text that {error.encoding} can write", character, remedy)
+
+
+def _out_of_memory(error: MemoryError) -> BudgetError:
+    found = (str(error).splitlines() or ["no more than that"])[0][:120] or "no more than that"
+    remedy = "Set budget.memory, so that it is planned; or take fewer rows or columns, or smaller candidates."
+    return BudgetError("memory", "what this machine gives to one process", found, remedy)
 
 
 def _fail(error: SixfoldError) -> None:

@@ -83,13 +83,15 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
 
 def _rows(loaded: Any) -> tuple[Any, Any]:
     """The dataset as it was read, and its training rows."""
+    from sixfold.core.memory import MemoryLimit
     from sixfold.data import holdout, load, test_rows
 
     recipe = loaded.recipe
+    memory = MemoryLimit.of(recipe.budget.memory)
     if recipe.data.test is not None:
-        training, _ = test_rows.load(recipe.data, recipe.task, loaded.base)
+        training, _ = test_rows.load(recipe.data, recipe.task, loaded.base, memory)
         return training, training
-    dataset = load.load(recipe.data, recipe.task, loaded.base)
+    dataset = load.load(recipe.data, recipe.task, loaded.base, memory)
     return dataset, dataset.take(holdout.split(dataset, recipe.data)[0])
 
 

@@ -20,7 +20,7 @@ from sixfold.cli import EXISTING, JSON, show_json
 @JSON
 def command(path: Path, example: bool, as_json: bool) -> None:
     """Show the signature, receipt and sizes of a bundle; the stages and events of a run folder."""
-    if (path / "events.jsonl").is_file() and not (path / "model.onnx").exists():
+    if (path / "events.jsonl").exists() and not (path / "model.onnx").exists():
         facts = _run_folder(path)
         show_json(facts) if as_json else _print_run(facts)
         return
@@ -104,11 +104,22 @@ def _typical(column: Any) -> str:
 
 
 def _run_folder(path: Path) -> dict[str, Any]:
-    events = [json.loads(line) for line in (path / "events.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    from sixfold.runs import events as stream
+
+    events, damaged = list[dict[str, Any]](), list[int]()
+    for number, event in stream.numbered(path / stream.NAME):
+        if event is None:
+            damaged.append(number)
+        else:
+            events.append(event)
+    text = stream.damage(path / stream.NAME, damaged)
     finished = {e["stage"]: e["duration_s"] for e in events if e["event"] == "stage_finished"}
     stages = {p.name: finished.get(p.name) for p in sorted(path.iterdir()) if (p / "manifest.json").is_file()}
     counts = dict(Counter(event["event"] for event in events))
-    return {"folder": str(path), "stages": stages, "events": counts, "bundle": (path / "bundle").is_dir()}
+    return {
+        "folder": str(path), "stages": stages, "events": counts, "bundle": (path / "bundle").is_dir(),
+        "warnings": [text] if text else [],
+    }  # fmt: skip
 
 
 def _print_run(facts: dict[str, Any]) -> None:
@@ -117,4 +128,6 @@ def _print_run(facts: dict[str, Any]) -> None:
     )
     for name, duration_s in facts["stages"].items():
         click.echo(f"  {name:24} {'' if duration_s is None else f'{duration_s:.1f} s'}")
+    for text in facts["warnings"]:
+        click.echo(f"warning: {text}", err=True)
     click.echo("Events: " + ", ".join(f"{count} {name}" for name, count in facts["events"].items()))

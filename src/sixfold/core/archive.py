@@ -14,20 +14,26 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from sixfold.core.errors import DataError, SystemFault
+from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import show_bytes
 
 BOMB_BYTES: Final = 256 << 20  # what may be unpacked at any ratio; guessed
 BOMB_RATIO: Final = 200  # unpacked to packed beyond that; guessed: tables here reach 10 to 30, deflate's limit is 1,032
 METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
+BLOCK: Final = 1 << 20  # bytes after which the memory is looked at
 ENCRYPTED: Final = 0x41  # bits of a member's flags: with a password, or strongly
 
 
 class Watched(io.RawIOBase):
-    """Bytes passing through: stops what unpacks to far more than its file; `watch` is shown every block."""
+    """Bytes passing through: stops what unpacks to far more than its file, and where there is no `memory` left for what is
+    made of them; `watch` is shown every block.
+    """
 
-    def __init__(self, inner: IO[bytes] | gzip.GzipFile, path: Path, packed: bool) -> None:
-        self.inner, self.path, self.packed = inner, path, packed
+    def __init__(
+        self, inner: IO[bytes] | gzip.GzipFile, path: Path, packed: bool, memory: MemoryLimit | None = None
+    ) -> None:
+        self.inner, self.path, self.packed, self.memory = inner, path, packed, memory
         self.watch: Callable[[bytes], None] | None = None
         self._bytes = 0
         self._limit = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
@@ -52,6 +58,8 @@ class Watched(io.RawIOBase):
             if not self.packed:
                 raise
             raise damaged(self.path, error) from None
+        if self.memory is not None and (self._bytes + len(data)) // BLOCK > self._bytes // BLOCK:
+            self.memory.check(str(self.path))
         self._bytes += len(data)
         if self.packed and self._bytes > self._limit:
             raise _bomb(self.path, f"more than {show_bytes(self._limit)}")
@@ -74,19 +82,21 @@ def suffix(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Watched]:
-    """The bytes of the table. Raises DataError when the compression is damaged, SystemFault when it may not be read."""
+def opened(path: Path, memory: MemoryLimit | None = None) -> Iterator[Watched]:
+    """The bytes of the table. Raises DataError when the compression is damaged, SystemFault when it may not be read, and
+    BudgetError where what is made of them takes more than `memory`.
+    """
     kind = path.suffix.lower()
     try:
         if kind == ".gz":
             with gzip.open(path, "rb") as inner:
-                yield Watched(inner, path, packed=True)
+                yield Watched(inner, path, packed=True, memory=memory)
         elif kind == ".zip":
             with _zip(path) as archive, archive.open(_member(archive, path)) as inner:
-                yield Watched(inner, path, packed=True)
+                yield Watched(inner, path, packed=True, memory=memory)
         else:
             with path.open("rb") as plain:
-                yield Watched(plain, path, packed=False)
+                yield Watched(plain, path, packed=False, memory=memory)
     except zipfile.BadZipFile as error:
         raise damaged(path, error) from None
     except PermissionError as error:
@@ -96,10 +106,17 @@ def opened(path: Path) -> Iterator[Watched]:
 
 
 @contextlib.contextmanager
-def seekable(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """The same for readers that jump about; what is packed is unpacked in memory."""
-    with opened(path) as stream:
-        yield io.BytesIO(stream.read()) if stream.packed else stream.inner
+def seekable(path: Path, memory: MemoryLimit | None = None) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """The same for readers that jump about; what is packed is unpacked in memory, block by block."""
+    with opened(path, memory) as stream:
+        if not stream.packed:
+            yield stream.inner
+            return
+        unpacked = io.BytesIO()
+        while block := stream.read(BLOCK):
+            unpacked.write(block)
+        unpacked.seek(0)
+        yield unpacked
 
 
 def damaged(path: Path, error: Exception) -> DataError:

@@ -12,6 +12,7 @@ from typing import Final
 from sixfold.core import archive
 from sixfold.core.archive import Watched
 from sixfold.core.errors import DataError, RecipeError
+from sixfold.core.memory import MemoryLimit
 
 BLOCK: Final = 1 << 20  # bytes read at once
 UTF8: Final = "utf-8"
@@ -45,13 +46,13 @@ def encoding_of(path: Path, said: str | None) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path, said: str | None = None) -> Iterator[Watched]:
+def opened(path: Path, said: str | None = None, memory: MemoryLimit | None = None) -> Iterator[Watched]:
     """The bytes of a table's text in UTF-8, whatever the file is encoded in. A file in UTF-8 passes as it is, unchecked.
 
     Raises DataError with line and byte of what is no text in another encoding, and what `archive.opened` raises.
     """
     encoding = encoding_of(path, said)
-    with archive.opened(path) as stream:
+    with archive.opened(path, memory) as stream:
         if encoding == UTF8:
             yield stream
         else:

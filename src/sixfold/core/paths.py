@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from sixfold.core.errors import SixfoldError, SystemFault
@@ -33,6 +34,14 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         if error.errno == errno.ENOSPC:
             aside.unlink(missing_ok=True)
         raise system_fault(path, error) from error
+
+
+def clear(path: Path) -> None:
+    """Remove what stands at `path`: a folder with all that is in it; of a link the link alone; nothing where nothing is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,32 +11,41 @@ from typing import Any, Final
 
 from sixfold.core import archive
 from sixfold.core.archive import BOMB_BYTES, BOMB_RATIO
-from sixfold.core.errors import DataError, SystemFault, did_you_mean
+from sixfold.core.errors import DataError, SixfoldError, SystemFault, did_you_mean
+from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import show_bytes
 
 BROKEN: Final = (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, IndexError)
+MOST_ROWS: Final = 1 << 20  # of a sheet, in Excel
+FEW_BYTES: Final = 16 << 20  # of texts that are not counted before they are read
+TEXT_BYTES: Final = 60  # of a Python string and its place in a list, besides its letters
 Cells = tuple[Any, ...]
 
 
-def rows(path: Path, sheet: str | None = None) -> Iterator[tuple[int, Cells]]:
+def rows(path: Path, sheet: str | None = None, memory: MemoryLimit | None = None) -> Iterator[tuple[int, Cells]]:
     """Number and cells of every row that is not empty: numbers, booleans, dates, text, None. Formulas give their results.
 
-    Raises DataError, or SystemFault without the extra.
+    Raises DataError, SystemFault without the extra, or BudgetError where its texts take more than `memory`.
     """
     openpyxl = _openpyxl(path)
-    with archive.seekable(path) as stream:
+    if memory is not None:
+        memory.plan(str(path), "the whole file", path.stat().st_size)
+    with archive.seekable(path, memory) as stream:
         content = io.BytesIO(stream.read())
     _check_size(path, content)
+    _plan_texts(path, content, memory)
     try:
         with _Book(openpyxl, content, data_only=True) as results, _Book(openpyxl, content, data_only=False) as formulas:
             name = _sheet(path, results.names, sheet)
             pairs = zip(results.rows(name), formulas.rows(name), strict=False)
             for number, (cells, written) in enumerate(pairs, start=1):
+                if number > MOST_ROWS:
+                    raise _too_many_rows(path)
                 _check_formulas(path, number, (cells, written))
                 if any(cell is not None and cell != "" for cell in cells):
                     yield number, cells
     except BROKEN as error:
-        if isinstance(error, DataError):
+        if isinstance(error, SixfoldError):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise DataError(str(path), "an Excel file (.xlsx)", reason, "Save it again as .xlsx, or as CSV.") from None
@@ -86,6 +95,31 @@ def _check_size(path: Path, content: io.BytesIO) -> None:
             str(path), f"a file that unpacks to at most {BOMB_RATIO} times its size", show_bytes(unpacked),
             "If the file is meant to be so, save it as CSV.",
         )  # fmt: skip
+
+
+def _plan_texts(path: Path, content: io.BytesIO, memory: MemoryLimit | None) -> None:
+    """The texts of all sheets are held at once, by both openings of the book: counted before. Raises BudgetError."""
+    if memory is None:
+        return
+    with zipfile.ZipFile(content) as book:
+        names = [name for name in book.namelist() if name.endswith("sharedStrings.xml")]
+        if sum(book.getinfo(name).file_size for name in names) < FEW_BYTES:
+            return
+        size, count = 0, 0
+        for name in names:
+            with book.open(name) as stream:
+                while block := stream.read(archive.BLOCK):
+                    size, count = size + len(block), count + block.count(b"<si")
+    memory.plan(str(path), f"about {count:,} texts", 2 * (size + TEXT_BYTES * count))
+
+
+def _too_many_rows(path: Path) -> DataError:
+    return DataError(
+        str(path),
+        f"at most {MOST_ROWS:,} rows, as Excel has",
+        "a row of a greater number",
+        "Save the file again by Excel.",
+    )
 
 
 def _no_zip(path: Path) -> zipfile.ZipFile:

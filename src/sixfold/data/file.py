@@ -11,6 +11,7 @@ from typing import IO, Final
 from sixfold.core import archive, encoding
 from sixfold.core.archive import Watched
 from sixfold.core.errors import DataError
+from sixfold.core.memory import MemoryLimit
 
 SIGNATURES: Final = {
     b"\x1f\x8b": "gzip",
@@ -25,10 +26,12 @@ class DataFile:
     """A path that holds one table. `extension` looks through .gz and .zip: `a.csv.gz` is "csv".
 
     `encoding`: of its text, as the recipe says; None is UTF-8, if the file has no byte order mark that says otherwise.
+    `memory`: what may be taken by what is made of it.
     """
 
     path: Path
     encoding: str | None = None
+    memory: MemoryLimit | None = None
 
     def check(self) -> None:
         """Raises DataError when there is no such file, it is a folder, or it is empty."""
@@ -49,11 +52,11 @@ class DataFile:
 
     def open(self) -> contextlib.AbstractContextManager[Watched]:
         """The table's bytes. Raises DataError when the compression is damaged, SystemFault when it cannot be read."""
-        return archive.opened(self.path)
+        return archive.opened(self.path, self.memory)
 
     def text(self) -> contextlib.AbstractContextManager[Watched]:
         """The table's text in UTF-8. Raises also DataError with line and byte of what is no text in its encoding."""
-        return encoding.opened(self.path, self.encoding)
+        return encoding.opened(self.path, self.encoding, self.memory)
 
     def check_text(self) -> None:
         """Raises DataError with line and byte of the first byte that is no text in the file's encoding."""
@@ -61,7 +64,7 @@ class DataFile:
 
     def seekable(self) -> contextlib.AbstractContextManager[IO[bytes] | gzip.GzipFile]:
         """The same for readers that jump about; what is packed is unpacked in memory."""
-        return archive.seekable(self.path)
+        return archive.seekable(self.path, self.memory)
 
     def disguise(self, stream: Watched) -> str:
         """What the first bytes say this is ("gzip", "Parquet"), or ''."""

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError, did_you_mean
+from sixfold.core.memory import MemoryLimit
 from sixfold.data import row_numbers
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
@@ -21,16 +22,20 @@ from sixfold.data.target import Found, column_target, reconstruction_target
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
+PLANNED_ROWS = 50_000  # from which a column's memory is asked for
+COLUMN_BYTES = 16  # of a value while its column is read: as a double, and once more; derived, rather less
 SHOWN = 5  # columns or tokens named in a sentence
 
 
-def load(data: Data, task: Task | None, base: Path) -> Dataset:
+def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> Dataset:
     """All rows of `data.source` (relative paths from `base`), with the task inferred unless given.
 
-    `said` and `warnings` hold a sentence for everything that was decided or looks wrong. Raises DataError with the
-    line, or RecipeError where the recipe names what is not there.
+    `said` and `warnings` hold a sentence for everything that was decided or looks wrong. `memory`: what may be taken; None
+    is a share of the machine's. Raises DataError with the line, RecipeError where the recipe names what is not there, or
+    BudgetError for a table that takes more.
     """
-    return dataset_of(find(data, base).read(), data, task)
+    memory = memory or MemoryLimit.of(None)
+    return dataset_of(find(data, base).read(memory), data, task, memory)
 
 
 def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
@@ -66,8 +71,8 @@ class Notes:
         return True
 
 
-def dataset_of(raw: Raw, data: Data, task: Task | None) -> Dataset:
-    """The columns of a source, which are taken out of it one by one, as a dataset. Raises DataError or RecipeError."""
+def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | None = None) -> Dataset:
+    """The columns of a source, which are taken out of it one by one, as a dataset. Raises DataError, RecipeError, BudgetError."""
     _check_names(raw, data, task)
     fields = () if data.header else tuple(raw.columns)
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
@@ -81,6 +86,7 @@ def dataset_of(raw: Raw, data: Data, task: Task | None) -> Dataset:
     unused = {data.target, data.group, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
+        _plan_column(raw, name, memory)
         cells = raw.columns.pop(name)  # its memory is free as soon as it is read
         if name not in unused:
             made = read(name, cells, _asked(name, data), _of(reading, data, name))
@@ -102,6 +108,12 @@ def dataset_of(raw: Raw, data: Data, task: Task | None) -> Dataset:
     )  # fmt: skip
     whole = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings, fields=fields)
     return checked(_at_rows(whole, found.rows, raw), data)
+
+
+def _plan_column(raw: Raw, name: str, memory: MemoryLimit | None) -> None:
+    """Its values once more, as numbers or codes, and what finds them. Of few rows that is less than asking is worth."""
+    if memory is not None and raw.rows >= PLANNED_ROWS:
+        memory.plan(f"{raw.where}, column '{name}'", f"a column of {raw.rows:,} rows", COLUMN_BYTES * raw.rows)
 
 
 def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.Found:

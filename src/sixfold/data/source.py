@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, Self, runtime_checkable
 import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError
+from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
 from sixfold.recipe.kinds import SOURCE
 from sixfold.recipe.schema import Data
@@ -22,6 +23,8 @@ ALIASES: Final = {
     "ndjson": "jsonl",
     "xlsm": "xlsx",
 }  # extension → plug-in, where they differ
+MOST_COLUMNS: Final = 100_000  # as of `random:`; a graph of more inputs is larger than protobuf allows (guessed)
+ROW_BYTES: Final = 56  # of a row, whatever its columns: its target, the order of rows, masks; derived, rather less
 _PREFIXED = re.compile(r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL)  # one letter is a drive of Windows
 
 
@@ -50,8 +53,8 @@ class FileSource(Protocol):
     def at(cls, path: Path, data: Data) -> Self:
         """The source of a file, with what the recipe says about it."""
 
-    def read(self) -> Raw:
-        """All rows. Raises DataError."""
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises DataError, BudgetError."""
 
 
 @runtime_checkable
@@ -62,8 +65,8 @@ class NamedSource(Protocol):
     def of(cls, name: str, data: Data) -> Self:
         """The source called `name`. Raises DataError."""
 
-    def read(self) -> Raw:
-        """All rows. Raises DataError."""
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises DataError, BudgetError."""
 
 
 def find(data: Data, base: Path) -> FileSource | NamedSource:
@@ -126,6 +129,26 @@ def _reads_files(settings: Any) -> bool:
     return hasattr(settings, "at")
 
 
+def table_bytes(rows: int, columns: int) -> int:
+    """What columns of numbers take once they are read and divided into training rows and held-out rows: twice 8 bytes."""
+    return rows * (2 * 8 * columns + ROW_BYTES)
+
+
+def table_in_words(rows: int, columns: int, about: bool = False) -> str:
+    """ "200,000,000 rows of 3 columns" """
+    plural = "column" if columns == 1 else "columns"
+    return f"{'about ' if about else ''}{rows:,} rows of {columns:,} {plural}"
+
+
+def check_count(count: int, where: str) -> None:
+    """Raises DataError for more columns than a model can take."""
+    if count > MOST_COLUMNS:
+        raise DataError(
+            where, f"at most {MOST_COLUMNS:,} columns", f"{count:,}",
+            "Leave out columns, or write names and values as rows of their own and group them first.",
+        )  # fmt: skip
+
+
 def name_index(names: list[str]) -> str | None:
     """Give a single column without a name one, as pandas and R write an index; None where there is not exactly one."""
     empty = [position for position, name in enumerate(names) if not name.strip()]
@@ -144,7 +167,8 @@ def no_name(where: str, position: int) -> DataError:
 
 
 def check_names(names: list[str], where: str) -> None:
-    """Every column has a name of its own. Raises DataError."""
+    """Every column has a name of its own, and there are not too many. Raises DataError."""
+    check_count(len(names), where)
     for position, name in enumerate(names, start=1):
         if not name.strip():
             raise no_name(where, position)

@@ -10,20 +10,23 @@ import pyarrow as pa
 
 from sixfold.core import values
 from sixfold.core.errors import DataError, did_you_mean
+from sixfold.core.memory import MemoryLimit
 from sixfold.data.load import dataset_of
 from sixfold.data.source import Raw, find
 from sixfold.parts.table import Dataset, Task
 from sixfold.recipe.schema import Data
 
 
-def load(data: Data, task: Task | None, base: Path) -> tuple[Dataset, Dataset]:
+def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> tuple[Dataset, Dataset]:
     """The rows of `data.source`, and those of `data.test`. Which kind a column is, the training file alone decides.
 
-    `said` and `warnings` of the first hold what was noticed in both. Raises DataError, with the line, or RecipeError.
+    `said` and `warnings` of the first hold what was noticed in both. Raises DataError, with the line, RecipeError, or
+    BudgetError where both together take more than `memory` (as in `data.load`).
     """
-    raw = find(data, base).read()
-    test = find(data.model_copy(update={"source": data.test}), base).read()
-    training = dataset_of(replace(raw, columns=dict(raw.columns)), data, task)
+    memory = memory or MemoryLimit.of(None)
+    raw = find(data, base).read(memory)
+    test = find(data.model_copy(update={"source": data.test}), base).read(memory)
+    training = dataset_of(replace(raw, columns=dict(raw.columns)), data, task, memory)
     used = [
         name for name in raw.columns if name in training.table.columns or name in (data.target, data.group, data.time)
     ]
@@ -33,7 +36,7 @@ def load(data: Data, task: Task | None, base: Path) -> tuple[Dataset, Dataset]:
                 f"{test.where}, data.test", f"the column '{name}', as in the training file", "no such column",
                 did_you_mean(name, test.columns),
             )  # fmt: skip
-    both = dataset_of(_joined(raw, test, used), _decided(data, training, used), training.target.task)
+    both = dataset_of(_joined(raw, test, used), _decided(data, training, used), training.target.task, memory)
     held_out = both.take(np.arange(training.table.rows, both.table.rows, dtype=np.int64))
     _check_target(training, both, held_out, test)
     said = (*training.said, f"Held out: the {held_out.table.rows:,} rows of {data.test} (data.test).")

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
-from pydantic_core import PydanticSerializationError, to_json
-
-from sixfold.core import strict_json
 from sixfold.core.errors import BudgetError, SystemFault
-from sixfold.core.paths import sha256_file, sync_folder, system_fault
+from sixfold.core.paths import clear, sha256_file, sync_folder, system_fault
 from sixfold.core.plugins import PACKAGE_ROOT
+from sixfold.runs import events
 from sixfold.runs.disk import DiskLimit
+from sixfold.runs.events import Event
+from sixfold.runs.lock import FolderLock
 from sixfold.runs.saves import EVERY_S, Saves
-from sixfold.runs.sealed import MANIFEST, key_of, problem_of, seal
+from sixfold.runs.sealed import MANIFEST, is_sealed, key_of, problem_of, seal
 
-Event = dict[str, Any]
 Listener = Callable[[Event], None]
 
 
@@ -43,37 +40,57 @@ class RunFolder:
         self.disk = DiskLimit(path, disk_bytes)
         self.listeners = tuple(listeners)
         self._events: FileIO | None = None
-        self._lock: TextIO | None = None
+        self._lock = FolderLock(path)
+        self._stages: set[str] = set()
 
     def __enter__(self) -> Self:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
-            self._take_lock(self._lock)
-            _drop_partial_line(self.path / "events.jsonl")
-            self._events = (self.path / "events.jsonl").open("ab", buffering=0)
+            self._lock.take()
+            self._events = events.opened(self.path / events.NAME)
+            self._look_back()
         except OSError as error:
+            self._close()
             raise system_fault(self.path, error) from error
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in (self._events, self._lock):
-            if handle is not None:
-                with contextlib.suppress(OSError):  # a full disk must not hide the error that is on its way
-                    handle.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._events is not None:
+            with contextlib.suppress(OSError):  # a full disk must not hide the error that is on its way
+                self._events.close()
+        self._lock.release()
+
+    def _look_back(self) -> None:
+        """What earlier attempts left in the stream: which stages the run began; damage is told once."""
+        damaged, told = list[int](), set[str]()
+        for number, event in events.numbered(self.path / events.NAME):
+            if event is None:
+                damaged.append(number)
+            elif event["event"] == "stage_started":
+                self._stages.add(str(event.get("stage")))
+            elif event["event"] == "warning":
+                told.add(str(event.get("text")))
+        text = events.damage(self.path / events.NAME, damaged)
+        if text and text not in told:
+            self.emit("warning", {"text": text})
 
     def emit(self, kind: str, facts: dict[str, Any]) -> None:
         """Append one event to `events.jsonl` and tell every listener."""
         event = {"event": kind, "time": round(time.time(), 3), **facts}
         if self._events is not None:
             try:
-                left = _line(event)
+                left = events.line(event)
                 while left:  # all of it, but on a full disk, which raises in the end
                     left = left[self._events.write(left) :]
             except OSError as error:
-                raise system_fault(self.path / "events.jsonl", error) from error
+                raise system_fault(self.path / events.NAME, error) from error
         for listener in self.listeners:
             listener(event)
 
@@ -85,19 +102,23 @@ class RunFolder:
         """
         done = self.path / name
         saved = self.path / f"{name}.saved"
+        self._lock.check()
         if self._is_finished(done, key):
             shutil.rmtree(saved, ignore_errors=True)  # a kill right after the rename left it
             self.emit("stage_skipped", {"stage": name})
             return done
+        self._refuse_foreign(done, name)
+        self._stages.add(name)
         self.emit("stage_started", {"stage": name})
         started = time.monotonic()
         aside = self.path / f"{name}.tmp"
         try:
-            shutil.rmtree(aside, ignore_errors=True)
+            clear(aside)
             aside.mkdir(parents=True)
             work(aside)
+            self._lock.check()
             seal(aside, key)
-            shutil.rmtree(done, ignore_errors=True)
+            clear(done)
             aside.rename(done)
             sync_folder(done.parent)
             shutil.rmtree(saved, ignore_errors=True)
@@ -112,10 +133,12 @@ class RunFolder:
     def saves(self, name: str, key: str) -> Saves:
         """What the unfinished stage `name` of this key saved, and will save; what it saved for another key goes."""
         folder, own = self.path / f"{name}.saved", key[:16]
+        if folder.is_symlink() or folder.is_file():  # none of ours
+            clear(folder)
         for other in folder.glob("*") if folder.is_dir() else ():
             if other.name != own:
                 shutil.rmtree(other, ignore_errors=True)
-        return Saves(folder / own, key, self.emit, self.save_every_s, disk=self.disk)
+        return Saves(folder / own, key, self.emit, self.save_every_s, disk=self.disk, check=self._lock.check)
 
     def has(self, name: str, key: str) -> bool:
         """Whether stage `name` of this key is finished; its files are looked at when `stage` reads it back."""
@@ -123,13 +146,11 @@ class RunFolder:
         return (folder / MANIFEST).is_file() and not problem_of(folder) and key_of(folder) == key
 
     def history(self) -> Iterator[Event]:
-        """Every event so far, the oldest first, earlier attempts included."""
-        with (self.path / "events.jsonl").open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
+        """Every event so far, the oldest first, earlier attempts included; damaged lines were told when the run began."""
+        yield from (event for _, event in events.numbered(self.path / events.NAME) if event is not None)
 
     def _is_finished(self, folder: Path, key: str) -> bool:
-        if not (folder / MANIFEST).is_file():
+        if not (folder / MANIFEST).is_file() and not self._began(folder):
             return False
         problem = problem_of(folder)
         if problem:
@@ -137,37 +158,22 @@ class RunFolder:
             return False
         return key_of(folder) == key
 
-    def _take_lock(self, handle: TextIO) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _began(self, folder: Path) -> bool:
+        """Whether the run made this folder once: then a manifest that is not there is damage."""
+        return folder.is_dir() and str(folder.relative_to(self.path)) in self._stages
+
+    def _refuse_foreign(self, folder: Path, name: str) -> None:
+        """A folder in the place of a stage goes only where the run made it. Raises SystemFault."""
+        if folder.is_symlink() or not folder.is_dir() or name in self._stages or is_sealed(folder):
+            return
+        if any(folder.iterdir()):
             raise SystemFault(
-                str(self.path), "a run folder that nobody else uses", "another process at work in it",
-                "Wait for it to end, or choose another folder with --out.",
-            ) from None  # fmt: skip
-
-
-def _line(event: Event) -> bytes:
-    """JSON and a line's end. pydantic's writer takes 0.6 µs where Python's takes 11: telling every epoch of a tiny network took
-    a fifth of the training's time (`bench/events.py`).
-    """
-    try:
-        return to_json(event, inf_nan_mode="null") + b"\n"
-    except PydanticSerializationError:  # half a character, as in a file's name that is no text
-        return strict_json.text(event).encode() + b"\n"
+                str(folder), "a folder that this run made, or none", "one that something else made",
+                "Move it away, or choose another folder with --out.",
+            )  # fmt: skip
 
 
 def code_digest() -> str:
     """SHA-256 over Sixfold's own sources: a stage made by other code is not reused."""
     digests = "".join(sha256_file(path) for path in sorted(PACKAGE_ROOT.rglob("*.py")))
     return hashlib.sha256(digests.encode()).hexdigest()
-
-
-def _drop_partial_line(path: Path) -> None:
-    """A kill in the middle of a write leaves half a line at the end: cut it off."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)

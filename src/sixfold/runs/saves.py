@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sixfold.core.paths import sync_folder, system_fault
-from sixfold.runs.context import Emit
+from sixfold.core.paths import clear, sync_folder, system_fault
+from sixfold.runs.context import Emit, unwatched
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.sealed import key_of, problem_of, seal
 
@@ -24,7 +24,8 @@ EVERY_S = 30.0  # between two of them: a save of a small network takes about 10 
 @dataclass
 class Saves:
     """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two states of a training; `disk`:
-    what there is room for. What there is no room for is not saved: should the stage be killed, it is done again.
+    what there is room for. What there is no room for is not saved: should the stage be killed, it is done again. `check`
+    raises where the run's folder is no longer its own.
     """
 
     folder: Path
@@ -34,10 +35,11 @@ class Saves:
     last: float = field(default_factory=time.monotonic)
     trainings: int = 0
     disk: DiskLimit | None = None
+    check: Callable[[], None] = unwatched
 
     def within(self, name: str) -> Saves:
         """The saves of a part, which counts its own trainings: one that is skipped later does not rename the others."""
-        return Saves(self.folder / name, self.key, self.emit, self.every_s, disk=self.disk)
+        return Saves(self.folder / name, self.key, self.emit, self.every_s, disk=self.disk, check=self.check)
 
     def piece(self, name: str) -> Path | None:
         """The folder of piece `name` where it is whole, or None."""
@@ -83,12 +85,13 @@ class Saves:
 
     def _write(self, done: Path, write: Callable[[Path], None]) -> None:
         aside = done.with_name(f"{done.name}.tmp")
+        self.check()
         try:
-            shutil.rmtree(aside, ignore_errors=True)
+            clear(aside)
             aside.mkdir(parents=True)
             write(aside)
             seal(aside, self.key)
-            shutil.rmtree(done, ignore_errors=True)
+            clear(done)
             aside.rename(done)
             sync_folder(done.parent)
         except OSError as error:

@@ -34,9 +34,18 @@ def problem_of(folder: Path) -> str:
                 return f"{name} is missing"
             if path.stat().st_size != facts["bytes"] or sha256_file(path) != facts["sha256"]:
                 return f"{name} is damaged"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{MANIFEST} is damaged"
     return ""
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether a manifest says that this folder was sealed; its files may be damaged."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return isinstance(manifest["key"], str) and isinstance(manifest["files"], dict)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def key_of(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""How a step uses the processor: as many threads as it is worth, and no numbers too small to matter."""
+"""How a step uses the processor: as many threads as it is worth, no numbers too small to matter, and sums of one order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import scipy.linalg  # noqa: F401  # loads the BLAS that SciPy brings, which has to be there to be limited
 import torch
+from threadpoolctl import threadpool_limits
 
 # Multiplications and additions of a step that keep one thread busy: waking another costs as much as a small step itself.
 # Measured on 2 cores, 64-128-64-10 in batches of 64: one replica (6.6 million) is 1.2 times slower with a second thread, two
@@ -31,6 +33,15 @@ def busy(operations: float) -> Iterator[None]:
     finally:
         torch.set_num_threads(had)
         torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def one_order() -> Iterator[None]:
+    """Inside, a matrix product has one thread, and so the same bits on one core as on many: OpenBLAS divides the work by the
+    number of its threads, and sums of another division differ by 1e-16 of their size. Cores are used by fits side by side.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def _start_helpers() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from sixfold.core.errors import DataError
 from sixfold.data.file import DataFile
 from sixfold.parts.table import IntArray
+
+LONGEST: Final = 8 << 20  # characters of a line, or bytes of a record; guessed
 
 
 class Record(NamedTuple):
@@ -77,7 +80,21 @@ def _scan(line: str, separator: str, inside: bool) -> tuple[int, bool, bool]:
 def text_lines(file: DataFile) -> Iterator[str]:
     r"""Lines, each ending in \n whatever the file has; bytes that are not UTF-8 become surrogates."""
     with file.text() as stream:
-        yield from io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", errors="surrogateescape")
+        lines = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", errors="surrogateescape")
+        yield from short_lines(lines, str(file.path))
+
+
+def short_lines(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
+    """Line by line. Raises DataError before a line of more than LONGEST characters is in memory."""
+    number = 0
+    while line := lines.readline(LONGEST + 1):
+        number += 1
+        if len(line) > LONGEST:
+            raise DataError(
+                f"{where}, line {number:,}", f"a line of at most {LONGEST:,} characters", "a longer one",
+                "Check the line ends; or leave out such long text.",
+            )  # fmt: skip
+        yield line
 
 
 class Quotes:

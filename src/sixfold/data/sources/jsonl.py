@@ -7,20 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from sixfold.core.errors import DataError
+from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw, check_names
+from sixfold.data.source import Raw, check_count, check_names, table_in_words
 from sixfold.data.sources._lines import Places, text_lines
 from sixfold.data.sources._typed import Show, array, joined, shows
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
-CHUNK: Final = 65_536  # rows held as Python objects at once; guessed
-PLAIN: Final = (str, int, float, bool, type(None))
+CHUNK: Final = 65_536  # rows held as Python objects at once,
+CHUNK_VALUES: Final = 2_000_000  # and values of them: about 150 MB; guessed
+ASKED_CELLS: Final = 1_000_000  # of the table, after which its memory is asked for again: 8 MB
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class Settings(Section):
@@ -38,28 +42,32 @@ class Settings(Section):
         """The file, in the recipe's encoding."""
         return cls(path=path, encoding=data.read.encoding, marks=data.read)
 
-    def _file(self) -> DataFile:
-        return DataFile(self.path, self.encoding)
+    def _file(self, memory: MemoryLimit | None = None) -> DataFile:
+        return DataFile(self.path, self.encoding, memory)
 
     def _shows(self, name: str) -> Show:
         return shows(self.marks.format_of(name))
 
-    def read(self) -> Raw:
-        """Columns typed where all values are of one type, text where they are mixed. Raises DataError with the line."""
-        file = self._file()
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """Columns typed where all values are of one type, text where they are mixed. Raises DataError with the line, or
+        BudgetError.
+        """
+        limit = memory or MemoryLimit.of(None)
+        file = self._file(limit)
+        limit.plan(str(self.path), "the whole file", self.path.stat().st_size)
         with file.open() as stream:
             disguise = file.disguise(stream)
         if disguise:
             raise DataError(str(self.path), "JSON lines", disguise, "Name the file by what it holds.")
         chunks: dict[str, list[pa.Array]] = {}
         rows = 0
-        for start, held in self._chunks():
-            for name in held:
-                chunks.setdefault(name, [pa.nulls(start)] if start else [])
-            count = max((len(cells) for cells in held.values()), default=0)
-            rows = start + count
+        for chunk in self._chunks(file, limit):
+            for name in chunk.cells:
+                chunks.setdefault(name, [pa.nulls(rows)] if rows else [])
             for name, arrays in chunks.items():
-                arrays.append(array(held[name], self._shows(name)) if name in held else pa.nulls(count))
+                arrays.append(chunk.array(name, self._shows(name)))
+            rows += chunk.rows
+            limit.check(str(self.path))
         if rows == 0:
             file.check_text()
             raise DataError(str(self.path), "one JSON object a line", "an empty file", "Check the export.")
@@ -67,36 +75,36 @@ class Settings(Section):
         columns = {name: joined(arrays, self._shows(name)) for name, arrays in chunks.items()}
         return Raw(columns, rows, str(self.path), Places(lambda: (line for line, _ in self._objects())))
 
-    def _chunks(self) -> Iterator[tuple[int, dict[str, list[Any]]]]:
-        """First row and, by column, the values of up to CHUNK rows; every column as long as the chunk."""
-        start, count = 0, 0
-        held: dict[str, list[Any]] = {}
-        for line, row in self._objects():
-            for name, value in row.items():
-                if name not in held:
-                    held[name] = [None] * count
-                if type(value) not in PLAIN:
-                    raise DataError(
-                        f"{self.path}, line {line:,}, column '{name}'", "a number, text, true, false or null",
-                        f"a nested {'list' if isinstance(value, list) else 'object'}",
-                        "Write its parts as columns of their own.",
-                    )  # fmt: skip
-                held[name].append(value)
-            count += 1
-            if len(row) != len(held):
-                for cells in held.values():
-                    if len(cells) < count:
-                        cells.append(None)
-            if count == CHUNK:
-                yield start, held
-                start, count, held = start + count, 0, {}
-        if count:
-            yield start, held
+    def _chunks(self, file: DataFile, memory: MemoryLimit) -> Iterator[_Chunk]:
+        """Up to CHUNK rows or CHUNK_VALUES values of them at once. Raises DataError, BudgetError."""
+        chunk, names, asked = _Chunk(), set[str](), 0
+        for rows, (line, row) in enumerate(self._objects(file), start=1):
+            if not PLAIN.issuperset(map(type, row.values())):
+                raise self._nested(line, row)
+            chunk.add(row)
+            names.update(row)
+            if rows * len(names) > asked + ASKED_CELLS:  # each of another key: few values, and a table of many cells
+                asked = rows * len(names)
+                check_count(len(names), str(self.path))
+                memory.plan(str(self.path), table_in_words(rows, len(names)) + " so far", 8 * asked)
+            if chunk.rows == CHUNK or chunk.values >= CHUNK_VALUES:
+                yield chunk
+                chunk = _Chunk()
+        if chunk.rows:
+            yield chunk
 
-    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _nested(self, line: int, row: dict[str, Any]) -> DataError:
+        name = next(name for name, value in row.items() if type(value) not in PLAIN)
+        return DataError(
+            f"{self.path}, line {line:,}, column '{name}'", "a number, text, true, false or null",
+            f"a nested {'list' if isinstance(row[name], list) else 'object'}",
+            "Write its parts as columns of their own.",
+        )  # fmt: skip
+
+    def _objects(self, file: DataFile | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Line and object of every line that is not empty."""
         decoder = json.JSONDecoder(object_pairs_hook=_unique)
-        for number, line in enumerate(text_lines(self._file()), start=1):
+        for number, line in enumerate(text_lines(file or self._file()), start=1):
             if not line.isascii():
                 try:
                     line.encode()
@@ -120,6 +128,37 @@ class Settings(Section):
                 found = f"a {type(row).__name__}"
                 raise DataError(where, "one JSON object a line", found, "Write each row as {column: value}.")
             yield number, row
+
+
+class _Chunk:
+    """Some rows, column by column: the positions of those that have the key, and their values."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, tuple[list[int], list[Any]]] = {}
+        self.rows, self.values = 0, 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One more row."""
+        for name, value in row.items():
+            held = self.cells.get(name)
+            if held is None:
+                held = self.cells[name] = ([], [])
+            held[0].append(self.rows)
+            held[1].append(value)
+        self.rows += 1
+        self.values += len(row)
+
+    def array(self, name: str, show: Show) -> pa.Array:
+        """A column, as long as the chunk."""
+        if name not in self.cells:
+            return pa.nulls(self.rows)
+        positions, values = self.cells[name]
+        made = array(values, show)
+        if len(values) == self.rows:
+            return made
+        at = np.full(self.rows, -1)
+        at[positions] = np.arange(len(values))
+        return made.take(pa.array(at, mask=at < 0))
 
 
 class _Twice(ValueError):

@@ -10,8 +10,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from sixfold.core.errors import DataError
+from sixfold.core.memory import MemoryLimit
 from sixfold.core.seeds import derive
-from sixfold.data.source import Raw
+from sixfold.data.source import Raw, table_bytes, table_in_words
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -35,11 +36,13 @@ class Settings(Section):
             )
         return cls(rows=int(match[1]), columns=int(match[2]), seed=data.seed)
 
-    def read(self) -> Raw:
-        """The table; a column does not depend on how many others there are."""
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """The table; a column does not depend on how many others there are. Raises BudgetError."""
+        where = f"random:{self.rows}x{self.columns}"
+        needed = max(8 * self.rows * self.columns, table_bytes(self.rows, self.columns))
+        (memory or MemoryLimit.of(None)).plan(where, table_in_words(self.rows, self.columns), needed)
         columns = {
             f"x{i}": pa.chunked_array([np.random.default_rng(derive(self.seed, "random", i)).random(self.rows)])
             for i in range(self.columns)
         }
-        where = f"random:{self.rows}x{self.columns}"
         return Raw(columns, self.rows, where, lambda row: f"row {row + 1:,}")

@@ -10,6 +10,7 @@ from pydantic import Field
 from sklearn import datasets
 
 from sixfold.core.errors import DataError, did_you_mean
+from sixfold.core.memory import MemoryLimit
 from sixfold.data.source import Raw
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
@@ -38,7 +39,7 @@ class Settings(Section):
             raise DataError("data.source", "a table of scikit-learn", f"'{name}'", did_you_mean(name, TABLES))
         return cls(table=name)
 
-    def read(self) -> Raw:
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
         """Features as numbers; classes as text."""
         bunch: Any = TABLES[self.table]()
         matrix = np.asarray(bunch.data, dtype=np.float64)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 from pydantic import Field
 
 from sixfold.core import values, workbook
 from sixfold.core.errors import DataError
-from sixfold.data.source import Raw, name_index
+from sixfold.core.memory import MemoryLimit
+from sixfold.data.source import Raw, name_index, table_in_words
 from sixfold.data.sources._header import SAMPLE, check_header, names_of
 from sixfold.data.sources._typed import array, shows
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
+
+ASKED_CELLS: Final = 100_000  # after which their memory is asked for again
+CELL_BYTES: Final = 16  # of a cell: its place in two rows of Python's, which are made as wide as the widest
 
 
 class Settings(Section):
@@ -37,12 +41,11 @@ class Settings(Section):
         """The file, with the recipe's sheet and names."""
         return cls(path=path, sheet=data.sheet, header=data.header, names=data.names, marks=data.read)
 
-    def read(self) -> Raw:
-        """Columns typed where all cells are of one type, text where they are mixed. Raises DataError, or SystemFault."""
-        numbers, rows = [], []
-        for number, cells in workbook.rows(self.path, self.sheet):
-            numbers.append(number)
-            rows.append(cells)
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """Columns typed where all cells are of one type, text where they are mixed. Raises DataError, SystemFault or
+        BudgetError.
+        """
+        numbers, rows = self._rows(memory or MemoryLimit.of(None))
         if len(rows) <= self.header:
             raise DataError(
                 str(self.path), "rows below the header" if self.header else "rows", "none", "Check the export."
@@ -63,6 +66,19 @@ class Settings(Section):
             names = names_of(texts[0], self.names, where)
         columns = {name: self._column(name, [cells[i] for cells in below]) for i, name in enumerate(names)}
         return Raw(columns, len(below), str(self.path), lambda row: f"row {places[row]:,}", nameless, warnings)
+
+    def _rows(self, memory: MemoryLimit) -> tuple[list[int], list[tuple[Any, ...]]]:
+        """Numbers and cells of all rows that are not empty. Raises what `workbook.rows` raises."""
+        numbers, rows, width, asked = list[int](), list[tuple[Any, ...]](), 0, 0
+        for number, cells in workbook.rows(self.path, self.sheet, memory):
+            numbers.append(number)
+            rows.append(cells[: len(cells) - _empty_behind(cells)])
+            width = max(width, len(rows[-1]))
+            if len(rows) * width > asked + ASKED_CELLS:  # a single cell far to the right makes all rows as wide
+                asked = len(rows) * width
+                words = f"{table_in_words(len(rows), width)} so far"
+                memory.plan(str(self.path), words, CELL_BYTES * asked)
+        return numbers, rows
 
     def _column(self, name: str, cells: Sequence[Any]) -> pa.ChunkedArray:
         plain = [_plain(cell) for cell in cells]

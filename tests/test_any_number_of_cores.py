@@ -1,0 +1,112 @@
+"""One core or all of them: every fold's model, the refit and the bundle are the same bytes, whatever the family."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_info
+
+from sixfold import pipeline
+from sixfold.recipe.kinds import FAMILY
+from sixfold.recipe.load import load
+
+ROWS = 1_500
+SAME = ("model.onnx", "signature.json", "recipe.yaml", "parity.jsonl.gz")
+RUN = """
+import os, sys
+os.sched_setaffinity(0, {int(core) for core in sys.argv[1].split(",")})
+from pathlib import Path
+from sixfold import http_latency, pipeline
+from sixfold.recipe import load
+from sixfold.recipe.receipt import OverHttp
+http_latency.over_http = lambda parts, deadline: OverHttp(why="this is a test")
+pipeline.run(load.load(Path("r.yaml")), Path(sys.argv[2]))
+"""
+NETWORK = "train: {epochs: 2, batch_size: 512}"
+# family → for classes, for values, and what else the recipe says
+FAMILIES: dict[str, tuple[str, str, str]] = {
+    "linear": ("{family: linear, C: [0.1, 1]}", "{family: linear, alpha: [auto, 10]}", ""),
+    "svm": ("{family: svm, C: [1, 3], sample: 900}", "{family: svm, sample: 900}", "train: {calibrate: platt}"),
+    "kernel_ridge": ("", "{family: kernel_ridge, alpha: [auto, 1], sample: 900}", ""),
+    "tree": ("{family: tree}", "{family: tree}", "prepare: {features: {reduce: pca}, impute: {number: iterative}}"),
+    "forest": ("{family: forest, trees: 30}", "{family: forest, trees: 30}", ""),
+    "boosting": ("{family: boosting, rounds: 30}", "{family: boosting, rounds: 30}", ""),
+    "mlp": ("{family: mlp, hidden: [256, 128]}", "{family: mlp, hidden: [256, 128]}", NETWORK),
+    "residual_mlp": ("{family: residual_mlp}", "{family: residual_mlp}", NETWORK),
+    "tabm": ("{family: tabm}", "{family: tabm}", NETWORK),
+}
+COMPRESS = "compress: {keep: {METRIC}, prune: {target: features}, fixed_point: {factor: 64}}"
+
+
+def table(folder: Path, classes: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, 40)).round(4)
+    x[rng.random(x.shape) < 0.01] = np.nan
+    value = np.nan_to_num(x[:, 0]) + np.nan_to_num(x[:, 1] * x[:, 2])
+    columns = {f"x{at}": x[:, at] for at in range(x.shape[1])}
+    columns["c"] = rng.choice(list("abcdef"), ROWS)
+    columns["y"] = np.array(["low", "middle", "high"])[np.digitize(value, [-1, 1])] if classes else value.round(4)
+    pd.DataFrame(columns).to_csv(folder / "t.csv", index=False)
+
+
+def states(folder: Path) -> dict[str, bytes]:
+    """The arrays of every stage, and what the bundle is made of."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("state.safetensors")}
+    return found | {name: (folder / "bundle" / name).read_bytes() for name in SAME}
+
+
+def assert_same_bytes(folder: Path, classes: bool, build: str, more: str = "") -> int:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("this machine has one core")
+    table(folder, classes)
+    (folder / "r.yaml").write_text(
+        f"version: 1\nname: r\ndata: {{source: t.csv, target: y, holdout: 0.1}}\nbuild: [{build}]\n"
+        f"evaluate: {{folds: 3}}\n{more}\n"
+    )
+    for out, some in (("one", cores[:1]), ("all", cores)):
+        command = [sys.executable, "-c", RUN, ",".join(map(str, some)), out]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, every = states(folder / "one"), states(folder / "all")
+    assert one.keys() == every.keys()
+    assert [name for name in one if one[name] != every[name]] == []
+    return len(one)
+
+
+def blas_threads() -> set[int]:
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def test_a_run_multiplies_on_one_thread(tmp_path: Path) -> None:
+    """OpenBLAS divides a product by the number of its threads; kernel ridge differed by 1e-14."""
+    text = 'data: {source: "sklearn:iris", target: target}\nbuild: [{family: tree}]\nevaluate: {folds: 2}\n'
+    (tmp_path / "r.yaml").write_text(f"version: 1\nname: r\n{text}")
+    seen, before = list[set[int]](), blas_threads()
+    pipeline.run(load(tmp_path / "r.yaml"), tmp_path / "run", [lambda event: seen.append(blas_threads())])
+    assert seen[1:] == [{1}] * (len(seen) - 1)
+    assert len(seen) > 5
+    assert blas_threads() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [True, False])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_is_the_same(tmp_path: Path, family: str, classes: bool) -> None:
+    for_classes, for_values, more = FAMILIES[family]
+    build = for_classes if classes else for_values
+    if not build:
+        pytest.skip(f"{family} predicts values")
+    compress = COMPRESS.replace("METRIC", "accuracy: -0.5" if classes else "rmse: 0.5") if family == "linear" else ""
+    more = more.replace("train: {calibrate: platt}", "") if not classes else more
+    assert assert_same_bytes(tmp_path, classes, build, f"{more}\n{compress}") >= 6
+
+
+def test_every_family_is_tried() -> None:
+    assert set(FAMILIES) == set(FAMILY.names())
