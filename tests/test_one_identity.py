@@ -30,6 +30,7 @@ from sixfold.core import values
 from sixfold.data.load import from_frame, load
 from sixfold.evaluate.model import fit_model
 from sixfold.outcome import signature_of
+from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Data, Initialize, Prepare, Train
@@ -182,7 +183,7 @@ def train(dataset: Dataset) -> Predictor:
     prepare = Prepare.model_validate({"features": {"category": "one_hot"}})
     candidate = Candidate("tree", "tree", family, prepare, Initialize(), Train())
     model = fit_model(candidate, dataset, Context(seed=0))
-    return Predictor(model.export().SerializeToString(), signature_of(model, dataset, Data(source="x").missing))
+    return Predictor(packed(model.export()), signature_of(model, dataset, Data(source="x").missing))
 
 
 def asked(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:

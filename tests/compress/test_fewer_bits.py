@@ -22,6 +22,7 @@ from sixfold.data.raw import text_rows
 from sixfold.evaluate.model import Model
 from sixfold.outcome import expected_answers, signature_of, stored_rows
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.packed import packed
 from sixfold.recipe.schema import Quantize
 from sixfold.runs.context import Context
 
@@ -38,7 +39,7 @@ THETA = arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e3, 1e3))
 def answers_as_served(model: Model, job: Any) -> None:
     rows = stored_rows(job.dataset.table, 0)
     parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
-    check_parity(Predictor(model.export().SerializeToString(), signature_of(model, job.dataset, ("",))), parity)
+    check_parity(Predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
 
 
 def size(model: Model) -> int:

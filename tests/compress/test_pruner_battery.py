@@ -23,6 +23,7 @@ from sixfold.data.raw import text_rows
 from sixfold.evaluate.model import Model
 from sixfold.outcome import expected_answers, signature_of, stored_rows
 from sixfold.parts import state
+from sixfold.parts.packed import packed
 from sixfold.recipe.kinds import PRUNER
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
@@ -100,7 +101,7 @@ def pruner(name: str) -> Any:
     return PRUNER.make({"target": name, **CASES[name].pruning}, "target")
 
 
-def packed(model: Model, folder: Path) -> bytes:
+def saved_bytes(model: Model, folder: Path) -> bytes:
     folder.mkdir(exist_ok=True)
     state.save(model, folder)
     return (folder / "state.safetensors").read_bytes() + (folder / "state.json").read_bytes()
@@ -161,26 +162,26 @@ def check_values_too(name: str, bench: Bench, folder: Path) -> None:
 
 def check_an_unkept_promise_finds_nothing(name: str, bench: Bench, folder: Path) -> None:
     job, before, _ = bench.subject(name)
-    bits = packed(before.model, folder / "before")
+    bits = saved_bytes(before.model, folder / "before")
     best = Keep((bound(2.0, 0.0),))  # nothing is as good as this
     after, why = pruner(name).prune(before, job, best, Context())
     assert after is None
     assert why
-    assert packed(before.model, folder / "after") == bits
+    assert saved_bytes(before.model, folder / "after") == bits
 
 
 def check_never_edits_in_place(name: str, bench: Bench, folder: Path) -> None:
     _, before, _ = bench.subject(name)
-    bits = [packed(model, folder / "before") for model in (before.model, *before.twins)]
+    bits = [saved_bytes(model, folder / "before") for model in (before.model, *before.twins)]
     found(bench, name)
-    assert [packed(model, folder / "after") for model in (before.model, *before.twins)] == bits
+    assert [saved_bytes(model, folder / "after") for model in (before.model, *before.twins)] == bits
 
 
 def check_same_seed_same_bits(name: str, bench: Bench, folder: Path) -> None:
     job, before, keep = bench.subject(name)
     again, _ = pruner(name).prune(before, job, keep, Context())
     assert again is not None
-    assert packed(again.model, folder / "a") == packed(found(bench, name).model, folder / "b")
+    assert saved_bytes(again.model, folder / "a") == saved_bytes(found(bench, name).model, folder / "b")
 
 
 def check_survives_files(name: str, bench: Bench, folder: Path) -> None:
@@ -226,7 +227,7 @@ def check_bad_options(name: str, bench: Bench, folder: Path) -> None:
 def answers_as_served(model: Model, job: Any) -> None:
     rows = stored_rows(job.dataset.table, 0)
     parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
-    check_parity(Predictor(model.export().SerializeToString(), signature_of(model, job.dataset, ("",))), parity)
+    check_parity(Predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
 
 
 Check = Callable[[str, Bench, Path], None]
