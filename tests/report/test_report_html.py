@@ -10,7 +10,7 @@ import pytest
 
 from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
 from sixfold.report import charts
-from sixfold.report.content import (
+from sixfold.recipe.report import (
     ColumnSummary,
     Confusion,
     Curve,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from pydantic import Field
@@ -12,6 +13,23 @@ from sixfold.recipe.section import Section
 
 NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
+
+# What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
+# and a bundle that has more is not loaded. Guessed: ten times what the largest tables of the tests have.
+MOST: Final = {
+    "columns": 50_000,
+    "classes, or values to predict": 20_000,
+    "levels of categories": 500_000,
+    "characters of names, classes and levels": 10_000_000,
+}
+
+
+def excess(counts: Iterable[int]) -> tuple[str, str] | None:
+    """What is allowed, and what there is, of the first of `counts` (in the order of MOST) that is too large; None: all fit."""
+    for (what, most), count in zip(MOST.items(), counts, strict=True):
+        if count > most:
+            return f"at most {most:,} {what}", f"{count:,}"
+    return None
 
 
 class Input(Section):
@@ -64,3 +82,11 @@ class Signature(Section):
         texts = tuple(column for column in self.inputs if column.type == "category")
         numbers = tuple(column for column in self.inputs if column.type != "category")
         return {name: columns for name, columns in ((NUMBERS, numbers), (CATEGORIES, texts)) if columns}
+
+    def excess(self) -> tuple[str, str] | None:
+        """What is allowed and what there is where it holds too much; None where it does not."""
+        answers = [name for output in self.outputs for name in output.columns]
+        levels = [level for column in self.inputs for level in column.levels]
+        texts = (*(column.name for column in self.inputs), *answers, *levels, *self.classes, *self.target)
+        texts += (*self.missing, *self.fields)
+        return excess((len(self.inputs), len(answers), len(levels), sum(map(len, texts))))
