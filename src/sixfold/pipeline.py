@@ -40,8 +40,8 @@ from sixfold.parts.table import Dataset
 from sixfold.planning import Planning
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
-from sixfold.recipe.signature import Signature
 from sixfold.recipe.report import Report, Reproduction
+from sixfold.recipe.signature import Signature
 from sixfold.report.html import render
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context

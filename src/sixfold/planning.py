@@ -181,7 +181,9 @@ def signature_can_be_written(plan: Planning) -> None:
     texts = sum(map(len, levels)) + sum(map(len, table.columns)) + sum(map(len, answers))
     if found := excess((len(table.columns), len(answers), len(levels), texts)):
         raise DataError(
-            "data.source", *found, "Leave out columns with data.drop, or set their type with data.types: {COLUMN: identifier}."
+            "data.source",
+            *found,
+            "Leave out columns with data.drop, or set their type with data.types: {COLUMN: identifier}.",
         )
 
 
@@ -193,7 +195,8 @@ def memory_suffices(plan: Planning) -> None:
 RULES: Final[tuple[Callable[[Planning], None], ...]] = (
     device_exists, metrics_are_of_the_task, rows_can_be_divided, outer_rows_can_be_divided, kept_metrics_are_measured,
     candidates_can_be_made, named_columns_are_there, methods_fit_their_columns, watched_metric_is_of_the_task,
-    signature_can_be_written, first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data, memory_suffices,
+    signature_can_be_written, first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data,
+    memory_suffices,
 )  # fmt: skip
 
 

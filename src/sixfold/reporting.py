@@ -28,7 +28,9 @@ from sixfold.recipe.report import (
 )
 
 CURVE_POINTS = 200
-MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
+MOST_POINTS = (
+    100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
+)
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 

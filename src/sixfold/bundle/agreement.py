@@ -1,7 +1,7 @@
 """Whether the files of a bundle tell of one model: the signature of itself; recipe, receipt and report with it and each other.
 
-Each rule yields where it is wrong, what is expected, and what was found. What is measured (seconds, memory) or said in words cannot
-be checked again from the files alone, and is not.
+Each rule yields where it is wrong, what is expected, and what was found. What is measured (seconds, memory) or said in words
+cannot be checked again from the files alone, and is not.
 """
 
 from __future__ import annotations

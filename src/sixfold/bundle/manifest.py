@@ -22,10 +22,11 @@ from sixfold.recipe.section import Section
 MANIFEST: Final = "manifest.json"
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
-# The largest size of each file, in bytes: what is larger was not written by Sixfold. With room for a table of 5,000 columns and for
-# categories of 100,000 levels each (`recipe.signature`, which `check` asks); guessed, and far above what occurs.
+# The largest size of each file, in bytes: what is larger was not written by Sixfold. With room for a table of 5,000 columns and
+# for categories of 100,000 levels each (`recipe.signature`, which `check` asks); guessed, and far above what occurs.
 LARGEST: Final = {
-    "model.onnx": 2 * GIB - 1,  # protobuf's own limit; what a session takes beyond the file's bytes is the model's to say
+    "model.onnx": 2 * GIB
+    - 1,  # protobuf's own limit; what a session takes beyond the file's bytes is the model's to say
     "signature.json": 32 * MIB,  # 500,000 levels of 60 characters; 5,000 columns of numbers take 1.5 MB
     "recipe.yaml": MIB,  # as much as a recipe may have anywhere
     "receipt.json": 8 * MIB,  # 16 metrics on 5,000 folds of leave_one_out, twice, with an indent: 5 MB

@@ -19,7 +19,7 @@ START: Final = (
     f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
 )
-# `meta` may lead to another page, `link` looks up names. A "<" of the report's own texts is written &lt;, so none of them matches.
+# `meta` may lead to another page, `link` looks up names. A "<" of the report's own texts is written &lt;: none of them matches.
 FOREIGN: Final = re.compile(rb"<(?:meta|link|base|script|iframe|frame|object|embed|form|portal)", re.IGNORECASE)
 
 
@@ -29,4 +29,6 @@ def check(content: bytes, where: Path) -> None:
     if not content.startswith(start):
         raise BundleError(str(where), "a page that starts with the policy of a report", "another start", AGAIN)
     if (found := FOREIGN.search(content, len(start))) is not None:
-        raise BundleError(str(where), "the elements of a report", f"{found.group().decode()}> at byte {found.start()}", AGAIN)
+        raise BundleError(
+            str(where), "the elements of a report", f"{found.group().decode()}> at byte {found.start()}", AGAIN
+        )

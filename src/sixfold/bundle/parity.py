@@ -34,7 +34,9 @@ TOLERANCE: Final = 1e-5  # of probabilities and decisions: absolute; of values: 
 SINGLE: Final = 2.0**-21  # what single precision may lose of a value's own size (2^-24, and sums of it); guessed
 CENTERED: Final = 2.0**12  # times the spread: targets beyond it are learned less an offset, which is added in double
 MOST_ROWS: Final = 2_000  # that a file may hold; a run stores 1,024 at most
-MOST_CELLS: Final = 1_000_000  # of raw columns, and of answers: 100 MB as Python's texts; a run stores half of it at most
+MOST_CELLS: Final = (
+    1_000_000  # of raw columns, and of answers: 100 MB as Python's texts; a run stores half of it at most
+)
 CELL_BYTES: Final = 4 << 10  # of a cell on average, unpacked: what a text may take
 MOST_BYTES: Final = 32 << 20  # unpacked; a run stores half of it at most
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
@@ -183,7 +185,9 @@ def _of_columns(lines: Iterator[dict[str, Any]], names: set[str]) -> Parity:
             columns[_new(line["column"], columns)] = _texts(line["values"])
             continue
         name = _new(line["output"], expected)
-        expected[name] = np.array(_texts(line["values"]), dtype=object) if "values" in line else _numbers(line["columns"]).T
+        expected[name] = (
+            np.array(_texts(line["values"]), dtype=object) if "values" in line else _numbers(line["columns"]).T
+        )
     if columns.keys() != names:
         raise ValueError("other columns than the signature has")
     if len({*map(len, columns.values()), *map(len, expected.values())}) > 1:

@@ -41,6 +41,10 @@ class Kind:
         """What a recipe may name: every plug-in, and who chooses one of them."""
         return sorted([*self.names(), *self.choosers])
 
+    def foreign_names(self) -> list[str]:
+        """Those that other packages bring, sorted; imports none of them."""
+        return sorted(self._foreign())
+
     def load(self, name: str) -> Any:
         """The `Settings` class of plug-in `name`. Raises RecipeError with the nearest name when there is none."""
         return _settings(self, name)

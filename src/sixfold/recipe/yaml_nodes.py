@@ -183,7 +183,12 @@ class _Reader:
         if kind in ("int", "float") and len(text) > MOST_CHARACTERS:
             place, found = self._at(node, path), f"{len(text):,}, which begin with {text[:12]}"
             self.document.faults.append(
-                RecipeError(place, f"a number of at most {MOST_CHARACTERS} characters", found, "Shorten it, or put it in quotes.")
+                RecipeError(
+                    place,
+                    f"a number of at most {MOST_CHARACTERS} characters",
+                    found,
+                    "Shorten it, or put it in quotes.",
+                )
             )
             return text
         return plain_value(kind, text)
