@@ -70,7 +70,8 @@ def report(
 
 def _listed(ranked: Sequence[Evaluation]) -> list[Evaluation]:
     """The first ones: as many as have MOST_SCORES scores in all, and the winner always."""
-    kept, scores = [], 0
+    kept: list[Evaluation] = []
+    scores = 0
     for each in ranked:
         scores += sum(map(len, each.scores.values()))
         if kept and scores > MOST_SCORES:

@@ -42,7 +42,7 @@ def test_a_bundle_holds_its_files_and_nothing_else(folder: Path) -> None:
 def test_verify_says_what_it_checked(folder: Path) -> None:
     checked = verify(folder)
     assert [text.split(":")[0] for text in checked] == [
-        "manifest", "model.onnx", "signature.json", "recipe.yaml", "receipt.json", "parity",
+        "manifest", "model.onnx", "signature.json", "recipe.yaml", "receipt.json", "report.json", "report.html", "parity",
     ]  # fmt: skip
     assert "4 stored rows answered again" in checked[-1]
 

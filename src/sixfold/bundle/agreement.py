@@ -106,7 +106,7 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
 
 def _receipt(receipt: Receipt, recipe: Recipe) -> Findings:
     metrics = [quality.metric for quality in receipt.quality]
-    yield from ((RECEIPT, *found) for _, *found in _once("metrics", metrics))
+    yield from _once("metrics", metrics, RECEIPT)
     if receipt.name != recipe.name:
         yield RECEIPT, f"the name of the recipe, {recipe.name}", shorten(receipt.name)
     if metrics[:1] != [receipt.metric]:
@@ -129,7 +129,7 @@ def _receipt(receipt: Receipt, recipe: Recipe) -> Findings:
 
 def _costs(receipt: Receipt) -> Findings:
     """Numbers that no measuring gives."""
-    counts = {"rows_trained": receipt.rows_trained - 1, "rows_holdout": receipt.rows_holdout}
+    counts: dict[str, float] = {"rows_trained": receipt.rows_trained - 1, "rows_holdout": receipt.rows_holdout}
     counts |= {"parity_worst": receipt.parity_worst, "duration_s": receipt.duration_s}
     for name, value in counts.items():
         if value < 0:
@@ -178,7 +178,7 @@ def _report(report: Report, receipt: Receipt) -> Findings:
 
 def _report_rows(report: Report, signature: Signature) -> Findings:
     columns = {column.name: column.type for column in report.columns}
-    yield from ((REPORT, *found) for _, *found in _once("columns", [column.name for column in report.columns]))
+    yield from _once("columns", [column.name for column in report.columns], REPORT)
     for column in signature.inputs:
         if columns.get(column.name) != column.type:
             yield REPORT, f"'{shorten(column.name)}', {column.type}, among its columns", str(columns.get(column.name))
@@ -196,11 +196,11 @@ def _report_rows(report: Report, signature: Signature) -> Findings:
             yield REPORT, "learning curves with a loss for every epoch", f"others, of {shorten(curve.candidate)}"
 
 
-def _once(what: str, names: Sequence[str]) -> Findings:
+def _once(what: str, names: Sequence[str], where: str = SIGNATURE) -> Findings:
     if len(set(names)) < len(names):
         seen: set[str] = set()
         again = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        yield SIGNATURE, f"each of the {what} once", f"'{shorten(again)}' again"
+        yield where, f"each of the {what} once", f"'{shorten(again)}' again"
 
 
 def _are_of(kind: LevelType, levels: Sequence[str]) -> bool:

@@ -11,10 +11,13 @@ from sixfold.cli import EXISTING
 
 @click.command(name="serve")
 @click.argument("bundle", type=EXISTING)
-@click.option("--host", help="Address to listen on; left out: the recipe's, which is loopback.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any that is free.")
-def command(bundle: Path, host: str | None, port: int | None) -> None:
+@click.option("--host", help="Address to listen on; left out: 127.0.0.1, whatever the bundle's recipe says.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any that is free; left out: the recipe's.")
+@click.option(
+    "--trust-recipe", is_flag=True, help="Take host, port and limits of the recipe, also beyond the defaults."
+)
+def command(bundle: Path, host: str | None, port: int | None, trust_recipe: bool) -> None:
     """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /."""
     from sixfold.serve.run import serve
 
-    serve(bundle, host, port)
+    serve(bundle, host, port, trust_recipe=trust_recipe)

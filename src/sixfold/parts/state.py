@@ -149,7 +149,8 @@ def _known(base: type) -> dict[str, type]:
 
 
 def _below(base: type) -> Iterator[type]:
-    for cls in base.__subclasses__():
+    classes: list[type] = type.__subclasses__(base)
+    for cls in classes:
         yield cls
         yield from _below(cls)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import yaml
 
@@ -36,7 +36,7 @@ CORE: Final[dict[str, tuple[re.Pattern[str], list[str]]]] = {
 class _Loader(yaml.SafeLoader):
     """Makes nodes only, at most MOST_NODES of them; `tagged` are those with a tag of their own, by identity."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # none of YAML 1.1
+    yaml_implicit_resolvers = {}  # noqa: RUF012  # none of YAML 1.1
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -48,8 +48,7 @@ class _Loader(yaml.SafeLoader):
         self.count += 1
         if self.count > MOST_NODES:
             raise TooMany
-        event: Any = self.peek_event()
-        tag = None if isinstance(event, yaml.AliasEvent) else event.tag
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # an alias has none
         node = super().compose_node(parent, index)
         if tag is not None and node is not None:
             self.tagged[id(node)] = tag

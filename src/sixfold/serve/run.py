@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sixfold.bundle.load import load
 from sixfold.core.errors import SystemFault
 from sixfold.serve.app import create
 from sixfold.serve.one_write import JoinedProtocol
+from sixfold.serve.settings import settings_of
 
 STOP_S: Final = 25  # for requests in work after SIGTERM: within the 30 s that orchestrators give
 KEEP_ALIVE_S: Final = 15
@@ -32,24 +34,30 @@ def say(text: str) -> None:
 
 
 def serve(
-    path: str | Path, host: str | None = None, port: int | None = None, announce: Callable[[str], None] = say
-) -> None:
-    """Answer for the bundle `path` until SIGTERM or SIGINT; host and port left out are the recipe's; port 0: any.
+    path: str | Path, host: str | None = None, port: int | None = None, announce: Callable[[str], None] = say,
+    trust_recipe: bool = False,
+) -> None:  # fmt: skip
+    """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
 
-    `announce` is told the address once the socket listens. Raises BundleError or SystemFault.
+    Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below the defaults; with
+    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; `announce` is told the
+    address once the socket listens. Raises BundleError or SystemFault.
     """
     bundle = load(path)
-    settings = bundle.recipe.serve
+    given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    settings, refused = settings_of(bundle.recipe.serve, given, trust_recipe)
     app = create(bundle, settings)
     app.server.warm()
     gc.collect()
     gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
-    listening = _listen(settings.host if host is None else host, settings.port if port is None else port)
+    listening = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app, http=JoinedProtocol, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_S, timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
     with listening:
+        for line in refused:
+            print(f"warning: {line}", file=sys.stderr, flush=True)
         announce(f"{bundle.name} answers on {_address(listening)}  (try it: /   docs: /docs)")
         with _ending_well():
             _Server(config).run(sockets=[listening])
