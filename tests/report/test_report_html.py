@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
-from sixfold.report import charts
 from sixfold.recipe.report import (
     ColumnSummary,
     Confusion,
@@ -22,6 +21,7 @@ from sixfold.recipe.report import (
     Reproduction,
     Row,
 )
+from sixfold.report import charts
 from sixfold.report.html import render
 
 COST = Cost(

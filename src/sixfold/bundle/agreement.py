@@ -169,7 +169,7 @@ def _report(report: Report, receipt: Receipt) -> Findings:
         return
     for quality in receipt.quality:
         scores = winner.scores.get(quality.metric, ())
-        if scores and quality.folds_before and scores != quality.folds_before:
+        if quality.folds_before and scores != quality.folds_before:
             yield REPORT, f"the winner's {quality.metric} as in the receipt", "other scores of its folds"
         baseline = report.baseline.get(quality.metric)
         if baseline != quality.baseline:

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from sixfold.core.errors import RecipeError, did_you_mean, one
 from sixfold.recipe import places
 from sixfold.recipe.published import Schema, resolved, schema
-from sixfold.recipe.yaml_nodes import Document
+from sixfold.recipe.yaml_nodes import Document, short
 from sixfold.recipe.yaml_nodes import Path as Place
 
 BOUNDS = {
@@ -29,7 +29,6 @@ WORDS = {
 
 NUMBERS = {"integer", "number"}
 MOST_PROBLEMS = 100
-LONGEST_KEY = 60  # characters of an unknown key that are looked at and shown
 YES_OR_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # booleans of YAML 1.1
 TRIAL = Document("trial")  # of a value, to see whether it fits
 
@@ -92,9 +91,8 @@ def _object(value: dict[str, Any], node: Schema, path: Place, document: Document
 def _unknown(key: str, value: Any, path: Place, known: list[str], document: Document) -> RecipeError:
     if document is TRIAL:
         return RecipeError(document.where, "a known key", "another", "")
-    short = _short(key)
-    remedy = places.remedy(short, value, path, known, (document.value, _fits))
-    return RecipeError(document.place((*path, short)), "a known key", f"'{short}'", remedy)
+    remedy = places.remedy(short(key), value, path, known, (document.value, _fits))
+    return RecipeError(document.place((*path, key)), "a known key", f"'{short(key)}'", remedy)
 
 
 def _fits(value: Any, node: Schema) -> bool:
@@ -139,11 +137,7 @@ def _name(value: Any, node: Schema, path: Place, document: Document) -> Iterator
 
 def _no_such(name: str, kind: str, also: list[Any], where: str) -> RecipeError:
     known = [*(word for word in also if isinstance(word, str)), *schema()["x-plugins"][kind]]
-    return RecipeError(where, f"the name of {one(kind)}", f"'{_short(name)}'", did_you_mean(_short(name), known))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_KEY else f"{name[:LONGEST_KEY]}…"
+    return RecipeError(where, f"the name of {one(kind)}", f"'{short(name)}'", did_you_mean(short(name), known))
 
 
 def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:

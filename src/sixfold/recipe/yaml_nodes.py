@@ -13,6 +13,7 @@ from sixfold.core.errors import RecipeError
 Path = tuple[str | int, ...]
 MOST_NODES = 20_000  # PyYAML takes 60 µs for each; a recipe has hundreds; what has more is an accident or an attack
 MOST_DEPTH = 40
+LONGEST_SHOWN: Final = 100  # characters of a key, or of what PyYAML says
 TAG: Final = "tag:yaml.org,2002:"
 MOST_CHARACTERS: Final = 100  # of a number: a double takes 24, and what is this long is still one for Python
 # What a plain scalar is: the core schema of YAML 1.2, and nothing of YAML 1.1 (yes, 1_000, 190:20:30, a date are texts). Of two
@@ -93,8 +94,13 @@ def show_path(path: Path) -> str:
     """("build", 0, "hidden") → build[0].hidden"""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{short(part)}" if text else short(part)
     return text
+
+
+def short(text: str) -> str:
+    """At most LONGEST_SHOWN characters of a text for a message."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def parse(text: str, where: str) -> Document:
@@ -112,10 +118,12 @@ def parse(text: str, where: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         found = str(error.problem or error.context).removeprefix("but found ").removeprefix("found ")
-        raise RecipeError(f"{where}{line}", "YAML", found, "Look at indentation, colons and quotes.") from None
+        raise RecipeError(f"{where}{line}", "YAML", short(found), "Look at indentation, colons and quotes.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow; `position` counts characters
         line = f", line {text.count(chr(10), 0, getattr(error, 'position', 0)) + 1}"
-        raise RecipeError(f"{where}{line}", "YAML", str(error).splitlines()[0], "Remove the character.") from None
+        raise RecipeError(
+            f"{where}{line}", "YAML", short(str(error).splitlines()[0]), "Remove the character."
+        ) from None
     except RecursionError:
         raise _too_deep(where) from None
     except TooMany:
@@ -232,14 +240,16 @@ class _Reader:
 
     def _again(self, node: yaml.Node, here: Path) -> None:
         self.document.faults.append(
-            RecipeError(self._at(node, here), "each key once", f"'{here[-1]}' again", "Remove one of the two.")
+            RecipeError(
+                self._at(node, here), "each key once", f"'{short(str(here[-1]))}' again", "Remove one of the two."
+            )
         )
 
     def _refuse_tag(self, tag: str, path: Path) -> None:
         self.document.faults.append(
             RecipeError(
                 self.document.place(path), "a plain value, list or mapping",
-                f"the tag {tag.replace(TAG, '!!')}", "Remove the tag.",
+                f"the tag {short(tag.replace(TAG, '!!'))}", "Remove the tag.",
             )
         )  # fmt: skip
 

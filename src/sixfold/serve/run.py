@@ -40,8 +40,8 @@ def serve(
     """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
 
     Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below the defaults; with
-    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; `announce` is told the
-    address once the socket listens. Raises BundleError or SystemFault.
+    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; `announce` is told
+    the address once the socket listens. Raises BundleError or SystemFault.
     """
     bundle = load(path)
     given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}

@@ -1,4 +1,4 @@
-"""What of a bundle's recipe a server does: a bundle may come from a stranger, who does not decide who is listened to, nor how much."""
+"""What of a bundle's recipe a server does: a stranger does not decide who is listened to, nor how much."""
 
 from __future__ import annotations
 
