@@ -28,7 +28,8 @@ def disagreement(
     receipt, report = results
     rules = (
         _signature_itself(signature), _recipe(recipe, signature), _receipt(receipt, recipe), _costs(receipt),
-        _model(receipt, signature, model_bytes), _report(report, receipt), _report_rows(report, signature),
+        _model(receipt, signature, model_bytes), _report(report, receipt), _report_columns(report, signature),
+        _report_charts(report, signature),
     )  # fmt: skip
     return next((finding for rule in rules for finding in rule), None)
 
@@ -115,16 +116,20 @@ def _receipt(receipt: Receipt, recipe: Recipe) -> Findings:
         yield RECEIPT, f"the metrics of the recipe, {_some(recipe.evaluate.metrics)}", _some(metrics)
     if (nested := receipt.nested) is not None and nested.metric != receipt.metric:
         yield RECEIPT, f"nested scores by {shorten(receipt.metric)}", shorten(nested.metric)
-    if receipt.steps and recipe.compress is None:
-        yield RECEIPT, "no steps, as the recipe compresses nothing", f"{len(receipt.steps)}"
-    accepted = any(step.accepted for step in receipt.steps)
-    if (receipt.verdict == "not asked for") == bool(receipt.steps) or (receipt.verdict == "compressed") != accepted:
-        yield RECEIPT, f"a verdict on {len(receipt.steps)} steps", receipt.verdict
+    yield from _compression(receipt, recipe)
     for quality in receipt.quality:
         if len({len(quality.folds_before), len(quality.folds_after)} - {0}) > 1:
             yield RECEIPT, f"{quality.metric} of as many folds after as before", f"{len(quality.folds_after)}"
         if receipt.rows_holdout == 0 and (quality.holdout_before, quality.holdout_after) != (None, None):
             yield RECEIPT, "no score of the holdout, which has no rows", shorten(quality.metric)
+
+
+def _compression(receipt: Receipt, recipe: Recipe) -> Findings:
+    if receipt.steps and recipe.compress is None:
+        yield RECEIPT, "no steps, as the recipe compresses nothing", f"{len(receipt.steps)}"
+    accepted = any(step.accepted for step in receipt.steps)
+    if (receipt.verdict == "not asked for") == bool(receipt.steps) or (receipt.verdict == "compressed") != accepted:
+        yield RECEIPT, f"a verdict on {len(receipt.steps)} steps", receipt.verdict
 
 
 def _costs(receipt: Receipt) -> Findings:
@@ -176,7 +181,7 @@ def _report(report: Report, receipt: Receipt) -> Findings:
             yield REPORT, f"the baseline of {quality.metric} as in the receipt, {quality.baseline}", f"{baseline}"
 
 
-def _report_rows(report: Report, signature: Signature) -> Findings:
+def _report_columns(report: Report, signature: Signature) -> Findings:
     columns = {column.name: column.type for column in report.columns}
     yield from _once("columns", [column.name for column in report.columns], REPORT)
     for column in signature.inputs:
@@ -184,6 +189,9 @@ def _report_rows(report: Report, signature: Signature) -> Findings:
             yield REPORT, f"'{shorten(column.name)}', {column.type}, among its columns", str(columns.get(column.name))
     if other := {importance.column for importance in report.importances} - columns.keys():
         yield REPORT, "importances of its columns", _some(other)
+
+
+def _report_charts(report: Report, signature: Signature) -> Findings:
     if report.confusion is not None:
         classes, counts = report.confusion.classes, report.confusion.counts
         if classes != signature.classes:

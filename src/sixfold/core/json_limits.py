@@ -17,6 +17,7 @@ AT_ONCE: Final = 1 << 20  # bytes whose strings are taken out in one go: `sub` h
 LONGEST_NUMBER: Final = 40  # characters: a double takes 24 at most, a whole number of 64 bits 20
 LONG_NUMBER: Final = re.compile(rb"[-+.0-9eE]{%d}" % (LONGEST_NUMBER + 1))
 NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[]{},"))
+ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def violation(content: bytes, limits: Limits) -> tuple[str, str] | None:
     count = structure.count(b",") + structure.count(b"[") + structure.count(b"{")
     if count > limits.values:
         return f"at most {limits.values:,} values", f"{count:,}"
-    depth = _depth(structure.translate(None, b","), limits.depth)
+    depth = _depth(structure.translate(ONE_KIND, b","), limits.depth)
     return None if depth <= limits.depth else (f"at most {limits.depth} levels", "more")
 
 
@@ -56,9 +57,9 @@ def _without_strings(content: bytes) -> bytes:
 
 
 def _depth(nesting: bytes, most: int) -> int:
-    """The deepest level, or `most + 1` as soon as it is passed."""
+    """The deepest level of these brackets, or `most + 1` as soon as it is passed."""
     for level in range(most + 1):
         if not nesting:
             return level
-        nesting = nesting.replace(b"[]", b"").replace(b"{}", b"")  # takes the innermost level away
+        nesting = nesting.replace(b"[]", b"")  # takes the innermost level away
     return most + 1

@@ -19,8 +19,8 @@ CATEGORIES: Final = "categories"  # the graph's input of categories: string [row
 MOST: Final = {
     "columns": 50_000,
     "classes, or values to predict": 20_000,
-    "levels of categories": 500_000,
-    "characters of names, classes and levels": 10_000_000,
+    "levels of categories": 400_000,
+    "characters of names, classes and levels": 5_000_000,
 }
 
 

@@ -107,13 +107,7 @@ def parse(text: str, where: str) -> Document:
     """Read one YAML document; duplicate keys and the like end in its `faults`. Raises RecipeError for broken YAML."""
     document = Document(where)
     try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                document.value = _Reader(document, loader.tagged).read_root(node)
-        finally:
-            loader.dispose()
+        _read(text, document)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -129,6 +123,21 @@ def parse(text: str, where: str) -> Document:
     except TooMany:
         raise _too_many(where) from None
     return document
+
+
+def _read(text: str, document: Document) -> None:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except RecipeError:
+        raise
+    except ValueError as error:  # PyYAML makes characters of "\\U00110000" and numbers of %YAML without looking
+        place = f"{document.where}, line {loader.line + 1}"
+        raise RecipeError(place, "YAML", short(str(error)), "Look at escapes and directives.") from None
+    finally:
+        loader.dispose()
+    if node is not None:
+        document.value = _Reader(document, loader.tagged).read_root(node)
 
 
 def _too_deep(where: str) -> RecipeError:
