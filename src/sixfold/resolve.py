@@ -57,6 +57,13 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Recipe, Data, ReadFile, Marks, Prepare, Denoise, Impute, Feature, Initialize, Train, Stop, Average, Evaluate, Search, Range,
     Compress, Quantize, FixedPoint, Budget, Serve,
 )  # fmt: skip
+YAML = [
+    "A recipe is YAML by the core schema of YAML 1.2, with merge keys (`<<`): `yes`, `on`, `1_000`, `12:30` and `2026-11-23` are",
+    "texts, `0o17` and `0x1F` are numbers, and `1e4` may stand where a whole number is due. Tags (`!!str`) are refused, and so are",
+    "numbers of more than 100 characters, more than 20,000 values and more than 40 levels. A bundle's recipe is read by the same",
+    "reader.",
+    "",
+]
 Schema = dict[str, Any]
 
 
@@ -253,7 +260,7 @@ def _without_titles(node: Any) -> Any:
 
 def reference() -> str:
     """Markdown of every section and every plug-in, with type, range and default of each key."""
-    lines = ["# The recipe", "", "Generated from the code by `make docs`.", ""]
+    lines = ["# The recipe", "", "Generated from the code by `make docs`.", "", *YAML]
     for section in SECTIONS:
         lines += [
             f"## {section.__name__}",
