@@ -26,7 +26,7 @@ from sixfold.prepare.plan import check_columns, over_all, treatments
 from sixfold.proposing import Proposer
 from sixfold.recipe.kinds import METRIC
 from sixfold.recipe.schema import Recipe
-from sixfold.recipe.signature import excess
+from sixfold.recipe.signature import excess, utf8_bytes
 from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
@@ -178,8 +178,8 @@ def signature_can_be_written(plan: Planning) -> None:
     table, target = plan.training.table, plan.training.target
     levels = [level for column in table.columns.values() if column.kind == "category" for level in column.levels]
     answers = target.classes if target.task == "classification" else target.names
-    texts = sum(map(len, levels)) + sum(map(len, table.columns)) + sum(map(len, answers))
-    if found := excess((len(table.columns), len(answers), len(levels), texts)):
+    size = utf8_bytes((*levels, *table.columns, *answers))
+    if found := excess((len(table.columns), len(answers), len(levels), size)):
         raise DataError(
             "data.source",
             *found,

@@ -58,10 +58,10 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Compress, Quantize, FixedPoint, Budget, Serve,
 )  # fmt: skip
 YAML = [
-    "A recipe is YAML by the core schema of YAML 1.2, with merge keys (`<<`): `yes`, `on`, `1_000`, `12:30` and `2026-11-23` are",
-    "texts, `0o17` and `0x1F` are numbers, and `1e4` may stand where a whole number is due. Tags (`!!str`) are refused, and so are",
-    "numbers of more than 100 characters, more than 20,000 values and more than 40 levels. A bundle's recipe is read by the same",
-    "reader.",
+    "A recipe is YAML by the core schema of YAML 1.2, with merge keys (`<<`): `yes`, `on`, `1_000`, `12:30` and",
+    "`2026-11-23` are texts, `0o17` and `0x1F` are numbers, and `1e4` may stand where a whole number is due. Tags (`!!str`)",
+    "are refused, so are numbers of more than 100 characters, more than 20,000 values and more than 40 levels. A bundle's",
+    "recipe is read by the same reader.",
     "",
 ]
 Schema = dict[str, Any]

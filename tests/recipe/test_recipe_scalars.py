@@ -37,6 +37,8 @@ SCALARS = (
 def keys(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every key that a recipe knows, but for the options of plug-ins."""
     reference = node.get("$ref")
+    if reference and "." in reference:  # `optimizer.adam`
+        return [path]
     node = schema()["$defs"][reference.removeprefix("#/$defs/")] if reference else node
     found = [path] if path else []
     for branch in node.get("anyOf", []):

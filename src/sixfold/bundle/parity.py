@@ -34,9 +34,9 @@ TOLERANCE: Final = 1e-5  # of probabilities and decisions: absolute; of values: 
 SINGLE: Final = 2.0**-21  # what single precision may lose of a value's own size (2^-24, and sums of it); guessed
 CENTERED: Final = 2.0**12  # times the spread: targets beyond it are learned less an offset, which is added in double
 MOST_ROWS: Final = 2_000  # that a file may hold; a run stores 1,024 at most
-MOST_CELLS: Final = (
-    1_000_000  # of raw columns, and of answers: 100 MB as Python's texts; a run stores half of it at most
-)
+# Cells (of raw columns and of answers) that a file may hold: 50 MB as Python's texts, and seconds to ask.
+MOST_CELLS: Final = 500_000
+STORED_CELLS: Final = 400_000  # that a run stores at most: 74 rows of 5,000 columns, fewer of wider tables
 CELL_BYTES: Final = 4 << 10  # of a cell on average, unpacked: what a text may take
 MOST_BYTES: Final = 32 << 20  # unpacked; a run stores half of it at most
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
@@ -57,9 +57,9 @@ class Parity:
     expected: Mapping[str, npt.NDArray[Any]]
 
     def fitting(self) -> Parity:
-        """Itself, or its first rows: as many as half of what `unpack` takes holds."""
+        """Itself, or its first rows: as many as `unpack` takes, and no more than STORED_CELLS."""
         cells = len(self.rows[0]) + sum(array[:1].size for array in self.expected.values()) if self.rows else 1
-        rows, size = min(len(self.rows), max(1, MOST_CELLS // 2 // max(1, cells))), 0
+        rows, size = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0
         for number, row in enumerate(self.rows[:rows]):
             size += sum(map(_json_bytes, row.values())) + NUMBER_BYTES * cells
             if number and size > MOST_BYTES // 2:

@@ -17,10 +17,10 @@ CATEGORIES: Final = "categories"  # the graph's input of categories: string [row
 # What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
 # and a bundle that has more is not loaded. Guessed: ten times what the largest tables of the tests have.
 MOST: Final = {
-    "columns": 50_000,
+    "columns": 40_000,
     "classes, or values to predict": 20_000,
     "levels of categories": 400_000,
-    "characters of names, classes and levels": 5_000_000,
+    "bytes of names, classes and levels": 12_000_000,  # in UTF-8
 }
 
 
@@ -30,6 +30,11 @@ def excess(counts: Iterable[int]) -> tuple[str, str] | None:
         if count > most:
             return f"at most {most:,} {what}", f"{count:,}"
     return None
+
+
+def utf8_bytes(texts: Iterable[str]) -> int:
+    """Of all of them together."""
+    return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
 
 class Input(Section):
@@ -89,4 +94,4 @@ class Signature(Section):
         levels = [level for column in self.inputs for level in column.levels]
         texts = (*(column.name for column in self.inputs), *answers, *levels, *self.classes, *self.target)
         texts += (*self.missing, *self.fields)
-        return excess((len(self.inputs), len(answers), len(levels), sum(map(len, texts))))
+        return excess((len(self.inputs), len(answers), len(levels), utf8_bytes(texts)))
