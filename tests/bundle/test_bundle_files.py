@@ -325,3 +325,32 @@ def test_parts_are_written_as_they_are(tmp_path: Path) -> None:
     assert (bundle.signature, bundle.receipt) == (parts.signature, parts.receipt)
     assert (bundle.name, bundle.recipe.serve.max_rows) == ("tiny", 100)
     assert "tiny" in bundle._repr_html_()
+
+
+def test_more_rows_than_a_reader_takes_are_not_stored() -> None:
+    few = Parity([{"a": "x" * 1_000_000}] * 40, {"value": np.zeros((40, 1))}).fitting()
+    assert 5 < len(few.rows) < 20
+    unpack(few.packed(), "parity.jsonl.gz", one_value(["a"]), len(few.rows))
+    names = [f"c{number}" for number in range(9000)]
+    wide = Parity([dict.fromkeys(names, "1")] * 74, {"value": np.zeros((74, 1))}).fitting()
+    assert len(wide.rows) == 44
+    assert len(wide.expected["value"]) == 44
+    unpack(wide.packed(), "parity.jsonl.gz", one_value(names), 44)
+    small = Parity(tiny_bundle.ROWS, tiny_bundle.expected())
+    assert small.fitting().packed() == small.packed()
+
+
+def one_value(names: list[str]) -> Signature:
+    inputs = tuple(Input(name=name, type="category") for name in names)
+    outputs = (Output(name="value", columns=("y",)),)
+    return Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("",))
+
+
+@pytest.mark.parametrize("name", list(manifest.LARGEST))
+def test_a_file_that_nobody_could_load_is_not_written(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(manifest.LARGEST, name, 10)  # type: ignore[misc]
+    with pytest.raises(BundleError, match=rf"{name}: expected at most 10 bytes"):
+        tiny_bundle.make(tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []

@@ -37,8 +37,7 @@ MOST_ROWS: Final = 2_000  # that a file may hold; a run stores 1,024 at most
 # Cells (of raw columns and of answers) that a file may hold: 50 MB as Python's texts, and seconds to ask.
 MOST_CELLS: Final = 500_000
 STORED_CELLS: Final = 400_000  # that a run stores at most: 74 rows of 5,000 columns, fewer of wider tables
-CELL_BYTES: Final = 4 << 10  # of a cell on average, unpacked: what a text may take
-MOST_BYTES: Final = 32 << 20  # unpacked; a run stores half of it at most
+MOST_BYTES: Final = 24 << 20  # unpacked, 50 a cell; a run stores half of it at most
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
 NUMBER_BYTES: Final = 25  # of an answer as text, at most
 DIGITS: Final = 9  # that answers are stored with
@@ -131,11 +130,10 @@ class _Lines:
         answers = sum(len(output.columns) for output in signature.outputs)
         columns = len(signature.inputs) + answers
         self.rows = min(rows or MOST_ROWS, max(1, MOST_CELLS // max(1, columns)))
-        self.bytes = min(MOST_BYTES, CELL_BYTES * (self.rows + 1) * (columns + 1))
         self.count = max(columns, self.rows)
         # An output's line holds a list for each of its columns; a line of one row holds a value a column.
         cells = max(self.rows * max(1, answers), columns)
-        self.limits = json_limits.Limits(self.bytes, values=cells + 2 * columns + 16, depth=4)
+        self.limits = json_limits.Limits(MOST_BYTES, values=cells + 2 * columns + 16, depth=4)
         self.values = self._values(content)
 
     def _values(self, content: bytes) -> Iterator[dict[str, Any]]:
@@ -168,8 +166,8 @@ class _Lines:
             block = unpacker.decompress(left, BLOCK)
             left = unpacker.unconsumed_tail
             size += len(block)
-            if size > self.bytes:
-                raise ValueError(f"more than {self.bytes:,} bytes when unpacked")
+            if size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES:,} bytes when unpacked")
             if not block and not left and not unpacker.eof:
                 raise ValueError("packed bytes that end too soon")
             yield block

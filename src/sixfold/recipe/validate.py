@@ -29,6 +29,7 @@ WORDS = {
 
 NUMBERS = {"integer", "number"}
 MOST_PROBLEMS = 100
+MOST_WHOLE = 2**63  # what counts, and what NumPy takes
 YES_OR_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # booleans of YAML 1.1
 TRIAL = Document("trial")  # of a value, to see whether it fits
 
@@ -202,6 +203,9 @@ def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterat
 def _leaf(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
     if isinstance(value, float) and not math.isfinite(value):
         yield RecipeError(document.place(path), "a finite number", show(value), "Change the value.")
+    elif resolved(node).get("type") == "integer" and isinstance(value, int | float) and abs(value) >= MOST_WHOLE:
+        remedy = "Write a smaller number."
+        yield RecipeError(document.place(path), f"a whole number below {MOST_WHOLE:,}", show(value), remedy)
     elif any(True for _ in Draft202012Validator(node).iter_errors(value)):
         yield _refused(value, node, path, document)
 
