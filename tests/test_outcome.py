@@ -12,7 +12,7 @@ from sixfold.outcome import stored_rows, verdict
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Column, Table, Target
 from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
-from sixfold.report.content import Report, Reproduction, Row
+from sixfold.recipe.report import Report, Reproduction, Row
 from sixfold.report.html import render
 from sixfold.reporting import figures
 

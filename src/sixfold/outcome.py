@@ -223,7 +223,8 @@ def measure(
     old, new = packed(before.export()), packed(after.export())
     signature = signature_of(after, training, recipe.data.missing, recipe.data.read)
     rows = stored_rows(training.table, seed)
-    parity = Parity(text_rows(rows, after.preparer.inputs, recipe.data.read), expected_answers(after, rows))
+    texts = text_rows(rows, after.preparer.inputs, recipe.data.read)
+    parity = Parity(texts, expected_answers(after, rows)).fitting()
     worst = check_parity(Predictor(new, signature), parity)
     costs = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
@@ -231,7 +232,7 @@ def measure(
     receipt = Receipt(
         name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
         metric=metrics[0], quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
-        before=cost_before, after=cost_after, steps=compressed.steps, parity_rows=rows.rows, parity_worst=worst,
+        before=cost_before, after=cost_after, steps=compressed.steps, parity_rows=len(parity.rows), parity_worst=worst,
         verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2),
         how=_how(recipe.data.test),
     )  # fmt: skip

@@ -41,8 +41,8 @@ from sixfold.parts.table import Dataset
 from sixfold.planning import Planning
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
+from sixfold.recipe.report import Report, Reproduction
 from sixfold.recipe.signature import Signature
-from sixfold.report.content import Report, Reproduction
 from sixfold.report.html import render
 from sixfold.runs import environment
 from sixfold.runs.budget import WORK_SHARE, Limits
@@ -352,8 +352,8 @@ def finish(
 
 def _write_bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
     receipt = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
-    parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
+    parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"), signature)
     page, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
     model = (done / "model.onnx").read_bytes()
     size = sum(path.stat().st_size for path in done.iterdir())

@@ -26,6 +26,7 @@ from sixfold.prepare.plan import check_columns, over_all, treatments
 from sixfold.proposing import Proposer
 from sixfold.recipe.kinds import METRIC
 from sixfold.recipe.schema import Recipe
+from sixfold.recipe.signature import excess, utf8_bytes
 from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
@@ -172,6 +173,20 @@ def preparations_suit_the_data(plan: Planning) -> None:
             continue
 
 
+def signature_can_be_written(plan: Planning) -> None:
+    """Its columns, classes and levels are as many as a bundle may have."""
+    table, target = plan.training.table, plan.training.target
+    levels = [level for column in table.columns.values() if column.kind == "category" for level in column.levels]
+    answers = target.classes if target.task == "classification" else target.names
+    size = utf8_bytes((*levels, *table.columns, *answers))
+    if found := excess((len(table.columns), len(answers), len(levels), size)):
+        raise DataError(
+            "data.source",
+            *found,
+            "Leave out columns with data.drop, or set their type with data.types: {COLUMN: identifier}.",
+        )
+
+
 def memory_suffices(plan: Planning) -> None:
     """For every candidate, were its forecast a third too high."""
     check_plan(plan.candidates, plan.training, plan.folds, plan.recipe.budget)
@@ -185,8 +200,8 @@ def disk_suffices(plan: Planning) -> None:
 RULES: Final[tuple[Callable[[Planning], None], ...]] = (
     device_exists, metrics_are_of_the_task, rows_can_be_divided, outer_rows_can_be_divided, kept_metrics_are_measured,
     candidates_can_be_made, named_columns_are_there, methods_fit_their_columns, watched_metric_is_of_the_task,
-    first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data, memory_suffices,
-    disk_suffices,
+    signature_can_be_written, first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data,
+    memory_suffices, disk_suffices,
 )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ from sixfold.build import grid
 from sixfold.evaluate.search import Fields, Trial, suggest
 from sixfold.parts.table import Dataset
 from sixfold.recipe.kinds import FAMILY, KINDS
+from sixfold.recipe.plugin_schema import in_the_loop
 from sixfold.recipe.schema import Options, Recipe, Train
-from sixfold.resolve import FOR_EVERY_FAMILY, candidate, in_the_loop, is_list
+from sixfold.resolve import FOR_EVERY_FAMILY, candidate, is_list
 from sixfold.train.candidate import Candidate
 
 Schema = dict[str, Any]

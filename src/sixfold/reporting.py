@@ -15,7 +15,7 @@ from sixfold.explain.permutation import Importance as Shuffled
 from sixfold.outcome import verdict
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
 from sixfold.recipe.receipt import Receipt
-from sixfold.report.content import (
+from sixfold.recipe.report import (
     ColumnSummary,
     Confusion,
     Curve,
@@ -28,6 +28,10 @@ from sixfold.report.content import (
 )
 
 CURVE_POINTS = 200
+MOST_POINTS = (
+    100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
+)
+MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
 
@@ -45,21 +49,44 @@ def report(
 ) -> Report:  # fmt: skip
     """`found`: importances, the events of the run, and the fitted model (for its layers)."""
     shuffled, events, fitted = found
-    ranked = [evaluations[i] for i in choose.order(evaluations, receipt.metric)]
+    ranked = _listed([evaluations[i] for i in choose.order(evaluations, receipt.metric)])
+    left_out = len(evaluations) - len(ranked)
+    short = (f"The {len(ranked):,} best of {len(evaluations):,} candidates are listed.",) if left_out else ()
     everything = list(events)
     history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
         verdict=verdict(receipt, _runner_up(ranked, training, receipt.metric, folds)),
-        said=texts([event for event in history if "fold" not in event], "said"),
+        said=(*texts([event for event in history if "fold" not in event], "said"), *short),
         warnings=texts(everything, "warning"), columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
         leaderboard=tuple(_row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked),
-        curves=learning_curves(history),
+        curves=_drawn(learning_curves(history), [each.name for each in ranked]),
         confusion=_confusion(training.target, winner, folds), figures=figures(training.target, winner),
         importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled), receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
     )  # fmt: skip
+
+
+def _listed(ranked: Sequence[Evaluation]) -> list[Evaluation]:
+    """The first ones: as many as have MOST_SCORES scores in all, and the winner always."""
+    kept: list[Evaluation] = []
+    scores = 0
+    for each in ranked:
+        scores += sum(map(len, each.scores.values()))
+        if kept and scores > MOST_SCORES:
+            break
+        kept.append(each)
+    return kept
+
+
+def _drawn(found: Sequence[Curve], names: Sequence[str]) -> tuple[Curve, ...]:
+    """Curves of `names`, which are in the order of the leaderboard: those that have MOST_POINTS points in all."""
+    places = {name: place for place, name in enumerate(names)}
+    best = sorted((c for c in found if c.candidate in places), key=lambda curve: places[curve.candidate])
+    points = np.cumsum([len(curve.epochs) for curve in best])
+    kept = {id(curve) for curve, so_far in zip(best, points, strict=True) if so_far <= MOST_POINTS}
+    return tuple(curve for curve in found if id(curve) in kept)
 
 
 def texts(events: Iterable[dict[str, Any]], kind: str) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.nested import scored_parts
 from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
-from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, PRUNER, SCHEDULE, SELECTION
+from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER, SCHEDULE
+from sixfold.recipe.plugin_schema import KEYS, as_grid, in_the_loop, plugin_schema
 from sixfold.recipe.published import SCHEMA_FILE
 from sixfold.recipe.reading import Marks, ReadFile
 from sixfold.recipe.schema import (
@@ -50,18 +51,19 @@ from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.candidate import Candidate
 from sixfold.train.range_test import with_default
 
-KEYS = {
-    FAMILY.name: "family",
-    PRUNER.name: "target",
-    SELECTION.name: "method",
-}  # the key that names a plug-in, where it is not `name`
 FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
-GRIDS = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
     Recipe, Data, ReadFile, Marks, Prepare, Denoise, Impute, Feature, Initialize, Train, Stop, Average, Evaluate, Search, Range,
     Compress, Quantize, FixedPoint, Budget, Serve,
 )  # fmt: skip
+YAML = [
+    "A recipe is YAML by the core schema of YAML 1.2, with merge keys (`<<`): `yes`, `on`, `1_000`, `12:30` and",
+    "`2026-11-23` are texts, `0o17` and `0x1F` are numbers, and `1e4` may stand where a whole number is due. Tags (`!!str`)",
+    "are refused, so are numbers of more than 100 characters, more than 20,000 values and more than 40 levels. A bundle's",
+    "recipe is read by the same reader.",
+    "",
+]
 Schema = dict[str, Any]
 
 
@@ -146,11 +148,6 @@ def _trains(family: str, settings: list[Options]) -> list[Options]:
     return list(different.values())
 
 
-def in_the_loop(family: Any) -> bool:
-    """Whether a family's Settings is a GradientFamily, trained by the loop."""
-    return hasattr(family, "module")
-
-
 def _prefixed(train: Options, settings: list[Options]) -> Options:
     return dict(train) if len(settings) > 1 else {}
 
@@ -204,59 +201,18 @@ def generate_schema() -> Schema:
     definitions: Schema = schema.setdefault("$defs", {})
     for part in (schema, train):
         definitions |= part.pop("$defs", {}) if part is train else {}
-    definitions["Train"] = _as_grid(train)
+    definitions["Train"] = as_grid(train)
     definitions["Range"] = Range.model_json_schema()
     for name in ("Stop", "Average"):
-        definitions[name] = _as_grid(definitions[name])
+        definitions[name] = as_grid(definitions[name])
     for kind in KINDS.values():
         for name in kind.askable():
-            definitions[f"{kind.name}.{name}"] = _plugin_schema(kind, name)
+            definitions[f"{kind.name}.{name}"] = plugin_schema(kind, name)
     schema["x-plugins"] = {kind.name: kind.askable() for kind in KINDS.values()}
     filled: Schema = _fill(schema)
     filled["properties"]["task"]["anyOf"][0].pop("title", None)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sixfold recipe"}
     return {**head, **_without_titles(filled)}
-
-
-def _plugin_schema(kind: Kind, name: str) -> Schema:
-    settings: type[BaseModel] = kind.load(name)
-    schema = settings.model_json_schema()
-    nested = schema.pop("$defs", {})
-    text = json.dumps(schema)
-    if nested:  # a plug-in's own nested sections stand in place
-        for title, definition in nested.items():
-            text = text.replace(json.dumps({"$ref": f"#/$defs/{title}"}), json.dumps(definition))
-        schema = json.loads(text)
-    key = KEYS.get(kind.name, "name")
-    own = {key: {"const": name}, **schema.get("properties", {})}
-    schema = {**schema, "properties": own, "required": [key, *schema.get("required", [])]}
-    facts = _facts(settings, kind)
-    schema = {**schema, "x-facts": facts} if facts else schema
-    return _as_grid(schema) if kind in GRIDS else schema
-
-
-def _facts(settings: Any, kind: Kind) -> Schema:
-    """What a plug-in's class says of itself in plain values: the rules of `recipe` read it here, and import nothing."""
-    facts: Schema = {"trained_by_the_loop": True} if kind is FAMILY and in_the_loop(settings) else {}
-    for name in sorted(settings.__class_vars__):
-        value = getattr(settings, name, None)
-        if isinstance(value, frozenset):
-            facts[name] = sorted(value)
-        elif isinstance(value, bool | str):
-            facts[name] = value
-    return facts
-
-
-def _as_grid(schema: Schema) -> Schema:
-    """Every option may list values to try; a number may be a range."""
-
-    def tried(node: Schema) -> Schema:
-        numeric = any(branch.get("type") in ("integer", "number") for branch in node.get("anyOf", [node]))
-        ranges = [{"$ref": "#/$defs/Range"}] if numeric else []
-        return {"x-grid": node, "anyOf": [node, {"type": "array", "items": node, "minItems": 1}, *ranges]}
-
-    properties = {key: node if "const" in node else tried(node) for key, node in schema.get("properties", {}).items()}
-    return {**schema, "properties": properties}
 
 
 def _fill(node: Any) -> Any:
@@ -304,7 +260,7 @@ def _without_titles(node: Any) -> Any:
 
 def reference() -> str:
     """Markdown of every section and every plug-in, with type, range and default of each key."""
-    lines = ["# The recipe", "", "Generated from the code by `make docs`.", ""]
+    lines = ["# The recipe", "", "Generated from the code by `make docs`.", "", *YAML]
     for section in SECTIONS:
         lines += [
             f"## {section.__name__}",

@@ -28,6 +28,7 @@ from sixfold.bundle.verify import verify
 from sixfold.bundle.write import write_bundle
 from sixfold.core.errors import BundleError, SystemFault
 from sixfold.parts.packed import packed
+from sixfold.recipe.signature import Input, Output, Signature
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_bundle_holds_its_files_and_nothing_else(folder: Path) -> None:
 def test_verify_says_what_it_checked(folder: Path) -> None:
     checked = verify(folder)
     assert [text.split(":")[0] for text in checked] == [
-        "manifest", "model.onnx", "signature.json", "recipe.yaml", "receipt.json", "parity",
+        "manifest", "model.onnx", "signature.json", "recipe.yaml", "receipt.json", "report.json", "report.html", "parity",
     ]  # fmt: skip
     assert "4 stored rows answered again" in checked[-1]
 
@@ -99,7 +100,7 @@ def test_values_are_compared_relative_to_their_size(tmp_path: Path) -> None:
 
 
 def test_stored_rows_survive_the_round_trip(folder: Path) -> None:
-    found = unpack((folder / "parity.jsonl.gz").read_bytes(), "parity.jsonl.gz")
+    found = unpack((folder / "parity.jsonl.gz").read_bytes(), "parity.jsonl.gz", tiny_bundle.signature())
     assert found.rows == tiny_bundle.ROWS
     assert found.expected["label"].tolist() == tiny_bundle.expected()["label"].tolist()
     np.testing.assert_allclose(
@@ -108,9 +109,19 @@ def test_stored_rows_survive_the_round_trip(folder: Path) -> None:
     assert found.packed() == (folder / "parity.jsonl.gz").read_bytes()
 
 
+BOTH: list[Any] = [{"column": "a", "values": ["1", "2"]}, {"column": "b", "values": ["1", "2"]}]
+
+
+def asking(*names: str) -> Signature:
+    inputs = tuple(Input(name=name, type="number") for name in names)
+    outputs = (Output(name="value", columns=("x", "y")),)
+    return Signature(task="reconstruction", target=("x", "y"), inputs=inputs, outputs=outputs, missing=("",))
+
+
 def test_values_are_stored_to_nine_digits_however_large_they_are() -> None:
     values = np.array([[1.23456789012e9, -1.23456789012e-9], [np.nan, 1e300], [0.0, 1 / 3]])
-    found = unpack(Parity([{"a": ""}] * 3, {"value": values}).packed(), "parity.jsonl.gz").expected["value"]
+    content = Parity([{"a": ""}] * 3, {"value": values}).packed()
+    found = unpack(content, "parity.jsonl.gz", asking("a")).expected["value"]
     np.testing.assert_allclose(found, values, rtol=5.1e-9)
 
 
@@ -121,7 +132,7 @@ def test_rows_stored_one_by_one_are_read_as_ever() -> None:
         for number, row in enumerate(tiny_bundle.ROWS)
     ]
     content = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
-    found = unpack(content, "parity.jsonl.gz")
+    found = unpack(content, "parity.jsonl.gz", tiny_bundle.signature())
     assert found.rows == tiny_bundle.ROWS
     np.testing.assert_array_equal(found.expected["probability"], tiny_bundle.expected()["probability"])
     assert check_parity(Predictor(tiny_bundle.graph(), tiny_bundle.signature()), found) < 1e-12
@@ -131,15 +142,23 @@ def test_rows_stored_one_by_one_are_read_as_ever() -> None:
     "lines",
     [
         [{"column": "a", "values": ["1", "2"]}, {"column": "b", "values": ["1"]}, {"output": "label", "values": ["x", "y"]}],
-        [{"column": "a", "values": ["1", "2"]}, {"output": "label", "values": ["x"]}],
-        [{"column": "a", "values": ["1", "2"]}, {"output": "value", "columns": [[1.0]]}],
+        [*BOTH, {"output": "label", "values": ["x"]}],
+        [*BOTH, {"output": "value", "columns": [[1.0]]}],
         [{"column": "a"}, {"output": "value", "columns": [[1.0]]}],
+        [BOTH[0], {"output": "label", "values": ["x", "y"]}],
+        [*BOTH, {"column": "c", "values": ["1", "2"]}],
+        [*BOTH, BOTH[0]],
+        [*BOTH, {"output": "label", "values": ["x", 1]}],
+        [*BOTH, {"output": "value", "columns": [["1", "2"]]}],
+        [*BOTH, {"output": "value", "columns": [[1.0, [2.0]]]}],
+        [*BOTH, [1]],
+        [],
     ],
 )  # fmt: skip
-def test_stored_rows_that_do_not_fit_together_are_refused(lines: list[dict[str, Any]]) -> None:
+def test_stored_rows_that_do_not_fit_together_are_refused(lines: list[Any]) -> None:
     content = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
     with pytest.raises(BundleError, match="stored rows with answers"):
-        unpack(content, "parity.jsonl.gz")
+        unpack(content, "parity.jsonl.gz", asking("a", "b"))
 
 
 def test_a_signature_of_another_graph_is_refused(tmp_path: Path) -> None:
@@ -221,7 +240,7 @@ def test_a_manifest_names_a_bundles_files_only(folder: Path, name: str) -> None:
 
 def test_a_manifest_that_lies_about_sizes_reads_no_more_than_it_says(folder: Path) -> None:
     (folder / "report.html").write_bytes(b"x" * 10_000)
-    with pytest.raises(BundleError, match=r"report\.html: expected at most 13 bytes; found 10000 bytes"):
+    with pytest.raises(BundleError, match=r"report\.html: expected \d+ bytes; found 10000 bytes"):
         load(folder)
 
 
@@ -307,3 +326,32 @@ def test_parts_are_written_as_they_are(tmp_path: Path) -> None:
     assert (bundle.signature, bundle.receipt) == (parts.signature, parts.receipt)
     assert (bundle.name, bundle.recipe.serve.max_rows) == ("tiny", 100)
     assert "tiny" in bundle._repr_html_()
+
+
+def test_more_rows_than_a_reader_takes_are_not_stored() -> None:
+    few = Parity([{"a": "x" * 1_000_000}] * 40, {"value": np.zeros((40, 1))}).fitting()
+    assert 5 < len(few.rows) < 20
+    unpack(few.packed(), "parity.jsonl.gz", one_value(["a"]), len(few.rows))
+    names = [f"c{number}" for number in range(9000)]
+    wide = Parity([dict.fromkeys(names, "1")] * 74, {"value": np.zeros((74, 1))}).fitting()
+    assert len(wide.rows) == 44
+    assert len(wide.expected["value"]) == 44
+    unpack(wide.packed(), "parity.jsonl.gz", one_value(names), 44)
+    small = Parity(tiny_bundle.ROWS, tiny_bundle.expected())
+    assert small.fitting().packed() == small.packed()
+
+
+def one_value(names: list[str]) -> Signature:
+    inputs = tuple(Input(name=name, type="category") for name in names)
+    outputs = (Output(name="value", columns=("y",)),)
+    return Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("",))
+
+
+@pytest.mark.parametrize("name", list(manifest.LARGEST))
+def test_a_file_that_nobody_could_load_is_not_written(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(manifest.LARGEST, name, 10)  # type: ignore[misc]
+    with pytest.raises(BundleError, match=rf"{name}: expected at most 10 bytes"):
+        tiny_bundle.make(tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []

@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.bundle.page import START
 from sixfold.bundle.parity import Parity
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.parts.graph import ML, Graph, TensorProto
 from sixfold.parts.packed import packed
 from sixfold.parts.raw_inputs import RawInputs
-from sixfold.recipe.receipt import Cost, Receipt
+from sixfold.recipe.receipt import Cost, Quality, Receipt
+from sixfold.recipe.report import ColumnSummary, Confusion, Importance, Layer, Report, Row
 from sixfold.recipe.signature import Input, Output, Signature
 
 LEVELS = ("red", "green", "café")
 WEIGHTS = {"size": 0.5, "label": -0.25, "new": 1.0, "since": 1e-9}  # of NaN: nothing
-RECIPE = "version: 1\nname: tiny\ndata: {source: shapes.csv, target: fate}\nserve: {max_rows: 100, max_body: 64KiB}\n"
+RECIPE = "version: 1\nname: tiny\ndata: {source: shapes.csv, target: fate, missing: ['', NA, '?']}\n"
+RECIPE += "serve: {max_rows: 100, max_body: 64KiB}\n"
 COST = Cost(file_bytes=1, inputs=5, p50_1_ms=1, p99_1_ms=1, p50_64_ms=1, p99_64_ms=1, peak_memory_bytes=1)
 RECEIPT = Receipt(
     name="tiny",
@@ -27,9 +30,10 @@ RECEIPT = Receipt(
     rows_trained=1,
     rows_holdout=1,
     metric="accuracy",
-    quality=(),
+    quality=(Quality(metric="accuracy", greater_is_better=True, folds_before=(0.5, 0.75), baseline=0.25),),
     before=COST,
     after=COST,
+    parity_rows=4,
 )
 ROWS = [
     {"size": "1.5", "label": "2", "new": "true", "since": "2026-11-23", "colour": "red"},
@@ -116,11 +120,32 @@ def expected(task: str = "classification") -> dict[str, np.ndarray[Any, Any]]:
 
 
 def parts(task: str = "classification", **changes: Any) -> BundleParts:
+    """Parts that agree with each other, but for what `changes` change."""
+    receipt = RECEIPT.model_copy(update={"after": COST.model_copy(update={"file_bytes": len(graph(task))})})
     content: dict[str, Any] = {
-        "model": graph(task), "signature": signature(task), "recipe": RECIPE, "receipt": RECEIPT,
-        "report_html": "<p>Report</p>", "report_json": "{}", "parity": Parity(ROWS, expected(task)), **changes,
+        "model": graph(task), "signature": signature(task), "receipt": receipt,
+        "recipe": RECIPE if task == "classification" else RECIPE.replace("fate", "price"),
+        "report_html": f"{START}<p>Report</p>", "report_json": report(receipt, task).model_dump_json(),
+        "parity": Parity(ROWS, expected(task)), **changes,
     }  # fmt: skip
     return BundleParts(**content)
+
+
+def report(receipt: Receipt, task: str = "classification") -> Report:
+    """Of the same run as the receipt."""
+    described = signature(task)
+    columns = [
+        ColumnSummary(name=column.name, type=column.type, missing=0.25, distinct=3, detail="")
+        for column in described.inputs
+    ]
+    scores = {quality.metric: quality.folds_before for quality in receipt.quality}
+    confusion = Confusion(classes=described.classes, counts=((1, 0), (1, 2))) if described.classes else None
+    return Report(
+        verdict=("It works.",), columns=tuple(columns), baseline={"accuracy": 0.25},
+        leaderboard=(Row(name=receipt.candidate, family="linear", scores=scores, fit_s=0.1),), confusion=confusion,
+        importances=(Importance(column="size", mean=0.1, spread=0.0),),
+        layers=(Layer(name="layer", shape="5 × 2", parameters=12),), receipt=receipt,
+    )  # fmt: skip
 
 
 def make(folder: Path, task: str = "classification", **changes: Any) -> Path:

@@ -40,6 +40,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "data/sources/jsonl.py": "rows that were read from JSON, for pyarrow",
     "data/target.py": "texts",
     "http_latency.py": "an example that is sent, of finite numbers",
+    "recipe/plugin_schema.py": "a schema, texts",
     "parts/graph.py": "facts of the graph, texts",
     "parts/state.py": "read by the same file alone, to the last bit",
     "recipe/validate.py": "a value in a message",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -39,11 +40,40 @@ def test_every_key_and_item_has_its_line_and_column() -> None:
     [
         ("1e-3", 0.001), ("1E5", 1e5), ("1.5", 1.5), ("12", 12), ("-0.5e+2", -50.0), ("true", True), ("~", None),
         ("2026-11-23", "2026-11-23"), ("2024-99-99", "2024-99-99"), ("10:30 Uhr", "10:30 Uhr"), ("'12'", "12"),
-        ("1e", "1e"), ("!!int abc", "abc"), ("!!str 5", "5"), ("9" * 5000, "9" * 5000),
+        ("1e", "1e"), ("0o17", 15), ("0x1F", 31), ("017", 17), ("1_000", "1_000"), ("190:20:30", "190:20:30"), ("yes", "yes"),
+        ("off", "off"), ("True", True), ("tRUE", "tRUE"), (".5", 0.5), ("1.", 1.0), ("-.INF", -math.inf), ("1e400", math.inf),
+        ("9" * 100, int("9" * 100)), ("=", "="), ("0b1", "0b1"), ("NULL", None), ("nULL", "nULL"), ("''", ""), ("", None),
     ],
 )  # fmt: skip
-def test_scalars(text: str, value: Any) -> None:
-    assert parse(f"a: {text}", "r").value == {"a": value}
+def test_scalars_are_those_of_the_core_schema(text: str, value: Any) -> None:
+    document = parse(f"a: {text}", "r")
+    assert (document.value, type(document.value["a"])) == ({"a": value}, type(value))
+    assert document.faults == []
+
+
+@pytest.mark.parametrize(
+    "text", ["!!int abc", "!!bool foo", "!!timestamp x", "!!str 5", "! 5", "!!python/name:os.system", "!x [a]"]
+)
+def test_no_tag_is_taken(text: str) -> None:
+    tag = text.split()[0]
+    assert [str(fault) for fault in parse(f"b: 1\na: {text}", "r").faults] == [
+        f"r, line 2, column 1: a: expected a plain value, list or mapping; found the tag {tag}. Remove the tag."
+    ]
+
+
+@pytest.mark.parametrize("digits", ["9" * 101, "9" * 5000, "0." + "1" * 99, "0x" + "f" * 99])
+def test_long_numbers_are_refused_with_their_place(digits: str) -> None:
+    [fault] = parse(f"a:\n  - {digits}", "r").faults
+    assert str(fault) == (
+        f"r, line 2, column 5: a[0]: expected a number of at most 100 characters; found {len(digits):,}, which begin with "
+        f"{digits[:12]}. Shorten it, or put it in quotes."
+    )
+
+
+@pytest.mark.parametrize("text", ['a: "\\U00110000"', "%YAML " + "1" * 5000 + ".1\n---\na: 1", "%YAML 2.0\n---\na: 1"])
+def test_what_pyyaml_stumbles_over_is_refused_in_our_words(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"r, line 1.*: expected YAML; found "):
+        parse(text, "r")
 
 
 def test_a_merge_is_overruled_by_what_stands_beside_it() -> None:

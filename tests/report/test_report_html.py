@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from sixfold.bundle import page
+from sixfold.core.errors import BundleError
 from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
-from sixfold.report import charts
-from sixfold.report.content import (
+from sixfold.recipe.report import (
     ColumnSummary,
     Confusion,
     Curve,
@@ -22,6 +25,7 @@ from sixfold.report.content import (
     Reproduction,
     Row,
 )
+from sixfold.report import charts
 from sixfold.report.html import render
 
 COST = Cost(
@@ -155,3 +159,73 @@ def test_a_score_stands_under_its_own_fold() -> None:
     cells = re.findall(r"<tr><td>left</td>(.*?)</tr>", page)[-1]
     assert re.findall(r'<td class="n">(.*?)</td>', cells) == [*[""] * (folds - 1), "0.1234"]
     assert "Behind." in page
+
+
+TAGS = "<script>alert('1')</script>\"'`&<img src=x onerror=alert(1)><meta http-equiv=refresh content=0></title></style>"
+
+
+class Elements(HTMLParser):
+    """Names and attributes of all elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def with_tags(value: Any) -> Any:
+    """A report in whose every text, and every key of data, tags stand."""
+    if isinstance(value, dict):
+        return {key if key in FIELDS else f"{key}{TAGS}": with_tags(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_tags(item) for item in value]
+    return f"{value}{TAGS}" if isinstance(value, str) and value not in ("roc", "residuals", "not asked for") else value
+
+
+SECTIONS = (
+    Report,
+    Receipt,
+    Quality,
+    Cost,
+    Step,
+    ColumnSummary,
+    Row,
+    Curve,
+    Confusion,
+    Line,
+    Figure,
+    Importance,
+    Layer,
+    Outer,
+    Nested,
+)
+FIELDS = {name for section in SECTIONS for name in section.model_fields} | {"p50_ms", "p99_ms", "requests"}
+
+
+def test_tags_in_every_name_are_text(tmp_path: Path) -> None:
+    hostile = Report.model_validate(with_tags(sample().model_dump(mode="json")))
+    reproduction = Reproduction(command=TAGS, recipe=TAGS, data_sha256=TAGS, created=TAGS)
+    pages = [render(sample(), REPRODUCTION), render(hostile, reproduction)]
+    found = []
+    for text in pages:
+        found.append(Elements())
+        found[-1].feed(text)
+        page.check(text.encode(), tmp_path)
+    assert pages[1].count("alert(1)") > 20
+    assert found[1].names <= found[0].names
+    assert found[1].attributes <= found[0].attributes
+    assert not any(name.startswith("on") for name in found[1].attributes)
+
+
+@pytest.mark.parametrize("text", ["<meta name=x>", "<SCRIPT>", "<link>", "<base href=x>", "<Form>", "<iframe>"])
+def test_a_page_with_other_elements_is_refused(tmp_path: Path, text: str) -> None:
+    whole = render(sample(), REPRODUCTION)
+    page.check(whole.encode(), tmp_path)
+    with pytest.raises(BundleError, match="expected the elements of a report"):
+        page.check(f"{whole}{text}".encode(), tmp_path)
+    with pytest.raises(BundleError, match="starts with the policy"):
+        page.check(f" {whole}".encode(), tmp_path)

@@ -29,7 +29,7 @@ pickle.Unpickler = _pickle.Unpickler = Refusing
 pickle.load = pickle.loads = _pickle.load = _pickle.loads = refuse
 from sixfold.serve.run import serve
 BEFORE
-serve(sys.argv[1], port=0)
+serve(sys.argv[1], port=0, trust_recipe=True)
 print("imported", [name for name in {HEAVY!r} if name in sys.modules], flush=True)
 """
 

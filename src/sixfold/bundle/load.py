@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from sixfold.bundle import manifest
-from sixfold.bundle.frontend import Extra, RawRows
+from sixfold.bundle.frontend import Extra, RawRows, shorten
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
-from sixfold.core.errors import BundleError
+from sixfold.core import json_limits
+from sixfold.core.errors import BundleError, RecipeError
+from sixfold.recipe import load as recipe_load
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.section import Section
 from sixfold.recipe.signature import Signature
 
 S = TypeVar("S", bound=Section)
-AGAIN = "Copy the bundle again from where it was made, or run the recipe again."
+MOST_FAULTS: Final = 1000  # of one file that are looked at: each takes half a kilobyte
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Bundle:
     def _repr_html_(self) -> str:
         inputs = ", ".join(f"{column.name} ({column.type})" for column in self.signature.inputs[:12])
         more = f" and {len(self.signature.inputs) - 12} more" if len(self.signature.inputs) > 12 else ""
-        return f"<p><b>{self.name}</b>: {self.signature.task}, {self.receipt.candidate}</p><p>{inputs}{more}</p>"
+        about = html.escape(f"{self.signature.task}, {self.receipt.candidate}")
+        return f"<p><b>{html.escape(self.name)}</b>: {about}</p><p>{html.escape(inputs)}{more}</p>"
 
 
 def load(path: str | Path) -> Bundle:
@@ -64,36 +67,40 @@ def load(path: str | Path) -> Bundle:
 
 def from_files(folder: Path, files: dict[str, bytes]) -> Bundle:
     """The bundle of files that were read and checked; `folder` is for messages."""
-    signature = _parse(
-        Signature, json_of(files["signature.json"], folder / "signature.json"), folder / "signature.json"
-    )
-    receipt = _parse(Receipt, json_of(files["receipt.json"], folder / "receipt.json"), folder / "receipt.json")
-    recipe = _parse(Recipe, _yaml(files["recipe.yaml"], folder / "recipe.yaml"), folder / "recipe.yaml")
+    signature = section_of(Signature, "signature.json", files, folder)
+    if found := signature.excess():
+        raise BundleError(str(folder / "signature.json"), *found, manifest.AGAIN)
+    receipt = section_of(Receipt, "receipt.json", files, folder)
+    recipe = _recipe(files["recipe.yaml"], folder / "recipe.yaml")
     predictor = Predictor(files["model.onnx"], signature, str(folder / "model.onnx"))
     return Bundle(folder, signature, recipe, receipt, predictor)
 
 
-def json_of(content: bytes, where: Path) -> Any:
-    """The JSON value of a file's content. Raises BundleError."""
+def section_of(section: type[S], name: str, files: Mapping[str, bytes], folder: Path) -> S:
+    """The content of one JSON file, by pydantic's reader alone, after a look at what it would build. Raises BundleError."""
+    if found := json_limits.violation(files[name], manifest.LIMITS[name]):
+        raise BundleError(str(folder / name), *found, manifest.AGAIN)
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(str(where), "JSON", str(error), AGAIN) from None
-
-
-def _yaml(content: bytes, where: Path) -> Any:
-    try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise BundleError(str(where), "YAML", str(error).splitlines()[0], AGAIN) from None
-
-
-def _parse(section: type[S], content: Any, where: Path) -> S:
-    try:
-        return section.model_validate(content)
+        return section.model_validate_json(files[name])
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleError(
-            str(where), f"a valid {section.__name__.lower()}", f"{place}: {first['msg']}", AGAIN
-        ) from None
+        expected = f"a valid {section.__name__.lower()}"
+        raise BundleError(str(folder / name), expected, _first(error), manifest.AGAIN) from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault; of very many only the number, as pydantic builds all of them or none."""
+    if error.error_count() > MOST_FAULTS:
+        return f"{error.error_count():,} faults"
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{shorten(place)}: {shorten(first['msg'])}"
+
+
+def _recipe(content: bytes, where: Path) -> Recipe:
+    """By the recipe's own reader: what trained is what is read here."""
+    try:
+        return recipe_load.from_text(content.decode("utf-8"), str(where))
+    except UnicodeDecodeError as error:
+        raise BundleError(str(where), "UTF-8 text", f"byte {error.start} that is not", manifest.AGAIN) from None
+    except RecipeError as error:
+        raise BundleError(error.where, error.expected, error.found, manifest.AGAIN) from None

@@ -9,28 +9,40 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 from sixfold.recipe.section import Section
 
 MANIFEST: Final = "manifest.json"
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
-# The largest size of each file, in bytes: what is larger was not written by Sixfold. Guessed, far above what occurs.
+# The largest size of each file, in bytes: what is larger was not written by Sixfold. With room for a table of 5,000 columns and
+# for categories of 100,000 levels each (`recipe.signature`, which `check` asks); guessed, and far above what occurs.
 LARGEST: Final = {
-    "model.onnx": 2 * GIB - 1,  # protobuf's own limit
-    "signature.json": 256 * MIB,
-    "recipe.yaml": MIB,
-    "receipt.json": 4 * MIB,
-    "report.html": 64 * MIB,
-    "report.json": 64 * MIB,
-    "parity.jsonl.gz": 256 * MIB,
+    "model.onnx": 2 * GIB
+    - 1,  # protobuf's own limit; what a session takes beyond the file's bytes is the model's to say
+    "signature.json": 20 * MIB,  # what `recipe.signature.MOST` allows; 5,000 columns of numbers take 1.1 MB
+    "recipe.yaml": MIB,  # as much as a recipe may have anywhere
+    "receipt.json": 8 * MIB,  # 16 metrics on 5,000 folds of leave_one_out, twice, with an indent: 5 MB
+    "report.html": 16 * MIB,  # 5,000 columns take 2 MB
+    "report.json": 20 * MIB,  # charts are bounded where they are made (`reporting`)
+    "parity.jsonl.gz": 16 * MIB,  # packed; what it may unpack to is the business of `parity`
 }
+# What a reader may be given of the JSON files: as many objects as fit 100 MB of memory.
+LIMITS: Final = {
+    "signature.json": json_limits.Limits(LARGEST["signature.json"], values=800_000),
+    "receipt.json": json_limits.Limits(LARGEST["receipt.json"], values=400_000),
+    "report.json": json_limits.Limits(LARGEST["report.json"], values=800_000),
+}
+MANIFEST_LIMITS: Final = json_limits.Limits(size_bytes=16 << 10, values=100)  # seven files and four facts
 PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+MOST_SHOWN: Final = 5  # foreign files that a message names
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 
 
@@ -45,9 +57,9 @@ class Manifest(Section):
     """`seal` is the SHA-256 of everything else in the manifest, so that a flipped bit here is found too."""
 
     format: Literal[1] = 1
-    version: str = Field(description="The version of Sixfold that wrote the bundle.")
-    files: dict[str, Entry]
-    seal: str = ""
+    version: str = Field(max_length=100, description="The version of Sixfold that wrote the bundle.")
+    files: dict[str, Entry] = Field(max_length=100)
+    seal: str = Field("", max_length=64)
 
     def rendered(self) -> bytes:
         """The only bytes that a valid manifest of this content can have."""
@@ -65,10 +77,15 @@ def make(version: str, files: Mapping[str, bytes]) -> Manifest:
 def read(folder: Path) -> dict[str, bytes]:
     """Name → content of every file of a bundle, each checked against the manifest. Raises BundleError.
 
-    The bytes that were hashed are the bytes that are returned: nothing is opened twice.
+    The bytes that were hashed are the bytes that are returned: nothing is opened twice. All sizes are looked at before the
+    first file is read.
     """
     manifest = _read_manifest(folder)
     _check_names(folder, manifest)
+    for name, entry in manifest.files.items():
+        if entry.bytes > LARGEST[name]:
+            raise BundleError(str(folder / name), f"at most {LARGEST[name]} bytes", f"{entry.bytes} bytes", AGAIN)
+        _check_size(folder / name, entry)
     return {name: _read_sealed(folder, name, entry) for name, entry in manifest.files.items()}
 
 
@@ -84,11 +101,13 @@ def is_bundle(folder: Path) -> bool:
 def _read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise BundleError(str(folder), "the folder of a bundle", "no folder of this name", "Check the path.")
-    content = read_plain(folder / MANIFEST, MIB)
+    content = read_plain(folder / MANIFEST, MANIFEST_LIMITS.size_bytes)
+    if found := json_limits.violation(content, MANIFEST_LIMITS):
+        raise BundleError(str(folder / MANIFEST), *found, AGAIN)
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        problem = f"{error.error_count()} faults ({error.errors()[0]['msg']})"
+        problem = f"{error.error_count()} faults ({error.errors(include_url=False)[0]['msg']})"
         raise BundleError(str(folder / MANIFEST), "a manifest of format 1", problem, AGAIN) from None
     if manifest.rendered() != content:
         raise BundleError(str(folder / MANIFEST), "a manifest that agrees with its seal", "other content", AGAIN)
@@ -103,12 +122,24 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     for name in LARGEST:
         if name not in manifest.files:
             raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
-    foreign = sorted({path.name for path in folder.iterdir()} - {MANIFEST, *manifest.files})
+    with os.scandir(folder) as found:  # one after the other: a stranger's folder may hold a million
+        names = (entry.name for entry in found)
+        foreign = sorted(islice((name for name in names if name not in {MANIFEST, *manifest.files}), MOST_SHOWN))
     if foreign:
         raise BundleError(
-            str(folder), "only the files of the manifest", f"also {', '.join(map(repr, foreign[:5]))}",
+            str(folder), "only the files of the manifest", f"also {', '.join(map(repr, foreign))}",
             "Remove what was added.",
         )  # fmt: skip
+
+
+def _check_size(path: Path, entry: Entry) -> None:
+    """Before anything is read: a file that is longer or shorter than its entry has other content."""
+    try:
+        facts = path.lstat()
+    except OSError as error:
+        raise BundleError(str(path), "a plain file", (error.strerror or "an error").lower(), AGAIN) from None
+    if stat.S_ISREG(facts.st_mode) and facts.st_size != entry.bytes:
+        raise BundleError(str(path), f"{entry.bytes} bytes", f"{facts.st_size} bytes", AGAIN)
 
 
 def _read_sealed(folder: Path, name: str, entry: Entry) -> bytes:

@@ -9,10 +9,13 @@ proved.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import itertools
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,13 +24,22 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.forms import forms
+from sixfold.bundle.frontend import shorten
 from sixfold.bundle.predictor import Predictor
+from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
+from sixfold.recipe.signature import Signature
 
 TOLERANCE: Final = 1e-5  # of probabilities and decisions: absolute; of values: relative to their spread
 SINGLE: Final = 2.0**-21  # what single precision may lose of a value's own size (2^-24, and sums of it); guessed
 CENTERED: Final = 2.0**12  # times the spread: targets beyond it are learned less an offset, which is added in double
-MOST_BYTES: Final = 1 << 30  # unpacked; guessed, far above 1,000 rows of 10,000 columns
+MOST_ROWS: Final = 2_000  # that a file may hold; a run stores 1,024 at most
+# Cells (of raw columns and of answers) that a file may hold: 50 MB as Python's texts, and seconds to ask.
+MOST_CELLS: Final = 500_000
+STORED_CELLS: Final = 400_000  # that a run stores at most: 74 rows of 5,000 columns, fewer of wider tables
+MOST_BYTES: Final = 24 << 20  # unpacked, 50 a cell; a run stores half of it at most
+BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
+NUMBER_BYTES: Final = 25  # of an answer as text, at most
 DIGITS: Final = 9  # that answers are stored with
 ALONE: Final = 8  # rows that are also asked one by one: a batch of one may take another path
 FORM_CELLS: Final = (
@@ -42,6 +54,17 @@ class Parity:
 
     rows: Sequence[Mapping[str, str]]
     expected: Mapping[str, npt.NDArray[Any]]
+
+    def fitting(self) -> Parity:
+        """Itself, or its first rows: as many as `unpack` takes, and no more than STORED_CELLS."""
+        cells = len(self.rows[0]) + sum(array[:1].size for array in self.expected.values()) if self.rows else 1
+        rows, size = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0
+        for number, row in enumerate(self.rows[:rows]):
+            size += sum(map(_json_bytes, row.values())) + NUMBER_BYTES * cells
+            if number and size > MOST_BYTES // 2:
+                rows = number
+                break
+        return Parity(self.rows[:rows], {name: array[:rows] for name, array in self.expected.items()})
 
     def packed(self) -> bytes:
         """The content of parity.jsonl.gz; the same rows give the same bytes."""
@@ -75,39 +98,137 @@ def _spread(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(np.abs(rows - np.median(rows, axis=0)).mean(axis=0), dtype=np.float64)
 
 
-def unpack(content: bytes, where: str) -> Parity:
-    """Read what `packed` wrote, or what it wrote before: one object a row. Raises BundleError."""
+def _json_bytes(text: str) -> int:
+    """Of a text as JSON, at most: half a character of those beyond ASCII takes six."""
+    return 3 + len(text) * (2 if text.isascii() and text.isprintable() else 12)
+
+
+def unpack(content: bytes, where: str, signature: Signature, rows: int = 0) -> Parity:
+    """Read what `packed` wrote, or what it wrote before: one object a row. Raises BundleError.
+
+    The rows are of `signature`, and `rows` in number (0: any); what would be more is not read to its end.
+    """
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            text = file.read(MOST_BYTES + 1)
-        if len(text) > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES} bytes when unpacked")
-        lines = [json.loads(line) for line in text.splitlines()]
-        return _of_rows(lines) if "row" in lines[0] else _of_columns(lines)
-    except (ValueError, KeyError, TypeError, IndexError, OSError, EOFError) as error:
-        raise BundleError(where, "stored rows with answers", str(error) or type(error).__name__, "Run again.") from None
+        lines = _Lines(content, signature, rows)
+        first = next(lines.values, None)
+        if first is None:
+            raise ValueError("no line")
+        values = itertools.chain([first], lines.values)
+        found = _of_rows(values) if "row" in first else _of_columns(values, {each.name for each in signature.inputs})
+    except (ValueError, KeyError, TypeError, IndexError, zlib.error, RecursionError) as error:
+        problem = shorten(str(error)) if str(error) else type(error).__name__
+        raise BundleError(where, "stored rows with answers", problem, "Run again.") from None
+    if rows and len(found.rows) != rows:
+        raise BundleError(where, f"{rows:,} stored rows, as the receipt says", f"{len(found.rows):,}", "Run again.")
+    return found
 
 
-def _of_columns(lines: Sequence[dict[str, Any]]) -> Parity:
-    columns = {line["column"]: line["values"] for line in lines if "column" in line}
-    cells = zip(*columns.values(), strict=True)
-    expected = {
-        line["output"]: np.array(line["values"]) if "values" in line else np.array(line["columns"], dtype=np.float64).T
-        for line in lines
-        if "column" not in line
-    }
-    rows = [dict(zip(columns, row, strict=True)) for row in cells]
-    if any(len(array) != len(rows) for array in expected.values()):
+class _Lines:
+    """The lines of a packed file, one after the other, each looked at before it is read. All of them raise ValueError."""
+
+    def __init__(self, content: bytes, signature: Signature, rows: int) -> None:
+        answers = sum(len(output.columns) for output in signature.outputs)
+        columns = len(signature.inputs) + answers
+        self.rows = min(rows or MOST_ROWS, max(1, MOST_CELLS // max(1, columns)))
+        self.count = max(columns, self.rows)
+        # An output's line holds a list for each of its columns; a line of one row holds a value a column.
+        cells = max(self.rows * max(1, answers), columns)
+        self.limits = json_limits.Limits(MOST_BYTES, values=cells + 2 * columns + 16, depth=4)
+        self.values = self._values(content)
+
+    def _values(self, content: bytes) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self._lines(content)):
+            if number >= self.count:
+                raise ValueError(f"more than {self.count:,} lines")
+            if found := json_limits.violation(line, self.limits):
+                raise ValueError(f"line {number + 1}: {found[1]} where {found[0]} are allowed")
+            value = json.loads(line)
+            if not isinstance(value, dict):
+                raise ValueError(f"line {number + 1}: no mapping")
+            yield value
+
+    def _lines(self, content: bytes) -> Iterator[bytes]:
+        rest: list[bytes] = []
+        for block in self._unpacked(content):
+            *ended, last = block.split(b"\n") if b"\n" in block else (block,)
+            for line in ended:
+                yield b"".join((*rest, line))
+                rest = []
+            rest.append(last)
+        if tail := b"".join(rest):
+            yield tail
+
+    def _unpacked(self, content: bytes) -> Iterator[bytes]:
+        """Block by block: never more in memory than one, whatever a few bytes unpack to."""
+        unpacker, size = zlib.decompressobj(16 + zlib.MAX_WBITS), 0
+        left = content
+        while not unpacker.eof:
+            block = unpacker.decompress(left, BLOCK)
+            left = unpacker.unconsumed_tail
+            size += len(block)
+            if size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES:,} bytes when unpacked")
+            if not block and not left and not unpacker.eof:
+                raise ValueError("packed bytes that end too soon")
+            yield block
+        if unpacker.unused_data:
+            raise ValueError("more bytes behind the packed ones")
+
+
+def _of_columns(lines: Iterator[dict[str, Any]], names: set[str]) -> Parity:
+    columns: dict[str, list[str]] = {}
+    expected: dict[str, npt.NDArray[Any]] = {}
+    for line in lines:
+        if "column" in line:
+            columns[_new(line["column"], columns)] = _texts(line["values"])
+            continue
+        name = _new(line["output"], expected)
+        expected[name] = (
+            np.array(_texts(line["values"]), dtype=object) if "values" in line else _numbers(line["columns"]).T
+        )
+    if columns.keys() != names:
+        raise ValueError("other columns than the signature has")
+    if len({*map(len, columns.values()), *map(len, expected.values())}) > 1:
         raise ValueError("columns of several lengths")
-    return Parity(rows, expected)
+    return Parity([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], expected)
 
 
-def _of_rows(lines: Sequence[dict[str, Any]]) -> Parity:
+def _of_rows(lines: Iterator[dict[str, Any]]) -> Parity:
     """`{"row": {column: text}, "expected": {output: text or numbers}}`, a line a row: as bundles were written at first."""
-    names = lines[0]["expected"]
+    rows: list[dict[str, str]] = []
+    found: dict[str, list[Any]] = {}
+    for line in lines:
+        _texts(list(line["row"].values()))
+        rows.append(line["row"])
+        for name, value in line["expected"].items():
+            found.setdefault(name, []).append(value)
+    if any(len(values) != len(rows) for values in found.values()):
+        raise ValueError("rows with other answers than the first one")
     return Parity(
-        [line["row"] for line in lines], {name: np.array([line["expected"][name] for line in lines]) for name in names}
+        rows,
+        {name: np.array(_texts(v), dtype=object) if name == "label" else _numbers(v) for name, v in found.items()},
     )
+
+
+def _new(name: Any, known: Mapping[str, Any]) -> str:
+    if not isinstance(name, str) or name in known:
+        raise ValueError("a name that is no text, or a name twice")
+    return name
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("values that are no list of texts")
+    return values
+
+
+def _numbers(values: Any) -> npt.NDArray[np.float64]:
+    """A list of lists of numbers as an array."""
+    if not isinstance(values, list) or not all(isinstance(each, list) for each in values):
+        raise ValueError("answers that are no lists of numbers")
+    if not all(isinstance(cell, float | int) for each in values for cell in each):
+        raise ValueError("an answer that is no number")
+    return np.array(values, dtype=np.float64)
 
 
 def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:
@@ -120,6 +241,16 @@ def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx"
     """
     if not parity.rows:
         raise BundleError(where, "at least one stored row", "none", "Store rows of the training table.")
+    try:
+        return _asked(predictor, parity, where)
+    except BundleError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, csv.Error) as error:  # rows of a stranger
+        raise BundleError(where, "stored rows that the model takes", shorten(str(error)), RERUN) from None
+
+
+def _asked(predictor: Predictor, parity: Parity, where: str) -> float:
+    """The largest difference over all forms."""
     allowed = {name: _allowed(name, array) for name, array in parity.expected.items()}
     worst = 0.0
     some = parity.rows[: max(ALONE, FORM_CELLS // len(parity.rows[0]))]
@@ -158,12 +289,13 @@ def _compare(
     if expected.size != found.size:
         raise BundleError(where, f"{name} of shape {expected.shape}", f"{found.shape}", RERUN)
     if name == "label":
-        wrong = np.flatnonzero(expected.reshape(-1).astype(str) != found.reshape(-1).astype(str))
-        if len(wrong):
-            row = int(wrong[0])
+        pairs = list(zip(map(str, expected.reshape(-1)), map(str, found.reshape(-1)), strict=True))
+        wrong = [row for row, (one, other) in enumerate(pairs) if one != other]
+        if wrong:
+            one, other = pairs[wrong[0]]
             raise BundleError(
-                f"{where}, stored row {row + 1}", f"label {str(expected.reshape(-1)[row])!r}",
-                f"{str(found.reshape(-1)[row])!r} ({len(wrong)} rows differ)", RERUN,
+                f"{where}, stored row {wrong[0] + 1}", f"label {shorten(one)!r}",
+                f"{shorten(other)!r} ({len(wrong)} rows differ)", RERUN,
             )  # fmt: skip
         return 0.0
     expected = expected.astype(np.float64).reshape(found.shape)

@@ -4,35 +4,59 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sixfold.bundle import manifest
-from sixfold.bundle.load import from_files, json_of
+from sixfold.bundle import manifest, page
+from sixfold.bundle.agreement import disagreement
+from sixfold.bundle.load import Bundle, from_files, section_of
 from sixfold.bundle.parity import check_parity, unpack
 from sixfold.core.errors import BundleError
 from sixfold.core.units import show_bytes
+from sixfold.recipe.report import Report
 
 
 def verify(path: str | Path) -> list[str]:
-    """What was checked, a sentence each. Raises BundleError at the first thing that is wrong."""
+    """What was checked, a sentence each. Raises BundleError at the first thing that is wrong.
+
+    Every file is read once: what was hashed is what is looked at. Each is let go when it has been looked at.
+    """
     folder = Path(path)
     files = manifest.read(folder)
     total = sum(map(len, files.values()))
     checked = [f"manifest: {len(files)} files, {show_bytes(total)}, every SHA-256 agrees, nothing else in the folder"]
+    page.check(files.pop("report.html"), folder / "report.html")
+    report = section_of(Report, "report.json", files, folder)
+    del files["report.json"]
+    model_bytes = len(files["model.onnx"])
     bundle = from_files(folder, files)
-    signature = bundle.signature
-    checked.append("model.onnx: every tensor is inside; onnxruntime runs it")
-    checked.append(
-        f"signature.json: {len(signature.inputs)} inputs and {len(signature.outputs)} outputs as in the graph, "
-        "by name, type and shape"
-    )
-    checked.append(f"recipe.yaml: readable, '{bundle.recipe.name}'")
-    checked.append(f"receipt.json: readable, {bundle.receipt.candidate}")
-    json_of(files["report.json"], folder / "report.json")
-    parity = unpack(files["parity.jsonl.gz"], str(folder / "parity.jsonl.gz"))
-    worst = check_parity(bundle.predictor, parity, str(folder / "model.onnx"))
-    if bundle.receipt.parity_rows not in (0, len(parity.rows)):
-        raise BundleError(
-            str(folder / "receipt.json"), f"{len(parity.rows)} stored rows", f"{bundle.receipt.parity_rows}",
-            "The receipt is of another bundle: copy the bundle again from where it was made.",
-        )  # fmt: skip
-    checked.append(f"parity: {len(parity.rows):,} stored rows answered again, largest difference {worst:.1e}")
+    parity_file = files.pop("parity.jsonl.gz")
+    files.clear()
+    if found := disagreement(bundle.signature, bundle.recipe, (bundle.receipt, report), model_bytes):
+        where, expected, what = found
+        raise BundleError(str(folder / where), expected, what, manifest.AGAIN)
+    checked += _sentences(bundle, report)
+    del report
+    worst = _stored_rows(bundle, parity_file)
+    rows = bundle.receipt.parity_rows
+    checked.append(f"parity: {rows:,} stored rows answered again, largest difference {worst:.1e}")
     return checked
+
+
+def _stored_rows(bundle: Bundle, content: bytes) -> float:
+    """The largest difference of the stored rows' answers."""
+    where, rows = bundle.path / "parity.jsonl.gz", bundle.receipt.parity_rows
+    if rows < 1:
+        raise BundleError(str(bundle.path / "receipt.json"), "a number of stored rows", f"{rows}", manifest.AGAIN)
+    parity = unpack(content, str(where), bundle.signature, rows)
+    return check_parity(bundle.predictor, parity, str(bundle.path / "model.onnx"))
+
+
+def _sentences(bundle: Bundle, report: Report) -> list[str]:
+    signature, receipt = bundle.signature, bundle.receipt
+    return [
+        "model.onnx: every tensor is inside; onnxruntime runs it",
+        f"signature.json: {len(signature.inputs)} inputs and {len(signature.outputs)} outputs as in the graph, "
+        "by name, type and shape; its classes, targets and levels agree with each other",
+        f"recipe.yaml: read as a recipe, '{bundle.recipe.name}'; task, target, columns and missing values as in the signature",
+        f"receipt.json: {receipt.candidate}; name, metrics, raw columns, stored rows and bytes of the model agree",
+        f"report.json: the same receipt; {len(report.leaderboard)} candidates, columns and classes agree",
+        "report.html: a page that runs no script and loads nothing; its text is not compared",
+    ]

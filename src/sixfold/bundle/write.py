@@ -13,7 +13,7 @@ import sixfold
 from sixfold.bundle import manifest
 from sixfold.bundle.load import from_files
 from sixfold.bundle.parity import Parity, check_parity
-from sixfold.core.errors import SystemFault
+from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.paths import sync_folder, system_fault
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.signature import Signature
@@ -53,6 +53,10 @@ def write_bundle(folder: Path, parts: BundleParts) -> None:
     Raises BundleError (no parity) or SystemFault (no space, no permission, a folder that is no bundle).
     """
     files = parts.files()
+    for name, content in files.items():
+        if len(content) > manifest.LARGEST[name]:
+            most, found = f"at most {manifest.LARGEST[name]:,} bytes", f"{len(content):,}"
+            raise BundleError(str(folder / name), most, found, "Leave out columns or candidates: nobody could load it.")
     bundle = from_files(folder, files)
     check_parity(bundle.predictor, parts.parity, str(folder / "model.onnx"))
     _refuse_foreign(folder)

@@ -13,6 +13,7 @@ from sixfold import __version__, interrupt
 from sixfold.cli import standard_streams
 from sixfold.core import strict_json
 from sixfold.core.errors import BudgetError, SixfoldError, SystemFault, did_you_mean
+from sixfold.core.visible import one_line
 
 EXTRA = {"torch", "sklearn", "lightgbm", "optuna", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
 CODES = """
@@ -104,13 +105,14 @@ def _fail(error: SixfoldError) -> None:
         parts = {name: getattr(error, name) for name in ("where", "expected", "found", "remedy")}
         with contextlib.suppress(SixfoldError, standard_streams.ReaderGone):  # the first mistake is the one to be told
             show_json({"error": {"kind": type(error).__name__, **parts}}, indent=None)
-    click.echo(f"sixfold: {error}", err=True)
+    click.echo(one_line(f"sixfold: {error}"), err=True)
     sys.exit(error.exit_code)
 
 
 def show_json(value: object, indent: int | None = 1) -> None:
     """One JSON document on stdout."""
-    click.echo(strict_json.text(value, indent))
+    with standard_streams.exact():
+        click.echo(strict_json.text(value, indent))
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")

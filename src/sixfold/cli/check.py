@@ -12,6 +12,7 @@ import click
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SixfoldError, SystemFault
 from sixfold.core.units import show_bytes
+from sixfold.core.visible import one_line
 
 
 @click.command(name="check")
@@ -36,9 +37,9 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
         show_json({"problems": [{name: getattr(e, name) for name in parts} for e in found], "said": said})
     else:
         for text in said:
-            click.echo(text)
+            click.echo(one_line(text))
         for error in found:
-            click.echo(f"problem: {error}", err=True)
+            click.echo(one_line(f"problem: {error}"), err=True)
         click.echo(f"{len(found)} problem{'' if len(found) == 1 else 's'}" if found else "ok: ready to run")
     if found:
         sys.exit(found[0].exit_code)

@@ -12,6 +12,7 @@ import click
 
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.core.errors import SystemFault
+from sixfold.core.visible import one_line
 
 LONGEST_NAME = 63  # of a recipe
 HOLDOUT = 0.2
@@ -53,8 +54,8 @@ def command(
         show_json({"recipe": str(path), "task": dataset.target.task, "said": said})
         return
     for text in said:
-        click.echo(text, err=True)
-    click.echo(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}")
+        click.echo(one_line(text), err=True)
+    click.echo(one_line(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}"))
 
 
 @dataclass(frozen=True)

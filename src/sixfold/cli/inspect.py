@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
-import sys
+import math
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sixfold.cli import EXISTING, JSON, show_json
+from sixfold.cli import EXISTING, JSON, show_json, standard_streams
+from sixfold.core.visible import one_line
 
 
 @click.command(name="inspect")
@@ -24,69 +25,86 @@ def command(path: Path, example: bool, as_json: bool) -> None:
         facts = _run_folder(path)
         show_json(facts) if as_json else _print_run(facts)
         return
-    from sixfold.bundle.load import load
+    from sixfold.bundle import manifest
+    from sixfold.bundle.load import from_files, section_of
+    from sixfold.recipe.report import Report
 
-    bundle = load(path)
+    files = manifest.read(path)  # once: what was hashed is what is shown
+    sizes: dict[str, int] = {name: len(content) for name, content in files.items()}
+    sizes = dict(sorted({**sizes, manifest.MANIFEST: (path / manifest.MANIFEST).stat().st_size}.items()))
+    bundle = from_files(path, files)
     if example:
         _example(bundle)
         return
-    facts = {
+    report = section_of(Report, "report.json", files, path)
+    if not as_json:
+        _print_bundle(bundle, report, sizes)
+        return
+    show_json({
         "name": bundle.name, "signature": bundle.signature.model_dump(mode="json"),
-        "receipt": bundle.receipt.model_dump(mode="json"), "layers": _reported(path, "layers"),
-        "verdict": _reported(path, "verdict"),
-        "files": {file.name: file.stat().st_size for file in sorted(path.iterdir())},
-    }  # fmt: skip
-    show_json(facts) if as_json else _print_bundle(bundle, facts)
+        "receipt": bundle.receipt.model_dump(mode="json"),
+        "layers": [layer.model_dump(mode="json") for layer in report.layers], "verdict": list(report.verdict),
+        "files": sizes,
+    })  # fmt: skip
 
 
-def _print_bundle(bundle: Any, facts: dict[str, Any]) -> None:
+def _print_bundle(bundle: Any, report: Any, sizes: dict[str, int]) -> None:
     from sixfold.cli.receipt_table import text
     from sixfold.core.values import show_day
 
-    click.echo(text(bundle.receipt, facts["verdict"]))
+    click.echo(text(bundle.receipt, report.verdict))
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
         detail = f"{len(column.levels):,} known values" if column.type == "category" else ""
         if column.median is not None:
             show = show_day if column.type == "date" else "{:g}".format
-            detail = f"{show(column.minimum)} to {show(column.maximum)}, median {show(column.median)}"
+            detail = ", ".join(_range(column, show))
         about = ", ".join(filter(None, (detail, "may be missing" if column.optional else "")))
-        click.echo(f"  {column.name:24} {column.type:10} {about}".rstrip())
+        click.echo(one_line(f"  {column.name:24} {column.type:10} {about}".rstrip()))
     click.echo("Answers:")
     for output in bundle.signature.outputs:
-        click.echo(f"  {output.name:24} {', '.join(output.columns[:12])}")
-    print_layers(facts["layers"])
+        click.echo(one_line(f"  {output.name:24} {', '.join(output.columns[:12])}"))
+    print_layers(report.layers)
     click.echo("\nFiles:")
-    for name, size in facts["files"].items():
+    for name, size in sizes.items():
         click.echo(f"  {name:24} {size:>12,} bytes")
 
 
-def print_layers(found: list[dict[str, Any]]) -> None:
+def _range(column: Any, show: Callable[[float], str]) -> Iterator[str]:
+    """`1 to 9, median 3`, or as much of it as a signature says; a date that no calendar has is shown as a number."""
+    try:
+        if column.minimum is not None and column.maximum is not None:
+            yield f"{show(column.minimum)} to {show(column.maximum)}"
+        yield f"median {show(column.median)}"
+    except (OverflowError, ValueError):
+        yield f"median {column.median:g}"
+
+
+def print_layers(found: Sequence[Any]) -> None:
     """A network's layers, their shapes and numbers of parameters; nothing for other families."""
     if not found:
         return
     click.echo(f"\n{'layer':24} {'shape':>12} {'parameters':>12}")
     for layer in found:
-        click.echo(f"{layer['name']:24} {layer['shape']:>12} {layer['parameters']:>12,}")
-    click.echo(f"{'all':24} {'':>12} {sum(layer['parameters'] for layer in found):>12,}")
+        click.echo(one_line(f"{layer.name:24} {layer.shape:>12} {layer.parameters:>12,}"))
+    click.echo(f"{'all':24} {'':>12} {sum(layer.parameters for layer in found):>12,}")
 
 
-def layers(path: Path) -> list[dict[str, Any]]:
-    """The layers that a bundle's report lists."""
-    return _reported(path, "layers")
+def report_of(path: Path) -> Any:
+    """The report of a bundle, checked against its manifest."""
+    from sixfold.bundle import manifest
+    from sixfold.bundle.load import section_of
+    from sixfold.recipe.report import Report
 
-
-def _reported(path: Path, name: str) -> list[Any]:
-    """A list of a bundle's report."""
-    found: list[Any] = json.loads((path / "report.json").read_text(encoding="utf-8")).get(name, [])
-    return found
+    return section_of(Report, "report.json", manifest.read(path), path)
 
 
 def _example(bundle: Any) -> None:
     """With the separator that `predict` reads a CSV by."""
-    writer = csv.writer(sys.stdout, delimiter=bundle.recipe.data.separator or ",", lineterminator="\n")
-    writer.writerow([column.name for column in bundle.signature.inputs])
-    writer.writerow([_typical(column) for column in bundle.signature.inputs])
+    with standard_streams.exact() as out:
+        writer = csv.writer(out, delimiter=bundle.recipe.data.separator or ",", lineterminator="\n")
+        writer.writerow([column.name for column in bundle.signature.inputs])
+        writer.writerow([_typical(column) for column in bundle.signature.inputs])
 
 
 def _typical(column: Any) -> str:
@@ -97,9 +115,12 @@ def _typical(column: Any) -> str:
     if column.median is None:
         return ""
     if column.type == "date":
-        from datetime import UTC, datetime
+        from sixfold.core.values import show_date
 
-        return datetime.fromtimestamp(column.median, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            return show_date(float(math.floor(column.median)))
+        except (OverflowError, ValueError):  # of a stranger's signature: a moment that no calendar has
+            return ""
     return f"{column.median:g}"
 
 
@@ -113,9 +134,13 @@ def _run_folder(path: Path) -> dict[str, Any]:
         else:
             events.append(event)
     text = stream.damage(path / stream.NAME, damaged)
-    finished = {e["stage"]: e["duration_s"] for e in events if e["event"] == "stage_finished"}
+    finished = {
+        str(e["stage"]): float(e["duration_s"])
+        for e in events
+        if e["event"] == "stage_finished" and isinstance(e.get("duration_s"), int | float) and "stage" in e
+    }
     stages = {p.name: finished.get(p.name) for p in sorted(path.iterdir()) if (p / "manifest.json").is_file()}
-    counts = dict(Counter(event["event"] for event in events))
+    counts = dict(Counter(str(event["event"]) for event in events))
     return {
         "folder": str(path), "stages": stages, "events": counts, "bundle": (path / "bundle").is_dir(),
         "warnings": [text] if text else [],
@@ -124,10 +149,12 @@ def _run_folder(path: Path) -> dict[str, Any]:
 
 def _print_run(facts: dict[str, Any]) -> None:
     click.echo(
-        f"Run folder {facts['folder']}: {'finished' if facts['bundle'] else 'not finished: run the same command again'}"
+        one_line(
+            f"Run folder {facts['folder']}: {'finished' if facts['bundle'] else 'not finished: run the same command again'}"
+        )
     )
     for name, duration_s in facts["stages"].items():
-        click.echo(f"  {name:24} {'' if duration_s is None else f'{duration_s:.1f} s'}")
+        click.echo(f"  {one_line(name):24} {'' if duration_s is None else f'{duration_s:.1f} s'}")
     for text in facts["warnings"]:
-        click.echo(f"warning: {text}", err=True)
-    click.echo("Events: " + ", ".join(f"{count} {name}" for name, count in facts["events"].items()))
+        click.echo(f"warning: {one_line(text)}", err=True)
+    click.echo(one_line("Events: " + ", ".join(f"{count} {name}" for name, count in facts["events"].items())))

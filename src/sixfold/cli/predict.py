@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sixfold.cli import EXISTING, JSON, show_json
+from sixfold.cli import EXISTING, JSON, show_json, standard_streams
+from sixfold.core.visible import one_line
 
 
 @click.command(name="predict")
@@ -36,9 +36,10 @@ def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_jso
     elif as_json:
         _document(loaded, file, kept, tally)
     else:
-        predict_stream(loaded, file, sys.stdout, "csv", tally.watch, kept)
+        with standard_streams.exact() as out_stream:
+            predict_stream(loaded, file, out_stream, "csv", tally.watch, kept)
     for text in tally.sentences():
-        click.echo(f"warning: {text}", err=True)
+        click.echo(one_line(f"warning: {text}"), err=True)
 
 
 def _document(bundle: Any, file: Path, keep: list[str], tally: Any) -> None:
@@ -47,7 +48,7 @@ def _document(bundle: Any, file: Path, keep: list[str], tally: Any) -> None:
     from sixfold.core.paths import system_fault
 
     try:
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as aside:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as aside, standard_streams.exact():
             rows = predict_stream(bundle, file, aside, "jsonl", tally.watch, keep)
             aside.seek(0)
             click.echo(f'{{"rows": {rows}, "predictions": [')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from typing import Any, Final
 
 import click
 
+from sixfold.cli import standard_streams
 from sixfold.core.units import show_seconds
+from sixfold.core.visible import one_line
 from sixfold.recipe.receipt import Step
 
 Event = dict[str, Any]
@@ -25,7 +28,7 @@ class Lines:
         """A listener of the run's events."""
         text = describe(event)
         if text:
-            click.echo(f"[{show_seconds(time.monotonic() - self.started):>8}] {text}", err=True)
+            click.echo(one_line(f"[{show_seconds(time.monotonic() - self.started):>8}] {text}"), err=True)
 
 
 @dataclass
@@ -111,7 +114,7 @@ class Live:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True)
+        self.console = Console(file=standard_streams.acting(sys.stderr))
         self.status = self.console.status("reading data")
         self.status.start()
         self.started = time.monotonic()
@@ -198,4 +201,7 @@ def _scores(scores: dict[str, float]) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
+    """Of an event, for rich: nothing in it is an instruction, neither to the terminal nor in rich's own markup."""
+    from rich.markup import escape
+
+    return escape(one_line(text))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from sixfold.core.units import show_bytes
+from sixfold.core.visible import one_line
 from sixfold.recipe.receipt import Cost, Receipt
 
 Line = tuple[str, str, str]
@@ -51,7 +52,7 @@ def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
     if receipt.http is not None and receipt.http.why:
         tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
     tail.append(f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e}).")
-    return "\n".join([*verdict, *([""] if verdict else []), *head, *body, *tail, *expected])
+    return "\n".join(map(one_line, [*verdict, *([""] if verdict else []), *head, *body, *tail, *expected]))
 
 
 def _costs(cost: Cost) -> dict[str, str]:

@@ -11,6 +11,7 @@ import click
 
 from sixfold.cli import EXISTING, JSON, show_json
 from sixfold.cli.progress import Lines, Live
+from sixfold.core.visible import one_line
 
 
 @click.command(name="run")
@@ -34,7 +35,7 @@ def command(
 
     loaded = load(recipe, changes)
     from sixfold import pipeline
-    from sixfold.cli.inspect import layers, print_layers
+    from sixfold.cli.inspect import print_layers, report_of
     from sixfold.cli.receipt_table import text
 
     folder = out or Path("runs") / loaded.recipe.name
@@ -50,6 +51,7 @@ def command(
         )
         return
     click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt, done.verdict)}")
-    print_layers(layers(done.bundle))
+    print_layers(report_of(done.bundle).layers)
     click.echo()
-    click.echo(f"Bundle: {done.bundle}\nReport: {done.bundle / 'report.html'}\nServe:  sixfold serve {done.bundle}")
+    bundle = one_line(str(done.bundle))
+    click.echo(f"Bundle: {bundle}\nReport: {bundle}/report.html\nServe:  sixfold serve {bundle}")

@@ -11,14 +11,19 @@ from sixfold.cli import EXISTING
 
 @click.command(name="serve")
 @click.argument("bundle", type=EXISTING)
-@click.option("--host", help="Address to listen on; left out: the recipe's, which is loopback.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any that is free.")
+@click.option("--host", help="Address to listen on; left out: 127.0.0.1, whatever the bundle's recipe says.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any that is free; left out: the recipe's.")
 @click.option(
     "--allow-host", "allow_hosts", metavar="NAME", multiple=True,
     help="A name by which clients may ask, besides localhost and the address; repeatable; * allows any.",
 )  # fmt: skip
-def command(bundle: Path, host: str | None, port: int | None, allow_hosts: tuple[str, ...]) -> None:
+@click.option(
+    "--trust-recipe", is_flag=True, help="Take host, port and limits of the recipe, also beyond the defaults."
+)
+def command(
+    bundle: Path, host: str | None, port: int | None, allow_hosts: tuple[str, ...], trust_recipe: bool
+) -> None:  # fmt: skip
     """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /."""
     from sixfold.serve.run import serve
 
-    serve(bundle, host, port, allow_hosts=allow_hosts)
+    serve(bundle, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe)

@@ -1,4 +1,6 @@
-"""stdout and stderr that cannot be written any more: a full disk behind them, or a reader that has gone."""
+"""stdout and stderr as every command writes them: what would act on a terminal is shown, not done; and where they cannot be
+written any more (a full disk behind them, a reader that has gone) that is said in our words.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,13 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from sixfold.core.errors import SystemFault
+from sixfold.core.visible import visible
 
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -20,6 +25,8 @@ class ReaderGone(Exception):
 
 def guard() -> None:
     """Make `sys.stdout` raise SystemFault or ReaderGone where it cannot be written, and `sys.stderr` drop what it cannot.
+
+    Both show control characters as escapes.
 
     Streams that something else has put in their place (a test, a notebook) stay as they are.
     """
@@ -33,7 +40,51 @@ def _guarded(stream: TextIO | None, original: TextIO | None, raw: type[io.FileIO
     if stream is not original or not isinstance(stream, io.TextIOWrapper):
         return stream
     file = io.BufferedWriter(raw(stream.fileno(), "wb", closefd=False))
-    return io.TextIOWrapper(file, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+    return _Visible(file, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+
+
+@contextmanager
+def exact() -> Iterator[TextIO]:
+    """Inside, data is written to `sys.stdout` as it is, for the program that reads it; on a terminal it is shown as ever."""
+    stream = sys.stdout
+    if not isinstance(stream, _Visible) or stream.isatty():
+        yield stream
+        return
+    stream.exact = True
+    try:
+        yield stream
+    finally:
+        stream.exact = False
+
+
+def acting(stream: TextIO) -> TextIO:
+    """`stream` for a program that moves the cursor itself, and has made visible what it was told."""
+    return cast(TextIO, _Acting(stream)) if isinstance(stream, _Visible) else stream
+
+
+class _Visible(io.TextIOWrapper):
+    """Text in which no control character acts: names of columns, classes and files are data of strangers."""
+
+    exact = False
+
+    def write(self, text: str) -> int:
+        """All of `text`."""
+        super().write(text if self.exact else visible(text))
+        return len(text)
+
+
+class _Acting:
+    """A stream whose text is not looked at."""
+
+    def __init__(self, stream: _Visible) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """All of `text`, as it is."""
+        return io.TextIOWrapper.write(self._stream, text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Output(io.FileIO):

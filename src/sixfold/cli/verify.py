@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from sixfold.cli import EXISTING, JSON, show_json
+from sixfold.core.visible import one_line
 
 
 @click.command(name="verify")
 @click.argument("bundle", type=EXISTING)
 @JSON
 def command(bundle: Path, as_json: bool) -> None:
-    """Check BUNDLE: SHA-256 of each file, signature against graph, and the stored rows' answers again."""
+    """Check BUNDLE: every file by its SHA-256 and by what it may hold, all files against each other, the stored rows' answers."""
     from sixfold.bundle.verify import verify
 
     checked = verify(bundle)
@@ -21,4 +22,4 @@ def command(bundle: Path, as_json: bool) -> None:
         show_json({"bundle": str(bundle), "checked": checked})
         return
     for text in checked:
-        click.echo(f"ok  {text}")
+        click.echo(one_line(f"ok  {text}"))

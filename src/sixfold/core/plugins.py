@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,10 @@ class Kind:
         """What a recipe may name: every plug-in, and who chooses one of them."""
         return sorted([*self.names(), *self.choosers])
 
+    def foreign_names(self) -> list[str]:
+        """Those that other packages bring, sorted; imports none of them."""
+        return sorted(self._foreign())
+
     def load(self, name: str) -> Any:
         """The `Settings` class of plug-in `name`. Raises RecipeError with the nearest name when there is none."""
         return _settings(self, name)
@@ -61,6 +65,11 @@ class Kind:
 
     def _foreign(self) -> dict[str, str]:
         return _entry_points(f"sixfold.{self.name}")
+
+
+def foreign_modules(kinds: Iterable[Kind]) -> list[str]:
+    """The modules by which installed packages add plug-ins of `kinds`; imports none of them."""
+    return sorted({module for kind in kinds for module in kind._foreign().values()})
 
 
 @cache

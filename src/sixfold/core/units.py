@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from sixfold.core.errors import RecipeError
@@ -10,6 +9,7 @@ from sixfold.core.errors import RecipeError
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+LARGEST = 1e18  # an exabyte; 30 billion years
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)?\s*", re.ASCII)
 
 
@@ -44,11 +44,13 @@ def show_seconds(duration_s: float) -> str:
 
 def _parse(text: str | float, units: dict[str, float] | dict[str, int], expected: str) -> float:
     if isinstance(text, int | float):
-        if text > 0 and math.isfinite(text):
+        if 0 < text < LARGEST:
             return float(text)
         raise RecipeError("budget", expected, repr(text), "Give a positive amount.")
     match = _NUMBER.fullmatch(text)
     unit = match[2] or next(iter(u for u, f in units.items() if f == 1)) if match else ""
-    if match is None or unit not in units or float(match[1]) <= 0:
-        raise RecipeError("budget", expected, repr(text), f"Units: {', '.join(units)}.")
-    return float(match[1]) * units[unit]
+    amount = float(match[1]) * units[unit] if match is not None and unit in units else 0.0
+    if not 0 < amount < LARGEST:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise RecipeError("budget", expected, repr(shown), f"Units: {', '.join(units)}.")
+    return amount

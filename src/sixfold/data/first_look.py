@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from sixfold.core.errors import DataError
+from sixfold.core.errors import DataError, RecipeError
 from sixfold.data import load
 from sixfold.data.source import find
 from sixfold.parts.table import Dataset
 from sixfold.recipe.schema import Data
+from sixfold.recipe.yaml_nodes import parse
 
 _REMEDY = re.compile(r"data\.(read|missing): (\{columns: \{.*?\}\}\}|\[.*?\])(?=[ ,;.])")
 
@@ -45,8 +44,8 @@ def remedies(warnings: Sequence[str]) -> list[str]:
     for text in warnings:
         for key, found in _REMEDY.findall(text):
             try:
-                value = yaml.safe_load(found)
-            except yaml.YAMLError:  # a column whose name looks like the end of a mapping
+                value = parse(found, key).value
+            except RecipeError:  # a column whose name looks like the end of a mapping
                 continue
             columns |= value["columns"] if key == "read" else {}
             missing += [token for token in value if token not in missing] if key == "missing" else []

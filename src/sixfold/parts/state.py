@@ -1,7 +1,7 @@
 """Fitted things are frozen dataclasses of arrays and plain values; this writes and reads them without pickle.
 
-Arrays go to `state.safetensors`, everything else to `state.json`. A class is found again by its dotted name, which must
-belong to Sixfold (or an installed plug-in) and be a `State`: nothing else can be named.
+Arrays go to `state.safetensors`, everything else to `state.json`. A class is found again by its dotted name among the States and
+Sections that exist: a file makes nothing be imported but modules of Sixfold's that hold such classes, and installed plug-ins.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ import dataclasses
 import hashlib
 import importlib
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
 from sixfold.core.errors import BundleError
+from sixfold.core.plugins import PACKAGE_ROOT, foreign_modules
+from sixfold.recipe.kinds import KINDS
 from sixfold.recipe.section import Section
 
+# Folders of Sixfold whose modules hold fitted classes and do nothing when they are imported: no command line, no server.
+FOLDERS: Final = ("build", "compress", "evaluate", "initialize", "parts", "prepare", "recipe", "train")
+DAMAGED: Final = "The file is damaged, or was changed by hand: delete its folder and run again."
 HEADER = 128  # bytes that safetensors takes to name an array and its shape, and to round them up
 
 
@@ -61,9 +69,17 @@ def digest(state: State) -> str:
 
 
 def load(folder: Path, expected: type[T]) -> T:
-    """Read what `save` wrote. Raises BundleError when the folder holds something else."""
-    tree = json.loads((folder / "state.json").read_text())
-    state = _unpack(tree, load_file(folder / "state.safetensors"))
+    """Read what `save` wrote. Raises BundleError when the folder holds something else, or what it holds is damaged."""
+    file = folder / "state.json"
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+        state = _unpack(tree, load_file(folder / "state.safetensors"))
+    except BundleError as error:
+        raise BundleError(str(file), error.expected, error.found, error.remedy) from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as error:
+        text = str(error).splitlines()[0][:200] if str(error) else ""
+        problem = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        raise BundleError(str(folder), "the state of a fitted thing", problem, DAMAGED) from None
     if not isinstance(state, expected):
         raise BundleError(str(folder), expected.__name__, type(state).__name__, "Delete the folder and run again.")
     return state
@@ -114,9 +130,45 @@ def _dotted(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def _find(dotted: str, base: type) -> Any:
-    module, _, name = dotted.partition(":")
-    found = getattr(importlib.import_module(module), name, None) if module.startswith("sixfold") else None
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise BundleError("state.json", f"a {base.__name__} of Sixfold", repr(dotted), "The file was changed by hand.")
+@cache
+def _find(dotted: Any, base: type) -> Any:
+    """The class of this name that is a State, or a Section. Raises BundleError; TypeError for what is no name."""
+    found = _known(base).get(dotted)
+    if found is None and isinstance(dotted, str):
+        _import_known(dotted.partition(":")[0])
+        found = _known(base).get(dotted)
+    if found is None:
+        remedy = "Install the plug-in that it is of, or delete the folder and run again."
+        raise BundleError("state.json", f"a {base.__name__} of Sixfold or of a plug-in", repr(dotted)[:100], remedy)
     return found
+
+
+def _known(base: type) -> dict[str, type]:
+    """Every class below `base` that exists, by its dotted name."""
+    return {_dotted(cls): cls for cls in _below(base)}
+
+
+def _below(base: type) -> Iterator[type]:
+    classes: list[type] = type.__subclasses__(base)
+    for cls in classes:
+        yield cls
+        yield from _below(cls)
+
+
+def _import_known(module: str) -> None:
+    """Import `module` where it may hold fitted classes; of another package its plug-ins, which bring what they need."""
+    if module in _own_modules():
+        importlib.import_module(module)
+        return
+    package = module.partition(".")[0]
+    for plugin in foreign_modules(KINDS.values()):
+        if plugin.partition(".")[0] == package:
+            importlib.import_module(plugin)
+
+
+@cache
+def _own_modules() -> frozenset[str]:
+    """By the listing of FOLDERS."""
+    files = [file for folder in FOLDERS for file in (PACKAGE_ROOT / folder).rglob("*.py")]
+    parts = [file.relative_to(PACKAGE_ROOT).with_suffix("").parts for file in files]
+    return frozenset(".".join(("sixfold", *each)) for each in parts if each[-1] != "__init__")

@@ -84,6 +84,22 @@ def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:
     return Loaded(Recipe.model_validate(value), text, Path.cwd())
 
 
+def from_text(text: str, where: str) -> Recipe:
+    """The recipe that a text holds, as it was accepted once: read as any recipe is, its rules are not asked again.
+
+    Plug-ins that it names need not be installed here. Raises RecipeError: the first mistake.
+    """
+    if len(text) > MOST_BYTES:
+        raise RecipeError(where, "a recipe of at most 1 MiB", f"{len(text):,} characters", "Name a recipe.")
+    document = parse(text, where)
+    if document.faults:
+        raise document.faults[0]
+    try:
+        return Recipe.model_validate(document.value)
+    except ValidationError as error:
+        raise _from_pydantic(error.errors(include_url=False)[0], document) from None
+
+
 def _read(path: Path, changes: Sequence[str]) -> tuple[str, Document]:
     try:
         if path.stat().st_size > MOST_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from pydantic import Field
@@ -12,6 +13,28 @@ from sixfold.recipe.section import Section
 
 NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
+
+# What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
+# and a bundle that has more is not loaded. Guessed: ten times what the largest tables of the tests have.
+MOST: Final = {
+    "columns": 40_000,
+    "classes, or values to predict": 20_000,
+    "levels of categories": 400_000,
+    "bytes of names, classes and levels": 12_000_000,  # in UTF-8
+}
+
+
+def excess(counts: Iterable[int]) -> tuple[str, str] | None:
+    """What is allowed, and what there is, of the first of `counts` (in the order of MOST) that is too large; None: all fit."""
+    for (what, most), count in zip(MOST.items(), counts, strict=True):
+        if count > most:
+            return f"at most {most:,} {what}", f"{count:,}"
+    return None
+
+
+def utf8_bytes(texts: Iterable[str]) -> int:
+    """Of all of them together."""
+    return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
 
 class Input(Section):
@@ -64,3 +87,11 @@ class Signature(Section):
         texts = tuple(column for column in self.inputs if column.type == "category")
         numbers = tuple(column for column in self.inputs if column.type != "category")
         return {name: columns for name, columns in ((NUMBERS, numbers), (CATEGORIES, texts)) if columns}
+
+    def excess(self) -> tuple[str, str] | None:
+        """What is allowed and what there is where it holds too much; None where it does not."""
+        answers = [name for output in self.outputs for name in output.columns]
+        levels = [level for column in self.inputs for level in column.levels]
+        texts = (*(column.name for column in self.inputs), *answers, *levels, *self.classes, *self.target)
+        texts += (*self.missing, *self.fields)
+        return excess((len(self.inputs), len(answers), len(levels), utf8_bytes(texts)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 from sixfold.core.errors import RecipeError, did_you_mean, one
 from sixfold.recipe import places
 from sixfold.recipe.published import Schema, resolved, schema
-from sixfold.recipe.yaml_nodes import Document
+from sixfold.recipe.yaml_nodes import Document, short
 from sixfold.recipe.yaml_nodes import Path as Place
 
 BOUNDS = {
@@ -27,12 +28,15 @@ WORDS = {
 
 
 NUMBERS = {"integer", "number"}
+MOST_PROBLEMS = 100
+MOST_WHOLE = 2**63  # what counts, and what NumPy takes
+YES_OR_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # booleans of YAML 1.1
 TRIAL = Document("trial")  # of a value, to see whether it fits
 
 
 def problems(document: Document) -> list[RecipeError]:
-    """Everything in `document` that the schema does not allow."""
-    return list(_walk(document.value, schema(), (), document))
+    """What in `document` the schema does not allow: the first MOST_PROBLEMS, as looking for the nearest name takes its time."""
+    return list(islice(_walk(document.value, schema(), (), document), MOST_PROBLEMS))
 
 
 def options(kind: str, name: str) -> Schema:
@@ -78,14 +82,18 @@ def _object(value: dict[str, Any], node: Schema, path: Place, document: Document
         elif isinstance(others, dict):
             yield from _walk(item, others, (*path, key), document)
         elif others is False:
-            remedy = (
-                "" if document is TRIAL else places.remedy(key, item, path, list(properties), (document.value, _fits))
-            )
-            yield RecipeError(document.place((*path, key)), "a known key", f"'{key}'", remedy)
+            yield _unknown(key, item, path, list(properties), document)
     for key in node.get("required", []):
         if key not in value:
             what = _described(properties.get(key, {}))
             yield RecipeError(document.place(path), f"the key '{key}'", "none", f"Add `{key}:` with {what}.")
+
+
+def _unknown(key: str, value: Any, path: Place, known: list[str], document: Document) -> RecipeError:
+    if document is TRIAL:
+        return RecipeError(document.where, "a known key", "another", "")
+    remedy = places.remedy(short(key), value, path, known, (document.value, _fits))
+    return RecipeError(document.place((*path, key)), "a known key", f"'{short(key)}'", remedy)
 
 
 def _fits(value: Any, node: Schema) -> bool:
@@ -130,7 +138,7 @@ def _name(value: Any, node: Schema, path: Place, document: Document) -> Iterator
 
 def _no_such(name: str, kind: str, also: list[Any], where: str) -> RecipeError:
     known = [*(word for word in also if isinstance(word, str)), *schema()["x-plugins"][kind]]
-    return RecipeError(where, f"the name of {one(kind)}", f"'{name}'", did_you_mean(name, known))
+    return RecipeError(where, f"the name of {one(kind)}", f"'{short(name)}'", did_you_mean(short(name), known))
 
 
 def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
@@ -195,6 +203,9 @@ def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterat
 def _leaf(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
     if isinstance(value, float) and not math.isfinite(value):
         yield RecipeError(document.place(path), "a finite number", show(value), "Change the value.")
+    elif resolved(node).get("type") == "integer" and isinstance(value, int | float) and abs(value) >= MOST_WHOLE:
+        remedy = "Write a smaller number."
+        yield RecipeError(document.place(path), f"a whole number below {MOST_WHOLE:,}", show(value), remedy)
     elif any(True for _ in Draft202012Validator(node).iter_errors(value)):
         yield _refused(value, node, path, document)
 
@@ -213,6 +224,8 @@ def _remedy(value: Any, types: set[str]) -> str:
         return "Remove the key, or give it a value."
     if isinstance(value, str) and types & NUMBERS:
         return "Write the number without quotes or unit."
+    if isinstance(value, str) and "boolean" in types and value.lower() in YES_OR_NO:
+        return f"Write {YES_OR_NO[value.lower()]}."
     if isinstance(value, bool | int | float) and "string" in types and not types & NUMBERS:
         return "Put the text in quotes."
     if not isinstance(value, dict | list) and "array" in types:

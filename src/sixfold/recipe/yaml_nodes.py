@@ -11,22 +11,57 @@ import yaml
 from sixfold.core.errors import RecipeError
 
 Path = tuple[str | int, ...]
-MOST_NODES = 20_000  # a recipe has hundreds; what has more is an accident or an attack
+MOST_NODES = 20_000  # PyYAML takes 60 µs for each; a recipe has hundreds; what has more is an accident or an attack
 MOST_DEPTH = 40
+LONGEST_SHOWN: Final = 100  # characters of a key, or of what PyYAML says
 TAG: Final = "tag:yaml.org,2002:"
-EXPONENT: Final = re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
-SCALARS: Final = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str")}
+MOST_CHARACTERS: Final = 100  # of a number: a double takes 24, and what is this long is still one for Python
+# What a plain scalar is: the core schema of YAML 1.2, and nothing of YAML 1.1 (yes, 1_000, 190:20:30, a date are texts). Of two
+# that match the first one counts. Merge keys (`<<`) are the one thing that is taken beside it.
+CORE: Final[dict[str, tuple[re.Pattern[str], list[str]]]] = {
+    name: (re.compile(pattern), list(first) + ([""] if name == "null" else []))
+    for name, pattern, first in (
+        ("null", r"(?:~|null|Null|NULL|)\Z", "~nN"),
+        ("bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", "tTfF"),
+        ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", "-+0123456789"),
+        (
+            "float",
+            r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z",
+            "-+.0123456789",
+        ),
+        ("merge", r"<<\Z", "<"),
+    )
+}
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe; `1e-3` is a number, as everybody expects (YAML 1.1 wants `1.0e-3`); a date is text, as it was written."""
+    """Makes nodes only, at most MOST_NODES of them; `tagged` are those with a tag of their own, by identity."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012  # none of YAML 1.1
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.count = 0
+        self.tagged: dict[int, str] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As ever, counted. Raises TooMany."""
+        self.count += 1
+        if self.count > MOST_NODES:
+            raise TooMany
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # an alias has none
+        node = super().compose_node(parent, index)
+        if tag is not None and node is not None:
+            self.tagged[id(node)] = tag
+        return node
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != f"{TAG}timestamp"]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(f"{TAG}float", EXPONENT, list("-+0123456789"))
+class TooMany(Exception):
+    """More values than a recipe may have."""
+
+
+for _name, (_pattern, _first) in CORE.items():
+    _Loader.add_implicit_resolver(f"{TAG}{_name}", _pattern, _first)
 
 
 @dataclass
@@ -59,32 +94,50 @@ def show_path(path: Path) -> str:
     """("build", 0, "hidden") → build[0].hidden"""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{short(part)}" if text else short(part)
     return text
+
+
+def short(text: str) -> str:
+    """At most LONGEST_SHOWN characters of a text for a message."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def parse(text: str, where: str) -> Document:
     """Read one YAML document; duplicate keys and the like end in its `faults`. Raises RecipeError for broken YAML."""
     document = Document(where)
     try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                document.value = _Reader(document, loader).read_root(node)
-        finally:
-            loader.dispose()
+        _read(text, document)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         found = str(error.problem or error.context).removeprefix("but found ").removeprefix("found ")
-        raise RecipeError(f"{where}{line}", "YAML", found, "Look at indentation, colons and quotes.") from None
+        raise RecipeError(f"{where}{line}", "YAML", short(found), "Look at indentation, colons and quotes.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow; `position` counts characters
         line = f", line {text.count(chr(10), 0, getattr(error, 'position', 0)) + 1}"
-        raise RecipeError(f"{where}{line}", "YAML", str(error).splitlines()[0], "Remove the character.") from None
+        raise RecipeError(
+            f"{where}{line}", "YAML", short(str(error).splitlines()[0]), "Remove the character."
+        ) from None
     except RecursionError:
         raise _too_deep(where) from None
+    except TooMany:
+        raise _too_many(where) from None
     return document
+
+
+def _read(text: str, document: Document) -> None:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except RecipeError:
+        raise
+    except ValueError as error:  # PyYAML makes characters of "\\U00110000" and numbers of %YAML without looking
+        place = f"{document.where}, line {loader.line + 1}"
+        raise RecipeError(place, "YAML", short(str(error)), "Look at escapes and directives.") from None
+    finally:
+        loader.dispose()
+    if node is not None:
+        document.value = _Reader(document, loader.tagged).read_root(node)
 
 
 def _too_deep(where: str) -> RecipeError:
@@ -93,9 +146,28 @@ def _too_deep(where: str) -> RecipeError:
     )
 
 
+def _too_many(where: str) -> RecipeError:
+    return RecipeError(where, f"at most {MOST_NODES:,} values", "more", "Look for repeated anchors.")
+
+
+def _is_merge(node: yaml.Node) -> bool:
+    return bool(node.tag == f"{TAG}merge")
+
+
+def plain_value(kind: str, text: str) -> Any:
+    """The value of a plain scalar that is of `kind` by the core schema."""
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return float(text.replace(".", "", 1) if text[-1] in "fFnN" else text)
+
+
 class _Reader:
-    def __init__(self, document: Document, loader: _Loader) -> None:
-        self.document, self.loader, self.count = document, loader, 0
+    def __init__(self, document: Document, tagged: dict[int, str]) -> None:
+        self.document, self.tagged, self.count = document, tagged, 0
 
     def read_root(self, node: yaml.Node) -> Any:
         """The whole document; its mark is that of its first key."""
@@ -108,33 +180,39 @@ class _Reader:
         if len(path) > MOST_DEPTH:
             raise _too_deep(self.document.where)
         if self.count > MOST_NODES:
-            raise RecipeError(
-                self.document.where, f"at most {MOST_NODES:,} values", "more", "Look for repeated anchors."
-            )
+            raise _too_many(self.document.where)
+        tag = self.tagged.get(id(node))
+        if tag is not None:
+            self._refuse_tag(tag, path)
         if isinstance(node, yaml.MappingNode):
-            self._expect_tag(node, path, {f"{TAG}map"})
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            self._expect_tag(node, path, {f"{TAG}seq"})
             for number, item in enumerate(node.value):
                 self._mark((*path, number), item)
             return [self.read(item, (*path, number)) for number, item in enumerate(node.value)]
-        return self._scalar(node, path)
+        return str(node.value) if tag is not None else self._scalar(node, path)
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
-        if not self._expect_tag(node, path, SCALARS):
-            return str(node.value)
-        try:
-            return self.loader.construct_object(node)
-        except (
-            ValueError
-        ):  # `!!int abc`, or an integer of more digits than Python reads: the schema will say what is due
-            return str(node.value)
+        text, kind = str(node.value), node.tag.removeprefix(TAG)
+        if kind not in ("null", "bool", "int", "float"):
+            return text
+        if kind in ("int", "float") and len(text) > MOST_CHARACTERS:
+            place, found = self._at(node, path), f"{len(text):,}, which begin with {text[:12]}"
+            self.document.faults.append(
+                RecipeError(
+                    place,
+                    f"a number of at most {MOST_CHARACTERS} characters",
+                    found,
+                    "Shorten it, or put it in quotes.",
+                )
+            )
+            return text
+        return plain_value(kind, text)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        own = [pair for pair in node.value if pair[0].tag != f"{TAG}merge"]
+        own = [pair for pair in node.value if not _is_merge(pair[0])]
         result: dict[str, Any] = {}
-        for _, value_node in (pair for pair in node.value if pair[0].tag == f"{TAG}merge"):
+        for _, value_node in (pair for pair in node.value if _is_merge(pair[0])):
             result |= self._merged(value_node, path)
         given: set[str] = set()
         for key_node, value_node in own:
@@ -145,6 +223,8 @@ class _Reader:
                 )
                 continue
             key = str(key_node.value)
+            if (tag := self.tagged.get(id(key_node))) is not None:
+                self._refuse_tag(tag, (*path, key))
             if key in given:
                 self._again(key_node, (*path, key))
                 continue
@@ -168,24 +248,24 @@ class _Reader:
         return result
 
     def _again(self, node: yaml.Node, here: Path) -> None:
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self.document.faults.append(
             RecipeError(
-                f"{self.document.where}, line {line}, column {column}: {show_path(here)}", "each key once",
-                f"'{here[-1]}' again", "Remove one of the two.",
+                self._at(node, here), "each key once", f"'{short(str(here[-1]))}' again", "Remove one of the two."
             )
-        )  # fmt: skip
+        )
 
-    def _expect_tag(self, node: yaml.Node, path: Path, tags: set[str]) -> bool:
-        if node.tag in tags:
-            return True
+    def _refuse_tag(self, tag: str, path: Path) -> None:
         self.document.faults.append(
             RecipeError(
                 self.document.place(path), "a plain value, list or mapping",
-                f"the tag {node.tag.replace(TAG, '!!')}", "Remove the tag.",
+                f"the tag {short(tag.replace(TAG, '!!'))}", "Remove the tag.",
             )
         )  # fmt: skip
-        return False
+
+    def _at(self, node: yaml.Node, path: Path) -> str:
+        """Where a node itself stands, which may be on the line after its key."""
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        return f"{self.document.where}, line {line}, column {column}: {show_path(path)}".removesuffix(": ")
 
     def _mark(self, path: Path, node: yaml.Node) -> None:
         self.document.marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)

@@ -7,20 +7,23 @@ from typing import Any, Final
 
 import yaml
 
-from sixfold.recipe.yaml_nodes import EXPONENT, TAG
+from sixfold.recipe.yaml_nodes import CORE, TAG
 
 ESCAPED: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 LONGEST_COMMENT: Final = 60  # characters of a name that stands in a comment
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts in quotes what our reader would take for another type: `1e3` is a number for it, and a text for YAML 1.1."""
+    """Puts in quotes what our reader, or one of YAML 1.1, would take for another type: `1e3` is a number for ours alone, `yes` a
+    boolean for the other one.
+    """
 
 
 _Dumper.yaml_implicit_resolvers = {
     first: list(found) for first, found in yaml.SafeDumper.yaml_implicit_resolvers.items()
 }
-_Dumper.add_implicit_resolver(f"{TAG}float", EXPONENT, list("-+0123456789"))
+for _name, (_pattern, _first) in CORE.items():
+    _Dumper.add_implicit_resolver(f"{TAG}{_name}", _pattern, _first)
 
 
 def dump(value: Any) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sixfold.bundle.page import START
 from sixfold.core.units import show_bytes, show_seconds
+from sixfold.recipe.report import Curve, Figure, Line, Report, Reproduction, Row
 from sixfold.report import charts
-from sixfold.report.content import Curve, Figure, Line, Report, Reproduction, Row
 
 FIGURES = {
     "roc": ("Receiver operating characteristic", "false positive rate", "true positive rate"),
@@ -29,7 +30,7 @@ def render(report: Report, reproduction: Reproduction) -> str:
     environment.filters.update(bytes=show_bytes, seconds=show_seconds, figure=_number)
     metric = report.receipt.metric
     return environment.get_template("report.html.jinja").render(
-        report=report, receipt=report.receipt, metric=metric, reproduction=reproduction,
+        start=START, report=report, receipt=report.receipt, metric=metric, reproduction=reproduction,
         strips=_strips(report.leaderboard, metric), curves=_curve_charts(report),
         figures=[_figure(figure) for figure in report.figures],
         importances=charts.bar_chart(report.importances[:25], "importance of columns") if report.importances else "",

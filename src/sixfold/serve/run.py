@@ -28,6 +28,7 @@ from sixfold.serve.connections import Connections, most_connections
 from sixfold.serve.hosts import Hosts
 from sixfold.serve.listener import Listener
 from sixfold.serve.quiet_log import log_rarely
+from sixfold.serve.settings import settings_of
 
 STOP_S: Final = 25  # for requests in work after SIGTERM: within the 30 s that orchestrators give
 STOP_WAIT_S: Final = 1.0  # for requests that are on their way on a connection that was kept alive; guessed
@@ -44,20 +45,23 @@ def say(text: str) -> None:
 
 def serve(
     path: str | Path, host: str | None = None, port: int | None = None, announce: Callable[[str], None] = say,
-    allow_hosts: Sequence[str] = (),
+    allow_hosts: Sequence[str] = (), trust_recipe: bool = False,
 ) -> None:  # fmt: skip
-    """Answer for the bundle `path` until SIGTERM or SIGINT; host and port left out are the recipe's; port 0: any.
+    """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
 
-    `announce` is told the address once the socket listens. `allow_hosts`: names by which clients may ask, besides those of
-    loopback and the address itself. Raises BundleError or SystemFault.
+    Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below the defaults; with
+    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; `announce` is told
+    the address once the socket listens. `allow_hosts`: names by which clients may ask, besides those of loopback and the
+    address itself. Raises BundleError or SystemFault.
     """
     bundle = load(path)
-    settings = bundle.recipe.serve
-    app = create(bundle, settings, Hosts([*allow_hosts, *([host] if host else [])]))
+    given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    settings, refused = settings_of(bundle.recipe.serve, given, trust_recipe)
+    app = create(bundle, settings, Hosts([*allow_hosts, settings.host]))
     app.server.warm()
     gc.collect()
     gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
-    listening = _listen(settings.host if host is None else host, settings.port if port is None else port)
+    listening = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S,
@@ -65,6 +69,8 @@ def serve(
     log_rarely("uvicorn.error", "asyncio")
     server = _Server(config, app)
     with listening, _ending_well(server):
+        for line in refused:
+            print(f"warning: {line}", file=sys.stderr, flush=True)
         announce(f"{bundle.name} answers on {_address(listening)}  (try it: /   docs: /docs)")
         server.run(sockets=[listening])
 
