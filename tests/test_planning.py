@@ -15,9 +15,10 @@ import yaml
 import sixfold
 from sixfold import contest, forecast, pipeline
 from sixfold.cli import check
-from sixfold.core.errors import BudgetError, SixfoldError
+from sixfold.core.errors import BudgetError, DataError, SixfoldError
 from sixfold.core.memory import held_bytes
 from sixfold.recipe import load
+from sixfold.recipe.signature import MOST
 
 SOURCE = Path(sixfold.__file__).parent
 BASE: dict[str, Any] = {
@@ -75,6 +76,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "train/stepper.py": "a rule of recipe/", "train/device.py:enough_memory": "in training",
     "pipeline.py:_read_both": "of a table in memory, which check has none of",
     "resolve.py:_check_task": "a rule of recipe/", "forecast.py:check_memory": "of a test of its own",
+    "planning.py:signature_can_be_written": "of a test of its own",
     "initialize/_variance_scaling.py": "a fault of ours",
     "build/_classes.py": "what the rows of a fit show", "nesting.py": "after training",
     "searching.py": "time, while a run goes on", "contest.py:refit_end": "time, while a run goes on",
@@ -195,6 +197,22 @@ def test_memory_that_is_not_there_is_refused_by_both(
     with pytest.raises(BudgetError) as caught:
         pipeline.run(loaded, tmp_path / "out")
     assert caught.value.where == told.where
+
+
+@pytest.mark.parametrize("what", list(MOST))
+def test_a_table_whose_signature_nobody_could_read_is_refused_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(MOST, what, 1)  # type: ignore[misc]
+    write_tables(tmp_path)
+    (tmp_path / "r.yaml").write_text(recipe({}))
+    loaded = load.load(tmp_path / "r.yaml")
+    (told,), _ = check._beyond(loaded)
+    assert (told.expected, told.where.endswith("data.source")) == (f"at most 1 {what}", True)
+    with pytest.raises(DataError) as caught:
+        pipeline.run(loaded, tmp_path / "out")
+    assert (caught.value.expected, caught.value.found) == (told.expected, told.found)
 
 
 def test_every_refusal_is_met_or_has_its_reason(outcomes: dict[str, Outcome]) -> None:
