@@ -53,6 +53,9 @@ class Unfamiliar:
                 yield f"{self.column}: {KINDS[kind]} in {count:,} of {self.rows:,} rows ({share:.0%})."
 
 
+Tally = npt.NDArray[np.int64]
+
+
 class Known:
     """What the training rows held, by a signature: made once, asked for every batch."""
 
@@ -62,24 +65,36 @@ class Known:
         self._low = np.array([-np.inf if each.minimum is None else each.minimum for each in self._numbers])
         self._high = np.array([np.inf if each.maximum is None else each.maximum for each in self._numbers])
         self._levels = [frozenset(each.levels) for each in self._texts]
-        self._order = [each.name for each in signature.inputs]
+        order = {each.name: place for place, each in enumerate((*self._numbers, *self._texts))}
+        self._names = [each.name for each in signature.inputs]
+        self._order = np.array([order[name] for name in self._names], dtype=np.int64)
+        self._required = np.array([not each.optional for each in signature.inputs])
+
+    def tally(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Tally:
+        """int64 [columns, 3], columns in the order of the signature: unseen, outside and missing values of feeds as the front end
+        makes them. Tallies of several batches add up.
+        """
+        found = np.zeros((len(self._order), 3), dtype=np.int64)
+        if self._numbers and NUMBERS in feeds:
+            x, numbers = feeds[NUMBERS], found[: len(self._numbers)]
+            numbers[:, 1] = ((x < self._low) | (x > self._high)).sum(axis=0)
+            numbers[:, 2] = np.isnan(x).sum(axis=0)
+        if CATEGORIES in feeds:
+            for at, levels in enumerate(self._levels):
+                texts = feeds[CATEGORIES][:, at].tolist()
+                gone = texts.count("")
+                found[len(self._numbers) + at] = sum(text not in levels for text in texts) - gone, 0, gone
+        ordered = found[self._order]
+        ordered[:, 2] *= self._required
+        return ordered
+
+    def named(self, tally: Tally, rows: int) -> tuple[Unfamiliar, ...]:
+        """An entry a raw column for a tally of so many rows."""
+        return tuple(Unfamiliar(name, rows, *counts) for name, counts in zip(self._names, tally.tolist(), strict=True))
 
     def count(self, feeds: Mapping[str, npt.NDArray[Any]]) -> tuple[Unfamiliar, ...]:
-        """An entry a raw column, in the order of the signature, for feeds as the front end makes them."""
-        found: dict[str, Unfamiliar] = {}
-        if self._numbers and NUMBERS in feeds:
-            x = feeds[NUMBERS]
-            outside, missing = ((x < self._low) | (x > self._high)).sum(axis=0), np.isnan(x).sum(axis=0)
-            for column, beyond, gone in zip(self._numbers, outside.tolist(), missing.tolist(), strict=True):
-                missed = 0 if column.optional else gone
-                found[column.name] = Unfamiliar(column.name, len(x), outside=beyond, missing=missed)
-        for at, (column, levels) in enumerate(zip(self._texts, self._levels, strict=True)):
-            texts = feeds[CATEGORIES][:, at].tolist() if CATEGORIES in feeds else []
-            gone = texts.count("")
-            unseen = sum(text not in levels for text in texts) - gone
-            missed = 0 if column.optional else gone
-            found[column.name] = Unfamiliar(column.name, len(texts), unseen=unseen, missing=missed)
-        return tuple(found[name] for name in self._order if name in found)
+        """An entry a raw column, in the order of the signature."""
+        return self.named(self.tally(feeds), len(next(iter(feeds.values()), ())))
 
 
 class UnfamiliarCounts:

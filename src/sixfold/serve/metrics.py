@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -20,7 +21,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.unfamiliar import UnfamiliarCounts, joined
+from sixfold.bundle.unfamiliar import Known, Tally, joined
 
 BUCKETS_S: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 TOGETHER: Final = 64  # requests of at most so many rows that are looked at together
@@ -46,7 +47,8 @@ class Metrics(Collector):
         self.rows = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._latency: dict[str, Latency] = {}
-        self._tally = UnfamiliarCounts()
+        self._known: Known | None = None
+        self._tally: Tally | None = None
         self._waiting: list[Predictions] = []
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -71,11 +73,15 @@ class Metrics(Collector):
         """Count what training had not, in all that waits."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            if len(one) > TOGETHER:
-                self._tally.add(one.unfamiliar)
+            if len(one) > TOGETHER:  # they were counted in a thread
+                found = [[column.unseen, column.outside, column.missing] for column in one.unfamiliar]
+                self._add(one.known, np.array(found, dtype=np.int64).reshape(-1, 3))
         small = [one for one in waiting if len(one) <= TOGETHER]
         if small and small[0].known is not None:
-            self._tally.add(small[0].known.count(joined([one.feeds for one in small])))
+            self._add(small[0].known, small[0].known.tally(joined([one.feeds for one in small])))
+
+    def _add(self, known: Known | None, tally: Tally) -> None:
+        self._known, self._tally = known, tally if self._tally is None else self._tally + tally
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client writes."""
@@ -93,7 +99,8 @@ class Metrics(Collector):
             "Values that training had not, by column: unseen categories, numbers outside the range, missing values.",
             labels=["column", "kind"],
         )
-        for column in self._tally.columns.values():
+        named = () if self._known is None or self._tally is None else self._known.named(self._tally, self.rows)
+        for column in named:
             for kind, count in column.counts().items():
                 unfamiliar.add_metric([column.column, kind], count)
         yield unfamiliar
