@@ -168,3 +168,13 @@ def test_what_the_graph_fails_on_is_told_as_the_bundles_fault() -> None:
     predictor = Predictor(tiny_bundle.packed(model), tiny_bundle.signature(), "model.onnx")
     with pytest.raises(BundleError, match=r"model\.onnx: expected a graph that answers what its signature allows"):
         predictor.predict([tiny_bundle.raw(colour="never seen")])
+
+
+def test_stored_rows_are_asked_for_a_time_that_ends() -> None:
+    predictor = Predictor(tiny_bundle.graph(), tiny_bundle.signature(), "model.onnx")
+    rows = [dict(tiny_bundle.raw())] * 3
+    with predictor.within(60.0):
+        assert len(predictor.predict(rows)) == 3
+    with predictor.within(-1.0), pytest.raises(BundleError, match="answers to the stored rows within seconds"):
+        predictor.predict(rows)
+    assert len(predictor.predict(rows)) == 3

@@ -18,10 +18,8 @@ from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.onnx_trees import check_trees
 
 ROWS: Final = -1
-MOST_CELLS: Final = (
-    1 << 24
-)  # of all values of one row: 128 MiB in double; 5,000 columns make 30,000. Guessed, far above what occurs
-MOST_PRODUCTS: Final = 1 << 31  # multiplications for one row: a second or so
+MOST_CELLS: Final = 1 << 24  # of all values of one row, 128 MiB in double: 5,000 columns make 50,000
+MOST_PRODUCTS: Final = 1 << 28  # for one row, a tenth of a second: 20,000 support vectors of 1,000 columns make 2^25
 Shape = tuple[int, ...]
 
 

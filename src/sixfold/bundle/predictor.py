@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +25,7 @@ from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
 BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:
 BATCH_CELLS: Final = 1 << 24  # of all values of the rows of a call (128 MiB in double): a kernel machine's distances
 TYPES: Final = {NUMBERS: "tensor(double)", CATEGORIES: "tensor(string)"}
+SLOW: Final = "A model of Sixfold takes less: copy the bundle again from where it was made."
 MISMATCH: Final = "The graph and the signature do not belong together: copy the bundle again from where it was made."
 
 
@@ -36,6 +40,7 @@ class Predictor:
         self.known = Known(signature)
         self._names: list[str] = [output.name for output in signature.outputs]
         self._bound = threading.local()  # a OneRow a thread
+        self._end_s = math.inf  # of processor time of this process
         self._batch = max(1, min(BATCH, BATCH_CELLS // max(1, checked.cells)))
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
         self.depends_on_batch = any(node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes)
@@ -51,6 +56,15 @@ class Predictor:
         if numbers is not None:
             return self._answered(self._named(self._one_row(numbers)), {NUMBERS: numbers[None]})
         return self.run(self.front_end.feeds(rows, extra))
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Inside, answers take at most so much processor time, and one call of onnxruntime more. Raises BundleError."""
+        self._end_s = time.process_time() + seconds
+        try:
+            yield
+        finally:
+            self._end_s = math.inf
 
     def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
         """Answers for arrays that are ready for the graph, each [rows, columns]."""
@@ -71,6 +85,8 @@ class Predictor:
         return Predictions(self.signature, outputs, feeds, self.known)
 
     def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        if self._end_s < math.inf and time.process_time() > self._end_s:
+            raise BundleError(self._where, "answers to the stored rows within seconds", "more time", SLOW)
         with answering(self._where):
             return self._named(self.session.run(self._names, feeds))
 
