@@ -13,7 +13,7 @@ from sixfold.recipe.schema import Budget
 
 WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the bundle
 FINISH_S = 1.5  # that rest at least, if it is less than half: measured 1.1 s of one core, 32,561 rows, boosting
-FINISH_COLUMN_S = 0.003  # and for every column: its cells in the stored rows, asked twice, its place in the report; 13 s for 5,000
+FINISH_COLUMN_S = 0.003  # and for every column: its cells in the stored rows, asked twice, its place in the report
 REPORT_SHARE = 0.4  # of that rest, for the report and the bundle: until then columns are shuffled
 TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what training leaves flows on
 
