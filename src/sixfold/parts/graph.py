@@ -124,6 +124,8 @@ class Graph:
     def _kept(self, tensor: onnx.TensorProto) -> str:
         """The name of an initializer; equal ones are stored once."""
         tensor.ClearField("name")
+        if tensor.data_location == onnx.TensorProto.DEFAULT:  # onnxruntime's quantizer says so of some
+            tensor.ClearField("data_location")
         key = tensor.SerializeToString(deterministic=True)
         if key not in self._constants:
             tensor.name = self._constants[key] = self._name("constant")
