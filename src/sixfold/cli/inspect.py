@@ -121,7 +121,7 @@ def _typical(column: Any) -> str:
             return show_date(float(math.floor(column.median)))
         except (OverflowError, ValueError):  # of a stranger's signature: a moment that no calendar has
             return ""
-    return f"{column.median:g}"
+    return str(column.text_of(column.median))
 
 
 def _run_folder(path: Path) -> dict[str, Any]:

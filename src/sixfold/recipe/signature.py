@@ -57,6 +57,11 @@ class Input(Section):
     optional: bool = Field(False, description="The column held missing values in training.")
     read: Marks | None = Field(None, description="The marks of a number that comes as text, where data.read names any.")
 
+    def text_of(self, value: float) -> str:
+        """A number, rounded to six digits, as a text of this column is read."""
+        rounded, marks = f"{value:g}", None if self.read is None else self.read.format()
+        return rounded if marks is None else marks.show(float(rounded))
+
 
 class Output(Section):
     """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`: [rows, outputs]."""

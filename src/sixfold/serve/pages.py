@@ -62,6 +62,8 @@ def _field(column: Input) -> dict[str, Any]:
     }
     value = example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)
+    if column.type == "number" and column.read is not None and column.median is not None:
+        text = column.text_of(column.median)  # the page sends texts
     return {
         "name": column.name,
         "type": column.type,
