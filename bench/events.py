@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.folds_mlp import folds_of, ours
 from bench.pairs import Result
 from bench.tiny_steps import ours as tiny
-from sixfold.reporting import epochs_of
+from sixfold.package.report import epochs_of
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 

@@ -23,16 +23,16 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from sixfold import forecast as plan
 from sixfold import pipeline
 from sixfold.data import holdout, load
 from sixfold.evaluate import folds
 from sixfold.evaluate.cross_validation import FoldCache, Group, evaluate_folds
 from sixfold.evaluate.model import fit_model
 from sixfold.parts.table import Dataset
+from sixfold.plan import forecast as plan
+from sixfold.plan.candidates import metrics_of, resolve
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
-from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
 from sixfold.runs.memory import MemoryGuard
 

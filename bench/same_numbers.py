@@ -24,7 +24,14 @@ FEW = {"scheme": "kfold", "folds": 3}
 
 
 def recipe(source: str, build: Any, **sections: Any) -> dict[str, Any]:
-    return {"version": 1, "name": "same", "data": {"source": source, "target": "target"}, "build": build, "evaluate": FEW, **sections}
+    return {
+        "version": 1,
+        "name": "same",
+        "data": {"source": source, "target": "target"},
+        "build": build,
+        "evaluate": FEW,
+        **sections,
+    }
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -32,28 +39,50 @@ RECIPES: dict[str, dict[str, Any]] = {
     "linear, ridge grid": recipe(VALUES, {"family": "linear", "penalty": "l2", "C": [0.1, 1, 10]}),
     "kernel ridge": recipe(VALUES, {"family": "kernel_ridge", "alpha": [0.1, 1.0]}),
     "svm, grid": recipe(CLASSES, {"family": "svm", "C": [1, 10]}, train={"calibrate": "platt"}),
-    "tree, forest": recipe(CLASSES, ["tree", {"family": "forest", "trees": 40}], compress={"keep": {"accuracy": -0.02}}),
+    "tree, forest": recipe(
+        CLASSES, ["tree", {"family": "forest", "trees": 40}], compress={"keep": {"accuracy": -0.02}}
+    ),
     "boosting": recipe(VALUES, {"family": "boosting", "rounds": 60}, compress={"keep": {"rmse": 3}}),
     "mlp, optimizers": recipe(
-        DIGITS, {"family": "mlp", "hidden": [32, 16], "dropout": 0.1},
-        train={"epochs": 6, "optimizer": [{"name": "adam", "learning_rate": 0.01}, {"name": "muon"}, {"name": "sgd", "momentum": 0.9}]},
+        DIGITS,
+        {"family": "mlp", "hidden": [32, 16], "dropout": 0.1},
+        train={
+            "epochs": 6,
+            "optimizer": [{"name": "adam", "learning_rate": 0.01}, {"name": "muon"}, {"name": "sgd", "momentum": 0.9}],
+        },
     ),
     "mlp, average, watched, compressed": recipe(
-        CLASSES, "mlp", train={"epochs": 12, "average": {"ema": 0.9}, "clip": 1.0, "stop": {"patience": 3, "validation": 0.2}},
+        CLASSES,
+        "mlp",
+        train={"epochs": 12, "average": {"ema": 0.9}, "clip": 1.0, "stop": {"patience": 3, "validation": 0.2}},
         compress={"prune": "neurons", "quantize": "int8", "keep": {"accuracy": -0.02}},
     ),
-    "mlp, values, lbfgs": recipe(VALUES, {"family": "mlp", "hidden": [8]}, train={"epochs": 10, "optimizer": "lbfgs", "batch_size": "full"}),
+    "mlp, values, lbfgs": recipe(
+        VALUES, {"family": "mlp", "hidden": [8]}, train={"epochs": 10, "optimizer": "lbfgs", "batch_size": "full"}
+    ),
     "residual_mlp": recipe(VALUES, "residual_mlp", train={"epochs": 4}),
     "tabm": recipe(CLASSES, "tabm", train={"epochs": 4}),
-    "auto rates": recipe(DIGITS, {"family": "mlp", "hidden": [16]}, train={"epochs": 3, "optimizer": {"name": "adam", "learning_rate": "auto"}}),
+    "auto rates": recipe(
+        DIGITS,
+        {"family": "mlp", "hidden": [16]},
+        train={"epochs": 3, "optimizer": {"name": "adam", "learning_rate": "auto"}},
+    ),
     "sparse": recipe("SPARSE", ["linear", {"family": "mlp", "hidden": [8]}], train={"epochs": 3}),
     "nested": recipe(CLASSES, {"family": "linear", "C": [0.1, 1]}, evaluate={**FEW, "nested": 2}),
     "search": recipe(
-        CLASSES, {"family": "linear", "C": {"low": 0.01, "high": 10, "log": True}}, evaluate={**FEW, "search": {"trials": 5}},
+        CLASSES,
+        {"family": "linear", "C": {"low": 0.01, "high": 10, "log": True}},
+        evaluate={**FEW, "search": {"trials": 5}},
     ),
     "racing": recipe(CLASSES, {"family": "linear", "C": [0.001, 0.1, 1, 10]}, evaluate={**FEW, "select": "racing"}),
     "ensemble": recipe(CLASSES, ["linear", "tree", "svm"], evaluate={**FEW, "ensemble": True}),
-    "reconstruction": recipe("sklearn:iris", {"family": "mlp", "hidden": [2]}, task="reconstruction", train={"epochs": 5}, data={"source": "sklearn:iris"}),
+    "reconstruction": recipe(
+        "sklearn:iris",
+        {"family": "mlp", "hidden": [2]},
+        task="reconstruction",
+        train={"epochs": 5},
+        data={"source": "sklearn:iris"},
+    ),
 }
 
 

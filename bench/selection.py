@@ -26,9 +26,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from bench.pairs import Result
-from sixfold.contest import PIECES
-from sixfold.evaluate.selecting import Scored, Selected, select
 from sixfold.recipe.kinds import SELECTION
+from sixfold.select.comparison import PIECES
+from sixfold.select.selecting import Scored, Selected, select
 
 FOLDS, REPETITIONS = 10, 20
 MODEL = make_pipeline(StandardScaler(), SVC())
@@ -119,7 +119,7 @@ def _repeat(
 
 
 def _scored(right: list[list[np.ndarray]]) -> Scored:
-    """As a run hands it to a selection (sixfold.contest). `right`: candidate → fold → [rows] whether the label was right."""
+    """As a run hands it to a selection (sixfold.select.comparison). `right`: candidate → fold → [rows] whether the label was right."""
     means = np.array([[each.mean() for each in one] for one in right])
     pieces = [
         [np.bincount(piece := np.arange(len(each)) % PIECES, each) / np.bincount(piece) for each in one]

@@ -22,7 +22,8 @@ RUN = """
 import os, sys
 os.sched_setaffinity(0, {int(core) for core in sys.argv[1].split(",")})
 from pathlib import Path
-from sixfold import http_latency, pipeline
+from sixfold.package import http_latency
+from sixfold import pipeline
 from sixfold.recipe import load
 from sixfold.recipe.receipt import OverHttp
 http_latency.over_http = lambda parts, deadline: OverHttp(why="this is a test")

@@ -11,16 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sixfold import forecast, pipeline
+from sixfold import pipeline
 from sixfold.core.errors import RecipeError
 from sixfold.data.load import from_frame
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.parts.table import Dataset
+from sixfold.plan import forecast
+from sixfold.plan.candidates import resolve
 from sixfold.recipe.load import Loaded, from_object
 from sixfold.recipe.schema import Data
-from sixfold.resolve import resolve
 from sixfold.runs.context import Context
 from sixfold.train import range_test
 

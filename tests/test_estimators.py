@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sixfold.estimators import SixfoldClassifier, SixfoldRegressor
+from sixfold.sklearn import SixfoldClassifier, SixfoldRegressor
 
 
 @parametrize_with_checks([SixfoldClassifier(build={"family": "linear"}), SixfoldRegressor(build={"family": "linear"})])

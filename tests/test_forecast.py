@@ -16,23 +16,24 @@ import pandas as pd
 import pytest
 from bench.forecast import HELD
 
-from sixfold import forecast as module
-from sixfold import pipeline, trials
+from sixfold import pipeline
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.evaluate import cross_validation
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import fit_of, prepare_rows
-from sixfold.forecast import Forecast, Stacks, check_memory, forecast, forecasts, in_words
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import Dataset
+from sixfold.plan import forecast as module
+from sixfold.plan import trials
+from sixfold.plan.candidates import resolve
+from sixfold.plan.forecast import Forecast, Stacks, check_memory, forecast, forecasts, in_words
+from sixfold.plan.trials import Trial
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
-from sixfold.resolve import resolve
 from sixfold.runs.context import Context
 from sixfold.train import fitting, telling
-from sixfold.trials import Trial
 
 
 def frame(rows: int, levels: int = 3) -> pd.DataFrame:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import sixfold
-from sixfold import http_latency
 from sixfold.cli.receipt_table import lines, text
-from sixfold.http_latency import over_http  # before the fixture of all tests takes its place
+from sixfold.package import http_latency
+from sixfold.package.http_latency import over_http  # before the fixture of all tests takes its place
 from sixfold.recipe.receipt import OverHttp
 
 sys.path.insert(0, str(Path(__file__).parent / "bundle"))  # tiny_bundle

@@ -22,16 +22,17 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sixfold import contest, nesting, pipeline, reporting, searching
+from sixfold import pipeline
 from sixfold.cli import group
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.data.load import load as load_data
 from sixfold.evaluate.cross_validation import Parts, evaluate_folds
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.nested import inside, outer_folds
-from sixfold.nesting import nest
+from sixfold.package import report
 from sixfold.parts import state
 from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.plan.run_context import Rows, Work, digest
 from sixfold.recipe.load import Loaded, from_object, load
 from sixfold.recipe.receipt import Nested
 from sixfold.recipe.schema import Budget
@@ -39,7 +40,8 @@ from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.folder import RunFolder
-from sixfold.work import Rows, Work, digest
+from sixfold.select import comparison, nested, searching
+from sixfold.select.nested import nest
 
 
 def recipe(**sections: Any) -> Loaded:
@@ -58,7 +60,7 @@ def nested_alone(loaded: Loaded, data: Dataset, folder: Path) -> tuple[pipeline.
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         plan, _, winner = pipeline.find_winner(work, rows, pipeline.plan_work(work, rows))
         found = nest(work, rows, plan.metrics, pipeline.choose_again)
-        return winner, found, list(reporting.texts(run.history(), "warning"))
+        return winner, found, list(report.texts(run.history(), "warning"))
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -194,7 +196,7 @@ def test_killed_in_an_outer_fold_it_goes_on_there(
             raise KeyboardInterrupt
         return evaluate_folds(together, *rest)
 
-    monkeypatch.setattr(contest, "evaluate_folds", killed)
+    monkeypatch.setattr(comparison, "evaluate_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         nested_alone(loaded, data, tmp_path / "run")
     assert list((tmp_path / "run").glob("nested-*.saved/evaluate-*"))
@@ -276,7 +278,7 @@ def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
         work = Work(loaded, run, Limits.start(Budget(time="8s")), Context(0, run.emit))
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         assert nest(work, rows, ("accuracy",), pipeline.choose_again) is None
-        (text,) = reporting.texts(run.history(), "warning")
+        (text,) = report.texts(run.history(), "warning")
     assert text == (
         "Nested cross-validation is left out, in outer fold 1 of 2: budget.time: expected time to train as in the run; "
         "found none left. Raise budget.time."
@@ -302,7 +304,7 @@ def test_an_outer_fold_with_fewer_candidates_for_want_of_time_is_none(
     loaded = recipe()
     data = load_data(loaded.recipe.data, None, loaded.base)
     error = BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
-    monkeypatch.setattr(contest, "evaluate_folds", failing(error, "tree"))
+    monkeypatch.setattr(comparison, "evaluate_folds", failing(error, "tree"))
     _, found, warnings = nested_alone(loaded, data, tmp_path)
     assert found is None
     assert warnings == [f"Nested cross-validation is left out, in outer fold 1 of 2: {error}"]
@@ -314,14 +316,14 @@ def test_who_cannot_be_trained_in_an_outer_fold_is_left_out_there(
     loaded = recipe()
     data = load_data(loaded.recipe.data, None, loaded.base)
     error = FitError("train, step 3", "a loss that is a number", "nan", "Lower the rate.")
-    monkeypatch.setattr(contest, "evaluate_folds", failing(error, "tree"))
+    monkeypatch.setattr(comparison, "evaluate_folds", failing(error, "tree"))
     _, found, warnings = nested_alone(loaded, data, tmp_path / "some")
     assert found is not None
     assert {fold.candidates for fold in found.folds} == {3}
     assert warnings == [
         f"Outer fold {fold}: tree max_depth={depth} is left out: {error}" for fold in (1, 2) for depth in (1, 3)
     ]
-    monkeypatch.setattr(contest, "evaluate_folds", failing(error, ""))
+    monkeypatch.setattr(comparison, "evaluate_folds", failing(error, ""))
     _, found, warnings = nested_alone(loaded, data, tmp_path / "none")
     assert found is None
     assert warnings[-1] == f"Nested cross-validation is left out, in outer fold 1 of 2: {error}"
@@ -364,7 +366,7 @@ def test_a_search_that_ends_early_in_an_outer_fold_is_none(tmp_path: Path, monke
 def test_an_outer_fold_that_would_not_end_in_time_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = recipe()
     data, now = load_data(loaded.recipe.data, None, loaded.base), [0.0]
-    monkeypatch.setattr(nesting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(nested, "time", SimpleNamespace(monotonic=lambda: now[0]))
     with RunFolder(tmp_path) as run:
         work = Work(loaded, run, Limits.start(Budget(time="1h")), Context(0, run.emit))
         rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))

@@ -29,7 +29,7 @@ from sixfold.bundle.stream import Source
 from sixfold.core import values
 from sixfold.data.load import from_frame, load
 from sixfold.evaluate.model import fit_model
-from sixfold.outcome import signature_of
+from sixfold.package.receipt import signature_of
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset
 from sixfold.recipe.kinds import FAMILY

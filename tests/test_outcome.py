@@ -8,13 +8,13 @@ import pytest
 from sixfold.bundle.parity import Parity
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.cross_validation import Evaluation
-from sixfold.outcome import stored_rows, verdict
+from sixfold.package.html import render
+from sixfold.package.receipt import stored_rows, verdict
+from sixfold.package.report import figures
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Column, Table, Target
 from sixfold.recipe.receipt import Cost, Quality, Receipt, Step
 from sixfold.recipe.report import Report, Reproduction, Row
-from sixfold.report.html import render
-from sixfold.reporting import figures
 
 
 def table(rows: int, columns: int = 6) -> Table:

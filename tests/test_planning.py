@@ -13,10 +13,12 @@ import torch
 import yaml
 
 import sixfold
-from sixfold import contest, forecast, pipeline
+from sixfold.select import comparison
+from sixfold import pipeline
 from sixfold.cli import check
 from sixfold.core.errors import BudgetError, DataError, SixfoldError
 from sixfold.core.memory import held_bytes
+from sixfold.plan import forecast
 from sixfold.recipe import load
 from sixfold.recipe.signature import MOST
 
@@ -79,7 +81,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "planning.py:signature_can_be_written": "of a test of its own",
     "initialize/_variance_scaling.py": "a fault of ours",
     "build/_classes.py": "what the rows of a fit show", "nesting.py": "after training",
-    "searching.py": "time, while a run goes on", "contest.py:refit_end": "time, while a run goes on",
+    "searching.py": "time, while a run goes on", "comparison.py:refit_end": "time, while a run goes on",
     "compress/retraining.py:_check_time": "time, while a run goes on", "evaluate/model.py": "after preparation",
     "evaluate/choose.py": "after training",
     "compress/measure.py": "after training",
@@ -140,7 +142,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(contest, "evaluate_folds", train)
+        patch.setattr(comparison, "evaluate_folds", train)
         patch.setattr(forecast, "forecasts", lambda *_: ([], []))  # the rules alone are asked, without a trial
         patch.setattr(check, "_disk", lambda _: None)
         yield {str(changes): _outcome(folder, changes) for changes in [*ACCEPTED, *REFUSED]}

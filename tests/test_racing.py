@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold import contest, pipeline
+from sixfold import pipeline
 from sixfold.data.load import load
 from sixfold.evaluate.cross_validation import evaluate_folds
-from sixfold.evaluate.selecting import Scored
 from sixfold.recipe.load import Loaded, from_object
+from sixfold.select import comparison
+from sixfold.select.selecting import Scored
 
 
 def recipe(metric: str = "log_loss", **options: Any) -> Loaded:
@@ -44,7 +45,7 @@ def test_a_race_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeyp
             raise KeyboardInterrupt
         return evaluate_folds(*rest)
 
-    monkeypatch.setattr(contest, "evaluate_folds", killed)
+    monkeypatch.setattr(comparison, "evaluate_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(recipe(), tmp_path / "killed")
     monkeypatch.undo()
@@ -72,13 +73,13 @@ def test_the_holdout_moves_no_decision(tmp_path: Path) -> None:
 def test_pieces_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, pieces: int) -> None:
     """Their mean, weighted by their rows, is the fold's score; of a metric that is no mean there are none."""
     seen: list[Scored] = []
-    plain = contest.Contest.score
+    plain = comparison.Contest.score
 
-    def kept(self: contest.Contest, *rest: Any) -> Scored:
+    def kept(self: comparison.Contest, *rest: Any) -> Scored:
         seen.append(plain(self, *rest))
         return seen[-1]
 
-    monkeypatch.setattr(contest.Contest, "score", kept)
+    monkeypatch.setattr(comparison.Contest, "score", kept)
     pipeline.run(recipe(metric), tmp_path / "run")
     if not pieces:
         assert all(each.pieces is None for each in seen)

@@ -6,9 +6,9 @@ import json
 
 from jsonschema import Draft202012Validator
 
+from sixfold.plan.candidates import REFERENCE_FILE, generate_schema, reference
 from sixfold.recipe.kinds import KINDS
 from sixfold.recipe.published import SCHEMA_FILE
-from sixfold.resolve import REFERENCE_FILE, generate_schema, reference
 
 REMEDY = "run `make docs` and look at what changed"
 

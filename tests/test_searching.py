@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sixfold import contest, pipeline
+from sixfold.select import comparison
+from sixfold import pipeline
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.data.load import load
 from sixfold.evaluate.cross_validation import evaluate_folds
-from sixfold.proposing import Proposer
+from sixfold.plan.proposals import Proposer
 from sixfold.recipe.load import Loaded, from_object
 
 RATE = {"low": 1e-3, "high": 0.3, "log": True}
@@ -84,7 +85,7 @@ def test_a_search_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monke
             raise KeyboardInterrupt
         return evaluate_folds(*rest)
 
-    monkeypatch.setattr(contest, "evaluate_folds", killed)
+    monkeypatch.setattr(comparison, "evaluate_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(recipe(), tmp_path / "run")
     again = pipeline.run(recipe(), tmp_path / "run")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sixfold import estimates, forecast, pipeline
+from sixfold import pipeline
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.evaluate import cross_validation, expected, shuffling
@@ -21,12 +21,14 @@ from sixfold.evaluate.cross_validation import Pace
 from sixfold.evaluate.expected import expected_s, extended_s
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows
+from sixfold.plan import forecast
+from sixfold.plan.candidates import resolve
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
-from sixfold.resolve import resolve
 from sixfold.runs import memory
 from sixfold.runs.context import Context
 from sixfold.runs.memory import MemoryGuard
+from sixfold.select import estimates
 
 LINEAR, FOREST, TREE = {"family": "linear"}, {"family": "forest", "trees": 4}, {"family": "tree"}
 

@@ -14,9 +14,9 @@ __all__ = ["Bundle", "Recipe", "SixfoldClassifier", "SixfoldError", "SixfoldRegr
 _HOMES = {
     "Bundle": "sixfold.bundle.load",
     "Recipe": "sixfold.recipe.schema",
-    "SixfoldClassifier": "sixfold.estimators",
+    "SixfoldClassifier": "sixfold.sklearn",
     "SixfoldError": "sixfold.core.errors",
-    "SixfoldRegressor": "sixfold.estimators",
+    "SixfoldRegressor": "sixfold.sklearn",
     "fit": "sixfold.api",
     "load": "sixfold.bundle.load",
     "run": "sixfold.api",
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sixfold.api import fit, run
     from sixfold.bundle.load import Bundle, load
     from sixfold.core.errors import SixfoldError
-    from sixfold.estimators import SixfoldClassifier, SixfoldRegressor
     from sixfold.recipe.schema import Recipe
+    from sixfold.sklearn import SixfoldClassifier, SixfoldRegressor
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-from sixfold import interrupt
+from sixfold.core import interrupt
 
 
 def main() -> None:

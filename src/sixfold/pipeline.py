@@ -19,42 +19,44 @@ from pathlib import Path
 
 import numpy as np
 
-from sixfold import http_latency, outcome, own_bundle, reporting
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
-from sixfold.contest import refit_end
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data import holdout, lone_predictors, test_rows
 from sixfold.data import load as data_load
-from sixfold.estimates import again_s
-from sixfold.evaluate import choose, ensemble, out_of_fold
+from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.folds import scheme_of, thin_classes
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.nesting import Choice, nest
+from sixfold.package import http_latency, own_bundle, report
+from sixfold.package.html import render
+from sixfold.package.receipt import Clock, measure, of_fold, with_http, with_nested
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
-from sixfold.planning import Planning
+from sixfold.plan.rules import Planning
+from sixfold.plan.run_context import Plan, Rows, Work, digest, joint_digest, stage_key, store
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.report import Report, Reproduction
 from sixfold.recipe.signature import Signature
-from sixfold.report.html import render
 from sixfold.runs import environment
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.memory import MemoryGuard
 from sixfold.runs.saves import EVERY_S
-from sixfold.searching import compare
+from sixfold.select import ensemble, leaderboard
+from sixfold.select.comparison import refit_end
+from sixfold.select.estimates import again_s
+from sixfold.select.nested import Choice, nest
+from sixfold.select.searching import compare
 from sixfold.train import threads
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of, in_words
-from sixfold.work import Plan, Rows, Work, digest, joint_digest, stage_key, store
 
 # Stages that nothing reads once there is a winner: they go first where the disk is short.
 SPARE = ("evaluate-*", "nested-*")
@@ -82,7 +84,7 @@ class Run:
     folder: Path
     bundle: Path
     receipt: Receipt
-    leaderboard: choose.Leaderboard
+    leaderboard: leaderboard.Leaderboard
     warnings: tuple[str, ...] = ()
     verdict: tuple[str, ...] = ()
 
@@ -217,7 +219,7 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
     """The winner, trained again on all training rows; of an ensemble every member that has a weight. Where a budget does
     not allow that, the model of its first fold.
     """
-    best = evaluations[choose.best(evaluations, plan.metrics[0])]
+    best = evaluations[leaderboard.best(evaluations, plan.metrics[0])]
     work.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
     chosen, found = _chosen(plan, rows, evaluations, best)
     key = "".join([repr(found), *(candidate.key() for candidate in chosen)])
@@ -311,18 +313,18 @@ def finish(
 
     def work_on(aside: Path) -> None:
         data, results = (rows.training, rows.held_out), (winner.evaluation, winner.model, compressed)
-        clock = outcome.Clock(work.limits.started, work.limits.deadline(1.0))
-        measured = outcome.measure(recipe, data, (plan.metrics, plan.baseline), results, work.context.seed, clock)
+        clock = Clock(work.limits.started, work.limits.deadline(1.0))
+        measured = measure(recipe, data, (plan.metrics, plan.baseline), results, work.context.seed, clock)
         effort = Effort(deadline=work.limits.report() or float("inf"))
         shuffled = importances(winner.evaluation, rows.training, plan.folds, work.context.seed, effort)
         found = (shuffled, folder.history(), compressed.model.fitted)
         trained = None if winner.fold is None else (winner.fold, len(plan.folds[winner.fold].train))
-        receipt = outcome.with_nested(outcome.of_fold(measured.receipt, trained), winner.nested)
+        receipt = with_nested(of_fold(measured.receipt, trained), winner.nested)
         parts = BundleParts(  # the report is not served
             measured.model, measured.signature, work.loaded.text, receipt, "", "{}", measured.parity
         )
-        receipt = outcome.with_http(receipt, http_latency.over_http(parts, work.limits.deadline(1.0)))
-        content = reporting.report(receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
+        receipt = with_http(receipt, http_latency.over_http(parts, work.limits.deadline(1.0)))
+        content = report.report(receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
         steps = Reproduction(
             command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -345,8 +347,8 @@ def finish(
     said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
     receipt = _write_bundle(done, folder, work.loaded.text)  # for which this stage may go, where the disk is short
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
-    warnings = reporting.texts(folder.history(), "warning")
-    board = choose.leaderboard(evaluations, plan.metrics[0])
+    warnings = report.texts(folder.history(), "warning")
+    board = leaderboard.leaderboard(evaluations, plan.metrics[0])
     return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
 
 

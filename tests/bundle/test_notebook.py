@@ -9,8 +9,8 @@ from sklearn.utils import estimator_html_repr
 
 from sixfold.bundle.load import load
 from sixfold.bundle.predictions import Predictions
-from sixfold.estimators import SixfoldClassifier
 from sixfold.recipe.signature import Signature
+from sixfold.sklearn import SixfoldClassifier
 
 TAGS = "<script>alert('1')</script>\"'&<img src=x onerror=alert(1)>"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sixfold.interrupt import MESSAGE
+from sixfold.core.interrupt import MESSAGE
 
 RECIPE = """version: 1
 name: small

@@ -14,9 +14,9 @@ from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.plan.candidates import metrics_of, resolve
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Compress
-from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
 
 Made = tuple[Job, Model]

@@ -20,7 +20,7 @@ from sixfold.compress.fixed_point import Fixed, rounded
 from sixfold.compress.quantize import Quantized, quantized
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.model import Model
-from sixfold.outcome import expected_answers, signature_of, stored_rows
+from sixfold.package.receipt import expected_answers, signature_of, stored_rows
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
 from sixfold.recipe.schema import Quantize

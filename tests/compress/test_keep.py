@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sixfold.compress.keep import Before, Keep, check, make
+from sixfold.compress.keep import Before, Keep, make
+from sixfold.evaluate.scoring import check_changes
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.schema import Compress
 
@@ -74,7 +75,7 @@ def test_a_metric_that_the_model_has_not_is_said() -> None:
 )  # fmt: skip
 def test_a_promise_that_says_something_else_is_refused(section: dict[str, float], text: str) -> None:
     with pytest.raises(RecipeError) as error:
-        check(section, ("accuracy", "rmse"))
+        check_changes(section, ("accuracy", "rmse"))
     assert str(error.value) == text
 
 

@@ -21,7 +21,7 @@ from sixfold.compress.subject import Subject, promise, start
 from sixfold.core.errors import RecipeError
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.model import Model
-from sixfold.outcome import expected_answers, signature_of, stored_rows
+from sixfold.package.receipt import expected_answers, signature_of, stored_rows
 from sixfold.parts import state
 from sixfold.parts.packed import packed
 from sixfold.recipe.kinds import PRUNER

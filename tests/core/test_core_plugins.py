@@ -18,7 +18,7 @@ from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another package brings an optimizer; it stands where `sgd` does, which is enough to be found."""
-    point = importlib.metadata.EntryPoint("mine", "sixfold.train.optimisers.sgd", "sixfold.optimizer")
+    point = importlib.metadata.EntryPoint("mine", "sixfold.train.optimizers.sgd", "sixfold.optimizer")
     monkeypatch.setattr(
         importlib.metadata, "entry_points", lambda group: [point] if group == "sixfold.optimizer" else []
     )

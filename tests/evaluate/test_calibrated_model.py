@@ -22,8 +22,8 @@ from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, Table, Target
+from sixfold.plan.candidates import resolve
 from sixfold.recipe.schema import Evaluate, Recipe
-from sixfold.resolve import resolve
 from sixfold.runs.context import Context
 
 THREE = ("a", "b", "c")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sixfold.core.errors import RecipeError
-from sixfold.evaluate import choose
 from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.select import leaderboard
 
 
 def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str = "accuracy") -> Evaluation:
@@ -20,30 +20,30 @@ def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str
 def test_direction() -> None:
     for metric, winner in (("accuracy", 1), ("log_loss", 0)):
         found = [evaluation("a", [0.1, 0.2], metric=metric), evaluation("b", [0.3, 0.4], metric=metric)]
-        assert choose.best(found, metric) == winner
+        assert leaderboard.best(found, metric) == winner
 
 
 def test_equal_means_the_first_whatever_the_seconds() -> None:
     """Seconds differ from run to run: a run that is repeated must choose the same."""
     found = [evaluation("a", [0.5], 2.0), evaluation("b", [0.5], 1.0), evaluation("c", [0.5], 1.0)]
-    assert choose.order(found, "accuracy") == [0, 1, 2]
+    assert leaderboard.order(found, "accuracy") == [0, 1, 2]
 
 
 def test_unscored_come_last_and_never_win() -> None:
     nothing = evaluation("a", [float("nan")])
-    assert choose.order([nothing, evaluation("b", [0.1])], "accuracy") == [1, 0]
+    assert leaderboard.order([nothing, evaluation("b", [0.1])], "accuracy") == [1, 0]
     with pytest.raises(RecipeError, match="scores at least one candidate"):
-        choose.best([nothing], "accuracy")
+        leaderboard.best([nothing], "accuracy")
 
 
 def test_a_score_that_is_none_is_a_dash() -> None:
-    board = choose.leaderboard([evaluation("a", [0.5, 0.7]), evaluation("b", [float("nan")] * 2)], "accuracy")
+    board = leaderboard.leaderboard([evaluation("a", [0.5, 0.7]), evaluation("b", [float("nan")] * 2)], "accuracy")
     assert str(board).splitlines()[2].split() == ["b", "-", "-", "-", "1.0"]
     assert "nan" not in board._repr_html_()
 
 
 def test_leaderboard_shows_mean_spread_and_folds() -> None:
-    board = choose.leaderboard([evaluation("<a>", [0.5, 0.7])], "accuracy")
+    board = leaderboard.leaderboard([evaluation("<a>", [0.5, 0.7])], "accuracy")
     standing = board.standings[0]
     assert (standing.mean, standing.folds) == (pytest.approx(0.6), (0.5, 0.7))
     assert standing.spread == pytest.approx(np.sqrt(0.02))
@@ -53,7 +53,7 @@ def test_leaderboard_shows_mean_spread_and_folds() -> None:
 def test_who_was_dropped_comes_last_with_the_folds_it_had_and_why() -> None:
     nan = float("nan")
     left = replace(evaluation("a", [0.9, nan, 0.9]), numbers=(0, 2), dropped="0.1 behind the leader")
-    board = choose.leaderboard([left, evaluation("b", [0.5, 0.5, 0.6])], "accuracy")
+    board = leaderboard.leaderboard([left, evaluation("b", [0.5, 0.5, 0.6])], "accuracy")
     assert [standing.name for standing in board.standings] == ["b", "a"]
     assert board.standings[1].folds == (0.9, 0.9)
     assert str(board).splitlines()[-1].endswith("dropped after 2 folds: 0.1 behind the leader")
@@ -61,8 +61,8 @@ def test_who_was_dropped_comes_last_with_the_folds_it_had_and_why() -> None:
 
 def test_a_long_name_moves_no_column() -> None:
     standings = tuple(
-        choose.Standing(name, "mlp", 0.5, 0.1, 0.05, (0.4, 0.6), 1.0)
+        leaderboard.Standing(name, "mlp", 0.5, 0.1, 0.05, (0.4, 0.6), 1.0)
         for name in ("mlp", "mlp " + "optimizer=auto " * 4)
     )
-    head, *rows = str(choose.Leaderboard("accuracy", standings)).splitlines()
+    head, *rows = str(leaderboard.Leaderboard("accuracy", standings)).splitlines()
     assert {len(row) for row in rows} == {len(head)}

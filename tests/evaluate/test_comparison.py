@@ -10,11 +10,11 @@ from scipy import stats
 
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
-from sixfold.evaluate.comparison import Comparison, Draws, Predicted, by_folds, by_rows, validation_share
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.scoring import Averaged, bounds
 from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
+from sixfold.select.significance import Comparison, Draws, Predicted, by_folds, by_rows, validation_share
 
 NAMES = ("svm", "mlp")
 
@@ -267,7 +267,7 @@ def test_unequal_groups_give_every_row_its_chance() -> None:
 def test_large_tables_are_drawn_in_part_and_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     target, pair = pair_of(np.random.default_rng(4), 8000, (0.85, 0.845))
     whole = by_rows(pair, target, "accuracy", draws=Draws(2000))
-    monkeypatch.setattr("sixfold.evaluate.comparison.MOST_ROWS", 1000)
+    monkeypatch.setattr("sixfold.select.significance.MOST_ROWS", 1000)
     part = by_rows(pair, target, "accuracy", draws=Draws(2000))
     assert part.how == "bootstrap, 2,000 draws of 1,000, scaled"
     assert part.high - part.low == pytest.approx(whole.high - whole.low, rel=0.1)

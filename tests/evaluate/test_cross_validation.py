@@ -18,10 +18,10 @@ from sixfold.evaluate.folds import make
 from sixfold.parts import state
 from sixfold.parts.state import save
 from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.plan.candidates import resolve
 from sixfold.recipe import load as recipe_load
 from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
-from sixfold.resolve import resolve
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 

@@ -15,10 +15,10 @@ from sixfold.evaluate.deciding import defaults, rarest
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.nested import divide
 from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.plan.candidates import metrics_of
 from sixfold.recipe.kinds import METRIC
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Evaluate
-from sixfold.resolve import metrics_of
 
 
 def target(*counts: int) -> Target:

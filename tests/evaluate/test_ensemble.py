@@ -18,10 +18,8 @@ from sklearn.metrics import f1_score, log_loss
 
 from sixfold.compress.measure import feeds
 from sixfold.core.errors import RecipeError
-from sixfold.evaluate import ensemble
 from sixfold.evaluate.averaged import Averaged, Joined
 from sixfold.evaluate.cross_validation import Evaluation, cross_validate
-from sixfold.evaluate.ensemble import Blend
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
@@ -29,6 +27,8 @@ from sixfold.parts import state
 from sixfold.parts.table import Dataset, Table
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
+from sixfold.select import ensemble
+from sixfold.select.ensemble import Blend
 
 BUILDS: tuple[dict[str, Any], ...] = ({"family": "linear"}, {"family": "tree", "max_depth": 3}, {"family": "forest"})
 NUMBERS = st.floats(-4, 4, allow_nan=False).map(lambda x: round(x, 3))

@@ -19,7 +19,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sixfold.compress.measure import feeds
 from sixfold.core.errors import FitError, RecipeError
-from sixfold.evaluate import choose
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
@@ -27,6 +26,7 @@ from sixfold.parts import state
 from sixfold.parts.table import Table, Task
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
+from sixfold.select import leaderboard
 
 NAMES = ("no, never", "ja", "sûr", "Ω")
 
@@ -161,15 +161,15 @@ def test_of_two_equal_candidates_the_smaller_model_wins() -> None:
         for build in ({"family": "forest", "trees": 20, "feature_fraction": 1.0}, {"family": "tree"})
     ]
     assert [each.means()["accuracy"] for each in found] == [1.0, 1.0]
-    assert choose.best(found, "accuracy") == 1
-    board = choose.leaderboard(found, "accuracy")
+    assert leaderboard.best(found, "accuracy") == 1
+    board = leaderboard.leaderboard(found, "accuracy")
     assert [standing.name for standing in board.standings] == ["tree", "forest"]
 
 
 def test_the_leaderboard_says_how_sure_a_mean_is() -> None:
     data = dataset(90)
     found = cross_validate(candidate({"family": "tree"}), data, make(Evaluate(folds=4), data), ["log_loss"], Context())
-    (standing,) = choose.leaderboard([found], "log_loss").standings
+    (standing,) = leaderboard.leaderboard([found], "log_loss").standings
     assert standing.spread == pytest.approx(np.std(found.scores["log_loss"], ddof=1))
     assert standing.error == pytest.approx(standing.spread / 2)
     assert standing.folds == tuple(found.scores["log_loss"])

@@ -12,14 +12,14 @@ from evaluating import EVERYTHING, dataset, with_other_rows
 
 from sixfold import pipeline
 from sixfold.evaluate.nested import outer_folds
-from sixfold.nesting import Choice, nest
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
+from sixfold.plan.run_context import Rows, Work, digest
 from sixfold.recipe.load import from_object
 from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
-from sixfold.work import Rows, Work, digest
+from sixfold.select.nested import Choice, nest
 
 TREES = [{"family": "linear"}, {"family": "tree", "max_depth": [1, 3]}]
 ASKED: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from sixfold.build import grid
 from sixfold.core.errors import RecipeError
-from sixfold.evaluate.search import Fields, Trial, search, suggest
+from sixfold.plan.suggest import Fields, Trial, suggest
 from sixfold.recipe.space import Range, Search, is_range, ranges
+from sixfold.select.search import search
 
 FIELDS = Fields(
     is_list=lambda key: key == "hidden", is_whole=lambda key: key.rpartition(".")[2] in ("max_depth", "nesterov")

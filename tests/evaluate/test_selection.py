@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from sixfold.evaluate import endings
-from sixfold.evaluate.selecting import Scored, Seen, Selected, Selection, order, select
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
+from sixfold.select import endings
+from sixfold.select.selecting import Scored, Seen, Selected, Selection, order, select
 
 NAMES = SELECTION.names()
 

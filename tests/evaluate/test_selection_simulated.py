@@ -15,9 +15,9 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
-from sixfold.evaluate.selecting import Scored, Selected, Selection, select
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
+from sixfold.select.selecting import Scored, Selected, Selection, select
 
 RACES, FOLDS, PIECES, CANDIDATES = 100, 10, 16, 60
 Truth = Callable[[np.random.Generator], FloatArray]

@@ -6,9 +6,9 @@ from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.explain.permutation import importances
 from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.plan.candidates import resolve
 from sixfold.recipe import load as recipe_load
 from sixfold.recipe.schema import Evaluate
-from sixfold.resolve import resolve
 from sixfold.runs.context import Context
 
 

@@ -22,7 +22,7 @@ from sixfold.parts.state import State
 # Everything that is importable and does something, classes that are no states, and names that are none.
 NAMES = [
     "sixfold.__main__:main", "sixfold.cli:main", "sixfold.cli.run:command", "sixfold.serve.run:serve", "sixfold.pipeline:run",
-    "sixfold.resolve:generate_schema", "sixfold.parts.state:State", "sixfold.parts.state:save", "sixfold.parts.state:np",
+    "sixfold.plan.candidates:generate_schema", "sixfold.parts.state:State", "sixfold.parts.state:save", "sixfold.parts.state:np",
     "sixfold.build.mlp:Settings", "sixfold.build.mlp:State",
     "sixfold.build.mlp:BundleError",
     "sixfold.build.mlp:Network.layers",

@@ -12,6 +12,8 @@ import pytest
 
 from sixfold.bundle import page
 from sixfold.core.errors import BundleError
+from sixfold.package import charts
+from sixfold.package.html import render
 from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
 from sixfold.recipe.report import (
     ColumnSummary,
@@ -25,8 +27,6 @@ from sixfold.recipe.report import (
     Reproduction,
     Row,
 )
-from sixfold.report import charts
-from sixfold.report.html import render
 
 COST = Cost(
     file_bytes=12_345, parameters=100, inputs=3, p50_1_ms=0.02, p99_1_ms=0.05, p50_64_ms=0.1, p99_64_ms=0.2,

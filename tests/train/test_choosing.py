@@ -15,7 +15,7 @@ from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.choosing import Chooser, Work
 from sixfold.train.fitting import fit_many
-from sixfold.train.optimisers.auto import muon_extra
+from sixfold.train.optimizers.auto import muon_extra
 
 Events = list[tuple[str, dict[str, Any]]]
 RNG = np.random.default_rng(0)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sixfold.package.report import epochs_of
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
-from sixfold.reporting import epochs_of
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.saves import Saves

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from sixfold import __version__, interrupt
+from sixfold import __version__
 from sixfold.cli import standard_streams
-from sixfold.core import strict_json
+from sixfold.core import interrupt, strict_json
 from sixfold.core.errors import BudgetError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.visible import one_line
 

@@ -48,7 +48,7 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     """What reading the data and loading the plug-ins shows: the rules that a run obeys, and then trials of each candidate."""
     from sixfold.data import lone_predictors
-    from sixfold.planning import Planning
+    from sixfold.plan.rules import Planning
 
     recipe = loaded.recipe
     try:
@@ -68,7 +68,7 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     """What will be done and what it will take, from trials of each candidate; and what hindered these."""
     from sixfold.core.paths import refusal
     from sixfold.evaluate.folds import scheme_of, thin_classes
-    from sixfold.forecast import disk_bytes, forecasts, in_words
+    from sixfold.plan.forecast import disk_bytes, forecasts, in_words
 
     recipe, folds = plan.recipe, plan.folds
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None

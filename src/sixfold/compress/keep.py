@@ -5,13 +5,12 @@ Three rules: `keep`, metric by metric; a share of the lift over a model that ign
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 from sixfold.recipe.schema import Compress
@@ -134,23 +133,9 @@ def _apart(old: float, new: float) -> str:
     return shown or f"{old!r} to {new!r}"
 
 
-def check(section: Mapping[str, float], metrics: Sequence[str]) -> None:
-    """Raises RecipeError for a metric that is not measured, or a change that would be a gain."""
-    for name, change in section.items():
-        if name not in metrics:
-            raise RecipeError(
-                f"compress.keep.{name}", f"a metric that is measured ({', '.join(metrics)})", f"'{name}'",
-                "Add it to evaluate.metrics.",
-            )  # fmt: skip
-        greater = scoring.greater_is_better(name)
-        if change * (-1 if greater else 1) < 0:
-            allowed = "0 or less, since more is better" if greater else "0 or more, since less is better"
-            raise RecipeError(f"compress.keep.{name}", f"a change of {allowed}", f"{change:g}", f"Write {-change:g}.")
-
-
 def make(section: Compress, before: Before) -> Keep:
     """From the recipe; `keep` left out: the deciding metric, one point of a score or one per cent of an error."""
-    check(section.keep, tuple(before.scores))
+    scoring.check_changes(section.keep, tuple(before.scores))
     allowed = {name: abs(change) for name, change in section.keep.items()}
     if not allowed:
         first = next(iter(before.baseline))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,6 +82,12 @@ class Model(State):
     def decide(self, scores: FloatArray) -> IntArray:
         """[rows, classes] of `predict` → [rows] indices of classes."""
         return thresholds.decided(scores, self.threshold)
+
+    def scores(self, rows: Dataset, metrics: Sequence[str]) -> dict[str, float | None]:
+        """Metric → score on rows that the model has not seen, None where it cannot be scored by it; {} without rows."""
+        if rows.table.rows == 0:
+            return {}
+        return scoring.score_all(metrics, rows.target, self.predict(rows.table), self.output, self.threshold)
 
     def labels(self, table: Table) -> npt.NDArray[Any]:
         """[rows] predicted classes as strings."""

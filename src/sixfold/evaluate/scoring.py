@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -109,3 +109,19 @@ def score_pieces(
 def _given(metric: Any, predicted: FloatArray, threshold: float | None) -> FloatArray:
     """What a metric is given: of labels, 1 for the class that is decided and 0 for the other."""
     return predicted if threshold is None or metric.needs != "label" else np.eye(2)[decided(predicted, threshold)]
+
+
+def check_changes(section: Mapping[str, float], metrics: Sequence[str]) -> None:
+    """`compress.keep`, metric → accepted change.
+
+    Raises RecipeError for a metric that is not measured, or a change that would be a gain."""
+    for name, change in section.items():
+        if name not in metrics:
+            raise RecipeError(
+                f"compress.keep.{name}", f"a metric that is measured ({', '.join(metrics)})", f"'{name}'",
+                "Add it to evaluate.metrics.",
+            )  # fmt: skip
+        greater = greater_is_better(name)
+        if change * (-1 if greater else 1) < 0:
+            allowed = "0 or less, since more is better" if greater else "0 or more, since less is better"
+            raise RecipeError(f"compress.keep.{name}", f"a change of {allowed}", f"{change:g}", f"Write {-change:g}.")

@@ -16,19 +16,19 @@ import numpy as np
 from sixfold.build.family import ends_in_time
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
 from sixfold.core.units import show_seconds
-from sixfold.estimates import Estimates
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import MANY, Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
-from sixfold.evaluate.selecting import Scored, select
-from sixfold.fewer_folds import common, planned, restricted
-from sixfold.forecast import folds_that_fit
 from sixfold.parts import state
 from sixfold.parts.table import FloatArray
+from sixfold.plan.forecast import folds_that_fit
+from sixfold.plan.run_context import Plan, Rows, Work, stage_key, store
 from sixfold.recipe.kinds import SELECTION
 from sixfold.runs.budget import WORK_SHARE
 from sixfold.runs.context import Context
+from sixfold.select.estimates import Estimates
+from sixfold.select.fewer_folds import common, planned, restricted
+from sixfold.select.selecting import Scored, select
 from sixfold.train.candidate import Candidate
-from sixfold.work import Plan, Rows, Work, stage_key, store
 
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
 LATE = 0.02  # of the whole time, by which a last training may be late

@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from sixfold.bundle.page import START
 from sixfold.core.units import show_bytes, show_seconds
+from sixfold.package import charts
 from sixfold.recipe.report import Curve, Figure, Line, Report, Reproduction, Row
-from sixfold.report import charts
 
 FIGURES = {
     "roc": ("Receiver operating characteristic", "false positive rate", "true positive rate"),

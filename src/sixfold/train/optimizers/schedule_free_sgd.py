@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
-from sixfold.train.optimisers._schedule_free import ScheduleFreeSGD
+from sixfold.train.optimizers._schedule_free import ScheduleFreeSGD
 from sixfold.train.rate import LearningRate
 
 

@@ -25,11 +25,11 @@ from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts import sparse
 from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.table import Dataset
+from sixfold.plan.trials import Trial, some, together_s, trial
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import at_once, replica_bytes
-from sixfold.trials import Trial, some, together_s, trial
 
 TRIAL_ROWS = 500
 MOST_TRIAL_ROWS = 20_000

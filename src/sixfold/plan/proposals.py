@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from sixfold.build import grid
-from sixfold.evaluate.search import Fields, Trial, suggest
 from sixfold.parts.table import Dataset
+from sixfold.plan.candidates import FOR_EVERY_FAMILY, candidate, is_list
+from sixfold.plan.suggest import Fields, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import in_the_loop
 from sixfold.recipe.schema import Options, Recipe, Train
-from sixfold.resolve import FOR_EVERY_FAMILY, candidate, is_list
 from sixfold.train.candidate import Candidate
 
 Schema = dict[str, Any]

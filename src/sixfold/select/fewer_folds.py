@@ -9,7 +9,7 @@ import numpy as np
 
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Part
-from sixfold.work import Plan
+from sixfold.plan.run_context import Plan
 
 
 def common(parts: Mapping[int, Sequence[Part]], metric: str) -> tuple[int, ...]:

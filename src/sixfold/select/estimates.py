@@ -11,10 +11,10 @@ from sixfold.build.family import ends_in_time
 from sixfold.evaluate.cross_validation import Evaluation, Group, Part
 from sixfold.evaluate.expected import work_of
 from sixfold.evaluate.fold import Fold
-from sixfold.forecast import groups
 from sixfold.parts.table import Dataset
+from sixfold.plan.forecast import groups
+from sixfold.plan.run_context import Plan
 from sixfold.train.candidate import Candidate
-from sixfold.work import Plan
 
 
 @dataclass

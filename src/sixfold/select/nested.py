@@ -18,11 +18,10 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.evaluate.nested import inside, outer_folds, summary
-from sixfold.outcome import held_out_scores
+from sixfold.plan.run_context import Rows, Work, digest, stage_key
 from sixfold.recipe.receipt import Nested, Outer
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Emit
-from sixfold.work import Rows, Work, digest, stage_key
 
 
 class Choice(NamedTuple):
@@ -97,7 +96,7 @@ def _outer(work: Work, rows: Rows, facts: tuple[int, Sequence[str], str], choose
         context = replace(context, emit_to=partial(_uncut, context.emit_to))
         part = replace(work, loaded=replace(work.loaded, recipe=own), context=context)
         found = choose(part, replace(rows, digest=digest(rows.training)))
-        score = held_out_scores(found.model, rows.held_out, [metric])[metric]
+        score = found.model.scores(rows.held_out, [metric])[metric]
         if score is None:
             raise FitError("evaluate.metrics", "a score of the validation rows", metric, "Put another metric first.")
         inner, name = found.evaluation.means()[metric], found.evaluation.name

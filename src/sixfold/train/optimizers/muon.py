@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
-from sixfold.train.optimisers._pair import Pair
+from sixfold.train.optimizers._pair import Pair
 from sixfold.train.rate import LearningRate
 
 

@@ -8,24 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sixfold.core.values import show_day
-from sixfold.evaluate import choose, comparison, curves, out_of_fold
+from sixfold.evaluate import curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import Importance as Shuffled
-from sixfold.outcome import verdict
+from sixfold.package.receipt import verdict
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
 from sixfold.recipe.receipt import Receipt
-from sixfold.recipe.report import (
-    ColumnSummary,
-    Confusion,
-    Curve,
-    Figure,
-    Importance,
-    Layer,
-    Line,
-    Report,
-    Row,
-)
+from sixfold.recipe.report import ColumnSummary, Confusion, Curve, Figure, Importance, Layer, Line, Report, Row
+from sixfold.select import leaderboard, significance
 
 CURVE_POINTS = 200
 MOST_POINTS = (
@@ -49,7 +40,7 @@ def report(
 ) -> Report:  # fmt: skip
     """`found`: importances, the events of the run, and the fitted model (for its layers)."""
     shuffled, events, fitted = found
-    ranked = _listed([evaluations[i] for i in choose.order(evaluations, receipt.metric)])
+    ranked = _listed([evaluations[i] for i in leaderboard.order(evaluations, receipt.metric)])
     left_out = len(evaluations) - len(ranked)
     short = (f"The {len(ranked):,} best of {len(evaluations):,} candidates are listed.",) if left_out else ()
     everything = list(events)
@@ -165,8 +156,8 @@ def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence
     if other.name == winner.name or other.dropped or not np.isfinite(other.scores[metric]).all():
         return ""
     scores = winner.scores[metric], other.scores[metric]
-    share = comparison.validation_share(folds)
-    return str(comparison.by_folds(("The winner", "it"), metric, scores, share))
+    share = significance.validation_share(folds)
+    return str(significance.by_folds(("The winner", "it"), metric, scores, share))
 
 
 def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) -> Confusion | None:
@@ -194,8 +185,8 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
     if any(model.threshold is not None for each in ranked[:2] for model in each.models):
         return said  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
     names = ("The winner", "it")
-    pair = [comparison.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
-    return f"{said} By rows: {comparison.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
+    pair = [significance.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
+    return f"{said} By rows: {significance.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
 
 
 def _column(name: str, column: Column) -> ColumnSummary:

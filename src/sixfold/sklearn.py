@@ -10,15 +10,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sixfold.evaluate import choose
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
+from sixfold.plan.candidates import metrics_of, resolve
 from sixfold.recipe import load as recipe_load
 from sixfold.recipe.schema import Recipe
-from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
+from sixfold.select import leaderboard
 from sixfold.train.candidate import Candidate
 
 Options = dict[str, Any]
@@ -129,4 +129,4 @@ def _best(recipe: Recipe, candidates: list[Candidate], dataset: Dataset, context
     folds = make(recipe.evaluate, dataset)
     metrics = metrics_of(recipe, dataset, folds).names
     evaluations = [cross_validate(candidate, dataset, folds, metrics, context) for candidate in candidates]
-    return candidates[choose.best(evaluations, metrics[0])]
+    return candidates[leaderboard.best(evaluations, metrics[0])]

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from sixfold.build.family import Deciding, GradientFamily
-from sixfold.compress import keep
 from sixfold.core.errors import DataError, FitError, RecipeError, SixfoldError
 from sixfold.core.units import seconds
 from sixfold.evaluate import scoring
@@ -20,18 +19,18 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows, watch_of
 from sixfold.evaluate.nested import divide
-from sixfold.forecast import check_disk, check_plan
 from sixfold.parts.table import Dataset, FloatArray, IntArray
+from sixfold.plan.candidates import metrics_of, resolve
+from sixfold.plan.forecast import check_disk, check_plan
+from sixfold.plan.proposals import Proposer
+from sixfold.plan.trials import some
 from sixfold.prepare.plan import check_columns, over_all, treatments
-from sixfold.proposing import Proposer
 from sixfold.recipe.kinds import METRIC
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import excess, utf8_bytes
-from sixfold.resolve import metrics_of, resolve
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of
-from sixfold.trials import some
 
 TRIED_ROWS = 500  # that a preparation is tried on: what a method asks of a column shows in a few rows
 MOST_GAPS = 1_000  # columns of which a row with a missing value is among them
@@ -122,7 +121,7 @@ def first_metric_is_defined(plan: Planning) -> None:
 
 def kept_metrics_are_measured(plan: Planning) -> None:
     """`compress.keep` names metrics that are, and allows them to get worse."""
-    keep.check(plan.recipe.compress.keep if plan.recipe.compress else {}, plan.metrics)
+    scoring.check_changes(plan.recipe.compress.keep if plan.recipe.compress else {}, plan.metrics)
 
 
 def named_columns_are_there(plan: Planning) -> None:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from sixfold.evaluate.endings import Endings, draw
-from sixfold.evaluate.selecting import Dropped, Seen, alive
 from sixfold.parts.table import BoolArray, FloatArray
 from sixfold.recipe.section import Section
+from sixfold.select.endings import Endings, draw
+from sixfold.select.selecting import Dropped, Seen, alive
 
 TIE = 0.5  # half of what the promise allows: ties of several looks can add up
 FEWEST_FOLDS = 3  # without pieces: simulated, of two folds' scores alone up to 7% of races were lost

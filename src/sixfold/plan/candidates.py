@@ -1,6 +1,6 @@
 """From a recipe to candidates; and, from the plug-ins, schema.json and the reference of the recipe.
 
-`python -m sixfold.resolve` writes both files; a test compares them.
+`python -m sixfold.plan.candidates` writes both files; a test compares them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sixfold.evaluate.selecting import Dropped, Seen
 from sixfold.recipe.section import Section
+from sixfold.select.selecting import Dropped, Seen
 
 
 class Settings(Section):

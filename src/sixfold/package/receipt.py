@@ -125,14 +125,6 @@ def qualities(
     )  # fmt: skip
 
 
-def held_out_scores(model: Model, held_out: Dataset, metrics: Sequence[str]) -> Held:
-    """Metric → score on the rows that nothing has seen; empty when the recipe holds none out."""
-    if held_out.table.rows == 0:
-        return {}
-    predicted = model.predict(held_out.table)
-    return dict(scoring.score_all(metrics, held_out.target, predicted, model.output, model.threshold))
-
-
 def machine() -> dict[str, str | int | float]:
     """What the figures were measured on."""
     return {
@@ -228,7 +220,7 @@ def measure(
     worst = check_parity(Predictor(new, signature), parity)
     costs = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
-    held = (held_out_scores(before, held_out, metrics), held_out_scores(after, held_out, metrics))
+    held = (before.scores(held_out, metrics), after.scores(held_out, metrics))
     receipt = Receipt(
         name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
         metric=metrics[0], quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),

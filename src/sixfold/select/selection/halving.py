@@ -7,8 +7,8 @@ import math
 import numpy as np
 from pydantic import Field
 
-from sixfold.evaluate.selecting import Dropped, Seen, alive
 from sixfold.recipe.section import Section
+from sixfold.select.selecting import Dropped, Seen, alive
 
 DIGITS = 12  # means that agree so far are equal, as in the choice of the winner
 

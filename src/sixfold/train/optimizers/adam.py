@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from sixfold.recipe.section import Section
-from sixfold.train.optimisers._quick import QuickAdam
+from sixfold.train.optimizers._quick import QuickAdam
 from sixfold.train.rate import LearningRate
 
 

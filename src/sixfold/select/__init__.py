@@ -1,0 +1,1 @@
+"""Who wins: comparison, racing, halving, search, ensemble, nested cross-validation."""
