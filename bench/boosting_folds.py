@@ -61,6 +61,9 @@ def measure(
         Result(title, "lightgbm.cv", target=0.95), lambda: ours()[0], cv, close("mean log loss", SAME), rounds
     )
     yield against(
-        Result(title, "cross_val_score(LGBMClassifier)", target=1.2), lambda: ours()[1], scored,
-        close("mean accuracy", SAME), rounds,
-    )  # fmt: skip
+        Result(title, "cross_val_score(LGBMClassifier)", target=1.2),
+        lambda: ours()[1],
+        scored,
+        close("mean accuracy", SAME),
+        rounds,
+    )

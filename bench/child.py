@@ -35,9 +35,14 @@ class Child:
         if self._process is None:
             path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
             self._process = subprocess.Popen(
-                self.command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path, **self.environment}, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log(),
-            )  # fmt: skip
+                self.command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": path, **self.environment},
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log(),
+            )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
@@ -81,8 +86,8 @@ def serve(start: Callable[[], Callable[[Answer], Answer]]) -> None:
     for line in sys.stdin:
         try:
             answer = answer or start()
-            said = answer(json.loads(line))
+            notes = answer(json.loads(line))
         except Exception as error:
-            said = {"error": f"{type(error).__name__}: {error}"[:300]}
-        answers.write(json.dumps(said) + "\n")
+            notes = {"error": f"{type(error).__name__}: {error}"[:300]}
+        answers.write(json.dumps(notes) + "\n")
         answers.flush()

@@ -72,9 +72,12 @@ class Made:
 
 
 def measure(
-    tasks: Sequence[str] = ("adult", "breast cancer", "digits", "diabetes"), seconds: float = 60, rounds: int = ROUNDS,
-    peers: Sequence[str] = tuple(PEERS), rows: int | None = None,
-) -> Iterator[Result]:  # fmt: skip
+    tasks: Sequence[str] = ("adult", "breast cancer", "digits", "diabetes"),
+    seconds: float = 60,
+    rounds: int = ROUNDS,
+    peers: Sequence[str] = tuple(PEERS),
+    rows: int | None = None,
+) -> Iterator[Result]:
     """Score, bytes, latency and wall time of every task and peer. `rows`: train on so many only."""
     for name in tasks:
         with tempfile.TemporaryDirectory() as place:
@@ -96,8 +99,10 @@ def task_of(name: str, place: Path, rows: int | None = None) -> Task:
         frames, target = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in whole], "income"
     else:
         loaders: dict[str, Callable[..., Any]] = {
-            "breast cancer": load_breast_cancer, "digits": load_digits, "diabetes": load_diabetes,
-        }  # fmt: skip
+            "breast cancer": load_breast_cancer,
+            "digits": load_digits,
+            "diabetes": load_diabetes,
+        }
         frame, target = loaders[name](as_frame=True).frame, "target"
         classes = None if name == "diabetes" else frame[target]
         frames = list(train_test_split(frame, test_size=0.25, random_state=0, stratify=classes))
@@ -137,9 +142,13 @@ def _make(name: str, task: Task, place: Path, seconds: float, stack: ExitStack) 
         need({"scikit-learn": "sklearn"}.get(name, name))
     one = stack.enter_context(child("bench.peers.automl", name, python=python))
     found = one.ask(
-        do="fit", train=str(task.train), target=task.target, classes=task.classes, seconds=seconds,
+        do="fit",
+        train=str(task.train),
+        target=task.target,
+        classes=task.classes,
+        seconds=seconds,
         out=str(place / name),
-    )  # fmt: skip
+    )
     wall_s = found.pop("seconds")
     return Made(one, wall_s, found, task.score(one.ask(do="predict", rows=str(task.test))["answers"]))
 

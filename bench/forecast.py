@@ -65,7 +65,7 @@ CASES = {
     "svm, digits, 5 folds": Case("digits", "svm", 5),
     "svm, digits, 5 folds × 6 C": Case("digits", {"family": "svm", "C": [0.1, 0.3, 1, 3, 10, 30]}, 5),
     "kernel_ridge, diabetes, 5 folds": Case("diabetes", "kernel_ridge", 5),
-}  # fmt: skip
+}
 
 
 def census(rows: int = 30_000) -> pd.DataFrame:
@@ -82,10 +82,14 @@ def census(rows: int = 30_000) -> pd.DataFrame:
 
 def prepared(case: Case) -> tuple[list[Any], Dataset, tuple[Any, ...], tuple[str, ...], Any]:
     """Candidates, rows, folds, metrics and the recipe."""
-    recipe = from_object({
-        "data": {"source": f"sklearn:{case.table}", "target": "target"}, "build": case.build, "train": case.train,
-        "evaluate": {"folds": case.folds},
-    }).recipe  # fmt: skip
+    recipe = from_object(
+        {
+            "data": {"source": f"sklearn:{case.table}", "target": "target"},
+            "build": case.build,
+            "train": case.train,
+            "evaluate": {"folds": case.folds},
+        }
+    ).recipe
     if case.table == "census":
         data = load.from_frame(census(), Data(source="frame", target="target"), None)
     else:
@@ -145,7 +149,7 @@ HELD = {
     "mlp, 60,000 × 100": Held(60_000, 100, "classification", {"family": "mlp"}),
     "residual_mlp, 30,000 × 50": Held(30_000, 50, "classification", {"family": "residual_mlp"}),
     "tabm, 20,000 × 50": Held(20_000, 50, "classification", {"family": "tabm"}),
-}  # fmt: skip
+}
 
 
 def held(case: Held) -> tuple[int, int]:
@@ -155,20 +159,23 @@ def held(case: Held) -> tuple[int, int]:
     score = x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=case.rows)
     y = score if case.task == "regression" else np.where(score > 0, "a", "b")
     frame = pd.DataFrame({**{f"n{at}": x[:, at] for at in range(case.numbers)}, "y": y})
-    recipe = from_object({
-        "data": {"source": "frame", "target": "y", "holdout": 0.2}, "build": case.build,
-        "train": {"epochs": 1, "batch_size": 1024},
-    })  # fmt: skip
+    recipe = from_object(
+        {
+            "data": {"source": "frame", "target": "y", "holdout": 0.2},
+            "build": case.build,
+            "train": {"epochs": 1, "batch_size": 1024},
+        }
+    )
     data = load.from_frame(frame, recipe.recipe.data, None)
     training = data.take(holdout.split(data, recipe.recipe.data)[0])
     candidates, parts = (
         list(resolve(recipe.recipe, training, None)),
         tuple(folds.make(recipe.recipe.evaluate, training)),
     )
-    said, guard = plan.memory(candidates, training, parts), MemoryGuard(1 << 50)
+    notes, guard = plan.memory(candidates, training, parts), MemoryGuard(1 << 50)
     with tempfile.TemporaryDirectory() as folder, guard:
         pipeline.run(recipe, Path(folder) / "run", dataset=data)
-    return said, guard.most
+    return notes, guard.most
 
 
 def memory(names: tuple[str, ...]) -> None:
@@ -178,8 +185,8 @@ def memory(names: tuple[str, ...]) -> None:
         if not names or any(part in name for part in names):
             code = f"from bench.forecast import HELD, held; print(*held(HELD[{name!r}]))"
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            said, most = map(int, done.stdout.split())
-            print(f"| {name} | {said / 1e6:.0f} | {most / 1e6:.0f} | {said / most:.2f} |", flush=True)
+            notes, most = map(int, done.stdout.split())
+            print(f"| {name} | {notes / 1e6:.0f} | {most / 1e6:.0f} | {notes / most:.2f} |", flush=True)
 
 
 def main() -> None:
@@ -189,8 +196,8 @@ def main() -> None:
         return
     print("| workload | forecast | taken | forecast / taken |\n| --- | --- | --- | --- |")
     with one_core():
-        for name, said, took in measure(tuple(sys.argv[1:])):
-            print(f"| {name} | {said:.1f} s | {took:.1f} s | {said / took:.2f} |", flush=True)
+        for name, notes, took in measure(tuple(sys.argv[1:])):
+            print(f"| {name} | {notes:.1f} s | {took:.1f} s | {notes / took:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from bench.networks import NETWORKS, Network, loss
 from bench.pairs import Result
 from sixfold.recipe.kinds import OPTIMIZER
-from sixfold.train.range_test import FLAT, Curve
+from sixfold.train.range_test import FLAT, RangeCurve
 from sixfold.train.rate import takes_auto
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -24,7 +24,7 @@ SMALL = [network for network in NETWORKS if network.data != "adult" and sum(netw
 WORST = 10.0  # what a rate that diverged counts: as much as a loss ten times the best
 
 
-def steepest(curve: Curve) -> float | None:
+def steepest(curve: RangeCurve) -> float | None:
     """The rate at which the smoothed loss falls fastest, before its minimum."""
     means = curve.smooth()
     least = int(means.argmin())
@@ -33,13 +33,17 @@ def steepest(curve: Curve) -> float | None:
     return float(curve.rates[int(np.gradient(means[: least + 1]).argmin())])
 
 
-def tenth(curve: Curve) -> float | None:
+def tenth(curve: RangeCurve) -> float | None:
     """A tenth of the rate at which the smoothed loss is least."""
     means = curve.smooth()
     return None if means.min() > -FLAT else float(curve.rates[int(means.argmin())] / 10)
 
 
-POINTS: dict[str, Callable[[Curve], float | None]] = {"auto": Curve.best, "steepest": steepest, "a tenth": tenth}
+POINTS: dict[str, Callable[[RangeCurve], float | None]] = {
+    "auto": RangeCurve.best,
+    "steepest": steepest,
+    "a tenth": tenth,
+}
 
 
 def rated() -> list[str]:
@@ -65,7 +69,7 @@ def excess(name: str, some: Sequence[Network]) -> dict[str, float]:
         grid = [loss(network, {"name": name, "learning_rate": own * factor}) for factor in FACTORS]
         found = {"own": grid[FACTORS.index(1.0)]}
         for point, best in POINTS.items():
-            with patch.object(Curve, "best", best):
+            with patch.object(RangeCurve, "best", best):
                 found[point] = loss(network, {"name": name, "learning_rate": "auto"})
         for kind, value in found.items():
             logs.setdefault(kind, []).append(math.log(min(WORST, value / min(grid))))

@@ -75,9 +75,11 @@ def splits(data: str, count: int = SPLITS) -> list[tuple[Fit, Fit]]:
 def loss(network: Network, optimizer: dict[str, Any]) -> float:
     """Mean over the splits on the rows to judge by: cross-entropy, or squared error as a share of the variance."""
     section = Train(
-        optimizer=optimizer, batch_size=network.batch, epochs=network.epochs,  # type: ignore[arg-type]
+        optimizer=optimizer,
+        batch_size=network.batch,
+        epochs=network.epochs,  # type: ignore[arg-type]
         stop={"patience": 20 if network.batch == "full" else 5},  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
     one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=network.hidden), Prepare(), Initialize(), section)
     pairs = splits(network.data)
     try:

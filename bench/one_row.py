@@ -29,9 +29,13 @@ def measure(rounds: int = ROUNDS) -> Iterator[Result]:
     frame = load_breast_cancer(as_frame=True).frame
     with tempfile.TemporaryDirectory() as folder:
         run = sixfold.fit(
-            frame, target="target", out=Path(folder) / "run", build={"family": "linear", "C": 1.0},
-            data={"holdout": 0}, evaluate={"folds": 2},
-        )  # fmt: skip
+            frame,
+            target="target",
+            out=Path(folder) / "run",
+            build={"family": "linear", "C": 1.0},
+            data={"holdout": 0},
+            evaluate={"folds": 2},
+        )
         bundle = sixfold.load(run.bundle)
     x, y = frame.drop(columns="target"), frame["target"]
     peer = make_pipeline(
@@ -49,9 +53,12 @@ def measure(rounds: int = ROUNDS) -> Iterator[Result]:
         some = x.sample(rows, replace=True, random_state=0).reset_index(drop=True)
         form = Result(f"breast cancer, {rows:,} row{'s' if rows > 1 else ''} → labels", "scikit-learn pipeline")
         found = against(
-            form, _times(repeats, bundle.predict, some), _times(repeats, peer.predict, some),
-            lambda _, __: f"labels agree on {len(x)} rows", rounds,
-        )  # fmt: skip
+            form,
+            _times(repeats, bundle.predict, some),
+            _times(repeats, peer.predict, some),
+            lambda _, __: f"labels agree on {len(x)} rows",
+            rounds,
+        )
         if found.ours is not None and found.peers is not None:
             found = replace(found, ours=found.ours / repeats, peers=found.peers / repeats)
         yield found

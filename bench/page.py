@@ -46,8 +46,14 @@ def cells(one: Result) -> tuple[str, ...]:
     missed = " missed" if one.reached is False else ""
     share = "—" if one.share is None else f"{one.share:.2g}"
     return (
-        one.workload, one.peer, amount(one.ours, one.unit), amount(one.peers, one.unit), ratio, target + missed, share,
-    )  # fmt: skip
+        one.workload,
+        one.peer,
+        amount(one.ours, one.unit),
+        amount(one.peers, one.unit),
+        ratio,
+        target + missed,
+        share,
+    )
 
 
 def amount(value: float | None, unit: str) -> str:

@@ -16,16 +16,38 @@ from sixfold.core.cores import cores
 
 FILE = Path(__file__).with_name("results.json")
 PEERS = (
-    "numpy", "torch", "scikit-learn", "lightgbm", "keras", "jax", "tensorflow-cpu", "lightning", "flaml",
-    "scikit-learn-intelex", "onnxruntime", "starlette", "uvicorn",
-)  # fmt: skip
+    "numpy",
+    "torch",
+    "scikit-learn",
+    "lightgbm",
+    "keras",
+    "jax",
+    "tensorflow-cpu",
+    "lightning",
+    "flaml",
+    "scikit-learn-intelex",
+    "onnxruntime",
+    "starlette",
+    "uvicorn",
+)
 Record = dict[str, Any]
 
 # In the order in which they run and stand in the page; each is one file with `measure(rounds=…) -> Iterator[Result]`.
 MEASUREMENTS = (
-    "folds_mlp", "on_gpu", "one_fold", "tiny_steps", "events", "ridge_grid", "svm_grid", "boosting_folds", "selection",
-    "one_row", "serving", "tabular_networks", "end_to_end",
-)  # fmt: skip
+    "folds_mlp",
+    "on_gpu",
+    "one_fold",
+    "tiny_steps",
+    "events",
+    "ridge_grid",
+    "svm_grid",
+    "boosting_folds",
+    "selection",
+    "one_row",
+    "serving",
+    "tabular_networks",
+    "end_to_end",
+)
 
 
 def read(file: Path = FILE) -> Record:

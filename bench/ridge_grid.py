@@ -26,9 +26,13 @@ SAME = 1e-8
 
 
 def measure(
-    rows: int = 20_000, features: int = 200, folds: int = 10, penalties: int = 20, alone: int = 2000,
+    rows: int = 20_000,
+    features: int = 200,
+    folds: int = 10,
+    penalties: int = 20,
+    alone: int = 2000,
     rounds: int = ROUNDS,
-) -> Iterator[Result]:  # fmt: skip
+) -> Iterator[Result]:
     """Folds × penalties, then `alone` rows each left out in turn."""
     strengths = np.logspace(-2, 4, penalties)
     x, y = make_regression(rows, features, noise=10.0, random_state=0)

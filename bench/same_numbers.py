@@ -55,7 +55,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         CLASSES,
         "mlp",
         train={"epochs": 12, "average": {"ema": 0.9}, "clip": 1.0, "stop": {"patience": 3, "validation": 0.2}},
-        compress={"prune": "neurons", "quantize": "int8", "keep": {"accuracy": -0.02}},
+        compress={"prune": "neurons", "quantize": {"weights": "int8"}, "keep": {"accuracy": -0.02}},
     ),
     "mlp, values, lbfgs": recipe(
         VALUES, {"family": "mlp", "hidden": [8]}, train={"epochs": 10, "optimizer": "lbfgs", "batch_size": "full"}
@@ -99,14 +99,16 @@ def sparse_table(folder: Path) -> str:
 
 def numbers(folder: Path) -> dict[str, Any]:
     """What a run did, from its folder."""
-    losses, scores = [], []
+    losses, scores = dict[str, float](), list[dict[str, Any]]()
     for line in (folder / "events.jsonl").read_text().splitlines():
         fact = json.loads(line)
         fact = fact if "kind" in fact or "event" in fact else fact.get("fact", fact)
         kind = fact.get("kind") or fact.get("event")
         kept = {key: value for key, value in fact.items() if key not in ("time", "at", "crc", "kind", "event")}
-        if kind == "epoch":
-            losses.append(kept)
+        if kind == "epoch":  # how many of them are told depends on the time, not what they say
+            losses[" ".join(str(kept.get(key)) for key in ("stage", "candidate", "fold", "step", "epoch"))] = kept[
+                "loss"
+            ]
         elif kind in ("fold_scored", "candidate_finished", "compression_step"):
             scores.append({key: value for key, value in kept.items() if not key.endswith(("_s", "_ms", "_us"))})
     return {"losses": losses, "scores": scores}
@@ -167,9 +169,15 @@ def main(other: Path, names: list[str]) -> None:
             moved += old != new
             print(f"{name}: old {old.get('error', 'ran')}, new {new.get('error', 'ran')}", flush=True)
             continue
+        both = old["losses"].keys() & new["losses"].keys()
+        for found in (old, new):
+            found["losses"] = {key: found["losses"][key] for key in sorted(both)}
         told = {part: difference(old[part], new[part]) for part in ("losses", "scores", "answers", "graph")}
         moved += any(told[part] != "equal" for part in ("losses", "scores"))
-        print(f"{name}: " + ", ".join(f"{part} {text}" for part, text in told.items()), flush=True)
+        print(
+            f"{name}: " + ", ".join(f"{part} {text}" for part, text in told.items()) + f" ({len(both)} losses)",
+            flush=True,
+        )
     sys.exit(moved > 0)
 
 

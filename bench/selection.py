@@ -48,7 +48,7 @@ class Seen:
     fits: list[int] = field(default_factory=list)
     behind: list[float] = field(default_factory=list)
 
-    def said(self) -> str:
+    def notes(self) -> str:
         within = sum(each <= 1 for each in self.behind)
         fits = f"{statistics.median(self.fits):.0f} fits, " if self.fits else ""
         return f"{fits}within 1 s.e. of the best in {within} of {len(self.behind)}"
@@ -71,7 +71,7 @@ def measure(
                 theirs,
                 statistics.median(seen[mine].seconds),
                 statistics.median(seen[theirs].seconds),
-                quality=f"{mine} {seen[mine].said()}; {theirs} {seen[theirs].said()}",
+                quality=f"{mine} {seen[mine].notes()}; {theirs} {seen[theirs].notes()}",
                 target=target,
                 rounds=rounds,
             )
@@ -119,7 +119,7 @@ def _repeat(
 
 
 def _scored(right: list[list[np.ndarray]]) -> Scored:
-    """As a run hands it to a selection (sixfold.select.comparison). `right`: candidate → fold → [rows] whether the label was right."""
+    """As a run hands it to a selection. `right`: candidate → fold → [rows] whether the label was right."""
     means = np.array([[each.mean() for each in one] for one in right])
     pieces = [
         [np.bincount(piece := np.arange(len(each)) % PIECES, each) / np.bincount(piece) for each in one]

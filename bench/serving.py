@@ -123,9 +123,15 @@ PEERS = (
     Kind("LitServe", "bench.peers.serve_litserve", environment="serving", package="litserve"),
     Kind("BentoML", "bench.peers.serve_bentoml", environment="serving", package="bentoml"),
     Kind(
-        "MLServer", "bench.peers.serve_mlserver", "/v2/models/served/infer", matrices, _of_tensors, "mlserver", "mlserver"
+        "MLServer",
+        "bench.peers.serve_mlserver",
+        "/v2/models/served/infer",
+        matrices,
+        _of_tensors,
+        "mlserver",
+        "mlserver",
     ),
-)  # fmt: skip
+)
 
 
 class Server:
@@ -179,9 +185,12 @@ class Server:
 
 
 def measure(
-    rounds: int = ROUNDS, workloads: Sequence[str] = ("digits", "adult"), seconds: float = SECONDS,
-    peers: Sequence[Kind] = PEERS, trees: int = 200,
-) -> Iterator[Result]:  # fmt: skip
+    rounds: int = ROUNDS,
+    workloads: Sequence[str] = ("digits", "adult"),
+    seconds: float = SECONDS,
+    peers: Sequence[Kind] = PEERS,
+    trees: int = 200,
+) -> Iterator[Result]:
     """Requests a second, p50, p99 and memory of every workload, number of connections and peer."""
     for name in workloads:
         with tempfile.TemporaryDirectory() as place:
@@ -222,17 +231,27 @@ def _of(workload: Workload, place: Path, rounds: int, seconds: float, peers: Seq
 def _rows(workload: Workload, servers: Sequence[Server], quality: str, rounds: int) -> Iterator[Result]:
     ours, v2, by_columns, *others = servers
     yield Result(
-        f"{workload.name}, 1 connection: p50", "the 0.7 ms that are asked for", ours.median(1, lambda one: one.p50_s), P50_S,
-        target=1, rounds=rounds, quality=quality,
-    )  # fmt: skip
+        f"{workload.name}, 1 connection: p50",
+        "the 0.7 ms that are asked for",
+        ours.median(1, lambda one: one.p50_s),
+        P50_S,
+        target=1,
+        rounds=rounds,
+        quality=quality,
+    )
     for connections in CONNECTIONS:
         title = f"{workload.name}, {connections} connection{'s' * (connections > 1)}"
         mine = ours.median(connections, _a_request)
         for server, goal in ((v2, PROTOCOL), (by_columns, PROTOCOL)):
             yield Result(
-                f"{title}: a request of {server.kind.name.partition(', ')[2]}", "our own route",
-                server.median(connections, _a_request), mine, target=goal, rounds=rounds, quality=_told(server, connections),
-            )  # fmt: skip
+                f"{title}: a request of {server.kind.name.partition(', ')[2]}",
+                "our own route",
+                server.median(connections, _a_request),
+                mine,
+                target=goal,
+                rounds=rounds,
+                quality=_told(server, connections),
+            )
         for server in others:
             goal = BY_HAND if server.kind.name == "FastAPI by hand" else OTHERS
             told = f"{_told(ours, connections)}; {server.version} {_told(server, connections)}"
@@ -327,9 +346,13 @@ def _start(kind: Kind, workload: Workload, port: int, place: Path) -> subprocess
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     quiet = None if os.environ.get("SIXFOLD_BENCH_VERBOSE") else subprocess.DEVNULL
     return subprocess.Popen(
-        [str(kind.python), "-m", kind.module, *arguments], cwd=ROOT, start_new_session=True, stdout=quiet, stderr=quiet,
+        [str(kind.python), "-m", kind.module, *arguments],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=quiet,
+        stderr=quiet,
         env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    )
 
 
 def _free_port() -> int:

@@ -30,9 +30,11 @@ Events = list[dict[str, Any]]
 
 def recipe(optimizer: Any, **sections: Any) -> Loaded:
     parts: dict[str, Any] = {
-        "version": 1, "data": {"source": "sklearn:digits", "target": "target", "holdout": 0.5},
-        "build": {"family": "mlp", "hidden": [16]}, "evaluate": {"folds": 3, "metrics": ["accuracy"]},
-    }  # fmt: skip
+        "version": 1,
+        "data": {"source": "sklearn:digits", "target": "target", "holdout": 0.5},
+        "build": {"family": "mlp", "hidden": [16]},
+        "evaluate": {"folds": 3, "metrics": ["accuracy"]},
+    }
     train = {"optimizer": optimizer, "epochs": 4, **sections.pop("train", {})}
     return from_object({**parts, "train": train, **sections})
 
@@ -58,10 +60,10 @@ def test_a_grid_with_auto_runs_to_a_bundle(tmp_path: Path) -> None:
     found = ("mlp optimizer=auto", "mlp optimizer=sgd learning_rate=auto")
     assert set(scores) == {*own, *found}
     assert min(scores[name] for name in found) > max(scores[name] for name in own)
-    said = [each["text"] for each in events if each["event"] == "said"]
+    notes = [each["text"] for each in events if each["event"] == "note"]
     for name in found:
-        assert any(text.startswith(f"{name}: learning_rate ") for text in said)
-    assert any(text.startswith("mlp optimizer=auto: optimizer adamw: Muon's extra work is ") for text in said)
+        assert any(text.startswith(f"{name}: learning_rate ") for text in notes)
+    assert any(text.startswith("mlp optimizer=auto: optimizer adamw: Muon's extra work is ") for text in notes)
     assert (done.bundle / "model.onnx").is_file()
 
 
@@ -69,10 +71,14 @@ def test_validation_rows_do_not_move_the_rate_by_one_bit() -> None:
     """Whatever stands in the rows that a fold validates: rates and weights are the same."""
     data = frame()
     (fold,) = (Fold(np.arange(160), np.arange(160, 240)),)
-    loaded = from_object({
-        "version": 1, "data": {"source": "frame", "target": "y"}, "build": {"family": "mlp", "hidden": [8]},
-        "train": {"optimizer": {"name": "adam", "learning_rate": "auto"}, "epochs": 2, "batch_size": 32},
-    })  # fmt: skip
+    loaded = from_object(
+        {
+            "version": 1,
+            "data": {"source": "frame", "target": "y"},
+            "build": {"family": "mlp", "hidden": [8]},
+            "train": {"optimizer": {"name": "adam", "learning_rate": "auto"}, "epochs": 2, "batch_size": 32},
+        }
+    )
     (candidate,) = resolve(loaded.recipe, data, None)
     columns = dict(data.table.columns)
     spoiled = columns["x0"].values.copy()
@@ -92,9 +98,9 @@ def test_validation_rows_do_not_move_the_rate_by_one_bit() -> None:
 
 def test_a_schedule_multiplies_the_rate_that_was_found(tmp_path: Path) -> None:
     _, events = run(recipe({"name": "adam", "learning_rate": "auto"}, train={"schedule": "cosine"}), tmp_path / "run")
-    said = next(each["text"] for each in events if each["event"] == "said" and "learning_rate" in each["text"])
+    notes = next(each["text"] for each in events if each["event"] == "note" and "learning_rate" in each["text"])
     rates = [each["learning_rate"] for each in events if each["event"] == "epoch" and "fold" in each]
-    found = said.split("learning_rate ")[1].split(" for adam")[0]
+    found = notes.split("learning_rate ")[1].split(" for adam")[0]
     highest = max(float(part.split(" ")[0]) for part in found.split(", "))
     assert 0.8 * highest < max(rates) < highest
     assert min(rates) < 0.01 * highest
@@ -113,10 +119,14 @@ def test_a_search_keeps_auto_as_a_constant(tmp_path: Path) -> None:
 def test_the_forecast_counts_a_range_test_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """100 epochs are forecast from 3: a test that takes half a second is no half a second an epoch."""
     data = frame(90)
-    loaded = from_object({
-        "version": 1, "data": {"source": "frame", "target": "y"}, "build": {"family": "mlp", "hidden": [4]},
-        "train": {"optimizer": {"name": "adam", "learning_rate": "auto"}, "epochs": 100},
-    })  # fmt: skip
+    loaded = from_object(
+        {
+            "version": 1,
+            "data": {"source": "frame", "target": "y"},
+            "build": {"family": "mlp", "hidden": [4]},
+            "train": {"optimizer": {"name": "adam", "learning_rate": "auto"}, "epochs": 100},
+        }
+    )
     (candidate,) = resolve(loaded.recipe, data, None)
     plain = range_test.curves
     monkeypatch.setattr(range_test, "curves", lambda *given: (time.sleep(0.5), plain(*given))[1])
@@ -129,15 +139,24 @@ def test_the_forecast_counts_a_range_test_once(monkeypatch: pytest.MonkeyPatch) 
     [
         ("autoo", "train.optimizer: expected the name of an optimizer; found 'autoo'. Did you mean 'auto'? "),
         ({"name": "auto", "momentum": 0.9}, "train.optimizer.momentum: expected a known key; found 'momentum'. "),
-        ({"name": "auto", "learning_rate": 0.1}, "train.optimizer.learning_rate: expected one of auto, own; found 0.1. "),
-        ({"name": "adam", "learning_rate": "atuo"},
-         "train.optimizer.learning_rate: expected a number, at most 10, above 0, or 'auto'; found the text 'atuo'. "),
-        ({"name": "lbfgs", "learning_rate": "auto"},
-         "train.optimizer.learning_rate: expected a number, at most 10, above 0; found the text 'auto'. "),
-        ({"name": "adafactor", "learning_rate": ["auto", 0.1]},
-         "train.optimizer.learning_rate[0]: expected a number, at most 10, above 0; found the text 'auto'. "),
+        (
+            {"name": "auto", "learning_rate": 0.1},
+            "train.optimizer.learning_rate: expected one of auto, own; found 0.1. ",
+        ),
+        (
+            {"name": "adam", "learning_rate": "atuo"},
+            "train.optimizer.learning_rate: expected a number, at most 10, above 0, or 'auto'; found the text 'atuo'. ",
+        ),
+        (
+            {"name": "lbfgs", "learning_rate": "auto"},
+            "train.optimizer.learning_rate: expected a number, at most 10, above 0; found the text 'auto'. ",
+        ),
+        (
+            {"name": "adafactor", "learning_rate": ["auto", 0.1]},
+            "train.optimizer.learning_rate[0]: expected a number, at most 10, above 0; found the text 'auto'. ",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(optimizer: Any, text: str) -> None:
     parts = {"version": 1, "data": {"source": "a.csv", "target": "y"}, "build": "mlp"}
     with pytest.raises(RecipeError) as caught:

@@ -36,9 +36,12 @@ def start(folder: Path, out: str) -> subprocess.Popen[bytes]:
     (folder / "r.yaml").write_text(RECIPE)
     command = [sys.executable, "-m", "sixfold", "run", "r.yaml", "--out", out, "--save-every", "0", "--quiet"]
     return subprocess.Popen(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
+        command,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

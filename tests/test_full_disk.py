@@ -35,14 +35,18 @@ def mounted(folder: Path, size: str, script: str) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize("size", ["16k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("96k", "176k"))])
 def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path: Path, size: str) -> None:
-    done = mounted(tmp_path / "disk", size, f"""
+    done = mounted(
+        tmp_path / "disk",
+        size,
+        f"""
         {RUN} >/dev/null 2>{tmp_path}/told.txt; echo "first $?"
         test -e run/bundle && echo "a bundle"
         mount -o remount,size=64m {tmp_path}/disk
         {RUN}; echo "second $?"
         {sys.executable} -m sixfold verify run/bundle; echo "verify $?"
         find . -name '*.tmp*'
-    """)  # fmt: skip
+    """,
+    )
     assert "first 8" in done.stdout
     told = (tmp_path / "told.txt").read_text()
     assert "No space left on device" in told
@@ -55,12 +59,16 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path: Path, size: 
 
 @pytest.mark.slow
 def test_a_read_only_folder_is_told_and_what_is_finished_stays(tmp_path: Path) -> None:
-    done = mounted(tmp_path / "disk", "64m", f"""
+    done = mounted(
+        tmp_path / "disk",
+        "64m",
+        f"""
         {RUN} >/dev/null 2>&1; echo "first $?"
         mount -o remount,ro {tmp_path}/disk
         {RUN}; echo "second $?"
         {sys.executable} -m sixfold verify run/bundle; echo "verify $?"
-    """)  # fmt: skip
+    """,
+    )
     assert "first 0" in done.stdout
     assert "second 8" in done.stdout
     assert "Read-only file system" in done.stderr
@@ -74,10 +82,22 @@ TOLD = (
     "Free some space, or write it elsewhere: what the command has finished is kept.\n"
 )
 VERBS = [
-    "--help", "--version", "run --help", "schema", "doctor", "doctor --json", "verify b", "verify b --json", "inspect b",
-    "inspect b --json", "inspect b --example", "predict b rows.csv", "predict b rows.csv --json", "check bad.yaml",
+    "--help",
+    "--version",
+    "run --help",
+    "schema",
+    "doctor",
+    "doctor --json",
+    "verify b",
+    "verify b --json",
+    "inspect b",
+    "inspect b --json",
+    "inspect b --example",
+    "predict b rows.csv",
+    "predict b rows.csv --json",
+    "check bad.yaml",
     "check bad.yaml --json",
-]  # fmt: skip
+]
 SLOW = ["init t.csv --target y", "run recipe.yaml --quiet", "check recipe.yaml"]
 
 

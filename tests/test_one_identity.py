@@ -272,7 +272,7 @@ def test_texts_that_are_one_number_are_one_class_and_told(tmp_path: Path) -> Non
     frame = pd.DataFrame({"n": np.linspace(0, 1, ROWS), "y": pd.Series(repeat(["1", "1.0", "2"]), dtype="str")})
     dataset = from_frame(frame, Data(source="frame", target="y"), "classification")
     assert dataset.target.classes == ("1", "2")
-    assert "'y': its classes are numbers, whichever way they are written ('1' and '1.0' are one)." in dataset.said
+    assert "'y': its classes are numbers, whichever way they are written ('1' and '1.0' are one)." in dataset.notes
 
 
 NAMES = st.text(string.ascii_letters + " _/.:é\n\"'0", min_size=1, max_size=8).filter(str.strip) | st.sampled_from(

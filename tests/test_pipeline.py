@@ -37,11 +37,15 @@ compress: {keep: {accuracy: -0.05}, prune: {target: neurons, epochs: 2}, fixed_p
 def frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     """Numbers with gaps, categories with gaps, a boolean, a date, and a target that depends on some of them."""
     rng = np.random.default_rng(seed)
-    data = pd.DataFrame({
-        "age": rng.integers(18, 90, rows).astype(float), "income": rng.lognormal(10, 1, rows).round(2),
-        "city": rng.choice(["Bern", "Köln", "São Paulo", "x,y"], rows), "member": rng.choice(["yes", "no"], rows),
-        "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 1500, rows), unit="D"),
-    })  # fmt: skip
+    data = pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, rows).astype(float),
+            "income": rng.lognormal(10, 1, rows).round(2),
+            "city": rng.choice(["Bern", "Köln", "São Paulo", "x,y"], rows),
+            "member": rng.choice(["yes", "no"], rows),
+            "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 1500, rows), unit="D"),
+        }
+    )
     score = data.age / 20 + (data.city == "Bern") * 2 + (data.member == "yes") + rng.normal(0, 0.5, rows)
     data["bought"] = np.where(score > score.median(), "yes", "no")
     data["joined"] = data.joined.dt.strftime("%Y-%m-%d")
@@ -52,9 +56,11 @@ def frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
 
 def recipe(source: Path, **sections: Any) -> Any:
     parts: dict[str, Any] = {
-        "version": 1, "build": {"family": "linear"}, "evaluate": {"folds": 2},
+        "version": 1,
+        "build": {"family": "linear"},
+        "evaluate": {"folds": 2},
         "data": {"source": str(source), "target": "bought", "holdout": 0.2},
-    }  # fmt: skip
+    }
     return from_object({**parts, **sections})
 
 
@@ -130,11 +136,16 @@ def test_changing_compress_does_not_train_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None:
-    hungry = from_object({
-        "version": 1, "data": {"source": "sklearn:digits", "target": "target"},
-        "build": [{"family": "linear"}, {"family": "mlp", "hidden": [64]}], "train": {"epochs": 100_000},
-        "evaluate": {"folds": 2, "metrics": ["accuracy"]}, "budget": {"time": "20s"},
-    })  # fmt: skip
+    hungry = from_object(
+        {
+            "version": 1,
+            "data": {"source": "sklearn:digits", "target": "target"},
+            "build": [{"family": "linear"}, {"family": "mlp", "hidden": [64]}],
+            "train": {"epochs": 100_000},
+            "evaluate": {"folds": 2, "metrics": ["accuracy"]},
+            "budget": {"time": "20s"},
+        }
+    )
     run = pipeline.run(hungry, tmp_path / "run")
     assert run.receipt.quality[0].holdout_after is not None
     assert run.receipt.quality[0].holdout_after > 0.8
@@ -197,7 +208,7 @@ def test_an_all_missing_column_and_many_levels_are_warned_about(tmp_path: Path) 
     table.to_csv(tmp_path / "t.csv", index=False)
     run = pipeline.run(recipe(tmp_path / "t.csv"), tmp_path / "run")
     report = json.loads((run.bundle / "report.json").read_text())
-    assert any("nothing" in text for text in [*report["warnings"], *report["said"]])
+    assert any("nothing" in text for text in [*report["warnings"], *report["note"]])
 
 
 def test_every_error_of_a_run_is_one_of_ours(tmp_path: Path) -> None:
@@ -211,8 +222,16 @@ def test_fit_and_run_from_python(tmp_path: Path) -> None:
     assert run.leaderboard.standings[0].name == "linear"
     assert "<table>" in run._repr_html_()
     assert sixfold.load(run.bundle).predict(frame(5, seed=1)).labels is not None
-    again = sixfold.run({"version": 1, "name": "again", "data": {"source": "sklearn:iris", "target": "target"},
-                         "build": {"family": "tree"}, "evaluate": {"folds": 2}}, out=tmp_path / "again")  # fmt: skip
+    again = sixfold.run(
+        {
+            "version": 1,
+            "name": "again",
+            "data": {"source": "sklearn:iris", "target": "target"},
+            "build": {"family": "tree"},
+            "evaluate": {"folds": 2},
+        },
+        out=tmp_path / "again",
+    )
     assert again.receipt.candidate == "tree"
 
 
@@ -253,9 +272,11 @@ def test_the_report_tells_the_two_best_apart_by_folds_and_by_rows(tmp_path: Path
     """By rows only where predictions say all: not where every fold has a threshold of its own."""
     frame().to_csv(tmp_path / "t.csv", index=False)
     made = recipe(
-        tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree", "max_depth": 1}],
-        train={"threshold": threshold}, evaluate={"folds": 3, "metrics": ["accuracy"]},
-    )  # fmt: skip
+        tmp_path / "t.csv",
+        build=[{"family": "linear"}, {"family": "tree", "max_depth": 1}],
+        train={"threshold": threshold},
+        evaluate={"folds": 3, "metrics": ["accuracy"]},
+    )
     run = pipeline.run(made, tmp_path / "run")
     verdict = " ".join(json.loads((run.bundle / "report.json").read_text())["verdict"])
     assert "corrected resampled t-test, 3 folds" in verdict

@@ -31,9 +31,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(source: Path, build: list[dict[str, Any]] | str, train: dict[str, Any], compress: Compress | None) -> Loaded:
-    loaded = from_object({
-        "version": 1, "build": build, "data": {"source": str(source), "target": "bought", "holdout": 0.2},
-    })  # fmt: skip
+    loaded = from_object(
+        {
+            "version": 1,
+            "build": build,
+            "data": {"source": str(source), "target": "bought", "holdout": 0.2},
+        }
+    )
     evaluate = Evaluate(folds=3, metrics=("log_loss", "f1") if train else ("accuracy",), ensemble=True)
     asked = {"train": train, "evaluate": evaluate, "compress": compress}
     return replace(loaded, recipe=loaded.recipe.model_copy(update=asked))
@@ -64,9 +68,9 @@ def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_pat
     found = bundle.predict(rows.drop(columns="bought"))
     assert found.labels is not None
     assert found.probabilities is not None
-    (said,) = (e["text"] for e in events(tmp_path / "run", "said") if e["text"].startswith("Labels: yes where"))
-    assert any(e["text"].startswith("Ensemble: 0.") for e in events(tmp_path / "run", "said"))
-    threshold = float(said.rstrip(".").rpartition(" ")[2])
+    (notes,) = (e["text"] for e in events(tmp_path / "run", "note") if e["text"].startswith("Labels: yes where"))
+    assert any(e["text"].startswith("Ensemble: 0.") for e in events(tmp_path / "run", "note"))
+    threshold = float(notes.rstrip(".").rpartition(" ")[2])
     clear = np.abs(found.probabilities[:, 1] - threshold) > 1e-3
     assert (found.labels[clear] == np.where(found.probabilities[clear, 1] > threshold, "yes", "no")).all()
     assert np.mean(found.labels == rows["bought"]) > 0.8
@@ -80,13 +84,13 @@ def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_pat
 def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
     run = pipeline.run(recipe(source, [{"family": "svm"}, {"family": "linear"}], {}, None), tmp_path / "run")
     assert {standing.name for standing in run.leaderboard.standings} == {"svm", "linear"}
-    said = [event["text"] for event in events(tmp_path / "run", "said")]
-    assert "No ensemble: it takes two candidates or more." in said
-    assert any(text.startswith("svm is no member of the ensemble") for text in said)
+    notes = [event["text"] for event in events(tmp_path / "run", "note")]
+    assert "No ensemble: it takes two candidates or more." in notes
+    assert any(text.startswith("svm is no member of the ensemble") for text in notes)
 
 
 def test_the_kernel_machine_of_auto_has_probabilities_and_is_a_member(source: Path, tmp_path: Path) -> None:
     run = pipeline.run(recipe(source, "auto", {"epochs": 2}, None), tmp_path / "run")
     (svm,) = [standing for standing in run.leaderboard.standings if standing.name == "svm"]
     assert 0.1 < svm.mean < 0.6931  # log loss, of chance
-    assert not any("is no member" in event["text"] for event in events(tmp_path / "run", "said"))
+    assert not any("is no member" in event["text"] for event in events(tmp_path / "run", "note"))

@@ -64,9 +64,13 @@ def test_a_file_of_test_rows_changes_the_scores_and_nothing_else(tmp_path: Path)
     assert any(f"all rows of {tmp_path / 'h.csv'} (data.test)" in text for text in first.receipt.how)
     (tmp_path / "h.csv").write_text("price,z,y\n1,never,2\n3,aa,4\n")
     again = api.run(
-        {"data": {"source": str(tmp_path / "t.csv"), "target": "y", "test": str(tmp_path / "h.csv")},
-         "build": {"family": "linear"}, "evaluate": {"folds": 3}}, first.folder,
-    )  # fmt: skip
+        {
+            "data": {"source": str(tmp_path / "t.csv"), "target": "y", "test": str(tmp_path / "h.csv")},
+            "build": {"family": "linear"},
+            "evaluate": {"folds": 3},
+        },
+        first.folder,
+    )
     assert (again.receipt.rows_trained, again.receipt.rows_holdout) == (200, 2)
     assert score(again) != score(first)
     other = run(tmp_path, train, holdout=0)
@@ -107,11 +111,12 @@ def test_init_of_a_file_without_a_header_and_with_marks(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        ("04_clean", {}, 0.995), ("04_qmark30", {"missing": ["?", ""]}, 0.56),
+        ("04_clean", {}, 0.995),
+        ("04_qmark30", {"missing": ["?", ""]}, 0.56),
         ("04_currency", {"read": {"columns": {"price": {"thousands": ",", "strip": ["$"]}}}}, 0.995),
         ("04_currency", {"read": {"thousands": ",", "strip": ["$"]}}, 0.995),
     ],
-)  # fmt: skip
+)
 def test_the_shared_cases(tmp_path: Path, name: str, data: dict[str, Any], expected: float) -> None:
     text = (CASES / f"{name}.csv").read_text()
     done = run(tmp_path, text, **data)

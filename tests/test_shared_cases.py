@@ -35,9 +35,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
     @cache
     def run(file: str, target: str, build: str, data: str = "{}", compress: str = "null") -> Run:
         recipe = {
-            "version": 1, "name": "case", "build": json.loads(build), "compress": json.loads(compress),
+            "version": 1,
+            "name": "case",
+            "build": json.loads(build),
+            "compress": json.loads(compress),
             "data": {"source": str(CASES / file), "target": target, **json.loads(data)},
-        }  # fmt: skip
+        }
         out = tmp_path_factory.mktemp("case") / "run"
         return sixfold.pipeline.run(recipe_load.from_object({k: v for k, v in recipe.items() if v is not None}), out)
 
@@ -186,9 +189,13 @@ def test_answers_beyond_all_numbers_are_json(ran: Any, tmp_path: Path, file: str
 def test_a_class_of_two_rows_stops_no_run(tmp_path: Path) -> None:
     if not TABLES.is_dir():
         pytest.skip(f"{TABLES} is not on this machine")
-    recipe = recipe_load.from_object({
-        "version": 1, "name": "ecoli", "build": LINEAR,
-        "data": {"source": str(next(TABLES.glob("ecoli*"))), "header": False, "target": "column_8"},
-    })  # fmt: skip
+    recipe = recipe_load.from_object(
+        {
+            "version": 1,
+            "name": "ecoli",
+            "build": LINEAR,
+            "data": {"source": str(next(TABLES.glob("ecoli*"))), "header": False, "target": "column_8"},
+        }
+    )
     run = sixfold.pipeline.run(recipe, tmp_path / "run")
     assert folds(run, "accuracy") > 0.8

@@ -17,7 +17,7 @@ from sixfold import pipeline
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.evaluate import cross_validation, expected, shuffling
-from sixfold.evaluate.cross_validation import Pace
+from sixfold.evaluate.cross_validation import FoldPace
 from sixfold.evaluate.expected import expected_s, extended_s
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows
@@ -119,14 +119,14 @@ def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(tmp_path: Path, mo
 
 @pytest.mark.slow
 def test_whoever_has_most_folds_wins_where_nobody_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Pace.most
+    plain = FoldPace.most
 
-    def most(self: Pace) -> int:
+    def most(self: FoldPace) -> int:
         if len([event for event in of(tmp_path, "fold_scored") if event["candidate"] == self.name]) >= 2:
             raise BudgetError("budget.time", "time for another fit", "none left", "Raise budget.time.")
         return min(1, plain(self))
 
-    monkeypatch.setattr(Pace, "most", most)
+    monkeypatch.setattr(FoldPace, "most", most)
     done = run(loaded([TREE, LINEAR]), tmp_path)
     assert [len(one.folds) for one in done.leaderboard.standings] == [2, 2]
     assert not any(one.dropped for one in done.leaderboard.standings)
@@ -269,6 +269,6 @@ def test_seconds_of_another_training_follow_those_of_the_folds() -> None:
     one, folds = candidate(LINEAR, data), tuple(make(loaded(LINEAR).recipe.evaluate, data))
     found = estimates.Estimates(data, folds)
     assert found.refit_s(one) == 0.0
-    found.saw([cross_validation.Part("linear", "linear", (0, 1), (), (), {}, 4.0)])
+    found.saw([cross_validation.FoldScores("linear", "linear", (0, 1), (), (), {}, 4.0)])
     assert found.known(one) == pytest.approx(2.0)
     assert found.refit_s(one) == pytest.approx(3.0)  # 90 rows, and 60 in a fold

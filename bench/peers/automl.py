@@ -92,9 +92,15 @@ class Flaml(Maker):
         frame = read(train)
         self.model = AutoML()
         self.model.fit(
-            frame.drop(columns=self.target), frame[self.target], task="classification" if self.classes else "regression",
-            metric="accuracy" if self.classes else "r2", time_budget=self.seconds, n_jobs=CORES, seed=0, verbose=0,
-        )  # fmt: skip
+            frame.drop(columns=self.target),
+            frame[self.target],
+            task="classification" if self.classes else "regression",
+            metric="accuracy" if self.classes else "r2",
+            time_budget=self.seconds,
+            n_jobs=CORES,
+            seed=0,
+            verbose=0,
+        )
         self.out.mkdir(parents=True)
         (self.out / "model.pickle").write_bytes(pickle.dumps(self.model))
 
@@ -153,9 +159,20 @@ class Sixfold(Maker):
         }
         (self.out / "recipe.yaml").write_text(json.dumps(recipe))
         done = subprocess.run(
-            [sys.executable, "-m", "sixfold", "run", str(self.out / "recipe.yaml"), "--out", str(self.out / "run"), "--quiet"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "sixfold",
+                "run",
+                str(self.out / "recipe.yaml"),
+                "--out",
+                str(self.out / "run"),
+                "--quiet",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(done.stderr[-250:])
         import sixfold
@@ -178,8 +195,11 @@ class Sixfold(Maker):
 
 
 MAKERS: dict[str, type[Maker]] = {
-    "autogluon": AutoGluon, "flaml": Flaml, "scikit-learn": ScikitLearn, "sixfold": Sixfold,
-}  # fmt: skip
+    "autogluon": AutoGluon,
+    "flaml": Flaml,
+    "scikit-learn": ScikitLearn,
+    "sixfold": Sixfold,
+}
 
 
 def read(path: Path) -> Any:

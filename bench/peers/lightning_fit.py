@@ -42,9 +42,14 @@ def start() -> Callable[[Answer], Answer]:
         module = Network()
         rows = DataLoader(TensorDataset(x, y), question["batch"], shuffle=True)
         trainer = lightning.Trainer(
-            accelerator="cpu", devices=1, max_epochs=question["epochs"], logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False,
-        )  # fmt: skip
+            accelerator="cpu",
+            devices=1,
+            max_epochs=question["epochs"],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
         trainer.fit(module, rows)
         with torch.no_grad():
             right = (module.layers(x_held_out).argmax(1) == y_held_out).float().mean().item()

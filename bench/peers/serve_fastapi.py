@@ -49,6 +49,11 @@ def application(folder: str) -> FastAPI:
 
 if __name__ == "__main__":
     uvicorn.run(
-        application(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]), loop="uvloop", http="httptools",
-        access_log=False, log_level="warning",
-    )  # fmt: skip
+        application(sys.argv[1]),
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+    )

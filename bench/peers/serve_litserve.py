@@ -37,6 +37,10 @@ class Served(litserve.LitAPI):
 if __name__ == "__main__":
     server = litserve.LitServer(Served(sys.argv[1]), accelerator="cpu", workers_per_device=1)
     server.run(
-        host="127.0.0.1", port=int(sys.argv[2]), num_api_servers=1, log_level="warning", generate_client_file=False,
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        num_api_servers=1,
+        log_level="warning",
+        generate_client_file=False,
         access_log=False,
-    )  # fmt: skip
+    )

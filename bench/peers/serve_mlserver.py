@@ -54,12 +54,20 @@ if __name__ == "__main__":
     folder, port, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     place.mkdir(parents=True, exist_ok=True)
     server = {
-        "host": "127.0.0.1", "http_port": port, "grpc_port": port + 1, "metrics_endpoint": None, "parallel_workers": 0,
-        "debug": False, "use_structured_logging": False, "cache_enabled": False,
-    }  # fmt: skip
+        "host": "127.0.0.1",
+        "http_port": port,
+        "grpc_port": port + 1,
+        "metrics_endpoint": None,
+        "parallel_workers": 0,
+        "debug": False,
+        "use_structured_logging": False,
+        "cache_enabled": False,
+    }
     model = {
-        "name": "served", "implementation": "bench.peers.serve_mlserver.Served", "parameters": {"uri": folder},
-    }  # fmt: skip
+        "name": "served",
+        "implementation": "bench.peers.serve_mlserver.Served",
+        "parameters": {"uri": folder},
+    }
     (place / "settings.json").write_text(json.dumps(server))
     (place / "model-settings.json").write_text(json.dumps(model))
     os.execv(sys.executable, [sys.executable, "-m", "mlserver.cli.main", "start", str(place)])

@@ -38,7 +38,7 @@ from sixfold.package.receipt import Clock, measure, of_fold, with_http, with_nes
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
 from sixfold.plan.rules import Planning
-from sixfold.plan.run_context import Plan, Rows, Work, digest, joint_digest, stage_key, store
+from sixfold.plan.run_context import DataSplit, Plan, RunContext, digest, joint_digest, stage_key, store
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Nested, Receipt, Step
 from sixfold.recipe.report import Report, Reproduction
@@ -52,11 +52,11 @@ from sixfold.runs.saves import EVERY_S
 from sixfold.select import ensemble, leaderboard
 from sixfold.select.comparison import refit_end
 from sixfold.select.estimates import again_s
-from sixfold.select.nested import Choice, nest
+from sixfold.select.nested import NestedChoice, nest
 from sixfold.select.searching import compare
 from sixfold.train import threads
 from sixfold.train.candidate import Candidate
-from sixfold.train.device import device_of, in_words
+from sixfold.train.device import describe, device_of
 
 # Stages that nothing reads once there is a winner: they go first where the disk is short.
 SPARE = ("evaluate-*", "nested-*")
@@ -89,15 +89,19 @@ class Run:
     verdict: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        said = self.receipt.nested.sentences() if self.receipt.nested else ()
-        nested = "".join(f"<p>{html.escape(text)}</p>" for text in said)
+        notes = self.receipt.nested.sentences() if self.receipt.nested else ()
+        nested = "".join(f"<p>{html.escape(text)}</p>" for text in notes)
         return self.leaderboard._repr_html_() + nested + f"<p>Bundle: <code>{self.bundle}</code></p>"
 
 
 def run(
-    loaded: Loaded, out: Path, listeners: Sequence[Listener] = (), dataset: Dataset | None = None,
-    started: float | None = None, save_every_s: float = EVERY_S,
-) -> Run:  # fmt: skip
+    loaded: Loaded,
+    out: Path,
+    listeners: Sequence[Listener] = (),
+    dataset: Dataset | None = None,
+    started: float | None = None,
+    save_every_s: float = EVERY_S,
+) -> Run:
     """Execute a recipe in folder `out`. The same call again continues a run that was killed.
 
     `dataset` takes the place of `data.source` (a table that is in memory already). `started`: time.monotonic() at which the
@@ -108,7 +112,7 @@ def run(
     with loaded.placing(), guard, opened as folder, threads.one_order():
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
-        work = Work(loaded, folder, limits, context, guard=guard)
+        work = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder)
         environment.tell(folder)
         rows = read(work, dataset)
@@ -121,38 +125,40 @@ def run(
         return finish(work, rows, plan, evaluations, winner, compressed)
 
 
-def read(work: Work, dataset: Dataset | None = None) -> Rows:
+def read(work: RunContext, dataset: Dataset | None = None) -> DataSplit:
     """Step 0: read the table, say what was seen, put the holdout aside."""
     recipe = work.loaded.recipe
     if recipe.data.test is not None:
         return _read_both(work, dataset)
     whole = dataset or data_load.load(recipe.data, recipe.task, work.loaded.base, _reading(work))
     training, held_out = holdout.split(whole, recipe.data)
-    return _announced(work, Rows(whole.take(training), whole.take(held_out), digest(whole)))
+    return _announced(work, DataSplit(whole.take(training), whole.take(held_out), digest(whole)))
 
 
-def _read_both(work: Work, dataset: Dataset | None) -> Rows:
+def _read_both(work: RunContext, dataset: Dataset | None) -> DataSplit:
     """A training file, and another one as the holdout."""
     if dataset is not None:
         raise RecipeError(
-            "data.test", "a training table that is a file, too", "one in memory",
+            "data.test",
+            "a training table that is a file, too",
+            "one in memory",
             "Hold out a share with data.holdout, or write the table to a file and name it in data.source.",
-        )  # fmt: skip
+        )
     recipe = work.loaded.recipe
     training, held_out = test_rows.load(recipe.data, recipe.task, work.loaded.base, _reading(work))
-    return _announced(work, Rows(training, held_out, joint_digest(training, held_out)))
+    return _announced(work, DataSplit(training, held_out, joint_digest(training, held_out)))
 
 
-def _reading(work: Work) -> MemoryLimit:
+def _reading(work: RunContext) -> MemoryLimit:
     """What reading may take."""
     return MemoryLimit.of(work.loaded.recipe.budget.memory)
 
 
-def _announced(work: Work, rows: Rows) -> Rows:
+def _announced(work: RunContext, rows: DataSplit) -> DataSplit:
     """Say what was noticed while reading."""
     work.guard.check()
-    for text in rows.training.said:
-        work.context.emit("said", text=text)
+    for text in rows.training.notes:
+        work.context.emit("note", text=text)
     alone = lone_predictors.warning(rows.training, work.loaded.recipe.data.seed)
     for text in [*rows.training.warnings, *([alone] if alone else [])]:
         work.context.emit("warning", text=text)
@@ -160,14 +166,14 @@ def _announced(work: Work, rows: Rows) -> Rows:
     return rows
 
 
-def plan_work(work: Work, rows: Rows) -> Plan:
+def plan_work(work: RunContext, rows: DataSplit) -> Plan:
     """Resolve candidates, folds and metrics; say why where Sixfold chose. Raises what `check` would have told."""
     recipe, planned = work.loaded.recipe, Planning(work.loaded.recipe, rows.training).checked()
     scheme, why = scheme_of(recipe.evaluate, rows.training)
     if why:
-        work.context.emit("said", text=f"Folds: {scheme}, {len(planned.folds)}: {why}.")
+        work.context.emit("note", text=f"Folds: {scheme}, {len(planned.folds)}: {why}.")
     if planned.chosen.why:
-        work.context.emit("said", text=f"Metrics: {planned.chosen.why}")
+        work.context.emit("note", text=f"Metrics: {planned.chosen.why}")
     thin = thin_classes(planned.folds, rows.training)
     if thin and not work.inside:  # of an outer fold's part it is no news
         work.context.emit("warning", text=thin)
@@ -176,31 +182,31 @@ def plan_work(work: Work, rows: Rows) -> Plan:
         return Plan((), planned.folds, planned.metrics, planned.baseline)
     for candidate in planned.candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
-    for text in in_words(work.context.device, planned.candidates):
-        work.context.emit("said", text=text)
+    for text in describe(work.context.device, planned.candidates):
+        work.context.emit("note", text=text)
     return Plan(planned.candidates, planned.folds, planned.metrics, planned.baseline)
 
 
-def find_winner(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation], Winner]:
+def find_winner(work: RunContext, rows: DataSplit, plan: Plan) -> tuple[Plan, list[Evaluation], Winner]:
     """Steps 1 to 5: compare all candidates and their ensemble, train the winner again. Raises BudgetError, FitError."""
     plan, evaluations = compare(work, rows, plan)
     evaluations += blend(work, rows, plan, evaluations)
     return plan, evaluations, refit(work, rows, plan, evaluations)
 
 
-def choose_again(work: Work, rows: Rows) -> Choice:
+def choose_again(work: RunContext, rows: DataSplit) -> NestedChoice:
     """The same with the training rows of an outer fold: what `nest` asks for."""
     _, evaluations, winner = find_winner(work, rows, plan_work(work, rows))
-    return Choice(winner.evaluation, len(evaluations), winner.model)
+    return NestedChoice(winner.evaluation, len(evaluations), winner.model)
 
 
-def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+def blend(work: RunContext, rows: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The ensemble of the candidates as one more of them, where the recipe asks for it and two or more can be averaged."""
     if not work.loaded.recipe.evaluate.ensemble:
         return []
-    members, said = ensemble.members(evaluations)
-    for text in [*said, *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else [])]:
-        work.context.emit("said", text=text)
+    members, notes = ensemble.members(evaluations)
+    for text in [*notes, *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else [])]:
+        work.context.emit("note", text=text)
     if len(members) < 2:
         return []
 
@@ -215,7 +221,7 @@ def blend(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
     return [found]
 
 
-def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
+def refit(work: RunContext, rows: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
     """The winner, trained again on all training rows; of an ensemble every member that has a weight. Where a budget does
     not allow that, the model of its first fold.
     """
@@ -233,13 +239,13 @@ def refit(work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation])
         work.context.emit("warning", text=text, cut=True)
         return Winner(chosen, f"{key} of a fold of {len(plan.folds)}", best, best.models[0], fold=best.numbers[0])
     parts = [f"{weight:.2f} · {one.name}" for weight, one in zip(found.weights, chosen, strict=True)]
-    for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.said]:
-        work.context.emit("said", text=text)
+    for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.notes]:
+        work.context.emit("note", text=text)
     return Winner(chosen, key, best, model)
 
 
 def _trained_again(
-    work: Work, rows: Rows, what: tuple[Sequence[Candidate], ensemble.Blend, str], end: float | None
+    work: RunContext, rows: DataSplit, what: tuple[Sequence[Candidate], ensemble.Blend, str], end: float | None
 ) -> Model:
     """The candidates on all training rows, blended, until `end`. `what`: candidates, weights, key. Raises BudgetError."""
     chosen, found, key = what
@@ -259,7 +265,7 @@ def _trained_again(
 
 
 def _chosen(
-    plan: Plan, rows: Rows, evaluations: Sequence[Evaluation], best: Evaluation
+    plan: Plan, rows: DataSplit, evaluations: Sequence[Evaluation], best: Evaluation
 ) -> tuple[tuple[Candidate, ...], ensemble.Blend]:
     """The candidates that the winner is made of, and their weights."""
     parts, found = [best], ensemble.Blend((1.0,), None)
@@ -279,7 +285,7 @@ def _threshold(plan: Plan) -> str:
     return asked.pop() if len(asked) == 1 else "none"
 
 
-def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
+def shrink(work: RunContext, rows: DataSplit, plan: Plan, winner: Winner) -> Compressed:
     """Step 6: prune, quantise, round, as far as the recipe's `keep` allows; without `compress` nothing happens."""
     section = work.loaded.recipe.compress
     if section is None:
@@ -306,7 +312,12 @@ def shrink(work: Work, rows: Rows, plan: Plan, winner: Winner) -> Compressed:
 
 
 def finish(
-    work: Work, rows: Rows, plan: Plan, evaluations: Sequence[Evaluation], winner: Winner, compressed: Compressed
+    work: RunContext,
+    rows: DataSplit,
+    plan: Plan,
+    evaluations: Sequence[Evaluation],
+    winner: Winner,
+    compressed: Compressed,
 ) -> Run:
     """Score the holdout, measure, write the report; then the bundle, if its graph answers as the pipeline does."""
     recipe, folder = work.loaded.recipe, work.folder
@@ -326,9 +337,11 @@ def finish(
         receipt = with_http(receipt, http_latency.over_http(parts, work.limits.deadline(1.0)))
         content = report.report(receipt, rows.training, evaluations, plan.baseline, found, plan.folds)
         steps = Reproduction(
-            command=f"sixfold run {work.loaded.name}", recipe=work.loaded.text, data_sha256=rows.digest,
+            command=f"sixfold run {work.loaded.name}",
+            recipe=work.loaded.text,
+            data_sha256=rows.digest,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        )  # fmt: skip
+        )
         files = {"model.onnx": measured.model, "parity.jsonl.gz": measured.parity.packed()}
         files["report.html"] = render(content, steps).encode("utf-8")
         for name, part in (("signature", measured.signature), ("receipt", receipt), ("report", content)):
@@ -344,12 +357,12 @@ def finish(
     keys += [repr((one.name, one.numbers, one.dropped)) for one in evaluations]
     sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
     done = folder.stage("outcome", stage_key(work, rows, "".join(keys), *sections), work_on)
-    said = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
+    notes = Report.model_validate_json((done / "report.json").read_text(encoding="utf-8")).verdict
     receipt = _write_bundle(done, folder, work.loaded.text)  # for which this stage may go, where the disk is short
     work.context.emit("run_finished", bundle=str(folder.path / "bundle"), candidate=winner.evaluation.name)
     warnings = report.texts(folder.history(), "warning")
     board = leaderboard.leaderboard(evaluations, plan.metrics[0])
-    return Run(folder.path, folder.path / "bundle", receipt, board, warnings, said)
+    return Run(folder.path, folder.path / "bundle", receipt, board, warnings, notes)
 
 
 def _write_bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:

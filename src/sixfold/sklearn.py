@@ -30,9 +30,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     _task = ""
 
     def __init__(
-        self, build: str | Options | list[Options] = "auto", prepare: Options | None = None,
-        train: Options | None = None, folds: int = 3, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        build: str | Options | list[Options] = "auto",
+        prepare: Options | None = None,
+        train: Options | None = None,
+        folds: int = 3,
+        seed: int = 0,
+    ) -> None:
         self.build = build
         self.prepare = prepare
         self.train = train
@@ -49,12 +53,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _recipe(self) -> Recipe:
         sections = {"prepare": self.prepare, "train": self.train}
-        return recipe_load.from_object({
-            "version": 1, "task": self._task, "build": self.build,
-            "data": {"source": "array", "target": "target"},
-            "initialize": {"seed": self.seed}, "evaluate": {"folds": self.folds},
-            **{name: section for name, section in sections.items() if section},
-        }).recipe  # fmt: skip
+        return recipe_load.from_object(
+            {
+                "version": 1,
+                "task": self._task,
+                "build": self.build,
+                "data": {"source": "array", "target": "target"},
+                "initialize": {"seed": self.seed},
+                "evaluate": {"folds": self.folds},
+                **{name: section for name, section in sections.items() if section},
+            }
+        ).recipe
 
     def _predict(self, x: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self, "model_")

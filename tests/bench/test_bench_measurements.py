@@ -56,7 +56,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"AUTOGLUON": Path("not installed"), "CALLS": 2},
         {"scikit-learn, histogram boosting"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)

@@ -35,9 +35,14 @@ def test_every_row_of_the_results_stands_in_the_page_and_the_table() -> None:
     record, page = (importlib.import_module(f"bench.{name}") for name in ("record", "page"))
     known = record.read()
     rows = [row for one in known.values() for row in one["rows"]]
-    assert len(rows) == page.table(known).count("\n") == sum(
-        line.startswith("| ") and not line.startswith(("| workload", "| ---")) for line in page.markdown(known).splitlines()
-    )  # fmt: skip
+    assert (
+        len(rows)
+        == page.table(known).count("\n")
+        == sum(
+            line.startswith("| ") and not line.startswith(("| workload", "| ---"))
+            for line in page.markdown(known).splitlines()
+        )
+    )
 
 
 def test_the_ratio_is_of_medians_after_one_run_of_both(pairs: Any) -> None:
@@ -49,9 +54,12 @@ def test_the_ratio_is_of_medians_after_one_run_of_both(pairs: Any) -> None:
         return 0.5
 
     found = pairs.against(
-        pairs.Result("w", "p", target=2), lambda: work("ours", 0.002), lambda: work("peer", 0.02),
-        pairs.close("score", 0.1), 3,
-    )  # fmt: skip
+        pairs.Result("w", "p", target=2),
+        lambda: work("ours", 0.002),
+        lambda: work("peer", 0.02),
+        pairs.close("score", 0.1),
+        3,
+    )
     assert seen == ["ours", "peer"] * 4
     assert found.ratio == found.peers / found.ours > 2
     assert found.reached

@@ -41,9 +41,14 @@ def test_arrays_predict_what_lightgbm_predicts(objective: str, missing: bool) ->
     x, score = rows(missing=missing)
     y = {"regression": 100 + score, "binary": target(score, 2), "multiclass": target(score, 3)}[objective]
     parameters = {
-        "objective": objective, "verbosity": -1, "num_threads": 1, "seed": 1, "min_data_in_leaf": 5,
-        "deterministic": True, "force_row_wise": True,
-    }  # fmt: skip
+        "objective": objective,
+        "verbosity": -1,
+        "num_threads": 1,
+        "seed": 1,
+        "min_data_in_leaf": 5,
+        "deterministic": True,
+        "force_row_wise": True,
+    }
     classes = 3 if objective == "multiclass" else 1
     parameters |= {"num_class": 3} if classes == 3 else {}
     booster = lightgbm.train(parameters, lightgbm.Dataset(x[:500], y[:500]), 40)
@@ -122,14 +127,23 @@ def test_rows_watched_are_cut_into_the_bins_of_all_training_rows() -> None:
     model = solve(settings, Fit(x, score, "regression", 1, seed=3))
     watched = np.sort(np.random.default_rng(3).permutation(800)[:80])
     parameters = {
-        "objective": "regression", "learning_rate": 0.2, "verbosity": -1, "num_threads": 1, "seed": 3,
-        "deterministic": True, "force_row_wise": True, "feature_pre_filter": False,
-    }  # fmt: skip
+        "objective": "regression",
+        "learning_rate": 0.2,
+        "verbosity": -1,
+        "num_threads": 1,
+        "seed": 3,
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+    }
     whole = lightgbm.Dataset(x, score - score.mean(), params=parameters).construct()
     booster = lightgbm.train(
-        parameters, whole.subset(np.setdiff1d(np.arange(800), watched).tolist()), 200,
-        valid_sets=[whole.subset(watched.tolist())], callbacks=[lightgbm.early_stopping(5, verbose=False)],
-    )  # fmt: skip
+        parameters,
+        whole.subset(np.setdiff1d(np.arange(800), watched).tolist()),
+        200,
+        valid_sets=[whole.subset(watched.tolist())],
+        callbacks=[lightgbm.early_stopping(5, verbose=False)],
+    )
     assert model.rounds == booster.best_iteration < 200
     np.testing.assert_allclose(model.predict(x)[:, 0], booster.predict(x) + score.mean(), rtol=1e-10, atol=1e-10)
 

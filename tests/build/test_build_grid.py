@@ -49,8 +49,14 @@ def test_names_say_what_differs_within_the_family() -> None:
         {"family": "linear"},
     ]
     assert grid.names(candidates) == [
-        "mlp hidden=128-64", "mlp hidden=32", "svm C=1", "svm C=10", "tree", "linear", "linear #2",
-    ]  # fmt: skip
+        "mlp hidden=128-64",
+        "mlp hidden=32",
+        "svm C=1",
+        "svm C=10",
+        "tree",
+        "linear",
+        "linear #2",
+    ]
     nested = [{"family": "mlp", "optimizer": {"learning_rate": rate}} for rate in (0.1, 0.01)]
     assert grid.names(nested) == ["mlp learning_rate=0.1", "mlp learning_rate=0.01"]
     assert grid.names([{"family": "svm"}, {"family": "svm", "C": 3}]) == ["svm", "svm C=3"]

@@ -105,11 +105,12 @@ def test_a_kernel_machine_says_that_it_takes_a_sample() -> None:
     x, y = rows(2)
     events: list[tuple[str, dict[str, Any]]] = []
     machine = solve(
-        Settings(sample=60), Fit(x, y, "classification", 2, seed=5),
+        Settings(sample=60),
+        Fit(x, y, "classification", 2, seed=5),
         Context(emit_to=lambda kind, facts: events.append((kind, facts))),
-    )  # fmt: skip
+    )
     text = "svm: kernel rbf learns from 60 of 150 rows, drawn at random within classes"
-    assert events == [("said", {"text": text})]
+    assert events == [("note", {"text": text})]
     assert machine.support_count <= 60
 
 

@@ -49,9 +49,7 @@ def same_as_refits(made: list[Settings], fit: Fit) -> None:
     st.booleans(),
 )
 @settings(max_examples=25, deadline=None)
-def test_every_complexity_of_the_path_and_between(
-    kind: Any, options: Any, count: int, seed: int, grid: bool
-) -> None:  # fmt: skip
+def test_every_complexity_of_the_path_and_between(kind: Any, options: Any, count: int, seed: int, grid: bool) -> None:
     fit = problem(kind[0], kind[1], count, seed, grid)
     made = Settings(min_rows_leaf=2, **options)
     path = made.complexity_path(fit)

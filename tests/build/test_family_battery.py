@@ -16,7 +16,7 @@ import onnx_reference
 from sixfold.build.family import GradientFamily, SolverFamily
 from sixfold.core.errors import BudgetError, FitError
 from sixfold.parts import state
-from sixfold.parts.fit import Fit, Fitted, Matrix, Near, Parametric, Ranked
+from sixfold.parts.fit import Fit, Fitted, IncrementalPredictor, Matrix, Parametric, Ranked
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import FAMILY
@@ -321,7 +321,7 @@ def check_rows_nearby(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
         fit = problem(name, task, outputs)
         for fitted in every_model(name, fit):
-            if not isinstance(fitted, Near):
+            if not isinstance(fitted, IncrementalPredictor):
                 assert name not in ("tree", "forest", "boosting")
                 continue
             near, rng = fitted.near(fit.x), np.random.default_rng(1)
@@ -401,6 +401,15 @@ def test_family(name: str, check: Callable[[str, Any], None], tmp_path: Any) -> 
 
 def test_every_family_gets_its_checks() -> None:
     counts = {name: len(checks_for(name)) for name in FAMILY.names()}
-    assert counts == {"boosting": 17, "forest": 17, "kernel_ridge": 15, "linear": 17, "mlp": 15, "residual_mlp": 15, "svm": 17,
-                      "tabm": 15, "tree": 17}  # fmt: skip
+    assert counts == {
+        "boosting": 17,
+        "forest": 17,
+        "kernel_ridge": 15,
+        "linear": 17,
+        "mlp": 15,
+        "residual_mlp": 15,
+        "svm": 17,
+        "tabm": 15,
+        "tree": 17,
+    }
     assert len(PAIRS) == sum(counts.values())

@@ -71,11 +71,11 @@ def test_several_fits_sparse_rows_and_a_sample() -> None:
     fit, few = rows(300), rows(40, seed=2)
     thin = Fit(csr_array(fit.x), fit.y, fit.task, 1, seed=3)
     grid = [Settings(alpha=alpha, sample=100) for alpha in (0.1, *PENALTIES)]
-    said: list[str] = []
-    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    notes: list[str] = []
+    context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
     models: list[Any] = list(grid[0].solve_all(grid, [thin, few], context))
     assert [model.support_count for model in models] == [100] * 11 + [40] * 11
-    assert said == ["kernel_ridge: learns from 100 of 300 rows, drawn at random"]
+    assert notes == ["kernel_ridge: learns from 100 of 300 rows, drawn at random"]
     for at, source in ((1, fit), (12, few)):
         alone = next(grid[1].solve([source], Context()))
         np.testing.assert_allclose(models[at].predict(fit.x), alone.predict(fit.x), atol=1e-8)
@@ -100,8 +100,8 @@ def test_no_time_is_said() -> None:
 def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> None:
     """Each row predicted by a refit without it, its mean included, at every penalty that is tried."""
     fit = rows(25, outputs=outputs)
-    said: list[str] = []
-    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    notes: list[str] = []
+    context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
     options: dict[str, Any] = {"kernel": kernel, "gamma": 0.3, "coef0": 1.0}
     model: Any = next(Settings(alpha="auto", **options).solve([fit], context))
     matrix = model.kernel.matrix(fit.x, fit.x)
@@ -116,6 +116,6 @@ def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> No
             missed.append(fit.y[row] - refit.predict(fit.x[[row]])[0])
         errors.append(np.mean(np.square(missed)))
     best = float(tried[int(np.argmin(errors))])
-    assert said == [f"kernel_ridge: alpha {best:.3g}, which predicts each training row best without it"]
+    assert notes == [f"kernel_ridge: alpha {best:.3g}, which predicts each training row best without it"]
     expected = next(Settings(alpha=best, **options).solve([fit], Context()))
     np.testing.assert_allclose(model.predict(fit.x), expected.predict(fit.x), rtol=0, atol=1e-7)

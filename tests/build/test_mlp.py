@@ -52,26 +52,31 @@ def session(fitted: Any, elem_type: int) -> onnxruntime.InferenceSession:
 @pytest.mark.parametrize(
     ("size", "features", "outputs"),
     [
-        ("small", 4, (16,)), ("small", 200, (32,)), ("medium", 10, (32, 16)), ("medium", 64, (64, 32)),
-        ("medium", 108, (128, 64)), ("large", 1000, (256, 128, 64)), ("large", 1, (64, 32, 16)),
+        ("small", 4, (16,)),
+        ("small", 200, (32,)),
+        ("medium", 10, (32, 16)),
+        ("medium", 64, (64, 32)),
+        ("medium", 108, (128, 64)),
+        ("large", 1000, (256, 128, 64)),
+        ("large", 1, (64, 32, 16)),
     ],
-)  # fmt: skip
+)
 def test_widths_come_from_size_and_features(size: str, features: int, outputs: tuple[int, ...]) -> None:
     assert MLP(size=size).widths(Shape(features, 2, "classification")) == outputs
 
 
 def test_derived_widths_are_said_with_the_reason() -> None:
-    said: list[str] = []
-    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]) if kind == "said" else None)
+    notes: list[str] = []
+    context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]) if kind == "note" else None)
     candidate = Candidate("mlp", "mlp", MLP(), Prepare(), Initialize(), Train(epochs=1))
     list(fit_many([candidate], [BINARY, BINARY], context))
-    assert said == [
+    assert notes == [
         "mlp: hidden [32, 16], from size medium and 6 features (the next power of two, 32 to 128; each further layer "
         "has half)"
     ]
     candidate = replace(candidate, family=MLP(hidden=[4]))
     list(fit_many([candidate], [BINARY], context))
-    assert len(said) == 1
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -183,8 +188,19 @@ def test_the_graph_has_a_product_a_layer() -> None:
     model: onnx.ModelProto = graph.model()
     kinds = [node.op_type for node in model.graph.node]
     assert kinds == [
-        "Cast", "MatMul", "Add", "Relu", "MatMul", "Add", "Relu", "MatMul", "Add", "Cast", "Softmax", "Identity",
-    ]  # fmt: skip
+        "Cast",
+        "MatMul",
+        "Add",
+        "Relu",
+        "MatMul",
+        "Add",
+        "Relu",
+        "MatMul",
+        "Add",
+        "Cast",
+        "Softmax",
+        "Identity",
+    ]
 
 
 def test_one_class_is_refused() -> None:

@@ -123,14 +123,14 @@ def test_errors_of_left_out_rows_are_those_of_refits(
 @pytest.mark.parametrize("thin", [False, True])
 def test_alpha_auto_is_the_choice_of_ridge_cv(shape: tuple[int, int], thin: bool) -> None:
     x, y = rows(*shape, 1, seed=4)
-    said: list[str] = []
-    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    notes: list[str] = []
+    context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
     fit = Fit(csr_array(x) if thin else x, y[:, 0], "regression", 1)
     automatic, given_one = Settings(alpha="auto"), Settings(alpha=3.0)
     models: list[Any] = list(automatic.solve_all([automatic, given_one], [fit], context))
     tried = _ridge.penalties_for(float(_ridge.factorised(x, y).values[-1]))
     theirs = RidgeCV(alphas=tried).fit(x, y[:, 0])
-    assert said == [f"linear: alpha {theirs.alpha_:.3g}, which predicts each training row best without it"]
+    assert notes == [f"linear: alpha {theirs.alpha_:.3g}, which predicts each training row best without it"]
     np.testing.assert_allclose(models[0].weights[:, 0], theirs.coef_, rtol=0, atol=1e-8)
     np.testing.assert_allclose(models[1].weights[:, 0], reference(x, y[:, 0], 3.0).coef_, rtol=0, atol=1e-8)
 

@@ -20,9 +20,13 @@ from sixfold.recipe.kinds import FAMILY
 from sixfold.runs.context import Context
 
 BUILDS: list[tuple[str, dict[str, Any]]] = [
-    ("boosting", {"rounds": 20}), ("boosting", {"rounds": 20, "patience": None}), ("forest", {"trees": 10}),
-    ("tree", {}), ("svm", {}), ("svm", {"kernel": "sigmoid"}),
-]  # fmt: skip
+    ("boosting", {"rounds": 20}),
+    ("boosting", {"rounds": 20, "patience": None}),
+    ("forest", {"trees": 10}),
+    ("tree", {}),
+    ("svm", {}),
+    ("svm", {"kernel": "sigmoid"}),
+]
 
 
 def fits(task: str, count: int = 5) -> Iterator[Fit]:
@@ -78,12 +82,12 @@ def test_they_do_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_said_comes_in_order_and_before_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     on(monkeypatch, 4)
-    last, said = threading.Event(), []
+    last, notes = threading.Event(), []
 
     def work(fit: Fit, threads: int, context: Context) -> list[Any]:
         if fit.seed == 0:
             last.wait(60)
-        context.emit("said", text=str(fit.seed))
+        context.emit("note", text=str(fit.seed))
         if fit.seed == 3:
             last.set()
         if fit.seed == 2:
@@ -91,9 +95,9 @@ def test_what_is_said_comes_in_order_and_before_what_fails(monkeypatch: pytest.M
         return [fit.seed]
 
     some = [SimpleNamespace(seed=at) for at in range(4)]
-    context = Context(emit_to=lambda kind, facts: said.append(facts), facts={"candidate": "one"})
+    context = Context(emit_to=lambda kind, facts: notes.append(facts), facts={"candidate": "one"})
     found = side_by_side(some, work, context)  # type: ignore[arg-type]
     assert [next(found), next(found)] == [0, 1]  # type: ignore[comparison-overlap]
     with pytest.raises(FitError, match="here"):
         next(found)
-    assert said == [{"candidate": "one", "text": str(at)} for at in range(3)]
+    assert notes == [{"candidate": "one", "text": str(at)} for at in range(3)]

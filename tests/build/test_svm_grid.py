@@ -104,12 +104,12 @@ def test_sparse_rows_and_a_sample() -> None:
     x, y = rows(500)
     x[np.abs(x) < 0.5] = 0.0
     grid = [Settings(C=c, sample=200) for c in C]
-    said: list[str] = []
-    context = Context(emit_to=lambda kind, facts: said.append(facts["text"]))
+    notes: list[str] = []
+    context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
     thin = list(grid[0].solve_all(grid, [Fit(csr_array(x), y, "classification", 2, seed=3)], context))
     (alone,) = grid[0].solve([Fit(x, y, "classification", 2, seed=3)], Context())
     close(thin[0], alone, x)
-    assert said == ["svm: kernel rbf learns from 200 of 500 rows, drawn at random within classes"]
+    assert notes == ["svm: kernel rbf learns from 200 of 500 rows, drawn at random within classes"]
 
 
 def test_the_order_is_the_given_one_and_the_bits_are_the_same() -> None:

@@ -76,8 +76,8 @@ def test_sparse_rows_and_a_class_that_no_row_has() -> None:
 def test_what_does_not_converge_and_no_time_are_said() -> None:
     fit = problem(2, features=40)
     grid = [Settings(C=c, max_iter=1) for c in (1.0, 100.0)]
-    said: list[str] = []
-    list(grid[0].solve_all(grid, [fit], Context(emit_to=lambda kind, facts: said.append(facts["text"]))))
-    assert said == ["linear: not converged within max_iter=1; raise it, or the penalty"] * 2
+    notes: list[str] = []
+    list(grid[0].solve_all(grid, [fit], Context(emit_to=lambda kind, facts: notes.append(facts["text"]))))
+    assert notes == ["linear: not converged within max_iter=1; raise it, or the penalty"] * 2
     with pytest.raises(BudgetError, match="no time left while fitting linear"):
         list(grid[0].solve_all(grid, [fit], Context(deadline=time.monotonic() - 1)))

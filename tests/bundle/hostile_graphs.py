@@ -60,10 +60,11 @@ def keys() -> Iterator[tuple[str, Callable[[int], bytes]]]:
 def with_initializer(tensor: bytes, times: int = 1) -> bytes:
     """A model whose answer is an initializer written as `tensor`; in `times` parts of the graph that protobuf merges."""
     made = helper.make_graph(
-        [helper.make_node("Identity", ["weights"], ["value"])], "sixfold",
+        [helper.make_node("Identity", ["weights"], ["value"])],
+        "sixfold",
         [helper.make_tensor_value_info("numbers", TensorProto.DOUBLE, ["rows", 4])],
         [helper.make_tensor_value_info("value", TensorProto.DOUBLE, ["rows", 1])],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", 18)]
     model = helper.make_model(made, opset_imports=opsets, ir_version=9)
     rest, graph = model, made.SerializeToString()
@@ -143,10 +144,16 @@ def greedy() -> Iterator[tuple[str, bytes]]:
         pads = numpy_helper.from_array(np.array([0, 0, 0, int(count)]), "pads")
         yield f"Pad {count:.0e}", graph_of([helper.make_node("Pad", ["numbers", "pads"], ["big"])], [pads])
     yield "products that grow", growing(12)
-    yield "rows times rows", graph_of(
-        [helper.make_node("Transpose", ["numbers"], ["turned"], perm=[1, 0]),
-         helper.make_node("MatMul", ["numbers", "turned"], ["big"])], [],
-    )  # fmt: skip
+    yield (
+        "rows times rows",
+        graph_of(
+            [
+                helper.make_node("Transpose", ["numbers"], ["turned"], perm=[1, 0]),
+                helper.make_node("MatMul", ["numbers", "turned"], ["big"]),
+            ],
+            [],
+        ),
+    )
     body = helper.make_graph([helper.make_node("Identity", ["go"], ["on"])], "body", [], [])
     yield "an endless Loop", graph_of([helper.make_node("Loop", ["", "go"], [], body=body)], [])
     yield "functions in functions", functions(30)
@@ -202,14 +209,28 @@ def functions(depth: int) -> bytes:
 def trees(change: dict[str, list[int]]) -> bytes:
     """Two branches and three leaves over four columns, but for `change`."""
     lists = {
-        "tree_roots": [0], "nodes_featureids": [0, 1], "nodes_truenodeids": [1, 0], "nodes_trueleafs": [0, 1],
-        "nodes_falsenodeids": [2, 1], "nodes_falseleafs": [1, 1], "leaf_targetids": [0, 0, 0], **change,
-    }  # fmt: skip
+        "tree_roots": [0],
+        "nodes_featureids": [0, 1],
+        "nodes_truenodeids": [1, 0],
+        "nodes_trueleafs": [0, 1],
+        "nodes_falsenodeids": [2, 1],
+        "nodes_falseleafs": [1, 1],
+        "leaf_targetids": [0, 0, 0],
+        **change,
+    }
     node = helper.make_node(
-        "TreeEnsemble", ["numbers"], ["big"], domain="ai.onnx.ml", n_targets=1, aggregate_function=1, post_transform=0,
-        nodes_splits=numpy_helper.from_array(np.zeros(2)), nodes_modes=numpy_helper.from_array(np.zeros(2, dtype=np.uint8)),
-        leaf_weights=numpy_helper.from_array(np.ones(3)), **lists,
-    )  # fmt: skip
+        "TreeEnsemble",
+        ["numbers"],
+        ["big"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        aggregate_function=1,
+        post_transform=0,
+        nodes_splits=numpy_helper.from_array(np.zeros(2)),
+        nodes_modes=numpy_helper.from_array(np.zeros(2, dtype=np.uint8)),
+        leaf_weights=numpy_helper.from_array(np.ones(3)),
+        **lists,
+    )
     return graph_of([node], [])
 
 

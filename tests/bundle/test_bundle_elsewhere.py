@@ -46,9 +46,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bare_onnxruntime_gives_the_same_answers(folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
-        [sys.executable, "-c", BARE, str(folder)], capture_output=True, text=True, timeout=60, env=environment,
+        [sys.executable, "-c", BARE, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
         cwd=folder,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     expected = tiny_bundle.expected()
     label, probability = json.loads("[" + done.stdout.replace("]] [[", "]], [[").replace("'", '"') + "]")

@@ -44,8 +44,15 @@ def test_a_bundle_holds_its_files_and_nothing_else(folder: Path) -> None:
 def test_verify_says_what_it_checked(folder: Path) -> None:
     checked = verify(folder)
     assert [text.split(":")[0] for text in checked] == [
-        "manifest", "model.onnx", "signature.json", "recipe.yaml", "receipt.json", "report.json", "report.html", "parity",
-    ]  # fmt: skip
+        "manifest",
+        "model.onnx",
+        "signature.json",
+        "recipe.yaml",
+        "receipt.json",
+        "report.json",
+        "report.html",
+        "parity",
+    ]
     assert "4 stored rows answered again" in checked[-1]
 
 
@@ -141,7 +148,11 @@ def test_rows_stored_one_by_one_are_read_as_ever() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        [{"column": "a", "values": ["1", "2"]}, {"column": "b", "values": ["1"]}, {"output": "label", "values": ["x", "y"]}],
+        [
+            {"column": "a", "values": ["1", "2"]},
+            {"column": "b", "values": ["1"]},
+            {"output": "label", "values": ["x", "y"]},
+        ],
         [*BOTH, {"output": "label", "values": ["x"]}],
         [*BOTH, {"output": "value", "columns": [[1.0]]}],
         [{"column": "a"}, {"output": "value", "columns": [[1.0]]}],
@@ -154,7 +165,7 @@ def test_rows_stored_one_by_one_are_read_as_ever() -> None:
         [*BOTH, [1]],
         [],
     ],
-)  # fmt: skip
+)
 def test_stored_rows_that_do_not_fit_together_are_refused(lines: list[Any]) -> None:
     content = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
     with pytest.raises(BundleError, match="stored rows with answers"):
@@ -165,8 +176,9 @@ def test_a_signature_of_another_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError) as caught:
         tiny_bundle.make(tmp_path / "bundle", signature=tiny_bundle.signature("regression"))
     assert (caught.value.expected, caught.value.found) == (
-        "outputs as in the signature: 'value' tensor(double) [rows, 1]", "absent",
-    )  # fmt: skip
+        "outputs as in the signature: 'value' tensor(double) [rows, 1]",
+        "absent",
+    )
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

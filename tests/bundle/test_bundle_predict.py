@@ -43,8 +43,10 @@ def test_rows_columns_and_frames_agree(bundle: Bundle) -> None:
     frame["since"] = pd.to_datetime(frame["since"])
     frame["fate"] = "keep"
     answers = [
-        bundle.predict([row]), bundle.predict({name: [value] for name, value in row.items()}), bundle.predict(frame),
-    ]  # fmt: skip
+        bundle.predict([row]),
+        bundle.predict({name: [value] for name, value in row.items()}),
+        bundle.predict(frame),
+    ]
     for answer in answers:
         assert answer.labels is not None
         assert answer.labels[0] == "keep"
@@ -58,15 +60,28 @@ def test_rows_columns_and_frames_agree(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"size": "1.5"}, {"size": " 1.5 "}, {"size": np.float32(1.5)}, {"label": 2.0}, {"label": np.int64(2)},
+        {"size": "1.5"},
+        {"size": " 1.5 "},
+        {"size": np.float32(1.5)},
+        {"label": 2.0},
+        {"label": np.int64(2)},
         {"label": "2"},
-        {"new": 1}, {"new": "yes"}, {"new": "TRUE"}, {"new": np.bool_(True)}, {"new": 1.0},
-        {"since": dt.date(2026, 11, 23)}, {"since": dt.datetime(2026, 11, 23)}, {"since": pd.Timestamp("2026-11-23")},
-        {"since": dt.datetime(2026, 11, 23, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))}, {"since": 1795392000},
-        {"since": "2026-11-23T00:00:00Z"}, {"since": "23.11.2026"}, {"since": "2026-11-23 00:00:00"},
+        {"new": 1},
+        {"new": "yes"},
+        {"new": "TRUE"},
+        {"new": np.bool_(True)},
+        {"new": 1.0},
+        {"since": dt.date(2026, 11, 23)},
+        {"since": dt.datetime(2026, 11, 23)},
+        {"since": pd.Timestamp("2026-11-23")},
+        {"since": dt.datetime(2026, 11, 23, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))},
+        {"since": 1795392000},
+        {"since": "2026-11-23T00:00:00Z"},
+        {"since": "23.11.2026"},
+        {"since": "2026-11-23 00:00:00"},
         {"colour": " red"},
     ],
-)  # fmt: skip
+)
 def test_a_value_may_be_written_in_several_ways(bundle: Bundle, changes: dict[str, Any]) -> None:
     answer = bundle.predict([tiny_bundle.raw(**changes)])
     assert answer.probabilities is not None
@@ -86,8 +101,12 @@ def test_missing_is_missing_in_every_type(regression: Bundle, column: str, missi
 @pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
-        ("size", "1_000", "a number"), ("size", "inf", "a finite number"), ("size", float("-inf"), "a finite number"),
-        ("size", 10**400, "a number"), ("size", {}, "a number"), ("new", 2, "true or false"),
+        ("size", "1_000", "a number"),
+        ("size", "inf", "a finite number"),
+        ("size", float("-inf"), "a finite number"),
+        ("size", 10**400, "a number"),
+        ("size", {}, "a number"),
+        ("new", 2, "true or false"),
         ("new", "on?", "true or false"),
         ("since", "11/23/2026", "a date such as 2026-11-23 or 2026-11-23T15:20:00Z"),
         ("since", True, "a date, or seconds since 1970"),
@@ -95,7 +114,7 @@ def test_missing_is_missing_in_every_type(regression: Bundle, column: str, missi
         ("colour", "\ud800", "text that UTF-8 can hold"),
         ("colour", b"red", "text"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_value_is_named_by_row_and_column(bundle: Bundle, column: str, value: Any, expected: str) -> None:
     with pytest.raises(RowError) as caught:
         bundle.predict([tiny_bundle.raw(), tiny_bundle.raw(**{column: value})])
@@ -113,8 +132,14 @@ def test_levels_that_are_numbers_take_every_writing() -> None:
     for same in (1, 1.0, "1", " 1.0 ", np.float32(1), np.uint8(1), Decimal("1"), Decimal("1.0")):
         assert category(same) == "1"
     assert [category(other) for other in ("01", "1.00", "1E0", True, -1, "-1.0", "x")] == [
-        "01", "1.00", "1E0", "True", "", "", "x",
-    ]  # fmt: skip
+        "01",
+        "1.00",
+        "1E0",
+        "True",
+        "",
+        "",
+        "x",
+    ]
 
 
 @pytest.mark.parametrize("rows", ["text", 7, [1], {"size": "text"}, {"size": 3}])
@@ -221,16 +246,23 @@ def test_a_bad_row_deep_in_a_file_is_named_and_nothing_is_left(bundle: Bundle, t
         ("a.csv.gz", b"no gzip", DataError, "expected a whole gzip file"),
         ("a.csv.zip", b"no zip", DataError, "expected a whole zip file"),
         (
-            "a.zip", zipped({"a.csv": b"", "b.csv": b""}), DataError,
+            "a.zip",
+            zipped({"a.csv": b"", "b.csv": b""}),
+            DataError,
             "expected a zip with exactly one file in it; found 2 files (a.csv, b.csv)",
         ),
         ("a.zip", zipped({"a.csv": b"size\n1\n"})[:-60], DataError, "expected a whole zip file"),
         ("a.jsonl", b"[1]\n", RowError, "line 1: expected a JSON object; found [1]"),
         ("a.jsonl", b"{\n", RowError, "line 1: expected a JSON object"),
         ("a.parquet", b"PAR1", DataError, "expected a Parquet file"),
-        ("a.xls", b"", DataError, "expected a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .xlsx, .xlsm (.gz"),
+        (
+            "a.xls",
+            b"",
+            DataError,
+            "expected a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .xlsx, .xlsm (.gz",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_files_are_refused_with_the_reason(
     bundle: Bundle, tmp_path: Path, name: str, content: bytes, kind: type[Exception], text: str
 ) -> None:

@@ -42,9 +42,13 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "a header with a name twice": lambda n: lines(",".join([*(f"a{i}" for i in range(n)), "a0"]) + "\n"),
     "a row of many names": lambda n: FRONT_END.feeds([RAW | {f"a{i}": 1 for i in range(n)}], "refuse"),
     "many names and one too few": lambda n: FRONT_END.feeds([{f"a{i}": 1 for i in range(n)}], "refuse"),
-    "long names and one too few": lambda n: FRONT_END.feeds([{f"{i}" + "size" * (n // 100): 1 for i in range(10)}], "refuse"),
+    "long names and one too few": lambda n: FRONT_END.feeds(
+        [{f"{i}" + "size" * (n // 100): 1 for i in range(10)}], "refuse"
+    ),
     "a long name": lambda n: FRONT_END.feeds([RAW | {"s" * n: 1}], "refuse"),
-    "many columns": lambda n: FRONT_END.feeds({**{k: [v] for k, v in RAW.items()}, **{f"a{i}": [1] for i in range(n)}}, "refuse"),
+    "many columns": lambda n: FRONT_END.feeds(
+        {**{k: [v] for k, v in RAW.items()}, **{f"a{i}": [1] for i in range(n)}}, "refuse"
+    ),
     "digits that end with a letter": lambda n: number("1" * n + "x"),
     "digits, a point, and a letter": lambda n: number("1" * n + "." + "1" * n + "x"),
     "a marked number": lambda n: NumberFormat(thousands=",", strip=("$",)).number("1,111" * n + "x"),
@@ -55,7 +59,7 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "a value in a message": lambda n: shown([[i] for i in range(n)]),
     "a deep value in a message": lambda n: shown({"a": ["x" * n] * 20}),
     "a missing token that is long": lambda n: cell("category", " " * n + "x"),
-}  # fmt: skip
+}
 
 
 def seconds(kind: Callable[[int], Any], size: int) -> float:

@@ -33,10 +33,13 @@ def predictor(kinds: tuple[Any, ...] = ("number",) * 3, names: tuple[str, ...] =
     graph.output("label", label, TensorProto.STRING, ["rows", 1])
     graph.output("probability", both, TensorProto.DOUBLE, ["rows", 2])
     signature = Signature(
-        task="classification", target=("y",), classes=("low", "high, é"), missing=("", "-1"),
+        task="classification",
+        target=("y",),
+        classes=("low", "high, é"),
+        missing=("", "-1"),
         inputs=tuple(Input(name=name, type=kind) for name, kind in zip(names, kinds, strict=True)),
         outputs=(Output(name="label", columns=("y",)), Output(name="probability", columns=("low", "high, é"))),
-    )  # fmt: skip
+    )
     return Predictor(graph.model().SerializeToString(), signature)
 
 
@@ -51,9 +54,13 @@ def row(*values: Any) -> dict[str, Any]:
 
 
 PLAIN_ROWS = [
-    row(1.5, -2.0, 0.25), row(3, 0, -7), row(float("nan"), 1, None), row(-0.0, 1e308, -1e308), row(2**70, 5e-324, 1),
+    row(1.5, -2.0, 0.25),
+    row(3, 0, -7),
+    row(float("nan"), 1, None),
+    row(-0.0, 1e308, -1e308),
+    row(2**70, 5e-324, 1),
     row(9_007_199_254_740_993, -1, 0.1),
-]  # fmt: skip
+]
 OTHER_ROWS = [row("1.5", 2.0, 3.0), row(np.float32(0.1), 1, 1), row("", "-1", " 7 ")]
 
 

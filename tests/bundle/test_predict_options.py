@@ -152,8 +152,16 @@ def test_marks_are_read_as_in_training() -> None:
 
 
 def test_another_encoding_and_marks_in_a_file(bundle: Bundle, tmp_path: Path) -> None:
-    other = load(tiny_bundle.make(tmp_path / "b", signature=marked(), recipe=MARKED, parity=tiny_bundle.Parity(
-        [{**row, "size": row["size"].replace(".", ",")} for row in tiny_bundle.ROWS], tiny_bundle.expected())))  # fmt: skip
+    other = load(
+        tiny_bundle.make(
+            tmp_path / "b",
+            signature=marked(),
+            recipe=MARKED,
+            parity=tiny_bundle.Parity(
+                [{**row, "size": row["size"].replace(".", ",")} for row in tiny_bundle.ROWS], tiny_bundle.expected()
+            ),
+        )
+    )
     text = "size;label;new;since;colour\n1,5;2;true;2026-11-23;café\n".replace(";", "\t")
     for encoding in ("cp1252", "utf-16", "utf-8-sig"):
         (tmp_path / "r.tsv").write_bytes(text.encode(encoding))

@@ -123,12 +123,18 @@ def find_all(tmp_path: Path, file: str, task: str, step: int = 1) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("name: tiny", "name: other"), ("target: fate", "target: size"), ("target: fate", "target: other"),
-        ("'?'", "'!'"), ("version: 1", "task: regression"), ("version: 1", "version: 2"),
-        ("missing:", "drop: [size], missing:"), ("missing:", "types: {size: category}, missing:"),
-        ("missing:", "read: {decimal: ','}, missing:"), ("version: 1", "evaluate: {metrics: [f1]}"),
+        ("name: tiny", "name: other"),
+        ("target: fate", "target: size"),
+        ("target: fate", "target: other"),
+        ("'?'", "'!'"),
+        ("version: 1", "task: regression"),
+        ("version: 1", "version: 2"),
+        ("missing:", "drop: [size], missing:"),
+        ("missing:", "types: {size: category}, missing:"),
+        ("missing:", "read: {decimal: ','}, missing:"),
+        ("version: 1", "evaluate: {metrics: [f1]}"),
     ],
-)  # fmt: skip
+)
 def test_a_changed_recipe_is_found(tmp_path: Path, old: str, new: str) -> None:
     assert old in tiny_bundle.RECIPE
     folder = tiny_bundle.make(tmp_path / "bundle")

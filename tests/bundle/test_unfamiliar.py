@@ -95,9 +95,13 @@ def test_the_server_counts_requests_of_all_sizes(bundle: Bundle) -> None:
         found = []
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             for rows in (
-                [tiny_bundle.raw(colour="blue")], [tiny_bundle.raw(size=100)] * 70, [tiny_bundle.raw()] * 3, ["figures"],
-                [tiny_bundle.raw(colour="grey")], ["figures"],
-            ):  # fmt: skip
+                [tiny_bundle.raw(colour="blue")],
+                [tiny_bundle.raw(size=100)] * 70,
+                [tiny_bundle.raw()] * 3,
+                ["figures"],
+                [tiny_bundle.raw(colour="grey")],
+                ["figures"],
+            ):
                 if rows == ["figures"]:
                     found.append((await client.get("/metrics")).text)
                 else:

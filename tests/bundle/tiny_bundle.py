@@ -76,9 +76,13 @@ def graph(task: str = "classification") -> bytes:
         known = g.op("Where", g.op("IsNaN", value), g.constant(np.zeros((1, 1))), value)
         parts.append(g.op("Mul", known, g.constant(np.array([[weight]]))))
     code = g.op(
-        "LabelEncoder", raw.take(["colour"]), domain=ML, keys_strings=[*LEVELS, ""],
-        values_int64s=[0, 1, 2, 3], default_int64=4,
-    )  # fmt: skip
+        "LabelEncoder",
+        raw.take(["colour"]),
+        domain=ML,
+        keys_strings=[*LEVELS, ""],
+        values_int64s=[0, 1, 2, 3],
+        default_int64=4,
+    )
     score = g.op("Gather", g.constant([1.0, 2.0, 3.0, -1.0, 0.5]), code, axis=0)
     for part in parts:
         score = g.op("Add", score, part)
@@ -123,11 +127,15 @@ def parts(task: str = "classification", **changes: Any) -> BundleParts:
     """Parts that agree with each other, but for what `changes` change."""
     receipt = RECEIPT.model_copy(update={"after": COST.model_copy(update={"file_bytes": len(graph(task))})})
     content: dict[str, Any] = {
-        "model": graph(task), "signature": signature(task), "receipt": receipt,
+        "model": graph(task),
+        "signature": signature(task),
+        "receipt": receipt,
         "recipe": RECIPE if task == "classification" else RECIPE.replace("fate", "price"),
-        "report_html": f"{START}<p>Report</p>", "report_json": report(receipt, task).model_dump_json(),
-        "parity": Parity(ROWS, expected(task)), **changes,
-    }  # fmt: skip
+        "report_html": f"{START}<p>Report</p>",
+        "report_json": report(receipt, task).model_dump_json(),
+        "parity": Parity(ROWS, expected(task)),
+        **changes,
+    }
     return BundleParts(**content)
 
 
@@ -141,11 +149,15 @@ def report(receipt: Receipt, task: str = "classification") -> Report:
     scores = {quality.metric: quality.folds_before for quality in receipt.quality}
     confusion = Confusion(classes=described.classes, counts=((1, 0), (1, 2))) if described.classes else None
     return Report(
-        verdict=("It works.",), columns=tuple(columns), baseline={"accuracy": 0.25},
-        leaderboard=(Row(name=receipt.candidate, family="linear", scores=scores, fit_s=0.1),), confusion=confusion,
+        verdict=("It works.",),
+        columns=tuple(columns),
+        baseline={"accuracy": 0.25},
+        leaderboard=(Row(name=receipt.candidate, family="linear", scores=scores, fit_s=0.1),),
+        confusion=confusion,
         importances=(Importance(column="size", mean=0.1, spread=0.0),),
-        layers=(Layer(name="layer", shape="5 × 2", parameters=12),), receipt=receipt,
-    )  # fmt: skip
+        layers=(Layer(name="layer", shape="5 × 2", parameters=12),),
+        receipt=receipt,
+    )
 
 
 def make(folder: Path, task: str = "classification", **changes: Any) -> Path:

@@ -45,8 +45,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_prints_leaderboard_receipt_and_what_to_do_next(folder: Path) -> None:
     text = (folder / "stdout.txt").read_text()
-    for part in ("candidate", "Receipt of small: linear, trained on 455 rows", "accuracy, 2 folds", "114 rows held out",
-                 "bytes of the model", "Serve:  sixfold serve out/bundle"):  # fmt: skip
+    for part in (
+        "candidate",
+        "Receipt of small: linear, trained on 455 rows",
+        "accuracy, 2 folds",
+        "114 rows held out",
+        "bytes of the model",
+        "Serve:  sixfold serve out/bundle",
+    ):
         assert part in text, part
     log = (folder / "stderr.txt").read_text()
     assert "569 rows; 30 numbers" in log
@@ -145,7 +151,7 @@ def test_init_writes_a_recipe_that_checks(tmp_path: Path, monkeypatch: pytest.Mo
     as_json = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought", "--out", "second.yaml", "--json"])
     told = json.loads(as_json.stdout)
     assert (told["recipe"], told["task"], as_json.stderr) == ("second.yaml", "classification", "")
-    assert told["said"] == done.stderr.splitlines()
+    assert told["note"] == done.stderr.splitlines()
     assert (tmp_path / "second.yaml").read_text() == text
     again = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought"])
     assert "expected a new file; found one that is there already" in str(again.exception)
@@ -209,8 +215,13 @@ def test_a_table_as_excel_writes_it_goes_all_the_way(tmp_path: Path, monkeypatch
 def test_check_finds_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, code: int, message: str
 ) -> None:
-    old = {"family": "family: linear", "target": "target: target", "sklearn": "sklearn:breast_cancer", "folds": "folds: 2",
-           "metrics": "metrics: [accuracy]"}[change.split(":")[0]]  # fmt: skip
+    old = {
+        "family": "family: linear",
+        "target": "target: target",
+        "sklearn": "sklearn:breast_cancer",
+        "folds": "folds: 2",
+        "metrics": "metrics: [accuracy]",
+    }[change.split(":")[0]]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.yaml").write_text(SMALL.replace(old, change))
     done = CliRunner().invoke(group, ["check", "r.yaml"])

@@ -83,11 +83,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def commands(place: Path) -> list[list[str]]:
     name = CSV_EVIL.replace("/", "")
     return [
-        ["inspect", "bundle"], ["verify", "bundle"], ["predict", "bundle", "rows.csv"], ["predict", "bundle", f"{name}.csv"],
-        ["predict", "bundle", "few.csv", "--keep", CSV_EVIL], ["check", "keys.yaml"], ["check", f"{name}.yaml"], ["verify", name],
-        ["inspect", f"no{name}"], [name], ["run", f"{name}.yaml"], ["init", f"{name}.csv", "--target", f"z{EVIL}"],
-        ["check", "keys.yaml", "--set", f"{name}=1"], ["serve", f"no{name}"], ["init", "t.csv", "--target", "y", "--force"],
-    ]  # fmt: skip
+        ["inspect", "bundle"],
+        ["verify", "bundle"],
+        ["predict", "bundle", "rows.csv"],
+        ["predict", "bundle", f"{name}.csv"],
+        ["predict", "bundle", "few.csv", "--keep", CSV_EVIL],
+        ["check", "keys.yaml"],
+        ["check", f"{name}.yaml"],
+        ["verify", name],
+        ["inspect", f"no{name}"],
+        [name],
+        ["run", f"{name}.yaml"],
+        ["init", f"{name}.csv", "--target", f"z{EVIL}"],
+        ["check", "keys.yaml", "--set", f"{name}=1"],
+        ["serve", f"no{name}"],
+        ["init", "t.csv", "--target", "y", "--force"],
+    ]
 
 
 @pytest.mark.parametrize("number", [0, 4, 5])

@@ -46,9 +46,9 @@ def invoke(*arguments: str) -> Result:
 def test_check_says_what_will_be_done() -> None:
     done = invoke("check", "r.yaml")
     assert done.exit_code == 0
-    said = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in said if line.startswith("forecast")][-1] == "forecast"
-    assert [line for line in said if not line.startswith("forecast")] == [
+    notes = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in notes if line.startswith("forecast")][-1] == "forecast"
+    assert [line for line in notes if not line.startswith("forecast")] == [
         "150 rows; 4 numbers",
         "'target' is predicted: classification, 3 classes: setosa (50), versicolor (50), virginica (50).",
         "1 row equals an earlier row in every column and the target. Equal rows stay on one side of every split; if they are "
@@ -68,27 +68,46 @@ def test_check_says_what_will_be_done() -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "problems"),
     [
-        (["nam=x", "evaluate.folds=1"], 2, [
-            "--set evaluate.folds: expected a whole number, at least 2; found 1. Change the value.",
-            "--set nam: expected a known key; found 'nam'. Did you mean 'name'? All: budget, build, compress, data, evaluate, "
-            "initialize, name, prepare, serve, task, train, version.",
-        ]),
-        (["evaluate.metrics=[rmse]"], 2, [
-            "--set evaluate.metrics: expected metrics for classification; found 'rmse', which is for reconstruction, "
-            "regression. Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, "
-            "log_loss, mcc, roc_auc.",
-        ]),
-        (["data.target=targe"], 3, [
-            f"sklearn:iris, data.target: expected the name of a column; found 'targe'. Did you mean 'target'? All: {COLUMNS}, "
-            "target.",
-        ]),
-        (["initialize.scheme=zeros", "evaluate.folds=121"], 3, [
-            "--set evaluate.folds: expected at least 121 rows; found 120. Lower evaluate.folds.",
-            "--set initialize.scheme: expected a start that can train; found zeros starts hidden layers at 0: no gradient passes "
-            "them, and they never change. Use he_normal or xavier_uniform.",
-        ]),
+        (
+            ["nam=x", "evaluate.folds=1"],
+            2,
+            [
+                "--set evaluate.folds: expected a whole number, at least 2; found 1. Change the value.",
+                "--set nam: expected a known key; found 'nam'. Did you mean 'name'? All: budget, build, compress, "
+                "data, evaluate, "
+                "initialize, name, prepare, serve, task, train, version.",
+            ],
+        ),
+        (
+            ["evaluate.metrics=[rmse]"],
+            2,
+            [
+                "--set evaluate.metrics: expected metrics for classification; found 'rmse', which is for reconstruction, "
+                "regression. Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, "
+                "log_loss, mcc, roc_auc.",
+            ],
+        ),
+        (
+            ["data.target=targe"],
+            3,
+            [
+                f"sklearn:iris, data.target: expected the name of a column; found 'targe'. Did you mean 'target'? "
+                f"All: {COLUMNS}, "
+                "target.",
+            ],
+        ),
+        (
+            ["initialize.scheme=zeros", "evaluate.folds=121"],
+            3,
+            [
+                "--set evaluate.folds: expected at least 121 rows; found 120. Lower evaluate.folds.",
+                "--set initialize.scheme: expected a start that can train; found zeros starts hidden layers at 0: no "
+                "gradient passes "
+                "them, and they never change. Use he_normal or xavier_uniform.",
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_check_finds_all_that_is_wrong(changes: list[str], code: int, problems: list[str]) -> None:
     done = invoke("check", "r.yaml", *(f"--set={change}" for change in changes))
     assert done.exit_code == code
@@ -138,22 +157,39 @@ def test_check_plans_with_the_budget(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["run", "none.yaml"], 2, "none.yaml: expected a recipe file; found No such file or directory. Look at the path."),
+        (
+            ["run", "none.yaml"],
+            2,
+            "none.yaml: expected a recipe file; found No such file or directory. Look at the path.",
+        ),
         (["run", "."], 2, ".: expected a recipe file; found Is a directory. Look at the path."),
-        (["run", "r.yaml", "--set", "initialize.scheme=zeros", "--quiet"], 4,
-         "initialize.scheme: expected a start that can train; found zeros starts hidden layers at 0: no gradient passes them, "
-         "and they never change. Use he_normal or xavier_uniform."),
-        (["run", "r.yaml", "--out", "r.yaml"], 8,
-         "r.yaml: expected a file that can be written; found File exists. Look at the path and the disk."),
+        (
+            ["run", "r.yaml", "--set", "initialize.scheme=zeros", "--quiet"],
+            4,
+            "initialize.scheme: expected a start that can train; found zeros starts hidden layers at 0: no gradient passes them, "
+            "and they never change. Use he_normal or xavier_uniform.",
+        ),
+        (
+            ["run", "r.yaml", "--out", "r.yaml"],
+            8,
+            "r.yaml: expected a file that can be written; found File exists. Look at the path and the disk.",
+        ),
         (["init", "none.csv", "--target", "y"], 3, "none.csv: expected a file; found no file of this name."),
-        (["init", "sklearn:iris", "--target", "target", "--out", "r.yaml"], 8,
-         "r.yaml: expected a new file; found one that is there already. Choose another with --out, or --force."),
+        (
+            ["init", "sklearn:iris", "--target", "target", "--out", "r.yaml"],
+            8,
+            "r.yaml: expected a new file; found one that is there already. Choose another with --out, or --force.",
+        ),
         (["verify", "none"], 6, "none: expected the folder of a bundle; found no folder of this name. Check the path."),
-        (["inspect", "none"], 6, "none: expected the folder of a bundle; found no folder of this name. Check the path."),
+        (
+            ["inspect", "none"],
+            6,
+            "none: expected the folder of a bundle; found no folder of this name. Check the path.",
+        ),
         (["predict", "none", "a.csv"], 6, "none: expected the folder of a bundle; found no folder of this name."),
         (["serve", "none"], 6, "none: expected the folder of a bundle; found no folder of this name. Check the path."),
     ],
-)  # fmt: skip
+)
 def test_a_users_mistake(
     arguments: list[str], code: int, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

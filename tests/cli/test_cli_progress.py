@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sixfold.cli.progress import Lines, Pace, describe
+from sixfold.cli.progress import Lines, ProgressPace, describe
 
 
 def event(kind: str, **facts: Any) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def event(kind: str, **facts: Any) -> dict[str, Any]:
 
 
 def test_fits_have_a_rate_and_a_remaining_time() -> None:
-    pace = Pace()
+    pace = ProgressPace()
     for name in ("linear", "mlp"):
         assert pace.see(event("candidate_planned", candidate=name, why=""), 0.0) == ""
     assert pace.see(event("stage_started", stage="evaluate-0"), 10.0) == "evaluate-0"
@@ -34,7 +34,7 @@ def test_fits_have_a_rate_and_a_remaining_time() -> None:
 
 
 def test_what_an_earlier_process_finished_counts_as_done_and_not_as_fast() -> None:
-    pace = Pace()
+    pace = ProgressPace()
     for name in ("a", "b"):
         pace.see(event("candidate_planned", candidate=name, why=""), 0.0)
     pace.see(event("stage_skipped", stage="evaluate-0"), 0.0)
@@ -45,7 +45,7 @@ def test_what_an_earlier_process_finished_counts_as_done_and_not_as_fast() -> No
 
 
 def test_epochs_have_a_rate_and_a_remaining_time() -> None:
-    pace = Pace()
+    pace = ProgressPace()
 
     def epoch(number: int, now: float, **facts: Any) -> str:
         return pace.see(event("epoch", epoch=number, epochs=10, loss=0.5, **facts), now)
@@ -58,15 +58,17 @@ def test_epochs_have_a_rate_and_a_remaining_time() -> None:
 
 def test_an_outer_fold_has_fits_of_its_own() -> None:
     """Its candidates and folds are not those of the run; what it finds is told, how it goes only in the moving line."""
-    pace = Pace(planned=1, folds=3, candidates_done=1, started=0.0)
+    pace = ProgressPace(planned=1, folds=3, candidates_done=1, started=0.0)
     inner = [
         event("candidate_planned", candidate="svm", why="", outer=1),
         event("candidate_planned", candidate="tree", why="", outer=1),
         event("fold_scored", candidate="svm", fold=0, folds=2, scores={}, outer=1),
     ]
     assert [pace.see(one, 10.0 + at) for at, one in enumerate(inner)] == [
-        "", "", "outer fold 2: svm: fold 1 of 2 done; 1 of 4 fits, 0.5 fits/s, 6.0 s left",
-    ]  # fmt: skip
+        "",
+        "",
+        "outer fold 2: svm: fold 1 of 2 done; 1 of 4 fits, 0.5 fits/s, 6.0 s left",
+    ]
     assert (pace.planned, pace.fits, pace.folds) == (1, 0, 3)
     assert [describe(one) for one in inner] == ["", "", ""]
     other = event("fold_scored", candidate="svm", fold=0, folds=2, scores={}, outer=2)
@@ -76,19 +78,22 @@ def test_an_outer_fold_has_fits_of_its_own() -> None:
 
 
 def test_folds_of_compression_are_not_counted() -> None:
-    pace = Pace(planned=1)
+    pace = ProgressPace(planned=1)
     assert pace.see(event("fold_scored", fold=0, folds=3, scores={}), 1.0) == ""
 
 
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (event("said", text="569 rows"), "569 rows"),
+        (event("note", text="569 rows"), "569 rows"),
         (event("warning", text="odd"), "warning: odd"),
         (event("rows", training=1200, held_out=300), "1,200 rows to train on, 300 held out"),
         (event("candidate_planned", candidate="tree", why="always"), "candidate tree: always"),
         (event("candidate_planned", candidate="tree", why=""), "candidate tree"),
-        (event("epoch", epoch=5, epochs=10, loss=0.25, candidate="mlp", report_every=5), "mlp: epoch 5 of 10, loss 0.25"),
+        (
+            event("epoch", epoch=5, epochs=10, loss=0.25, candidate="mlp", report_every=5),
+            "mlp: epoch 5 of 10, loss 0.25",
+        ),
         (event("epoch", epoch=5, epochs=10, loss=0.25, candidate="mlp"), ""),
         (event("fold_scored", candidate="svm", fold=1, folds=5, scores={"f1": 0.5}), "svm fold 2 of 5: f1 0.5000"),
         (event("fold_scored", candidate="svm", fold=1, folds=100, scores={"f1": 0.5}), ""),
@@ -96,21 +101,21 @@ def test_folds_of_compression_are_not_counted() -> None:
         (event("stage_skipped", stage="refit"), "refit: done before"),
         (event("stage_skipped", stage="nested-1.saved/evaluate-0"), ""),
         (event("warning", text="odd", outer=0), "warning: outer fold 1: odd"),
-        (event("said", text="as in every fold", outer=0), ""),
+        (event("note", text="as in every fold", outer=0), ""),
         (
             event("nested_scored", outer=1, of=5, chosen="svm", candidates=3, metric="f1", inner=0.9, score=0.85),
             "outer fold 2 of 5: svm chosen by f1 0.9000; 0.8500 on rows that had no part in it",
         ),
         (event("gradient", norm=1), ""),
     ],
-)  # fmt: skip
+)
 def test_an_event_in_words(given: dict[str, Any], text: str) -> None:
     assert describe(given) == text
 
 
 def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
-    lines(event("said", text="569 rows [x]"))
+    lines(event("note", text="569 rows [x]"))
     lines(event("gradient", norm=1))
     caught = capsys.readouterr()
     assert caught.out == ""

@@ -8,26 +8,45 @@ from sixfold.cli.receipt_table import lines, text
 from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
 
 BEFORE = Cost(
-    file_bytes=120_000, parameters=5000, inputs=14, p50_1_ms=0.5, p99_1_ms=0.9, p50_64_ms=1.5, p99_64_ms=2.5,
+    file_bytes=120_000,
+    parameters=5000,
+    inputs=14,
+    p50_1_ms=0.5,
+    p99_1_ms=0.9,
+    p50_64_ms=1.5,
+    p99_64_ms=2.5,
     peak_memory_bytes=60_000_000,
-)  # fmt: skip
+)
 AFTER = BEFORE.model_copy(update={"file_bytes": 30_000, "parameters": 1200, "inputs": 9})
 
 
 def receipt(**changes: Any) -> Receipt:
     quality = Quality(
-        metric="accuracy", greater_is_better=True, folds_before=(0.8, 0.9), folds_after=(0.7, 0.9), holdout_before=0.84,
-        holdout_after=0.83, baseline=0.75,
-    )  # fmt: skip
+        metric="accuracy",
+        greater_is_better=True,
+        folds_before=(0.8, 0.9),
+        folds_after=(0.7, 0.9),
+        holdout_before=0.84,
+        holdout_after=0.83,
+        baseline=0.75,
+    )
     values = {
-        "name": "income", "candidate": "mlp", "rows_trained": 26_048, "rows_holdout": 6513, "metric": "accuracy",
-        "quality": (quality,), "before": BEFORE, "after": AFTER, "verdict": "compressed", "parity_rows": 1024,
+        "name": "income",
+        "candidate": "mlp",
+        "rows_trained": 26_048,
+        "rows_holdout": 6513,
+        "metric": "accuracy",
+        "quality": (quality,),
+        "before": BEFORE,
+        "after": AFTER,
+        "verdict": "compressed",
+        "parity_rows": 1024,
         "parity_worst": 2e-9,
         "steps": (
             Step(name="prune features", accepted=True, why="14 → 9 columns"),
             Step(name="quantize int8", accepted=False, why="accuracy would go from 0.85 to 0.7"),
         ),
-    }  # fmt: skip
+    }
     return Receipt.model_validate({**values, **changes})
 
 
@@ -55,8 +74,12 @@ def test_what_was_not_measured_is_not_shown() -> None:
     cost = BEFORE.model_copy(update={"parameters": None})
     shown = receipt(quality=(bare,), before=cost, after=cost, steps=(), verdict="not asked for")
     assert [name for name, _, _ in lines(shown)] == [
-        "bytes of the model", "raw columns", "one row, p50 / p99 ms", "64 rows, p50 / p99 ms", "peak memory",
-    ]  # fmt: skip
+        "bytes of the model",
+        "raw columns",
+        "one row, p50 / p99 ms",
+        "64 rows, p50 / p99 ms",
+        "peak memory",
+    ]
     assert text(shown).splitlines()[0] == "Receipt of income: mlp, trained on 26,048 rows"
     assert "Ignoring" not in text(shown)
 

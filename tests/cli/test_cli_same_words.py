@@ -41,7 +41,7 @@ def _page(path: Path) -> str:
 
 
 @pytest.fixture(scope="module", params=[0.1, 100.0], ids=["a model with a lift", "a model without one"])
-def said(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
+def notes(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
     folder = tmp_path_factory.mktemp("words")
     _table(folder, request.param)
     with pytest.MonkeyPatch.context() as patch:
@@ -51,8 +51,8 @@ def said(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, s
     return found.stdout, found.stderr, folder / "run" / "bundle"
 
 
-def test_terminal_log_receipt_and_report_say_the_same(said: tuple[str, str, Path]) -> None:
-    terminal, log, bundle = said
+def test_terminal_log_receipt_and_report_say_the_same(notes: tuple[str, str, Path]) -> None:
+    terminal, log, bundle = notes
     page = _page(bundle / "report.html")
     report = json.loads((bundle / "report.json").read_text(encoding="utf-8"))
     steps = Receipt.model_validate(report["receipt"]).steps
@@ -68,8 +68,8 @@ def test_terminal_log_receipt_and_report_say_the_same(said: tuple[str, str, Path
     assert all(sentence in shown for sentence in [*report["verdict"], *(step.sentence() for step in steps)])
 
 
-def test_a_useless_model_is_called_that_on_the_terminal_too(said: tuple[str, str, Path]) -> None:
-    terminal, _, bundle = said
+def test_a_useless_model_is_called_that_on_the_terminal_too(notes: tuple[str, str, Path]) -> None:
+    terminal, _, bundle = notes
     useless = "It is no better than ignoring the columns: do not use it."
     assert (useless in terminal) is (useless in _page(bundle / "report.html"))
     assert (useless in terminal) is ("nothing can be spared" in terminal)

@@ -130,8 +130,12 @@ def test_every_verb_with_json(bundle: Path) -> None:
     Path("r.yaml").write_text("version: 1\ndata: {source: none.csv, target: y, holdout: .nan}\n")
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},{i}e307\n" for i in range(-15, 15)))
     for arguments in (
-        ["inspect", str(bundle)], ["verify", str(bundle)], ["doctor"], ["check", "r.yaml"], ["init", "t.csv", "--target", "y"],
-    ):  # fmt: skip
+        ["inspect", str(bundle)],
+        ["verify", str(bundle)],
+        ["doctor"],
+        ["check", "r.yaml"],
+        ["init", "t.csv", "--target", "y"],
+    ):
         assert strict(CliRunner().invoke(group, [*arguments, "--json"]).stdout)
     assert strict(CliRunner().invoke(group, ["schema"]).stdout)
 

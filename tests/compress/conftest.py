@@ -55,11 +55,17 @@ def made() -> Build:
         key = repr((family, options, task, sections))
         if key not in cache:
             data = dataset(task)
-            recipe = from_object({
-                "version": 1, "task": task, "data": {"source": "memory", "target": "y"},
-                "build": {"family": family, **options}, "train": {"epochs": 20, "batch_size": 32},
-                "evaluate": {"folds": 3}, **sections,
-            }).recipe  # fmt: skip
+            recipe = from_object(
+                {
+                    "version": 1,
+                    "task": task,
+                    "data": {"source": "memory", "target": "y"},
+                    "build": {"family": family, **options},
+                    "train": {"epochs": 20, "batch_size": 32},
+                    "evaluate": {"folds": 3},
+                    **sections,
+                }
+            ).recipe
             candidate = resolve(recipe, data, None)[0]
             folds = make(recipe.evaluate, data)
             metrics = metrics_of(recipe, data, folds).names

@@ -105,8 +105,10 @@ def test_the_fewest_rounds_are_found(made: Build) -> None:
     floor = np.mean(job.evaluation.scores["accuracy"]) - 0.05
 
     def accuracy(count: int) -> float:
-        twins = [replace(twin, fitted=twin.fitted.first_rounds(count)) for twin in job.evaluation.models]
-        pairs = zip(twins, [job.dataset.take(fold.validation) for fold in job.folds], strict=True)
+        fold_models = [
+            replace(fold_model, fitted=fold_model.fitted.first_rounds(count)) for fold_model in job.evaluation.models
+        ]
+        pairs = zip(fold_models, [job.dataset.take(fold.validation) for fold in job.folds], strict=True)
         return float(np.mean([np.mean(t.predict(v.table).argmax(axis=1) == v.target.values) for t, v in pairs]))
 
     assert accuracy(rounds) >= floor
@@ -116,8 +118,12 @@ def test_the_fewest_rounds_are_found(made: Build) -> None:
 def test_no_gain_leaves_every_bit(made: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     equally_fast(monkeypatch)
     monkeypatch.setattr("sixfold.compress.compress.LESS_BYTES", 0.0)
-    section = {"keep": {"accuracy": -0.5}, "prune": [{"target": "neurons", "epochs": 0}], "quantize": {},
-               "fixed_point": {"factor": 64}}  # fmt: skip
+    section = {
+        "keep": {"accuracy": -0.5},
+        "prune": [{"target": "neurons", "epochs": 0}],
+        "quantize": {},
+        "fixed_point": {"factor": 64},
+    }
     before, done, job = run(made, "mlp", MLP, section)
     assert [step.accepted for step in done.steps] == [False, False, False]
     assert all(step.why.startswith("no gain on this machine: ") for step in done.steps)
@@ -262,9 +268,9 @@ def test_every_step_is_an_event(made: Build) -> None:
     told = [facts for kind, facts in events if kind == "compression_step"]
     assert told == [{"name": step.name, "accepted": step.accepted, "why": step.why} for step in done.steps]
     assert [step.why for step in done.steps] == ["linear has no rounds", "linear is no network"]
-    (said,) = [facts["text"] for kind, facts in events if kind == "said"]
-    assert said.startswith("Compression: all steps together may cost at most 0.01 of accuracy, 0.0")
-    assert said.endswith("as the mean over the validation folds; every class that is found there stays found.")
+    (notes,) = [facts["text"] for kind, facts in events if kind == "note"]
+    assert notes.startswith("Compression: all steps together may cost at most 0.01 of accuracy, 0.0")
+    assert notes.endswith("as the mean over the validation folds; every class that is found there stays found.")
 
 
 def test_rows_that_become_alike_are_no_duplicates(made: Build) -> None:

@@ -162,8 +162,11 @@ def test_after_pruning_the_smaller_network_is_quantised(made: Build) -> None:
 
 def inner(opset: int = 18) -> onnx.ModelProto:
     """y = relu(x @ w) + w, with names that clash with everything."""
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["/add_1"]), helper.make_node("Relu", ["/add_1"], ["h"]),
-             helper.make_node("Add", ["h", "w"], ["y"])]  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["/add_1"]),
+        helper.make_node("Relu", ["/add_1"], ["h"]),
+        helper.make_node("Add", ["h", "w"], ["y"]),
+    ]
     value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 2]) for n in ("x", "y")]
     weight = numpy_helper.from_array(np.array([[1, -1], [2, 0.5]], dtype=np.float32), "w")
     graph = helper.make_graph(nodes, "inner", value[:1], value[1:], [weight])
@@ -191,8 +194,12 @@ def test_another_opset_is_not_embedded() -> None:
 
 def test_a_node_that_holds_a_graph_is_not_embedded() -> None:
     model = inner()
-    branch = helper.make_graph([helper.make_node("Identity", ["x"], ["z"])], "b", [],
-                               [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)])  # fmt: skip
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["z"])],
+        "b",
+        [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+    )
     model.graph.node.append(helper.make_node("If", ["c"], ["q"], then_branch=branch, else_branch=branch))
     graph = Graph()
     with pytest.raises(ValueError, match="a node that holds a graph cannot be embedded"):

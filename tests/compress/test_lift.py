@@ -25,9 +25,12 @@ from sixfold.runs.context import Context
 
 CLASSIFICATION = ["accuracy", "log_loss", "roc_auc"]
 OPTIONS: dict[str, dict[str, Any]] = {
-    "linear": {}, "tree": {"max_depth": 6}, "boosting": {"rounds": 20, "patience": None}, "mlp": {"hidden": [16]},
+    "linear": {},
+    "tree": {"max_depth": 6},
+    "boosting": {"rounds": 20, "patience": None},
+    "mlp": {"hidden": [16]},
     "svm": {"kernel": "rbf"},
-}  # fmt: skip
+}
 
 
 def rows(count: int, positive: int, noise: float, seed: int) -> Dataset:
@@ -42,11 +45,16 @@ def rows(count: int, positive: int, noise: float, seed: int) -> Dataset:
 
 
 def trained(data: Dataset, family: str, metrics: list[str], **compressed: Any) -> tuple[Job, Model]:
-    recipe = from_object({
-        "version": 1, "task": data.target.task, "data": {"source": "memory", "target": "y"},
-        "build": {"family": family, **OPTIONS[family]}, "train": {"epochs": 10, "batch_size": 64},
-        "evaluate": {"folds": 3, "metrics": metrics},
-    }).recipe  # fmt: skip
+    recipe = from_object(
+        {
+            "version": 1,
+            "task": data.target.task,
+            "data": {"source": "memory", "target": "y"},
+            "build": {"family": family, **OPTIONS[family]},
+            "train": {"epochs": 10, "batch_size": 64},
+            "evaluate": {"folds": 3, "metrics": metrics},
+        }
+    ).recipe
     candidate, folds = resolve(recipe, data, None)[0], make(recipe.evaluate, data)
     names = metrics_of(recipe, data, folds).names
     evaluation = cross_validate(candidate, data, folds, names, Context())

@@ -24,9 +24,11 @@ def network(widths: tuple[int, ...], seed: int, activation: Any = "tanh") -> Net
 
 
 @given(
-    widths=st.lists(st.integers(1, 9), min_size=3, max_size=5).map(tuple), seed=st.integers(0, 10_000),
-    activation=st.sampled_from(["relu", "tanh", "sigmoid", "gelu", "silu"]), data=st.data(),
-)  # fmt: skip
+    widths=st.lists(st.integers(1, 9), min_size=3, max_size=5).map(tuple),
+    seed=st.integers(0, 10_000),
+    activation=st.sampled_from(["relu", "tanh", "sigmoid", "gelu", "silu"]),
+    data=st.data(),
+)
 @settings(max_examples=60, deadline=None)
 def test_units_that_nothing_reads_go_without_a_trace(
     widths: tuple[int, ...], seed: int, activation: str, data: Any

@@ -17,7 +17,7 @@ from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.predictor import Predictor
 from sixfold.compress.amount import NO_TIME
 from sixfold.compress.keep import Bound, Keep
-from sixfold.compress.subject import Subject, promise, start
+from sixfold.compress.subject import CompressionState, promise, start
 from sixfold.core.errors import RecipeError
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.model import Model
@@ -45,27 +45,42 @@ class Case:
 
 CASES: dict[str, Case] = {
     "features": Case(
-        "linear", {}, lambda m: len(m.preparer.inputs), {},
+        "linear",
+        {},
+        lambda m: len(m.preparer.inputs),
+        {},
         ({"patience": 0}, "pruner features, patience: expected greater than or equal to 1; found 0. Change patience."),
         stranger=None,
     ),
     "neurons": Case(
-        "mlp", {"hidden": [32, 16]}, lambda m: sum(m.fitted.hidden), {"epochs": 3},
+        "mlp",
+        {"hidden": [32, 16]},
+        lambda m: sum(m.fitted.hidden),
+        {"epochs": 3},
         ({"epochs": -1}, "pruner neurons, epochs: expected greater than or equal to 0; found -1. Change epochs."),
     ),
     "rounds": Case(
-        "boosting", {"rounds": 40, "patience": None}, lambda m: m.fitted.rounds, {},
+        "boosting",
+        {"rounds": 40, "patience": None},
+        lambda m: m.fitted.rounds,
+        {},
         ({"tries": 1}, "pruner rounds, tries: expected greater than or equal to 2; found 1. Change tries."),
     ),
     "support_vectors": Case(
-        "svm", {"kernel": "rbf"}, lambda m: m.fitted.support_count, {},
+        "svm",
+        {"kernel": "rbf"},
+        lambda m: m.fitted.support_count,
+        {},
         ({"ratio": 1.0}, "expected less than 1; found 1.0"),
     ),
     "complexity": Case(
-        "tree", {"max_depth": 8}, lambda m: m.fitted.node_count, {},
+        "tree",
+        {"max_depth": 8},
+        lambda m: m.fitted.node_count,
+        {},
         ({"tries": 1}, "pruner complexity, tries: expected greater than or equal to 2; found 1. Change tries."),
     ),
-}  # fmt: skip
+}
 KEEP = {"classification": {"accuracy": -0.05}, "regression": {"rmse": 60.0}}
 
 
@@ -81,13 +96,13 @@ class Bench:
         self.made = made
         self.pruned = cache(self._pruned)
 
-    def subject(self, name: str, task: str = "classification") -> tuple[Any, Subject, Keep]:
+    def subject(self, name: str, task: str = "classification") -> tuple[Any, CompressionState, Keep]:
         case = CASES[name]
         job, model = self.made(case.family, case.options, {"keep": KEEP[task]}, task)
         subject = start(job, model)
         return job, subject, promise(job, subject)
 
-    def _pruned(self, name: str, task: str = "classification") -> tuple[Subject | None, str]:
+    def _pruned(self, name: str, task: str = "classification") -> tuple[CompressionState | None, str]:
         job, subject, keep = self.subject(name, task)
         return pruner(name).prune(subject, job, keep, Context())
 
@@ -107,7 +122,7 @@ def saved_bytes(model: Model, folder: Path) -> bytes:
     return (folder / "state.safetensors").read_bytes() + (folder / "state.json").read_bytes()
 
 
-def found(bench: Bench, name: str, task: str = "classification") -> Subject:
+def found(bench: Bench, name: str, task: str = "classification") -> CompressionState:
     subject, why = bench.pruned(name, task)
     assert subject is not None, why
     return subject
@@ -125,7 +140,7 @@ def check_removes_and_says_so(name: str, bench: Bench, folder: Path) -> None:
     before, (after, why) = bench.subject(name)[1], bench.pruned(name)
     assert after is not None, why
     assert 0 < size(after.model) < size(before.model)
-    assert all(0 < size(new) < size(old) for new, old in zip(after.twins, before.twins, strict=True))
+    assert all(0 < size(new) < size(old) for new, old in zip(after.fold_models, before.fold_models, strict=True))
     shown = size if name != "neurons" else (lambda model: "-".join(str(units) for units in model.fitted.hidden))
     assert f"{shown(before.model)} → {shown(after.model)}" in why
 
@@ -146,9 +161,9 @@ def check_keeps_the_promise(name: str, bench: Bench, folder: Path) -> None:
 def check_scores_are_those_of_the_twins(name: str, bench: Bench, folder: Path) -> None:
     job, _, _ = bench.subject(name)
     after = found(bench, name)
-    for fold, twin, score in zip(job.folds, after.twins, after.scores["accuracy"], strict=True):
+    for fold, fold_model, score in zip(job.folds, after.fold_models, after.scores["accuracy"], strict=True):
         validation = job.dataset.take(fold.validation)
-        assert score == np.mean(twin.predict(validation.table).argmax(axis=1) == validation.target.values)
+        assert score == np.mean(fold_model.predict(validation.table).argmax(axis=1) == validation.target.values)
 
 
 def check_values_too(name: str, bench: Bench, folder: Path) -> None:
@@ -172,9 +187,9 @@ def check_an_unkept_promise_finds_nothing(name: str, bench: Bench, folder: Path)
 
 def check_never_edits_in_place(name: str, bench: Bench, folder: Path) -> None:
     _, before, _ = bench.subject(name)
-    bits = [saved_bytes(model, folder / "before") for model in (before.model, *before.twins)]
+    bits = [saved_bytes(model, folder / "before") for model in (before.model, *before.fold_models)]
     found(bench, name)
-    assert [saved_bytes(model, folder / "after") for model in (before.model, *before.twins)] == bits
+    assert [saved_bytes(model, folder / "after") for model in (before.model, *before.fold_models)] == bits
 
 
 def check_same_seed_same_bits(name: str, bench: Bench, folder: Path) -> None:
@@ -232,11 +247,21 @@ def answers_as_served(model: Model, job: Any) -> None:
 
 Check = Callable[[str, Bench, Path], None]
 CHECKS: tuple[Check, ...] = (
-    check_section_with_described_options, check_removes_and_says_so, check_the_graph_is_smaller, check_keeps_the_promise,
-    check_scores_are_those_of_the_twins, check_values_too, check_an_unkept_promise_finds_nothing,
-    check_never_edits_in_place, check_same_seed_same_bits, check_survives_files, check_the_graph_answers_as_the_pipeline,
-    check_a_stranger_is_refused_with_the_reason, check_without_time_nothing_is_found, check_bad_options,
-)  # fmt: skip
+    check_section_with_described_options,
+    check_removes_and_says_so,
+    check_the_graph_is_smaller,
+    check_keeps_the_promise,
+    check_scores_are_those_of_the_twins,
+    check_values_too,
+    check_an_unkept_promise_finds_nothing,
+    check_never_edits_in_place,
+    check_same_seed_same_bits,
+    check_survives_files,
+    check_the_graph_answers_as_the_pipeline,
+    check_a_stranger_is_refused_with_the_reason,
+    check_without_time_nothing_is_found,
+    check_bad_options,
+)
 PAIRS = [(name, check) for name in PRUNER.names() for check in CHECKS]
 
 
@@ -277,12 +302,12 @@ def test_what_cannot_be_trained_is_a_reason_not_a_crash(bench: Bench) -> None:
     job, subject, keep = bench.subject("features")
     impute = {"number": {"name": "none"}}
     prepare = job.candidate.prepare
-    broken = replace(job.candidate, prepare=prepare.model_copy(update={"impute": type(prepare.impute)(**impute)}))
+    violation = replace(job.candidate, prepare=prepare.model_copy(update={"impute": type(prepare.impute)(**impute)}))
     holes = {name: replace(c, values=c.values.copy()) for name, c in job.dataset.table.columns.items()}
     for name in ("x0", "x1"):
         holes[name].values[::7] = np.nan
     dataset = replace(job.dataset, table=replace(job.dataset.table, columns=holes))
-    subject = replace(subject, basis=replace(subject.basis, candidate=broken, dataset=dataset))
+    subject = replace(subject, basis=replace(subject.basis, candidate=violation, dataset=dataset))
     after, why = pruner("features").prune(subject, job, keep, Context())
     assert after is None
     assert why.startswith("what is left cannot be trained (prepare.impute: expected an imputer")

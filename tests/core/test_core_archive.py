@@ -20,8 +20,12 @@ from sixfold.data.load import load
 from sixfold.recipe.schema import Data
 
 TABLE = b"a,b,y\n1,x,p\n2,z,q\n3,x,p\n"
-METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2,
-           "lzma": zipfile.ZIP_LZMA}  # fmt: skip
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflated": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, attribute: int = 0) -> bytes:
@@ -74,19 +78,31 @@ def broken(content: bytes, at: int) -> bytes:
 LONG = b"a,y\n" + b"".join(b"%d,p\n" % (i * 7919) for i in range(3000))
 REFUSED: dict[str, tuple[str, bytes, str]] = {
     "no gzip": ("t.csv.gz", TABLE, "expected a whole gzip file; found damage (Not a gzipped file"),
-    "half a gzip": ("t.csv.gz", gzip.compress(LONG)[:-900], "expected a whole gzip file; found damage (Compressed file"),
+    "half a gzip": (
+        "t.csv.gz",
+        gzip.compress(LONG)[:-900],
+        "expected a whole gzip file; found damage (Compressed file",
+    ),
     "no zip": ("t.zip", TABLE, "expected a whole zip file; found damage (File is not a zip file)"),
     "half a zip": ("t.zip", zipped({"t.csv": LONG})[:-900], "expected a whole zip file; found damage"),
     **{
-        f"damaged {name}": ("t.zip", broken(zipped({"t.csv": LONG}, method), 400), "expected a whole zip file; found damage")
+        f"damaged {name}": (
+            "t.zip",
+            broken(zipped({"t.csv": LONG}, method), 400),
+            "expected a whole zip file; found damage",
+        )
         for name, method in METHODS.items()
     },
-    "two": ("t.zip", zipped({"t.csv": TABLE, "u.csv": TABLE}), "a zip with exactly one file in it; found 2 files (t.csv, u"),
+    "two": (
+        "t.zip",
+        zipped({"t.csv": TABLE, "u.csv": TABLE}),
+        "a zip with exactly one file in it; found 2 files (t.csv, u",
+    ),
     "none": ("t.zip", zipped({}), "found 0 files (none)"),
     "outside": ("t.zip", zipped({"../t.csv": TABLE}), "found a name that leads out of the archive"),
     "a link": ("t.zip", zipped({"t.csv": TABLE}, attribute=0o120777), "found a link"),
     "a password": ("t.zip", encrypted(zipped({"t.csv": TABLE})), "found an encrypted file"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -11,9 +11,14 @@ from sixfold.core import errors
 from sixfold.core.errors import SixfoldError, did_you_mean, one
 
 KINDS = [
-    errors.RecipeError, errors.DataError, errors.FitError, errors.BudgetError, errors.BundleError, errors.RowError,
+    errors.RecipeError,
+    errors.DataError,
+    errors.FitError,
+    errors.BudgetError,
+    errors.BundleError,
+    errors.RowError,
     errors.SystemFault,
-]  # fmt: skip
+]
 
 
 def test_each_kind_has_its_exit_code() -> None:
@@ -54,5 +59,8 @@ def test_the_nearest_name(name: str, known: list[str], text: str) -> None:
 
 def test_articles() -> None:
     assert [one(noun) for noun in ("metric", "optimizer", "imputer", "family")] == [
-        "a metric", "an optimizer", "an imputer", "a family",
-    ]  # fmt: skip
+        "a metric",
+        "an optimizer",
+        "an imputer",
+        "a family",
+    ]

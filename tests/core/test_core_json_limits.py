@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixfold.core import json_limits
-from sixfold.core.json_limits import Limits, violation
+from sixfold.core.json_limits import JsonLimits, violation
 
 VALUES = st.recursive(
     st.floats(allow_nan=False, allow_infinity=False)
@@ -43,23 +43,28 @@ def test_counts_and_depth_are_those_of_the_value(at_once: int, value: Any, inden
     size, values, deep = len(content), count(value), depth(value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_limits, "AT_ONCE", at_once)  # at 0 strings are taken out piece by piece
-        assert violation(content, Limits(size, values, deep)) is None
-        assert violation(content, Limits(size - 1, values, deep)) == (f"at most {size - 1:,} bytes", f"{size:,}")
+        assert violation(content, JsonLimits(size, values, deep)) is None
+        assert violation(content, JsonLimits(size - 1, values, deep)) == (f"at most {size - 1:,} bytes", f"{size:,}")
         if values:
-            assert violation(content, Limits(size, values - 1, deep)) == (
+            assert violation(content, JsonLimits(size, values - 1, deep)) == (
                 f"at most {values - 1:,} values",
                 f"{values:,}",
             )
-            assert violation(content, Limits(size, values, deep - 1)) == (f"at most {deep - 1} levels", "more")
+            assert violation(content, JsonLimits(size, values, deep - 1)) == (f"at most {deep - 1} levels", "more")
 
 
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"1" * 41, ("numbers of at most 40 characters", "111111111111…")), (b'{"a": ' + b"9" * 5000, None),
-        (b'"' + b"9" * 5000 + b'"', ""), (b'"\\"' + b"9" * 5000 + b'"', ""), (b'"\\\\"' + b"9" * 5000, None),
-        (b"1" * 40, ""), (b"0." + b"1" * 40, None), (b"1e" + b"0" * 60, None),
+        (b"1" * 41, ("numbers of at most 40 characters", "111111111111…")),
+        (b'{"a": ' + b"9" * 5000, None),
+        (b'"' + b"9" * 5000 + b'"', ""),
+        (b'"\\"' + b"9" * 5000 + b'"', ""),
+        (b'"\\\\"' + b"9" * 5000, None),
+        (b"1" * 40, ""),
+        (b"0." + b"1" * 40, None),
+        (b"1e" + b"0" * 60, None),
     ],
-)  # fmt: skip
+)
 def test_long_numbers_outside_of_strings(content: bytes, found: Any) -> None:
-    assert (violation(content, Limits(10_000, 10)) is None) == (found == "")
+    assert (violation(content, JsonLimits(10_000, 10)) is None) == (found == "")

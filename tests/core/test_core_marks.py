@@ -16,9 +16,11 @@ from sixfold.recipe.reading import ReadFile
 
 FORMATS = st.builds(
     NumberFormat,
-    decimal=st.sampled_from([".", ","]), thousands=st.sampled_from(["", " ", "'", "_"]),
-    strip=st.sampled_from([(), ("$",), ("%", "€"), ("kg", "km/h"), ("US$", "$")]), accounting=st.booleans(),
-)  # fmt: skip
+    decimal=st.sampled_from([".", ","]),
+    thousands=st.sampled_from(["", " ", "'", "_"]),
+    strip=st.sampled_from([(), ("$",), ("%", "€"), ("kg", "km/h"), ("US$", "$")]),
+    accounting=st.booleans(),
+)
 
 
 def written(value: float, chosen: NumberFormat, seed: int) -> str:
@@ -54,15 +56,26 @@ def test_without_marks_a_format_reads_what_every_column_reads(text: str) -> None
     ("text", "chosen", "value"),
     [
         ("$1,234.50", NumberFormat(thousands=",", strip=("$",)), 1234.5),
-        ("-$5", NumberFormat(strip=("$",)), -5), ("$-5", NumberFormat(strip=("$",)), -5),
-        ("($ 5)", NumberFormat(strip=("$",)), -5), ("$(5)", NumberFormat(strip=("$",)), -5), ("5-", NumberFormat(), -5),
-        ("(3.2)", NumberFormat(), -3.2), ("EUR 5", NumberFormat(strip=("EUR",)), 5), ("12 kg", NumberFormat(strip=("kg",)), 12),
-        ("15%", NumberFormat(strip=("%",)), 15), ("1\u00a0234,5", NumberFormat(",", " "), 1234.5),
-        ("1’234.5", NumberFormat(thousands="'"), 1234.5), ("\u22125", NumberFormat(), -5), (".5", NumberFormat(), 0.5),
-        (",5", NumberFormat(","), 0.5), ("1,", NumberFormat(","), 1), ("1.234.567,8", NumberFormat(",", "."), 1234567.8),
-        ("1,234", NumberFormat(","), 1.234), ("1,234", NumberFormat(thousands=","), 1234),
+        ("-$5", NumberFormat(strip=("$",)), -5),
+        ("$-5", NumberFormat(strip=("$",)), -5),
+        ("($ 5)", NumberFormat(strip=("$",)), -5),
+        ("$(5)", NumberFormat(strip=("$",)), -5),
+        ("5-", NumberFormat(), -5),
+        ("(3.2)", NumberFormat(), -3.2),
+        ("EUR 5", NumberFormat(strip=("EUR",)), 5),
+        ("12 kg", NumberFormat(strip=("kg",)), 12),
+        ("15%", NumberFormat(strip=("%",)), 15),
+        ("1\u00a0234,5", NumberFormat(",", " "), 1234.5),
+        ("1’234.5", NumberFormat(thousands="'"), 1234.5),
+        ("\u22125", NumberFormat(), -5),
+        (".5", NumberFormat(), 0.5),
+        (",5", NumberFormat(","), 0.5),
+        ("1,", NumberFormat(","), 1),
+        ("1.234.567,8", NumberFormat(",", "."), 1234567.8),
+        ("1,234", NumberFormat(","), 1.234),
+        ("1,234", NumberFormat(thousands=","), 1234),
     ],
-)  # fmt: skip
+)
 def test_writings(text: str, chosen: NumberFormat, value: float) -> None:
     assert chosen.number(text) == value
 
@@ -70,12 +83,21 @@ def test_writings(text: str, chosen: NumberFormat, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "chosen"),
     [
-        ("1.5", NumberFormat(",", ".")), ("12,34", NumberFormat(thousands=",")), ("1,2345", NumberFormat(thousands=",")),
-        ("(3.2)", NumberFormat(accounting=False)), ("5-", NumberFormat(accounting=False)), ("-(5)", NumberFormat()),
-        ("--5", NumberFormat()), ("5 kg", NumberFormat(strip=("g",))), ("$", NumberFormat(strip=("$",))), ("", NumberFormat()),
-        ("1" * 200, NumberFormat()), ("5 $ 6", NumberFormat(strip=("$",))), ("(5", NumberFormat()),
+        ("1.5", NumberFormat(",", ".")),
+        ("12,34", NumberFormat(thousands=",")),
+        ("1,2345", NumberFormat(thousands=",")),
+        ("(3.2)", NumberFormat(accounting=False)),
+        ("5-", NumberFormat(accounting=False)),
+        ("-(5)", NumberFormat()),
+        ("--5", NumberFormat()),
+        ("5 kg", NumberFormat(strip=("g",))),
+        ("$", NumberFormat(strip=("$",))),
+        ("", NumberFormat()),
+        ("1" * 200, NumberFormat()),
+        ("5 $ 6", NumberFormat(strip=("$",))),
+        ("(5", NumberFormat()),
     ],
-)  # fmt: skip
+)
 def test_what_a_format_does_not_read(text: str, chosen: NumberFormat) -> None:
     assert chosen.number(text) is None
 
@@ -96,12 +118,14 @@ def test_a_column_adds_to_what_the_file_says() -> None:
         ({"thousands": "."}, "Set decimal: ',', or leave out thousands."),
         ({"decimal": ",", "columns": {"a": {"thousands": ","}}}, "expected different marks for decimals and thousands"),
         ({"strip": ["-"]}, "data.read.strip: expected marks such as '$', '%' or 'kg', without digits and signs"),
-        ({"strip": ["1"]}, "without digits and signs"), ({"strip": [""]}, "without digits and signs"),
+        ({"strip": ["1"]}, "without digits and signs"),
+        ({"strip": [""]}, "without digits and signs"),
         ({"encoding": "base64"}, "data.read.encoding: expected the name of an encoding of text"),
-        ({"encoding": "cp99"}, "Usual: cp1252"), ({"decimal": ";"}, "data.read.decimal: expected one of"),
+        ({"encoding": "cp99"}, "Usual: cp1252"),
+        ({"decimal": ";"}, "data.read.decimal: expected one of"),
         ({"columns": {"a": {"decimals": ","}}}, "Did you mean 'decimal'?"),
     ],
-)  # fmt: skip
+)
 def test_marks_that_contradict_each_other(read: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         from_object({"data": {"source": "a.csv", "target": "y", "read": read}})

@@ -29,8 +29,16 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_kind_is_its_folder() -> None:
     assert FAMILY.names() == [
-        "boosting", "forest", "kernel_ridge", "linear", "mlp", "residual_mlp", "svm", "tabm", "tree",
-    ]  # fmt: skip
+        "boosting",
+        "forest",
+        "kernel_ridge",
+        "linear",
+        "mlp",
+        "residual_mlp",
+        "svm",
+        "tabm",
+        "tree",
+    ]
     for kind in KINDS.values():
         files = {file.stem for file in (PACKAGE_ROOT / kind.folder).glob("[!_]*.py")}
         assert set(kind.names()) == files - kind.not_plugins - kind.choosers
@@ -52,7 +60,7 @@ def test_every_plugin_loads_and_has_its_own_settings() -> None:
         ("../adam", "found '../adam'. Did you mean 'adam'? All: adafactor, adagrad, adam, "),
         ("__init__", "found '__init__'. All: adafactor, adagrad, adam, "),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_is_none(name: str, text: str) -> None:
     with pytest.raises(RecipeError) as caught:
         OPTIMIZER.load(name)

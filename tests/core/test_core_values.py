@@ -74,9 +74,24 @@ def test_dates_in_common_forms(text: str, iso: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2026", "11/23/2026", "23/11/2026", "2026-02-30", "2025-02-29", "2026-13-01", "2026-11-23T25:00", "Foo 3, 2026",
-     "2026-11-23T15:20:61", "2026-11-23+30:00", "2026-11-23T10:00+24:00", "0000-01-01", "2026-11-23x", "2026-11-2٣"],
-)  # fmt: skip
+    [
+        "",
+        "2026",
+        "11/23/2026",
+        "23/11/2026",
+        "2026-02-30",
+        "2025-02-29",
+        "2026-13-01",
+        "2026-11-23T25:00",
+        "Foo 3, 2026",
+        "2026-11-23T15:20:61",
+        "2026-11-23+30:00",
+        "2026-11-23T10:00+24:00",
+        "0000-01-01",
+        "2026-11-23x",
+        "2026-11-2٣",
+    ],
+)
 def test_no_dates(text: str) -> None:
     assert values.date(text) is None
 
@@ -198,12 +213,23 @@ def test_levels_mean_themselves_and_the_rule_holds_for_all(texts: list[str]) -> 
 @pytest.mark.parametrize(
     ("texts", "kind"),
     [
-        (["1", "2"], "number"), (["1.0", "0.5", "1e-07", "-3", "1e+16"], "number"), (["01", "2"], "text"),
-        (["1.10", "1.1"], "text"), (["1E2"], "text"), (["v2", "1"], "text"), (["+1"], "text"), (["1."], "text"),
-        (["True", "false"], "boolean"), (["yes", "no"], "text"), (["2026-11-23", "2026-11-23 10:00:00"], "date"),
-        (["20261123"], "number"), (["23.11.2026"], "text"), (["nan", "1"], "text"), ([], "text"),
+        (["1", "2"], "number"),
+        (["1.0", "0.5", "1e-07", "-3", "1e+16"], "number"),
+        (["01", "2"], "text"),
+        (["1.10", "1.1"], "text"),
+        (["1E2"], "text"),
+        (["v2", "1"], "text"),
+        (["+1"], "text"),
+        (["1."], "text"),
+        (["True", "false"], "boolean"),
+        (["yes", "no"], "text"),
+        (["2026-11-23", "2026-11-23 10:00:00"], "date"),
+        (["20261123"], "number"),
+        (["23.11.2026"], "text"),
+        (["nan", "1"], "text"),
+        ([], "text"),
     ],
-)  # fmt: skip
+)
 def test_what_levels_are(texts: list[str], kind: LevelType) -> None:
     assert values.level_type(texts) == kind
     assert kind in get_args(LevelType)
@@ -211,16 +237,60 @@ def test_what_levels_are(texts: list[str], kind: LevelType) -> None:
 
 def test_objects_are_spelled_as_a_csv_holds_them() -> None:
     objects = [
-        True, np.bool_(False), 7, np.uint64(2**64 - 1), 0.1, np.float32(0.1), float(np.float32(0.1)), np.float16(0.1), 1.0,
-        Decimal("1.10"), dt.date(2026, 11, 23), dt.datetime(2026, 11, 23, 10), dt.time(9, 30), pd.Timestamp(2026, 11, 23),
-        np.datetime64("2026-11-23"), pd.Timedelta(hours=26), dt.timedelta(hours=26), pd.Interval(0, 5), pd.Period("2026-11"),
-        None, float("nan"), pd.NA, pd.NaT, np.float32("nan"), np.datetime64("NaT"), np.str_("a"),
-    ]  # fmt: skip
+        True,
+        np.bool_(False),
+        7,
+        np.uint64(2**64 - 1),
+        0.1,
+        np.float32(0.1),
+        float(np.float32(0.1)),
+        np.float16(0.1),
+        1.0,
+        Decimal("1.10"),
+        dt.date(2026, 11, 23),
+        dt.datetime(2026, 11, 23, 10),
+        dt.time(9, 30),
+        pd.Timestamp(2026, 11, 23),
+        np.datetime64("2026-11-23"),
+        pd.Timedelta(hours=26),
+        dt.timedelta(hours=26),
+        pd.Interval(0, 5),
+        pd.Period("2026-11"),
+        None,
+        float("nan"),
+        pd.NA,
+        pd.NaT,
+        np.float32("nan"),
+        np.datetime64("NaT"),
+        np.str_("a"),
+    ]
     assert [values.spell(value) for value in objects] == [
-        "True", "False", "7", "18446744073709551615", "0.1", "0.1", "0.1", "0.1", "1.0",
-        "1.10", "2026-11-23", "2026-11-23 10:00:00", "09:30:00", "2026-11-23 00:00:00",
-        "2026-11-23 00:00:00", "1 days 02:00:00", "1 days 02:00:00", "(0, 5]", "2026-11",
-        "", "", "", "", "", "", "a",
-    ]  # fmt: skip
+        "True",
+        "False",
+        "7",
+        "18446744073709551615",
+        "0.1",
+        "0.1",
+        "0.1",
+        "0.1",
+        "1.0",
+        "1.10",
+        "2026-11-23",
+        "2026-11-23 10:00:00",
+        "09:30:00",
+        "2026-11-23 00:00:00",
+        "2026-11-23 00:00:00",
+        "1 days 02:00:00",
+        "1 days 02:00:00",
+        "(0, 5]",
+        "2026-11",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "a",
+    ]
     for nothing in (b"a", [1], {}, (1,), np.array([1, 2]), object(), 1j, 10**5000):
         assert values.spell(nothing) is None

@@ -39,9 +39,17 @@ def sizes(holdout: float, rows: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("holdout", "rows", "expected"),
-    [(0.2, 50, (40, 10)), (0, 50, (50, 0)), (0.0, 50, (50, 0)), (100, 1100, (1000, 100)), (1, 2, (1, 1)),
-     (0.001, 50, (49, 1)), (0.9, 10, (1, 9)), (5.0, 50, (45, 5))],
-)  # fmt: skip
+    [
+        (0.2, 50, (40, 10)),
+        (0, 50, (50, 0)),
+        (0.0, 50, (50, 0)),
+        (100, 1100, (1000, 100)),
+        (1, 2, (1, 1)),
+        (0.001, 50, (49, 1)),
+        (0.9, 10, (1, 9)),
+        (5.0, 50, (45, 5)),
+    ],
+)
 def test_a_share_or_a_count(holdout: float, rows: int, expected: tuple[int, int]) -> None:
     assert sizes(holdout, rows) == expected
 

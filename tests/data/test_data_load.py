@@ -39,7 +39,7 @@ def test_everything_is_said(of: Any) -> None:
     lines[4] = "4,,k1,?,,NA,p"
     lines[9] = "9,3,k1,?,false,2026-01-01,"
     dataset = of("id,n,c,d,b,t,y\n" + "\n".join(lines), missing=("?", "NA"), drop=("b",))
-    assert dataset.said == (
+    assert dataset.notes == (
         "30 rows; 1 number, 2 categories, 1 date; 2 columns with '?', 'NA' read as missing; 1 column with empty cells",
         "Not used, as identifiers: id (data.types can say otherwise).",
         "Not used, as data.drop says: b.",
@@ -67,7 +67,7 @@ def test_line_ends_marks_and_separators(of: Any) -> None:
     del variants["spaces"]
     for text, options in variants.values():
         dataset = of(text, **options)
-        assert dataset.said == plain.said
+        assert dataset.notes == plain.notes
         assert dataset.table.columns["b"].levels == ("x, y", "z")
         assert dataset.table.columns["a"].values.tolist() == [1, 2]
 
@@ -118,19 +118,19 @@ def test_task_and_classes(of: Any, target: list[Any], task: str, classes: tuple[
 
 
 def test_what_is_said_of_the_task(of: Any) -> None:
-    assert of(rows([0, 1] * 5)).said[1:] == (
+    assert of(rows([0, 1] * 5)).notes[1:] == (
         "The target 'y' holds 2 different whole numbers: they are read as classes (task: regression reads them as values).",
         "'y' is predicted: classification, 2 classes: 0 (5), 1 (5).",
     )
-    assert of(rows([0, 1] * 5), "regression").said[1:] == ("'y' is predicted: regression, values from 0 to 1.",)
+    assert of(rows([0, 1] * 5), "regression").notes[1:] == ("'y' is predicted: regression, values from 0 to 1.",)
     assert of(rows([0, 1] * 5), types={"y": "number"}).target.task == "regression"
-    assert of(rows([0, 1] * 5), types={"y": "category"}).said[1:] == (
+    assert of(rows([0, 1] * 5), types={"y": "category"}).notes[1:] == (
         "'y' is predicted: classification, 2 classes: 0 (5), 1 (5).",
     )
     assert of(rows([0.5, 1.5] * 5), "classification").target.classes == ("0.5", "1.5")
     assert (
         of(rows([f"k{i % 8}" for i in range(16)]))
-        .said[1]
+        .notes[1]
         .endswith("8 classes: k0 (2), k1 (2), k2 (2), k3 (2), k4 (2), k5 (2), ….")
     )
 
@@ -154,13 +154,13 @@ def test_classes_of_a_frame() -> None:
 def test_reconstruction(of: Any) -> None:
     dataset = load(Data(source="random:20x3"), "reconstruction", Path())
     columns = dataset.table.columns
-    assert dataset.said == ("20 rows; 3 numbers", "3 numbers are to be reproduced: reconstruction.")
+    assert dataset.notes == ("20 rows; 3 numbers", "3 numbers are to be reproduced: reconstruction.")
     assert dataset.target.names == ("x0", "x1", "x2")
     np.testing.assert_array_equal(dataset.target.values, np.stack([c.values for c in columns.values()], axis=1))
     holed = of("a,b,c\n1,x,2\n,y,3\n4,x,5\n", "reconstruction", target=None)
     assert holed.target.values.tolist() == [[1, 2], [4, 5]]
     assert holed.table.columns["b"].strings() == ["x", "x"]
-    assert holed.said[-1] == "1 row has no target and is left out; the first is line 3."
+    assert holed.notes[-1] == "1 row has no target and is left out; the first is line 3."
 
 
 def test_groups_and_times(of: Any) -> None:
@@ -172,7 +172,7 @@ def test_groups_and_times(of: Any) -> None:
     assert dataset.times is not None
     assert dataset.groups.tolist() == [0, 1, 0]
     assert (dataset.times - 1767225600).tolist() == [86400, 0, 3 * 86400]
-    assert "Not used as a feature, since it groups the rows: h." in dataset.said
+    assert "Not used as a feature, since it groups the rows: h." in dataset.notes
     ids = of("a,id,y\n1,7,p\n2,3,q\n3,5,q\n", time="id", drop=("id",))
     assert ids.times is not None
     assert ids.times.tolist() == [7, 3, 5]
@@ -181,8 +181,9 @@ def test_groups_and_times(of: Any) -> None:
 
 def test_signature(of: Any) -> None:
     table = of(
-        "n,c,b,t,y\n1,x,yes,1970-01-02,p\n2.5,z,no,1970-01-03,q\n4,z,,1970-01-05,p\n,?,no,1970-01-04,q\n", missing=("?",)
-    ).table  # fmt: skip
+        "n,c,b,t,y\n1,x,yes,1970-01-02,p\n2.5,z,no,1970-01-03,q\n4,z,,1970-01-05,p\n,?,no,1970-01-04,q\n",
+        missing=("?",),
+    ).table
     assert inputs(table, ["t", "n", "c", "b"]) == (
         Input(name="t", type="date", minimum=86400, median=2.5 * 86400, maximum=4 * 86400),
         Input(name="n", type="number", minimum=1, median=2.5, maximum=4, optional=True),
@@ -197,9 +198,9 @@ def test_signature(of: Any) -> None:
 
 def test_rows_as_text_are_read_back_to_the_same_bits(of: Any) -> None:
     text = (
-        "n,c,b,t,y\n0.1,x,no,1970-01-02,p\n-2,\"z, \"\"q\"\"\",no,2026-11-23T15:20:01.25+02:00,q\n"
+        'n,c,b,t,y\n0.1,x,no,1970-01-02,p\n-2,"z, ""q""",no,2026-11-23T15:20:01.25+02:00,q\n'
         "1e300,é,,,p\n,,yes,1969-12-31,q\n-0.0,x,no,1900-01-01,q\n12345678901234567890,x,no,1900-01-01,q\n"
-    )  # fmt: skip
+    )
     table = of(text).table
     names = list(table.columns)
     again = text_rows(table, names)
@@ -222,7 +223,7 @@ def adult(name: str) -> Dataset:
 
 def test_adult_census() -> None:
     train, test = adult("adult_train.csv.gz"), adult("adult_test.csv.gz")
-    assert train.said == (
+    assert train.notes == (
         "32,561 rows; 6 numbers, 8 categories; 3 columns with '?' read as missing",
         "'income' is predicted: classification, 2 classes: <=50K (24,720), >50K (7,841).",
         "2 rows equal another row in every column and differ in the target.",
@@ -234,12 +235,19 @@ def test_adult_census() -> None:
     assert test.target.classes == train.target.classes
     kinds = {name: column.kind for name, column in train.table.columns.items()}
     assert [name for name, kind in kinds.items() if kind == "number"] == [
-        "age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week",
-    ]  # fmt: skip
+        "age",
+        "fnlwgt",
+        "education_num",
+        "capital_gain",
+        "capital_loss",
+        "hours_per_week",
+    ]
     assert {name: column.kind for name, column in test.table.columns.items()} == kinds
     assert [name for name, column in train.table.columns.items() if column.missing().any()] == [
-        "workclass", "occupation", "native_country",
-    ]  # fmt: skip
+        "workclass",
+        "occupation",
+        "native_country",
+    ]
     frame = pd.read_csv(ADULT / "adult_train.csv.gz", na_values=["?"], keep_default_na=False)
     for name, column in train.table.columns.items():
         if column.kind == "number":

@@ -64,17 +64,32 @@ def frame(**columns: Any) -> Dataset:
         ([f"it is prose of number {i}" for i in range(20)], "category"),
         ([f"Miller, Mr. No {i}" for i in range(20)], "identifier"),
     ],
-)  # fmt: skip
+)
 def test_detection(cells: list[str], kind: str) -> None:
     assert of(cells).column.kind == kind
 
 
 @pytest.mark.parametrize(
     ("name", "identifier"),
-    [("id", True), ("ID", True), ("customer_id", True), ("customerId", True), ("PassengerId", True), ("row number", False),
-     ("row_number", True), ("index", True), ("uuid", True), ("key", True), ("paid", False), ("valid", False),
-     ("humid", False), ("monkey", False), ("age", False), ("idle", False)],
-)  # fmt: skip
+    [
+        ("id", True),
+        ("ID", True),
+        ("customer_id", True),
+        ("customerId", True),
+        ("PassengerId", True),
+        ("row number", False),
+        ("row_number", True),
+        ("index", True),
+        ("uuid", True),
+        ("key", True),
+        ("paid", False),
+        ("valid", False),
+        ("humid", False),
+        ("monkey", False),
+        ("age", False),
+        ("idle", False),
+    ],
+)
 def test_whole_numbers_that_are_named_like_an_identifier(name: str, identifier: bool) -> None:
     assert of(FILL, name=name).column.kind == ("identifier" if identifier else "number")
     assert of((*FILL, "3"), name=name).column.kind == "number"  # not all distinct
@@ -177,19 +192,39 @@ def test_other_columns_follow_the_rules_of_a_cell(cells: list[str]) -> None:
 def test_typed_columns_of_a_frame() -> None:
     moments = pd.to_datetime(["2026-11-23T12:00", None, "1970-01-01", "1970-01-02"], format="ISO8601")
     dataset = frame(
-        whole=[1, 2, 3, 4], nullable=pd.array([1, None, 3, 4], dtype="Int64"), real=np.float32([0.5, np.nan, 2, 3]),
-        truth=[True, False, True, True], maybe=pd.array([True, None, False, True], dtype="boolean"),
-        moment=moments, zoned=moments.tz_localize("Europe/Berlin"), day=[dt.date(1970, 1, 2)] * 4,
-        span=pd.to_timedelta(["1min", "2min", "3min", None]), text=["1", "2", "3", ""], words=["a", "b", None, "a"],
-        coded=pd.Categorical(["1", "2", None, "1"]), mixed=[1, "a", None, 2.5], nothing=[None] * 4,
+        whole=[1, 2, 3, 4],
+        nullable=pd.array([1, None, 3, 4], dtype="Int64"),
+        real=np.float32([0.5, np.nan, 2, 3]),
+        truth=[True, False, True, True],
+        maybe=pd.array([True, None, False, True], dtype="boolean"),
+        moment=moments,
+        zoned=moments.tz_localize("Europe/Berlin"),
+        day=[dt.date(1970, 1, 2)] * 4,
+        span=pd.to_timedelta(["1min", "2min", "3min", None]),
+        text=["1", "2", "3", ""],
+        words=["a", "b", None, "a"],
+        coded=pd.Categorical(["1", "2", None, "1"]),
+        mixed=[1, "a", None, 2.5],
+        nothing=[None] * 4,
         date_of_code=pd.Categorical([3, 1, 1, 3]),
-    )  # fmt: skip
+    )
     kinds = {name: column.kind for name, column in dataset.table.columns.items()}
     assert kinds == {
-        "whole": "number", "nullable": "number", "real": "number", "truth": "boolean", "maybe": "boolean",
-        "moment": "date", "zoned": "date", "day": "date", "span": "number", "text": "number", "words": "category",
-        "coded": "category", "mixed": "category", "date_of_code": "category",
-    }  # fmt: skip
+        "whole": "number",
+        "nullable": "number",
+        "real": "number",
+        "truth": "boolean",
+        "maybe": "boolean",
+        "moment": "date",
+        "zoned": "date",
+        "day": "date",
+        "span": "number",
+        "text": "number",
+        "words": "category",
+        "coded": "category",
+        "mixed": "category",
+        "date_of_code": "category",
+    }
     held = {name: column.values.tolist() for name, column in dataset.table.columns.items()}
     np.testing.assert_array_equal(held["moment"], [1795435200, np.nan, 0, 86400])
     np.testing.assert_array_equal(held["zoned"], [1795435200 - 3600, np.nan, -3600, 86400 - 3600])
@@ -203,8 +238,16 @@ def test_typed_columns_of_a_frame() -> None:
 
 
 def test_typed_columns_that_are_overruled() -> None:
-    table = pd.DataFrame({"a": [1.0, 2.5, np.nan, 1.0], "b": [True, False, True, True], "c": [1, 0, 1, 0], "d": [0, 60, 1, 2],
-                          "e": pd.to_datetime(["2026-11-23"] * 4), "y": ["p", "q"] * 2})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "a": [1.0, 2.5, np.nan, 1.0],
+            "b": [True, False, True, True],
+            "c": [1, 0, 1, 0],
+            "d": [0, 60, 1, 2],
+            "e": pd.to_datetime(["2026-11-23"] * 4),
+            "y": ["p", "q"] * 2,
+        }
+    )
     types: dict[str, Any] = {"a": "category", "b": "category", "c": "boolean", "d": "date", "e": "category"}
     columns = from_frame(table, Data(source="frame", target="y", types=types), None).table.columns
     assert columns["a"].strings() == ["1", "2.5", "", "1"]

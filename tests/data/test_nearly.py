@@ -98,12 +98,21 @@ def test_one_repeated_token_is_proposed_as_missing(tmp_path: Path, token: str, m
 @pytest.mark.parametrize(
     "cells",
     [
-        [f"k{i % 9}" for i in range(60)], ["1", "2", "red"] * 20, ["1", "2", "3", "4+"] * 15, [f"A{i % 9}" for i in range(60)],
-        [f"{i % 12}{'ABCD'[i % 4]}" for i in range(60)], ["1st", "2nd", "3rd"] * 20, [f"{i % 9}-{i % 9 + 5}" for i in range(60)],
-        [f"10.0.{i % 9}.1" for i in range(60)], [f"room {i % 9}" for i in range(60)], ["yes", "no", "maybe"] * 20,
-        ["v1.2", "v1.10"] * 30, ["1,2", "1,2,3", "2,3,4,5", "1", "1,3,4"] * 12, [f"+49 30 {i % 9}1234" for i in range(60)],
+        [f"k{i % 9}" for i in range(60)],
+        ["1", "2", "red"] * 20,
+        ["1", "2", "3", "4+"] * 15,
+        [f"A{i % 9}" for i in range(60)],
+        [f"{i % 12}{'ABCD'[i % 4]}" for i in range(60)],
+        ["1st", "2nd", "3rd"] * 20,
+        [f"{i % 9}-{i % 9 + 5}" for i in range(60)],
+        [f"10.0.{i % 9}.1" for i in range(60)],
+        [f"room {i % 9}" for i in range(60)],
+        ["yes", "no", "maybe"] * 20,
+        ["v1.2", "v1.10"] * 30,
+        ["1,2", "1,2,3", "2,3,4,5", "1", "1,3,4"] * 12,
+        [f"+49 30 {i % 9}1234" for i in range(60)],
     ],
-)  # fmt: skip
+)
 def test_categories_are_left_in_peace(tmp_path: Path, cells: list[str]) -> None:
     assert dataset(tmp_path, cells).warnings == ()
 
@@ -125,12 +134,15 @@ def test_a_mark_that_may_be_either_is_proposed_both_ways(tmp_path: Path) -> None
     ("form", "cells"),
     [
         ("a date with the day or the month first", ["11/23/2026", "1/2/2020", "01/02/2021 10:00"]),
-        ("a date with two digits of its year", ["23.11.26", "1.2.20"]), ("a time of day", ["9:30", "10:15", "23:59:59"]),
-        ("a time of day", ["9:30 AM", "10:15 pm"]), ("a time of twelve hours", ["2026-11-23 9:30 AM", "2026-11-24 10:15 PM"]),
+        ("a date with two digits of its year", ["23.11.26", "1.2.20"]),
+        ("a time of day", ["9:30", "10:15", "23:59:59"]),
+        ("a time of day", ["9:30 AM", "10:15 pm"]),
+        ("a time of twelve hours", ["2026-11-23 9:30 AM", "2026-11-24 10:15 PM"]),
         ("a moment of a named time zone", ["2026-11-23 09:30 EST", "2026-11-24 10:15:00 CET"]),
-        ("a month without a day", ["2026-11", "2026-12"]), ("the day of the week", ["Mon, 23 Nov 2026", "Tue, 24 Nov 2026"]),
+        ("a month without a day", ["2026-11", "2026-12"]),
+        ("the day of the week", ["Mon, 23 Nov 2026", "Tue, 24 Nov 2026"]),
     ],
-)  # fmt: skip
+)
 def test_dates_that_are_not_read_are_told(tmp_path: Path, form: str, cells: list[str]) -> None:
     (warning,) = dataset(tmp_path, cells * 10).warnings
     assert form in warning

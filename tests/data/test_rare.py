@@ -28,7 +28,7 @@ def labels(dataset: Dataset) -> list[str]:
 def test_keep() -> None:
     found = read("keep")
     assert labels(found) == CLASSES
-    assert found.said[-1] == (
+    assert found.notes[-1] == (
         "Rare classes: c (3 rows), d (1 row), fewer than 5 (data.rare_rows): kept; data.rare can merge them or drop them."
     )
 
@@ -37,7 +37,7 @@ def test_merge() -> None:
     found = read("merge")
     assert found.target.classes == ("a", "b", "(rare)")
     assert labels(found) == [name if name in "ab" else "(rare)" for name in CLASSES]
-    assert found.said[-1] == "Rare classes: c (3 rows), d (1 row): merged into the class (rare), as data.rare says."
+    assert found.notes[-1] == "Rare classes: c (3 rows), d (1 row): merged into the class (rare), as data.rare says."
     assert read("merge", rare_rows=10).target.classes == ("a", "(rare)")
 
 

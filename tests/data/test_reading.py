@@ -94,9 +94,9 @@ def test_encodings(tmp_path: Path, encoding: str, packed: bool) -> None:
     text = TEXT.replace("€", "ü") if encoding == "cp850" else TEXT
     plain = read(tmp_path, text)
     content = text.encode(encoding)
-    said = {} if encoding in ("utf-16", "utf-32", "utf-8-sig") else {"read": {"encoding": encoding}}
+    notes = {} if encoding in ("utf-16", "utf-32", "utf-8-sig") else {"read": {"encoding": encoding}}
     name = "t.csv.gz" if packed else "t.csv"
-    other = read(tmp_path, gzip.compress(content) if packed else content, name, **said)
+    other = read(tmp_path, gzip.compress(content) if packed else content, name, **notes)
     assert list(other.table.columns) == list(plain.table.columns) == ["größe", "b"]
     assert other.table.columns["b"].strings() == plain.table.columns["b"].strings()
 
@@ -108,19 +108,27 @@ def test_a_byte_order_mark_goes_before_what_the_recipe_says(tmp_path: Path) -> N
 
 def test_json_lines_in_another_encoding(tmp_path: Path) -> None:
     lines = "".join(f'{{"größe": {i}, "y": "{"äß"[i % 2]}"}}\n' for i in range(20))
-    for encoding, said in (("utf-16", {}), ("cp1252", {"read": {"encoding": "cp1252"}})):
-        assert read(tmp_path, lines.encode(encoding), "t.jsonl", **said).target.classes == ("ß", "ä")
+    for encoding, notes in (("utf-16", {}), ("cp1252", {"read": {"encoding": "cp1252"}})):
+        assert read(tmp_path, lines.encode(encoding), "t.jsonl", **notes).target.classes == ("ß", "ä")
 
 
 @pytest.mark.parametrize(
     ("content", "data", "message"),
     [
-        (b"a,y\n1,p\n2,\x81\n", {"read": {"encoding": "cp1252"}}, "line 3, byte 10: expected cp1252 text; found the byte 0x81"),
-        (b"a,y\n1,p\n2,\xe9\n", {}, "line 3, byte 10: expected UTF-8 text; found the byte 0xE9. Say data.read: {encoding: "),
+        (
+            b"a,y\n1,p\n2,\x81\n",
+            {"read": {"encoding": "cp1252"}},
+            "line 3, byte 10: expected cp1252 text; found the byte 0x81",
+        ),
+        (
+            b"a,y\n1,p\n2,\xe9\n",
+            {},
+            "line 3, byte 10: expected UTF-8 text; found the byte 0xE9. Say data.read: {encoding: ",
+        ),
         ("a,y\n1,p\n".encode("utf-16") + b"1", {}, "expected utf-16 text"),
         ("a,y\n1,p\n".encode("utf-16-le"), {}, "Say data.read: {encoding: utf-16-le}"),
     ],
-)  # fmt: skip
+)
 def test_bytes_that_are_no_text(tmp_path: Path, content: bytes, data: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path, content, **data)
@@ -213,7 +221,7 @@ def test_a_file_of_test_rows(tmp_path: Path) -> None:
     assert held.table.columns["b"].strings() == ["never", "a"]
     np.testing.assert_array_equal(held.table.columns["x"].values, [5, np.nan])
     assert held.target.values.tolist() == [1, 0]
-    assert training.said[-1] == "Held out: the 2 rows of h.csv (data.test)."
+    assert training.notes[-1] == "Held out: the 2 rows of h.csv (data.test)."
 
 
 @pytest.mark.parametrize(
@@ -225,7 +233,7 @@ def test_a_file_of_test_rows(tmp_path: Path) -> None:
         ("x,b,y\n1,a,p\noops,a,p\n", "h.csv, line 3, column 'x': expected a number; found 'oops'"),
         ("x,b,y\n1,a,\n", "h.csv, column 'y': expected a target in at least one row"),
     ],
-)  # fmt: skip
+)
 def test_bad_files_of_test_rows(tmp_path: Path, test: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         both(tmp_path, TRAIN, test)

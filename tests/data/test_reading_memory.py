@@ -170,7 +170,8 @@ def fixed(most: int) -> MemoryLimit:
 
 SMALL: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "equal.parquet": (
-        lambda path: equal_rows(path, 1_000_000, step=100_000), 50_000_000,
+        lambda path: equal_rows(path, 1_000_000, step=100_000),
+        50_000_000,
         "found 1,000,000 rows of 3 columns, for which it takes about 104.0 MB",
     ),
     "repeated.parquet": (lambda path: repeated_text(path, 2_000, 20_000), 10_000_000, "found 1,000 rows of text"),
@@ -178,7 +179,7 @@ SMALL: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "far.xlsx": (lambda path: far_cells(path, 60), 10_000_000, "columns so far"),
     "short.csv": (lambda path: short_cells(path, 1 << 20), 1_000_000, "found about 131,0"),
     "texts.xlsx": (lambda path: many_texts(path, 1_000_000), 20_000_000, "found about 999,9"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

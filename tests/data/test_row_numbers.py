@@ -32,10 +32,12 @@ def read(table: pd.DataFrame, **data: Any) -> Dataset:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rows=st.integers(20, 60), first=st.sampled_from([0, 1, -3, 1000, 10**9]), seed=st.none() | st.integers(0, 99),
+    rows=st.integers(20, 60),
+    first=st.sampled_from([0, 1, -3, 1000, 10**9]),
+    seed=st.none() | st.integers(0, 99),
     form=st.sampled_from(["int64", "int32", "float64", "float32", "str", "Int64", "text of floats"]),
     name=st.sampled_from(["nr", "Unnamed: 0", "x", "lfd", "__index_level_0__", "y2"]),
-)  # fmt: skip
+)
 def test_any_form_order_offset_and_name(rows: int, first: int, seed: int | None, form: str, name: str) -> None:
     first = 1000 if form == "float32" and first > 10**6 else first
     numbers = np.arange(first, first + rows)
@@ -48,7 +50,7 @@ def test_any_form_order_offset_and_name(rows: int, first: int, seed: int | None,
     )
     found = read(frame(rows, **{name: values}))
     assert name not in found.table.columns
-    assert any(name in text and "data.types" in text for text in found.said)
+    assert any(name in text and "data.types" in text for text in found.notes)
     kept = read(frame(rows, **{name: values}), types={name: "number"})
     np.testing.assert_array_equal(kept.table.columns[name].values, numbers)
 
@@ -68,13 +70,13 @@ def test_what_is_no_row_number(why: str) -> None:
     table, data = KEPT[why]
     found = read(table, **data)
     assert "n" in found.table.columns
-    assert not any("row number:" in text for text in found.said)
+    assert not any("row number:" in text for text in found.notes)
 
 
 def test_years_are_a_measure_of_time() -> None:
     found = read(frame(year=np.arange(1960, 2020)))
     assert "year" in found.table.columns
-    assert "year: numbers in a row, kept as a measure of time (data.drop leaves it out)." in found.said
+    assert "year: numbers in a row, kept as a measure of time (data.drop leaves it out)." in found.notes
     assert "year" not in read(frame(year=np.arange(60))).table.columns
 
 
@@ -83,7 +85,7 @@ def test_time_orders_the_rows_all_the_same() -> None:
     found = read(frame(n=numbers), time="n")
     assert "n" not in found.table.columns
     np.testing.assert_array_equal(found.times, numbers)
-    assert any("orders the rows" in text for text in found.said)
+    assert any("orders the rows" in text for text in found.notes)
 
 
 def test_the_only_column_is_kept() -> None:
@@ -112,14 +114,19 @@ def test_a_column_without_a_name(tmp_path: Path, text: str) -> None:
     table.to_csv(tmp_path / "t.csv", quoting=2 if text == "quoted" else 0)
     found = load(Data(source="t.csv", target="y"), None, tmp_path)
     assert list(found.table.columns) == ["a", "b"]
-    assert any("unnamed_1 (a column without a name)" in line for line in found.said)
+    assert any("unnamed_1 (a column without a name)" in line for line in found.notes)
 
 
 def test_a_model_answers_with_and_without_the_column(tmp_path: Path) -> None:
     table = frame(**{"Unnamed: 0": np.arange(60)})
-    recipe = from_object({
-        "version": 1, "data": {"source": "frame", "target": "y"}, "build": {"family": "tree"}, "evaluate": {"folds": 2},
-    })  # fmt: skip
+    recipe = from_object(
+        {
+            "version": 1,
+            "data": {"source": "frame", "target": "y"},
+            "build": {"family": "tree"},
+            "evaluate": {"folds": 2},
+        }
+    )
     found = pipeline.run(recipe, tmp_path / "run", dataset=read(table))
     model = load_bundle(found.bundle)
     rows = table.head(5).drop(columns="y")

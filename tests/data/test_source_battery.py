@@ -118,15 +118,20 @@ def check_packed_and_prefixed(name: str, tmp_path: Path) -> None:
     expected = load(section, None, tmp_path)
     for source in (f"packed.{name}.gz", "packed.zip", f"{name}:other.ending", str(plain)):
         got = load(section.model_copy(update={"source": source}), None, tmp_path)
-        assert got.said == expected.said
+        assert got.notes == expected.notes
         for column, cells in expected.table.columns.items():
             np.testing.assert_array_equal(got.table.columns[column].values, cells.values)
 
 
 CHECKS = (
-    check_section_with_described_options, check_one_protocol, check_columns_of_equal_length_and_places,
-    check_twice_the_same, check_unknown_option, check_bad_input_names_the_source, check_packed_and_prefixed,
-)  # fmt: skip
+    check_section_with_described_options,
+    check_one_protocol,
+    check_columns_of_equal_length_and_places,
+    check_twice_the_same,
+    check_unknown_option,
+    check_bad_input_names_the_source,
+    check_packed_and_prefixed,
+)
 
 
 def test_every_source_is_in_the_battery() -> None:
@@ -147,7 +152,7 @@ def test_battery(name: str, tmp_path: Path) -> None:
 def test_all_file_sources_give_the_same_dataset(tmp_path: Path) -> None:
     datasets = [load(data(name, tmp_path), None, tmp_path) for name in sorted(FILES)]
     for dataset in datasets[1:]:
-        assert dataset.said == datasets[0].said
+        assert dataset.notes == datasets[0].notes
         assert dataset.target.classes == ("keep", "toss")
         for name, column in dataset.table.columns.items():
             assert column.kind == datasets[0].table.columns[name].kind
@@ -170,9 +175,14 @@ def test_random_columns_depend_on_the_seed_and_stand_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "task"),
-    [("breast_cancer", 569, 30, "classification"), ("diabetes", 442, 10, "regression"),
-     ("digits", 1797, 64, "classification"), ("iris", 150, 4, "classification"), ("wine", 178, 13, "classification")],
-)  # fmt: skip
+    [
+        ("breast_cancer", 569, 30, "classification"),
+        ("diabetes", 442, 10, "regression"),
+        ("digits", 1797, 64, "classification"),
+        ("iris", 150, 4, "classification"),
+        ("wine", 178, 13, "classification"),
+    ],
+)
 def test_bundled_tables(name: str, rows: int, columns: int, task: str) -> None:
     dataset = load(Data(source=f"sklearn:{name}", target="target"), None, Path())
     assert (dataset.table.rows, len(dataset.table.columns), dataset.target.task) == (rows, columns, task)

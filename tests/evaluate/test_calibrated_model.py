@@ -84,11 +84,11 @@ def test_the_model_itself_is_the_one_of_all_rows_and_says_what_was_done(tmp_path
     np.testing.assert_array_equal(plain.fitted.predict(plain.preparer.transform(data.table)), plain.predict(data.table))
     np.testing.assert_array_equal(replace(model, calibrator=None).predict(data.table), plain.predict(data.table))
     assert model.threshold is not None
-    assert model.said[-2:] == (
+    assert model.notes[-2:] == (
         "Probabilities: calibrated (Isotonic) on predictions of inner folds.",
         f"Labels: ja where its probability is above {model.threshold:.4g}.",
     )
-    assert plain.said == plain.preparer.said
+    assert plain.notes == plain.preparer.notes
     before = saved(model, tmp_path / "model")
     back = state.load(tmp_path / "model", Model)
     assert saved(back, tmp_path / "again") == before
@@ -237,15 +237,24 @@ def test_a_grid_compares_calibrated_with_plain() -> None:
 @pytest.mark.parametrize(
     ("train", "data", "message"),
     [
-        ({"calibrate": "platt"}, dataset(40, "regression"),
-         "train.calibrate: expected none, where values are predicted; found platt. Leave it out."),
-        ({"threshold": "log_loss"}, dataset(40),
-         "train.threshold: expected a metric of labels (accuracy, balanced_accuracy, f1, mcc), or none; found 'log_loss'. "
-         "Name one of these: a threshold changes no probability, and so no other metric."),
-        ({"threshold": "f1"}, dataset(40, classes=THREE),
-         "train.threshold: expected a target with two classes; found classification with 3 classes. Leave threshold out."),
+        (
+            {"calibrate": "platt"},
+            dataset(40, "regression"),
+            "train.calibrate: expected none, where values are predicted; found platt. Leave it out.",
+        ),
+        (
+            {"threshold": "log_loss"},
+            dataset(40),
+            "train.threshold: expected a metric of labels (accuracy, balanced_accuracy, f1, mcc), or none; found 'log_loss'. "
+            "Name one of these: a threshold changes no probability, and so no other metric.",
+        ),
+        (
+            {"threshold": "f1"},
+            dataset(40, classes=THREE),
+            "train.threshold: expected a target with two classes; found classification with 3 classes. Leave threshold out.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_calibrated_is_refused(train: dict[str, Any], data: Dataset, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         resolved(data, train, ["linear"])

@@ -29,10 +29,15 @@ TARGET_ENCODED = {"features": {"category": "target", "select": {"name": "mutual_
 
 
 def candidate(data: Dataset, build: dict[str, Any], prepare: dict[str, Any] | None = None) -> Candidate:
-    recipe = recipe_load.from_object({
-        "version": 1, "task": data.target.task, "build": build, "data": {"source": "array", "target": "y"},
-        **({"prepare": prepare} if prepare else {}),
-    }).recipe  # fmt: skip
+    recipe = recipe_load.from_object(
+        {
+            "version": 1,
+            "task": data.target.task,
+            "build": build,
+            "data": {"source": "array", "target": "y"},
+            **({"prepare": prepare} if prepare else {}),
+        }
+    ).recipe
     return next(iter(resolve(recipe, data, None)))
 
 

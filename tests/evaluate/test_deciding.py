@@ -45,11 +45,19 @@ def recipe(**evaluate: Any) -> Any:
 @pytest.mark.parametrize(
     ("counts", "first"),
     [
-        ((60, 60), "accuracy"), ((76, 24), "accuracy"), ((80, 20), "accuracy"), ((81, 19), "roc_auc"), ((19, 81), "roc_auc"),
-        ((5988, 12), "roc_auc"), ((50, 50, 50), "accuracy"), ((70, 60, 20), "accuracy"), ((70, 60, 19), "balanced_accuracy"),
-        ((900, 90, 10), "balanced_accuracy"), ((50, 50, 0), "accuracy"),
+        ((60, 60), "accuracy"),
+        ((76, 24), "accuracy"),
+        ((80, 20), "accuracy"),
+        ((81, 19), "roc_auc"),
+        ((19, 81), "roc_auc"),
+        ((5988, 12), "roc_auc"),
+        ((50, 50, 50), "accuracy"),
+        ((70, 60, 20), "accuracy"),
+        ((70, 60, 19), "balanced_accuracy"),
+        ((900, 90, 10), "balanced_accuracy"),
+        ((50, 50, 0), "accuracy"),
     ],
-)  # fmt: skip
+)
 def test_accuracy_decides_only_where_no_class_is_rare(counts: tuple[int, ...], first: str) -> None:
     names, why = defaults(target(*counts))
     assert names[0] == first
@@ -78,8 +86,10 @@ def test_a_recipe_that_names_metrics_is_obeyed() -> None:
 @settings(max_examples=12, deadline=None)
 @given(
     counts=st.lists(st.integers(2, 60), min_size=2, max_size=4).filter(lambda counts: sum(counts) >= 24),
-    seed=st.integers(0, 5), nested=st.booleans(), stratified=st.booleans(),
-)  # fmt: skip
+    seed=st.integers(0, 5),
+    nested=st.booleans(),
+    stratified=st.booleans(),
+)
 def test_every_fold_defines_what_decides(counts: list[int], seed: int, nested: bool, stratified: bool) -> None:
     """Whatever the shares, the folds and the outer folds: the run never ends because of a metric that Sixfold chose."""
     data = dataset(tuple(counts), seed)

@@ -24,10 +24,14 @@ def run(folder: Path, target: str, evaluate: dict[str, Any], **data: Any) -> pip
     frame["value"] = 2 * a + rng.normal(size=40)
     frame.to_csv(folder / "t.csv", index=False)
     unused = [name for name in ("class", "value", "who", "day") if name not in (target, *data.values())]
-    recipe = from_object({
-        "version": 1, "data": {"source": str(folder / "t.csv"), "target": target, "drop": unused, **data},
-        "build": {"family": "linear"}, "evaluate": evaluate,
-    })  # fmt: skip
+    recipe = from_object(
+        {
+            "version": 1,
+            "data": {"source": str(folder / "t.csv"), "target": target, "drop": unused, **data},
+            "build": {"family": "linear"},
+            "evaluate": evaluate,
+        }
+    )
     return pipeline.run(recipe, folder / "run")
 
 

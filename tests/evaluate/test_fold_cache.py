@@ -189,9 +189,12 @@ def test_a_fold_may_lack_a_class(family: str) -> None:
     data.target.values[:] = data.target.values % 2
     data.target.values[7] = 2
     found = cross_validate(
-        candidate({"family": family}, train={"epochs": 2}), data, make(Evaluate(scheme="kfold", folds=3), data),
-        ["accuracy", "f1", "roc_auc", "mcc", "balanced_accuracy", "average_precision"], Context(),
-    )  # fmt: skip
+        candidate({"family": family}, train={"epochs": 2}),
+        data,
+        make(Evaluate(scheme="kfold", folds=3), data),
+        ["accuracy", "f1", "roc_auc", "mcc", "balanced_accuracy", "average_precision"],
+        Context(),
+    )
     assert found.predictions.shape == (60, 3)
     assert all(np.isfinite(scores).all() for scores in found.scores.values())
 

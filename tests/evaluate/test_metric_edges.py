@@ -68,9 +68,16 @@ def check_one_row_gives_a_number_or_nan(name: str) -> None:
 def check_a_constant_prediction_is_scored(name: str) -> None:
     target, predicted = problem(name)
     expected = {
-        "accuracy": 1 / 3, "balanced_accuracy": 1 / 3, "f1": 1 / 6, "mcc": 0.0, "roc_auc": 0.5, "average_precision": 1 / 3,
-        "brier": 2 / 3, "log_loss": math.log(3), "calibration_error": 0.0,
-    }  # fmt: skip
+        "accuracy": 1 / 3,
+        "balanced_accuracy": 1 / 3,
+        "f1": 1 / 6,
+        "mcc": 0.0,
+        "roc_auc": 0.5,
+        "average_precision": 1 / 3,
+        "brier": 2 / 3,
+        "log_loss": math.log(3),
+        "calibration_error": 0.0,
+    }
     if is_for_classes(name):
         assert score(name, target, np.full_like(predicted, 1 / 3)) == pytest.approx(expected[name], abs=1e-12)
     else:

@@ -20,17 +20,22 @@ def dataset(rows: int, groups: bool = False, times: bool = False) -> Dataset:
     table = Table({"x": Column("number", rng.normal(size=rows))}, rows)
     target = Target("classification", rng.permutation(np.arange(rows) % 2), ("y",), ("a", "b"))
     return Dataset(
-        table, target, rng.permutation(np.arange(rows) % 12) if groups else None,
+        table,
+        target,
+        rng.permutation(np.arange(rows) % 12) if groups else None,
         rng.permutation(rows).astype(np.float64) if times else None,
-    )  # fmt: skip
+    )
 
 
 SCHEMES = [
-    Evaluate(scheme="stratified", folds=4, nested=3), Evaluate(scheme="kfold", folds=3, nested=3),
-    Evaluate(scheme="group", folds=3, nested=3), Evaluate(scheme="time_series", folds=3, nested=3),
-    Evaluate(scheme="repeated", folds=2, repeats=2, nested=3), Evaluate(folds=5, nested=3),
+    Evaluate(scheme="stratified", folds=4, nested=3),
+    Evaluate(scheme="kfold", folds=3, nested=3),
+    Evaluate(scheme="group", folds=3, nested=3),
+    Evaluate(scheme="time_series", folds=3, nested=3),
+    Evaluate(scheme="repeated", folds=2, repeats=2, nested=3),
+    Evaluate(folds=5, nested=3),
     Evaluate(folds=4, nested=60, ensemble=True),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("section", SCHEMES, ids=lambda section: f"{section.scheme}-{section.nested}")
@@ -88,11 +93,13 @@ def rare(rows: int) -> Dataset:
 REMEDY = "Raise evaluate.nested (more rows train), lower evaluate.folds, or leave nested out."
 BAD: list[tuple[Evaluate, Dataset, type[Exception], str]] = [
     (
-        Evaluate(scheme="kfold", folds=5, nested=2), rare(8), RecipeError,
+        Evaluate(scheme="kfold", folds=5, nested=2),
+        rare(8),
+        RecipeError,
         "evaluate.nested, training rows of outer fold 1 of 2: evaluate.metrics: expected a first metric that the validation rows "
         "of every fold define; found 'roc_auc', which some fold of one class, or of equal values, does not. " + REMEDY,
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("section", "data", "kind", "text"), BAD)

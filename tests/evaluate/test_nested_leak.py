@@ -14,12 +14,12 @@ from sixfold import pipeline
 from sixfold.evaluate.nested import outer_folds
 from sixfold.parts import state
 from sixfold.parts.table import Dataset
-from sixfold.plan.run_context import Rows, Work, digest
+from sixfold.plan.run_context import DataSplit, RunContext, digest
 from sixfold.recipe.load import from_object
 from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
-from sixfold.select.nested import Choice, nest
+from sixfold.select.nested import NestedChoice, nest
 
 TREES = [{"family": "linear"}, {"family": "tree", "max_depth": [1, 3]}]
 ASKED: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -38,20 +38,25 @@ Found = tuple[str, dict[str, float], str, float]
 def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
     """Of every outer fold that was not done before: who won, its inner means, its fitted state, and its outer score."""
     build, options = ASKED[name]
-    loaded = from_object({
-        "version": 1, "data": {"source": "frame", "target": "y"}, "build": build, "prepare": EVERYTHING,
-        "evaluate": {"scheme": "kfold", "folds": 2, "nested": 3, "metrics": ["log_loss"], **options},
-    })  # fmt: skip
-    chosen: dict[int, Choice] = {}
+    loaded = from_object(
+        {
+            "version": 1,
+            "data": {"source": "frame", "target": "y"},
+            "build": build,
+            "prepare": EVERYTHING,
+            "evaluate": {"scheme": "kfold", "folds": 2, "nested": 3, "metrics": ["log_loss"], **options},
+        }
+    )
+    chosen: dict[int, NestedChoice] = {}
 
-    def choose(work: Work, rows: Rows) -> Choice:
+    def choose(work: RunContext, rows: DataSplit) -> NestedChoice:
         number = int(work.context.facts["outer"])
         chosen[number] = pipeline.choose_again(work, rows)
         return chosen[number]
 
     with RunFolder(folder) as run:
-        work = Work(loaded, run, Limits.start(loaded.recipe.budget), Context(3, run.emit))
-        rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
+        work = RunContext(loaded, run, Limits.start(loaded.recipe.budget), Context(3, run.emit))
+        rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         found = nest(work, rows, ("log_loss",), choose)
     assert found is not None
     return [
@@ -67,9 +72,16 @@ def test_outer_validation_rows_move_no_bit(name: str, tmp_path: Path) -> None:
     """Another target, other values, new levels and levels in another order: the fold chooses and trains as it did."""
     data = dataset(90)
     before = nested_by(data, name, tmp_path / "before")
-    fold = outer_folds(from_object({
-        "version": 1, "data": {"source": "frame", "target": "y"}, "evaluate": {"scheme": "kfold", "nested": 3},
-    }).recipe.evaluate, data)[1]  # fmt: skip
+    fold = outer_folds(
+        from_object(
+            {
+                "version": 1,
+                "data": {"source": "frame", "target": "y"},
+                "evaluate": {"scheme": "kfold", "nested": 3},
+            }
+        ).recipe.evaluate,
+        data,
+    )[1]
     after = nested_by(with_other_rows(data, fold.validation), name, tmp_path / "after")
     assert before[1][:3] == after[1][:3]
     assert before[1][3] != after[1][3]  # they score it, and nothing else

@@ -37,9 +37,17 @@ def test_classes_of_two_candidates(tmp_path: Path) -> None:
     chosen = [candidate({"family": "svm"}), candidate({"family": "linear"}, train=THRESHOLD)]
     table, (svm, linear), folds = written(data, chosen, {"folds": 3}, tmp_path)
     assert list(table.columns) == [
-        "row", "fold", "validated", "target", "svm: label", "svm: decision nein", "svm: decision ja",
-        "linear: label", "linear: probability nein", "linear: probability ja",
-    ]  # fmt: skip
+        "row",
+        "fold",
+        "validated",
+        "target",
+        "svm: label",
+        "svm: decision nein",
+        "svm: decision ja",
+        "linear: label",
+        "linear: probability nein",
+        "linear: probability ja",
+    ]
     assert table["row"].tolist() == list(range(90))
     assert table["validated"].tolist() == [1] * 90
     assert table["target"].tolist() == [data.target.classes[code] for code in data.target.values]

@@ -26,8 +26,11 @@ ECOLI = Path(__file__).parents[3] / "shared" / "data" / "tables" / "ecoli.csv"
 COUNTS = (40, 30, 12, 5, 2, 2, 1)
 FAMILIES = [name for name in FAMILY.names() if "classification" in FAMILY.load(name).tasks]
 SMALL: dict[str, Any] = {
-    "boosting": {"rounds": 5}, "forest": {"trees": 3}, "mlp": {"hidden": [4]}, "svm": {"kernel": "rbf"},
-}  # fmt: skip
+    "boosting": {"rounds": 5},
+    "forest": {"trees": 3},
+    "mlp": {"hidden": [4]},
+    "svm": {"kernel": "rbf"},
+}
 
 
 def dataset(counts: tuple[int, ...] = COUNTS) -> Dataset:

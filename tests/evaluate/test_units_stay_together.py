@@ -101,7 +101,7 @@ def test_calibration_and_thresholds(data: Dataset) -> None:
         return fit_model(candidate({"family": "tree", "max_depth": 2}), rows, part)
 
     assert data.units is not None
-    marked = replace(data, times=None, said=())
+    marked = replace(data, times=None, notes=())
     found = cross_fit.cross_fit(marked, fit, Context())
     assert len(seen) == cross_fit.FOLDS
     start = 0
@@ -181,7 +181,7 @@ def test_few_groups_are_told(family: str) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     build, train = WATCHERS[family]
     fit_model(candidate(build, None, train), data, Context(emit_to=lambda kind, facts: events.append((kind, facts))))
-    assert any("no rows are watched" in facts.get("text", "") for kind, facts in events if kind == "said")
+    assert any("no rows are watched" in facts.get("text", "") for kind, facts in events if kind == "note")
 
 
 def test_equal_in_all_but_the_target() -> None:
@@ -192,7 +192,7 @@ def test_equal_in_all_but_the_target() -> None:
     table = Table({"x": Column("number", x)}, 60)
     found = keep_together(Dataset(table, Target("classification", y, ("y",), ("a", "b"))))
     np.testing.assert_array_equal(found.together, np.repeat(np.arange(20) * 3, 3))
-    assert found.said[0].startswith("60 rows equal another row in every column and differ in the target")
+    assert found.notes[0].startswith("60 rows equal another row in every column and differ in the target")
     assert found.warnings[0].startswith("20 rows equal an earlier row in every column and the target.")
     unlike = keep_together(Dataset(table, Target("regression", np.arange(60.0), ("y",))))
     assert unlike.together is None
@@ -212,20 +212,20 @@ def test_groups_that_share_equal_rows_are_one() -> None:
     assert apart(found.together, *holdout.split(found, Data(source="frame", target="y")))
     chained = keep_together(repeated("regression", 60, 2, groups=np.arange(120) // 4))
     assert chained.together is None
-    assert "too few sets of groups without equal rows between them (1)" in chained.said[0]
+    assert "too few sets of groups without equal rows between them (1)" in chained.notes[0]
 
 
 def test_what_cannot_be_kept_together_is_divided_and_told() -> None:
     few = repeated("regression", 9, 5)
     assert few.together is None
-    assert few.said[0].endswith("Not kept on one side of every split: there are too few different rows (9).")
+    assert few.notes[0].endswith("Not kept on one side of every split: there are too few different rows (9).")
     with pytest.raises(DataError, match="at least 11 different rows, as equal ones stay together"):
         make(Evaluate(folds=11), repeated("regression", 10, 5))
-    ignored = keep_together(replace(repeated(), together=None, said=(), warnings=()), "ignore")
+    ignored = keep_together(replace(repeated(), together=None, notes=(), warnings=()), "ignore")
     assert ignored.together is None
-    assert "divided like any rows" in ignored.said[0]
+    assert "divided like any rows" in ignored.notes[0]
 
 
 def test_without_equal_rows_nothing_changes() -> None:
     data = repeated("classification", 90, 1)
-    assert data.together is None and data.said == data.warnings == ()
+    assert data.together is None and data.notes == data.warnings == ()

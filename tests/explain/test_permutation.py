@@ -17,9 +17,14 @@ def test_the_informative_column_is_first_and_noise_is_nothing() -> None:
     x = rng.normal(size=(300, 3))
     table = Table({name: Column("number", x[:, i].copy()) for i, name in enumerate(("noise", "much", "some"))}, 300)
     data = Dataset(table, Target("regression", 3 * x[:, 1] + x[:, 2] + rng.normal(size=300) / 10, ("y",)))
-    recipe = recipe_load.from_object({
-        "version": 1, "task": "regression", "build": {"family": "linear"}, "data": {"source": "array", "target": "y"},
-    }).recipe  # fmt: skip
+    recipe = recipe_load.from_object(
+        {
+            "version": 1,
+            "task": "regression",
+            "build": {"family": "linear"},
+            "data": {"source": "array", "target": "y"},
+        }
+    ).recipe
     folds = make(Evaluate(), data)
     found = importances(
         cross_validate(resolve(recipe, data, None)[0], data, folds, ["rmse"], Context()), data, folds, 0

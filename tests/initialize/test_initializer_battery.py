@@ -93,9 +93,14 @@ def check_unknown_option(name: str) -> None:
 
 
 CHECKS: tuple[Callable[[str], None], ...] = (
-    check_section_with_described_options, check_moments_of_the_formula, check_seed_decides_every_bit,
-    check_global_generator_is_left_alone, check_odd_shapes, check_biases, check_unknown_option,
-)  # fmt: skip
+    check_section_with_described_options,
+    check_moments_of_the_formula,
+    check_seed_decides_every_bit,
+    check_global_generator_is_left_alone,
+    check_odd_shapes,
+    check_biases,
+    check_unknown_option,
+)
 PAIRS = [pytest.param(n, c, id=f"{n}-{c.__name__}") for n in INITIALIZER.names() for c in CHECKS]
 
 

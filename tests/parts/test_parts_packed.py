@@ -19,9 +19,13 @@ def model() -> onnx.ModelProto:
     graph.input("unused", TensorProto.STRING)
     keys = [0, 1, 127, 128, 16_383, 16_384, 2**31, 2**62, -1, -(2**63)]
     found = graph.op(
-        "LabelEncoder", graph.cast(x, TensorProto.INT64), domain="ai.onnx.ml", keys_int64s=keys,
-        values_floats=[0.1 * number for number in range(len(keys))], default_float=-0.5,
-    )  # fmt: skip
+        "LabelEncoder",
+        graph.cast(x, TensorProto.INT64),
+        domain="ai.onnx.ml",
+        keys_int64s=keys,
+        values_floats=[0.1 * number for number in range(len(keys))],
+        default_float=-0.5,
+    )
     total = graph.op("Add", graph.cast(found, TensorProto.DOUBLE), graph.constant(np.arange(4.0)))
     graph.output("y", total, TensorProto.DOUBLE, ["rows", 4])
     return graph.model()
@@ -54,13 +58,17 @@ def test_onnxruntime_and_the_bundles_own_reader_take_them() -> None:
 
 def test_a_graph_in_an_attribute_is_kept() -> None:
     branch = helper.make_graph(
-        [helper.make_node("Constant", [], ["b"], value_ints=[1, 300])], "branch", [],
+        [helper.make_node("Constant", [], ["b"], value_ints=[1, 300])],
+        "branch",
+        [],
         [helper.make_tensor_value_info("b", TensorProto.INT64, [2])],
-    )  # fmt: skip
+    )
     node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
     whole = helper.make_graph(
-        [node], "g", [helper.make_tensor_value_info("c", TensorProto.BOOL, [])],
+        [node],
+        "g",
+        [helper.make_tensor_value_info("c", TensorProto.BOOL, [])],
         [helper.make_tensor_value_info("y", TensorProto.INT64, [2])],
-    )  # fmt: skip
+    )
     made = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)])
     assert onnx.load_from_string(packed(made)) == made

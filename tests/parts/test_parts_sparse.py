@@ -10,13 +10,13 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import issparse
 
 from sixfold.parts import sparse
-from sixfold.parts.sparse import Stack, bounds, dense, held_bytes
+from sixfold.parts.sparse import SparseStack, bounds, dense, held_bytes
 
 NUMBERS = st.sampled_from([0.0, 0.0, 0.0, 1.0, -2.5, np.inf, -np.inf, np.nan])
 
 
 def stacked(x: np.ndarray, allowed: bool = True, precision: str = "float64") -> sparse.Features:
-    stack = Stack(x.shape, precision, allowed)
+    stack = SparseStack(x.shape, precision, allowed)
     for start in range(0, len(x), 7):
         stack.add(slice(start, start + 7), x[start : start + 7])
     return stack.result()

@@ -21,16 +21,44 @@ from sixfold.parts.state import State
 
 # Everything that is importable and does something, classes that are no states, and names that are none.
 NAMES = [
-    "sixfold.__main__:main", "sixfold.cli:main", "sixfold.cli.run:command", "sixfold.serve.run:serve", "sixfold.pipeline:run",
-    "sixfold.plan.candidates:generate_schema", "sixfold.parts.state:State", "sixfold.parts.state:save", "sixfold.parts.state:np",
-    "sixfold.build.mlp:Settings", "sixfold.build.mlp:State",
+    "sixfold.__main__:main",
+    "sixfold.cli:main",
+    "sixfold.cli.run:command",
+    "sixfold.serve.run:serve",
+    "sixfold.pipeline:run",
+    "sixfold.plan.candidates:generate_schema",
+    "sixfold.parts.state:State",
+    "sixfold.parts.state:save",
+    "sixfold.parts.state:np",
+    "sixfold.build.mlp:Settings",
+    "sixfold.build.mlp:State",
     "sixfold.build.mlp:BundleError",
     "sixfold.build.mlp:Network.layers",
-    "sixfold:load", "sixfoldish:State", "os:system", "builtins:eval", "subprocess:Popen", "this:s", "antigravity:x", "", ":",
-    "sixfold.build.mlp", ":Network", "sixfold..build:Network", "../build/mlp:Network", "sixfold.build.nothing:Network",
-    "torch:load", "a",
-    "pickle:loads", "numpy.ctypeslib:load_library", 5, None, ["sixfold.build.mlp:Network"], {"state": "x"}, True, 1.5,
-]  # fmt: skip
+    "sixfold:load",
+    "sixfoldish:State",
+    "os:system",
+    "builtins:eval",
+    "subprocess:Popen",
+    "this:s",
+    "antigravity:x",
+    "",
+    ":",
+    "sixfold.build.mlp",
+    ":Network",
+    "sixfold..build:Network",
+    "../build/mlp:Network",
+    "sixfold.build.nothing:Network",
+    "torch:load",
+    "a",
+    "pickle:loads",
+    "numpy.ctypeslib:load_library",
+    5,
+    None,
+    ["sixfold.build.mlp:Network"],
+    {"state": "x"},
+    True,
+    1.5,
+]
 
 
 def saved(folder: Path) -> dict[str, Any]:
@@ -95,11 +123,22 @@ def test_every_state_of_sixfold_is_found_in_a_fresh_process() -> None:
 def test_damaged_files_are_told_in_four_parts(tmp_path: Path) -> None:
     tree = saved(tmp_path)
     trees: list[Any] = [
-        [], {}, None, 5, {"state": tree["state"]}, {"state": tree["state"], "fields": {}}, {**tree, "fields": []},
-        {**tree, "fields": {**tree["fields"], "other": 1}}, {**tree, "fields": {**tree["fields"], "weights": {"array": "a99"}}},
-        {"tuple": 5}, {"dict": [1]}, {"dict": [[[], 1]]}, {"array": []}, {"section": "sixfold.recipe.receipt:Step", "fields": {}},
+        [],
+        {},
+        None,
+        5,
+        {"state": tree["state"]},
+        {"state": tree["state"], "fields": {}},
+        {**tree, "fields": []},
+        {**tree, "fields": {**tree["fields"], "other": 1}},
+        {**tree, "fields": {**tree["fields"], "weights": {"array": "a99"}}},
+        {"tuple": 5},
+        {"dict": [1]},
+        {"dict": [[[], 1]]},
+        {"array": []},
+        {"section": "sixfold.recipe.receipt:Step", "fields": {}},
         {"section": "sixfold.recipe.receipt:Step", "fields": [1]},
-    ]  # fmt: skip
+    ]
     for one in trees:
         refused(tmp_path, one)
     (tmp_path / "state.json").write_text("[" * 100_000)

@@ -122,7 +122,7 @@ def check_drop_leaves_training_rows_out(name: str) -> None:
     found = make(name).outliers(rows(), SEED)
     assert not set(PLANTED) & set(kept.tolist())
     assert x.shape[0] == len(kept) == ROWS - len(set(range(ROWS)) - set(kept.tolist()))
-    assert preparer.said == (f"{ROWS - len(kept)} outliers left out of training ({name}).",)
+    assert preparer.notes == (f"{ROWS - len(kept)} outliers left out of training ({name}).",)
     assert abs(int(found.sum()) - (ROWS - len(kept))) <= 2  # the preparer draws with a seed of its own
     np.testing.assert_array_equal(preparer.transform(table().take(kept)), x)
 

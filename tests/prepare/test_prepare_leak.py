@@ -28,9 +28,9 @@ def columns() -> dict[str, Column]:
     found = mixed_columns(ROWS, seed=3)
     del found["id"]
     found["seconds"] = number(found["weight"].values * 100 + 1.7e9)
-    twins = np.arange(ROWS)
-    twins[TRAINING[5:9]] = TRAINING[0:4]
-    return {name: column.take(twins) for name, column in found.items()}
+    fold_models = np.arange(ROWS)
+    fold_models[TRAINING[5:9]] = TRAINING[0:4]
+    return {name: column.take(fold_models) for name, column in found.items()}
 
 
 def perturbed(column: Column, rng: np.random.Generator) -> Column:

@@ -45,19 +45,19 @@ Y = [
 def test_duplicates_are_dropped_but_their_first() -> None:
     preparer, kept = prepared(COLUMNS, Y, duplicates="drop", contradictions="keep")
     assert kept == [0, 2, 4, 5, 6, 7]
-    assert preparer.said == ("2 exact duplicates left out of training.",)
+    assert preparer.notes == ("2 exact duplicates left out of training.",)
 
 
 def test_contradictions_are_reported() -> None:
     preparer, kept = prepared(COLUMNS, Y)
     assert kept == list(range(8))
-    assert preparer.said == ("5 training rows with equal columns and different targets.",)
+    assert preparer.notes == ("5 training rows with equal columns and different targets.",)
 
 
 def test_contradictions_are_dropped() -> None:
     preparer, kept = prepared(COLUMNS, Y, contradictions="drop")
     assert kept == [2, 3, 7]
-    assert preparer.said == (
+    assert preparer.notes == (
         "5 training rows with equal columns and different targets; they are left out of training.",
     )
 
@@ -105,13 +105,13 @@ def test_columns_without_values_and_constant_ones_are_left_out() -> None:
     }
     preparer, _ = prepared(columns, [0, 1, 0, 1])
     assert preparer.inputs == ("gaps", "x")
-    assert preparer.said == (
+    assert preparer.notes == (
         "Left out, with no value in the training rows: empty, void.",
         "Left out, with one value in the training rows: same, word.",
     )
     kept, _ = prepared(columns, [0, 1, 0, 1], constants="keep")
     assert kept.inputs == ("same", "word", "gaps", "x")
-    assert kept.said == ("Left out, with no value in the training rows: empty, void.",)
+    assert kept.notes == ("Left out, with no value in the training rows: empty, void.",)
 
 
 def test_no_column_left_is_an_error() -> None:

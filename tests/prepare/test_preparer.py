@@ -97,8 +97,13 @@ def test_columns_go_before_the_type() -> None:
         },
     )
     assert [n for n in preparer.feature_names if not n.startswith("letter")] == [
-        "height", "weight", "income", "new", "since year", "town",
-    ]  # fmt: skip
+        "height",
+        "weight",
+        "income",
+        "new",
+        "since year",
+        "town",
+    ]
     income = mixed().columns["income"].values
     np.testing.assert_array_equal(x[:, preparer.feature_names.index("income")], np.where(np.isnan(income), -1, income))
 
@@ -120,10 +125,11 @@ def test_order_of_the_steps() -> None:
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 1000.0, NAN])
     table = Table({"x": number(values), "z": number(np.arange(7.0) ** 2)}, 7)
     preparer, x = prepared(
-        Needs(number=()), table,
+        Needs(number=()),
+        table,
         denoise={"outliers": {"name": "iqr", "factor": 1.5, "action": "clip"}},
         impute={"number": "mean", "indicator": True},
-    )  # fmt: skip
+    )
     q1, q3 = np.nanpercentile(values, [25, 75])
     high = q3 + 1.5 * (q3 - q1)
     assert x[5, 0] == high

@@ -15,9 +15,12 @@ from sixfold.recipe.load import load, problems
 LARGE, DEEP = "9" * 100, "1e308"
 NUMBERS = (LARGE, "1" + "0" * 18, "9223372036854775808", DEEP, "5e-324", "1e-300", "4294967296", "0x7fffffff")
 BASE: dict[str, Any] = {
-    "name": "extreme", "data": {"source": "t.csv", "target": "y"}, "build": {"family": "mlp", "hidden": [4]},
-    "train": {"epochs": 1}, "evaluate": {"folds": 2},
-}  # fmt: skip
+    "name": "extreme",
+    "data": {"source": "t.csv", "target": "y"},
+    "build": {"family": "mlp", "hidden": [4]},
+    "train": {"epochs": 1},
+    "evaluate": {"folds": 2},
+}
 KEYS = (
     "data.holdout",
     "data.seed",
@@ -77,10 +80,10 @@ def ends_in_words(folder: Path, key: str, number: str) -> bool:
     if problems(folder / "r.yaml"):
         return True
     try:
-        found, said = _beyond(load(folder / "r.yaml"))
+        found, notes = _beyond(load(folder / "r.yaml"))
     except SixfoldError as error:
-        found, said = [error], []
-    assert found or said
+        found, notes = [error], []
+    assert found or notes
     return bool(found)
 
 

@@ -46,44 +46,88 @@ def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: income", "nam: income",
-         "r.yaml, line 2, column 1: nam: expected a known key; found 'nam'. Did you mean 'name'? All: budget, build, "
-         "compress, data, evaluate, initialize, name, prepare, serve, task, train, version."),
-        ("family: mlp,", "family: mpl,",
-         "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
-         "boosting, forest, kernel_ridge, linear, mlp, residual_mlp, svm, tabm, tree."),
-        ("hidden: [128, 64]", "hiden: [128]", "r.yaml, line 7, column 19: build[0].hiden: expected a known key; found 'hiden'. "
-         "Did you mean 'hidden'?"),
-        ("hidden: [128, 64]", "hidden: [128, x]", "r.yaml, line 7, column 33: build[0].hidden[1]: expected a whole number"),
+        (
+            "name: income",
+            "nam: income",
+            "r.yaml, line 2, column 1: nam: expected a known key; found 'nam'. Did you mean 'name'? All: budget, build, "
+            "compress, data, evaluate, initialize, name, prepare, serve, task, train, version.",
+        ),
+        (
+            "family: mlp,",
+            "family: mpl,",
+            "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
+            "boosting, forest, kernel_ridge, linear, mlp, residual_mlp, svm, tabm, tree.",
+        ),
+        (
+            "hidden: [128, 64]",
+            "hiden: [128]",
+            "r.yaml, line 7, column 19: build[0].hiden: expected a known key; found 'hiden'. Did you mean 'hidden'?",
+        ),
+        (
+            "hidden: [128, 64]",
+            "hidden: [128, x]",
+            "r.yaml, line 7, column 33: build[0].hidden[1]: expected a whole number",
+        ),
         ("C: [0.1, 1, 10]", "C: [0.1, -1]", "r.yaml, line 8, column 41: build[1].C[1]: expected a number, above 0"),
-        ("name: adam", "name: adm", "r.yaml, line 10, column 15: train.optimizer.name: expected the name of an optimizer; "
-         "found 'adm'. Did you mean 'adam'?"),
-        ("batch_size: 64", "batch_size: most", "r.yaml, line 11, column 3: train.batch_size: "
-         "expected a whole number, at least 1, or 'full'; "
-         "found the text 'most'."),
-        ("folds: 5", "folds: 1", "r.yaml, line 12, column 12: evaluate.folds: expected a whole number, at least 2; found 1."),
+        (
+            "name: adam",
+            "name: adm",
+            "r.yaml, line 10, column 15: train.optimizer.name: expected the name of an optimizer; "
+            "found 'adm'. Did you mean 'adam'?",
+        ),
+        (
+            "batch_size: 64",
+            "batch_size: most",
+            "r.yaml, line 11, column 3: train.batch_size: "
+            "expected a whole number, at least 1, or 'full'; "
+            "found the text 'most'.",
+        ),
+        (
+            "folds: 5",
+            "folds: 1",
+            "r.yaml, line 12, column 12: evaluate.folds: expected a whole number, at least 2; found 1.",
+        ),
         ("folds: 5", "folds: five", "found the text 'five'. Write the number without quotes or unit."),
-        ("metrics: [accuracy]", "metrics: [acuracy]",
-         "r.yaml, line 12, column 32: evaluate.metrics[0]: expected the name of a metric; found 'acuracy'. "
-         "Did you mean 'accuracy'?"),
-        ("  target: income\n", "", "r.yaml, line 3, column 1: data: expected the key 'target'; found none. "
-         "Name the column to predict, or task: reconstruction."),
+        (
+            "metrics: [accuracy]",
+            "metrics: [acuracy]",
+            "r.yaml, line 12, column 32: evaluate.metrics[0]: expected the name of a metric; found 'acuracy'. "
+            "Did you mean 'accuracy'?",
+        ),
+        (
+            "  target: income\n",
+            "",
+            "r.yaml, line 3, column 1: data: expected the key 'target'; found none. "
+            "Name the column to predict, or task: reconstruction.",
+        ),
         ("  source: adult.csv\n", "", "r.yaml, line 3, column 1: data: expected the key 'source'; found none."),
         ("version: 1", "version: 2", "r.yaml, line 1, column 1: version: expected 1; found 2."),
-        ("name: income", "name: income\nname: other", "r.yaml, line 3, column 1: name: expected each key once; "
-         "found 'name' again. Remove one of the two."),
+        (
+            "name: income",
+            "name: income\nname: other",
+            "r.yaml, line 3, column 1: name: expected each key once; found 'name' again. Remove one of the two.",
+        ),
         ("name: income", "name: [unclosed", "r.yaml, line 3, column 5: expected YAML; found"),
         ("folds: 5", "scheme: group", "evaluate.scheme: expected data.group for the scheme group; found none."),
         ("folds: 5", "scheme: kfolds", "expected the name of a splitter; found 'kfolds'. Did you mean 'kfold'?"),
-        ("name: adam, learning_rate: 1e-3", "name: lbfgs",
-         "train.optimizer: expected batch_size: full with lbfgs; found 64. Write `batch_size: full`."),
-        ("evaluate:", "compress: {prune: {target: rounds}}\nevaluate:",
-         "compress.prune[0]: expected a candidate of the family boosting; found mlp, svm."),
-        ("evaluate:", "compress: {keep: {f1: -0.1}}\nevaluate:",
-         "compress.keep.f1: expected a metric of evaluate.metrics (accuracy); found 'f1'. Add it to evaluate.metrics."),
+        (
+            "name: adam, learning_rate: 1e-3",
+            "name: lbfgs",
+            "train.optimizer: expected batch_size: full with lbfgs; found 64. Write `batch_size: full`.",
+        ),
+        (
+            "evaluate:",
+            "compress: {prune: {target: rounds}}\nevaluate:",
+            "compress.prune[0]: expected a candidate of the family boosting; found mlp, svm.",
+        ),
+        (
+            "evaluate:",
+            "compress: {keep: {f1: -0.1}}\nevaluate:",
+            "compress.keep.f1: expected a metric of evaluate.metrics (accuracy); found 'f1'. Add it to evaluate.metrics.",
+        ),
         ("evaluate:", "budget: {time: 10 parsecs}\nevaluate:", "found the text '10 parsecs'"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     texts = found(tmp_path, GOOD.replace(old, new, 1))

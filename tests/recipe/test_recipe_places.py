@@ -23,21 +23,29 @@ def remedy(**sections: Any) -> str:
 @pytest.mark.parametrize(
     ("sections", "text"),
     [
-        ({"train": {"learning_rate": "auto"}},
-         "learning_rate belongs into train.optimizer: write `optimizer: {name: adam, learning_rate: auto}`."),
-        ({"train": {"learning_rate": 0.1}},
-         "learning_rate belongs into train.optimizer: write `optimizer: {name: adam, learning_rate: 0.1}`."),
+        (
+            {"train": {"learning_rate": "auto"}},
+            "learning_rate belongs into train.optimizer: write `optimizer: {name: adam, learning_rate: auto}`.",
+        ),
+        (
+            {"train": {"learning_rate": 0.1}},
+            "learning_rate belongs into train.optimizer: write `optimizer: {name: adam, learning_rate: 0.1}`.",
+        ),
         ({"train": {"folds": 5}}, "folds belongs into evaluate: write `evaluate: {folds: 5}`."),
         ({"evaluate": {"epochs": 3}}, "epochs belongs into train: write `train: {epochs: 3}`."),
         ({"train": {"stop": {"epochs": 3}}}, "epochs belongs into train: write `train: {epochs: 3}`."),
         ({"patience": 4}, "patience belongs into train.stop: write `train: {stop: {patience: 4}}`."),
-        ({"data": {"budget": {"time": "3m"}}},
-         "budget belongs into the top of the recipe: write `budget: {time: 3m}`."),
+        (
+            {"data": {"budget": {"time": "3m"}}},
+            "budget belongs into the top of the recipe: write `budget: {time: 3m}`.",
+        ),
         ({"train": {"seed": 3}}, "seed belongs into data, initialize or evaluate: write `data: {seed: 3}`."),
-        ({"prepare": {"number": "mean"}},
-         "number belongs into prepare.impute or prepare.features: write `impute: {number: mean}`."),
+        (
+            {"prepare": {"number": "mean"}},
+            "number belongs into prepare.impute or prepare.features: write `impute: {number: mean}`.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_where_a_key_belongs(sections: dict[str, Any], text: str) -> None:
     assert remedy(**sections) == text
 
@@ -45,20 +53,32 @@ def test_where_a_key_belongs(sections: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("sections", "text"),
     [
-        ({"train": {"optimizer": "sgd", "learning_rate": 0.1}},
-         "learning_rate belongs into train.optimizer: write `optimizer: {name: sgd, learning_rate: 0.1}`."),
-        ({"train": {"optimizer": "lbfgs", "weight_decay": 0.1}},
-         "weight_decay belongs into train.optimizer: write `optimizer: {name: adam, weight_decay: 0.1}`."),
-        ({"build": "boosting", "learning_rate": 0.1},
-         "learning_rate belongs into build: write `build: {family: boosting, learning_rate: 0.1}`."),
-        ({"build": {"family": "mlp", "learning_rate": 0.1}},
-         "learning_rate belongs into train.optimizer: write `train: {optimizer: {name: adam, learning_rate: 0.1}}`."),
-        ({"build": [{"family": "tree"}, {"family": "svm", "dropout": 0.1}]},
-         "dropout belongs to mlp, residual_mlp and tabm: write `build: {family: mlp, dropout: 0.1}`."),
-        ({"train": {"C": 1.0}, "build": [{"family": "tree"}, "svm"]},
-         "C belongs into build: write `build: {family: svm, C: 1.0}`."),
+        (
+            {"train": {"optimizer": "sgd", "learning_rate": 0.1}},
+            "learning_rate belongs into train.optimizer: write `optimizer: {name: sgd, learning_rate: 0.1}`.",
+        ),
+        (
+            {"train": {"optimizer": "lbfgs", "weight_decay": 0.1}},
+            "weight_decay belongs into train.optimizer: write `optimizer: {name: adam, weight_decay: 0.1}`.",
+        ),
+        (
+            {"build": "boosting", "learning_rate": 0.1},
+            "learning_rate belongs into build: write `build: {family: boosting, learning_rate: 0.1}`.",
+        ),
+        (
+            {"build": {"family": "mlp", "learning_rate": 0.1}},
+            "learning_rate belongs into train.optimizer: write `train: {optimizer: {name: adam, learning_rate: 0.1}}`.",
+        ),
+        (
+            {"build": [{"family": "tree"}, {"family": "svm", "dropout": 0.1}]},
+            "dropout belongs to mlp, residual_mlp and tabm: write `build: {family: mlp, dropout: 0.1}`.",
+        ),
+        (
+            {"train": {"C": 1.0}, "build": [{"family": "tree"}, "svm"]},
+            "C belongs into build: write `build: {family: svm, C: 1.0}`.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_plug_ins_that_the_recipe_names_go_before_others(sections: dict[str, Any], text: str) -> None:
     assert remedy(**sections) == text
 
@@ -66,18 +86,29 @@ def test_plug_ins_that_the_recipe_names_go_before_others(sections: dict[str, Any
 @pytest.mark.parametrize(
     ("sections", "text"),
     [
-        ({"prepare": {"standard": True}},
-         "standard is a feature and belongs into prepare.features: write `features: {number: standard}`."),
-        ({"prepare": {"mean": None}},
-         "mean is an imputer and belongs into prepare.impute.number, prepare.impute.category or prepare.impute.boolean: "
-         "write `impute: {number: mean}`."),
-        ({"train": {"mlp": {"hidden": [3]}}},
-         "mlp is a family and belongs into build: write `build: {family: mlp, hidden: [3]}`."),
-        ({"evaluate": {"accuracy": 0.9}},
-         "accuracy is a metric and belongs into evaluate.metrics: write `metrics: [accuracy]`."),
-        ({"train": {"kfold": 5}}, "kfold is a splitter and belongs into evaluate.scheme: write `evaluate: {scheme: kfold}`."),
+        (
+            {"prepare": {"standard": True}},
+            "standard is a feature and belongs into prepare.features: write `features: {number: standard}`.",
+        ),
+        (
+            {"prepare": {"mean": None}},
+            "mean is an imputer and belongs into prepare.impute.number, prepare.impute.category or prepare.impute.boolean: "
+            "write `impute: {number: mean}`.",
+        ),
+        (
+            {"train": {"mlp": {"hidden": [3]}}},
+            "mlp is a family and belongs into build: write `build: {family: mlp, hidden: [3]}`.",
+        ),
+        (
+            {"evaluate": {"accuracy": 0.9}},
+            "accuracy is a metric and belongs into evaluate.metrics: write `metrics: [accuracy]`.",
+        ),
+        (
+            {"train": {"kfold": 5}},
+            "kfold is a splitter and belongs into evaluate.scheme: write `evaluate: {scheme: kfold}`.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_name_of_a_plug_in_is_no_key(sections: dict[str, Any], text: str) -> None:
     assert remedy(**sections) == text
 

@@ -25,45 +25,63 @@ METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse"
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
 CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     (
-        rules.task_and_target, {"data.target": None},
+        rules.task_and_target,
+        {"data.target": None},
         ["data: expected the key 'target'; found none. Name the column to predict, or task: reconstruction."],
     ),
     (
-        rules.task_and_target, {"task": "reconstruction", "evaluate.metrics": ["mse"]},
+        rules.task_and_target,
+        {"task": "reconstruction", "evaluate.metrics": ["mse"]},
         ["data.target: expected no target for reconstruction; found 'y'. Remove the key."],
     ),
     (
-        rules.one_part_a_column, {"data.group": "y", "data.drop": ["a", "y"]},
+        rules.one_part_a_column,
+        {"data.group": "y", "data.drop": ["a", "y"]},
         [
             "data.group: expected a column other than the target; found 'y'. Name another, or leave it out.",
             "data.drop[1]: expected a column other than the target; found 'y'. Name another, or leave it out.",
         ],
     ),
     (
-        rules.holdout_is_a_share_or_a_count, {"data.holdout": 10.25},
-        ["data.holdout: expected a share below 1, or a whole number of rows; found 10.25. "
-         "Write 0.25 for a share, or 11 for a number of rows."],
+        rules.holdout_is_a_share_or_a_count,
+        {"data.holdout": 10.25},
+        [
+            "data.holdout: expected a share below 1, or a whole number of rows; found 10.25. "
+            "Write 0.25 for a share, or 11 for a number of rows."
+        ],
     ),
     (
-        rules.one_holdout, {"data.test": "other.csv", "data.holdout": 0.1},
-        ["data.holdout: expected no share beside data.test, whose rows are the holdout; found 0.1. Leave out data.holdout, or "
-         "data.test."],
+        rules.one_holdout,
+        {"data.test": "other.csv", "data.holdout": 0.1},
+        [
+            "data.holdout: expected no share beside data.test, whose rows are the holdout; found 0.1. Leave out data.holdout, or "
+            "data.test."
+        ],
     ),
     (
-        rules.rare_classes_of_one_file, {"data.test": "other.csv", "data.rare": "merge"},
-        ["data.rare: expected keep beside data.test; found merge. Leave out data.rare, or hold a share out of data.source with "
-         "data.holdout."],
+        rules.rare_classes_of_one_file,
+        {"data.test": "other.csv", "data.rare": "merge"},
+        [
+            "data.rare: expected keep beside data.test; found merge. Leave out data.rare, or hold a share out of "
+            "data.source with "
+            "data.holdout."
+        ],
     ),
     (
-        rules.names_without_a_header, {"data.names": ["a", "b"]},
-        ["data.names: expected data.header: false with data.names; found a file with a header. Say header: false if the first "
-         "line of the file is a row; else leave names out."],
+        rules.names_without_a_header,
+        {"data.names": ["a", "b"]},
+        [
+            "data.names: expected data.header: false with data.names; found a file with a header. Say header: false if the first "
+            "line of the file is a row; else leave names out."
+        ],
     ),
     (
         rules.families_fit_the_task,
         {"task": "reconstruction", "data.target": None, "build": ["mlp", "svm"], "evaluate.metrics": []},
-        ["build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
-         "Choose from: forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."],
+        [
+            "build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
+            "Choose from: forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."
+        ],
     ),
     (
         rules.metrics_fit_the_task,
@@ -76,27 +94,40 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        rules.scheme_has_its_column, {"evaluate.scheme": "time_series"},
-        ["evaluate.scheme: expected data.time for the scheme time_series; found none. Name the column in data.time, or "
-         "choose another scheme."],
+        rules.scheme_has_its_column,
+        {"evaluate.scheme": "time_series"},
+        [
+            "evaluate.scheme: expected data.time for the scheme time_series; found none. Name the column in data.time, or "
+            "choose another scheme."
+        ],
     ),
     (
-        rules.scheme_has_its_column, {"evaluate.scheme": "group"},
-        ["evaluate.scheme: expected data.group for the scheme group; found none. Name the column in data.group, or "
-         "choose another scheme."],
+        rules.scheme_has_its_column,
+        {"evaluate.scheme": "group"},
+        [
+            "evaluate.scheme: expected data.group for the scheme group; found none. Name the column in data.group, or "
+            "choose another scheme."
+        ],
     ),
     (
-        rules.nesting_needs_folds, {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
-        ["evaluate.nested: expected a scheme with a number of folds, to nest by; found 'leave_one_out'. Leave nested out "
-         "(data.holdout tells what to expect, too), or choose from: group, kfold, repeated, stratified, time_series."],
+        rules.nesting_needs_folds,
+        {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
+        [
+            "evaluate.nested: expected a scheme with a number of folds, to nest by; found 'leave_one_out'. Leave nested out "
+            "(data.holdout tells what to expect, too), or choose from: group, kfold, repeated, stratified, time_series."
+        ],
     ),
     (
-        rules.scheme_has_the_option, {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
-        ["evaluate.folds: expected an option of leave_one_out (none); found folds. Leave folds out, or choose a scheme "
-         "that has it: group, kfold, repeated, stratified, time_series."],
+        rules.scheme_has_the_option,
+        {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
+        [
+            "evaluate.folds: expected an option of leave_one_out (none); found folds. Leave folds out, or choose a scheme "
+            "that has it: group, kfold, repeated, stratified, time_series."
+        ],
     ),
     (
-        rules.scheme_has_the_option, {"evaluate": {"scheme": "kfold", "repeats": 2, "share": 0.5}},
+        rules.scheme_has_the_option,
+        {"evaluate": {"scheme": "kfold", "repeats": 2, "share": 0.5}},
         [
             "evaluate.repeats: expected an option of kfold (folds); found repeats. Leave repeats out, or choose a scheme "
             "that has it: repeated.",
@@ -105,75 +136,110 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        rules.groups_stay_together, {"data.group": "firm", "evaluate.scheme": "kfold"},
-        ["evaluate.scheme: expected a scheme that keeps rows of a group together, as data.group is given; found 'kfold'. "
-         "Use auto or group, or take data.group out."],
+        rules.groups_stay_together,
+        {"data.group": "firm", "evaluate.scheme": "kfold"},
+        [
+            "evaluate.scheme: expected a scheme that keeps rows of a group together, as data.group is given; found 'kfold'. "
+            "Use auto or group, or take data.group out."
+        ],
     ),
     (
-        rules.keep_is_measured, {"compress": {"keep": {"mcc": -0.1}}},
-        ["compress.keep.mcc: expected a metric of evaluate.metrics (accuracy, f1); found 'mcc'. Add it to "
-         "evaluate.metrics."],
+        rules.keep_is_measured,
+        {"compress": {"keep": {"mcc": -0.1}}},
+        [
+            "compress.keep.mcc: expected a metric of evaluate.metrics (accuracy, f1); found 'mcc'. Add it to "
+            "evaluate.metrics."
+        ],
     ),
     (
-        rules.keep_is_measured, {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
-        ["compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-         "average_precision, balanced_accuracy, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, pinball, r2, "
-         "rmse, roc_auc."],
+        rules.keep_is_measured,
+        {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
+        [
+            "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
+            "average_precision, balanced_accuracy, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, pinball, r2, "
+            "rmse, roc_auc."
+        ],
     ),
     (
-        rules.lbfgs_takes_all_rows, {"train": {"optimizer": "lbfgs"}},
+        rules.lbfgs_takes_all_rows,
+        {"train": {"optimizer": "lbfgs"}},
         ["train.optimizer: expected batch_size: full with lbfgs; found 64 (the default). Write `batch_size: full`."],
     ),
     (
-        rules.lbfgs_takes_all_rows, {"train": {"optimizer": ["adam", {"name": "lbfgs"}], "batch_size": ["full", 8]}},
+        rules.lbfgs_takes_all_rows,
+        {"train": {"optimizer": ["adam", {"name": "lbfgs"}], "batch_size": ["full", 8]}},
         ["train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."],
     ),
     (
         rules.schedule_free_has_no_schedule,
         {"train": {"optimizer": ["adam", "schedule_free_sgd"], "schedule": "cosine", "warm_up": 0.1}},
-        ["train.schedule: expected constant with schedule_free_sgd; found cosine. Leave out `schedule`.",
-         "train.warm_up: expected none with schedule_free_sgd; found 0.1. Leave out `warm_up`."],
+        [
+            "train.schedule: expected constant with schedule_free_sgd; found cosine. Leave out `schedule`.",
+            "train.warm_up: expected none with schedule_free_sgd; found 0.1. Leave out `warm_up`.",
+        ],
     ),
     (
-        rules.pruning_fits_a_family, {"compress": {"prune": ["features", "rounds"]}},
-        ["compress.prune[1]: expected a candidate of the family boosting; found linear, mlp. Remove the pruning of rounds, "
-         "or add a candidate."],
+        rules.pruning_fits_a_family,
+        {"compress": {"prune": ["features", "rounds"]}},
+        [
+            "compress.prune[1]: expected a candidate of the family boosting; found linear, mlp. Remove the pruning of rounds, "
+            "or add a candidate."
+        ],
     ),
     (
-        rules.quantize_needs_a_network, {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
-        ["compress.quantize: expected a network (mlp, residual_mlp, tabm); found tree. Remove quantize, or use "
-         "fixed_point."],
+        rules.quantize_needs_a_network,
+        {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
+        [
+            "compress.quantize: expected a network (mlp, residual_mlp, tabm); found tree. Remove quantize, or use "
+            "fixed_point."
+        ],
     ),
     (
         rules.grids_can_be_counted,
         {"build": [{"family": "mlp", "dropout": [n / 200 for n in range(101)]}], "train.epochs": list(range(1, 101))},
-        ["build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build and train: every combination "
-         "is a candidate."],
+        [
+            "build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build and train: every combination "
+            "is a candidate."
+        ],
     ),
     (
         rules.ranges_are_searched,
-        {"build": {"family": "svm", "C": {"low": 0.1, "high": 2}}, "train": {"stop": {"patience": {"low": 1, "high": 3}}}},
-        ['build[0].C: expected a value, or a list of values, where nothing is searched; found {"low": 0.1, "high": 2}. Add '
-         '`search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].',
-         'train.stop.patience: expected a value, or a list of values, where nothing is searched; found {"low": 1, "high": 3}. '
-         'Add `search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].'],
+        {
+            "build": {"family": "svm", "C": {"low": 0.1, "high": 2}},
+            "train": {"stop": {"patience": {"low": 1, "high": 3}}},
+        },
+        [
+            'build[0].C: expected a value, or a list of values, where nothing is searched; found {"low": 0.1, "high": 2}. Add '
+            "`search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].",
+            'train.stop.patience: expected a value, or a list of values, where nothing is searched; found {"low": 1, "high": 3}. '
+            "Add `search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].",
+        ],
     ),
     (
         rules.ranges_are_searched,
         {"build": {"family": "svm", "C": {"low": 2, "high": 1}}, "evaluate": {"search": {"trials": 5}}},
-        ['build[0].C: expected a range (low below high); found {"low": 2, "high": 1}. Write {low: 0.001, high: 10, log: true}.'],
+        [
+            'build[0].C: expected a range (low below high); found {"low": 2, "high": 1}. Write {low: 0.001, high: 10, log: true}.'
+        ],
     ),
     (
-        rules.a_search_has_a_space, {"build": "auto", "evaluate": {"search": {"trials": 5}}},
-        ["evaluate.search: expected families in `build` to search among; found build: auto. Name them, with ranges: build: "
-         "{family: svm, C: {low: 0.01, high: 100, log: true}}."],
+        rules.a_search_has_a_space,
+        {"build": "auto", "evaluate": {"search": {"trials": 5}}},
+        [
+            "evaluate.search: expected families in `build` to search among; found build: auto. Name them, with ranges: build: "
+            "{family: svm, C: {low: 0.01, high: 100, log: true}}."
+        ],
     ),
     (
-        rules.a_search_has_a_space, {"evaluate": {"search": {"trials": 5}, "select": "racing"}},
-        ["evaluate.select: expected no selection beside a search, which has its own `prune`; found racing. Leave out `select`, "
-         "and choose search.prune: median or halving."],
+        rules.a_search_has_a_space,
+        {"evaluate": {"search": {"trials": 5}, "select": "racing"}},
+        [
+            "evaluate.select: expected no selection beside a search, which has its own `prune`; found racing. "
+            "Leave out `select`, "
+            "and choose search.prune: median or halving."
+        ],
     ),
-]  # fmt: skip
+]
 
 FINE: list[dict[str, Any]] = [
     {},

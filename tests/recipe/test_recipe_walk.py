@@ -25,7 +25,12 @@ FULL: dict[str, Any] = {
     "name": "full",
     "task": "classification",
     "data": {
-        "source": "a.csv", "target": "y", "missing": ["?"], "types": {"a": "number"}, "drop": ["b"], "holdout": 0.2,
+        "source": "a.csv",
+        "target": "y",
+        "missing": ["?"],
+        "types": {"a": "number"},
+        "drop": ["b"],
+        "holdout": 0.2,
     },
     "prepare": {
         "denoise": {"duplicates": "drop", "outliers": {"name": "iqr"}},
@@ -39,22 +44,53 @@ FULL: dict[str, Any] = {
     ],
     "initialize": {"scheme": {"name": "constant", "value": 0.5}, "seed": 7},
     "train": {
-        "optimizer": [{"name": "adam", "learning_rate": [0.1, 0.01]}, "sgd"], "batch_size": ["full", 8], "epochs": 3,
-        "schedule": {"name": "step", "every": 0.3}, "stop": {"patience": [3, 5], "metric": "accuracy"},
+        "optimizer": [{"name": "adam", "learning_rate": [0.1, 0.01]}, "sgd"],
+        "batch_size": ["full", 8],
+        "epochs": 3,
+        "schedule": {"name": "step", "every": 0.3},
+        "stop": {"patience": [3, 5], "metric": "accuracy"},
     },
     "evaluate": {"scheme": "repeated", "folds": 3, "repeats": 2, "metrics": ["accuracy", "f1"]},
     "compress": {"keep": {"f1": -0.01}, "prune": ["features", {"target": "neurons"}], "fixed_point": {"factor": 64}},
     "budget": {"time": "10m", "memory": "4GiB", "disk": None},
     "serve": {"port": 0, "max_body": "1MiB"},
-}  # fmt: skip
+}
 VALIDATOR = Draft202012Validator(schema())
 VALUES = st.sampled_from(
     [
-        None, True, 0, -1, 1, 1.0, 0.5, 2, 10**30, float("inf"), float("nan"), "", "full", "auto", "mlp", "adam", "median", "x",
-        [], {}, [[]], [1], ["x"], [[1], 2], {"name": "adam"}, {"family": "mlp"}, {"family": ["mlp"]}, {"name": 3}, {"x": 1},
-        [{"name": "sgd", "momentum": 2}], "9" * 200,
+        None,
+        True,
+        0,
+        -1,
+        1,
+        1.0,
+        0.5,
+        2,
+        10**30,
+        float("inf"),
+        float("nan"),
+        "",
+        "full",
+        "auto",
+        "mlp",
+        "adam",
+        "median",
+        "x",
+        [],
+        {},
+        [[]],
+        [1],
+        ["x"],
+        [[1], 2],
+        {"name": "adam"},
+        {"family": "mlp"},
+        {"family": ["mlp"]},
+        {"name": 3},
+        {"x": 1},
+        [{"name": "sgd", "momentum": 2}],
+        "9" * 200,
     ]
-)  # fmt: skip
+)
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

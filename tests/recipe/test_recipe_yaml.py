@@ -38,13 +38,40 @@ def test_every_key_and_item_has_its_line_and_column() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e-3", 0.001), ("1E5", 1e5), ("1.5", 1.5), ("12", 12), ("-0.5e+2", -50.0), ("true", True), ("~", None),
-        ("2026-11-23", "2026-11-23"), ("2024-99-99", "2024-99-99"), ("10:30 Uhr", "10:30 Uhr"), ("'12'", "12"),
-        ("1e", "1e"), ("0o17", 15), ("0x1F", 31), ("017", 17), ("1_000", "1_000"), ("190:20:30", "190:20:30"), ("yes", "yes"),
-        ("off", "off"), ("True", True), ("tRUE", "tRUE"), (".5", 0.5), ("1.", 1.0), ("-.INF", -math.inf), ("1e400", math.inf),
-        ("9" * 100, int("9" * 100)), ("=", "="), ("0b1", "0b1"), ("NULL", None), ("nULL", "nULL"), ("''", ""), ("", None),
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        ("1.5", 1.5),
+        ("12", 12),
+        ("-0.5e+2", -50.0),
+        ("true", True),
+        ("~", None),
+        ("2026-11-23", "2026-11-23"),
+        ("2024-99-99", "2024-99-99"),
+        ("10:30 Uhr", "10:30 Uhr"),
+        ("'12'", "12"),
+        ("1e", "1e"),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("017", 17),
+        ("1_000", "1_000"),
+        ("190:20:30", "190:20:30"),
+        ("yes", "yes"),
+        ("off", "off"),
+        ("True", True),
+        ("tRUE", "tRUE"),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("-.INF", -math.inf),
+        ("1e400", math.inf),
+        ("9" * 100, int("9" * 100)),
+        ("=", "="),
+        ("0b1", "0b1"),
+        ("NULL", None),
+        ("nULL", "nULL"),
+        ("''", ""),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_scalars_are_those_of_the_core_schema(text: str, value: Any) -> None:
     document = parse(f"a: {text}", "r")
     assert (document.value, type(document.value["a"])) == ({"a": value}, type(value))
@@ -91,26 +118,37 @@ def test_a_merge_is_overruled_by_what_stands_beside_it() -> None:
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n", [
-            "r, line 4, column 3: b.c: expected each key once; found 'c' again. Remove one of the two.",
-            "r, line 5, column 1: a: expected each key once; found 'a' again. Remove one of the two.",
-        ]),
-        ("a: 1\n? [x, y]\n: 2\n", [
-            "r, line 2: expected a key that is text; found a list or a mapping. Write one word before the colon."
-        ]),
-        ("a: 1\n<<: 5\n", [
-            "r, line 2: expected a mapping to merge with <<; found something else. Merge an anchor of a mapping."
-        ]),
-        ("a: !!python/object/apply:os.system [ls]\n", [
-            "r, line 1, column 1: a: expected a plain value, list or mapping; found the tag "
-            "!!python/object/apply:os.system. Remove the tag."
-        ]),
-        ("a: !secret x\nb: !!set {c}\n", [
-            "r, line 1, column 1: a: expected a plain value, list or mapping; found the tag !secret. Remove the tag.",
-            "r, line 2, column 1: b: expected a plain value, list or mapping; found the tag !!set. Remove the tag.",
-        ]),
+        (
+            "a: 1\nb:\n  c: 1\n  c: 2\na: 3\n",
+            [
+                "r, line 4, column 3: b.c: expected each key once; found 'c' again. Remove one of the two.",
+                "r, line 5, column 1: a: expected each key once; found 'a' again. Remove one of the two.",
+            ],
+        ),
+        (
+            "a: 1\n? [x, y]\n: 2\n",
+            ["r, line 2: expected a key that is text; found a list or a mapping. Write one word before the colon."],
+        ),
+        (
+            "a: 1\n<<: 5\n",
+            ["r, line 2: expected a mapping to merge with <<; found something else. Merge an anchor of a mapping."],
+        ),
+        (
+            "a: !!python/object/apply:os.system [ls]\n",
+            [
+                "r, line 1, column 1: a: expected a plain value, list or mapping; found the tag "
+                "!!python/object/apply:os.system. Remove the tag."
+            ],
+        ),
+        (
+            "a: !secret x\nb: !!set {c}\n",
+            [
+                "r, line 1, column 1: a: expected a plain value, list or mapping; found the tag !secret. Remove the tag.",
+                "r, line 2, column 1: b: expected a plain value, list or mapping; found the tag !!set. Remove the tag.",
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_faults_do_not_end_the_reading(text: str, faults: list[str]) -> None:
     document = parse(text, "r")
     assert [str(fault) for fault in document.faults] == faults
@@ -125,23 +163,40 @@ LEVELS = range(1, 9)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [1, 2", "r, line 1, column 9: expected YAML; found expected ',' or ']', but got '<stream end>'. "
-         "Look at indentation, colons and quotes."),
-        ("a: 1\n b: 2", "r, line 2, column 3: expected YAML; found mapping values are not allowed here. Look at indentation, "
-         "colons and quotes."),
-        ("a: *b", "r, line 1, column 4: expected YAML; found undefined alias 'b'. Look at indentation, colons and quotes."),
-        ("a: 1\n---\nb: 2", "r, line 2, column 1: expected YAML; found another document. Look at indentation, colons and "
-         "quotes."),
-        ("a: 1\nb: \x01", "r, line 2: expected YAML; found unacceptable character #x0001: special characters are not "
-         "allowed. Remove the character."),
+        (
+            "a: [1, 2",
+            "r, line 1, column 9: expected YAML; found expected ',' or ']', but got '<stream end>'. "
+            "Look at indentation, colons and quotes.",
+        ),
+        (
+            "a: 1\n b: 2",
+            "r, line 2, column 3: expected YAML; found mapping values are not allowed here. Look at indentation, "
+            "colons and quotes.",
+        ),
+        (
+            "a: *b",
+            "r, line 1, column 4: expected YAML; found undefined alias 'b'. Look at indentation, colons and quotes.",
+        ),
+        (
+            "a: 1\n---\nb: 2",
+            "r, line 2, column 1: expected YAML; found another document. Look at indentation, colons and quotes.",
+        ),
+        (
+            "a: 1\nb: \x01",
+            "r, line 2: expected YAML; found unacceptable character #x0001: special characters are not "
+            "allowed. Remove the character.",
+        ),
         ("[" * 100_000, DEEP),
         ("a: " + "[" * 50 + "]" * 50, DEEP),
         ("a: &a [*a]", DEEP),
         ("a: &a {<<: *a}", DEEP),
         ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in LEVELS), MANY),
-        ("a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in LEVELS), MANY),
+        (
+            "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in LEVELS),
+            MANY,
+        ),
     ],
-)  # fmt: skip
+)
 def test_files_that_cannot_be_read(text: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text, "r")

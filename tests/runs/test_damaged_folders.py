@@ -95,14 +95,28 @@ def by_link(path: Path, rng: random.Random) -> None:
 
 
 DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (
-    flip, truncate, empty, append, zeros, remove, by_folder, by_link,
-)  # fmt: skip
+    flip,
+    truncate,
+    empty,
+    append,
+    zeros,
+    remove,
+    by_folder,
+    by_link,
+)
 QUICK = (
-    ("bundle/manifest.json", flip), ("bundle/manifest.json", remove), ("bundle/model.onnx", truncate),
-    ("bundle/signature.json", by_link), ("events.jsonl", flip), ("events.jsonl", zeros), ("events.jsonl", by_folder),
-    ("outcome/receipt.json", flip), ("refit/state.json", empty), ("evaluate-0/manifest.json", by_folder),
+    ("bundle/manifest.json", flip),
+    ("bundle/manifest.json", remove),
+    ("bundle/model.onnx", truncate),
+    ("bundle/signature.json", by_link),
+    ("events.jsonl", flip),
+    ("events.jsonl", zeros),
+    ("events.jsonl", by_folder),
+    ("outcome/receipt.json", flip),
+    ("refit/state.json", empty),
+    ("evaluate-0/manifest.json", by_folder),
     (".lock", by_link),
-)  # fmt: skip
+)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -174,18 +188,23 @@ def test_what_is_somebody_elses_stays(recipe: Loaded, tmp_path: Path, place: str
 
 @pytest.mark.parametrize("what", ["flipped", "half", "zeros", "not text", "a list", "a number", "deep", "long"])
 def test_a_damaged_line_is_a_warning_with_its_number(tmp_path: Path, what: str) -> None:
-    whole = events.line({"event": "said", "time": 1.0, "text": "one"})
+    whole = events.line({"event": "note", "time": 1.0, "text": "one"})
     lines = {
-        "flipped": whole.replace(b"one", b"ooe"), "half": whole[:20] + b"\n", "zeros": bytes(50) + b"\n",
-        "not text": b"\xff\xfe\x80\n", "a list": b"[1, 2]\n", "a number": b"5\n", "deep": b"[" * 100_000 + b"\n",
+        "flipped": whole.replace(b"one", b"ooe"),
+        "half": whole[:20] + b"\n",
+        "zeros": bytes(50) + b"\n",
+        "not text": b"\xff\xfe\x80\n",
+        "a list": b"[1, 2]\n",
+        "a number": b"5\n",
+        "deep": b"[" * 100_000 + b"\n",
         "long": b"x" * (17 << 20) + b"\n",
-    }  # fmt: skip
+    }
     path = tmp_path / events.NAME
     path.write_bytes(whole + lines[what] + whole)
     for _ in range(2):  # told once
         with RunFolder(tmp_path) as folder:
             kinds = [event["event"] for event in folder.history()]
-            assert kinds == ["said", "said", "warning"]
+            assert kinds == ["note", "note", "warning"]
     text = list(folder.history())[-1]["text"]
     assert text == f"{path}, line 2: is damaged and passed over; what was told there is not known any more"
 

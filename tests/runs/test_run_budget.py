@@ -16,7 +16,7 @@ from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.memory import MemoryGuard
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 
 
 def test_without_a_budget_there_is_no_deadline() -> None:
@@ -136,7 +136,7 @@ def test_what_is_kept_to_continue_goes_before_anything_is_refused(tmp_path: Path
 
 
 def test_a_state_without_room_is_not_saved(tmp_path: Path) -> None:
-    full = Saves(tmp_path, "key", lambda kind, facts: None, 0.0, disk=DiskLimit(tmp_path, 3000))
+    full = Checkpoints(tmp_path, "key", lambda kind, facts: None, 0.0, disk=DiskLimit(tmp_path, 3000))
     full.keep("folds-0", lambda folder: None, 10_000)
     assert full.within("part").disk is full.disk
     assert full.piece("folds-0") is None

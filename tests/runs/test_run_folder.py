@@ -61,18 +61,18 @@ def test_another_key_does_the_stage_again(tmp_path: Path) -> None:
 
 
 def test_an_event_is_one_line_whatever_it_says(tmp_path: Path) -> None:
-    said = [
+    notes = [
         {"text": 'a\u2028b\x85\r\n"é', "loss": 1e-300, "best": None},
         {"text": "half a character: \udcff"},
         {"loss": float("inf")},
     ]
     with RunFolder(tmp_path) as folder:
-        for facts in said:
-            folder.emit("said", facts)
+        for facts in notes:
+            folder.emit("note", facts)
         found = list(folder.history())
     assert (tmp_path / "events.jsonl").read_bytes().count(b"\n") == 3
-    said[2]["loss"] = None  # JSON has no infinity
-    assert [{name: event[name] for name in facts} for event, facts in zip(found, said, strict=True)] == said
+    notes[2]["loss"] = None  # JSON has no infinity
+    assert [{name: event[name] for name in facts} for event, facts in zip(found, notes, strict=True)] == notes
 
 
 @pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
@@ -108,10 +108,10 @@ def test_a_failing_stage_leaves_no_stage(tmp_path: Path) -> None:
 
 
 def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_bytes(events.line({"event": "said", "time": 1}) + b'{"event": "epo')
+    (tmp_path / "events.jsonl").write_bytes(events.line({"event": "note", "time": 1}) + b'{"event": "epo')
     with RunFolder(tmp_path) as folder:
-        folder.emit("said", {"text": "again"})
-        assert [event["event"] for event in folder.history()] == ["said", "said"]
+        folder.emit("note", {"text": "again"})
+        assert [event["event"] for event in folder.history()] == ["note", "note"]
 
 
 def test_listeners_hear_every_event(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from sixfold.runs.folder import RunFolder
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 
 CONTENT = bytes(range(256)) * 40
 
 
-def saves(folder: Path, said: list[str], key: str = "k") -> Saves:
-    return Saves(folder, key, lambda kind, facts: said.append(facts["text"]), every_s=0.0)
+def saves(folder: Path, notes: list[str], key: str = "k") -> Checkpoints:
+    return Checkpoints(folder, key, lambda kind, facts: notes.append(facts["text"]), every_s=0.0)
 
 
 def write(step: int) -> object:
@@ -30,7 +30,7 @@ def write(step: int) -> object:
     return into
 
 
-def two_states(folder: Path) -> Saves:
+def two_states(folder: Path) -> Checkpoints:
     made = saves(folder, [])
     for step in (1, 2, 3):
         made.save("training-1", step, write(step))  # type: ignore[arg-type]
@@ -72,8 +72,8 @@ def test_every_cut_and_every_flipped_bit_is_seen(tmp_path: Path, count: int, fli
         shutil.copytree(tmp_path / "plain", folder)
         file = rng.choice(sorted((folder / "training-1" / "step-000000000003").iterdir()))
         file.write_bytes(damaged(file.read_bytes(), rng, flip))
-        said: list[str] = []
-        found = saves(folder, said).newest("training-1")
+        notes: list[str] = []
+        found = saves(folder, notes).newest("training-1")
         if step_of(found) == 3:
             assert file.name == "manifest.json"
             assert flip
@@ -86,10 +86,10 @@ def test_every_cut_and_every_flipped_bit_is_seen(tmp_path: Path, count: int, fli
 def test_a_missing_file_is_seen(tmp_path: Path, name: str) -> None:
     two_states(tmp_path)
     (tmp_path / "training-1" / "step-000000000003" / name).unlink()
-    said: list[str] = []
-    assert step_of(saves(tmp_path, said).newest("training-1")) == 2
-    assert said[0].startswith("training-1/step-000000000003: ")
-    assert said[0].endswith("; an older state is used")
+    notes: list[str] = []
+    assert step_of(saves(tmp_path, notes).newest("training-1")) == 2
+    assert notes[0].startswith("training-1/step-000000000003: ")
+    assert notes[0].endswith("; an older state is used")
 
 
 def test_what_another_recipe_saved_is_not_used_and_goes(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_killed_while_saving_a_whole_state_is_left(tmp_path: Path, kills: int) -
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
-        said: list[str] = []
-        found = saves(tmp_path, said).newest("training-1")
-        assert said == []
+        notes: list[str] = []
+        found = saves(tmp_path, notes).newest("training-1")
+        assert notes == []
         assert step_of(found) > newest  # the child had saved once before it was killed
         assert (found / "state.json").read_text() == f'{{"step": {step_of(found)}}}'  # type: ignore[operator]
         newest = step_of(found)

@@ -80,103 +80,138 @@ def test_the_target_may_be_sent_along(send: Send) -> None:
 MANY = [tiny_bundle.raw()] * 101
 REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
     (
-        {"json": [tiny_bundle.raw(), {"sise" if n == "size" else n: v for n, v in tiny_bundle.raw().items()}]}, 422,
+        {"json": [tiny_bundle.raw(), {"sise" if n == "size" else n: v for n, v in tiny_bundle.raw().items()}]},
+        422,
         ["row 2, column 'size'", "the column 'size'", "'sise'", "Rename it to 'size'."],
     ),
     (
-        {"json": [{"size": 1}]}, 422,
+        {"json": [{"size": 1}]},
+        422,
         [
-            "row 1, column 'label'", "the column 'label'", "no such column",
+            "row 1, column 'label'",
+            "the column 'label'",
+            "no such column",
             "Add the column; send null where its value is missing.",
         ],
     ),
     (
-        {"json": [tiny_bundle.raw(collour="red")]}, 422,
+        {"json": [tiny_bundle.raw(collour="red")]},
+        422,
         [
-            "row 1, column 'collour'", "only columns of the signature", "the unknown column 'collour'",
+            "row 1, column 'collour'",
+            "only columns of the signature",
+            "the unknown column 'collour'",
             "Did you mean 'colour'? Its value is given too. Leave it out: signature.json lists the columns.",
         ],
     ),
     (
-        {"json": [tiny_bundle.raw(), tiny_bundle.raw(), tiny_bundle.raw(size="big")]}, 422,
+        {"json": [tiny_bundle.raw(), tiny_bundle.raw(), tiny_bundle.raw(size="big")]},
+        422,
         ["row 3, column 'size'", "a number", "'big'", "Send null where the value is missing."],
     ),
     (
-        {"json": [tiny_bundle.raw(new="perhaps")]}, 422,
+        {"json": [tiny_bundle.raw(new="perhaps")]},
+        422,
         ["row 1, column 'new'", "true or false", "'perhaps'", "Send null where the value is missing."],
     ),
     (
-        {"json": [tiny_bundle.raw(since="yesterday")]}, 422,
+        {"json": [tiny_bundle.raw(since="yesterday")]},
+        422,
         [
-            "row 1, column 'since'", "a date such as 2026-11-23 or 2026-11-23T15:20:00Z", "'yesterday'",
+            "row 1, column 'since'",
+            "a date such as 2026-11-23 or 2026-11-23T15:20:00Z",
+            "'yesterday'",
             "Send null where the value is missing.",
         ],
     ),
     (
-        {"json": [tiny_bundle.raw(colour=["red"])]}, 422,
+        {"json": [tiny_bundle.raw(colour=["red"])]},
+        422,
         ["row 1, column 'colour'", "text", "['red']", "Send null where the value is missing."],
     ),
     (
-        {"json": []}, 422,
+        {"json": []},
+        422,
         [
-            "the body", "at least one row", "none",
+            "the body",
+            "at least one row",
+            "none",
             'Send {"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list of rows.',
         ],
     ),
     (
-        {"json": tiny_bundle.raw(size=1)}, 422,
+        {"json": tiny_bundle.raw(size=1)},
+        422,
         [
-            "the body", '{"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list of rows',
-            "keys ['size', 'label', 'new', 'since', 'colour']", "Put a single row into a list: [row].",
+            "the body",
+            '{"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list of rows',
+            "keys ['size', 'label', 'new', 'since', 'colour']",
+            "Put a single row into a list: [row].",
         ],
     ),
     ({"json": MANY}, 413, ["the body", "at most 100 rows", "101", "Send them in several requests."]),
     (
-        {"content": b" " * 70_000}, 413,
+        {"content": b" " * 70_000},
+        413,
         ["the body", "at most 65.5 kB", "more", "Send fewer rows a request, or raise serve.max_body."],
     ),
     (
-        {"content": b'[{"size": NaN}]'}, 400,
+        {"content": b'[{"size": NaN}]'},
+        400,
         ["the body", "JSON", "NaN, which is no JSON", "Send null for a missing value."],
     ),
     (
-        {"content": b'[{"size": 1, "size": 2}]'}, 400,
+        {"content": b'[{"size": 1, "size": 2}]'},
+        400,
         ["the body", "JSON", "the key 'size' twice", "Send null for a missing value."],
     ),
     (
-        {"content": b"[{]"}, 400,
+        {"content": b"[{]"},
+        400,
         [
-            "the body", "JSON", "Expecting property name enclosed in double quotes at line 1, column 3",
+            "the body",
+            "JSON",
+            "Expecting property name enclosed in double quotes at line 1, column 3",
             "Send null for a missing value.",
         ],
     ),
     ({"content": b"\xff"}, 400, ["the body", "UTF-8", "invalid start byte at byte 0", "Encode it as UTF-8."]),
     (
-        {"content": b"x", "headers": {"Content-Type": "image/png"}}, 415,
+        {"content": b"x", "headers": {"Content-Type": "image/png"}},
+        415,
         ["Content-Type", "application/json or text/csv", "'image/png'", "Set the header."],
     ),
     (
-        {"content": b"x", "headers": {"Content-Encoding": "gzip"}}, 415,
+        {"content": b"x", "headers": {"Content-Encoding": "gzip"}},
+        415,
         ["Content-Encoding", "identity", "a compressed body", "Send the body as it is."],
     ),
     (
-        {"content": b"size,label\n1,2,3\n", "headers": {"Content-Type": "text/csv"}}, 422,
+        {"content": b"size,label\n1,2,3\n", "headers": {"Content-Type": "text/csv"}},
+        422,
         ["the body, line 2", "2 fields", "3 fields", "Put text that holds the separator into quotes."],
     ),
     (
-        {"content": b"size,size\n1,2\n", "headers": {"Content-Type": "text/csv"}}, 422,
+        {"content": b"size,size\n1,2\n", "headers": {"Content-Type": "text/csv"}},
+        422,
         ["the body, line 1", "each column once", "'size' twice", "Rename one of them."],
     ),
     (
-        {"content": b'size\n"1\n', "headers": {"Content-Type": "text/csv"}}, 422,
+        {"content": b'size\n"1\n', "headers": {"Content-Type": "text/csv"}},
+        422,
         ["the body, line 2", "CSV", "unexpected end of data", "Check the quotes."],
     ),
     (
-        {"json": {"columns": {name: [1] for name in tiny_bundle.raw()} | {"size": [1, 2]}}}, 422,
-        ["columns", "columns of equal length", "'size' 2, 'label' 1, 'new' 1, 'since' 1, 'colour' 1",
-         "Give every column one value a row."],
+        {"json": {"columns": {name: [1] for name in tiny_bundle.raw()} | {"size": [1, 2]}}},
+        422,
+        [
+            "columns",
+            "columns of equal length",
+            "'size' 2, 'label' 1, 'new' 1, 'since' 1, 'colour' 1",
+            "Give every column one value a row.",
+        ],
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

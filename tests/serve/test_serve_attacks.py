@@ -117,14 +117,17 @@ def test_half_heads_do_not_close_the_service(folder: Path) -> None:
 @pytest.mark.slow
 def test_without_descriptors_it_waits_and_says_so_rarely(folder: Path) -> None:
     """They are taken by something else, so that not one more connection can be accepted."""
-    take = "; ".join([
-        FEW_FILES, "import os, threading, time; from sixfold.serve import connections",
-        "connections.most_connections = lambda: 1000; taken = []",
-        "dup = lambda: [taken.append(os.dup(0)) for _ in range(150)]",
-        "take = lambda: (time.sleep(1), dup(), time.sleep(3), [os.close(n) for n in taken])",
-        "import sixfold.serve.run as run; run.most_connections = lambda: 1000",
-        "threading.Thread(target=take, daemon=True).start()",
-    ])  # fmt: skip
+    take = "; ".join(
+        [
+            FEW_FILES,
+            "import os, threading, time; from sixfold.serve import connections",
+            "connections.most_connections = lambda: 1000; taken = []",
+            "dup = lambda: [taken.append(os.dup(0)) for _ in range(150)]",
+            "take = lambda: (time.sleep(1), dup(), time.sleep(3), [os.close(n) for n in taken])",
+            "import sixfold.serve.run as run; run.most_connections = lambda: 1000",
+            "threading.Thread(target=take, daemon=True).start()",
+        ]
+    )
     server = Server(folder, before=take)
     with opened(server.port, 300) as connections:
         time.sleep(2)
@@ -171,9 +174,9 @@ def test_large_bodies_that_trickle_make_room_for_others(folder: Path) -> None:
     body = json.dumps([tiny_bundle.raw()] * 5000).encode()
     with opened(server.port, 3, post(b"[", length=hostile_bodies.LARGEST)) as connections:
         time.sleep(0.5)
-        assert sorted(b"503" in (connection.recv(50) if still else b"") for connection, still in readable(connections)) == [
-            False, True, True
-        ]  # fmt: skip
+        assert sorted(
+            b"503" in (connection.recv(50) if still else b"") for connection, still in readable(connections)
+        ) == [False, True, True]
         assert server.ask("POST", "/predict", body)[0] in (200, 503)
         assert server.ask("POST", "/predict", body + b" " * (4 << 20))[0] == 200
     server.stop()
@@ -214,7 +217,11 @@ def test_answers_that_nobody_takes_are_dropped(folder: Path) -> None:
         ("a long address", b"GET /" + b"a" * 300_000, b"4"),
         ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 100, b"400"),
         ("no HTTP at all", b"\x00" * 1000, b"400"),
-        ("an absurd length", b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %s\r\n\r\n" % (b"9" * 40), b"4"),
+        (
+            "an absurd length",
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %s\r\n\r\n" % (b"9" * 40),
+            b"4",
+        ),
         ("a negative length", b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n", b"400"),
         ("two lengths", post(BODY, b"Content-Length: 3"), b"400"),
         ("length and chunks", post(BODY, b"Transfer-Encoding: chunked"), b"400"),
@@ -227,7 +234,7 @@ def test_answers_that_nobody_takes_are_dropped(folder: Path) -> None:
         ("another host", b"GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"421"),
         ("another page", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n\r\n", b"403"),
     ],
-)  # fmt: skip
+)
 def test_what_no_client_sends_is_refused(server: Server, name: str, content: bytes, status: bytes) -> None:
     with connect(server.port) as connection:
         slow_clients.send(connection, content)

@@ -47,10 +47,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # What is not installed there.
 WITHOUT = [
-    pytest.param((), id="all"), pytest.param(QUICK, id="neither"),
+    pytest.param((), id="all"),
+    pytest.param(QUICK, id="neither"),
     pytest.param(("uvloop",), id="no-uvloop", marks=pytest.mark.slow),
     pytest.param(("httptools",), id="no-httptools", marks=pytest.mark.slow),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module", params=WITHOUT)

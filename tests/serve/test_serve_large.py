@@ -112,8 +112,9 @@ def test_the_same_refusals(piecewise: Send, text: str | bytes, status: int, told
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8,
-)  # fmt: skip
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 def rows_of(content: bytes, window: int) -> list[Any] | None:
@@ -130,9 +131,13 @@ def rows_of(content: bytes, window: int) -> list[Any] | None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    rows=st.lists(VALUES, max_size=6), ascii=st.booleans(), indent=st.none() | st.integers(0, 3),
-    wrapped=st.booleans(), window=st.integers(1, 40), cut=st.none() | st.integers(1, 200),
-)  # fmt: skip
+    rows=st.lists(VALUES, max_size=6),
+    ascii=st.booleans(),
+    indent=st.none() | st.integers(0, 3),
+    wrapped=st.booleans(),
+    window=st.integers(1, 40),
+    cut=st.none() | st.integers(1, 200),
+)
 def test_a_list_in_windows_is_the_list(
     rows: list[Any], ascii: bool, indent: int | None, wrapped: bool, window: int, cut: int | None
 ) -> None:

@@ -36,9 +36,10 @@ def test_their_values_may_come_as_bytes() -> None:
     inputs = [
         {"name": name, "shape": shape, "datatype": kind, "parameters": {"binary_data_size": size}}
         for name, shape, kind, size in (
-            ("numbers", [2, 2], "FP64", len(numbers)), ("categories", [2, 1], "BYTES", len(texts)),
+            ("numbers", [2, 2], "FP64", len(numbers)),
+            ("categories", [2, 1], "BYTES", len(texts)),
         )
-    ]  # fmt: skip
+    ]
     found = Inputs(tiny_bundle.signature()).columns({"inputs": inputs}, numbers + texts)
     assert found == {"size": [1.5, -8.0], "label": [2.0, 0.25], "colour": ["red", "café"]}
 
@@ -86,11 +87,19 @@ def test_the_quick_way_for_one_row_gives_what_the_other_gives() -> None:
 @pytest.mark.parametrize(
     "tensor",
     [
-        {"shape": [1, 2]}, {"shape": 1}, {"shape": [2], "data": ["red", "red"]}, {"data": [["red"]]}, {"data": "r"},
-        {"data": []}, {"datatype": "WHAT"}, {"name": "unknown"}, {"name": ["a"]}, {"name": "size"},
+        {"shape": [1, 2]},
+        {"shape": 1},
+        {"shape": [2], "data": ["red", "red"]},
+        {"data": [["red"]]},
+        {"data": "r"},
+        {"data": []},
+        {"datatype": "WHAT"},
+        {"name": "unknown"},
+        {"name": ["a"]},
+        {"name": "size"},
         {"parameters": {"binary_data_size": 3}},
     ],
-)  # fmt: skip
+)
 def test_it_leaves_all_else_to_the_other(tensor: dict[str, Any]) -> None:
     assert Inputs(tiny_bundle.signature()).plain_row({"inputs": [*TENSORS[:-1], TENSORS[-1] | tensor]}) is None
 

@@ -20,10 +20,14 @@ from sixfold.serve.settings import settings_of
 DEFAULT = Serve()
 SERVES = st.builds(
     Serve,
-    host=st.sampled_from(["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "example.org", "", "127.0.0.2", "2130706433"]),
-    port=st.integers(0, 65535), concurrency=st.integers(1, 1024), max_rows=st.integers(1, 10**12),
+    host=st.sampled_from(
+        ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "example.org", "", "127.0.0.2", "2130706433"]
+    ),
+    port=st.integers(0, 65535),
+    concurrency=st.integers(1, 1024),
+    max_rows=st.integers(1, 10**12),
     max_body=st.sampled_from(["1B", "8MiB", "9MB", "8.1MiB", "1TiB"]),
-)  # fmt: skip
+)
 
 
 @given(SERVES)
@@ -66,7 +70,11 @@ def test_a_bundle_that_asks_for_all_addresses_is_told_and_stays_on_loopback(tmp_
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert re.search(r"http://([\d.]+):", line).group(1) == ("0.0.0.0" if trusted else "127.0.0.1")  # type: ignore[union-attr]
-    assert said == ("" if trusted else (
-        "warning: serve.host: 127.0.0.1, not 0.0.0.0 as in the recipe: --trust-recipe would take it\n"
-        "warning: serve.concurrency: 8, not 999 as in the recipe: --trust-recipe would take it\n"
-    ))  # fmt: skip
+    assert said == (
+        ""
+        if trusted
+        else (
+            "warning: serve.host: 127.0.0.1, not 0.0.0.0 as in the recipe: --trust-recipe would take it\n"
+            "warning: serve.concurrency: 8, not 999 as in the recipe: --trust-recipe would take it\n"
+        )
+    )

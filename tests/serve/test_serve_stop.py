@@ -167,10 +167,14 @@ def test_it_ends_within_its_time_whatever_its_threads_do(folder: Path) -> None:
 
 def test_a_signal_while_it_starts_is_not_lost(folder: Path) -> None:
     """Before uvicorn listens to signals."""
-    early = "; ".join([
-        "import os, signal", "from sixfold.serve import run", "start = run._Server.run",
-        "run._Server.run = lambda self, sockets: (os.kill(os.getpid(), signal.SIGTERM), start(self, sockets))",
-    ])  # fmt: skip
+    early = "; ".join(
+        [
+            "import os, signal",
+            "from sixfold.serve import run",
+            "start = run._Server.run",
+            "run._Server.run = lambda self, sockets: (os.kill(os.getpid(), signal.SIGTERM), start(self, sockets))",
+        ]
+    )
     server = Server(folder, before=early + "; serve = run.serve")
     out, err = server.process.communicate(timeout=END_S)
     assert (out, err, server.process.returncode) == ("imported []\n", "", 0)

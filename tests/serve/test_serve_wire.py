@@ -28,9 +28,22 @@ REQUESTS = [
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ]
 PIECES = [
-    b"\r\n", b"\n", b"\r", b"\x00", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b" ", b":", b"0\r\n\r\n",
-    b"Host: a\r\n", b"Connection: close\r\n", b"ffffffffffffffff\r\n", b"HTTP/1.1", b"\xff\xfe", b"Expect: 100-continue\r\n",
-]  # fmt: skip
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b" ",
+    b":",
+    b"0\r\n\r\n",
+    b"Host: a\r\n",
+    b"Connection: close\r\n",
+    b"ffffffffffffffff\r\n",
+    b"HTTP/1.1",
+    b"\xff\xfe",
+    b"Expect: 100-continue\r\n",
+]
 
 
 def mutated(chance: random.Random) -> bytes:

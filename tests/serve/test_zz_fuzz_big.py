@@ -49,9 +49,12 @@ def test_generated_requests(server: Server) -> None:
         for mode in modes if takes_body else modes[:1]:
 
             @settings(
-                max_examples=CASES // 2 if takes_body else 5, deadline=None, database=None, phases=[Phase.generate],
+                max_examples=CASES // 2 if takes_body else 5,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
-            )  # fmt: skip
+            )
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
                 response = case.call(timeout=20)

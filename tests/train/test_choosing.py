@@ -13,7 +13,7 @@ from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
-from sixfold.train.choosing import Chooser, Work
+from sixfold.train.choosing import Chooser, FitShape
 from sixfold.train.fitting import fit_many
 from sixfold.train.optimizers.auto import muon_extra
 
@@ -37,17 +37,17 @@ def values(rows: int = 400) -> Fit:
 
 
 def fit(candidates: list[Candidate], fits: list[Fit]) -> tuple[list[Fitted], list[str]]:
-    said: list[str] = []
+    notes: list[str] = []
 
     def listen(kind: str, facts: dict[str, Any]) -> None:
-        if kind == "said":
-            said.append(facts["text"])
+        if kind == "note":
+            notes.append(facts["text"])
 
-    return list(fit_many(candidates, fits, Context(emit_to=listen))), said
+    return list(fit_many(candidates, fits, Context(emit_to=listen))), notes
 
 
 def choose(shapes: list[tuple[int, ...]], rows: int, full: bool = False, **more: Any) -> str:
-    work = Work(tuple(shapes), rows, full, more.get("task", "classification"))
+    work = FitShape(tuple(shapes), rows, full, more.get("task", "classification"))
     return str(OPTIMIZER.make({"name": "auto"}).choose(work).optimizer["name"])
 
 
@@ -79,17 +79,20 @@ def test_muon_is_for_hidden_layers() -> None:
 @pytest.mark.parametrize(
     ("columns", "full", "task", "chosen"),
     [
-        (9_999, True, "regression", "lbfgs"), (9_999, True, "reconstruction", "lbfgs"), (10_000, True, "regression", "adamw"),
-        (9_999, False, "regression", "adamw"), (9_999, True, "classification", "adamw"),
+        (9_999, True, "regression", "lbfgs"),
+        (9_999, True, "reconstruction", "lbfgs"),
+        (10_000, True, "regression", "adamw"),
+        (9_999, False, "regression", "adamw"),
+        (9_999, True, "classification", "adamw"),
     ],
-)  # fmt: skip
+)
 def test_lbfgs_for_values_all_rows_at_once_and_few_parameters(columns: int, full: bool, task: str, chosen: str) -> None:
     """With the bias 10,000 parameters."""
     assert choose([(1, columns), (1,)], 500, full=full, task=task) == chosen
 
 
 def test_every_choice_is_an_optimizer_that_can_be_made() -> None:
-    for work in (Work(((4, 4), (4, 4)), 1000, True, task) for task in ("classification", "regression")):
+    for work in (FitShape(((4, 4), (4, 4)), 1000, True, task) for task in ("classification", "regression")):
         for rate in ("auto", "own"):
             options = OPTIMIZER.make({"name": "auto", "learning_rate": rate}).choose(work).optimizer
             assert options["name"] in OPTIMIZER.names()
@@ -99,21 +102,21 @@ def test_every_choice_is_an_optimizer_that_can_be_made() -> None:
 
 def test_the_choice_and_its_figures_are_said_once_a_candidate() -> None:
     """Of weights 16 × 8 and 2 × 16: 5·(4·8²·16 + 2·8³ + 4·2²·16 + 2·2³) / (6·400·160) = 0.070."""
-    said = fit([candidate("auto", "full")], [classes(seed=seed) for seed in range(3)])[1]
-    assert said[0] == (
+    notes = fit([candidate("auto", "full")], [classes(seed=seed) for seed in range(3)])[1]
+    assert notes[0] == (
         "mlp: optimizer muon: Muon's extra work is 0.07 of a step's (400 rows a batch; weights 16 × 8 and 2 × 16), at most 0.2"
     )
-    assert [text.split(":")[1] for text in said] == [" optimizer muon", said[1].split(":")[1]]
-    assert " for muon, by a range test of 30 steps" in said[1]
-    said = fit([candidate("auto", 16)], [classes()])[1]
-    assert said[0] == (
+    assert [text.split(":")[1] for text in notes] == [" optimizer muon", notes[1].split(":")[1]]
+    assert " for muon, by a range test of 30 steps" in notes[1]
+    notes = fit([candidate("auto", 16)], [classes()])[1]
+    assert notes[0] == (
         "mlp: optimizer adamw: Muon's extra work is 1.8 of a step's (16 rows a batch; weights 16 × 8 and 2 × 16), above 0.2"
     )
 
 
 def test_lbfgs_says_why_and_takes_no_range_test() -> None:
-    said = fit([candidate("auto", "full")], [values(), values(300)])[1]
-    assert said == [
+    notes = fit([candidate("auto", "full")], [values(), values(300)])[1]
+    assert notes == [
         "mlp: optimizer lbfgs: all 400 rows in one batch, squared error, 161 parameters (at most 10,000); it searches its own "
         "steps",
         "mlp: optimizer lbfgs: all 300 rows in one batch, squared error, 161 parameters (at most 10,000); it searches its own "
@@ -128,7 +131,7 @@ def test_lbfgs_says_why_and_takes_no_range_test() -> None:
         (16, classes(), {"name": "adamw", "learning_rate": "auto"}),
         ("full", values(), {"name": "lbfgs"}),
     ],
-)  # fmt: skip
+)
 def test_it_trains_as_if_the_choice_had_been_written(batch_size: Any, what: Fit, written: dict[str, Any]) -> None:
     """Bit by bit; and beside others that choose otherwise."""
     chosen = fit([candidate("auto", batch_size)], [what])[0][0]
@@ -141,8 +144,8 @@ def test_it_trains_as_if_the_choice_had_been_written(batch_size: Any, what: Fit,
 
 
 def test_its_own_rate_where_that_is_asked() -> None:
-    said = fit([candidate({"name": "auto", "learning_rate": "own"}, 16)], [classes()])[1]
-    assert len(said) == 1
+    notes = fit([candidate({"name": "auto", "learning_rate": "own"}, 16)], [classes()])[1]
+    assert len(notes) == 1
     left = fit([candidate({"name": "auto", "learning_rate": "own"}, 16)], [classes()])[0][0]
     right = fit([candidate("adamw", 16)], [classes()])[0][0]
     np.testing.assert_array_equal(left.weights[0], right.weights[0])  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 from sixfold.train import stack
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
@@ -96,17 +96,17 @@ def test_killed_and_continued_on_the_gpu(tmp_path: Path, monkeypatch: pytest.Mon
         plain(self, closure)
 
     whole = trained(one)
-    saves = Saves(tmp_path, "key", lambda kind, facts: None, every_s=0.0)
+    saves = Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)
     with monkeypatch.context() as patch:
         patch.setattr(Stepper, "take", take)
         with pytest.raises(KeyboardInterrupt):
             trained(one, saves=saves)
-    assert_close(whole, trained(one, saves=Saves(tmp_path, "key", lambda kind, facts: None, every_s=0.0)), 1e-8)
+    assert_close(whole, trained(one, saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)), 1e-8)
 
 
 def test_a_deadline_holds_though_python_runs_ahead() -> None:
     """It ends within the steps that were asked for, not when the queue of the GPU is empty."""
-    said: list[tuple[str, dict[str, Any]]] = []
+    notes: list[tuple[str, dict[str, Any]]] = []
     one = candidate({"epochs": 1_000_000}, "mlp", hidden=[64])
-    trained(one, deadline=time.monotonic() + 2.0, emit_to=lambda kind, facts: said.append((kind, facts)))
-    assert any(kind == "training_stopped" and facts.get("cut") for kind, facts in said)
+    trained(one, deadline=time.monotonic() + 2.0, emit_to=lambda kind, facts: notes.append((kind, facts)))
+    assert any(kind == "training_stopped" and facts.get("cut") for kind, facts in notes)

@@ -187,11 +187,11 @@ def test_who_trains_where_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA T4")
     svm = replace(candidate({}, hidden=[4]), name="svm", family=FAMILY.load("svm")())
     mlp = candidate({}, hidden=[4])
-    assert device.in_words("cuda", [mlp, svm]) == [
+    assert device.describe("cuda", [mlp, svm]) == [
         "Device: NVIDIA T4 trains one.",
         "Device: the processor trains svm: their solvers do not work on a GPU.",
     ]
-    assert device.in_words("cpu", [mlp, svm]) == []
+    assert device.describe("cpu", [mlp, svm]) == []
 
 
 def test_the_processor_waits_for_nobody() -> None:

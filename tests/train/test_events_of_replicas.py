@@ -16,7 +16,7 @@ from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 from sixfold.train import stack, telling
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
@@ -45,7 +45,7 @@ def candidates(**stop: Any) -> list[Candidate]:
     return [
         Candidate(f"mlp {at}", "mlp", FAMILY.load("mlp")(hidden=[8]), Prepare(), Initialize(), train)
         for at, train in enumerate(trains)
-    ]  # fmt: skip
+    ]
 
 
 def epochs(folder: Path) -> dict[tuple[int, str, int], tuple[float, float]]:
@@ -71,13 +71,13 @@ def test_a_kill_loses_no_epoch_of_the_stream(tmp_path: Path, monkeypatch: pytest
         plain(self, closure)
 
     with RunFolder(tmp_path / "run") as folder:
-        context = Context(emit_to=folder.emit, saves=Saves(tmp_path / "saves", "key", folder.emit, every_s=0.0))
+        context = Context(emit_to=folder.emit, saves=Checkpoints(tmp_path / "saves", "key", folder.emit, every_s=0.0))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Stepper, "take", take)
             list(fit_many([one], [fit], context))
     assert 0 < len(epochs(tmp_path / "run")) < EPOCHS
     with RunFolder(tmp_path / "run") as folder:
-        context = Context(emit_to=folder.emit, saves=Saves(tmp_path / "saves", "key", folder.emit))
+        context = Context(emit_to=folder.emit, saves=Checkpoints(tmp_path / "saves", "key", folder.emit))
         list(fit_many([one], [fit], context))
     assert [epoch for _, _, epoch in sorted(epochs(tmp_path / "run"))] == list(range(1, EPOCHS + 1))
 

@@ -19,7 +19,7 @@ from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train import batches as module
 from sixfold.train import stack, telling
-from sixfold.train.batches import Batches, Together, cut, permutation
+from sixfold.train.batches import Batches, ReplicaBatches, cut, permutation
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 from sixfold.train.stopping import Watch
@@ -95,7 +95,7 @@ def numbered(rows: int, size: int, seed: int) -> Batches:
     return Batches(torch.arange(float(rows))[:, None], torch.arange(rows), size, seed)
 
 
-def epoch(together: Together) -> list[list[list[int]]]:
+def epoch(together: ReplicaBatches) -> list[list[list[int]]]:
     """Of one more epoch: replica → batch → row numbers. A batch is read before the next block overwrites it."""
     found = [
         [rows[weight > 0].tolist() for rows, weight in zip(batch.target, batch.weight, strict=True)]
@@ -107,13 +107,13 @@ def epoch(together: Together) -> list[list[list[int]]]:
 
 
 def test_mini_batches_hold_every_row_once_and_keep_the_smaller_last_one() -> None:
-    together = Together([numbered(10, 4, 2)])
+    together = ReplicaBatches([numbered(10, 4, 2)])
     first, second = epoch(together)[0], epoch(together)[0]
     for batches in (first, second):
         assert [len(rows) for rows in batches] == [4, 4, 2]
         assert sorted(itertools.chain(*batches)) == list(range(10))
     assert first != second
-    assert epoch(Together([numbered(10, 4, 2)]))[0] == first
+    assert epoch(ReplicaBatches([numbered(10, 4, 2)]))[0] == first
     assert together.weight.sum(dim=2).tolist() == [pytest.approx([1.0, 1.0, 1.0])]
     assert together.shares()[0].tolist() == pytest.approx([0.4, 0.4, 0.2])
 
@@ -121,8 +121,8 @@ def test_mini_batches_hold_every_row_once_and_keep_the_smaller_last_one() -> Non
 def test_replicas_side_by_side_see_what_each_would_see_alone() -> None:
     """Folds of unequal size: another last batch, another number of batches, fewer rows than a batch."""
     sizes = [(10, 4, 2), (9, 4, 3), (7, 4, 4), (3, 3, 5)]
-    together = Together([numbered(*size) for size in sizes])
-    alone = [Together([numbered(*size)]) for size in sizes]
+    together = ReplicaBatches([numbered(*size) for size in sizes])
+    alone = [ReplicaBatches([numbered(*size)]) for size in sizes]
     for _ in range(3):
         assert epoch(together) == [epoch(one)[0] for one in alone]
     assert epoch(together.keep([1, 3])) == [epoch(alone[at])[0] for at in (1, 3)]
@@ -130,10 +130,10 @@ def test_replicas_side_by_side_see_what_each_would_see_alone() -> None:
 
 def test_an_epoch_in_several_blocks_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [(22, 2, 2), (21, 2, 3), (18, 2, 4)]  # 11 batches, in blocks of 3: the last block has 2
-    whole = Together([numbered(*size) for size in sizes])
+    whole = ReplicaBatches([numbered(*size) for size in sizes])
     wanted = [epoch(whole) for _ in range(2)]
     monkeypatch.setattr(module, "BLOCK_BYTES", 3 * len(sizes) * 2 * 4)
-    blocks = Together([numbered(*size) for size in sizes])
+    blocks = ReplicaBatches([numbered(*size) for size in sizes])
     assert [epoch(blocks) for _ in range(2)] == wanted
 
 
@@ -190,8 +190,16 @@ def test_epoch_events_and_report_every() -> None:
     facts = epochs(events)
     assert [e["epoch"] for e in facts] == [4, 8, 10]
     assert set(facts[0]) == {
-        "epoch", "epochs", "report_every", "loss", "validation", "learning_rate", "gradient_norm", "losses", "validations",
-    }  # fmt: skip
+        "epoch",
+        "epochs",
+        "report_every",
+        "loss",
+        "validation",
+        "learning_rate",
+        "gradient_norm",
+        "losses",
+        "validations",
+    }
     assert [len(e["losses"]) for e in facts] == [4, 4, 2]
     assert all(e["losses"][-1] == e["loss"] for e in facts)
     assert facts[0]["validations"] == []

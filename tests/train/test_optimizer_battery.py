@@ -260,9 +260,13 @@ def check_refusals(name: str) -> None:
 
 
 CHECKS: tuple[Callable[[str], None], ...] = (
-    check_section_with_described_options, check_formula_for_30_steps, check_goes_down, check_repeats_bit_for_bit,
-    check_state_is_plain_and_restores_the_next_step, check_refusals,
-)  # fmt: skip
+    check_section_with_described_options,
+    check_formula_for_30_steps,
+    check_goes_down,
+    check_repeats_bit_for_bit,
+    check_state_is_plain_and_restores_the_next_step,
+    check_refusals,
+)
 PAIRS = [pytest.param(n, c, id=f"{n}-{c.__name__}") for n in OPTIMIZER.names() for c in CHECKS]
 
 

@@ -22,7 +22,7 @@ from sixfold.train import range_test
 from sixfold.train.batches import cut
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
-from sixfold.train.range_test import Curve, Rise, rounded
+from sixfold.train.range_test import RangeCurve, Rise, rounded
 from sixfold.train.stack import Stack
 
 Events = list[tuple[str, dict[str, Any]]]
@@ -61,7 +61,7 @@ def rates(events: Events) -> list[float]:
     return [last[key] for key in sorted(last)]
 
 
-def texts(events: Events, wanted: str = "said") -> list[str]:
+def texts(events: Events, wanted: str = "note") -> list[str]:
     return [facts["text"] for kind, facts in events if kind == wanted]
 
 
@@ -88,7 +88,7 @@ def test_the_rate_is_where_the_share_of_the_fall_is_done(monkeypatch: pytest.Mon
     """A fall along a straight line over 40 steps, then a rise: means over 5 steps change nothing on a line."""
     steps = np.arange(60.0)
     changes = np.where(steps <= 10, 0.0, np.where(steps <= 50, (10 - steps) / 80, steps - 50.5))
-    curve = Curve(10.0 ** (steps / 20 - 3), changes)
+    curve = RangeCurve(10.0 ** (steps / 20 - 3), changes)
     deepest = -curve.smooth().min()
     monkeypatch.setattr(range_test, "CLEAR", 1.0)
     assert 0.45 < deepest < 0.5
@@ -103,8 +103,8 @@ def test_the_rate_stays_clear_of_where_the_fall_is_lost() -> None:
     steps = np.arange(50.0)
     changes = np.where(steps < 30, 0.0, np.where(steps < 38, -(steps - 29) / 20, 0.5))
     rates = 10.0 ** (steps / 10 - 4)
-    lost = rates[np.flatnonzero(Curve(rates, changes).smooth() > 0)[0]]
-    assert Curve(rates, changes).best() == pytest.approx(lost / 5.0, rel=1e-12)
+    lost = rates[np.flatnonzero(RangeCurve(rates, changes).smooth() > 0)[0]]
+    assert RangeCurve(rates, changes).best() == pytest.approx(lost / 5.0, rel=1e-12)
 
 
 def test_what_follows_a_divergence_is_not_looked_at() -> None:
@@ -112,7 +112,7 @@ def test_what_follows_a_divergence_is_not_looked_at() -> None:
     falling = np.concatenate([np.zeros(10), np.linspace(0, -0.5, 20)])
     changes = np.concatenate([falling, np.full(10, 50.0), np.full(10, -0.9)])
     rates = np.geomspace(1e-5, 1, 50)
-    assert Curve(rates, changes).best() == Curve(rates[:40], changes[:40]).best()
+    assert RangeCurve(rates, changes).best() == RangeCurve(rates[:40], changes[:40]).best()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_follows_a_divergence_is_not_looked_at() -> None:
     ],
 )
 def test_no_fall_no_rate(changes: Any) -> None:
-    assert Curve(np.geomspace(1e-5, 1, len(changes)) if len(changes) else np.zeros(0), changes).best() is None
+    assert RangeCurve(np.geomspace(1e-5, 1, len(changes)) if len(changes) else np.zeros(0), changes).best() is None
 
 
 def test_rounded_down_to_one_two_five() -> None:
@@ -208,11 +208,11 @@ def test_what_is_found_is_said_once_a_candidate() -> None:
     fits = [digits(count, seed) for seed, count in enumerate((320, 290, 352))]
     _, events = fit([candidate({"name": "adam", **AUTO})], fits)
     found = rates(events)
-    said = texts(events)
-    assert len(said) == 1
-    assert said[0].startswith("mlp: learning_rate ")
-    assert said[0].endswith(" for adam, by a range test of 40 steps")
-    assert all(f"{rate:g}" in said[0] for rate in found)
+    notes = texts(events)
+    assert len(notes) == 1
+    assert notes[0].startswith("mlp: learning_rate ")
+    assert notes[0].endswith(" for adam, by a range test of 40 steps")
+    assert all(f"{rate:g}" in notes[0] for rate in found)
 
 
 def test_a_loss_that_does_not_fall_leaves_the_optimiser_its_own_rate() -> None:
@@ -245,5 +245,13 @@ def test_optimizers_that_have_no_rate_to_find(name: str) -> None:
 
 def test_who_has_a_rate_to_find() -> None:
     assert RATED == [
-        "adagrad", "adam", "adamw", "lion", "muon", "rmsprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
-    ]  # fmt: skip
+        "adagrad",
+        "adam",
+        "adamw",
+        "lion",
+        "muon",
+        "rmsprop",
+        "schedule_free_adamw",
+        "schedule_free_sgd",
+        "sgd",
+    ]

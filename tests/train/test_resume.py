@@ -15,7 +15,7 @@ from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 from sixfold.train.stepper import Stepper
@@ -33,10 +33,10 @@ def candidate(train: dict[str, Any], **build: Any) -> Candidate:
     return Candidate("mlp", "mlp", family, Prepare(), Initialize(seed=1), Train(**train))
 
 
-def saves(folder: Path, said: list[str] | None = None) -> Saves:
+def saves(folder: Path, notes: list[str] | None = None) -> Checkpoints:
     """A state after every step."""
-    emit = lambda kind, facts: (said if said is not None else []).append(facts["text"])  # noqa: E731
-    return Saves(folder, "key", emit, every_s=0.0)
+    emit = lambda kind, facts: (notes if notes is not None else []).append(facts["text"])  # noqa: E731
+    return Checkpoints(folder, "key", emit, every_s=0.0)
 
 
 def arrays(fitted: list[Fitted]) -> Iterator[np.ndarray[Any, Any]]:
@@ -69,18 +69,25 @@ def full(name: str) -> bool:
 
 
 RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    **{name: ({"optimizer": name, "batch_size": "full" if full(name) else 16, "epochs": 4}, {}) for name in OPTIMIZER.names()},
+    **{
+        name: ({"optimizer": name, "batch_size": "full" if full(name) else 16, "epochs": 4}, {})
+        for name in OPTIMIZER.names()
+    },
     "stopping at different epochs, dropout, a mean of weights": (
         {
-            "optimizer": {"name": "adam", "learning_rate": 0.05}, "batch_size": 16, "epochs": 40, "average": {"ema": 0.9},
-            "stop": {"patience": 2, "validation": 0.25}, "clip": 1.0,
+            "optimizer": {"name": "adam", "learning_rate": 0.05},
+            "batch_size": 16,
+            "epochs": 40,
+            "average": {"ema": 0.9},
+            "stop": {"patience": 2, "validation": 0.25},
+            "clip": 1.0,
         },
         {"dropout": 0.2},
     ),
     "epochs that nobody looks at": ({"batch_size": 16, "epochs": 7, "report_every": 3}, {}),
     "the same, of one step each": ({"batch_size": "full", "epochs": 50, "report_every": 20}, {}),
     "the mean of the last epochs": ({"batch_size": 16, "epochs": 6, "average": {"swa": 0.5}, "schedule": "cosine"}, {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -146,8 +153,8 @@ def test_two_states_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path, mo
     data = bytearray((newer / "state.safetensors").read_bytes())
     data[len(data) // 2] ^= 1
     (newer / "state.safetensors").write_bytes(bytes(data))
-    said: list[str] = []
-    again = train_until(one, Context(saves=saves(tmp_path, said)), np.inf, monkeypatch)
-    assert said[0] == f"training-1/{newer.name}: state.safetensors is damaged; an older state is used"
+    notes: list[str] = []
+    again = train_until(one, Context(saves=saves(tmp_path, notes)), np.inf, monkeypatch)
+    assert notes[0] == f"training-1/{newer.name}: state.safetensors is damaged; an older state is used"
     assert_same_bits(again, whole)
     assert older.name < newer.name

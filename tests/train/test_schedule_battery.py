@@ -64,8 +64,11 @@ def check_unknown_option(name: str) -> None:
 
 
 CHECKS: tuple[Callable[[str], None], ...] = (
-    check_section_with_described_options, check_formula, check_stays_in_range, check_unknown_option,
-)  # fmt: skip
+    check_section_with_described_options,
+    check_formula,
+    check_stays_in_range,
+    check_unknown_option,
+)
 PAIRS = [pytest.param(n, c, id=f"{n}-{c.__name__}") for n in SCHEDULE.names() for c in CHECKS]
 
 

@@ -120,7 +120,7 @@ def test_a_grid_of_rates_trains_as_one() -> None:
         {"optimizer": {"name": "adamw", "learning_rate": 0.003}, "warm_up": 0.2},
     ]
     grid = [candidate({**each, "batch_size": 16, "epochs": 6}, f"mlp {at}") for at, each in enumerate(trains)]
-    assert len({each.likeness() for each in grid}) == 1
+    assert len({each.batch_key() for each in grid}) == 1
     fits = [digits(count, seed) for seed, count in enumerate((100, 65, 96))]
     together = iter(train_all(grid, fits))
     for fit in fits:
@@ -131,8 +131,10 @@ def test_a_grid_of_rates_trains_as_one() -> None:
 def test_replicas_stop_each_in_its_own_epoch() -> None:
     train = {
         "optimizer": {"name": "adam", "learning_rate": 0.05},
-        "batch_size": 16, "epochs": 60, "stop": {"patience": 2, "validation": 0.25},
-    }  # fmt: skip
+        "batch_size": 16,
+        "epochs": 60,
+        "stop": {"patience": 2, "validation": 0.25},
+    }
     fits = [digits(count, seed) for seed, count in enumerate((90, 61, 120, 44))]
     ends = []
 

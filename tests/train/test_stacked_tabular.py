@@ -15,7 +15,7 @@ from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fill, fit_many
 from sixfold.train.functional import FunctionalProgram
@@ -179,7 +179,9 @@ def test_killed_and_continued_it_ends_with_the_same_bits(
 
         with monkeypatch.context() as patch:
             patch.setattr(Stepper, "take", take)
-            return train_all(one, fits, Context(saves=Saves(folder, "key", lambda kind, facts: None, every_s=0.0)))
+            return train_all(
+                one, fits, Context(saves=Checkpoints(folder, "key", lambda kind, facts: None, every_s=0.0))
+            )
 
     for number, kills in enumerate([(1,), (6,), (11, 3, 9)]):
         for kill in kills:

@@ -98,9 +98,11 @@ def criterion(name: str, task: Task, family: str) -> str:
         return allowed[0]
     if name not in allowed:
         raise RecipeError(
-            f"build.{family}.criterion", f"a criterion of {task}: auto, {', '.join(allowed)}", f"'{name}'",
+            f"build.{family}.criterion",
+            f"a criterion of {task}: auto, {', '.join(allowed)}",
+            f"'{name}'",
             "Leave criterion out, or choose one of these.",
-        )  # fmt: skip
+        )
     return name
 
 

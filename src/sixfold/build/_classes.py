@@ -14,7 +14,9 @@ def present(fit: Fit, family: str) -> IntArray:
     classes = np.unique(fit.y).astype(np.int64)
     if len(classes) < 2:
         raise FitError(
-            f"build.{family}", "rows of at least two classes in every fit", f"one class in {len(fit.y)} rows",
+            f"build.{family}",
+            "rows of at least two classes in every fit",
+            f"one class in {len(fit.y)} rows",
             "Use a stratified scheme in `evaluate`, fewer folds, or more rows of the rare class.",
-        )  # fmt: skip
+        )
     return classes

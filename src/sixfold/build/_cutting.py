@@ -17,9 +17,15 @@ import numpy as np
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 NODES = (
-    "children_left", "children_right", "feature", "threshold", "missing_go_to_left", "impurity",
-    "weighted_n_node_samples", "value",
-)  # fmt: skip
+    "children_left",
+    "children_right",
+    "feature",
+    "threshold",
+    "missing_go_to_left",
+    "impurity",
+    "weighted_n_node_samples",
+    "value",
+)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Parts = Mapping[str, torch.Tensor]
+LayerParts = Mapping[str, torch.Tensor]
 Stored = Callable[[npt.NDArray[Any]], str]
 TURN = 2.0 * math.pi
 
@@ -50,7 +50,7 @@ def _there(numbers: tuple[int, ...], device: torch.device) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Entrance(State):
+class FeatureEmbedding(State):
     """`numbers`, `codes`: their columns. `sizes`: rows of each category's table, the first for -1, a value never seen; the
     tables are one after the other in `table`. `frequencies`: waves a number, 0 for numbers as they are. `width`: E.
     """
@@ -62,7 +62,7 @@ class Entrance(State):
     width: int
 
     @classmethod
-    def of(cls, shape: Shape, frequencies: int, width: int) -> Entrance:
+    def of(cls, shape: Shape, frequencies: int, width: int) -> FeatureEmbedding:
         """For features of this shape."""
         levels = shape.levels or (0,) * shape.features
         codes = tuple(at for at, count in enumerate(levels) if count)
@@ -94,7 +94,7 @@ class Entrance(State):
         table = {"table": (sum(self.sizes), self.width)}
         return {**(waves if self.frequencies else {}), **(table if self.codes else {})}
 
-    def start(self, parts: Parts, scale: float, generator: torch.Generator) -> frozenset[str]:
+    def start(self, parts: LayerParts, scale: float, generator: torch.Generator) -> frozenset[str]:
         """Frequencies ~ N(0, scale²); vectors at 0, so that a value never seen adds nothing, as in one_hot."""
         with torch.no_grad():
             if self.frequencies:
@@ -103,7 +103,7 @@ class Entrance(State):
                 parts["table"].zero_()
         return frozenset({"frequency", "table"} & parts.keys())
 
-    def enter(self, parts: Parts, x: torch.Tensor) -> torch.Tensor:
+    def enter(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
         """[…, R, F] → […, R, D]."""
         pieces = []
         if self.numbers:
@@ -115,7 +115,7 @@ class Entrance(State):
             pieces.append(looked_up(parts["table"], rows.flatten(-2)).view(*rows.shape[:-1], -1))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1)
 
-    def _waves(self, parts: Parts, x: torch.Tensor) -> torch.Tensor:
+    def _waves(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
         angle = x.unsqueeze(-1) * (TURN * parts["frequency"]).unsqueeze(-3)
         wave = torch.cat([angle.cos(), angle.sin()], -1).flatten(-3, -2)
         return linear(wave, parts["wave_weight"], parts["wave_bias"]).relu().view(*x.shape[:-1], -1)

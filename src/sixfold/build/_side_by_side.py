@@ -16,11 +16,11 @@ from sixfold.core.cores import cores
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.runs.context import Context
 
-Work = Callable[[Fit, int, Context], Sequence[Fitted]]
+RunContext = Callable[[Fit, int, Context], Sequence[Fitted]]
 Events = list[tuple[str, dict[str, Any]]]
 
 
-def side_by_side(fits: Sequence[Fit], work: Work, context: Context) -> Iterator[Fitted]:
+def side_by_side(fits: Sequence[Fit], work: RunContext, context: Context) -> Iterator[Fitted]:
     """Yield what `work(fit, threads, context)` finds, fit by fit in their order. Raises what it raises.
 
     `work` may use so many threads, and looks at no other fit. What it says is emitted when it is its turn.
@@ -30,16 +30,16 @@ def side_by_side(fits: Sequence[Fit], work: Work, context: Context) -> Iterator[
         yield from _wave(fits[first : first + width], work, context)
 
 
-def _wave(fits: Sequence[Fit], work: Work, context: Context) -> Iterator[Fitted]:
+def _wave(fits: Sequence[Fit], work: RunContext, context: Context) -> Iterator[Fitted]:
     if len(fits) == 1:
         yield from work(fits[0], cores(), context)
         return
-    said: list[Events] = [[] for _ in fits]
-    contexts = [replace(context, emit_to=_listener(events)) for events in said]
+    notes: list[Events] = [[] for _ in fits]
+    contexts = [replace(context, emit_to=_listener(events)) for events in notes]
     with ThreadPoolExecutor(len(fits)) as pool:
         futures = [pool.submit(work, fit, cores() // len(fits), own) for fit, own in zip(fits, contexts, strict=True)]
         try:
-            for future, events in zip(futures, said, strict=True):
+            for future, events in zip(futures, notes, strict=True):
                 future.exception()  # it is done, one way or the other
                 for kind, facts in events:
                     context.emit_to(kind, facts)

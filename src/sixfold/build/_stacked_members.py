@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import torch
 
-from sixfold.build._entrance import Entrance
+from sixfold.build._entrance import FeatureEmbedding
 from sixfold.build._stacked_network import StackedNetwork, groups
 
 aten = torch.ops.aten
 
 
-class Layer(NamedTuple):
+class MemberLayer(NamedTuple):
     """Of some replicas: `weight` [K, D, I], shared; `inward` [K, M, 1, I], `outward`, `bias` [K, M, 1, D]: values, or slopes."""
 
     weight: torch.Tensor
@@ -33,7 +33,7 @@ class StackedMembers:
 
     records = True
 
-    def __init__(self, plain: StackedNetwork, entrance: Entrance, blocks: int, dropout: float) -> None:
+    def __init__(self, plain: StackedNetwork, entrance: FeatureEmbedding, blocks: int, dropout: float) -> None:
         self.plain, self.entrance, self.blocks, self.dropout = plain, entrance, blocks, dropout
         self.memory: dict[str, torch.Tensor] = {}
 
@@ -95,9 +95,13 @@ class StackedMembers:
         return inputs, products, torch.matmul(h, head.mT).add_(self.plain.parts["head_bias"][some].unsqueeze(2))
 
     def _backward(
-        self, some: slice, delta: torch.Tensor, inputs: list[torch.Tensor],
-        products: list[tuple[torch.Tensor, torch.Tensor]], kept: Sequence[torch.Tensor],
-    ) -> torch.Tensor:  # fmt: skip
+        self,
+        some: slice,
+        delta: torch.Tensor,
+        inputs: list[torch.Tensor],
+        products: list[tuple[torch.Tensor, torch.Tensor]],
+        kept: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
         """From the slope of the scores, [K, M, B, O], to that of what entered, [K, B, I]."""
         self.plain.slopes["head_bias"][some].copy_(delta.sum(2))
         self.plain.slopes["head_weight"][some].copy_(torch.matmul(delta.mT, inputs[-1]))
@@ -118,9 +122,9 @@ class StackedMembers:
             delta.mul_(layer.inward)
         return delta.sum(1)
 
-    def _layer(self, n: int, some: slice, named: dict[str, torch.Tensor]) -> Layer:
+    def _layer(self, n: int, some: slice, named: dict[str, torch.Tensor]) -> MemberLayer:
         weight, *each = (named[f"layer{n}_{part}"][some] for part in ("weight", "in", "out", "bias"))
-        return Layer(weight, *(part.unsqueeze(2) for part in each))
+        return MemberLayer(weight, *(part.unsqueeze(2) for part in each))
 
     def _held(self, name: str, like: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
         """Memory of this shape, the same as in the step before."""

@@ -38,7 +38,7 @@ FORWARD: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Layer:
+class StackedLayer:
     """Views of θ and ∇: `weight` [K, O, I] and `across` [K, I, O], the same transposed; `bias` [K, O, 1]; their gradients."""
 
     weight: torch.Tensor
@@ -48,7 +48,7 @@ class Layer:
     bias_gradient: torch.Tensor
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """Memory that a layer fills anew every step: `sums` and their `slope`, [K, O, B]; `product`: a weight gradient, [K, O, I],
     where ∇ has gaps between the replicas' own: torch is slow in writing there (measured 1.5 times).
     """
@@ -58,7 +58,7 @@ class Room(NamedTuple):
     product: torch.Tensor | None
 
     @classmethod
-    def of(cls, layer: Layer, x: torch.Tensor) -> Room:
+    def of(cls, layer: StackedLayer, x: torch.Tensor) -> Workspace:
         """For `x` [K, B, features]."""
         shape = (len(x), layer.bias.shape[1], x.shape[1])
         gaps = not layer.weight_gradient.is_contiguous()
@@ -89,8 +89,8 @@ class StackedPerceptron:
         self.forward, self.backward = FORWARD[activation], BACKWARD[activation]
         self.classes, self.dropout, self.label_smoothing = goal
         self.half = theta.new_tensor(0.5)  # a number of Python's would be made a tensor of in every step
-        self.layers: list[Layer] = []
-        self.rooms: list[Room] = []
+        self.layers: list[StackedLayer] = []
+        self.workspaces: list[Workspace] = []
         start = 0
         for inputs, outputs in itertools.pairwise(widths):
             middle, end = start + inputs * outputs, start + inputs * outputs + outputs
@@ -98,7 +98,7 @@ class StackedPerceptron:
                 (flat[:, start:middle].view(-1, outputs, inputs), flat[:, middle:end].view(-1, outputs, 1))
                 for flat in (theta, gradient)
             )
-            self.layers.append(Layer(weight, weight.mT, bias, *slopes))
+            self.layers.append(StackedLayer(weight, weight.mT, bias, *slopes))
             start = end
 
     def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,18 +117,18 @@ class StackedPerceptron:
         self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
-        if not self.rooms or self.rooms[0].sums.shape[2] != x.shape[1]:
-            self.rooms = [Room.of(layer, x) for layer in self.layers]
+        if not self.workspaces or self.workspaces[0].sums.shape[2] != x.shape[1]:
+            self.workspaces = [Workspace.of(layer, x) for layer in self.layers]
         kept = [(drawn.mT >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
-        inputs, hidden, outputs = self._forward(x.mT, kept, [room.sums for room in self.rooms])
+        inputs, hidden, outputs = self._forward(x.mT, kept, [room.sums for room in self.workspaces])
         if self.classes:
             losses, delta = _cross_entropy(outputs, target)
         else:
             losses, delta = self._squared_error(outputs, target, weight)
         for number in range(len(self.layers) - 1, -1, -1):
-            layer, (sums, _, product) = self.layers[number], self.rooms[number]
+            layer, (sums, _, product) = self.layers[number], self.workspaces[number]
             if number < len(hidden):
-                torch.bmm(self.layers[number + 1].across, delta, out=(delta := self.rooms[number].slope))
+                torch.bmm(self.layers[number + 1].across, delta, out=(delta := self.workspaces[number].slope))
                 if kept:
                     delta.mul_(kept[number])
                 delta = self.backward(delta, hidden[number], sums)
@@ -148,25 +148,25 @@ class StackedPerceptron:
         return (torch.log_softmax(outputs, dim=1) * target).sum(dim=1)
 
     def _forward(
-        self, h: torch.Tensor, kept: Sequence[torch.Tensor], rooms: Sequence[torch.Tensor | None]
+        self, h: torch.Tensor, kept: Sequence[torch.Tensor], workspaces: Sequence[torch.Tensor | None]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         """From the features [K, I, B]: the input of every layer; what every hidden one gives, before some of it is left out;
         the outputs [K, O, B].
         """
         inputs, hidden = [h], []
         for number, layer in enumerate(self.layers[:-1]):
-            given = self.forward(torch.baddbmm(layer.bias, layer.weight, h, out=rooms[number]))
+            given = self.forward(torch.baddbmm(layer.bias, layer.weight, h, out=workspaces[number]))
             hidden.append(given)
             h = given * kept[number] if kept else given
             inputs.append(h)
         last = self.layers[-1]
-        return inputs, hidden, torch.baddbmm(last.bias, last.weight, h, out=rooms[-1])
+        return inputs, hidden, torch.baddbmm(last.bias, last.weight, h, out=workspaces[-1])
 
     def _squared_error(
         self, outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """½ Σ weight · (output − y)², [K], and its gradient, [K, O, B]; `weight`: as `encode` has it."""
-        error, slope = torch.sub(outputs, y, out=outputs), self.rooms[-1].slope
+        error, slope = torch.sub(outputs, y, out=outputs), self.workspaces[-1].slope
         torch.mul(error, weight, out=slope)
         return error.mul_(slope).sum((1, 2)).mul_(self.half), slope
 

@@ -37,7 +37,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Work:
+class FitGrid:
     """The machines of one fit, which share its kernel matrix."""
 
     gram: Gram
@@ -49,7 +49,9 @@ def workers(rows: int) -> int:
     return min(cores(), MEMORY_BYTES // (VALUE_BYTES * rows * rows))
 
 
-def solve_grid(works: Iterable[Work], points: Sequence[Point], threads: int, context: Context) -> Iterator[list[Found]]:
+def solve_grid(
+    works: Iterable[FitGrid], points: Sequence[Point], threads: int, context: Context
+) -> Iterator[list[Found]]:
     """Yield, work by work, what was found for each of its problems. Raises BudgetError.
 
     A work is one task, a chain of neighbouring points; the last of an odd number is two, so that no thread stands idle.
@@ -77,9 +79,9 @@ def _found(futures: list[list[Future[Found]]]) -> list[Found]:
     return [{point: one for chain in chains for point, one in chain.result().items()} for chains in futures]
 
 
-def _last_alone(works: Iterable[Work]) -> Iterator[tuple[Work, bool]]:
+def _last_alone(works: Iterable[FitGrid]) -> Iterator[tuple[FitGrid, bool]]:
     """Each work, and whether it is the last of an odd number."""
-    held: Work | None = None
+    held: FitGrid | None = None
     even = True
     for work in works:
         if held is not None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from sixfold.build import _links
 from sixfold.build._classes import present
-from sixfold.build._entrance import Entrance, Parts, Stored
+from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored
 from sixfold.parts.fit import Fit, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.offsets import offsets
@@ -38,7 +38,7 @@ class TabularNetwork(State, ABC):
     `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic`: of predictions, as in mlp.
     """
 
-    entrance: Entrance
+    entrance: FeatureEmbedding
     arrays: dict[str, Array]
     link: _links.Link
     target_shift: FloatArray
@@ -111,7 +111,9 @@ class TabularNetwork(State, ABC):
 class TabularModule(nn.Module, ABC):
     """The network while it is trained; a pass is `run`, which knows nothing of who holds the parameters."""
 
-    def __init__(self, entrance: Entrance, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float) -> None:
+    def __init__(
+        self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
+    ) -> None:
         super().__init__()
         self.entrance, self.dropout, self.scale = entrance, dropout, scale
         for name, shape in {**entrance.shapes(), **shapes}.items():
@@ -123,7 +125,7 @@ class TabularModule(nn.Module, ABC):
         return self.run(dict(self.named_parameters()), x, noise)
 
     @abstractmethod
-    def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """As `forward`, for any axes before those of `x` and of each of `parts`."""
 
     @property
@@ -177,9 +179,9 @@ class TabularSettings(Section):
         number = "piecewise_linear" if self.numbers == "piecewise_linear" else "standard"
         return Needs(number=(number,), category=("ordinal",))
 
-    def entrance(self, shape: Shape) -> Entrance:
+    def entrance(self, shape: Shape) -> FeatureEmbedding:
         """How features of this shape enter."""
-        return Entrance.of(shape, self.frequencies if self.numbers == "periodic" else 0, self.embedding_width)
+        return FeatureEmbedding.of(shape, self.frequencies if self.numbers == "periodic" else 0, self.embedding_width)
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
         """int64 [R] classes, or float64 [R, K] values, standardised by the first call's rows where that is asked."""
@@ -221,7 +223,7 @@ def sized(settings: TabularSettings, inputs: int, sizes: dict[str, tuple[int, in
     return width, count if settings.blocks is None else settings.blocks
 
 
-def said(settings: TabularSettings, shape: Shape, inputs: int, sizes: dict[str, tuple[int, int, int]]) -> str:
+def notes(settings: TabularSettings, shape: Shape, inputs: int, sizes: dict[str, tuple[int, int, int]]) -> str:
     """What was chosen, and why, a sentence; '' when the recipe says it all."""
     if settings.width is not None and settings.blocks is not None:
         return ""

@@ -142,7 +142,7 @@ class Trees(State):
 
     def _export_some(
         self, graph: Graph, x: str, span: tuple[int, int], code: npt.NDArray[np.float32], table: str
-    ) -> str:  # fmt: skip
+    ) -> str:
         """The sum of some trees' leaves: `span` is the first tree and how many; `code`: a leaf's row of `table`, [N]."""
         start, end = span[0], min(sum(span), self.count)
         some = self._between(start, end)

@@ -20,7 +20,7 @@ INNER = 3  # fits of two thirds of the rows that follow a fit whose scores becom
 Candidate = tuple[str, dict[str, Any], str]
 
 
-class Cost(NamedTuple):
+class ExpectedCost(NamedTuple):
     """Seconds: `start`, and so many a million of what grows: `values` (rows × columns), `rows`, or `pairs` of rows. `each`:
     for every class, where there are three or more.
     """
@@ -35,12 +35,12 @@ class Cost(NamedTuple):
 # columns (`python -m bench.auto_costs`). They are constants, so that the same recipe has the same candidates, however busy the
 # machine is and wherever a run that was killed goes on.
 COSTS = {
-    "linear": Cost(0.05, 4.0),
-    "tree": Cost(0.03, 2.4),
-    "boosting": Cost(0.25, 15.0, each=True),
-    "forest": Cost(0.4, 25.0),
-    "svm": Cost(0.05, 0.2, of="pairs"),
-    "mlp": Cost(0.5, 400.0, of="rows"),
+    "linear": ExpectedCost(0.05, 4.0),
+    "tree": ExpectedCost(0.03, 2.4),
+    "boosting": ExpectedCost(0.25, 15.0, each=True),
+    "forest": ExpectedCost(0.4, 25.0),
+    "svm": ExpectedCost(0.05, 0.2, of="pairs"),
+    "mlp": ExpectedCost(0.5, 400.0, of="rows"),
 }
 
 

@@ -119,10 +119,22 @@ class Settings(Section):
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     # none of these changes the bins: features are not filtered by min_rows_leaf beforehand (feature_pre_filter)
-    shared: ClassVar[frozenset[str]] = frozenset({
-        "rounds", "learning_rate", "leaves", "max_depth", "min_rows_leaf", "feature_fraction", "row_fraction", "l1", "l2",
-        "patience", "validation", "refit",
-    })  # fmt: skip
+    shared: ClassVar[frozenset[str]] = frozenset(
+        {
+            "rounds",
+            "learning_rate",
+            "leaves",
+            "max_depth",
+            "min_rows_leaf",
+            "feature_fraction",
+            "row_fraction",
+            "l1",
+            "l2",
+            "patience",
+            "validation",
+            "refit",
+        }
+    )
 
     rounds: int = Field(300, ge=1, le=20_000, description="Boosting rounds at most, 1 to 20,000.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Share of each round's correction that is used.")
@@ -162,7 +174,7 @@ class Settings(Section):
                 binned = binned or Binned.of(fit, self._parameters(fit, threads), threads)
                 key, watched = setting._but_rounds(), setting._watched(fit)
                 if not len(watched) and fit.groups is not None and setting._watches(fit):
-                    context.emit("said", text=f"boosting: {UNWATCHED}")
+                    context.emit("note", text=f"boosting: {UNWATCHED}")
                 if len(watched):
                     found.append(setting._stopped(binned, watched, context))
                     continue
@@ -224,13 +236,23 @@ class Settings(Section):
 
     def _parameters(self, fit: Fit, threads: int) -> dict[str, Any]:
         parameters: dict[str, Any] = {
-            "objective": "regression", "learning_rate": self.learning_rate, "num_leaves": self.leaves,
-            "max_depth": self.max_depth or -1, "min_data_in_leaf": self.min_rows_leaf,
-            "feature_fraction": self.feature_fraction, "bagging_fraction": self.row_fraction,
-            "bagging_freq": 1 if self.row_fraction < 1 else 0, "lambda_l1": self.l1, "lambda_l2": self.l2,
-            "seed": fit.seed, "deterministic": True, "force_col_wise": True, "num_threads": threads,
-            "feature_pre_filter": False, "verbosity": -1,
-        }  # fmt: skip
+            "objective": "regression",
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "max_depth": self.max_depth or -1,
+            "min_data_in_leaf": self.min_rows_leaf,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.row_fraction,
+            "bagging_freq": 1 if self.row_fraction < 1 else 0,
+            "lambda_l1": self.l1,
+            "lambda_l2": self.l2,
+            "seed": fit.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": threads,
+            "feature_pre_filter": False,
+            "verbosity": -1,
+        }
         if fit.task == "classification" and fit.outputs == 2:
             parameters["objective"] = "binary"
         elif fit.task == "classification":

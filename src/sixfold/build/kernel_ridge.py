@@ -103,7 +103,7 @@ class Settings(Section):
         if fit.rows <= self.sample:
             return replace(fit, x=dense(fit.x))
         rows = stratified_sample(np.zeros(fit.rows, dtype=np.int64), self.sample, fit.seed)
-        context.emit("said", text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random")
+        context.emit("note", text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random")
         return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
 
     def _gamma(self, x: Matrix) -> float:
@@ -144,7 +144,7 @@ def _by_eigenvectors(
     found = np.nan
     if np.isnan(penalties).any():
         found = _ridge.best(float(values[-1]), partial(_left_out, values, vectors, y_RK))
-        context.emit("said", text=f"kernel_ridge: alpha {found:.3g}, which predicts each training row best without it")
+        context.emit("note", text=f"kernel_ridge: alpha {found:.3g}, which predicts each training row best without it")
     for alpha in np.where(np.isnan(penalties), found, penalties):
         yield np.asarray(vectors @ (moments / (values + alpha)[:, None]), dtype=np.float64)
 

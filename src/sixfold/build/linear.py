@@ -111,9 +111,11 @@ class Settings(Section):
         """Raises RecipeError where a strength is to be found for classes."""
         if self.alpha == "auto" and task == "classification":
             raise RecipeError(
-                "build, linear, alpha", "a number, where classes are predicted", "'auto', which is for values",
+                "build, linear, alpha",
+                "a number, where classes are predicted",
+                "'auto', which is for values",
                 "List some: `C: [0.1, 1, 10]`.",
-            )  # fmt: skip
+            )
 
     def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one LinearModel a fit, in order."""
@@ -193,7 +195,7 @@ def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterato
     if np.isnan(penalties).any():
         found = _ridge.best(float(ridge.values[-1]), partial(_ridge.left_out, ridge, fit.x, y_RK))
         text = f"linear: alpha {found:.3g}, which predicts each training row best without it"
-        context.emit("said", text=text, **fit.facts)
+        context.emit("note", text=text, **fit.facts)
         penalties[np.isnan(penalties)] = found
     weights_AFK, bias_AK = ridge.weights(penalties)
     for at, exact in enumerate(ridge.exact(penalties)):

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from sixfold.build import _links
-from sixfold.build._entrance import Entrance, Parts, Stored, linear
+from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored, linear
 from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
     Array,
@@ -28,8 +28,8 @@ from sixfold.build._tabular import (
     TabularNetwork,
     TabularSettings,
     kept,
+    notes,
     resumed,
-    said,
     sized,
     tabular,
 )
@@ -100,7 +100,9 @@ class ResidualNetwork(TabularNetwork):
 class Residual(TabularModule):
     """The network while it is trained."""
 
-    def __init__(self, entrance: Entrance, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float) -> None:
+    def __init__(
+        self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
+    ) -> None:
         super().__init__(entrance, shapes, dropout, scale)
         self.blocks = sum(name.endswith("_gain") for name in shapes) - 1
         self.width = shapes["first_bias"][0]
@@ -122,7 +124,7 @@ class Residual(TabularModule):
         """Dropout draws a number for every hidden unit of every block."""
         return ((rows, self.width),) * self.blocks if self.dropout else ()
 
-    def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """[…, R, F] → […, R, K]."""
 
         def product(h: torch.Tensor, name: str) -> torch.Tensor:
@@ -158,7 +160,7 @@ class Settings(TabularSettings):
 
     def derived(self, shape: Shape) -> str:
         """What was chosen, and why."""
-        return said(self, shape, self.entrance(shape).outputs, SIZES)
+        return notes(self, shape, self.entrance(shape).outputs, SIZES)
 
     def module(self, shape: Shape) -> Residual:
         """A network whose parameters `initialize` still has to fill."""

@@ -21,7 +21,7 @@ from sixfold.build._classes import present
 from sixfold.build._dual import Point, Solution
 from sixfold.build._gram import Gram
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build._svm_grid import VALUE_BYTES, Problem, Work, solve_grid, workers
+from sixfold.build._svm_grid import VALUE_BYTES, FitGrid, Problem, solve_grid, workers
 from sixfold.build._warned import told
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
@@ -175,9 +175,7 @@ class KernelMachine(State):
 
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same machine with other numbers."""
-        return replace(
-            self, support=parameters["support"], weights=parameters["weights"], bias=parameters["bias"]
-        )  # fmt: skip
+        return replace(self, support=parameters["support"], weights=parameters["weights"], bias=parameters["bias"])
 
     @property
     def support_count(self) -> int:
@@ -252,10 +250,10 @@ class Settings(Section):
         points = [Point(setting.epsilon if regression else 0.0, setting.C) for setting in settings]
         begun: deque[Fit] = deque()
 
-        def works() -> Iterator[Work]:
+        def works() -> Iterator[FitGrid]:
             for fit in fits:
                 begun.append(self._sampled(fit, context))
-                yield Work(
+                yield FitGrid(
                     Gram(self._kernel(begun[-1].x), np.asarray(begun[-1].x, dtype=np.float64)), _problems(begun[-1])
                 )
 
@@ -287,7 +285,7 @@ class Settings(Section):
         labels = fit.y.astype(np.int64) if fit.task == "classification" else np.zeros(len(fit.y), dtype=np.int64)
         rows = stratified_sample(labels, self.sample, fit.seed)
         text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {fit.rows:,} rows, drawn at random"
-        context.emit("said", text=text + (" within classes" if fit.task == "classification" else ""))
+        context.emit("note", text=text + (" within classes" if fit.task == "classification" else ""))
         return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
 
     def _solve_linear(self, fit: Fit) -> LinearMachine:
@@ -312,9 +310,13 @@ class Settings(Section):
     def _solve_kernel(self, fit: Fit) -> KernelMachine:
         kernel = self._kernel(fit.x)
         shared = {
-            "kernel": self.kernel, "C": self.C, "gamma": kernel.gamma, "coef0": self.coef0, "degree": self.degree,
+            "kernel": self.kernel,
+            "C": self.C,
+            "gamma": kernel.gamma,
+            "coef0": self.coef0,
+            "degree": self.degree,
             "cache_size": CACHE_MB,
-        }  # fmt: skip
+        }
         if fit.task != "classification":
             center, scale = _units(fit.y)
             machine = SVR(epsilon=self.epsilon, **shared).fit(fit.x, (fit.y - center) / scale)

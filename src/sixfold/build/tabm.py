@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import nn
 
 from sixfold.build import _links
-from sixfold.build._entrance import Entrance, Parts, Stored
+from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored
 from sixfold.build._stacked_members import StackedMembers
 from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
@@ -27,8 +27,8 @@ from sixfold.build._tabular import (
     TabularNetwork,
     TabularSettings,
     kept,
+    notes,
     resumed,
-    said,
     sized,
     tabular,
 )
@@ -101,7 +101,9 @@ class MemberNetwork(TabularNetwork):
 class Members(TabularModule):
     """The network while it is trained."""
 
-    def __init__(self, entrance: Entrance, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float) -> None:
+    def __init__(
+        self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
+    ) -> None:
         super().__init__(entrance, shapes, dropout, scale)
         self.blocks = sum(name.endswith("_in") for name in shapes)
         self.members, _, self.width = shapes["head_weight"]
@@ -135,7 +137,7 @@ class Members(TabularModule):
         """Dropout draws a number for every hidden unit of every member."""
         return ((rows, self.members, self.width),) * self.blocks if self.dropout else ()
 
-    def run(self, parts: Parts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """[…, R, F] → […, R, M, K]; in between members come before rows, so that heads are one batched product."""
         h = self.entrance.enter(parts, x).unsqueeze(-3)
         for n in range(self.blocks):
@@ -163,7 +165,7 @@ class Settings(TabularSettings):
 
     def derived(self, shape: Shape) -> str:
         """What was chosen, and why."""
-        return said(self, shape, self.entrance(shape).outputs, SIZES)
+        return notes(self, shape, self.entrance(shape).outputs, SIZES)
 
     def module(self, shape: Shape) -> Members:
         """A network whose parameters `initialize` still has to fill."""

@@ -27,18 +27,25 @@ def disagreement(
     """The first thing in which the files differ; None where they agree. `results`: receipt and report."""
     receipt, report = results
     rules = (
-        _signature_itself(signature), _recipe(recipe, signature), _receipt(receipt, recipe), _costs(receipt),
-        _model(receipt, signature, model_bytes), _report(report, receipt), _report_columns(report, signature),
+        _signature_itself(signature),
+        _recipe(recipe, signature),
+        _receipt(receipt, recipe),
+        _costs(receipt),
+        _model(receipt, signature, model_bytes),
+        _report(report, receipt),
+        _report_columns(report, signature),
         _report_charts(report, signature),
-    )  # fmt: skip
+    )
     return next((finding for rule in rules for finding in rule), None)
 
 
 def _signature_itself(signature: Signature) -> Findings:
     for what, names in (
-        ("columns", [column.name for column in signature.inputs]), ("targets", signature.target),
-        ("classes", signature.classes), ("fields", signature.fields),
-    ):  # fmt: skip
+        ("columns", [column.name for column in signature.inputs]),
+        ("targets", signature.target),
+        ("classes", signature.classes),
+        ("fields", signature.fields),
+    ):
         yield from _once(what, names)
     yield from _outputs(signature)
     if not _are_of(signature.class_type, signature.classes):

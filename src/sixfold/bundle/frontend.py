@@ -65,9 +65,11 @@ class FrontEnd:
             return self._from_frame(rows, extra, first_row)
         if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
             raise RowError(
-                "rows", "a list of rows, a mapping of columns, or a DataFrame", type(rows).__name__,
+                "rows",
+                "a list of rows, a mapping of columns, or a DataFrame",
+                type(rows).__name__,
                 "Put a single row into a list: [row].",
-            )  # fmt: skip
+            )
         return self._from_rows(rows, extra, first_row)
 
     def plain_row(self, rows: RawRows, extra: Extra = "ignore") -> npt.NDArray[np.float64] | None:
@@ -127,9 +129,11 @@ class FrontEnd:
         for number, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise RowError(
-                    f"row {first_row + number}", "a mapping of column to value", type(row).__name__,
+                    f"row {first_row + number}",
+                    "a mapping of column to value",
+                    type(row).__name__,
                     "Give each row as {column: value}.",
-                )  # fmt: skip
+                )
             if row.keys() != names:
                 self._check_names(row, extra, f"row {first_row + number}")
         feeds = {name: _empty(name, len(rows), len(group)) for name, group in self._groups.items()}
@@ -184,9 +188,11 @@ class FrontEnd:
                 near = _nearest(name, (str(f) for f in found if f not in self._names), 0.6)
                 came = f"'{shorten(near[0])}'" if near else "no such column"
                 raise RowError(
-                    f"{where}, column '{name}'", f"the column '{name}'", came,
+                    f"{where}, column '{name}'",
+                    f"the column '{name}'",
+                    came,
                     f"Rename it to '{name}'." if near else "Add the column; send null where its value is missing.",
-                )  # fmt: skip
+                )
         if extra == "refuse":
             for name in found:
                 if name not in self._names and name not in self._targets:
@@ -196,9 +202,11 @@ class FrontEnd:
         near = _nearest(name, self._order, 0.5)
         hint = f"Did you mean '{near[0]}'? Its value is given too. " if near else ""
         return RowError(
-            f"{where}, column '{shorten(name)}'", "only columns of the signature",
-            f"the unknown column '{shorten(name)}'", f"{hint}Leave it out: signature.json lists the columns.",
-        )  # fmt: skip
+            f"{where}, column '{shorten(name)}'",
+            "only columns of the signature",
+            f"the unknown column '{shorten(name)}'",
+            f"{hint}Leave it out: signature.json lists the columns.",
+        )
 
     def _sequence(self, name: str, values: Any) -> Sequence[Any]:
         if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
@@ -269,9 +277,11 @@ class _Lines(Iterator[str]):
         self._size += len(line)
         if self._size > self._longest:
             raise RowError(
-                f"{self._where}, line {self._number}", f"lines of at most {self._longest:,} characters", "a longer one",
+                f"{self._where}, line {self._number}",
+                f"lines of at most {self._longest:,} characters",
+                "a longer one",
                 "Check the line ends and the quotes.",
-            )  # fmt: skip
+            )
         return line
 
     def next_record(self) -> None:
@@ -292,9 +302,11 @@ def csv_rows(
         first = next(filter(None, reader), [])
         if columns is not None and len(first) > columns:
             raise RowError(
-                f"{where}, line {reader.line_num}", f"at most {columns} fields", f"{len(first):,}",
+                f"{where}, line {reader.line_num}",
+                f"at most {columns} fields",
+                f"{len(first):,}",
                 "Leave out what the model does not ask for: signature.json lists the columns.",
-            )  # fmt: skip
+            )
         first[:1] = [name.removeprefix("\ufeff") for name in first[:1]]
         header, is_header = [name.strip() for name in first], True
         if fields is not None and first:
@@ -306,9 +318,11 @@ def csv_rows(
                 if not record:
                     continue
                 raise RowError(
-                    f"{where}, line {reader.line_num}", f"{len(header)} fields", f"{len(record)} fields",
+                    f"{where}, line {reader.line_num}",
+                    f"{len(header)} fields",
+                    f"{len(record)} fields",
                     "Put text that holds the separator into quotes.",
-                )  # fmt: skip
+                )
             yield dict(zip(header, record, strict=True))
     except csv.Error as error:
         raise RowError(f"{where}, line {reader.line_num}", "CSV", str(error), "Check the quotes.") from None

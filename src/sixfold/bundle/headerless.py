@@ -44,6 +44,8 @@ class Fields:
         shown = ", ".join(self.names[:SHOWN]) + (", …" if len(self.names) > SHOWN else "")
         also = f", or {len(without)} without the target" if len(without) < len(self.names) else ""
         raise RowError(
-            f"{where}, line 1", f"{len(self.names)} fields ({shown}){also}, as in the file that the model learned from",
-            f"{len(first)} fields", "Send the same fields in the same order, or name them in a first line.",
-        )  # fmt: skip
+            f"{where}, line 1",
+            f"{len(self.names)} fields ({shown}){also}, as in the file that the model learned from",
+            f"{len(first)} fields",
+            "Send the same fields in the same order, or name them in a first line.",
+        )

@@ -36,11 +36,11 @@ LARGEST: Final = {
 }
 # What a reader may be given of the JSON files: as many objects as fit 100 MB of memory.
 LIMITS: Final = {
-    "signature.json": json_limits.Limits(LARGEST["signature.json"], values=800_000),
-    "receipt.json": json_limits.Limits(LARGEST["receipt.json"], values=400_000),
-    "report.json": json_limits.Limits(LARGEST["report.json"], values=800_000),
+    "signature.json": json_limits.JsonLimits(LARGEST["signature.json"], values=800_000),
+    "receipt.json": json_limits.JsonLimits(LARGEST["receipt.json"], values=400_000),
+    "report.json": json_limits.JsonLimits(LARGEST["report.json"], values=800_000),
 }
-MANIFEST_LIMITS: Final = json_limits.Limits(size_bytes=16 << 10, values=100)  # seven files and four facts
+MANIFEST_LIMITS: Final = json_limits.JsonLimits(size_bytes=16 << 10, values=100)  # seven files and four facts
 PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MOST_SHOWN: Final = 5  # foreign files that a message names
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
@@ -127,9 +127,11 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
         foreign = sorted(islice((name for name in names if name not in {MANIFEST, *manifest.files}), MOST_SHOWN))
     if foreign:
         raise BundleError(
-            str(folder), "only the files of the manifest", f"also {', '.join(map(repr, foreign))}",
+            str(folder),
+            "only the files of the manifest",
+            f"also {', '.join(map(repr, foreign))}",
             "Remove what was added.",
-        )  # fmt: skip
+        )
 
 
 def _check_size(path: Path, entry: Entry) -> None:

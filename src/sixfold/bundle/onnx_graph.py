@@ -20,16 +20,34 @@ LARGEST_DIM: Final = (1 << 31) - 1
 STRING: Final = 8
 # TensorProto's data types that Sixfold writes → their NumPy type (strings have none).
 TYPES: Final[dict[int, str]] = {
-    1: "<f4", 2: "u1", 3: "i1", 5: "<i2", 6: "<i4", 7: "<i8", STRING: "", 9: "?", 11: "<f8",
-}  # fmt: skip
+    1: "<f4",
+    2: "u1",
+    3: "i1",
+    5: "<i2",
+    6: "<i4",
+    7: "<i8",
+    STRING: "",
+    9: "?",
+    11: "<f8",
+}
 # Field of a tensor → the data types whose numbers it may hold, besides raw_data (9).
 PAYLOADS: Final[dict[int, frozenset[int]]] = {
-    4: frozenset({1}), 5: frozenset({2, 3, 5, 6, 9}), 6: frozenset({STRING}), 7: frozenset({7}), 10: frozenset({11}),
-}  # fmt: skip
+    4: frozenset({1}),
+    5: frozenset({2, 3, 5, 6, 9}),
+    6: frozenset({STRING}),
+    7: frozenset({7}),
+    10: frozenset({11}),
+}
 # Kind of an attribute → its type in the file, and the field that holds it.
 KINDS: Final[dict[str, tuple[int, int]]] = {
-    "float": (1, 2), "int": (2, 3), "string": (3, 4), "tensor": (4, 5), "floats": (6, 7), "ints": (7, 8), "strings": (8, 9),
-}  # fmt: skip
+    "float": (1, 2),
+    "int": (2, 3),
+    "string": (3, 4),
+    "tensor": (4, 5),
+    "floats": (6, 7),
+    "ints": (7, 8),
+    "strings": (8, 9),
+}
 
 
 @dataclass(frozen=True)
@@ -123,9 +141,10 @@ class ModelGraph:
         if len(tensors) != len(graph.get(5, [])):
             raise WireError("two tensors of one name")
         found = cls(
-            [_node(message) for message in graph.get(1, [])], tensors,
+            [_node(message) for message in graph.get(1, [])],
+            tensors,
             *({text(single(value, 1, b"")): _shape(value) for value in graph.get(field, [])} for field in (11, 12)),
-        )  # fmt: skip
+        )
         found._check_order()
         return found
 

@@ -25,8 +25,14 @@ INLINE: Final = 1 << 16  # bytes of a value that are put together with their nei
 Wire = Literal["number", "float", "bytes", "numbers", "floats", "doubles", "message"]
 Message = dict[int, list[Any]]  # field number → its values: int, bytes, memoryview or Message
 WIRE_TYPES: Final[dict[Wire, int]] = {
-    "number": 0, "float": 5, "bytes": 2, "numbers": 2, "floats": 2, "doubles": 2, "message": 2,
-}  # fmt: skip
+    "number": 0,
+    "float": 5,
+    "bytes": 2,
+    "numbers": 2,
+    "floats": 2,
+    "doubles": 2,
+    "message": 2,
+}
 
 
 class Field(NamedTuple):
@@ -100,7 +106,7 @@ EXTERNAL: Final = {13: "external data", 14: "external data"}  # of a tensor: whe
 
 def read(model: bytes) -> Message:
     """The model's fields. Raises WireError for whatever is not written as above."""
-    return _Reader().message(memoryview(model), "model")
+    return _MessageReader().message(memoryview(model), "model")
 
 
 def written(message: Message, kind: str = "model") -> list[bytes | memoryview]:
@@ -110,7 +116,7 @@ def written(message: Message, kind: str = "model") -> list[bytes | memoryview]:
     return writer.parts()
 
 
-class _Reader:
+class _MessageReader:
     """Counts what it has read: a small file can hold many empty fields."""
 
     def __init__(self) -> None:

@@ -23,8 +23,10 @@ def check_trees(node: Node, width: int, targets: int) -> None:
     features, leaf_targets = node.integers("nodes_featureids"), node.integers("leaf_targetids")
     leaves = np.concatenate([numbers[leafs != 0] for numbers, leafs in sides])
     for what, numbers, most in (
-        ("feature", features, width), ("leaf", leaves, len(leaf_targets)), ("target", leaf_targets, targets),
-    ):  # fmt: skip
+        ("feature", features, width),
+        ("leaf", leaves, len(leaf_targets)),
+        ("target", leaf_targets, targets),
+    ):
         if len(numbers) and not (numbers.min() >= 0 and numbers.max() < most):
             raise WireError(f"a TreeEnsemble with a {what} that is not there")
     below = [numbers[leafs == 0] for numbers, leafs in sides]

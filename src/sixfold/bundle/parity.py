@@ -109,7 +109,7 @@ def unpack(content: bytes, where: str, signature: Signature, rows: int = 0) -> P
     The rows are of `signature`, and `rows` in number (0: any); what would be more is not read to its end.
     """
     try:
-        lines = _Lines(content, signature, rows)
+        lines = _ParityLines(content, signature, rows)
         first = next(lines.values, None)
         if first is None:
             raise ValueError("no line")
@@ -123,7 +123,7 @@ def unpack(content: bytes, where: str, signature: Signature, rows: int = 0) -> P
     return found
 
 
-class _Lines:
+class _ParityLines:
     """The lines of a packed file, one after the other, each looked at before it is read. All of them raise ValueError."""
 
     def __init__(self, content: bytes, signature: Signature, rows: int) -> None:
@@ -133,7 +133,7 @@ class _Lines:
         self.count = max(columns, self.rows)
         # An output's line holds a list for each of its columns; a line of one row holds a value a column.
         cells = max(self.rows * max(1, answers), columns)
-        self.limits = json_limits.Limits(MOST_BYTES, values=cells + 2 * columns + 16, depth=4)
+        self.limits = json_limits.JsonLimits(MOST_BYTES, values=cells + 2 * columns + 16, depth=4)
         self.values = self._values(content)
 
     def _values(self, content: bytes) -> Iterator[dict[str, Any]]:
@@ -294,9 +294,11 @@ def _compare(
         if wrong:
             one, other = pairs[wrong[0]]
             raise BundleError(
-                f"{where}, stored row {wrong[0] + 1}", f"label {shorten(one)!r}",
-                f"{shorten(other)!r} ({len(wrong)} rows differ)", RERUN,
-            )  # fmt: skip
+                f"{where}, stored row {wrong[0] + 1}",
+                f"label {shorten(one)!r}",
+                f"{shorten(other)!r} ({len(wrong)} rows differ)",
+                RERUN,
+            )
         return 0.0
     expected = expected.astype(np.float64).reshape(found.shape)
     difference = np.abs(expected - found)
@@ -308,6 +310,7 @@ def _compare(
         raise BundleError(
             f"{where}, stored row {int(at[0]) + 1}",
             f"{name} {expected[at]!r} within {allowed.reshape(found.shape)[at]:.2g}",
-            f"{found[at]!r} ({int(beyond.any(axis=-1).sum())} rows differ)", RERUN,
-        )  # fmt: skip
+            f"{found[at]!r} ({int(beyond.any(axis=-1).sum())} rows differ)",
+            RERUN,
+        )
     return float(difference.max(initial=0.0))

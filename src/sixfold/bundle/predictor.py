@@ -136,9 +136,11 @@ def check_interface(session: Any, signature: Signature, where: str) -> None:
 def _mismatch(where: str, what: str, expected: dict[str, str], found: dict[str, str]) -> BundleError:
     name = next(n for n in (*expected, *found) if expected.get(n) != found.get(n))
     return BundleError(
-        where, f"{what} as in the signature: '{name}' {expected.get(name, 'absent')}",
-        found.get(name, "absent"), MISMATCH,
-    )  # fmt: skip
+        where,
+        f"{what} as in the signature: '{name}' {expected.get(name, 'absent')}",
+        found.get(name, "absent"),
+        MISMATCH,
+    )
 
 
 def _shown(node: Any) -> str:

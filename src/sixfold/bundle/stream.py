@@ -170,9 +170,11 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         parquet: Any = importlib.import_module("pyarrow.parquet")  # an extra: asked for only when there is such a file
     except ImportError:
         raise SystemFault(
-            str(path), "pyarrow, to read Parquet", "no such package",
+            str(path),
+            "pyarrow, to read Parquet",
+            "no such package",
             "Install the extra: pip install 'sixfold[train]'; or convert the file to CSV.",
-        ) from None  # fmt: skip
+        ) from None
     try:
         with archive.seekable(path) as stream, parquet.ParquetFile(stream) as file:
             for batch in file.iter_batches(batch_size=CHUNK):

@@ -36,9 +36,12 @@ class Unfamiliar:
 
     def __add__(self, other: Unfamiliar) -> Unfamiliar:
         return Unfamiliar(
-            self.column, self.rows + other.rows, self.unseen + other.unseen, self.outside + other.outside,
+            self.column,
+            self.rows + other.rows,
+            self.unseen + other.unseen,
+            self.outside + other.outside,
             self.missing + other.missing,
-        )  # fmt: skip
+        )
 
     def counts(self) -> dict[str, int]:
         """Kind → rows, of the kinds that there are."""

@@ -76,9 +76,11 @@ def _refuse_foreign(folder: Path) -> None:
         raise SystemFault(str(folder), "a new folder, or a bundle", "something else", "Choose another name.")
     if folder.is_dir() and any(folder.iterdir()) and not manifest.is_bundle(folder):
         raise SystemFault(
-            str(folder), "a new folder, an empty one, or a bundle", "a folder with other files",
+            str(folder),
+            "a new folder, an empty one, or a bundle",
+            "a folder with other files",
             "Choose another name, or remove the folder yourself.",
-        )  # fmt: skip
+        )
 
 
 def _write_aside(aside: Path, files: dict[str, bytes]) -> None:

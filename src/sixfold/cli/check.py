@@ -29,14 +29,14 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
     from sixfold.recipe.load import load, problems
 
     found: list[SixfoldError] = list(problems(recipe, changes))
-    said: list[str] = []
+    notes: list[str] = []
     if not found:
-        found, said = _beyond(load(recipe, changes))
+        found, notes = _beyond(load(recipe, changes))
     if as_json:
         parts = ("where", "expected", "found", "remedy")
-        show_json({"problems": [{name: getattr(e, name) for name in parts} for e in found], "said": said})
+        show_json({"problems": [{name: getattr(e, name) for name in parts} for e in found], "note": notes})
     else:
-        for text in said:
+        for text in notes:
             click.echo(one_line(text))
         for error in found:
             click.echo(one_line(f"problem: {error}"), err=True)
@@ -56,30 +56,30 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     except SixfoldError as error:
         return [loaded.placed(error)], []
     alone = lone_predictors.warning(training, recipe.data.seed)
-    said = [*dataset.said, *_warnings(*dataset.warnings, alone)]
+    notes = [*dataset.notes, *_warnings(*dataset.warnings, alone)]
     plan = Planning(recipe, training)
     found, more = plan.violations(), list[str]()
     if not found:
         found, more = _tried(plan)
-    return [loaded.placed(error) for error in found], said + more
+    return [loaded.placed(error) for error in found], notes + more
 
 
 def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     """What will be done and what it will take, from trials of each candidate; and what hindered these."""
     from sixfold.core.paths import refusal
     from sixfold.evaluate.folds import scheme_of, thin_classes
-    from sixfold.plan.forecast import disk_bytes, forecasts, in_words
+    from sixfold.plan.forecast import describe, disk_bytes, forecasts
 
     recipe, folds = plan.recipe, plan.folds
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
-    said = _warnings(thin_classes(folds, plan.training))
-    said += _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
-    said += _nested(recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials))
+    notes = _warnings(thin_classes(folds, plan.training))
+    notes += _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
+    notes += _nested(recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials))
     planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
-    said += in_words(planned, recipe.budget, trials, plan.again)
+    notes += describe(planned, recipe.budget, trials, plan.again)
     for refused in (refusal(Path("runs") / recipe.name), _disk(disk_bytes(planned, trials, plan.again))):
         found += [] if refused is None else [refused]
-    return found, said
+    return found, notes
 
 
 def _rows(loaded: Any) -> tuple[Any, Any]:

@@ -29,7 +29,7 @@ FOLDS = 5
 @JSON
 def command(
     data: str, target: str, separator: str | None, no_header: bool, out: Path | None, force: bool, as_json: bool
-) -> None:  # fmt: skip
+) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip) or sklearn:NAME."""
     from sixfold.core.paths import write_atomic
     from sixfold.data.first_look import look
@@ -44,16 +44,16 @@ def command(
             str(path), "a new file", "one that is there already", "Choose another with --out, or --force."
         )
     why = _metrics(dataset)[1]
-    said = [
-        *dataset.said,
+    notes = [
+        *dataset.notes,
         *([f"metrics: {why}"] if why else []),
         *(f"warning: {warning}" for warning in dataset.warnings),
     ]
     write_atomic(path, recipe_text(source, path, dataset, separator, section.header))
     if as_json:
-        show_json({"recipe": str(path), "task": dataset.target.task, "said": said})
+        show_json({"recipe": str(path), "task": dataset.target.task, "note": notes})
         return
-    for text in said:
+    for text in notes:
         click.echo(one_line(text), err=True)
     click.echo(one_line(f"wrote {path}; next: sixfold check {path}, then sixfold run {path}"))
 
@@ -115,9 +115,7 @@ def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
     return defaults(training.target, parts)
 
 
-def recipe_text(
-    source: NamedData, path: Path, dataset: Any, separator: str | None = None, header: bool = True
-) -> str:  # fmt: skip
+def recipe_text(source: NamedData, path: Path, dataset: Any, separator: str | None = None, header: bool = True) -> str:
     """The recipe, with what was seen and what could be changed as comments. Names are data: none of them can write YAML."""
     from sixfold.data.first_look import remedies
     from sixfold.recipe.yaml_text import comment, quoted, scalar

@@ -40,12 +40,16 @@ def command(path: Path, example: bool, as_json: bool) -> None:
     if not as_json:
         _print_bundle(bundle, report, sizes)
         return
-    show_json({
-        "name": bundle.name, "signature": bundle.signature.model_dump(mode="json"),
-        "receipt": bundle.receipt.model_dump(mode="json"),
-        "layers": [layer.model_dump(mode="json") for layer in report.layers], "verdict": list(report.verdict),
-        "files": sizes,
-    })  # fmt: skip
+    show_json(
+        {
+            "name": bundle.name,
+            "signature": bundle.signature.model_dump(mode="json"),
+            "receipt": bundle.receipt.model_dump(mode="json"),
+            "layers": [layer.model_dump(mode="json") for layer in report.layers],
+            "verdict": list(report.verdict),
+            "files": sizes,
+        }
+    )
 
 
 def _print_bundle(bundle: Any, report: Any, sizes: dict[str, int]) -> None:
@@ -142,9 +146,12 @@ def _run_folder(path: Path) -> dict[str, Any]:
     stages = {p.name: finished.get(p.name) for p in sorted(path.iterdir()) if (p / "manifest.json").is_file()}
     counts = dict(Counter(str(event["event"]) for event in events))
     return {
-        "folder": str(path), "stages": stages, "events": counts, "bundle": (path / "bundle").is_dir(),
+        "folder": str(path),
+        "stages": stages,
+        "events": counts,
+        "bundle": (path / "bundle").is_dir(),
         "warnings": [text] if text else [],
-    }  # fmt: skip
+    }
 
 
 def _print_run(facts: dict[str, Any]) -> None:

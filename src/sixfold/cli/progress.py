@@ -32,7 +32,7 @@ class Lines:
 
 
 @dataclass
-class Pace:
+class ProgressPace:
     """How fast a run goes: fits of candidates on folds, and epochs of the fit in work. Times are time.monotonic() s."""
 
     planned: int = 0
@@ -43,7 +43,7 @@ class Pace:
     fits: int = 0  # of this process; what an earlier one finished took no time
     started: float | None = None
     first: tuple[Any, float, int] | None = None  # fit, moment and epoch at which its epochs were first seen
-    outer: dict[int, Pace] = field(
+    outer: dict[int, ProgressPace] = field(
         default_factory=dict
     )  # of the outer fold in work: its candidates and folds are its own
 
@@ -75,7 +75,7 @@ class Pace:
     def _outer(self, event: Event, now: float) -> str:
         number = int(event["outer"])
         if number not in self.outer:
-            self.outer = {number: Pace(started=now)}
+            self.outer = {number: ProgressPace(started=now)}
         inner = {name: fact for name, fact in event.items() if name != "outer"}
         text = self.outer[number].see(inner, now)
         return f"outer fold {number + 1}: {text}" if text else ""
@@ -118,7 +118,7 @@ class Live:
         self.status = self.console.status("reading data")
         self.status.start()
         self.started = time.monotonic()
-        self.pace = Pace()
+        self.pace = ProgressPace()
 
     def __call__(self, event: Event) -> None:
         """A listener of the run's events."""
@@ -170,7 +170,7 @@ def _step(event: Event) -> str:
 
 
 WORDS: Final[dict[str, Callable[[Event], str]]] = {
-    "said": lambda event: str(event["text"]),
+    "note": lambda event: str(event["text"]),
     "warning": _warning,
     "nested_scored": lambda event: (
         f"outer fold {event['outer'] + 1} of {event['of']}: {event['chosen']} chosen by {event['metric']} "

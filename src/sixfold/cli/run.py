@@ -21,9 +21,13 @@ from sixfold.core.visible import one_line
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Overrule a key, such as data.source=my.csv."
 )
 @click.option(
-    "--save-every", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
     help="How often the state of a training is saved: at most so much is done again after a kill.",
-)  # fmt: skip
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @JSON
 def command(

@@ -14,15 +14,16 @@ from sixfold.cli import EXISTING
 @click.option("--host", help="Address to listen on; left out: 127.0.0.1, whatever the bundle's recipe says.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any that is free; left out: the recipe's.")
 @click.option(
-    "--allow-host", "allow_hosts", metavar="NAME", multiple=True,
+    "--allow-host",
+    "allow_hosts",
+    metavar="NAME",
+    multiple=True,
     help="A name by which clients may ask, besides localhost and the address; repeatable; * allows any.",
-)  # fmt: skip
+)
 @click.option(
     "--trust-recipe", is_flag=True, help="Take host, port and limits of the recipe, also beyond the defaults."
 )
-def command(
-    bundle: Path, host: str | None, port: int | None, allow_hosts: tuple[str, ...], trust_recipe: bool
-) -> None:  # fmt: skip
+def command(bundle: Path, host: str | None, port: int | None, allow_hosts: tuple[str, ...], trust_recipe: bool) -> None:
     """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /."""
     from sixfold.serve.run import serve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from sixfold.compress.subject import Subject
+from sixfold.compress.subject import CompressionState
 from sixfold.core.errors import BudgetError
 from sixfold.runs.context import Context
 
@@ -14,7 +14,7 @@ LEAST = 0.05  # smaller shares are not worth a training
 BISECTIONS = 5  # of (0, 1): the answer is within 1/32 of the largest share
 
 Ratio = float | Literal["largest"]
-Found = tuple[Subject | None, str]
+Found = tuple[CompressionState | None, str]
 
 
 def largest(ratio: Ratio, attempt: Callable[[float], Found], context: Context) -> Found:
@@ -46,7 +46,7 @@ def in_time(attempt: Callable[[], Found], context: Context) -> Found:
 
 def _bisected(attempt: Callable[[float], Found], context: Context) -> Found:
     low, high = 0.0, 1.0
-    best, why, said = None, NO_TIME, ""
+    best, why, notes = None, NO_TIME, ""
     for _ in range(BISECTIONS):
         if context.left_s() <= 0:
             break
@@ -55,8 +55,8 @@ def _bisected(attempt: Callable[[float], Found], context: Context) -> Found:
         if found is None:
             high = share
         else:
-            low, best, said = share, found, f"{share:.0%}"
-    return (best, said) if best is not None else (None, why)
+            low, best, notes = share, found, f"{share:.0%}"
+    return (best, notes) if best is not None else (None, why)
 
 
 def _halves(ratio: float) -> Iterator[float]:

@@ -11,7 +11,7 @@ from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep, Scores
 from sixfold.compress.measure import median_ms
 from sixfold.compress.pruner import Pruner
-from sixfold.compress.subject import Job, Subject, promise, start
+from sixfold.compress.subject import CompressionState, Job, promise, start
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.core.units import show_bytes
 from sixfold.evaluate.model import Model
@@ -28,7 +28,7 @@ NO_GAIN = "no gain on this machine"
 MORE_BYTES = 1.02  # … and the file may not grow: time is measured, bytes are certain
 TIMINGS = 8  # of the time left, each of up to four timings takes a part
 
-Attempt = Callable[[Subject], Found]
+Attempt = Callable[[CompressionState], Found]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def compress(job: Job, model: Model, context: Context) -> Compressed:
     kept = promise(job, subject)
     none = kept.no_lift()
     if not none:
-        context.emit("said", text=kept.said())
+        context.emit("note", text=kept.notes())
     steps: list[Step] = []
     for name, attempt in _attempts(job, kept, context):
         found, why = (None, none) if none else _judged(name, attempt, subject, kept, job, context)
@@ -59,15 +59,13 @@ def compress(job: Job, model: Model, context: Context) -> Compressed:
     return Compressed(tuple(steps), subject.model, subject.scores)
 
 
-def _judged(
-    name: str, attempt: Attempt, before: Subject, kept: Keep, job: Job, context: Context
-) -> Found:  # fmt: skip
+def _judged(name: str, attempt: Attempt, before: CompressionState, kept: Keep, job: Job, context: Context) -> Found:
     """What an attempt found, if it keeps the promise and gains something; or None and why not."""
     try:
         context.check_time(name)
         found, why = attempt(before)
-        if found is not None and (broken := kept.broken(found.scores, found.found)):
-            found, why = None, broken
+        if found is not None and (violation := kept.violation(found.scores, found.found)):
+            found, why = None, violation
         if found is None:
             return None, why
         gained, figures = gain(before.model, found.model, job.dataset.table, context.left_s() / TIMINGS)
@@ -83,7 +81,7 @@ def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Att
     for options in section.prune:
         pruner: Pruner = PRUNER.make(options, "target")
 
-        def prune(subject: Subject, pruner: Pruner = pruner) -> Found:
+        def prune(subject: CompressionState, pruner: Pruner = pruner) -> Found:
             return pruner.prune(subject, job, kept, context)
 
         yield f"prune {options['target']}", prune

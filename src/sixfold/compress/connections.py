@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 
-class Part(NamedTuple):
+class HiddenUnits(NamedTuple):
     """Index `unit` along `axis` of one array: `weights[layer]` is [out, in], `biases[layer]` is [out]."""
 
     array: Literal["weights", "biases"]
@@ -16,10 +16,12 @@ class Part(NamedTuple):
 class Unit(NamedTuple):
     """A unit of a hidden layer: what computes it, and what reads it."""
 
-    incoming: tuple[Part, ...]
-    outgoing: tuple[Part, ...]
+    incoming: tuple[HiddenUnits, ...]
+    outgoing: tuple[HiddenUnits, ...]
 
 
 def of_layer(layer: int) -> Unit:
     """Units of hidden layer `layer`: rows of its weights and biases; columns of the next layer's weights."""
-    return Unit((Part("weights", layer, 0), Part("biases", layer, 0)), (Part("weights", layer + 1, 1),))
+    return Unit(
+        (HiddenUnits("weights", layer, 0), HiddenUnits("biases", layer, 0)), (HiddenUnits("weights", layer + 1, 1),)
+    )

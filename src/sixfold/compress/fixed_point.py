@@ -9,7 +9,7 @@ import numpy as np
 
 from sixfold.compress.amount import Found
 from sixfold.compress.quantize import Quantized
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Matrix, OutputKind, Parametric
 from sixfold.parts.graph import Graph
@@ -47,7 +47,7 @@ def rounded(values: FloatArray, factor: int, rounding: str) -> FloatArray:
     return np.asarray((np.floor(scaled) if rounding == "floor" else np.rint(scaled)) / factor)
 
 
-def apply(subject: Subject, job: Job, section: FixedPoint) -> Found:
+def apply(subject: CompressionState, job: Job, section: FixedPoint) -> Found:
     """Round the parameters of the model and of its twins; or None and why it cannot be done."""
     if isinstance(subject.model.fitted, Quantized):
         return None, f"the weights of {job.candidate.name} are integers already (int8)"

@@ -9,20 +9,20 @@ import numpy as np
 
 from sixfold.build._activations import apply
 from sixfold.build.mlp import Network
-from sixfold.compress.connections import Part, of_layer
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.connections import HiddenUnits, of_layer
+from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.shuffling import Effort, losses
 from sixfold.parts.fit import Matrix
 from sixfold.parts.table import FloatArray
 from sixfold.runs.context import Context
 
 
-def of_columns(subject: Subject, job: Job, context: Context) -> dict[str, float]:
+def of_columns(subject: CompressionState, job: Job, context: Context) -> dict[str, float]:
     """Raw column → mean loss of the deciding metric on validation rows when its values are shuffled. Raises BudgetError
     where there is no time for all columns.
     """
     effort = Effort(deadline=math.inf if context.deadline is None else context.deadline)
-    found = losses(subject.twins, job.dataset, job.folds, job.metrics[0], context.seed, effort)
+    found = losses(subject.fold_models, job.dataset, job.folds, job.metrics[0], context.seed, effort)
     if not all(found.values()):
         context.check_time("shuffling columns")
     return {name: float(np.mean(values)) for name, values in found.items()}
@@ -52,7 +52,7 @@ def activations(network: Network, x: Matrix) -> list[FloatArray]:
     return found
 
 
-def _norm(network: Network, parts: tuple[Part, ...]) -> FloatArray:
+def _norm(network: Network, parts: tuple[HiddenUnits, ...]) -> FloatArray:
     """[units] Euclidean norm over all parts of each unit."""
     total: Any = 0.0
     for array, layer, axis in parts:

@@ -62,7 +62,7 @@ class Bound(NamedTuple):
         """The loss that is accepted, 0 or more, in the metric's own unit."""
         return min(self.keep, np.inf if self.lift is None else (1 - self.lift.kept) * max(0.0, self.lift.height))
 
-    def broken(self, after: FloatArray) -> str:
+    def violation(self, after: FloatArray) -> str:
         """What `after` breaks, as a sentence; '' when it holds."""
         if np.isnan(self.old):
             return f"this model cannot be scored by {self.metric} on every fold, so that keep cannot be held"
@@ -77,7 +77,7 @@ class Bound(NamedTuple):
             return f"{self.metric} would go from {_apart(self.old, new)}, no better than the baseline of {self.lift.baseline:.4g}"
         return ""
 
-    def said(self) -> str:
+    def notes(self) -> str:
         """What may be lost, in words."""
         lifted = self.lift is not None and self.allowed < self.keep
         return f"{self.allowed:.4g} of {self.metric}" + (f" ({self._lift_kept()})" if lifted else "")
@@ -97,10 +97,10 @@ class Keep:
     found: IntArray = field(default_factory=_no_rows)
     classes: tuple[str, ...] = ()
 
-    def broken(self, after: Scores, found: IntArray) -> str:
+    def violation(self, after: Scores, found: IntArray) -> str:
         """Which promise a model with these scores and `found` rows of each class breaks, as a sentence; '' when all hold."""
         for bound in self.bounds:
-            if why := bound.broken(after[bound.metric]):
+            if why := bound.violation(after[bound.metric]):
                 return why
         for label, (name, old) in enumerate(zip(self.classes, self.found, strict=True)):
             if old and not found[label]:
@@ -116,9 +116,9 @@ class Keep:
                 )
         return ""
 
-    def said(self) -> str:
+    def notes(self) -> str:
         """What is promised, as a sentence."""
-        lost = ", ".join(bound.said() for bound in self.bounds)
+        lost = ", ".join(bound.notes() for bound in self.bounds)
         stay = "; every class that is found there stays found" if (self.found > 0).any() else ""
         return f"Compression: all steps together may cost at most {lost}, as the mean over the validation folds{stay}."
 

@@ -71,10 +71,16 @@ def _costs(models: Sequence[bytes], table: Table, most_s: float) -> list[Cost]:
         p50, p99 = ({batch: float(np.percentile(times[batch][number], q)) * 1e3 for batch in BATCHES} for q in (50, 99))
         costs.append(
             Cost(
-                file_bytes=len(model), parameters=parameters(model), inputs=columns, p50_1_ms=p50[1],
-                p99_1_ms=p99[1], p50_64_ms=p50[64], p99_64_ms=p99[64], peak_memory_bytes=peak_memory(model, table),
+                file_bytes=len(model),
+                parameters=parameters(model),
+                inputs=columns,
+                p50_1_ms=p50[1],
+                p99_1_ms=p99[1],
+                p50_64_ms=p50[64],
+                p99_64_ms=p99[64],
+                peak_memory_bytes=peak_memory(model, table),
             )
-        )  # fmt: skip
+        )
     return costs
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sixfold.compress.amount import Found
 from sixfold.compress.keep import Keep
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.runs.context import Context
 
@@ -16,13 +16,13 @@ from sixfold.runs.context import Context
 class Pruner(Protocol):
     """A pruner: a plug-in's Settings."""
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The smaller subject within `keep` and what was taken away; or None and why nothing can be."""
 
 
-def tried(subject: Subject, job: Job, keep: Keep, change: Callable[[Model, int], Model]) -> Found:
+def tried(subject: CompressionState, job: Job, keep: Keep, change: Callable[[Model, int], Model]) -> Found:
     """`change` on the twins and, only if they keep the promise, on the model; or None and what broke."""
     found = subject.twins_changed(job, change)
-    if broken := keep.broken(found.scores, found.found):
-        return None, broken
+    if violation := keep.violation(found.scores, found.found):
+        return None, violation
     return replace(found, model=change(subject.model, -1)), ""

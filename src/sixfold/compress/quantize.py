@@ -19,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.quant_utils import QuantFormat
 
 from sixfold.compress.amount import Found
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
@@ -74,7 +74,7 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def apply(subject: Subject, job: Job, section: Quantize) -> Found:
+def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
     """Quantise the network and its twins; or None and why it cannot be done."""
     if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
@@ -104,15 +104,26 @@ def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
         # unsigned and a signed byte in 16 bits, which overflow with full signed weights.
         if section.activations == "dynamic":
             quantize_dynamic(
-                source, target, weight_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"],
+                source,
+                target,
+                weight_type=QuantType.QUInt8,
+                per_channel=True,
+                op_types_to_quantize=["MatMul"],
                 nodes_to_exclude=stacked,
-            )  # fmt: skip
+            )
         else:
             quantize_static(
-                source, target, _Rows(x), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, reduce_range=True,
-                activation_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=["MatMul"],
+                source,
+                target,
+                _Rows(x),
+                quant_format=QuantFormat.QDQ,
+                weight_type=QuantType.QInt8,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                per_channel=True,
+                op_types_to_quantize=["MatMul"],
                 nodes_to_exclude=stacked,
-            )  # fmt: skip
+            )
         return Quantized(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)
 
 

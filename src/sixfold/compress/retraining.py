@@ -5,7 +5,7 @@ from __future__ import annotations
 from sixfold.build.family import ends_in_time
 from sixfold.compress.amount import Found, in_time
 from sixfold.compress.keep import Keep
-from sixfold.compress.subject import Basis, Job, Subject, rows_found
+from sixfold.compress.subject import Basis, CompressionState, Job, rows_found
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate.cross_validation import cross_validate
@@ -24,12 +24,12 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
             _check_time(basis, job, context)
             result = cross_validate(basis.candidate, basis.dataset, basis.folds(job), job.watched, context)
             found = rows_found(job, result)
-            if broken := keep.broken(result.scores, found):
-                return None, broken
+            if violation := keep.violation(result.scores, found):
+                return None, violation
             model = fit_model(basis.candidate, basis.rows(-1), context)
         except (DataError, FitError, RecipeError) as error:
             return None, f"what is left cannot be trained ({error})"
-        return Subject(model, result.models, result.scores, found, basis), ""
+        return CompressionState(model, result.models, result.scores, found, basis), ""
 
     return in_time(attempt, context)
 
@@ -41,6 +41,8 @@ def _check_time(basis: Basis, job: Job, context: Context) -> None:
     took_s = job.evaluation.fit_s * (1.0 + 1.0 / len(job.folds)) * columns
     if took_s > context.left_s() and not ends_in_time(basis.candidate.family):
         raise BudgetError(
-            "budget.time", f"time to train again, {show_seconds(took_s)}", f"{show_seconds(context.left_s())} left",
+            "budget.time",
+            f"time to train again, {show_seconds(took_s)}",
+            f"{show_seconds(context.left_s())} left",
             "Raise budget.time.",
-        )  # fmt: skip
+        )

@@ -79,29 +79,29 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """`model` was trained on all training rows, `twins` each on one fold's; `scores`: metric → score of each twin; `found`:
+class CompressionState:
+    """`model` was trained on all training rows, `fold_models` each on one fold's; `scores`: metric → score of each twin; `found`:
     [classes] validation rows of each class that the twins predict rightly.
     """
 
     model: Model
-    twins: tuple[Model, ...]
+    fold_models: tuple[Model, ...]
     scores: Scores
     found: IntArray
     basis: Basis
 
-    def changed(self, job: Job, change: Callable[[Model, int], Model]) -> Subject:
+    def changed(self, job: Job, change: Callable[[Model, int], Model]) -> CompressionState:
         """`change(model, position)` on every twin and on the model (position -1); scored again."""
         return replace(self.twins_changed(job, change), model=change(self.model, -1))
 
-    def twins_changed(self, job: Job, change: Callable[[Model, int], Model]) -> Subject:
+    def twins_changed(self, job: Job, change: Callable[[Model, int], Model]) -> CompressionState:
         """The same, but the model itself is left as it is: to try whether a change is within `keep`."""
-        twins = tuple(change(twin, position) for position, twin in enumerate(self.twins))
-        scores, found = score_twins(job, twins)
-        return replace(self, twins=twins, scores=scores, found=found)
+        fold_models = tuple(change(fold_model, position) for position, fold_model in enumerate(self.fold_models))
+        scores, found = score_twins(job, fold_models)
+        return replace(self, fold_models=fold_models, scores=scores, found=found)
 
 
-def start(job: Job, model: Model) -> Subject:
+def start(job: Job, model: Model) -> CompressionState:
     """Before anything is taken away."""
     training = (*(fold.train for fold in job.folds), np.arange(job.dataset.table.rows))
     evaluation = job.evaluation
@@ -109,7 +109,7 @@ def start(job: Job, model: Model) -> Subject:
     if not set(job.watched) <= set(scores):
         scores = {**score_twins(job, evaluation.models)[0], **scores}
     basis = Basis(job.candidate, job.dataset, training)
-    return Subject(model, evaluation.models, scores, rows_found(job, evaluation), basis)
+    return CompressionState(model, evaluation.models, scores, rows_found(job, evaluation), basis)
 
 
 def rows_found(job: Job, evaluation: Evaluation) -> IntArray:
@@ -121,24 +121,24 @@ def rows_found(job: Job, evaluation: Evaluation) -> IntArray:
     return np.bincount(labels[labels == target.values], minlength=len(target.classes))
 
 
-def promise(job: Job, subject: Subject) -> Keep:
+def promise(job: Job, subject: CompressionState) -> Keep:
     """What has to stay of `subject`, which is the model before any step."""
     reference = by_fold(job.dataset, job.folds, job.lifted)
     return make(job.section, Before(subject.scores, reference, subject.found, job.dataset.target.classes))
 
 
-def score_twins(job: Job, twins: Sequence[Model]) -> tuple[Scores, IntArray]:
+def score_twins(job: Job, fold_models: Sequence[Model]) -> tuple[Scores, IntArray]:
     """Every twin on its own fold's validation rows: metric → scores; and [classes] rows of each that are predicted rightly."""
     metrics, classes = job.watched, job.dataset.target.classes
-    scores = {name: np.full(len(twins), np.nan) for name in metrics}
+    scores = {name: np.full(len(fold_models), np.nan) for name in metrics}
     found = np.zeros(len(classes), dtype=np.int64)
-    for position, twin in enumerate(twins):
+    for position, fold_model in enumerate(fold_models):
         validation = job.dataset.take(job.folds[position].validation)
-        predicted = twin.predict(validation.table)
-        scored = scoring.score_all(metrics, validation.target, predicted, twin.output, twin.threshold)
+        predicted = fold_model.predict(validation.table)
+        scored = scoring.score_all(metrics, validation.target, predicted, fold_model.output, fold_model.threshold)
         for name, score in scored.items():
             scores[name][position] = np.nan if score is None else score
         if classes:
             truth = validation.target.values.astype(np.int64)
-            found += np.bincount(truth[twin.decide(predicted) == truth], minlength=len(classes))
+            found += np.bincount(truth[fold_model.decide(predicted) == truth], minlength=len(classes))
     return scores, found

@@ -25,7 +25,7 @@ BLOCK: Final = 1 << 20  # bytes after which the memory is looked at
 ENCRYPTED: Final = 0x41  # bits of a member's flags: with a password, or strongly
 
 
-class Watched(io.RawIOBase):
+class WatchedFile(io.RawIOBase):
     """Bytes passing through: stops what unpacks to far more than its file, and where there is no `memory` left for what is
     made of them; `watch` is shown every block.
     """
@@ -82,7 +82,7 @@ def suffix(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path, memory: MemoryLimit | None = None) -> Iterator[Watched]:
+def opened(path: Path, memory: MemoryLimit | None = None) -> Iterator[WatchedFile]:
     """The bytes of the table. Raises DataError when the compression is damaged, SystemFault when it may not be read, and
     BudgetError where what is made of them takes more than `memory`.
     """
@@ -90,13 +90,13 @@ def opened(path: Path, memory: MemoryLimit | None = None) -> Iterator[Watched]:
     try:
         if kind == ".gz":
             with gzip.open(path, "rb") as inner:
-                yield Watched(inner, path, packed=True, memory=memory)
+                yield WatchedFile(inner, path, packed=True, memory=memory)
         elif kind == ".zip":
             with _zip(path) as archive, archive.open(_member(archive, path)) as inner:
-                yield Watched(inner, path, packed=True, memory=memory)
+                yield WatchedFile(inner, path, packed=True, memory=memory)
         else:
             with path.open("rb") as plain:
-                yield Watched(plain, path, packed=False, memory=memory)
+                yield WatchedFile(plain, path, packed=False, memory=memory)
     except zipfile.BadZipFile as error:
         raise damaged(path, error) from None
     except PermissionError as error:
@@ -141,9 +141,11 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     if len(members) != 1:
         names = ", ".join(m.filename for m in members[:5]) or "none"
         raise DataError(
-            str(path), "a zip with exactly one file in it", f"{len(members)} files ({names})",
+            str(path),
+            "a zip with exactly one file in it",
+            f"{len(members)} files ({names})",
             "Unpack it and give the file that is meant.",
-        )  # fmt: skip
+        )
     member = members[0]
     name = PurePosixPath(member.filename.replace("\\", "/"))
     problems = (
@@ -162,6 +164,8 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
 
 def _bomb(path: Path, size: str) -> DataError:
     return DataError(
-        str(path), f"a file that unpacks to at most {BOMB_RATIO} times its size", size,
+        str(path),
+        f"a file that unpacks to at most {BOMB_RATIO} times its size",
+        size,
         "If the file is meant to be so, unpack it first.",
-    )  # fmt: skip
+    )

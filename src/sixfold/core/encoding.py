@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sixfold.core import archive
-from sixfold.core.archive import Watched
+from sixfold.core.archive import WatchedFile
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.memory import MemoryLimit
 
@@ -37,32 +37,32 @@ def check_codec(name: str) -> None:
         ) from None
 
 
-def encoding_of(path: Path, said: str | None) -> str:
+def encoding_of(path: Path, notes: str | None) -> str:
     """By the byte order mark at the file's start, which leaves no doubt; else as it was said; else UTF-8."""
     with archive.opened(path) as stream:
         start = stream.read(4)
     marked = next((name for mark, name in BYTE_ORDER if start.startswith(mark)), None)
-    return marked or codecs.lookup(said or UTF8).name
+    return marked or codecs.lookup(notes or UTF8).name
 
 
 @contextlib.contextmanager
-def opened(path: Path, said: str | None = None, memory: MemoryLimit | None = None) -> Iterator[Watched]:
+def opened(path: Path, notes: str | None = None, memory: MemoryLimit | None = None) -> Iterator[WatchedFile]:
     """The bytes of a table's text in UTF-8, whatever the file is encoded in. A file in UTF-8 passes as it is, unchecked.
 
     Raises DataError with line and byte of what is no text in another encoding, and what `archive.opened` raises.
     """
-    encoding = encoding_of(path, said)
+    encoding = encoding_of(path, notes)
     with archive.opened(path, memory) as stream:
         if encoding == UTF8:
             yield stream
         else:
-            yield Watched(io.BufferedReader(_Transcoded(stream, path, encoding)), path, packed=False)
+            yield WatchedFile(io.BufferedReader(_Transcoded(stream, path, encoding)), path, packed=False)
 
 
 class _Transcoded(io.RawIOBase):
     """A stream of bytes in `encoding`, read as UTF-8."""
 
-    def __init__(self, inner: Watched, path: Path, encoding: str) -> None:
+    def __init__(self, inner: WatchedFile, path: Path, encoding: str) -> None:
         self.inner, self.path, self.encoding = inner, path, encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._ready = b""
@@ -105,9 +105,9 @@ class _Place:
         self.lines, self.bytes, self.pending = 1, 0, 0
 
 
-def check_text(path: Path, said: str | None = None) -> None:
+def check_text(path: Path, notes: str | None = None) -> None:
     """Raises DataError with line and byte of the first byte that is no text in the file's encoding."""
-    encoding = encoding_of(path, said)
+    encoding = encoding_of(path, notes)
     with archive.opened(path) as stream:
         checked = _Transcoded(stream, path, encoding)
         buffer = bytearray(BLOCK)

@@ -21,7 +21,7 @@ ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 
 
 @dataclass(frozen=True)
-class Limits:
+class JsonLimits:
     """Of one text: `size_bytes`, `values` (items of lists and of mappings), `depth` (lists and mappings in each other)."""
 
     size_bytes: int
@@ -29,7 +29,7 @@ class Limits:
     depth: int = 16
 
 
-def violation(content: bytes, limits: Limits) -> tuple[str, str] | None:
+def violation(content: bytes, limits: JsonLimits) -> tuple[str, str] | None:
     """What was expected and what came instead; None for a text that a reader may be given. Whether it is JSON the reader says."""
     if len(content) > limits.size_bytes:
         return f"at most {limits.size_bytes:,} bytes", f"{len(content):,}"

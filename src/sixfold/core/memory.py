@@ -88,18 +88,22 @@ class MemoryLimit:
             )
         if held + needed > self.most:
             raise BudgetError(
-                where, f"a table for which there is memory ({self._left(held)})",
-                f"{table}, for which it takes about {show_bytes(needed)}", self._remedy(),
-            )  # fmt: skip
+                where,
+                f"a table for which there is memory ({self._left(held)})",
+                f"{table}, for which it takes about {show_bytes(needed)}",
+                self._remedy(),
+            )
 
     def check(self, where: str, doing: str = "reading") -> None:
         """While it is taken. Raises BudgetError."""
         held = self.held()
         if held > self.most:
             raise BudgetError(
-                where, f"a table for which there is memory ({show_bytes(self.most)}: {self.name})",
-                f"{show_bytes(held)} in use while {doing} it", self._remedy(),
-            )  # fmt: skip
+                where,
+                f"a table for which there is memory ({show_bytes(self.most)}: {self.name})",
+                f"{show_bytes(held)} in use while {doing} it",
+                self._remedy(),
+            )
 
     def _left(self, held: int) -> str:
         return f"{show_bytes(max(0, self.most - held))} left of {show_bytes(self.most)}: {self.name}"

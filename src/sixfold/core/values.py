@@ -59,9 +59,19 @@ SPELLED: Final = frozenset({"Interval", "Period", "UUID"})  # types of other pac
 LARGEST_BITS: Final = 4096  # of a whole number: Python refuses to write one of more than 4,300 digits
 LONGEST_WHOLE: Final = 1234  # digits of such a number
 _MONTHS: Final = (
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
 
 
 def number(text: str) -> float | None:
@@ -86,9 +96,11 @@ def duration(text: str) -> float | None:
     if match is None:
         return None
     clock = dt.timedelta(
-        hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0), seconds=int(match["seconds"] or 0),
+        hours=int(match["hours"] or 0),
+        minutes=int(match["minutes"] or 0),
+        seconds=int(match["seconds"] or 0),
         microseconds=int((match["fraction"] or "0")[:6].ljust(6, "0")),
-    )  # fmt: skip
+    )
     days = dt.timedelta(days=int(match["days"]))
     return (days - clock if match["sign"] == "-" else days + clock).total_seconds()
 
@@ -316,10 +328,15 @@ def _moment(parts: dict[str, str | None]) -> float | None:
     fraction = (parts["fraction"] or "0")[:6].ljust(6, "0")
     try:
         moment = dt.datetime(
-            int(parts["year"] or 0), month, int(parts["day"] or 0),
-            int(parts["hour"] or 0), int(parts["minute"] or 0), int(parts["second"] or 0), int(fraction),
+            int(parts["year"] or 0),
+            month,
+            int(parts["day"] or 0),
+            int(parts["hour"] or 0),
+            int(parts["minute"] or 0),
+            int(parts["second"] or 0),
+            int(fraction),
             tzinfo=_zone(parts["zone"]),
-        )  # fmt: skip
+        )
         return seconds(moment)
     except (ValueError, OverflowError):  # the 31st of a short month, 25 o'clock, a zone of a day or more
         return None

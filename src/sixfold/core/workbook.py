@@ -80,9 +80,11 @@ def _openpyxl(path: Path) -> Any:
         return importlib.import_module("openpyxl")
     except ImportError:
         raise SystemFault(
-            str(path), "openpyxl, to read Excel files", "no such package",
+            str(path),
+            "openpyxl, to read Excel files",
+            "no such package",
             "Install the extra: pip install 'sixfold[excel]'; or save the file as CSV.",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _check_size(path: Path, content: io.BytesIO) -> None:
@@ -92,9 +94,11 @@ def _check_size(path: Path, content: io.BytesIO) -> None:
         unpacked = sum(member.file_size for member in book.infolist())
     if unpacked > max(BOMB_BYTES, BOMB_RATIO * packed):
         raise DataError(
-            str(path), f"a file that unpacks to at most {BOMB_RATIO} times its size", show_bytes(unpacked),
+            str(path),
+            f"a file that unpacks to at most {BOMB_RATIO} times its size",
+            show_bytes(unpacked),
             "If the file is meant to be so, save it as CSV.",
-        )  # fmt: skip
+        )
 
 
 def _plan_texts(path: Path, content: io.BytesIO, memory: MemoryLimit | None) -> None:
@@ -139,6 +143,8 @@ def _check_formulas(path: Path, number: int, rows: tuple[Cells, Cells]) -> None:
     for column, (result, written) in enumerate(zip(*rows, strict=False), start=1):
         if result is None and written is not None:
             raise DataError(
-                f"{path}, row {number:,}, column {column:,}", "the result of the formula", f"none for {str(written)[:40]!r}",
+                f"{path}, row {number:,}, column {column:,}",
+                "the result of the formula",
+                f"none for {str(written)[:40]!r}",
                 "Open the file in Excel or LibreOffice and save it: that computes its formulas.",
-            )  # fmt: skip
+            )

@@ -18,7 +18,7 @@ LOUD: Final = 0.05  # share of repeated rows from which on it is a warning; gues
 
 
 def checked(dataset: Dataset, data: Data) -> Dataset:
-    """The dataset after `data.rare` and `data.duplicates`, with what was found in `said` and `warnings`. Raises DataError."""
+    """The dataset after `data.rare` and `data.duplicates`, with what was found in `notes` and `warnings`. Raises DataError."""
     return keep_together(rare.settle(dataset, data), data.duplicates)
 
 
@@ -29,16 +29,16 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
         return dataset
     repeated = equal_rows.duplicates(group, dataset.target)
     contradicting = int(equal_rows.contradictions(group, dataset.target).sum())
-    said, warnings = list(dataset.said), list(dataset.warnings)
+    notes, warnings = list(dataset.notes), list(dataset.warnings)
     if contradicting and dataset.target.task != "reconstruction":
-        said.append(f"{contradicting:,} rows equal another row in every column and differ in the target.")
+        notes.append(f"{contradicting:,} rows equal another row in every column and differ in the target.")
     if repeated.any():
         units = merged(dataset.groups, _units(group, repeated))
         done, kept = _done(dataset, units, duplicates)
         text = f"{_counted(int(repeated.sum()))} an earlier row in every column and the target. {done}"
-        (warnings if kept and repeated.mean() >= LOUD else said).append(text)
+        (warnings if kept and repeated.mean() >= LOUD else notes).append(text)
         dataset = replace(dataset, together=units if kept else None)
-    return replace(dataset, said=tuple(said), warnings=tuple(warnings))
+    return replace(dataset, notes=tuple(notes), warnings=tuple(warnings))
 
 
 def _units(group: IntArray, repeated: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> IntArray:

@@ -251,11 +251,14 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
         told = f"{text}is read as a category. {near.remedy}"
         return Read(held.column("category"), held.tokens, (told,), mixed=True, marks=near.marks)
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
-        if parsed is None:
-            continue
-        odd = np.array([value is None for value in parsed])
+        odd = np.array([value is None for value in parsed or (None,) * len(counts)])
         if counts[~odd].sum() >= MIXED_SHARE * known:
             return _mixed(name, held, (kind, odd), reading)
+    return _free_text(name, held, known) or _category(name, levels_of(held, reading), "category")
+
+
+def _free_text(name: str, held: Texts, known: int) -> Read | None:
+    """Nearly every text is another one: single words identify a row, and longer ones are warned of; None for a category."""
     if known >= DISTINCT_ROWS and len(held.levels) >= DISTINCT_SHARE * known:
         if _words(held) < WORDS:
             return Read(held.column("identifier"), held.tokens)
@@ -264,7 +267,7 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
             f"{name}: free text, {len(held.levels):,} different in {known:,} rows; it is read as a category, which "
             "rarely helps. List it under data.drop if it does not.",
         )
-    return _category(name, levels_of(held, reading), "category")
+    return None
 
 
 def _are_a_pair(levels: tuple[str, ...]) -> bool:
@@ -368,9 +371,11 @@ def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readi
         _refuse(name, column, ~np.isin(column, (0.0, 1.0)), ("true or false (or 1 and 0)", reading))
     elif wanted != found:
         raise DataError(
-            f"{reading.where}, column '{name}'", f"a {wanted}", f"a column of {found}s ({raw.type})",
+            f"{reading.where}, column '{name}'",
+            f"a {wanted}",
+            f"a column of {found}s ({raw.type})",
             f"Change data.types: {name}.",
-        )  # fmt: skip
+        )
     if wanted == "date":
         outside = (column < values.FIRST_S) | (column >= values.END_S)
         _refuse(name, column, outside, ("a date in the years 1 to 9999", reading))
@@ -409,15 +414,24 @@ def _check_type(name: str, kind: pa.DataType, reading: Reading) -> None:
     """Raises DataError for what no kind of column can hold: lists, structures, bytes."""
     types = pa.types
     known = (
-        is_text(kind), types.is_boolean(kind), types.is_integer(kind), types.is_floating(kind), types.is_decimal(kind),
-        types.is_timestamp(kind), types.is_date(kind), types.is_duration(kind), types.is_time(kind),
-    )  # fmt: skip
+        is_text(kind),
+        types.is_boolean(kind),
+        types.is_integer(kind),
+        types.is_floating(kind),
+        types.is_decimal(kind),
+        types.is_timestamp(kind),
+        types.is_date(kind),
+        types.is_duration(kind),
+        types.is_time(kind),
+    )
     if not any(known):
         what = "nested values" if types.is_nested(kind) else "the type"
         raise DataError(
-            f"{reading.where}, column '{name}'", "numbers, text, booleans or dates", f"{what} ({kind})",
+            f"{reading.where}, column '{name}'",
+            "numbers, text, booleans or dates",
+            f"{what} ({kind})",
             f"Convert the column, or list it under data.drop: [{name}].",
-        )  # fmt: skip
+        )
 
 
 def _refuse_infinite(name: str, column: FloatArray, reading: Reading) -> None:
@@ -431,9 +445,11 @@ def _refuse(name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], rule: t
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            reading.at(row, name), expected, values.show_number(float(column[row])),
+            reading.at(row, name),
+            expected,
+            values.show_number(float(column[row])),
             "Correct it, or leave it empty if it is not known.",
-        )  # fmt: skip
+        )
 
 
 def _floats(array: pa.ChunkedArray) -> FloatArray:

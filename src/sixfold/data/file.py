@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from sixfold.core import archive, encoding
-from sixfold.core.archive import Watched
+from sixfold.core.archive import WatchedFile
 from sixfold.core.errors import DataError
 from sixfold.core.memory import MemoryLimit
 
@@ -50,11 +50,11 @@ class DataFile:
         """Lower case, without the dot; '' when the name has none. Raises DataError for a zip that is refused."""
         return archive.suffix(self.path)[1:]
 
-    def open(self) -> contextlib.AbstractContextManager[Watched]:
+    def open(self) -> contextlib.AbstractContextManager[WatchedFile]:
         """The table's bytes. Raises DataError when the compression is damaged, SystemFault when it cannot be read."""
         return archive.opened(self.path, self.memory)
 
-    def text(self) -> contextlib.AbstractContextManager[Watched]:
+    def text(self) -> contextlib.AbstractContextManager[WatchedFile]:
         """The table's text in UTF-8. Raises also DataError with line and byte of what is no text in its encoding."""
         return encoding.opened(self.path, self.encoding, self.memory)
 
@@ -66,7 +66,7 @@ class DataFile:
         """The same for readers that jump about; what is packed is unpacked in memory."""
         return archive.seekable(self.path, self.memory)
 
-    def disguise(self, stream: Watched) -> str:
+    def disguise(self, stream: WatchedFile) -> str:
         """What the first bytes say this is ("gzip", "Parquet"), or ''."""
         start = stream.read(4)
         return next((name for mark, name in SIGNATURES.items() if start.startswith(mark)), "")

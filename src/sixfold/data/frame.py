@@ -62,7 +62,9 @@ def _text(name: str, row: int, value: Any) -> str | None:
     text = values.spell(value)
     if text is None:
         raise DataError(
-            f"the DataFrame, row {row + 1:,}, column '{name}'", "a number, text, boolean or date",
-            f"a {type(value).__name__}", "Convert the column, or leave it out.",
-        ) from None  # fmt: skip
+            f"the DataFrame, row {row + 1:,}, column '{name}'",
+            "a number, text, boolean or date",
+            f"a {type(value).__name__}",
+            "Convert the column, or leave it out.",
+        ) from None
     return None if values.is_missing(value) or value is None else text

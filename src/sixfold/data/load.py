@@ -18,7 +18,7 @@ from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
-from sixfold.data.target import Found, column_target, reconstruction_target
+from sixfold.data.target import FoundTarget, column_target, reconstruction_target
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
@@ -30,7 +30,7 @@ SHOWN = 5  # columns or tokens named in a sentence
 def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> Dataset:
     """All rows of `data.source` (relative paths from `base`), with the task inferred unless given.
 
-    `said` and `warnings` hold a sentence for everything that was decided or looks wrong. `memory`: what may be taken; None
+    `notes` and `warnings` hold a sentence for everything that was decided or looks wrong. `memory`: what may be taken; None
     is a share of the machine's. Raises DataError with the line, RecipeError where the recipe names what is not there, or
     BudgetError for a table that takes more.
     """
@@ -95,18 +95,29 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
     numbers = _without_row_numbers(columns, data, raw)
     if not columns:
         raise DataError(
-            raw.where, "at least one column to predict from", "none that can be used",
+            raw.where,
+            "at least one column to predict from",
+            "none that can be used",
             "Look at data.drop and data.types.",
-        )  # fmt: skip
+        )
     found = found or reconstruction_target(columns, raw.where)
-    said = (
-        _overview(raw.rows, columns, notes), *_unused(data, notes), *numbers.said, *_rules(notes), *found.said,
+    sentences = (
+        _overview(raw.rows, columns, notes),
+        *_unused(data, notes),
+        *numbers.notes,
+        *_rules(notes),
+        *found.notes,
         *_left_out(found, raw),
-    )  # fmt: skip
+    )
     warnings = (
-        *raw.warnings, *found.warnings, *notes.warnings, *_together(notes.marks), *numbers.warnings, *_empty(notes),
-    )  # fmt: skip
-    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, said, warnings, fields=fields)
+        *raw.warnings,
+        *found.warnings,
+        *notes.warnings,
+        *_together(notes.marks),
+        *numbers.warnings,
+        *_empty(notes),
+    )
+    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, sentences, warnings, fields=fields)
     return checked(_at_rows(whole, found.rows, raw), data)
 
 
@@ -116,7 +127,7 @@ def _plan_column(raw: Raw, name: str, memory: MemoryLimit | None) -> None:
         memory.plan(f"{raw.where}, column '{name}'", f"a column of {raw.rows:,} rows", COLUMN_BYTES * raw.rows)
 
 
-def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.Found:
+def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.FoundRowNumbers:
     """Take the columns that only number the rows out of `columns`."""
     found = row_numbers.find(columns, data, raw.nameless)
     for name in found.columns:
@@ -142,19 +153,22 @@ def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
     if len(rows) == raw.rows:
         return dataset
     return replace(
-        dataset, table=dataset.table.take(rows),
+        dataset,
+        table=dataset.table.take(rows),
         groups=None if dataset.groups is None else dataset.groups[rows],
         times=None if dataset.times is None else dataset.times[rows],
-    )  # fmt: skip
+    )
 
 
 def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
     """Every column that the recipe names is there, and no column plays two parts. Raises RecipeError or DataError."""
     if data.target is None and task != "reconstruction":
         raise RecipeError(
-            "data.target", "the column to predict", "nothing",
+            "data.target",
+            "the column to predict",
+            "nothing",
             f"Name one of: {', '.join(raw.columns)}; or say task: reconstruction.",
-        )  # fmt: skip
+        )
     if data.target is not None and task == "reconstruction":
         raise RecipeError(
             "data.target", "no target for task: reconstruction", f"'{data.target}'", "Leave it out, or list it in drop."
@@ -171,9 +185,11 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
         for name in names:
             if name not in raw.columns:
                 raise DataError(
-                    f"{raw.where}, data.{key}", "the name of a column", f"'{name}'",
+                    f"{raw.where}, data.{key}",
+                    "the name of a column",
+                    f"'{name}'",
                     did_you_mean(name, raw.columns),
-                )  # fmt: skip
+                )
             if name == data.target and key in ("group", "time", "drop"):
                 raise RecipeError(f"data.{key}", "a column other than the target", f"'{name}'", f"Change data.{key}.")
 
@@ -238,14 +254,14 @@ def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
 
 
 def _unused(data: Data, notes: Notes) -> list[str]:
-    said = []
+    sentences = []
     if notes.identifiers:
-        said.append(f"Not used, as identifiers: {', '.join(notes.identifiers)} (data.types can say otherwise).")
+        sentences.append(f"Not used, as identifiers: {', '.join(notes.identifiers)} (data.types can say otherwise).")
     if data.drop:
-        said.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
+        sentences.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
     if data.group is not None:
-        said.append(f"Not used as a feature, since it groups the rows: {data.group}.")
-    return said
+        sentences.append(f"Not used as a feature, since it groups the rows: {data.group}.")
+    return sentences
 
 
 def _rules(notes: Notes) -> list[str]:
@@ -256,7 +272,7 @@ def _rules(notes: Notes) -> list[str]:
     ]
 
 
-def _left_out(found: Found, raw: Raw) -> list[str]:
+def _left_out(found: FoundTarget, raw: Raw) -> list[str]:
     missing = raw.rows - len(found.rows)
     if not missing:
         return []

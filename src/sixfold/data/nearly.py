@@ -28,16 +28,89 @@ TOKENS: Final = 3  # different texts among numbers that may all mean "missing"; 
 NUMBERS: Final = 5  # different numbers beside a word, from which on the word is hardly one more category; guessed
 SAMPLED: Final = 20_000  # distinct texts that are looked at, evenly spread
 LONGEST: Final = 60  # characters of a number with its marks
-MISSING: Final = frozenset({
-    "n.a.", "n.a", "n/a", "na", "nan", "nil", "none", "null", "unknown", "missing", "empty", "blank", "tba", "tbd",
-    "#n/a", "#na", "#null!", "#div/0!", "#value!",
-})  # fmt: skip  # in lower case: words that mean nothing else; so does what has no letter and no digit
-CURRENCIES: Final = frozenset({
-    "usd", "eur", "gbp", "jpy", "chf", "cny", "inr", "aud", "cad", "nzd", "sek", "nok", "dkk", "pln", "czk", "huf", "ron",
-    "bgn", "try", "rub", "uah", "ils", "aed", "sar", "qar", "zar", "ngn", "kes", "egp", "brl", "mxn", "ars", "clp", "cop",
-    "pen", "krw", "twd", "hkd", "sgd", "myr", "thb", "idr", "php", "vnd", "pkr", "bdt", "lkr",
-    "rs", "rs.", "kr", "kr.", "fr.", "zł", "kč", "ft", "lei",
-})  # fmt: skip
+MISSING: Final = frozenset(
+    {
+        "n.a.",
+        "n.a",
+        "n/a",
+        "na",
+        "nan",
+        "nil",
+        "none",
+        "null",
+        "unknown",
+        "missing",
+        "empty",
+        "blank",
+        "tba",
+        "tbd",
+        "#n/a",
+        "#na",
+        "#null!",
+        "#div/0!",
+        "#value!",
+    }
+)  # in lower case: words that mean nothing else; so does what has no letter and no digit
+CURRENCIES: Final = frozenset(
+    {
+        "usd",
+        "eur",
+        "gbp",
+        "jpy",
+        "chf",
+        "cny",
+        "inr",
+        "aud",
+        "cad",
+        "nzd",
+        "sek",
+        "nok",
+        "dkk",
+        "pln",
+        "czk",
+        "huf",
+        "ron",
+        "bgn",
+        "try",
+        "rub",
+        "uah",
+        "ils",
+        "aed",
+        "sar",
+        "qar",
+        "zar",
+        "ngn",
+        "kes",
+        "egp",
+        "brl",
+        "mxn",
+        "ars",
+        "clp",
+        "cop",
+        "pen",
+        "krw",
+        "twd",
+        "hkd",
+        "sgd",
+        "myr",
+        "thb",
+        "idr",
+        "php",
+        "vnd",
+        "pkr",
+        "bdt",
+        "lkr",
+        "rs",
+        "rs.",
+        "kr",
+        "kr.",
+        "fr.",
+        "zł",
+        "kč",
+        "ft",
+        "lei",
+    }
+)
 SCALES: Final = frozenset(
     "kKmMbBgGtTsShHdDwWyY"
 )  # single letters that are units or powers, so that rows of them differ
@@ -49,8 +122,16 @@ _WRITTEN = re.compile(
     rf"(?P<behind>\s*[-{MINUS}])?(?P<close>\))?"
 )
 _FORMATS: Final = (
-    (".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"), (".", "_"),
-)  # fmt: skip
+    (".", ""),
+    (".", ","),
+    (",", ""),
+    (",", "."),
+    (".", " "),
+    (",", " "),
+    (".", "'"),
+    (",", "'"),
+    (".", "_"),
+)
 _TWO_WAYS: Final = (((".", ","), (",", "")), ((".", ""), (",", ".")))  # 12,345 and 1.234: nobody knows
 _CLOCK = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?"
 _HALF = r"\s?[AaPp]\.?[Mm]\.?"

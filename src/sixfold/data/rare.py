@@ -27,7 +27,7 @@ def settle(dataset: Dataset, data: Data) -> Dataset:
     named = _named([target.classes[code] for code in rare], counts[rare])
     if data.rare == "keep":
         text = f"{named}, fewer than {data.rare_rows} (data.rare_rows): kept; data.rare can merge them or drop them."
-        return replace(dataset, said=(*dataset.said, text))
+        return replace(dataset, notes=(*dataset.notes, text))
     if data.rare == "merge":
         return _merge(dataset, rare, named)
     return _drop(dataset, rare, named)
@@ -40,25 +40,29 @@ def _merge(dataset: Dataset, rare: IntArray, named: str) -> Dataset:
         return replace(dataset, warnings=(*dataset.warnings, f"{named}: not merged (data.rare), as {why}."))
     if MERGED in target.classes:
         raise DataError(
-            f"column '{target.names[0]}'", f"no class called {MERGED}, which data.rare: merge makes", "one",
+            f"column '{target.names[0]}'",
+            f"no class called {MERGED}, which data.rare: merge makes",
+            "one",
             "Rename that class, or use data.rare: keep or drop.",
-        )  # fmt: skip
+        )
     codes = _codes_without(rare, len(target.classes))
     codes[rare] = codes.max() + 1
     values = codes[target.values.astype(np.int64)]
     classes = (*(name for code, name in enumerate(target.classes) if code not in rare), MERGED)
-    said = (*dataset.said, f"{named}: merged into the class {MERGED}, as data.rare says.")
+    notes = (*dataset.notes, f"{named}: merged into the class {MERGED}, as data.rare says.")
     merged = replace(target, values=values, classes=classes, class_type="text")  # `(rare)` is no number
-    return replace(dataset, target=merged, said=said)
+    return replace(dataset, target=merged, notes=notes)
 
 
 def _drop(dataset: Dataset, rare: IntArray, named: str) -> Dataset:
     target = dataset.target
     if len(target.classes) - len(rare) < 2:
         raise DataError(
-            f"column '{target.names[0]}'", "at least two classes that are left after data.rare: drop",
-            f"{len(target.classes) - len(rare)}", "Use data.rare: keep, or lower data.rare_rows.",
-        )  # fmt: skip
+            f"column '{target.names[0]}'",
+            "at least two classes that are left after data.rare: drop",
+            f"{len(target.classes) - len(rare)}",
+            "Use data.rare: keep, or lower data.rare_rows.",
+        )
     kept = dataset.take(np.flatnonzero(~np.isin(target.values, rare)))
     values = _codes_without(rare, len(target.classes))[kept.target.values.astype(np.int64)]
     classes = tuple(name for code, name in enumerate(target.classes) if code not in rare)

@@ -24,15 +24,15 @@ _TIME = re.compile(
 )
 
 
-class Found(NamedTuple):
-    """`columns`: left out. `said`, `warnings`: about these, and about columns that nearly are row numbers."""
+class FoundRowNumbers(NamedTuple):
+    """`columns`: left out. `notes`, `warnings`: about these, and about columns that nearly are row numbers."""
 
     columns: tuple[str, ...]
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
-def find(columns: Mapping[str, Column], data: Data, nameless: str | None = None) -> Found:
+def find(columns: Mapping[str, Column], data: Data, nameless: str | None = None) -> FoundRowNumbers:
     """The columns of `columns` that number the rows, by their values: n whole numbers in a row, in any order.
 
     A column of `data.types` is kept; so is one that is named after a unit of time and begins neither at 0 nor at 1 (years),
@@ -47,14 +47,14 @@ def find(columns: Mapping[str, Column], data: Data, nameless: str | None = None)
         warnings.append(
             f"{_names(left_out)}: row numbers by their values, but there is no other column to predict from."
         )
-        return Found((), (), tuple(warnings))
-    said = []
+        return FoundRowNumbers((), (), tuple(warnings))
+    notes = []
     for name in left_out:
         what = f"{'the index of a DataFrame' if name in index else 'a row number'}: {_called(name, nameless)}"
-        said.append(f"Not used, as {what}, {spans[name]}.{_orders(name, data)} {_keeps(name)}")
+        notes.append(f"Not used, as {what}, {spans[name]}.{_orders(name, data)} {_keeps(name)}")
     kept = [name for name, span in spans.items() if span.in_a_row and name not in numbers | index]
-    said += [f"{name}: numbers in a row, kept as a measure of time (data.drop leaves it out)." for name in kept]
-    return Found(tuple(left_out), tuple(said), tuple(warnings))
+    notes += [f"{name}: numbers in a row, kept as a measure of time (data.drop leaves it out)." for name in kept]
+    return FoundRowNumbers(tuple(left_out), tuple(notes), tuple(warnings))
 
 
 class _Span(NamedTuple):

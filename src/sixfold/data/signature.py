@@ -33,6 +33,10 @@ def _input(name: str, column: Column) -> Input:
     if column.kind == "boolean" or len(known) == 0:
         return Input(name=name, type=column.kind, optional=optional)
     return Input(
-        name=name, type=column.kind, optional=optional,
-        minimum=float(known.min()), median=float(np.median(known)), maximum=float(known.max()),
-    )  # fmt: skip
+        name=name,
+        type=column.kind,
+        optional=optional,
+        minimum=float(known.min()),
+        median=float(np.median(known)),
+        maximum=float(known.max()),
+    )

@@ -88,13 +88,13 @@ def find(data: Data, base: Path) -> FileSource | NamedSource:
 
 def _check_options(taken: Mapping[str, Any], data: Data) -> None:
     """What the recipe says of the file is for such a file. Raises RecipeError."""
-    said = (
+    notes = (
         ("separator", data.separator is not None, "a source of separated text (csv, tsv)"),
         ("header", not data.header, "a source of separated text (csv, tsv), or an Excel file"),
         ("sheet", data.sheet is not None, "an Excel file (xlsx)"),
         ("encoding", data.read.encoding is not None, "a source of text (csv, tsv, jsonl)"),
     )
-    for option, given, expected in said:
+    for option, given, expected in notes:
         if given and option not in taken:
             key = "data.read.encoding" if option == "encoding" else f"data.{option}"
             raise RecipeError(key, expected, repr(data.source), f"Leave out {key}.")
@@ -118,10 +118,11 @@ def _by_extension(file: DataFile) -> Any:
     if settings is None or not _reads_files(settings):
         endings = ", ".join(sorted(f".{e}" for e in {*ALIASES, *(n for n in known if _reads_files(SOURCE.load(n)))}))
         raise DataError(
-            str(file.path), f"a file that ends in {endings} (also packed: .gz, .zip)",
+            str(file.path),
+            f"a file that ends in {endings} (also packed: .gz, .zip)",
             f"'.{extension}'" if extension else "a name without an ending",
             "Convert the file, or say its format: `source: csv:PATH`.",
-        )  # fmt: skip
+        )
     return settings
 
 
@@ -144,9 +145,11 @@ def check_count(count: int, where: str) -> None:
     """Raises DataError for more columns than a model can take."""
     if count > MOST_COLUMNS:
         raise DataError(
-            where, f"at most {MOST_COLUMNS:,} columns", f"{count:,}",
+            where,
+            f"at most {MOST_COLUMNS:,} columns",
+            f"{count:,}",
             "Leave out columns, or write names and values as rows of their own and group them first.",
-        )  # fmt: skip
+        )
 
 
 def name_index(names: list[str]) -> str | None:
@@ -161,9 +164,11 @@ def name_index(names: list[str]) -> str | None:
 def no_name(where: str, position: int) -> DataError:
     """For a column without a name, counted from 1, that is no index."""
     return DataError(
-        f"{where}, column {position:,}", "a name", "an empty one",
+        f"{where}, column {position:,}",
+        "a name",
+        "an empty one",
         "Name every column (pandas writes its index as such a column: use index=False).",
-    )  # fmt: skip
+    )
 
 
 def check_names(names: list[str], where: str) -> None:

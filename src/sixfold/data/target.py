@@ -22,18 +22,18 @@ SHOWN: Final = 6  # classes named in a sentence
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTarget:
     """A target for the rows that have one: `rows` are their indices among all rows."""
 
     target: Target
     rows: IntArray
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 def column_target(
     name: str, raw: pa.ChunkedArray, asked: tuple[Task | None, ColumnKind | None], reading: Reading
-) -> Found:
+) -> FoundTarget:
     """The target column; `asked` is the recipe's task and the type it gives this column. Raises DataError."""
     task, kind = asked
     if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
@@ -43,7 +43,7 @@ def column_target(
     return _inferred(name, raw, reading)
 
 
-def reconstruction_target(columns: dict[str, Column], where: str) -> Found:
+def reconstruction_target(columns: dict[str, Column], where: str) -> FoundTarget:
     """The number columns themselves; rows with a missing number are left out. Raises DataError without any."""
     names = tuple(name for name, column in columns.items() if column.kind == "number")
     if not names:
@@ -52,18 +52,20 @@ def reconstruction_target(columns: dict[str, Column], where: str) -> Found:
         )
     matrix = np.stack([columns[name].values for name in names], axis=1).astype(np.float64)
     rows = np.flatnonzero(~np.isnan(matrix).any(axis=1))
-    said = f"{len(names):,} {'numbers are' if len(names) > 1 else 'number is'} to be reproduced: reconstruction."
-    return Found(Target("reconstruction", matrix[rows], names), rows, (said,))
+    notes = f"{len(names):,} {'numbers are' if len(names) > 1 else 'number is'} to be reproduced: reconstruction."
+    return FoundTarget(Target("reconstruction", matrix[rows], names), rows, (notes,))
 
 
-def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> Found:
+def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> FoundTarget:
     """The task that the values themselves suggest."""
     seen = read(name, raw, None, reading)
     if seen.column.kind == "date":
         raise DataError(
-            f"{reading.where}, column '{name}'", "a target of classes or numbers", "dates",
+            f"{reading.where}, column '{name}'",
+            "a target of classes or numbers",
+            "dates",
             "Choose another data.target, or turn the dates into numbers.",
-        )  # fmt: skip
+        )
     numbers = seen.column.kind == "identifier" and not seen.column.levels
     if numbers or (seen.mixed and len(seen.column.levels) > FEW_VALUES):
         return _values(name, read(name, raw, "number", reading), reading)  # raises at the first that is no number
@@ -80,7 +82,7 @@ def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> Found:
         f"The target '{name}' holds {different:,} different whole numbers: they are read as classes "
         "(task: regression reads them as values)."
     )
-    return replace(found, said=(text, *found.said))
+    return replace(found, notes=(text, *found.notes))
 
 
 def _repeating(name: str, held: Texts, reading: Reading) -> Texts:
@@ -88,14 +90,15 @@ def _repeating(name: str, held: Texts, reading: Reading) -> Texts:
     known = int(held.counts().sum())
     if known >= DISTINCT_ROWS and len(held.levels) > known / 2:
         raise DataError(
-            f"{reading.where}, column '{name}'", "a target of numbers, or of classes with several rows each",
+            f"{reading.where}, column '{name}'",
+            "a target of numbers, or of classes with several rows each",
             f"{len(held.levels):,} different texts in {known:,} rows",
             "Choose another data.target, or say task: classification if these are classes.",
-        )  # fmt: skip
+        )
     return held
 
 
-def _classes(name: str, held: Texts, reading: Reading) -> Found:
+def _classes(name: str, held: Texts, reading: Reading) -> FoundTarget:
     if not held.levels:
         raise _no_value(name, reading)
     order = _class_order(held)
@@ -105,13 +108,15 @@ def _classes(name: str, held: Texts, reading: Reading) -> Found:
     rows = np.flatnonzero(held.codes >= 0)
     if len(classes) < 2:
         raise DataError(
-            f"{reading.where}, column '{name}'", "at least two classes", f"one: '{classes[0]}'",
+            f"{reading.where}, column '{name}'",
+            "at least two classes",
+            f"one: '{classes[0]}'",
             "Choose another data.target, or add rows of another class.",
-        )  # fmt: skip
+        )
     codes = renamed[held.codes[rows]]
     target = Target("classification", codes, (name,), classes, held.level_type)
-    said = (_say_classes(name, target), *_say_positive(target), *_say_rule(name, held))
-    return Found(target, rows, said, _missing_classes(name, held, reading))
+    notes = (_say_classes(name, target), *_say_positive(target), *_say_rule(name, held))
+    return FoundTarget(target, rows, notes, _missing_classes(name, held, reading))
 
 
 def _class_order(held: Texts) -> list[int]:
@@ -125,15 +130,15 @@ def _class_order(held: Texts) -> list[int]:
 
 def _missing_classes(name: str, held: Texts, reading: Reading) -> tuple[str, ...]:
     """A loud line for every word that is read as a missing target: it may be a class of that name."""
-    said = []
+    notes = []
     for token, rows in sorted(held.token_rows.items()):
         if token:
             others, share = [text for text in sorted(reading.missing) if text != token], rows / len(held.codes)
-            said.append(
+            notes.append(
                 f"{name}: '{token}' is read as a missing target: {rows:,} of {len(held.codes):,} rows ({share:.1%}) "
                 f"are left out. If it is a class, say data.missing: {json.dumps(others)}."
             )
-    return tuple(said)
+    return tuple(notes)
 
 
 def _say_rule(name: str, held: Texts) -> list[str]:
@@ -144,19 +149,20 @@ def _say_rule(name: str, held: Texts) -> list[str]:
     return []
 
 
-def _values(name: str, seen: Read, reading: Reading) -> Found:
+def _values(name: str, seen: Read, reading: Reading) -> FoundTarget:
     rows = np.flatnonzero(~seen.column.missing())
     numbers: npt.NDArray[np.float64] = seen.column.values[rows].astype(np.float64)
     if len(rows) == 0:
         raise _no_value(name, reading)
     if numbers.min() == numbers.max():
         raise DataError(
-            f"{reading.where}, column '{name}'", "a target of at least two different numbers",
+            f"{reading.where}, column '{name}'",
+            "a target of at least two different numbers",
             f"one: {values.show_number(float(numbers[0]))}",
             "Choose another data.target.",
-        )  # fmt: skip
-    said = f"'{name}' is predicted: regression, values from {_short(numbers.min())} to {_short(numbers.max())}."
-    return Found(Target("regression", numbers, (name,)), rows, (said,))
+        )
+    notes = f"'{name}' is predicted: regression, values from {_short(numbers.min())} to {_short(numbers.max())}."
+    return FoundTarget(Target("regression", numbers, (name,)), rows, (notes,))
 
 
 def _say_classes(name: str, target: Target) -> str:
@@ -179,9 +185,11 @@ def _say_positive(target: Target) -> tuple[str, ...]:
 
 def _no_value(name: str, reading: Reading) -> DataError:
     return DataError(
-        f"{reading.where}, column '{name}'", "a target in at least two rows", "no value at all",
+        f"{reading.where}, column '{name}'",
+        "a target in at least two rows",
+        "no value at all",
         "Choose another data.target, or look at data.missing.",
-    )  # fmt: skip
+    )
 
 
 def _short(value: float) -> str:

@@ -20,7 +20,7 @@ from sixfold.recipe.schema import Data
 def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> tuple[Dataset, Dataset]:
     """The rows of `data.source`, and those of `data.test`. Which kind a column is, the training file alone decides.
 
-    `said` and `warnings` of the first hold what was noticed in both. Raises DataError, with the line, RecipeError, or
+    `notes` and `warnings` of the first hold what was noticed in both. Raises DataError, with the line, RecipeError, or
     BudgetError where both together take more than `memory` (as in `data.load`).
     """
     memory = memory or MemoryLimit.of(None)
@@ -33,14 +33,18 @@ def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None =
     for name in used:
         if name not in test.columns:
             raise DataError(
-                f"{test.where}, data.test", f"the column '{name}', as in the training file", "no such column",
+                f"{test.where}, data.test",
+                f"the column '{name}', as in the training file",
+                "no such column",
                 did_you_mean(name, test.columns),
-            )  # fmt: skip
+            )
     both = dataset_of(_joined(raw, test, used), _decided(data, training, used), training.target.task, memory)
     held_out = both.take(np.arange(training.table.rows, both.table.rows, dtype=np.int64))
     _check_target(training, both, held_out, test)
-    said = (*training.said, f"Held out: the {held_out.table.rows:,} rows of {data.test} (data.test).")
-    return replace(training, said=said, warnings=(*training.warnings, *_shared_groups(data, both, training))), held_out
+    notes = (*training.notes, f"Held out: the {held_out.table.rows:,} rows of {data.test} (data.test).")
+    return replace(
+        training, notes=notes, warnings=(*training.warnings, *_shared_groups(data, both, training))
+    ), held_out
 
 
 def _joined(raw: Raw, test: Raw, names: list[str]) -> Raw:
@@ -91,9 +95,11 @@ def _check_target(training: Dataset, both: Dataset, held_out: Dataset, test: Raw
     new = [label for label in both.target.classes if label not in training.target.classes]
     if new:
         raise DataError(
-            f"{test.where}, column '{name}'", f"classes of the training file ({', '.join(training.target.classes[:6])})",
-            f"'{new[0]}'", "Correct the file of data.test, or leave these rows out.",
-        )  # fmt: skip
+            f"{test.where}, column '{name}'",
+            f"classes of the training file ({', '.join(training.target.classes[:6])})",
+            f"'{new[0]}'",
+            "Correct the file of data.test, or leave these rows out.",
+        )
 
 
 def _shared_groups(data: Data, both: Dataset, training: Dataset) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from sixfold.evaluate.calibrators import Calibrator
-from sixfold.parts.fit import Fitted, Matrix, Near, OutputKind
+from sixfold.parts.fit import Fitted, IncrementalPredictor, Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
@@ -34,9 +34,9 @@ class Joined(State):
         return frozenset(name for each in self.preparers for name in each.categories)
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
         """What was done, in sentences."""
-        return tuple(dict.fromkeys(text for each in self.preparers for text in each.said))
+        return tuple(dict.fromkeys(text for each in self.preparers for text in each.notes))
 
     def transform(self, table: Table) -> Matrix:
         """[rows, features of all] float64."""
@@ -54,7 +54,7 @@ class Joined(State):
 
 
 @dataclass(frozen=True)
-class Part(State):
+class Member(State):
     """One member: columns `start` to `stop` of the joined features in `precision`, the fitted family, its calibrator."""
 
     fitted: Fitted
@@ -69,7 +69,9 @@ class Part(State):
 
     def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
         """`predict` of rows of which most features are those of `x`."""
-        scores = self.fitted.near(self._own(x)) if isinstance(self.fitted, Near) else self.fitted.predict
+        scores = (
+            self.fitted.near(self._own(x)) if isinstance(self.fitted, IncrementalPredictor) else self.fitted.predict
+        )
         return lambda other: self._calibrated(scores(self._own(other)))
 
     def _own(self, x: Matrix) -> Matrix:
@@ -90,7 +92,7 @@ class Part(State):
 class Averaged(State):
     """Σ w p over the members. `weights`: float64 [members], sum 1."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Member, ...]
     weights: FloatArray
     output: OutputKind
 

@@ -23,10 +23,11 @@ def baseline(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) ->
     defined = {name: values for name, values in scores.items() if not np.isnan(values).any()}
     if metrics[0] not in defined:
         raise RecipeError(
-            "evaluate.metrics", "a first metric that the validation rows of every fold define",
+            "evaluate.metrics",
+            "a first metric that the validation rows of every fold define",
             f"'{metrics[0]}', which some fold of one class, or of equal values, does not",
             "Put another metric first, or choose larger or stratified folds.",
-        )  # fmt: skip
+        )
     return defined
 
 

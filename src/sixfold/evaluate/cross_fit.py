@@ -70,8 +70,10 @@ def _folds(training: Dataset, seed: int) -> list[Fold]:
         parts, what = len(np.unique(training.times)) - 1, "moments after the first"
     if parts < 2:
         raise DataError(
-            "train", f"at least 2 {what} among the training rows of every fold, to fit calibrate and threshold on",
-            str(parts), "Leave calibrate and threshold out.",
-        )  # fmt: skip
+            "train",
+            f"at least 2 {what} among the training rows of every fold, to fit calibrate and threshold on",
+            str(parts),
+            "Leave calibrate and threshold out.",
+        )
     settings = SPLITTER.make({"name": scheme, "folds": min(FOLDS, parts)})
     return divided(settings, training, derive(seed, "folds"))

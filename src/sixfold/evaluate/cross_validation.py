@@ -17,7 +17,16 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import Model, Prepared, asks, calibrate, fit_of, own_part, prepare_rows, watch_of
+from sixfold.evaluate.model import (
+    Model,
+    Prepared,
+    calibrate,
+    fit_of,
+    needs_inner_folds,
+    own_part,
+    prepare_rows,
+    watch_of,
+)
 from sixfold.parts import state
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.sparse import held_bytes
@@ -34,7 +43,7 @@ MANY = 1 << 30
 
 
 @dataclass(frozen=True)
-class Part(State):
+class FoldScores(State):
     """One candidate on some of the folds, `numbers`. `models`, `predictions` (of the rows that a fold validates, [rows,
     outputs]) and `scores` (metric → float64, NaN where the family cannot be scored by it) have one entry a fold.
     """
@@ -49,10 +58,10 @@ class Part(State):
 
 
 @dataclass(frozen=True)
-class Parts(State):
+class FoldScoresOfAll(State):
     """Of candidates that are alike, all on the same folds."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[FoldScores, ...]
 
 
 @dataclass(frozen=True)
@@ -126,15 +135,19 @@ class FoldCache:
 
 
 def cross_validate(
-    candidate: Candidate, dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str], context: Context,
+    candidate: Candidate,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    metrics: Sequence[str],
+    context: Context,
     cache: FoldCache | None = None,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Train `candidate` on each fold's training rows and score it on the validation rows. As `evaluate_folds`."""
     group = Group((candidate,), dataset, folds, context, cache or FoldCache(0))
     return join(evaluate_folds(group, range(len(folds)), metrics), dataset, folds)
 
 
-def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str]) -> list[Part]:
+def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str]) -> list[FoldScores]:
     """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
@@ -143,7 +156,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
     group.cache.belong_to(dataset, folds)
     tallies = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
-    left, pace = list(numbers), Pace(candidates[0], context, group.expected_s)
+    left, pace = list(numbers), FoldPace(candidates[0], context, group.expected_s)
     while left:
         saved = group.saved(left[0])
         if saved is not None:
@@ -164,7 +177,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
             context.emit("fold_scored", fold=number, folds=len(folds), scores=scores, **facts)
             pace.saw(took)
             started = time.monotonic()
-        parts = Parts(tuple(tally.part() for tally in found.values()))
+        parts = FoldScoresOfAll(tuple(tally.part() for tally in found.values()))
         left = left[len(batch) :]
         batch.clear()  # their features are not alive while the next fold is prepared
         for part in parts.parts:
@@ -185,7 +198,7 @@ def folds_at_once(family: SolverFamily | GradientFamily, size: int) -> int:
     return max(1, min(cores(), SIDE_BYTES // max(1, size))) if beside else 1
 
 
-def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
+def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
     """What one candidate did, fold after fold."""
     scores = {name: np.full(len(folds), np.nan) for name in parts[0].scores}
     total, times_seen = np.zeros((dataset.table.rows, dataset.target.outputs)), np.zeros(dataset.table.rows)
@@ -201,14 +214,22 @@ def join(parts: Sequence[Part], dataset: Dataset, folds: Sequence[Fold], dropped
         predictions = total / times_seen[:, None]
     numbers = tuple(sorted(models))
     return Evaluation(
-        parts[0].name, parts[0].family, models[numbers[0]].output, tuple(scores), scores, predictions,
-        tuple(models[number] for number in numbers), sum(part.fit_s for part in parts), numbers, dropped,
-    )  # fmt: skip
+        parts[0].name,
+        parts[0].family,
+        models[numbers[0]].output,
+        tuple(scores),
+        scores,
+        predictions,
+        tuple(models[number] for number in numbers),
+        sum(part.fit_s for part in parts),
+        numbers,
+        dropped,
+    )
 
 
 @dataclass(frozen=True)
 class Group:
-    """Candidates that are alike (`Candidate.likeness`), on one dataset's folds.
+    """Candidates that are alike (`Candidate.batch_key`), on one dataset's folds.
 
     `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at once, at most.
     `first_only`: the first folds that are worked on at once are all that is done.
@@ -223,9 +244,9 @@ class Group:
     beside: int = MANY
     first_only: bool = False
 
-    def done(self, numbers: Sequence[int]) -> list[Parts]:
+    def done(self, numbers: Sequence[int]) -> list[FoldScoresOfAll]:
         """What was saved of the folds `numbers` by a stage that did not end."""
-        found: list[Parts] = []
+        found: list[FoldScoresOfAll] = []
         left = list(numbers)
         while left:
             saved = self.saved(left[0])
@@ -239,13 +260,13 @@ class Group:
         if self.first_only:
             raise BudgetError("budget.time", "time for all folds", "time for the first", "Raise budget.time.")
 
-    def saved(self, number: int) -> Parts | None:
+    def saved(self, number: int) -> FoldScoresOfAll | None:
         """What an earlier command did of fold `number` and those that were worked on with it."""
         saves = self.context.saves
         folder = None if saves is None else saves.piece(f"folds-{number}")
-        return None if folder is None else state.load(folder, Parts)
+        return None if folder is None else state.load(folder, FoldScoresOfAll)
 
-    def save(self, parts: Parts) -> None:
+    def save(self, parts: FoldScoresOfAll) -> None:
         """These folds need not be done again, should the stage be killed before its end."""
         if self.context.saves is not None:
             name = f"folds-{parts.parts[0].numbers[0]}"
@@ -276,7 +297,7 @@ class Group:
         for (number, one), target in zip(batch, targets, strict=True):
             for candidate in self.candidates:
                 model = Model(one.preparer, next(fitted), target.task, target.names, target.classes)
-                training = self.dataset.take(self.folds[number].train) if asks(candidate) else None
+                training = self.dataset.take(self.folds[number].train) if needs_inner_folds(candidate) else None
                 part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
                 yield number, candidate, model if training is None else calibrate(candidate, model, training, part)
 
@@ -325,7 +346,7 @@ class Tally:
         self.predictions.append(predicted)
         self.fit_s += fit_s
 
-    def add(self, part: Part) -> None:
+    def add(self, part: FoldScores) -> None:
         """What was done of some more folds."""
         self.numbers += part.numbers
         self.models += part.models
@@ -338,13 +359,18 @@ class Tally:
         """The scores of the last fold that it can be scored by."""
         return {name: float(each[-1]) for name, each in self.scores.items() if np.isfinite(each[-1])}
 
-    def part(self) -> Part:
+    def part(self) -> FoldScores:
         """As it is kept."""
         scores = {name: np.array(each) for name, each in self.scores.items()}
-        return Part(
-            self.candidate.name, self.candidate.family_name, tuple(self.numbers), tuple(self.models),
-            tuple(self.predictions), scores, self.fit_s,
-        )  # fmt: skip
+        return FoldScores(
+            self.candidate.name,
+            self.candidate.family_name,
+            tuple(self.numbers),
+            tuple(self.models),
+            tuple(self.predictions),
+            scores,
+            self.fit_s,
+        )
 
 
 def _part(context: Context, folds: int, left: int) -> Context:
@@ -353,7 +379,7 @@ def _part(context: Context, folds: int, left: int) -> Context:
     return replace(context, deadline=time.monotonic() + context.left_s() * folds / left)
 
 
-class Pace:
+class FoldPace:
     """Whether there is time for another batch of folds. `expected_s`: of one fold, where it is known; then what was seen counts.
 
     Most solvers cannot be interrupted: what will not end in time is not begun.
@@ -361,7 +387,7 @@ class Pace:
 
     def __init__(self, candidate: Candidate, context: Context, expected_s: float | None) -> None:
         self.name, self.context = candidate.name, context
-        self.asks = not ends_in_time(candidate.family)
+        self.needs_inner_folds = not ends_in_time(candidate.family)
         self.expected_s = expected_s
         self.longest = 0.0
 
@@ -372,7 +398,7 @@ class Pace:
     def most(self) -> int:
         """How many folds at once there is time for. Raises BudgetError where there is time, but not enough for one."""
         left_s = self.context.left_s()
-        if not self.asks or left_s <= 0 or left_s == float("inf"):
+        if not self.needs_inner_folds or left_s <= 0 or left_s == float("inf"):
             return MANY
         if self.longest > 0:
             needed_s, known = self.longest, f"which took {show_seconds(self.longest)} before"
@@ -382,9 +408,11 @@ class Pace:
             return MANY
         if left_s < needed_s:
             raise BudgetError(
-                "budget.time", f"time for another fit of {self.name}, {known}", f"{show_seconds(left_s)} left",
+                "budget.time",
+                f"time for another fit of {self.name}, {known}",
+                f"{show_seconds(left_s)} left",
                 "Raise budget.time, or use fewer folds or rows.",
-            )  # fmt: skip
+            )
         return (
             MANY if self.longest > 0 else max(1, int(left_s / max(needed_s, 1e-9)))
         )  # side by side each may take longer

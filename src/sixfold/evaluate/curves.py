@@ -17,7 +17,7 @@ MOST_CLASSES = 6  # lines in one chart
 MOST_CELLS = 30  # classes of a confusion matrix
 
 
-class Curve(NamedTuple):
+class Points(NamedTuple):
     """One line: its name, x and y, float64 of equal length."""
 
     name: str
@@ -40,7 +40,7 @@ def confusion(target: Target, labels: IntArray) -> IntArray | None:
     return np.asarray(np.bincount(pairs, minlength=count * count).reshape(count, count), dtype=np.int64)
 
 
-def roc(target: Target, predictions: FloatArray) -> list[Curve]:
+def roc(target: Target, predictions: FloatArray) -> list[Points]:
     """True positive rate over false positive rate, a line a class (the last class only when there are two)."""
     rows, found = seen(predictions), []
     for label in _labels(target):
@@ -51,7 +51,7 @@ def roc(target: Target, predictions: FloatArray) -> list[Curve]:
     return found
 
 
-def precision_recall(target: Target, predictions: FloatArray) -> list[Curve]:
+def precision_recall(target: Target, predictions: FloatArray) -> list[Points]:
     """Precision over recall, a line a class."""
     rows, found = seen(predictions), []
     for label in _labels(target):
@@ -62,7 +62,7 @@ def precision_recall(target: Target, predictions: FloatArray) -> list[Curve]:
     return found
 
 
-def calibration(target: Target, predictions: FloatArray) -> list[Curve]:
+def calibration(target: Target, predictions: FloatArray) -> list[Points]:
     """Observed share over mean predicted probability, in bins with equally many rows."""
     rows, found = seen(predictions), []
     for label in _labels(target):
@@ -72,17 +72,17 @@ def calibration(target: Target, predictions: FloatArray) -> list[Curve]:
         truth = target.values[rows] == label
         x = np.array([probability[part].mean() for part in parts])
         y = np.array([truth[part].mean() for part in parts])
-        found.append(Curve(target.classes[label], x, y))
+        found.append(Points(target.classes[label], x, y))
     return found
 
 
-def residuals(target: Target, predictions: FloatArray) -> Curve:
+def residuals(target: Target, predictions: FloatArray) -> Points:
     """Prediction minus truth over prediction, of at most 800 rows (and of the first output)."""
     rows = seen(predictions)
     some = rows[np.linspace(0, len(rows) - 1, min(DOTS, len(rows))).astype(np.int64)]
     truth = target.values.reshape(len(target.values), -1)[some, 0]
     predicted = predictions[some, 0]
-    return Curve(target.names[0], predicted, predicted - truth)
+    return Points(target.names[0], predicted, predicted - truth)
 
 
 def residuals_in_words(target: Target, predictions: FloatArray) -> str:
@@ -102,6 +102,6 @@ def _labels(target: Target) -> Sequence[int]:
     return [1] if count == 2 else list(range(min(count, MOST_CLASSES)))
 
 
-def _thinned(name: str, x: FloatArray, y: FloatArray) -> Curve:
+def _thinned(name: str, x: FloatArray, y: FloatArray) -> Points:
     kept = np.unique(np.linspace(0, len(x) - 1, min(POINTS, len(x))).astype(np.int64))
-    return Curve(name, x[kept], y[kept])
+    return Points(name, x[kept], y[kept])

@@ -10,7 +10,7 @@ import numpy as np
 
 from sixfold.build.family import Costly
 from sixfold.core.errors import FitError
-from sixfold.evaluate.model import Prepared, asks, fit_of, watch_of
+from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of
 from sixfold.parts.fit import Fit
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import Target
@@ -39,7 +39,7 @@ def expected_s(candidates: Sequence[Candidate], prepared: Prepared, target: Targ
         started, fit = time.monotonic(), _some(whole, count)
         for fitted in fit_many(candidates, [fit], quiet, watch_of(candidates[0], target)):
             fitted.predict(dense(fit.x[: max(1, fit.rows // 4)]))
-        return (time.monotonic() - started) * (1 + INNER if asks(candidates[0]) else 1)
+        return (time.monotonic() - started) * (1 + INNER if needs_inner_folds(candidates[0]) else 1)
 
     try:
         tried = [(count, took_s(count))]

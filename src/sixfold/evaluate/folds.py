@@ -48,14 +48,18 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
         if name not in splitter.model_fields:
             known = ", ".join(splitter.model_fields) or "none"
             raise RecipeError(
-                f"evaluate.{name}", f"an option of {scheme} ({known})", name,
+                f"evaluate.{name}",
+                f"an option of {scheme} ({known})",
+                name,
                 f"Leave {name} out, or choose another scheme.",
-            )  # fmt: skip
+            )
     if dataset.groups is not None and not getattr(splitter, "keeps_groups", False):
         raise RecipeError(
-            "evaluate.scheme", "group, since data.group keeps rows of a group on one side of every split",
-            f"'{scheme}'", "Use group (or auto), or take data.group out.",
-        )  # fmt: skip
+            "evaluate.scheme",
+            "group, since data.group keeps rows of a group on one side of every split",
+            f"'{scheme}'",
+            "Use group (or auto), or take data.group out.",
+        )
     settings = SPLITTER.make({"name": scheme, **given})
     check_rows(settings, dataset)
     folds = divided(settings, dataset, evaluate.seed)
@@ -63,8 +67,9 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
         raise RecipeError(
             "evaluate.ensemble",
             f"2 to {MOST_BLENDED} folds: the weights of each are chosen on predictions for the other folds",
-            str(len(folds)), "Choose another evaluate.scheme, or leave ensemble out.",
-        )  # fmt: skip
+            str(len(folds)),
+            "Choose another evaluate.scheme, or leave ensemble out.",
+        )
     return folds
 
 
@@ -137,6 +142,8 @@ def check_rows(splitter: Any, dataset: Dataset) -> None:
     units = len(np.unique(dataset.together))
     if units < folds:
         raise DataError(
-            "evaluate.folds", f"at least {folds} different rows, as equal ones stay together (data.duplicates)",
-            f"{units}", "Lower evaluate.folds, or set data.duplicates: ignore.",
-        )  # fmt: skip
+            "evaluate.folds",
+            f"at least {folds} different rows, as equal ones stay together (data.duplicates)",
+            f"{units}",
+            "Lower evaluate.folds, or set data.duplicates: ignore.",
+        )

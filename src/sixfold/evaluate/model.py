@@ -16,7 +16,7 @@ from sixfold.core.seeds import derive
 from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
 from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
-from sixfold.parts.fit import Features, Fit, Fitted, Matrix, Near, OutputKind
+from sixfold.parts.fit import Features, Fit, Fitted, IncrementalPredictor, Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
@@ -51,14 +51,14 @@ class Model(State):
         return self.fitted.output if self.calibrator is None else "probability"
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
         """What was done to the columns and to the scores, in sentences."""
-        said = list(self.preparer.said)
+        notes = list(self.preparer.notes)
         if self.calibrator is not None:
-            said.append(f"Probabilities: calibrated ({type(self.calibrator).__name__}) on predictions of inner folds.")
+            notes.append(f"Probabilities: calibrated ({type(self.calibrator).__name__}) on predictions of inner folds.")
         if self.threshold is not None:
-            said.append(f"Labels: {self.classes[1]} where its {self.output} is above {self.threshold:.4g}.")
-        return tuple(said)
+            notes.append(f"Labels: {self.classes[1]} where its {self.output} is above {self.threshold:.4g}.")
+        return tuple(notes)
 
     def predict(self, table: Table) -> FloatArray:
         """[rows, classes] probabilities or decision values, or [rows, outputs] values."""
@@ -68,7 +68,7 @@ class Model(State):
 
     def near(self, table: Table) -> Callable[[Table], FloatArray]:
         """`predict`, bit for bit, for tables of which most columns are those of `table`, row by row."""
-        if table.rows > AT_ONCE or not isinstance(self.fitted, Near):
+        if table.rows > AT_ONCE or not isinstance(self.fitted, IncrementalPredictor):
             return self.predict
         scores = self.fitted.near(self.preparer.transform(table))
         return lambda other: self._calibrated(scores(self.preparer.transform(other)))
@@ -171,7 +171,7 @@ def fit_model(candidate: Candidate, training: Dataset, context: Context) -> Mode
 
 def own_part(candidate: Candidate, context: Context) -> Context:
     """The part of the time left that a model's own fit may take, where fits on inner folds follow (`calibrate`)."""
-    if context.deadline is None or not asks(candidate):
+    if context.deadline is None or not needs_inner_folds(candidate):
         return context
     return replace(context, deadline=time.monotonic() + context.left_s() / cross_fit.FOLDS)
 
@@ -180,7 +180,7 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     """`model`, fitted on `training`, with what `train.calibrate` and `train.threshold` ask for, both fitted on predictions of
     inner folds of the same rows. Raises DataError, FitError, BudgetError.
     """
-    if not asks(candidate):
+    if not needs_inner_folds(candidate):
         return model
 
     def fit(rows: Dataset, part: Context) -> Model:
@@ -197,7 +197,7 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     return model
 
 
-def asks(candidate: Candidate) -> bool:
+def needs_inner_folds(candidate: Candidate) -> bool:
     """Whether fits on inner folds follow the model's own."""
     return candidate.train.calibrate != "none" or candidate.train.threshold != "none"
 
@@ -214,9 +214,11 @@ def watch_of(candidate: Candidate, target: Target) -> Watch | None:
         found = scoring.score_all([name], replace(target, values=y), predicted, kind)[name]
         if found is None:
             raise FitError(
-                "train.stop.metric", f"rows to watch that define {name}", f"{len(predicted)} rows that do not",
+                "train.stop.metric",
+                f"rows to watch that define {name}",
+                f"{len(predicted)} rows that do not",
                 "Raise train.stop.validation, or watch the loss.",
-            )  # fmt: skip
+            )
         return found
 
     return Watch(name, scoring.greater_is_better(name), score)

@@ -90,6 +90,10 @@ def summary(metric: str, outer: Sequence[Outer]) -> Nested:
     greater, scores = scoring.greater_is_better(metric), [fold.score for fold in outer]
     optimism = fmean(fold.inner - fold.score for fold in outer) * (1.0 if greater else -1.0)
     return Nested(
-        metric=metric, greater_is_better=greater, folds=tuple(outer), mean=fmean(scores), spread=stdev(scores),
+        metric=metric,
+        greater_is_better=greater,
+        folds=tuple(outer),
+        mean=fmean(scores),
+        spread=stdev(scores),
         optimism=optimism,
-    )  # fmt: skip
+    )

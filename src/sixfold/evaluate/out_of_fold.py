@@ -46,9 +46,11 @@ def write(file: Path | BinaryIO, dataset: Dataset, evaluations: Sequence[Evaluat
         fold_of[fold.validation] = np.where(times[fold.validation] == 0, number, fold_of[fold.validation])
         times[fold.validation] += 1
     columns: dict[str, Any] = {
-        "row": pa.array(np.arange(rows)), "fold": pa.array(fold_of, mask=times == 0), "validated": pa.array(times),
+        "row": pa.array(np.arange(rows)),
+        "fold": pa.array(fold_of, mask=times == 0),
+        "validated": pa.array(times),
         **_target(dataset.target),
-    }  # fmt: skip
+    }
     for evaluation in evaluations:
         columns |= _answers(evaluation, dataset.target, folds)
     pq.write_table(pa.table(columns), file, compression="zstd")

@@ -27,7 +27,7 @@ POSSIBLE: dict[OutputKind, frozenset[str]] = {
 
 
 @runtime_checkable
-class Averaged(Protocol):
+class MeanOverRows(Protocol):
     """Ability of a metric: its score follows from a mean over rows, so that drawing rows again needs no new scoring."""
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
@@ -63,9 +63,11 @@ def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> 
         if task not in tasks:
             fitting = ", ".join(other for other in METRIC.names() if task in METRIC.load(other).tasks)
             raise RecipeError(
-                where, f"metrics for {task}", f"'{name}', which is for {', '.join(sorted(tasks))}",
+                where,
+                f"metrics for {task}",
+                f"'{name}', which is for {', '.join(sorted(tasks))}",
                 f"Choose from: {fitting}.",
-            )  # fmt: skip
+            )
     return tuple(dict.fromkeys(names)) or DEFAULTS[task]
 
 
@@ -90,7 +92,7 @@ def score_all(
 
 def is_mean(name: str) -> bool:
     """Whether metric `name` follows from a mean over rows."""
-    return isinstance(METRIC.load(name)(), Averaged)
+    return isinstance(METRIC.load(name)(), MeanOverRows)
 
 
 def score_pieces(
@@ -118,9 +120,11 @@ def check_changes(section: Mapping[str, float], metrics: Sequence[str]) -> None:
     for name, change in section.items():
         if name not in metrics:
             raise RecipeError(
-                f"compress.keep.{name}", f"a metric that is measured ({', '.join(metrics)})", f"'{name}'",
+                f"compress.keep.{name}",
+                f"a metric that is measured ({', '.join(metrics)})",
+                f"'{name}'",
                 "Add it to evaluate.metrics.",
-            )  # fmt: skip
+            )
         greater = greater_is_better(name)
         if change * (-1 if greater else 1) < 0:
             allowed = "0 or less, since more is better" if greater else "0 or more, since less is better"

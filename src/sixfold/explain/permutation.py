@@ -13,7 +13,7 @@ from sixfold.evaluate.shuffling import Effort, losses
 from sixfold.parts.table import Dataset
 
 
-class Importance(NamedTuple):
+class ColumnImportance(NamedTuple):
     """What the deciding metric loses when the column is shuffled: mean over the folds, standard deviation (n - 1)."""
 
     column: str
@@ -23,13 +23,13 @@ class Importance(NamedTuple):
 
 def importances(
     evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int, effort: Effort | None = None
-) -> list[Importance]:
+) -> list[ColumnImportance]:
     """Every raw column that there was time for, by the fold models on their own validation rows; columns of equal
     importance in table order.
     """
     found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed, effort)
     rows = [
-        Importance(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+        ColumnImportance(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
         for name, values in found.items()
         if values
     ]

@@ -16,9 +16,11 @@ def fan(tensor: torch.Tensor, mode: Fan) -> float:
     """Units feeding (or fed by) a unit, of weights [out, in, ...]. Raises FitError for a vector such as a bias."""
     if tensor.ndim < 2:
         raise FitError(
-            "initialize", "weights [out, in] for a scheme that counts inputs and outputs",
-            f"a tensor of shape {tuple(tensor.shape)}", "Choose zeros, constant, normal or uniform for biases.",
-        )  # fmt: skip
+            "initialize",
+            "weights [out, in] for a scheme that counts inputs and outputs",
+            f"a tensor of shape {tuple(tensor.shape)}",
+            "Choose zeros, constant, normal or uniform for biases.",
+        )
     receptive = math.prod(tensor.shape[2:])
     fan_out, fan_in = tensor.shape[0] * receptive, tensor.shape[1] * receptive
     return float({"in": fan_in, "out": fan_out, "mean": (fan_in + fan_out) / 2}[mode])

@@ -101,9 +101,11 @@ def bar_chart(bars: Sequence[Importance], title: str) -> Markup:
         whiskers.append(f"M{x(bar.mean - bar.spread):.1f} {y + 8}H{x(bar.mean + bar.spread):.1f}")
         ticks.append(f'<text x="{WIDTH - 54}" y="{y + 12}">{bar.mean:.4f}</text>')
     body = [
-        f'<g class="label">{"".join(labels)}</g>', f'<path class="bar" d="{"".join(boxes)}"/>',
-        f'<path class="whisker" d="{"".join(whiskers)}"/>', f"<g>{''.join(ticks)}</g>",
-    ]  # fmt: skip
+        f'<g class="label">{"".join(labels)}</g>',
+        f'<path class="bar" d="{"".join(boxes)}"/>',
+        f'<path class="whisker" d="{"".join(whiskers)}"/>',
+        f"<g>{''.join(ticks)}</g>",
+    ]
     return _svg(body, title, height=len(bars) * row + 10)
 
 

@@ -30,12 +30,19 @@ def render(report: Report, reproduction: Reproduction) -> str:
     environment.filters.update(bytes=show_bytes, seconds=show_seconds, figure=_number)
     metric = report.receipt.metric
     return environment.get_template("report.html.jinja").render(
-        start=START, report=report, receipt=report.receipt, metric=metric, reproduction=reproduction,
-        strips=_strips(report.leaderboard, metric), curves=_curve_charts(report),
+        start=START,
+        report=report,
+        receipt=report.receipt,
+        metric=metric,
+        reproduction=reproduction,
+        strips=_strips(report.leaderboard, metric),
+        curves=_curve_charts(report),
         figures=[_figure(figure) for figure in report.figures],
         importances=charts.bar_chart(report.importances[:25], "importance of columns") if report.importances else "",
-        mean=lambda values: float(np.mean(values)), spread=_spread, cells=_cells,
-    )  # fmt: skip
+        mean=lambda values: float(np.mean(values)),
+        spread=_spread,
+        cells=_cells,
+    )
 
 
 def _cells(row: Row, metric: str, count: int) -> list[float | None]:

@@ -54,6 +54,8 @@ def _refuse_foreign(folder: RunFolder, path: Path) -> None:
     if strange or not finished:
         found = f"a folder with {strange[0]!r}" if strange else "a folder that no run here is known to have written"
         raise SystemFault(
-            str(path), "a bundle of this run, or none", found,
+            str(path),
+            "a bundle of this run, or none",
+            found,
             "Move it away and run the same command again, or choose another folder with --out.",
-        )  # fmt: skip
+        )

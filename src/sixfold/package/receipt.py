@@ -95,10 +95,15 @@ def signature_of(model: Model, training: Dataset, missing: Sequence[str], read: 
         label = Output(name="label", columns=model.target_names)
         outputs = [label, Output(name=model.output, columns=model.classes)]
     return Signature(
-        task=model.task, target=model.target_names, classes=model.classes, class_type=training.target.class_type,
-        outputs=tuple(outputs), missing=tuple(missing), fields=training.fields,
+        task=model.task,
+        target=model.target_names,
+        classes=model.classes,
+        class_type=training.target.class_type,
+        outputs=tuple(outputs),
+        missing=tuple(missing),
+        fields=training.fields,
         inputs=inputs(training.table, model.preparer.inputs, read),
-    )  # fmt: skip
+    )
 
 
 def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
@@ -116,13 +121,16 @@ def qualities(
     (folds_before, folds_after), (held_before, held_after) = folds, held
     return tuple(
         Quality(
-            metric=name, greater_is_better=scoring.greater_is_better(name),
-            folds_before=_finite(folds_before, name), folds_after=_finite(folds_after, name),
-            holdout_before=held_before.get(name), holdout_after=held_after.get(name),
+            metric=name,
+            greater_is_better=scoring.greater_is_better(name),
+            folds_before=_finite(folds_before, name),
+            folds_after=_finite(folds_after, name),
+            holdout_before=held_before.get(name),
+            holdout_after=held_after.get(name),
             baseline=float(np.mean(baseline[name])) if name in baseline else None,
         )
         for name in metrics
-    )  # fmt: skip
+    )
 
 
 def machine() -> dict[str, str | int | float]:
@@ -205,9 +213,13 @@ class Clock:
 
 
 def measure(
-    recipe: Recipe, data: tuple[Dataset, Dataset], plan: tuple[Sequence[str], Scores],
-    results: tuple[Evaluation, Model, Compressed], seed: int, clock: Clock,
-) -> Measured:  # fmt: skip
+    recipe: Recipe,
+    data: tuple[Dataset, Dataset],
+    plan: tuple[Sequence[str], Scores],
+    results: tuple[Evaluation, Model, Compressed],
+    seed: int,
+    clock: Clock,
+) -> Measured:
     """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
     (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
     duration_s = clock.spent_s()
@@ -222,12 +234,23 @@ def measure(
     cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
     held = (before.scores(held_out, metrics), after.scores(held_out, metrics))
     receipt = Receipt(
-        name=recipe.name, candidate=evaluation.name, rows_trained=training.table.rows, rows_holdout=held_out.table.rows,
-        metric=metrics[0], quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
-        before=cost_before, after=cost_after, steps=compressed.steps, parity_rows=len(parity.rows), parity_worst=worst,
-        verdict=_outcome(compressed), machine=machine(), versions=versions(), duration_s=round(duration_s, 2),
+        name=recipe.name,
+        candidate=evaluation.name,
+        rows_trained=training.table.rows,
+        rows_holdout=held_out.table.rows,
+        metric=metrics[0],
+        quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
+        before=cost_before,
+        after=cost_after,
+        steps=compressed.steps,
+        parity_rows=len(parity.rows),
+        parity_worst=worst,
+        verdict=_outcome(compressed),
+        machine=machine(),
+        versions=versions(),
+        duration_s=round(duration_s, 2),
         how=_how(recipe.data.test),
-    )  # fmt: skip
+    )
     return Measured(new, signature, receipt, parity)
 
 

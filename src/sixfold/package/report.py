@@ -11,7 +11,7 @@ from sixfold.core.values import show_day
 from sixfold.evaluate import curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
-from sixfold.explain.permutation import Importance as Shuffled
+from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.receipt import verdict
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
 from sixfold.recipe.receipt import Receipt
@@ -35,9 +35,13 @@ class Epoch(NamedTuple):
 
 
 def report(
-    receipt: Receipt, training: Dataset, evaluations: Sequence[Evaluation], baseline: Mapping[str, FloatArray],
-    found: tuple[Sequence[Shuffled], Iterable[dict[str, Any]], Any], folds: Sequence[Fold],
-) -> Report:  # fmt: skip
+    receipt: Receipt,
+    training: Dataset,
+    evaluations: Sequence[Evaluation],
+    baseline: Mapping[str, FloatArray],
+    found: tuple[Sequence[Shuffled], Iterable[dict[str, Any]], Any],
+    folds: Sequence[Fold],
+) -> Report:
     """`found`: importances, the events of the run, and the fitted model (for its layers)."""
     shuffled, events, fitted = found
     ranked = _listed([evaluations[i] for i in leaderboard.order(evaluations, receipt.metric)])
@@ -48,15 +52,18 @@ def report(
     winner = ranked[0]
     return Report(
         verdict=verdict(receipt, _runner_up(ranked, training, receipt.metric, folds)),
-        said=(*texts([event for event in history if "fold" not in event], "said"), *short),
-        warnings=texts(everything, "warning"), columns=columns(training.table),
+        notes=(*texts([event for event in history if "fold" not in event], "note"), *short),
+        warnings=texts(everything, "warning"),
+        columns=columns(training.table),
         baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
         leaderboard=tuple(_row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked),
         curves=_drawn(learning_curves(history), [each.name for each in ranked]),
-        confusion=_confusion(training.target, winner, folds), figures=figures(training.target, winner),
-        importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled), receipt=receipt,
+        confusion=_confusion(training.target, winner, folds),
+        figures=figures(training.target, winner),
+        importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled),
+        receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
-    )  # fmt: skip
+    )
 
 
 def _listed(ranked: Sequence[Evaluation]) -> list[Evaluation]:
@@ -82,9 +89,9 @@ def _drawn(found: Sequence[Curve], names: Sequence[str]) -> tuple[Curve, ...]:
 
 def texts(events: Iterable[dict[str, Any]], kind: str) -> tuple[str, ...]:
     """What was said, or warned of, each once."""
-    said = [event for event in events if event["event"] == kind]
-    prefixes = [f"Outer fold {event['outer'] + 1}: " if "outer" in event else "" for event in said]
-    return tuple(dict.fromkeys(prefix + event["text"] for prefix, event in zip(prefixes, said, strict=True)))
+    notes = [event for event in events if event["event"] == kind]
+    prefixes = [f"Outer fold {event['outer'] + 1}: " if "outer" in event else "" for event in notes]
+    return tuple(dict.fromkeys(prefix + event["text"] for prefix, event in zip(prefixes, notes, strict=True)))
 
 
 def layers(fitted: Any) -> list[tuple[str, tuple[int, int], int]]:
@@ -135,9 +142,12 @@ def _curve(candidate: str, fold: int, series: Sequence[Epoch]) -> Curve:
     some = [series[i] for i in np.unique(np.linspace(0, len(series) - 1, min(CURVE_POINTS, len(series))).astype(int))]
     watched = [each.validation for each in some if each.validation is not None]
     return Curve(
-        candidate=candidate, fold=fold, epochs=tuple(each.number for each in some),
-        loss=tuple(each.loss for each in some), validation=tuple(watched) if len(watched) == len(some) else (),
-    )  # fmt: skip
+        candidate=candidate,
+        fold=fold,
+        epochs=tuple(each.number for each in some),
+        loss=tuple(each.loss for each in some),
+        validation=tuple(watched) if len(watched) == len(some) else (),
+    )
 
 
 def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]], compared: str) -> Row:
@@ -146,9 +156,15 @@ def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]], compared: str
     scores = {n: tuple(map(float, v[done])) for n, v in evaluation.scores.items() if np.isfinite(v[done]).all()}
     dropped = f"Dropped after {len(done)} folds: {evaluation.dropped}." if evaluation.dropped else ""
     return Row(
-        name=evaluation.name, family=evaluation.family, scores=scores, fit_s=evaluation.fit_s, why=next(whys, ""),
-        compared=compared, dropped=dropped, folds=evaluation.numbers,
-    )  # fmt: skip
+        name=evaluation.name,
+        family=evaluation.family,
+        scores=scores,
+        fit_s=evaluation.fit_s,
+        why=next(whys, ""),
+        compared=compared,
+        dropped=dropped,
+        folds=evaluation.numbers,
+    )
 
 
 def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence[Fold]) -> str:
@@ -167,7 +183,7 @@ def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) ->
     return None if counts is None else Confusion(classes=target.classes, counts=tuple(map(tuple, counts.tolist())))
 
 
-def _line(curve: curves.Curve) -> Line:
+def _line(curve: curves.Points) -> Line:
     """Points of a drawing, with the digits of one."""
     return Line(name=curve.name, x=tuple(map(_short, curve.x)), y=tuple(map(_short, curve.y)))
 
@@ -181,12 +197,12 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
     if len(ranked) < 2 or not np.isfinite(ranked[1].scores[metric]).all():
         return None
     mean, compared = float(np.mean(ranked[1].scores[metric])), _against(ranked[0], ranked[1], metric, folds)
-    said = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
+    notes = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
     if any(model.threshold is not None for each in ranked[:2] for model in each.models):
-        return said  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
+        return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
     names = ("The winner", "it")
     pair = [significance.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
-    return f"{said} By rows: {significance.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
+    return f"{notes} By rows: {significance.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
 
 
 def _column(name: str, column: Column) -> ColumnSummary:

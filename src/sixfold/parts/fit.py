@@ -135,7 +135,7 @@ class Ranked(Protocol):
 
 
 @runtime_checkable
-class Near(Protocol):
+class IncrementalPredictor(Protocol):
     """Ability: rows that differ in few features from rows that it knows are predicted sooner than others."""
 
     def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:

@@ -11,7 +11,7 @@ DENSE_BYTES = 512 * 2**20  # features up to this size stay dense: solvers are fa
 MOST_FILLED = 0.4  # share of other numbers than zero; a sparse number takes 12 bytes or more, a dense one 8
 
 
-class Stack:
+class SparseStack:
     """Blocks of rows, put one below the other in the form that takes less memory.
 
     `shape`: of all rows together. `sparse`: whether that form may be sparse; the first block says how full they are.

@@ -90,7 +90,7 @@ class Target:
 class Dataset:
     """A table with its target, and what was noticed while reading it.
 
-    `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `said`: sentences for the
+    `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `notes`: sentences for the
     user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at. `together`: int64 [rows], equal numbers for
     rows that stay on one side of every split because they are equal, or of one group; None where no rows are equal.
     `fields`: of a file without a header, its columns in order.
@@ -100,7 +100,7 @@ class Dataset:
     target: Target
     groups: IntArray | None = None
     times: FloatArray | None = None
-    said: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
     together: IntArray | None = None
     fields: tuple[str, ...] = field(default=())

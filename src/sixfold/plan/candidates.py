@@ -54,9 +54,27 @@ from sixfold.train.range_test import with_default
 FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
 REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
-    Recipe, Data, ReadFile, Marks, Prepare, Denoise, Impute, Feature, Initialize, Train, Stop, Average, Evaluate, Search, Range,
-    Compress, Quantize, FixedPoint, Budget, Serve,
-)  # fmt: skip
+    Recipe,
+    Data,
+    ReadFile,
+    Marks,
+    Prepare,
+    Denoise,
+    Impute,
+    Feature,
+    Initialize,
+    Train,
+    Stop,
+    Average,
+    Evaluate,
+    Search,
+    Range,
+    Compress,
+    Quantize,
+    FixedPoint,
+    Budget,
+    Serve,
+)
 YAML = [
     "A recipe is YAML by the core schema of YAML 1.2, with merge keys (`<<`): `yes`, `on`, `1_000`, `12:30` and",
     "`2026-11-23` are texts, `0o17` and `0x1F` are numbers, and `1e4` may stand where a whole number is due. Tags (`!!str`)",

@@ -25,7 +25,7 @@ from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts import sparse
 from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.table import Dataset
-from sixfold.plan.trials import Trial, some, together_s, trial
+from sixfold.plan.trials import CandidateTrial, some, together_s, trial
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
@@ -98,9 +98,13 @@ class Stacks:
 
 
 def forecast(
-    candidate: Candidate, training: Dataset, folds: Sequence[Fold], context: Context, trials_s: float = TRIALS_S,
+    candidate: Candidate,
+    training: Dataset,
+    folds: Sequence[Fold],
+    context: Context,
+    trials_s: float = TRIALS_S,
     alike: Sequence[Candidate] = (),
-) -> Forecast:  # fmt: skip
+) -> Forecast:
     """Prepare, train and save `candidate` on a few training rows, and draw the line to all of them.
 
     `context`: its seed, and where networks train. `alike`: who is trained with it as one piece of work, itself included; the
@@ -135,10 +139,15 @@ def forecast(
     stop = candidate.train.stop
     may_stop = any(limit is not None for limit in (stop.patience, stop.target, stop.gradient_norm))
     return Forecast(
-        candidate.name, folds_s, line(low.whole_s, high.whole_s, rows), _memory(alike, training, len(folds), size, stacks),
-        round(disk + 8 * rows * training.target.outputs), most, low.cut or high.cut or (most == least < rows),
+        candidate.name,
+        folds_s,
+        line(low.whole_s, high.whole_s, rows),
+        _memory(alike, training, len(folds), size, stacks),
+        round(disk + 8 * rows * training.target.outputs),
+        most,
+        low.cut or high.cut or (most == least < rows),
         may_stop and isinstance(candidate.family, GradientFamily),
-    )  # fmt: skip
+    )
 
 
 def _single_fits(
@@ -158,7 +167,7 @@ def _single_fits(
     return sum(1.0 + each * (count - 1) for count in stacks.parts(folds, len(alike))) / len(alike)
 
 
-def _larger(candidate: Candidate, rows: int, low: Trial, part_s: float) -> int:
+def _larger(candidate: Candidate, rows: int, low: CandidateTrial, part_s: float) -> int:
     """Rows of the second trial: so few that what has no deadline ends in `part_s`, were its time quadratic in the rows."""
     endless_s = low.once_s + (0.0 if ends_in_time(candidate.family) else low.fit_s)
     wanted = max(4 * TRIAL_ROWS, min(rows // 20, MOST_TRIAL_ROWS))
@@ -225,11 +234,12 @@ def check_memory(candidate: str, needed: int, budget: Budget) -> None:
     limit = _limit(budget)
     if needed / (1.0 if budget.memory else MEMORY_ERROR) > limit:
         raise BudgetError(
-            "budget.memory" if budget.memory else "memory", f"at most {show_bytes(limit)}",
+            "budget.memory" if budget.memory else "memory",
+            f"at most {show_bytes(limit)}",
             f"a forecast of {show_bytes(needed)} for {candidate}, right within a third",
             "Group rare values (prepare.features: one_hot with max_levels), take a family that needs no one-hot "
             "features (tree, forest, boosting), or fewer rows or columns.",
-        )  # fmt: skip
+        )
 
 
 def check_disk(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
@@ -245,9 +255,11 @@ def check_disk(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
             return
     if least:
         raise BudgetError(
-            "budget.disk", f"at least {show_bytes(min(least))}, which the folds of the smallest candidate take",
-            f"at most {show_bytes(most)}", "Raise budget.disk, or take smaller candidates or fewer rows.",
-        )  # fmt: skip
+            "budget.disk",
+            f"at least {show_bytes(min(least))}, which the folds of the smallest candidate take",
+            f"at most {show_bytes(most)}",
+            "Raise budget.disk, or take smaller candidates or fewer rows.",
+        )
 
 
 def _stage_bytes(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:
@@ -276,7 +288,7 @@ def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
     failed: BudgetError | None = None
     for alike in groups(candidates):
         first = alike[0]
-        unlike = first.likeness() if isinstance(first.family, GradientFamily | Costly) else ""
+        unlike = first.batch_key() if isinstance(first.family, GradientFamily | Costly) else ""
         preparation = repr((first.prepare.model_dump_json(), first.family.needs, unlike))
         if preparation in seen:
             continue
@@ -316,13 +328,13 @@ def groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     """Candidates that are trained as one piece of work, in the order of their first ones."""
     found: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        found.setdefault(candidate.likeness(), []).append(candidate)
+        found.setdefault(candidate.batch_key(), []).append(candidate)
     return list(found.values())
 
 
 def disk_bytes(found: Sequence[Forecast], trials: int | None = None, again: float = 0.0) -> int:
     """Bytes that all stages will leave; of a search as many trials as it has, each like the mean of its corners. An outer
-    fold (`again` as in `in_words`) takes as much once more while it is in work.
+    fold (`again` as in `describe`) takes as much once more while it is in work.
     """
     return round(sum(one.disk_bytes for one in found) * _times(found, trials) * (2 if again else 1))
 
@@ -331,7 +343,7 @@ def _times(found: Sequence[Forecast], trials: int | None) -> float:
     return 1.0 if trials is None else trials / max(1, len(found))
 
 
-def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = None, again: float = 0.0) -> list[str]:
+def describe(found: Sequence[Forecast], budget: Budget, trials: int | None = None, again: float = 0.0) -> list[str]:
     """Sentences: each candidate, the sum, and what a budget of time will do. `trials`: of a search, of whose space `found`
     are corners. `again`: rows of all outer folds, in multiples of the training rows: they go through all of it again.
     """
@@ -339,7 +351,7 @@ def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = Non
         return []
     once_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
     time_s = once_s * (1.0 + again)
-    said = [
+    notes = [
         f"forecast {one.candidate}: {_least(one.at_least)}{show_seconds(one.folds_s)} on the folds, "
         f"{_least(one.at_least)}{show_seconds(one.refit_s)} on all rows, {show_bytes(one.memory_bytes)} of memory"
         + ("; if training goes on to the last epoch" if one.may_stop else "")
@@ -347,7 +359,7 @@ def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = Non
     ]
     cut = any(one.at_least for one in found)
     error = "trials that took too long were cut" if cut else f"within a factor of {TIME_ERROR:g}"
-    said.append(
+    notes.append(
         f"forecast: {_least(cut)}{show_seconds(time_s)} to train{', outer folds included' if again else ''}, "
         f"compression not counted ({error}); "
         f"{show_bytes(max(one.memory_bytes for one in found))} of memory (within a third); "
@@ -355,16 +367,16 @@ def in_words(found: Sequence[Forecast], budget: Budget, trials: int | None = Non
         f"tried on {max(one.tried for one in found):,} rows"
     )
     if budget.time and seconds(budget.time) < once_s:
-        said.append(
+        notes.append(
             f"warning: budget.time {budget.time} may not be enough: networks will be cut short, solvers left out; "
             "raise it, or take fewer candidates or folds"
         )
     elif budget.time and seconds(budget.time) < time_s:
-        said.append(
+        notes.append(
             f"warning: budget.time {budget.time} may not be enough for evaluate.nested, which is left out then: raise it, or "
             "take fewer outer folds"
         )
-    return said
+    return notes
 
 
 def _least(cut: bool) -> str:

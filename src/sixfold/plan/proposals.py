@@ -10,7 +10,7 @@ from typing import Any
 from sixfold.build import grid
 from sixfold.parts.table import Dataset
 from sixfold.plan.candidates import FOR_EVERY_FAMILY, candidate, is_list
-from sixfold.plan.suggest import Fields, Trial, suggest
+from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import in_the_loop
 from sixfold.recipe.schema import Options, Recipe, Train
@@ -81,8 +81,8 @@ class _Corner:
         return self.number if name == "build" else choices[-1 if self.last else 0]
 
 
-def _fields(schema: Schema) -> Fields:
-    return Fields(partial(is_list, schema), partial(_is_whole, schema))
+def _fields(schema: Schema) -> FieldKinds:
+    return FieldKinds(partial(is_list, schema), partial(_is_whole, schema))
 
 
 def _is_whole(schema: Schema, key: str) -> bool:

@@ -156,10 +156,11 @@ def first_metric_scores_a_candidate(plan: Planning) -> None:
     if not all(isinstance(one.family, Deciding) and one.train.calibrate == "none" for one in plan.candidates):
         return
     raise RecipeError(
-        "evaluate.metrics", "a first metric that scores at least one candidate",
+        "evaluate.metrics",
+        "a first metric that scores at least one candidate",
         f"'{metric}', which needs probabilities, and {', '.join(names[:3])} without them",
         "Put another metric first, add a family with probabilities, or write train: {calibrate: platt}.",
-    )  # fmt: skip
+    )
 
 
 def preparations_suit_the_data(plan: Planning) -> None:
@@ -197,11 +198,22 @@ def disk_suffices(plan: Planning) -> None:
 
 
 RULES: Final[tuple[Callable[[Planning], None], ...]] = (
-    device_exists, metrics_are_of_the_task, rows_can_be_divided, outer_rows_can_be_divided, kept_metrics_are_measured,
-    candidates_can_be_made, named_columns_are_there, methods_fit_their_columns, watched_metric_is_of_the_task,
-    signature_can_be_written, first_metric_is_defined, first_metric_scores_a_candidate, preparations_suit_the_data,
-    memory_suffices, disk_suffices,
-)  # fmt: skip
+    device_exists,
+    metrics_are_of_the_task,
+    rows_can_be_divided,
+    outer_rows_can_be_divided,
+    kept_metrics_are_measured,
+    candidates_can_be_made,
+    named_columns_are_there,
+    methods_fit_their_columns,
+    watched_metric_is_of_the_task,
+    signature_can_be_written,
+    first_metric_is_defined,
+    first_metric_scores_a_candidate,
+    preparations_suit_the_data,
+    memory_suffices,
+    disk_suffices,
+)
 
 
 def _each_preparation(plan: Planning) -> Iterator[Candidate]:

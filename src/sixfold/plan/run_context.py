@@ -24,7 +24,7 @@ from sixfold.train.candidate import Candidate
 
 
 @dataclass(frozen=True)
-class Work:
+class RunContext:
     """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done.
     `guard`: of the memory that is held.
     """
@@ -38,7 +38,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Rows:
+class DataSplit:
     """Step 0: everything that was read, split into rows for training and rows held out."""
 
     training: Dataset
@@ -56,7 +56,7 @@ class Plan:
     baseline: dict[str, FloatArray]
 
 
-def store(work: Work, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
+def store(work: RunContext, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
     """Save a stage's result into its folder, if there is room for it. `spare`: stages that may go for it. Raises BudgetError."""
     size = 0 if work.folder.disk.most is None else state.file_bytes(found)
     work.folder.disk.room(size, spare, keep=(folder,))
@@ -83,7 +83,7 @@ def joint_digest(training: Dataset, held_out: Dataset) -> str:
     return hashlib.sha256(f"{digest(training)}\n{digest(held_out)}".encode()).hexdigest()
 
 
-def stage_key(work: Work, rows: Rows, candidate: str, *sections: Section) -> str:
+def stage_key(work: RunContext, rows: DataSplit, candidate: str, *sections: Section) -> str:
     """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, where networks
     train, and the code.
 

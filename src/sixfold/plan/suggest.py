@@ -30,14 +30,14 @@ class Trial(Protocol):
         """One of `choices`."""
 
 
-class Fields(NamedTuple):
+class FieldKinds(NamedTuple):
     """What must be known of options by their names (`outer.inner` inside a mapping): which are lists, which whole numbers."""
 
     is_list: Callable[[str], bool]
     is_whole: Callable[[str], bool]
 
 
-def suggest(trial: Trial, options: Options, fields: Fields, prefix: str = "") -> Options:
+def suggest(trial: Trial, options: Options, fields: FieldKinds, prefix: str = "") -> Options:
     """`options` with a value in the place of every range and of every list that is a grid; mappings are looked into.
 
     What is chosen is known to `trial` by `prefix` and the option's name, and the number of a list's item, so that options of
@@ -47,11 +47,11 @@ def suggest(trial: Trial, options: Options, fields: Fields, prefix: str = "") ->
     return {key: _suggested(trial, value, key, fields, f"{prefix}{key}") for key, value in options.items()}
 
 
-def _suggested(trial: Trial, value: Any, key: str, fields: Fields, name: str) -> Any:
+def _suggested(trial: Trial, value: Any, key: str, fields: FieldKinds, name: str) -> Any:
     if is_range(value):
         return _within(trial, value, fields.is_whole(key), name)
     if isinstance(value, dict):
-        inner = Fields(partial(_inner, fields.is_list, key), partial(_inner, fields.is_whole, key))
+        inner = FieldKinds(partial(_inner, fields.is_list, key), partial(_inner, fields.is_whole, key))
         return suggest(trial, value, inner, f"{name}.")
     tried = grid.values(value, fields.is_list(key))
     at = trial.suggest_categorical(name, list(range(len(tried)))) if len(tried) > 1 else 0
@@ -73,5 +73,3 @@ def _within(trial: Trial, value: dict[str, Any], whole: bool, name: str) -> floa
         raise RecipeError(name, "a range of whole numbers", str(value), "Write whole numbers for low, high and step.")
     low, high, step = map(int, numbers)
     return trial.suggest_int(name, low, high, step=step, log=chosen.log)
-
-

@@ -25,7 +25,7 @@ TRIAL_EPOCHS = 3
 
 
 @dataclass(frozen=True)
-class Trial:
+class CandidateTrial:
     """What `rows` rows took. `once_s`: to prepare and predict; `fit_s`: to train, `all_s`: the same for all epochs."""
 
     rows: int
@@ -41,7 +41,7 @@ class Trial:
         return self.once_s + self.all_s
 
 
-def trial(candidate: Candidate, training: Dataset, count: int, context: Context, part_s: float) -> Trial:
+def trial(candidate: Candidate, training: Dataset, count: int, context: Context, part_s: float) -> CandidateTrial:
     """`count` training rows prepared, trained on for about `part_s`, predicted. Raises the SixfoldError that stops it."""
     epochs, candidate = candidate.train.epochs, _short(candidate)
     rows, started = training.take(some(training, count)), time.monotonic()
@@ -59,7 +59,7 @@ def trial(candidate: Candidate, training: Dataset, count: int, context: Context,
     missing = epochs / seen.trained if seen.trained else 1.0  # of the fits on inner folds, which have as many epochs
     inner_s = (done - begun) * missing
     cut = seen.cut or (ends_in_time(candidate.family) and context.left_s() <= 0)
-    return Trial(count, once_s, done - seen.begun, own_s + inner_s, float(state.file_bytes(model)), cut)
+    return CandidateTrial(count, once_s, done - seen.begun, own_s + inner_s, float(state.file_bytes(model)), cut)
 
 
 def together_s(

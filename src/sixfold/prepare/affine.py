@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Feature, same
+from sixfold.prepare.step import FittedFeatures, same
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,6 @@ class Affine(State):
         """Sub, Div."""
         return graph.op("Div", graph.op("Sub", x, graph.constant(self.shift)), graph.constant(self.scale))
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)

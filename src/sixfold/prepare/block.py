@@ -10,13 +10,13 @@ import numpy as np
 
 from sixfold.core.seeds import derive
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.offsets import looked_at, offsets
+from sixfold.parts.offsets import next_report_epoch, offsets
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, FloatArray, IntArray, Table
 from sixfold.prepare import vocabulary
 from sixfold.prepare.centering import Centering
-from sixfold.prepare.choice import Choice
+from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.clip import Clip
 from sixfold.prepare.plan import Treatment
 from sixfold.prepare.step import Block as Values
@@ -98,7 +98,7 @@ def fit_block(treatment: Treatment, table: Table, rules: Rules) -> tuple[Block, 
         fitting.fit(method)
     if treatment.beside:
         wanted = [i for i, source in enumerate(fitting.sources) if source in treatment.columns]
-        fitting.apply(Choice(np.array(wanted, dtype=np.int64)))
+        fitting.apply(SelectedFeatures(np.array(wanted, dtype=np.int64)))
     fitting.center()
     for method in treatment.chain:
         fitting.fit(method)
@@ -137,7 +137,7 @@ class _Fitting:
 
     def center(self) -> None:
         """Here, before any method and every family: what float32 and sums of squares would lose is subtracted once."""
-        some = self.x[looked_at(len(self.x))]
+        some = self.x[next_report_epoch(len(self.x))]
         some = some if self._pending is None else self._pending.transform(some)
         shift = offsets(some) if some.dtype.kind == "f" else np.zeros(0)
         if shift.any():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Feature, same
+from sixfold.prepare.step import FittedFeatures, same
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class Centering(State):
         """Sub."""
         return graph.op("Sub", x, graph.constant(self.shift))
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)

@@ -12,11 +12,11 @@ from pydantic import AfterValidator, Field
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature
+from sixfold.prepare.step import Block, FittedFeatures
 
 
 @dataclass(frozen=True)
-class Choice(State):
+class SelectedFeatures(State):
     """`kept`: int64, sorted."""
 
     kept: IntArray
@@ -29,9 +29,9 @@ class Choice(State):
         """Gather."""
         return graph.take_columns(x, self.kept)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """Those that are kept."""
-        return tuple(Feature(names[i], int(i)) for i in self.kept)
+        return tuple(FittedFeatures(names[i], int(i)) for i in self.kept)
 
 
 def whole(amount: float) -> float:
@@ -44,7 +44,7 @@ def whole(amount: float) -> float:
 Amount = Annotated[float, Field(gt=0), AfterValidator(whole)]
 
 
-def strongest(scores: FloatArray, keep: float) -> Choice:
+def strongest(scores: FloatArray, keep: float) -> SelectedFeatures:
     """The features with the highest scores: a count (1 or more) or a share (below 1), at least one; of equals the first."""
     count = min(len(scores), int(keep) if keep >= 1 else max(1, round(keep * len(scores))))
-    return Choice(np.sort(np.argsort(-scores, kind="stable")[:count]))
+    return SelectedFeatures(np.sort(np.argsort(-scores, kind="stable")[:count]))

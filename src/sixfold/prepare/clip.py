@@ -10,7 +10,7 @@ import numpy as np
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Feature, same
+from sixfold.prepare.step import FittedFeatures, same
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,6 @@ class Clip(State):
         lifted = graph.op("Where", graph.op("Less", x, low), low, x)
         return graph.op("Where", graph.op("Greater", lifted, high), high, lifted)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)

@@ -24,7 +24,7 @@ class Cleaned:
     table: Table
     rows: IntArray
     bounds: Bounds
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def clean(table: Table, target: Target, denoise: Denoise, seed: int) -> Cleaned:
@@ -33,40 +33,40 @@ def clean(table: Table, target: Target, denoise: Denoise, seed: int) -> Cleaned:
         raise DataError("prepare", "training rows", "none", "Use more rows, or fewer folds.")
     names = [name for name, column in table.columns.items() if column.kind != "identifier"]
     table = Table({name: table.columns[name] for name in names}, table.rows)
-    keep, said = _repeats(table, target, denoise)
+    keep, notes = _repeats(table, target, denoise)
     bounds: Bounds = {}
     if denoise.outliers is not None:
         bounds, outlying = _outliers(table, keep, denoise, derive(seed, "outliers"))
         if outlying.any():
-            said.append(f"{_count(outlying, 'outlier')} left out of training ({denoise.outliers['name']}).")
+            notes.append(f"{_count(outlying, 'outlier')} left out of training ({denoise.outliers['name']}).")
         keep &= ~outlying
     kept = np.flatnonzero(keep).astype(np.int64)
     _check_rows(target, kept)
     if len(kept) < table.rows:
         table = table.take(kept)
     columns, more = _columns(table, denoise)
-    return Cleaned(Table(columns, table.rows), kept, bounds, (*said, *more))
+    return Cleaned(Table(columns, table.rows), kept, bounds, (*notes, *more))
 
 
 def _repeats(table: Table, target: Target, denoise: Denoise) -> tuple[BoolArray, list[str]]:
     keep = np.ones(table.rows, dtype=np.bool_)
-    said: list[str] = []
+    notes: list[str] = []
     if denoise.duplicates == "keep" and denoise.contradictions == "keep":
-        return keep, said
+        return keep, notes
     groups = rows.groups(table)
     if denoise.duplicates == "drop":
         found = rows.duplicates(groups, target)
         keep &= ~found
         if found.any():
-            said.append(f"{_count(found, 'exact duplicate')} left out of training.")
+            notes.append(f"{_count(found, 'exact duplicate')} left out of training.")
     if denoise.contradictions != "keep":
         found = rows.contradictions(groups, target)
         if found.any():
             done = "; they are left out of training" if denoise.contradictions == "drop" else ""
-            said.append(f"{_count(found, 'training row')} with equal columns and different targets{done}.")
+            notes.append(f"{_count(found, 'training row')} with equal columns and different targets{done}.")
         if denoise.contradictions == "drop":
             keep &= ~found
-    return keep, said
+    return keep, notes
 
 
 def _count(found: BoolArray, what: str) -> str:
@@ -82,9 +82,11 @@ def _outliers(table: Table, keep: BoolArray, denoise: Denoise, seed: int) -> tup
     outlying = np.zeros(table.rows, dtype=np.bool_)
     if not names:
         raise RecipeError(
-            "prepare.denoise.outliers", "number columns", "none among the training rows",
+            "prepare.denoise.outliers",
+            "number columns",
+            "none among the training rows",
             "Leave outliers out, or look at data.types.",
-        )  # fmt: skip
+        )
     x = np.stack([table.columns[name].values[keep] for name in names], axis=1)
     if method.action == "clip":
         clip = method.bounds(x, seed)
@@ -101,39 +103,44 @@ def _known(column: Column, keep: BoolArray) -> BoolArray:
 def _check_rows(target: Target, kept: IntArray) -> None:
     if not len(kept):
         raise DataError(
-            "prepare.denoise", "training rows that stay", f"none of {len(target.values):,}",
+            "prepare.denoise",
+            "training rows that stay",
+            f"none of {len(target.values):,}",
             "Use contradictions: report, or another way to find outliers.",
-        )  # fmt: skip
+        )
     if target.task == "classification":
         lost = np.setdiff1d(target.values, target.values[kept])
         if len(lost):
             raise DataError(
-                "prepare.denoise", "training rows of every class that stay",
+                "prepare.denoise",
+                "training rows of every class that stay",
                 f"none of class '{target.classes[int(lost[0])]}'",
                 "Use action: clip for outliers, or contradictions: report.",
-            )  # fmt: skip
+            )
 
 
 def _columns(table: Table, denoise: Denoise) -> tuple[dict[str, Column], list[str]]:
     """Columns that say something. Raises DataError when there is none."""
     used: dict[str, Column] = {}
-    said: dict[str, list[str]] = {"no value": [], "one value": []}
+    notes: dict[str, list[str]] = {"no value": [], "one value": []}
     for name, column in table.columns.items():
         missing = column.missing() | _empty(column)
         if missing.all():
-            said["no value"].append(name)
+            notes["no value"].append(name)
         elif denoise.constants == "drop" and not missing.any() and (column.values == column.values[0]).all():
-            said["one value"].append(name)
+            notes["one value"].append(name)
         else:
             used[name] = column
     texts = [
-        f"Left out, with {what} in the training rows: {', '.join(names)}." for what, names in said.items() if names
+        f"Left out, with {what} in the training rows: {', '.join(names)}." for what, names in notes.items() if names
     ]
     if not used:
         raise DataError(
-            "prepare", "at least one column with two different values", "none among the training rows",
+            "prepare",
+            "at least one column with two different values",
+            "none among the training rows",
             "Add columns, or look at data.types and data.drop.",
-        )  # fmt: skip
+        )
     return used, texts
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
-from sixfold.prepare.step import Block, Feature, same
+from sixfold.prepare.step import Block, FittedFeatures, same
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,6 @@ class Identity(State):
         """No node."""
         return x
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)

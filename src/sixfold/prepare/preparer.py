@@ -18,14 +18,14 @@ from sixfold.parts.fit import Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.offsets import offsets
 from sixfold.parts.raw_inputs import RawInputs
-from sixfold.parts.sparse import Stack, bounds
+from sixfold.parts.sparse import SparseStack, bounds
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
-from sixfold.prepare.choice import Choice
+from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
-from sixfold.prepare.step import Feature, Training, outputs
+from sixfold.prepare.step import FittedFeatures, Training, outputs
 from sixfold.recipe.schema import Prepare
 
 BATCH_ROWS = 16_384  # rows that are held as float64 features at once
@@ -44,7 +44,7 @@ class Preparer(State):
     """Raw columns `inputs` → features in `precision`. `after`: selection and reduction over all features.
 
     `feature_sources`: the raw column of each feature, '' where it is made of several. `feature_levels`: of a category's code
-    how many there are, 0 for a number. `said`: what was done, in sentences.
+    how many there are, 0 for a number. `notes`: what was done, in sentences.
     """
 
     blocks: tuple[Block, ...]
@@ -54,7 +54,7 @@ class Preparer(State):
     feature_names: tuple[str, ...]
     feature_sources: tuple[str, ...]
     feature_levels: tuple[int, ...]
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def transform(self, table: Table) -> Matrix:
         """[rows, features] float32 or float64."""
@@ -102,7 +102,9 @@ def fit(
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]
     follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
-    stack = Stack((kept.rows, len(origins)), "float64" if follows else needs.precision, needs.sparse and not follows)
+    stack = SparseStack(
+        (kept.rows, len(origins)), "float64" if follows else needs.precision, needs.sparse and not follows
+    )
     for rows, x in _batches(blocks, kept, own):
         stack.add(rows, x)
     features = stack.result()
@@ -110,12 +112,12 @@ def fit(
     for name, method in over_all(prepare.features):
         names = tuple(origin.name for origin in origins)
         step = method.fit(features, replace(training, names=names, seed=derive(seed, name)))
-        origins = [_origin(feature, origins, isinstance(step, Choice)) for feature in step.features(names)]
+        origins = [_origin(feature, origins, isinstance(step, SelectedFeatures)) for feature in step.features(names)]
         features = step.transform(features)
         after.append(step)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
-    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), cleaned.said)
+    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), cleaned.notes)
     result = features if stack.sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
@@ -148,7 +150,7 @@ def _batches(
         yield rows, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _origin(feature: Feature, origins: Sequence[Origin], chosen: bool) -> Origin:
+def _origin(feature: FittedFeatures, origins: Sequence[Origin], chosen: bool) -> Origin:
     """Of a feature after a step over all of them; one that was `chosen` is what it was."""
     if chosen:
         return origins[feature.source]
@@ -179,13 +181,17 @@ def _check_result(x: Features, preparer: Preparer, needs: Needs) -> None:
     if infinite.any():
         name = preparer.feature_names[int(infinite.argmax())]
         raise DataError(
-            f"prepare, feature '{name}'", f"numbers that {preparer.precision} can hold", "larger ones",
+            f"prepare, feature '{name}'",
+            f"numbers that {preparer.precision} can hold",
+            "larger ones",
             "Scale the column in the data, drop it (data.drop), or clip outliers (prepare.denoise).",
-        )  # fmt: skip
+        )
     missing = np.isnan(totals).any(axis=0)
     if missing.any() and needs.impute_number is not None:
         name = preparer.feature_names[int(missing.argmax())]
         raise RecipeError(
-            "prepare.impute", "an imputer, for a family that takes no missing values",
-            f"missing values in feature '{name}'", f"Use {needs.impute_number}, or a family such as boosting.",
-        )  # fmt: skip
+            "prepare.impute",
+            "an imputer, for a family that takes no missing values",
+            f"missing values in feature '{name}'",
+            f"Use {needs.impute_number}, or a family such as boosting.",
+        )

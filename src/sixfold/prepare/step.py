@@ -17,7 +17,7 @@ Takes = Literal["number", "category", "date"]  # a date is a number of seconds t
 Role = Literal["change", "select", "reduce"]
 
 
-class Feature(NamedTuple):
+class FittedFeatures(NamedTuple):
     """One column of a step's result: its name, which input column it comes from (-1: several), and of a category's code how
     many codes there are (0: it is a number).
     """
@@ -43,7 +43,7 @@ class Training:
     groups: IntArray | None = None
 
 
-class Step(Protocol):
+class PreparationStep(Protocol):
     """A fitted method: a State that is applied by NumPy and by the graph, with equal results."""
 
     def transform(self, x: Block) -> Block:
@@ -52,7 +52,7 @@ class Step(Protocol):
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes of the graph."""
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """Name and source of each result."""
 
 
@@ -61,7 +61,7 @@ class Method(Protocol):
 
     takes: ClassVar[frozenset[Takes]]
 
-    def fit(self, x: Block, training: Training) -> Step:
+    def fit(self, x: Block, training: Training) -> PreparationStep:
         """Fit on training rows, [rows, m]."""
 
 
@@ -69,13 +69,13 @@ class Method(Protocol):
 class CrossFitted(Protocol):
     """Ability of a method: what a training row becomes is learned from other training rows."""
 
-    def fit_cross(self, x: Block, training: Training) -> tuple[Step, Block]:
+    def fit_cross(self, x: Block, training: Training) -> tuple[PreparationStep, Block]:
         """The step for every other row, and the training rows' own result."""
 
 
-def same(names: Sequence[str]) -> tuple[Feature, ...]:
+def same(names: Sequence[str]) -> tuple[FittedFeatures, ...]:
     """For steps that change values, not columns."""
-    return tuple(Feature(name, number) for number, name in enumerate(names))
+    return tuple(FittedFeatures(name, number) for number, name in enumerate(names))
 
 
 def outputs(target: Target) -> FloatArray:

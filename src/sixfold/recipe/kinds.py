@@ -12,17 +12,27 @@ IMPUTER: Final = Kind("imputer", "prepare/impute")
 FEATURE: Final = Kind("feature", "prepare/features")
 FAMILY: Final = Kind("family", "build", frozenset({"family", "auto", "grid"}))
 INITIALIZER: Final = Kind("initializer", "initialize", frozenset({"check"}))
-OPTIMIZER: Final = Kind("optimizer", "train/optimisers", choosers=frozenset({"auto"}))
+OPTIMIZER: Final = Kind("optimizer", "train/optimizers", choosers=frozenset({"auto"}))
 SCHEDULE: Final = Kind("schedule", "train/schedules")
 SPLITTER: Final = Kind("splitter", "evaluate/splitters")
 METRIC: Final = Kind("metric", "evaluate/metrics")
-SELECTION: Final = Kind("selection", "evaluate/selection")
+SELECTION: Final = Kind("selection", "select/selection")
 PRUNER: Final = Kind("pruner", "compress/pruners")
 
 KINDS: Final = {
     kind.name: kind
     for kind in (
-        SOURCE, DENOISER, IMPUTER, FEATURE, FAMILY, INITIALIZER, OPTIMIZER, SCHEDULE, SPLITTER, METRIC, SELECTION,
+        SOURCE,
+        DENOISER,
+        IMPUTER,
+        FEATURE,
+        FAMILY,
+        INITIALIZER,
+        OPTIMIZER,
+        SCHEDULE,
+        SPLITTER,
+        METRIC,
+        SELECTION,
         PRUNER,
     )
-}  # fmt: skip
+}

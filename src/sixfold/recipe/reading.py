@@ -34,9 +34,11 @@ class Marks(Section):
             points_only = all(letter in ".,'" for letter in mark)
             if points_only or mark != mark.strip() or any(c.isdecimal() or c in f"+-{MINUS}()" for c in mark):
                 raise RecipeError(
-                    "data.read.strip", "marks such as '$', '%' or 'kg', without digits and signs", repr(mark),
+                    "data.read.strip",
+                    "marks such as '$', '%' or 'kg', without digits and signs",
+                    repr(mark),
                     "Points and commas are for decimal and thousands, parentheses and signs for accounting.",
-                )  # fmt: skip
+                )
         return value
 
     def over(self, other: Marks) -> Marks:
@@ -52,9 +54,11 @@ class Marks(Section):
         if decimal == thousands:
             other = "," if decimal == "." else "."
             raise RecipeError(
-                "data.read", "different marks for decimals and thousands", f"'{decimal}' for both",
+                "data.read",
+                "different marks for decimals and thousands",
+                f"'{decimal}' for both",
                 f"Set decimal: '{other}', or leave out thousands.",
-            )  # fmt: skip
+            )
         return NumberFormat(decimal, thousands, self.strip or (), self.accounting is not False)
 
 
@@ -91,9 +95,11 @@ class ReadFile(Marks):
         if found is None:
             return None
         return Marks(
-            decimal=self._of(name).decimal or ".", thousands=self._of(name).thousands or "", strip=found.strip,
+            decimal=self._of(name).decimal or ".",
+            thousands=self._of(name).thousands or "",
+            strip=found.strip,
             accounting=found.accounting,
-        )  # fmt: skip
+        )
 
     def _of(self, name: str) -> Marks:
         return self.columns[name].over(self) if name in self.columns else self

@@ -90,7 +90,7 @@ class Report(Section):
     """Everything a reader needs to trust, question or repeat a run."""
 
     verdict: tuple[str, ...] = Field(description="The result in sentences.")
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     columns: tuple[ColumnSummary, ...]
     baseline: dict[str, float]

@@ -35,9 +35,11 @@ def task_and_target(recipe: Recipe, document: Document) -> Problems:
         )
     if recipe.task != "reconstruction" and target is None:
         yield RecipeError(
-            document.place(("data",)), "the key 'target'", "none",
+            document.place(("data",)),
+            "the key 'target'",
+            "none",
             "Name the column to predict, or task: reconstruction.",
-        )  # fmt: skip
+        )
 
 
 def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
@@ -56,9 +58,11 @@ def holdout_is_a_share_or_a_count(recipe: Recipe, document: Document) -> Problem
     value = recipe.data.holdout
     if value >= 1 and value != int(value):
         yield RecipeError(
-            document.place(("data", "holdout")), "a share below 1, or a whole number of rows", str(value),
+            document.place(("data", "holdout")),
+            "a share below 1, or a whole number of rows",
+            str(value),
             f"Write {value % 1:g} for a share, or {math.ceil(value)} for a number of rows.",
-        )  # fmt: skip
+        )
 
 
 def one_holdout(recipe: Recipe, document: Document) -> Problems:
@@ -67,27 +71,33 @@ def one_holdout(recipe: Recipe, document: Document) -> Problems:
     share = section.get("holdout", 0) if isinstance(section, dict) else 0
     if recipe.data.test is not None and share:
         yield RecipeError(
-            document.place(("data", "holdout")), "no share beside data.test, whose rows are the holdout", f"{share}",
+            document.place(("data", "holdout")),
+            "no share beside data.test, whose rows are the holdout",
+            f"{share}",
             "Leave out data.holdout, or data.test.",
-        )  # fmt: skip
+        )
 
 
 def rare_classes_of_one_file(recipe: Recipe, document: Document) -> Problems:
     """A file of test rows has the training file's classes as they are."""
     if recipe.data.test is not None and recipe.data.rare != "keep":
         yield RecipeError(
-            document.place(("data", "rare")), "keep beside data.test", recipe.data.rare,
+            document.place(("data", "rare")),
+            "keep beside data.test",
+            recipe.data.rare,
             "Leave out data.rare, or hold a share out of data.source with data.holdout.",
-        )  # fmt: skip
+        )
 
 
 def names_without_a_header(recipe: Recipe, document: Document) -> Problems:
     """data.names are for a file that names no columns itself."""
     if recipe.data.names and recipe.data.header:
         yield RecipeError(
-            document.place(("data", "names")), "data.header: false with data.names", "a file with a header",
+            document.place(("data", "names")),
+            "data.header: false with data.names",
+            "a file with a header",
             "Say header: false if the first line of the file is a row; else leave names out.",
-        )  # fmt: skip
+        )
 
 
 def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
@@ -123,9 +133,11 @@ def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
     for scheme, key in (("group", "group"), ("time_series", "time")):
         if recipe.evaluate.scheme == scheme and getattr(recipe.data, key) is None:
             yield RecipeError(
-                document.place(("evaluate", "scheme")), f"data.{key} for the scheme {scheme}", "none",
+                document.place(("evaluate", "scheme")),
+                f"data.{key} for the scheme {scheme}",
+                "none",
                 f"Name the column in data.{key}, or choose another scheme.",
-            )  # fmt: skip
+            )
 
 
 def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
@@ -137,9 +149,11 @@ def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
         known = ", ".join(options(SPLITTER.name, scheme)) or "none"
         others = [name for name in SPLITTER.names() if key in options(SPLITTER.name, name)]
         yield RecipeError(
-            document.place(("evaluate", key)), f"an option of {scheme} ({known})", key,
+            document.place(("evaluate", key)),
+            f"an option of {scheme} ({known})",
+            key,
             f"Leave {key} out, or choose a scheme that has it: {', '.join(others)}.",
-        )  # fmt: skip
+        )
 
 
 def groups_stay_together(recipe: Recipe, document: Document) -> Problems:
@@ -149,9 +163,11 @@ def groups_stay_together(recipe: Recipe, document: Document) -> Problems:
         return
     keeping = [name for name in SPLITTER.names() if facts(SPLITTER.name, name).get("keeps_groups")]
     yield RecipeError(
-        document.place(("evaluate", "scheme")), "a scheme that keeps rows of a group together, as data.group is given",
-        f"'{scheme}'", f"Use {' or '.join(['auto', *keeping])}, or take data.group out.",
-    )  # fmt: skip
+        document.place(("evaluate", "scheme")),
+        "a scheme that keeps rows of a group together, as data.group is given",
+        f"'{scheme}'",
+        f"Use {' or '.join(['auto', *keeping])}, or take data.group out.",
+    )
 
 
 def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
@@ -163,9 +179,11 @@ def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
             yield RecipeError(place, "the name of a metric", f"'{name}'", did_you_mean(name, METRIC.names()))
         elif metrics and name not in metrics:
             yield RecipeError(
-                place, f"a metric of evaluate.metrics ({', '.join(metrics)})", f"'{name}'",
+                place,
+                f"a metric of evaluate.metrics ({', '.join(metrics)})",
+                f"'{name}'",
                 "Add it to evaluate.metrics.",
-            )  # fmt: skip
+            )
 
 
 def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
@@ -196,9 +214,11 @@ def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problem
         )
     if free and any(_listed(recipe.train.get("warm_up", 0.0))):
         yield RecipeError(
-            document.place(("train", "warm_up")), f"none with {free[0]}", str(recipe.train["warm_up"]),
+            document.place(("train", "warm_up")),
+            f"none with {free[0]}",
+            str(recipe.train["warm_up"]),
             "Leave out `warm_up`.",
-        )  # fmt: skip
+        )
 
 
 def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
@@ -208,9 +228,11 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
         family = FITS.get(str(asked["target"]))
         if family is not None and named is not None and family not in named:
             yield RecipeError(
-                document.place(("compress", "prune", number)), f"a candidate of the family {family}",
-                f"{', '.join(sorted(set(named)))}", f"Remove the pruning of {asked['target']}, or add a candidate.",
-            )  # fmt: skip
+                document.place(("compress", "prune", number)),
+                f"a candidate of the family {family}",
+                f"{', '.join(sorted(set(named)))}",
+                f"Remove the pruning of {asked['target']}, or add a candidate.",
+            )
 
 
 def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
@@ -219,9 +241,11 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     networks = [name for name in named or () if facts(FAMILY.name, name).get("trained_by_the_loop", False)]
     if recipe.compress and recipe.compress.quantize and named is not None and not networks:
         yield RecipeError(
-            document.place(("compress", "quantize")), "a network (mlp, residual_mlp, tabm)", ", ".join(sorted(set(named))),
+            document.place(("compress", "quantize")),
+            "a network (mlp, residual_mlp, tabm)",
+            ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
-        )  # fmt: skip
+        )
 
 
 def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
@@ -235,9 +259,11 @@ def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
         total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1)
     if total > MOST_CANDIDATES:
         yield RecipeError(
-            document.place(("build",)), f"at most {MOST_CANDIDATES:,} candidates", f"{total:,}",
+            document.place(("build",)),
+            f"at most {MOST_CANDIDATES:,} candidates",
+            f"{total:,}",
             "Shorten the lists in build and train: every combination is a candidate.",
-        )  # fmt: skip
+        )
 
 
 def ranges_are_searched(recipe: Recipe, document: Document) -> Problems:
@@ -248,9 +274,11 @@ def ranges_are_searched(recipe: Recipe, document: Document) -> Problems:
     ]:
         if recipe.evaluate.search is None:
             yield RecipeError(
-                document.place(path), "a value, or a list of values, where nothing is searched", show(value),
+                document.place(path),
+                "a value, or a list of values, where nothing is searched",
+                show(value),
                 "Add `search: {trials: 50}` to evaluate, or list values: [0.01, 0.1, 1].",
-            )  # fmt: skip
+            )
         elif problem := unfit(value):
             yield RecipeError(
                 document.place(path), f"a range ({problem})", show(value), "Write {low: 0.001, high: 10, log: true}."
@@ -263,14 +291,18 @@ def a_search_has_a_space(recipe: Recipe, document: Document) -> Problems:
         return
     if recipe.build == "auto":
         yield RecipeError(
-            document.place(("evaluate", "search")), "families in `build` to search among", "build: auto",
+            document.place(("evaluate", "search")),
+            "families in `build` to search among",
+            "build: auto",
             "Name them, with ranges: build: {family: svm, C: {low: 0.01, high: 100, log: true}}.",
-        )  # fmt: skip
+        )
     if recipe.evaluate.select["method"] != "exhaustive":
         yield RecipeError(
-            document.place(("evaluate", "select")), "no selection beside a search, which has its own `prune`",
-            str(recipe.evaluate.select["method"]), "Leave out `select`, and choose search.prune: median or halving.",
-        )  # fmt: skip
+            document.place(("evaluate", "select")),
+            "no selection beside a search, which has its own `prune`",
+            str(recipe.evaluate.select["method"]),
+            "Leave out `select`, and choose search.prune: median or halving.",
+        )
 
 
 def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
@@ -280,9 +312,11 @@ def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
         return
     fitting = [name for name in SPLITTER.names() if "folds" in options(SPLITTER.name, name)]
     yield RecipeError(
-        document.place(("evaluate", "nested")), "a scheme with a number of folds, to nest by", f"'{scheme}'",
+        document.place(("evaluate", "nested")),
+        "a scheme with a number of folds, to nest by",
+        f"'{scheme}'",
         f"Leave nested out (data.holdout tells what to expect, too), or choose from: {', '.join(fitting)}.",
-    )  # fmt: skip
+    )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -290,9 +324,24 @@ def _listed(value: Any) -> list[Any]:
 
 
 RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
-    task_and_target, one_part_a_column, holdout_is_a_share_or_a_count, one_holdout, rare_classes_of_one_file,
-    names_without_a_header, families_fit_the_task, metrics_fit_the_task,
-    scheme_has_its_column, scheme_has_the_option, groups_stay_together, keep_is_measured, lbfgs_takes_all_rows,
-    schedule_free_has_no_schedule, pruning_fits_a_family, quantize_needs_a_network, grids_can_be_counted,
-    ranges_are_searched, a_search_has_a_space, nesting_needs_folds,
-)  # fmt: skip
+    task_and_target,
+    one_part_a_column,
+    holdout_is_a_share_or_a_count,
+    one_holdout,
+    rare_classes_of_one_file,
+    names_without_a_header,
+    families_fit_the_task,
+    metrics_fit_the_task,
+    scheme_has_its_column,
+    scheme_has_the_option,
+    groups_stay_together,
+    keep_is_measured,
+    lbfgs_takes_all_rows,
+    schedule_free_has_no_schedule,
+    pruning_fits_a_family,
+    quantize_needs_a_network,
+    grids_can_be_counted,
+    ranges_are_searched,
+    a_search_has_a_space,
+    nesting_needs_folds,
+)

@@ -17,14 +17,24 @@ from sixfold.recipe.yaml_nodes import Document, short
 from sixfold.recipe.yaml_nodes import Path as Place
 
 BOUNDS = {
-    "minimum": "at least {}", "maximum": "at most {}", "exclusiveMinimum": "above {}", "exclusiveMaximum": "below {}",
-    "minLength": "{} characters or more", "maxLength": "{} characters or less", "pattern": "matching {}",
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "above {}",
+    "exclusiveMaximum": "below {}",
+    "minLength": "{} characters or more",
+    "maxLength": "{} characters or less",
+    "pattern": "matching {}",
     "minItems": "{} items or more",
-}  # fmt: skip
+}
 WORDS = {
-    "integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false", "array": "a list",
-    "object": "a mapping", "null": "nothing",
-}  # fmt: skip
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
 
 
 NUMBERS = {"integer", "number"}

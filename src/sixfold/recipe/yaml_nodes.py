@@ -257,10 +257,12 @@ class _Reader:
     def _refuse_tag(self, tag: str, path: Path) -> None:
         self.document.faults.append(
             RecipeError(
-                self.document.place(path), "a plain value, list or mapping",
-                f"the tag {short(tag.replace(TAG, '!!'))}", "Remove the tag.",
+                self.document.place(path),
+                "a plain value, list or mapping",
+                f"the tag {short(tag.replace(TAG, '!!'))}",
+                "Remove the tag.",
             )
-        )  # fmt: skip
+        )
 
     def _at(self, node: yaml.Node, path: Path) -> str:
         """Where a node itself stands, which may be on the line after its key."""

@@ -11,7 +11,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.core.seeds import derive
 
 if TYPE_CHECKING:
-    from sixfold.runs.saves import Saves
+    from sixfold.runs.saves import Checkpoints
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -38,7 +38,7 @@ class Context:
     emit_to: Emit = silent
     deadline: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    saves: Saves | None = None
+    saves: Checkpoints | None = None
     device: str = "cpu"
     check_memory: Callable[[], None] = unwatched
 

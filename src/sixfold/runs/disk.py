@@ -44,10 +44,11 @@ class DiskLimit:
                 shutil.rmtree(path, ignore_errors=True)
         if not self.has_room(size):
             raise BudgetError(
-                "budget.disk", f"at most {show_bytes(self.most)}",
+                "budget.disk",
+                f"at most {show_bytes(self.most)}",
                 f"{show_bytes(self.used())} in {self.folder}, and {show_bytes(size)} to write",
                 "Raise budget.disk, or take smaller candidates or fewer.",
-            )  # fmt: skip
+            )
 
     def _removable(self, spare: Sequence[str]) -> Iterator[Path]:
         for pattern in ("*.saved", *spare):

@@ -21,9 +21,13 @@ KIND: Final = "environment"
 ENGINES: Final = ("sixfold", "numpy", "scipy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime", "pyarrow")
 # What makes libraries take other instructions than those of the processor.
 SETTINGS: Final = (
-    "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
     "NPY_DISABLE_CPU_FEATURES",
-)  # fmt: skip
+)
 
 
 def tell(folder: RunFolder) -> None:
@@ -34,10 +38,16 @@ def tell(folder: RunFolder) -> None:
     folder.emit(KIND, now)
     if before is not None:
         text = "; ".join(changes(before, now))
-        folder.emit("warning", {"text": (
-            f"This run goes on in another environment ({text}): what it computes from here on may differ in the last digits "
-            "from a run in one environment. For equal bytes run it anew, with --out, in one place."
-        )})  # fmt: skip
+        folder.emit(
+            "warning",
+            {
+                "text": (
+                    f"This run goes on in another environment ({text}): what it computes from here on may differ in the "
+                    "last digits "
+                    "from a run in one environment. For equal bytes run it anew, with --out, in one place."
+                )
+            },
+        )
 
 
 def facts() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sixfold.runs import events
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.events import Event
 from sixfold.runs.lock import FolderLock
-from sixfold.runs.saves import EVERY_S, Saves
+from sixfold.runs.saves import EVERY_S, Checkpoints
 from sixfold.runs.sealed import MANIFEST, is_sealed, key_of, problem_of, seal
 
 Listener = Callable[[Event], None]
@@ -32,9 +32,12 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, listeners: Sequence[Listener] = (), save_every_s: float = EVERY_S,
+        self,
+        path: Path,
+        listeners: Sequence[Listener] = (),
+        save_every_s: float = EVERY_S,
         disk_bytes: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path = path
         self.save_every_s = save_every_s
         self.disk = DiskLimit(path, disk_bytes)
@@ -130,7 +133,7 @@ class RunFolder:
         self.emit("stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)})
         return done
 
-    def saves(self, name: str, key: str) -> Saves:
+    def saves(self, name: str, key: str) -> Checkpoints:
         """What the unfinished stage `name` of this key saved, and will save; what it saved for another key goes."""
         folder, own = self.path / f"{name}.saved", key[:16]
         if folder.is_symlink() or folder.is_file():  # none of ours
@@ -138,7 +141,7 @@ class RunFolder:
         for other in folder.glob("*") if folder.is_dir() else ():
             if other.name != own:
                 shutil.rmtree(other, ignore_errors=True)
-        return Saves(folder / own, key, self.emit, self.save_every_s, disk=self.disk, check=self._lock.check)
+        return Checkpoints(folder / own, key, self.emit, self.save_every_s, disk=self.disk, check=self._lock.check)
 
     def has(self, name: str, key: str) -> bool:
         """Whether stage `name` of this key is finished; its files are looked at when `stage` reads it back."""
@@ -168,9 +171,11 @@ class RunFolder:
             return
         if any(folder.iterdir()):
             raise SystemFault(
-                str(folder), "a folder that this run made, or none", "one that something else made",
+                str(folder),
+                "a folder that this run made, or none",
+                "one that something else made",
                 "Move it away, or choose another folder with --out.",
-            )  # fmt: skip
+            )
 
 
 def code_digest() -> str:

@@ -57,9 +57,11 @@ class FolderLock:
                 return
             found = "another folder of this name"
         raise SystemFault(
-            str(self.folder), "the folder in which the run began", found,
+            str(self.folder),
+            "the folder in which the run began",
+            found,
             "Move it back and run the same command again: finished stages are kept.",
-        )  # fmt: skip
+        )
 
     def _lock_folder(self) -> None:
         for _ in range(TRIES):
@@ -92,9 +94,11 @@ class FolderLock:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SystemFault(
-                str(self.folder), "a run folder that nobody else uses", f"another process at work in it{self._holder()}",
+                str(self.folder),
+                "a run folder that nobody else uses",
+                f"another process at work in it{self._holder()}",
                 "Wait for it to end, or choose another folder with --out.",
-            ) from None  # fmt: skip
+            ) from None
         except OSError as error:
             if error.errno not in allowed:
                 raise

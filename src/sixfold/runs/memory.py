@@ -60,9 +60,11 @@ class MemoryGuard:
         self.look()
         if self.most > self.limit:
             raise BudgetError(
-                "budget.memory", f"at most {show_bytes(self.limit)}", f"{show_bytes(self.most)} in use",
+                "budget.memory",
+                f"at most {show_bytes(self.limit)}",
+                f"{show_bytes(self.most)} in use",
                 "Raise budget.memory, use fewer candidates at once, or smaller ones.",
-            )  # fmt: skip
+            )
 
     def recover(self) -> None:
         """What went over the budget is given up: its memory goes back to the system, and the next candidate has a chance."""

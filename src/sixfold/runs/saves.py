@@ -22,7 +22,7 @@ EVERY_S = 30.0  # between two of them: a save of a small network takes about 10 
 
 
 @dataclass
-class Saves:
+class Checkpoints:
     """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two states of a training; `disk`:
     what there is room for. What there is no room for is not saved: should the stage be killed, it is done again. `check`
     raises where the run's folder is no longer its own.
@@ -37,9 +37,9 @@ class Saves:
     disk: DiskLimit | None = None
     check: Callable[[], None] = unwatched
 
-    def within(self, name: str) -> Saves:
+    def within(self, name: str) -> Checkpoints:
         """The saves of a part, which counts its own trainings: one that is skipped later does not rename the others."""
-        return Saves(self.folder / name, self.key, self.emit, self.every_s, disk=self.disk, check=self.check)
+        return Checkpoints(self.folder / name, self.key, self.emit, self.every_s, disk=self.disk, check=self.check)
 
     def piece(self, name: str) -> Path | None:
         """The folder of piece `name` where it is whole, or None."""

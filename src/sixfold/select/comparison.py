@@ -17,11 +17,20 @@ from sixfold.build.family import ends_in_time
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
-from sixfold.evaluate.cross_validation import MANY, Evaluation, FoldCache, Group, Part, Parts, evaluate_folds, join
+from sixfold.evaluate.cross_validation import (
+    MANY,
+    Evaluation,
+    FoldCache,
+    FoldScores,
+    FoldScoresOfAll,
+    Group,
+    evaluate_folds,
+    join,
+)
 from sixfold.parts import state
 from sixfold.parts.table import FloatArray
 from sixfold.plan.forecast import folds_that_fit
-from sixfold.plan.run_context import Plan, Rows, Work, stage_key, store
+from sixfold.plan.run_context import DataSplit, Plan, RunContext, stage_key, store
 from sixfold.recipe.kinds import SELECTION
 from sixfold.runs.budget import WORK_SHARE
 from sixfold.runs.context import Context
@@ -38,17 +47,17 @@ PIECES_IN_ALL = 160  # of all folds: of many folds there are enough
 
 
 @dataclass
-class Contest:
+class Comparison:
     """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far; `unfinished`: what was
     saved of a piece of work that had no time to end.
     """
 
-    work: Work
-    rows: Rows
+    work: RunContext
+    rows: DataSplit
     plan: Plan
     cache: FoldCache = field(default_factory=FoldCache)
-    parts: dict[int, list[Part]] = field(default_factory=dict)
-    unfinished: dict[int, list[Part]] = field(default_factory=dict)
+    parts: dict[int, list[FoldScores]] = field(default_factory=dict)
+    unfinished: dict[int, list[FoldScores]] = field(default_factory=dict)
     failed: SixfoldError | None = None
 
     def __post_init__(self) -> None:
@@ -119,10 +128,15 @@ class Contest:
         piece = self._piece(group, numbers, deadline)
         fold_s = self.estimates.known(piece.candidates[0])
         each = "" if fold_s is None else f", each of which is expected to take {show_seconds(fold_s)}"
-        self._leave_out(piece, BudgetError(
-            "budget.time", f"time for {len(numbers)} folds{each}", f"{show_seconds(max(0.0, piece.context.left_s()))} left",
-            "Raise budget.time, or use fewer folds or rows.",
-        ))  # fmt: skip
+        self._leave_out(
+            piece,
+            BudgetError(
+                "budget.time",
+                f"time for {len(numbers)} folds{each}",
+                f"{show_seconds(max(0.0, piece.context.left_s()))} left",
+                "Raise budget.time, or use fewer folds or rows.",
+            ),
+        )
 
     def _beside(self, piece: _Piece) -> int:
         """How many folds at once the budget has memory for. Raises BudgetError."""
@@ -214,7 +228,7 @@ class Contest:
 
     def _stage(
         self, group: Sequence[int], numbers: Sequence[int], deadline: float | None, first_only: bool = False
-    ) -> dict[int, Part]:
+    ) -> dict[int, FoldScores]:
         """Candidates that are alike, on some folds. Who fails, or has no time or memory left, is left out with a warning.
 
         Inside of an outer fold time that is not there is an error: a choice among fewer is another choice.
@@ -225,7 +239,7 @@ class Contest:
             beside = min(self._beside(piece), 1 if first_only else MANY)
             fold_s = self.estimates.known(piece.candidates[0])
             together = replace(self._group(piece), expected_s=fold_s, beside=beside, first_only=first_only)
-            store(self.work, Parts(tuple(evaluate_folds(together, piece.numbers, self.plan.metrics))), folder)
+            store(self.work, FoldScoresOfAll(tuple(evaluate_folds(together, piece.numbers, self.plan.metrics))), folder)
 
         try:
             folder = self.work.folder.stage(piece.name, piece.key, work_on)
@@ -239,7 +253,7 @@ class Contest:
             else:
                 self._leave_out(piece, error)
             return {}
-        found = state.load(folder, Parts).parts
+        found = state.load(folder, FoldScoresOfAll).parts
         self.estimates.saw(found)
         return dict(zip(group, found, strict=True))
 
@@ -273,18 +287,18 @@ class _Piece(NamedTuple):
 class _Scores:
     """What a block of folds says of candidates, by the deciding metric: greater is better, NaN for who was left out."""
 
-    def __init__(self, contest: Contest, positions: Sequence[int], numbers: Sequence[int]) -> None:
-        self.contest, self.positions, self.numbers = contest, positions, numbers
-        self.plan = contest.plan
+    def __init__(self, comparison: Comparison, positions: Sequence[int], numbers: Sequence[int]) -> None:
+        self.comparison, self.positions, self.numbers = comparison, positions, numbers
+        self.plan = comparison.plan
         self.sign = 1.0 if scoring.greater_is_better(self.plan.metrics[0]) else -1.0
         self.scores = np.full((len(positions), len(numbers)), np.nan)
         self.pieces = np.full((*self.scores.shape, self._pieces()), np.nan)
         self.someone = False
 
-    def add(self, parts: Mapping[int, Part]) -> None:
+    def add(self, parts: Mapping[int, FoldScores]) -> None:
         """What some of them did on these folds."""
         for at, part in parts.items():
-            self.contest.parts.setdefault(at, []).append(part)
+            self.comparison.parts.setdefault(at, []).append(part)
             self.someone = True
             found = dict(zip(part.numbers, part.scores[self.plan.metrics[0]], strict=True))
             row = self.positions.index(at)
@@ -303,46 +317,48 @@ class _Scores:
         pieces = min(PIECES, max(2, PIECES_IN_ALL // len(self.plan.folds)), fewest)
         return pieces if pieces > 1 and scoring.is_mean(self.plan.metrics[0]) else 0
 
-    def _score_pieces(self, part: Part) -> dict[int, FloatArray]:
+    def _score_pieces(self, part: FoldScores) -> dict[int, FloatArray]:
         """Fold → [pieces] scores, NaN where the family cannot be scored."""
         metric, found = self.plan.metrics[0], {}
         for at, number in enumerate(part.numbers):
             if not np.isfinite(part.scores[metric][at]):
                 found[number] = np.full(self._pieces(), np.nan)
                 continue
-            target = self.contest.rows.training.target.take(self.plan.folds[number].validation)
+            target = self.comparison.rows.training.target.take(self.plan.folds[number].validation)
             predicted, threshold = part.predictions[at], part.models[at].threshold
             found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
         return found
 
 
-def evaluate(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]:
+def evaluate(work: RunContext, rows: DataSplit, plan: Plan) -> tuple[Plan, list[Evaluation]]:
     """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared; the plan
     has the folds that they are compared on.
 
     Raises BudgetError or FitError when none is.
     """
-    contest = Contest(work, rows, plan)
+    comparison = Comparison(work, rows, plan)
     section, metric = work.loaded.recipe.evaluate, plan.metrics[0]
     selection, bounds = SELECTION.make(section.select, "method"), scoring.bounds(metric)
     if bounds is not None and not scoring.greater_is_better(metric):
         bounds = -bounds[1], -bounds[0]
 
     def score(positions: Sequence[int], numbers: Sequence[int]) -> Scored:
-        return contest.score(positions, numbers, contest.left(positions[0]) / len(numbers) - 1)
+        return comparison.score(positions, numbers, comparison.left(positions[0]) / len(numbers) - 1)
 
     selected = select(selection, len(plan.candidates), len(plan.folds), score, section.seed, bounds)
-    return contest.result({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
+    return comparison.result({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
 
 
-def shares(work: Work, rows: Rows, plan: Plan) -> tuple[float, float]:
+def shares(work: RunContext, rows: DataSplit, plan: Plan) -> tuple[float, float]:
     """The shares of the time at which evaluation and refit end."""
     search = work.loaded.recipe.evaluate.search
     trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
     return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
 
 
-def refit_end(work: Work, rows: Rows, plan: Plan, chosen: Sequence[Candidate], needed_s: float) -> float | None:
+def refit_end(
+    work: RunContext, rows: DataSplit, plan: Plan, chosen: Sequence[Candidate], needed_s: float
+) -> float | None:
     """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where
     that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
     network's would be cut to less than half of what its folds had.
@@ -354,9 +370,11 @@ def refit_end(work: Work, rows: Rows, plan: Plan, chosen: Sequence[Candidate], n
     least_s = needed_s / 2 if all(ends_in_time(one.family) for one in chosen) else needed_s
     if least_s > max(last - now, late_s):
         raise BudgetError(
-            "budget.time", f"time for another training, which is expected to take {show_seconds(needed_s)}",
-            f"{show_seconds(max(0.0, last - now))} left", "Raise budget.time.",
-        )  # fmt: skip
+            "budget.time",
+            f"time for another training, which is expected to take {show_seconds(needed_s)}",
+            f"{show_seconds(max(0.0, last - now))} left",
+            "Raise budget.time.",
+        )
     return max(now + late_s, end if end - now >= needed_s else last)
 
 
@@ -364,5 +382,5 @@ def _alike(candidates: Sequence[Candidate], positions: Sequence[int]) -> list[li
     """Positions of candidates that train as one piece of work."""
     groups: dict[str, list[int]] = {}
     for candidate, position in zip(candidates, positions, strict=True):
-        groups.setdefault(candidate.likeness(), []).append(position)
+        groups.setdefault(candidate.batch_key(), []).append(position)
     return list(groups.values())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sixfold.evaluate import scoring, thresholds
-from sixfold.evaluate.averaged import Averaged, Joined, Part
+from sixfold.evaluate.averaged import Averaged, Joined, Member
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model
@@ -129,21 +129,21 @@ def combine(models: Sequence[Model], found: Blend) -> Model:
     return Model(joined, fitted, first.task, first.target_names, first.classes, threshold=found.threshold)
 
 
-def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Part:
+def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Member:
     key = state.digest(model.preparer)
-    return Part(model.fitted, model.calibrator, *span[key], preparers[key].precision)
+    return Member(model.fitted, model.calibrator, *span[key], preparers[key].precision)
 
 
 def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
     """Those whose predictions can be averaged, and a sentence for each of the others; who was dropped has too few."""
     evaluations = [one for one in evaluations if not one.dropped]
     kept = [one for one in evaluations if one.output != "decision"]
-    said = [
+    notes = [
         f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
         for one in evaluations
         if one.output == "decision"
     ]
-    return kept, said
+    return kept, notes
 
 
 def seen(evaluations: Sequence[Evaluation], among: IntArray) -> IntArray:
@@ -153,9 +153,12 @@ def seen(evaluations: Sequence[Evaluation], among: IntArray) -> IntArray:
 
 
 def cross_validate(
-    evaluations: Sequence[Evaluation], dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str],
+    evaluations: Sequence[Evaluation],
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    metrics: Sequence[str],
     threshold: str = "none",
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """The ensemble of `evaluations` (two or more `members`) as one more candidate.
 
     A fold's weights are chosen on out-of-fold predictions of rows that the fold trains on, never on those it validates;
@@ -181,9 +184,16 @@ def cross_validate(
         predictions = total / times[:, None]
     fit_s = sum(one.fit_s for one in evaluations) + time.monotonic() - started
     return Evaluation(
-        NAME, NAME, _output(evaluations), tuple(metrics), scores, predictions, tuple(models), fit_s,
+        NAME,
+        NAME,
+        _output(evaluations),
+        tuple(metrics),
+        scores,
+        predictions,
+        tuple(models),
+        fit_s,
         tuple(range(len(folds))),
-    )  # fmt: skip
+    )
 
 
 def _output(evaluations: Sequence[Evaluation]) -> OutputKind:

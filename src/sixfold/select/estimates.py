@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sixfold.build.family import ends_in_time
-from sixfold.evaluate.cross_validation import Evaluation, Group, Part
+from sixfold.evaluate.cross_validation import Evaluation, FoldScores, Group
 from sixfold.evaluate.expected import work_of
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
@@ -28,7 +28,7 @@ class Estimates:
     taken: dict[str, float] = field(default_factory=dict)
     tried: dict[str, float | None] = field(default_factory=dict)
 
-    def saw(self, parts: Sequence[Part]) -> None:
+    def saw(self, parts: Sequence[FoldScores]) -> None:
         """Candidates that are alike did some folds."""
         fold_s = sum(part.fit_s for part in parts) / max(1, len(parts[0].numbers))
         for part in parts:

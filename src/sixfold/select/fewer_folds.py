@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from sixfold.evaluate import scoring
-from sixfold.evaluate.cross_validation import Part
+from sixfold.evaluate.cross_validation import FoldScores
 from sixfold.plan.run_context import Plan
 
 
-def common(parts: Mapping[int, Sequence[Part]], metric: str) -> tuple[int, ...]:
+def common(parts: Mapping[int, Sequence[FoldScores]], metric: str) -> tuple[int, ...]:
     """The folds of the candidate that did most of them (of equally many: that has the best mean), sorted."""
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
 
@@ -31,7 +31,7 @@ def planned(plan: Plan, numbers: Sequence[int]) -> Plan:
     return replace(plan, folds=folds, baseline=baseline)
 
 
-def restricted(parts: Sequence[Part], numbers: Sequence[int]) -> list[Part] | None:
+def restricted(parts: Sequence[FoldScores], numbers: Sequence[int]) -> list[FoldScores] | None:
     """What a candidate did on these folds, numbered as in `planned`; None where it did not do all of them."""
     found = []
     for part in parts:

@@ -82,10 +82,12 @@ def best(evaluations: Sequence[Evaluation], metric: str) -> int:
     winner = order(evaluations, metric)[0]
     if np.isnan(np.mean(evaluations[winner].scores[metric])):
         raise RecipeError(
-            "evaluate.metrics", "a first metric that scores at least one candidate", metric,
+            "evaluate.metrics",
+            "a first metric that scores at least one candidate",
+            metric,
             "Put another metric first: a family without probabilities has no log loss, Brier score or calibration error, "
             "and a fold with one class or one row has no roc_auc, average_precision or r2.",
-        )  # fmt: skip
+        )
     return winner
 
 
@@ -105,6 +107,12 @@ def _standing(evaluation: Evaluation, metric: str) -> Standing:
         folds = folds[list(evaluation.numbers)]
     spread = float(np.std(folds, ddof=1)) if len(folds) > 1 else 0.0
     return Standing(
-        evaluation.name, evaluation.family, float(np.mean(folds)), spread, spread / len(folds) ** 0.5,
-        tuple(folds.tolist()), evaluation.fit_s, evaluation.dropped,
-    )  # fmt: skip
+        evaluation.name,
+        evaluation.family,
+        float(np.mean(folds)),
+        spread,
+        spread / len(folds) ** 0.5,
+        tuple(folds.tolist()),
+        evaluation.fit_s,
+        evaluation.dropped,
+    )

@@ -18,13 +18,13 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.evaluate.nested import inside, outer_folds, summary
-from sixfold.plan.run_context import Rows, Work, digest, stage_key
+from sixfold.plan.run_context import DataSplit, RunContext, digest, stage_key
 from sixfold.recipe.receipt import Nested, Outer
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Emit
 
 
-class Choice(NamedTuple):
+class NestedChoice(NamedTuple):
     """The winner on the folds that chose it, among how many, and its model."""
 
     evaluation: Evaluation
@@ -32,10 +32,10 @@ class Choice(NamedTuple):
     model: Model
 
 
-Choose = Callable[[Work, Rows], Choice]
+Choose = Callable[[RunContext, DataSplit], NestedChoice]
 
 
-def nest(work: Work, rows: Rows, metrics: Sequence[str], choose: Choose) -> Nested | None:
+def nest(work: RunContext, rows: DataSplit, metrics: Sequence[str], choose: Choose) -> Nested | None:
     """What `choose` finds on the training rows of every outer fold by `metrics`, scored by the first on its validation rows.
 
     None where the recipe does not ask for it; or where it cannot be done, or not in the time that the model left: a warning
@@ -50,7 +50,7 @@ def nest(work: Work, rows: Rows, metrics: Sequence[str], choose: Choose) -> Nest
     for number, fold in enumerate(folds):
         started = time.monotonic()
         part = replace(work, limits=work.limits.rest(WORK_SHARE), inside=f"nested-{number}.saved/")
-        own = Rows(rows.training.take(fold.train), rows.training.take(fold.validation), "")
+        own = DataSplit(rows.training.take(fold.train), rows.training.take(fold.validation), "")
         key = stage_key(work, rows, f"outer fold {number} of {len(folds)}: {_asked(work)}")
         try:
             _check_next(part.limits, longest)
@@ -69,7 +69,7 @@ def nest(work: Work, rows: Rows, metrics: Sequence[str], choose: Choose) -> Nest
     return summary(metrics[0], found) if found else None
 
 
-def _was_cut(work: Work) -> bool:
+def _was_cut(work: RunContext) -> bool:
     """Whether a training that the run's choice rests on, of this command or of one before, was cut short."""
     return any(event.get("cut") and not {"outer", "step"} & event.keys() for event in work.folder.history())
 
@@ -78,12 +78,14 @@ def _check_next(limits: Limits, longest: float) -> None:
     """An outer fold that would not end in time is not begun."""
     if limits.time_s is not None and limits.time_s < longest:
         raise BudgetError(
-            "budget.time", f"time for another outer fold, one of which took {show_seconds(longest)}",
-            f"{show_seconds(limits.time_s)} left", "Raise budget.time, or lower evaluate.nested.",
-        )  # fmt: skip
+            "budget.time",
+            f"time for another outer fold, one of which took {show_seconds(longest)}",
+            f"{show_seconds(limits.time_s)} left",
+            "Raise budget.time, or lower evaluate.nested.",
+        )
 
 
-def _outer(work: Work, rows: Rows, facts: tuple[int, Sequence[str], str], choose: Choose) -> Outer:
+def _outer(work: RunContext, rows: DataSplit, facts: tuple[int, Sequence[str], str], choose: Choose) -> Outer:
     """One outer fold, a stage that keeps its own stages in `work.inside` until it is done. `facts`: number, metrics, key."""
     number, metrics, key = facts
     metric = metrics[0]
@@ -107,7 +109,7 @@ def _outer(work: Work, rows: Rows, facts: tuple[int, Sequence[str], str], choose
     return Outer.model_validate_json((done / "outer.json").read_text(encoding="utf-8"))
 
 
-def _asked(work: Work) -> str:
+def _asked(work: RunContext) -> str:
     """The sections of the recipe that the choice depends on, besides those of every stage's key."""
     recipe = work.loaded.recipe
     sections = {"prepare", "build", "initialize", "train"}

@@ -59,9 +59,13 @@ class Searched(Generic[Candidate]):
 
 
 def search(
-    propose: Callable[[Trial], Candidate], score: Callable[[Candidate, Sequence[int]], Sequence[float]], folds: int,
-    settings: Search, seed: int = 0, enough: Callable[[], bool] = lambda: False,
-) -> Searched[Candidate]:  # fmt: skip
+    propose: Callable[[Trial], Candidate],
+    score: Callable[[Candidate, Sequence[int]], Sequence[float]],
+    folds: int,
+    settings: Search,
+    seed: int = 0,
+    enough: Callable[[], bool] = lambda: False,
+) -> Searched[Candidate]:
     """Propose `settings.trials` candidates and score them on the folds; equal seeds and scores give equal trials.
 
     `score`: of a candidate on some folds, greater is better; NaN, where a fold cannot score, ends the trial. Folds come in one
@@ -90,9 +94,11 @@ def search(
 
 
 def _trial(
-    trial: optuna.Trial, candidate: Candidate, score: Callable[[Sequence[int]], Sequence[float]],
+    trial: optuna.Trial,
+    candidate: Candidate,
+    score: Callable[[Sequence[int]], Sequence[float]],
     blocks: Sequence[Sequence[int]],
-) -> Tried[Candidate]:  # fmt: skip
+) -> Tried[Candidate]:
     scores: dict[int, float] = {}
     folds = sum(map(len, blocks))
     for block in blocks:

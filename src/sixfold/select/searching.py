@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.plan.proposals import Proposer
-from sixfold.plan.run_context import Plan, Rows, Work
-from sixfold.select.comparison import Contest, evaluate, shares
+from sixfold.plan.run_context import DataSplit, Plan, RunContext
+from sixfold.select.comparison import Comparison, evaluate, shares
 from sixfold.select.search import search
 from sixfold.train.candidate import Candidate
 
 AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
 
 
-def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]:
+def compare(work: RunContext, rows: DataSplit, plan: Plan) -> tuple[Plan, list[Evaluation]]:
     """Steps 1 to 5 for the candidates of the plan; or for those that a search proposes, who are the plan's from then on.
 
     Raises BudgetError or FitError when no candidate can be done.
@@ -24,13 +24,13 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
     settings, seed = work.loaded.recipe.evaluate.search, work.loaded.recipe.evaluate.seed
     if settings is None:
         return evaluate(work, rows, plan)
-    contest, clock = Contest(work, rows, plan), _Clock(work.limits.deadline(shares(work, rows, plan)[0]))
+    comparison, clock = Comparison(work, rows, plan), _Clock(work.limits.deadline(shares(work, rows, plan)[0]))
     trials_left = settings.trials
 
     def score(candidate: Candidate, numbers: Sequence[int]) -> Sequence[float]:
-        at = contest.enter(candidate)
-        waiting = min(trials_left, AT_ONCE) * contest.left(at) / len(numbers) - 1
-        found: list[float] = contest.score([at], numbers, waiting).folds[0].tolist()
+        at = comparison.enter(candidate)
+        waiting = min(trials_left, AT_ONCE) * comparison.left(at) / len(numbers) - 1
+        found: list[float] = comparison.score([at], numbers, waiting).folds[0].tolist()
         return found
 
     def enough() -> bool:
@@ -45,8 +45,8 @@ def compare(work: Work, rows: Rows, plan: Plan) -> tuple[Plan, list[Evaluation]]
             raise BudgetError("budget.time", expected, came, "Raise budget.time.")
         text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
         work.context.emit("warning", text=text)
-    reasons = {contest.enter(trial.candidate): trial.reason for trial in found.trials}
-    return contest.result({at: reason for at, reason in reasons.items() if reason})
+    reasons = {comparison.enter(trial.candidate): trial.reason for trial in found.trials}
+    return comparison.result({at: reason for at, reason in reasons.items() if reason})
 
 
 class _Clock:

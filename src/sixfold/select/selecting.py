@@ -87,9 +87,13 @@ def order(folds: int, seed: int) -> list[int]:
 
 
 def select(
-    selection: Selection, candidates: int, folds: int, score: Score, seed: int = 0,
+    selection: Selection,
+    candidates: int,
+    folds: int,
+    score: Score,
+    seed: int = 0,
     bounds: tuple[float, float] | None = None,
-) -> Selected:  # fmt: skip
+) -> Selected:
     """Score all candidates block by block and drop whom `selection` drops. Equal seeds visit the folds in equal order.
 
     A candidate that a fold cannot score is dropped too: it has no mean. `bounds`: as in `Seen`.

@@ -49,9 +49,17 @@ class Comparison:
     def turned(self) -> Comparison:
         """The same of `second` against `first`."""
         return Comparison(
-            self.second, self.first, self.metric, -self.difference, -self.high, -self.low, self.p, self.level, self.by,
+            self.second,
+            self.first,
+            self.metric,
+            -self.difference,
+            -self.high,
+            -self.low,
+            self.p,
+            self.level,
+            self.by,
             self.how,
-        )  # fmt: skip
+        )
 
     def __str__(self) -> str:
         """One plain sentence; points are hundredths of a metric between 0 and 1."""
@@ -135,9 +143,12 @@ class Draws(NamedTuple):
 
 
 def by_rows(
-    pair: tuple[Predicted, Predicted], target: Target, metric: str, groups: IntArray | None = None,
+    pair: tuple[Predicted, Predicted],
+    target: Target,
+    metric: str,
+    groups: IntArray | None = None,
     draws: Draws = Draws(),  # noqa: B008
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """The bootstrap of out-of-fold predictions: rows (or whole groups) drawn with replacement, the same for both candidates.
 
     Percentile interval (Efron and Tibshirani, 1993, ch. 13); p: twice the smaller share of draws on one side of zero. The
@@ -150,7 +161,7 @@ def by_rows(
     settings = METRIC.load(metric)()
     known = np.flatnonzero(np.isfinite(pair[0].values).all(axis=1) & np.isfinite(pair[1].values).all(axis=1))
     units = _units(known, None if groups is None else groups[known])
-    averaged = isinstance(settings, scoring.Averaged)
+    averaged = isinstance(settings, scoring.MeanOverRows)
     most = MOST_ROWS if averaged else MOST_SCORED
     draws = draws if averaged else draws._replace(times=min(draws.times, MOST_TIMES))
     taken = min(len(units), max(2, round(len(units) * min(1.0, most / max(1, len(known))))))
@@ -181,7 +192,7 @@ def _difference(pair: tuple[Predicted, Predicted], target: Target, settings: Any
     sign = 1.0 if settings.greater_is_better else -1.0
     if any(settings.needs not in scoring.POSSIBLE[each.output] for each in pair):
         return lambda rows: math.nan
-    if isinstance(settings, scoring.Averaged):
+    if isinstance(settings, scoring.MeanOverRows):
         one, other = (settings.rows(target, each.values) for each in pair)
         of = settings.of_mean
         return lambda rows: sign * (of(float(one[rows].mean())) - of(float(other[rows].mean())))

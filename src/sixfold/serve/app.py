@@ -109,6 +109,11 @@ def _pages(server: Server) -> list[Route]:
         return server.metrics.response()
 
     return [
-        Route("/", page), Route("/docs", docs), Route("/openapi.json", openapi_json), Route("/signature", signature),
-        Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", figures),
-    ]  # fmt: skip
+        Route("/", page),
+        Route("/docs", docs),
+        Route("/openapi.json", openapi_json),
+        Route("/signature", signature),
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/metrics", figures),
+    ]

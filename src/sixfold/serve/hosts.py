@@ -57,9 +57,12 @@ class Hosts:
         own = _name(str(server[0])) if isinstance(server, tuple | list) else None
         if ANY not in self.names and (match is None or match["name"].rstrip(".") not in self.names | {own}):
             raise Refusal(
-                421, "Host", "a name of this server", shown(host.decode("latin-1")),
+                421,
+                "Host",
+                "a name of this server",
+                shown(host.decode("latin-1")),
                 "Name it at the start: sixfold serve --allow-host NAME.",
-            )  # fmt: skip
+            )
         if len(self._good) < REMEMBERED and len(host) < LONGEST:
             self._good.add((host, server))
 

@@ -86,9 +86,12 @@ class JsonRows(Iterator[Any]):
                 raise no_json(f"{broken.msg} at {self._place(broken.pos)}")
             if len(self._text) - self._at > self._longest:
                 raise Refusal(
-                    413, f"the body, {self._place(self._at)}", f"rows of at most {self._longest:,} characters",
-                    "a longer one, or no JSON", "Check the quotes and the brackets.",
-                )  # fmt: skip
+                    413,
+                    f"the body, {self._place(self._at)}",
+                    f"rows of at most {self._longest:,} characters",
+                    "a longer one, or no JSON",
+                    "Check the quotes and the brackets.",
+                )
             self._more(window)
             window *= 2  # so that a long row is not read again and again
 

@@ -22,9 +22,12 @@ MOST_LEVELS: Final = 50  # offered in a field
 MOST_FIELDS: Final = 200  # of the form; wider tables are sent as JSON or CSV
 
 _pages = Environment(
-    loader=PackageLoader("sixfold.serve", "templates"), autoescape=True, undefined=StrictUndefined,
-    trim_blocks=True, lstrip_blocks=True,
-)  # fmt: skip
+    loader=PackageLoader("sixfold.serve", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 _pages.policies["json.dumps_kwargs"] = {}  # columns in the order of the signature
 
@@ -48,9 +51,14 @@ def docs_page(bundle: Bundle, document: dict[str, Any]) -> str:
     ]
     row = document["components"]["schemas"]["Row"]["example"]
     return _pages.get_template("docs.html.jinja").render(
-        bundle=bundle, document=document, operations=operations, columns=bundle.signature.inputs, row=row,
-        command=_command(row), example=example,
-    )  # fmt: skip
+        bundle=bundle,
+        document=document,
+        operations=operations,
+        columns=bundle.signature.inputs,
+        row=row,
+        command=_command(row),
+        example=example,
+    )
 
 
 def _field(column: Input) -> dict[str, Any]:

@@ -44,9 +44,13 @@ def say(text: str) -> None:
 
 
 def serve(
-    path: str | Path, host: str | None = None, port: int | None = None, announce: Callable[[str], None] = say,
-    allow_hosts: Sequence[str] = (), trust_recipe: bool = False,
-) -> None:  # fmt: skip
+    path: str | Path,
+    host: str | None = None,
+    port: int | None = None,
+    announce: Callable[[str], None] = say,
+    allow_hosts: Sequence[str] = (),
+    trust_recipe: bool = False,
+) -> None:
     """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
 
     Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below the defaults; with
@@ -63,9 +67,16 @@ def serve(
     gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     listening = _listen(settings.host, settings.port)
     config = uvicorn.Config(
-        app, ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S,
-    )  # fmt: skip
+        app,
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     log_rarely("uvicorn.error", "asyncio")
     server = _Server(config, app)
     with listening, _ending_well(server):

@@ -15,9 +15,18 @@ from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import Refusal, bad_request, to_json
 
 NUMBERS: Final[dict[str, str]] = {
-    "BOOL": "?", "FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "i1",
-    "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "u1",
-}  # fmt: skip
+    "BOOL": "?",
+    "FP64": "<f8",
+    "FP32": "<f4",
+    "INT64": "<i8",
+    "INT32": "<i4",
+    "INT16": "<i2",
+    "INT8": "i1",
+    "UINT64": "<u8",
+    "UINT32": "<u4",
+    "UINT16": "<u2",
+    "UINT8": "u1",
+}
 LABELS: Final = {"O": "BYTES", "i": "INT64", "f": "FP64", "b": "BOOL"}  # NumPy's kind → datatype
 DATATYPES: Final = (*NUMBERS, "BYTES")
 MATRICES: Final[dict[str, str]] = {"numbers": "number", "categories": "category"}
@@ -136,10 +145,11 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
     """The model's metadata: tensors are [rows, columns]; -1 is any number of rows."""
     types = {"category": "BYTES", "boolean": "BOOL", "date": "BYTES", "number": "FP64"}
     return {
-        "name": model, "versions": ["1"], "platform": "onnxruntime_onnx",
+        "name": model,
+        "versions": ["1"],
+        "platform": "onnxruntime_onnx",
         "inputs": [
-            {"name": column.name, "datatype": types[column.type], "shape": [-1, 1]}
-            for column in signature.inputs
+            {"name": column.name, "datatype": types[column.type], "shape": [-1, 1]} for column in signature.inputs
         ],
         "outputs": [
             {
@@ -149,7 +159,7 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
             }
             for output in signature.outputs
         ],
-    }  # fmt: skip
+    }
 
 
 def _input(name: str) -> str:

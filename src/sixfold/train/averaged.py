@@ -10,7 +10,7 @@ from sixfold.recipe.schema import Average
 
 
 @dataclass
-class Averaged:
+class WeightAverage:
     """`mean`: [K, P], a row a replica. `counted`: epochs' ends in it.
 
     EMA: mean ← β_t·mean + (1 − β_t)·θ with β_t = min(β, (1 + t) / (10 + t)), so that the start is soon forgotten (Polyak and
@@ -23,7 +23,7 @@ class Averaged:
     counted: int = 0
 
     @classmethod
-    def of(cls, settings: Average | None, theta: torch.Tensor) -> Averaged | None:
+    def of(cls, settings: Average | None, theta: torch.Tensor) -> WeightAverage | None:
         """Starts at θ [K, P]; None where no mean is asked."""
         return None if settings is None else cls(settings, theta.clone())
 

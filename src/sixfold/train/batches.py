@@ -93,7 +93,7 @@ class Batch(NamedTuple):
     weight: torch.Tensor
 
 
-class Together:
+class ReplicaBatches:
     """The batches of many replicas, side by side: number i of each makes one `Batch`.
 
     Folds of unequal size differ in the rows of their last batch, or in how many batches they have; nobody's rows are
@@ -115,9 +115,9 @@ class Together:
         self._room: tuple[torch.Tensor, torch.Tensor] | None = None  # of a block: filled again and again
         self.whole: list[Batch] = []  # the only block of an epoch: without a new order, it need not be read again
 
-    def keep(self, positions: Sequence[int]) -> Together:
+    def keep(self, positions: Sequence[int]) -> ReplicaBatches:
         """The same without the other replicas; each goes on in its own order."""
-        rest = Together([self.replicas[position] for position in positions])
+        rest = ReplicaBatches([self.replicas[position] for position in positions])
         rest.orders = [self.orders[position] for position in positions]
         rest.before = [self.before[position] for position in positions]
         return rest

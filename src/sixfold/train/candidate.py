@@ -35,7 +35,7 @@ class Candidate:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def likeness(self) -> str:
+    def batch_key(self) -> str:
         """Equal for candidates whose fits may be one piece of work: they differ in what their solver shares (`Shared`), or
         in how the same network is stepped (`APART`).
         """

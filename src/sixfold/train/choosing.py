@@ -17,7 +17,7 @@ from sixfold.runs.context import Context
 from sixfold.train.candidate import Candidate
 
 
-class Work(NamedTuple):
+class FitShape(NamedTuple):
     """What is known of a fit before it is trained. `shapes`: of its parameters; `rows`: of a batch; `full`: all of them."""
 
     shapes: tuple[tuple[int, ...], ...]
@@ -26,7 +26,7 @@ class Work(NamedTuple):
     task: Task
 
 
-class Choice(NamedTuple):
+class OptimizerChoice(NamedTuple):
     """The options of an optimiser, as a recipe would write them, and why it is that one, with figures."""
 
     optimizer: Options
@@ -37,7 +37,7 @@ class Choice(NamedTuple):
 class Chooser(Protocol):
     """Ability of a file in `train/optimisers`: it chooses one of the others."""
 
-    def choose(self, work: Work) -> Choice:
+    def choose(self, work: FitShape) -> OptimizerChoice:
         """Depends on `work` alone: a fit gets the same optimiser whoever is trained beside it."""
 
 
@@ -45,21 +45,21 @@ def chosen(
     family: GradientFamily, pairs: Sequence[tuple[int, Candidate, Fit]], context: Context
 ) -> list[tuple[int, Candidate, Fit]]:
     """The same fits, with an optimiser in the place of every chooser. Each choice of a candidate is said once."""
-    done, said = [], {}
+    done, notes = [], {}
     for at, candidate, fit in pairs:
         chooser = OPTIMIZER.load(str(candidate.train.optimizer["name"]))
         if issubclass(chooser, Chooser):
-            found = OPTIMIZER.make(candidate.train.optimizer).choose(_work(family, candidate, fit))
+            found = OPTIMIZER.make(candidate.train.optimizer).choose(_fit_shape(family, candidate, fit))
             train = candidate.train.model_copy(update={"optimizer": found.optimizer})
-            said[f"{candidate.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
+            notes[f"{candidate.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
             candidate = replace(candidate, train=train)
         done.append((at, candidate, fit))
-    for text in said:
-        context.emit("said", text=text)
+    for text in notes:
+        context.emit("note", text=text)
     return done
 
 
-def _work(family: GradientFamily, candidate: Candidate, fit: Fit) -> Work:
+def _fit_shape(family: GradientFamily, candidate: Candidate, fit: Fit) -> FitShape:
     size = candidate.train.batch_size
     rows = fit.rows if size == "full" else min(size, fit.rows)
     if fit.start is not None:
@@ -67,4 +67,6 @@ def _work(family: GradientFamily, candidate: Candidate, fit: Fit) -> Work:
     else:
         with torch.device("meta"):  # to be looked at, not to be held
             module = family.module(fit.shape)
-    return Work(tuple(tuple(parameter.shape) for parameter in module.parameters()), rows, rows == fit.rows, fit.task)
+    return FitShape(
+        tuple(tuple(parameter.shape) for parameter in module.parameters()), rows, rows == fit.rows, fit.task
+    )

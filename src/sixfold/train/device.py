@@ -22,21 +22,23 @@ def device_of(name: str) -> torch.device:
             "a torch that was built without CUDA" if torch.version.cuda is None else "no CUDA device that torch can use"
         )
         raise RecipeError(
-            "budget.device", "a device of this machine (cpu)", f"cuda, and {why}",
+            "budget.device",
+            "a device of this machine (cpu)",
+            f"cuda, and {why}",
             "Write `device: cpu`, or install the driver and a CUDA build of torch: `sixfold doctor` shows what is here.",
-        )  # fmt: skip
+        )
     return torch.device(name)
 
 
-def in_words(name: str, candidates: Sequence[Candidate]) -> list[str]:
+def describe(name: str, candidates: Sequence[Candidate]) -> list[str]:
     """Who trains where, in a run that has a GPU; of a run without one there is nothing to say."""
     if name == "cpu":
         return []
     by_loop = [one.name for one in candidates if isinstance(one.family, GradientFamily)]
     others = [one.name for one in candidates if one.name not in by_loop]
-    said = [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(by_loop)}."] if by_loop else []
+    notes = [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(by_loop)}."] if by_loop else []
     idle = f"Device: the processor trains {', '.join(others)}: their solvers do not work on a GPU."
-    return [*said, *([idle] if others else [])]
+    return [*notes, *([idle] if others else [])]
 
 
 def generator(device: torch.device, seed: int) -> torch.Generator:
@@ -51,9 +53,11 @@ def enough_memory() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise FitError(
-            "budget.device", "rows and networks that fit into the GPU's memory", str(error).split(". ")[0],
+            "budget.device",
+            "rows and networks that fit into the GPU's memory",
+            str(error).split(". ")[0],
             "Lower train.batch_size, take fewer hidden units, or write `device: cpu`.",
-        ) from error  # fmt: skip
+        ) from error
 
 
 class Pace:

@@ -28,7 +28,7 @@ from sixfold.train.choosing import chosen
 from sixfold.train.device import device_of, enough_memory, generator
 from sixfold.train.loop import train
 from sixfold.train.stack import Replica, Stack, Watched
-from sixfold.train.stopping import Stopping, Watch
+from sixfold.train.stopping import EarlyStopping, Watch
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 STACK_BYTES = 1 << 30  # replicas that train as one hold at most this: parameters six times, and a batch's values
@@ -40,7 +40,7 @@ def fit_many(
 ) -> Iterator[Fitted]:
     """Yield fit by fit, and within a fit candidate by candidate. A single fit is a batch of one.
 
-    `candidates` are alike (`Candidate.likeness`): they are trained as one piece of work.
+    `candidates` are alike (`Candidate.batch_key`): they are trained as one piece of work.
     `watch`: the metric that `train.stop.metric` names, where that is not `loss`. Time left is divided among the fits.
     Events carry the facts of their fit, and `candidate` where there are several. Raises FitError, RecipeError, BudgetError.
     """
@@ -61,7 +61,7 @@ def _by_the_loop(
     family: GradientFamily, candidates: Sequence[Candidate], fits: Sequence[Fit], context: Context, watch: Watch | None
 ) -> Iterator[Fitted]:
     if fits and isinstance(family, Layered) and (text := family.derived(fits[0].shape)):
-        context.emit("said", text=text)
+        context.emit("note", text=text)
     pairs = [(at, candidate, fit) for at, fit in enumerate(fits) for candidate in candidates]
     pairs = chosen(family, pairs, context)
     contexts = _told(context, candidates, fits)
@@ -96,7 +96,7 @@ def _wants_one(candidate: Candidate) -> bool:
 
 
 @dataclass(frozen=True)
-class Rows:
+class WatchedSplit:
     """One fit as tensors, for all candidates: rows to train on and rows cut off to be watched, with their features."""
 
     training: Fit
@@ -113,7 +113,7 @@ def _replicas(
     rows = {at: _rows(candidate, fit, device) for at, candidate, fit in pairs}
     for at, candidate, fit in pairs:
         if fit.groups is not None and _watches(candidate) and rows[at].watched is None:
-            contexts[at, candidate.name].emit("said", text=f"{candidate.name}: {UNWATCHED}")
+            contexts[at, candidate.name].emit("note", text=f"{candidate.name}: {UNWATCHED}")
     replicas = []
     for at, candidate, fit in pairs:
         start = _start(candidate, family, fit).to(DTYPES[candidate.train.precision])
@@ -123,7 +123,7 @@ def _replicas(
             fit=fit,
             module=start,
             batches=_batches(family, start, rows[at], candidate, device),
-            stopping=Stopping(candidate.train.stop, watch is not None and watch.greater_is_better),
+            stopping=EarlyStopping(candidate.train.stop, watch is not None and watch.greater_is_better),
             watched=_watch(family, start, rows[at], candidate.train.stop.metric, watch),
             noise=generator(device, _seed(candidate, fit, "dropout")),
             context=contexts[at, candidate.name],
@@ -196,7 +196,7 @@ def _watches(candidate: Candidate) -> bool:
     return candidate.train.stop.patience is not None or candidate.train.stop.target is not None
 
 
-def _rows(candidate: Candidate, fit: Fit, device: torch.device) -> Rows:
+def _rows(candidate: Candidate, fit: Fit, device: torch.device) -> WatchedSplit:
     """Cut rows off where something is watched; none can be cut off a single row."""
     section, dtype = candidate.train, DTYPES[candidate.train.precision]
     if _watches(candidate):
@@ -204,8 +204,8 @@ def _rows(candidate: Candidate, fit: Fit, device: torch.device) -> Rows:
         if len(cut_off):
             training, watched = _take(fit, rows), _take(fit, cut_off)
             x_watched = torch.tensor(dense(watched.x), dtype=dtype, device=device)
-            return Rows(training, _features(training, dtype, device), watched, x_watched)
-    return Rows(fit, _features(fit, dtype, device))
+            return WatchedSplit(training, _features(training, dtype, device), watched, x_watched)
+    return WatchedSplit(fit, _features(fit, dtype, device))
 
 
 def _features(fit: Fit, dtype: torch.dtype, device: torch.device) -> torch.Tensor | SparseRows:
@@ -222,7 +222,7 @@ def _targets(family: GradientFamily, module: nn.Module, fit: Fit) -> torch.Tenso
 
 
 def _batches(
-    family: GradientFamily, module: nn.Module, rows: Rows, candidate: Candidate, device: torch.device
+    family: GradientFamily, module: nn.Module, rows: WatchedSplit, candidate: Candidate, device: torch.device
 ) -> Batches:
     fit, wanted = rows.training, candidate.train.batch_size
     size = fit.rows if wanted == "full" else min(wanted, fit.rows)
@@ -236,9 +236,11 @@ def _start(candidate: Candidate, family: GradientFamily, fit: Fit) -> nn.Module:
     shape = fit.shape
     if isinstance(family, Layered) and (problem := check.problems(candidate.initialize, family.widths(shape))):
         raise FitError(
-            "initialize.scheme", "a scheme that gives hidden units different weights", problem,
+            "initialize.scheme",
+            "a scheme that gives hidden units different weights",
+            problem,
             "Choose he_normal (relu) or xavier_uniform (tanh, sigmoid).",
-        )  # fmt: skip
+        )
     with torch.random.fork_rng(devices=[]):  # torch's layers fill themselves from its own generator: all filled anew
         module = family.module(shape)
     fill(module, candidate.initialize, _seed(candidate, fit, "weights"))
@@ -257,7 +259,9 @@ def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
             (weights if parameter.ndim > 1 else biases).fill(parameter, generator)
 
 
-def _watch(family: GradientFamily, module: nn.Module, rows: Rows, metric: str, watch: Watch | None) -> Watched | None:
+def _watch(
+    family: GradientFamily, module: nn.Module, rows: WatchedSplit, metric: str, watch: Watch | None
+) -> Watched | None:
     """How the rows cut off are looked at: by the loss, or by the metric that was asked for."""
     fit = rows.watched
     if fit is None or rows.x_watched is None:

@@ -66,8 +66,13 @@ class FunctionalProgram:
         return losses
 
     def _loss(
-        self, theta: torch.Tensor, buffers: Named, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor,
+        self,
+        theta: torch.Tensor,
+        buffers: Named,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        weight: torch.Tensor,
         noise: tuple[torch.Tensor, ...],
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         loss = (self._one(theta, buffers, x, y, noise) * weight).sum()
         return loss, loss

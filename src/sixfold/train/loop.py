@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from sixfold.parts.table import FloatArray
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 from sixfold.train import threads
 from sixfold.train.device import Pace
 from sixfold.train.resume import Progress, saver
 from sixfold.train.stack import Replica, Stack
-from sixfold.train.telling import Telling
+from sixfold.train.telling import LossReporter
 
 
 @torch.no_grad()
 def train(
-    stack: Stack, deadline: float | None = None, saves: Saves | None = None
+    stack: Stack, deadline: float | None = None, saves: Checkpoints | None = None
 ) -> Iterator[tuple[Replica, torch.Tensor]]:
     """θ_k ← θ_k − α∇J_k(θ_k; batch) for every replica k, batch after batch, epoch after epoch.
 
@@ -28,7 +28,12 @@ def train(
     rows, each with the weights before its step. The deadline (time.monotonic()) holds within one step. What an earlier
     command saved is continued. Raises FitError.
     """
-    end, at, pace, telling = math.inf if deadline is None else deadline, Progress(), Pace(stack.device), Telling(stack)
+    end, at, pace, telling = (
+        math.inf if deadline is None else deadline,
+        Progress(),
+        Pace(stack.device),
+        LossReporter(stack),
+    )
     save = saver(stack, at, saves, telling.tell)
 
     def stepped() -> bool:
@@ -39,7 +44,7 @@ def train(
 
     yield from ((stack.first[place], weights) for place, weights in at.ended)
     while at.epoch <= stack.epochs:
-        epoch, losses = _stretch(stack, at, stepped, telling)
+        epoch, losses = _run_epochs(stack, at, stepped, telling)
         in_time = time.monotonic() < end
         over = "" if in_time else f"the time is over in epoch {epoch} of {stack.epochs}"
         stack.end_epoch(epoch)
@@ -57,12 +62,14 @@ def train(
         at.epoch, at.done = epoch + 1, 0
 
 
-def _stretch(stack: Stack, at: Progress, stepped: Callable[[], bool], telling: Telling) -> tuple[int, FloatArray]:
+def _run_epochs(
+    stack: Stack, at: Progress, stepped: Callable[[], bool], telling: LossReporter
+) -> tuple[int, FloatArray]:
     """The epochs from `at.epoch` to the next one after which something is told or looked at.
 
     Returns the last of them, an earlier one where the time is over, and the mean losses of all steps, float64 [steps, K].
     """
-    last, count, number = stack.looked_at(at.epoch), stack.together.count, 0
+    last, count, number = stack.next_report_epoch(at.epoch), stack.together.count, 0
     shape = ((last + 1 - at.epoch) * count, len(stack.replicas))
     before, at.losses = at.losses, torch.zeros(shape, dtype=torch.float64, device=stack.device)
     if at.done:  # before it was killed
@@ -109,7 +116,7 @@ def _check(stack: Stack, losses: FloatArray) -> None:
             replica.stopping.check(own, stack.stepper_of(at).step - len(own))
 
 
-def _look(stack: Stack, epoch: int, losses: FloatArray, over: str, telling: Telling) -> list[str]:
+def _look(stack: Stack, epoch: int, losses: FloatArray, over: str, telling: LossReporter) -> list[str]:
     """What is watched, the events, and why each replica stops, or ''. `losses`: [steps, K] of the epochs since the last look."""
     values = stack.watch()
     telling.hold(epoch, losses, values)

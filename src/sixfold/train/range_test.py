@@ -56,7 +56,7 @@ class Rise:
 
 
 @dataclass(frozen=True)
-class Curve:
+class RangeCurve:
     """What one replica's loss did. `rates`: [steps], rising; `changes`: [steps], of each step's batch: its loss with the weights
     of that step less its loss with the start weights, as a share of the mean of the latter.
     """
@@ -128,7 +128,7 @@ def rated(
     return [_with_rate(replica, next(left)) if asked(replica.candidate.train) else replica for replica in replicas]
 
 
-def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = math.inf) -> list[Curve]:
+def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = math.inf) -> list[RangeCurve]:
     """The range test of each, all at once; without steps where `end` (time.monotonic()) comes before the last one."""
     copies = [_copy(replica, number) for number, replica in enumerate(replicas)]
     stack = Stack(family, copies)
@@ -136,18 +136,18 @@ def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = mat
         stepper.rate = Rate(stepper.rate.base * UP, Rise(DOWN * UP), 0.0, _steps(stepper.count))
     with threads.busy(stack.operations), torch.inference_mode(not stack.program.records):
         changes = _changes(stack, end)
-    found: dict[int, Curve] = {}
+    found: dict[int, RangeCurve] = {}
     for at, replica in enumerate(stack.replicas):
         rate, steps = stack.stepper_of(at).rate, _steps(replica.batches.count)
         times = _tested(replicas[replica.number].candidate.train.optimizer)[1]
         rates = times * np.array([rate.at(step) for step in range(steps)])
-        found[replica.number] = Curve(rates, changes[at])
+        found[replica.number] = RangeCurve(rates, changes[at])
     return [found[number] for number in range(len(replicas))]
 
 
 @torch.no_grad()
 def _changes(stack: Stack, end: float) -> list[FloatArray]:
-    """Train; of every replica the changes of its loss, as `Curve` has them; none where the time is over."""
+    """Train; of every replica the changes of its loss, as `RangeCurve` has them; none where the time is over."""
     start = stack.program_on(stack.theta.clone(), torch.zeros_like(stack.gradient))
     wanted = [_steps(replica.batches.count) for replica in stack.replicas]
     losses: list[list[tuple[float, float]]] = [[] for _ in wanted]
@@ -181,9 +181,11 @@ def _tested(optimizer: Options) -> tuple[Options, float]:
     settings = OPTIMIZER.load(name)
     if not takes_auto(settings):
         raise RecipeError(
-            "train.optimizer.learning_rate", f"a number, as {name} searches or scales its steps itself", AUTO,
+            "train.optimizer.learning_rate",
+            f"a number, as {name} searches or scales its steps itself",
+            AUTO,
             "Leave it out, or choose another optimizer.",
-        )  # fmt: skip
+        )
     other = getattr(settings, "rate_of", None)
     return (with_default(optimizer), 1.0) if other is None else ({"name": other[0]}, other[1])
 
@@ -194,10 +196,14 @@ def _copy(replica: Replica, number: int) -> Replica:
     train = train.model_copy(update={"optimizer": _tested(train.optimizer)[0], "average": None})
     seed = derive(replica.batches.seed, "range test")
     return replace(
-        replica, number=number, candidate=replace(replica.candidate, train=train),
-        module=copy.deepcopy(replica.module).to(torch.float64), batches=_some(replica.batches, seed), watched=None,
+        replica,
+        number=number,
+        candidate=replace(replica.candidate, train=train),
+        module=copy.deepcopy(replica.module).to(torch.float64),
+        batches=_some(replica.batches, seed),
+        watched=None,
         noise=generator(replica.batches.y.device, seed),
-    )  # fmt: skip
+    )
 
 
 def _some(batches: Batches, seed: int) -> Batches:
@@ -210,7 +216,7 @@ def _some(batches: Batches, seed: int) -> Batches:
     return Batches(x, y.to(torch.float64) if y.is_floating_point() else y, size, seed)
 
 
-def _with_rate(replica: Replica, curve: Curve) -> Replica:
+def _with_rate(replica: Replica, curve: RangeCurve) -> Replica:
     """With the rate of its curve, or without one: then the optimiser's own is taken."""
     train, rate = replica.candidate.train, curve.best()
     options = with_default(train.optimizer) | ({} if rate is None else {"learning_rate": rounded(rate)})
@@ -218,7 +224,7 @@ def _with_rate(replica: Replica, curve: Curve) -> Replica:
     return replace(replica, candidate=replace(replica.candidate, train=train))
 
 
-def _say(candidate: Candidate, curves: Sequence[Curve], context: Context) -> None:
+def _say(candidate: Candidate, curves: Sequence[RangeCurve], context: Context) -> None:
     """What was found for the fits of one candidate."""
     best = [curve.best() for curve in curves]
     rates, own = Counter(rounded(rate) for rate in best if rate is not None), with_default(candidate.train.optimizer)
@@ -227,7 +233,7 @@ def _say(candidate: Candidate, curves: Sequence[Curve], context: Context) -> Non
         counts = {rate: f" (fits: {fits})" if len(rates) > 1 else "" for rate, fits in sorted(rates.items())}
         shown = ", ".join(f"{rate:g}{count}" for rate, count in counts.items())
         text = f"{candidate.name}: learning_rate {shown} for {name}, by a range test of {len(curves[0].rates)} steps"
-        context.emit("said", text=text)
+        context.emit("note", text=text)
     if missing:
         kept = OPTIMIZER.make(own).learning_rate
         text = f"a range test found no learning_rate for {missing} of {len(best)} fits: the loss did not fall, or time was over"

@@ -11,7 +11,7 @@ import torch
 
 from sixfold.parts import state
 from sixfold.parts.state import State
-from sixfold.runs.saves import Saves
+from sixfold.runs.saves import Checkpoints
 from sixfold.train.stack import Stack
 
 
@@ -34,7 +34,7 @@ class Progress:
     ended: list[tuple[int, torch.Tensor]] = field(default_factory=list)
 
 
-def saver(stack: Stack, progress: Progress, saves: Saves | None, tell: Callable[[], None]) -> Callable[[], None]:
+def saver(stack: Stack, progress: Progress, saves: Checkpoints | None, tell: Callable[[], None]) -> Callable[[], None]:
     """Called between two steps: writes the state where it is time to, and tells before what would be lost. Continues
     `progress` and `stack` first, where an earlier command left a state.
     """
@@ -58,17 +58,22 @@ def saver(stack: Stack, progress: Progress, saves: Saves | None, tell: Callable[
 def _captured(stack: Stack, progress: Progress) -> dict[str, Any]:
     average, together = stack.average, stack.together
     return {
-        "epoch": progress.epoch, "done": progress.done, "losses": progress.losses[: progress.done],
+        "epoch": progress.epoch,
+        "done": progress.done,
+        "losses": progress.losses[: progress.done],
         "ended": [[position, weights] for position, weights in progress.ended],
-        "places": list(stack.places), "theta": stack.theta, "gradient": stack.gradient,
+        "places": list(stack.places),
+        "theta": stack.theta,
+        "gradient": stack.gradient,
         "mean": None if average is None else [average.mean, average.counted],
-        "orders": together.before, "noise": [each.noise.get_state() for each in stack.replicas],
+        "orders": together.before,
+        "noise": [each.noise.get_state() for each in stack.replicas],
         "stopping": [
             [each.stopping.best, each.stopping.best_epoch, each.stopping.first_loss, each.stopping.weights]
             for each in stack.replicas
         ],
         "steppers": [each.state() for each in stack.steppers],
-    }  # fmt: skip
+    }
 
 
 def _restore(stack: Stack, progress: Progress, tree: dict[str, Any]) -> None:

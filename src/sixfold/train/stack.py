@@ -16,13 +16,13 @@ from torch.nn.utils import parameters_to_vector
 from sixfold.build.family import GradientFamily, Noisy, Program, Stackable
 from sixfold.parts.fit import Fit
 from sixfold.runs.context import Context
-from sixfold.train.averaged import Averaged
-from sixfold.train.batches import Batch, Batches, Together
+from sixfold.train.averaged import WeightAverage
+from sixfold.train.batches import Batch, Batches, ReplicaBatches
 from sixfold.train.candidate import Candidate
 from sixfold.train.captured import Captured, recorder_of
 from sixfold.train.functional import FunctionalProgram
 from sixfold.train.stepper import Stepper
-from sixfold.train.stopping import Stopping
+from sixfold.train.stopping import EarlyStopping
 
 UNSEEN = 1000  # steps at most before their losses are looked at, should they grow without end
 
@@ -47,7 +47,7 @@ class Replica:
     fit: Fit
     module: nn.Module
     batches: Batches
-    stopping: Stopping
+    stopping: EarlyStopping
     watched: Watched | None
     noise: torch.Generator
     context: Context
@@ -55,7 +55,7 @@ class Replica:
 
 class Stack:
     """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one `train`, but for what
-    `Candidate.likeness` lets differ. It is where the replicas' targets are: on the processor, or on a GPU.
+    `Candidate.batch_key` lets differ. It is where the replicas' targets are: on the processor, or on a GPU.
     """
 
     def __init__(self, family: GradientFamily, replicas: Sequence[Replica]) -> None:
@@ -66,9 +66,9 @@ class Stack:
         self.device = replicas[0].batches.y.device
         self.theta = torch.stack(vectors).to(self.device)
         self.gradient = torch.zeros_like(self.theta)
-        self.average = Averaged.of(replicas[0].candidate.train.average, self.theta)
+        self.average = WeightAverage.of(replicas[0].candidate.train.average, self.theta)
         self.clip = replicas[0].candidate.train.clip
-        self.together = Together([replica.batches for replica in self.replicas])
+        self.together = ReplicaBatches([replica.batches for replica in self.replicas])
         self.steppers = self._steppers()
         self.captured: Captured | None = None
         self._build()
@@ -83,7 +83,7 @@ class Stack:
         """Passes over the rows."""
         return self.replicas[0].candidate.train.epochs
 
-    def looked_at(self, epoch: int) -> int:
+    def next_report_epoch(self, epoch: int) -> int:
         """The first epoch from `epoch` on after which something is told or looked at: until then steps follow on steps."""
         stop, average, most = self.replicas[0].stopping.stop, self.average, max(1, UNSEEN // self.together.count)
         if (

@@ -38,9 +38,11 @@ class Stepper:
         """Step the rows `rows` of θ [K, P] by the gradient [K, P]. Raises RecipeError for batches that it cannot take."""
         if self.full_batch and self.count > 1:
             raise RecipeError(
-                "train.batch_size", f"full, which {self._train.optimizer['name']} needs", str(self._train.batch_size),
+                "train.batch_size",
+                f"full, which {self._train.optimizer['name']} needs",
+                str(self._train.batch_size),
                 "Write `batch_size: full`, or choose another optimizer.",
-            )  # fmt: skip
+            )
         self.rows = rows
         self.parameters = [nn.Parameter(part) for part in self._parts(theta)]
         self.optimizer: torch.optim.Optimizer = self.settings.make(self.parameters)

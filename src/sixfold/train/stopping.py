@@ -30,7 +30,7 @@ class Watch:
 
 
 @dataclass
-class Stopping:
+class EarlyStopping:
     """Follows one replica. `weights`: the best so far, [P]; None as long as nothing is watched."""
 
     stop: Stop
@@ -69,9 +69,11 @@ class Stopping:
         if len(bad):
             at = int(bad[0])
             raise FitError(
-                f"train, step {first_step + at + 1}", "a loss that is a number and does not grow without end",
-                f"loss {float(losses[at]):.6g} (first step: {self.first_loss:.6g})", REMEDY,
-            )  # fmt: skip
+                f"train, step {first_step + at + 1}",
+                "a loss that is a number and does not grow without end",
+                f"loss {float(losses[at]):.6g} (first step: {self.first_loss:.6g})",
+                REMEDY,
+            )
 
     def final(self, theta: torch.Tensor, step: int) -> torch.Tensor:
         """The weights that training ends with, [P]: the best ones where something was watched, or `theta`, the last.

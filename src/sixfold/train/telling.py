@@ -16,7 +16,7 @@ MOST = 2000  # epochs in one event, the newest: twice what `Stack.looked_at` let
 OFTEN_S = 0.05  # between two events of a replica: an event costs a fifth of a small network's step
 
 
-class Telling:
+class LossReporter:
     """Holds what was not told yet. Where `report_every` is 1, an event tells of as many epochs as OFTEN_S has, and at once of
     the first; else of so many as the recipe asks for. Whoever ends tells what is held.
     """

@@ -11,7 +11,7 @@ from sixfold.build.family import CostComplexity
 from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.retraining import retrained
-from sixfold.compress.subject import Basis, Job, Subject
+from sixfold.compress.subject import Basis, CompressionState, Job
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.section import Section
@@ -23,7 +23,7 @@ class Settings(Section):
 
     tries: int = Field(12, ge=2, le=100, description="Values of the path that are tried, evenly spaced along it.")
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest complexity within `keep`."""
         if not isinstance(subject.basis.candidate.family, CostComplexity):
             return None, f"{job.candidate.name} is no tree"
@@ -39,7 +39,7 @@ class Settings(Section):
                 return found, f"{before} → {nodes} nodes (complexity {value:.3g})"
         return None, f"none of its {before} nodes can be spared: {why}"
 
-    def _values(self, subject: Subject) -> FloatArray:
+    def _values(self, subject: CompressionState) -> FloatArray:
         """Rising; all above the complexity that the tree has been cut with already."""
         basis: Basis = subject.basis
         family: Any = basis.candidate.family

@@ -11,7 +11,7 @@ from sixfold.compress import importance
 from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.retraining import retrained
-from sixfold.compress.subject import Basis, Job, Subject
+from sixfold.compress.subject import Basis, CompressionState, Job
 from sixfold.core.errors import BudgetError
 from sixfold.parts.table import Dataset, IntArray, Table
 from sixfold.prepare.denoising import clean
@@ -34,7 +34,7 @@ class Settings(Section):
         2, ge=1, description="Single columns in a row that could not be spared, after which the search ends."
     )
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The smallest set of columns found within `keep`."""
         before, current, columns = len(subject.model.preparer.inputs), subject, list(subject.model.preparer.inputs)
         plain = without_repeats(subject.basis)
@@ -49,7 +49,7 @@ class Settings(Section):
                 break
             fewer = [name for name in columns if name not in ranked[:going]]
             found, why = retrained(reduced(plain, fewer), job, keep, context.within("features"))
-            context.emit("columns_tried", columns=len(fewer), broken=why)
+            context.emit("columns_tried", columns=len(fewer), violation=why)
             if found is not None:
                 current, columns, failures = found, fewer, 0
                 try:
@@ -66,7 +66,7 @@ class Settings(Section):
         return current, f"{before} → {len(left)} columns: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}"
 
 
-def _ranked(subject: Subject, columns: list[str], job: Job, context: Context) -> list[str]:
+def _ranked(subject: CompressionState, columns: list[str], job: Job, context: Context) -> list[str]:
     """The least important first."""
     lost = importance.of_columns(subject, job, context)
     return sorted(columns, key=lambda name: (lost.get(name, 0.0), -columns.index(name)))

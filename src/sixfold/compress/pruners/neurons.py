@@ -13,7 +13,7 @@ from sixfold.compress import importance
 from sixfold.compress.amount import Found, largest
 from sixfold.compress.keep import Keep
 from sixfold.compress.pruner import tried
-from sixfold.compress.subject import Basis, Job, Subject
+from sixfold.compress.subject import Basis, CompressionState, Job
 from sixfold.compress.surgery import keep_units
 from sixfold.evaluate.model import Model, Prepared, fit_prepared, prepare_rows
 from sixfold.parts.table import Dataset
@@ -39,7 +39,7 @@ class Settings(Section):
     importance: Literal["activations", "weights"] = Field("activations", description="How neurons are ranked.")
     epochs: int = Field(10, ge=0, description="Epochs of training afterwards.")
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
         if not isinstance(fitted, Network) or not fitted.hidden:

@@ -11,7 +11,7 @@ from pydantic import Field
 from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.pruner import tried
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Rounds
 from sixfold.recipe.section import Section
@@ -28,7 +28,7 @@ class Settings(Section):
 
     tries: int = Field(20, ge=2, le=200, description="Numbers of rounds that are tried, evenly spaced.")
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The fewest rounds within `keep`."""
         fitted = subject.model.fitted
         if not isinstance(fitted, Rounds):

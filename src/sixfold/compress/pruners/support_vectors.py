@@ -11,7 +11,7 @@ from pydantic import Field
 from sixfold.compress.amount import Found, largest
 from sixfold.compress.keep import Keep
 from sixfold.compress.pruner import tried
-from sixfold.compress.subject import Job, Subject
+from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric, Supported
 from sixfold.parts.table import Dataset
@@ -33,7 +33,7 @@ class Settings(Section):
         0.5, description="Share of the support vectors that goes, in (0, 1); or `largest` within keep."
     )
 
-    def prune(self, subject: Subject, job: Job, keep: Keep, context: Context) -> Found:
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
         if not isinstance(fitted, Supported) or not isinstance(fitted, Parametric):
@@ -72,6 +72,8 @@ def fewer(model: Model, training: Dataset, ratio: float) -> Model:
         found = np.linalg.solve(gram + ridge * np.eye(len(gram)), design.T @ lost[:, columns])
         change[np.ix_(own, columns)], shift[columns] = found[:-1], found[-1]
     parameters = {
-        **smaller.parameters(), "weights": smaller.weights + change, "bias": smaller.bias + shift,
-    }  # fmt: skip
+        **smaller.parameters(),
+        "weights": smaller.weights + change,
+        "bias": smaller.bias + shift,
+    }
     return replace(model, fitted=smaller.with_parameters(parameters))

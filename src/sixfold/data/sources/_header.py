@@ -23,9 +23,11 @@ def names_of(first: Sequence[str], names: Sequence[str], where: str) -> list[str
         return [f"column_{number}" for number in range(1, len(first) + 1)]
     if len(names) != len(first):
         raise DataError(
-            where, f"{len(names):,} fields, one for each of data.names", f"{len(first):,} fields",
+            where,
+            f"{len(names):,} fields, one for each of data.names",
+            f"{len(first):,} fields",
             "Name every column in data.names, in the order of the file, or leave data.names out.",
-        )  # fmt: skip
+        )
     check_names(list(names), "data.names")
     return list(names)
 

@@ -91,9 +91,11 @@ def short_lines(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
         number += 1
         if len(line) > LONGEST:
             raise DataError(
-                f"{where}, line {number:,}", f"a line of at most {LONGEST:,} characters", "a longer one",
+                f"{where}, line {number:,}",
+                f"a line of at most {LONGEST:,} characters",
+                "a longer one",
                 "Check the line ends; or leave out such long text.",
-            )  # fmt: skip
+            )
         yield line
 
 

@@ -62,9 +62,7 @@ class Settings(Section):
             raise RecipeError(
                 "data.separator", "one ASCII character, no quote and no line end", repr(separator), "Use ',' or ';'."
             )
-        return cls(
-            path=path, separator=separator, header=data.header, names=data.names, encoding=data.read.encoding
-        )  # fmt: skip
+        return cls(path=path, separator=separator, header=data.header, names=data.names, encoding=data.read.encoding)
 
     def _file(self, memory: MemoryLimit | None = None) -> DataFile:
         return DataFile(self.path, self.encoding, memory)
@@ -96,9 +94,11 @@ class Settings(Section):
             if self._check_records(file, len(names)) == int(self.header):
                 raise self._no_rows() from None
             raise DataError(
-                str(self.path), f"separated text, no record longer than {BLOCK:,} bytes", str(error).splitlines()[0],
+                str(self.path),
+                f"separated text, no record longer than {BLOCK:,} bytes",
+                str(error).splitlines()[0],
                 "Check the quotes and the line ends.",
-            ) from None  # fmt: skip
+            ) from None
         if quotes.doubtful:
             self._check_records(file, len(names))
         if table.num_rows == 0:
@@ -120,9 +120,11 @@ class Settings(Section):
         first, where = [name.strip() for name in rows[0]], f"{file.path}, line {blank + 1}"
         if any("\0" in name for name in first):
             raise DataError(
-                where, "text", "zero bytes, as of UTF-16 without a byte order mark",
+                where,
+                "text",
+                "zero bytes, as of UTF-16 without a byte order mark",
                 "Say data.read: {encoding: utf-16-le}, or save the file as UTF-8.",
-            )  # fmt: skip
+            )
         if not self.header:
             self._check_separator(first, where)
             return _Header(names_of(first, self.names, where), blank, _mean_bytes(rows))
@@ -169,9 +171,11 @@ class Settings(Section):
         other = next((mark for mark in USUAL if mark in names[0]), None) if len(names) == 1 else None
         if other is not None:
             raise DataError(
-                where, f"names separated by {self.separator!r}", f"one name that holds {other!r}",
+                where,
+                f"names separated by {self.separator!r}",
+                f"one name that holds {other!r}",
                 f"Set data.separator to {other!r} (`sixfold init --separator`).",
-            )  # fmt: skip
+            )
 
     def _no_rows(self) -> DataError:
         if not self.header:
@@ -192,20 +196,25 @@ class Settings(Section):
         for record in records(text_lines(file), self.separator):
             if not record.closed:
                 raise DataError(
-                    f"{file.path}, line {record.line:,}", "a closing quote", "the end of the file",
+                    f"{file.path}, line {record.line:,}",
+                    "a closing quote",
+                    "the end of the file",
                     "Close the quote, or write it twice where it belongs to the text.",
-                )  # fmt: skip
+                )
             if not record.whole:
                 raise DataError(
-                    f"{file.path}, line {record.line:,}", "quotes around a whole field", "text after a closing quote",
+                    f"{file.path}, line {record.line:,}",
+                    "quotes around a whole field",
+                    "text after a closing quote",
                     "Put the field into quotes and write each quote inside it twice.",
-                )  # fmt: skip
+                )
             if record.fields != width:
                 raise DataError(
                     f"{file.path}, line {record.line:,}",
                     f"{width:,} fields, as in the {'header' if self.header else 'first line'}",
-                    f"{record.fields:,} fields", "Put text that holds the separator into quotes.",
-                )  # fmt: skip
+                    f"{record.fields:,} fields",
+                    "Put text that holds the separator into quotes.",
+                )
             count += 1
         return count
 

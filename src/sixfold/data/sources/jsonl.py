@@ -96,10 +96,11 @@ class Settings(Section):
     def _nested(self, line: int, row: dict[str, Any]) -> DataError:
         name = next(name for name, value in row.items() if type(value) not in PLAIN)
         return DataError(
-            f"{self.path}, line {line:,}, column '{name}'", "a number, text, true, false or null",
+            f"{self.path}, line {line:,}, column '{name}'",
+            "a number, text, true, false or null",
             f"a nested {'list' if isinstance(row[name], list) else 'object'}",
             "Write its parts as columns of their own.",
-        )  # fmt: skip
+        )
 
     def _objects(self, file: DataFile | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Line and object of every line that is not empty."""

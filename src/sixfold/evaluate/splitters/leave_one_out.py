@@ -21,9 +21,11 @@ class Settings(Section):
         rows = dataset.table.rows
         if rows > MOST_ROWS:
             raise DataError(
-                "evaluate.scheme", f"at most {MOST_ROWS:,} rows for leave_one_out, which fits a model a row", f"{rows:,}",
+                "evaluate.scheme",
+                f"at most {MOST_ROWS:,} rows for leave_one_out, which fits a model a row",
+                f"{rows:,}",
                 "Use kfold or stratified.",
-            )  # fmt: skip
+            )
         if dataset.together is None:
             return from_parts([np.array([row], dtype=np.int64) for row in range(rows)])
         order = np.argsort(dataset.together, kind="stable")

@@ -35,9 +35,11 @@ class Settings(Section):
         rows_until = np.unique(dataset.times, return_counts=True)[1].cumsum()
         if len(rows_until) <= self.folds:
             raise DataError(
-                "data.time", f"at least {self.folds + 1} different moments for {self.folds} folds",
-                f"{len(rows_until)}", "Lower evaluate.folds.",
-            )  # fmt: skip
+                "data.time",
+                f"at least {self.folds + 1} different moments for {self.folds} folds",
+                f"{len(rows_until)}",
+                "Lower evaluate.folds.",
+            )
         cuts = [*_cuts(rows_until, self.folds), len(order)]
         return [
             Fold(

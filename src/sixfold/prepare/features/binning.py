@@ -12,7 +12,7 @@ from pydantic import Field
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 
@@ -53,11 +53,11 @@ class Bins(State):
         equal = graph.op("Equal", graph.take_columns(number, source), graph.constant(wanted, np.int64))
         return graph.cast(equal, TensorProto.DOUBLE)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`age` or `age bin 3`."""
         if not self.one_hot:
             return same(names)
-        return tuple(Feature(f"{names[s]} bin {b}", int(s)) for s, b in zip(*self._layout(), strict=True))
+        return tuple(FittedFeatures(f"{names[s]} bin {b}", int(s)) for s, b in zip(*self._layout(), strict=True))
 
 
 class Settings(Section):

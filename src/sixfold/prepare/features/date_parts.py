@@ -12,11 +12,11 @@ from pydantic import Field
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
-Part = Literal["year", "month", "day", "weekday", "hour", "days"]
-PARTS: tuple[Part, ...] = ("year", "month", "day", "weekday", "hour", "days")
+FoldScores = Literal["year", "month", "day", "weekday", "hour", "days"]
+PARTS: tuple[FoldScores, ...] = ("year", "month", "day", "weekday", "hour", "days")
 
 
 class _Numbers:
@@ -82,9 +82,13 @@ def _calendar(seconds: Any, do: Any) -> dict[str, Any]:
     from_thursday = do.add(days, 3.0)  # 1970-01-01 was a Thursday; Monday is 0
     weekday = do.plus(from_thursday, do.scale(do.floor_div(from_thursday, 7.0), -7.0))
     return {
-        "year": year, "month": month, "day": day, "weekday": weekday,
-        "hour": do.floor_div(second_of_day, 3600.0), "days": do.scale(seconds, 1.0 / 86400.0),
-    }  # fmt: skip
+        "year": year,
+        "month": month,
+        "day": day,
+        "weekday": weekday,
+        "hour": do.floor_div(second_of_day, 3600.0),
+        "days": do.scale(seconds, 1.0 / 86400.0),
+    }
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,9 @@ class DateParts(State):
         missing = graph.op("IsNaN", x)
         return graph.concat([graph.op("Where", missing, x, found[part]) for part in self.parts])
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`joined year`, `joined month`."""
-        return tuple(Feature(f"{name} {part}", i) for part in self.parts for i, name in enumerate(names))
+        return tuple(FittedFeatures(f"{name} {part}", i) for part in self.parts for i, name in enumerate(names))
 
 
 class Settings(Section):
@@ -115,7 +119,9 @@ class Settings(Section):
     takes: ClassVar[frozenset[Takes]] = frozenset({"date"})
     role: ClassVar[Role] = "change"
 
-    parts: tuple[Part, ...] = Field(PARTS, min_length=1, description="Out of year, month, day, weekday, hour, days.")
+    parts: tuple[FoldScores, ...] = Field(
+        PARTS, min_length=1, description="Out of year, month, day, weekday, hour, days."
+    )
 
     def fit(self, x: Block, training: Training) -> DateParts:
         """Nothing is learned."""

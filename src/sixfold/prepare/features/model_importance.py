@@ -9,7 +9,7 @@ from pydantic import Field
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.choice import Amount, Choice, strongest
+from sixfold.prepare.choice import Amount, SelectedFeatures, strongest
 from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
@@ -24,7 +24,7 @@ class Settings(Section):
 
     keep: Amount = Field(0.5, description="How many features stay: a share below 1, or a count.")
 
-    def fit(self, x: Block, training: Training) -> Choice:
+    def fit(self, x: Block, training: Training) -> SelectedFeatures:
         """Rank on training rows."""
         rows = np.sort(np.random.default_rng(training.seed).permutation(len(x))[:SAMPLE])
         some, y = np.nan_to_num(x[rows]), training.y[rows]

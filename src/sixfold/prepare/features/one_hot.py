@@ -13,7 +13,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.prepare.codes import Lookup
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 RARE = "(rare)"
@@ -41,10 +41,10 @@ class OneHot(State):
         equal = graph.op("Equal", slots, graph.constant(np.arange(len(self.source), dtype=np.float64)))
         return graph.cast(equal, TensorProto.DOUBLE)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`education = Bachelors`."""
         pairs = zip(self.source, self.labels, strict=True)
-        return tuple(Feature(f"{names[column]} = {label}", int(column)) for column, label in pairs)
+        return tuple(FittedFeatures(f"{names[column]} = {label}", int(column)) for column, label in pairs)
 
 
 class Settings(Section):

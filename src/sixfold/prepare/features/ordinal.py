@@ -11,7 +11,7 @@ import numpy as np
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -32,9 +32,9 @@ class Ordinal(State):
         """Max, Cast."""
         return graph.cast(graph.op("Max", x, graph.constant(-1, np.int64)), TensorProto.DOUBLE)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
-        return tuple(Feature(name, at, int(self.levels[at])) for at, name in enumerate(names))
+        return tuple(FittedFeatures(name, at, int(self.levels[at])) for at, name in enumerate(names))
 
 
 class Settings(Section):

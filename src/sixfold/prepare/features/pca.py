@@ -15,7 +15,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.prepare.choice import Amount
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -34,9 +34,9 @@ class Components(State):
         """Sub, MatMul."""
         return graph.op("MatMul", graph.op("Sub", x, graph.constant(self.mean)), graph.constant(self.directions))
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`component 1` …"""
-        return tuple(Feature(f"component {i + 1}", -1) for i in range(self.directions.shape[1]))
+        return tuple(FittedFeatures(f"component {i + 1}", -1) for i in range(self.directions.shape[1]))
 
 
 class Settings(Section):
@@ -51,9 +51,11 @@ class Settings(Section):
         """Singular vectors, none left to chance. Raises RecipeError for missing values."""
         if np.isnan(x).any():
             raise RecipeError(
-                "prepare.features pca", "columns without missing values", "missing values",
+                "prepare.features pca",
+                "columns without missing values",
+                "missing values",
                 "Choose an imputer under prepare.impute.",
-            )  # fmt: skip
+            )
         wanted = self.components if self.components < 1 else min(int(self.components), *x.shape)
         solver = "covariance_eigh" if len(x) >= 10 * x.shape[1] else "full"  # as scikit-learn chooses for many rows
         fitted = PCA(wanted, svd_solver=solver).fit(x)

@@ -15,7 +15,7 @@ from pydantic import Field
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -46,13 +46,13 @@ class Pieces(State):
             share = graph.op("Where", graph.op(beyond, share, bound), bound, share)
         return share
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`age piece 3`, or `age` where a column has one interval."""
         found, counts = [], np.bincount(self.source, minlength=len(names))
         for at, source in enumerate(self.source):
             number = at - int(np.searchsorted(self.source, source))
             name = f"{names[source]} piece {number}" if counts[source] > 1 else names[source]
-            found.append(Feature(name, int(source)))
+            found.append(FittedFeatures(name, int(source)))
         return tuple(found)
 
 

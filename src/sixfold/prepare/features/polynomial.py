@@ -14,7 +14,7 @@ from sixfold.core.errors import RecipeError
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 MOST = 20_000
@@ -42,12 +42,12 @@ class Products(State):
             result = graph.op("Mul", result, present)
         return result
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`age × hours`."""
         found = []
         for row in self.factors:
             used = [int(column) for column in row if column >= 0]
-            found.append(Feature(" × ".join(names[c] for c in used), used[0] if len(set(used)) == 1 else -1))
+            found.append(FittedFeatures(" × ".join(names[c] for c in used), used[0] if len(set(used)) == 1 else -1))
         return tuple(found)
 
 
@@ -69,7 +69,9 @@ class Settings(Section):
                 found.append((*factors, *(-1,) * (self.degree - degree)))
                 if len(found) > MOST:
                     raise RecipeError(
-                        "prepare.features polynomial", f"at most {MOST:,} features", f"more, from {x.shape[1]} columns",
+                        "prepare.features polynomial",
+                        f"at most {MOST:,} features",
+                        f"more, from {x.shape[1]} columns",
                         "Lower degree, or choose the columns under prepare.features.columns.",
-                    )  # fmt: skip
+                    )
         return Products(np.array(found, dtype=np.int64))

@@ -12,7 +12,7 @@ from sklearn.preprocessing import PowerTransformer
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 NEAR = 1e-12  # an exponent this near to 0 means the logarithm
@@ -44,7 +44,7 @@ class YeoJohnson(State):
         scaled = graph.op("Div", centred, graph.constant(self.scale))
         return graph.op("Where", graph.op("IsNaN", x), x, scaled)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)
 

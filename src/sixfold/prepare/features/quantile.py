@@ -13,7 +13,7 @@ from scipy.stats import norm
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training, same
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
 TAIL = 1e-7  # ranks are kept this far from 0 and 1 before they become normal scores, as in scikit-learn
@@ -75,7 +75,7 @@ class Ranks(State):
         from_left = graph.op("Where", first, graph.constant(self.marks[0]), line)
         return graph.op("Where", end, graph.constant(self.marks[-1]), from_left)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)
 

@@ -14,7 +14,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.parts.units import deal
 from sixfold.prepare.codes import Lookup
-from sixfold.prepare.step import Block, Feature, Role, Takes, Training
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 
 
@@ -32,10 +32,10 @@ class TargetMeans(State):
         """A Gather an output."""
         return graph.concat([lookup.export(graph, x) for lookup in self.means])
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`city target 0`."""
         outputs = range(len(self.means))
-        return tuple(Feature(f"{name} target {o}", i) for o in outputs for i, name in enumerate(names))
+        return tuple(FittedFeatures(f"{name} target {o}", i) for o in outputs for i, name in enumerate(names))
 
 
 class Settings(Section):

@@ -10,7 +10,7 @@ import numpy as np
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, Feature, same
+from sixfold.prepare.step import Block, FittedFeatures, same
 from sixfold.prepare.vocabulary import MISSING
 
 
@@ -33,7 +33,7 @@ class Fill(State):
             missing = graph.op("Equal", x, graph.constant(MISSING, np.int64))
         return graph.op("Where", missing, graph.constant(self.values), x)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)
 

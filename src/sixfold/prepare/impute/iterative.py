@@ -19,7 +19,7 @@ from sixfold.parts.offsets import offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.prepare.impute._sample import sample
-from sixfold.prepare.step import Block, Feature, Takes, Training, same
+from sixfold.prepare.step import Block, FittedFeatures, Takes, Training, same
 from sixfold.recipe.section import Section
 
 
@@ -62,7 +62,7 @@ class Chained(State):
             result = graph.concat(columns)
         return result
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)
 
@@ -85,9 +85,13 @@ class Settings(Section):
         shift = offsets(some)  # it stops early where a round changes little against the largest number
         some = some - shift
         imputer = IterativeImputer(
-            BayesianRidge(), max_iter=self.rounds, random_state=training.seed, min_value=np.nanmin(some, axis=0),
-            max_value=np.nanmax(some, axis=0), skip_complete=True,
-        )  # fmt: skip
+            BayesianRidge(),
+            max_iter=self.rounds,
+            random_state=training.seed,
+            min_value=np.nanmin(some, axis=0),
+            max_value=np.nanmax(some, axis=0),
+            skip_complete=True,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the rounds are a setting
             imputer.fit(some)

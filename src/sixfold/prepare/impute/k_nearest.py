@@ -13,7 +13,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.prepare.impute._sample import sample
-from sixfold.prepare.step import Block, Feature, Takes, Training, same
+from sixfold.prepare.step import Block, FittedFeatures, Takes, Training, same
 from sixfold.recipe.section import Section
 
 GRID = 1e9  # squared distances count in steps of 1 / GRID: rounding errors do not decide which row is nearer
@@ -115,7 +115,7 @@ class Nearest(State):
         steps = graph.op("Round", graph.op("Mul", mean, graph.constant(GRID, np.float64)))
         return graph.op("Where", graph.op("Greater", shared, zero), steps, graph.constant(np.inf, np.float64))
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
         return same(names)
 

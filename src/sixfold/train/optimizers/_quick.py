@@ -35,7 +35,7 @@ class QuickAdam(torch.optim.Adam):
                 step.add_(one)
             call(
                 lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=decay, eps=epsilon, amsgrad=False, maximize=False
-            )  # fmt: skip
+            )
 
         return launch
 

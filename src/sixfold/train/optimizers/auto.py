@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from sixfold.recipe.section import Section
-from sixfold.train.choosing import Choice, Work
+from sixfold.train.choosing import FitShape, OptimizerChoice
 
 MOST_EXTRA = (
     0.2  # share of a step's arithmetic that Muon may add: above, others take clearly more steps in the same time
@@ -31,12 +31,12 @@ class Settings(Section):
         "auto", description="By a range test, as optimizers differ in it; or the default of the one that is chosen."
     )
 
-    def choose(self, work: Work) -> Choice:
+    def choose(self, work: FitShape) -> OptimizerChoice:
         """By what `work` says alone."""
         parameters = sum(math.prod(shape) for shape in work.shapes)
         if work.full and work.task != "classification" and parameters <= MOST_PARAMETERS:
             why = f"all {work.rows:,} rows in one batch, squared error, {parameters:,} parameters (at most {MOST_PARAMETERS:,})"
-            return Choice({"name": "lbfgs"}, f"{why}; it searches its own steps")
+            return OptimizerChoice({"name": "lbfgs"}, f"{why}; it searches its own steps")
         matrices = [shape for shape in work.shapes if len(shape) == 2]
         if len(matrices) < 2:
             return self._of("adamw", "there is no hidden layer, which Muon is for")
@@ -45,8 +45,10 @@ class Settings(Section):
         why = f"Muon's extra work is {extra:.2g} of a step's ({work.rows:,} rows a batch; weights {told})"
         return self._of("muon" if few else "adamw", f"{why}, {'at most' if few else 'above'} {MOST_EXTRA}")
 
-    def _of(self, name: str, why: str) -> Choice:
-        return Choice({"name": name, **({"learning_rate": "auto"} if self.learning_rate == "auto" else {})}, why)
+    def _of(self, name: str, why: str) -> OptimizerChoice:
+        return OptimizerChoice(
+            {"name": name, **({"learning_rate": "auto"} if self.learning_rate == "auto" else {})}, why
+        )
 
 
 def muon_extra(matrices: Sequence[tuple[int, ...]], rows: int) -> float:

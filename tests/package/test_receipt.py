@@ -98,7 +98,7 @@ def page(task: str, rows: int) -> str:
         ((0.7, 0.9), 0.6, ", where ignoring the columns gives 0.6; 0.8 after compression."),
         ((0.7, 0.9), 0.82, ", where ignoring the columns gives 0.82; 0.8 after compression."),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_says_by_what_the_winner_was_chosen_and_what_compression_cost(
     after: tuple[float, ...], baseline: float | None, rest: str
 ) -> None:
@@ -110,9 +110,19 @@ def test_the_verdict_says_by_what_the_winner_was_chosen_and_what_compression_cos
     )
     steps = (Step(name="prune features", accepted=True, why="9 → 5"),) if after else ()
     receipt = Receipt(
-        name="t", candidate="mlp", rows_trained=90, rows_holdout=0, metric="accuracy", quality=(quality,), before=cost,
-        after=cost, steps=steps, verdict="compressed", parity_rows=1024, parity_worst=0.0,
-    )  # fmt: skip
+        name="t",
+        candidate="mlp",
+        rows_trained=90,
+        rows_holdout=0,
+        metric="accuracy",
+        quality=(quality,),
+        before=cost,
+        after=cost,
+        steps=steps,
+        verdict="compressed",
+        parity_rows=1024,
+        parity_worst=0.0,
+    )
     found = verdict(receipt, "Next best was linear with 0.84.")
     assert found[0] == f"mlp was chosen: accuracy 0.85 over 2 folds{rest}"
     assert found[1] == "Next best was linear with 0.84."

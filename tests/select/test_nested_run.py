@@ -26,13 +26,13 @@ from sixfold import pipeline
 from sixfold.cli import group
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.data.load import load as load_data
-from sixfold.evaluate.cross_validation import Parts, evaluate_folds
+from sixfold.evaluate.cross_validation import FoldScoresOfAll, evaluate_folds
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.nested import inside, outer_folds
 from sixfold.package import report
 from sixfold.parts import state
 from sixfold.parts.table import Column, Dataset, Table, Target
-from sixfold.plan.run_context import Rows, Work, digest
+from sixfold.plan.run_context import DataSplit, RunContext, digest
 from sixfold.recipe.load import Loaded, from_object, load
 from sixfold.recipe.receipt import Nested
 from sixfold.recipe.schema import Budget
@@ -46,18 +46,19 @@ from sixfold.select.nested import nest
 
 def recipe(**sections: Any) -> Loaded:
     parts: dict[str, Any] = {
-        "version": 1, "data": {"source": "sklearn:breast_cancer", "target": "target", "holdout": 0.5},
+        "version": 1,
+        "data": {"source": "sklearn:breast_cancer", "target": "target", "holdout": 0.5},
         "build": [{"family": "svm", "C": [0.1, 1, 10]}, {"family": "tree", "max_depth": [1, 3]}],
         "evaluate": {"folds": 3, "nested": 2, "metrics": ["accuracy"]},
-    }  # fmt: skip
+    }
     return from_object({**parts, **sections})
 
 
 def nested_alone(loaded: Loaded, data: Dataset, folder: Path) -> tuple[pipeline.Winner, Nested | None, list[str]]:
     """The run's winner and what nesting says of it, without what comes after; and the warnings."""
     with RunFolder(folder) as run:
-        work = Work(loaded, run, Limits.start(loaded.recipe.budget), Context(0, run.emit))
-        rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
+        work = RunContext(loaded, run, Limits.start(loaded.recipe.budget), Context(0, run.emit))
+        rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         plan, _, winner = pipeline.find_winner(work, rows, pipeline.plan_work(work, rows))
         found = nest(work, rows, plan.metrics, pipeline.choose_again)
         return winner, found, list(report.texts(run.history(), "warning"))
@@ -71,9 +72,10 @@ def test_it_is_a_plain_double_loop(tmp_path: Path) -> None:
     """scikit-learn's grid search inside a loop over outer folds; ridge is exact, so scores are equal to rounding."""
     penalties = [0.1, 1.0, 10.0, 100.0]
     loaded = recipe(
-        data={"source": "sklearn:diabetes", "target": "target"}, build={"family": "linear", "alpha": penalties},
+        data={"source": "sklearn:diabetes", "target": "target"},
+        build={"family": "linear", "alpha": penalties},
         evaluate={"folds": 4, "nested": 3, "metrics": ["rmse"]},
-    )  # fmt: skip
+    )
     data = load_data(loaded.recipe.data, None, loaded.base)
     _, found, _ = nested_alone(loaded, data, tmp_path)
     assert found is not None
@@ -83,9 +85,11 @@ def test_it_is_a_plain_double_loop(tmp_path: Path) -> None:
     for number, fold in enumerate(outer_folds(section, data)):
         inner = make(inside(section, number), data.take(fold.train))
         search = GridSearchCV(
-            make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": penalties}, scoring="neg_root_mean_squared_error",
+            make_pipeline(StandardScaler(), Ridge()),
+            {"ridge__alpha": penalties},
+            scoring="neg_root_mean_squared_error",
             cv=[(each.train, each.validation) for each in inner],
-        ).fit(x[fold.train], y[fold.train])  # fmt: skip
+        ).fit(x[fold.train], y[fold.train])
         error = search.predict(x[fold.validation]) - y[fold.validation]
         assert found.folds[number].score == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-8)
         assert found.folds[number].inner == pytest.approx(-search.best_score_, rel=1e-8)
@@ -105,7 +109,7 @@ def test_chance_looks_like_skill_only_to_the_folds_that_chose(tmp_path: Path) ->
         data={"source": "frame", "target": "y"},
         build={"family": "svm", "C": [0.1, 1, 10, 100], "gamma": [0.01, 0.03, 0.1, 0.3, 1, 3, 10]},
         evaluate={"folds": 4, "nested": 4, "metrics": ["accuracy"]},
-    )  # fmt: skip
+    )
     winner, found, _ = nested_alone(loaded, data, tmp_path)
     assert found is not None
     assert abs(found.mean - 0.5) < 3 * 0.5 / np.sqrt(rows)
@@ -181,9 +185,10 @@ def test_killed_in_an_outer_fold_it_goes_on_there(
 ) -> None:
     """What was done, inside of the fold, too, is not done again, and the figures are those of a run that nobody killed."""
     loaded = recipe(
-        build=[{"family": "mlp", "hidden": [4]}, {"family": "tree", "max_depth": [1, 3]}], train={"epochs": 3},
+        build=[{"family": "mlp", "hidden": [4]}, {"family": "tree", "max_depth": [1, 3]}],
+        train={"epochs": 3},
         evaluate={"folds": 2, "nested": 3, "metrics": ["log_loss"], "ensemble": True},
-    )  # fmt: skip
+    )
     data = load_data(loaded.recipe.data, None, loaded.base)
     data = data.take(np.arange(0, data.table.rows, 3))
     _, undisturbed, _ = nested_alone(loaded, data, tmp_path / "whole")
@@ -275,8 +280,8 @@ def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
     loaded = recipe(build=[{"family": "tree"}, {"family": "mlp", "hidden": [8]}], train={"epochs": 10**6})
     data = load_data(loaded.recipe.data, None, loaded.base)
     with RunFolder(tmp_path) as run:
-        work = Work(loaded, run, Limits.start(Budget(time="8s")), Context(0, run.emit))
-        rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
+        work = RunContext(loaded, run, Limits.start(Budget(time="8s")), Context(0, run.emit))
+        rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
         assert nest(work, rows, ("accuracy",), pipeline.choose_again) is None
         (text,) = report.texts(run.history(), "warning")
     assert text == (
@@ -284,7 +289,7 @@ def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
         "found none left. Raise budget.time."
     )
     kept = [path for path in tmp_path.glob("nested-0.saved/evaluate-*") if (path / "manifest.json").exists()]
-    assert [state.load(path, Parts).parts[0].family for path in kept] == ["tree"]
+    assert [state.load(path, FoldScoresOfAll).parts[0].family for path in kept] == ["tree"]
 
 
 def failing(error: Exception, where: str, plain: Any = evaluate_folds) -> Any:
@@ -350,7 +355,7 @@ def test_a_search_that_ends_early_in_an_outer_fold_is_none(tmp_path: Path, monke
     loaded = recipe(build=build, evaluate={"folds": 2, "nested": 2, "metrics": ["accuracy"], "search": {"trials": 4}})
     data, plain = load_data(loaded.recipe.data, None, loaded.base), pipeline.choose_again
 
-    def late(work: Work, rows: Rows) -> Any:
+    def late(work: RunContext, rows: DataSplit) -> Any:
         monkeypatch.setattr(searching, "_Clock", lambda end: SimpleNamespace(over=lambda: True))
         return plain(work, rows)
 
@@ -368,10 +373,10 @@ def test_an_outer_fold_that_would_not_end_in_time_is_not_begun(tmp_path: Path, m
     data, now = load_data(loaded.recipe.data, None, loaded.base), [0.0]
     monkeypatch.setattr(nested, "time", SimpleNamespace(monotonic=lambda: now[0]))
     with RunFolder(tmp_path) as run:
-        work = Work(loaded, run, Limits.start(Budget(time="1h")), Context(0, run.emit))
-        rows = Rows(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
+        work = RunContext(loaded, run, Limits.start(Budget(time="1h")), Context(0, run.emit))
+        rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
 
-        def choose(work: Work, rows: Rows) -> Any:
+        def choose(work: RunContext, rows: DataSplit) -> Any:
             now[0] += 3500.0
             return pipeline.choose_again(work, rows)
 
@@ -391,9 +396,13 @@ def test_rows_too_few_to_divide_twice_are_told_before_anything_is_trained(tmp_pa
     with pytest.raises(
         DataError, match=r"training rows of outer fold 1 of 2: evaluate\.folds: expected at least 40 rows; found 30"
     ):
-        pipeline.run(recipe(
-            data={"source": str(tmp_path / "t.csv"), "target": "y", "holdout": 0}, evaluate={"folds": 40, "nested": 2},
-        ), tmp_path / "run")  # fmt: skip
+        pipeline.run(
+            recipe(
+                data={"source": str(tmp_path / "t.csv"), "target": "y", "holdout": 0},
+                evaluate={"folds": 40, "nested": 2},
+            ),
+            tmp_path / "run",
+        )
     assert not list((tmp_path / "run").glob("evaluate-*"))
     (tmp_path / "r.yaml").write_text(json.dumps(loaded.recipe.model_dump(mode="json", exclude_none=True)))
     done = CliRunner().invoke(group, ["check", str(tmp_path / "r.yaml"), "--set", "evaluate.folds=40"])

@@ -12,9 +12,16 @@ from sixfold.select import leaderboard
 
 def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str = "accuracy") -> Evaluation:
     return Evaluation(
-        name, "linear", "probability", (metric,), {metric: np.array(scores)}, np.zeros((2, 2)), (), seconds,
+        name,
+        "linear",
+        "probability",
+        (metric,),
+        {metric: np.array(scores)},
+        np.zeros((2, 2)),
+        (),
+        seconds,
         tuple(range(len(scores))),
-    )  # fmt: skip
+    )
 
 
 def test_direction() -> None:

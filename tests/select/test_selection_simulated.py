@@ -73,9 +73,9 @@ def shift(rng: np.random.Generator, spread: float, candidates: int = CANDIDATES)
     return rng.normal(0, spread, (candidates, 1, 1))
 
 
-def neighbours(likeness: float = 0.95) -> FloatArray:
+def neighbours(batch_key: float = 0.95) -> FloatArray:
     """A grid's settings: luck shared with the neighbour, less with those further off."""
-    return np.linalg.cholesky(likeness ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES))))
+    return np.linalg.cholesky(batch_key ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES))))
 
 
 def equal(rng: np.random.Generator) -> FloatArray:
@@ -118,7 +118,7 @@ def unlike(rng: np.random.Generator, others: int) -> FloatArray:
     return noise(rng, np.concatenate([own, np.diag(scale)], axis=1))
 
 
-def twins(rng: np.random.Generator) -> FloatArray:
+def fold_models(rng: np.random.Generator) -> FloatArray:
     return noise(rng, np.repeat(np.eye(30), 2, axis=0)) + np.repeat(shift(rng, 0.01, 30), 2, axis=0)
 
 
@@ -155,11 +155,24 @@ def right_or_wrong(rng: np.random.Generator, spread: float = 0.3) -> FloatArray:
 
 
 TRUTHS: list[tuple[Truth, float, float]] = [  # how many times fewer fits than all, at least: with pieces, and without
-    (equal, 2.4, 2.0), (one_better, 2.4, 2.0), (spread, 3.2, 2.7), (two, 1.0, 1.0), (few, 1.3, 1.3), (alike, 2.4, 2.0),
-    (families, 2.2, 1.9), (partial(unlike, others=1), 2.2, 1.5), (partial(unlike, others=5), 1.8, 1.4), (twins, 2.4, 2.0),
-    (one_unsteady, 2.0, 1.8), (unsteady, 2.4, 2.0), (unequal_noise, 2.4, 2.0), (heavy_tails, 2.2, 2.0),
-    (heavy_folds, 2.3, 2.0), (right_or_wrong, 2.4, 2.0), (partial(right_or_wrong, spread=0.0), 2.2, 1.8),
-]  # fmt: skip
+    (equal, 2.4, 2.0),
+    (one_better, 2.4, 2.0),
+    (spread, 3.2, 2.7),
+    (two, 1.0, 1.0),
+    (few, 1.3, 1.3),
+    (alike, 2.4, 2.0),
+    (families, 2.2, 1.9),
+    (partial(unlike, others=1), 2.2, 1.5),
+    (partial(unlike, others=5), 1.8, 1.4),
+    (fold_models, 2.4, 2.0),
+    (one_unsteady, 2.0, 1.8),
+    (unsteady, 2.4, 2.0),
+    (unequal_noise, 2.4, 2.0),
+    (heavy_tails, 2.2, 2.0),
+    (heavy_folds, 2.3, 2.0),
+    (right_or_wrong, 2.4, 2.0),
+    (partial(right_or_wrong, spread=0.0), 2.2, 1.8),
+]
 
 
 def name_of(value: Any) -> str:
@@ -217,11 +230,11 @@ def test_halving_loses_little_where_candidates_differ() -> None:
 
 REPEATS = 20
 GAMMA, C = np.logspace(-4, 0, 6), np.logspace(-2, 3, 10)
-Rows = Iterator[list[FloatArray]]
+DataSplit = Iterator[list[FloatArray]]
 """Fold by fold: of every candidate, [rows] what the metric is a mean of."""
 
 
-def in_pieces(rows: Rows, of_mean: Callable[[FloatArray], FloatArray] = lambda mean: mean) -> FloatArray:
+def in_pieces(rows: DataSplit, of_mean: Callable[[FloatArray], FloatArray] = lambda mean: mean) -> FloatArray:
     """[candidates, folds, pieces], shifted within a fold so that their mean is the fold's score."""
     folds = []
     for candidates in rows:
@@ -237,7 +250,7 @@ def kernels(x: FloatArray, train: Any, validation: Any) -> list[tuple[FloatArray
     return [(rbf_kernel(a, a, gamma), rbf_kernel(b, a, gamma)) for gamma in GAMMA]
 
 
-def svm(x: FloatArray, y: FloatArray, seed: int) -> Rows:
+def svm(x: FloatArray, y: FloatArray, seed: int) -> DataSplit:
     """Accuracy of 10 C × 6 gamma."""
     for train, validation in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
         yield [
@@ -263,7 +276,7 @@ def svr_diabetes(seed: int) -> FloatArray:
     x, y = load_diabetes(return_X_y=True)
     y = (y - y.mean()) / y.std()
 
-    def rows() -> Rows:
+    def rows() -> DataSplit:
         for train, validation in KFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
             yield [
                 (SVR(C=c, kernel="precomputed").fit(inner, y[train]).predict(outer) - y[validation]) ** 2
@@ -278,7 +291,7 @@ def linear_cancer(seed: int) -> FloatArray:
     """Minus log loss of 60 strengths of logistic regression."""
     x, y = load_breast_cancer(return_X_y=True)
 
-    def rows() -> Rows:
+    def rows() -> DataSplit:
         for train, validation in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
             scaler = StandardScaler().fit(x[train])
             a, b, column = scaler.transform(x[train]), scaler.transform(x[validation]), []

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from sixfold.build import grid
 from sixfold.core.errors import RecipeError
-from sixfold.plan.suggest import Fields, Trial, suggest
+from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.space import Range, Search, is_range, ranges
 from sixfold.select.search import search
 
-FIELDS = Fields(
+FIELDS = FieldKinds(
     is_list=lambda key: key == "hidden", is_whole=lambda key: key.rpartition(".")[2] in ("max_depth", "nesterov")
 )
 FOLDS = 5
@@ -75,9 +75,11 @@ def test_a_list_field_is_a_grid_only_as_a_list_of_lists() -> None:
 def test_alternatives_have_their_own_options() -> None:
     options = {
         "optimizer": [
-            {"name": "sgd", "momentum": {"low": 0, "high": 0.9}}, {"name": "adam", "learning_rate": [0.1, 0.01]}, "lbfgs",
+            {"name": "sgd", "momentum": {"low": 0, "high": 0.9}},
+            {"name": "adam", "learning_rate": [0.1, 0.01]},
+            "lbfgs",
         ]
-    }  # fmt: skip
+    }
     trial = First({"optimizer": 1, "optimizer.1.learning_rate": 1})
     assert suggest(trial, options, FIELDS) == {"optimizer": {"name": "adam", "learning_rate": 0.01}}
     assert list(trial.asked) == ["optimizer", "optimizer.1.learning_rate"]

@@ -13,7 +13,6 @@ import torch
 import yaml
 
 import sixfold
-from sixfold.select import comparison
 from sixfold import pipeline
 from sixfold.cli import check
 from sixfold.core.errors import BudgetError, DataError, SixfoldError
@@ -21,76 +20,124 @@ from sixfold.core.memory import held_bytes
 from sixfold.plan import forecast
 from sixfold.recipe import load
 from sixfold.recipe.signature import MOST
+from sixfold.select import comparison
 
 SOURCE = Path(sixfold.__file__).parent
 BASE: dict[str, Any] = {
-    "version": 1, "data": {"source": "t.csv", "target": "y", "holdout": 0.2}, "build": [{"family": "linear"}],
+    "version": 1,
+    "data": {"source": "t.csv", "target": "y", "holdout": 0.2},
+    "build": [{"family": "linear"}],
     "evaluate": {"folds": 2},
-}  # fmt: skip
+}
 MLP = [{"family": "mlp", "hidden": [2]}]
 VALUES = {"data.target": "z"}
 GAPS = {"data.drop": ["c", "n"]}
 ACCEPTED: list[dict[str, Any]] = [
-    {}, VALUES, {"compress": {"keep": {"accuracy": -0.01}}}, {"train.stop": {"metric": "accuracy"}, "build": MLP},
+    {},
+    VALUES,
+    {"compress": {"keep": {"accuracy": -0.01}}},
+    {"train.stop": {"metric": "accuracy"}, "build": MLP},
     {"build": [{"family": "svm"}], "evaluate.metrics": ["accuracy", "log_loss"]},
     {"build": [{"family": "svm"}], "evaluate.metrics": ["log_loss"], "train.calibrate": "platt"},
-    {"build": [{"family": "boosting"}], "prepare.impute.number": "none"}, {"evaluate.nested": 2},
-    {"evaluate.folds": 50}, {"evaluate.nested": 40}, {"evaluate.nested": 2, "evaluate.folds": 14},  # more than rows of a class
+    {"build": [{"family": "boosting"}], "prepare.impute.number": "none"},
+    {"evaluate.nested": 2},
+    {"evaluate.folds": 50},
+    {"evaluate.nested": 40},
+    {"evaluate.nested": 2, "evaluate.folds": 14},  # more than rows of a class
     {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3}}], "evaluate.search": {"trials": 2}},
     {**VALUES, "train.stop": {"metric": "accuracy"}},  # of a loop that trains nothing here
-]  # fmt: skip
+]
 REFUSED: list[dict[str, Any]] = [
-    {"data.target": "none"}, {"data.types": {"none": "number"}}, {"data.drop": ["none"]}, {"data.group": "none"},
-    {"data.time": "g"}, {"data.holdout": 500}, {"data.source": "none.csv"}, {"data.types": {"c": "number"}},
-    {"evaluate.metrics": ["rmse"]}, {**VALUES, "evaluate.metrics": ["accuracy"]},
-    {"compress": {"keep": {"mcc": -0.01}}}, {"compress": {"keep": {"accuracy": 0.01}}},
-    {"compress": {"keep": {"rmse": -0.01}}}, {**VALUES, "compress": {"keep": {"rmse": -0.01}}},
-    {"evaluate.folds": 80}, {**VALUES, "evaluate.folds": 80}, {"evaluate.nested": 80},
-    {"evaluate.nested": 2, "evaluate.folds": 40}, {"data.source": "twice.csv", "evaluate.folds": 50},
+    {"data.target": "none"},
+    {"data.types": {"none": "number"}},
+    {"data.drop": ["none"]},
+    {"data.group": "none"},
+    {"data.time": "g"},
+    {"data.holdout": 500},
+    {"data.source": "none.csv"},
+    {"data.types": {"c": "number"}},
+    {"evaluate.metrics": ["rmse"]},
+    {**VALUES, "evaluate.metrics": ["accuracy"]},
+    {"compress": {"keep": {"mcc": -0.01}}},
+    {"compress": {"keep": {"accuracy": 0.01}}},
+    {"compress": {"keep": {"rmse": -0.01}}},
+    {**VALUES, "compress": {"keep": {"rmse": -0.01}}},
+    {"evaluate.folds": 80},
+    {**VALUES, "evaluate.folds": 80},
+    {"evaluate.nested": 80},
+    {"evaluate.nested": 2, "evaluate.folds": 40},
+    {"data.source": "twice.csv", "evaluate.folds": 50},
     {**VALUES, "evaluate.scheme": "leave_one_out", "evaluate.folds": None, "evaluate.ensemble": True},
     {**VALUES, "evaluate.scheme": "leave_one_out", "evaluate.folds": None, "evaluate.metrics": ["r2"]},
-    {"data.group": "u", "evaluate.folds": 30}, {"data.time": "d", "evaluate.folds": 70},
+    {"data.group": "u", "evaluate.folds": 30},
+    {"data.time": "d", "evaluate.folds": 70},
     {"data.group": "y", "data.target": "b", "evaluate.folds": 2, "evaluate.metrics": ["roc_auc"], "data.holdout": 0},
-    {"train.threshold": "f1"}, {"data.target": "b", "train.threshold": "roc_auc"}, {**VALUES, "train.calibrate": "platt"},
-    {"train.stop": {"metric": "rmse"}, "build": MLP}, {"initialize.scheme": "zeros", "build": MLP},
+    {"train.threshold": "f1"},
+    {"data.target": "b", "train.threshold": "roc_auc"},
+    {**VALUES, "train.calibrate": "platt"},
+    {"train.stop": {"metric": "rmse"}, "build": MLP},
+    {"initialize.scheme": "zeros", "build": MLP},
     {"build": [{"family": "linear"}, {"family": "tree", "criterion": "squared_error"}]},
     {**VALUES, "build": [{"family": "forest", "criterion": "gini"}]},
-    {"build": [{"family": "linear", "alpha": "auto"}]}, {"build": [{"family": "svm"}], "evaluate.metrics": ["log_loss"]},
+    {"build": [{"family": "linear", "alpha": "auto"}]},
+    {"build": [{"family": "svm"}], "evaluate.metrics": ["log_loss"]},
     {"data.target": None, "task": "reconstruction", "build": [{"family": "svm"}]},
-    {"prepare.features.columns": {"none": ["standard"]}}, {"prepare.impute.columns": {"none": "median"}},
-    {"prepare.features.columns": {"i": ["standard"]}}, {"prepare.features.columns": {"c": ["standard"]}},
-    {"prepare.features.number": ["one_hot"]}, {"prepare.features.category": []}, {"prepare.features.select": {"name": "pca"}},
-    {"prepare.impute.columns": {"c": "mean"}}, {"prepare.impute.number": "none"},
-    {"build": [{"family": "boosting"}], "prepare.impute.number": "none", "prepare.features.number": ["standard", "pca"]},
+    {"prepare.features.columns": {"none": ["standard"]}},
+    {"prepare.impute.columns": {"none": "median"}},
+    {"prepare.features.columns": {"i": ["standard"]}},
+    {"prepare.features.columns": {"c": ["standard"]}},
+    {"prepare.features.number": ["one_hot"]},
+    {"prepare.features.category": []},
+    {"prepare.features.select": {"name": "pca"}},
+    {"prepare.impute.columns": {"c": "mean"}},
+    {"prepare.impute.number": "none"},
+    {
+        "build": [{"family": "boosting"}],
+        "prepare.impute.number": "none",
+        "prepare.features.number": ["standard", "pca"],
+    },
     {"data.source": "wide.csv", "prepare.features.number": [{"name": "polynomial", "degree": 4}]},
     {"data.drop": ["n", "g", "z", "d", "i", "u"], "prepare.denoise.outliers": {"name": "iqr"}},
     {"build": [{"family": "tree", "max_depth": {"low": 1.5, "high": 3}}], "evaluate.search": {"trials": 2}},
     {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}], "evaluate.search": {"trials": 2}},
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
     {"budget.disk": "5KB"},
-]  # fmt: skip
+]
 REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a file's function
-    "bundle/": "after training, or of a bundle", "serve/": "of a server", "cli/": "of the command line",
+    "bundle/": "after training, or of a bundle",
+    "serve/": "of a server",
+    "cli/": "of the command line",
     "own_bundle.py": "of a run folder, which check has none of",
-    "core/": "of files and names, for whoever calls", "data/": "one reader for run and check", "runs/": "while a run goes on",
-    "recipe/": "one reader for run and check", "train/range_test.py": "the schema refuses it",
-    "train/fitting.py": "what all rows show in training", "train/stopping.py": "in training",
-    "train/stepper.py": "a rule of recipe/", "train/device.py:enough_memory": "in training",
+    "core/": "of files and names, for whoever calls",
+    "data/": "one reader for run and check",
+    "runs/": "while a run goes on",
+    "recipe/": "one reader for run and check",
+    "train/range_test.py": "the schema refuses it",
+    "train/fitting.py": "what all rows show in training",
+    "train/stopping.py": "in training",
+    "train/stepper.py": "a rule of recipe/",
+    "train/device.py:enough_memory": "in training",
     "pipeline.py:_read_both": "of a table in memory, which check has none of",
-    "resolve.py:_check_task": "a rule of recipe/", "forecast.py:check_memory": "of a test of its own",
+    "resolve.py:_check_task": "a rule of recipe/",
+    "forecast.py:check_memory": "of a test of its own",
     "planning.py:signature_can_be_written": "of a test of its own",
     "initialize/_variance_scaling.py": "a fault of ours",
-    "build/_classes.py": "what the rows of a fit show", "nesting.py": "after training",
-    "searching.py": "time, while a run goes on", "comparison.py:refit_end": "time, while a run goes on",
-    "compress/retraining.py:_check_time": "time, while a run goes on", "evaluate/model.py": "after preparation",
+    "build/_classes.py": "what the rows of a fit show",
+    "nesting.py": "after training",
+    "searching.py": "time, while a run goes on",
+    "comparison.py:refit_end": "time, while a run goes on",
+    "compress/retraining.py:_check_time": "time, while a run goes on",
+    "evaluate/model.py": "after preparation",
     "evaluate/choose.py": "after training",
     "compress/measure.py": "after training",
-    "evaluate/cross_validation.py": "time, while a run goes on", "evaluate/cross_fit.py": "what the rows of a fold show",
+    "evaluate/cross_validation.py": "time, while a run goes on",
+    "evaluate/cross_fit.py": "what the rows of a fold show",
     "prepare/denoising.py:clean": "what the rows of a fold show",
-    "prepare/denoising.py:_check_rows": "what the rows of a fold show", "prepare/denoising.py:_columns": "what a fold shows",
+    "prepare/denoising.py:_check_rows": "what the rows of a fold show",
+    "prepare/denoising.py:_columns": "what a fold shows",
     "evaluate/folds.py:make": "rules of recipe/, and tried above",
     "evaluate/splitters/": "tried above, or rules of recipe/",
-}  # fmt: skip
+}
 
 
 class Outcome(NamedTuple):

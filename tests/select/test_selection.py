@@ -152,7 +152,7 @@ def test_halving_compares_two_on_all_folds() -> None:
 @pytest.mark.parametrize(
     ("options", "folds", "blocks"),
     [({}, 6, (2, 1, 1, 1, 1)), ({"first_folds": 3, "next_folds": 4}, 10, (3, 4, 3)), ({"first_folds": 3}, 2, (2,))],
-)  # fmt: skip
+)
 def test_looks(options: dict[str, Any], folds: int, blocks: tuple[int, ...]) -> None:
     assert make("racing", **options).blocks(folds) == blocks
 
@@ -228,11 +228,13 @@ def test_who_is_alike_is_judged_as_one() -> None:
     pieces = in_pieces(matrix, 3, 0.05)
     many, many_pieces = np.repeat(matrix, [1, 50], axis=0), np.repeat(pieces, [1, 50], axis=0)
     alone = endings.draw(matrix, 10, pieces)
-    twins = endings.draw(many, 10, many_pieces)
+    fold_models = endings.draw(many, 10, many_pieces)
     assert alone is not None
-    assert twins is not None
+    assert fold_models is not None
     single = (alone.means[1] > alone.means[0]).mean()
-    assert (twins.means[1:].max(axis=0) > twins.means[0]).mean() < 2 * single  # 4 times, if each had its own luck
+    assert (
+        fold_models.means[1:].max(axis=0) > fold_models.means[0]
+    ).mean() < 2 * single  # 4 times, if each had its own luck
 
 
 def test_many_candidates_get_fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.scoring import Averaged, bounds
+from sixfold.evaluate.scoring import MeanOverRows, bounds
 from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
 from sixfold.select.significance import Comparison, Draws, Predicted, by_folds, by_rows, validation_share
@@ -78,16 +78,24 @@ def test_two_folds_have_one_degree_of_freedom() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "p", "text"),
     [
-        ([0.9], [0.8], math.nan, "svm is ahead of mlp by 10 points of accuracy on 1 fold, which cannot say how much "
-         "chance does."),
-        ([0.9] * 3, [0.8] * 3, math.nan, "svm is ahead of mlp by 10 points of accuracy on 3 folds, which cannot say how much "
-         "chance does."),
+        (
+            [0.9],
+            [0.8],
+            math.nan,
+            "svm is ahead of mlp by 10 points of accuracy on 1 fold, which cannot say how much chance does.",
+        ),
+        (
+            [0.9] * 3,
+            [0.8] * 3,
+            math.nan,
+            "svm is ahead of mlp by 10 points of accuracy on 3 folds, which cannot say how much chance does.",
+        ),
         ([0.9, 0.7, 0.8], [0.9, 0.7, 0.8], 1.0, "svm and mlp score the same on 3 folds (accuracy)."),
         ([0.9], [0.9], math.nan, "svm and mlp score the same on 1 fold (accuracy)."),
         ([math.nan], [0.9], math.nan, "svm and mlp have no score of accuracy on the same folds."),
         ([], [], math.nan, "svm and mlp have no score of accuracy on the same folds."),
     ],
-)  # fmt: skip
+)
 def test_what_folds_cannot_say(one: list[float], other: list[float], p: float, text: str) -> None:
     found = by_folds(NAMES, "accuracy", (np.array(one), np.array(other)), share=0.5)
     np.testing.assert_equal(found.p, p)
@@ -112,23 +120,32 @@ def test_two_sides_of_one_comparison() -> None:
 @pytest.mark.parametrize(
     ("numbers", "text"),
     [
-        ((0.008, 0.001, 0.015, 0.03), "svm is better than mlp by 0.8 points of accuracy, 95% interval 0.1 to 1.5, p = 0.03 "
-         "(corrected resampled t-test, 10 folds)."),
-        ((-0.2, -0.3, -0.1, 0.001), "mlp is better than svm by 20 points of accuracy, 95% interval 10 to 30, p = 0.001 "
-         "(corrected resampled t-test, 10 folds)."),
-        ((0.008, -0.001, 0.017, 0.07), "svm is ahead of mlp by 0.8 points of accuracy, 95% interval -0.1 to 1.7, p = 0.07 "
-         "(corrected resampled t-test, 10 folds): 10 folds cannot tell them apart."),
+        (
+            (0.008, 0.001, 0.015, 0.03),
+            "svm is better than mlp by 0.8 points of accuracy, 95% interval 0.1 to 1.5, p = 0.03 "
+            "(corrected resampled t-test, 10 folds).",
+        ),
+        (
+            (-0.2, -0.3, -0.1, 0.001),
+            "mlp is better than svm by 20 points of accuracy, 95% interval 10 to 30, p = 0.001 "
+            "(corrected resampled t-test, 10 folds).",
+        ),
+        (
+            (0.008, -0.001, 0.017, 0.07),
+            "svm is ahead of mlp by 0.8 points of accuracy, 95% interval -0.1 to 1.7, p = 0.07 "
+            "(corrected resampled t-test, 10 folds): 10 folds cannot tell them apart.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_sentence(numbers: tuple[float, ...], text: str) -> None:
     difference, low, high, p = numbers
-    said = Comparison(*NAMES, "accuracy", difference, low, high, p, 0.95, "10 folds", "corrected resampled t-test")
-    assert str(said) == text
+    notes = Comparison(*NAMES, "accuracy", difference, low, high, p, 0.95, "10 folds", "corrected resampled t-test")
+    assert str(notes) == text
 
 
 def test_metrics_without_bounds_are_told_in_their_unit() -> None:
-    said = Comparison(*NAMES, "rmse", 1.25, 0.5, 2.0, 0.01, 0.9, "10 folds", "corrected resampled t-test")
-    assert "by 1.25 (rmse), 90% interval 0.5 to 2, p = 0.01" in str(said)
+    notes = Comparison(*NAMES, "rmse", 1.25, 0.5, 2.0, 0.01, 0.9, "10 folds", "corrected resampled t-test")
+    assert "by 1.25 (rmse), 90% interval 0.5 to 2, p = 0.01" in str(notes)
 
 
 @pytest.mark.slow
@@ -173,8 +190,8 @@ def _right(means: FloatArray, x: FloatArray, y: IntArray) -> float:
 
 def labels(right: FloatArray, truth: IntArray) -> FloatArray:
     """Probabilities whose largest is the truth where `right`."""
-    said = np.where(right, truth, 1 - truth)
-    return np.eye(2)[said] * 0.8 + 0.1
+    notes = np.where(right, truth, 1 - truth)
+    return np.eye(2)[notes] * 0.8 + 0.1
 
 
 def pair_of(
@@ -191,8 +208,13 @@ def test_the_bootstrap_is_that_of_scipy() -> None:
     target, pair = pair_of(np.random.default_rng(1), 400, (0.85, 0.8))
     each = [(p.values.argmax(axis=1) == target.values).astype(float) for p in pair]
     reference = stats.bootstrap(
-        each, lambda a, b, axis: a.mean(axis) - b.mean(axis), paired=True, method="percentile", n_resamples=5000, rng=0,
-    )  # fmt: skip
+        each,
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=5000,
+        rng=0,
+    )
     found = by_rows(pair, target, "accuracy", draws=Draws(5000))
     assert found.difference == pytest.approx(each[0].mean() - each[1].mean())
     low, high = reference.confidence_interval
@@ -210,7 +232,7 @@ def test_equal_candidates_are_equal(metric: str) -> None:
 def test_metrics_that_average_and_those_that_score_anew_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     target, pair = pair_of(np.random.default_rng(1), 300, (0.85, 0.8))
     fast = by_rows(pair, target, "accuracy", draws=Draws(200))
-    monkeypatch.setattr(scoring, "Averaged", ())  # nothing is an instance of it
+    monkeypatch.setattr(scoring, "MeanOverRows", ())  # nothing is an instance of it
     slow = by_rows(pair, target, "accuracy", draws=Draws(200))
     np.testing.assert_allclose(
         [fast.difference, fast.low, fast.high, fast.p], [slow.difference, slow.low, slow.high, slow.p]
@@ -225,7 +247,7 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
     else:
         target, values = Target("reconstruction", rng.normal(size=(50, 3)), ("p", "q", "r")), rng.normal(size=(50, 3))
     score = metric.score(target, values)
-    if isinstance(metric, Averaged):
+    if isinstance(metric, MeanOverRows):
         assert metric.of_mean(float(metric.rows(target, values).mean())) == pytest.approx(score, rel=1e-12)
     worst_and_best = bounds(name)
     if worst_and_best is not None:
@@ -233,7 +255,7 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
 
 
 def test_the_fast_metrics_are_the_averaged_ones() -> None:
-    assert {n for n in METRIC.names() if isinstance(METRIC.load(n)(), Averaged)} == {
+    assert {n for n in METRIC.names() if isinstance(METRIC.load(n)(), MeanOverRows)} == {
         "accuracy",
         "log_loss",
         "mae",

@@ -18,7 +18,7 @@ from sixfold.package import http_latency
 from sixfold.package.http_latency import over_http  # before the fixture of all tests takes its place
 from sixfold.recipe.receipt import OverHttp
 
-sys.path.insert(0, str(Path(__file__).parent / "bundle"))  # tiny_bundle
+sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))  # tiny_bundle
 import tiny_bundle
 
 

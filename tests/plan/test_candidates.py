@@ -70,11 +70,14 @@ def test_the_loops_grid_multiplies_networks_only() -> None:
         ("family.mlp", {"family": "mlp", "hidden": [8, 4]}),
         ("family.mlp", {"family": "mlp", "hidden": [None, [8, 4]]}),
         ("family.svm", {"family": "svm", "C": [1], "kernel": ["rbf", "linear"]}),
-        ("Train", {"optimizer": [{"name": "sgd", "momentum": [0, 0.5], "learning_rate": [1, 2]}, "adam"], "epochs": [1, 2]}),
+        (
+            "Train",
+            {"optimizer": [{"name": "sgd", "momentum": [0, 0.5], "learning_rate": [1, 2]}, "adam"], "epochs": [1, 2]},
+        ),
         ("Train", {"stop": [{"patience": [1, 2]}, {"patience": 3}], "schedule": {"name": "step", "every": [0.1, 0.2]}}),
         ("Train", {}),
     ],
-)  # fmt: skip
+)
 def test_combinations_are_counted_as_they_are_made(definition: str, value: dict[str, Any]) -> None:
     assert grid_size(definition, value) == len(grid.expand(value, lambda key: key == "hidden"))
 

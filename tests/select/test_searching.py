@@ -8,27 +8,28 @@ from typing import Any
 
 import pytest
 
-from sixfold.select import comparison
 from sixfold import pipeline
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.data.load import load
 from sixfold.evaluate.cross_validation import evaluate_folds
 from sixfold.plan.proposals import Proposer
 from sixfold.recipe.load import Loaded, from_object
+from sixfold.select import comparison
 
 RATE = {"low": 1e-3, "high": 0.3, "log": True}
 
 
 def recipe(trials: int = 8, **sections: Any) -> Loaded:
     parts: dict[str, Any] = {
-        "version": 1, "data": {"source": "sklearn:breast_cancer", "target": "target"},
+        "version": 1,
+        "data": {"source": "sklearn:breast_cancer", "target": "target"},
         "build": [
             {"family": "svm", "kernel": ["linear", "rbf"], "C": {"low": 1e-2, "high": 100, "log": True}},
             {"family": "mlp", "hidden": [[8], [8, 4]]},
         ],
         "train": {"optimizer": {"name": "adam", "learning_rate": RATE}, "epochs": {"low": 2, "high": 6}},
         "evaluate": {"folds": 3, "metrics": ["accuracy"], "search": {"trials": trials, "first_trials": 4}},
-    }  # fmt: skip
+    }
     return from_object({**parts, **sections})
 
 
@@ -39,9 +40,11 @@ def proposer(**sections: Any) -> Proposer:
 
 def test_corners_are_the_ends_of_every_range() -> None:
     assert [one.name for one in proposer().samples()] == [
-        "svm kernel=linear C=0.01", "svm kernel=rbf C=100.0",
-        "mlp hidden=8 learning_rate=0.001 epochs=2", "mlp hidden=8-4 learning_rate=0.3 epochs=6",
-    ]  # fmt: skip
+        "svm kernel=linear C=0.01",
+        "svm kernel=rbf C=100.0",
+        "mlp hidden=8 learning_rate=0.001 epochs=2",
+        "mlp hidden=8-4 learning_rate=0.3 epochs=6",
+    ]
 
 
 def test_whole_numbers_are_known_inside_of_mappings() -> None:

@@ -29,9 +29,15 @@ from sixfold.recipe.report import (
 )
 
 COST = Cost(
-    file_bytes=12_345, parameters=100, inputs=3, p50_1_ms=0.02, p99_1_ms=0.05, p50_64_ms=0.1, p99_64_ms=0.2,
+    file_bytes=12_345,
+    parameters=100,
+    inputs=3,
+    p50_1_ms=0.02,
+    p99_1_ms=0.05,
+    p50_64_ms=0.1,
+    p99_64_ms=0.2,
     peak_memory_bytes=60_000_000,
-)  # fmt: skip
+)
 REPRODUCTION = Reproduction(command="sixfold run a.yaml", recipe="version: 1", data_sha256="ab" * 32, created="today")
 
 
@@ -39,9 +45,12 @@ def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
     scores = tuple(np.linspace(0.8, 0.9, folds).tolist())
     steps = (0.0, 0.5, 1.0)
     return Report(
-        verdict=("It works.", "mlp won."), said=("5 rows",), warnings=("look at x",),
+        verdict=("It works.", "mlp won."),
+        notes=("5 rows",),
+        warnings=("look at x",),
         columns=tuple(
-            ColumnSummary(name=f"col{i}", type="number", missing=0.1, distinct=9, detail="1 to 2") for i in range(columns)
+            ColumnSummary(name=f"col{i}", type="number", missing=0.1, distinct=9, detail="1 to 2")
+            for i in range(columns)
         ),
         baseline={"accuracy": 0.5, "log_loss": 0.7},
         leaderboard=(
@@ -57,13 +66,31 @@ def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
         importances=(Importance(column="<script>alert(1)</script>", mean=0.1, spread=0.01),),
         layers=(Layer(name="hidden", shape="3 × 10", parameters=40),),
         receipt=Receipt(
-            name="demo", candidate=name, rows_trained=100, rows_holdout=20, metric="accuracy",
-            quality=(Quality(metric="accuracy", greater_is_better=True, folds_before=scores, folds_after=scores,
-                             holdout_before=0.9, holdout_after=0.89, baseline=0.5),),
-            before=COST, after=COST, steps=(Step(name="prune", accepted=False, why="no gain"),),
-            parity_rows=1000, parity_worst=1e-7, how=("by measuring",), duration_s=12.0,
+            name="demo",
+            candidate=name,
+            rows_trained=100,
+            rows_holdout=20,
+            metric="accuracy",
+            quality=(
+                Quality(
+                    metric="accuracy",
+                    greater_is_better=True,
+                    folds_before=scores,
+                    folds_after=scores,
+                    holdout_before=0.9,
+                    holdout_after=0.89,
+                    baseline=0.5,
+                ),
+            ),
+            before=COST,
+            after=COST,
+            steps=(Step(name="prune", accepted=False, why="no gain"),),
+            parity_rows=1000,
+            parity_worst=1e-7,
+            how=("by measuring",),
+            duration_s=12.0,
         ),
-    )  # fmt: skip
+    )
 
 
 class Page(HTMLParser):
@@ -97,8 +124,22 @@ def test_one_file_that_loads_and_runs_nothing() -> None:
 
 def test_every_part_is_shown() -> None:
     text = Page(render(sample(), REPRODUCTION)).text
-    for part in ("It works.", "look at x", "mlp <b>", "0.9000", "0.8500", "refused", "3 × 10", "12.3 kB", "1.0e-07",
-                 "sixfold run a.yaml", "Confusion matrix", "Residuals", "Learning curves", "col2"):  # fmt: skip
+    for part in (
+        "It works.",
+        "look at x",
+        "mlp <b>",
+        "0.9000",
+        "0.8500",
+        "refused",
+        "3 × 10",
+        "12.3 kB",
+        "1.0e-07",
+        "sixfold run a.yaml",
+        "Confusion matrix",
+        "Residuals",
+        "Learning curves",
+        "col2",
+    ):
         assert part in text, part
 
 

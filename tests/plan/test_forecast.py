@@ -27,8 +27,8 @@ from sixfold.parts.table import Dataset
 from sixfold.plan import forecast as module
 from sixfold.plan import trials
 from sixfold.plan.candidates import resolve
-from sixfold.plan.forecast import Forecast, Stacks, check_memory, forecast, forecasts, in_words
-from sixfold.plan.trials import Trial
+from sixfold.plan.forecast import Forecast, Stacks, check_memory, describe, forecast, forecasts
+from sixfold.plan.trials import CandidateTrial
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
@@ -55,10 +55,10 @@ def test_time_and_disk_lie_on_the_line_through_two_trials(monkeypatch: pytest.Mo
     (candidate,), data, folds = planned(50_000, {"family": "linear"})
     tried: list[int] = []
 
-    def trial(candidate: Any, training: Dataset, count: int, seed: int, part_s: float) -> Trial:
+    def trial(candidate: Any, training: Dataset, count: int, seed: int, part_s: float) -> CandidateTrial:
         tried.append(count)
         assert part_s == module.TRIALS_S / 3
-        return Trial(count, 1e-4, count / 1e5, 1.0 + count / 1000 - 1e-4, 10.0 * count, cut=False)
+        return CandidateTrial(count, 1e-4, count / 1e5, 1.0 + count / 1000 - 1e-4, 10.0 * count, cut=False)
 
     monkeypatch.setattr(module, "trial", trial)
     found = forecast(candidate, data, folds, Context())
@@ -100,9 +100,9 @@ def test_what_cannot_be_interrupted_is_tried_on_fewer_rows(
     (candidate,), data, folds = planned(400_000, {"family": family})
     seen: list[int] = []
 
-    def trial(candidate: Any, training: Dataset, count: int, seed: int, part_s: float) -> Trial:
+    def trial(candidate: Any, training: Dataset, count: int, seed: int, part_s: float) -> CandidateTrial:
         seen.append(count)
-        return Trial(count, once_s, fit_s, fit_s, 10.0, cut=False)
+        return CandidateTrial(count, once_s, fit_s, fit_s, 10.0, cut=False)
 
     monkeypatch.setattr(module, "trial", trial)
     monkeypatch.setattr(module, "together_s", lambda *given: None)
@@ -117,7 +117,7 @@ LONG = [
     {"family": "mlp", "hidden": [4]},
     {"family": "boosting", "rounds": 20_000, "patience": None},
     {"family": "linear"},
-]  # fmt: skip
+]
 
 
 def test_every_trial_has_a_deadline_and_a_network_three_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_a_network_cut_in_its_first_epoch_is_forecast_as_at_least() -> None:
     assert found.at_least
     assert found.may_stop
     assert found.refit_s > 0.05 * 1000 / 3
-    text = in_words([found], Budget())[0]
+    text = describe([found], Budget())[0]
     assert text.startswith("forecast mlp: at least ")
     assert text.endswith("of memory; if training goes on to the last epoch")
 
@@ -205,7 +205,9 @@ def test_folds_and_candidates_that_train_as_one_are_tried_as_one(monkeypatch: py
         assert part_s == module.TRIALS_S / 4
         return 9.0
 
-    monkeypatch.setattr(module, "trial", lambda one, data, count, *rest: Trial(count, 0.0, 0.05, 2.0, 1.0, cut=False))
+    monkeypatch.setattr(
+        module, "trial", lambda one, data, count, *rest: CandidateTrial(count, 0.0, 0.05, 2.0, 1.0, cut=False)
+    )
     monkeypatch.setattr(module, "together_s", together)
     found, failed = forecasts(candidates, data, folds, Budget())
     assert failed == []
@@ -219,7 +221,9 @@ def test_folds_and_candidates_that_train_as_one_are_tried_as_one(monkeypatch: py
 
 def test_penalties_that_share_a_solver_are_tried_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates, data, folds = planned(90, {"family": "linear", "C": [0.1, 1.0, 10.0, 100.0]})
-    monkeypatch.setattr(module, "trial", lambda one, data, count, *rest: Trial(count, 0.1, 0.05, 1.0, 1.0, cut=False))
+    monkeypatch.setattr(
+        module, "trial", lambda one, data, count, *rest: CandidateTrial(count, 0.1, 0.05, 1.0, 1.0, cut=False)
+    )
     monkeypatch.setattr(module, "together_s", lambda alike, fits, *rest: 2.0 if (len(alike), fits) == (4, 1) else 1e9)
     found, _ = forecasts(candidates, data, folds, Budget())
     assert [one.folds_s for one in found] == pytest.approx([5 * (0.1 + 2.0 / 4)] * 4)
@@ -229,7 +233,9 @@ def test_folds_that_a_solver_works_on_side_by_side(monkeypatch: pytest.MonkeyPat
     """One fit takes 0.1 s and two at once 0.12 s: five folds on two cores 0.12 + 0.12 + 0.1 s, and their preparation."""
     (candidate,), data, folds = planned(600, {"family": "forest"})
     monkeypatch.setattr(cross_validation, "cores", lambda: 2)
-    monkeypatch.setattr(module, "trial", lambda one, data, count, *rest: Trial(count, 0.01, 0.1, 0.1, 1.0, cut=False))
+    monkeypatch.setattr(
+        module, "trial", lambda one, data, count, *rest: CandidateTrial(count, 0.01, 0.1, 0.1, 1.0, cut=False)
+    )
     monkeypatch.setattr(module, "together_s", lambda alike, fits, *rest: 0.12 if (len(alike), fits) == (1, 2) else 1e9)
     found = forecast(candidate, data, folds, Context())
     assert found.folds_s == pytest.approx(5 * 0.01 + 0.34)
@@ -325,33 +331,33 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on() -> None:
 def test_outer_folds_in_words() -> None:
     """Four times the rows, once more through all of it: five times the time; one outer fold's files at a time."""
     found = [Forecast("a", 10.0, 3.0, 10**9, 10**6, 2000), Forecast("b", 1.0, 0.5, 2 * 10**9, 10**6, 2000)]
-    said = in_words(found, Budget(time="60s"), again=4.0)
-    assert said[2].startswith(
+    notes = describe(found, Budget(time="60s"), again=4.0)
+    assert notes[2].startswith(
         "forecast: 1m 10s to train, outer folds included, compression not counted (within a factor of 3)"
     )
-    assert "4.0 MB of disk" in said[2]
-    assert said[3] == (
+    assert "4.0 MB of disk" in notes[2]
+    assert notes[3] == (
         "warning: budget.time 60s may not be enough for evaluate.nested, which is left out then: raise it, or take fewer "
         "outer folds"
     )
-    assert in_words(found, Budget(time="10s"), again=4.0)[3].startswith(
+    assert describe(found, Budget(time="10s"), again=4.0)[3].startswith(
         "warning: budget.time 10s may not be enough: networks"
     )
 
 
 def test_in_words() -> None:
     found = [Forecast("a", 10.0, 3.0, 10**9, 10**6, 2000), Forecast("b", 1.0, 0.5, 2 * 10**9, 10**6, 2000)]
-    said = in_words(found, Budget(time="10s"))
-    assert said[2].startswith(
+    notes = describe(found, Budget(time="10s"))
+    assert notes[2].startswith(
         "forecast: 14.0 s to train, compression not counted (within a factor of 3); 2.0 GB of memory"
     )
-    assert said[3].startswith("warning: budget.time 10s may not be enough")
-    assert len(in_words(found, Budget(time="1m"))) == 3
-    assert in_words([], Budget()) == []
-    assert said[0] == "forecast a: 10.0 s on the folds, 3.0 s on all rows, 1.0 GB of memory"
-    cut = in_words([replace(found[0], at_least=True), found[1]], Budget())
+    assert notes[3].startswith("warning: budget.time 10s may not be enough")
+    assert len(describe(found, Budget(time="1m"))) == 3
+    assert describe([], Budget()) == []
+    assert notes[0] == "forecast a: 10.0 s on the folds, 3.0 s on all rows, 1.0 GB of memory"
+    cut = describe([replace(found[0], at_least=True), found[1]], Budget())
     assert cut[0] == "forecast a: at least 10.0 s on the folds, at least 3.0 s on all rows, 1.0 GB of memory"
-    assert cut[1] == said[1]
+    assert cut[1] == notes[1]
     assert cut[2] == (
         "forecast: at least 14.0 s to train, compression not counted (trials that took too long were cut); "
         "2.0 GB of memory (within a third); at least 2.0 MB of disk; tried on 2,000 rows"
@@ -366,10 +372,14 @@ def test_what_cannot_fit_is_refused_before_anything_is_trained(tmp_path: Path, m
         check_memory("linear", 10**9, Budget(memory="500MB"))
     with pytest.raises(BudgetError, match=r"^memory: expected at most"):
         check_memory("linear", 10**15, Budget())
-    loaded = from_object({
-        "version": 1, "data": {"source": "frame", "target": "y"}, "build": {"family": "linear"},
-        "budget": {"memory": "100GB"},
-    })  # fmt: skip
+    loaded = from_object(
+        {
+            "version": 1,
+            "data": {"source": "frame", "target": "y"},
+            "build": {"family": "linear"},
+            "budget": {"memory": "100GB"},
+        }
+    )
     monkeypatch.setattr(module, "_memory", lambda *rest: 10**12)
     data = from_frame(frame(90), loaded.recipe.data, None)
     with pytest.raises(BudgetError, match="a forecast of"):
@@ -409,10 +419,13 @@ def test_kernel_matrices_and_trees_are_counted() -> None:
     (kernel, svm, svms, forest, forests) = (
         family_of(build)
         for build in (
-            {"family": "kernel_ridge"}, {"family": "svm"}, {"family": "svm"}, {"family": "forest", "trees": 10},
+            {"family": "kernel_ridge"},
+            {"family": "svm"},
+            {"family": "svm"},
+            {"family": "forest", "trees": 10},
             {"family": "forest", "trees": 100},
         )
-    )  # fmt: skip
+    )
     assert kernel.fit_bytes(few, 4000, 1) == 3 * 8 * 4000**2
     assert kernel.fit_bytes(few, 10**6, 1) == 3 * 8 * 5000**2  # its sample
     assert kernel.fit_bytes(few, 4000, 10) > kernel.fit_bytes(few, 4000, 1)
@@ -447,10 +460,10 @@ def fit_of_rows(rows: int) -> Fit:
 @pytest.mark.parametrize("name", list(HELD))
 def test_the_forecast_of_a_whole_run_holds_within_a_third(name: str) -> None:
     code = f"from bench.forecast import HELD, held; print(*held(HELD[{name!r}]))"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    said, most = map(int, done.stdout.split())
-    assert said / module.MEMORY_ERROR < most < said * module.MEMORY_ERROR, (said, most)
+    notes, most = map(int, done.stdout.split())
+    assert notes / module.MEMORY_ERROR < most < notes * module.MEMORY_ERROR, (notes, most)
 
 
 @pytest.mark.slow

@@ -243,7 +243,7 @@ def test_equal_preparers_are_one_and_members_without_weight_are_none() -> None:
     model = ensemble.combine(grid, Blend((0.5, 0.0, 0.5), 0.3))
     assert isinstance(model.preparer, Joined)
     assert len(model.preparer.preparers) == 1
-    assert model.preparer.said == grid[0].preparer.said
+    assert model.preparer.notes == grid[0].preparer.notes
     assert isinstance(model.fitted, Averaged)
     assert len(model.fitted.parts) == 2
     assert model.threshold == 0.3
@@ -257,9 +257,9 @@ def test_decision_values_are_not_averaged() -> None:
     folds = make(Evaluate(folds=2), data)
     svm = cross_validate(candidate({"family": "svm"}), data, folds, ["accuracy"], Context())
     sure = replace(svm, name="sure", output="probability")
-    kept, said = ensemble.members([svm, sure])
+    kept, notes = ensemble.members([svm, sure])
     assert kept == [sure]
-    assert said == [
+    assert notes == [
         "svm is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
     ]
 

@@ -19,11 +19,17 @@ from sixfold.select.selecting import Scored
 
 
 def recipe(metric: str = "log_loss", **options: Any) -> Loaded:
-    return from_object({
-        "version": 1, "data": {"source": "sklearn:breast_cancer", "target": "target"},
-        "build": [{"family": "linear", "C": [1e-6, 1e-4, 1e-2, 0.1, 0.3, 1, 3, 10]}, {"family": "tree", "max_depth": [1, 2, 4]}],
-        "evaluate": {"folds": 6, "metrics": [metric], "select": {"method": "racing", **options}, "ensemble": True},
-    })  # fmt: skip
+    return from_object(
+        {
+            "version": 1,
+            "data": {"source": "sklearn:breast_cancer", "target": "target"},
+            "build": [
+                {"family": "linear", "C": [1e-6, 1e-4, 1e-2, 0.1, 0.3, 1, 3, 10]},
+                {"family": "tree", "max_depth": [1, 2, 4]},
+            ],
+            "evaluate": {"folds": 6, "metrics": [metric], "select": {"method": "racing", **options}, "ensemble": True},
+        }
+    )
 
 
 def found(run: pipeline.Run) -> list[Any]:
@@ -73,13 +79,13 @@ def test_the_holdout_moves_no_decision(tmp_path: Path) -> None:
 def test_pieces_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, pieces: int) -> None:
     """Their mean, weighted by their rows, is the fold's score; of a metric that is no mean there are none."""
     seen: list[Scored] = []
-    plain = comparison.Contest.score
+    plain = comparison.Comparison.score
 
-    def kept(self: comparison.Contest, *rest: Any) -> Scored:
+    def kept(self: comparison.Comparison, *rest: Any) -> Scored:
         seen.append(plain(self, *rest))
         return seen[-1]
 
-    monkeypatch.setattr(comparison.Contest, "score", kept)
+    monkeypatch.setattr(comparison.Comparison, "score", kept)
     pipeline.run(recipe(metric), tmp_path / "run")
     if not pieces:
         assert all(each.pieces is None for each in seen)
