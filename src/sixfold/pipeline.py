@@ -12,7 +12,8 @@ executor (`runs.stages`), which does them here, or elsewhere.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,8 +36,9 @@ from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.memory import MemoryGuard
+from sixfold.runs.processes import Processes
 from sixfold.runs.saves import EVERY_S
-from sixfold.runs.stages import Here, Work
+from sixfold.runs.stages import Executor, Here, Work
 from sixfold.select import ensemble, leaderboard
 from sixfold.select.comparison import compare
 from sixfold.select.nested import NestedChoice, nest
@@ -80,16 +82,28 @@ def run(
     with loaded.placing(), guard, opened as folder, threads.one_order():
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
-        this, executor = RunContext(loaded, folder, limits, context, guard=guard), Here(folder)
+        this = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder)
         environment.tell(folder)
         data = read(this, dataset)
-        this = replace(this, limits=limits.of_table(len(data.training.table.columns)), workers=executor.workers)
-        winner = executor.complete(find_winner(this, data))
+        this = replace(this, limits=limits.of_table(len(data.training.table.columns)))
+        with executor_of(this) as executor:
+            winner = executor.complete(find_winner(replace(this, workers=executor.workers), data))
         compressed = shrink(this, data, winner)
         guard.rest()  # over the budget or not: the run ends with what it has
-        nested = executor.complete(nest(this, data, winner.plan.metrics, choose_again))
+        nested = Here(folder).complete(nest(this, data, winner.plan.metrics, choose_again))
         return finish(this, data, replace(winner, nested=nested), compressed)
+
+
+@contextmanager
+def executor_of(run: RunContext) -> Iterator[Executor]:
+    """Who does the stages of a comparison: this process, or `budget.workers` others."""
+    workers = run.loaded.recipe.budget.workers
+    if workers == 1:
+        yield Here(run.folder)
+        return
+    with Processes(run.folder, workers, run.limits.memory_bytes) as processes:
+        yield processes
 
 
 def read(run: RunContext, dataset: Dataset | None = None) -> DataSplit:

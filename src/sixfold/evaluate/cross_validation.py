@@ -345,6 +345,23 @@ class FoldInputs:
     disk: DiskLimit | None = None
     cache: FoldCache = field(default_factory=FoldCache)
 
+    def save(self, folder: Path) -> None:
+        """For processes that do such stages."""
+        state.save(StoredInputs(self.dataset, tuple(self.folds), tuple(self.metrics)), folder)
+
+
+@dataclass(frozen=True)
+class StoredInputs(State):
+    """`FoldInputs` in a folder."""
+
+    dataset: Dataset
+    folds: tuple[Fold, ...]
+    metrics: tuple[str, ...]
+
+    def opened(self, disk: DiskLimit | None) -> FoldInputs:
+        """As stages read them."""
+        return FoldInputs(self.dataset, self.folds, self.metrics, disk)
+
 
 @dataclass(frozen=True)
 class EvaluateFolds(State):
@@ -372,6 +389,10 @@ class EvaluateFolds(State):
         if inputs.disk is not None and inputs.disk.most is not None:
             inputs.disk.room(state.file_bytes(found), keep=(folder,))
         state.save(found, folder)
+
+    def save(self, folder: Path) -> None:
+        """For a process that does this stage."""
+        state.save(self, folder)
 
 
 class Tally:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.core.values import LevelType
+from sixfold.parts.state import State
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -19,7 +20,7 @@ Task = Literal["classification", "regression", "reconstruction"]
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(State):
     """One raw column.
 
     `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
@@ -48,7 +49,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(State):
     """Named columns of equal length: what `data` reads and what a preparer takes. Never holds the target."""
 
     columns: Mapping[str, Column]
@@ -60,7 +61,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(State):
     """What is predicted.
 
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression), float64
@@ -87,7 +88,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(State):
     """A table with its target, and what was noticed while reading it.
 
     `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `notes`: sentences for the

@@ -296,6 +296,12 @@ class Budget(Section):
         "cpu",
         description="Where networks train; cuda: the GPU of this machine. Solvers stay on the processor.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Stages that are done side by side, each in a process with its share of the cores and of the memory.",
+    )
 
     @field_validator("time")
     @classmethod

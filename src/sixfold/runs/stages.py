@@ -24,6 +24,9 @@ class Action(Protocol):
     def perform(self, inputs: Any, context: Context, folder: Path) -> None:
         """Do it, and write the result into `folder`. `inputs`: what every stage of its kind reads, the data among it."""
 
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, to be read by `evaluate.stage_process`."""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sixfold.build.family import ends_in_time
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
-from sixfold.core.units import show_seconds
+from sixfold.core.units import show_seconds, size_bytes
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import (
     MANY,
@@ -148,6 +148,8 @@ class Comparison:
     def _beside(self, piece: _Piece) -> int:
         """How many folds at once the budget has memory for. Raises BudgetError."""
         budget = self.run.loaded.recipe.budget
+        if budget.memory and self.run.workers > 1:
+            budget = budget.model_copy(update={"memory": f"{size_bytes(budget.memory) // self.run.workers}B"})
         return folds_that_fit(piece.candidates, self.data.training, self.plan.folds, budget) if budget.memory else MANY
 
     def left(self, at: int) -> int:
