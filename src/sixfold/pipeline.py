@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sixfold.build.candidate import Candidate, by_device
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.write import BundleParts, write_bundle
 from sixfold.compress.compress import Compressed, Job, compress
@@ -55,7 +56,6 @@ from sixfold.select.estimates import again_s
 from sixfold.select.nested import NestedChoice, nest
 from sixfold.select.searching import compare
 from sixfold.train import threads
-from sixfold.train.candidate import Candidate
 from sixfold.train.device import describe, device_of
 
 # Stages that nothing reads once there is a winner: they go first where the disk is short.
@@ -182,7 +182,7 @@ def plan_work(work: RunContext, rows: DataSplit) -> Plan:
         return Plan((), planned.folds, planned.metrics, planned.baseline)
     for candidate in planned.candidates:
         work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
-    for text in describe(work.context.device, planned.candidates):
+    for text in describe(work.context.device, *by_device(planned.candidates)):
         work.context.emit("note", text=text)
     return Plan(planned.candidates, planned.folds, planned.metrics, planned.baseline)
 

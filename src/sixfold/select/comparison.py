@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sixfold.build.family import ends_in_time
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
@@ -37,7 +37,6 @@ from sixfold.runs.context import Context
 from sixfold.select.estimates import Estimates
 from sixfold.select.fewer_folds import common, planned, restricted
 from sixfold.select.selecting import Scored, select
-from sixfold.train.candidate import Candidate
 
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
 LATE = 0.02  # of the whole time, by which a last training may be late
@@ -206,7 +205,7 @@ class Comparison:
         for number in np.argsort(expected, kind="stable"):
             if self.parts or expected[number] > most_s:
                 return
-            ends = ends_in_time(self.plan.candidates[groups[number][0]].family)
+            ends = self.plan.candidates[groups[number][0]].family.ends_in_time
             deadline = time.monotonic() + RESCUE_S if ends else None
             found = self._stage(groups[number], range(len(self.plan.folds)), deadline, first_only=True)
             self.parts = {at: [part] for at, part in found.items()}
@@ -367,7 +366,7 @@ def refit_end(
     if end is None or last is None or work.inside:
         return end
     now, late_s = time.monotonic(), LATE * (work.limits.time_s or 0.0)
-    least_s = needed_s / 2 if all(ends_in_time(one.family) for one in chosen) else needed_s
+    least_s = needed_s / 2 if all(one.family.ends_in_time for one in chosen) else needed_s
     if least_s > max(last - now, late_s):
         raise BudgetError(
             "budget.time",

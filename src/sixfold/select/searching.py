@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.plan.proposals import Proposer
 from sixfold.plan.run_context import DataSplit, Plan, RunContext
 from sixfold.select.comparison import Comparison, evaluate, shares
 from sixfold.select.search import search
-from sixfold.train.candidate import Candidate
 
 AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
 
