@@ -39,9 +39,7 @@ def measure(
 
     def ours() -> tuple[float, float]:
         fits = [Fit(x[train], y[train].astype(np.int64), "classification", 2) for train, _ in parts]
-        found = [
-            model.predict(x[test]) for model, (_, test) in zip(settings.solve(fits, Context()), parts, strict=True)
-        ]
+        found = [model.predict(x[test]) for model, (_, test) in zip(settings.fit(fits, Context()), parts, strict=True)]
         losses = [log_loss(y[test], p) for p, (_, test) in zip(found, parts, strict=True)]
         right = [np.mean(p.argmax(axis=1) == y[test]) for p, (_, test) in zip(found, parts, strict=True)]
         return float(np.mean(losses)), float(np.mean(right))

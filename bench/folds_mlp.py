@@ -22,12 +22,11 @@ from torch.nn import functional
 
 from bench import floor
 from bench.pairs import ROUNDS, Result, against, close
+from sixfold.build.candidate import Candidate, fits_of
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 BATCH, WIDTHS = 64, [64, 128, 64, 10]
@@ -55,7 +54,7 @@ def ours(folds: Folds, epochs: int, context: Context | None = None) -> float:
     family = FAMILY.load("mlp")(hidden=WIDTHS[1:-1])
     one = Candidate("mlp", "mlp", family, Prepare(), Initialize(), Train(epochs=epochs, batch_size=BATCH))
     fits = [Fit(X[train], Y[train], "classification", 10, seed=k) for k, (train, _) in enumerate(folds)]
-    fitted = fit_many([one], fits, context or Context())
+    fitted = one.family.fit(fits_of([one], fits), context or Context())
     return float(np.mean([(f.predict(X[v]).argmax(1) == Y[v]).mean() for f, (_, v) in zip(fitted, folds, strict=True)]))
 
 

@@ -10,13 +10,12 @@ import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_friedman1
 from sklearn.preprocessing import StandardScaler
 
+from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 
 SPLITS = 3
 ADULT = Path("adult_train.csv.gz")  # the file of recipes/income.yaml: measured where it lies in the working folder
@@ -83,7 +82,7 @@ def loss(network: Network, optimizer: dict[str, Any]) -> float:
     one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=network.hidden), Prepare(), Initialize(), section)
     pairs = splits(network.data)
     try:
-        fitted = list(fit_many([one], [train for train, _ in pairs], Context()))
+        fitted = list(one.family.fit(fits_of([one], [train for train, _ in pairs]), Context()))
     except FitError:  # it diverged
         return float("inf")
     return float(np.mean([_judged(each, judge) for each, (_, judge) in zip(fitted, pairs, strict=True)]))

@@ -66,9 +66,7 @@ def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, roun
     def ours() -> np.ndarray:
         errors = []
         for train, test in parts:
-            models: list[Any] = list(
-                settings[0].solve_all(settings, [Fit(x[train], y[train], "regression", 1)], Context())
-            )
+            models: list[Any] = list(settings[0].solve(settings, [Fit(x[train], y[train], "regression", 1)], Context()))
             weights = np.concatenate([model.weights for model in models], axis=1)
             predicted = x[test] @ weights + np.concatenate([model.bias for model in models])
             errors.append(np.mean((predicted - y[test, None]) ** 2, axis=0))
@@ -92,7 +90,7 @@ def _left_out(x: np.ndarray, y: np.ndarray, rounds: int) -> Result:
     tried = penalties_for(float(np.linalg.eigvalsh(np.cov(x.T, bias=True) * len(x))[-1]))
 
     def ours() -> np.ndarray:
-        model: Any = next(Settings(alpha="auto").solve([fit], Context()))
+        model: Any = next(Settings(alpha="auto").fit([fit], Context()))
         return np.asarray(model.weights[:, 0])
 
     def theirs() -> np.ndarray:

@@ -34,7 +34,7 @@ def measure(rows: int = 5000, features: int = 20, folds: int = 5, rounds: int = 
 
     def ours() -> np.ndarray:
         fits = [Fit(x[train], y[train].astype(np.int64), "classification", 2) for train, _ in parts]
-        models = settings[0].solve_all(settings, fits, Context())
+        models = settings[0].solve(settings, fits, Context())
         right = [
             [np.mean(next(models).predict(x[test]).argmax(axis=1) == y[test]) for _ in settings] for _, test in parts
         ]

@@ -15,8 +15,8 @@ from bench.pairs import ROUNDS, Result, against
 from sixfold.parts.fit import Shape
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize
-from sixfold.train.fitting import fill
 from sixfold.train.functional import FunctionalProgram
+from sixfold.train.starting import fill
 
 FOLDS, ROWS, BATCHES = 5, 64, 20
 NUMBERS = Shape(30, 2, "classification")

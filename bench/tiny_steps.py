@@ -19,13 +19,13 @@ from torch.nn import functional
 from bench import floor
 from bench.keras_child import fastest, keras
 from bench.pairs import ROUNDS, Absent, Result, against
+from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import Fit, Shape
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fill, fit_many
+from sixfold.train.starting import fill
 
 ROWS = np.random.default_rng(0).random((1000, 10))
 SAME = 1e-3
@@ -50,7 +50,11 @@ def ours(steps: int, context: Context | None = None, told: int = 100) -> float:
     """`told`: every how many steps the loss is told, as in the recipe."""
     train = Train(batch_size="full", epochs=steps, report_every=told)
     one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=[10]), Prepare(), INITIALIZE, train)
-    return loss_of(next(fit_many([one], [Fit(ROWS, ROWS, "reconstruction", 10)], context or Context())).predict(ROWS))
+    return loss_of(
+        next(one.family.fit(fits_of([one], [Fit(ROWS, ROWS, "reconstruction", 10)]), context or Context())).predict(
+            ROWS
+        )
+    )
 
 
 def eager(steps: int) -> float:

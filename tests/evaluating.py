@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.build.candidate import Candidate
 from sixfold.parts import state
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
-from sixfold.train.candidate import Candidate
 
 Array = npt.NDArray[Any]
 EVERYTHING = {

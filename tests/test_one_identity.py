@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sixfold.build.candidate import Candidate
 from sixfold.bundle.frontend import csv_rows
 from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.stream import Source
@@ -35,7 +36,6 @@ from sixfold.parts.table import Dataset
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Data, Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
 
 ROWS = 40
 BIG = 2**62

@@ -171,13 +171,14 @@ def test_few_rows_say_what_all_will_take(power: float, family: dict[str, str], m
     data = from_frame(frame(4000), Data(source="frame", target="y"), None)
     one, now, rows = candidate(family, data), [0.0], list[int]()
 
-    def fit_many(candidates: Any, fits: Any, *rest: Any) -> Iterator[Any]:
+    def fit(family: Any, fits: Any, context: Any) -> Iterator[Any]:
         rows.append(fits[0].rows)
         now[0] += 0.1 + 10.0 * (fits[0].rows / 4000) ** power
         yield SimpleNamespace(predict=lambda x: None)
 
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr(expected, "fit_many", fit_many)
+    monkeypatch.setattr(type(one.family), "fit", fit)
+    monkeypatch.setattr(expected, "fits_of", lambda candidates, fits, watch: fits)
     monkeypatch.setattr(expected, "time", clock)
     prepared = prepare_rows(one, data, Context())
     context = SimpleNamespace(left_s=lambda: 60.0)

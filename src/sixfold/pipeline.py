@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sixfold.build.candidate import by_device
 from sixfold.compress.compress import Compressed, Job, compress
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.memory import MemoryLimit
@@ -152,7 +153,7 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
         return Plan((), planned.folds, planned.metrics, planned.baseline)
     for candidate in planned.candidates:
         run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
-    for text in describe(run.context.device, planned.candidates):
+    for text in describe(run.context.device, *by_device(planned.candidates)):
         run.context.emit("note", text=text)
     return Plan(planned.candidates, planned.folds, planned.metrics, planned.baseline)
 

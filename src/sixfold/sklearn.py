@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sixfold.build.candidate import Candidate
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
@@ -19,7 +20,6 @@ from sixfold.recipe import load as recipe_load
 from sixfold.recipe.schema import Recipe
 from sixfold.runs.context import Context
 from sixfold.select import leaderboard
-from sixfold.train.candidate import Candidate
 
 Options = dict[str, Any]
 

@@ -46,7 +46,7 @@ def test_accuracy_on_the_test_file(name: str, census: tuple[Any, Any]) -> None:
     transformer = make_column_transformer(*columns)
     x = transformer.fit_transform(train.drop(columns="income")).astype(settings.needs.precision)
     y, truth = ((part["income"].str.startswith(">")).to_numpy().astype(np.int64) for part in (train, test))
-    fitted = next(iter(settings.solve([Fit(x, y, "classification", 2)], Context())))
+    fitted = next(iter(settings.fit([Fit(x, y, "classification", 2)], Context())))
     unseen = transformer.transform(test.drop(columns="income")).astype(settings.needs.precision)
     accuracy = (fitted.predict(unseen).argmax(axis=1) == truth).mean()
     assert accuracy >= goal

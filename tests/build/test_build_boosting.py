@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 
+from fitting import fit_grid
 from sixfold.build._model_text import read_trees
 from sixfold.build._trees import Trees
 from sixfold.build.boosting import BoostedTrees, Settings
@@ -28,7 +29,7 @@ def rows(count: int = 800, missing: bool = True) -> tuple[Any, Any]:
 
 
 def solve(settings: Settings, fit: Fit, context: Context | None = None) -> Any:
-    return next(iter(settings.solve([fit], context or Context())))
+    return next(iter(settings.fit([fit], context or Context())))
 
 
 def target(score: Any, classes: int) -> Any:
@@ -112,7 +113,7 @@ def test_a_grid_is_what_its_settings_are_alone() -> None:
     x[:3, 3] = 1.0  # a feature that min_rows_leaf would have filtered out
     for task, outputs, y in (("regression", 1, score), ("classification", 3, target(score, 3))):
         fits = [Fit(x[k:], y[k:], task, outputs, seed=k) for k in range(2)]  # type: ignore[arg-type]
-        found: list[Any] = list(grid[2].solve_all(grid, fits, Context()))
+        found: list[Any] = list(fit_grid(grid, fits, Context()))
         assert len(found) == 14
         for at, model in enumerate(found):
             alone = solve(grid[at % 7], fits[at // 7])
@@ -152,7 +153,7 @@ def test_no_setting_is_begun_after_the_deadline() -> None:
     x, score = rows(100)
     grid = [Settings(rounds=5), Settings(rounds=6)]
     with pytest.raises(BudgetError, match="no time left while fitting boosting"):
-        list(grid[0].solve_all(grid, [Fit(x, score, "regression", 1)], Context(deadline=time.monotonic())))
+        list(fit_grid(grid, [Fit(x, score, "regression", 1)], Context(deadline=time.monotonic())))
 
 
 def test_first_rounds_are_the_model_of_fewer_rounds() -> None:

@@ -14,7 +14,7 @@ from sixfold.runs.context import Context
 
 
 def solve(settings: Settings, *fits: Fit, context: Context | None = None) -> list[Any]:
-    return list(settings.solve(fits, context or Context()))
+    return list(settings.fit(fits, context or Context()))
 
 
 def rows(count: int = 120, features: int = 6, seed: int = 0) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ KERNELS = ["rbf", "poly", "sigmoid"]
 
 
 def solve(settings: Settings, fit: Fit, context: Context | None = None) -> Any:
-    return next(iter(settings.solve([fit], context or Context())))
+    return next(iter(settings.fit([fit], context or Context())))
 
 
 def rows(classes: int, count: int = 150) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from sixfold.runs.context import Context
 
 
 def solve(settings: Any, fit: Fit) -> Any:
-    return next(iter(settings.solve([fit], Context())))
+    return next(iter(settings.fit([fit], Context())))
 
 
 def rows(count: int = 600, missing: bool = True) -> tuple[Any, Any]:

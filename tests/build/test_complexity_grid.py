@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fitting import fit_grid
 from sixfold.build.tree import Settings
 from sixfold.core.errors import BudgetError, FitError
 from sixfold.parts.fit import Fit
@@ -32,10 +33,10 @@ def problem(task: Any, outputs: int, count: int, seed: int = 0, grid: bool = Fal
 
 
 def same_as_refits(made: list[Settings], fit: Fit) -> None:
-    found: list[Any] = list(made[0].solve_all(made, [fit], Context()))
+    found: list[Any] = list(fit_grid(made, [fit], Context()))
     assert len(found) == len(made)
     for setting, model in zip(made, found, strict=True):
-        alone: Any = next(setting.solve([fit], Context()))
+        alone: Any = next(setting.fit([fit], Context()))
         assert model.node_count == alone.node_count, setting.complexity
         np.testing.assert_array_equal(model.predict(fit.x), alone.predict(fit.x))
         np.testing.assert_allclose(model.importances(), alone.importances(), atol=1e-12)
@@ -66,8 +67,8 @@ def test_entropy_and_a_grid_of_one() -> None:
 def test_several_fits_each_with_its_own_root() -> None:
     fits = [problem("regression", 1, 200), problem("regression", 1, 90, 5)]
     made = [Settings(complexity=c) for c in (0.0, 0.05)]
-    found: list[Any] = list(made[1].solve_all(made, fits, Context()))
-    counts = [next(setting.solve([fit], Context())).node_count for fit in fits for setting in made]  # type: ignore[attr-defined]
+    found: list[Any] = list(fit_grid(made, fits, Context()))
+    counts = [next(setting.fit([fit], Context())).node_count for fit in fits for setting in made]  # type: ignore[attr-defined]
     assert [model.node_count for model in found] == counts
     assert counts[0] > counts[1]
 
@@ -81,6 +82,6 @@ def test_no_time_and_one_class_are_said() -> None:
     fit = problem("classification", 2, 40)
     made = [Settings(complexity=c) for c in (0.0, 0.1)]
     with pytest.raises(BudgetError, match="no time left while fitting tree"):
-        list(made[0].solve_all(made, [fit], Context(deadline=time.monotonic() - 1)))
+        list(fit_grid(made, [fit], Context(deadline=time.monotonic() - 1)))
     with pytest.raises(FitError, match="one class in 40 rows"):
-        list(made[0].solve_all(made, [Fit(fit.x, np.zeros(40, dtype=np.int64), "classification", 2)], Context()))
+        list(fit_grid(made, [Fit(fit.x, np.zeros(40, dtype=np.int64), "classification", 2)], Context()))

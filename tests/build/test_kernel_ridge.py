@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.kernel_ridge import KernelRidge
 
+from fitting import fit_grid
 from sixfold.build import _ridge
 from sixfold.build.kernel_ridge import Settings
 from sixfold.core.errors import BudgetError
@@ -42,7 +43,7 @@ def test_every_penalty_is_scikit_learns(
 ) -> None:
     fit = rows(count, features, outputs, seed)
     grid = [Settings(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=a) for a in PENALTIES[:penalties]]
-    models: list[Any] = list(grid[0].solve_all(grid, [fit], Context()))
+    models: list[Any] = list(fit_grid(grid, [fit], Context()))
     assert len(models) == penalties
     unseen = rows(20, features, outputs, seed + 1).x
     mean = fit.y.mean(axis=0)
@@ -51,13 +52,13 @@ def test_every_penalty_is_scikit_learns(
         expected = peer.predict(unseen).reshape(20, outputs) + mean
         scale = max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(model.predict(unseen), expected, rtol=0, atol=1e-7 * scale)
-        np.testing.assert_allclose(next(setting.solve([fit], Context())).predict(unseen), expected, atol=1e-7 * scale)
+        np.testing.assert_allclose(next(setting.fit([fit], Context())).predict(unseen), expected, atol=1e-7 * scale)
 
 
 def test_a_kernel_that_is_not_positive_is_its_positive_part() -> None:
     fit = rows(50)
     made = Settings(kernel="sigmoid", gamma=0.7, coef0=-1.0, alpha=0.5)
-    model: Any = next(made.solve([fit], Context()))
+    model: Any = next(made.fit([fit], Context()))
     matrix = np.tanh(0.7 * fit.x @ fit.x.T - 1.0)
     values, vectors = np.linalg.eigh(matrix)
     assert values[0] < -0.1
@@ -73,11 +74,11 @@ def test_several_fits_sparse_rows_and_a_sample() -> None:
     grid = [Settings(alpha=alpha, sample=100) for alpha in (0.1, *PENALTIES)]
     notes: list[str] = []
     context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
-    models: list[Any] = list(grid[0].solve_all(grid, [thin, few], context))
+    models: list[Any] = list(fit_grid(grid, [thin, few], context))
     assert [model.support_count for model in models] == [100] * 11 + [40] * 11
     assert notes == ["kernel_ridge: learns from 100 of 300 rows, drawn at random"]
     for at, source in ((1, fit), (12, few)):
-        alone = next(grid[1].solve([source], Context()))
+        alone = next(grid[1].fit([source], Context()))
         np.testing.assert_allclose(models[at].predict(fit.x), alone.predict(fit.x), atol=1e-8)
 
 
@@ -85,14 +86,14 @@ def test_several_fits_sparse_rows_and_a_sample() -> None:
 def test_rows_that_are_all_alike_give_the_mean(gamma: Any) -> None:
     fit = Fit(np.ones((12, 2)), np.arange(12.0), "regression", 1)
     grid = [Settings(gamma=gamma, alpha=alpha) for alpha in (1.0, 2.0)]
-    for model in grid[0].solve_all(grid, [fit], Context()):
+    for model in fit_grid(grid, [fit], Context()):
         np.testing.assert_allclose(model.predict(np.ones((1, 2))), 5.5, atol=1e-10)
 
 
 def test_no_time_is_said() -> None:
     grid = [Settings(alpha=1.0), Settings(alpha=2.0)]
     with pytest.raises(BudgetError, match="no time left while fitting kernel_ridge"):
-        list(grid[0].solve_all(grid, [rows(20)], Context(deadline=time.monotonic() - 1)))
+        list(fit_grid(grid, [rows(20)], Context(deadline=time.monotonic() - 1)))
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "poly"])
@@ -103,7 +104,7 @@ def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> No
     notes: list[str] = []
     context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
     options: dict[str, Any] = {"kernel": kernel, "gamma": 0.3, "coef0": 1.0}
-    model: Any = next(Settings(alpha="auto", **options).solve([fit], context))
+    model: Any = next(Settings(alpha="auto", **options).fit([fit], context))
     matrix = model.kernel.matrix(fit.x, fit.x)
     tried = _ridge.penalties_for(float(np.linalg.eigvalsh(matrix)[-1]))
     errors = []
@@ -112,10 +113,10 @@ def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> No
         missed = []
         for row in range(25):
             rest = np.delete(np.arange(25), row)
-            refit = next(alone.solve([Fit(fit.x[rest], fit.y[rest], fit.task, outputs)], Context()))
+            refit = next(alone.fit([Fit(fit.x[rest], fit.y[rest], fit.task, outputs)], Context()))
             missed.append(fit.y[row] - refit.predict(fit.x[[row]])[0])
         errors.append(np.mean(np.square(missed)))
     best = float(tried[int(np.argmin(errors))])
     assert notes == [f"kernel_ridge: alpha {best:.3g}, which predicts each training row best without it"]
-    expected = next(Settings(alpha=best, **options).solve([fit], Context()))
+    expected = next(Settings(alpha=best, **options).fit([fit], Context()))
     np.testing.assert_allclose(model.predict(fit.x), expected.predict(fit.x), rtol=0, atol=1e-7)

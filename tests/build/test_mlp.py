@@ -11,7 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from fitting import fit_many
 from sixfold.build._activations import Activation
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import FitError
 from sixfold.parts import state
 from sixfold.parts.fit import Fit, Shape
@@ -19,8 +21,6 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(150, 6))

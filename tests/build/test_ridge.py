@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge, RidgeCV
 
+from fitting import fit_grid
 from sixfold.build import _ridge
 from sixfold.build.linear import Settings
 from sixfold.core.errors import BudgetError, RecipeError
@@ -46,21 +47,19 @@ def test_every_penalty_is_scikit_learns(
     x, y = rows(count, features, outputs, seed, constant)
     grid = [Settings(alpha=alpha) for alpha in PENALTIES[:penalties]]
     fit = Fit(x, y, "reconstruction", outputs)
-    models: list[Any] = list(grid[0].solve_all(grid, [fit], Context()))
+    models: list[Any] = list(fit_grid(grid, [fit], Context()))
     assert len(models) == penalties
     for setting, model in zip(grid, models, strict=True):
         expected = reference(x, y, setting.strength)
         np.testing.assert_allclose(model.weights, np.reshape(expected.coef_, (outputs, features)).T, rtol=0, atol=1e-8)
         np.testing.assert_allclose(model.bias, expected.intercept_, rtol=0, atol=1e-8)
-        np.testing.assert_allclose(
-            model.predict(x), next(setting.solve([fit], Context())).predict(x), rtol=0, atol=1e-8
-        )
+        np.testing.assert_allclose(model.predict(x), next(setting.fit([fit], Context())).predict(x), rtol=0, atol=1e-8)
 
 
 def test_alpha_and_c_are_one_grid_over_several_fits() -> None:
     fits = [Fit(x, y[:, 0], "regression", 1) for x, y in (rows(50, 4, 1), rows(30, 45, 1, 1))]
     grid = [Settings(C=0.5), Settings(alpha=2.0), Settings(), Settings(alpha=1.0)]
-    models: list[Any] = list(grid[2].solve_all(grid, fits, Context()))
+    models: list[Any] = list(fit_grid(grid, fits, Context()))
     assert len(models) == 8
     for at, fit in enumerate(fits):
         first, second, third, fourth = (model.weights for model in models[4 * at : 4 * at + 4])
@@ -75,7 +74,7 @@ def test_columns_of_very_unlike_scales_keep_their_weights(scale: float) -> None:
     x, y = rows(80, 3, 1)
     x[:, 0] *= scale
     grid = [Settings(alpha=alpha) for alpha in (1e-3, 1.0, 100.0)]
-    for setting, model in zip(grid, grid[0].solve_all(grid, [Fit(x, y, "regression", 1)], Context()), strict=True):
+    for setting, model in zip(grid, fit_grid(grid, [Fit(x, y, "regression", 1)], Context()), strict=True):
         scaled = np.hstack([x[:, :1] / scale, x[:, 1:]])  # the same problem with its penalty a weight
         centred, strength = scaled - scaled.mean(axis=0), setting.strength
         penalty = np.diag([strength / scale**2, strength, strength])
@@ -88,8 +87,8 @@ def test_sparse_rows_are_the_same_problem() -> None:
     x, y = rows(60, 5, 1)
     x[np.abs(x) < 1.0] = 0.0
     grid = [Settings(alpha=alpha) for alpha in (0.5, 20.0)]
-    thin = grid[0].solve_all(grid, [Fit(csr_array(x), y[:, 0], "regression", 1)], Context())
-    full = grid[0].solve_all(grid, [Fit(x, y[:, 0], "regression", 1)], Context())
+    thin = fit_grid(grid, [Fit(csr_array(x), y[:, 0], "regression", 1)], Context())
+    full = fit_grid(grid, [Fit(x, y[:, 0], "regression", 1)], Context())
     for one, other in zip(thin, full, strict=True):
         np.testing.assert_allclose(one.predict(x), other.predict(x), atol=1e-8)
 
@@ -98,7 +97,7 @@ def test_no_time_is_said() -> None:
     x, y = rows(20, 3, 1)
     grid = [Settings(alpha=1.0), Settings(alpha=2.0)]
     with pytest.raises(BudgetError, match="no time left while fitting linear"):
-        list(grid[0].solve_all(grid, [Fit(x, y, "regression", 1)], Context(deadline=time.monotonic() - 1)))
+        list(fit_grid(grid, [Fit(x, y, "regression", 1)], Context(deadline=time.monotonic() - 1)))
 
 
 @given(st.integers(2, 60), st.integers(1, 40), st.integers(1, 2), st.integers(0, 2), st.integers(0, 99))
@@ -127,7 +126,7 @@ def test_alpha_auto_is_the_choice_of_ridge_cv(shape: tuple[int, int], thin: bool
     context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
     fit = Fit(csr_array(x) if thin else x, y[:, 0], "regression", 1)
     automatic, given_one = Settings(alpha="auto"), Settings(alpha=3.0)
-    models: list[Any] = list(automatic.solve_all([automatic, given_one], [fit], context))
+    models: list[Any] = list(fit_grid([automatic, given_one], [fit], context))
     tried = _ridge.penalties_for(float(_ridge.factorised(x, y).values[-1]))
     theirs = RidgeCV(alphas=tried).fit(x, y[:, 0])
     assert notes == [f"linear: alpha {theirs.alpha_:.3g}, which predicts each training row best without it"]
@@ -138,7 +137,7 @@ def test_alpha_auto_is_the_choice_of_ridge_cv(shape: tuple[int, int], thin: bool
 @pytest.mark.parametrize(("count", "constant"), [(1, 0), (5, 2)])
 def test_where_nothing_can_be_learned_alpha_auto_is_one(count: int, constant: int) -> None:
     x, y = rows(count, 2, 1, constant=constant)
-    model: Any = next(Settings(alpha="auto").solve([Fit(x, y[:, 0], "regression", 1)], Context()))
+    model: Any = next(Settings(alpha="auto").fit([Fit(x, y[:, 0], "regression", 1)], Context()))
     np.testing.assert_array_equal(model.weights, 0.0)
     assert model.bias == pytest.approx(y.mean())
 
@@ -147,6 +146,6 @@ def test_alpha_auto_is_for_values() -> None:
     x, y = rows(20, 2, 1)
     fit = Fit(x, (y[:, 0] > 7).astype(np.int64), "classification", 2)
     with pytest.raises(RecipeError, match=r"a number, where classes are predicted[\s\S]*'auto', which is for values"):
-        list(Settings(alpha="auto").solve([fit], Context()))
+        list(Settings(alpha="auto").fit([fit], Context()))
     with pytest.raises(ValueError, match="alpha auto is found for ridge: choose penalty l2, or give alpha a number"):
         Settings(alpha="auto", penalty="l1")

@@ -12,7 +12,6 @@ import pytest
 
 from sixfold.build import _side_by_side as module
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build.family import SideBySide
 from sixfold.core.errors import FitError
 from sixfold.parts import state
 from sixfold.parts.fit import Fit
@@ -51,13 +50,12 @@ def test_the_same_bits_on_any_number_of_cores(
     name: str, options: dict[str, Any], task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, some = FAMILY.load(name)(**options), list(fits(task))
-    assert isinstance(settings, SideBySide)
     assert settings.side_by_side
     found = []
     for cores in (1, 2, 3, 16):
         on(monkeypatch, cores)
-        found.append([state.digest(fitted) for fitted in settings.solve(some, Context())])
-    assert found[0] == [state.digest(next(iter(settings.solve([fit], Context())))) for fit in some]
+        found.append([state.digest(fitted) for fitted in settings.fit(some, Context())])
+    assert found[0] == [state.digest(next(iter(settings.fit([fit], Context())))) for fit in some]
     assert all(each == found[0] for each in found)
 
 

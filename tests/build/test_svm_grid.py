@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.metrics.pairwise import rbf_kernel
 
+from fitting import fit_grid
 from sixfold.build import _svm_grid
 from sixfold.build.svm import KernelMachine, Settings
 from sixfold.core.errors import BudgetError, FitError
@@ -40,11 +41,11 @@ def close(found: Any, expected: Any, x: Any) -> None:
 def test_each_setting_is_what_it_is_alone(kernel: Any, classes: int) -> None:
     grid = [Settings(kernel=kernel, C=c, coef0=0.5, gamma=0.1) for c in (10.0, 0.1, 1.0, 10.0)]
     fits = [Fit(*rows(count, classes), "classification", classes) for count in (400, 240, 60)]
-    found = list(grid[0].solve_all(grid, fits, Context()))
+    found = list(fit_grid(grid, fits, Context()))
     assert len(found) == 12
     for at, machine in enumerate(found):
         fit, setting = fits[at // 4], grid[at % 4]
-        (alone,) = setting.solve([fit], Context())
+        (alone,) = setting.fit([fit], Context())
         close(machine, alone, fit.x)
 
 
@@ -55,9 +56,9 @@ def test_values_over_penalties_and_widths(kernel: Any) -> None:
     grid = [
         Settings(kernel=kernel, C=c, epsilon=e, coef0=1.0, gamma=0.1) for e in (0.2, 0.01, 0.0) for c in (1.0, 10.0)
     ]
-    found = list(grid[0].solve_all(grid, [Fit(x, y, "regression", 1)], Context()))
+    found = list(fit_grid(grid, [Fit(x, y, "regression", 1)], Context()))
     for setting, machine in zip(grid, found, strict=True):
-        (alone,) = setting.solve([Fit(x, y, "regression", 1)], Context())
+        (alone,) = setting.fit([Fit(x, y, "regression", 1)], Context())
         np.testing.assert_allclose(machine.predict(x), alone.predict(x), atol=NEAR * y.std())
 
 
@@ -67,7 +68,7 @@ def test_all_rows_keep_the_optimality_conditions(seed: int, penalty: float, coun
     """Keerthi et al. (2001): the most violating pair of all rows is at most the tolerance apart."""
     x, y = rows(count, 2, seed)
     grid = [Settings(C=c, gamma=0.5) for c in (0.1, penalty)]
-    machine = list(grid[0].solve_all(grid, [Fit(x, y, "classification", 2)], Context()))[1]
+    machine = list(fit_grid(grid, [Fit(x, y, "classification", 2)], Context()))[1]
     assert isinstance(machine, KernelMachine)
     sign = np.where(y == 1, 1.0, -1.0)
     weight = np.zeros(count)
@@ -86,17 +87,17 @@ def test_a_class_that_no_row_has_never_wins() -> None:
     x, y = rows(200, 3)
     grid = [Settings(C=c) for c in (0.5, 5.0)]
     both = Fit(x[y > 0], y[y > 0], "classification", 4), Fit(x, y, "classification", 4)
-    for machine in grid[0].solve_all(grid, both, Context()):
+    for machine in fit_grid(grid, both, Context()):
         assert machine.predict(x).shape == (200, 4)
         assert not (machine.predict(x).argmax(axis=1) == 3).any()
     with pytest.raises(FitError, match="one class in 200 rows"):
-        list(grid[0].solve_all(grid, [Fit(x, np.zeros(200, dtype=np.int64), "classification", 3)], Context()))
+        list(fit_grid(grid, [Fit(x, np.zeros(200, dtype=np.int64), "classification", 3)], Context()))
 
 
 def test_equal_values_need_no_support() -> None:
     x, _ = rows(60)
     grid = [Settings(C=1.0), Settings(C=2.0)]
-    for machine in grid[0].solve_all(grid, [Fit(x, np.full(60, 3.0), "regression", 1)], Context()):
+    for machine in fit_grid(grid, [Fit(x, np.full(60, 3.0), "regression", 1)], Context()):
         np.testing.assert_allclose(machine.predict(x), 3.0, atol=0.1)
 
 
@@ -106,8 +107,8 @@ def test_sparse_rows_and_a_sample() -> None:
     grid = [Settings(C=c, sample=200) for c in C]
     notes: list[str] = []
     context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
-    thin = list(grid[0].solve_all(grid, [Fit(csr_array(x), y, "classification", 2, seed=3)], context))
-    (alone,) = grid[0].solve([Fit(x, y, "classification", 2, seed=3)], Context())
+    thin = list(fit_grid(grid, [Fit(csr_array(x), y, "classification", 2, seed=3)], context))
+    (alone,) = grid[0].fit([Fit(x, y, "classification", 2, seed=3)], Context())
     close(thin[0], alone, x)
     assert notes == ["svm: kernel rbf learns from 200 of 500 rows, drawn at random within classes"]
 
@@ -116,7 +117,7 @@ def test_the_order_is_the_given_one_and_the_bits_are_the_same() -> None:
     x, y = rows()
     fits = [Fit(x[: 400 - k], y[: 400 - k], "classification", 2) for k in range(3)]
     grid = [Settings(C=c) for c in C]
-    first, second = (list(grid[2].solve_all(grid, fits, Context())) for _ in range(2))
+    first, second = (list(fit_grid(grid, fits, Context())) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.predict(x), other.predict(x))
     bounds = [np.abs(machine.weights).max() for machine in first]  # noisy rows reach C
@@ -129,9 +130,9 @@ def test_the_number_of_threads_changes_no_bit(threads: int, monkeypatch: pytest.
     x, y = rows()
     fits = [Fit(x[k:], y[k:], "classification", 2) for k in range(3)]
     grid = [Settings(C=c) for c in C]
-    expected = [machine.predict(x) for machine in grid[0].solve_all(grid, fits, Context())]
+    expected = [machine.predict(x) for machine in fit_grid(grid, fits, Context())]
     monkeypatch.setattr(_svm_grid, "cores", lambda: threads)
-    for machine, values in zip(grid[0].solve_all(grid, fits, Context()), expected, strict=True):
+    for machine, values in zip(fit_grid(grid, fits, Context()), expected, strict=True):
         np.testing.assert_array_equal(machine.predict(x), values)
 
 
@@ -139,9 +140,9 @@ def test_without_room_for_the_matrix_each_setting_is_solved_alone(monkeypatch: p
     x, y = rows(120)
     grid = [Settings(C=c) for c in C]
     monkeypatch.setattr(_svm_grid, "MEMORY_BYTES", 100_000)
-    found = list(grid[0].solve_all(grid, [Fit(x, y, "classification", 2)], Context()))
+    found = list(fit_grid(grid, [Fit(x, y, "classification", 2)], Context()))
     for setting, machine in zip(grid, found, strict=True):
-        (alone,) = setting.solve([Fit(x, y, "classification", 2)], Context())
+        (alone,) = setting.fit([Fit(x, y, "classification", 2)], Context())
         np.testing.assert_array_equal(machine.predict(x), alone.predict(x))
 
 
@@ -149,13 +150,13 @@ def test_no_machine_is_begun_after_the_deadline() -> None:
     x, y = rows()
     grid = [Settings(C=c) for c in C]
     with pytest.raises(BudgetError, match="no time left while fitting svm"):
-        list(grid[0].solve_all(grid, [Fit(x, y, "classification", 2)], Context(deadline=time.monotonic())))
+        list(fit_grid(grid, [Fit(x, y, "classification", 2)], Context(deadline=time.monotonic())))
 
 
 def test_a_result_that_nobody_waits_for_ends_the_work() -> None:
     x, y = rows()
     grid = [Settings(C=c) for c in C]
-    machines = grid[0].solve_all(grid, [Fit(x, y, "classification", 2)] * 4, Context())
-    close(next(machines), next(iter(grid[0].solve([Fit(x, y, "classification", 2)], Context()))), x)
+    machines = fit_grid(grid, [Fit(x, y, "classification", 2)] * 4, Context())
+    close(next(machines), next(iter(grid[0].fit([Fit(x, y, "classification", 2)], Context()))), x)
     machines.close()  # type: ignore[attr-defined]
     assert list(machines) == []

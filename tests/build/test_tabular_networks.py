@@ -11,6 +11,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.build.mlp import Perceptron
 from sixfold.compress.measure import feeds
 from sixfold.evaluate.model import Model, fit_model
@@ -22,8 +24,7 @@ from sixfold.prepare import preparer
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fill, fit_many
+from sixfold.train.starting import fill
 
 FAMILIES = ("residual_mlp", "tabm")
 SHAPE = Shape(5, 3, "classification", (0, 8, 0, 0, 4))

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from sixfold.build.candidate import Candidate
 from sixfold.compress.measure import feeds
 from sixfold.compress.pruners.support_vectors import fewer
 from sixfold.evaluate.model import Model, fit_model
@@ -15,7 +16,6 @@ from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
 
 
 def dataset(classes: int, rows: int = 400) -> Dataset:

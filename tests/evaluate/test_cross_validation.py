@@ -10,8 +10,9 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from sixfold.build import _side_by_side
+from sixfold.build import family as families
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
-from sixfold.evaluate import cross_validation
 from sixfold.evaluate.cross_validation import FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
@@ -23,7 +24,6 @@ from sixfold.recipe import load as recipe_load
 from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
 
 TARGET_ENCODED = {"features": {"category": "target", "select": {"name": "mutual_information", "keep": 3}}}
 
@@ -142,14 +142,14 @@ def test_folds_are_scored_the_same(build: dict[str, Any], monkeypatch: pytest.Mo
     data = mixed(200)
     folds, found = make(Evaluate(folds=5), data), []
     for cores, most in ((1, 2**30), (2, 2**30), (8, 2**30), (8, 1)):
-        for place in (_side_by_side, cross_validation):
+        for place in (_side_by_side, families):
             monkeypatch.setattr(place, "cores", lambda cores=cores: cores)
-        monkeypatch.setattr(cross_validation, "SIDE_BYTES", most)
+        monkeypatch.setattr(families, "SIDE_BYTES", most)
         told: list[Any] = []
         context = Context(emit_to=lambda kind, facts, told=told: told.append((kind, facts.get("fold"))))
         evaluation = cross_validate(candidate(data, build), data, folds, ["log_loss"], context)
         found.append((evaluation.scores["log_loss"].tolist(), [state.digest(model) for model in evaluation.models]))
         assert [fold for kind, fold in told if kind == "fold_scored"] == [0, 1, 2, 3, 4]
         family = candidate(data, build).family
-        assert cross_validation.folds_at_once(family, 1000) == (1 if most == 1 else cores)
+        assert family.folds_at_once(1000) == (1 if most == 1 else cores)
     assert all(each == found[0] for each in found)

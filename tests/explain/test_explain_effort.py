@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sixfold.build.candidate import Candidate
 from sixfold.evaluate.cross_validation import Evaluation, cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
@@ -17,7 +18,6 @@ from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Evaluate, Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
 
 
 def problem(rows: int = 400) -> Dataset:

@@ -17,9 +17,11 @@ import pytest
 from bench.forecast import HELD
 
 from sixfold import pipeline
+from sixfold.build import family as families
+from sixfold.build import network
+from sixfold.build.candidate import fits_of as settings_of
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
-from sixfold.evaluate import cross_validation
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts.fit import Fit
@@ -33,7 +35,7 @@ from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.runs.context import Context
-from sixfold.train import fitting, telling
+from sixfold.train import loss_reporter
 
 
 def frame(rows: int, levels: int = 3) -> pd.DataFrame:
@@ -106,7 +108,7 @@ def test_what_cannot_be_interrupted_is_tried_on_fewer_rows(
 
     monkeypatch.setattr(module, "trial", trial)
     monkeypatch.setattr(module, "together_s", lambda *given: None)
-    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
+    monkeypatch.setattr(families, "cores", lambda: 1)
     found = forecast(candidate, data, folds, Context())
     assert seen == tried
     assert found.tried == tried[-1]
@@ -145,8 +147,8 @@ def test_every_trial_has_a_deadline_and_a_network_three_epochs(monkeypatch: pyte
     clock = SimpleNamespace(monotonic=lambda: now[0])
     monkeypatch.setattr(trials, "fit_prepared", fit)
     monkeypatch.setattr(trials, "time", clock)
-    monkeypatch.setattr(telling, "OFTEN_S", 0.0)  # an event of every epoch
-    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
+    monkeypatch.setattr(loss_reporter, "OFTEN_S", 0.0)  # an event of every epoch
+    monkeypatch.setattr(families, "cores", lambda: 1)
     monkeypatch.setattr(module, "together_s", lambda *given: 3 * 50_000.0)  # of five folds
     found, failed = forecasts(candidates, data, folds, Budget())
     assert failed == []
@@ -232,14 +234,14 @@ def test_penalties_that_share_a_solver_are_tried_as_one(monkeypatch: pytest.Monk
 def test_folds_that_a_solver_works_on_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """One fit takes 0.1 s and two at once 0.12 s: five folds on two cores 0.12 + 0.12 + 0.1 s, and their preparation."""
     (candidate,), data, folds = planned(600, {"family": "forest"})
-    monkeypatch.setattr(cross_validation, "cores", lambda: 2)
+    monkeypatch.setattr(families, "cores", lambda: 2)
     monkeypatch.setattr(
         module, "trial", lambda one, data, count, *rest: CandidateTrial(count, 0.01, 0.1, 0.1, 1.0, cut=False)
     )
     monkeypatch.setattr(module, "together_s", lambda alike, fits, *rest: 0.12 if (len(alike), fits) == (1, 2) else 1e9)
     found = forecast(candidate, data, folds, Context())
     assert found.folds_s == pytest.approx(5 * 0.01 + 0.34)
-    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
+    monkeypatch.setattr(families, "cores", lambda: 1)
     assert forecast(candidate, data, folds, Context()).folds_s == pytest.approx(5 * 0.11)
 
 
@@ -247,17 +249,15 @@ def test_stacks_are_no_larger_than_memory_allows(monkeypatch: pytest.MonkeyPatch
     """Those of the training itself: as many folds as the cache holds, in stacks as large as `fit_many` makes them."""
     candidates, data, folds = same(3)
     size = module.sizes(candidates[0], data, folds, Context())
-    family = candidates[0].family
-    one = module.replica_bytes(family, candidates, size.shape, size.rows)
+    family: Any = candidates[0].family
+    one = family.cost(settings_of(candidates, [size.few]), size.rows).fit_bytes
     assert module.stacks_of(candidates, size, 5) == Stacks(5, 15)
-    monkeypatch.setattr(fitting, "STACK_BYTES", 4 * one)
+    monkeypatch.setattr(network, "STACK_BYTES", 4 * one)
     assert module.stacks_of(candidates, size, 5) == Stacks(5, 4)
     assert Stacks(5, 4).parts(5, 3) == [4, 4, 4, 3]
-    pairs = [
-        (at, candidate, fit) for at, fit in enumerate(fits_of(candidates, data, folds)) for candidate in candidates
-    ]
-    assert [len(group) for group in fitting._groups(family, pairs)] == [4, 4, 4, 3]
-    monkeypatch.setattr(cross_validation, "CACHE_BYTES", 2 * size.fold)
+    every = settings_of(candidates, fits_of(candidates, data, folds))
+    assert [len(stack) for stack in family._stacks(every)] == [4, 4, 4, 3]
+    monkeypatch.setattr(network, "CACHE_BYTES", 2 * size.fold)
     assert module.stacks_of(candidates, size, 5) == Stacks(2, 4)
     assert Stacks(2, 4).parts(5, 3) == [4, 2, 4, 2, 3]
 
@@ -273,7 +273,7 @@ def test_networks_that_train_as_one_are_held_as_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "FINISH_BYTES", 0)
     monkeypatch.setattr(module, "psutil", SimpleNamespace(Process=lambda: process))
     size = module.sizes(candidates[0], data, folds, Context())
-    one = module.replica_bytes(candidates[0].family, candidates, size.shape, size.rows)
+    one = candidates[0].family.cost(settings_of(candidates, [size.few]), size.rows).fit_bytes
     alone, together = (module.memory(alike, data, folds) for alike in (candidates[:1], candidates))
     assert together - alone == 10 * one
     tree = planned(90, {"family": "tree"})[0]
@@ -309,7 +309,7 @@ def test_an_epoch_that_was_cut_is_no_whole_one(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("build", [{"family": "linear"}, {"family": "tree"}, {"family": "svm"}])
 def test_few_rows_are_tried_whole(build: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross_validation, "cores", lambda: 1)
+    monkeypatch.setattr(families, "cores", lambda: 1)
     (candidate,), data, folds = planned(90, build)
     found = forecast(candidate, data, folds, Context())
     assert found.tried == 90
@@ -426,13 +426,13 @@ def test_kernel_matrices_and_trees_are_counted() -> None:
             {"family": "forest", "trees": 100},
         )
     )
-    assert kernel.fit_bytes(few, 4000, 1) == 3 * 8 * 4000**2
-    assert kernel.fit_bytes(few, 10**6, 1) == 3 * 8 * 5000**2  # its sample
-    assert kernel.fit_bytes(few, 4000, 10) > kernel.fit_bytes(few, 4000, 1)
-    assert svm.fit_bytes(few, 4000, 1) == 4 * 4000**2
-    assert svms.fit_bytes(few, 4000, 3) == 16 * 4000**2
-    assert forests.fit_bytes(few, 8000, 1) == pytest.approx(10 * forest.fit_bytes(few, 8000, 1), rel=0.2)
-    assert forest.model_bytes(few, 4000) < forest.model_bytes(few, 40_000) <= 10 * 2**13 * 41
+    assert kernel.cost([few], 4000).fit_bytes == 3 * 8 * 4000**2
+    assert kernel.cost([few], 10**6).fit_bytes == 3 * 8 * 5000**2  # its sample
+    assert kernel.cost([few] * 10, 4000).fit_bytes > kernel.cost([few], 4000).fit_bytes
+    assert svm.cost([few], 4000).fit_bytes == 4 * 4000**2
+    assert svms.cost([few] * 3, 4000).fit_bytes == 16 * 4000**2
+    assert forests.cost([few], 8000).fit_bytes == pytest.approx(10 * forest.cost([few], 8000).fit_bytes, rel=0.2)
+    assert forest.cost([few], 4000).model_bytes < forest.cost([few], 40_000).model_bytes <= 10 * 2**13 * 41
 
 
 @pytest.mark.parametrize("deep", [4, 12])

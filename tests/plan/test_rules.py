@@ -113,7 +113,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "runs/": "while a run goes on",
     "recipe/": "one reader for run and check",
     "train/range_test.py": "the schema refuses it",
-    "train/fitting.py": "what all rows show in training",
+    "train/starting.py": "what all rows show in training",
     "train/stopping.py": "in training",
     "train/stepper.py": "a rule of recipe/",
     "train/device.py:enough_memory": "in training",

@@ -16,13 +16,13 @@ from sklearn.datasets import load_digits
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train import captured, stack
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
+from sixfold.train import captured, replicas
 
 X, Y = load_digits(return_X_y=True)
 FITS = [Fit(X[:rows] / 16.0, Y[:rows], "classification", 10, seed=rows) for rows in (90, 75, 97)]
@@ -80,7 +80,7 @@ def both(one: Candidate, fits: list[Fit], monkeypatch: pytest.MonkeyPatch) -> li
     plain = list(fit_many([one], fits, Context()))
     RECORDED.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(stack, "recorder_of", lambda device, operations: on_tape)
+        patch.setattr(replicas, "recorder_of", lambda device, operations: on_tape)
         played = list(fit_many([one], fits, Context()))
     assert RECORDED and all(tape.calls for tape in RECORDED)
     return list(zip(plain, played, strict=True))
@@ -140,7 +140,7 @@ def test_a_range_test_records_its_steps(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_optimiser_that_asks_for_gradients_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """L-BFGS calls for as many as it likes, and reads their losses."""
-    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: on_tape)
+    monkeypatch.setattr(replicas, "recorder_of", lambda device, operations: on_tape)
     RECORDED.clear()
     list(fit_many([candidate({"optimizer": "lbfgs", "batch_size": "full", "epochs": 2})], FITS, Context()))
     assert not RECORDED

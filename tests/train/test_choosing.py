@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
 from sixfold.train.choosing import Chooser, FitShape
-from sixfold.train.fitting import fit_many
 from sixfold.train.optimizers.auto import muon_extra
 
 Events = list[tuple[str, dict[str, Any]]]

@@ -13,14 +13,14 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
-from sixfold.train import stack
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
+from sixfold.train import replicas
 from sixfold.train.stepper import Stepper
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -80,7 +80,7 @@ def test_a_recorded_step_is_the_step(family: str, build: dict[str, Any], monkeyp
     }
     one = candidate(train, family, dropout=0.2, **build)
     recorded = trained(one)
-    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: None)
+    monkeypatch.setattr(replicas, "recorder_of", lambda device, operations: None)
     assert_close(recorded, trained(one), 1e-8)
 
 

@@ -16,17 +16,19 @@ from scipy.sparse import csr_array
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sixfold.build import _entrance
+from fitting import fit_many
+from sixfold.build import _entrance, network
+from sixfold.build.candidate import Candidate, by_device, fits_of
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train import device, fitting, range_test, stack
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
+from sixfold.train import clock, device, range_test, replicas, starting
+from sixfold.train.batches import Batch
 from sixfold.train.functional import FunctionalProgram
-from sixfold.train.stack import Stack
+from sixfold.train.replicas import ReplicaLearner
+from sixfold.train.starting import replicas_of
 
 GPU = torch.device("meta")
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
@@ -72,10 +74,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
         mode.recording = False
         return result, lambda: None
 
-    for module in (fitting, range_test):
+    for module in (starting, range_test):
         monkeypatch.setattr(module, "generator", lambda device, seed: torch.Generator().manual_seed(seed))
-    monkeypatch.setattr(fitting, "device_of", lambda name: GPU)
-    monkeypatch.setattr(stack, "recorder_of", lambda device, operations: record if device == GPU else None)
+    monkeypatch.setattr(starting, "device_of", lambda name: GPU)
+    monkeypatch.setattr(replicas, "recorder_of", lambda device, operations: record if device == GPU else None)
     optimizers = importlib.import_module("torch.optim.optimizer")
     monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"])
     yield mode
@@ -100,21 +102,27 @@ def candidate(train: dict[str, Any], family: str = "mlp", **build: Any) -> Candi
     return Candidate("one", family, FAMILY.load(family)(**build), Prepare(), Initialize(seed=1), section)
 
 
-def stacked(one: Candidate, some: list[Fit]) -> Stack:
-    pairs = [(at, one, fit) for at, fit in enumerate(some)]
-    contexts = {(at, one.name): Context(device="cuda") for at in range(len(some))}
-    return Stack(one.family, fitting._replicas(one.family, pairs, contexts, None))  # type: ignore[arg-type]
+def stacked(one: Candidate, some: list[Fit]) -> ReplicaLearner:
+    family: Any = one.family
+    numbered = dict(enumerate(fits_of([one], some)))
+    return ReplicaLearner(family, replicas_of(family, numbered, Context(device="cuda")))
 
 
-def epoch(built: Stack, gpu: Apart) -> None:
+def step(built: ReplicaLearner, batch: Batch) -> torch.Tensor:
+    built.set_rate(batch)
+    losses = built.backward(batch)
+    built.step(batch)
+    return losses
+
+
+def epoch(built: ReplicaLearner, gpu: Apart) -> None:
     """One epoch's steps, and the rows that are watched up to where their loss is read."""
     with gpu, torch.no_grad():
-        losses = [built.step(number, batch) for number, batch in enumerate(built.together.epoch(built.program.encode))]
+        losses = [step(built, batch) for batch in built.batches()]
         built.end_epoch(1)
         with pytest.raises(Exception, match="meta"):
-            built.watch()
-        for stepper in built.steppers:
-            stepper.evaluating(False)
+            built.evaluate()
+        built.start_epoch()
     assert all(one.device == GPU for one in [*losses, built.theta, built.gradient])
 
 
@@ -141,13 +149,13 @@ def test_a_step_of_every_network_stays_on_the_gpu(
 def test_sparse_rows_come_to_the_gpu_a_block_at_a_time(gpu: Apart) -> None:
     built = stacked(candidate({"stop": {}}, hidden=[8]), fits(sparse=True))
     with gpu, torch.no_grad():
-        for number, batch in enumerate(built.together.epoch(built.program.encode)):
-            assert batch.x.device == built.step(number, batch).device == GPU
+        for batch in built.batches():
+            assert batch.x.device == step(built, batch).device == GPU
 
 
 def test_a_network_by_torch_func_is_on_the_gpu_and_is_not_recorded(gpu: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows what it does in a step."""
-    monkeypatch.setattr(stack, "Stackable", type("Nobody", (), {}))
+    monkeypatch.setattr(replicas, "Stackable", type("Nobody", (), {}))
     built = stacked(candidate({}, hidden=[8]), fits())
     assert isinstance(built.program, FunctionalProgram)
     epoch(built, gpu)
@@ -176,7 +184,7 @@ def test_a_full_gpu_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) 
     def full(*given: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
 
-    monkeypatch.setattr(fitting, "train", full)
+    monkeypatch.setattr(network, "train", full)
     with pytest.raises(FitError, match="CUDA out of memory") as caught:
         list(fit_many([candidate({}, hidden=[4])], fits(), Context()))
     assert "write `device: cpu`" in str(caught.value)
@@ -187,15 +195,16 @@ def test_who_trains_where_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA T4")
     svm = replace(candidate({}, hidden=[4]), name="svm", family=FAMILY.load("svm")())
     mlp = candidate({}, hidden=[4])
-    assert device.describe("cuda", [mlp, svm]) == [
+    assert device.describe("cuda", *by_device([mlp, svm])) == [
         "Device: NVIDIA T4 trains one.",
         "Device: the processor trains svm: their solvers do not work on a GPU.",
     ]
-    assert device.describe("cpu", [mlp, svm]) == []
+    assert device.describe("cpu", *by_device([mlp, svm])) == []
 
 
 def test_the_processor_waits_for_nobody() -> None:
-    pace = device.Pace(torch.device("cpu"))
+    watch = clock.Clock(None, torch.device("cpu"))
     for _ in range(100):
-        pace.stepped()
-    assert not pace.asked
+        watch.stepped()
+    assert not watch.asked
+    assert not watch.is_over

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.package.report import epochs_of
-from sixfold.parts.fit import Fit
+from sixfold.parts.fit import Fit, Watch
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.saves import Checkpoints
-from sixfold.train import stack, telling
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
+from sixfold.train import loss_reporter, replicas
 from sixfold.train.stepper import Stepper
-from sixfold.train.stopping import Watch
 
 EPOCHS, ROWS = 6, (40, 47, 33)
 
@@ -61,7 +60,7 @@ def epochs(folder: Path) -> dict[tuple[int, str, int], tuple[float, float]]:
 
 def test_a_kill_loses_no_epoch_of_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not told yet is told before a state is saved: a later command goes on after it."""
-    monkeypatch.setattr(telling, "OFTEN_S", np.inf)
+    monkeypatch.setattr(loss_reporter, "OFTEN_S", np.inf)
     one, fit = candidates()[0], fits()[0]
     plain, steps = Stepper.take, itertools.count()
 
@@ -84,9 +83,9 @@ def test_a_kill_loses_no_epoch_of_the_stream(tmp_path: Path, monkeypatch: pytest
 
 def test_epochs_of_a_long_silence_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of epochs that nobody asked to be told of for a long time, the newest are kept; else every one is told."""
-    monkeypatch.setattr(telling, "MOST", 8)
-    monkeypatch.setattr(telling, "OFTEN_S", np.inf)
-    monkeypatch.setattr(stack, "UNSEEN", 4)
+    monkeypatch.setattr(loss_reporter, "MOST", 8)
+    monkeypatch.setattr(loss_reporter, "OFTEN_S", np.inf)
+    monkeypatch.setattr(replicas, "UNSEEN", 4)
     for every, sizes in ((1, [1, 7, 4, 4, 4]), (50, [8]), (5, [5, 5, 5, 5])):
         told: list[dict[str, Any]] = []
         context = Context(emit_to=lambda kind, facts, told=told: told.append(facts) if kind == "epoch" else None)

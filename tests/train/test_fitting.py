@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError, FitError, RecipeError
 from sixfold.core.seeds import derive
-from sixfold.parts.fit import Fit
+from sixfold.parts.fit import Fit, Watch
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train import batches as module
-from sixfold.train import stack, telling
+from sixfold.train import loss_reporter, replicas
 from sixfold.train.batches import Batches, ReplicaBatches, cut, permutation
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
-from sixfold.train.stopping import Watch
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(40, 5))
@@ -35,7 +34,7 @@ Events = list[tuple[str, dict[str, Any]]]
 
 @pytest.fixture(autouse=True)
 def _every_epoch_has_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "OFTEN_S", 0.0)
+    monkeypatch.setattr(loss_reporter, "OFTEN_S", 0.0)
 
 
 def candidate(build: dict[str, Any], train: dict[str, Any], **initialize: Any) -> Candidate:
@@ -217,9 +216,9 @@ def test_how_often_the_loss_is_told_changes_nothing(more: dict[str, Any], monkey
     train = {"epochs": 12, "batch_size": 16, **more}
     always, events = fit({"hidden": [4]}, train)
     seldom, fewer = fit({"hidden": [4]}, {**train, "report_every": 5})
-    monkeypatch.setattr(telling, "OFTEN_S", np.inf)
+    monkeypatch.setattr(loss_reporter, "OFTEN_S", np.inf)
     late, two = fit({"hidden": [4]}, train)
-    monkeypatch.setattr(stack, "UNSEEN", 7)
+    monkeypatch.setattr(replicas, "UNSEEN", 7)
     often, same = fit({"hidden": [4]}, {**train, "report_every": 5})
     for one in (seldom, late, often):
         np.testing.assert_array_equal(one.weights[0], always.weights[0])
@@ -402,7 +401,7 @@ def test_solver_families_go_through_the_same_door() -> None:
     settings = FAMILY.load("linear")()
     linear = Candidate("linear", "linear", settings, Prepare(), Initialize(), Train())
     through = next(fit_many([linear], [LABELS], Context()))
-    direct = next(settings.solve([LABELS], Context()))
+    direct = next(settings.fit([LABELS], Context()))
     np.testing.assert_array_equal(through.predict(X), direct.predict(X))
 
 

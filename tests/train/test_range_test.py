@@ -12,6 +12,8 @@ import torch
 from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import Fit, Fitted
@@ -20,10 +22,8 @@ from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train import range_test
 from sixfold.train.batches import cut
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 from sixfold.train.range_test import RangeCurve, Rise, rounded
-from sixfold.train.stack import Stack
+from sixfold.train.replicas import ReplicaLearner
 
 Events = list[tuple[str, dict[str, Any]]]
 AUTO = {"learning_rate": "auto"}
@@ -192,10 +192,10 @@ def test_rows_held_without_their_zeros_give_the_same_rate() -> None:
 def test_a_batch_of_many_rows_is_tested_on_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two epochs' worth of rows in 30 steps: of 300 rows 20 a step, and no fewer than ROWS."""
     seen: list[tuple[int, ...]] = []
-    plain = Stack.step
+    plain = ReplicaLearner.step
     monkeypatch.setattr(range_test, "ROWS", 10)
     monkeypatch.setattr(
-        Stack, "step", lambda self, n, batch: (seen.append(tuple(batch.x.shape)), plain(self, n, batch))[1]
+        ReplicaLearner, "step", lambda self, batch: (seen.append(tuple(batch.x.shape)), plain(self, batch))[1]
     )
     fit([candidate({"name": "adam", **AUTO}, batch_size="full", epochs=1)], [digits(300, 0)])
     assert seen == [(1, 20, 64)] * 30 + [(1, 300, 64)]

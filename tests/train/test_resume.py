@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 from sixfold.train.stepper import Stepper
 
 X, Y = load_digits(return_X_y=True)

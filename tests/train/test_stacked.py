@@ -9,15 +9,15 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from sixfold.build.family import Stackable
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 from sixfold.train.functional import FunctionalProgram
-from sixfold.train.stack import Stack as original
+from sixfold.train.network import Stackable
+from sixfold.train.replicas import ReplicaLearner as original
 
 RNG = np.random.default_rng(0)
 DIGITS = load_digits(return_X_y=True)
@@ -173,10 +173,10 @@ def test_more_replicas_than_memory_go_in_groups(monkeypatch: pytest.MonkeyPatch)
     one = candidate({"batch_size": 16, "epochs": 3})
     fits = [digits(64, seed) for seed in range(5)]
     whole = train_all([one], fits)
-    monkeypatch.setattr("sixfold.train.fitting.STACK_BYTES", 200_000)
+    monkeypatch.setattr("sixfold.build.network.STACK_BYTES", 200_000)
     stacks = []
     monkeypatch.setattr(
-        "sixfold.train.fitting.Stack",
+        "sixfold.build.network.ReplicaLearner",
         lambda family, replicas: stacks.append(len(replicas)) or original(family, replicas),
     )
     for left, right in zip(whole, train_all([one], fits), strict=True):

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from sixfold.build.family import Stackable
+from fitting import fit_many
+from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fill, fit_many
 from sixfold.train.functional import FunctionalProgram
-from sixfold.train.stack import Stack as original
+from sixfold.train.network import Stackable
+from sixfold.train.replicas import ReplicaLearner as original
+from sixfold.train.starting import fill
 from sixfold.train.stepper import Stepper
 
 FOLDS = {"equal": ([96, 96, 96], 16, 17), "unequal": ([97, 80, 112, 15], 16, 15), "tiny": ([40, 7, 33], 16, 34)}
@@ -144,7 +145,7 @@ def test_folds_with_other_levels_train_as_one(monkeypatch: pytest.MonkeyPatch) -
     """5, 6 and 8 levels need the same table: of 8 and one for values never seen; 9 levels need another one."""
     stacks: list[int] = []
     monkeypatch.setattr(
-        "sixfold.train.fitting.Stack",
+        "sixfold.build.network.ReplicaLearner",
         lambda family, replicas: stacks.append(len(replicas)) or original(family, replicas),
     )
     one = candidate("members", batch_size=16, epochs=3)

@@ -19,12 +19,12 @@ from torch import nn
 from sixfold.build import _links
 from sixfold.build._classes import present
 from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored
+from sixfold.build.network import NetworkFamily
 from sixfold.parts.fit import Fit, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.offsets import offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
-from sixfold.recipe.section import Section
 
 AT_ONCE = 1024  # rows predicted in one piece: what members hold of many more would fill the memory
 Array = npt.NDArray[Any]
@@ -138,7 +138,7 @@ class TabularModule(nn.Module, ABC):
         return h * ((noise >= self.dropout).to(h.dtype) / (1.0 - self.dropout))
 
 
-class TabularSettings(Section):
+class TabularSettings(NetworkFamily):
     """The fields and the losses of both families."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})

@@ -21,11 +21,11 @@ from sixfold.build._classes import present
 from sixfold.build._model_text import read_trees
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._trees import Trees
+from sixfold.build.family import SolverFamily
 from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 # Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300 rounds: 1.4 s with one
@@ -108,14 +108,13 @@ class Binned:
         return self.dataset if len(rows) == self.fit.rows else self.dataset.subset(rows.tolist())
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of those before. Takes
     missing values as they are; needs no scaling. With `patience`, rows are cut off to be watched, the best number of
     rounds is kept, and (`refit`) all rows are learned with that number.
     """
 
     ends_in_time: ClassVar[bool] = True
-    side_by_side: ClassVar[bool] = True
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     # none of these changes the bins: features are not filtered by min_rows_leaf beforehand (feature_pre_filter)
@@ -151,11 +150,12 @@ class Settings(Section):
     validation: float = Field(0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched.")
     refit: bool = Field(True, description="After an early stop, learn all rows with the best number of rounds.")
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one BoostedTrees a fit, in order."""
-        return self.solve_all([self], fits, context)
+    @property
+    def side_by_side(self) -> bool:
+        """LightGBM works outside of Python's lock."""
+        return True
 
-    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting, each its BoostedTrees; the rows of a fit are binned once.
 
         Where no rows are watched, settings that differ in `rounds` alone are trained once, to the largest.

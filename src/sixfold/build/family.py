@@ -1,212 +1,141 @@
-"""The two protocols of a family: its `Settings` class implements one of them."""
+"""One door to every kind of model: `Family.fit`. A family's `Settings` class is its options and this."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
-from sixfold.parts.fit import Fit, Fitted, Needs, Shape
-from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.core.cores import cores
+from sixfold.parts.fit import Fit, Fitted, Needs
+from sixfold.parts.table import FloatArray, Task
+from sixfold.recipe.schema import Initialize
+from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
-if TYPE_CHECKING:  # families without a network do not wait for torch
-    import torch
-    from torch import nn
+CACHE_BYTES = 512 * 2**20  # of features of folds: that are kept for other candidates, and that are trained as one
+# Of features of fits solved side by side: where a fit is large, threads inside it do nearly as well.
+SIDE_BYTES = 128 * 2**20
 
 
-@runtime_checkable
-class SolverFamily(Protocol):
-    """Trained by its own solver: linear, svm, tree, forest, boosting."""
-
-    @property
-    def needs(self) -> Needs:
-        """How it likes its features: a constant of the class, or what follows from the settings."""
-
-    tasks: ClassVar[frozenset[Task]]
-
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one result a fit, in order."""
-
-
-@runtime_checkable
-class GradientFamily(Protocol):
-    """Trained by the loop of `train`: mlp, residual_mlp, tabm."""
-
-    @property
-    def needs(self) -> Needs:
-        """How it likes its features: a constant of the class, or what follows from the settings."""
-
-    tasks: ClassVar[frozenset[Task]]
-
-    def module(self, shape: Shape) -> nn.Module:
-        """A network with parameters of any value: `initialize` fills them.
-
-        Many of them are trained as one (torch.func): `forward` changes nothing in place, branches on no value of a
-        tensor and has no buffers that change. What it draws at random in training is a `Noisy` module's.
-        """
-
-    def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """What `loss` compares with, [rows] or [rows, outputs].
-
-        The first call may note in the module how the targets are scaled, so that `fitted` can undo it; later calls (for
-        rows cut off to be watched), and all calls with a resumed module, use the same scale.
-        """
-
-    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The loss of each row, [batch]: their mean is minimised.
-
-        `outputs` is what the module returns, rows first; `y` int64 [batch] classes, or float [batch, outputs].
-        """
-
-    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
-        """The trained network as a state of arrays."""
-
-    def resume(self, fitted: Fitted) -> nn.Module:
-        """The network a state came from, to train further (after pruning its layers may be narrower)."""
-
-
-class Program(Protocol):
-    """Losses and gradients of K replicas of one network at once; their parameters are the rows of θ [K, P].
-
-    `records`: whether autograd records operations in `gradient`; torch keeps no account for it where none does.
+class Cost(NamedTuple):
+    """What fits take besides their features. `fit_bytes`: held at the peak by one fit (kernel matrices, trees while they grow),
+    of all settings that are solved with it; by one replica of a network. `model_bytes`: of one result. `together`: fits that
+    are trained as one piece of work at most, where the loop trains them.
     """
 
-    records: bool
-
-    def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`y` [K, S, B] or [K, S, B, outputs] and `weight` [K, S, B] of S batches, as `gradient` wants them: [K, S, …]."""
-
-    def gradient(
-        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        """Write ∇θ Σ weight · loss of every replica into the rows of the gradient [K, P]; return Σ weight · loss, [K].
-
-        `x`: [K, B, features]; `target`, `weight`: of one batch, encoded; `noise`: as `Noisy` asks, each [K, …].
-        """
-
-    def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The loss of every row without noise, [K, B]."""
+    fit_bytes: int = 0
+    model_bytes: int = 0
+    together: int = 1
 
 
-@runtime_checkable
-class Stackable(Protocol):
-    """Ability of a family's Settings: gradients faster than torch.func's, by hand or by one graph for all replicas."""
+class Family(Section, ABC):
+    """One kind of model: how it likes its features, what a fit costs, and how fits are made. The options are the fields of the
+    subclass. What is said here of all families are defaults that an ordinary solver needs not change.
 
-    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
-        """Works on `theta` and writes into `gradient`, both [K, P]: the parameters of `module` one after the other."""
-
-
-@runtime_checkable
-class Noisy(Protocol):
-    """Ability of a module: it needs random numbers in training (dropout). Its `forward` takes (x, noise)."""
-
-    def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the tensors, uniform in [0, 1) and rows first, that `forward` wants as `noise` for a batch; () for none.
-
-        In evaluation `forward` gets no noise (None) and drops nothing.
-        """
-
-
-class Scheme(Protocol):
-    """How parameters start: one of `initialize`."""
-
-    def fill(self, tensor: torch.Tensor, generator: torch.Generator) -> None:
-        """In place."""
-
-
-@runtime_checkable
-class Starting(Protocol):
-    """Ability of a module: some of its parameters start as their paper says, or in slices that a scheme can count."""
-
-    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """Fill some parameters in place, and return their names: `initialize` leaves them alone. `weights` fills [out, in]
-        and `biases` any shape, as the recipe asks.
-        """
-
-
-@runtime_checkable
-class Wide(Protocol):
-    """Ability of a module: says how much it holds in training, where the shapes of its parameters do not tell."""
-
-    @property
-    def held_numbers(self) -> int:
-        """Numbers held for one row of a batch, about."""
-
-
-@runtime_checkable
-class Shared(Protocol):
-    """Ability of a solver's Settings: settings that differ in the fields `shared` alone are solved as one piece of work
-    (one factorisation for all penalties, one kernel matrix for all C).
+    `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it. `ends_in_time`: a fit ends at the
+    deadline with what it has; of other families one that has begun goes on to its end. `decides`: for classes it gives
+    decision values, no probabilities. `shared`: fields in which settings may differ that are solved as one piece of work (one
+    factorization for all penalties); `apart`: the same of the keys of `train`.
     """
 
-    shared: ClassVar[frozenset[str]]
+    tasks: ClassVar[frozenset[Task]]
+    trained_by_the_loop: ClassVar[bool] = False
+    ends_in_time: ClassVar[bool] = False
+    decides: ClassVar[bool] = False
+    shared: ClassVar[frozenset[str]] = frozenset()
+    apart: ClassVar[frozenset[str]] = frozenset()
 
-    def solve_all(self, settings: Sequence[Any], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting: what `settings[i].solve([fit], context)` yields, to the
-        tolerance of the solver. `self` is one of `settings`.
-        """
-
-
-@runtime_checkable
-class Layered(Protocol):
-    """Ability of a family's Settings: a chain of hidden layers, whose widths it may choose itself."""
-
-    def widths(self, shape: Shape) -> tuple[int, ...]:
-        """Units of each hidden layer."""
-
-    def derived(self, shape: Shape) -> str:
-        """What was chosen and why, a sentence for the user; '' when the recipe says it all."""
-
-
-@runtime_checkable
-class SideBySide(Protocol):
-    """Ability of a solver's Settings: its solver lets other threads run, and `solve` works on several fits at once."""
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """How it likes its features: a constant of the class, or what follows from the settings."""
 
     @property
     def side_by_side(self) -> bool:
-        """Whether these settings' does: a constant of the class, or what follows from the settings."""
+        """Whether its solver lets other threads run, so that several fits are worked on at once."""
+        return False
 
+    @abstractmethod
+    def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one result a fit, in order; each fit by its own settings (`Fit.setting`), or by `self` where it names none.
 
-@runtime_checkable
-class Interruptible(Protocol):
-    """Ability of a solver's Settings: a fit ends at the deadline with what it has, as the loop's fits do."""
+        A grid on several folds is a sequence of fits, those on the same rows next to each other: what they have in common is
+        done once. Raises FitError, RecipeError, BudgetError.
+        """
 
-    ends_in_time: ClassVar[bool]
+    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+        """Of fits on `rows` rows. `few`: the same on some of the rows, one a setting; they may be tried on."""
+        return Cost()
 
+    def work(self, rows: int) -> float:
+        """What the time of a fit on `rows` rows is proportional to, in any unit."""
+        return float(rows)
 
-@runtime_checkable
-class Deciding(Protocol):
-    """Ability of a family's Settings: for classes it gives decision values, no probabilities."""
-
-    decides: ClassVar[bool]
-
-
-@runtime_checkable
-class TaskBound(Protocol):
-    """Ability of a family's Settings: some of its options are for one task only."""
+    def folds_at_once(self, size: int) -> int:
+        """Folds that are worked on as one piece of work, when the features of one take `size` bytes."""
+        return max(1, min(cores(), SIDE_BYTES // max(1, size))) if self.side_by_side else 1
 
     def check_task(self, task: Task) -> None:
         """Raises RecipeError for options of another task."""
 
+    def check_start(self, initialize: Initialize) -> None:
+        """Raises FitError for a start from which it could never be trained."""
 
-@runtime_checkable
-class Costly(Protocol):
-    """Ability of a solver's Settings: says what a fit takes, so that one that has no room or no time is not begun.
+    def own(self, fit: Fit) -> Self:
+        """The settings of this family that a fit is made by. Raises TypeError for those of another family."""
+        family = fit.setting.family
+        if family is None:
+            return self
+        if not isinstance(family, type(self)):
+            raise TypeError(f"{type(family).__module__} is another family than {type(self).__module__}")
+        return family
 
-    Who does not say it takes time in proportion to the rows, and no memory but the features and their copies. `few`: a fit of
-    some of the rows, to look at; it may be tried on.
-    """
 
-    def work(self, rows: int) -> float:
-        """What the time of a fit on `rows` rows is proportional to, in any unit."""
+class SolverFamily(Family):
+    """A family with a solver of its own: linear, svm, tree, forest, boosting."""
 
-    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
-        """Bytes that a fit on `rows` rows holds at its peak besides its features (kernel matrices, trees while they grow), of
-        so many `settings` solved as one piece of work.
+    def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one result a fit, in order."""
+        for rows in _grids(fits):
+            settings = [self.own(fit) for fit in rows[0]]
+            first = [same[0] for same in rows]
+            if self.shared or len(settings) == 1:
+                yield from settings[0].solve(settings, first, context)
+            else:
+                for same in rows:
+                    for setting, fit in zip(settings, same, strict=True):
+                        yield from setting.solve([setting], [fit], context)
+
+    @abstractmethod
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting. `settings` differ in the fields `shared` alone, and `self` is
+        the first of them: one where there are none.
         """
 
-    def model_bytes(self, few: Fit, rows: int) -> int:
-        """Bytes of its result."""
+
+def _grids(fits: Sequence[Fit]) -> Iterator[list[list[Fit]]]:
+    """Fits by the rows that they are made on, those together that have the same settings on each."""
+    grid: list[list[Fit]] = []
+    for same in _on_same_rows(fits):
+        if grid and [fit.setting for fit in grid[-1]] != [fit.setting for fit in same]:
+            yield grid
+            grid = []
+        grid.append(same)
+    if grid:
+        yield grid
+
+
+def _on_same_rows(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
+    """Neighbors that differ in their settings alone."""
+    same: list[Fit] = []
+    for fit in fits:
+        if same and not (fit.x is same[0].x and fit.setting not in [other.setting for other in same]):
+            yield same
+            same = []
+        same.append(fit)
+    if same:
+        yield same
 
 
 @runtime_checkable
@@ -215,8 +144,3 @@ class CostComplexity(Protocol):
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, at each of which the tree of `fit` loses a branch."""
-
-
-def ends_in_time(family: SolverFamily | GradientFamily) -> bool:
-    """Whether a fit ends at its deadline with what it has; of other families one that has begun goes on to its end."""
-    return isinstance(family, GradientFamily | Interruptible)

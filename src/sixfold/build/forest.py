@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -12,21 +12,20 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sixfold.build import _averaged
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._targets import centred
+from sixfold.build.family import Cost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 ONE_THREAD = 50_000  # values (rows × features) up to which starting threads costs more than it brings (guessed)
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """Random forest: the mean of `trees` trees, each grown on rows drawn with replacement and a random share of the
     features at every split (Breiman 2001). Takes missing values as they are; needs no scaling.
     """
 
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
-    side_by_side: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
     trees: int = Field(100, ge=1, le=5000, description="Trees, 1 to 5000.")
@@ -45,7 +44,12 @@ class Settings(Section):
         """Raises RecipeError for the criterion of another task."""
         _averaged.criterion(self.criterion, task, "forest")
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+    @property
+    def side_by_side(self) -> bool:
+        """scikit-learn's trees work outside of Python's lock."""
+        return True
+
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one forest a fit, in order."""
 
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
@@ -61,14 +65,11 @@ class Settings(Section):
         """Rows, times the depth that they allow."""
         return float(rows * np.log2(rows + 1))
 
-    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
-        """scikit-learn's trees, and what is drawn for each."""
-        own = _averaged.GROWN_BYTES + 2 * _averaged.value_bytes(few)
-        return int(self._nodes(few, rows) * own + 16 * rows)
-
-    def model_bytes(self, few: Fit, rows: int) -> int:
-        """The nodes of all trees."""
-        return int(self._nodes(few, rows) * (_averaged.NODE_BYTES + _averaged.value_bytes(few)))
+    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+        """scikit-learn's trees, and what is drawn for each; of the model the nodes of all trees."""
+        value, nodes = _averaged.value_bytes(few[0]), self._nodes(few[0], rows)
+        grown = int(nodes * (_averaged.GROWN_BYTES + 2 * value) + 16 * rows)
+        return Cost(grown, int(nodes * (_averaged.NODE_BYTES + value)))
 
     def _nodes(self, few: Fit, rows: int) -> float:
         def grow(fit: Fit) -> Any:

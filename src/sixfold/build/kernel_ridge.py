@@ -16,11 +16,11 @@ from scipy.linalg import cho_factor, cho_solve
 
 from sixfold.build import _ridge
 from sixfold.build._side_by_side import side_by_side
+from sixfold.build.family import Cost, SolverFamily
 from sixfold.build.svm import Kernel, KernelMachine, stratified_sample
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import FloatArray, Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 ROUNDING = 1e-12  # of the largest eigenvalue: a kernel matrix with one below minus that is not positive
@@ -29,7 +29,7 @@ MEMORY_BYTES = 2 << 30  # of the matrices of all fits that are solved side by si
 FEW = 8  # penalties below which a Cholesky factorisation of each is less work (1,500 rows: 0.08 s; eigenvectors 0.6 s)
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """Kernel ridge regression: least squares with a smooth function of the rows that are like it. Minimises
     Σ (y - ȳ - f(x))² + alpha · ‖f‖², f = Σ c k(·, row): c = (K + alpha I)⁻¹ (y - ȳ). All rows are kept, unlike svm, and
     a whole grid of penalties costs one eigendecomposition (Saunders, Gammerman and Vovk, 1998). Takes at most `sample`
@@ -39,7 +39,6 @@ class Settings(Section):
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"alpha"})
-    side_by_side: ClassVar[bool] = True
 
     kernel: Literal["rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
     alpha: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
@@ -53,11 +52,12 @@ class Settings(Section):
     coef0: float = Field(0.0, description="Constant r of poly and sigmoid.")
     sample: int = Field(5000, ge=10, description="Most training rows, drawn with the seed; at least 10.")
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one KernelMachine a fit, in order."""
-        return self.solve_all([self], fits, context)
+    @property
+    def side_by_side(self) -> bool:
+        """LAPACK works outside of Python's lock."""
+        return True
 
-    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting; the kernel matrix is decomposed once a fit."""
         penalties = np.array([np.nan if setting.alpha == "auto" else setting.alpha for setting in settings])
 
@@ -89,15 +89,13 @@ class Settings(Section):
         """A matrix of so many rows is factored."""
         return float(min(rows, self.sample)) ** 3
 
-    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
-        """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes."""
-        copies = EIGEN_COPIES if settings >= FEW or self.alpha == "auto" or self.kernel != "rbf" else COPIES
+    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+        """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes; of the model the rows, and a
+        coefficient of each for every output.
+        """
+        copies = EIGEN_COPIES if len(few) >= FEW or self.alpha == "auto" or self.kernel != "rbf" else COPIES
         own = min(rows, self.sample)
-        return int(copies * 8 * own * own)
-
-    def model_bytes(self, few: Fit, rows: int) -> int:
-        """The rows, and a coefficient of each for every output."""
-        return int(8 * min(rows, self.sample) * (few.x.shape[1] + few.outputs))
+        return Cost(int(copies * 8 * own * own), int(8 * own * (few[0].x.shape[1] + few[0].outputs)))
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:

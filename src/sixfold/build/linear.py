@@ -21,13 +21,13 @@ from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, Mu
 from sixfold.build import _links, _ridge
 from sixfold.build._classes import present
 from sixfold.build._warned import told
+from sixfold.build.family import SolverFamily
 from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 BIAS_SCALE = 100.0  # liblinear penalises the bias like a weight; as 100 · b it costs a hundredth
@@ -69,7 +69,7 @@ class LinearModel(State):
         return np.asarray(np.abs(self.weights).sum(axis=1), dtype=np.float64)
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """Linear model: logistic regression for classes (one sigmoid, or softmax over all classes), ridge, lasso or least
     squares for values. Minimises Σ loss(row) + alpha · penalty(weights); the bias is not penalised. The loss is the
     log loss with penalty ½‖w‖² (l2) or ‖w‖₁ (l1); for values it is the squared error with ‖w‖² (ridge), or half of it
@@ -117,11 +117,7 @@ class Settings(Section):
                 "List some: `C: [0.1, 1, 10]`.",
             )
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one LinearModel a fit, in order."""
-        return self.solve_all([self], fits, context)
-
-    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting. Ridge on dense rows: every strength from one
         factorisation of the fit; logistic regression: each from the weights of the next stronger penalty.
         """

@@ -21,12 +21,12 @@ from sixfold.build import _links
 from sixfold.build._activations import Activation, apply, export
 from sixfold.build._classes import present
 from sixfold.build._stacked_perceptron import Goal, StackedPerceptron
+from sixfold.build.network import NetworkFamily
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.offsets import offsets
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
-from sixfold.recipe.section import Section
 
 # Width of the first hidden layer: the next power of two above the features, within these bounds; each further layer has
 # half. Guessed, then seen to do on Adult (108 features), digits (64) and breast cancer (30).
@@ -154,7 +154,7 @@ class Perceptron(nn.Module):
         return tuple((rows, units) for units in hidden) if self.dropout else ()
 
 
-class Settings(Section):
+class Settings(NetworkFamily):
     """Multilayer perceptron: cross-entropy for classes, mean squared error for values. `hidden: []` is a linear model.
     Widths that are left out come from `size`. See `initialize` for how it starts and `train` for how it is trained.
     """
@@ -186,6 +186,10 @@ class Settings(Section):
         low, high, count = SIZES[self.size]
         first = min(high, max(low, 1 << (shape.features - 1).bit_length()))
         return tuple(max(8, first >> n) for n in range(count))
+
+    def least_widths(self) -> tuple[int, ...]:
+        """Those that are asked for; those from `size` are known with the features, and never below 8."""
+        return (2,) if self.hidden is None else self.hidden
 
     def derived(self, shape: Shape) -> str:
         """The widths that were chosen, and why."""

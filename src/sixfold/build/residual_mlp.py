@@ -33,9 +33,9 @@ from sixfold.build._tabular import (
     sized,
     tabular,
 )
-from sixfold.build.family import Scheme
 from sixfold.parts.fit import Fitted, Shape
 from sixfold.parts.graph import Graph
+from sixfold.train.network import Scheme
 
 # Bounds of the width, and blocks: guessed, then seen to do on Adult, digits and diabetes (docs/explanation/tabular-networks.md).
 SIZES = {"small": (32, 64, 1), "medium": (64, 128, 2), "large": (128, 256, 4)}

@@ -23,12 +23,12 @@ from sixfold.build._gram import Gram
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._svm_grid import VALUE_BYTES, FitGrid, Problem, solve_grid, workers
 from sixfold.build._warned import told
+from sixfold.build.family import Cost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 ABSENT = -1e6  # decision value of a class that no training row has: below every other
@@ -187,7 +187,7 @@ class KernelMachine(State):
         return replace(self, support=self.support[indices], weights=self.weights[indices])
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """Support vector machine: margin classifier, or regression within a tube of half-width epsilon.
 
     `linear` is solved in the primal with the squared hinge loss (liblinear; more than two classes: one against the
@@ -212,8 +212,25 @@ class Settings(Section):
     sample: int = Field(5000, ge=10, description="Most training rows of a kernel machine, drawn with the seed; >= 10.")
     max_iter: int = Field(10_000, ge=1, description="Iterations of the linear solver, at least 1.")
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield a LinearMachine or KernelMachine a fit, in order."""
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting, a LinearMachine or KernelMachine: of several settings by one
+        kernel matrix a fit, where it fits into memory.
+
+        Where the kernel need not be positive (sigmoid; poly with a negative constant) a problem has several optima, and
+        each setting goes its own way to the one that it finds alone.
+        """
+        one_optimum = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
+        threads = workers(min(self.sample, max((fit.rows for fit in fits), default=1)))
+        if len(settings) == 1:
+            yield from self._alone(fits, context)
+        elif one_optimum and threads:
+            yield from self._grid(settings, fits, threads, context)
+        else:
+            for fit in fits:
+                for setting in settings:
+                    yield from setting._alone([fit], context)
+
+    def _alone(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         if self.kernel == "linear":
             for fit in fits:
                 context.check_time("fitting svm")
@@ -233,19 +250,7 @@ class Settings(Section):
         """libsvm works outside of Python's lock; warnings of liblinear belong to the whole process."""
         return self.kernel != "linear"
 
-    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield what each setting's `solve` yields, fit by fit: one kernel matrix a fit, where it fits into memory.
-
-        Where the kernel need not be positive (sigmoid; poly with a negative constant) a problem has several optima, and
-        each setting goes its own way to the one that `solve` finds.
-        """
-        threads = workers(min(self.sample, max((fit.rows for fit in fits), default=1)))
-        one_optimum = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
-        if not one_optimum or threads == 0:
-            for fit in fits:
-                for setting in settings:
-                    yield from setting.solve([fit], context)
-            return
+    def _grid(self, settings: Sequence[Self], fits: Sequence[Fit], threads: int, context: Context) -> Iterator[Fitted]:
         regression = bool(fits) and fits[0].task != "classification"
         points = [Point(setting.epsilon if regression else 0.0, setting.C) for setting in settings]
         begun: deque[Fit] = deque()
@@ -266,18 +271,17 @@ class Settings(Section):
         """Pairs of rows; rows, where the kernel is linear."""
         return float(rows) if self.kernel == "linear" else float(min(rows, self.sample)) ** 2
 
-    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
-        """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in double, and the next fit's."""
+    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+        """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in double, and the next fit's. Of
+        the model all rows as support vectors, with a coefficient for every pair of classes.
+        """
         if self.kernel == "linear":
-            return 0
-        pairs = min(rows, self.sample) ** 2
-        shares = settings > 1 and workers(min(rows, self.sample)) > 0
-        return (VALUE_BYTES + 4) * pairs if shares else min(CACHE_MB << 20, 4 * pairs)
-
-    def model_bytes(self, few: Fit, rows: int) -> int:
-        """All rows as support vectors, with a coefficient for every pair of classes."""
-        pairs = max(1, few.outputs * (few.outputs - 1) // 2) if few.task == "classification" else 1
-        return 0 if self.kernel == "linear" else 8 * min(rows, self.sample) * (few.x.shape[1] + pairs)
+            return Cost()
+        one, own = few[0], min(rows, self.sample)
+        shares = len(few) > 1 and workers(own) > 0
+        solving = (VALUE_BYTES + 4) * own**2 if shares else min(CACHE_MB << 20, 4 * own**2)
+        pairs = max(1, one.outputs * (one.outputs - 1) // 2) if one.task == "classification" else 1
+        return Cost(solving, 8 * own * (one.x.shape[1] + pairs))
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:

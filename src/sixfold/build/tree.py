@@ -13,20 +13,19 @@ from sixfold.build import _averaged
 from sixfold.build._cutting import Nodes, WeakestLinks
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._targets import centred
+from sixfold.build.family import Cost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """One decision tree (CART): a chain of questions that can be read. Takes missing values as they are; needs no
     scaling. Grown to max_depth or max_leaves, then cut back where a split is not worth `complexity` (cost-complexity
     pruning, Breiman et al. 1984; relative to the root's impurity, so that it means the same in any unit).
     """
 
     needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
-    side_by_side: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"complexity"})
 
@@ -47,19 +46,19 @@ class Settings(Section):
         """Raises RecipeError for the criterion of another task."""
         _averaged.criterion(self.criterion, task, "tree")
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one tree a fit, in order."""
+    @property
+    def side_by_side(self) -> bool:
+        """scikit-learn's trees work outside of Python's lock."""
+        return True
+
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting: of several a tree grown once, cut back for each."""
 
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
             y, offset = centred(fit)
             return [_averaged.collect([self._estimator(fit).fit(fit.x, y)], fit, classes, offset)]
-
-        return side_by_side(fits, one, context)
-
-    def solve_all(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting: a tree grown once, cut back for every complexity."""
 
         def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
@@ -71,7 +70,7 @@ class Settings(Section):
             cut = [links.tree(setting.complexity * impurity) for setting in settings]
             return [_averaged.collect([tree], fit, classes, offset) for tree in cut]
 
-        return side_by_side(fits, all_of, context)
+        return side_by_side(fits, one if len(settings) == 1 else all_of, context)
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
@@ -82,14 +81,11 @@ class Settings(Section):
         """Rows, times the depth that they allow."""
         return float(rows * np.log2(rows + 1))
 
-    def fit_bytes(self, few: Fit, rows: int, settings: int) -> int:
-        """scikit-learn's tree, and the path along which it is cut back."""
-        own = 2 * _averaged.GROWN_BYTES + 2 * _averaged.value_bytes(few)
-        return int(self._nodes(few, rows) * own * settings + 40 * rows)
-
-    def model_bytes(self, few: Fit, rows: int) -> int:
-        """Its nodes."""
-        return int(self._nodes(few, rows) * (_averaged.NODE_BYTES + _averaged.value_bytes(few)))
+    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+        """scikit-learn's tree, and the path along which it is cut back; of the model its nodes."""
+        value, nodes = _averaged.value_bytes(few[0]), self._nodes(few[0], rows)
+        grown = int(nodes * (2 * _averaged.GROWN_BYTES + 2 * value) * len(few) + 40 * rows)
+        return Cost(grown, int(nodes * (_averaged.NODE_BYTES + value)))
 
     def _nodes(self, few: Fit, rows: int) -> float:
         def grow(fit: Fit) -> Any:

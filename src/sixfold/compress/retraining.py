@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sixfold.build.family import ends_in_time
 from sixfold.compress.amount import Found, in_time
 from sixfold.compress.keep import Keep
 from sixfold.compress.subject import Basis, CompressionState, Job, rows_found
@@ -39,7 +38,7 @@ def _check_time(basis: Basis, job: Job, context: Context) -> None:
     context.check_time("training what is left")
     columns = len(basis.dataset.table.columns) / max(1, len(job.dataset.table.columns))
     took_s = job.evaluation.fit_s * (1.0 + 1.0 / len(job.folds)) * columns
-    if took_s > context.left_s() and not ends_in_time(basis.candidate.family):
+    if took_s > context.left_s() and not basis.candidate.family.ends_in_time:
         raise BudgetError(
             "budget.time",
             f"time to train again, {show_seconds(took_s)}",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.build.candidate import Candidate
 from sixfold.compress.keep import Before, Keep, Scores, make
 from sixfold.evaluate import out_of_fold, scoring
 from sixfold.evaluate.baseline import by_fold
@@ -17,7 +18,6 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model
 from sixfold.parts.table import Dataset, IntArray, Target
 from sixfold.recipe.schema import Compress
-from sixfold.train.candidate import Candidate
 
 
 @dataclass(frozen=True)

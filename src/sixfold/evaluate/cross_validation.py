@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sixfold.build.family import GradientFamily, SideBySide, SolverFamily, ends_in_time
-from sixfold.core.cores import cores
+from sixfold.build.candidate import Candidate, fits_of
+from sixfold.build.family import CACHE_BYTES
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
@@ -36,12 +36,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 
-CACHE_BYTES = 512 * 2**20
-# Of features of fits solved side by side: where a fit is large, threads inside it do nearly as well.
-SIDE_BYTES = 128 * 2**20
 MANY = 1 << 30
 
 
@@ -154,7 +149,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
-    FitError, RecipeError. The features of as many folds are alive as `folds_at_once` says, besides those in `cache`.
+    FitError, RecipeError. The features of as many folds are alive as the family works on at once, besides those in `cache`.
     """
     candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
     group.cache.belong_to(dataset, folds)
@@ -192,16 +187,6 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
             group.save(parts)
             group.check_next()
     return [tally.part() for tally in tallies.values()]
-
-
-def folds_at_once(family: SolverFamily | GradientFamily, size: int) -> int:
-    """Folds that are worked on as one piece of work, when the features of one take `size` bytes: of what the loop trains as many
-    as CACHE_BYTES hold; one a core where a solver works on them side by side.
-    """
-    if isinstance(family, GradientFamily):
-        return max(1, CACHE_BYTES // max(1, size))
-    beside = isinstance(family, SideBySide) and family.side_by_side
-    return max(1, min(cores(), SIDE_BYTES // max(1, size))) if beside else 1
 
 
 def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
@@ -279,13 +264,13 @@ class Group:
             self.context.saves.keep(name, partial(state.save, parts), state.file_bytes(parts))
 
     def batch(self, numbers: Sequence[int], most: int) -> list[tuple[int, Prepared]]:
-        """The folds that are worked on next, as many as `folds_at_once` says, and `most` at most."""
+        """The folds that are worked on next, as many as the family works on at once, and `most` at most."""
         batch: list[tuple[int, Prepared]] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
             batch.append((number, self._prepared(number)))
             size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
-            if len(batch) >= min(most, folds_at_once(self.candidates[0].family, size)):
+            if len(batch) >= min(most, self.candidates[0].family.folds_at_once(size)):
                 break
         return batch
 
@@ -298,7 +283,7 @@ class Group:
         ]
         if context.saves is not None:
             context = replace(context, saves=context.saves.within(f"training-folds-{batch[0][0]}"))
-        return fit_many(self.candidates, fits, own_part(first, context), watch_of(first, target))
+        return first.family.fit(fits_of(self.candidates, fits, watch_of(first, target)), own_part(first, context))
 
     def model(self, prepared: tuple[int, Prepared], candidate: Candidate, fitted: Fitted, context: Context) -> Model:
         """What was fitted on a fold, with its preparation and what is fitted on inner folds. `prepared`: the fold's number, and
@@ -459,7 +444,7 @@ class FoldPace:
 
     def __init__(self, candidate: Candidate, context: Context, expected_s: float | None) -> None:
         self.name, self.context = candidate.name, context
-        self.needs_inner_folds = not ends_in_time(candidate.family)
+        self.needs_inner_folds = not candidate.family.ends_in_time
         self.expected_s = expected_s
         self.longest = 0.0
 

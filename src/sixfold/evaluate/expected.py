@@ -8,15 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from sixfold.build.family import Costly
+from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
 from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of
 from sixfold.parts.fit import Fit
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import Target
 from sixfold.runs.context import Context, silent
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 
 FEW_ROWS = 200  # of the first fit
 SMALL_SHARE = 0.03  # of the time left, that one of these fits may take: guessed
@@ -28,16 +26,17 @@ def expected_s(candidates: Sequence[Candidate], prepared: Prepared, target: Targ
     """Seconds that all candidates, trained as one piece of work on the prepared rows, will take; None where a few rows cannot be
     trained on. `target`: that of all rows.
 
-    A straight line in `Costly.work` through fits on some of the rows, the first of which is made twice: it takes more (imports,
+    A straight line in `Family.work` through fits on some of the rows, the first of which is made twice: it takes more (imports,
     threads). They take little of the time left, and end where even a longer time would fit.
     """
     whole = fit_of(prepared, target, context)
     most, count = max(1, whole.rows // 4), min(max(1, whole.rows // 4), FEW_ROWS)
+    watch = watch_of(candidates[0], target)
     quiet = replace(context, emit_to=silent, saves=None, deadline=None)
 
     def took_s(count: int) -> float:
         started, fit = time.monotonic(), _some(whole, count)
-        for fitted in fit_many(candidates, [fit], quiet, watch_of(candidates[0], target)):
+        for fitted in candidates[0].family.fit(fits_of(candidates, [fit], watch), quiet):
             fitted.predict(dense(fit.x[: max(1, fit.rows // 4)]))
         return (time.monotonic() - started) * (1 + INNER if needs_inner_folds(candidates[0]) else 1)
 
@@ -57,7 +56,7 @@ def expected_s(candidates: Sequence[Candidate], prepared: Prepared, target: Targ
 
 def work_of(candidate: Candidate, rows: int) -> float:
     """What the time of a fit on `rows` rows is proportional to."""
-    return candidate.family.work(rows) if isinstance(candidate.family, Costly) else float(rows)
+    return candidate.family.work(rows)
 
 
 def extended_s(candidate: Candidate, tried: Sequence[tuple[int, float]], rows: int) -> float:

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
 from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
-from sixfold.parts.fit import Features, Fit, Fitted, IncrementalPredictor, Matrix, OutputKind
+from sixfold.parts.fit import Features, Fit, Fitted, IncrementalPredictor, Matrix, OutputKind, Watch
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
@@ -24,9 +25,6 @@ from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Ta
 from sixfold.prepare import preparer
 from sixfold.prepare.preparer import Preparer
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
-from sixfold.train.stopping import Watch
 
 AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their features need not fit into memory
 
@@ -157,8 +155,8 @@ def fit_prepared(
     candidate: Candidate, prepared: Prepared, target: Target, context: Context, start: Fitted | None = None
 ) -> Model:
     """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from."""
-    fits = [fit_of(prepared, target, context, start=start)]
-    fitted = next(iter(fit_many([candidate], fits, context, watch_of(candidate, target))))
+    fits = fits_of([candidate], [fit_of(prepared, target, context, start=start)], watch_of(candidate, target))
+    fitted = next(candidate.family.fit(fits, context))
     return Model(prepared.preparer, fitted, target.task, target.names, target.classes)
 
 

@@ -13,6 +13,8 @@ from scipy.sparse import csr_array
 from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.parts.units import cut_off, with_every_class
+from sixfold.recipe.schema import Initialize, Train
+from sixfold.recipe.section import Section
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Features: TypeAlias = (
@@ -46,6 +48,30 @@ class Shape(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Watch:
+    """The metric that `train.stop.metric` names: `score(y, predicted)` with `y` as in `Fit` and `predicted` as `Fitted`
+    predicts it.
+    """
+
+    name: str
+    greater_is_better: bool
+    score: Callable[[FloatArray | IntArray, FloatArray], float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a fit is made: one candidate's `build`, `initialize` and `train`. `family`: its Settings; None: those of the family
+    that is asked. `watch`: what is watched for an early stop, where that is not the loss.
+    """
+
+    name: str = ""
+    family: Section | None = None
+    initialize: Initialize = field(default_factory=Initialize)
+    train: Train = field(default_factory=Train)
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True)
 class Fit:
     """The work of training one candidate on one set of rows.
 
@@ -54,6 +80,7 @@ class Fit:
     or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events. `levels`: of
     each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
     `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
+    `setting`: how it is made.
     """
 
     x: Features
@@ -65,6 +92,7 @@ class Fit:
     facts: dict[str, Any] = field(default_factory=dict)
     levels: tuple[int, ...] = ()
     groups: IntArray | None = None
+    setting: Setting = field(default_factory=Setting)
 
     @property
     def rows(self) -> int:

@@ -7,23 +7,21 @@ from functools import partial
 from typing import Any
 
 from sixfold.build import auto, grid
-from sixfold.build.family import GradientFamily, TaskBound
-from sixfold.core.errors import FitError, RecipeError
+from sixfold.build.candidate import Candidate
+from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.deciding import Defaults, defaults
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.nested import scored_parts
-from sixfold.initialize import check as initialize_check
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER, SCHEDULE
-from sixfold.recipe.plugin_schema import in_the_loop, is_list
+from sixfold.recipe.plugin_schema import is_list
 from sixfold.recipe.schema import (
     Options,
     Recipe,
     Train,
 )
 from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
-from sixfold.train.candidate import Candidate
 from sixfold.train.range_test import with_default
 
 Schema = dict[str, Any]
@@ -56,7 +54,7 @@ def candidate(recipe: Recipe, target: Target, name: str, plan: tuple[str, Option
     _check_task(family, made, target.task)
     _check_scores(settings, target)
     found = Candidate(name, family, made, recipe.prepare, recipe.initialize, settings, why)
-    _check_start(found)
+    found.family.check_start(found.initialize)
     return found
 
 
@@ -103,7 +101,7 @@ def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
     """A grid over the loop's settings multiplies only families that the loop trains; but every one is calibrated."""
-    if in_the_loop(FAMILY.load(family)):
+    if FAMILY.load(family).trained_by_the_loop:
         return settings
     different: dict[str, Options] = {}
     for options in settings:
@@ -124,8 +122,7 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     if task not in family.tasks:
         fitting = [other for other in FAMILY.names() if task in FAMILY.load(other).tasks]
         raise RecipeError("build", f"families for {task}", f"'{name}'", f"Choose from: {', '.join(fitting)}.")
-    if isinstance(family, TaskBound):
-        family.check_task(task)
+    family.check_task(task)
 
 
 def _check_scores(train: Train, target: Target) -> None:
@@ -134,14 +131,3 @@ def _check_scores(train: Train, target: Target) -> None:
         raise RecipeError("train.calibrate", "none, where values are predicted", train.calibrate, "Leave it out.")
     if train.threshold != "none":
         thresholds.check(train.threshold, target)
-
-
-def _check_start(candidate: Candidate) -> None:
-    """The start of a network that could never train is refused before the run."""
-    if not isinstance(candidate.family, GradientFamily):
-        return
-    hidden = getattr(candidate.family, "hidden", None)
-    widths = (2,) if hidden is None else tuple(hidden)  # widths from `size` are known with the features; never below 8
-    problem = initialize_check.problems(candidate.initialize, widths)
-    if problem:
-        raise FitError("initialize.scheme", "a start that can train", problem, "Use he_normal or xavier_uniform.")

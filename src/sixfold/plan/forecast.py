@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import psutil
 
-from sixfold.build.family import Costly, GradientFamily, ends_in_time
+from sixfold.build.candidate import Candidate, fits_of
+from sixfold.build.family import CACHE_BYTES
 from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldError
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
-from sixfold.evaluate import cross_validation
-from sixfold.evaluate.cross_validation import CACHE_BYTES, MANY
+from sixfold.evaluate.cross_validation import MANY
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts import sparse
@@ -28,8 +28,6 @@ from sixfold.parts.table import Dataset
 from sixfold.plan.trials import CandidateTrial, some, together_s, trial
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import at_once, replica_bytes
 
 TRIAL_ROWS = 500
 MOST_TRIAL_ROWS = 20_000
@@ -146,7 +144,7 @@ def forecast(
         round(disk + 8 * rows * training.target.outputs),
         most,
         low.cut or high.cut or (most == least < rows),
-        may_stop and isinstance(candidate.family, GradientFamily),
+        may_stop and candidate.family.trained_by_the_loop,
     )
 
 
@@ -169,7 +167,7 @@ def _single_fits(
 
 def _larger(candidate: Candidate, rows: int, low: CandidateTrial, part_s: float) -> int:
     """Rows of the second trial: so few that what has no deadline ends in `part_s`, were its time quadratic in the rows."""
-    endless_s = low.once_s + (0.0 if ends_in_time(candidate.family) else low.fit_s)
+    endless_s = low.once_s + (0.0 if candidate.family.ends_in_time else low.fit_s)
     wanted = max(4 * TRIAL_ROWS, min(rows // 20, MOST_TRIAL_ROWS))
     return max(low.rows, min(rows, wanted, int(low.rows * (part_s / max(endless_s, 1e-9)) ** 0.5)))
 
@@ -195,10 +193,10 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
     """All candidates on as many folds as are worked on as one; of networks, as many of these as STACK_BYTES hold."""
     family = alike[0].family
-    together = min(folds, cross_validation.folds_at_once(family, size.fold))
+    together = min(folds, family.folds_at_once(size.fold))
     replicas = together * len(alike)
-    if isinstance(family, GradientFamily):
-        replicas = min(replicas, at_once(family, alike, size.shape, size.rows))
+    if family.trained_by_the_loop:
+        replicas = min(replicas, family.cost(fits_of(alike, [size.few]), size.rows).together)
     return Stacks(together, replicas)
 
 
@@ -213,17 +211,13 @@ def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Siz
     family, rows = alike[0].family, training.table.rows
     kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
     table = sum(column.values.nbytes for column in training.table.columns.values())
-    if isinstance(family, GradientFamily):
-        stack = stacks.replicas * replica_bytes(family, alike, size.shape, size.rows)
-        trained, models, model = COPIES * max(size.fold, size.whole) + stack, 0, 0
-    elif isinstance(family, Costly):
-        fold, whole = (family.fit_bytes(size.few, count, len(alike)) for count in (size.rows, rows))
-        trained = max(stacks.folds * (COPIES * size.fold + fold), COPIES * size.whole + whole)
-        model = family.model_bytes(size.few, rows)
-        models = model * folds * len(alike)
+    fold, whole = (family.cost(fits_of(alike, [size.few]), count) for count in (size.rows, rows))
+    if family.trained_by_the_loop:
+        trained = COPIES * max(size.fold, size.whole) + stacks.replicas * fold.fit_bytes
     else:
-        trained, models, model = COPIES * max(stacks.folds * size.fold, size.whole), 0, 0
-    ending = FINISH_BYTES + WRITING * model
+        trained = max(stacks.folds * (COPIES * size.fold + fold.fit_bytes), COPIES * size.whole + whole.fit_bytes)
+    models = whole.model_bytes * folds * len(alike)
+    ending = FINISH_BYTES + WRITING * whole.model_bytes
     return int(psutil.Process().memory_info().rss + table + models + max(trained + kept, ending))
 
 
@@ -288,8 +282,7 @@ def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
     failed: BudgetError | None = None
     for alike in groups(candidates):
         first = alike[0]
-        unlike = first.batch_key() if isinstance(first.family, GradientFamily | Costly) else ""
-        preparation = repr((first.prepare.model_dump_json(), first.family.needs, unlike))
+        preparation = repr((first.prepare.model_dump_json(), first.family.needs, first.batch_key()))
         if preparation in seen:
             continue
         seen.add(preparation)
@@ -314,14 +307,14 @@ def folds_that_fit(alike: Sequence[Candidate], training: Dataset, folds: Sequenc
     except (DataError, RecipeError):  # what a few rows cannot show, the folds will say of all rows
         return MANY
     stacks = stacks_of(alike, size, len(folds))
-    if not isinstance(first.family, GradientFamily):
+    if not first.family.trained_by_the_loop:
         for beside in range(stacks.folds, 1, -1):
             part = Stacks(beside, beside * len(alike))
             if _memory(alike, training, len(folds), size, part) <= _limit(budget):
                 return MANY if beside == stacks.folds else beside
         stacks = Stacks(1, len(alike))
     check_memory(first.name, _memory(alike, training, len(folds), size, stacks), budget)
-    return MANY if isinstance(first.family, GradientFamily) else 1
+    return MANY if first.family.trained_by_the_loop else 1
 
 
 def groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:

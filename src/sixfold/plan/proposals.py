@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from sixfold.build import grid
+from sixfold.build.candidate import Candidate
 from sixfold.parts.table import Dataset
 from sixfold.plan.candidates import FOR_EVERY_FAMILY, candidate
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
-from sixfold.recipe.plugin_schema import in_the_loop, is_list
+from sixfold.recipe.plugin_schema import is_list
 from sixfold.recipe.schema import Options, Recipe, Train
-from sixfold.train.candidate import Candidate
 
 Schema = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Proposer:
         number = trial.suggest_categorical("build", list(range(len(items)))) if len(items) > 1 else 0
         item = items[number]
         settings: Any = FAMILY.load(str(item["family"]))
-        loop = in_the_loop(settings)
+        loop = settings.trained_by_the_loop
         written = {key: value for key, value in self.recipe.train.items() if loop or key in FOR_EVERY_FAMILY}
         options = suggest(trial, item, _fields(settings.model_json_schema()), f"build.{number}.")
         train = suggest(trial, written, _fields(Train.model_json_schema()), "train.")

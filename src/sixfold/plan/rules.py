@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from sixfold.build.family import Deciding, GradientFamily
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import DataError, FitError, RecipeError, SixfoldError
 from sixfold.core.units import seconds
 from sixfold.evaluate import scoring
@@ -29,7 +29,6 @@ from sixfold.recipe.kinds import METRIC
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import excess, utf8_bytes
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
 from sixfold.train.device import device_of
 
 TRIED_ROWS = 500  # that a preparation is tried on: what a method asks of a column shows in a few rows
@@ -144,7 +143,7 @@ def methods_fit_their_columns(plan: Planning) -> None:
 def watched_metric_is_of_the_task(plan: Planning) -> None:
     """`train.stop.metric`, where a network is trained."""
     for candidate in plan.candidates:
-        if isinstance(candidate.family, GradientFamily):
+        if candidate.family.trained_by_the_loop:
             watch_of(candidate, plan.training.target)
 
 
@@ -153,7 +152,7 @@ def first_metric_scores_a_candidate(plan: Planning) -> None:
     metric, names = plan.metrics[0], [candidate.name for candidate in plan.candidates]
     if METRIC.load(metric).needs in scoring.POSSIBLE["decision"] or plan.training.target.task != "classification":
         return
-    if not all(isinstance(one.family, Deciding) and one.train.calibrate == "none" for one in plan.candidates):
+    if not all(one.family.decides and one.train.calibrate == "none" for one in plan.candidates):
         return
     raise RecipeError(
         "evaluate.metrics",

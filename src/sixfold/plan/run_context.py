@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sixfold.build.candidate import Candidate
 from sixfold.evaluate.fold import Fold
 from sixfold.parts import state
 from sixfold.parts.state import State
@@ -20,7 +21,6 @@ from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder, code_digest
 from sixfold.runs.memory import MemoryGuard
-from sixfold.train.candidate import Candidate
 
 # Stages that nothing reads once there is a winner: they go first where the disk is short.
 SPARE = ("evaluate-*", "nested-*")

@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.build.family import ends_in_time
+from sixfold.build.candidate import Candidate, fits_of
 from sixfold.evaluate.model import calibrate, fit_of, fit_prepared, prepare_rows, watch_of
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
-from sixfold.train.fitting import fit_many
 
 TRIAL_EPOCHS = 3
 
@@ -58,7 +56,7 @@ def trial(candidate: Candidate, training: Dataset, count: int, context: Context,
     once_s = seen.begun - started + time.monotonic() - done
     missing = epochs / seen.trained if seen.trained else 1.0  # of the fits on inner folds, which have as many epochs
     inner_s = (done - begun) * missing
-    cut = seen.cut or (ends_in_time(candidate.family) and context.left_s() <= 0)
+    cut = seen.cut or (candidate.family.ends_in_time and context.left_s() <= 0)
     return CandidateTrial(count, once_s, done - seen.begun, own_s + inner_s, float(state.file_bytes(model)), cut)
 
 
@@ -74,7 +72,7 @@ def together_s(
     work = [fit_of(prepared, rows.target, context, {"fold": number}) for number in range(fits)]
     seen = _Seen(time.monotonic())
     context = _lenient(context, seen, seen.begun + part_s)
-    for _ in fit_many(short, work, context, watch_of(short[0], rows.target)):
+    for _ in short[0].family.fit(fits_of(short, work, watch_of(short[0], rows.target)), context):
         pass
     whole_s = seen.all_s(epochs)
     return None if seen.cut and seen.trained < 2 else whole_s

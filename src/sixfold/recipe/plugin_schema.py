@@ -32,14 +32,14 @@ def plugin_schema(kind: Kind, name: str) -> Schema:
     key = KEYS.get(kind.name, "name")
     own = {key: {"const": name}, **schema.get("properties", {})}
     schema = {**schema, "properties": own, "required": [key, *schema.get("required", [])]}
-    facts = _facts(settings, kind)
+    facts = _facts(settings)
     schema = {**schema, "x-facts": facts} if facts else schema
     return as_grid(schema) if kind in GRIDS else schema
 
 
-def _facts(settings: Any, kind: Kind) -> Schema:
+def _facts(settings: Any) -> Schema:
     """What a plug-in's class says of itself in plain values: the rules of `recipe` read it here, and import nothing."""
-    facts: Schema = {"trained_by_the_loop": True} if kind is FAMILY and in_the_loop(settings) else {}
+    facts: Schema = {}
     for name in sorted(settings.__class_vars__):
         value = getattr(settings, name, None)
         if isinstance(value, frozenset):
@@ -47,11 +47,6 @@ def _facts(settings: Any, kind: Kind) -> Schema:
         elif isinstance(value, bool | str):
             facts[name] = value
     return facts
-
-
-def in_the_loop(family: Any) -> bool:
-    """Whether a family's Settings is a GradientFamily, trained by the loop."""
-    return hasattr(family, "module")
 
 
 def as_grid(schema: Schema) -> Schema:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from sixfold.build.family import ends_in_time
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError, FitError, SixfoldError
 from sixfold.core.units import show_seconds, size_bytes
 from sixfold.evaluate import scoring
@@ -42,7 +42,6 @@ from sixfold.select.estimates import Estimates
 from sixfold.select.fewer_folds import common, planned, restricted
 from sixfold.select.search import Searched, search
 from sixfold.select.selecting import Scored, select
-from sixfold.train.candidate import Candidate
 
 AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
@@ -215,7 +214,7 @@ class Comparison:
         for number in np.argsort(expected, kind="stable"):
             if self.parts or expected[number] > most_s:
                 return
-            ends = ends_in_time(self.plan.candidates[groups[number][0]].family)
+            ends = self.plan.candidates[groups[number][0]].family.ends_in_time
             deadline = time.monotonic() + RESCUE_S if ends else None
             found = yield from self._do([groups[number]], range(len(self.plan.folds)), deadline, first_only=True)
             self.parts = {at: [part] for at, part in found.items()}
@@ -443,14 +442,14 @@ def refit_end(
     run: RunContext, data: DataSplit, plan: Plan, chosen: Sequence[Candidate], needed_s: float
 ) -> float | None:
     """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where
-    that is too soon, of all time for run. Raises BudgetError where there is no time for it: a solver's would end late, and a
+    that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
     network's would be cut to less than half of what its folds had.
     """
     end, last = (run.limits.deadline(share) for share in (shares(run, data, plan)[1], WORK_SHARE))
     if end is None or last is None or run.inside:
         return end
     now, late_s = time.monotonic(), LATE * (run.limits.time_s or 0.0)
-    least_s = needed_s / 2 if all(ends_in_time(one.family) for one in chosen) else needed_s
+    least_s = needed_s / 2 if all(one.family.ends_in_time for one in chosen) else needed_s
     if least_s > max(last - now, late_s):
         raise BudgetError(
             "budget.time",

@@ -7,14 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sixfold.build.family import ends_in_time
+from sixfold.build.candidate import Candidate
 from sixfold.evaluate.cross_validation import Evaluation, FoldScores, Group
 from sixfold.evaluate.expected import work_of
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
 from sixfold.plan.forecast import groups
 from sixfold.plan.run_context import Plan
-from sixfold.train.candidate import Candidate
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Estimates:
         can be said, and for what ends in time anyway.
         """
         first = group.candidates[0]
-        if first.name not in self.taken and first.name not in self.tried and not ends_in_time(first.family):
+        if first.name not in self.taken and first.name not in self.tried and not first.family.ends_in_time:
             self.tried[first.name] = group.expected(number)
         return self.known(first)
 

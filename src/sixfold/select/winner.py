@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model, fit_model
@@ -16,7 +17,6 @@ from sixfold.recipe.receipt import Nested
 from sixfold.select import ensemble, leaderboard
 from sixfold.select.comparison import refit_end
 from sixfold.select.estimates import again_s
-from sixfold.train.candidate import Candidate
 
 
 @dataclass(frozen=True)

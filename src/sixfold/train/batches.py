@@ -85,12 +85,14 @@ class Batches:
 
 class Batch(NamedTuple):
     """One step of all replicas. `x`: [K, B, F]; `target`, `weight`: what `encode` made of y, [K, B] or [K, B, outputs], and of
-    1 / rows of the replica's own batch, 0 where it has no row, [K, B]: Σ weight · loss is each replica's mean loss.
+    1 / rows of the replica's own batch, 0 where it has no row, [K, B]: Σ weight · loss is each replica's mean loss. `number`: of
+    the step in its epoch, from 0.
     """
 
     x: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor
+    number: int
 
 
 class ReplicaBatches:
@@ -171,7 +173,10 @@ class ReplicaBatches:
         weight = self.weight[:, first:last]
         encoded = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
         steps = x_KRF.view(*weight.shape, -1), *encoded
-        yield from map(Batch, *(part.unbind(1) for part in steps))  # one call for all: a slice a step costs more
+        numbers = range(first, last)
+        yield from map(
+            Batch, *(part.unbind(1) for part in steps), numbers
+        )  # one call for all: a slice a step costs more
 
 
 def permutation(rows: int, generator: torch.Generator) -> torch.Tensor:

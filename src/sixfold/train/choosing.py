@@ -8,13 +8,12 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from sixfold.build.family import GradientFamily
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Options
 from sixfold.runs.context import Context
-from sixfold.train.candidate import Candidate
+from sixfold.train.network import Network
 
 
 class FitShape(NamedTuple):
@@ -41,26 +40,25 @@ class Chooser(Protocol):
         """Depends on `work` alone: a fit gets the same optimiser whoever is trained beside it."""
 
 
-def chosen(
-    family: GradientFamily, pairs: Sequence[tuple[int, Candidate, Fit]], context: Context
-) -> list[tuple[int, Candidate, Fit]]:
-    """The same fits, with an optimiser in the place of every chooser. Each choice of a candidate is said once."""
+def chosen(family: Network, fits: Sequence[Fit], context: Context) -> list[Fit]:
+    """The same fits, with an optimizer in the place of every chooser. Each choice of a setting is noted once."""
     done, notes = [], {}
-    for at, candidate, fit in pairs:
-        chooser = OPTIMIZER.load(str(candidate.train.optimizer["name"]))
+    for fit in fits:
+        train = fit.setting.train
+        chooser = OPTIMIZER.load(str(train.optimizer["name"]))
         if issubclass(chooser, Chooser):
-            found = OPTIMIZER.make(candidate.train.optimizer).choose(_fit_shape(family, candidate, fit))
-            train = candidate.train.model_copy(update={"optimizer": found.optimizer})
-            notes[f"{candidate.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
-            candidate = replace(candidate, train=train)
-        done.append((at, candidate, fit))
+            found = OPTIMIZER.make(train.optimizer).choose(_fit_shape(family, fit))
+            train = train.model_copy(update={"optimizer": found.optimizer})
+            notes[f"{fit.setting.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
+            fit = replace(fit, setting=replace(fit.setting, train=train))
+        done.append(fit)
     for text in notes:
         context.emit("note", text=text)
     return done
 
 
-def _fit_shape(family: GradientFamily, candidate: Candidate, fit: Fit) -> FitShape:
-    size = candidate.train.batch_size
+def _fit_shape(family: Network, fit: Fit) -> FitShape:
+    size = fit.setting.train.batch_size
     rows = fit.rows if size == "full" else min(size, fit.rows)
     if fit.start is not None:
         module = family.resume(fit.start)

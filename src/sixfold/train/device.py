@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
-from sixfold.build.family import GradientFamily
 from sixfold.core.errors import FitError, RecipeError
-from sixfold.train.candidate import Candidate
-
-AHEAD = 16  # steps that Python may ask for before the first of them is done: guessed, enough to keep a GPU busy
 
 
 def device_of(name: str) -> torch.device:
@@ -30,13 +25,13 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def describe(name: str, candidates: Sequence[Candidate]) -> list[str]:
-    """Who trains where, in a run that has a GPU; of a run without one there is nothing to say."""
+def describe(name: str, trained: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Who trains where, in a run that has a GPU: the names of the candidates that the device trains, and of those whose solvers
+    know none. Of a run without one there is nothing to say.
+    """
     if name == "cpu":
         return []
-    by_loop = [one.name for one in candidates if isinstance(one.family, GradientFamily)]
-    others = [one.name for one in candidates if one.name not in by_loop]
-    notes = [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(by_loop)}."] if by_loop else []
+    notes = [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(trained)}."] if trained else []
     idle = f"Device: the processor trains {', '.join(others)}: their solvers do not work on a GPU."
     return [*notes, *([idle] if others else [])]
 
@@ -58,21 +53,3 @@ def enough_memory() -> Iterator[None]:
             str(error).split(". ")[0],
             "Lower train.batch_size, take fewer hidden units, or write `device: cpu`.",
         ) from error
-
-
-class Pace:
-    """Keeps Python at most AHEAD steps before the GPU, so that a deadline looked at between two steps means something."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.waits = device.type == "cuda"
-        self.asked: deque[torch.cuda.Event] = deque()
-
-    def stepped(self) -> None:
-        """After a step was asked for. A processor has done it by then."""
-        if not self.waits:
-            return
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
-        self.asked.append(event)
-        if len(self.asked) > AHEAD:
-            self.asked.popleft().synchronize()

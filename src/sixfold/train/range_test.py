@@ -17,19 +17,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sixfold.build.family import GradientFamily
 from sixfold.core.errors import RecipeError
 from sixfold.core.seeds import derive
+from sixfold.parts.fit import Setting
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Options, Train
 from sixfold.runs.context import Context
 from sixfold.train import threads
 from sixfold.train.batches import Batch, Batches, SomeRows, permutation
-from sixfold.train.candidate import Candidate
 from sixfold.train.device import generator
+from sixfold.train.network import Network
 from sixfold.train.rate import AUTO, Rate, takes_auto
-from sixfold.train.stack import Replica, Stack
+from sixfold.train.replicas import Replica, ReplicaLearner
 
 # Rates that are tried: the optimiser's own divided by DOWN, to the same times UP. Measured, 11 optimisers on 7 networks: below,
 # nothing moves in so few steps; the best of a grid was never above.
@@ -106,32 +106,30 @@ def rounded(rate: float) -> float:
     return max(number for number in written if number <= rate)
 
 
-def rated(
-    family: GradientFamily, replicas: Sequence[Replica], deadline: float | None, context: Context
-) -> list[Replica]:
+def rated(family: Network, replicas: Sequence[Replica], deadline: float | None, context: Context) -> list[Replica]:
     """The same replicas with a number in the place of every `learning_rate: auto`, which is said.
 
     Nothing else changes: the test works on a copy of the weights, with generators of its own, on rows that are trained on. A
     replica's rate does not depend on who is tested beside it. Raises RecipeError for an optimiser that takes no such rate.
     """
-    tested = [replica for replica in replicas if asked(replica.candidate.train)]
+    tested = [replica for replica in replicas if asked(replica.train)]
     if not tested:
         return list(replicas)
     started = time.monotonic()
     end = math.inf if deadline is None else started + SHARE_OF_TIME * (deadline - started)
     found = curves(family, tested, end)
     context.emit("range_tested", fits=len(tested), took_s=time.monotonic() - started)
-    for name in dict.fromkeys(replica.candidate.name for replica in tested):
-        own = [(r, curve) for r, curve in zip(tested, found, strict=True) if r.candidate.name == name]
-        _say(own[0][0].candidate, [curve for _, curve in own], context)
+    for name in dict.fromkeys(replica.fit.setting.name for replica in tested):
+        own = [(r, curve) for r, curve in zip(tested, found, strict=True) if r.fit.setting.name == name]
+        _say(own[0][0].fit.setting, [curve for _, curve in own], context)
     left = iter(found)
-    return [_with_rate(replica, next(left)) if asked(replica.candidate.train) else replica for replica in replicas]
+    return [_with_rate(replica, next(left)) if asked(replica.train) else replica for replica in replicas]
 
 
-def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = math.inf) -> list[RangeCurve]:
+def curves(family: Network, replicas: Sequence[Replica], end: float = math.inf) -> list[RangeCurve]:
     """The range test of each, all at once; without steps where `end` (time.monotonic()) comes before the last one."""
     copies = [_copy(replica, number) for number, replica in enumerate(replicas)]
-    stack = Stack(family, copies)
+    stack = ReplicaLearner(family, copies)
     for stepper in stack.steppers:
         stepper.rate = Rate(stepper.rate.base * UP, Rise(DOWN * UP), 0.0, _steps(stepper.count))
     with threads.busy(stack.operations), torch.inference_mode(not stack.program.records):
@@ -139,14 +137,14 @@ def curves(family: GradientFamily, replicas: Sequence[Replica], end: float = mat
     found: dict[int, RangeCurve] = {}
     for at, replica in enumerate(stack.replicas):
         rate, steps = stack.stepper_of(at).rate, _steps(replica.batches.count)
-        times = _tested(replicas[replica.number].candidate.train.optimizer)[1]
+        times = _tested(replicas[replica.number].train.optimizer)[1]
         rates = times * np.array([rate.at(step) for step in range(steps)])
         found[replica.number] = RangeCurve(rates, changes[at])
     return [found[number] for number in range(len(replicas))]
 
 
 @torch.no_grad()
-def _changes(stack: Stack, end: float) -> list[FloatArray]:
+def _changes(stack: ReplicaLearner, end: float) -> list[FloatArray]:
     """Train; of every replica the changes of its loss, as `RangeCurve` has them; none where the time is over."""
     start = stack.program_on(stack.theta.clone(), torch.zeros_like(stack.gradient))
     wanted = [_steps(replica.batches.count) for replica in stack.replicas]
@@ -157,7 +155,11 @@ def _changes(stack: Stack, end: float) -> list[FloatArray]:
                 return [np.zeros(0)] * len(wanted)
             before = torch.linalg.vecdot(start.losses(batch.x, batch.target), batch.weight).tolist()
             encoded = stack.program.encode(batch.target.unsqueeze(1), batch.weight.unsqueeze(1))
-            after = stack.step(number, Batch(batch.x, *(part[:, 0] for part in encoded))).tolist()
+            target, weight = (part[:, 0] for part in encoded)
+            encoded_batch = Batch(batch.x, target, weight, number)
+            stack.set_rate(encoded_batch)
+            after = stack.backward(encoded_batch).tolist()
+            stack.step(encoded_batch)
             for at, replica in enumerate(stack.replicas):
                 if number < replica.batches.count and len(losses[at]) < wanted[at]:
                     losses[at].append((before[at], after[at]))
@@ -186,19 +188,18 @@ def _tested(optimizer: Options) -> tuple[Options, float]:
             AUTO,
             "Leave it out, or choose another optimizer.",
         )
-    other = getattr(settings, "rate_of", None)
+    other = settings.rate_of
     return (with_default(optimizer), 1.0) if other is None else ({"name": other[0]}, other[1])
 
 
 def _copy(replica: Replica, number: int) -> Replica:
     """To be thrown away: in float64, so that a rate does not hang on the last bit of a sum; on some of the rows."""
-    train = replica.candidate.train
+    train = replica.train
     train = train.model_copy(update={"optimizer": _tested(train.optimizer)[0], "average": None})
     seed = derive(replica.batches.seed, "range test")
     return replace(
-        replica,
+        replica.with_train(train),
         number=number,
-        candidate=replace(replica.candidate, train=train),
         module=copy.deepcopy(replica.module).to(torch.float64),
         batches=_some(replica.batches, seed),
         watched=None,
@@ -218,23 +219,23 @@ def _some(batches: Batches, seed: int) -> Batches:
 
 def _with_rate(replica: Replica, curve: RangeCurve) -> Replica:
     """With the rate of its curve, or without one: then the optimiser's own is taken."""
-    train, rate = replica.candidate.train, curve.best()
+    train, rate = replica.train, curve.best()
     options = with_default(train.optimizer) | ({} if rate is None else {"learning_rate": rounded(rate)})
     train = train.model_copy(update={"optimizer": options})
-    return replace(replica, candidate=replace(replica.candidate, train=train))
+    return replica.with_train(train)
 
 
-def _say(candidate: Candidate, curves: Sequence[RangeCurve], context: Context) -> None:
+def _say(setting: Setting, curves: Sequence[RangeCurve], context: Context) -> None:
     """What was found for the fits of one candidate."""
     best = [curve.best() for curve in curves]
-    rates, own = Counter(rounded(rate) for rate in best if rate is not None), with_default(candidate.train.optimizer)
+    rates, own = Counter(rounded(rate) for rate in best if rate is not None), with_default(setting.train.optimizer)
     name, missing = own["name"], len(best) - rates.total()
     if rates:
         counts = {rate: f" (fits: {fits})" if len(rates) > 1 else "" for rate, fits in sorted(rates.items())}
         shown = ", ".join(f"{rate:g}{count}" for rate, count in counts.items())
-        text = f"{candidate.name}: learning_rate {shown} for {name}, by a range test of {len(curves[0].rates)} steps"
+        text = f"{setting.name}: learning_rate {shown} for {name}, by a range test of {len(curves[0].rates)} steps"
         context.emit("note", text=text)
     if missing:
         kept = OPTIMIZER.make(own).learning_rate
         text = f"a range test found no learning_rate for {missing} of {len(best)} fits: the loss did not fall, or time was over"
-        context.emit("warning", text=f"{candidate.name}: {text}; {name} keeps its own, {kept:g}")
+        context.emit("warning", text=f"{setting.name}: {text}; {name} keeps its own, {kept:g}")

@@ -11,7 +11,13 @@ from torch import nn
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.kinds import OPTIMIZER, SCHEDULE
 from sixfold.recipe.schema import Train
+from sixfold.train.optimizer import Quick, TwoPoints
 from sixfold.train.rate import Rate
+
+
+def wants_full_batch(train: Train) -> bool:
+    """Whether its optimizer asks for gradients itself, of all rows: such a fit trains alone."""
+    return bool(OPTIMIZER.load(str(train.optimizer["name"])).full_batch)
 
 
 class Stepper:
@@ -24,8 +30,8 @@ class Stepper:
 
     def __init__(self, train: Train, shapes: Sequence[torch.Size], count: int) -> None:
         self.settings: Any = OPTIMIZER.make(train.optimizer)
-        self.full_batch = bool(getattr(self.settings, "full_batch", False))
-        self.shaped = bool(getattr(self.settings, "shaped", False))
+        self.full_batch = bool(self.settings.full_batch)
+        self.shaped = bool(self.settings.shaped)
         self.shapes = shapes
         self.count = count
         self.step = 0
@@ -67,18 +73,21 @@ class Stepper:
         self.rows = range(first, first + len(stays))
         self._bind(theta, gradient)
 
-    def take(self, closure: Callable[[], torch.Tensor] | None = None) -> None:
-        """One step by the gradients that stand in ∇; a `full_batch` optimiser calls `closure`, which writes them."""
+    def set_rate(self) -> None:
+        """That of the next step, by the schedule."""
         rate = self.rate.at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+    def take(self, closure: Callable[[], torch.Tensor] | None = None) -> None:
+        """One step by the gradients that stand in ∇; a `full_batch` optimizer calls `closure`, which writes them."""
         if closure is not None:
             self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
         elif self._step is not None:
             self._step()
         else:  # the first step makes the optimiser's state
             self.optimizer.step()
-            self._step = getattr(self.optimizer, "quick", lambda: self.optimizer.step)()
+            self._step = self.optimizer.quick() if isinstance(self.optimizer, Quick) else self.optimizer.step
         self.step += 1
 
     @property
@@ -89,13 +98,16 @@ class Stepper:
     @property
     def two_points(self) -> bool:
         """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""
-        return hasattr(self.optimizer, "eval")
+        return isinstance(self.optimizer, TwoPoints)
 
     def evaluating(self, on: bool) -> None:
         """Whether θ is the model, or where it is trained."""
-        change = getattr(self.optimizer, "eval" if on else "train", None)
-        if change is not None:
-            change()
+        if not isinstance(self.optimizer, TwoPoints):
+            return
+        if on:
+            self.optimizer.eval()
+        else:
+            self.optimizer.train()
 
     def state(self) -> dict[str, Any]:
         """What the next step depends on, besides θ and ∇."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from sixfold.core.errors import FitError
-from sixfold.parts.table import FloatArray, IntArray
+from sixfold.parts.table import FloatArray
 from sixfold.recipe.schema import Stop
 
 # A loss this many times the first one (or 1) will not come back: guessed, far above any loss seen in a run that did.
@@ -18,20 +17,9 @@ DIVERGED = 1e8
 REMEDY = "Lower train.optimizer.learning_rate, add train.warm_up, or look for extreme values in the features."
 
 
-@dataclass(frozen=True)
-class Watch:
-    """The metric that `train.stop.metric` names: `score(y, predicted)` with `y` as in `Fit` and `predicted` as `Fitted`
-    predicts it.
-    """
-
-    name: str
-    greater_is_better: bool
-    score: Callable[[FloatArray | IntArray, FloatArray], float]
-
-
 @dataclass
 class EarlyStopping:
-    """Follows one replica. `weights`: the best so far, [P]; None as long as nothing is watched."""
+    """Follows one fit. `weights`: the best so far, [P]; None as long as nothing is watched."""
 
     stop: Stop
     greater_is_better: bool = False

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """Of a matrix the second moment is kept as a mean a row and a mean a column: v̂ = r·cᵀ / mean(r), each an exponential mean
     with β₂ = 1 − t^(−0.8). θ ← (1 − αλ)·θ − ρ·u / max(1, RMS(u) / d), u = ∇J / √v̂, ρ = min(α, 1/√t)·max(ε, RMS(θ)).
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """g ← ∇J + λθ;  s ← s + g²;  θ ← θ − α·g / (√s + ε).
 
     Duchi, Hazan and Singer, Adaptive subgradient methods, 2011.

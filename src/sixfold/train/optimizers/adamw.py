@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._quick import QuickAdam
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """θ ← θ − αλθ, then Adam's step on ∇J alone: m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − α·m̂ / (√v̂ + ε).
 
     Loshchilov and Hutter, Decoupled weight decay regularization, 2019.

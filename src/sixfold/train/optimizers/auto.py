@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sixfold.recipe.section import Section
 from sixfold.train.choosing import FitShape, OptimizerChoice
+from sixfold.train.optimizer import OptimizerSettings
 
 MOST_EXTRA = (
     0.2  # share of a step's arithmetic that Muon may add: above, others take clearly more steps in the same time
@@ -19,7 +19,7 @@ ITERATIONS = 5  # of Newton–Schulz: muon's own
 MOST_PARAMETERS = 10_000
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """lbfgs where all rows are one batch, values are predicted, and there are 10,000 parameters at most; muon where its extra
     work is at most 0.2 of a step's, and there is a hidden layer; otherwise adamw.
 

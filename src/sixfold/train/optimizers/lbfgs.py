@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """θ ← θ − α·H·∇J, where H approximates the inverse Hessian from the last `history` steps (two-loop recursion).
 
     Each step of the loop makes up to `iterations` such updates. Needs `batch_size: full`.

@@ -8,19 +8,19 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._lion import Lion
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """c = β₁m + (1 − β₁)∇J;  θ ← θ − α·(sign(c) + λθ);  m ← β₂m + (1 − β₂)∇J.
 
     Chen and others, Symbolic discovery of optimization algorithms, 2023. Their advice: a rate 3 to 10 times below Adam's.
     """
 
     # Every step moves every weight by α, however small the gradient: the few steps of a range test find too large a rate.
-    rate_of: ClassVar[tuple[str, float]] = ("adamw", 0.1)
+    rate_of: ClassVar[tuple[str, float] | None] = ("adamw", 0.1)
 
     learning_rate: LearningRate = Field(0.0003, gt=0, le=10, description="α, above 0, at most 10.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Share of the momentum in the step, in [0, 1).")

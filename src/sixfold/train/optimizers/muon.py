@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._pair import Pair
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − 0.2·√max(rows, columns)·α·O, where O ≈ UVᵀ of the SVD of (1 − μ)∇J + μm
     (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ + c(XXᵀ)²)X in bfloat16. Vectors (biases): AdamW with the same
     rate. Of two axes only: not the embedding of many axes.
@@ -25,7 +25,7 @@ class Settings(Section):
     shaped: ClassVar[bool] = True
     # A step is as long however small the gradient: the few steps of a range test find too large a rate. AdamW's fits, as above;
     # twice of it was better than 1, 4 or 8 times on 7 networks.
-    rate_of: ClassVar[tuple[str, float]] = ("adamw", 2.0)
+    rate_of: ClassVar[tuple[str, float] | None] = ("adamw", 2.0)
 
     learning_rate: LearningRate = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
     momentum: float = Field(0.95, ge=0, lt=1, description="μ, in [0, 1).")

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """g ← ∇J + λθ;  s ← ρs + (1 − ρ)g²;  v ← μv + g / (√s + ε);  θ ← θ − α·v.
 
     Tieleman and Hinton, Lecture 6.5 of Neural networks for machine learning, 2012.

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._schedule_free import ScheduleFreeAdamW
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """y = (1 − β₁)z + β₁x;  v ← β₂v + (1 − β₂)g², g = ∇J(y);  z ← z − α·(g / (√v̂ + ε) + λy);  x ← (1 − c)x + c·z,
     c = α² / Σα². Trained at y; x is the model.
 

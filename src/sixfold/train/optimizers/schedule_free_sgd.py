@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._schedule_free import ScheduleFreeSGD
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """y = (1 − β)z + βx;  z ← z − α·(∇J(y) + λy);  x ← (1 − c)x + c·z, c = α² / Σα². Trained at y; x is the model.
 
     Defazio and others, The road less scheduled, 2024; their package `schedulefree`. Takes no schedule and no warm-up.

@@ -8,11 +8,11 @@ from typing import Self
 import torch
 from pydantic import Field, model_validator
 
-from sixfold.recipe.section import Section
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.rate import LearningRate
 
 
-class Settings(Section):
+class Settings(OptimizerSettings):
     """g ← ∇J + λθ;  v ← μv + g;  θ ← θ − α·v (Nesterov: θ ← θ − α·(g + μv)). With μ = λ = 0: θ ← θ − α∇J(θ).
 
     Polyak, 1964; Nesterov, 1983; as in Sutskever, Martens, Dahl and Hinton, 2013, without their scaling of v by α.

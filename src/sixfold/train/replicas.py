@@ -6,21 +6,23 @@ Shape letters: K replicas, P parameters of one, B rows of a batch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn.utils import parameters_to_vector
 
-from sixfold.build.family import GradientFamily, Noisy, Program, Stackable
 from sixfold.parts.fit import Fit
+from sixfold.parts.table import FloatArray
+from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.train.averaged import WeightAverage
 from sixfold.train.batches import Batch, Batches, ReplicaBatches
-from sixfold.train.candidate import Candidate
 from sixfold.train.captured import Captured, recorder_of
 from sixfold.train.functional import FunctionalProgram
+from sixfold.train.network import Network, Noisy, Program, Stackable
 from sixfold.train.stepper import Stepper
 from sixfold.train.stopping import EarlyStopping
 
@@ -40,10 +42,9 @@ class Watched:
 
 @dataclass(frozen=True)
 class Replica:
-    """One fit of one candidate: `number` among the fits that were asked for; `noise` draws its dropout."""
+    """One fit: `number` among those that were asked for; `noise` draws its dropout."""
 
     number: int
-    candidate: Candidate
     fit: Fit
     module: nn.Module
     batches: Batches
@@ -52,13 +53,22 @@ class Replica:
     noise: torch.Generator
     context: Context
 
+    @property
+    def train(self) -> Train:
+        """How it is trained."""
+        return self.fit.setting.train
 
-class Stack:
+    def with_train(self, train: Train) -> Self:
+        """The same, trained otherwise."""
+        return replace(self, fit=replace(self.fit, setting=replace(self.fit.setting, train=train)))
+
+
+class ReplicaLearner:
     """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one `train`, but for what
-    `Candidate.batch_key` lets differ. It is where the replicas' targets are: on the processor, or on a GPU.
+    `Family.apart` lets differ. It is where the replicas' targets are: on the processor, or on a GPU.
     """
 
-    def __init__(self, family: GradientFamily, replicas: Sequence[Replica]) -> None:
+    def __init__(self, family: Network, replicas: Sequence[Replica]) -> None:
         self.family = family
         self.first = sorted(replicas, key=_alike)
         self.replicas, self.places = list(self.first), list(range(len(self.first)))
@@ -66,8 +76,8 @@ class Stack:
         self.device = replicas[0].batches.y.device
         self.theta = torch.stack(vectors).to(self.device)
         self.gradient = torch.zeros_like(self.theta)
-        self.average = WeightAverage.of(replicas[0].candidate.train.average, self.theta)
-        self.clip = replicas[0].candidate.train.clip
+        self.average = WeightAverage.of(replicas[0].train.average, self.theta)
+        self.clip = replicas[0].train.clip
         self.together = ReplicaBatches([replica.batches for replica in self.replicas])
         self.steppers = self._steppers()
         self.captured: Captured | None = None
@@ -81,7 +91,27 @@ class Stack:
     @property
     def epochs(self) -> int:
         """Passes over the rows."""
-        return self.replicas[0].candidate.train.epochs
+        return self.replicas[0].train.epochs
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch, of the replica that has most."""
+        return self.together.count
+
+    @property
+    def records(self) -> bool:
+        """Whether autograd records operations in `backward`."""
+        return self.program.records
+
+    @property
+    def report_every(self) -> int:
+        """Epochs between two printed losses."""
+        return self.replicas[0].train.report_every
+
+    @property
+    def trainees(self) -> Sequence[Replica]:
+        """Those that are still trained, K."""
+        return self.replicas
 
     def next_report_epoch(self, epoch: int) -> int:
         """The first epoch from `epoch` on after which something is told or looked at: until then steps follow on steps."""
@@ -93,7 +123,7 @@ class Stack:
             or any(stepper.two_points for stepper in self.steppers)
         ):
             return epoch
-        every = self.replicas[0].candidate.train.report_every
+        every = self.replicas[0].train.report_every
         return min(self.epochs, -(-epoch // every) * every if every > 1 else self.epochs, -(-epoch // most) * most)
 
     @property
@@ -101,41 +131,49 @@ class Stack:
         """Multiplications and additions of a step: two for a weight and a row, forwards, and twice that backwards."""
         return 6.0 * self.theta.numel() * self.together.size
 
-    def step(self, number: int, batch: Batch) -> torch.Tensor:
-        """Step number `number` of an epoch, of every replica that has that many; returns their mean losses, [K]."""
-        drawn = self._noise(number, batch.x.shape[1])
-        stepping = [stepper for stepper in self.steppers if number < stepper.count]
-        if stepping[0].full_batch:  # it trains alone, and asks for the gradient itself
-            losses: list[torch.Tensor] = []
+    def batches(self) -> Iterator[Batch]:
+        """Of one more epoch, in a new order."""
+        return self.together.epoch(self.program.encode)
 
-            def again() -> torch.Tensor:
-                losses.append(self._gradient(batch, drawn))
-                return losses[-1][0]
+    def set_rate(self, batch: Batch) -> None:
+        """Of every replica that has so many batches."""
+        self.stepping = [stepper for stepper in self.steppers if batch.number < stepper.count]
+        for stepper in self.stepping:
+            stepper.set_rate()
 
-            stepping[0].take(again)
+    def backward(self, batch: Batch) -> torch.Tensor:
+        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a GPU what is launched for it is recorded once."""
+        x, target, weight, _ = batch
+        self.drawn = self._noise(batch.number, x.shape[1])
+        if self.recorder is None:
+            self.losses = self.program.gradient(x, target, weight, self.drawn)
+            self._clip()
+            return self.losses
+        if self.captured is None:
+            self.captured = Captured(self.write, (x, target, weight, *self.drawn), self.recorder)
+        return self.captured(x, target, weight, *self.drawn)
+
+    def step(self, batch: Batch) -> None:
+        """Of every replica that has so many batches."""
+        if self.stepping[0].full_batch:  # it trains alone, and asks for gradients itself
+            self.stepping[0].take(_Closure(self, batch))
         else:
-            losses = [self._gradient(batch, drawn)]
-            for stepper in stepping:
+            for stepper in self.stepping:
                 stepper.take()
         if self.average is not None:
-            for stepper in stepping:
+            for stepper in self.stepping:
                 self.average.after_step(stepper.rows, stepper.step, self.theta)
-        return losses[0]
 
-    def _gradient(self, batch: Batch, drawn: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a GPU what is launched for it is recorded once."""
-        if self.recorder is None:
-            return self._write(*batch, *drawn)
-        if self.captured is None:
-            self.captured = Captured(self._write, (*batch, *drawn), self.recorder)
-        return self.captured(*batch, *drawn)
-
-    def _write(self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *drawn: torch.Tensor) -> torch.Tensor:
+    def write(self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *drawn: torch.Tensor) -> torch.Tensor:
+        """The gradient, clipped, and the losses, [K]."""
         losses = self.program.gradient(x, target, weight, drawn)
+        self._clip()
+        return losses
+
+    def _clip(self) -> None:
         if self.clip is not None:
             norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
             self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
-        return losses
 
     def end_epoch(self, epoch: int) -> None:
         """Before the weights are judged."""
@@ -144,7 +182,12 @@ class Stack:
         if self.average is not None:
             self.average.after_epoch(epoch / self.epochs, self.theta)
 
-    def watch(self) -> list[float | None]:
+    def start_epoch(self) -> None:
+        """After it they are trained."""
+        for stepper in self.steppers:
+            stepper.evaluating(False)
+
+    def evaluate(self) -> list[float | None]:
         """What is watched of every replica, with the weights as they are."""
         rows = [replica.watched for replica in self.replicas]
         if all(each is None or each.score is not None for each in rows):
@@ -154,6 +197,22 @@ class Stack:
     def norms(self) -> list[float | None]:
         """Of every replica's gradient."""
         return list(torch.linalg.vector_norm(self.gradient, dim=1).tolist())
+
+    def rates(self) -> list[float]:
+        """Of every replica's last step."""
+        return [self.stepper_of(at).learning_rate for at in range(len(self.replicas))]
+
+    def shares(self) -> FloatArray:
+        """What each batch is of its replica's epoch, float64 [K, steps]; 0 for batches that a replica does not have."""
+        return self._shares
+
+    def weights(self, place: int) -> torch.Tensor:
+        """Those that are judged and kept of the replica in row `place`, [P]."""
+        return self.shown[place]
+
+    def steps_done(self, place: int) -> int:
+        """Of the replica in row `place`."""
+        return self.stepper_of(place).step
 
     def load(self, at: int, weights: torch.Tensor) -> nn.Module:
         """The module of replica `at`, on the processor, with these weights, [P]."""
@@ -184,6 +243,35 @@ class Stack:
         """Who steps replica `at`."""
         return next(stepper for stepper in self.steppers if at in stepper.rows)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, as plain values and tensors."""
+        return {
+            "places": list(self.places),
+            "theta": self.theta,
+            "gradient": self.gradient,
+            "mean": None if self.average is None else [self.average.mean, self.average.counted],
+            "orders": self.together.before,
+            "noise": [each.noise.get_state() for each in self.replicas],
+            "steppers": [each.state() for each in self.steppers],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there: the next `batches` are those of the epoch in work again."""
+        if len(state["places"]) < len(self.places):
+            self.keep(state["places"])
+        with torch.no_grad():
+            self.theta.copy_(state["theta"])
+            self.gradient.copy_(state["gradient"])
+            if self.average is not None:
+                self.average.mean.copy_(state["mean"][0])
+                self.average.counted = state["mean"][1]
+        for replica, noise in zip(self.replicas, state["noise"], strict=True):
+            replica.noise.set_state(noise)
+        for order, saved in zip(self.together.orders, state["orders"], strict=True):
+            order.set_state(saved)
+        for stepper, saved in zip(self.steppers, state["steppers"], strict=True):
+            stepper.restore(saved)
+
     def program_on(self, theta: torch.Tensor, gradient: torch.Tensor) -> Program:
         """The losses and gradients of all replicas with other weights, both [K, P]."""
         if isinstance(self.family, Stackable):
@@ -197,7 +285,7 @@ class Stack:
         first = 0
         for (_, count, _), group in itertools.groupby(self.replicas, _alike):
             members = list(group)
-            stepper = Stepper(members[0].candidate.train, shapes, count)
+            stepper = Stepper(members[0].train, shapes, count)
             stepper.start(range(first, first + len(members)), self.theta, self.gradient)
             steppers.append(stepper)
             first += len(members)
@@ -206,7 +294,7 @@ class Stack:
     def _build(self) -> None:
         first = self.replicas[0].module
         self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
-        self.shares = self.together.shares()
+        self._shares = self.together.shares()
         self.program = self.program_on(self.theta, self.gradient)
         known = isinstance(self.family, Stackable) and not self.steppers[0].full_batch  # that a step reads nothing back
         self.recorder = recorder_of(self.device, self.operations) if known else None
@@ -251,7 +339,23 @@ class Stack:
         return [None if each is None else mean for each, mean in zip(rows, means, strict=True)]
 
 
+class _Closure:
+    """What a `full_batch` optimizer calls: the loss with the weights as they are, and its gradient; the first is known."""
+
+    def __init__(self, learner: ReplicaLearner, batch: Batch) -> None:
+        self.learner, self.batch = learner, batch
+        self.known: torch.Tensor | None = learner.losses
+
+    def __call__(self) -> torch.Tensor:
+        """Of the only replica."""
+        losses, self.known = self.known, None
+        if losses is None:
+            x, target, weight, _ = self.batch
+            losses = self.learner.write(x, target, weight, *self.learner.drawn)
+        return losses[0]
+
+
 def _alike(replica: Replica) -> tuple[str, int, str]:
     """Equal for replicas that one optimiser steps: the candidate, how many steps its epoch has, and what `auto` found."""
-    options = replica.candidate.train.optimizer
-    return replica.candidate.name, replica.batches.count, repr(sorted(options.items()))
+    options = replica.train.optimizer
+    return replica.fit.setting.name, replica.batches.count, repr(sorted(options.items()))

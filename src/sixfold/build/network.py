@@ -1,0 +1,142 @@
+"""Families whose model is a network: many fits are trained as one, by the loop of `train`."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from sixfold.build.family import CACHE_BYTES, Cost, Family
+from sixfold.core.errors import FitError
+from sixfold.initialize import check
+from sixfold.parts.fit import Fit, Fitted, Shape
+from sixfold.parts.table import FloatArray, IntArray
+from sixfold.recipe.schema import Initialize
+from sixfold.runs.context import Context
+from sixfold.train import range_test
+from sixfold.train.choosing import chosen
+from sixfold.train.device import enough_memory
+from sixfold.train.loop import train
+from sixfold.train.network import Wide
+from sixfold.train.replicas import ReplicaLearner
+from sixfold.train.starting import replicas_of
+from sixfold.train.stepper import wants_full_batch
+
+STACK_BYTES = 1 << 30  # replicas that train as one hold at most this: parameters six times, and a batch's values
+Numbered = dict[int, Fit]
+
+
+class NetworkFamily(Family):
+    """A `train.network.Network`: the subclass says what module, which targets and what loss, and what state is kept."""
+
+    trained_by_the_loop: ClassVar[bool] = True
+    ends_in_time: ClassVar[bool] = True
+    apart: ClassVar[frozenset[str]] = frozenset({"optimizer", "schedule", "warm_up"})
+
+    @abstractmethod
+    def module(self, shape: Shape) -> nn.Module:
+        """As in `Network`."""
+
+    @abstractmethod
+    def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
+        """As in `Network`."""
+
+    @abstractmethod
+    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """As in `Network`."""
+
+    @abstractmethod
+    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+        """As in `Network`."""
+
+    @abstractmethod
+    def resume(self, fitted: Fitted) -> nn.Module:
+        """As in `Network`."""
+
+    def widths(self, shape: Shape) -> tuple[int, ...]:
+        """As in `Network`."""
+        return ()
+
+    def derived(self, shape: Shape) -> str:
+        """As in `Network`."""
+        return ""
+
+    def least_widths(self) -> tuple[int, ...]:
+        """Units of hidden layers, as far as they are known before the features are."""
+        return (2,)
+
+    def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one network a fit, in order; time left is divided among the fits."""
+        if fits and (text := self.derived(fits[0].shape)):
+            context.emit("note", text=text)
+        stacks = self._stacks(chosen(self, fits, context))
+        done: dict[int, Fitted] = {}
+        for fitting in stacks:
+            context.check_time(f"fitting {fits[0].setting.name}")
+            deadline = None
+            if context.deadline is not None:
+                deadline = time.monotonic() + context.left_s() * len(fitting) / (len(fits) - len(done))
+            with enough_memory():
+                replicas = range_test.rated(self, replicas_of(self, fitting, context), deadline, context)
+                learner = ReplicaLearner(self, replicas)
+                for place, weights in train(learner, deadline, context.saves):
+                    replica = learner.first[place]
+                    done[replica.number] = self.fitted(filled(replica.module, weights), replica.fit.shape)
+        yield from (done[number] for number in range(len(fits)))
+
+    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+        """`fit_bytes`: of one replica, besides its features."""
+        section = few[0].setting.train
+        with torch.device("meta"):  # to be counted, not to be held
+            module = self.module(few[0].shape)
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
+        batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
+        held = module.held_numbers if isinstance(module, Wide) else few[0].shape.features + 3 * widths
+        values: int = 6 * parameters + batch * held
+        wide = section.precision == "float64" or any(range_test.asked(fit.setting.train) for fit in few)
+        size = values * (8 if wide else 4)
+        alone = any(wants_full_batch(fit.setting.train) for fit in few)  # it asks for gradients itself
+        return Cost(size, 0, 1 if alone else max(1, STACK_BYTES // size))
+
+    def folds_at_once(self, size: int) -> int:
+        """As many as may be held."""
+        return max(1, CACHE_BYTES // max(1, size))
+
+    def check_start(self, initialize: Initialize) -> None:
+        """Raises FitError for a start from which it could never be trained."""
+        if problem := check.problems(initialize, self.least_widths()):
+            raise FitError("initialize.scheme", "a start that can train", problem, "Use he_normal or xavier_uniform.")
+
+    def _stacks(self, fits: Sequence[Fit]) -> list[Numbered]:
+        """Fits that train as one: of equal settings but for `apart`, with equally many features (a category that one fold lacks
+        is a feature less), as many as STACK_BYTES hold; networks that were pruned alone, as they may differ in their widths.
+        """
+        alike: dict[tuple[Shape | str, ...], list[int]] = {}
+        for number, fit in enumerate(fits):
+            setting = fit.setting
+            parts = self.own(fit), setting.initialize
+            written = [
+                *(part.model_dump_json() for part in parts),
+                setting.train.model_dump_json(exclude=set(self.apart)),
+            ]
+            alike.setdefault((fit.shape, *written), []).append(number)
+        stacks = []
+        for numbers in alike.values():
+            some = [fits[number] for number in numbers]
+            one = self.own(some[0])
+            pruned = any(fit.start is not None for fit in some)
+            size = 1 if pruned else one.cost(some, max(fit.rows for fit in some)).together
+            stacks += [numbers[first : first + size] for first in range(0, len(numbers), size)]
+        return [{number: fits[number] for number in numbers} for numbers in stacks]
+
+
+def filled(module: nn.Module, weights: torch.Tensor) -> nn.Module:
+    """`module` with these parameters, [P]."""
+    with torch.no_grad():
+        nn.utils.vector_to_parameters(weights, module.parameters())
+    return module.eval()
