@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import EVERYTHING, dataset, with_other_rows
 
+from evaluating import EVERYTHING, dataset, with_other_rows
 from sixfold import pipeline
 from sixfold.evaluate.nested import outer_folds
 from sixfold.parts import state
