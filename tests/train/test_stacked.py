@@ -9,7 +9,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from sixfold.build.family import Stackable
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
@@ -185,8 +184,28 @@ def test_more_replicas_than_memory_go_in_groups(monkeypatch: pytest.MonkeyPatch)
     assert 1 < len(stacks) < 5
 
 
-def test_an_mlp_has_gradients_by_hand() -> None:
-    assert isinstance(FAMILY.load("mlp")(), Stackable)
+BY_HAND = {"mlp", "tabm"}  # families that train by a program of their own, and not by torch.func
+LOOP = [name for name in FAMILY.names() if hasattr(FAMILY.load(name), "module")]
+
+
+@pytest.mark.parametrize("name", LOOP)
+def test_a_family_trains_by_the_program_that_it_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that it could: that it does."""
+    made = []
+
+    class Counted(FunctionalProgram):
+        def __init__(self, *parts: Any) -> None:
+            made.append(name)
+            super().__init__(*parts)
+
+    monkeypatch.setattr("sixfold.train.stack.FunctionalProgram", Counted)
+    one = Candidate(name, name, FAMILY.load(name)(), Prepare(), Initialize(), Train(epochs=1, batch_size=16))
+    train_all([one], [digits(32, 0), digits(32, 1)])
+    assert made == ([] if name in BY_HAND else [name])
+
+
+def test_the_families_of_the_loop_are_all_tried() -> None:
+    assert sorted(LOOP) == ["mlp", "residual_mlp", "tabm"]
 
 
 @pytest.mark.parametrize(("name", "torchs"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])

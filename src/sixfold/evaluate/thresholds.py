@@ -46,14 +46,14 @@ def check(metric: str, target: Target) -> None:
     labels = [name for name in METRIC.names() if METRIC.load(name).needs == "label"]
     if metric not in labels:
         raise RecipeError(
-            "train.threshold",
+            "evaluate.threshold",
             f"a metric of labels ({', '.join(labels)}), or none",
             f"'{metric}'",
             "Name one of these: a threshold changes no probability, and so no other metric.",
         )
     if len(target.classes) != 2:
         raise RecipeError(
-            "train.threshold",
+            "evaluate.threshold",
             "a target with two classes",
             f"{target.task} with {len(target.classes)} classes",
             "Leave threshold out.",

@@ -252,17 +252,17 @@ def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
     """Ten options with ten values each are ten billion candidates; a search tries as many as it is told."""
     if recipe.build == "auto" or recipe.evaluate.search is not None:
         return
-    loops = grid_size("Train", recipe.train)
-    total = 0
+    loops, total = grid_size("Train", recipe.train), 0
+    calibrations = grid_size("Evaluate", recipe.evaluate.calibration())
     for item in recipe.build:
         looped = facts(FAMILY.name, item["family"]).get("trained_by_the_loop", False)
-        total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1)
+        total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1) * calibrations
     if total > MOST_CANDIDATES:
         yield RecipeError(
             document.place(("build",)),
             f"at most {MOST_CANDIDATES:,} candidates",
             f"{total:,}",
-            "Shorten the lists in build and train: every combination is a candidate.",
+            "Shorten the lists in build, train and evaluate: every combination is a candidate.",
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sixfold.build.family import GradientFamily, Shared, SolverFamily
-from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 from sixfold.recipe.section import Section
 
 APART = frozenset({"optimizer", "schedule", "warm_up"})  # keys of `train` in which networks trained as one may differ
@@ -24,6 +24,7 @@ class Candidate:
     initialize: Initialize
     train: Train
     why: str = ""
+    calibration: Calibration = field(default_factory=Calibration)
 
     def key(self) -> str:
         """SHA-256 of everything that the fits of this candidate depend on, besides the rows."""
@@ -31,7 +32,7 @@ class Candidate:
         parts = [
             self.family_name,
             family,
-            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize, self.train)),
+            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize, self.train, self.calibration)),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -45,7 +46,7 @@ class Candidate:
         parts = [
             self.family_name,
             {name: value for name, value in family.items() if name not in shared},
-            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize)),
+            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize, self.calibration)),
             self.train.model_dump(mode="json", exclude=set(apart)),
         ]
         return json.dumps(parts, sort_keys=True)
