@@ -121,7 +121,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "plan/candidates.py:_check_task": "a rule of recipe/",
     "plan/forecast.py:check_memory": "of a test of its own",
     "plan/rules.py:signature_can_be_written": "of a test of its own",
-    "initialize/_variance_scaling.py": "a fault of ours",
+    "initialize/variance_scaling.py": "a fault of ours",
     "build/_classes.py": "what the rows of a fit show",
     "select/nested.py": "after training",
     "select/searching.py": "time, while a run goes on",

@@ -1,8 +1,9 @@
 """Plug-ins by folder listing: one new thing is one new file, named as the recipe names it.
 
 A plug-in is a module with a class `Settings` (a `recipe.section.Section`): its fields are its options in the recipe,
-its methods are what it does. Close relatives share a file that lists their names, `PLUGINS: Final = ("he_normal", "he_uniform")`,
-with a class `HeNormal`, `HeUniform` for each. Packages outside Sixfold add theirs through the entry-point group `sixfold.KIND`.
+its methods are what it does. Close relatives share a file that lists them, name → class, in place of `Settings`:
+`PLUGINS: Final = {"he_normal": "HeNormal", "he_uniform": "HeUniform"}`. Packages outside Sixfold add theirs through the
+entry-point group `sixfold.KIND`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from sixfold.core.errors import RecipeError, did_you_mean, one
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 ALONE: Final = "Settings"  # the class of a plug-in that has a file for itself
-LISTED: Final = re.compile(
-    r"^PLUGINS\b[^=\n]*=\s*\(([^()]*)\)", re.MULTILINE
-)  # read as text: importing a file may take torch
+# The list is read as text, since importing a file may take torch.
+LISTED: Final = re.compile(r"^PLUGINS\b[^=\n]*=\s*\{([^{}]*)\}", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -103,18 +103,9 @@ def _listed(folder: Path) -> dict[str, str]:
     places: dict[str, str] = {}
     for file in sorted(folder.glob("[!_]*.py")):
         several = LISTED.search(file.read_text(encoding="utf-8"))
-        names = re.findall(r'"(\w+)"', several[1]) if several else ()
-        places |= {name: f"{file.stem}:{class_name(name)}" for name in names} or {file.stem: f"{file.stem}:{ALONE}"}
+        classes = re.findall(r'"(\w+)": "(\w+)"', several[1]) if several else [(file.stem, ALONE)]
+        places |= {name: f"{file.stem}:{found}" for name, found in classes}
     return places
-
-
-def class_name(name: str) -> str:
-    """The class of a plug-in that shares its file with others.
-
-    >>> class_name("he_normal")
-    'HeNormal'
-    """
-    return "".join(word.capitalize() for word in name.split("_"))
 
 
 @cache

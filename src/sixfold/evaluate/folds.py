@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,18 +19,26 @@ SHOWN = 8  # classes named in a sentence
 MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
 
-def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
-    """The splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual)."""
+class ChosenScheme(NamedTuple):
+    """A splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual); '' where it did not."""
+
+    name: str
+    why: str
+
+
+def scheme_of(evaluate: Evaluate, dataset: Dataset) -> ChosenScheme:
+    """The scheme that the recipe names, or the one that the rows ask for."""
     if evaluate.scheme != "auto":
-        return evaluate.scheme, _why_fewer(evaluate, dataset) if evaluate.scheme == "stratified" else ""
+        why = _why_fewer(evaluate, dataset) if evaluate.scheme == "stratified" else ""
+        return ChosenScheme(evaluate.scheme, why)
     if dataset.groups is not None:
-        return "group", "data.group is given: rows of a group stay together"
+        return ChosenScheme("group", "data.group is given: rows of a group stay together")
     if dataset.times is not None:
-        return "time_series", "data.time is given: the past trains, what follows validates"
+        return ChosenScheme("time_series", "data.time is given: the past trains, what follows validates")
     if dataset.target.task == "classification":
         fewer = _why_fewer(evaluate, dataset)
-        return "stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}"
-    return "kfold", "values are predicted"
+        return ChosenScheme("stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}")
+    return ChosenScheme("kfold", "values are predicted")
 
 
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:

@@ -105,7 +105,7 @@ def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     for number, name in enumerate(families(recipe) or ()):
         if recipe.task is not None and recipe.task not in facts(FAMILY.name, name)["tasks"]:
             place = document.place(("build", number, "family"))
-            yield _wrong_task(place, FAMILY.name, "families", (name, recipe.task))
+            yield _wrong_task(place, FAMILY.name, "families", name, recipe.task)
 
 
 def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
@@ -117,11 +117,10 @@ def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
         named += [] if name == "loss" else [(("train", "stop", "metric"), name)]
     for path, name in named:
         if recipe.task is not None and recipe.task not in facts(METRIC.name, name)["tasks"]:
-            yield _wrong_task(document.place(path), METRIC.name, "metrics", (name, recipe.task))
+            yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task)
 
 
-def _wrong_task(place: str, kind: str, many: str, found: tuple[str, str]) -> RecipeError:
-    name, task = found
+def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> RecipeError:
     names = (FAMILY if kind == FAMILY.name else METRIC).names()
     fitting = ", ".join(other for other in names if task in facts(kind, other)["tasks"])
     tasks = ", ".join(facts(kind, name)["tasks"])
