@@ -387,7 +387,7 @@ def _typed_values(name: str, raw: pa.ChunkedArray, reading: Reading) -> tuple[Co
     if pa.types.is_boolean(kind):
         return "boolean", _floats(raw.cast(pa.uint8()))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        unit = pa.timestamp("us", tz=getattr(kind, "tz", None))
+        unit = pa.timestamp("us", tz=kind.tz if pa.types.is_timestamp(kind) else None)
         return "date", _floats(raw.cast(unit, safe=False).cast(pa.int64())) / 1e6
     if pa.types.is_duration(kind):
         return "number", _floats(raw.cast(pa.duration("us"), safe=False).cast(pa.int64())) / 1e6

@@ -61,7 +61,7 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
                 name,
                 f"Leave {name} out, or choose another scheme.",
             )
-    if dataset.groups is not None and not getattr(splitter, "keeps_groups", False):
+    if dataset.groups is not None and not splitter.keeps_groups:
         raise RecipeError(
             "evaluate.scheme",
             "group, since data.group keeps rows of a group on one side of every split",
@@ -108,7 +108,7 @@ def divided(splitter: Any, dataset: Dataset, seed: int) -> list[Fold]:
     row could be spared, the folds are as the splitter made them.
     """
     folds = list(splitter.split(dataset, seed))
-    if dataset.target.task != "classification" or getattr(splitter, "ordered", False):
+    if dataset.target.task != "classification" or splitter.ordered:
         return folds
     kept = [_with_every_class(fold, dataset) for fold in folds]
     return [fold for fold in kept if len(fold.validation)] or folds
@@ -142,10 +142,10 @@ def thin_classes(folds: Sequence[Fold], dataset: Dataset) -> str:
 
 def check_rows(splitter: Any, dataset: Dataset) -> None:
     """Raises DataError where the table has fewer rows, or different rows, than folds."""
-    folds = getattr(splitter, "folds", 2)
+    folds = splitter.model_dump().get("folds", 2)
     if dataset.table.rows < folds:
         raise DataError("evaluate.folds", f"at least {folds} rows", str(dataset.table.rows), "Lower evaluate.folds.")
-    if dataset.together is None or getattr(splitter, "ordered", False):
+    if dataset.together is None or splitter.ordered:
         return
     units = len(np.unique(dataset.together))
     if units < folds:

@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 import numpy as np
 from sklearn.metrics import f1_score, matthews_corrcoef
 
+from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
-from sixfold.recipe.section import Section
 
 PLUGINS: Final = {
     "accuracy": "Accuracy",
@@ -18,14 +18,13 @@ PLUGINS: Final = {
 }
 
 
-class Accuracy(Section):
+class Accuracy(Metric):
     """Share of rows whose class is predicted."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -41,14 +40,13 @@ class Accuracy(Section):
         return mean
 
 
-class BalancedAccuracy(Section):
+class BalancedAccuracy(Metric):
     """Mean over the classes that occur of the share of their rows that is predicted (recall)."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -57,14 +55,13 @@ class BalancedAccuracy(Section):
         return float(np.mean([np.mean(best[target.values == label] == label) for label in present]))
 
 
-class F1(Section):
+class F1(Metric):
     """Harmonic mean of precision and recall: of the last class when there are two, else the mean over classes."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -73,16 +70,15 @@ class F1(Section):
         return float(f1_score(target.values, predicted.argmax(axis=1), zero_division=0.0, **kind))
 
 
-class MatthewsCorrelation(Section):
+class MatthewsCorrelation(Metric):
     """Matthews correlation coefficient (Matthews, 1975; Gorodkin, 2004, for several classes). 0 where truth or prediction is
     one class only.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
     needs: ClassVar[str] = "label"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""

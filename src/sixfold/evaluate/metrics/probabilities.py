@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 import numpy as np
 from pydantic import Field
 
+from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
-from sixfold.recipe.section import Section
 
 PLUGINS: Final = {
     "brier": "BrierScore",
@@ -17,13 +17,12 @@ PLUGINS: Final = {
 }
 
 
-class LogLoss(Section):
+class LogLoss(Metric):
     """Mean of -log of the probability given to the true class (clipped at 1e-15)."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "probability"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -42,14 +41,13 @@ class LogLoss(Section):
         return mean
 
 
-class BrierScore(Section):
+class BrierScore(Metric):
     """Brier score (1950): mean squared distance of probabilities from the truth; two classes: of the last, more: summed."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
-    bounds: ClassVar[tuple[float, float]] = (0.0, 2.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 2.0)
     needs: ClassVar[str] = "probability"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -58,14 +56,13 @@ class BrierScore(Section):
         return float(np.mean(squares[:, 1] if len(target.classes) == 2 else squares.sum(axis=1)))
 
 
-class CalibrationError(Section):
+class CalibrationError(Metric):
     """Expected calibration error: |confidence - accuracy| over equal bins of confidence (Guo et al., 2017)."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     needs: ClassVar[str] = "probability"
-    measures_ranking: ClassVar[bool] = False
     bins: int = Field(15, ge=1, description="Bins of confidence.")
 
     def score(self, target: Target, predicted: FloatArray) -> float:

@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
-from sixfold.recipe.section import Section
 
 PLUGINS: Final = {
     "average_precision": "AveragePrecision",
@@ -16,12 +16,12 @@ PLUGINS: Final = {
 }
 
 
-class RocAuc(Section):
+class RocAuc(Metric):
     """Area under the ROC curve: of the last class when there are two, else the mean of one against the rest."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     needs: ClassVar[str] = "score"
     measures_ranking: ClassVar[bool] = True
 
@@ -37,12 +37,12 @@ class RocAuc(Section):
         return float(np.mean(areas)) if areas else float("nan")
 
 
-class AveragePrecision(Section):
+class AveragePrecision(Metric):
     """Area under the precision-recall curve: of the last class when there are two, else the mean."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     needs: ClassVar[str] = "score"
     measures_ranking: ClassVar[bool] = True
 

@@ -6,8 +6,8 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
-from sixfold.recipe.section import Section
 
 PLUGINS: Final = {
     "mae": "MeanAbsoluteError",
@@ -19,13 +19,12 @@ PLUGINS: Final = {
 }
 
 
-class MeanAbsoluteError(Section):
+class MeanAbsoluteError(Metric):
     """Mean absolute error, in the unit of the target."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -42,13 +41,12 @@ class MeanAbsoluteError(Section):
         return mean
 
 
-class MeanSquaredError(Section):
+class MeanSquaredError(Metric):
     """Mean squared error."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -65,13 +63,12 @@ class MeanSquaredError(Section):
         return mean
 
 
-class RootMeanSquaredError(Section):
+class RootMeanSquaredError(Metric):
     """Root of the mean squared error, in the unit of the target."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -88,13 +85,12 @@ class RootMeanSquaredError(Section):
         return float(np.sqrt(mean))
 
 
-class MeanAbsolutePercentageError(Section):
+class MeanAbsolutePercentageError(Metric):
     """Mean absolute percentage error as a share: |error| / max(|truth|, 2^-52)."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -105,7 +101,7 @@ class MeanAbsolutePercentageError(Section):
 QUANTILE = 0.5  # predictions stand for the middle of the target; another quantile needs a family that predicts it
 
 
-class PinballLoss(Section):
+class PinballLoss(Metric):
     """Pinball loss max(q·e, (q − 1)·e) of the quantile q = ½, which every family predicts: half of the mean absolute error.
     Koenker and Bassett, Regression Quantiles, 1978.
     """
@@ -113,7 +109,6 @@ class PinballLoss(Section):
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
@@ -121,7 +116,7 @@ class PinballLoss(Section):
         return float(np.mean(np.maximum(QUANTILE * error, (QUANTILE - 1) * error)))
 
 
-class R2(Section):
+class R2(Metric):
     """Coefficient of determination, 1 - SS_res / SS_tot; over several outputs the mean of those that are not constant. NaN where
     all are, as in a single row.
     """
@@ -129,7 +124,6 @@ class R2(Section):
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = True
     needs: ClassVar[str] = "value"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""

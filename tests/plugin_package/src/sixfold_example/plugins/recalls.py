@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
-from sixfold.recipe.section import Section
 
 
 def _recalls(target: Target, predicted: FloatArray) -> list[float]:
@@ -15,28 +15,26 @@ def _recalls(target: Target, predicted: FloatArray) -> list[float]:
     return [float(np.mean(best[target.values == label] == label)) for label in np.unique(target.values)]
 
 
-class WorstRecall(Section):
+class WorstRecall(Metric):
     """Share of the rows of a class that are predicted, of the class where it is least."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         return min(_recalls(target, predicted))
 
 
-class BestRecall(Section):
+class BestRecall(Metric):
     """Share of the rows of a class that are predicted, of the class where it is greatest."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[str] = "label"
-    measures_ranking: ClassVar[bool] = False
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
