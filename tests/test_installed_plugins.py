@@ -143,7 +143,7 @@ def test_a_state_of_a_missing_package_is_told(written: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "sixfold_example.__main__:NearestPoints",
+        "sixfold_example.__main__:Arguments",
         "sixfold_example.learned.nearest_points:KMeans",
         "sixfold_example.learned.nothing:NearestPoints",
         "sixfold_example...learned:NearestPoints",

@@ -1,4 +1,4 @@
-"""The whole path: a killed run continues, budgets hold, one artefact, bad tables are told and nothing is lost."""
+"""The whole path: a killed run continues, budgets hold, one artifact, bad tables are told and nothing is lost."""
 
 from __future__ import annotations
 

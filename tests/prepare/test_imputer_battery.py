@@ -92,16 +92,16 @@ CASES = {
         nearest,
         refuses=(
             (
-                {"neighbours": 0},
-                "imputer k_nearest, neighbours: expected greater than or equal to 1; found 0. Change neighbours.",
+                {"neighbors": 0},
+                "imputer k_nearest, neighbors: expected greater than or equal to 1; found 0. Change neighbors.",
             ),
             (
-                {"neighbors": 3},
-                "imputer k_nearest: expected one of its options; found 'neighbors'. Did you mean 'neighbours'? "
-                "All: donors, neighbours.",
+                {"neighbours": 3},
+                "imputer k_nearest: expected one of its options; found 'neighbours'. Did you mean 'neighbors'? "
+                "All: donors, neighbors.",
             ),
         ),
-        variants=({}, {"neighbours": 3, "donors": 20}, {"neighbours": 500}),
+        variants=({}, {"neighbors": 3, "donors": 20}, {"neighbors": 500}),
     ),
     "iterative": Case(
         iterated,
@@ -265,7 +265,7 @@ def test_every_imputer_gets_every_check() -> None:
 def test_equally_near_donors_are_taken_in_order() -> None:
     """Six donors at the same distance, more than are asked for: the graph must choose as NumPy does."""
     x = np.array([[1.0, 10.0], [1.0, 20.0], [1.0, 30.0], [3.0, 40.0], [3.0, 50.0], [3.0, 60.0], [2.0, NAN]])
-    step = fit("k_nearest", x, neighbours=2)
+    step = fit("k_nearest", x, neighbors=2)
     new = np.array([[2.0, NAN], [1.0, NAN], [NAN, NAN]])
     expected = [15.0, 15.0, 35.0]
     np.testing.assert_allclose(step.transform(new)[:, 1], expected, rtol=1e-12)

@@ -122,7 +122,7 @@ def test_a_key_that_moved_is_told_where_it_is_now() -> None:
     )
 
 
-def test_a_misspelt_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
+def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
     known = "All: average, batch_size, clip, epochs, optimizer, precision, report_every, schedule, stop, warm_up."
     assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"
     assert remedy(train={"learning": 1}) == known

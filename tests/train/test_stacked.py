@@ -1,4 +1,4 @@
-"""Many fits at once equal the fits one by one: every optimiser, folds of unequal size, both kinds of gradients."""
+"""Many fits at once equal the fits one by one: every optimizer, folds of unequal size, both kinds of gradients."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
 
 
 def test_a_grid_of_rates_trains_as_one() -> None:
-    """Candidates that differ in optimiser and schedule, on folds of unequal size: each as if it were alone."""
+    """Candidates that differ in optimizer and schedule, on folds of unequal size: each as if it were alone."""
     trains = [
         {"optimizer": {"name": "adam", "learning_rate": 0.01}},
         {"optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}, "schedule": "cosine"},

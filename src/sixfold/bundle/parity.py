@@ -234,7 +234,7 @@ def _numbers(values: Any) -> npt.NDArray[np.float64]:
 def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:
     """Ask the graph for the stored rows in every form: labels equal, numbers within 1e-5. Returns the largest difference.
 
-    A few rows are asked alone too; not where activations are quantised dynamically, by the range of the whole batch: there
+    A few rows are asked alone too; not where activations are quantized dynamically, by the range of the whole batch: there
     a row's answer depends on the rows asked with it.
 
     Raises BundleError with the row and the output that differ most.

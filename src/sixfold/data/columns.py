@@ -1,6 +1,6 @@
 """From a source's columns, text or typed, to Columns: which kind each is, and what has to be said about it.
 
-Text is read by the rules of `core.values`. Numbers take a vectorised way where it gives the same (a test compares
+Text is read by the rules of `core.values`. Numbers take a vectorized way where it gives the same (a test compares
 them); everything else applies the rules to the distinct texts of a column.
 """
 

@@ -29,7 +29,7 @@ def neutral(output: OutputKind) -> float:
 def best(metric: str, target: Target, scores: FloatArray, output: OutputKind) -> float:
     """The threshold on the score of class 1 with the best `metric` on these rows; of equal ones the nearest to neutral.
 
-    Tried: the middles between neighbouring scores, and neutral. `scores`: [rows, 2] of rows that the model did not see.
+    Tried: the middles between neighboring scores, and neutral. `scores`: [rows, 2] of rows that the model did not see.
     """
     settings: Any = METRIC.load(metric)()
     sign = 1.0 if settings.greater_is_better else -1.0

@@ -76,7 +76,7 @@ class HeUniform(Section):
 
 
 class LecunNormal(Section):
-    """θ ~ N(0, 1 / fan_in); made for tanh and for self-normalising units.
+    """θ ~ N(0, 1 / fan_in); made for tanh and for self-normalizing units.
 
     LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998.
     """

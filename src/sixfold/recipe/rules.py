@@ -197,7 +197,7 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
 
 
 def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problems:
-    """An optimiser that averages its own path wants one rate from the first step to the last."""
+    """An optimizer that averages its own path wants one rate from the first step to the last."""
     tried = [
         item.get("name") if isinstance(item, dict) else item for item in _listed(recipe.train.get("optimizer", "adam"))
     ]
