@@ -31,7 +31,7 @@ check: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m sixfold.plan.candidates
+	$(BIN)/python -m sixfold.recipe.generate
 	$(BIN)/mkdocs build --strict
 
 # Every peer, or some measurements of them: make bench NAMES="folds_mlp ridge_grid"

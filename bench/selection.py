@@ -110,12 +110,24 @@ def _repeat(
     for name in OURS:
         selection = SELECTION.make({"name": name})
         selected: Selected = _timed(
-            lambda selection=selection: select(selection, len(candidates), FOLDS, score, repetition, (0.0, 1.0)),
+            lambda selection=selection: _answered(
+                select(selection, len(candidates), FOLDS, repetition, (0.0, 1.0)), score
+            ),
             seen[name],
         )
         chosen = max(selected.finished, key=means.__getitem__)
         seen[name].behind.append((means[best] - means[chosen]) / errors[best])
         seen[name].fits.append(selected.fits)
+
+
+def _answered(selecting: Any, score: Any) -> Selected:
+    """What a selection ends with when `score` does its blocks."""
+    try:
+        block = next(selecting)
+        while True:
+            block = selecting.send(score(block.positions, block.numbers))
+    except StopIteration as end:
+        return end.value
 
 
 def _scored(right: list[list[np.ndarray]]) -> Scored:

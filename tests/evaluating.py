@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,13 @@ def with_other_rows(data: Dataset, rows: Array) -> Dataset:
     target = data.target.values.copy()
     target[rows] = 1 - target[rows]
     return replace(data, table=Table(columns, data.table.rows), target=replace(data.target, values=target))
+
+
+def answered(asking: Generator[Any, Any, Any], answer: Callable[[Any], Any]) -> Any:
+    """What `asking` returns, when each of its requests is answered."""
+    try:
+        request = next(asking)
+        while True:
+            request = asking.send(answer(request))
+    except StopIteration as end:
+        return end.value

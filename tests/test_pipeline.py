@@ -20,8 +20,8 @@ import pytest
 import sixfold
 from sixfold import pipeline
 from sixfold.core.errors import BudgetError, DataError, SixfoldError
+from sixfold.evaluate import cross_validation
 from sixfold.recipe.load import from_object, load
-from sixfold.select import comparison
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 NETWORK = """version: 1
@@ -154,14 +154,14 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
 
 
 def test_a_candidate_without_time_leaves_the_others_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = comparison.evaluate_folds
+    plain = cross_validation.evaluate_folds
 
     def late(group: Any, *rest: Any) -> Any:
         if group.candidates[0].family_name == "linear":
             raise BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
         return plain(group, *rest)
 
-    monkeypatch.setattr(comparison, "evaluate_folds", late)
+    monkeypatch.setattr(cross_validation, "evaluate_folds", late)
     frame().to_csv(tmp_path / "t.csv", index=False)
     run = pipeline.run(recipe(tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree"}]), tmp_path / "run")
     assert [one.family for one in run.leaderboard.standings] == ["tree"]

@@ -6,7 +6,7 @@ import json
 
 from jsonschema import Draft202012Validator
 
-from sixfold.plan.candidates import REFERENCE_FILE, generate_schema, reference
+from sixfold.recipe.generate import REFERENCE_FILE, generate_schema, reference
 from sixfold.recipe.kinds import KINDS
 from sixfold.recipe.published import SCHEMA_FILE
 

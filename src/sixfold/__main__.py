@@ -16,7 +16,8 @@ def main() -> None:
     try:
         cli = importlib.import_module("sixfold.cli")
         interrupt.orderly()
-        cli.main()
+        with cli.told():
+            cli.group.main(standalone_mode=False, prog_name="sixfold")
         interrupt.settle()
     except KeyboardInterrupt:
         interrupt.end()

@@ -19,6 +19,7 @@ from sixfold.recipe.load import from_object
 from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
+from sixfold.runs.stages import Here
 from sixfold.select.nested import NestedChoice, nest
 
 TREES = [{"family": "linear"}, {"family": "tree", "max_depth": [1, 3]}]
@@ -49,15 +50,15 @@ def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
     )
     chosen: dict[int, NestedChoice] = {}
 
-    def choose(work: RunContext, rows: DataSplit) -> NestedChoice:
+    def choose(work: RunContext, rows: DataSplit) -> Any:
         number = int(work.context.facts["outer"])
-        chosen[number] = pipeline.choose_again(work, rows)
+        chosen[number] = yield from pipeline.choose_again(work, rows)
         return chosen[number]
 
     with RunFolder(folder) as run:
         work = RunContext(loaded, run, Limits.start(loaded.recipe.budget), Context(3, run.emit))
         rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
-        found = nest(work, rows, ("log_loss",), choose)
+        found = Here(run).complete(nest(work, rows, ("log_loss",), choose))
     assert found is not None
     return [
         (found.folds[number].chosen, each.evaluation.means(), state.digest(each.model), found.folds[number].score)

@@ -11,7 +11,8 @@ from sixfold.build import grid
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
-from sixfold.plan.candidates import generate_schema, metrics_of, resolve
+from sixfold.plan.candidates import metrics_of, resolve
+from sixfold.recipe.generate import generate_schema
 from sixfold.recipe.kinds import FAMILY, METRIC, SPLITTER
 from sixfold.recipe.load import from_object
 from sixfold.recipe.validate import facts, grid_size, options

@@ -17,10 +17,10 @@ from sixfold import pipeline
 from sixfold.cli import check
 from sixfold.core.errors import BudgetError, DataError, SixfoldError
 from sixfold.core.memory import held_bytes
+from sixfold.evaluate import cross_validation
 from sixfold.plan import forecast
 from sixfold.recipe import load
 from sixfold.recipe.signature import MOST
-from sixfold.select import comparison
 
 SOURCE = Path(sixfold.__file__).parent
 BASE: dict[str, Any] = {
@@ -189,7 +189,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(comparison, "evaluate_folds", train)
+        patch.setattr(cross_validation, "evaluate_folds", train)
         patch.setattr(forecast, "forecasts", lambda *_: ([], []))  # the rules alone are asked, without a trial
         patch.setattr(check, "_disk", lambda _: None)
         yield {str(changes): _outcome(folder, changes) for changes in [*ACCEPTED, *REFUSED]}

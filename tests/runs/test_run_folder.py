@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,14 @@ from sixfold.core.errors import SystemFault
 from sixfold.runs import environment, events
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.sealed import problem_of
+
+
+def staged(folder: RunFolder, name: str, key: str, work: Any) -> Path:
+    """Stage `name`: `work` writes into its folder, where it is not finished."""
+    with folder.stage(name, key) as place:
+        if place.aside is not None:
+            work(place.aside)
+    return place.folder
 
 
 def write_hello(folder: Path) -> None:
@@ -37,7 +46,7 @@ def kinds(path: Path) -> list[str]:
 def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     for _ in range(2):
         with RunFolder(tmp_path) as folder:
-            done = folder.stage("data", "key", write_hello)
+            done = staged(folder, "data", "key", write_hello)
     assert (done / "hello.txt").read_text() == "hello"
     assert kinds(tmp_path) == ["stage_started", "stage_finished", "stage_skipped"]
 
@@ -46,17 +55,17 @@ def test_what_a_stage_saved_goes_even_if_a_kill_came_between(tmp_path: Path) -> 
     """Between the rename that makes the stage whole and the removal of what it saved on the way."""
     left = tmp_path / "run" / "fit.saved" / "key"
     with RunFolder(tmp_path / "run") as folder:
-        folder.stage("fit", "key", lambda aside: None)
+        staged(folder, "fit", "key", lambda aside: None)
         left.mkdir(parents=True)
     with RunFolder(tmp_path / "run") as folder:
-        folder.stage("fit", "key", lambda aside: pytest.fail("done again"))
+        staged(folder, "fit", "key", lambda aside: pytest.fail("done again"))
     assert not left.parent.exists()
 
 
 def test_another_key_does_the_stage_again(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as folder:
-        folder.stage("data", "old", write_hello)
-        folder.stage("data", "new", lambda path: (path / "other.txt").write_text("x") and None)
+        staged(folder, "data", "old", write_hello)
+        staged(folder, "data", "new", lambda path: (path / "other.txt").write_text("x") and None)
     assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["manifest.json", "other.txt"]
 
 
@@ -78,7 +87,7 @@ def test_an_event_is_one_line_whatever_it_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
 def test_a_damaged_stage_is_found_and_done_again_with_a_warning(tmp_path: Path, how: str) -> None:
     with RunFolder(tmp_path) as folder:
-        done = folder.stage("data", "key", write_hello)
+        done = staged(folder, "data", "key", write_hello)
     victim = done / "deep" / "more.bin"
     if how == "truncate":
         victim.write_bytes(b"\x00" * 999)
@@ -90,7 +99,7 @@ def test_a_damaged_stage_is_found_and_done_again_with_a_warning(tmp_path: Path, 
         (done / "manifest.json").write_text("{")
     assert problem_of(done)
     with RunFolder(tmp_path) as folder:
-        folder.stage("data", "key", write_hello)
+        staged(folder, "data", "key", write_hello)
     assert problem_of(done) == ""
     assert kinds(tmp_path)[2:] == ["warning", "stage_started", "stage_finished"]
 
@@ -102,9 +111,9 @@ def test_a_failing_stage_leaves_no_stage(tmp_path: Path) -> None:
 
     with RunFolder(tmp_path) as folder:
         with pytest.raises(KeyError):
-            folder.stage("data", "key", fail)
+            staged(folder, "data", "key", fail)
         assert not (tmp_path / "data").exists()
-        folder.stage("data", "key", write_hello)
+        staged(folder, "data", "key", write_hello)
 
 
 def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None:
@@ -117,7 +126,7 @@ def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None
 def test_listeners_hear_every_event(tmp_path: Path) -> None:
     heard: list[str] = []
     with RunFolder(tmp_path, [lambda event: heard.append(event["event"])]) as folder:
-        folder.stage("data", "key", write_hello)
+        staged(folder, "data", "key", write_hello)
     assert heard == kinds(tmp_path)
 
 
@@ -151,7 +160,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost() -> None:
 def stages_forever(path: Path) -> None:
     with RunFolder(path) as folder:
         for number in range(10_000):
-            folder.stage(f"stage{number}", "key", write_hello)
+            staged(folder, f"stage{number}", "key", write_hello)
 
 
 def json_lines(path: Path) -> int:
@@ -219,9 +228,9 @@ def test_a_run_whose_folder_is_gone_does_not_begin_another_one(tmp_path: Path, h
             shutil.rmtree(path)
         else:
             with pytest.raises(SystemFault, match="expected the folder in which the run began; found"):
-                folder.stage("data", "key", work)
+                staged(folder, "data", "key", work)
         with pytest.raises(SystemFault, match="expected the folder in which the run began; found"):
-            folder.stage("more", "key", write_hello)
+            staged(folder, "more", "key", write_hello)
         with pytest.raises(SystemFault, match="Move it back and run the same command again"):
             saved.keep("piece", write_hello)
     assert list(path.iterdir()) == [] if how == "replaced" else not path.exists()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_a_finished_stage_leaves_nothing_saved(tmp_path: Path) -> None:
         kept = run.saves("refit", "k")
         kept.keep("folds-0", write(1))  # type: ignore[arg-type]
         assert kept.piece("folds-0") is not None
-        run.stage("refit", "k", lambda folder: (folder / "x").write_text("x"))  # type: ignore[arg-type,return-value]
+        staged(run, "refit", "k", lambda folder: (folder / "x").write_text("x"))  # type: ignore[arg-type,return-value]
         assert not (tmp_path / "run" / "refit.saved").exists()
 
 
@@ -123,6 +124,14 @@ for step in itertools.count(start):
     if step == start:
         print("ready", flush=True)
 """
+
+
+def staged(folder: RunFolder, name: str, key: str, work: Any) -> Path:
+    """Stage `name`: `work` writes into its folder, where it is not finished."""
+    with folder.stage(name, key) as place:
+        if place.aside is not None:
+            work(place.aside)
+    return place.folder
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])

@@ -26,6 +26,7 @@ from sixfold import pipeline
 from sixfold.cli import group
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.data.load import load as load_data
+from sixfold.evaluate import cross_validation
 from sixfold.evaluate.cross_validation import FoldScoresOfAll, evaluate_folds
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.nested import inside, outer_folds
@@ -40,7 +41,8 @@ from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.folder import RunFolder
-from sixfold.select import comparison, nested, searching
+from sixfold.runs.stages import Here
+from sixfold.select import comparison, nested
 from sixfold.select.nested import nest
 
 
@@ -59,8 +61,8 @@ def nested_alone(loaded: Loaded, data: Dataset, folder: Path) -> tuple[pipeline.
     with RunFolder(folder) as run:
         work = RunContext(loaded, run, Limits.start(loaded.recipe.budget), Context(0, run.emit))
         rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
-        plan, _, winner = pipeline.find_winner(work, rows, pipeline.plan_work(work, rows))
-        found = nest(work, rows, plan.metrics, pipeline.choose_again)
+        winner = Here(run).complete(pipeline.find_winner(work, rows))
+        found = Here(run).complete(nest(work, rows, winner.plan.metrics, pipeline.choose_again))
         return winner, found, list(report.texts(run.history(), "warning"))
 
 
@@ -201,7 +203,7 @@ def test_killed_in_an_outer_fold_it_goes_on_there(
             raise KeyboardInterrupt
         return evaluate_folds(together, *rest)
 
-    monkeypatch.setattr(comparison, "evaluate_folds", killed)
+    monkeypatch.setattr(cross_validation, "evaluate_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         nested_alone(loaded, data, tmp_path / "run")
     assert list((tmp_path / "run").glob("nested-*.saved/evaluate-*"))
@@ -282,7 +284,7 @@ def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as run:
         work = RunContext(loaded, run, Limits.start(Budget(time="8s")), Context(0, run.emit))
         rows = DataSplit(data, data.take(np.empty(0, dtype=np.int64)), digest(data))
-        assert nest(work, rows, ("accuracy",), pipeline.choose_again) is None
+        assert Here(run).complete(nest(work, rows, ("accuracy",), pipeline.choose_again)) is None
         (text,) = report.texts(run.history(), "warning")
     assert text == (
         "Nested cross-validation is left out, in outer fold 1 of 2: budget.time: expected time to train as in the run; "
@@ -309,7 +311,7 @@ def test_an_outer_fold_with_fewer_candidates_for_want_of_time_is_none(
     loaded = recipe()
     data = load_data(loaded.recipe.data, None, loaded.base)
     error = BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
-    monkeypatch.setattr(comparison, "evaluate_folds", failing(error, "tree"))
+    monkeypatch.setattr(cross_validation, "evaluate_folds", failing(error, "tree"))
     _, found, warnings = nested_alone(loaded, data, tmp_path)
     assert found is None
     assert warnings == [f"Nested cross-validation is left out, in outer fold 1 of 2: {error}"]
@@ -321,14 +323,14 @@ def test_who_cannot_be_trained_in_an_outer_fold_is_left_out_there(
     loaded = recipe()
     data = load_data(loaded.recipe.data, None, loaded.base)
     error = FitError("train, step 3", "a loss that is a number", "nan", "Lower the rate.")
-    monkeypatch.setattr(comparison, "evaluate_folds", failing(error, "tree"))
+    monkeypatch.setattr(cross_validation, "evaluate_folds", failing(error, "tree"))
     _, found, warnings = nested_alone(loaded, data, tmp_path / "some")
     assert found is not None
     assert {fold.candidates for fold in found.folds} == {3}
     assert warnings == [
         f"Outer fold {fold}: tree max_depth={depth} is left out: {error}" for fold in (1, 2) for depth in (1, 3)
     ]
-    monkeypatch.setattr(comparison, "evaluate_folds", failing(error, ""))
+    monkeypatch.setattr(cross_validation, "evaluate_folds", failing(error, ""))
     _, found, warnings = nested_alone(loaded, data, tmp_path / "none")
     assert found is None
     assert warnings[-1] == f"Nested cross-validation is left out, in outer fold 1 of 2: {error}"
@@ -356,7 +358,8 @@ def test_a_search_that_ends_early_in_an_outer_fold_is_none(tmp_path: Path, monke
     data, plain = load_data(loaded.recipe.data, None, loaded.base), pipeline.choose_again
 
     def late(work: RunContext, rows: DataSplit) -> Any:
-        monkeypatch.setattr(searching, "_Clock", lambda end: SimpleNamespace(over=lambda: True))
+        over = SimpleNamespace(is_over=lambda: True, trials_left=0)
+        monkeypatch.setattr(comparison, "_Clock", lambda end, trials: over)
         return plain(work, rows)
 
     monkeypatch.setattr(pipeline, "choose_again", late)
@@ -380,7 +383,7 @@ def test_an_outer_fold_that_would_not_end_in_time_is_not_begun(tmp_path: Path, m
             now[0] += 3500.0
             return pipeline.choose_again(work, rows)
 
-        assert nest(work, rows, ("accuracy",), choose) is None
+        assert Here(run).complete(nest(work, rows, ("accuracy",), choose)) is None
     (text,) = (event["text"] for event in events(tmp_path) if event["event"] == "warning")
     assert text.startswith(
         "Nested cross-validation is left out, in outer fold 2 of 2: budget.time: expected time for another"

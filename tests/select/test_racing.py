@@ -12,6 +12,7 @@ import pytest
 
 from sixfold import pipeline
 from sixfold.data.load import load
+from sixfold.evaluate import cross_validation
 from sixfold.evaluate.cross_validation import evaluate_folds
 from sixfold.recipe.load import Loaded, from_object
 from sixfold.select import comparison
@@ -51,7 +52,7 @@ def test_a_race_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeyp
             raise KeyboardInterrupt
         return evaluate_folds(*rest)
 
-    monkeypatch.setattr(comparison, "evaluate_folds", killed)
+    monkeypatch.setattr(cross_validation, "evaluate_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(recipe(), tmp_path / "killed")
     monkeypatch.undo()
@@ -81,8 +82,8 @@ def test_pieces_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     seen: list[Scored] = []
     plain = comparison.Comparison.score
 
-    def kept(self: comparison.Comparison, *rest: Any) -> Scored:
-        seen.append(plain(self, *rest))
+    def kept(self: comparison.Comparison, *rest: Any) -> Any:
+        seen.append((yield from plain(self, *rest)))
         return seen[-1]
 
     monkeypatch.setattr(comparison.Comparison, "score", kept)

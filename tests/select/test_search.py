@@ -13,16 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from evaluating import answered
 from sixfold.build import grid
 from sixfold.core.errors import RecipeError
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.space import Range, Search, is_range, ranges
-from sixfold.select.search import search
+from sixfold.select import search as module
 
 FIELDS = FieldKinds(
     is_list=lambda key: key == "hidden", is_whole=lambda key: key.rpartition(".")[2] in ("max_depth", "nesterov")
 )
 FOLDS = 5
+
+
+def search(propose: Any, score: Any, *rest: Any, **named: Any) -> Any:
+    """The search, each of its requests answered by `score(candidate, folds)`."""
+    return answered(module.search(propose, *rest, **named), lambda asked: score(asked.candidate, asked.numbers))
 
 
 class First:

@@ -11,10 +11,10 @@ import pytest
 from sixfold import pipeline
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.data.load import load
+from sixfold.evaluate import cross_validation
 from sixfold.evaluate.cross_validation import evaluate_folds
 from sixfold.plan.proposals import Proposer
 from sixfold.recipe.load import Loaded, from_object
-from sixfold.select import comparison
 
 RATE = {"low": 1e-3, "high": 0.3, "log": True}
 
@@ -88,7 +88,7 @@ def test_a_search_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monke
             raise KeyboardInterrupt
         return evaluate_folds(*rest)
 
-    monkeypatch.setattr(comparison, "evaluate_folds", killed)
+    monkeypatch.setattr(cross_validation, "evaluate_folds", killed)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(recipe(), tmp_path / "run")
     again = pipeline.run(recipe(), tmp_path / "run")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from evaluating import answered
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.select import endings
@@ -33,7 +34,9 @@ def replay(selection: Selection, matrix: FloatArray, seed: int = 0, bounds: Any 
         asked[np.ix_(positions, folds)] += 1
         return Scored(matrix[np.ix_(positions, folds)])
 
-    selected = select(selection, *matrix.shape, score, seed, bounds)
+    selected = answered(
+        select(selection, *matrix.shape, seed, bounds), lambda block: score(block.positions, block.numbers)
+    )
     assert asked.max(initial=0) <= 1
     assert asked.sum() == selected.fits
     return selected

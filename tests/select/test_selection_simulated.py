@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+from evaluating import answered
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.select.selecting import Scored, Selected, Selection, select
@@ -39,7 +40,10 @@ def race(selection: Selection, pieces: FloatArray, seed: int, with_pieces: bool 
         place = np.ix_(positions, folds)
         return Scored(matrix[place], pieces[place] if with_pieces else None)
 
-    selected, means = select(selection, *matrix.shape, score, seed), matrix.mean(axis=1)
+    selected, means = (
+        answered(select(selection, *matrix.shape, seed), lambda block: score(block.positions, block.numbers)),
+        matrix.mean(axis=1),
+    )
     best, chosen = int(means.argmax()), max(selected.finished, key=lambda at: round(means[at], 12))
     error = max(matrix[best].std(ddof=1) / np.sqrt(FOLDS), 1e-12)
     return selected, Told(float(np.round(means[best] - means[chosen], 12) / error), selected.fits)

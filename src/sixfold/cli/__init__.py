@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -55,10 +56,17 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is four parts on stderr and an exit code, never a traceback."""
+    """Run the command line, as `sixfold.__main__` does, but for Ctrl-C."""
+    with told():
+        group.main(standalone_mode=False, prog_name="sixfold")
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """A user's mistake is four parts on stderr and an exit code, never a traceback."""
     standard_streams.guard()
     try:
-        group.main(standalone_mode=False, prog_name="sixfold")
+        yield
         sys.stdout.flush()
     except SixfoldError as error:
         _fail(error)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -28,11 +30,12 @@ from sixfold.evaluate.model import (
     watch_of,
 )
 from sixfold.parts import state
-from sixfold.parts.fit import OutputKind
+from sixfold.parts.fit import Fitted, OutputKind
 from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.runs.context import Context
+from sixfold.runs.disk import DiskLimit
 from sixfold.train.candidate import Candidate
 from sixfold.train.fitting import fit_many
 
@@ -169,7 +172,9 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
         batch = group.batch(left, min(group.beside, pace.most()))
         part_of_time = _part(context, len(batch), len(left))
         found = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
-        for number, candidate, model in group.models(batch, part_of_time):
+        fitted = group.fit(batch, part_of_time)
+        for at, candidate in itertools.product(range(len(batch)), candidates):
+            number, model = batch[at][0], group.model(batch[at], candidate, next(fitted), part_of_time)
             took = time.monotonic() - started
             found[candidate.name].score(number, model, dataset.take(folds[number].validation), took)
             facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
@@ -180,6 +185,7 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
         parts = FoldScoresOfAll(tuple(tally.part() for tally in found.values()))
         left = left[len(batch) :]
         batch.clear()  # their features are not alive while the next fold is prepared
+        del fitted
         for part in parts.parts:
             tallies[part.name].add(part)
         if left:
@@ -283,23 +289,27 @@ class Group:
                 break
         return batch
 
-    def models(self, batch: Sequence[tuple[int, Prepared]], context: Context) -> Iterator[tuple[int, Candidate, Model]]:
-        """Fold by fold, candidate by candidate."""
-        first = self.candidates[0]
-        targets = [self.dataset.target.take(self.folds[number].train) for number, _ in batch]
+    def fit(self, batch: Sequence[tuple[int, Prepared]], context: Context) -> Iterator[Fitted]:
+        """Fold by fold, candidate by candidate; each is trained when it is asked for."""
+        first, target = self.candidates[0], self.dataset.target
         fits = [
-            fit_of(one, target, self._of(number), {"fold": number})
-            for (number, one), target in zip(batch, targets, strict=True)
+            fit_of(one, target.take(self.folds[number].train), self._of(number), {"fold": number})
+            for number, one in batch
         ]
         if context.saves is not None:
             context = replace(context, saves=context.saves.within(f"training-folds-{batch[0][0]}"))
-        fitted = fit_many(self.candidates, fits, own_part(first, context), watch_of(first, self.dataset.target))
-        for (number, one), target in zip(batch, targets, strict=True):
-            for candidate in self.candidates:
-                model = Model(one.preparer, next(fitted), target.task, target.names, target.classes)
-                training = self.dataset.take(self.folds[number].train) if needs_inner_folds(candidate) else None
-                part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
-                yield number, candidate, model if training is None else calibrate(candidate, model, training, part)
+        return fit_many(self.candidates, fits, own_part(first, context), watch_of(first, target))
+
+    def model(self, prepared: tuple[int, Prepared], candidate: Candidate, fitted: Fitted, context: Context) -> Model:
+        """What was fitted on a fold, with its preparation and what is fitted on inner folds. `prepared`: the fold's number, and
+        its features.
+        """
+        number, target = prepared[0], self.dataset.target
+        model = Model(prepared[1].preparer, fitted, target.task, target.names, target.classes)
+        if not needs_inner_folds(candidate):
+            return model
+        part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
+        return calibrate(candidate, model, self.dataset.take(self.folds[number].train), part)
 
     def expected(self, number: int) -> float | None:
         """Seconds that fold `number` is expected to take: what its preparation took, and what fits on some of its rows say."""
@@ -321,6 +331,47 @@ class Group:
             prepared = prepare_rows(first, self.dataset.take(self.folds[number].train), self._of(number))
             self.cache.put(key, prepared)
         return prepared
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """What the stages of a comparison read: all training rows, the folds over them, and the metrics. `disk`: the room for
+    results; None asks for none. Stages that are done one after the other share `cache`.
+    """
+
+    dataset: Dataset
+    folds: Sequence[Fold]
+    metrics: Sequence[str]
+    disk: DiskLimit | None = None
+    cache: FoldCache = field(default_factory=FoldCache)
+
+
+@dataclass(frozen=True)
+class EvaluateFolds(State):
+    """A stage's action: candidates that are alike, on the folds `numbers`. The others as in `Group`."""
+
+    candidates: tuple[Candidate, ...]
+    numbers: tuple[int, ...]
+    expected_s: float | None = None
+    beside: int = MANY
+    first_only: bool = False
+
+    def perform(self, inputs: FoldInputs, context: Context, folder: Path) -> None:
+        """Write `FoldScoresOfAll` into `folder`. Raises as `evaluate_folds`; BudgetError where the disk has no room."""
+        group = Group(
+            self.candidates,
+            inputs.dataset,
+            inputs.folds,
+            context,
+            inputs.cache,
+            self.expected_s,
+            self.beside,
+            self.first_only,
+        )
+        found = FoldScoresOfAll(tuple(evaluate_folds(group, self.numbers, inputs.metrics)))
+        if inputs.disk is not None and inputs.disk.most is not None:
+            inputs.disk.room(state.file_bytes(found), keep=(folder,))
+        state.save(found, folder)
 
 
 class Tally:

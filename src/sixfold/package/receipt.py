@@ -23,15 +23,16 @@ from sixfold.core.units import show_bytes
 from sixfold.data.raw import text_rows
 from sixfold.data.signature import inputs
 from sixfold.evaluate import scoring
-from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
+from sixfold.plan.run_context import DataSplit
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
+from sixfold.select.winner import Winner
 
 Scores = Mapping[str, FloatArray]
 Held = Mapping[str, float | None]
@@ -213,15 +214,11 @@ class Clock:
 
 
 def measure(
-    recipe: Recipe,
-    data: tuple[Dataset, Dataset],
-    plan: tuple[Sequence[str], Scores],
-    results: tuple[Evaluation, Model, Compressed],
-    seed: int,
-    clock: Clock,
+    recipe: Recipe, data: DataSplit, winner: Winner, compressed: Compressed, seed: int, clock: Clock
 ) -> Measured:
-    """Export, check parity, score the holdout, time. `data`: training rows and held-out rows; `plan`: metrics, baseline."""
-    (training, held_out), (metrics, baseline), (evaluation, before, compressed) = data, plan, results
+    """Export, check parity, score the holdout, time."""
+    training, held_out, evaluation, before = data.training, data.held_out, winner.evaluation, winner.model
+    metrics, baseline = winner.plan.metrics, winner.plan.baseline
     duration_s = clock.spent_s()
     after = compressed.model
     old, new = packed(before.export()), packed(after.export())

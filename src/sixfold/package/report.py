@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,11 @@ from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.receipt import verdict
-from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
+from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import ColumnSummary, Confusion, Curve, Figure, Importance, Layer, Line, Report, Row
 from sixfold.select import leaderboard, significance
+from sixfold.select.winner import Winner
 
 CURVE_POINTS = 200
 MOST_POINTS = (
@@ -34,20 +36,22 @@ class Epoch(NamedTuple):
     validation: float | None
 
 
-def report(
-    receipt: Receipt,
-    training: Dataset,
-    evaluations: Sequence[Evaluation],
-    baseline: Mapping[str, FloatArray],
-    found: tuple[Sequence[Shuffled], Iterable[dict[str, Any]], Any],
-    folds: Sequence[Fold],
-) -> Report:
-    """`found`: importances, the events of the run, and the fitted model (for its layers)."""
-    shuffled, events, fitted = found
+@dataclass(frozen=True)
+class Findings:
+    """What else a report tells of: importances of raw columns, the events of the run, and the fitted model (for its layers)."""
+
+    importances: Sequence[Shuffled]
+    events: Iterable[dict[str, Any]]
+    fitted: Any
+
+
+def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
+    """`compared`: the winner, and what it was compared with."""
+    evaluations, folds, baseline = compared.evaluations, compared.plan.folds, compared.plan.baseline
     ranked = _listed([evaluations[i] for i in leaderboard.order(evaluations, receipt.metric)])
     left_out = len(evaluations) - len(ranked)
     short = (f"The {len(ranked):,} best of {len(evaluations):,} candidates are listed.",) if left_out else ()
-    everything = list(events)
+    everything = list(found.events)
     history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
@@ -60,9 +64,9 @@ def report(
         curves=_drawn(learning_curves(history), [each.name for each in ranked]),
         confusion=_confusion(training.target, winner, folds),
         figures=figures(training.target, winner),
-        importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in shuffled),
+        importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances),
         receipt=receipt,
-        layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(fitted)),
+        layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(found.fitted)),
     )
 
 

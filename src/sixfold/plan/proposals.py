@@ -9,10 +9,10 @@ from typing import Any
 
 from sixfold.build import grid
 from sixfold.parts.table import Dataset
-from sixfold.plan.candidates import Draft, candidate, is_list
+from sixfold.plan.candidates import Draft, candidate
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
-from sixfold.recipe.plugin_schema import in_the_loop
+from sixfold.recipe.plugin_schema import in_the_loop, is_list
 from sixfold.recipe.schema import Calibration, Options, Recipe, Train
 from sixfold.train.candidate import Candidate
 

@@ -22,11 +22,14 @@ from sixfold.runs.folder import RunFolder, code_digest
 from sixfold.runs.memory import MemoryGuard
 from sixfold.train.candidate import Candidate
 
+# Stages that nothing reads once there is a winner: they go first where the disk is short.
+SPARE = ("evaluate-*", "nested-*")
+
 
 @dataclass(frozen=True)
 class RunContext:
     """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done.
-    `guard`: of the memory that is held.
+    `guard`: of the memory that is held. `workers`: stages that are done side by side.
     """
 
     loaded: Loaded
@@ -35,6 +38,7 @@ class RunContext:
     context: Context
     inside: str = ""
     guard: MemoryGuard = field(default_factory=lambda: MemoryGuard(None))
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,10 @@ class Plan:
     baseline: dict[str, FloatArray]
 
 
-def store(work: RunContext, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
+def store(run: RunContext, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
     """Save a stage's result into its folder, if there is room for it. `spare`: stages that may go for it. Raises BudgetError."""
-    size = 0 if work.folder.disk.most is None else state.file_bytes(found)
-    work.folder.disk.room(size, spare, keep=(folder,))
+    size = 0 if run.folder.disk.most is None else state.file_bytes(found)
+    run.folder.disk.room(size, spare, keep=(folder,))
     state.save(found, folder)
 
 
@@ -83,14 +87,14 @@ def joint_digest(training: Dataset, held_out: Dataset) -> str:
     return hashlib.sha256(f"{digest(training)}\n{digest(held_out)}".encode()).hexdigest()
 
 
-def stage_key(work: RunContext, rows: DataSplit, candidate: str, *sections: Section) -> str:
+def stage_key(run: RunContext, data: DataSplit, candidate: str, *sections: Section) -> str:
     """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, where networks
     train, and the code.
 
     Not on `evaluate.nested`: nested cross-validation moves no candidate and no model.
     """
-    recipe = work.loaded.recipe
+    recipe = run.loaded.recipe
     parts = [recipe.data, recipe.evaluate.model_copy(update={"nested": None}), *sections]
-    facts = (str(work.context.seed), work.context.device)
-    texts = [code_digest(), rows.digest, candidate, *facts, *(part.model_dump_json() for part in parts)]
+    facts = (str(run.context.seed), run.context.device)
+    texts = [code_digest(), data.digest, candidate, *facts, *(part.model_dump_json() for part in parts)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -64,3 +64,10 @@ def as_grid(schema: Schema) -> Schema:
 
     properties = {key: node if "const" in node else tried(node) for key, node in schema.get("properties", {}).items()}
     return {**schema, "properties": properties}
+
+
+def is_list(schema: Schema, key: str) -> bool:
+    """Whether one value of this key is itself a list."""
+    node = schema["properties"].get(key.split(".")[0], {}) if "." not in key else {}
+    branches = node.get("anyOf", [node])
+    return any(branch.get("type") == "array" for branch in branches)

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +26,17 @@ from sixfold.runs.sealed import MANIFEST, is_sealed, key_of, problem_of, seal
 Listener = Callable[[Event], None]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a stage is: its `folder` once it is finished; `aside`: where its files are written, None where it is finished."""
+
+    folder: Path
+    aside: Path | None = None
+
+
 class RunFolder:
-    """`stage` does a piece of work once; `emit` tells what happened. Use as a context manager: it holds the lock.
+    """`stage` is the place of a piece of work that is done once; `emit` tells what happened. Use as a context manager: it holds
+    the lock.
 
     `disk_bytes`: what it may hold, None for any; who writes into it asks `disk` for room before.
     """
@@ -97,11 +107,13 @@ class RunFolder:
         for listener in self.listeners:
             listener(event)
 
-    def stage(self, name: str, key: str, work: Callable[[Path], None]) -> Path:
-        """The folder of stage `name`, finished: from an earlier run when its key is equal and its files are whole.
+    @contextlib.contextmanager
+    def stage(self, name: str, key: str) -> Iterator[Place]:
+        """The place of stage `name`: finished, from an earlier run, when its key is equal and its files are whole; else with a
+        folder `aside` to write into.
 
-        `work` writes into the folder it is given. The stage counts only after every file is synced, the manifest is
-        written and the folder is renamed; so a kill at any moment leaves either a whole stage or none.
+        The stage counts only after every file is synced, the manifest is written and the folder is renamed, which is done when
+        the block ends; so a kill at any moment leaves either a whole stage or none.
         """
         done = self.path / name
         saved = self.path / f"{name}.saved"
@@ -109,7 +121,8 @@ class RunFolder:
         if self._is_finished(done, key):
             shutil.rmtree(saved, ignore_errors=True)  # a kill right after the rename left it
             self.emit("stage_skipped", {"stage": name})
-            return done
+            yield Place(done)
+            return
         self._refuse_foreign(done, name)
         self._stages.add(name)
         self.emit("stage_started", {"stage": name})
@@ -118,7 +131,7 @@ class RunFolder:
         try:
             clear(aside)
             aside.mkdir(parents=True)
-            work(aside)
+            yield Place(done, aside)
             self._lock.check()
             seal(aside, key)
             clear(done)
@@ -131,7 +144,6 @@ class RunFolder:
         except OSError as error:
             raise system_fault(aside, error) from error
         self.emit("stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)})
-        return done
 
     def saves(self, name: str, key: str) -> Checkpoints:
         """What the unfinished stage `name` of this key saved, and will save; what it saved for another key goes."""

@@ -1,6 +1,7 @@
 """Who is compared, on which folds: blocks of folds for all candidates that are still in, each a stage of the run.
 
-Candidates that are alike train as one piece of work. After each block the recipe's `evaluate.select` drops whom it will.
+Candidates that are alike train as one piece of work. After each block the recipe's `evaluate.select` drops whom it will. What
+is here hands out stages and is sent where their results are: see `runs.stages`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,26 +20,31 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import (
     MANY,
+    EvaluateFolds,
     Evaluation,
-    FoldCache,
+    FoldInputs,
     FoldScores,
     FoldScoresOfAll,
     Group,
-    evaluate_folds,
     join,
 )
 from sixfold.parts import state
 from sixfold.parts.table import FloatArray
 from sixfold.plan.forecast import folds_that_fit
-from sixfold.plan.run_context import DataSplit, Plan, RunContext, stage_key, store
+from sixfold.plan.proposals import Proposer
+from sixfold.plan.run_context import DataSplit, Plan, RunContext, stage_key
 from sixfold.recipe.kinds import SELECTION
+from sixfold.recipe.space import Search
 from sixfold.runs.budget import WORK_SHARE
 from sixfold.runs.context import Context
+from sixfold.runs.stages import Stage, Work
 from sixfold.select.estimates import Estimates
 from sixfold.select.fewer_folds import common, planned, restricted
+from sixfold.select.search import Searched, search
 from sixfold.select.selecting import Scored, select
 from sixfold.train.candidate import Candidate
 
+AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
 LATE = 0.02  # of the whole time, by which a last training may be late
 RESCUE_CELLS = 500_000  # of a table whose candidates are tried first, late as it is: about half a second each
@@ -52,16 +58,17 @@ class Comparison:
     saved of a piece of work that had no time to end.
     """
 
-    work: RunContext
-    rows: DataSplit
+    run: RunContext
+    data: DataSplit
     plan: Plan
-    cache: FoldCache = field(default_factory=FoldCache)
     parts: dict[int, list[FoldScores]] = field(default_factory=dict)
     unfinished: dict[int, list[FoldScores]] = field(default_factory=dict)
     failed: SixfoldError | None = None
 
     def __post_init__(self) -> None:
-        self.estimates = Estimates(self.rows.training, self.plan.folds)
+        self.estimates = Estimates(self.data.training, self.plan.folds)
+        self.inputs = FoldInputs(self.data.training, self.plan.folds, self.plan.metrics, self.run.folder.disk)
+        self.cache = self.inputs.cache
 
     def enter(self, candidate: Candidate) -> int:
         """One more candidate, and its position; the same for one that is there already."""
@@ -69,27 +76,27 @@ class Comparison:
             if other.name == candidate.name:
                 return position
         self.plan = replace(self.plan, candidates=(*self.plan.candidates, candidate))
-        self.work.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
+        self.run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
         return len(self.plan.candidates) - 1
 
-    def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> Scored:
+    def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> Work[Scored]:
         """Of the deciding metric; NaN for who could not be done.
 
         `waiting`: how many pieces of work like these have to share the time that is left with them. Who does not fit into
         its part of the time has another chance when the others are done.
         """
         groups = _alike([self.plan.candidates[at] for at in positions], positions)
-        scored, late = _Scores(self, positions, numbers), list[list[int]]()
-        for number, group in enumerate(groups):
-            deadline = self.work.limits.part(self.end(), (len(groups) - number) + len(groups) * waiting)
-            if self._fits(group, numbers, deadline):
-                scored.add(self._stage(group, numbers, deadline))
-            else:
-                late.append(group)
+        scored, late, workers = _Scores(self, positions, numbers), list[list[int]](), self.run.workers
+        for number in range(0, len(groups), workers):
+            left = (len(groups) - number) + len(groups) * waiting
+            deadline = self.run.limits.part(self.end(), left / workers)
+            fitting = {at: self._fits(group, numbers, deadline) for at, group in enumerate(groups[number:][:workers])}
+            late += [groups[number + at] for at, fits in fitting.items() if not fits]
+            scored.add((yield from self._do([groups[number + at] for at in fitting if fitting[at]], numbers, deadline)))
         for group in sorted(late, key=lambda group: self.estimates.known(self.plan.candidates[group[0]]) or 0.0):
-            deadline = self.work.limits.part(self.end(), 1 + waiting)
+            deadline = self.run.limits.part(self.end(), 1 + waiting)
             if self._fits(group, numbers, deadline) or not self._anyone(scored):
-                scored.add(self._stage(group, numbers, deadline))
+                scored.add((yield from self._do([group], numbers, deadline)))
             else:
                 self._refuse(group, numbers, deadline)
         return scored.found()
@@ -97,7 +104,7 @@ class Comparison:
     def end(self) -> float | None:
         """When evaluation ends: so that the best so far can be trained again."""
         done = [self.estimates.refit_s(self.plan.candidates[at]) for at in self.parts if self.left(at) == 0]
-        return self.work.limits.before(shares(self.work, self.rows, self.plan), max(done, default=0.0))
+        return self.run.limits.before(shares(self.run, self.data, self.plan), max(done, default=0.0))
 
     def _anyone(self, scored: _Scores) -> bool:
         """Whether somebody has all folds, or all that are asked for now."""
@@ -105,10 +112,10 @@ class Comparison:
 
     def _fits(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> bool:
         """Whether a group's folds are expected to end in time, as far as that can be told."""
-        if deadline is None or self.work.inside:
+        if deadline is None or self.run.inside:
             return True
         piece = self._piece(group, numbers, deadline)
-        if self.work.folder.has(piece.name, piece.key):
+        if self.run.folder.has(piece.name, piece.key):
             return True
         together = self._group(piece)
         saved = [parts.parts for parts in together.done(piece.numbers)]
@@ -140,22 +147,22 @@ class Comparison:
 
     def _beside(self, piece: _Piece) -> int:
         """How many folds at once the budget has memory for. Raises BudgetError."""
-        budget = self.work.loaded.recipe.budget
-        return folds_that_fit(piece.candidates, self.rows.training, self.plan.folds, budget) if budget.memory else MANY
+        budget = self.run.loaded.recipe.budget
+        return folds_that_fit(piece.candidates, self.data.training, self.plan.folds, budget) if budget.memory else MANY
 
     def left(self, at: int) -> int:
         """Folds that a candidate was not trained on."""
         return len(self.plan.folds) - sum(len(part.numbers) for part in self.parts.get(at, ()))
 
-    def result(self, reasons: Mapping[int, str]) -> tuple[Plan, list[Evaluation]]:
+    def result(self, reasons: Mapping[int, str]) -> Work[Compared]:
         """All that were trained. `reasons`: position → why it got no more folds. Where time ended before anyone had all
         folds, the plan has the folds that were done. Raises what failed where nobody is left.
         """
         done = any(self.left(at) == 0 for at in self.parts)
-        if isinstance(self.failed, BudgetError) and not done and not self.work.inside:
+        if isinstance(self.failed, BudgetError) and not done and not self.run.inside:
             self._take_unfinished()
             if not self.parts and self.failed.where == "budget.time":
-                self._rescue()
+                yield from self._rescue()
             if self.parts:
                 return self._fewer_folds()
         return self.plan, self._evaluations(reasons)
@@ -169,13 +176,13 @@ class Comparison:
     def _evaluations(self, reasons: Mapping[int, str]) -> list[Evaluation]:
         found = []
         for at in sorted(self.parts):
-            one = join(self.parts[at], self.rows.training, self.plan.folds, reasons.get(at, ""))
+            one = join(self.parts[at], self.data.training, self.plan.folds, reasons.get(at, ""))
             found.append(one)
             if one.dropped:
                 facts = {"folds": len(one.numbers), "of": len(self.plan.folds), "why": one.dropped}
-                self.work.context.emit("candidate_dropped", candidate=one.name, **facts)
+                self.run.context.emit("candidate_dropped", candidate=one.name, **facts)
             else:
-                self.work.context.emit("candidate_finished", candidate=one.name, scores=one.means())
+                self.run.context.emit("candidate_finished", candidate=one.name, scores=one.means())
         if self.failed is not None and all(one.dropped for one in found):
             raise self.failed
         return found
@@ -185,16 +192,16 @@ class Comparison:
         numbers, total = common(self.parts, self.plan.metrics[0]), len(self.plan.folds)
         if len(numbers) < total:
             text = f"Time ended before any candidate had all folds: compared on {len(numbers)} of {total}. Raise budget.time."
-            self.work.context.emit("warning", text=text, cut=True)
+            self.run.context.emit("warning", text=text, cut=True)
         self.plan = planned(self.plan, numbers)
         kept = {at: restricted(parts, numbers) for at, parts in self.parts.items()}
         self.parts = {at: parts for at, parts in kept.items() if parts is not None}
         return self.plan, self._evaluations({})
 
-    def _rescue(self) -> None:
+    def _rescue(self) -> Work[None]:
         """Nothing was trained in time: the one that is expected to take least is trained on its first fold, late."""
-        most_s = max(self.work.limits.time_s or 0.0, RESCUE_S)
-        groups, table = _alike(self.plan.candidates, range(len(self.plan.candidates))), self.rows.training.table
+        most_s = max(self.run.limits.time_s or 0.0, RESCUE_S)
+        groups, table = _alike(self.plan.candidates, range(len(self.plan.candidates))), self.data.training.table
         expected, small = [], table.rows * len(table.columns) <= RESCUE_CELLS
         for group in groups:
             piece = self._piece(group, range(len(self.plan.folds)), time.monotonic() + RESCUE_S)
@@ -208,7 +215,7 @@ class Comparison:
                 return
             ends = ends_in_time(self.plan.candidates[groups[number][0]].family)
             deadline = time.monotonic() + RESCUE_S if ends else None
-            found = self._stage(groups[number], range(len(self.plan.folds)), deadline, first_only=True)
+            found = yield from self._do([groups[number]], range(len(self.plan.folds)), deadline, first_only=True)
             self.parts = {at: [part] for at, part in found.items()}
             self._take_unfinished()
 
@@ -217,54 +224,74 @@ class Comparison:
         candidates = [self.plan.candidates[at] for at in group]
         facts = {"candidate": candidates[0].name} if len(group) == 1 else {}
         done = len(self.plan.folds) - self.left(group[0])
-        name = f"{self.work.inside}evaluate-{group[0]}" + (f".{done}" if done else "")
-        key = stage_key(self.work, self.rows, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
-        saves = self.work.folder.saves(name, key)
-        context = replace(self.work.context.within("evaluate", **facts), deadline=deadline, saves=saves)
+        name = f"{self.run.inside}evaluate-{group[0]}" + (f".{done}" if done else "")
+        key = stage_key(self.run, self.data, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
+        saves = self.run.folder.saves(name, key)
+        context = replace(self.run.context.within("evaluate", **facts), deadline=deadline, saves=saves)
         return _Piece(tuple(group), candidates, sorted(numbers), name, key, context)
 
     def _group(self, piece: _Piece) -> Group:
-        return Group(piece.candidates, self.rows.training, self.plan.folds, piece.context, self.cache)
+        return Group(piece.candidates, self.data.training, self.plan.folds, piece.context, self.cache)
 
-    def _stage(
-        self, group: Sequence[int], numbers: Sequence[int], deadline: float | None, first_only: bool = False
-    ) -> dict[int, FoldScores]:
-        """Candidates that are alike, on some folds. Who fails, or has no time or memory left, is left out with a warning.
+    def _do(
+        self,
+        groups: Sequence[Sequence[int]],
+        numbers: Sequence[int],
+        deadline: float | None,
+        first_only: bool = False,
+    ) -> Work[dict[int, FoldScores]]:
+        """Groups of candidates that are alike, on some folds. A candidate that fails or runs out of time or memory is skipped
+        with a warning.
 
         Inside of an outer fold time that is not there is an error: a choice among fewer is another choice.
         """
-        piece = self._piece(group, numbers, deadline)
-
-        def work_on(folder: Path) -> None:
-            beside = min(self._beside(piece), 1 if first_only else MANY)
-            fold_s = self.estimates.known(piece.candidates[0])
-            together = replace(self._group(piece), expected_s=fold_s, beside=beside, first_only=first_only)
-            store(self.work, FoldScoresOfAll(tuple(evaluate_folds(together, piece.numbers, self.plan.metrics))), folder)
-
-        try:
-            folder = self.work.folder.stage(piece.name, piece.key, work_on)
-        except (BudgetError, FitError) as error:
-            if self.work.inside and isinstance(error, BudgetError):
-                raise
-            if isinstance(error, FitError) and len(group) > 1:  # each alone, to see who of them it was
-                return {at: part for one in group for at, part in self._stage([one], numbers, deadline).items()}
-            if first_only and isinstance(error, BudgetError):
-                self._keep(piece)
+        pieces = [self._piece(group, numbers, deadline) for group in groups]
+        failed: dict[int, BudgetError | FitError] = {}
+        stages = dict[int, Stage]()
+        for at, piece in enumerate(pieces):
+            try:
+                stages[at] = self._stage(piece, first_only)
+            except (BudgetError, FitError) as error:
+                failed[at] = error
+        done = (yield list(stages.values())) if stages else ()
+        outcomes = {**failed, **dict(zip(stages, done, strict=True))}
+        found: dict[int, FoldScores] = {}
+        for at, piece in enumerate(pieces):
+            outcome = outcomes[at]
+            if isinstance(outcome, Path):
+                parts = state.load(outcome, FoldScoresOfAll).parts
+                self.estimates.saw(parts)
+                found |= dict(zip(piece.positions, parts, strict=True))
+            elif isinstance(outcome, FitError) and len(piece.positions) > 1:  # each alone, to see who of them it was
+                found |= yield from self._do([[one] for one in piece.positions], numbers, deadline)
             else:
-                self._leave_out(piece, error)
-            return {}
-        found = state.load(folder, FoldScoresOfAll).parts
-        self.estimates.saw(found)
-        return dict(zip(group, found, strict=True))
+                self._failed(piece, outcome, first_only)
+        return found
+
+    def _stage(self, piece: _Piece, first_only: bool) -> Stage:
+        """Raises BudgetError or FitError where it has no place in memory."""
+        finished = self.run.folder.has(piece.name, piece.key)
+        beside = MANY if finished else min(self._beside(piece), 1 if first_only else MANY)
+        expected_s = self.estimates.known(piece.candidates[0])
+        action = EvaluateFolds(tuple(piece.candidates), tuple(piece.numbers), expected_s, beside, first_only)
+        return Stage(piece.name, piece.key, action, self.inputs, piece.context)
+
+    def _failed(self, piece: _Piece, error: BudgetError | FitError, first_only: bool) -> None:
+        if self.run.inside and isinstance(error, BudgetError):
+            raise error
+        if first_only and isinstance(error, BudgetError):
+            self._keep(piece)
+        else:
+            self._leave_out(piece, error)
 
     def _leave_out(self, piece: _Piece, error: BudgetError | FitError) -> None:
         self.failed = error
         if isinstance(error, BudgetError):
             self._keep(piece)
             self.cache.clear()
-            self.work.guard.recover()
+            self.run.guard.recover()
         for each in piece.candidates:
-            self.work.context.emit("warning", text=f"{each.name} is left out: {error}")
+            self.run.context.emit("warning", text=f"{each.name} is left out: {error}")
 
     def _keep(self, piece: _Piece) -> None:
         """What was saved of work that did not end."""
@@ -324,49 +351,103 @@ class _Scores:
             if not np.isfinite(part.scores[metric][at]):
                 found[number] = np.full(self._pieces(), np.nan)
                 continue
-            target = self.comparison.rows.training.target.take(self.plan.folds[number].validation)
+            target = self.comparison.data.training.target.take(self.plan.folds[number].validation)
             predicted, threshold = part.predictions[at], part.models[at].threshold
             found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
         return found
 
 
-def evaluate(work: RunContext, rows: DataSplit, plan: Plan) -> tuple[Plan, list[Evaluation]]:
-    """Steps 1 to 5 for every candidate, all on the same folds. Those that can be done, and in time, are compared; the plan
-    has the folds that they are compared on.
+Compared: TypeAlias = tuple[Plan, list[Evaluation]]
+"""The plan with the candidates and the folds that were compared, and what was found of each candidate."""
 
-    Raises BudgetError or FitError when none is.
+
+def compare(run: RunContext, data: DataSplit, plan: Plan) -> Work[Compared]:
+    """Steps 1 to 5 for the candidates of the plan; or for those that a search proposes, who are the plan's from then on.
+
+    Those that can be done, and in time, are compared, all on the same folds. Raises BudgetError or FitError when none is.
     """
-    comparison = Comparison(work, rows, plan)
-    section, metric = work.loaded.recipe.evaluate, plan.metrics[0]
-    selection, bounds = SELECTION.make(section.select, "method"), scoring.bounds(metric)
+    comparison = Comparison(run, data, plan)
+    settings = run.loaded.recipe.evaluate
+    if settings.search is not None:
+        return (yield from searched(comparison, settings.search, settings.seed))
+    metric = plan.metrics[0]
+    selection, bounds = SELECTION.make(settings.select, "method"), scoring.bounds(metric)
     if bounds is not None and not scoring.greater_is_better(metric):
         bounds = -bounds[1], -bounds[0]
+    selecting = select(selection, len(plan.candidates), len(plan.folds), settings.seed, bounds)
+    block = next(selecting)
+    while True:
+        waiting = comparison.left(block.positions[0]) / len(block.numbers) - 1
+        scored = yield from comparison.score(block.positions, block.numbers, waiting)
+        try:
+            block = selecting.send(scored)
+        except StopIteration as end:
+            drops = [drop for drop in end.value.drops if drop.folds < len(plan.folds)]
+            return (yield from comparison.result({drop.position: drop.reason for drop in drops}))
 
-    def score(positions: Sequence[int], numbers: Sequence[int]) -> Scored:
-        return comparison.score(positions, numbers, comparison.left(positions[0]) / len(numbers) - 1)
 
-    selected = select(selection, len(plan.candidates), len(plan.folds), score, section.seed, bounds)
-    return comparison.result({drop.position: drop.reason for drop in selected.drops if drop.folds < len(plan.folds)})
+def searched(comparison: Comparison, settings: Search, seed: int) -> Work[Compared]:
+    """Each candidate is proposed by what those before scored (`evaluate.search`)."""
+    run, data, plan = comparison.run, comparison.data, comparison.plan
+    clock = _Clock(run.limits.deadline(shares(run, data, plan)[0]), settings.trials)
+    searching = search(Proposer(run.loaded.recipe, data.training), len(plan.folds), settings, seed, clock.is_over)
+    request = next(searching)
+    while True:
+        at = comparison.enter(request.candidate)
+        waiting = min(clock.trials_left, AT_ONCE) * comparison.left(at) / len(request.numbers) - 1
+        scored = yield from comparison.score([at], request.numbers, waiting)
+        try:
+            request = searching.send(scored.folds[0].tolist())
+        except StopIteration as end:
+            found: Searched[Candidate] = end.value
+            break
+    if len(found.trials) < settings.trials:
+        if run.inside:  # a shorter search is another choice
+            expected, came = f"time for {settings.trials} trials", f"none after {len(found.trials)}"
+            raise BudgetError("budget.time", expected, came, "Raise budget.time.")
+        text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
+        run.context.emit("warning", text=text)
+    reasons = {comparison.enter(trial.candidate): trial.reason for trial in found.trials}
+    return (yield from comparison.result({at: reason for at, reason in reasons.items() if reason}))
 
 
-def shares(work: RunContext, rows: DataSplit, plan: Plan) -> tuple[float, float]:
+class _Clock:
+    """Whether there is time for another trial, which may take as long as the longest so far, and then for the refit, which may,
+    too: of many trials its share of the time is next to nothing. `end`: time.monotonic(), or None.
+    """
+
+    def __init__(self, end: float | None, trials: int) -> None:
+        self.end = end
+        self.trials_left = trials
+        self.begun = time.monotonic()
+        self.longest = 0.0
+
+    def is_over(self) -> bool:
+        """Asked between two trials."""
+        self.trials_left -= 1
+        now = time.monotonic()
+        self.longest, self.begun = max(self.longest, now - self.begun), now
+        return self.end is not None and now + 2 * self.longest > self.end
+
+
+def shares(run: RunContext, data: DataSplit, plan: Plan) -> tuple[float, float]:
     """The shares of the time at which evaluation and refit end."""
-    search = work.loaded.recipe.evaluate.search
+    search = run.loaded.recipe.evaluate.search
     trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
-    return work.limits.until(work.loaded.recipe.compress is not None, trained / max(1, rows.training.table.rows))
+    return run.limits.until(run.loaded.recipe.compress is not None, trained / max(1, data.training.table.rows))
 
 
 def refit_end(
-    work: RunContext, rows: DataSplit, plan: Plan, chosen: Sequence[Candidate], needed_s: float
+    run: RunContext, data: DataSplit, plan: Plan, chosen: Sequence[Candidate], needed_s: float
 ) -> float | None:
     """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where
-    that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
+    that is too soon, of all time for run. Raises BudgetError where there is no time for it: a solver's would end late, and a
     network's would be cut to less than half of what its folds had.
     """
-    end, last = (work.limits.deadline(share) for share in (shares(work, rows, plan)[1], WORK_SHARE))
-    if end is None or last is None or work.inside:
+    end, last = (run.limits.deadline(share) for share in (shares(run, data, plan)[1], WORK_SHARE))
+    if end is None or last is None or run.inside:
         return end
-    now, late_s = time.monotonic(), LATE * (work.limits.time_s or 0.0)
+    now, late_s = time.monotonic(), LATE * (run.limits.time_s or 0.0)
     least_s = needed_s / 2 if all(ends_in_time(one.family) for one in chosen) else needed_s
     if least_s > max(last - now, late_s):
         raise BudgetError(
@@ -379,7 +460,7 @@ def refit_end(
 
 
 def _alike(candidates: Sequence[Candidate], positions: Sequence[int]) -> list[list[int]]:
-    """Positions of candidates that train as one piece of work."""
+    """Positions of candidates that train as one piece of run."""
     groups: dict[str, list[int]] = {}
     for candidate, position in zip(candidates, positions, strict=True):
         groups.setdefault(candidate.batch_key(), []).append(position)

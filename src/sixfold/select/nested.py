@@ -1,4 +1,4 @@
-"""What to expect of the choice itself (`evaluate.nested`): an outer fold is the run on its training rows, and then a holdout.
+"""What to expect of the choice itself (`evaluate.nested`): an outer fold is the run on its training data, and then a holdout.
 
 Whatever chooses in the run (candidates, a selection, a search, an ensemble) chooses here by the same code.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sixfold.core.errors import BudgetError, FitError, SixfoldError, SystemFault
@@ -22,6 +21,7 @@ from sixfold.plan.run_context import DataSplit, RunContext, digest, stage_key
 from sixfold.recipe.receipt import Nested, Outer
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Emit
+from sixfold.runs.stages import Work
 
 
 class NestedChoice(NamedTuple):
@@ -32,46 +32,46 @@ class NestedChoice(NamedTuple):
     model: Model
 
 
-Choose = Callable[[RunContext, DataSplit], NestedChoice]
+Choose = Callable[[RunContext, DataSplit], Work[NestedChoice]]
 
 
-def nest(work: RunContext, rows: DataSplit, metrics: Sequence[str], choose: Choose) -> Nested | None:
-    """What `choose` finds on the training rows of every outer fold by `metrics`, scored by the first on its validation rows.
+def nest(run: RunContext, data: DataSplit, metrics: Sequence[str], choose: Choose) -> Work[Nested | None]:
+    """What `choose` finds on the training rows of every outer fold by `metrics`, scored by the first on its validation data.
 
     None where the recipe does not ask for it; or where it cannot be done, or not in the time that the model left: a warning
     says so, and the run goes on. No candidate may be cut short or left out for want of time: that would be another choice.
     """
-    folds = outer_folds(work.loaded.recipe.evaluate, rows.training)
-    if folds and _was_cut(work):
+    folds = outer_folds(run.loaded.recipe.evaluate, data.training)
+    if folds and _was_cut(run):
         text = "Nested cross-validation is left out: the time cut the run's own trainings short. Raise budget.time."
-        work.context.emit("warning", text=text)
+        run.context.emit("warning", text=text)
         return None
     found, longest = list[Outer](), 0.0
     for number, fold in enumerate(folds):
         started = time.monotonic()
-        part = replace(work, limits=work.limits.rest(WORK_SHARE), inside=f"nested-{number}.saved/")
-        own = DataSplit(rows.training.take(fold.train), rows.training.take(fold.validation), "")
-        key = stage_key(work, rows, f"outer fold {number} of {len(folds)}: {_asked(work)}")
+        part = replace(run, limits=run.limits.rest(WORK_SHARE), inside=f"nested-{number}.saved/")
+        own = DataSplit(data.training.take(fold.train), data.training.take(fold.validation), "")
+        key = stage_key(run, data, f"outer fold {number} of {len(folds)}: {_asked(run)}")
         try:
             _check_next(part.limits, longest)
-            found.append(_outer(part, own, (number, metrics, key), choose))
+            found.append((yield from _outer(part, own, Question(number, tuple(metrics), key), choose)))
         except SystemFault:
             raise
         except SixfoldError as error:
             if error.where == "budget.disk":  # the run goes on with what it had before
-                shutil.rmtree(work.folder.path / part.inside, ignore_errors=True)
+                shutil.rmtree(run.folder.path / part.inside, ignore_errors=True)
             text = f"Nested cross-validation is left out, in outer fold {number + 1} of {len(folds)}: {error}"
-            work.context.emit("warning", text=text)
+            run.context.emit("warning", text=text)
             return None
         longest = max(longest, time.monotonic() - started)
         facts = {**found[-1].model_dump(), "metric": metrics[0], "outer": number, "of": len(folds)}
-        work.context.emit("nested_scored", **facts)
+        run.context.emit("nested_scored", **facts)
     return summary(metrics[0], found) if found else None
 
 
-def _was_cut(work: RunContext) -> bool:
+def _was_cut(run: RunContext) -> bool:
     """Whether a training that the run's choice rests on, of this command or of one before, was cut short."""
-    return any(event.get("cut") and not {"outer", "step"} & event.keys() for event in work.folder.history())
+    return any(event.get("cut") and not {"outer", "step"} & event.keys() for event in run.folder.history())
 
 
 def _check_next(limits: Limits, longest: float) -> None:
@@ -85,33 +85,41 @@ def _check_next(limits: Limits, longest: float) -> None:
         )
 
 
-def _outer(work: RunContext, rows: DataSplit, facts: tuple[int, Sequence[str], str], choose: Choose) -> Outer:
-    """One outer fold, a stage that keeps its own stages in `work.inside` until it is done. `facts`: number, metrics, key."""
-    number, metrics, key = facts
-    metric = metrics[0]
-    recipe = work.loaded.recipe
+@dataclass(frozen=True)
+class Question:
+    """Outer fold `number`, the metrics of the run, and the key of the stage that this fold is."""
 
-    def work_on(folder: Path) -> None:
-        section = inside(recipe.evaluate, number).model_copy(update={"metrics": tuple(metrics)})  # as the run, always
-        own = recipe.model_copy(update={"evaluate": section, "compress": None})
-        context = work.context.within("nested", number, outer=number)
-        context = replace(context, emit_to=partial(_uncut, context.emit_to))
-        part = replace(work, loaded=replace(work.loaded, recipe=own), context=context)
-        found = choose(part, replace(rows, digest=digest(rows.training)))
-        score = found.model.scores(rows.held_out, [metric])[metric]
-        if score is None:
-            raise FitError("evaluate.metrics", "a score of the validation rows", metric, "Put another metric first.")
-        inner, name = found.evaluation.means()[metric], found.evaluation.name
-        outer = Outer(chosen=name, candidates=found.candidates, inner=inner, score=score)
-        (folder / "outer.json").write_text(outer.model_dump_json(), encoding="utf-8")
-
-    done = work.folder.stage(work.inside.removesuffix(".saved/"), key, work_on)
-    return Outer.model_validate_json((done / "outer.json").read_text(encoding="utf-8"))
+    number: int
+    metrics: tuple[str, ...]
+    key: str
 
 
-def _asked(work: RunContext) -> str:
+def _outer(run: RunContext, data: DataSplit, question: Question, choose: Choose) -> Work[Outer]:
+    """One outer fold, a stage that keeps its own stages in `run.inside` until it is done."""
+    recipe, metric = run.loaded.recipe, question.metrics[0]
+    with run.folder.stage(run.inside.removesuffix(".saved/"), question.key) as place:
+        if place.aside is not None:
+            section = inside(recipe.evaluate, question.number)
+            section = section.model_copy(update={"metrics": question.metrics})  # as the run, always
+            own = recipe.model_copy(update={"evaluate": section, "compress": None})
+            context = run.context.within("nested", question.number, outer=question.number)
+            context = replace(context, emit_to=partial(_uncut, context.emit_to))
+            part = replace(run, loaded=replace(run.loaded, recipe=own), context=context)
+            found = yield from choose(part, replace(data, digest=digest(data.training)))
+            score = found.model.scores(data.held_out, [metric])[metric]
+            if score is None:
+                raise FitError(
+                    "evaluate.metrics", "a score of the validation rows", metric, "Put another metric first."
+                )
+            inner, name = found.evaluation.means()[metric], found.evaluation.name
+            outer = Outer(chosen=name, candidates=found.candidates, inner=inner, score=score)
+            (place.aside / "outer.json").write_text(outer.model_dump_json(), encoding="utf-8")
+    return Outer.model_validate_json((place.folder / "outer.json").read_text(encoding="utf-8"))
+
+
+def _asked(run: RunContext) -> str:
     """The sections of the recipe that the choice depends on, besides those of every stage's key."""
-    recipe = work.loaded.recipe
+    recipe = run.loaded.recipe
     sections = {"prepare", "build", "initialize", "train"}
     return recipe.model_dump_json(include=sections | ({"budget"} if recipe.build == "auto" else set()))
 

@@ -6,12 +6,11 @@ as many folds (Akiba et al., 2019). Everything is in memory and follows from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import optuna
@@ -25,6 +24,7 @@ from sixfold.recipe.space import Search
 from sixfold.select.selecting import order
 
 Candidate = TypeVar("Candidate")
+Answer = TypeVar("Answer")
 MEDIAN_OF = 5  # finished trials that a median is taken of (Optuna's own default)
 
 
@@ -58,19 +58,28 @@ class Searched(Generic[Candidate]):
         return max(complete, key=lambda trial: round(trial.mean, 12), default=None)
 
 
+@dataclass(frozen=True)
+class Request(Generic[Candidate]):
+    """Asks for the scores of a candidate on the folds `numbers`: greater is better; NaN, where a fold cannot score."""
+
+    candidate: Candidate
+    numbers: tuple[int, ...]
+
+
+Asking: TypeAlias = Generator[Request[Candidate], Sequence[float], Answer]
+
+
 def search(
     propose: Callable[[Trial], Candidate],
-    score: Callable[[Candidate, Sequence[int]], Sequence[float]],
     folds: int,
     settings: Search,
     seed: int = 0,
     enough: Callable[[], bool] = lambda: False,
-) -> Searched[Candidate]:
-    """Propose `settings.trials` candidates and score them on the folds; equal seeds and scores give equal trials.
+) -> Asking[Candidate, Searched[Candidate]]:
+    """Propose `settings.trials` candidates and ask for their scores; equal seeds and scores give equal trials.
 
-    `score`: of a candidate on some folds, greater is better; NaN, where a fold cannot score, ends the trial. Folds come in one
-    random order for all, as many at a time as the pruner wants to see. `enough()` is asked before every trial but the first:
-    True ends the search (the budget). A proposal that was made before takes over its scores.
+    Folds come in one random order for all, as many at a time as the pruner wants to see. `enough()` is asked before every trial
+    but the first: True ends the search (the budget). A proposal that was made before takes over its scores.
     """
     tried: list[Tried[Candidate]] = []
     known: dict[str, Tried[Candidate]] = {}
@@ -79,30 +88,30 @@ def search(
     blocks = [visited[first:last] for first, last in pairwise(ends)]
     with _quiet():
         study = optuna.create_study(direction="maximize", sampler=_sampler(settings, seed), pruner=_pruner(settings))
-        while len(tried) < settings.trials and not (tried and enough()):
+    while len(tried) < settings.trials and not (tried and enough()):
+        with _quiet():
             trial = study.ask()
-            candidate = propose(trial)
-            key = repr(sorted(trial.params.items()))
-            if key in known:
-                result = known[key]
-            else:
-                result = known[key] = _trial(trial, candidate, partial(score, candidate), blocks)
-                fits += len(result.scores)
+        candidate = propose(trial)
+        key = repr(sorted(trial.params.items()))
+        if key in known:
+            result = known[key]
+        else:
+            result = known[key] = yield from _trial(trial, candidate, blocks)
+            fits += len(result.scores)
+        with _quiet():
             _tell(study, trial, result)
-            tried.append(result)
+        tried.append(result)
     return Searched(tuple(tried), fits)
 
 
 def _trial(
-    trial: optuna.Trial,
-    candidate: Candidate,
-    score: Callable[[Sequence[int]], Sequence[float]],
-    blocks: Sequence[Sequence[int]],
-) -> Tried[Candidate]:
+    trial: optuna.Trial, candidate: Candidate, blocks: Sequence[Sequence[int]]
+) -> Asking[Candidate, Tried[Candidate]]:
     scores: dict[int, float] = {}
     folds = sum(map(len, blocks))
     for block in blocks:
-        scores |= {fold: float(value) for fold, value in zip(block, score(block), strict=True)}
+        answer = yield Request(candidate, tuple(block))
+        scores |= {fold: float(value) for fold, value in zip(block, answer, strict=True)}
         if wrong := [fold for fold in block if not np.isfinite(scores[fold])]:
             return Tried(candidate, trial.params, scores, "failed", f"fold {wrong[0] + 1} cannot score it")
         mean = float(np.mean(list(scores.values())))

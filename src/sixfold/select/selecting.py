@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -22,8 +22,13 @@ class Scored(NamedTuple):
     pieces: FloatArray | None = None
 
 
-Score = Callable[[Sequence[int], Sequence[int]], Scored]
-"""(positions of candidates, numbers of folds) → their scores."""
+@dataclass(frozen=True)
+class Block:
+    """Asks for the scores of the candidates at `positions` on the folds `numbers`."""
+
+    positions: tuple[int, ...]
+    numbers: tuple[int, ...]
+
 
 Dropped = tuple[int, str]
 """A candidate's position, and why it gets no more folds: a clause with numbers."""
@@ -90,11 +95,11 @@ def select(
     selection: Selection,
     candidates: int,
     folds: int,
-    score: Score,
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
-) -> Selected:
-    """Score all candidates block by block and drop whom `selection` drops. Equal seeds visit the folds in equal order.
+) -> Generator[Block, Scored, Selected]:
+    """Ask for the scores of all candidates block by block and drop whom `selection` drops. Equal seeds visit the folds in equal
+    order.
 
     A candidate that a fold cannot score is dropped too: it has no mean. `bounds`: as in `Seen`.
     """
@@ -103,7 +108,7 @@ def select(
     remaining, drops, fits = list(range(candidates)), list[Drop](), 0
     for before, done in pairwise(accumulate(selection.blocks(folds), initial=0)):
         block = visited[before:done]
-        found = score(remaining, block)
+        found = yield Block(tuple(remaining), tuple(block))
         scores[np.ix_(remaining, block)] = found.folds
         pieces.add(np.ix_(remaining, block), found.pieces)
         fits += len(remaining) * len(block)

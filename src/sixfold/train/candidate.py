@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 from sixfold.build.family import GradientFamily, Shared, SolverFamily
+from sixfold.parts.state import State
 from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 from sixfold.recipe.section import Section
 
@@ -14,7 +15,7 @@ APART = frozenset({"optimizer", "schedule", "warm_up"})  # keys of `train` in wh
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(State):
     """`name` is unique among the candidates of a run ("mlp", "svm C=10"); `family` is the family's Settings."""
 
     name: str
