@@ -1,7 +1,7 @@
-"""`learning_rate: auto` beside an optimiser's own rate, and beside the best of a grid, on the smallest networks.
+"""`learning_rate: auto` beside an optimizer's own rate, and beside the best of a grid, on the smallest networks.
 
-Held-out loss, as in bench/networks.py, over that of the best rate of six (the optimiser's own, times 0.1 to 30); the geometric
-mean over the networks. `python -m bench.learning_rate_auto` prints the table of docs/explanation/auto-optimiser.md, with two
+Held-out loss, as in bench/networks.py, over that of the best rate of six (the optimizer's own, times 0.1 to 30); the geometric
+mean over the networks. `python -m bench.learning_rate_auto` prints the table of docs/explanation/auto-optimizer.md, with two
 points of the curve that others take: the steepest, and a tenth of the rate at the least loss.
 """
 
@@ -47,12 +47,12 @@ POINTS: dict[str, Callable[[RangeCurve], float | None]] = {
 
 
 def rated() -> list[str]:
-    """Optimisers with a rate to be found."""
+    """Optimizers with a rate to be found."""
     return [name for name in OPTIMIZER.names() if takes_auto(OPTIMIZER.load(name))]
 
 
 def measure(some: Sequence[Network] = SMALL, names: Sequence[str] | None = None) -> list[Result]:
-    """One line an optimiser."""
+    """One line an optimizer."""
     results = []
     for name in rated() if names is None else names:
         found = excess(name, some)
@@ -62,7 +62,7 @@ def measure(some: Sequence[Network] = SMALL, names: Sequence[str] | None = None)
 
 
 def excess(name: str, some: Sequence[Network]) -> dict[str, float]:
-    """Of the optimiser's own rate, and of every point: geometric mean over the networks."""
+    """Of the optimizer's own rate, and of every point: geometric mean over the networks."""
     own = OPTIMIZER.make({"name": name}).learning_rate
     logs: dict[str, list[float]] = {}
     for network in some:

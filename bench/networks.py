@@ -1,4 +1,4 @@
-"""Small networks on real rows, for measurements of optimisers: what is trained, and how good it is on rows never seen."""
+"""Small networks on real rows, for measurements of optimizers: what is trained, and how good it is on rows never seen."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One fit of the network of `folds_mlp`: a stack of one beside eager torch, Keras' `fit` and Lightning's `Trainer`.
 
-Same rows, standardisation, start by he_normal or the peer's default, Adam at 0.001, batches of 64 in a new order every epoch,
+Same rows, standardization, start by he_normal or the peer's default, Adam at 0.001, batches of 64 in a new order every epoch,
 30 epochs, single precision. From arrays in memory to the accuracy on the held-out fold; building the model, tracing and
 compiling count, since the run lasts a few seconds; imports count for nobody. Keras runs on each of its backends once; the
 fastest is measured, also without its compilation (a second `fit` of the same compiled model).

@@ -1,7 +1,7 @@
-"""`optimizer: auto` beside the optimisers that it could have chosen, each with `learning_rate: auto`, on small networks.
+"""`optimizer: auto` beside the optimizers that it could have chosen, each with `learning_rate: auto`, on small networks.
 
 Held-out loss, mean over three splits; all get as many epochs, and stop early alike. `python -m bench.optimizer_auto` prints the
-table of docs/explanation/auto-optimiser.md.
+table of docs/explanation/auto-optimizer.md.
 """
 
 from __future__ import annotations

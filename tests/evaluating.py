@@ -15,7 +15,7 @@ from sixfold.parts import state
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
 from sixfold.recipe.kinds import FAMILY
-from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 
 Array = npt.NDArray[Any]
 EVERYTHING = {
@@ -26,11 +26,21 @@ EVERYTHING = {
 
 
 def candidate(
-    build: dict[str, Any], prepare: dict[str, Any] | None = None, train: dict[str, Any] | None = None
+    build: dict[str, Any],
+    prepare: dict[str, Any] | None = None,
+    train: dict[str, Any] | None = None,
+    calibration: dict[str, Any] | None = None,
 ) -> Candidate:
-    family = FAMILY.make(build, "family")
     name = str(build["family"])
-    return Candidate(name, name, family, Prepare.model_validate(prepare or {}), Initialize(), Train(**(train or {})))
+    return Candidate(
+        name,
+        name,
+        FAMILY.make(build, "family"),
+        Prepare.model_validate(prepare or {}),
+        Initialize(),
+        Train(**(train or {})),
+        calibration=Calibration(**(calibration or {})),
+    )
 
 
 def table(rows: int, seed: int = 0) -> Table:

@@ -33,7 +33,11 @@ NETWORK = "train: {epochs: 2, batch_size: 512}"
 # family → for classes, for values, and what else the recipe says
 FAMILIES: dict[str, tuple[str, str, str]] = {
     "linear": ("{family: linear, C: [0.1, 1]}", "{family: linear, alpha: [auto, 10]}", ""),
-    "svm": ("{family: svm, C: [1, 3], sample: 900}", "{family: svm, sample: 900}", "train: {calibrate: platt}"),
+    "svm": (
+        "{family: svm, C: [1, 3], sample: 900}",
+        "{family: svm, sample: 900}",
+        "evaluate: {folds: 3, calibrate: platt}",
+    ),
     "kernel_ridge": ("", "{family: kernel_ridge, alpha: [auto, 1], sample: 900}", ""),
     "tree": ("{family: tree}", "{family: tree}", "prepare: {features: {reduce: pca}, impute: {number: iterative}}"),
     "forest": ("{family: forest, trees: 30}", "{family: forest, trees: 30}", ""),
@@ -69,7 +73,7 @@ def assert_same_bytes(folder: Path, classes: bool, build: str, more: str = "") -
     table(folder, classes)
     (folder / "r.yaml").write_text(
         f"version: 1\nname: r\ndata: {{source: t.csv, target: y, holdout: 0.1}}\nbuild: [{build}]\n"
-        f"evaluate: {{folds: 3}}\n{more}\n"
+        f"{more}\n" + ("" if "evaluate:" in more else "evaluate: {folds: 3}\n")
     )
     for out, some in (("one", cores[:1]), ("all", cores)):
         command = [sys.executable, "-c", RUN, ",".join(map(str, some)), out]
@@ -105,7 +109,7 @@ def test_every_family_is_the_same(tmp_path: Path, family: str, classes: bool) ->
     if not build:
         pytest.skip(f"{family} predicts values")
     compress = COMPRESS.replace("METRIC", "accuracy: -0.5" if classes else "rmse: 0.5") if family == "linear" else ""
-    more = more.replace("train: {calibrate: platt}", "") if not classes else more
+    more = more.replace("evaluate: {folds: 3, calibrate: platt}", "") if not classes else more
     assert assert_same_bytes(tmp_path, classes, build, f"{more}\n{compress}") >= 6
 
 

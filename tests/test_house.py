@@ -1,10 +1,12 @@
-"""The house keeps itself: the limits on functions, files and arguments, as a ratchet whose exceptions may only shrink."""
+"""The house keeps itself: the limits of STYLE.md. What is beyond one today is listed by name, and the lists may only shrink."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,59 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sixfold"
 THIN = ("recipe", "runs", "bundle", "serve", "cli")
-# file:function → what is above the limit. Only ever remove lines here.
-EXCEPTIONS: frozenset[str] = frozenset()
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.comprehension, ast.match_case)
+
+# Only ever remove lines from the lists below.
+SAME_NAME = {"Comparison"}
+NESTED_CHOICES = {"package/html.py", "runs/events.py"}
+GUESSED = {  # getattr with a default: what a thing may have
+    "core/values.py: shape",  # of whatever a caller sends
+    "package/receipt.py: inner",
+    "plan/candidates.py: hidden",
+    "recipe/yaml_nodes.py: position",  # of PyYAML's errors and events
+    "recipe/yaml_nodes.py: tag",
+    "serve/connection.py: conn",  # of the two protocols of uvicorn
+    "serve/connection.py: pipeline",
+    "train/fitting.py: full_batch",
+    "train/range_test.py: rate_of",
+    "train/stepper.py: full_batch",
+    "train/stepper.py: quick",
+    "train/stepper.py: shaped",
+}
+KINDS_OF_FAMILY = {  # isinstance(family, GradientFamily | SolverFamily): file → how often
+    "build/family.py": 1,
+    "evaluate/cross_validation.py": 1,
+    "plan/candidates.py": 1,
+    "plan/forecast.py": 6,
+    "plan/rules.py": 1,
+    "train/candidate.py": 1,
+    "train/device.py": 1,
+    "train/fitting.py": 1,
+}
+PACKED = {  # arguments that are anonymous tuples
+    "build/_stacked_members.py: goal",
+    "build/_trees.py: span",
+    "evaluate/cross_validation.py: key",
+    "package/charts.py: value_range",
+    "package/receipt.py: data",
+    "package/receipt.py: folds",
+    "package/receipt.py: held",
+    "package/receipt.py: plan",
+    "package/receipt.py: results",
+    "package/receipt.py: trained",
+    "package/report.py: found",
+    "parts/sparse.py: shape",  # as scipy's
+    "pipeline.py: what",
+    "plan/forecast.py: tried",
+    "runs/budget.py: shares",
+    "select/nested.py: facts",
+    "select/selecting.py: bounds",
+    "select/selection/racing.py: bounds",
+    "select/significance.py: names",
+    "select/significance.py: pair",
+    "select/significance.py: scores",
+    "train/optimizers/_lion.py: betas",  # as torch's
+}
 
 
 def sources() -> list[Path]:
@@ -25,6 +75,13 @@ def sources() -> list[Path]:
 
 def is_thin(path: Path) -> bool:
     return path.relative_to(SOURCE).parts[0] in THIN
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    """Every node of every file, with the file's name."""
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path.relative_to(SOURCE).as_posix(), node
 
 
 def functions(path: Path) -> Iterator[Function]:
@@ -37,26 +94,17 @@ def length(function: Function) -> int:
     return (function.end_lineno or 0) - function.lineno + 1
 
 
-def complexity(function: Function) -> int:
-    """McCabe: 1 + branches + the extra operands of and/or."""
-    count = 1
-    for node in ast.walk(function):
-        count += isinstance(node, BRANCHES)
-        count += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
-    return count
+def arguments(function: Function) -> list[ast.arg]:
+    spec = function.args
+    return [a for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs) if a.arg not in ("self", "cls")]
 
 
-def named(path: Path, function: Function) -> str:
-    return f"{path.relative_to(SOURCE)}:{function.name}"
-
-
-def beyond(measure: object, thin_limit: int, limit: int) -> list[str]:
-    assert callable(measure)
+def beyond(measure: Callable[[Function], int], thin_limit: int, limit: int) -> list[str]:
     return [
-        f"{named(path, function)} has {measure(function)}"
+        f"{path.relative_to(SOURCE).as_posix()}:{function.name} has {measure(function)}"
         for path in sources()
         for function in functions(path)
-        if measure(function) > (thin_limit if is_thin(path) else limit) and named(path, function) not in EXCEPTIONS
+        if measure(function) > (thin_limit if is_thin(path) else limit)
     ]
 
 
@@ -71,16 +119,107 @@ def test_nearly_all_functions_are_short(thin: bool, limit: int) -> None:
 
 
 def test_functions_are_simple() -> None:
-    assert beyond(complexity, 15, 18) == []  # ruff counts fewer kinds of branches: 12 there
+    """The linter counts; here is what it is told, and that it is asked of every file."""
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert lint["mccabe"]["max-complexity"] == 10
+    assert {"C90", "PLC0415"} <= set(lint["select"])
+    assert not {"C90", "C901", "PLC0415"} & set(lint["ignore"])
+    lifted = {folder: {"C90", "C901", "PLC0415"} & set(rules) for folder, rules in lint["per-file-ignores"].items()}
+    assert {folder: rules for folder, rules in lifted.items() if rules} == {
+        "tests/**": {"PLC0415"},
+        "bench/**": {"PLC0415"},
+        "src/sixfold/cli/**": {"PLC0415"},
+    }
+    assert [str(path) for path in sources() if re.search(r"noqa:.*(C901|PLC0415|PLR09)", path.read_text())] == []
+
+
+def test_the_formatter_is_never_switched_off() -> None:
+    off = re.compile(r"#\s*fmt:|# yapf|# isort: (skip|off)")
+    assert [str(path) for path in sources() if off.search(path.read_text())] == []
 
 
 def test_functions_take_at_most_six_arguments() -> None:
-    def arguments(function: Function) -> int:
-        spec = function.args
-        return len([a for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs) if a.arg not in ("self", "cls")])
+    too_many = beyond(lambda function: len(arguments(function)), 6, 6)
+    assert [text for text in too_many if not text.startswith("cli/")] == []  # a command's options are arguments
 
-    # a command's options are its function's arguments
-    assert [text for text in beyond(arguments, 6, 6) if not text.startswith("cli/")] == []
+
+def test_arguments_have_names_of_their_own() -> None:
+    """No anonymous tuple: a small frozen dataclass, or arguments, say what each thing is."""
+    found = set()
+    for path in sources():
+        for function in functions(path):
+            for argument in arguments(function):
+                if argument.annotation is not None and any(map(is_packed, choices(argument.annotation))):
+                    found.add(f"{path.relative_to(SOURCE).as_posix()}: {argument.arg}")
+    assert found - PACKED == set()
+
+
+def choices(annotation: ast.expr) -> list[ast.expr]:
+    """Of `A | B`, both."""
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return [*choices(annotation.left), *choices(annotation.right)]
+    return [annotation]
+
+
+def is_packed(annotation: ast.expr) -> bool:
+    """`tuple[A, B]`, but not `tuple[A, ...]`."""
+    if not (isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "tuple"):
+        return False
+    items = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else []
+    return len(items) > 1 and ast.unparse(items[-1]) != "..."
+
+
+def test_choices_are_not_nested() -> None:
+    """`a if b else c if d else e` and comprehensions with two conditions have to be read twice."""
+    found = set()
+    for file, node in nodes():
+        nested = isinstance(node, ast.IfExp) and any(
+            isinstance(part, ast.IfExp) for part in (node.test, node.body, node.orelse)
+        )
+        if nested or (isinstance(node, ast.comprehension) and len(node.ifs) > 1):
+            found.add(file)
+    assert found - NESTED_CHOICES == set()
+
+
+def test_a_class_name_is_used_once() -> None:
+    places = defaultdict(list)
+    for file, node in nodes():
+        if isinstance(node, ast.ClassDef):
+            places[node.name].append(file)
+    twice = {name for name, files in places.items() if len(files) > 1}
+    assert twice - {"Settings"} - SAME_NAME == set()
+
+
+def test_an_ability_is_no_guess() -> None:
+    """`getattr(x, "maybe", False)`: a protocol, or a field that all have, says it."""
+    found = {
+        f"{file}: {ast.literal_eval(node.args[1])}"
+        for file, node in nodes()
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "getattr"
+        and len(node.args) == 3
+        and isinstance(node.args[1], ast.Constant)
+    }
+    assert found - GUESSED == set()
+
+
+def test_nobody_asks_which_kind_of_family_it_is() -> None:
+    found: dict[str, int] = defaultdict(int)
+    for file, node in nodes():
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            found[file] += bool(re.search("GradientFamily|SolverFamily", ast.unparse(node.args[1])))
+    assert {file for file, count in found.items() if count > KINDS_OF_FAMILY.get(file, 0)} == set()
+
+
+def test_imports_stand_at_the_top() -> None:
+    found = {
+        file
+        for file, node in nodes()
+        if isinstance(node, Function)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    }
+    assert [file for file in sorted(found) if not file.startswith("cli/")] == []
 
 
 def test_configs_have_at_most_twelve_fields() -> None:

@@ -1,4 +1,4 @@
-"""The whole path: a killed run continues, budgets hold, one artefact, bad tables are told and nothing is lost."""
+"""The whole path: a killed run continues, budgets hold, one artifact, bad tables are told and nothing is lost."""
 
 from __future__ import annotations
 
@@ -208,7 +208,9 @@ def test_an_all_missing_column_and_many_levels_are_warned_about(tmp_path: Path) 
     table.to_csv(tmp_path / "t.csv", index=False)
     run = pipeline.run(recipe(tmp_path / "t.csv"), tmp_path / "run")
     report = json.loads((run.bundle / "report.json").read_text())
-    assert any("nothing" in text for text in [*report["warnings"], *report["notes"]])
+    assert report["warnings"] == ["nothing: no value in any row; the column is left out."]
+    assert "Not used, as identifiers: many (data.types can say otherwise)." in report["notes"]
+    assert {"nothing", "many"} & {column["name"] for column in report["columns"]} == set()
 
 
 def test_every_error_of_a_run_is_one_of_ours(tmp_path: Path) -> None:

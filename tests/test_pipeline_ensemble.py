@@ -16,6 +16,8 @@ from sixfold.recipe.load import Loaded, from_object
 from sixfold.recipe.schema import Compress, Evaluate
 from sixfold.runs.folder import RunFolder
 
+BOTH = ("log_loss", "f1")
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,7 +32,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recipe(source: Path, build: list[dict[str, Any]] | str, train: dict[str, Any], compress: Compress | None) -> Loaded:
+def recipe(
+    source: Path,
+    build: list[dict[str, Any]] | str,
+    compress: Compress | None = None,
+    train: dict[str, Any] | None = None,
+    **evaluate: Any,
+) -> Loaded:
     loaded = from_object(
         {
             "version": 1,
@@ -38,8 +46,8 @@ def recipe(source: Path, build: list[dict[str, Any]] | str, train: dict[str, Any
             "data": {"source": str(source), "target": "bought", "holdout": 0.2},
         }
     )
-    evaluate = Evaluate(folds=3, metrics=("log_loss", "f1") if train else ("accuracy",), ensemble=True)
-    asked = {"train": train, "evaluate": evaluate, "compress": compress}
+    section = Evaluate(folds=3, ensemble=True, **evaluate)
+    asked = {"train": train or {}, "evaluate": section, "compress": compress}
     return replace(loaded, recipe=loaded.recipe.model_copy(update=asked))
 
 
@@ -51,7 +59,7 @@ def events(folder: Path, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_path: Path) -> None:
     build = [{"family": "linear"}, {"family": "forest", "trees": 40}, {"family": "svm"}]
-    asked = recipe(source, build, {"calibrate": "platt", "threshold": "f1"}, Compress())
+    asked = recipe(source, build, Compress(), metrics=BOTH, calibrate="platt", threshold="f1")
     run = pipeline.run(asked, tmp_path / "run")
     names = [standing.name for standing in run.leaderboard.standings]
     assert sorted(names) == ["ensemble", "forest", "linear", "svm"]
@@ -82,7 +90,9 @@ def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_pat
 
 
 def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
-    run = pipeline.run(recipe(source, [{"family": "svm"}, {"family": "linear"}], {}, None), tmp_path / "run")
+    run = pipeline.run(
+        recipe(source, [{"family": "svm"}, {"family": "linear"}], metrics=("accuracy",)), tmp_path / "run"
+    )
     assert {standing.name for standing in run.leaderboard.standings} == {"svm", "linear"}
     notes = [event["text"] for event in events(tmp_path / "run", "note")]
     assert "No ensemble: it takes two candidates or more." in notes
@@ -90,7 +100,7 @@ def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
 
 
 def test_the_kernel_machine_of_auto_has_probabilities_and_is_a_member(source: Path, tmp_path: Path) -> None:
-    run = pipeline.run(recipe(source, "auto", {"epochs": 2}, None), tmp_path / "run")
+    run = pipeline.run(recipe(source, "auto", train={"epochs": 2}, metrics=BOTH), tmp_path / "run")
     (svm,) = [standing for standing in run.leaderboard.standings if standing.name == "svm"]
     assert 0.1 < svm.mean < 0.6931  # log loss, of chance
     assert not any("is no member" in event["text"] for event in events(tmp_path / "run", "note"))

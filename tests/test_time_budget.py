@@ -156,7 +156,7 @@ def test_a_trial_that_is_late_is_no_problem_of_a_recipe_without_a_budget(monkeyp
     """As on a busy machine: the trial's own time is over before it begins."""
     data = from_frame(frame(), Data(source="frame", target="y"), None)
     build = [{"family": "svm", "C": [0.1, 1.0]}, {"family": "boosting", "rounds": 3}, TREE, LINEAR]
-    recipe = loaded(build, budget={}, train={"calibrate": "platt"}).recipe
+    recipe = loaded(build, budget={}, evaluate={"calibrate": "platt"}).recipe
     candidates = list(resolve(recipe, data, None))
     folds = tuple(make(recipe.evaluate, data))
     monkeypatch.setattr(forecast, "TRIALS_S", 1e-12)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.auto import CLASS_ROWS, COSTS, INNER, USED, Candidate, candidates, expected_s, trained
+from sixfold.build.auto import CLASS_ROWS, COSTS, INNER, USED, Candidate, calibrated, candidates, expected_s
 from sixfold.evaluate import cross_fit
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
@@ -74,13 +74,13 @@ def two_classes(first: int, second: int) -> Dataset:
 
 def test_scores_of_a_kernel_machine_become_probabilities() -> None:
     enough = two_classes(100, CLASS_ROWS)
-    plan, train = trained(SVM, {"epochs": 3}, enough)
+    plan, calibration = calibrated(SVM, {"threshold": "f1"}, enough)
     assert plan == ("svm", {}, "few rows; platt makes its scores probabilities")
-    assert train == {"epochs": 3, "calibrate": "platt"}
+    assert calibration == {"threshold": "f1", "calibrate": "platt"}
     for asked in ("none", "isotonic"):
-        assert trained(SVM, {"calibrate": asked}, enough) == (SVM, {"calibrate": asked})
+        assert calibrated(SVM, {"calibrate": asked}, enough) == (SVM, {"calibrate": asked})
     other = ("boosting", {}, "always")
-    assert trained(other, {"epochs": 3}, enough) == (other, {"epochs": 3})
+    assert calibrated(other, {"threshold": "f1"}, enough) == (other, {"threshold": "f1"})
     few = two_classes(100, CLASS_ROWS - 1)
     assert expected_s("svm", enough, 4.0) == pytest.approx(7 / 3 * expected_s("svm", enough, 4.0, inner_fits=False))
     assert expected_s("svm", few, 4.0) == expected_s("svm", few, 4.0, inner_fits=False)
@@ -107,7 +107,7 @@ def test_inner_fits_cost_time_and_leave_the_slow_ones_out() -> None:
     ids=["nine rows of a class", "values", "groups", "times"],
 )
 def test_but_not_where_inner_folds_might_lack_a_class(without: Dataset) -> None:
-    assert trained(SVM, {}, without) == (SVM, {})
+    assert calibrated(SVM, {}, without) == (SVM, {})
 
 
 def test_every_family_that_is_tried_has_its_cost() -> None:

@@ -312,8 +312,8 @@ def test_keys_that_are_absent_are_missing_values_as_in_training(bundle: Bundle, 
     for name in ("whole", "sparse"):
         predict_file(bundle, tmp_path / f"{name}.jsonl", tmp_path / f"{name}.csv")
     assert (tmp_path / "sparse.csv").read_text() == (tmp_path / "whole.csv").read_text()
-    misspelt = {("x" + name if name == optional[0] else name): value for name, value in whole[0].items()}
-    (tmp_path / "other.jsonl").write_text(json.dumps(misspelt) + "\n")
+    misspelled = {("x" + name if name == optional[0] else name): value for name, value in whole[0].items()}
+    (tmp_path / "other.jsonl").write_text(json.dumps(misspelled) + "\n")
     with pytest.raises(RowError, match=f"found 'x{optional[0]}'. Rename it to '{optional[0]}'."):
         predict_file(bundle, tmp_path / "other.jsonl", tmp_path / "other.csv")
 

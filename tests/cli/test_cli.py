@@ -244,7 +244,7 @@ def test_errors_are_four_parts_without_a_traceback(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["error"]["expected"] == "a recipe file"
 
 
-def test_a_misspelt_verb(tmp_path: Path) -> None:
+def test_a_misspelled_verb(tmp_path: Path) -> None:
     done = sixfold("runn")
     assert done.returncode == 2
     assert "Did you mean 'run'?" in done.stderr

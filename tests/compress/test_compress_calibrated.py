@@ -15,6 +15,7 @@ from sixfold.compress.measure import feeds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.model import fit_model
+from sixfold.recipe.schema import Calibration
 from sixfold.runs.context import Context
 
 
@@ -30,8 +31,7 @@ def test_calibrator_and_threshold_stay(
     made: Build, family: str, options: dict[str, Any], section: dict[str, Any]
 ) -> None:
     job, _ = made(family, options, {**section, "keep": {"accuracy": -0.3, "log_loss": 3.0}})
-    train = job.candidate.train.model_copy(update={"calibrate": "platt", "threshold": "f1"})
-    chosen = replace(job.candidate, train=train)
+    chosen = replace(job.candidate, calibration=Calibration(calibrate="platt", threshold="f1"))
     metrics = ("accuracy", "log_loss")
     evaluation = cross_validate(chosen, job.dataset, job.folds, metrics, Context())
     job = replace(job, candidate=chosen, evaluation=evaluation, metrics=metrics)

@@ -42,8 +42,9 @@ def run(made: Build, family: str, options: dict[str, Any], section: dict[str, An
 def equally_fast(monkeypatch: pytest.MonkeyPatch, smaller_ms: float = 1.0) -> None:
     """Every model takes 1 ms, the smaller of two `smaller_ms`."""
 
-    def median_ms(models: tuple[bytes, bytes], table: Table, batch: int, *given: float) -> tuple[float, ...]:
-        return tuple(smaller_ms if len(model) == min(map(len, models)) else 1.0 for model in models)
+    def median_ms(first: bytes, second: bytes, table: Table, batch: int, *given: float) -> tuple[float, ...]:
+        least = min(len(first), len(second))
+        return tuple(smaller_ms if len(model) == least else 1.0 for model in (first, second))
 
     monkeypatch.setattr("sixfold.compress.compress.median_ms", median_ms)
 

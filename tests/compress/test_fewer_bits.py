@@ -151,7 +151,7 @@ def test_after_int8_there_is_nothing_to_round(made: Build) -> None:
     assert done.steps[1].why == "the weights of mlp are integers already (int8)"
 
 
-def test_after_pruning_the_smaller_network_is_quantised(made: Build) -> None:
+def test_after_pruning_the_smaller_network_is_quantized(made: Build) -> None:
     section = {"keep": {"accuracy": -0.05}, "prune": [{"target": "neurons", "epochs": 5}], "quantize": {}}
     job, model = made("mlp", MLP, section)
     done = compress(job, model, Context())

@@ -62,7 +62,7 @@ def test_rows_are_repeated_and_missing_values_asked_with(made: Build) -> None:
     assert {name: array.shape for name, array in arrays.items()} == {"numbers": (5, 6), "categories": (5, 1)}
     assert arrays["categories"].ravel().tolist() == ["", "c", "", "c", ""]
     assert peak_memory(data, table) > 10_000_000
-    assert all(value > 0 for value in median_ms((data, data), table, 64))
+    assert all(value > 0 for value in median_ms(data, data, table, 64))
 
 
 def test_a_model_that_cannot_be_loaded_is_said(made: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_reading_all_at_once_never_asks_for_more_than_the_limit(
             asked.append(size)
             return b"x" * size
 
-    stream = archive.Watched(cast(IO[bytes], Endless()), path, packed=True)
+    stream = archive.WatchedFile(cast(IO[bytes], Endless()), path, packed=True)
     assert len(stream.read(1000)) == 1000
     with pytest.raises(DataError, match=r"found more than 5\.0 kB"):
         stream.read()

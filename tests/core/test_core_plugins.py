@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from sixfold.core import plugins
 from sixfold.core.errors import RecipeError
 from sixfold.core.plugins import PACKAGE_ROOT, Kind
-from sixfold.recipe.kinds import FAMILY, KINDS, OPTIMIZER
+from sixfold.recipe.kinds import FAMILY, KINDS, METRIC, OPTIMIZER
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_kind_is_its_folder() -> None:
+    """A file is a plug-in, or says which ones it holds."""
     assert FAMILY.names() == [
         "boosting",
         "forest",
@@ -40,9 +42,17 @@ def test_a_kind_is_its_folder() -> None:
         "tree",
     ]
     for kind in KINDS.values():
-        files = {file.stem for file in (PACKAGE_ROOT / kind.folder).glob("[!_]*.py")}
-        assert set(kind.names()) == files - kind.not_plugins - kind.choosers
-        assert set(kind.askable()) == files - kind.not_plugins
+        modules = [
+            importlib.import_module(f"sixfold.{kind.folder.replace('/', '.')}.{file.stem}")
+            for file in (PACKAGE_ROOT / kind.folder).glob("[!_]*.py")
+            if file.stem not in kind.not_plugins
+        ]
+        found = [
+            name for module in modules for name in getattr(module, "PLUGINS", [module.__name__.rpartition(".")[2]])
+        ]
+        assert len(found) == len(set(found))
+        assert set(kind.names()) == set(found) - kind.choosers
+        assert set(kind.askable()) == set(found)
         assert kind.names() == sorted(kind.names())
 
 
@@ -50,7 +60,19 @@ def test_every_plugin_loads_and_has_its_own_settings() -> None:
     for kind in KINDS.values():
         classes = [kind.load(name) for name in kind.names()]
         assert len(set(classes)) == len(classes)
-        assert all(cls.__name__ == "Settings" for cls in classes)
+        for name, cls in zip(kind.names(), classes, strict=True):
+            module = sys.modules[cls.__module__]
+            assert cls.__name__ == getattr(module, "PLUGINS", {}).get(name, "Settings")
+
+
+def test_close_relatives_share_a_file() -> None:
+    assert METRIC.load("mae").__name__ == "MeanAbsoluteError"
+    assert METRIC.load("mae").__module__ == METRIC.load("rmse").__module__ == "sixfold.evaluate.metrics.values"
+    assert "values" not in METRIC.names()
+    with pytest.raises(RecipeError, match="found 'values'"):
+        METRIC.load("values")
+    with pytest.raises(RecipeError, match="metric mae: expected one of its options; found 'power'"):
+        METRIC.make({"name": "mae", "power": 2})
 
 
 @pytest.mark.parametrize(

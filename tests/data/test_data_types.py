@@ -1,4 +1,4 @@
-"""Which kind each column is: detected on all rows, said, overridable; and the vectorised way equals the rules."""
+"""Which kind each column is: detected on all rows, said, overridable; and the vectorized way equals the rules."""
 
 from __future__ import annotations
 

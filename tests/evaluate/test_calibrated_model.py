@@ -50,7 +50,7 @@ def rare(rows: int = 240, seed: int = 0) -> Dataset:
 @pytest.mark.parametrize("family", ["svm", "linear", "boosting", "forest", "tree", "mlp"])
 def test_the_graph_answers_as_the_calibrated_model(family: str, classes: tuple[str, ...], method: str) -> None:
     data = dataset(150, classes=classes)
-    chosen = candidate({"family": family}, train={"epochs": 5, "calibrate": method})
+    chosen = candidate({"family": family}, train={"epochs": 5}, calibration={"calibrate": method})
     model = fit_model(chosen, data, Context(seed=2))
     other = dataset(400, classes=classes, seed=9)
     found, p = answers(model, other.table), model.predict(other.table)
@@ -67,7 +67,7 @@ def test_an_svm_is_scored_by_log_loss_when_it_is_calibrated() -> None:
     data = dataset(200)
     folds = make(Evaluate(folds=3), data)
     plain = cross_validate(candidate({"family": "svm"}), data, folds, ["log_loss", "accuracy"], Context())
-    chosen = candidate({"family": "svm"}, train={"calibrate": "platt"})
+    chosen = candidate({"family": "svm"}, calibration={"calibrate": "platt"})
     found = cross_validate(chosen, data, folds, ["log_loss", "accuracy"], Context())
     assert (plain.output, found.output) == ("decision", "probability")
     assert np.isnan(plain.scores["log_loss"]).all()
@@ -80,7 +80,7 @@ def test_the_model_itself_is_the_one_of_all_rows_and_says_what_was_done(tmp_path
     data = rare()
     plain = fit_model(candidate({"family": "svm"}), data, Context(seed=3))
     asked = {"calibrate": "isotonic", "threshold": "f1"}
-    model = fit_model(candidate({"family": "svm"}, train=asked), data, Context(seed=3))
+    model = fit_model(candidate({"family": "svm"}, calibration=asked), data, Context(seed=3))
     np.testing.assert_array_equal(plain.fitted.predict(plain.preparer.transform(data.table)), plain.predict(data.table))
     np.testing.assert_array_equal(replace(model, calibrator=None).predict(data.table), plain.predict(data.table))
     assert model.threshold is not None
@@ -99,7 +99,7 @@ def test_the_model_itself_is_the_one_of_all_rows_and_says_what_was_done(tmp_path
 def test_a_threshold_decides_labels_and_no_probability(build: dict[str, Any]) -> None:
     data, other = rare(), rare(seed=7)
     plain = fit_model(candidate(build), data, Context())
-    model = fit_model(candidate(build, train={"threshold": "f1"}), data, Context())
+    model = fit_model(candidate(build, calibration={"threshold": "f1"}), data, Context())
     scores = model.predict(other.table)
     np.testing.assert_array_equal(scores, plain.predict(other.table))
     assert model.threshold is not None
@@ -119,7 +119,7 @@ def test_folds_are_scored_by_their_own_thresholds() -> None:
     data = rare()
     folds = make(Evaluate(folds=3), data)
     found = cross_validate(
-        candidate({"family": "linear"}, train={"threshold": "f1"}), data, folds, ["f1", "accuracy"], Context()
+        candidate({"family": "linear"}, calibration={"threshold": "f1"}), data, folds, ["f1", "accuracy"], Context()
     )
     plain = cross_validate(candidate({"family": "linear"}), data, folds, ["f1", "accuracy"], Context())
     by_hand = [
@@ -135,7 +135,7 @@ def test_folds_are_scored_by_their_own_thresholds() -> None:
 def test_validation_rows_move_no_bit_of_calibrator_and_threshold(scheme: str, tmp_path: Path) -> None:
     data = dataset(90)
     data = replace(data, times=np.arange(90.0)[::-1], groups=np.arange(90) % 9 if scheme == "group" else None)
-    chosen = candidate({"family": "linear"}, train={"calibrate": "isotonic", "threshold": "balanced_accuracy"})
+    chosen = candidate({"family": "linear"}, calibration={"calibrate": "isotonic", "threshold": "balanced_accuracy"})
     fold = make(Evaluate(scheme=scheme, folds=3), data)[1]
     wage, y = data.table.columns["wage"].values.copy(), data.target.values.copy()
     wage[fold.validation], y[fold.validation] = 1e6, 1 - y[fold.validation]
@@ -211,51 +211,50 @@ def test_inner_folds_keep_groups_whole_and_the_past_first() -> None:
 
 
 def test_out_of_time() -> None:
-    chosen = candidate({"family": "linear"}, train={"calibrate": "platt"})
+    chosen = candidate({"family": "linear"}, calibration={"calibrate": "platt"})
     with pytest.raises(BudgetError):
         fit_model(chosen, dataset(60), Context(deadline=time.monotonic() - 1))
 
 
-def resolved(data: Dataset, train: dict[str, Any], build: Any) -> list[Any]:
-    task = data.target.task
-    whole = {"task": task, "data": {"source": "x", "target": "y"}, "build": build, "train": train}
+def resolved(data: Dataset, calibration: dict[str, Any], build: Any, train: dict[str, Any] | None = None) -> list[Any]:
+    source = {"source": "x", "target": "y"}
+    whole = {"task": data.target.task, "data": source, "build": build, "train": train or {}, "evaluate": calibration}
     return resolve(Recipe.model_validate(whole), data, None)
 
 
 def test_a_grid_compares_calibrated_with_plain() -> None:
-    train = {"calibrate": ["none", "platt"], "epochs": [1, 2]}
-    found = resolved(dataset(40), train, ["svm", "mlp"])
+    found = resolved(dataset(40), {"calibrate": ["none", "platt"]}, ["svm", "mlp"], {"epochs": [1, 2]})
     assert [one.name for one in found][:3] == [
         "svm calibrate=none",
         "svm calibrate=platt",
-        "mlp calibrate=none epochs=1",
+        "mlp epochs=1 calibrate=none",
     ]
     assert len(found) == 2 + 4
     assert len({one.key() for one in found}) == 6
 
 
 @pytest.mark.parametrize(
-    ("train", "data", "message"),
+    ("calibration", "data", "message"),
     [
         (
             {"calibrate": "platt"},
             dataset(40, "regression"),
-            "train.calibrate: expected none, where values are predicted; found platt. Leave it out.",
+            "evaluate.calibrate: expected none, where values are predicted; found platt. Leave it out.",
         ),
         (
             {"threshold": "log_loss"},
             dataset(40),
-            "train.threshold: expected a metric of labels (accuracy, balanced_accuracy, f1, mcc), or none; found 'log_loss'. "
+            "evaluate.threshold: expected a metric of labels (accuracy, balanced_accuracy, f1, mcc), or none; found 'log_loss'. "
             "Name one of these: a threshold changes no probability, and so no other metric.",
         ),
         (
             {"threshold": "f1"},
             dataset(40, classes=THREE),
-            "train.threshold: expected a target with two classes; found classification with 3 classes. Leave threshold out.",
+            "evaluate.threshold: expected a target with two classes; found classification with 3 classes. Leave threshold out.",
         ),
     ],
 )
-def test_what_cannot_be_calibrated_is_refused(train: dict[str, Any], data: Dataset, message: str) -> None:
+def test_what_cannot_be_calibrated_is_refused(calibration: dict[str, Any], data: Dataset, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        resolved(data, train, ["linear"])
+        resolved(data, calibration, ["linear"])
     assert str(caught.value) == message

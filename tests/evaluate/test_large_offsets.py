@@ -168,7 +168,7 @@ def test_a_date_keeps_its_minutes(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not CASE.exists(), reason="the cases are not beside this checkout")
 def test_seconds_of_half_an_hour_as_lightgbm_has_them() -> None:
-    """0.984 over folds, by LightGBM itself on centred seconds; 0.768 where float32 has seen 1.7e9."""
+    """0.984 over folds, by LightGBM itself on centered seconds; 0.768 where float32 has seen 1.7e9."""
     frame = pd.read_csv(CASE)
     columns = {name: Column("number", frame[name].to_numpy()) for name in ("t", "temp")}
     names, classes = np.unique(frame["state"], return_inverse=True)

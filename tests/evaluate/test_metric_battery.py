@@ -1,5 +1,6 @@
 """Every metric: against scikit-learn or a formula; perfect is best; what it is for is declared."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -66,40 +67,72 @@ def score(name: str, target: Target, predicted: Any) -> float:
     return float(metric.score(target, predicted))
 
 
-def test_every_metric_has_a_reference() -> None:
+Case = tuple[Target, Any, Any, float]  # a target, answers, perfect answers, and the reference's score
+
+
+def of_classes(name: str, codes: Any, p: Any) -> Case:
+    return classes(codes, p.shape[1]), p, _one_hot(codes, p), CLASSIFICATION[name](codes, p)
+
+
+def case_of_two_classes(name: str) -> Case:
+    return of_classes(name, CODES, P)
+
+
+def case_of_three_classes(name: str) -> Case:
+    return of_classes(name, CODES3, P3)
+
+
+def case_of_values(name: str) -> Case:
+    return Target("regression", Y, ("y",)), V[:, None], Y[:, None], REGRESSION[name](Y, V)
+
+
+def check_declares_what_it_is_for(name: str, case: Case) -> None:
+    metric, (target, *_) = METRIC.load(name), case
+    of_classes = target.task == "classification"
+    assert metric.tasks == ({"classification"} if of_classes else {"regression", "reconstruction"})
+    assert metric.needs in (("label", "score", "probability") if of_classes else ("value",))
+    assert metric.__doc__
+
+
+def check_equals_the_reference(name: str, case: Case) -> None:
+    target, answers, _, expected = case
+    assert score(name, target, answers) == pytest.approx(expected, abs=1e-12)
+
+
+def check_perfect_is_best(name: str, case: Case) -> None:
+    (target, answers, perfect, _), greater = case, METRIC.load(name).greater_is_better
+    found, best = score(name, target, answers), score(name, target, perfect)
+    assert best == pytest.approx(1.0 if greater else 0.0, abs=1e-12)
+    assert best > found if greater else best < found
+
+
+CHECKS = (check_declares_what_it_is_for, check_equals_the_reference, check_perfect_is_best)
+PAIRS = [
+    (name, case, check)
+    for name in NAMES
+    for case in ((case_of_two_classes, case_of_three_classes) if name in CLASSIFICATION else (case_of_values,))
+    for check in CHECKS
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "check"), [pytest.param(n, c, f, id=f"{n}-{c.__name__}-{f.__name__}") for n, c, f in PAIRS]
+)
+def test_metric(name: str, case: Any, check: Any) -> None:
+    check(name, case(name))
+
+
+def test_every_metric_gets_its_checks() -> None:
     assert sorted([*CLASSIFICATION, *REGRESSION]) == NAMES
-    assert len(NAMES) == 15
-
-
-@pytest.mark.parametrize("name", sorted(CLASSIFICATION))
-def test_classification(name: str) -> None:
-    checks = 0
-    for codes, p in ((CODES, P), (CODES3, P3)):
-        target, metric = classes(codes, p.shape[1]), METRIC.load(name)
-        found, best = score(name, target, p), score(name, target, _one_hot(codes, p))
-        assert found == pytest.approx(CLASSIFICATION[name](codes, p), abs=1e-12)
-        assert best == pytest.approx(1.0 if metric.greater_is_better else 0.0, abs=1e-12)
-        assert best > found if metric.greater_is_better else best < found
-        checks += 3
-    assert metric.tasks == {"classification"} and metric.needs in ("label", "score", "probability")
-    assert checks == 6
-
-
-@pytest.mark.parametrize("name", sorted(REGRESSION))
-def test_regression(name: str) -> None:
-    target, metric = Target("regression", Y, ("y",)), METRIC.load(name)
-    found, best = score(name, target, V[:, None]), score(name, target, Y[:, None])
-    assert found == pytest.approx(REGRESSION[name](Y, V), abs=1e-12)
-    assert best == (1.0 if metric.greater_is_better else 0.0)
-    assert best > found if metric.greater_is_better else best < found
-    assert metric.tasks == {"regression", "reconstruction"} and metric.needs == "value"
+    counts = {**dict.fromkeys(CLASSIFICATION, 6), **dict.fromkeys(REGRESSION, 3)}
+    assert Counter(name for name, *_ in PAIRS) == counts
+    assert {name for name in globals() if name.startswith("check_")} == {check.__name__ for check in CHECKS}
 
 
 @pytest.mark.parametrize("name", sorted(CLASSIFICATION))
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_in_a_fold(name: str, label: int) -> None:
+    """An order needs rows of two classes; a precision, rows of the class."""
     found = score(name, classes(np.full(5, label), 2), P[:5])
-    if name == "roc_auc":
-        assert np.isnan(found)
-    else:
-        assert np.isfinite(found) or (name == "average_precision" and label == 0)
+    undefined = {("roc_auc", 0), ("roc_auc", 1), ("average_precision", 0)}
+    assert np.isnan(found) == ((name, label) in undefined)

@@ -34,7 +34,7 @@ def written(
 
 def test_classes_of_two_candidates(tmp_path: Path) -> None:
     data = dataset(90)
-    chosen = [candidate({"family": "svm"}), candidate({"family": "linear"}, train=THRESHOLD)]
+    chosen = [candidate({"family": "svm"}), candidate({"family": "linear"}, calibration=THRESHOLD)]
     table, (svm, linear), folds = written(data, chosen, {"folds": 3}, tmp_path)
     assert list(table.columns) == [
         "row",
@@ -66,7 +66,7 @@ def test_classes_of_two_candidates(tmp_path: Path) -> None:
 def test_rows_that_no_fold_validates_are_null(tmp_path: Path) -> None:
     data = dataset(80)
     table, (found,), (fold,) = written(
-        data, [candidate({"family": "linear"}, train=THRESHOLD)], {"scheme": "holdout"}, tmp_path
+        data, [candidate({"family": "linear"}, calibration=THRESHOLD)], {"scheme": "holdout"}, tmp_path
     )
     inside = np.zeros(80, dtype=bool)
     inside[fold.validation] = True
@@ -79,7 +79,7 @@ def test_rows_that_no_fold_validates_are_null(tmp_path: Path) -> None:
 def test_means_of_several_folds(tmp_path: Path) -> None:
     data = dataset(60)
     scheme = {"scheme": "repeated", "folds": 2, "repeats": 3}
-    table, (found,), folds = written(data, [candidate({"family": "linear"}, train=THRESHOLD)], scheme, tmp_path)
+    table, (found,), folds = written(data, [candidate({"family": "linear"}, calibration=THRESHOLD)], scheme, tmp_path)
     assert table["validated"].tolist() == [3] * 60
     assert set(table["fold"]) == {0, 1}
     for row in (0, 17, 59):

@@ -41,8 +41,9 @@ def dataset(counts: tuple[int, ...] = COUNTS) -> Dataset:
     return Dataset(Table(columns, len(codes)), Target("classification", codes, ("y",), names))
 
 
-def built(family: str, **train: Any) -> Any:
-    return candidate({"family": family, **SMALL.get(family, {})}, None, {"epochs": 2, "stop": {"patience": 1}, **train})
+def built(family: str, **calibration: Any) -> Any:
+    train = {"epochs": 2, "stop": {"patience": 1}}
+    return candidate({"family": family, **SMALL.get(family, {})}, None, train, calibration)
 
 
 @pytest.mark.parametrize("calibrate", ["none", "platt", "isotonic"])

@@ -70,7 +70,7 @@ def test_a_metric_of_another_task() -> None:
 
 
 @pytest.mark.parametrize("call", [scoring.greater_is_better, lambda name: scoring.check((name,), "regression")])
-def test_a_misspelt_metric(call: object) -> None:
+def test_a_misspelled_metric(call: object) -> None:
     assert callable(call)
     with pytest.raises(RecipeError) as caught:
         call("acuracy")

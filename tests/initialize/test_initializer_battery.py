@@ -1,4 +1,4 @@
-"""Every check for every initialiser: the folder is listed, and how many checks each got is asserted."""
+"""Every check for every initializer: the folder is listed, and how many checks each got is asserted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns far from 0 against their variation: centred before the chain and the cast, the others left as they are."""
+"""Columns far from 0 against their variation: centered before the chain and the cast, the others left as they are."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_other_tables_are_not_touched() -> None:
     np.testing.assert_array_equal(x[:, 1], MINUTES)
 
 
-def test_beside_a_centred_column_the_others_keep_every_bit() -> None:
-    """Seeds too: what a method draws does not depend on whether columns are centred."""
+def test_beside_a_centered_column_the_others_keep_every_bit() -> None:
+    """Seeds too: what a method draws does not depend on whether columns are centered."""
     features = {"number": ["none", {"name": "quantile", "quantiles": 20}], "category": "target"}
     town = {"town": category([["Bern", "Graz", ""][i] for i in RNG.integers(0, 3, ROWS)])}
     far, moved = fitted(table(**town), Needs(), features=features)
@@ -100,7 +100,7 @@ def test_days_of_a_date_keep_the_minutes(parts: list[str]) -> None:
     np.testing.assert_array_equal(ask(preparer, data), x)
 
 
-def test_clipped_columns_are_centred_afterwards() -> None:
+def test_clipped_columns_are_centered_afterwards() -> None:
     seconds = np.where(np.arange(ROWS) == 3, 4e12, MINUTES + 1.7e9)
     outliers = {"outliers": {"name": "iqr", "action": "clip"}}
     preparer, x = fitted(table(seconds), denoise=outliers)

@@ -24,7 +24,7 @@ TREES = Needs(number=(), category=("ordinal",), impute_number=None, precision="f
 
 
 def columns() -> dict[str, Column]:
-    """With equal rows among them, so that duplicates and contradictions are found; and a column that is centred."""
+    """With equal rows among them, so that duplicates and contradictions are found; and a column that is centered."""
     found = mixed_columns(ROWS, seed=3)
     del found["id"]
     found["seconds"] = number(found["weight"].values * 100 + 1.7e9)
@@ -110,7 +110,7 @@ def test_held_out_rows_change_no_bit(name: str, tmp_path: Path) -> None:
         assert found[0] == found[1]
 
 
-def test_a_column_is_centred() -> None:
+def test_a_column_is_centered() -> None:
     """So the test above holds for the offset, too."""
     table, target = tables()[0].take(TRAINING), targets("regression")[0].take(TRAINING)
     steps = [step for block in fit(table, target, Prepare(), TREES, 5)[0].blocks for step in block.steps]

@@ -414,7 +414,7 @@ def test_unknown_methods_and_options() -> None:
         "feature: expected the name of a feature; found 'standart'. Did you mean 'standard'?"
     )
     assert refusal(impute={"number": {"name": "k_nearest", "k": 3}}) == (
-        "imputer k_nearest: expected one of its options; found 'k'. All: donors, neighbours."
+        "imputer k_nearest: expected one of its options; found 'k'. All: donors, neighbors."
     )
 
 

@@ -101,7 +101,7 @@ def test_plug_ins_that_the_recipe_names_go_before_others(sections: dict[str, Any
         ),
         (
             {"evaluate": {"accuracy": 0.9}},
-            "accuracy is a metric and belongs into evaluate.metrics: write `metrics: [accuracy]`.",
+            "accuracy is a metric and belongs into evaluate.metrics or evaluate.threshold: write `metrics: [accuracy]`.",
         ),
         (
             {"train": {"kfold": 5}},
@@ -113,13 +113,24 @@ def test_the_name_of_a_plug_in_is_no_key(sections: dict[str, Any], text: str) ->
     assert remedy(**sections) == text
 
 
-def test_a_misspelt_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
-    known = (
-        "All: average, batch_size, calibrate, clip, epochs, optimizer, precision, report_every, schedule, stop, threshold, "
-        "warm_up."
+def test_a_key_that_moved_is_told_where_it_is_now() -> None:
+    assert remedy(train={"calibrate": "platt"}) == (
+        "calibrate belongs into evaluate: write `evaluate: {calibrate: platt}`."
     )
-    assert remedy(train={"calibrat": 1}) == f"Did you mean 'calibrate'? {known}"
-    assert remedy(train={"learning": 1}) == known  # `calibrate` has half of its letters
+    assert remedy(train={"threshold": ["f1", "none"]}) == (
+        "threshold belongs into evaluate: write `evaluate: {threshold: [f1, none]}`."
+    )
+
+
+def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
+    known = "All: average, batch_size, clip, epochs, optimizer, precision, report_every, schedule, stop, warm_up."
+    assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"
+    assert remedy(train={"learning": 1}) == known
+    scores = (
+        "All: calibrate, ensemble, folds, metrics, nested, repeats, scheme, search, seed, select, share, threshold."
+    )
+    assert remedy(evaluate={"calibrat": 1}) == f"Did you mean 'calibrate'? {scores}"
+    assert remedy(evaluate={"learning": 1}) == scores  # `calibrate` has half of its letters
     assert remedy(evaluate={"metric": "accuracy"}) == (
         "Did you mean 'metrics'? metric belongs into train.stop: write `train: {stop: {metric: accuracy}}`."
     )

@@ -198,8 +198,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.grids_can_be_counted,
         {"build": [{"family": "mlp", "dropout": [n / 200 for n in range(101)]}], "train.epochs": list(range(1, 101))},
         [
-            "build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build and train: every combination "
-            "is a candidate."
+            "build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build, train and evaluate: "
+            "every combination is a candidate."
         ],
     ),
     (

@@ -176,8 +176,9 @@ def test_the_ensemble_decides_by_a_threshold_of_its_own() -> None:
         assert found.scores["f1"][number] == pytest.approx(f1_score(y[fold.validation], above))
 
 
-def combined(builds: list[dict[str, Any]], data: Dataset, train: dict[str, Any] | None = None) -> Model:
-    models = [fit_model(candidate(build, train={"epochs": 3, **(train or {})}), data, Context()) for build in builds]
+def combined(builds: list[dict[str, Any]], data: Dataset, calibration: dict[str, Any] | None = None) -> Model:
+    made = [candidate(build, train={"epochs": 3}, calibration=calibration) for build in builds]
+    models = [fit_model(one, data, Context()) for one in made]
     weights = np.arange(1.0, len(models) + 1)
     return ensemble.combine(models, Blend(tuple(weights / weights.sum()), None))
 
@@ -193,7 +194,8 @@ def test_one_graph_answers_for_all_members(classes: tuple[str, ...], tmp_path: P
     assert found["label"][:, 0].tolist() == model.labels(other.table).tolist()
     turned = Table({**other.table.columns, "wage": other.table.columns["wage"].take(np.arange(300)[::-1])}, 300)
     np.testing.assert_array_equal(model.near(other.table)(turned), model.predict(turned))
-    alone = [fit_model(candidate(b, train={"epochs": 3, "calibrate": "platt"}), data, Context()) for b in builds]
+    made = [candidate(build, train={"epochs": 3}, calibration={"calibrate": "platt"}) for build in builds]
+    alone = [fit_model(one, data, Context()) for one in made]
     weights = np.arange(1.0, 7.0) / 21
     mean = sum(w * one.predict(other.table) for w, one in zip(weights, alone, strict=True))
     np.testing.assert_allclose(p, mean, atol=1e-12)
@@ -260,7 +262,7 @@ def test_decision_values_are_not_averaged() -> None:
     kept, notes = ensemble.members([svm, sure])
     assert kept == [sure]
     assert notes == [
-        "svm is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
+        "svm is no member of the ensemble: it gives decision values, no probabilities (evaluate.calibrate: platt)."
     ]
 
 

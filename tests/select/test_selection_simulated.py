@@ -77,8 +77,8 @@ def shift(rng: np.random.Generator, spread: float, candidates: int = CANDIDATES)
     return rng.normal(0, spread, (candidates, 1, 1))
 
 
-def neighbours(batch_key: float = 0.95) -> FloatArray:
-    """A grid's settings: luck shared with the neighbour, less with those further off."""
+def neighbors(batch_key: float = 0.95) -> FloatArray:
+    """A grid's settings: luck shared with the neighbor, less with those further off."""
     return np.linalg.cholesky(batch_key ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES))))
 
 
@@ -106,7 +106,7 @@ def few(rng: np.random.Generator) -> FloatArray:
 
 
 def alike(rng: np.random.Generator) -> FloatArray:
-    return noise(rng, neighbours()) + np.einsum("cs,sfp->cfp", neighbours(), shift(rng, 0.005))
+    return noise(rng, neighbors()) + np.einsum("cs,sfp->cfp", neighbors(), shift(rng, 0.005))
 
 
 def families(rng: np.random.Generator) -> FloatArray:
@@ -128,7 +128,7 @@ def fold_models(rng: np.random.Generator) -> FloatArray:
 
 def one_unsteady(rng: np.random.Generator) -> FloatArray:
     """Folds change one only, which no row tells."""
-    found = noise(rng, neighbours(), 0.03, 0.002)
+    found = noise(rng, neighbors(), 0.03, 0.002)
     found[5] += rng.normal(0, 0.02, (FOLDS, 1))
     return found
 
@@ -153,7 +153,7 @@ def heavy_folds(rng: np.random.Generator) -> FloatArray:
 def right_or_wrong(rng: np.random.Generator, spread: float = 0.3) -> FloatArray:
     """64 rows a fold, some hard for all: many ties."""
     rows = (1, FOLDS, PIECES * 4), (CANDIDATES, FOLDS, PIECES * 4)
-    hard = 1.5 * rng.normal(size=rows[0]) + 0.7 * np.einsum("cs,sfr->cfr", neighbours(), rng.normal(size=rows[1]))
+    hard = 1.5 * rng.normal(size=rows[0]) + 0.7 * np.einsum("cs,sfr->cfr", neighbors(), rng.normal(size=rows[1]))
     right = hard > -1.5 + np.abs(rng.normal(0, spread, (CANDIDATES, 1, 1)))
     return np.asarray(right.reshape(CANDIDATES, FOLDS, PIECES, 4).mean(axis=3))
 

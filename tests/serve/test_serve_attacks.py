@@ -226,7 +226,7 @@ def test_answers_that_nobody_takes_are_dropped(folder: Path) -> None:
         ("two lengths", post(BODY, b"Content-Length: 3"), b"400"),
         ("length and chunks", post(BODY, b"Transfer-Encoding: chunked"), b"400"),
         ("chunks and another", post(b"", b"Transfer-Encoding: chunked, identity"), b"4"),
-        ("chunks misspelt", post(b"", b"Transfer-Encoding: xchunked"), b"4"),
+        ("chunks misspelled", post(b"", b"Transfer-Encoding: xchunked"), b"4"),
         ("a space before the colon", b"GET /livez HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n", b"400"),
         ("a folded header", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\r\n b\r\n\r\n", b""),
         ("no host", b"GET /livez HTTP/1.1\r\n\r\n", b"400"),

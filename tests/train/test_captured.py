@@ -93,7 +93,7 @@ def assert_same_bits(pairs: list[tuple[Fitted, Fitted]]) -> None:
 
 
 @pytest.mark.parametrize("name", STEPPED)
-def test_every_optimiser_steps_by_played_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_optimizer_steps_by_played_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a rate that changes every step, which no recording may hold."""
     train = {"optimizer": name, "epochs": 4, "schedule": "cosine", "warm_up": 0.2, "average": {"ema": 0.9}, "clip": 1.0}
     assert_same_bits(both(candidate(train), FITS, monkeypatch))
@@ -138,7 +138,7 @@ def test_a_range_test_records_its_steps(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(RECORDED) == 2
 
 
-def test_an_optimiser_that_asks_for_gradients_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimizer_that_asks_for_gradients_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """L-BFGS calls for as many as it likes, and reads their losses."""
     monkeypatch.setattr(replicas, "recorder_of", lambda device, operations: on_tape)
     RECORDED.clear()

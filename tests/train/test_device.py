@@ -127,7 +127,7 @@ def epoch(built: ReplicaLearner, gpu: Apart) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZER.names() if name not in ("auto", *READS)])
-def test_a_step_of_every_optimiser_stays_on_the_gpu(name: str, gpu: Apart) -> None:
+def test_a_step_of_every_optimizer_stays_on_the_gpu(name: str, gpu: Apart) -> None:
     """But of those that read values in their step, which a real GPU alone can show."""
     built = stacked(candidate({"optimizer": name, "clip": 1.0, "average": {"ema": 0.9}}, hidden=[8]), fits())
     epoch(built, gpu)

@@ -1,4 +1,4 @@
-"""Every check for every optimiser: against its formula in NumPy, and how many checks each got is asserted."""
+"""Every check for every optimizer: against its formula in NumPy, and how many checks each got is asserted."""
 
 from __future__ import annotations
 
@@ -340,7 +340,7 @@ def test_muon_moves_a_matrix_by_its_orthogonal_part() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZER.names() if name != "lbfgs"])
-def test_a_parameter_without_a_gradient_stays_and_its_neighbour_does_not_see_it(name: str) -> None:
+def test_a_parameter_without_a_gradient_stays_and_its_neighbor_does_not_see_it(name: str) -> None:
     """Networks side by side, of which one has no batch left."""
     made = OPTIMIZER.make({"name": name})
     both = [torch.nn.Parameter(torch.tensor(ROWS)), torch.nn.Parameter(torch.tensor(ROWS) + 1)]

@@ -68,7 +68,7 @@ def texts(events: Events, wanted: str = "note") -> list[str]:
 @pytest.mark.parametrize("scale", [1.0, 5.0, 30.0])
 def test_of_a_quadratic_the_rate_is_below_that_at_which_descent_diverges(scale: float) -> None:
     """J(θ) = mean((Z·θ − Y)²), Z = [X, 1]: θ diverges above 2 / λmax(2·ZᵀZ/R), and 1 / λmax is the fastest for the steepest
-    direction. Features thirty times as large want a rate 900 times as small: found far from the optimiser's own.
+    direction. Features thirty times as large want a rate 900 times as small: found far from the optimizer's own.
     """
     one = candidate({"name": "sgd", "learning_rate": "auto"}, hidden=(), batch_size="full", epochs=30)
     _, events = fit([one], [Fit(scale * X, Y, "reconstruction", 1)])
@@ -140,7 +140,7 @@ def test_rounded_down_to_one_two_five() -> None:
 
 @pytest.mark.parametrize("name", RATED)
 def test_a_rate_does_not_depend_on_who_is_tested_beside(name: str) -> None:
-    """Folds of unequal size, one smaller than a batch; to the bit, as it is rounded; another optimiser trains beside."""
+    """Folds of unequal size, one smaller than a batch; to the bit, as it is rounded; another optimizer trains beside."""
     fits = [digits(count, seed) for seed, count in enumerate((320, 290, 352, 11))]
     one, other = candidate({"name": name, **AUTO}), candidate({"name": "sgd", **AUTO}, "other")
     together = rates(fit([one, other], fits)[1])[::2]
@@ -215,7 +215,7 @@ def test_what_is_found_is_said_once_a_candidate() -> None:
     assert all(f"{rate:g}" in notes[0] for rate in found)
 
 
-def test_a_loss_that_does_not_fall_leaves_the_optimiser_its_own_rate() -> None:
+def test_a_loss_that_does_not_fall_leaves_the_optimizer_its_own_rate() -> None:
     """Features that are all zero, and a target without a mean to learn."""
     what = Fit(np.zeros((60, 3)), np.tile([1.0, -1.0], 30), "regression", 1)
     _, events = fit([candidate({"name": "rmsprop", **AUTO}, batch_size="full")], [what])

@@ -127,7 +127,7 @@ def test_killed_in_a_range_test_or_after_it_the_rate_is_the_same(
 
 
 def test_a_resumed_training_does_not_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two optimisers step the folds (6 or 5 batches an epoch): 44 steps. Step 20 is the first of a batch's two: done again."""
+    """Two optimizers step the folds (6 or 5 batches an epoch): 44 steps. Step 20 is the first of a batch's two: done again."""
     one, steps = candidate({"batch_size": 16, "epochs": 4}), []
     plain = Stepper.take
     monkeypatch.setattr(Stepper, "take", lambda self, *closure: (steps.append(1), plain(self, *closure)))

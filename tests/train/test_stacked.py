@@ -1,4 +1,4 @@
-"""Many fits at once equal the fits one by one: every optimiser, folds of unequal size, both kinds of gradients."""
+"""Many fits at once equal the fits one by one: every optimizer, folds of unequal size, both kinds of gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 from sixfold.train.functional import FunctionalProgram
-from sixfold.train.network import Stackable
 from sixfold.train.replicas import ReplicaLearner as original
 
 RNG = np.random.default_rng(0)
@@ -113,7 +112,7 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
 
 
 def test_a_grid_of_rates_trains_as_one() -> None:
-    """Candidates that differ in optimiser and schedule, on folds of unequal size: each as if it were alone."""
+    """Candidates that differ in optimizer and schedule, on folds of unequal size: each as if it were alone."""
     trains = [
         {"optimizer": {"name": "adam", "learning_rate": 0.01}},
         {"optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}, "schedule": "cosine"},
@@ -185,8 +184,27 @@ def test_more_replicas_than_memory_go_in_groups(monkeypatch: pytest.MonkeyPatch)
     assert 1 < len(stacks) < 5
 
 
-def test_an_mlp_has_gradients_by_hand() -> None:
-    assert isinstance(FAMILY.load("mlp")(), Stackable)
+LOOP = [name for name in FAMILY.names() if hasattr(FAMILY.load(name), "module")]
+
+
+@pytest.mark.parametrize("name", LOOP)
+def test_a_family_trains_by_a_program_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by torch.func; and not that it could: that it does."""
+    made = []
+
+    class Counted(FunctionalProgram):
+        def __init__(self, *parts: Any) -> None:
+            made.append(name)
+            super().__init__(*parts)
+
+    monkeypatch.setattr("sixfold.train.stack.FunctionalProgram", Counted)
+    one = Candidate(name, name, FAMILY.load(name)(), Prepare(), Initialize(), Train(epochs=1, batch_size=16))
+    train_all([one], [digits(32, 0), digits(32, 1)])
+    assert made == []
+
+
+def test_the_families_of_the_loop_are_all_tried() -> None:
+    assert sorted(LOOP) == ["mlp", "residual_mlp", "tabm"]
 
 
 @pytest.mark.parametrize(("name", "torchs"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])

@@ -73,7 +73,7 @@ def test_together_equals_one_by_one(build: str, folds: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZER.names())
-def test_every_optimiser_steps_them_as_one(name: str) -> None:
+def test_every_optimizer_steps_them_as_one(name: str) -> None:
     """Heads of many members have three axes, adapters two."""
     full = bool(getattr(OPTIMIZER.load(name), "full_batch", False))
     for build in ("residual", "members"):

@@ -79,14 +79,14 @@ def expected_s(family: str, dataset: Dataset, evaluated: float, inner_fits: bool
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
 
 
-def trained(one: Candidate, train: dict[str, Any], dataset: Dataset) -> tuple[Candidate, dict[str, Any]]:
-    """A candidate and its settings of `train`: scores of a kernel machine become probabilities, unless the recipe says what
-    becomes of scores. So it can be judged by every metric, be a member of an ensemble, and answer as the others do.
+def calibrated(one: Candidate, calibration: dict[str, Any], dataset: Dataset) -> tuple[Candidate, dict[str, Any]]:
+    """A candidate and what the recipe says of its scores: those of a kernel machine become probabilities, unless the recipe
+    says what becomes of scores. So it can be judged by every metric, be a member of an ensemble, and answer as the others do.
     """
     family, options, why = one
-    if family != "svm" or "calibrate" in train or not _has_inner_folds(dataset):
-        return one, train
-    return (family, options, f"{why}; platt makes its scores probabilities"), {**train, "calibrate": "platt"}
+    if family != "svm" or "calibrate" in calibration or not _has_inner_folds(dataset):
+        return one, calibration
+    return (family, options, f"{why}; platt makes its scores probabilities"), {**calibration, "calibrate": "platt"}
 
 
 def _has_inner_folds(dataset: Dataset) -> bool:

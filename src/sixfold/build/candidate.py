@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sixfold.build.family import Family
 from sixfold.parts.fit import Fit, Setting, Watch
 from sixfold.parts.state import State
-from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,16 @@ class Candidate(State):
     initialize: Initialize
     train: Train
     why: str = ""
+    calibration: Calibration = field(default_factory=Calibration)
 
     def key(self) -> str:
         """SHA-256 of everything that the fits of this candidate depend on, besides the rows."""
         parts = [
             self.family_name,
-            *(s.model_dump(mode="json") for s in (self.family, self.prepare, self.initialize, self.train)),
+            *(
+                s.model_dump(mode="json")
+                for s in (self.family, self.prepare, self.initialize, self.train, self.calibration)
+            ),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -40,7 +44,7 @@ class Candidate(State):
         parts = [
             self.family_name,
             self.family.model_dump(mode="json", exclude=set(self.family.shared)),
-            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize)),
+            *(s.model_dump(mode="json") for s in (self.prepare, self.initialize, self.calibration)),
             self.train.model_dump(mode="json", exclude=set(self.family.apart)),
         ]
         return json.dumps(parts, sort_keys=True)

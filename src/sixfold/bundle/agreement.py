@@ -22,10 +22,9 @@ SIGNATURE, RECIPE, RECEIPT, REPORT = "signature.json", "recipe.yaml", "receipt.j
 
 
 def disagreement(
-    signature: Signature, recipe: Recipe, results: tuple[Receipt, Report], model_bytes: int
+    signature: Signature, recipe: Recipe, receipt: Receipt, report: Report, model_bytes: int
 ) -> Finding | None:
-    """The first thing in which the files differ; None where they agree. `results`: receipt and report."""
-    receipt, report = results
+    """The first thing in which the files differ; None where they agree."""
     rules = (
         _signature_itself(signature),
         _recipe(recipe, signature),

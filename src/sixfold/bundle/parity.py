@@ -234,7 +234,7 @@ def _numbers(values: Any) -> npt.NDArray[np.float64]:
 def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:
     """Ask the graph for the stored rows in every form: labels equal, numbers within 1e-5. Returns the largest difference.
 
-    A few rows are asked alone too; not where activations are quantised dynamically, by the range of the whole batch: there
+    A few rows are asked alone too; not where activations are quantized dynamically, by the range of the whole batch: there
     a row's answer depends on the rows asked with it.
 
     Raises BundleError with the row and the output that differ most.
@@ -260,13 +260,14 @@ def _asked(predictor: Predictor, parity: Parity, where: str) -> float:
             raise BundleError(where, f"answers {sorted(parity.expected)}", f"{sorted(found)}", RERUN)
         count = slice(None if form == "text" else len(some))
         for name in sorted(found):
-            stored = parity.expected[name][count], allowed[name][count]
-            worst = max(worst, _compare(name, stored, found[name], place))
+            stored = parity.expected[name][count]
+            worst = max(worst, _compare(name, stored, allowed[name][count], found[name], place))
     for number in range(0 if predictor.depends_on_batch else min(ALONE, len(parity.rows))):
         alone = predictor.predict([parity.rows[number]]).outputs
         for name in sorted(alone):
             one = slice(number, number + 1)
-            worst = max(worst, _compare(name, (parity.expected[name][one], allowed[name][one]), alone[name], where))
+            stored = parity.expected[name][one]
+            worst = max(worst, _compare(name, stored, allowed[name][one], alone[name], where))
     return worst
 
 
@@ -282,10 +283,13 @@ def _allowed(name: str, expected: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _compare(
-    name: str, stored: tuple[npt.NDArray[Any], npt.NDArray[np.float64]], found: npt.NDArray[Any], where: str
+    name: str,
+    expected: npt.NDArray[Any],
+    allowed: npt.NDArray[np.float64],
+    found: npt.NDArray[Any],
+    where: str,
 ) -> float:
-    """The largest difference. `stored`: what is expected, and how far from it an answer may be."""
-    expected, allowed = stored
+    """The largest difference. `allowed`: how far from what is expected an answer may be."""
     if expected.size != found.size:
         raise BundleError(where, f"{name} of shape {expected.shape}", f"{found.shape}", RERUN)
     if name == "label":

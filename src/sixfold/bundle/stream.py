@@ -139,7 +139,7 @@ def predict_stream(
 
 
 def _fill(rows: Sequence[dict[str, Any]], optional: frozenset[str], seen: set[str]) -> None:
-    """A key that is absent is a missing value, as in training; if the file has it at all, so that a misspelt one is told."""
+    """A key that is absent is a missing value, as in training; if the file has it at all, so that a misspelled one is told."""
     seen.update(*(optional.intersection(row) for row in rows))
     for row in rows:
         for name in seen.difference(row):

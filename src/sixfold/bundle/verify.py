@@ -34,7 +34,7 @@ def verify(path: str | Path) -> list[str]:
     bundle = from_files(folder, files)
     parity_file = files.pop("parity.jsonl.gz")
     files.clear()
-    if found := disagreement(bundle.signature, bundle.recipe, (bundle.receipt, report), model_bytes):
+    if found := disagreement(bundle.signature, bundle.recipe, bundle.receipt, report, model_bytes):
         where, expected, what = found
         raise BundleError(str(folder / where), expected, what, manifest.AGAIN)
     checked += _sentences(bundle, report)

@@ -100,15 +100,14 @@ def _warnings(*texts: str) -> list[str]:
     return [f"warning: {text}" for text in texts if text]
 
 
-def _work(candidates: Any, folds: int, scheme: tuple[str, str], metrics: Any, trials: int | None) -> list[str]:
+def _work(candidates: Any, folds: int, scheme: Any, metrics: Any, trials: int | None) -> list[str]:
     """What will be done: folds, metrics where they are unusual, candidates, fits.
 
-    `trials`: of a search, whose candidates are corners of what it may try.
+    `scheme`, `metrics`: what was chosen, and why. `trials`: of a search, whose candidates are corners of what it may try.
     """
-    name, why = scheme
     word, count = ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
     return [
-        f"folds: {name}, {folds}" + (f" ({why})" if why else ""),
+        f"folds: {scheme.name}, {folds}" + (f" ({scheme.why})" if scheme.why else ""),
         *([f"metrics: {metrics.why}"] if metrics.why else []),
         *(f"{word} {c.name}" + (f": {c.why}" if c.why else "") for c in candidates),
         f"{count} {'trials' if trials else 'candidates'} × {folds} folds = "

@@ -67,4 +67,6 @@ def _costs(cost: Cost) -> dict[str, str]:
 
 
 def _show(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"
+    if value is None or value != value:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"

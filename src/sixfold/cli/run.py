@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -43,7 +42,7 @@ def command(
     from sixfold.cli.receipt_table import text
 
     folder = out or Path("runs") / loaded.recipe.name
-    listener: Any = None if quiet else Live() if sys.stderr.isatty() else Lines()
+    listener = None if quiet else _listener()
     try:
         done = pipeline.run(loaded, folder, [listener] if listener else [], started=started, save_every_s=save_every)
     finally:
@@ -59,3 +58,7 @@ def command(
     click.echo()
     bundle = one_line(str(done.bundle))
     click.echo(f"Bundle: {bundle}\nReport: {bundle}/report.html\nServe:  sixfold serve {bundle}")
+
+
+def _listener() -> Live | Lines:
+    return Live() if sys.stderr.isatty() else Lines()

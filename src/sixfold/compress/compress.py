@@ -103,10 +103,10 @@ def gain(before: Model, after: Model, table: Table, most_s: float = math.inf) ->
     smaller = len(new) <= LESS_BYTES * len(old)
     figures, faster = [f"{show_bytes(len(old))} → {show_bytes(len(new))}"], False
     for batch in (1, 64):
-        first, second = median_ms((old, new), table, batch, most_s)
+        first, second = median_ms(old, new, table, batch, most_s)
         figures.append(f"{first:.3f} → {second:.3f} ms for {batch} row{'s' if batch > 1 else ''}")
         if not (smaller or faster) and second <= LESS_TIME * first:
-            second, first = median_ms((new, old), table, batch, most_s)
+            second, first = median_ms(new, old, table, batch, most_s)
             faster = second <= LESS_TIME * first
     return (smaller or faster) and len(new) <= MORE_BYTES * len(old), ", ".join(figures)
 

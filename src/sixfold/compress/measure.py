@@ -94,10 +94,10 @@ def parameters(model: bytes) -> int:
     return stored + sum(int(np.prod(a.t.dims)) for node in graph.node for a in node.attribute if a.name in tensors)
 
 
-def median_ms(models: tuple[bytes, bytes], table: Table, batch: int, most_s: float = math.inf) -> tuple[float, float]:
+def median_ms(first: bytes, second: bytes, table: Table, batch: int, most_s: float = math.inf) -> tuple[float, float]:
     """p50 of both, timed in turn for about `most_s`, in milliseconds."""
-    first, second = _interleaved(models, table, batch, most_s)
-    return float(np.median(first)) * 1e3, float(np.median(second)) * 1e3
+    took = _interleaved((first, second), table, batch, most_s)
+    return float(np.median(took[0])) * 1e3, float(np.median(took[1])) * 1e3
 
 
 def _interleaved(models: Sequence[bytes], table: Table, batch: int, most_s: float) -> list[list[float]]:

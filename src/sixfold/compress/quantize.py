@@ -75,7 +75,7 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
 
 def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
-    """Quantise the network and its twins; or None and why it cannot be done."""
+    """Quantize the network and its twins; or None and why it cannot be done."""
     if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
 
@@ -89,7 +89,7 @@ def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
 
 
 def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
-    """`network`, which computes in float32 (onnxruntime quantises those products), with int8 weights; activations scaled by
+    """`network`, which computes in float32 (onnxruntime quantizes those products), with int8 weights; activations scaled by
     batch (dynamic) or by the ranges seen on `x` (static).
     """
     graph = Graph()
@@ -139,7 +139,7 @@ def _products_of_stacks(model: onnx.ModelProto) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """onnxruntime's hints on quantisation go to the root logger; they are not for users."""
+    """onnxruntime's hints on quantization go to the root logger; they are not for users."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(max(logging.ERROR, level))

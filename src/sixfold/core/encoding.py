@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -91,7 +92,7 @@ class _Transcoded(io.RawIOBase):
         except UnicodeDecodeError as error:
             at = self._place.bytes - self._place.pending + error.start
             line = self._place.lines + error.object[: error.start].count(b"\n")
-            raise no_text(self.path, (line, at, error.object[error.start]), self.encoding) from None
+            raise no_text(self.path, BadByte(line, at, error.object[error.start]), self.encoding) from None
         self._place.lines += text.count("\n")
         self._place.bytes += len(block)
         self._place.pending = len(self._decoder.getstate()[0])
@@ -115,13 +116,22 @@ def check_text(path: Path, notes: str | None = None) -> None:
             pass
 
 
-def no_text(path: Path, place: tuple[int, int, int], encoding: str) -> DataError:
-    """What to say of a byte (line, offset, value) that is no text in `encoding`."""
-    line, at, byte = place
+@dataclass(frozen=True)
+class BadByte:
+    """A byte that is no text: its line from 1 on, its offset in the file, its value."""
+
+    line: int
+    offset: int
+    value: int
+
+
+def no_text(path: Path, byte: BadByte, encoding: str) -> DataError:
+    """What to say of a byte that is no text in `encoding`."""
     remedy = (
         "Say data.read: {encoding: cp1252}, or what else it is written in; or save the file as UTF-8."
         if encoding == UTF8
         else "Correct data.read.encoding, or leave it out and save the file as UTF-8."
     )
     name = "UTF-8" if encoding == UTF8 else encoding
-    return DataError(f"{path}, line {line:,}, byte {at:,}", f"{name} text", f"the byte 0x{byte:02X}", remedy)
+    where = f"{path}, line {byte.line:,}, byte {byte.offset:,}"
+    return DataError(where, f"{name} text", f"the byte 0x{byte.value:02X}", remedy)

@@ -1,22 +1,28 @@
 """Plug-ins by folder listing: one new thing is one new file, named as the recipe names it.
 
 A plug-in is a module with a class `Settings` (a `recipe.section.Section`): its fields are its options in the recipe,
-its methods are what it does. Packages outside Sixfold add theirs through the entry-point group `sixfold.KIND`.
+its methods are what it does. Close relatives share a file that lists them, name → class, in place of `Settings`:
+`PLUGINS: Final = {"he_normal": "HeNormal", "he_uniform": "HeUniform"}`. Packages outside Sixfold add theirs through the
+entry-point group `sixfold.KIND`.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean, one
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+ALONE: Final = "Settings"  # the class of a plug-in that has a file for itself
+# The list is read as text, since importing a file may take torch.
+LISTED: Final = re.compile(r"^PLUGINS\b[^=\n]*=\s*\{([^{}]*)\}", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,15 +33,13 @@ class Kind:
     """
 
     name: str
-    folder: str  # below sixfold/, for example "train/optimisers"
+    folder: str  # below sixfold/, for example "train/optimizers"
     not_plugins: frozenset[str] = frozenset()
     choosers: frozenset[str] = frozenset()
 
     def names(self) -> list[str]:
         """Every plug-in of this kind, sorted; imports none of them."""
-        files = {f.stem for f in (PACKAGE_ROOT / self.folder).glob("*.py")}
-        own = {f for f in files if not f.startswith("_")} - self.not_plugins - self.choosers
-        return sorted(own | set(self._foreign()))
+        return sorted(set(self._own()) - self.choosers | set(self._foreign()))
 
     def askable(self) -> list[str]:
         """What a recipe may name: every plug-in, and who chooses one of them."""
@@ -46,8 +50,8 @@ class Kind:
         return sorted(self._foreign())
 
     def load(self, name: str) -> Any:
-        """The `Settings` class of plug-in `name`. Raises RecipeError with the nearest name when there is none."""
-        return _settings(self, name)
+        """The class of plug-in `name`, by rule `Settings`. Raises RecipeError with the nearest name when there is none."""
+        return _plugin_class(self, name)
 
     def make(self, options: Mapping[str, Any], key: str = "name") -> Any:
         """The plug-in that `options` asks for: `{"name": "adam", "learning_rate": 0.01}`; the name stands under `key`.
@@ -63,29 +67,56 @@ class Kind:
                 raise
             raise _refusal(f"{self.name} {name}", list(settings.model_fields), error.errors()[0]) from error
 
+    def _own(self) -> dict[str, str]:
+        package = f"sixfold.{self.folder.replace('/', '.')}"
+        return {
+            name: f"{package}.{place}"
+            for name, place in _listed(PACKAGE_ROOT / self.folder).items()
+            if name not in self.not_plugins
+        }
+
     def _foreign(self) -> dict[str, str]:
         return _entry_points(f"sixfold.{self.name}")
 
 
 def foreign_modules(kinds: Iterable[Kind]) -> list[str]:
     """The modules by which installed packages add plug-ins of `kinds`; imports none of them."""
-    return sorted({module for kind in kinds for module in kind._foreign().values()})
+    return sorted({_module(place) for kind in kinds for place in kind._foreign().values()})
 
 
 @cache
-def _settings(kind: Kind, name: str) -> Any:
+def _plugin_class(kind: Kind, name: str) -> Any:
     """Once for each name: a table of 5,000 columns asks 20,000 times, and listing a folder as often took 8 s."""
     known = kind.askable()
     if name not in known:
         raise RecipeError(kind.name, f"the name of {one(kind.name)}", f"'{name}'", did_you_mean(name, known))
-    module = kind._foreign().get(name) or f"sixfold.{kind.folder.replace('/', '.')}.{name}"
-    return importlib.import_module(module).Settings
+    place = kind._foreign().get(name) or kind._own()[name]
+    found: Any = importlib.import_module(_module(place))
+    for attribute in (place.partition(":")[2] or ALONE).split("."):
+        found = getattr(found, attribute)
+    return found
+
+
+@cache
+def _listed(folder: Path) -> dict[str, str]:
+    """Name → `file:Class` of every plug-in in a folder."""
+    places: dict[str, str] = {}
+    for file in sorted(folder.glob("[!_]*.py")):
+        several = LISTED.search(file.read_text(encoding="utf-8"))
+        classes = re.findall(r'"(\w+)": "(\w+)"', several[1]) if several else [(file.stem, ALONE)]
+        places |= {name: f"{file.stem}:{found}" for name, found in classes}
+    return places
 
 
 @cache
 def _entry_points(group: str) -> dict[str, str]:
-    """Name → module of a group; reading every installed package's metadata took 15 ms here, so it is done once."""
-    return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}
+    """Name → `module` or `module:Class` of a group; reading every package's metadata took 15 ms here: once is enough."""
+    return {point.name: point.value.replace(" ", "") for point in importlib.metadata.entry_points(group=group)}
+
+
+def _module(place: str) -> str:
+    """Of `module:Class`, or of `module` alone."""
+    return place.partition(":")[0]
 
 
 def _refusal(where: str, fields: list[str], problem: Mapping[str, Any]) -> RecipeError:

@@ -112,7 +112,7 @@ def boolean(text: str) -> bool | None:
     (True, False, None)
     """
     low = text.lower()
-    return True if low in TRUE else False if low in FALSE else None
+    return low in TRUE if low in TRUE | FALSE else None
 
 
 def date(text: str) -> float | None:
@@ -255,8 +255,7 @@ def _plain_number(text: str) -> str | None:
 
 
 def _plain_boolean(text: str) -> str | None:
-    low = text.lower()
-    return "True" if low == "true" else "False" if low == "false" else None
+    return {"true": "True", "false": "False"}.get(text.lower())
 
 
 def _plain_date(text: str) -> str | None:

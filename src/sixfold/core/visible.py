@@ -35,5 +35,16 @@ def one_line(text: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
-    code = ord(found.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return escaped(found.group())
+
+
+def escaped(character: str) -> str:
+    """A character by its number, as Python, JSON's escapes and YAML write it.
+
+    >>> escaped("\\x07"), escaped("\\u200b")
+    ('\\\\x07', '\\\\u200b')
+    """
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -41,7 +41,7 @@ def rows(path: Path, sheet: str | None = None, memory: MemoryLimit | None = None
             for number, (cells, written) in enumerate(pairs, start=1):
                 if number > MOST_ROWS:
                     raise _too_many_rows(path)
-                _check_formulas(path, number, (cells, written))
+                _check_formulas(path, number, cells, written)
                 if any(cell is not None and cell != "" for cell in cells):
                     yield number, cells
     except BROKEN as error:
@@ -138,9 +138,9 @@ def _sheet(path: Path, names: list[str], asked: str | None) -> str:
     return asked or names[0]
 
 
-def _check_formulas(path: Path, number: int, rows: tuple[Cells, Cells]) -> None:
+def _check_formulas(path: Path, number: int, results: Cells, formulas: Cells) -> None:
     """A formula whose result was never saved (files that programs wrote) would be an empty cell. Raises DataError."""
-    for column, (result, written) in enumerate(zip(*rows, strict=False), start=1):
+    for column, (result, written) in enumerate(zip(results, formulas, strict=False), start=1):
         if result is None and written is not None:
             raise DataError(
                 f"{path}, row {number:,}, column {column:,}",

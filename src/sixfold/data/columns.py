@@ -1,6 +1,6 @@
 """From a source's columns, text or typed, to Columns: which kind each is, and what has to be said about it.
 
-Text is read by the rules of `core.values`. Numbers take a vectorised way where it gives the same (a test compares
+Text is read by the rules of `core.values`. Numbers take a vectorized way where it gives the same (a test compares
 them); everything else applies the rules to the distinct texts of a column.
 """
 
@@ -245,7 +245,7 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     dates = _tried(values.date, held.levels)
     if dates is not None and None not in dates:
         return _parsed(name, held, "date", reading, dates)
-    if (near := _nearly(name, held, (numbers, dates), reading)) is not None:
+    if (near := _nearly(name, held, numbers, dates, reading)) is not None:
         row = held.first(near.levels)
         text = f"{reading.at(row, name)}: {shown(held.levels[held.codes[row]])} is {near.found}, so the column "
         told = f"{text}is read as a category. {near.remedy}"
@@ -253,7 +253,7 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
     for kind, parsed in (("numbers", numbers), ("dates", dates)):
         odd = np.array([value is None for value in parsed or (None,) * len(counts)])
         if counts[~odd].sum() >= MIXED_SHARE * known:
-            return _mixed(name, held, (kind, odd), reading)
+            return _mixed(name, held, kind, odd, reading)
     return _free_text(name, held, known) or _category(name, levels_of(held, reading), "category")
 
 
@@ -285,9 +285,8 @@ def _tried(rule: Callable[[str], float | None], levels: tuple[str, ...]) -> list
     return [rule(text) for text in levels]
 
 
-def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], reading: Reading) -> Read:
+def _mixed(name: str, held: Texts, kind: str, odd: npt.NDArray[np.bool_], reading: Reading) -> Read:
     """A column of numbers (or dates) in which some cells are not: a category, with a loud warning."""
-    kind, odd = problem
     row = held.first(odd)
     cells = int(held.counts()[odd].sum())
     one = kind.removesuffix("s")
@@ -304,18 +303,18 @@ def _mixed(name: str, held: Texts, problem: tuple[str, npt.NDArray[np.bool_]], r
 Parsed = Sequence[float | None] | None
 
 
-def _nearly(name: str, held: Texts, parsed: tuple[Parsed, Parsed], reading: Reading) -> Nearly | None:
-    """What keeps a column from being numbers or dates, where little does; `parsed`: each level by these two rules."""
+def _nearly(name: str, held: Texts, numbers: Parsed, dates: Parsed, reading: Reading) -> Nearly | None:
+    """What keeps a column from being numbers or dates, where little does; `numbers`, `dates`: each level by these rules."""
     levels, counts = held.levels, held.counts()
-    for kind, found in zip(("numbers", "dates"), parsed, strict=True):
+    for kind, found in (("numbers", numbers), ("dates", dates)):
         if found is not None:
             is_value = np.array([value is not None for value in found])
-            if near := nearly.tokens(name, levels, counts, is_value, (kind, reading.listed)):
+            if near := nearly.tokens(name, levels, counts, is_value, kind, reading.listed):
                 return near
     if near := nearly.numbers(name, levels, counts, reading.listed):
         return near
-    dates = parsed[1] or [None] * len(levels)
-    return nearly.dates(name, levels, counts, np.array([value is not None for value in dates]))
+    found = dates or [None] * len(levels)
+    return nearly.dates(name, levels, counts, np.array([value is not None for value in found]))
 
 
 def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
@@ -347,8 +346,8 @@ def _parsed(
     if odd.any():
         row = held.first(odd)
         text = held.levels[held.codes[row]]
-        tried = (parsed if kind == "number" else None, parsed if kind == "date" else None)
-        near = _nearly(name, held, tried, reading) if kind != "boolean" else None
+        numbers, dates = parsed if kind == "number" else None, parsed if kind == "date" else None
+        near = _nearly(name, held, numbers, dates, reading) if kind != "boolean" else None
         remedy = near.remedy if near else f"Correct it, add it to data.missing, or leave out data.types: {name}."
         raise DataError(reading.at(row, name), expected, shown(text), remedy)
     table = np.array([*(np.nan if value is None else float(value) for value in parsed), np.nan])
@@ -368,7 +367,7 @@ def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readi
     if wanted == "date" and found == "number":
         return _parsed(name, texts(name, raw, reading), "date", reading)
     if wanted == "boolean" and found == "number":
-        _refuse(name, column, ~np.isin(column, (0.0, 1.0)), ("true or false (or 1 and 0)", reading))
+        _refuse(name, column, ~np.isin(column, (0.0, 1.0)), "true or false (or 1 and 0)", reading)
     elif wanted != found:
         raise DataError(
             f"{reading.where}, column '{name}'",
@@ -378,7 +377,7 @@ def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readi
         )
     if wanted == "date":
         outside = (column < values.FIRST_S) | (column >= values.END_S)
-        _refuse(name, column, outside, ("a date in the years 1 to 9999", reading))
+        _refuse(name, column, outside, "a date in the years 1 to 9999", reading)
     made = Read(Column(wanted, column), tokens, whole=wanted == "number" and _is_whole(column))
     return _as_identifier(name, made) if asked is None and pa.types.is_integer(raw.type) else made
 
@@ -388,7 +387,7 @@ def _typed_values(name: str, raw: pa.ChunkedArray, reading: Reading) -> tuple[Co
     if pa.types.is_boolean(kind):
         return "boolean", _floats(raw.cast(pa.uint8()))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        unit = pa.timestamp("us", tz=getattr(kind, "tz", None))
+        unit = pa.timestamp("us", tz=kind.tz if pa.types.is_timestamp(kind) else None)
         return "date", _floats(raw.cast(unit, safe=False).cast(pa.int64())) / 1e6
     if pa.types.is_duration(kind):
         return "number", _floats(raw.cast(pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
@@ -435,12 +434,11 @@ def _check_type(name: str, kind: pa.DataType, reading: Reading) -> None:
 
 
 def _refuse_infinite(name: str, column: FloatArray, reading: Reading) -> None:
-    _refuse(name, column, np.isinf(column), ("a finite number", reading))
+    _refuse(name, column, np.isinf(column), "a finite number", reading)
 
 
-def _refuse(name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], rule: tuple[str, Reading]) -> None:
+def _refuse(name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], expected: str, reading: Reading) -> None:
     """Raises DataError at the first value that is wrong; missing ones never are."""
-    expected, reading = rule
     wrong = wrong & ~np.isnan(column)
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -78,8 +79,8 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
     found = None
     if data.target is not None:
-        kinds = (task, _asked(data.target, data))
-        found = column_target(data.target, raw.columns[data.target], kinds, _of(reading, data, data.target))
+        kind, own = _asked(data.target, data), _of(reading, data, data.target)
+        found = column_target(data.target, raw.columns[data.target], task, kind, own)
     groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
     times = None if data.time is None else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
     notes = Notes(warnings=_odd_tokens(data.missing))
@@ -196,7 +197,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
 
 def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
     held = levels_of(texts(name, cells, reading), reading)
-    _refuse_missing(name, held.codes < 0, ("group", reading))
+    _refuse_missing(name, held.codes < 0, "group", reading)
     return held.codes.astype(np.int64)
 
 
@@ -210,14 +211,11 @@ def _times(name: str, cells: pa.ChunkedArray, reading: Reading) -> FloatArray:
     except DataError as error:
         remedy = "Correct it, or name a column of dates or numbers in data.time."
         raise DataError(error.where, f"{error.expected}, as it is data.time", error.found, remedy) from None
-    _refuse_missing(name, made.column.missing(), ("time", reading))
+    _refuse_missing(name, made.column.missing(), "time", reading)
     return made.column.values.astype(np.float64)
 
 
-def _refuse_missing(
-    name: str, missing: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], role: tuple[str, Reading]
-) -> None:
-    key, reading = role
+def _refuse_missing(name: str, missing: npt.NDArray[np.bool_], key: str, reading: Reading) -> None:
     if missing.any():
         row = int(np.argmax(missing))
         raise DataError(

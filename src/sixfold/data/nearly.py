@@ -206,12 +206,16 @@ def _formats(written: Sequence[_Written], marked: Sequence[_Written]) -> list[Nu
 
 
 def tokens(
-    name: str, levels: Sequence[str], counts: Counts, is_value: npt.NDArray[np.bool_], listed: tuple[str, Sequence[str]]
+    name: str,
+    levels: Sequence[str],
+    counts: Counts,
+    is_value: npt.NDArray[np.bool_],
+    kind: str,
+    missing: Sequence[str],
 ) -> Nearly | None:
-    """One repeated text among numbers (or dates): it may mean that the value is missing. `listed`: the kind of the others in
-    the plural, and the recipe's list of tokens.
+    """One repeated text among numbers (or dates): it may mean that the value is missing. `kind`: of the others, in the plural;
+    `missing`: the recipe's list of tokens.
     """
-    kind, missing = listed
     found = _tokens(levels, counts, is_value)
     if not found:
         return None

@@ -32,10 +32,9 @@ class FoundTarget:
 
 
 def column_target(
-    name: str, raw: pa.ChunkedArray, asked: tuple[Task | None, ColumnKind | None], reading: Reading
+    name: str, raw: pa.ChunkedArray, task: Task | None, kind: ColumnKind | None, reading: Reading
 ) -> FoundTarget:
-    """The target column; `asked` is the recipe's task and the type it gives this column. Raises DataError."""
-    task, kind = asked
+    """The target column; `task`, and `kind` of this column, as far as the recipe says them. Raises DataError."""
     if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
         return _classes(name, levels_of(texts(name, raw, reading), reading), reading)
     if task == "regression" or kind == "number":

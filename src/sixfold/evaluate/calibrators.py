@@ -36,14 +36,14 @@ class Platt(State):
 
     def apply(self, scores: FloatArray) -> FloatArray:
         """[R, K] decision values or probabilities → [R, K] probabilities."""
-        return _normalised(expit(-(evidence(scores, self.source) * self.slope + self.intercept)))
+        return _normalized(expit(-(evidence(scores, self.source) * self.slope + self.intercept)))
 
     def export(self, graph: Graph, scores: str) -> str:
         """The same as nodes, in double precision; `scores` is [R, K]."""
         f = _export_evidence(graph, scores, self.source, len(self.slope))
         product = graph.op("Mul", f, graph.constant(self.slope, np.float64))
         u = graph.op("Add", product, graph.constant(self.intercept, np.float64))
-        return _export_normalised(graph, graph.op("Sigmoid", graph.op("Neg", u)), len(self.slope))
+        return _export_normalized(graph, graph.op("Sigmoid", graph.op("Neg", u)), len(self.slope))
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Isotonic(State):
         Written as the nodes compute it: on level parts both give the same bits, and so the same labels where classes tie.
         """
         f_RC = evidence(scores, self.source)
-        return _normalised(np.stack([self._curve(f_RC[:, c], c) for c in range(len(self.x))], axis=1))
+        return _normalized(np.stack([self._curve(f_RC[:, c], c) for c in range(len(self.x))], axis=1))
 
     def export(self, graph: Graph, scores: str) -> str:
         """Of each column: how many points are not above f says which piece of the curve holds; `scores` is [R, K]."""
         f = _export_evidence(graph, scores, self.source, len(self.x))
         columns = [self._export_curve(graph, graph.take_columns(f, [c]), c) for c in range(len(self.x))]
-        return _export_normalised(graph, graph.concat(columns), len(self.x))
+        return _export_normalized(graph, graph.concat(columns), len(self.x))
 
     def _pieces(self, column: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Start, value and slope of the T + 1 pieces: level, between the points, level."""
@@ -130,10 +130,10 @@ def evidence(scores: FloatArray, source: OutputKind) -> FloatArray:
 
 
 def sigmoid(f: FloatArray, positive: BoolArray) -> tuple[float, float]:
-    """a and b of 1 / (1 + exp(a f + b)) that minimise the cross-entropy with Platt's targets.
+    """a and b of 1 / (1 + exp(a f + b)) that minimize the cross-entropy with Platt's targets.
 
     The targets are (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2): one more row of either class, against overfitting. Newton's method
-    with halved steps (Lin, Lin and Weng, 2007), on f standardised.
+    with halved steps (Lin, Lin and Weng, 2007), on f standardized.
     """
     count, positives = len(f), int(positive.sum())
     t = np.where(positive, (positives + 1.0) / (positives + 2.0), 1.0 / (count - positives + 2.0))
@@ -167,7 +167,7 @@ def rising(f: FloatArray, positive: BoolArray, steepest: float = np.inf) -> tupl
     """Points x, y of the rising curve nearest to the rows in least squares: pool adjacent violators, by scikit-learn.
 
     Where the curve would rise faster than `steepest`, x is pulled apart around the rise, by the mean of pushing every point
-    to the right of its neighbours and to the left of them.
+    to the right of its neighbors and to the left of them.
     """
     if len(f) == 0:
         return np.zeros(1), np.zeros(1)
@@ -186,7 +186,7 @@ def _others(classes: int) -> FloatArray:
     return 1.0 - np.eye(classes)
 
 
-def _normalised(p: FloatArray) -> FloatArray:
+def _normalized(p: FloatArray) -> FloatArray:
     """[R, C] → [R, K] that sum to 1: [1 - p, p] for two classes; equal shares where every class got 0."""
     if p.shape[1] == 1:
         return np.concatenate([1.0 - p, p], axis=1)
@@ -205,7 +205,7 @@ def _export_evidence(graph: Graph, scores: str, source: OutputKind, columns: int
     return graph.op("Sub", logs, graph.op("Log", graph.op("Add", rest, extra)))
 
 
-def _export_normalised(graph: Graph, p: str, columns: int) -> str:
+def _export_normalized(graph: Graph, p: str, columns: int) -> str:
     one = graph.constant(1.0, np.float64)
     if columns == 1:
         return graph.concat([graph.op("Sub", one, p), p])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,18 +19,26 @@ SHOWN = 8  # classes named in a sentence
 MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
 
-def scheme_of(evaluate: Evaluate, dataset: Dataset) -> tuple[str, str]:
-    """The splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual)."""
+class ChosenScheme(NamedTuple):
+    """A splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual); '' where it did not."""
+
+    name: str
+    why: str
+
+
+def scheme_of(evaluate: Evaluate, dataset: Dataset) -> ChosenScheme:
+    """The scheme that the recipe names, or the one that the rows ask for."""
     if evaluate.scheme != "auto":
-        return evaluate.scheme, _why_fewer(evaluate, dataset) if evaluate.scheme == "stratified" else ""
+        why = _why_fewer(evaluate, dataset) if evaluate.scheme == "stratified" else ""
+        return ChosenScheme(evaluate.scheme, why)
     if dataset.groups is not None:
-        return "group", "data.group is given: rows of a group stay together"
+        return ChosenScheme("group", "data.group is given: rows of a group stay together")
     if dataset.times is not None:
-        return "time_series", "data.time is given: the past trains, what follows validates"
+        return ChosenScheme("time_series", "data.time is given: the past trains, what follows validates")
     if dataset.target.task == "classification":
         fewer = _why_fewer(evaluate, dataset)
-        return "stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}"
-    return "kfold", "values are predicted"
+        return ChosenScheme("stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}")
+    return ChosenScheme("kfold", "values are predicted")
 
 
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
@@ -53,7 +61,7 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
                 name,
                 f"Leave {name} out, or choose another scheme.",
             )
-    if dataset.groups is not None and not getattr(splitter, "keeps_groups", False):
+    if dataset.groups is not None and not splitter.keeps_groups:
         raise RecipeError(
             "evaluate.scheme",
             "group, since data.group keeps rows of a group on one side of every split",
@@ -100,7 +108,7 @@ def divided(splitter: Any, dataset: Dataset, seed: int) -> list[Fold]:
     row could be spared, the folds are as the splitter made them.
     """
     folds = list(splitter.split(dataset, seed))
-    if dataset.target.task != "classification" or getattr(splitter, "ordered", False):
+    if dataset.target.task != "classification" or splitter.ordered:
         return folds
     kept = [_with_every_class(fold, dataset) for fold in folds]
     return [fold for fold in kept if len(fold.validation)] or folds
@@ -134,10 +142,10 @@ def thin_classes(folds: Sequence[Fold], dataset: Dataset) -> str:
 
 def check_rows(splitter: Any, dataset: Dataset) -> None:
     """Raises DataError where the table has fewer rows, or different rows, than folds."""
-    folds = getattr(splitter, "folds", 2)
+    folds = splitter.model_dump().get("folds", 2)
     if dataset.table.rows < folds:
         raise DataError("evaluate.folds", f"at least {folds} rows", str(dataset.table.rows), "Lower evaluate.folds.")
-    if dataset.together is None or getattr(splitter, "ordered", False):
+    if dataset.together is None or splitter.ordered:
         return
     units = len(np.unique(dataset.together))
     if units < folds:

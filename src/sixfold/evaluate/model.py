@@ -24,6 +24,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
 from sixfold.prepare import preparer
 from sixfold.prepare.preparer import Preparer
+from sixfold.recipe.schema import Calibration
 from sixfold.runs.context import Context
 
 AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their features need not fit into memory
@@ -175,8 +176,8 @@ def own_part(candidate: Candidate, context: Context) -> Context:
 
 
 def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Context) -> Model:
-    """`model`, fitted on `training`, with what `train.calibrate` and `train.threshold` ask for, both fitted on predictions of
-    inner folds of the same rows. Raises DataError, FitError, BudgetError.
+    """`model`, fitted on `training`, with what `evaluate.calibrate` and `evaluate.threshold` ask for, both fitted on
+    predictions of inner folds of the same rows. Raises DataError, FitError, BudgetError.
     """
     if not needs_inner_folds(candidate):
         return model
@@ -184,7 +185,7 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     def fit(rows: Dataset, part: Context) -> Model:
         return fit_prepared(candidate, prepare_rows(candidate, rows, part), rows.target, part)
 
-    asked, found = candidate.train, cross_fit.cross_fit(training, fit, context.within("calibrate"))
+    asked, found = candidate.calibration, cross_fit.cross_fit(training, fit, context.within("calibrate"))
     target, scores = training.target.take(found.rows), found.scores
     if asked.calibrate != "none":
         classes = target.values.astype(np.int64)
@@ -197,7 +198,7 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
 
 def needs_inner_folds(candidate: Candidate) -> bool:
     """Whether fits on inner folds follow the model's own."""
-    return candidate.train.calibrate != "none" or candidate.train.threshold != "none"
+    return candidate.calibration != Calibration()
 
 
 def watch_of(candidate: Candidate, target: Target) -> Watch | None:

@@ -44,13 +44,13 @@ def greater_is_better(name: str) -> bool:
 
 def bounds(name: str) -> tuple[float, float] | None:
     """The worst and the best score that metric `name` can give, as the plug-in has them: (0, 1); None without limits."""
-    found: tuple[float, float] | None = getattr(METRIC.load(name), "bounds", None)
+    found: tuple[float, float] | None = METRIC.load(name).bounds
     return found
 
 
 def measures_ranking(name: str) -> bool:
-    """Whether metric `name` looks at the order of the rows alone; a plug-in that does not say so does not."""
-    return bool(getattr(METRIC.load(name), "measures_ranking", False))
+    """Whether metric `name` looks at the order of the rows alone."""
+    return bool(METRIC.load(name).measures_ranking)
 
 
 def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> tuple[str, ...]:

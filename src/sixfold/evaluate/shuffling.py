@@ -50,7 +50,7 @@ def losses(
         rng = np.random.default_rng(derive(seed, "shuffle", position))
         data = dataset.take(np.sort(rng.permutation(folds[position].validation)[:SAMPLE]))
         orders = [rng.permutation(data.table.rows) for _ in range(effort.repeats)]
-        found = _of_fold(models[position], data, metric, (orders, effort))
+        found = _of_fold(models[position], data, metric, orders, effort)
         if position and len(found) < len(lost):
             break
         for name, value in found.items():
@@ -58,11 +58,10 @@ def losses(
     return lost
 
 
-def _of_fold(model: Model, data: Dataset, metric: str, how: tuple[Sequence[IntArray], Effort]) -> dict[str, float]:
+def _of_fold(model: Model, data: Dataset, metric: str, orders: Sequence[IntArray], effort: Effort) -> dict[str, float]:
     """Raw column → mean loss over the orders, each of which a column's values are put into; without those that time ended
     before.
     """
-    orders, effort = how
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
     predict = model.near(data.table)
 

@@ -29,7 +29,7 @@ def neutral(output: OutputKind) -> float:
 def best(metric: str, target: Target, scores: FloatArray, output: OutputKind) -> float:
     """The threshold on the score of class 1 with the best `metric` on these rows; of equal ones the nearest to neutral.
 
-    Tried: the middles between neighbouring scores, and neutral. `scores`: [rows, 2] of rows that the model did not see.
+    Tried: the middles between neighboring scores, and neutral. `scores`: [rows, 2] of rows that the model did not see.
     """
     settings: Any = METRIC.load(metric)()
     sign = 1.0 if settings.greater_is_better else -1.0
@@ -46,14 +46,14 @@ def check(metric: str, target: Target) -> None:
     labels = [name for name in METRIC.names() if METRIC.load(name).needs == "label"]
     if metric not in labels:
         raise RecipeError(
-            "train.threshold",
+            "evaluate.threshold",
             f"a metric of labels ({', '.join(labels)}), or none",
             f"'{metric}'",
             "Name one of these: a threshold changes no probability, and so no other metric.",
         )
     if len(target.classes) != 2:
         raise RecipeError(
-            "train.threshold",
+            "evaluate.threshold",
             "a target with two classes",
             f"{target.task} with {len(target.classes)} classes",
             "Leave threshold out.",

@@ -1,6 +1,6 @@
 """What to subtract from columns whose variation is small against their size, so that float32 keeps it.
 
-float32 has 24 bits: near 1.7e9 (seconds since 1970) its neighbours are 128 apart, and half an hour is 14 values. Sums of
+float32 has 24 bits: near 1.7e9 (seconds since 1970) its neighbors are 128 apart, and half an hour is 14 values. Sums of
 squares in double suffer alike: near 1e9 they are whole multiples of 128. A constant subtracted in double undoes both.
 
 Shape letters: R rows, F columns, N rows looked at.

@@ -1,14 +1,17 @@
 """Fitted things are frozen dataclasses of arrays and plain values; this writes and reads them without pickle.
 
 Arrays go to `state.safetensors`, everything else to `state.json`. A class is found again by its dotted name among the States and
-Sections that exist: a file makes nothing be imported but modules of Sixfold's that hold such classes, and installed plug-ins.
+Sections that exist: a file makes nothing be imported but modules of Sixfold's that hold such classes, installed plug-ins, and
+modules of their packages in whose text that class stands.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import importlib
+import importlib.util
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -135,12 +138,24 @@ def _find(dotted: Any, base: type) -> Any:
     """The class of this name that is a State, or a Section. Raises BundleError; TypeError for what is no name."""
     found = _known(base).get(dotted)
     if found is None and isinstance(dotted, str):
-        _import_known(dotted.partition(":")[0])
-        found = _known(base).get(dotted)
+        for module in _holders(*dotted.partition(":")[::2]):
+            _import(module)
+            found = _known(base).get(dotted)
+            if found is not None:
+                break
     if found is None:
         remedy = "Install the plug-in that it is of, or delete the folder and run again."
         raise BundleError("state.json", f"a {base.__name__} of Sixfold or of a plug-in", repr(dotted)[:100], remedy)
     return found
+
+
+def _import(module: str) -> None:
+    """Raises BundleError for a plug-in that is broken."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        found, remedy = f"{type(error).__name__}: {error}", "Repair the package that brings it, or install it again."
+        raise BundleError("state.json", f"the module {module}, which can be imported", found, remedy) from error
 
 
 def _known(base: type) -> dict[str, type]:
@@ -155,15 +170,35 @@ def _below(base: type) -> Iterator[type]:
         yield from _below(cls)
 
 
-def _import_known(module: str) -> None:
-    """Import `module` where it may hold fitted classes; of another package its plug-ins, which bring what they need."""
-    if module in _own_modules():
-        importlib.import_module(module)
+def _holders(module: str, name: str) -> Iterator[str]:
+    """Modules whose import may bring the class `name` of `module`: itself where it is Sixfold's, else plug-ins, those of its
+    own package first, as they may import it; in the end itself, where a plug-in's package defines the class in it.
+    """
+    if module.partition(".")[0] == "sixfold":
+        yield from {module} & _own_modules()
         return
+    plugins = foreign_modules(KINDS.values())
     package = module.partition(".")[0]
-    for plugin in foreign_modules(KINDS.values()):
-        if plugin.partition(".")[0] == package:
-            importlib.import_module(plugin)
+    yield from sorted(plugins, key=lambda plugin: plugin.partition(".")[0] != package)
+    packages = {plugin.partition(".")[0] for plugin in plugins}
+    if package in packages and not module.endswith("__main__") and _defines(module, name):
+        yield module
+
+
+def _defines(module: str, name: str) -> bool:
+    """Whether the class stands in the module's text: what has none (a command line, say) is not imported to look."""
+    package, *inner = module.split(".")
+    spec = importlib.util.find_spec(package)  # without dots it imports nothing
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    files = [
+        Path(folder, *inner).with_suffix(".py") for folder in folders if inner and all(map(str.isidentifier, inner))
+    ]
+    files += [Path(folder, *inner, "__init__.py") for folder in folders]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return False
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.ClassDef) and node.name == name for node in body)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER, SCHEDULE
 from sixfold.recipe.plugin_schema import is_list
 from sixfold.recipe.schema import (
+    Calibration,
     Options,
     Recipe,
     Train,
@@ -25,7 +27,6 @@ from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.range_test import with_default
 
 Schema = dict[str, Any]
-FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
 
 
 def resolve(
@@ -37,25 +38,62 @@ def resolve(
     """
     planned = _auto(recipe, dataset, budget_s, folds) if recipe.build == "auto" else _planned(recipe.build)
     settings = list(grid.expand(dict(recipe.train), lambda key: is_list(Train.model_json_schema(), key)))
-    pairs = [(plan, train) for plan in planned for train in _trains(plan[0], settings)]
+    calibrations = grid.expand(recipe.evaluate.calibration(), lambda key: False)
+    drafts = [
+        Draft(plan, train, calibration)
+        for plan in planned
+        for train in _trains(plan[0], settings)
+        for calibration in calibrations
+    ]
     if recipe.build == "auto":
-        pairs = [auto.trained(plan, train, dataset) for plan, train in pairs]
-    flat = [{"family": family, **options, **_prefixed(train, settings)} for (family, options, _), train in pairs]
+        drafts = [_calibrated(draft, dataset) for draft in drafts]
     return [
-        candidate(recipe, dataset.target, name, (family, options, why), train)
-        for name, ((family, options, why), train) in zip(grid.names(flat), pairs, strict=True)
+        candidate(recipe, dataset.target, name, draft)
+        for name, draft in zip(_names(drafts, len(settings), len(calibrations)), drafts, strict=True)
     ]
 
 
-def candidate(recipe: Recipe, target: Target, name: str, plan: tuple[str, Options, str], train: Options) -> Candidate:
-    """One setting of build × train; `plan`: family, its options, why it is there. Raises RecipeError or FitError."""
-    family, options, why = plan
-    made, settings = FAMILY.make({"family": family, **options}, "family"), _train(train)
+@dataclass(frozen=True)
+class Draft:
+    """A candidate before it is checked: `plan` (family, its options, why it is there), and its options of `train` and of
+    `evaluate.calibrate` and `threshold`.
+    """
+
+    plan: auto.Candidate
+    train: Options
+    calibration: Options
+
+
+def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candidate:
+    """One setting of build × train × calibration. Raises RecipeError or FitError."""
+    family, options, why = draft.plan
+    made, settings = FAMILY.make({"family": family, **options}, "family"), _train(draft.train)
+    calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
-    _check_scores(settings, target)
-    found = Candidate(name, family, made, recipe.prepare, recipe.initialize, settings, why)
+    _check_scores(calibration, target)
+    found = Candidate(name, family, made, recipe.prepare, recipe.initialize, settings, why, calibration)
     found.family.check_start(found.initialize)
     return found
+
+
+def _calibrated(draft: Draft, dataset: Dataset) -> Draft:
+    plan, calibration = auto.calibrated(draft.plan, draft.calibration, dataset)
+    return Draft(plan, draft.train, calibration)
+
+
+def _names(drafts: Sequence[Draft], trains: int, calibrations: int) -> list[str]:
+    """By what differs; what all have alike (one setting of `train`, one calibration) is not looked at."""
+    return grid.names(
+        [
+            {
+                "family": draft.plan[0],
+                **draft.plan[1],
+                **(draft.train if trains > 1 else {}),
+                **(draft.calibration if calibrations > 1 else {}),
+            }
+            for draft in drafts
+        ]
+    )
 
 
 def _auto(
@@ -64,8 +102,8 @@ def _auto(
     """Those that the data asks for, and that there is time for."""
     share = TRAIN_SHARE if recipe.compress is not None else WORK_SHARE
     training_s = None if budget_s is None else share * shared_s(budget_s)
-    asked = [recipe.train[key] for key in FOR_EVERY_FAMILY if key in recipe.train]
-    inner_fits = any(value != "none" for value in asked) if asked else None
+    asked = recipe.evaluate.calibration()
+    inner_fits = any(value != "none" for value in asked.values()) if asked else None
     if folds is None:
         return auto.candidates(dataset, training_s, inner_fits=inner_fits)
     evaluated = sum(len(fold.train) for fold in folds) / max(1, dataset.table.rows)
@@ -100,17 +138,8 @@ def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -
 
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
-    """A grid over the loop's settings multiplies only families that the loop trains; but every one is calibrated."""
-    if FAMILY.load(family).trained_by_the_loop:
-        return settings
-    different: dict[str, Options] = {}
-    for options in settings:
-        different.setdefault(repr([options.get(key) for key in FOR_EVERY_FAMILY]), options)
-    return list(different.values())
-
-
-def _prefixed(train: Options, settings: list[Options]) -> Options:
-    return dict(train) if len(settings) > 1 else {}
+    """A grid over the loop's settings multiplies only families that the loop trains."""
+    return settings if FAMILY.load(family).trained_by_the_loop else settings[:1]
 
 
 def _family_fields(options: Options) -> Schema:
@@ -125,9 +154,9 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     family.check_task(task)
 
 
-def _check_scores(train: Train, target: Target) -> None:
+def _check_scores(asked: Calibration, target: Target) -> None:
     """What is calibrated, and what gets a threshold, are classes."""
-    if train.calibrate != "none" and target.task != "classification":
-        raise RecipeError("train.calibrate", "none, where values are predicted", train.calibrate, "Leave it out.")
-    if train.threshold != "none":
-        thresholds.check(train.threshold, target)
+    if asked.calibrate != "none" and target.task != "classification":
+        raise RecipeError("evaluate.calibrate", "none, where values are predicted", asked.calibrate, "Leave it out.")
+    if asked.threshold != "none":
+        thresholds.check(asked.threshold, target)

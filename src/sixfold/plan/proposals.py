@@ -10,18 +10,19 @@ from typing import Any
 from sixfold.build import grid
 from sixfold.build.candidate import Candidate
 from sixfold.parts.table import Dataset
-from sixfold.plan.candidates import FOR_EVERY_FAMILY, candidate
+from sixfold.plan.candidates import Draft, candidate
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import Options, Recipe, Train
+from sixfold.recipe.schema import Calibration, Options, Recipe, Train
 
 Schema = dict[str, Any]
 
 
 @dataclass
 class Proposer:
-    """Makes the candidate of a trial: an item of `build`, and a value for each of its ranges and lists and those of `train`.
+    """Makes the candidate of a trial: an item of `build`, and a value for each of its ranges and lists, those of
+    `train`, and of `evaluate.calibrate` and `threshold`.
 
     Equal settings get equal names, whatever was proposed between.
     """
@@ -36,13 +37,15 @@ class Proposer:
         number = trial.suggest_categorical("build", list(range(len(items)))) if len(items) > 1 else 0
         item = items[number]
         settings: Any = FAMILY.load(str(item["family"]))
-        loop = settings.trained_by_the_loop
-        written = {key: value for key, value in self.recipe.train.items() if loop or key in FOR_EVERY_FAMILY}
+        loop = self.recipe.train if settings.trained_by_the_loop else {}
+        scores = self.recipe.evaluate.calibration()
         options = suggest(trial, item, _fields(settings.model_json_schema()), f"build.{number}.")
-        train = suggest(trial, written, _fields(Train.model_json_schema()), "train.")
-        name = grid.names([{**options, **train}, {**item, **written}])[0]
+        train = suggest(trial, loop, _fields(Train.model_json_schema()), "train.")
+        calibration = suggest(trial, scores, _fields(Calibration.model_json_schema()), "evaluate.")
+        name = grid.names([{**options, **train, **calibration}, {**item, **loop, **scores}])[0]
         family = str(options.pop("family"))
-        made = partial(candidate, self.recipe, self.dataset.target, plan=(family, options, ""), train=train)
+        draft = Draft((family, options, ""), train, calibration)
+        made = partial(candidate, self.recipe, self.dataset.target, draft=draft)
         return made(name=self._unique(name, made(name=name).key()))
 
     def samples(self) -> Iterator[Candidate]:

@@ -152,13 +152,13 @@ def first_metric_scores_a_candidate(plan: Planning) -> None:
     metric, names = plan.metrics[0], [candidate.name for candidate in plan.candidates]
     if METRIC.load(metric).needs in scoring.POSSIBLE["decision"] or plan.training.target.task != "classification":
         return
-    if not all(one.family.decides and one.train.calibrate == "none" for one in plan.candidates):
+    if not all(one.family.decides and one.calibration.calibrate == "none" for one in plan.candidates):
         return
     raise RecipeError(
         "evaluate.metrics",
         "a first metric that scores at least one candidate",
         f"'{metric}', which needs probabilities, and {', '.join(names[:3])} without them",
-        "Put another metric first, add a family with probabilities, or write train: {calibrate: platt}.",
+        "Put another metric first, add a family with probabilities, or write evaluate: {calibrate: platt}.",
     )
 
 

@@ -106,7 +106,7 @@ def _imputer(section: Impute, needs: Needs, name: str, kind: ColumnKind) -> Any:
         where, options = f"columns.{name}", section.columns[name]
     imputer = IMPUTER.make(options)
     holds: frozenset[Takes] = frozenset({"category" if kind == "category" else "number"})
-    _check_takes(IMPUTER, options["name"], holds, (f"prepare.impute.{where}", f"{kind} columns"))
+    _check_takes(IMPUTER, options["name"], holds, f"prepare.impute.{where}", f"{kind} columns")
     return imputer
 
 
@@ -131,7 +131,7 @@ def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[An
     methods = []
     for options in chain:
         methods.append(FEATURE.make(options))
-        _check_takes(FEATURE, options["name"], holds, (where, what))
+        _check_takes(FEATURE, options["name"], holds, where, what)
         holds, what = frozenset({"number"}), f"what {options['name']} gives"
     if "category" in holds:
         fitting = [name for name in FEATURE.names() if "category" in FEATURE.load(name).takes]
@@ -139,11 +139,11 @@ def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[An
     return tuple(methods)
 
 
-def _check_takes(plugins: Kind, name: str, holds: frozenset[Takes], at: tuple[str, str]) -> None:
+def _check_takes(plugins: Kind, name: str, holds: frozenset[Takes], where: str, what: str) -> None:
+    """`where`: the key of the recipe; `what`: what the method gets, for the message. Raises RecipeError."""
     takes = plugins.load(name).takes
     if takes & holds:
         return
-    where, what = at
     fitting = [other for other in plugins.names() if plugins.load(other).takes & holds]
     raise RecipeError(where, f"a method for {what}", f"'{name}', which takes {_plural(takes)}", _use(fitting))
 

@@ -20,6 +20,7 @@ from sixfold.recipe.reading import Marks, ReadFile
 from sixfold.recipe.schema import (
     Average,
     Budget,
+    Calibration,
     Compress,
     Data,
     Denoise,
@@ -78,6 +79,7 @@ def generate_schema() -> Schema:
     for part in (schema, train):
         definitions |= part.pop("$defs", {}) if part is train else {}
     definitions["Train"] = as_grid(train)
+    definitions["Evaluate"]["properties"] |= as_grid(Calibration.model_json_schema())["properties"]
     definitions["Range"] = Range.model_json_schema()
     for name in ("Stop", "Average"):
         definitions[name] = as_grid(definitions[name])
@@ -113,7 +115,8 @@ def _union(node: Schema) -> Schema:
     branches: list[Schema] = [*one, {"type": "array", "items": {"anyOf": one}}] if node["x-form"] == "chain" else one
     if kind is FAMILY:
         branches[-1] = {**branches[-1], "minItems": 1}
-    also = ["auto"] if kind is FAMILY else [None] if node.get("default", 0) is None else []
+    optional = [None] if node.get("default", 0) is None else []
+    also = ["auto"] if kind is FAMILY else optional
     extra = [{"enum": also}] if also else []
     return {**node, "x-key": KEYS.get(kind.name, "name"), "x-also": also, "anyOf": [*branches, *extra]}
 
@@ -158,7 +161,8 @@ def _table(schema: Schema) -> Iterator[str]:
         return
     yield from ("| key | what | default |", "| --- | --- | --- |")
     for key, node in properties.items():
-        default = json.dumps(node["default"]) if "default" in node else "" if key in schema.get("required", []) else "…"
+        absent = "" if key in schema.get("required", []) else "…"
+        default = json.dumps(node["default"]) if "default" in node else absent
         words = ". ".join(part for part in (_kind_of(node), node.get("description", "").rstrip(".")) if part)
         yield f"| `{key}` | {words.replace('|', ', ')} | {f'`{default}`' if default else 'required'} |"
 

@@ -144,8 +144,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, Path):
         return str(value)
-    convert = getattr(value, "tolist", None)  # NumPy's arrays and scalars, without importing it
-    return convert() if callable(convert) else value
+    return value.tolist() if hasattr(value, "tolist") else value  # NumPy's arrays and scalars, without importing it
 
 
 def _problems(document: Document) -> list[RecipeError]:

@@ -36,18 +36,33 @@ class Home:
     listed: bool = False
 
 
-def remedy(key: str, value: Any, path: Path, known: Sequence[str], whole: tuple[Any, Fits]) -> str:
-    """What to do about `key`, which the section at `path` does not know; it knows `known`.
+@dataclass(frozen=True)
+class UnknownKey:
+    """A key, with its value, that the section at `path` does not know.
 
-    `whole`: the recipe, whose own plug-ins are named before others, and whether a value fits a schema.
+    `recipe`: all of it, whose own plug-ins are named before others. `fits`: whether a value fits a schema.
     """
-    here = tuple(part for part in path if isinstance(part, str))
-    homes = _all().get(key, [])
+
+    name: str
+    value: Any
+    path: Path
+    recipe: Any
+    fits: Fits
+
+    @property
+    def section(self) -> tuple[str, ...]:
+        """The path without the numbers of list items."""
+        return tuple(part for part in self.path if isinstance(part, str))
+
+
+def remedy(key: UnknownKey, known: Sequence[str]) -> str:
+    """What to do about `key`; its section knows `known`."""
+    homes = _all().get(key.name, [])
     if not homes:
-        return did_you_mean(key, known)
-    near = nearest(key, known, VERY_NEAR)
+        return did_you_mean(key.name, known)
+    near = nearest(key.name, known, VERY_NEAR)
     hint = f"Did you mean '{near}'? " if near else ""
-    return hint + _belongs(key, value, here, _ranked(homes, value, here, whole), whole)
+    return hint + _belongs(key, _ranked(homes, key))
 
 
 @cache
@@ -87,43 +102,43 @@ def _of_plugins(node: Schema, path: tuple[str, ...], kind: str, listed: bool) ->
                     yield key, Home(path, option, kind, named, owner=name)
 
 
-def _ranked(homes: Sequence[Home], value: Any, here: tuple[str, ...], whole: tuple[Any, Fits]) -> list[Home]:
+def _ranked(homes: Sequence[Home], key: UnknownKey) -> list[Home]:
     """The likeliest, the first one most: near to where the key stands, a key before a plug-in's name, of a plug-in in use, with
     a value that fits. Options of another plug-in in the same place come last: the recipe has chosen one.
     """
 
     def rank(home: Home) -> tuple[int, str, int]:
-        near = -1 if home.path == here else _common(home.path, here)
-        asked = [_names(recipe, home.path, home.named) for recipe in (whole[0], _defaults())]
+        near = -1 if home.path == key.section else _common(home.path, key.section)
+        asked = [_names(recipe, home.path, home.named) for recipe in (key.recipe, _defaults())]
         used = next((at for at, names in enumerate(asked) if home.owner in names), len(asked)) if home.owner else 0
         return -near, "" if home.owner else home.kind, used
 
     best = min(map(rank, homes))
     alike = [home for home in homes if rank(home) == best]
-    return sorted(alike, key=lambda home: not whole[1](*_filled("", value, home)[1:]))
+    return sorted(alike, key=lambda home: not key.fits(*_filled("", key.value, home)[1:]))
 
 
-def _belongs(key: str, value: Any, here: tuple[str, ...], homes: Sequence[Home], whole: tuple[Any, Fits]) -> str:
+def _belongs(key: UnknownKey, homes: Sequence[Home]) -> str:
     """`folds belongs into evaluate: write `evaluate: {folds: 5}`.`"""
     first = homes[0]
-    example = f"write `{_example(key, value, first, here, whole[1])}`."
-    if first.path == here:
-        return f"{key} belongs to {_either([home.owner for home in homes], 'and')}: {example}"
+    example = f"write `{_example(key, first)}`."
+    if first.path == key.section:
+        return f"{key.name} belongs to {_either([home.owner for home in homes], 'and')}: {example}"
     paths = list(dict.fromkeys(home.path for home in homes))
     shared = paths[0][: min(_common(path, paths[0]) for path in paths)]
     if len(paths) > MOST_NAMED and shared:
         paths = [shared]
     where = _either([show_path(path) or "the top of the recipe" for path in paths], "or")
     what = f"is {one(first.kind)} and belongs" if first.kind and not first.owner else "belongs"
-    return f"{key} {what} into {where}: {example}"
+    return f"{key.name} {what} into {where}: {example}"
 
 
-def _example(key: str, value: Any, home: Home, here: tuple[str, ...], fits: Fits) -> str:
+def _example(key: UnknownKey, home: Home) -> str:
     """What to write, from the section on that both places share."""
-    filled, *checked = _filled(key, value, home)
-    if not fits(*checked):
-        filled = {**({home.named: home.owner} if home.owner else {}), key: "…"}
-    for part in reversed(home.path[min(_common(home.path, here), max(0, len(home.path) - 1)) :]):
+    filled, *checked = _filled(key.name, key.value, home)
+    if not key.fits(*checked):
+        filled = {**({home.named: home.owner} if home.owner else {}), key.name: "…"}
+    for part in reversed(home.path[min(_common(home.path, key.section), max(0, len(home.path) - 1)) :]):
         filled = {part: filled}
     return yaml_text.flow(filled)[1:-1]
 

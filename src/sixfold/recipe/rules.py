@@ -105,7 +105,7 @@ def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     for number, name in enumerate(families(recipe) or ()):
         if recipe.task is not None and recipe.task not in facts(FAMILY.name, name)["tasks"]:
             place = document.place(("build", number, "family"))
-            yield _wrong_task(place, FAMILY.name, "families", (name, recipe.task))
+            yield _wrong_task(place, FAMILY.name, "families", name, recipe.task)
 
 
 def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
@@ -117,11 +117,10 @@ def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
         named += [] if name == "loss" else [(("train", "stop", "metric"), name)]
     for path, name in named:
         if recipe.task is not None and recipe.task not in facts(METRIC.name, name)["tasks"]:
-            yield _wrong_task(document.place(path), METRIC.name, "metrics", (name, recipe.task))
+            yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task)
 
 
-def _wrong_task(place: str, kind: str, many: str, found: tuple[str, str]) -> RecipeError:
-    name, task = found
+def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> RecipeError:
     names = (FAMILY if kind == FAMILY.name else METRIC).names()
     fitting = ", ".join(other for other in names if task in facts(kind, other)["tasks"])
     tasks = ", ".join(facts(kind, name)["tasks"])
@@ -198,7 +197,7 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
 
 
 def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problems:
-    """An optimiser that averages its own path wants one rate from the first step to the last."""
+    """An optimizer that averages its own path wants one rate from the first step to the last."""
     tried = [
         item.get("name") if isinstance(item, dict) else item for item in _listed(recipe.train.get("optimizer", "adam"))
     ]
@@ -252,17 +251,17 @@ def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
     """Ten options with ten values each are ten billion candidates; a search tries as many as it is told."""
     if recipe.build == "auto" or recipe.evaluate.search is not None:
         return
-    loops = grid_size("Train", recipe.train)
-    total = 0
+    loops, total = grid_size("Train", recipe.train), 0
+    calibrations = grid_size("Evaluate", recipe.evaluate.calibration())
     for item in recipe.build:
         looped = facts(FAMILY.name, item["family"]).get("trained_by_the_loop", False)
-        total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1)
+        total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1) * calibrations
     if total > MOST_CANDIDATES:
         yield RecipeError(
             document.place(("build",)),
             f"at most {MOST_CANDIDATES:,} candidates",
             f"{total:,}",
-            "Shorten the lists in build and train: every combination is a candidate.",
+            "Shorten the lists in build, train and evaluate: every combination is a candidate.",
         )
 
 

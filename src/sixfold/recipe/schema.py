@@ -39,6 +39,8 @@ def _name(kind: str, *also: str) -> Any:
 
 Imputer = Annotated[Options, BeforeValidator(_choice), _plugin("imputer")]
 Features = Annotated[list[Options], BeforeValidator(_chain), _plugin("feature", "chain")]
+CalibrationMethod = Literal["none", "platt", "isotonic"]
+LabelMetric = Annotated[str, _name("metric", "none")]
 
 
 class TableFile(Section):
@@ -187,10 +189,7 @@ class Average(Section):
 
 
 class Train(Section):
-    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent.
-
-    `calibrate` and `threshold` are for every family: both are fitted on predictions of inner folds of the training rows.
-    """
+    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent."""
 
     optimizer: Annotated[Options, BeforeValidator(_choice), _plugin("optimizer")] = Field(
         default_factory=lambda: {"name": "adam"},
@@ -211,17 +210,22 @@ class Train(Section):
     average: Average | None = Field(None, description="The model is a mean of weights, not the last ones.")
     precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic of the training.")
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
-    calibrate: Literal["none", "platt", "isotonic"] = Field(
-        "none", description="Of every family, for classes: how scores become probabilities, fitted on inner folds."
-    )
-    threshold: Annotated[str, _name("metric", "none")] = Field(
-        "none",
-        description="Of every family, for two classes: the metric of labels that the decision threshold maximises.",
+
+
+class Calibration(Section):
+    """What becomes of the scores of one candidate: both keys of `evaluate`, fitted on inner folds of the training rows."""
+
+    calibrate: CalibrationMethod = Field("none", description="For classes: how scores become probabilities.")
+    threshold: LabelMetric = Field(
+        "none", description="For two classes: the metric of labels that the decision threshold maximizes."
     )
 
 
 class Evaluate(Section):
-    """Step 5: which folds, which metrics."""
+    """Step 5: which folds, which metrics, and what becomes of the scores of every family.
+
+    `calibrate` and `threshold` are fitted on predictions of inner folds of the training rows; a list is a grid.
+    """
 
     scheme: Annotated[str, _name("splitter", "auto")] = Field(
         "auto", description="A splitter's name; auto: stratified for classes, kfold for values."
@@ -246,7 +250,19 @@ class Evaluate(Section):
         ge=2,
         description="Outer folds of a nested cross-validation: what to expect of the choice. Left out: none.",
     )
+    calibrate: CalibrationMethod | tuple[CalibrationMethod, ...] | None = Field(
+        None,
+        description="For classes: how scores become probabilities. Left out: none; platt for an svm of `build: auto`.",
+    )
+    threshold: LabelMetric | tuple[LabelMetric, ...] | None = Field(
+        None, description="For two classes: the metric of labels that the decision threshold maximizes. Left out: none."
+    )
     seed: int = Field(0, ge=0, description="Seed of the folds.")
+
+    def calibration(self) -> Options:
+        """What the recipe says of `calibrate` and `threshold`: a value, or a list of values to try; {} for neither."""
+        found = {key: getattr(self, key) for key in Calibration.model_fields if getattr(self, key) is not None}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 class Quantize(Section):

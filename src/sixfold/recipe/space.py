@@ -57,8 +57,9 @@ def ranges(path: Path, value: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
     if is_range(value):
         yield path, value
         return
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in inside:
+    numbered = dict(enumerate(value)) if isinstance(value, list) else {}
+    inside: dict[Any, Any] = value if isinstance(value, dict) else numbered
+    for key, item in inside.items():
         yield from ranges((*path, key), item)
 
 

@@ -102,7 +102,7 @@ def _object(value: dict[str, Any], node: Schema, path: Place, document: Document
 def _unknown(key: str, value: Any, path: Place, known: list[str], document: Document) -> RecipeError:
     if document is TRIAL:
         return RecipeError(document.where, "a known key", "another", "")
-    remedy = places.remedy(short(key), value, path, known, (document.value, _fits))
+    remedy = places.remedy(places.UnknownKey(short(key), value, path, document.value, _fits), known)
     return RecipeError(document.place((*path, key)), "a known key", f"'{short(key)}'", remedy)
 
 
@@ -201,7 +201,7 @@ def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterat
     found = [list(_walk(value, branch, path, document)) for branch in node["anyOf"]]
     if not all(found):
         return
-    kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
+    kind = {"dict": "object", "list": "array"}.get(type(value).__name__)
     for branch, errors in zip(node["anyOf"], found, strict=True):
         one_of = resolved(branch)
         if "x-plugin" in one_of or (kind is not None and one_of.get("type") == kind):

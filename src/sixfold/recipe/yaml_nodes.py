@@ -94,7 +94,8 @@ def show_path(path: Path) -> str:
     """("build", 0, "hidden") → build[0].hidden"""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{short(part)}" if text else short(part)
+        name = f"[{part}]" if isinstance(part, int) else f".{short(part)}"
+        text += name if text else name.removeprefix(".")
     return text
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import yaml
 
+from sixfold.core.visible import escaped
 from sixfold.recipe.yaml_nodes import CORE, TAG
 
 ESCAPED: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -61,8 +62,7 @@ def _character(character: str) -> str:
         return ESCAPED[character]
     if character.isprintable():
         return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return escaped(character)
 
 
 def _plain_tag(text: str) -> str:

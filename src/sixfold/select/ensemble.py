@@ -139,7 +139,7 @@ def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[s
     evaluations = [one for one in evaluations if not one.dropped]
     kept = [one for one in evaluations if one.output != "decision"]
     notes = [
-        f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (train.calibrate: platt)."
+        f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (evaluate.calibrate: platt)."
         for one in evaluations
         if one.output == "decision"
     ]

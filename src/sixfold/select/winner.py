@@ -123,5 +123,5 @@ def _members(plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], bes
 
 def _threshold(plan: Plan) -> str:
     """The metric that the ensemble's own threshold maximizes: that of all candidates, or none where they differ."""
-    asked = {candidate.train.threshold for candidate in plan.candidates}
+    asked = {candidate.calibration.threshold for candidate in plan.candidates}
     return asked.pop() if len(asked) == 1 else "none"

@@ -95,7 +95,7 @@ class Bodies:
                 if not more and len(first) <= min(LARGE_BODY, self.largest):
                     return first
                 check_room()
-                return await self._rest(Incoming(timeout), first, more, (receive, declared))
+                return await self._rest(Incoming(timeout), first, more, receive, declared)
         except TimeoutError:
             remedy = "Send it faster, or again later."
             raise Refusal(408, "the body", f"all of it within {BODY_TIMEOUT_S:g} s", "less", remedy) from None
@@ -110,9 +110,8 @@ class Bodies:
             self.large.free(held)
 
     async def _rest(
-        self, body: Incoming, part: bytes, more: bool, source: tuple[Receive, int | None]
+        self, body: Incoming, part: bytes, more: bool, receive: Receive, declared: int | None
     ) -> bytes | bytearray:
-        receive, declared = source
         pool = self.small
         try:
             if declared is not None and declared > LARGE_BODY:

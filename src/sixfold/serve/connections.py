@@ -22,7 +22,7 @@ UNSENT_S: Final = 60.0  # that a client may take nothing of an answer
 MOST_UNSENT: Final = 16 << 20  # bytes of answers that clients are slow to take, all together
 
 
-class Member(Protocol):
+class WatchedConnection(Protocol):
     """A connection, as far as it is looked at here."""
 
     seen: tuple[Any, ...]
@@ -66,7 +66,7 @@ class Connections:
     """The connections in `members`, which uvicorn keeps."""
 
     def __init__(self, members: Iterable[Any], most: int) -> None:
-        self.members: Iterable[Member] = members
+        self.members: Iterable[WatchedConnection] = members
         self.most = most
         self.stopping = False
         self._slow: list[JoinedTransport] = []

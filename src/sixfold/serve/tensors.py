@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
@@ -90,7 +91,7 @@ class Inputs:
             name, datatype = _head_of(tensor)
             names = self.matrices.get(name) or (name,)
             rows = _rows(tensor, name, len(names), self.max_rows)
-            values, size = _values(tensor, tail[start:], (name, datatype), (rows, len(names)))
+            values, size = _values(tensor, tail[start:], TensorHead(name, datatype, rows, len(names)))
             start += size
             for at, column in enumerate(names):
                 if column in columns:
@@ -162,6 +163,21 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class TensorHead:
+    """What a tensor says of itself; `width`: columns."""
+
+    name: str
+    datatype: str
+    rows: int
+    width: int
+
+    @property
+    def count(self) -> int:
+        """Values that it must have."""
+        return self.rows * self.width
+
+
 def _input(name: str) -> str:
     return f"input '{shorten(name)}'"
 
@@ -187,19 +203,15 @@ def _rows(tensor: Mapping[str, Any], name: str, width: int, most: int | None) ->
     return shape[0]
 
 
-def _values(
-    tensor: Mapping[str, Any], tail: memoryview, named: tuple[str, str], shape: tuple[int, int]
-) -> tuple[Sequence[Any], int]:
-    """The values of a tensor of a name and a datatype, of rows and columns, row by row; and the bytes they took of `tail`."""
-    (name, datatype), (rows, width) = named, shape
-    size = _binary_size(tensor, name)
-    count = rows * width
+def _values(tensor: Mapping[str, Any], tail: memoryview, head: TensorHead) -> tuple[Sequence[Any], int]:
+    """The values of a tensor, row by row; and the bytes they took of `tail`."""
+    size = _binary_size(tensor, head.name)
     if size is None:
-        values: Sequence[Any] = _json_values(tensor.get("data"), name, width)
+        values: Sequence[Any] = _json_values(tensor.get("data"), head.name, head.width)
     else:
-        values = _bytes_values(tail[:size], (size, count), datatype, name)
-    if len(values) != count:
-        raise bad_request(_input(name), f"{count} values, as its shape says", str(len(values)), REMEDY)
+        values = _bytes_values(tail[:size], size, head)
+    if len(values) != head.count:
+        raise bad_request(_input(head.name), f"{head.count} values, as its shape says", str(len(values)), REMEDY)
     return values, size or 0
 
 
@@ -226,9 +238,9 @@ def _json_values(data: Any, name: str, width: int) -> list[Any]:
     return data
 
 
-def _bytes_values(content: memoryview, sizes: tuple[int, int], datatype: str, name: str) -> Sequence[Any]:
-    """`sizes`: of the bytes that there should be, and of the values."""
-    where, (size, count) = _input(name), sizes
+def _bytes_values(content: memoryview, size: int, head: TensorHead) -> Sequence[Any]:
+    """`size`: of the bytes that there should be."""
+    where, count, datatype = _input(head.name), head.count, head.datatype
     if len(content) != size:
         raise bad_request(where, f"{size} bytes after the JSON", f"{len(content)} bytes", REMEDY)
     if datatype == "BYTES":

@@ -51,7 +51,7 @@ class Settings(Section):
 
             def change(model: Model, position: int) -> Model:
                 network = self._cut(model, subject.basis.rows(position), ratio)
-                return self._trained(network, model, (subject.basis, position), context)
+                return self._trained(network, model, subject.basis, position, context)
 
             return tried(subject, job, keep, change)
 
@@ -75,11 +75,10 @@ class Settings(Section):
         kept = [np.sort(np.argsort(-rank, kind="stable")[:count]) for rank, count in zip(ranks, counts, strict=True)]
         return keep_units(network, kept, means)
 
-    def _trained(self, network: Network, model: Model, where: tuple[Basis, int], context: Context) -> Model:
+    def _trained(self, network: Network, model: Model, basis: Basis, position: int, context: Context) -> Model:
         """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut."""
         if not self.epochs:
             return replace(model, fitted=network)
-        basis, position = where
         training = basis.rows(position)
         part = context.within("neurons", position, fold=position)
         train = basis.candidate.train.model_copy(update={"epochs": self.epochs})

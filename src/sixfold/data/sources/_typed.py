@@ -49,7 +49,8 @@ def joined(arrays: list[pa.Array], show: Show) -> pa.ChunkedArray:
     if not kinds:
         return pa.chunked_array(arrays, pa.null())
     numbers = kinds == {pa.int64(), pa.float64()} and all(map(_exact, arrays))
-    one = kinds.pop() if len(kinds) == 1 else pa.float64() if numbers else pa.string()
+    several = pa.float64() if numbers else pa.string()
+    one = kinds.pop() if len(kinds) == 1 else several
     return pa.chunked_array([_as(array, one, show) for array in arrays], one)
 
 

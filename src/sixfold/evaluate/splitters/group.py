@@ -9,12 +9,11 @@ from pydantic import Field
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.evaluate._parts import from_parts
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset
-from sixfold.recipe.section import Section
 
 
-class Settings(Section):
+class Settings(Splitter):
     """K folds over `data.group`: rows of a group are never on both sides; sizes as equal as greedy filling makes them.
 
     Groups that share equal rows are one (`data.duplicates`).

@@ -6,13 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from sixfold.evaluate._parts import strata
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset
 from sixfold.parts.units import cut_off
-from sixfold.recipe.section import Section
 
 
-class Settings(Section):
+class Settings(Splitter):
     """One fold: a share of the rows validates (with the classes' shares), the others train."""
 
     share: float = Field(0.2, gt=0, lt=1, description="Share of the rows that validates.")

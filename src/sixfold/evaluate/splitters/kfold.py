@@ -6,12 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from sixfold.evaluate._parts import from_parts, stratified_parts
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset
-from sixfold.recipe.section import Section
 
 
-class Settings(Section):
+class Settings(Splitter):
     """K folds: every row is validated once."""
 
     folds: int = Field(5, ge=2, description="Number of folds K.")

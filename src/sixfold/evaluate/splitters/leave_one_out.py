@@ -6,14 +6,13 @@ import numpy as np
 
 from sixfold.core.errors import DataError
 from sixfold.evaluate._parts import from_parts
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset
-from sixfold.recipe.section import Section
 
 MOST_ROWS = 5000  # a fit a row, and rows² indices: 200 MB here
 
 
-class Settings(Section):
+class Settings(Splitter):
     """As many folds as rows, at most 5,000: each validates one row, and the rows that are equal to it."""
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from pydantic import Field
 
 from sixfold.core.seeds import derive
 from sixfold.evaluate._parts import from_parts, strata, stratified_parts
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset
-from sixfold.recipe.section import Section
 
 
-class Settings(Section):
+class Settings(Splitter):
     """K folds, repeated, each time with other rows together: every row is validated `repeats` times. Classes are stratified."""
-
-    stratifies: ClassVar[bool] = True
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
     repeats: int = Field(3, ge=1, description="How many times.")

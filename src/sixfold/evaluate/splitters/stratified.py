@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from sixfold.evaluate._parts import from_parts, strata, stratified_parts
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset
-from sixfold.recipe.section import Section
 
 
-class Settings(Section):
+class Settings(Splitter):
     """K folds with the classes' shares; for values, with the shares of ten quantiles."""
-
-    stratifies: ClassVar[bool] = True
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
 

@@ -9,12 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from sixfold.core.errors import DataError, RecipeError
-from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold import Fold, Splitter
 from sixfold.parts.table import Dataset, IntArray
-from sixfold.recipe.section import Section
 
 
-class Settings(Section):
+class Settings(Splitter):
     """K expanding windows in the order of `data.time`: every fold trains on all that is before its validation rows.
 
     Validation blocks have rows // (K + 1) rows; the first training block takes what is left over. Rows of one moment stay

@@ -1,4 +1,4 @@
-"""Rows in much thinner surroundings than their neighbours (Breunig et al., 2000)."""
+"""Rows in much thinner surroundings than their neighbors (Breunig et al., 2000)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ GROUP_ROWS = 20_000  # the time grows with rows times rows of a group
 
 
 class Settings(Section):
-    """Rows in much thinner surroundings than their neighbours (Breunig et al., 2000)."""
+    """Rows in much thinner surroundings than their neighbors (Breunig et al., 2000)."""
 
     share: float = Field(0.01, gt=0, le=0.5, description="Share of the training rows that are outliers.")
-    neighbours: int = Field(20, ge=1, description="Neighbours that are looked at.")
+    neighbors: int = Field(20, ge=1, description="Neighbors that are looked at.")
     action: Action = Field(
         "drop", description="drop: outliers leave the training rows; clip: numbers come back into range."
     )
@@ -28,7 +28,7 @@ class Settings(Section):
         z, thin = complete(x), np.zeros(len(x))
         groups = np.array_split(np.random.default_rng(seed).permutation(len(x)), -(-len(x) // GROUP_ROWS))
         for rows in groups if len(x) > 1 else []:
-            factor = LocalOutlierFactor(n_neighbors=min(self.neighbours, len(rows) - 1))
+            factor = LocalOutlierFactor(n_neighbors=min(self.neighbors, len(rows) - 1))
             factor.fit(z[np.sort(rows)])
             thin[np.sort(rows)] = -factor.negative_outlier_factor_
         return np.asarray(thin > np.quantile(thin, 1.0 - self.share))

@@ -1,4 +1,4 @@
-"""Keep the features that a forest of randomised trees uses most (Geurts et al., 2006)."""
+"""Keep the features that a forest of randomized trees uses most (Geurts et al., 2006)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE = 10_000  # rows that are looked at, drawn at random: more change the ran
 
 
 class Settings(Section):
-    """Keep the features that a forest of randomised trees uses most (Geurts et al., 2006)."""
+    """Keep the features that a forest of randomized trees uses most (Geurts et al., 2006)."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "select"

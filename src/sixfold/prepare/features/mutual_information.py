@@ -1,4 +1,4 @@
-"""Keep the features that tell most about the target: mutual information by nearest neighbours (Kraskov, 2004; Ross, 2014)."""
+"""Keep the features that tell most about the target: mutual information by nearest neighbors (Kraskov, 2004; Ross, 2014)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE = 10_000  # rows that are looked at, drawn at random: more change the ran
 
 
 class Settings(Section):
-    """Keep the features that tell most about the target: mutual information by nearest neighbours (Kraskov, 2004; Ross, 2014)."""
+    """Keep the features that tell most about the target: mutual information by nearest neighbors (Kraskov, 2004; Ross, 2014)."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "select"

@@ -1,4 +1,4 @@
-"""Yeo-Johnson power transform (2000): makes skewed numbers more like normal ones, then standardises."""
+"""Yeo-Johnson power transform (2000): makes skewed numbers more like normal ones, then standardizes."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class YeoJohnson(State):
         zero, one = graph.constant(0.0, np.float64), graph.constant(1.0, np.float64)
         upper = _export_side(graph, graph.op("Add", graph.op("Max", x, zero), one), self.power)
         lower = _export_side(graph, graph.op("Add", graph.op("Max", graph.op("Neg", x), zero), one), 2.0 - self.power)
-        centred = graph.op("Sub", graph.op("Sub", upper, lower), graph.constant(self.shift))
-        scaled = graph.op("Div", centred, graph.constant(self.scale))
+        centered = graph.op("Sub", graph.op("Sub", upper, lower), graph.constant(self.shift))
+        scaled = graph.op("Div", centered, graph.constant(self.scale))
         return graph.op("Where", graph.op("IsNaN", x), x, scaled)
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
@@ -69,7 +69,7 @@ def _export_side(graph: Graph, base: str, power: FloatArray) -> str:
 
 
 class Settings(Section):
-    """Yeo-Johnson power transform: skewed numbers become more like normal ones; standardised."""
+    """Yeo-Johnson power transform: skewed numbers become more like normal ones; standardized."""
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"

@@ -1,4 +1,4 @@
-"""A category becomes the mean target of its training rows, drawn towards the overall mean (Micci-Barreca, 2001)."""
+"""A category becomes the mean target of its training rows, drawn toward the overall mean (Micci-Barreca, 2001)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ BLOCK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Nearest(State):
-    """`donors`: float64 [d, m], standardised, NaN where missing; `shift` (the mean), `scale`: [m]; `columns`: int64 [c].
+    """`donors`: float64 [d, m], standardized, NaN where missing; `shift` (the mean), `scale`: [m]; `columns`: int64 [c].
 
     The squared distance of two rows is the mean over the columns that both have, on a grid; equal distances: the donor that
     comes first. `columns` had gaps in training and are filled; other columns, and a row that shares no column with any
@@ -33,7 +33,7 @@ class Nearest(State):
     shift: FloatArray
     scale: FloatArray
     columns: IntArray
-    neighbours: int
+    neighbors: int
 
     def transform(self, x: FloatArray) -> FloatArray:
         """[rows, m] → [rows, m] without NaN."""
@@ -66,7 +66,7 @@ class Nearest(State):
 
     def _having(self, column: int) -> tuple[IntArray, int]:
         has = np.flatnonzero(~np.isnan(self.donors[:, column])).astype(np.int64)
-        return has, min(self.neighbours, len(has))
+        return has, min(self.neighbors, len(has))
 
     def export(self, graph: Graph, x: str) -> str:
         """The distances as four matrix products, then TopK a column (equal distances: the lowest index)."""
@@ -79,7 +79,7 @@ class Nearest(State):
         means = graph.concat([self._export_means(graph, distance, column) for column in self.columns.tolist()])
         place = np.full(
             len(self.shift), len(self.columns)
-        )  # columns without a mean of neighbours take a 0 and get `plain`
+        )  # columns without a mean of neighbors take a 0 and get `plain`
         place[self.columns] = np.arange(len(self.columns))
         padded = graph.op("Pad", means, graph.constant([0, 0, 0, 1], np.int64))
         known = graph.constant(np.isin(np.arange(len(self.shift)), self.columns))
@@ -123,14 +123,14 @@ class Nearest(State):
 class Settings(Section):
     """A missing number becomes the mean of its column over the nearest training rows that have it.
 
-    Columns are standardised for the distance. The donors travel in the bundle: their number bounds its size. A column
+    Columns are standardized for the distance. The donors travel in the bundle: their number bounds its size. A column
     without gaps in the training rows gets its mean.
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     joint: ClassVar[bool] = True
 
-    neighbours: int = Field(5, ge=1, description="Training rows that are averaged.")
+    neighbors: int = Field(5, ge=1, description="Training rows that are averaged.")
     donors: int = Field(1000, ge=1, description="Training rows that are kept to choose from, drawn at random.")
 
     def fit(self, x: Block, training: Training) -> Nearest:
@@ -139,4 +139,4 @@ class Settings(Section):
         scale = np.where(spread > 0, spread, 1.0)
         rows = sample(x, self.donors, training.seed)
         gaps = np.flatnonzero(np.isnan(x).any(axis=0)).astype(np.int64)
-        return Nearest((x[rows] - shift) / scale, shift, scale, gaps, self.neighbours)
+        return Nearest((x[rows] - shift) / scale, shift, scale, gaps, self.neighbors)

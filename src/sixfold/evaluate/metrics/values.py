@@ -1,0 +1,136 @@
+"""Metrics of values: of a regression, and of a reconstruction."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+import numpy as np
+
+from sixfold.evaluate.metric import Metric
+from sixfold.parts.table import FloatArray, Target, Task
+
+PLUGINS: Final = {
+    "mae": "MeanAbsoluteError",
+    "mape": "MeanAbsolutePercentageError",
+    "mse": "MeanSquaredError",
+    "pinball": "PinballLoss",
+    "r2": "R2",
+    "rmse": "RootMeanSquaredError",
+}
+
+
+class MeanAbsoluteError(Metric):
+    """Mean absolute error, in the unit of the target."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        error = predicted.reshape(-1) - target.values.reshape(-1)
+        return float(np.mean(np.abs(error)))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        each: FloatArray = np.abs(predicted - target.values.reshape(predicted.shape)).mean(axis=1)
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean
+
+
+class MeanSquaredError(Metric):
+    """Mean squared error."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        error = predicted.reshape(-1) - target.values.reshape(-1)
+        return float(np.mean(error**2))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        each: FloatArray = ((predicted - target.values.reshape(predicted.shape)) ** 2).mean(axis=1)
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean
+
+
+class RootMeanSquaredError(Metric):
+    """Root of the mean squared error, in the unit of the target."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        error = predicted.reshape(-1) - target.values.reshape(-1)
+        return float(np.sqrt(np.mean(error**2)))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        each: FloatArray = ((predicted - target.values.reshape(predicted.shape)) ** 2).mean(axis=1)
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return float(np.sqrt(mean))
+
+
+class MeanAbsolutePercentageError(Metric):
+    """Mean absolute percentage error as a share: |error| / max(|truth|, 2^-52)."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        error = predicted.reshape(-1) - target.values.reshape(-1)
+        return float(np.mean(np.abs(error) / np.maximum(np.abs(target.values.reshape(-1)), np.finfo(np.float64).eps)))
+
+
+QUANTILE = 0.5  # predictions stand for the middle of the target; another quantile needs a family that predicts it
+
+
+class PinballLoss(Metric):
+    """Pinball loss max(q·e, (q − 1)·e) of the quantile q = ½, which every family predicts: half of the mean absolute error.
+    Koenker and Bassett, Regression Quantiles, 1978.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        error = target.values.reshape(-1) - predicted.reshape(-1)
+        return float(np.mean(np.maximum(QUANTILE * error, (QUANTILE - 1) * error)))
+
+
+class R2(Metric):
+    """Coefficient of determination, 1 - SS_res / SS_tot; over several outputs the mean of those that are not constant. NaN where
+    all are, as in a single row.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = True
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        truth = target.values.reshape(len(predicted), -1)
+        varies = (truth != truth[:1]).any(axis=0)
+        if not varies.any():
+            return float("nan")
+        total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)[varies]
+        left = ((predicted - truth) ** 2).sum(axis=0)[varies]
+        return float(np.mean(1 - left / total))

@@ -1,0 +1,1 @@
+"""Plug-ins for Sixfold, as an example and for its tests."""

@@ -1,0 +1,1 @@
+"""One file a plug-in, or close relatives together."""
