@@ -125,7 +125,7 @@ def test_terms_without_a_number_are_not_counted() -> None:
 
 
 def test_the_words_that_are_kept_are_bounded() -> None:
-    reader = GramReader(TextForm(), Grams("characters_in_words", 3, 3), hashed(10))
+    reader = GramReader(TextForm(longest=10**6), Grams("characters_in_words", 3, 3), hashed(10))
     reader.numbers(" ".join(str(number) for number in range(20_000)))
     reader.numbers("y" * 1000)
     assert len(reader._known) == 20_000
