@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sixfold.data.texts import describe, is_text
+from sixfold.data.texts import describe, why_text
 
 PROSE = [f"this is message number {number} about something that we said" for number in range(40)]
 
@@ -23,7 +23,7 @@ PROSE = [f"this is message number {number} about something that we said" for num
     ],
 )
 def test_text_or_category(levels: list[str], rows: int, expected: str) -> None:
-    assert is_text(levels, rows) == expected
+    assert why_text(levels, rows) == expected
 
 
 def test_languages_are_counted_by_their_common_words() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from evaluating import Array, candidate, dataset, saved
 from sklearn.metrics import f1_score
 
+from evaluating import Array, candidate, dataset, saved
 from sixfold.compress.measure import feeds
 from sixfold.core.errors import BudgetError, DataError, RecipeError
 from sixfold.evaluate import cross_fit, scoring, thresholds

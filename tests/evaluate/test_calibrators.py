@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 import pytest
-from evaluating import Array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,6 +17,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 
+from evaluating import Array
 from sixfold.evaluate import calibrators
 from sixfold.evaluate.calibrators import Isotonic, Platt
 from sixfold.parts.graph import Graph, TensorProto

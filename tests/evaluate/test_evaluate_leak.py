@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import EVERYTHING, candidate, dataset, saved, with_other_rows
 
+from evaluating import EVERYTHING, candidate, dataset, saved, with_other_rows
 from sixfold.evaluate.cross_validation import FoldCache, cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make

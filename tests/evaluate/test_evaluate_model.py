@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from evaluating import Array, candidate, dataset, saved
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from evaluating import Array, candidate, dataset, saved
 from sixfold.compress.measure import feeds
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.evaluate.cross_validation import cross_validate

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import candidate, dataset
 
+from evaluating import candidate, dataset
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate import model
 from sixfold.evaluate.cross_validation import FoldCache, cross_validate

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from evaluating import Array, candidate
 from test_evaluate_model import answers
 
+from evaluating import Array, candidate
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
 from sixfold.prepare.centering import Centering

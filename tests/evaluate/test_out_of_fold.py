@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from evaluating import candidate, dataset
 from sklearn.metrics import accuracy_score
 
+from evaluating import candidate, dataset
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation, cross_validate
 from sixfold.evaluate.fold import Fold

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from evaluating import candidate
 
+from evaluating import candidate
 from sixfold import pipeline
 from sixfold.data import holdout
 from sixfold.evaluate.baseline import baseline

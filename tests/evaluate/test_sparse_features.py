@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import candidate, dataset
 from scipy.sparse import issparse
 
+from evaluating import candidate, dataset
 from sixfold.evaluate import model
 from sixfold.evaluate.model import Model, fit_prepared, prepare_rows
 from sixfold.parts import sparse

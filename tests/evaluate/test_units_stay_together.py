@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from evaluating import candidate
 
+from evaluating import candidate
 from sixfold.build import boosting
 from sixfold.core.errors import DataError
 from sixfold.data import holdout

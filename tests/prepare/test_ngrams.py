@@ -14,8 +14,8 @@ from sixfold.bundle.texts import TextEncoder
 from sixfold.core.errors import DataError
 from sixfold.core.texts import TextForm, hashed, words
 from sixfold.parts import state
+from sixfold.prepare.features.ngrams import NGrams, Settings
 from sixfold.prepare.step import Training
-from sixfold.prepare.text.ngrams import NGrams, Settings
 from sixfold.recipe.texts import TermWeights, TextInput
 
 TRAINING = Training(("body",), np.zeros((0, 1)), "classification", 0)
@@ -101,7 +101,7 @@ def test_one_text_after_the_other_gives_the_same_bits() -> None:
     step, new = fit(some_texts()), some_texts(seed=1)
     encoder = TextEncoder(TextInput(name="text_0", column="body", terms=step.parts))
     np.testing.assert_array_equal(
-        np.concatenate([encoder.encode_one(text).copy() for text in new]), encoder.encode(new)
+        np.concatenate([encoder.encode_in_place([text]).copy() for text in new]), encoder.encode(new)
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from evaluating import Array, candidate, dataset, saved
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, log_loss
 
+from evaluating import Array, candidate, dataset, saved
 from sixfold.compress.measure import feeds
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate.averaged import Averaged, Joined

@@ -76,7 +76,7 @@ class Settings(Section):
     with ‖w‖₁ (lasso). Sums, not means: the strength needs no change when rows are added.
     """
 
-    needs: ClassVar[Needs] = Needs(sparse=True)
+    needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
 

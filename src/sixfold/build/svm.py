@@ -196,7 +196,7 @@ class Settings(Section):
     and epsilon need no change with the target's unit.
     """
 
-    needs: ClassVar[Needs] = Needs(sparse=True)
+    needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     shared: ClassVar[frozenset[str]] = frozenset({"C", "epsilon"})
     decides: ClassVar[bool] = True

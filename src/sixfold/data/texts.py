@@ -14,6 +14,9 @@ LEAST_WORDS: Final = 5.0  # on average: names, addresses and job titles have few
 LEAST_DISTINCT: Final = 0.5  # share of the values that differ: what repeats more is a category, however long; guessed
 LEAST_ROWS: Final = 20  # fewer say nothing about that; guessed
 LETTERS_A_WORD: Final = 2.0  # of scripts that put no spaces between words (Chinese, Japanese, Thai); guessed
+MOST_DESCRIBED: Final = (
+    10_000  # texts of a column, about, that are looked at for languages and boilerplate, evenly spread
+)
 READ: Final = 2000  # characters of a text that are looked at for its language
 LEAST_COMMON: Final = 2  # of a language's common words, and more than of any other, before a text is said to be in it
 LEAST_SHARE: Final = 0.01  # of the texts are in a language that is named: fewer may be mistaken ones
@@ -58,7 +61,7 @@ COMMON: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def is_text(levels: Sequence[str], rows: int) -> str:
+def why_text(levels: Sequence[str], rows: int) -> str:
     """Why a column is text, in a sentence; '' where it is a category or an identifier.
 
     `levels`: its distinct values; `rows`: how many values it has.
@@ -78,9 +81,10 @@ def _word_count(text: str) -> float:
 
 
 def describe(name: str, texts: Sequence[str]) -> list[str]:
-    """Sentences about a column's texts (one a row, '' where missing): scripts, languages, boilerplate, empty ones."""
+    """Sentences about a column's texts (one a row, '' where missing): scripts, languages, boilerplate."""
     form = TextForm(longest=READ)
-    known = [form.normalized(text) for text in texts if text]
+    looked = texts[:: max(1, len(texts) // MOST_DESCRIBED)]
+    known = [form.normalized(text) for text in looked if text]
     said = []
     scripts = Counter(script for text in known if (script := _script(text)))
     if len(scripts) > 1:

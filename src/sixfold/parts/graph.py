@@ -47,6 +47,10 @@ class Graph:
         """Write into the model which raw column each column of input `name` is."""
         self._described[name] = json.dumps(list(columns))
 
+    def describe_text(self, name: str, described: str) -> None:
+        """Write into the model what input `name` holds of a column of text: the JSON of a `recipe.texts.TextInput`."""
+        self._described[name] = described
+
     def output(self, name: str, value: str, elem_type: int, shape: list[int | str]) -> None:
         """Name `value` as a result of the graph; `shape` starts with "rows"."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))

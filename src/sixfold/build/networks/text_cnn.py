@@ -23,20 +23,21 @@ class TextCNN(nn.Module):
         super().__init__()
         self.vectors = nn.Embedding(tokens, vector, padding_idx=0)
         self.filters = nn.ModuleList(nn.Conv1d(vector, channels, width, padding=width - 1) for width in widths)
+        self.widths = tuple(widths)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels * len(widths), outputs)
 
     def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """int64 [B, L] → [B, K]; a text without tokens has the features 0."""
         x_BEL = self.vectors(tokens_BL).transpose(1, 2)
-        found = [torch.relu(filtered(x_BEL)) * _touched(tokens_BL, filtered) for filtered in self.filters]
+        pairs = zip(self.filters, self.widths, strict=True)
+        found = [torch.relu(filtered(x_BEL)) * _touched(tokens_BL, width) for filtered, width in pairs]
         h_B = torch.cat([answers.amax(dim=2) for answers in found], dim=1)
         return self.head(self.dropout(h_B))  # type: ignore[no-any-return]
 
 
-def _touched(tokens_BL: torch.Tensor, filtered: nn.Module) -> torch.Tensor:
+def _touched(tokens_BL: torch.Tensor, width: int) -> torch.Tensor:
     """[B, 1, L + width - 1] 1 where a filter sees a token, 0 where it sees padding alone; its answers there are at least 0."""
-    width = filtered.kernel_size[0]  # type: ignore[union-attr, index, operator]
     here = (tokens_BL != 0).to(torch.float32).unsqueeze(1)
     padded = torch.nn.functional.pad(here, (width - 1, width - 1))
     length = here.shape[2] + width - 1

@@ -68,7 +68,7 @@ class _Layer(nn.Module):
     def forward(self, x_BLD: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         x_BLD = x_BLD + self.dropout(self._attended(self.before_attention(x_BLD), bias))
         h = functional.gelu(self.wide(self.before_product(x_BLD)), approximate="tanh")
-        return x_BLD + self.dropout(self.narrow(h))
+        return x_BLD + self.dropout(self.narrow(h))  # type: ignore[no-any-return]
 
     def _attended(self, x_BLD: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """Written out, so that it is exported as plain products."""
@@ -78,7 +78,8 @@ class _Layer(nn.Module):
             part.reshape(shape).transpose(1, 2) for part in self.query_key_value(x_BLD).chunk(3, dim=2)
         )
         scores = query @ key.transpose(2, 3) / math.sqrt(width // self.heads) + bias
-        return self.joined((scores.softmax(dim=3) @ value).transpose(1, 2).reshape(-1, length, width))  # type: ignore[no-any-return]
+        attended = (scores.softmax(dim=3) @ value).transpose(1, 2).reshape(-1, length, width)
+        return self.joined(attended)  # type: ignore[no-any-return]
 
 
 def mean_over_tokens(x_BLD: torch.Tensor, here_BL: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from sixfold.core.texts import LONGEST, TextForm
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
-from sixfold.prepare.step import Feature, Role, Takes, Training
+from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 from sixfold.recipe.texts import LONGEST_READ
 
@@ -57,9 +57,9 @@ class Tokens(State):
         encoded = self._tokenizer.encode_batch_fast([form.normalized(text) for text in texts])
         return sum(len(found.ids) > self.length for found in encoded)
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`body token 1` … each one of `size` codes."""
-        return tuple(Feature(f"{names[0]} token {at + 1}", 0, self.size) for at in range(self.length))
+        return tuple(FittedFeatures(f"{names[0]} token {at + 1}", 0, self.size) for at in range(self.length))
 
 
 class Settings(Section):

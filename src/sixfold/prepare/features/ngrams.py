@@ -20,7 +20,7 @@ from sixfold.core.errors import DataError
 from sixfold.core.texts import LONGEST, GramReader, Grams, TextForm, Unit, hashed
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
-from sixfold.prepare.step import Feature, Role, Takes, Training
+from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
 from sixfold.recipe.texts import LONGEST_READ, MOST_TERMS, TermReader, TermWeights
 
@@ -38,14 +38,14 @@ class NGrams(State):
         found = [_features(texts, TermReader(part)) for part in self.parts]
         return found[0] if len(found) == 1 else csr_array(hstack(found, format="csr"))
 
-    def features(self, names: Sequence[str]) -> tuple[Feature, ...]:
+    def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`body has 'free'`, `body spells 'fre'`, or `body words hash 17`."""
         found: list[str] = []
         for part in self.parts:
             what = "has" if part.unit == "words" else "spells"
             found += [f"{names[0]} {what} {term!r}" for term in part.terms]
             found += [f"{names[0]} {part.unit} hash {place}" for place in range(part.hashed)]
-        return tuple(Feature(name, 0) for name in found)
+        return tuple(FittedFeatures(name, 0) for name in found)
 
 
 class Settings(Section):
@@ -137,7 +137,8 @@ def _rows_of(reader: GramReader, texts: Sequence[str], places: int = 0) -> IntAr
 def _features(texts: Sequence[str], reader: TermReader) -> csr_array:
     """[rows, features] of each text, as serving reads them."""
     pairs = [reader.read(text) for text in texts]
-    ends = np.cumsum([0, *(len(places) for places, _ in pairs)])
+    ends = np.cumsum([0, *(len(places) for places, _ in pairs)], dtype=np.int64)
+    ends = ends.astype(np.int32) if ends[-1] < 1 << 31 else ends  # liblinear takes no longer ones
     places = np.concatenate([places for places, _ in pairs], dtype=np.int32)
     values = np.concatenate([values for _, values in pairs])
     return csr_array((values, places, ends), shape=(len(texts), reader.size))
