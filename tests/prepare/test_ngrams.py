@@ -7,15 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import hstack
+from preparing import session
+from scipy.sparse import hstack, issparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from sixfold.bundle.texts import TextEncoder
+from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
 from sixfold.core.errors import DataError
 from sixfold.core.texts import TextForm, hashed, words
 from sixfold.parts import state
+from sixfold.parts.fit import Needs
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.raw_inputs import RawInputs
+from sixfold.parts.table import Column, Table, Target
 from sixfold.prepare.features.ngrams import NGrams, Settings
+from sixfold.prepare.preparer import Preparer
+from sixfold.prepare.preparer import fit as preparer_of
 from sixfold.prepare.step import Training
+from sixfold.recipe.schema import Prepare
 from sixfold.recipe.texts import TermWeights, TextInput
 
 TRAINING = Training(("body",), np.zeros((0, 1)), "classification", 0)
@@ -196,3 +204,72 @@ def test_terms_of_a_bundle_that_contradict_each_other_are_refused(change: dict[s
     fields = fit(["a b", "a b"], characters=None, words=(1, 1)).parts[0].model_dump()
     with pytest.raises(ValueError, match=message):
         TermWeights(**{**fields, **change})
+
+
+def table_of(texts: list[str]) -> Table:
+    """A column of text beside one of numbers."""
+    levels = tuple(sorted(set(texts) - {""}))
+    codes = np.array([levels.index(text) if text else -1 for text in texts], dtype=np.int32)
+    number = np.array([float(len(text)) for text in texts])
+    return Table({"body": Column("text", codes, levels), "size": Column("number", number)}, len(texts))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_preparer_of_text_and_numbers(sparse: bool, tmp_path: Any) -> None:
+    texts = some_texts(40)
+    table = table_of(texts)
+    target = Target("classification", np.arange(len(texts)) % 2, ("y",), ("n", "p"))
+    needs = Needs(sparse=sparse)
+    preparer, x, _ = preparer_of(table, target, Prepare(), needs, 0)
+    assert issparse(x) is sparse
+    dense_x = x.toarray() if sparse else x
+    np.testing.assert_array_equal(preparer.transform(table), dense_x)
+    assert preparer.texts == {"body"} and preparer.feature_sources.count("body") == x.shape[1] - 1
+    state.save(preparer, tmp_path)
+    np.testing.assert_array_equal(state.load(tmp_path, Preparer).transform(table), dense_x)
+    graph = Graph()
+    y = preparer.export(graph, RawInputs(graph, ["size"], ()))
+    graph.output("y", y, TensorProto.DOUBLE, ["rows", x.shape[1]])
+    (described,) = text_inputs({prop.key: prop.value for prop in graph.model().metadata_props})
+    feeds = {"numbers": table.columns["size"].values[:, None], "text_0": TextEncoder(described).encode(texts)}
+    np.testing.assert_allclose(session(graph, feeds).run(None, feeds)[0], dense_x, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_held_out_texts_change_no_bit(sparse: bool) -> None:
+    """Whatever stands in them, and whichever levels the whole table has."""
+    texts, rows = some_texts(60), np.arange(40)
+    other = [*texts[:40], *(f"!{text} leaked words leaked words" for text in texts[40:])]
+    target = Target("classification", np.arange(len(texts)) % 2, ("y",), ("n", "p"))
+    found = []
+    for some in (texts, other):
+        preparer, x, _ = preparer_of(table_of(some).take(rows), target.take(rows), Prepare(), Needs(sparse=sparse), 0)
+        found.append((state.digest(preparer), (x.toarray() if sparse else x).tobytes()))
+    assert found[0] == found[1]
+    inside, _, _ = preparer_of(table_of(other), target, Prepare(), Needs(sparse=sparse), 0)
+    assert any("leaked" in name for name in inside.feature_names)  # the perturbation is one
+
+
+def test_equal_texts_enter_the_graph_once() -> None:
+    step, graph = fit(["a b", "a b"]), Graph()
+    inputs = RawInputs(graph, [], ())
+    assert [inputs.text("one", step.parts), inputs.text("one", step.parts), inputs.text("two", step.parts)] == [
+        "text_0",
+        "text_0",
+        "text_1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({"text_0": "nul"}, "text_0: Invalid JSON"),
+        ({"text_0": "{}"}, "text_0: Field required"),
+        ({"text_0": '{"name": "text_1", "column": "a", "terms": []}'}, "text_0: the description of text_1"),
+        ({"text_0": "[" * 100 + "]" * 100}, "text_0: "),
+    ],
+)
+def test_descriptions_that_sixfold_never_writes_are_refused(described: dict[str, str], message: str) -> None:
+    with pytest.raises(DescriptionError) as error:
+        text_inputs(described)
+    assert str(error.value).startswith(message)

@@ -33,7 +33,7 @@ def text_inputs(described: Mapping[str, str]) -> tuple[TextInput, ...]:
 
 def _read(name: str, content: bytes) -> TextInput:
     if violation := json_limits.violation(content, LIMITS):
-        raise DescriptionError(f"{name}: {violation[1]}")
+        raise DescriptionError(f"{name}: {violation[1]}, where {violation[0]} was due")
     try:
         found = TextInput.model_validate_json(content)
     except ValidationError as error:

@@ -29,9 +29,11 @@ def read_checkpoint(folder: Path) -> nn.Module:
     missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
     if missing is not None:
         raise DataError(
-            str(folder), f"a checkpoint: {', '.join(NEEDED)}", f"no {missing}",
+            str(folder),
+            f"a checkpoint: {', '.join(NEEDED)}",
+            f"no {missing}",
             "Save it with save_pretrained(folder, safe_serialization=True); files with pickle in them are not read.",
-        )  # fmt: skip
+        )
     kind = _kind(folder / "config.json")
     if kind not in KINDS:
         raise DataError(
@@ -42,7 +44,7 @@ def read_checkpoint(folder: Path) -> nn.Module:
         )
     try:
         model = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, attn_implementation="eager"
+            folder, local_files_only=True, use_safetensors=True, attn_implementation="eager"
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0][:200]

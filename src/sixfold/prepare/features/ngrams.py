@@ -91,9 +91,11 @@ class Settings(Section):
         found = tuple(part for part in parts if part is not None)
         if not found:
             raise DataError(
-                "prepare, ngrams", f"n-grams that {self.min_rows} training texts have", "none",
+                "prepare, ngrams",
+                f"n-grams that {self.min_rows} training texts have",
+                "none",
                 "Lower min_rows, or look whether the column holds text (data.types).",
-            )  # fmt: skip
+            )
         return NGrams(found)
 
     def _learn(self, grams: Grams, texts: Sequence[str], most: int) -> TermWeights | None:
@@ -116,9 +118,17 @@ class Settings(Section):
         """`places`: terms, or hashed."""
         weighed = {"texts": texts, "rows": rows} if self.weight == "idf" else {}
         return TermWeights(
-            unicode=self.unicode, case=self.case, longest=self.longest, unit=grams.unit, low=grams.low, high=grams.high,
-            sublinear=self.sublinear, unit_norm=self.unit_norm, **weighed, **places,
-        )  # fmt: skip
+            unicode=self.unicode,
+            case=self.case,
+            longest=self.longest,
+            unit=grams.unit,
+            low=grams.low,
+            high=grams.high,
+            sublinear=self.sublinear,
+            unit_norm=self.unit_norm,
+            **weighed,
+            **places,
+        )
 
 
 def _rows_of(reader: GramReader, texts: Sequence[str], places: int = 0) -> IntArray:

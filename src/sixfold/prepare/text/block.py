@@ -25,6 +25,11 @@ class TextBlock(State):
     sources: tuple[str, ...]
     levels: tuple[int, ...]
 
+    @property
+    def steps(self) -> tuple[Any, ...]:
+        """As of a `Block`."""
+        return (self.step,)
+
     def reader(self, table: Table) -> Callable[[slice], list[str]]:
         """Gives the texts of some rows, '' for a missing one."""
         column = table.columns[self.columns[0]]

@@ -84,9 +84,7 @@ class Settings(Section):
         read = [form.normalized(text) for text in texts]
         tokenizer = _trained(read, self.size, self.min_rows)
         length = self.length if isinstance(self.length, int) else _length(tokenizer, read)
-        return Tokens(
-            tokenizer.to_str(), length, tokenizer.get_vocab_size(), self.unicode, self.case, self.longest
-        )  # fmt: skip
+        return Tokens(tokenizer.to_str(), length, tokenizer.get_vocab_size(), self.unicode, self.case, self.longest)
 
 
 def _trained(texts: Sequence[str], size: int, least: int) -> Tokenizer:
