@@ -49,9 +49,13 @@ FILES: dict[str, tuple[Callable[[Path], None], bytes]] = {
     "xlsx": (write_xlsx, b"PK\x03\x04 nothing"),
 }
 NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "python": ("docstrings", {"table": "docstrings"}, "docstring"),
     "random": ("7x3", {"rows": 7, "columns": 3}, "7by3"),
     "sklearn": ("iris", {"table": "iris"}, "irs"),
 }
+
+
+FOLDERS = {"text_folder"}  # tested by themselves: tests/data/test_text_folder.py
 
 
 def data(name: str, tmp_path: Path, seed: int = 0) -> Data:
@@ -135,10 +139,11 @@ CHECKS = (
 
 
 def test_every_source_is_in_the_battery() -> None:
-    assert sorted({*FILES, *NAMED}) == SOURCE.names()
+    assert sorted({*FILES, *NAMED, *FOLDERS}) == SOURCE.names()
+    assert {name for name in SOURCE.names() if hasattr(SOURCE.load(name), "of_folder")} == FOLDERS
 
 
-@pytest.mark.parametrize("name", SOURCE.names())
+@pytest.mark.parametrize("name", [*FILES, *NAMED])
 def test_battery(name: str, tmp_path: Path) -> None:
     done = 0
     for check in CHECKS:
