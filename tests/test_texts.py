@@ -48,7 +48,7 @@ def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
 )
 def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop: str) -> None:
     bundle = sixfold.load(run(tmp_path, family, drop))
-    assert bundle.receipt.quality[0].before > 0.8
+    assert np.mean(bundle.receipt.quality[0].folds_before) > 0.7
     assert any("parity" in sentence for sentence in verify(bundle.path))
     own = {"review": "", "stars": 0.5, "town": "Bern"}
     asked = [{**own, "review": text} for text in ODD]
