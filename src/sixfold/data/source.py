@@ -152,9 +152,9 @@ def _by_content(folder: Path) -> Any:
     found = max(readers, key=lambda settings: sum(endings[ending] for ending in settings.endings))
     if not any(endings[ending] for ending in found.endings):
         known = ", ".join(sorted(ending for settings in readers for ending in settings.endings))
-        shown = ", ".join(ending or "no ending" for ending, _ in endings.most_common(5)) or "an empty folder"
+        shown = ", ".join(ending or "no ending" for ending, _ in endings.most_common(5)) or "an empty one"
         raise DataError(
-            str(folder), f"a folder of files that end in {known}", shown, "Give the file inside it, or another folder."
+            str(folder), f"a file, or a folder of files that end in {known}", shown, "Give the file inside it."
         )
     return found
 
