@@ -302,7 +302,9 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(DataError) as error:
         load(Data(source="d.csv", target="y"), None, tmp_path)
-    assert str(error.value) == f"{tmp_path}/d.csv: expected a file; found a folder. Give the file inside it."
+    assert str(error.value) == (
+        f"{tmp_path}/d.csv: expected a file, or a folder of files that end in .txt; found an empty one. Give the file inside it."
+    )
 
 
 def test_wrong_extension(refused: Refused) -> None:

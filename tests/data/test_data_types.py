@@ -61,7 +61,7 @@ def frame(**columns: Any) -> Dataset:
         ([f"k{i}" for i in range(20)], "identifier"),
         ([f"k{i}" for i in range(99)] + ["k0"], "identifier"),
         ([f"k{i % 30}" for i in range(60)], "category"),
-        ([f"it is prose of number {i}" for i in range(20)], "category"),
+        ([f"it is prose of number {i}" for i in range(20)], "text"),
         ([f"Miller, Mr. No {i}" for i in range(20)], "identifier"),
     ],
 )
@@ -128,11 +128,18 @@ def test_slashed_dates_are_not_guessed() -> None:
     )
 
 
-def test_free_text_is_a_category_and_said() -> None:
-    assert of([f"it is prose of number {i}" for i in range(20)]).warnings == (
-        "c: free text, 20 different in 20 rows; it is read as a category, which rarely helps. List it under data.drop if "
-        "it does not.",
+def test_sentences_are_text_and_why_is_said() -> None:
+    assert (
+        of([f"it is prose of number {i}" for i in range(20)]).why == "6 words on average, 20 different ones in 20 rows"
     )
+    assert of([f"Person {i} Smith" for i in range(20)]).column.kind == "identifier"
+
+
+def test_a_column_is_text_because_the_recipe_says_so() -> None:
+    found = read("c", pa.chunked_array([pa.array(["yes", "NA", None, " no "])]), "text", READING).column
+    assert (found.kind, found.strings()) == ("text", ["yes", "", "", "no"])
+    numbers = read("c", pa.chunked_array([pa.array([1.5, None])]), "text", READING).column
+    assert (numbers.kind, numbers.strings()) == ("text", ["1.5", ""])
 
 
 def test_odd_dates_are_a_loud_warning() -> None:

@@ -50,9 +50,13 @@ FILES: dict[str, tuple[Callable[[Path], None], bytes]] = {
     "xlsx": (write_xlsx, b"PK\x03\x04 nothing"),
 }
 NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "python": ("docstrings", {"table": "docstrings"}, "docstring"),
     "random": ("7x3", {"rows": 7, "columns": 3}, "7by3"),
     "sklearn": ("iris", {"table": "iris"}, "irs"),
 }
+
+
+FOLDERS = {"text_folder"}  # tested by themselves: tests/data/test_text_folder.py
 
 
 def data(name: str, tmp_path: Path, seed: int = 0) -> Data:
@@ -131,7 +135,12 @@ CHECKS = (
     check_bad_input_names_the_source,
 )
 FILE_CHECKS = (check_packed_and_prefixed,)
-PAIRS = [(name, check) for name in SOURCE.names() for check in (*CHECKS, *(FILE_CHECKS if name in FILES else ()))]
+PAIRS = [
+    (name, check)
+    for name in SOURCE.names()
+    if name not in FOLDERS
+    for check in (*CHECKS, *(FILE_CHECKS if name in FILES else ()))
+]
 
 
 @pytest.mark.parametrize(("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS])
@@ -141,7 +150,8 @@ def test_source(name: str, check: Callable[[str, Path], None], tmp_path: Path) -
 
 def test_every_source_gets_its_checks() -> None:
     assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(FILES, 7), **dict.fromkeys(NAMED, 6)}
-    assert sorted({*FILES, *NAMED}) == SOURCE.names()
+    assert sorted({*FILES, *NAMED, *FOLDERS}) == SOURCE.names()
+    assert {name for name in SOURCE.names() if hasattr(SOURCE.load(name), "of_folder")} == FOLDERS
     written = {name for name in globals() if name.startswith("check_")}
     assert written == {check.__name__ for check in (*CHECKS, *FILE_CHECKS)}
 

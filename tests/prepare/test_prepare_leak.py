@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def columns() -> dict[str, Column]:
     found = mixed_columns(ROWS, seed=3)
     del found["id"]
     found["seconds"] = number(found["weight"].values * 100 + 1.7e9)
+    found["note"] = replace(
+        category([f"note {n % 40} of {'this' if n % 3 else 'that'} town" for n in range(ROWS)]), kind="text"
+    )
     fold_models = np.arange(ROWS)
     fold_models[TRAINING[5:9]] = TRAINING[0:4]
     return {name: column.take(fold_models) for name, column in found.items()}
@@ -35,12 +39,12 @@ def columns() -> dict[str, Column]:
 
 def perturbed(column: Column, rng: np.random.Generator) -> Column:
     """Other values in held-out rows, new levels, levels in another order; training rows mean what they meant."""
-    if column.kind == "category":
+    if column.kind in ("category", "text"):
         strings = column.strings()
         for row in HELD_OUT:
             strings[row] = ["", "!first of all", "~last of all", strings[TRAINING[0]]][rng.integers(4)]
         known = sorted({text for text in strings if text} | {"nowhere"}, key=lambda text: (len(text), text[::-1]))
-        return category(strings, tuple(known))
+        return replace(category(strings, tuple(known)), kind=column.kind)
     values = column.values.copy()
     new = rng.normal(size=len(HELD_OUT)) * 1e9
     new = np.where(
@@ -93,7 +97,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 for feature_name in FEATURE.names():
     takes, role = FEATURE.load(feature_name).takes, FEATURE.load(feature_name).role
     if role == "change":
-        kind = "category" if "category" in takes else "date" if "date" in takes else "number"
+        kind = (
+            "category"
+            if "category" in takes
+            else "date"
+            if "date" in takes
+            else "text"
+            if "text" in takes
+            else "number"
+        )
         OPTIONS[f"feature {feature_name}"] = {"features": {kind: feature_name}}
     else:
         OPTIONS[f"{role} {feature_name}"] = {"features": {role: feature_name}}

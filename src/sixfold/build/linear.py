@@ -52,8 +52,8 @@ class LinearModel(State):
         return _links.apply(self.link, x.astype(np.float64, copy=False) @ self.weights + self.bias)
 
     def export(self, graph: Graph, x: str) -> str:
-        """MatMul, Add and the link, in double precision."""
-        product = graph.op("MatMul", x, graph.constant(self.weights, np.float64))
+        """A product, Add and the link, in double precision."""
+        product = graph.product(x, self.weights)
         return _links.export(self.link, graph, graph.op("Add", product, graph.constant(self.bias, np.float64)))
 
     def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
@@ -76,7 +76,7 @@ class Settings(SolverFamily):
     with ‖w‖₁ (lasso). Sums, not means: the strength needs no change when rows are added.
     """
 
-    needs: ClassVar[Needs] = Needs(sparse=True)
+    needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
 

@@ -56,8 +56,7 @@ class LinearMachine(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """MatMul and Add in double precision."""
-        product = graph.op("MatMul", x, graph.constant(self.weights, np.float64))
-        decision = graph.op("Add", product, graph.constant(self.bias, np.float64))
+        decision = graph.op("Add", graph.product(x, self.weights), graph.constant(self.bias, np.float64))
         if self.task == "classification" and len(self.bias) == 1:
             return graph.concat([graph.op("Neg", decision), decision])
         return decision
@@ -196,7 +195,7 @@ class Settings(SolverFamily):
     and epsilon need no change with the target's unit.
     """
 
-    needs: ClassVar[Needs] = Needs(sparse=True)
+    needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     shared: ClassVar[frozenset[str]] = frozenset({"C", "epsilon"})
     decides: ClassVar[bool] = True

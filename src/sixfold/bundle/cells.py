@@ -31,6 +31,8 @@ def reader(column: Input, missing: frozenset[str]) -> Cell:
     """
     if column.type == "category":
         return _category(column, missing)
+    if column.type == "text":
+        return lambda value: _free_text(value, missing)
     if column.type == "date":
         return lambda value: _date(value, missing)
     if column.type == "boolean":
@@ -110,6 +112,14 @@ def _date(value: Any, missing: frozenset[str]) -> float:
             raise CellError("seconds since 1970 of a year from 1 to 9999")
         raise CellError("a date such as 2026-11-23 or 2026-11-23T15:20:00Z")
     return moment_s
+
+
+def _free_text(value: Any, missing: frozenset[str]) -> str:
+    """A text without spaces around it, '' where it is missing. Half surrogate pairs are let through: `TextForm` replaces them."""
+    if value is None:
+        return ""
+    text = _text(value, "text")
+    return "" if text in missing else text
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:

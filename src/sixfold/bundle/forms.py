@@ -46,6 +46,8 @@ def _as_csv(rows: TextRows) -> str:
 
 def _object(text: str, column: Input) -> Any:
     """The value that a text stands for, as an object of Python."""
+    if column.type == "text":
+        return text
     if column.type == "category":
         plain = values.level_type([text]) == column.level_type
         return values.typed(text, column.level_type) if plain else text

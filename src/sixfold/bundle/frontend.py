@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sixfold.bundle.cells import Cell, CellError, missing_numbers, reader
 from sixfold.bundle.headerless import Fields
 from sixfold.core.errors import RowError
-from sixfold.recipe.signature import CATEGORIES, NUMBERS, Input, Signature
+from sixfold.recipe.signature import NUMBERS, Input, Signature
 
 Feeds = dict[str, npt.NDArray[Any]]
 RawRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any  # Any: a pandas DataFrame, not imported
@@ -58,7 +58,10 @@ class FrontEnd:
         self._plain_at: slice | list[int] = slice(None) if len(plain) == len(numbers) else plain
 
     def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
-        """`numbers`: float64 [rows, columns] with NaN; `categories`: str objects [rows, columns] with ''. Raises RowError."""
+        """`numbers`: float64 [rows, columns] with NaN; `categories`, `texts`: str objects [rows, columns] with ''.
+
+        Raises RowError.
+        """
         if isinstance(rows, Mapping):
             return self.from_columns(rows, extra, first_row)
         if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):
@@ -237,7 +240,7 @@ class _Taken:
 
 
 def _empty(name: str, rows: int, columns: int) -> npt.NDArray[Any]:
-    return np.empty((rows, columns), dtype=object if name == CATEGORIES else np.float64)
+    return np.empty((rows, columns), dtype=np.float64 if name == NUMBERS else object)
 
 
 def _are(cells: Sequence[tuple[Any, ...]], kinds: frozenset[type]) -> bool:

@@ -18,9 +18,11 @@ from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictions import Predictions
+from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
-from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
+from sixfold.recipe.signature import CATEGORIES, NUMBERS, TEXTS, Signature
+from sixfold.recipe.texts import TextInput
 
 BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:
 BATCH_CELLS: Final = 1 << 24  # of all values of the rows of a call (128 MiB in double): a kernel machine's distances
@@ -44,7 +46,9 @@ class Predictor:
         self._batch = max(1, min(BATCH, BATCH_CELLS // max(1, checked.cells)))
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
         self.depends_on_batch = any(node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes)
-        check_interface(self.session, signature, where)
+        places = {column.name: at for at, column in enumerate(signature.graph_inputs().get(TEXTS, ()))}
+        texts = check_interface(self.session, signature, where)
+        self._encoders = [(each.name, places[each.column], TextEncoder(each)) for each in texts]
         _check_classes(checked, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
@@ -88,7 +92,16 @@ class Predictor:
         if self._end_s < math.inf and time.process_time() > self._end_s:
             raise BundleError(self._where, "answers to the stored rows within seconds", "more time", SLOW)
         with answering(self._where):
-            return self._named(self.session.run(self._names, feeds))
+            return self._named(self.session.run(self._names, self._encoded(feeds)))
+
+    def _encoded(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """What the graph takes: in the place of columns of text, what is made of them."""
+        if TEXTS not in feeds:
+            return feeds
+        given = {name: array for name, array in feeds.items() if name != TEXTS}
+        for name, at, encoder in self._encoders:
+            given[name] = encoder.encode_in_place(feeds[TEXTS][:, at].tolist())
+        return given
 
     def _one_row(self, numbers: npt.NDArray[np.float64]) -> list[npt.NDArray[Any]]:
         with answering(self._where):
@@ -114,16 +127,40 @@ def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> N
         raise BundleError(where, f"the classes {list(signature.classes)[:8]}", f"{list(found)[:8]}", MISMATCH)
 
 
-def check_interface(session: Any, signature: Signature, where: str) -> None:
-    """Names, types and shapes of the graph are those of the signature, column by column. Raises BundleError."""
-    groups, described = signature.graph_inputs(), session.get_modelmeta().custom_metadata_map
-    expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in groups.items()}
+def check_interface(session: Any, signature: Signature, where: str) -> tuple[TextInput, ...]:
+    """Names, types and shapes of the graph are those of the signature, column by column. Returns what the graph takes of columns
+    of text. Raises BundleError.
+    """
+    groups, described = signature.graph_inputs(), dict(session.get_modelmeta().custom_metadata_map)
+    texts = _text_inputs(described, signature, where)
+    raw = {name: columns for name, columns in groups.items() if name != TEXTS}
+    expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in raw.items()}
+    expected_inputs |= {each.name: f"tensor(double) [rows, {each.width}]" for each in texts}
     found_inputs = {node.name: _shown(node) for node in session.get_inputs()}
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
-    names = {name: json.dumps([column.name for column in columns]) for name, columns in groups.items()}
-    if names != described:
-        raise _mismatch(where, "columns", names, described)
+    names = {name: json.dumps([column.name for column in columns]) for name, columns in raw.items()}
+    told = {name: text for name, text in described.items() if name not in {each.name for each in texts}}
+    if names != told:
+        raise _mismatch(where, "columns", names, told)
+    _check_outputs(session, signature, where)
+    return texts
+
+
+def _text_inputs(described: dict[str, str], signature: Signature, where: str) -> tuple[TextInput, ...]:
+    """What the graph takes of the signature's columns of text, of each something. Raises BundleError."""
+    try:
+        texts = text_inputs(described)
+    except DescriptionError as error:
+        raise BundleError(where, "texts described as Sixfold does", str(error), MISMATCH) from None
+    columns = sorted(column.name for column in signature.inputs if column.type == "text")
+    used = sorted({each.column for each in texts})
+    if columns != used:
+        raise BundleError(where, f"the columns of text {columns[:8]}", f"{used[:8]}", MISMATCH)
+    return texts
+
+
+def _check_outputs(session: Any, signature: Signature, where: str) -> None:
     expected_outputs: dict[str, str] = {
         output.name: f"tensor({'string' if output.name == 'label' else 'double'}) [rows, {len(output.columns)}]"
         for output in signature.outputs

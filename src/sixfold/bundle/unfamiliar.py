@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
+from sixfold.recipe.signature import CATEGORIES, NUMBERS, TEXTS, Signature
 
 if TYPE_CHECKING:
     from sixfold.bundle.predictions import Predictions
@@ -64,11 +64,12 @@ class Known:
 
     def __init__(self, signature: Signature) -> None:
         groups = signature.graph_inputs()
-        self._numbers, self._texts = groups.get(NUMBERS, ()), groups.get(CATEGORIES, ())
+        self._numbers, self._categories = groups.get(NUMBERS, ()), groups.get(CATEGORIES, ())
+        self._texts = groups.get(TEXTS, ())
         self._low = np.array([-np.inf if each.minimum is None else each.minimum for each in self._numbers])
         self._high = np.array([np.inf if each.maximum is None else each.maximum for each in self._numbers])
-        self._levels = [frozenset(each.levels) for each in self._texts]
-        order = {each.name: place for place, each in enumerate((*self._numbers, *self._texts))}
+        self._levels = [frozenset(each.levels) for each in self._categories]
+        order = {each.name: place for place, each in enumerate((*self._numbers, *self._categories, *self._texts))}
         self._names = [each.name for each in signature.inputs]
         self._order = np.array([order[name] for name in self._names], dtype=np.int64)
         self._required = np.array([not each.optional for each in signature.inputs])
@@ -87,6 +88,8 @@ class Known:
                 texts = feeds[CATEGORIES][:, at].tolist()
                 gone = texts.count("")
                 found[len(self._numbers) + at] = sum(text not in levels for text in texts) - gone, 0, gone
+        if TEXTS in feeds:
+            found[len(found) - len(self._texts) :, 2] = (feeds[TEXTS] == "").sum(axis=0)
         ordered = found[self._order]
         ordered[:, 2] *= self._required
         return ordered

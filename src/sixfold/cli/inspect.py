@@ -114,6 +114,8 @@ def _example(bundle: Any) -> None:
 def _typical(column: Any) -> str:
     if column.type == "category":
         return str(column.levels[0]) if column.levels else ""
+    if column.type == "text":
+        return "some text"
     if column.type == "boolean":
         return "false"
     if column.median is None:

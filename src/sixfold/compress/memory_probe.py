@@ -7,6 +7,7 @@ import re
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,10 +16,7 @@ import onnxruntime
 def main(folder: Path) -> int:
     """Peak resident bytes. VmHWM where there is one: ru_maxrss may still hold what the parent process had."""
     listed = json.loads((folder / "feeds.json").read_text())
-    feeds = {
-        name: np.array(item["rows"], dtype=object if item["text"] else np.float64).reshape(item["shape"])
-        for name, item in listed.items()
-    }
+    feeds = {name: _array(item) for name, item in listed.items()}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), options)
@@ -29,6 +27,13 @@ def main(folder: Path) -> int:
         return int(match[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _array(item: dict[str, Any]) -> Any:
+    """Zeros where no rows are given."""
+    if item["rows"] is None:
+        return np.zeros(item["shape"])
+    return np.array(item["rows"], dtype=object if item["text"] else np.float64).reshape(item["shape"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from sixfold.data import rare
+from sixfold.data.near_duplicates import near_duplicates
 from sixfold.parts import equal_rows
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.parts.units import merged
@@ -24,6 +25,8 @@ def checked(dataset: Dataset, data: Data) -> Dataset:
 
 def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Dataset:
     """Count the rows that repeat or contradict others; rows that are equal get one unit, joined with their groups'."""
+    if duplicates == "keep_together":
+        dataset = _near_texts_together(dataset)
     group = equal_rows.groups(dataset.table)
     if (group < 0).all():
         return dataset
@@ -33,12 +36,29 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
     if contradicting and dataset.target.task != "reconstruction":
         notes.append(f"{contradicting:,} rows equal another row in every column and differ in the target.")
     if repeated.any():
-        units = merged(dataset.groups, _units(group, repeated))
+        units = merged(dataset.units, _units(group, repeated))
         done, kept = _done(dataset, units, duplicates)
         text = f"{_counted(int(repeated.sum()))} an earlier row in every column and the target. {done}"
         (warnings if kept and repeated.mean() >= LOUD else notes).append(text)
-        dataset = replace(dataset, together=units if kept else None)
+        dataset = replace(dataset, together=units if kept else dataset.together)
     return replace(dataset, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _near_texts_together(dataset: Dataset) -> Dataset:
+    """Where texts are all that a row has: those that are nearly the same get one unit, joined with their groups'.
+
+    Beside other columns near texts are common (a title, a short note) and their rows are not the same case.
+    """
+    columns = list(dataset.table.columns.values())
+    if any(column.kind != "text" for column in columns) or len(columns) != 1:
+        return dataset
+    units = near_duplicates(columns[0].strings())
+    near = len(units) - len(np.unique(units))
+    together = merged(dataset.groups, units)
+    if not near or len(np.unique(together)) < LEAST_UNITS:
+        return dataset
+    text = f"{near:,} texts are nearly the same as an earlier one (MinHash): they stay on one side of every split."
+    return replace(dataset, together=together, notes=(*dataset.notes, text))
 
 
 def _units(group: IntArray, repeated: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> IntArray:

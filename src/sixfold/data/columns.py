@@ -24,6 +24,7 @@ from sixfold.core.marks import NumberFormat
 from sixfold.core.values import LevelType
 from sixfold.data import nearly
 from sixfold.data.nearly import Nearly
+from sixfold.data.texts import why_text
 from sixfold.parts.table import Column, ColumnKind, FloatArray
 
 Codes = npt.NDArray[np.int32]
@@ -31,10 +32,9 @@ Codes = npt.NDArray[np.int32]
 MIXED_SHARE: Final = 0.9  # of the cells are numbers (or dates): the others are more likely mistakes; guessed
 DISTINCT_SHARE: Final = 0.95  # of the cells differ: an identifier; guessed
 DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
-WORDS: Final = 5  # on average, from which on different texts are prose, not identifiers; guessed
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
 PAIRS: Final = tuple(map(frozenset, (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))))
-LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind, or for words
+LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind
 SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
 _IDENTIFIER = re.compile(
     r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
@@ -78,7 +78,7 @@ class Reading:
 class Read:
     """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
     `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
-    that needs saying; `marks`: what data.read.columns would say to make numbers of it.
+    that needs saying; `marks`: what data.read.columns would say to make numbers of it; `why`: why it is text.
     """
 
     column: Column
@@ -88,6 +88,7 @@ class Read:
     mixed: bool = False
     rule: str = ""
     marks: str = ""
+    why: str = ""
 
     @property
     def empty(self) -> bool:
@@ -207,6 +208,9 @@ def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readin
         fast = _fast_numbers(raw, reading)
         if fast is not None:
             return _as_identifier(name, fast) if asked is None else fast
+    if asked == "text":
+        held = texts(name, raw, reading)
+        return Read(held.column("text"), held.tokens)
     if asked in ("category", "identifier"):
         return _category(name, levels_of(texts(name, raw, reading), reading), asked)
     held = texts(name, raw, reading)
@@ -258,15 +262,11 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
 
 
 def _free_text(name: str, held: Texts, known: int) -> Read | None:
-    """Nearly every text is another one: single words identify a row, and longer ones are warned of; None for a category."""
+    """Sentences are text; few words, nearly all different, identify a row; None for a category."""
+    if why := why_text(held.levels, known):
+        return Read(held.column("text"), held.tokens, why=why)
     if known >= DISTINCT_ROWS and len(held.levels) >= DISTINCT_SHARE * known:
-        if _words(held) < WORDS:
-            return Read(held.column("identifier"), held.tokens)
-        return _warned(
-            Read(held.column("category"), held.tokens),
-            f"{name}: free text, {len(held.levels):,} different in {known:,} rows; it is read as a category, which "
-            "rarely helps. List it under data.drop if it does not.",
-        )
+        return Read(held.column("identifier"), held.tokens)
     return None
 
 
@@ -359,6 +359,9 @@ def _parsed(
 def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
     """A column whose source has given it a type."""
     _check_type(name, raw.type, reading)
+    if asked == "text":
+        held = texts(name, raw, reading)
+        return Read(held.column("text"), held.tokens)
     if asked in ("category", "identifier") or pa.types.is_time(raw.type):
         return _category(name, levels_of(texts(name, raw, reading), reading), asked or "category")
     found, column = _typed_values(name, raw, reading)
@@ -460,12 +463,6 @@ def _floats(array: pa.ChunkedArray) -> FloatArray:
 def _is_whole(column: FloatArray) -> bool:
     known = column[~np.isnan(column)]
     return bool(len(known)) and bool((known == np.floor(known)).all())
-
-
-def _words(held: Texts) -> float:
-    """Mean number of words of the first distinct texts."""
-    looked = held.levels[:LOOK]
-    return sum(len(text.split()) for text in looked) / len(looked)
 
 
 def _warned(made: Read, text: str) -> Read:

@@ -20,6 +20,7 @@ from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target
+from sixfold.data.texts import describe
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
@@ -54,6 +55,7 @@ class Notes:
     empty: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
     def add(self, name: str, made: Read) -> bool:
         """Note one column; True when it is a feature."""
@@ -66,6 +68,9 @@ class Notes:
             self.tokens[name] = made.tokens
         if made.rule:
             self.rules.setdefault(made.rule, []).append(name)
+        if made.column.kind == "text":
+            self.texts += [f"{name}: read as text ({made.why}; data.types can say otherwise)."] if made.why else []
+            self.texts += describe(name, made.column.strings())
         if made.column.kind == "identifier":
             self.identifiers.append(name)
             return False
@@ -107,6 +112,7 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
         *_unused(data, notes),
         *numbers.notes,
         *_rules(notes),
+        *notes.texts,
         *found.notes,
         *_left_out(found, raw),
     )
@@ -236,7 +242,7 @@ def _odd_tokens(missing: Sequence[str]) -> list[str]:
 
 def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
     """ "32,561 rows; 6 numbers, 8 categories; 3 columns with '?' read as missing" """
-    plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates"}
+    plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates", "text": "texts"}
     kinds = Counter(str(column.kind) for column in columns.values())
     parts = [f"{kinds[kind]:,} {kind if kinds[kind] == 1 else plural[kind]}" for kind in plural if kinds[kind]]
     clauses = [f"{rows:,} {'row' if rows == 1 else 'rows'}", ", ".join(parts)]

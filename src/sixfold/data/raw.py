@@ -21,7 +21,7 @@ def text_rows(table: Table, names: Sequence[str], read: ReadFile | None = None) 
 
 
 def _texts(column: Column, number: Callable[[float], str]) -> list[str]:
-    if column.kind in ("category", "identifier"):
+    if column.kind in ("category", "text", "identifier"):
         return column.strings()
     write = {"number": number, "boolean": _boolean, "date": values.show_date}[column.kind]
     return ["" if gone else write(float(value)) for value, gone in zip(column.values, column.missing(), strict=True)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -69,10 +70,26 @@ class NamedSource(Protocol):
         """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises DataError, BudgetError."""
 
 
-def find(data: Data, base: Path) -> FileSource | NamedSource:
+@runtime_checkable
+class FolderSource(Protocol):
+    """A plug-in that reads folders whose files end in one of `endings`."""
+
+    endings: ClassVar[frozenset[str]]
+
+    @classmethod
+    def of_folder(cls, path: Path, data: Data) -> Self:
+        """The source of a folder, with what the recipe says about it."""
+
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """All of its files as rows. `memory`: what may be taken for them. Raises DataError, BudgetError."""
+
+
+def find(data: Data, base: Path) -> FileSource | NamedSource | FolderSource:
     """The plug-in for `data.source`; relative paths from `base`. Raises DataError, or RecipeError for its options."""
     prefixed = _PREFIXED.fullmatch(data.source)
-    if prefixed:
+    if (base / data.source).is_dir():
+        made = _by_content(base / data.source).of_folder(base / data.source, data)
+    elif prefixed:
         settings = SOURCE.load(prefixed["plugin"])
         made = (
             settings.at(_checked(base / prefixed["name"]).path, data)
@@ -124,6 +141,26 @@ def _by_extension(file: DataFile) -> Any:
             "Convert the file, or say its format: `source: csv:PATH`.",
         )
     return settings
+
+
+def _by_content(folder: Path) -> Any:
+    """The plug-in for most of the folder's files, by their endings. Raises DataError."""
+    endings = Counter(
+        Path(name).suffix.lower() for _, _, names in os.walk(folder) for name in names if not name.startswith(".")
+    )
+    readers = [settings for name in SOURCE.names() if _reads_folders(settings := SOURCE.load(name))]
+    found = max(readers, key=lambda settings: sum(endings[ending] for ending in settings.endings))
+    if not any(endings[ending] for ending in found.endings):
+        known = ", ".join(sorted(ending for settings in readers for ending in settings.endings))
+        shown = ", ".join(ending or "no ending" for ending, _ in endings.most_common(5)) or "an empty one"
+        raise DataError(
+            str(folder), f"a file, or a folder of files that end in {known}", shown, "Give the file inside it."
+        )
+    return found
+
+
+def _reads_folders(settings: Any) -> bool:
+    return hasattr(settings, "of_folder")
 
 
 def _reads_files(settings: Any) -> bool:

@@ -34,6 +34,16 @@ class Joined(State):
         return frozenset(name for each in self.preparers for name in each.categories)
 
     @property
+    def texts(self) -> frozenset[str]:
+        """The raw columns whose features the front end makes."""
+        return frozenset(name for each in self.preparers for name in each.texts)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows whose features are held at once."""
+        return min(each.rows_at_once for each in self.preparers)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was done, in sentences."""
         return tuple(dict.fromkeys(text for each in self.preparers for text in each.notes))
@@ -44,7 +54,7 @@ class Joined(State):
 
     def batches(self, table: Table) -> Iterator[tuple[slice, Matrix]]:
         """The same in parts: which rows, and their features."""
-        for parts in zip(*(each.batches(table) for each in self.preparers), strict=True):
+        for parts in zip(*(each.batches(table, self.rows_at_once) for each in self.preparers), strict=True):
             yield parts[0][0], np.concatenate([x.astype(np.float64, copy=False) for _, x in parts], axis=1)
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:

@@ -61,16 +61,21 @@ class Model(State):
 
     def predict(self, table: Table) -> FloatArray:
         """[rows, classes] probabilities or decision values, or [rows, outputs] values."""
-        if table.rows <= AT_ONCE:
+        if table.rows <= self._at_once:
             return self._scores(self.preparer.transform(table))
         return np.concatenate([self._scores(x) for _, x in self.preparer.batches(table)])
 
     def near(self, table: Table) -> Callable[[Table], FloatArray]:
         """`predict`, bit for bit, for tables of which most columns are those of `table`, row by row."""
-        if table.rows > AT_ONCE or not isinstance(self.fitted, IncrementalPredictor):
+        if table.rows > self._at_once or not isinstance(self.fitted, IncrementalPredictor):
             return self.predict
         scores = self.fitted.near(self.preparer.transform(table))
         return lambda other: self._calibrated(scores(self.preparer.transform(other)))
+
+    @property
+    def _at_once(self) -> int:
+        """Rows predicted in one piece."""
+        return self.preparer.rows_at_once if self.preparer.texts else AT_ONCE
 
     def _scores(self, x: Matrix) -> FloatArray:
         return self._calibrated(self.fitted.predict(x))
@@ -100,7 +105,8 @@ class Model(State):
         if not self.preparer.inputs:
             raise FitError("prepare", "a model that asks for at least one raw column", "none", "Look at data.drop.")
         graph = Graph()
-        inputs = RawInputs(graph, self.preparer.inputs, self.preparer.categories)
+        named = [name for name in self.preparer.inputs if name not in self.preparer.texts]
+        inputs = RawInputs(graph, named, self.preparer.categories)
         scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph, inputs)), TensorProto.DOUBLE)
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])

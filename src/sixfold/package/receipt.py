@@ -76,7 +76,7 @@ def stored_rows(table: Table, seed: int) -> Table:
         strange = rng.random(mixed)
         values[strange < 0.05] = np.nan if values.dtype.kind == "f" else -1
         levels = column.levels
-        if column.kind == "category":
+        if column.kind in ("category", "text"):
             levels = (*levels, "never seen before")
             values[strange > 0.95] = len(levels) - 1
         columns[name] = replace(column, values=np.concatenate([real.columns[name].values, values]), levels=levels)

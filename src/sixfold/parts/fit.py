@@ -33,6 +33,7 @@ class Needs(NamedTuple):
     category: tuple[str, ...] = ("one_hot",)
     impute_number: str | None = "median"  # None: the family takes NaN as it is
     precision: Literal["float32", "float64"] = "float64"
+    text_features: int = 2_000  # n-grams of a text; those who take sparse rows can use more
     sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
 
 

@@ -6,13 +6,17 @@ from collections.abc import Collection, Sequence
 
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
+from sixfold.recipe.texts import TermWeights, TextInput
 
 
 class RawInputs:
-    """The inputs of a graph that asks for the raw columns `names`, of which `categories` are texts."""
+    """The inputs of a graph that asks for the raw columns `names`, of which `categories` are levels; what is made of columns of
+    text is asked for with `text`, and such columns are none of `names`.
+    """
 
     def __init__(self, graph: Graph, names: Sequence[str], categories: Collection[str]) -> None:
         self._graph = graph
+        self._texts: list[TextInput] = []
         self._place: dict[str, tuple[str, int]] = {}
         self._width: dict[str, int] = {}
         for name in names:
@@ -24,6 +28,16 @@ class RawInputs:
                 columns = [name for name in names if self._place[name][0] == value]
                 graph.input(value, elem_type, self._width[value])
                 graph.describe(value, columns)
+
+    def text(self, column: str, terms: tuple[TermWeights, ...]) -> str:
+        """[rows, features] double: the features of a column of text, which the front end makes; equal ones enter once."""
+        for known in self._texts:
+            if known.column == column and known.terms == terms:
+                return known.name
+        found = TextInput(name=f"text_{len(self._texts)}", column=column, terms=terms)
+        self._texts.append(found)
+        self._graph.describe_text(found.name, found.model_dump_json())
+        return self._graph.input(found.name, TensorProto.DOUBLE, found.width)
 
     def take(self, columns: Sequence[str]) -> str:
         """[rows, len(columns)] of columns that are all numbers or all texts, in this order."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array, hstack, vstack
 
 from sixfold.parts.fit import Features, Matrix
 
@@ -19,19 +21,20 @@ class SparseStack:
 
     def __init__(self, shape: tuple[int, int], precision: str, sparse: bool) -> None:
         self.shape, self.precision = shape, np.dtype(precision)
-        self.sparse = sparse and shape[0] * shape[1] * self.precision.itemsize > DENSE_BYTES
+        self.sparse, self._may_be_sparse = False, sparse
         self._dense: Matrix | None = None
         self._blocks: list[csr_array] = []
 
-    def add(self, rows: slice, x: Matrix) -> None:
-        """Rows `rows` of the result; blocks come in order."""
+    def add(self, rows: slice, x: Features) -> None:
+        """Rows `rows` of the result; blocks come in order. What comes sparse (features of texts) stays so where it may."""
         if rows.start == 0:
-            self.sparse = self.sparse and bool(np.count_nonzero(x) <= MOST_FILLED * x.size)
+            large = isinstance(x, csr_array) or self.shape[0] * self.shape[1] * self.precision.itemsize > DENSE_BYTES
+            self.sparse = self._may_be_sparse and large and nonzeros(x) <= MOST_FILLED * x.shape[0] * x.shape[1]
         with np.errstate(over="ignore"):  # beyond float32: infinite here and in the graph
             if self.sparse:
                 self._blocks.append(csr_array(x, dtype=self.precision))
             else:
-                self._whole()[rows] = x
+                self._whole()[rows] = dense(x)
 
     def result(self) -> Features:
         """[rows, features], dense, or csr_array where it was allowed and saves memory."""
@@ -46,9 +49,23 @@ class SparseStack:
         return self._dense
 
 
+def side_by_side(parts: Sequence[Features]) -> Features:
+    """The columns of all parts, sparse where one of them is."""
+    if len(parts) == 1:
+        return parts[0]
+    if any(isinstance(part, csr_array) for part in parts):
+        return csr_array(hstack([csr_array(part) for part in parts], format="csr"))
+    return np.concatenate(parts, axis=1)
+
+
 def dense(x: Features) -> Matrix:
     """With the zeros."""
     return x if isinstance(x, np.ndarray) else x.toarray()
+
+
+def nonzeros(x: Features) -> int:
+    """Numbers that are not 0."""
+    return int(np.count_nonzero(x)) if isinstance(x, np.ndarray) else int(x.nnz)
 
 
 def held_bytes(x: Features) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import psutil
 
 from sixfold.build.candidate import Candidate, fits_of
@@ -21,11 +20,12 @@ from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldErro
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
 from sixfold.evaluate.cross_validation import MANY
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import fit_of, prepare_rows
+from sixfold.evaluate.model import Prepared, fit_of, prepare_rows
 from sixfold.parts import sparse
 from sixfold.parts.fit import Fit, Shape
 from sixfold.parts.table import Dataset
 from sixfold.plan.trials import CandidateTrial, some, together_s, trial
+from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
 
@@ -44,6 +44,7 @@ FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at th
 WRITING = (
     15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
 )
+HEAPS = 0.7  # n-grams grow by this power of the texts (Heaps, Information retrieval, 1978: 0.4 to 0.8 for words)
 COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
 
 
@@ -178,16 +179,25 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
     few = training.take(some(training, min(rows, 4 * TRIAL_ROWS)))
     prepared = prepare_rows(candidate, few, context)
     x = prepared.x
-    filled = np.count_nonzero(x) / max(1, x.size)
-    may_be_thin = candidate.family.needs.sparse and filled <= sparse.MOST_FILLED
+    of_texts = _text_features(prepared)
+    a_row = sparse.nonzeros(x) / max(1, x.shape[0])
+    may_be_thin = candidate.family.needs.sparse and a_row <= sparse.MOST_FILLED * x.shape[1]
 
     def features(count: int) -> int:
-        dense = count * x.shape[1] * x.dtype.itemsize
-        thin = may_be_thin and dense > sparse.DENSE_BYTES
-        return int(count * x.shape[1] * filled * (x.dtype.itemsize + 4)) if thin else int(dense)
+        more = of_texts * (max(1.0, count / x.shape[0]) ** HEAPS - 1.0)  # n-grams that further texts bring
+        width = x.shape[1] + min(more, max(0, candidate.family.needs.text_features - of_texts))
+        dense = count * width * x.dtype.itemsize
+        thin = may_be_thin and (dense > sparse.DENSE_BYTES or bool(of_texts))
+        return int(count * a_row * (x.dtype.itemsize + 4)) if thin else int(dense)
 
     most = max(len(one.train) for one in folds)
     return Size(features(most), features(rows), most, fit_of(prepared, few.target, context))
+
+
+def _text_features(prepared: Prepared) -> int:
+    """Features that are n-grams of texts."""
+    preparer = prepared.preparer
+    return sum(source in preparer.texts for source in preparer.feature_sources) if isinstance(preparer, Preparer) else 0
 
 
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:

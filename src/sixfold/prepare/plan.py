@@ -19,6 +19,7 @@ HOLDS: dict[ColumnKind, frozenset[Takes]] = {
     "boolean": frozenset({"number"}),
     "date": frozenset({"date", "number"}),
     "category": frozenset({"category"}),
+    "text": frozenset({"text"}),
 }
 
 
@@ -60,10 +61,11 @@ def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
         imputer = _imputer(prepare.impute, needs, name, kind)
         chain = _chain(prepare.features, needs, name, kind)
         first = chain[:1] if chain and "date" in chain[0].takes else ()
-        grouped.setdefault((kind, first, imputer, chain[len(first) :]), []).append(name)
+        own = name if kind == "text" else ""  # each has a vocabulary of its own
+        grouped.setdefault((own, kind, first, imputer, chain[len(first) :]), []).append(name)
     return [
         Treatment(tuple(names), _beside(table, names, kind) if imputer.joint else (), kind, first, imputer, chain)
-        for (kind, first, imputer, chain), names in grouped.items()
+        for (_, kind, first, imputer, chain), names in grouped.items()
     ]
 
 
@@ -100,12 +102,22 @@ def _imputer(section: Impute, needs: Needs, name: str, kind: ColumnKind) -> Any:
         "date": ("number", number),
         "boolean": ("boolean", section.boolean or passing or {"name": "most_frequent"}),
         "category": ("category", section.category or {"name": "constant"}),
+        "text": ("text", {"name": "none"}),
     }
     where, options = by_kind[kind]
+    if kind == "text" and name in section.columns:
+        raise RecipeError(
+            f"prepare.impute.columns.{name}",
+            "a column that is no text",
+            "text",
+            "Leave it out: an empty text has no words.",
+        )
     if name in section.columns:
         where, options = f"columns.{name}", section.columns[name]
     imputer = IMPUTER.make(options)
     holds: frozenset[Takes] = frozenset({"category" if kind == "category" else "number"})
+    if kind == "text":
+        return imputer
     _check_takes(IMPUTER, options["name"], holds, f"prepare.impute.{where}", f"{kind} columns")
     return imputer
 
@@ -118,6 +130,7 @@ def _chain(section: Feature, needs: Needs, name: str, kind: ColumnKind) -> tuple
         "date": section.date if section.date is not None else [{"name": "date_parts"}, *number],
         "boolean": section.boolean if section.boolean is not None else [],
         "category": category,
+        "text": section.text if section.text is not None else [{"name": "ngrams", "features": needs.text_features}],
     }
     where, chain = kind, by_kind[kind]
     if name in section.columns:
@@ -133,6 +146,9 @@ def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[An
         methods.append(FEATURE.make(options))
         _check_takes(FEATURE, options["name"], holds, where, what)
         holds, what = frozenset({"number"}), f"what {options['name']} gives"
+    if kind == "text" and len(methods) != 1:
+        fitting = [name for name in FEATURE.names() if "text" in FEATURE.load(name).takes]
+        raise RecipeError(where, "one method that turns text into numbers", f"{len(methods)}", _use(fitting))
     if "category" in holds:
         fitting = [name for name in FEATURE.names() if "category" in FEATURE.load(name).takes]
         raise RecipeError(where, "a method that turns categories into numbers", "none", _use(fitting))
@@ -149,7 +165,7 @@ def _check_takes(plugins: Kind, name: str, holds: frozenset[Takes], where: str, 
 
 
 def _plural(takes: frozenset[Takes]) -> str:
-    words = {"number": "numbers", "category": "categories", "date": "dates"}
+    words = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
     return " and ".join(words[kind] for kind in sorted(takes))
 
 

@@ -6,7 +6,7 @@ first. Columns with the same treatment are one block, so that the graph has few 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from sixfold.parts.fit import Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.offsets import offsets
 from sixfold.parts.raw_inputs import RawInputs
-from sixfold.parts.sparse import SparseStack, bounds
+from sixfold.parts.sparse import SparseStack, bounds, dense, side_by_side
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
@@ -26,9 +26,11 @@ from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import FittedFeatures, Training, outputs
+from sixfold.prepare.text.block import TextBlock, fit_text_block
 from sixfold.recipe.schema import Prepare
 
 BATCH_ROWS = 16_384  # rows that are held as float64 features at once
+BATCH_CELLS = 1 << 24  # features of texts that are held at once, 128 MiB
 
 
 class Origin(NamedTuple):
@@ -47,7 +49,7 @@ class Preparer(State):
     how many there are, 0 for a number. `notes`: what was done, in sentences.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block | TextBlock, ...]
     after: tuple[Any, ...]
     precision: Literal["float32", "float64"]
     inputs: tuple[str, ...]
@@ -63,9 +65,15 @@ class Preparer(State):
             result[rows] = x
         return result
 
-    def batches(self, table: Table) -> Iterator[tuple[slice, Matrix]]:
+    @property
+    def rows_at_once(self) -> int:
+        """Rows whose features are held at once: of texts they are many."""
+        return min(BATCH_ROWS, max(1, BATCH_CELLS // max(1, len(self.feature_names)))) if self.texts else BATCH_ROWS
+
+    def batches(self, table: Table, at_once: int | None = None) -> Iterator[tuple[slice, Matrix]]:
         """The same in parts: which rows, and their features. For tables whose features would fill the memory."""
-        for rows, x in _batches(self.blocks, table, {}):
+        for rows, some in _batches(self.blocks, table, {}, at_once or self.rows_at_once):
+            x = dense(some)
             for step in self.after:
                 x = step.transform(x)
             yield rows, _as_precision(x, self.precision)
@@ -73,7 +81,13 @@ class Preparer(State):
     @property
     def categories(self) -> frozenset[str]:
         """The raw columns that enter the graph as texts."""
-        return frozenset(name for block in self.blocks if block.vocabulary is not None for name in block.columns)
+        with_levels = [block for block in self.blocks if isinstance(block, Block) and block.vocabulary is not None]
+        return frozenset(name for block in with_levels for name in block.columns)
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """The raw columns whose features the front end makes."""
+        return frozenset(name for block in self.blocks if isinstance(block, TextBlock) for name in block.columns)
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The raw columns → the feature matrix, [rows, features] in `precision`."""
@@ -105,7 +119,7 @@ def fit(
     stack = SparseStack(
         (kept.rows, len(origins)), "float64" if follows else needs.precision, needs.sparse and not follows
     )
-    for rows, x in _batches(blocks, kept, own):
+    for rows, x in _batches(blocks, kept, own, BATCH_ROWS):
         stack.add(rows, x)
     features = stack.result()
     after = []
@@ -123,12 +137,17 @@ def fit(
     return preparer, result, cleaned.rows
 
 
-def _fit_blocks(planned: Sequence[Treatment], table: Table, rules: Rules) -> tuple[list[Block], dict[int, FloatArray]]:
+def _fit_blocks(
+    planned: Sequence[Treatment], table: Table, rules: Rules
+) -> tuple[list[Block | TextBlock], dict[int, FloatArray]]:
     """A block for each treatment, and the training rows' own features of those that are cross-fitted, by number."""
-    blocks: list[Block] = []
+    blocks: list[Block | TextBlock] = []
     own: dict[int, FloatArray] = {}
     for number, treatment in enumerate(planned):
         training = replace(rules.training, seed=derive(rules.training.seed, *treatment.columns))
+        if treatment.kind == "text":
+            blocks.append(fit_text_block(treatment.columns[0], treatment.chain[0], table, training))
+            continue
         block, crossed = fit_block(treatment, table, replace(rules, training=training))
         blocks.append(block)
         if crossed is not None:
@@ -137,17 +156,24 @@ def _fit_blocks(planned: Sequence[Treatment], table: Table, rules: Rules) -> tup
 
 
 def _batches(
-    blocks: Sequence[Block], table: Table, own: Mapping[int, FloatArray]
-) -> Iterator[tuple[slice, FloatArray]]:
-    """Every block's features side by side; `own` takes the place of what a block would give."""
-    readers = [None if number in own else block.reader(table) for number, block in enumerate(blocks)]
-    for start in range(0, table.rows, BATCH_ROWS):
-        rows = slice(start, start + BATCH_ROWS)
-        parts = [
-            own[number][rows] if read is None else block.transform(read(rows))
-            for number, (block, read) in enumerate(zip(blocks, readers, strict=True))
-        ]
-        yield rows, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    blocks: Sequence[Block | TextBlock], table: Table, own: Mapping[int, FloatArray], at_once: int
+) -> Iterator[tuple[slice, Features]]:
+    """Every block's features side by side, sparse where one of them is; `own` takes the place of what a block would give."""
+    parts = [_features_of(block, table, own.get(number)) for number, block in enumerate(blocks)]
+    for start in range(0, table.rows, at_once):
+        rows = slice(start, start + at_once)
+        yield rows, side_by_side([part(rows) for part in parts])
+
+
+def _features_of(block: Block | TextBlock, table: Table, own: FloatArray | None) -> Callable[[slice], Features]:
+    """Gives a block's features of some rows."""
+    if own is not None:
+        return lambda rows: own[rows]
+    if isinstance(block, TextBlock):
+        texts, text_block = block.reader(table), block
+        return lambda rows: text_block.transform(texts(rows))
+    read, number_block = block.reader(table), block
+    return lambda rows: number_block.transform(read(rows))
 
 
 def _origin(feature: FittedFeatures, origins: Sequence[Origin], chosen: bool) -> Origin:

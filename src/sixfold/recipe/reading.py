@@ -68,6 +68,9 @@ class ReadFile(Marks):
     encoding: str | None = Field(
         None, description="Of text files: a codec of Python such as cp1252. Left out: UTF-8, or by a byte order mark."
     )
+    unreadable: Literal["refuse", "skip"] = Field(
+        "refuse", description="Files of a folder that cannot be read: an error, or left out and counted."
+    )
     columns: dict[str, Marks] = Field(
         default_factory=dict, description="Per column; what is left out here is as for the file."
     )

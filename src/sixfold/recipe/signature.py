@@ -13,6 +13,7 @@ from sixfold.recipe.section import Section
 
 NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
+TEXTS: Final = "texts"  # columns of text, which the front end makes the graph's inputs text_0, text_1 … of: double
 
 # What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
 # and a bundle that has more is not loaded. Guessed: ten times what the largest tables of the tests have.
@@ -40,11 +41,11 @@ def utf8_bytes(texts: Iterable[str]) -> int:
 class Input(Section):
     """One raw column. In the graph: a column of `categories` ('' is missing), of `numbers` (NaN is missing) otherwise.
 
-    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1.
+    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1, a text as features of its n-grams (`recipe.texts`).
     """
 
     name: str
-    type: Literal["number", "category", "boolean", "date"]
+    type: Literal["number", "category", "boolean", "date", "text"]
     levels: tuple[str, ...] = Field((), description="Known values of a category, the most frequent first.")
     level_type: LevelType = Field(
         "text",
@@ -88,10 +89,12 @@ class Signature(Section):
     )
 
     def graph_inputs(self) -> dict[str, tuple[Input, ...]]:
-        """The inputs of the graph, and the raw columns of each in order."""
-        texts = tuple(column for column in self.inputs if column.type == "category")
-        numbers = tuple(column for column in self.inputs if column.type != "category")
-        return {name: columns for name, columns in ((NUMBERS, numbers), (CATEGORIES, texts)) if columns}
+        """What the front end reads rows into, and the raw columns of each in order: numbers, categories, texts."""
+        own = {"category": CATEGORIES, "text": TEXTS}
+        found: dict[str, tuple[Input, ...]] = {NUMBERS: (), CATEGORIES: (), TEXTS: ()}
+        for name in found:
+            found[name] = tuple(column for column in self.inputs if own.get(column.type, NUMBERS) == name)
+        return {name: columns for name, columns in found.items() if columns}
 
     def excess(self) -> tuple[str, str] | None:
         """What is allowed and what there is where it holds too much; None where it does not."""

@@ -29,6 +29,8 @@ def example(column: Input) -> Any:
     """A value as one would send it: the most frequent level, the median, true, a date."""
     if column.type == "category":
         return column.levels[0] if column.levels else "text"
+    if column.type == "text":
+        return "some text"
     if column.type == "boolean":
         return bool(column.median)
     if column.type == "date":
@@ -92,6 +94,7 @@ def _column_schema(column: Input) -> JsonSchema:
     types: dict[str, JsonSchema] = {
         "number": {"type": ["number", "null"]},
         "category": {"type": ["string", "null"]},
+        "text": {"type": ["string", "null"]},
         "boolean": {"type": ["boolean", "null"]},
         "date": {"type": ["string", "null"], "format": "date-time"},
     }

@@ -67,6 +67,7 @@ def _field(column: Input) -> dict[str, Any]:
         "boolean": "true or false",
         "date": "date, UTC",
         "category": f"{len(column.levels):,} known values",
+        "text": "text",
     }
     value = example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,61 @@
+"""Texts that come with Python: `python:docstrings`. Nothing is downloaded, nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Self
+
+import pyarrow as pa
+from pydantic import Field
+
+from sixfold.core.errors import DataError, did_you_mean
+from sixfold.core.memory import MemoryLimit
+from sixfold.data.source import Raw
+from sixfold.recipe.schema import Data
+from sixfold.recipe.section import Section
+
+PACKAGES: Final = ("asyncio", "email", "importlib", "logging", "multiprocessing", "unittest")
+SHORTEST: Final = 40  # characters of a docstring: shorter ones say little of where they are from
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Settings(Section):
+    """Docstrings of Python's own packages: a column `text`, and `package`, which it is from. They differ a little from one
+    version of Python to the next.
+    """
+
+    table: str = Field(description="docstrings.")
+
+    @classmethod
+    def of(cls, name: str, data: Data) -> Self:
+        """The table called `name`. Raises DataError."""
+        if name != "docstrings":
+            remedy = did_you_mean(name, ["docstrings"])
+            raise DataError("data.source", "a table of Python's texts", f"'{name}'", remedy)
+        return cls(table=name)
+
+    def read(self, memory: MemoryLimit | None = None) -> Raw:
+        """Every docstring once, in the order of the files. Raises DataError where Python came without its sources."""
+        library = Path(sysconfig.get_paths()["stdlib"])
+        found = {text: package for package in PACKAGES for text in _docstrings(library / package)}
+        if not found:
+            raise DataError(
+                f"python:{self.table}", "the sources of Python's packages", f"none in {library}", "Use another Python."
+            )
+        columns = {
+            "text": pa.chunked_array([pa.array(list(found), pa.string())]),
+            "package": pa.chunked_array([pa.array(list(found.values()), pa.string())]),
+        }
+        return Raw(columns, len(found), f"python:{self.table}", lambda row: f"row {row + 1:,}")
+
+
+def _docstrings(package: Path) -> Iterator[str]:
+    for file in sorted(package.rglob("*.py")):
+        if "test" not in file.relative_to(package).parts:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                text = ast.get_docstring(node) if isinstance(node, DOCUMENTED) else None
+                if text and len(text) >= SHORTEST:
+                    yield text

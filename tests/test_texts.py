@@ -1,0 +1,65 @@
+"""A column of text, from the recipe to the answer: alone and beside other columns, in families that take rows sparse or not."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sixfold
+from sixfold import pipeline
+from sixfold.bundle.verify import verify
+from sixfold.recipe import load
+
+GOOD = ["great", "lovely", "fine", "superb", "café", "😀"]
+BAD = ["awful", "broken", "poor", "sad", "naïve", "💔"]
+FILLER = ["the", "shop", "was", "and", "it", "came", "on", "monday", "with", "a", "box"]
+ODD = ["", " ", "\ud800", "GREAT LOVELY CAFE\u0301", "x" * 200_000, "great\u200b lovely", "مرحبا", "\x00\x07"]
+
+
+def write(path: Path, rows: int = 120) -> None:
+    rng = random.Random(0)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "stars", "town", "kind"])
+        for row in range(rows):
+            words = rng.choices(FILLER, k=9) + rng.choices(GOOD if row % 2 else BAD, k=3)
+            rng.shuffle(words)
+            text = " ".join(words) if row % 17 else ""
+            writer.writerow([text, rng.random(), rng.choice(["Bern", "Riga"]), "good" if row % 2 else "bad"])
+
+
+def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
+    write(tmp_path / "reviews.csv")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"data: {{source: reviews.csv, target: kind, drop: {drop}}}\nbuild: {family}\n"
+        "evaluate: {folds: 3, metrics: [accuracy]}\nbudget: {memory: 4GiB}\n"
+    )
+    return pipeline.run(load.load(recipe), tmp_path / "run").bundle
+
+
+@pytest.mark.parametrize(
+    ("family", "drop"),
+    [("{family: svm, kernel: linear}", "[stars, town]"), ("{family: linear, C: 10}", "[]"), ("tree", "[]")],
+)
+def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop: str) -> None:
+    bundle = sixfold.load(run(tmp_path, family, drop))
+    assert np.mean(bundle.receipt.quality[0].folds_before) > 0.7
+    assert any("parity" in sentence for sentence in verify(bundle.path))
+    own = {"review": "", "stars": 0.5, "town": "Bern"}
+    asked = [{**own, "review": text} for text in ODD]
+    together = bundle.predict(asked).outputs
+    alone = [bundle.predict([row]).outputs for row in asked]
+    for name, array in together.items():
+        if name != "label":
+            np.testing.assert_allclose(np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-9)
+    labels = bundle.predict(
+        [{**own, "review": text} for text in ("GREAT lovely cafe\u0301", "awful sad\u200b broken")]
+    ).labels
+    assert list(labels) == ["good", "bad"]
+    composed, decomposed = ({**own, "review": text} for text in ("caf\u00e9 great", "cafe\u0301 great"))
+    np.testing.assert_array_equal(*(bundle.predict([row]).outputs["label"] for row in (composed, decomposed)))
