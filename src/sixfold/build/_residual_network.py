@@ -3,19 +3,21 @@
 # Letters: B rows of a batch, C channels, H height, W width, O outputs.
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import torch
 from torch import nn
 
+from sixfold.parts.state import State
+
 NetworkSize = Literal["nano", "small", "medium", "large"]
 LARGEST_STEM: Final = 64  # pixels a side up to which the first convolution keeps the resolution
 
 
 @dataclass(frozen=True)
-class NetworkShape:
+class NetworkShape(State):
     """What a residual network looks like. `widths`: channels of each stage, each of half the resolution of the one before;
     `blocks`: residual blocks a stage; `stem_stride`: step of the first convolution, 1 for small images.
     """
@@ -105,6 +107,27 @@ class ResidualNetwork(nn.Module):
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """[B, channels, H, W] normalized → [B, outputs] scores, not yet probabilities."""
         return self.head(self.features(x_BCHW))  # type: ignore[no-any-return]
+
+
+def sized_as(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    """`module` with layers as wide as `weights` says (channels were removed), holding them. Changes and returns `module`."""
+    for name, layer in list(module.named_modules()):
+        if f"{name}.weight" not in weights:
+            continue
+        parent = module.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], _resized(layer, weights[f"{name}.weight"]))
+    module.load_state_dict(dict(weights))
+    return module
+
+
+def _resized(layer: nn.Module, weight: torch.Tensor) -> nn.Module:
+    """A layer of this kind for a weight of this shape; its numbers are filled in later."""
+    if isinstance(layer, nn.Conv2d):
+        after, before, kernel, _ = weight.shape
+        return nn.Conv2d(before, after, kernel, layer.stride, kernel // 2, bias=layer.bias is not None)  # type: ignore[arg-type]
+    if isinstance(layer, nn.BatchNorm2d):
+        return nn.BatchNorm2d(len(weight))
+    return nn.Linear(weight.shape[1], weight.shape[0])
 
 
 def _blocks(widths: Sequence[int], blocks: int) -> list[ResidualBlock]:

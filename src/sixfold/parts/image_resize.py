@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from sixfold.bundle.images import Channels, Pixels, center_crop
 from sixfold.parts.graph import Graph
+from sixfold.parts.packed import packed
 
 CHANNEL_NAMES: Final = {1: "gray", 3: "color"}
 
@@ -44,7 +45,7 @@ def resize_graph(shape: ImageShape) -> bytes:
     sizes = graph.constant([shape.height, shape.width], np.int64)
     resized = graph.op("Resize", image, "", "", sizes, mode="linear", antialias=1, axes=[0, 1])
     graph.output("resized", resized, TensorProto.UINT8, [shape.height, shape.width, shape.channels])
-    return bytes(graph.model().SerializeToString())
+    return packed(graph.model())
 
 
 class Resizer:
