@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sixfold.bundle.images import Pixels
 from sixfold.data.image_store import ImageCache
-from sixfold.parts.table import FloatArray, IntArray
+from sixfold.parts.table import IntArray
 
 HASH_SIDE: Final = 8  # the hash has 8 × 8 bits
 # Bits that may differ. Saving a photograph again as JPEG of quality 50 to 90, or at half its size, moved at most 3 of 64
@@ -22,7 +22,7 @@ BANDS: Final = MOST_BITS + 1  # of which at least one is equal where at most MOS
 NEIGHBORS: Final = 32  # images of an equal band that each is compared with: flat pictures share one hash
 THUMBNAIL: Final = 16  # pixels a side, of which the correlation is taken
 LEAST_CORRELATION: Final = 0.995  # guessed between copies (≥ 0.998 measured) and handwritten ones (≤ 0.99)
-READ_AT_ONCE: Final = 256
+READ_AT_ONCE: Final = 64
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -73,18 +73,23 @@ def _looks(cache: ImageCache) -> tuple[Hashes, npt.NDArray[np.float32]]:
     return np.concatenate(hashes), np.concatenate(thumbnails)
 
 
-def _averaged(images: Pixels, height: int, width: int) -> FloatArray:
-    """Gray means over a grid, float64 [B, height, width]."""
-    gray = images.mean(axis=3, dtype=np.float64)
+def _averaged(images: Pixels, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Gray means over a grid, float32 [B, height, width]."""
+    gray = np.zeros(
+        images.shape[:3], dtype=np.float32
+    )  # channel by channel: ten times the speed of a mean over the last axis
+    for channel in range(images.shape[3]):
+        gray += images[..., channel]
+    gray /= images.shape[3]
     return np.asarray(_areas(height, images.shape[1]) @ gray @ _areas(width, images.shape[2]).T)
 
 
-def _areas(fields: int, pixels: int) -> FloatArray:
+def _areas(fields: int, pixels: int) -> npt.NDArray[np.float32]:
     """[fields, pixels]: the share of each pixel in each of so many equal fields; rows sum to 1."""
     edges = np.linspace(0, pixels, fields + 1)
     places = np.arange(pixels)
     left, right = np.maximum(edges[:-1, None], places), np.minimum(edges[1:, None], places + 1)
-    return np.asarray(np.maximum(right - left, 0) * fields / pixels)
+    return np.asarray(np.maximum(right - left, 0) * fields / pixels, dtype=np.float32)
 
 
 def _candidates(hashes: Hashes) -> Iterator[npt.NDArray[np.int64]]:
