@@ -15,7 +15,7 @@ import torch
 from bench.folds_mlp import Folds, eager, folds_of, ours
 from bench.pairs import ROUNDS, Result, against, close
 from sixfold.runs.context import Context
-from sixfold.train import stack
+from sixfold.train import replicas
 
 
 def captured(folds: Folds, epochs: int, device: str) -> float:
@@ -25,7 +25,7 @@ def captured(folds: Folds, epochs: int, device: str) -> float:
 
 def launched(folds: Folds, epochs: int, device: str) -> float:
     """The same without a recording."""
-    with mock.patch.object(stack, "recorder_of", lambda device, operations: None):
+    with mock.patch.object(replicas, "recorder_of", lambda device, operations: None):
         return captured(folds, epochs, device)
 
 

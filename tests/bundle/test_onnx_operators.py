@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import AttributeProto, TensorProto
 
 import sixfold
@@ -65,6 +66,24 @@ def quantized_operators() -> dict[str, dict[str, str]]:
     return found
 
 
+def attributes_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
+    """Operator → attribute → kind, of every node."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for node in model.graph.node:
+        kinds = {each.name: AttributeProto.AttributeType.Name(each.type).lower() for each in node.attribute}
+        found[node.op_type] |= kinds
+    return found
+
+
+def image_network_operators() -> dict[str, dict[str, str]]:
+    """What torch.onnx makes of an image network."""
+    from sixfold.build._network_export import exported, norms_folded
+    from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
+
+    network = ImageResidualNetwork(NetworkShape(1, 3, (4, 8), 1, 1))
+    return attributes_of(exported(norms_folded(network), torch.zeros(2, 1, 8, 8)))
+
+
 def test_the_list_is_what_the_exporters_write() -> None:
     written: dict[str, set[str]] = defaultdict(set)
     for operator, attributes in calls():
@@ -72,7 +91,8 @@ def test_the_list_is_what_the_exporters_write() -> None:
     for operator in (*BY_VARIABLE, "Identity"):
         written.setdefault(operator, set())
     written[f"{ML}.TreeEnsemble"] |= OF_TREES  # they are given as a dictionary: by the next test
-    for operator, kinds in quantized_operators().items():
+    made = [*quantized_operators().items(), *image_network_operators().items()]
+    for operator, kinds in made:
         written[operator] |= set(kinds)
         assert {name: ATTRIBUTES[operator][name] for name in kinds} == kinds
     assert {operator: sorted(names) for operator, names in written.items()} == {

@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sixfold.build.mlp import Network
+from sixfold.build.mlp import FittedPerceptron
 from sixfold.compress.importance import activations, by_activations, by_weights
 from sixfold.compress.surgery import keep_units
 
 
-def network(widths: tuple[int, ...], seed: int, activation: Any = "tanh") -> Network:
+def network(widths: tuple[int, ...], seed: int, activation: Any = "tanh") -> FittedPerceptron:
     rng = np.random.default_rng(seed)
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     weights = tuple(rng.normal(0, 1 / np.sqrt(shape[1]), shape) for shape in shapes)
     biases = tuple(rng.normal(0, 0.3, shape[0]) for shape in shapes)
-    return Network(weights, biases, activation, "identity", np.zeros(widths[-1]), np.ones(widths[-1]), "float64")
+    return FittedPerceptron(
+        weights, biases, activation, "identity", np.zeros(widths[-1]), np.ones(widths[-1]), "float64"
+    )
 
 
 @given(

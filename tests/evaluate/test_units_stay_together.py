@@ -26,7 +26,7 @@ from sixfold.prepare.step import Training
 from sixfold.recipe.kinds import FAMILY, SPLITTER
 from sixfold.recipe.schema import Data, Evaluate
 from sixfold.runs.context import Context
-from sixfold.train import fitting
+from sixfold.train import starting
 
 SCHEMES = [name for name in SPLITTER.names() if name != "group"]
 OPTIONS: dict[str, Any] = {"repeated": {"folds": 3, "repeats": 2}, "holdout": {}, "leave_one_out": {}}
@@ -137,7 +137,7 @@ WATCHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Array, Array, Array]]]:
     """(groups, rows that train, rows that are watched) of every cut that is made."""
     found: list[tuple[Array, Array, Array]] = []
-    cut, own = fitting.cut, boosting.Settings._watched
+    cut, own = starting.cut, boosting.Settings._watched
 
     def loop(fit: Fit, share: float, seed: int) -> tuple[Array, Array]:
         rows, off = cut(fit, share, seed)
@@ -151,7 +151,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Array, Array
         found.append((fit.groups, np.setdiff1d(np.arange(fit.rows), off), off))
         return off
 
-    monkeypatch.setattr(fitting, "cut", loop)
+    monkeypatch.setattr(starting, "cut", loop)
     monkeypatch.setattr(boosting.Settings, "_watched", rounds)
     yield found
 

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.mlp import Network
+from sixfold.build.mlp import FittedPerceptron
 from sixfold.core.errors import BundleError
 from sixfold.parts import state
 from sixfold.recipe.receipt import Step
 
 
-def network() -> Network:
+def network() -> FittedPerceptron:
     ones = np.ones((3, 2), dtype=np.float32)
-    return Network((ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3))
+    return FittedPerceptron((ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3))
 
 
 def test_arrays_come_back_bit_for_bit(tmp_path: Path) -> None:
     state.save(network(), tmp_path)
-    again = state.load(tmp_path, Network)
+    again = state.load(tmp_path, FittedPerceptron)
     assert again.weights[0].dtype == np.float32
     assert again.weights[0].tobytes() == network().weights[0].tobytes()
     assert isinstance(again.biases, tuple)
@@ -39,7 +39,7 @@ def test_only_states_can_be_named(tmp_path: Path, name: str) -> None:
     tree["state"] = name
     (tmp_path / "state.json").write_text(json.dumps(tree))
     with pytest.raises(BundleError, match="expected a State of Sixfold"):
-        state.load(tmp_path, Network)
+        state.load(tmp_path, FittedPerceptron)
 
 
 def test_another_state_than_expected_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.mlp import Network
+from sixfold.build.mlp import FittedPerceptron
 from sixfold.core.errors import BundleError
 from sixfold.core.plugins import PACKAGE_ROOT
 from sixfold.parts import state
@@ -63,7 +63,7 @@ NAMES = [
 
 def saved(folder: Path) -> dict[str, Any]:
     ones = np.ones((3, 2), dtype=np.float32)
-    network = Network((ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3))
+    network = FittedPerceptron((ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3))
     state.save(network, folder)
     tree: dict[str, Any] = json.loads((folder / "state.json").read_text())
     return tree

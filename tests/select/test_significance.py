@@ -14,7 +14,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.scoring import MeanOverRows, bounds
 from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
-from sixfold.select.significance import Comparison, Draws, Predicted, by_folds, by_rows, validation_share
+from sixfold.select.significance import Difference, Draws, Predicted, by_folds, by_rows, validation_share
 
 NAMES = ("svm", "mlp")
 
@@ -139,12 +139,12 @@ def test_two_sides_of_one_comparison() -> None:
 )
 def test_the_sentence(numbers: tuple[float, ...], text: str) -> None:
     difference, low, high, p = numbers
-    notes = Comparison(*NAMES, "accuracy", difference, low, high, p, 0.95, "10 folds", "corrected resampled t-test")
+    notes = Difference(*NAMES, "accuracy", difference, low, high, p, 0.95, "10 folds", "corrected resampled t-test")
     assert str(notes) == text
 
 
 def test_metrics_without_bounds_are_told_in_their_unit() -> None:
-    notes = Comparison(*NAMES, "rmse", 1.25, 0.5, 2.0, 0.01, 0.9, "10 folds", "corrected resampled t-test")
+    notes = Difference(*NAMES, "rmse", 1.25, 0.5, 2.0, 0.01, 0.9, "10 folds", "corrected resampled t-test")
     assert "by 1.25 (rmse), 90% interval 0.5 to 2, p = 0.01" in str(notes)
 
 
@@ -168,7 +168,7 @@ def test_the_interval_covers_where_the_naive_one_does_not() -> None:
     assert naive < corrected
 
 
-def _covers(found: Comparison, truth: float) -> bool:
+def _covers(found: Difference, truth: float) -> bool:
     return found.low <= truth <= found.high
 
 

@@ -18,7 +18,7 @@ CACHE_BYTES = 512 * 2**20  # of features of folds: that are kept for other candi
 SIDE_BYTES = 128 * 2**20
 
 
-class Cost(NamedTuple):
+class FitCost(NamedTuple):
     """What fits take besides their features. `fit_bytes`: held at the peak by one fit (kernel matrices, trees while they grow),
     of all settings that are solved with it; by one replica of a network. `model_bytes`: of one result. `together`: fits that
     are trained as one piece of work at most, where the loop trains them.
@@ -64,9 +64,9 @@ class Family(Section, ABC):
         done once. Raises FitError, RecipeError, BudgetError.
         """
 
-    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """Of fits on `rows` rows. `few`: the same on some of the rows, one a setting; they may be tried on."""
-        return Cost()
+        return FitCost()
 
     def work(self, rows: int) -> float:
         """What the time of a fit on `rows` rows is proportional to, in any unit."""

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sixfold.build import _averaged
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._targets import centred
-from sixfold.build.family import Cost, SolverFamily
+from sixfold.build.family import FitCost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.runs.context import Context
@@ -65,11 +65,11 @@ class Settings(SolverFamily):
         """Rows, times the depth that they allow."""
         return float(rows * np.log2(rows + 1))
 
-    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """scikit-learn's trees, and what is drawn for each; of the model the nodes of all trees."""
         value, nodes = _averaged.value_bytes(few[0]), self._nodes(few[0], rows)
         grown = int(nodes * (_averaged.GROWN_BYTES + 2 * value) + 16 * rows)
-        return Cost(grown, int(nodes * (_averaged.NODE_BYTES + value)))
+        return FitCost(grown, int(nodes * (_averaged.NODE_BYTES + value)))
 
     def _nodes(self, few: Fit, rows: int) -> float:
         def grow(fit: Fit) -> Any:

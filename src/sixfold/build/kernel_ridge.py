@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from sixfold.build import _ridge
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build.family import Cost, SolverFamily
+from sixfold.build.family import FitCost, SolverFamily
 from sixfold.build.svm import Kernel, KernelMachine, stratified_sample
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs
 from sixfold.parts.sparse import dense
@@ -89,13 +89,13 @@ class Settings(SolverFamily):
         """A matrix of so many rows is factored."""
         return float(min(rows, self.sample)) ** 3
 
-    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes; of the model the rows, and a
         coefficient of each for every output.
         """
         copies = EIGEN_COPIES if len(few) >= FEW or self.alpha == "auto" or self.kernel != "rbf" else COPIES
         own = min(rows, self.sample)
-        return Cost(int(copies * 8 * own * own), int(8 * own * (few[0].x.shape[1] + few[0].outputs)))
+        return FitCost(int(copies * 8 * own * own), int(8 * own * (few[0].x.shape[1] + few[0].outputs)))
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:

@@ -41,7 +41,7 @@ TORCH_ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Network(State):
+class FittedPerceptron(State):
     """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
 
     Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from it.
@@ -240,7 +240,7 @@ class Settings(NetworkFamily):
         network = _perceptron(module)
         shift, scale = network.target or (np.zeros(shape.outputs), np.ones(shape.outputs))
         layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
-        return Network(
+        return FittedPerceptron(
             weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
             biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
             activation=network.activation,
@@ -252,7 +252,7 @@ class Settings(NetworkFamily):
 
     def resume(self, fitted: Fitted) -> Perceptron:
         """The network a state came from; its widths are those of the arrays, whatever `hidden` says."""
-        if not isinstance(fitted, Network):
+        if not isinstance(fitted, FittedPerceptron):
             raise TypeError(f"{type(fitted).__name__} is no Network")
         widths = (fitted.weights[0].shape[1], *(len(bias) for bias in fitted.biases))
         network = Perceptron(widths, fitted.activation, self.dropout)

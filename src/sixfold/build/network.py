@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from sixfold.build.family import CACHE_BYTES, Cost, Family
+from sixfold.build.family import CACHE_BYTES, Family, FitCost
 from sixfold.core.errors import FitError
 from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
@@ -88,7 +88,7 @@ class NetworkFamily(Family):
                     done[replica.number] = self.fitted(filled(replica.module, weights), replica.fit.shape)
         yield from (done[number] for number in range(len(fits)))
 
-    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """`fit_bytes`: of one replica, besides its features."""
         section = few[0].setting.train
         with torch.device("meta"):  # to be counted, not to be held
@@ -101,7 +101,7 @@ class NetworkFamily(Family):
         wide = section.precision == "float64" or any(range_test.asked(fit.setting.train) for fit in few)
         size = values * (8 if wide else 4)
         alone = any(wants_full_batch(fit.setting.train) for fit in few)  # it asks for gradients itself
-        return Cost(size, 0, 1 if alone else max(1, STACK_BYTES // size))
+        return FitCost(size, 0, 1 if alone else max(1, STACK_BYTES // size))
 
     def folds_at_once(self, size: int) -> int:
         """As many as may be held."""

@@ -23,7 +23,7 @@ from sixfold.build._gram import Gram
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._svm_grid import VALUE_BYTES, FitGrid, Problem, solve_grid, workers
 from sixfold.build._warned import told
-from sixfold.build.family import Cost, SolverFamily
+from sixfold.build.family import FitCost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
@@ -270,17 +270,17 @@ class Settings(SolverFamily):
         """Pairs of rows; rows, where the kernel is linear."""
         return float(rows) if self.kernel == "linear" else float(min(rows, self.sample)) ** 2
 
-    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in double, and the next fit's. Of
         the model all rows as support vectors, with a coefficient for every pair of classes.
         """
         if self.kernel == "linear":
-            return Cost()
+            return FitCost()
         one, own = few[0], min(rows, self.sample)
         shares = len(few) > 1 and workers(own) > 0
         solving = (VALUE_BYTES + 4) * own**2 if shares else min(CACHE_MB << 20, 4 * own**2)
         pairs = max(1, one.outputs * (one.outputs - 1) // 2) if one.task == "classification" else 1
-        return Cost(solving, 8 * own * (one.x.shape[1] + pairs))
+        return FitCost(solving, 8 * own * (one.x.shape[1] + pairs))
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:

@@ -13,7 +13,7 @@ from sixfold.build import _averaged
 from sixfold.build._cutting import Nodes, WeakestLinks
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._targets import centred
-from sixfold.build.family import Cost, SolverFamily
+from sixfold.build.family import FitCost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.runs.context import Context
@@ -81,11 +81,11 @@ class Settings(SolverFamily):
         """Rows, times the depth that they allow."""
         return float(rows * np.log2(rows + 1))
 
-    def cost(self, few: Sequence[Fit], rows: int) -> Cost:
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """scikit-learn's tree, and the path along which it is cut back; of the model its nodes."""
         value, nodes = _averaged.value_bytes(few[0]), self._nodes(few[0], rows)
         grown = int(nodes * (2 * _averaged.GROWN_BYTES + 2 * value) * len(few) + 40 * rows)
-        return Cost(grown, int(nodes * (_averaged.NODE_BYTES + value)))
+        return FitCost(grown, int(nodes * (_averaged.NODE_BYTES + value)))
 
     def _nodes(self, few: Fit, rows: int) -> float:
         def grow(fit: Fit) -> Any:

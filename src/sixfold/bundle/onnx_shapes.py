@@ -18,6 +18,8 @@ from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.onnx_trees import check_trees
 
 ROWS: Final = -1
+# Inputs that are one image of any height and width: what decodes it bounds its pixels, and only Resize may take it.
+PICTURES: Final = ((None, None, 1), (None, None, 3))
 MOST_CELLS: Final = 1 << 24  # of all values of one row, 128 MiB in double: 5,000 columns make 50,000
 MOST_PRODUCTS: Final = 1 << 28  # for one row, a tenth of a second: 20,000 support vectors of 1,000 columns make 2^25
 Shape = tuple[int, ...]
@@ -59,7 +61,11 @@ class _Walk:
     def __init__(self, graph: ModelGraph) -> None:
         self.tensors = graph.tensors
         self.shapes: dict[str, Shape] = {name: tensor.dims for name, tensor in graph.tensors.items()}
+        self.pictures = {name for name, shape in graph.inputs.items() if shape in PICTURES}
         for name, shape in graph.inputs.items():
+            if name in self.pictures:
+                self.shapes[name] = (1, 1, shape[2] or 1)
+                continue
             if None in shape[1:]:
                 raise WireError(f"the input {onnx_graph.shown(name)} with more free dimensions than its rows")
             self.shapes[name] = tuple(ROWS if dim is None else dim for dim in shape)
@@ -68,6 +74,8 @@ class _Walk:
 
     def follow(self, node: Node) -> None:
         """The shapes of a node's outputs. Raises WireError."""
+        if node.operator != "Resize" and self.pictures.intersection(node.inputs):
+            raise WireError(f"{node.operator} of an image of any size, which is for Resize alone")
         given = [self.shapes[name] if name else () for name in node.inputs]
         try:
             found = RULES[node.operator](_Call(node, given, self.tensors))
@@ -100,6 +108,10 @@ class _Call:
     def has(self, number: int) -> bool:
         """Whether input `number` is given."""
         return len(self.node.inputs) > number and bool(self.node.inputs[number])
+
+    def listed(self, name: str, default: list[int]) -> list[int]:
+        """An attribute of whole numbers."""
+        return self.node.integers(name).tolist() or default
 
     def axis(self, default: int) -> int:
         """The attribute `axis`, from 0."""
@@ -167,6 +179,32 @@ def _but(shape: Shape, axis: int) -> Shape:
 
 def _expand(call: _Call) -> list[Shape]:
     return [_broadcast([call.given[0], _counts(call.constant(1))])]
+
+
+def _conv(call: _Call) -> list[Shape]:
+    """[rows, channels, height, width] by a kernel [filters, channels, height, width]: one group."""
+    (rows, channels, *sides), (filters, inner, *kernel) = call.given[0], call.given[1]
+    plane = len(sides)
+    steps, pads = call.listed("strides", [1] * plane), call.listed("pads", [0] * 2 * plane)
+    spread = call.listed("dilations", [1] * plane)
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, spread, strict=True)]
+    if channels != inner or channels < 0 or min(*sides, *kernel, *steps, *reach) < 1 or min(pads) < 0:
+        raise ValueError("shapes that differ")
+    if len(pads) != 2 * plane or call.listed("kernel_shape", kernel) != kernel:
+        raise ValueError("a kernel of another shape")
+    padded = [side + pads[at] + pads[at + plane] for at, side in enumerate(sides)]
+    found = [(side - wide) // step + 1 for side, wide, step in zip(padded, reach, steps, strict=True)]
+    return [(rows, filters, *_counts(found))]
+
+
+def _resize(call: _Call) -> list[Shape]:
+    """To the sizes of a constant; regions and factors are not taken."""
+    shape, sizes = list(call.given[0]), _counts(call.constant(3))
+    if call.has(1) or call.has(2):
+        raise ValueError("a region or a factor")
+    for axis, size in zip(call.node.integers("axes"), sizes, strict=True):
+        shape[_place(int(axis), len(shape))] = size
+    return [tuple(shape)]
 
 
 def _counts(numbers: Sequence[int]) -> Shape:
@@ -280,6 +318,8 @@ def _inner(node: Node, given: Sequence[Shape]) -> int:
     """Products for each cell of a node's first output."""
     if node.operator in ("Gemm", "MatMul", "MatMulInteger"):
         return max(1, given[0][-1])
+    if node.operator == "Conv":
+        return max(1, math.prod(given[1][1:]))
     if node.operator == "TreeEnsemble":
         return len(node.integers("nodes_featureids"))
     return max(1, math.prod(given[0]) // math.prod(given[0][:1])) if node.operator in REDUCING and given[0] else 1
@@ -335,12 +375,14 @@ RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("MatMul", "MatMulInteger"), _mat_mul),
     "ArgMax": _arg_max,
     "Concat": _concat,
+    "Conv": _conv,
     "DynamicQuantizeLinear": _dynamic,
     "Expand": _expand,
     "Gather": _gather,
     "Gemm": _gemm,
     "Pad": _pad,
     "Reshape": _reshape,
+    "Resize": _resize,
     "Slice": _slice,
     "Split": _split,
     "TopK": _top_k,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sixfold.build._activations import apply
-from sixfold.build.mlp import Network
+from sixfold.build.mlp import FittedPerceptron
 from sixfold.compress.connections import HiddenUnits, of_layer
 from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.shuffling import Effort, losses
@@ -28,13 +28,13 @@ def of_columns(subject: CompressionState, job: Job, context: Context) -> dict[st
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def by_weights(network: Network, layer: int) -> FloatArray:
+def by_weights(network: FittedPerceptron, layer: int) -> FloatArray:
     """[units] of hidden layer `layer`: norm of a unit's incoming weights and bias, times that of its outgoing weights."""
     unit = of_layer(layer)
     return _norm(network, unit.incoming) * _norm(network, unit.outgoing)
 
 
-def by_activations(network: Network, layer: int, h: FloatArray) -> FloatArray:
+def by_activations(network: FittedPerceptron, layer: int, h: FloatArray) -> FloatArray:
     """[units]: standard deviation of a unit's activation over rows (`h` [rows, units]), times the outgoing norm.
 
     A unit that never changes is worth nothing, however large it is: the next bias can take its place.
@@ -42,7 +42,7 @@ def by_activations(network: Network, layer: int, h: FloatArray) -> FloatArray:
     return np.asarray(h.std(axis=0) * _norm(network, of_layer(layer).outgoing))
 
 
-def activations(network: Network, x: Matrix) -> list[FloatArray]:
+def activations(network: FittedPerceptron, x: Matrix) -> list[FloatArray]:
     """What every hidden layer gives for [rows, features]: float64 [rows, units] each."""
     h: Any = x.astype(np.float64, copy=False)
     found = []
@@ -52,7 +52,7 @@ def activations(network: Network, x: Matrix) -> list[FloatArray]:
     return found
 
 
-def _norm(network: Network, parts: tuple[HiddenUnits, ...]) -> FloatArray:
+def _norm(network: FittedPerceptron, parts: tuple[HiddenUnits, ...]) -> FloatArray:
     """[units] Euclidean norm over all parts of each unit."""
     total: Any = 0.0
     for array, layer, axis in parts:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from sixfold.build.mlp import Network
+from sixfold.build.mlp import FittedPerceptron
 from sixfold.compress.connections import of_layer
 from sixfold.parts.table import FloatArray, IntArray
 
 
-def keep_units(network: Network, kept: Sequence[IntArray], means: Sequence[FloatArray] | None = None) -> Network:
+def keep_units(
+    network: FittedPerceptron, kept: Sequence[IntArray], means: Sequence[FloatArray] | None = None
+) -> FittedPerceptron:
     """A new network with the units `kept` of each hidden layer, sorted indices.
 
     Removing a unit whose outgoing weights are 0 changes no output. With `means` ([units] a layer, of the activations) the next

@@ -49,7 +49,7 @@ def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compre
 def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed, aside: Path) -> None:
     """Everything that the bundle is made of, and the predictions out of fold."""
     folder, plan = run.folder, winner.plan
-    clock = receipt.Clock(run.limits.started, run.limits.deadline(1.0))
+    clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
     measured = receipt.measure(run.loaded.recipe, data, winner, compressed, run.context.seed, clock)
     effort = Effort(deadline=run.limits.report() or float("inf"))
     shuffled = importances(winner.evaluation, data.training, plan.folds, run.context.seed, effort)

@@ -198,7 +198,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Clock:
+class RunClock:
     """`started`, and `end` (or None): time.monotonic() seconds of the run."""
 
     started: float
@@ -214,7 +214,7 @@ class Clock:
 
 
 def measure(
-    recipe: Recipe, data: DataSplit, winner: Winner, compressed: Compressed, seed: int, clock: Clock
+    recipe: Recipe, data: DataSplit, winner: Winner, compressed: Compressed, seed: int, clock: RunClock
 ) -> Measured:
     """Export, check parity, score the holdout, time."""
     training, held_out, evaluation, before = data.training, data.held_out, winner.evaluation, winner.model

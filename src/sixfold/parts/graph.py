@@ -41,7 +41,11 @@ class Graph:
 
     def input(self, name: str, elem_type: int, width: int = 1) -> str:
         """An input of shape [rows, width]; `elem_type` is a TensorProto type (DOUBLE, STRING)."""
-        self._inputs.append(helper.make_tensor_value_info(name, elem_type, ["rows", width]))
+        return self.input_of(name, elem_type, ["rows", width])
+
+    def input_of(self, name: str, elem_type: int, shape: list[int | str]) -> str:
+        """An input of any shape; a dimension that is a word is free."""
+        self._inputs.append(helper.make_tensor_value_info(name, elem_type, shape))
         return name
 
     def describe(self, name: str, columns: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ def nest(run: RunContext, data: DataSplit, metrics: Sequence[str], choose: Choos
         key = stage_key(run, data, f"outer fold {number} of {len(folds)}: {_asked(run)}")
         try:
             _check_next(part.limits, longest)
-            found.append((yield from _outer(part, own, Question(number, tuple(metrics), key), choose)))
+            found.append((yield from _outer(part, own, OuterFold(number, tuple(metrics), key), choose)))
         except SystemFault:
             raise
         except SixfoldError as error:
@@ -86,7 +86,7 @@ def _check_next(limits: Limits, longest: float) -> None:
 
 
 @dataclass(frozen=True)
-class Question:
+class OuterFold:
     """Outer fold `number`, the metrics of the run, and the key of the stage that this fold is."""
 
     number: int
@@ -94,7 +94,7 @@ class Question:
     key: str
 
 
-def _outer(run: RunContext, data: DataSplit, question: Question, choose: Choose) -> Work[Outer]:
+def _outer(run: RunContext, data: DataSplit, question: OuterFold, choose: Choose) -> Work[Outer]:
     """One outer fold, a stage that keeps its own stages in `run.inside` until it is done."""
     recipe, metric = run.loaded.recipe, question.metrics[0]
     with run.folder.stage(run.inside.removesuffix(".saved/"), question.key) as place:

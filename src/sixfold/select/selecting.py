@@ -23,7 +23,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Block:
+class ScoreRequest:
     """Asks for the scores of the candidates at `positions` on the folds `numbers`."""
 
     positions: tuple[int, ...]
@@ -97,7 +97,7 @@ def select(
     folds: int,
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
-) -> Generator[Block, Scored, Selected]:
+) -> Generator[ScoreRequest, Scored, Selected]:
     """Ask for the scores of all candidates block by block and drop whom `selection` drops. Equal seeds visit the folds in equal
     order.
 
@@ -108,7 +108,7 @@ def select(
     remaining, drops, fits = list(range(candidates)), list[Drop](), 0
     for before, done in pairwise(accumulate(selection.blocks(folds), initial=0)):
         block = visited[before:done]
-        found = yield Block(tuple(remaining), tuple(block))
+        found = yield ScoreRequest(tuple(remaining), tuple(block))
         scores[np.ix_(remaining, block)] = found.folds
         pieces.add(np.ix_(remaining, block), found.pieces)
         fits += len(remaining) * len(block)

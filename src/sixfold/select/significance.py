@@ -23,7 +23,7 @@ EQUAL = 1e-12  # a spread below this share of the scores is rounding
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Difference:
     """`difference`: how much `first` is better than `second`, in units of the metric (negative: worse).
 
     `low`, `high`: its confidence interval; `p`: two-sided, of no difference; NaN where they cannot be known. `by`: what was
@@ -46,9 +46,9 @@ class Comparison:
         """Whether the interval leaves zero out."""
         return self.low > 0 or self.high < 0
 
-    def turned(self) -> Comparison:
+    def turned(self) -> Difference:
         """The same of `second` against `first`."""
-        return Comparison(
+        return Difference(
             self.second,
             self.first,
             self.metric,
@@ -97,7 +97,7 @@ def validation_share(folds: Sequence[Fold]) -> float:
 
 def by_folds(
     names: tuple[str, str], metric: str, scores: tuple[FloatArray, FloatArray], share: float, level: float = 0.95
-) -> Comparison:
+) -> Difference:
     """The corrected resampled t-test of two candidates on the same folds.
 
     t = d̄ / √((1/n + n_validation/n_train)·S²) with n - 1 degrees of freedom; d: differences on the n folds that both have a
@@ -120,7 +120,7 @@ def by_folds(
         error = spread * math.sqrt(1 / len(d) + share)
         half = float(stats.t.ppf((1 + level) / 2, len(d) - 1)) * error
         low, high, p = mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, len(d) - 1))
-    return Comparison(*names, metric, mean, low, high, p, level, by, "corrected resampled t-test")
+    return Difference(*names, metric, mean, low, high, p, level, by, "corrected resampled t-test")
 
 
 # ---- on rows -----------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def by_rows(
     metric: str,
     groups: IntArray | None = None,
     draws: Draws = Draws(),  # noqa: B008
-) -> Comparison:
+) -> Difference:
     """The bootstrap of out-of-fold predictions: rows (or whole groups) drawn with replacement, the same for both candidates.
 
     Percentile interval (Efron and Tibshirani, 1993, ch. 13); p: twice the smaller share of draws on one side of zero. The
@@ -176,7 +176,7 @@ def by_rows(
     low, high, p = _interval(found[np.isfinite(found)], draws)
     by = f"{len(units):,} {'rows' if groups is None else 'groups'}"
     how = f"bootstrap, {draws.times:,} draws" + (f" of {taken:,}, scaled" if taken < len(units) else "")
-    return Comparison(pair[0].name, pair[1].name, metric, whole, low, high, p, draws.level, by, how)
+    return Difference(pair[0].name, pair[1].name, metric, whole, low, high, p, draws.level, by, how)
 
 
 def _interval(found: FloatArray, draws: Draws) -> tuple[float, float, float]:

@@ -37,7 +37,7 @@ class Winner:
 
 
 @dataclass(frozen=True)
-class Members:
+class ChosenMembers:
     """The candidates that the winner is made of, and their weights. `key`: all that its model depends on, besides the rows."""
 
     candidates: tuple[Candidate, ...]
@@ -93,7 +93,7 @@ def refit(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Ev
     return Winner(plan, tuple(evaluations), chosen, key, best, model)
 
 
-def _trained_again(run: RunContext, data: DataSplit, members: Members, end: float | None) -> Model:
+def _trained_again(run: RunContext, data: DataSplit, members: ChosenMembers, end: float | None) -> Model:
     """The candidates on all training rows, blended, until `end`. Raises BudgetError."""
     name, key = f"{run.inside}refit", stage_key(run, data, members.key)
     saves = run.folder.saves(name, key)
@@ -109,7 +109,7 @@ def _trained_again(run: RunContext, data: DataSplit, members: Members, end: floa
     return state.load(place.folder, Model)
 
 
-def _members(plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], best: Evaluation) -> Members:
+def _members(plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], best: Evaluation) -> ChosenMembers:
     parts, found = [best], ensemble.Blend((1.0,), None)
     if best.name == ensemble.NAME:
         members, _ = ensemble.members(evaluations[:-1])
@@ -118,7 +118,7 @@ def _members(plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], bes
         parts = [member for member, weight in zip(members, found.weights, strict=True) if weight > 0]
         found = found._replace(weights=tuple(weight for weight in found.weights if weight > 0))
     named = {candidate.name: candidate for candidate in plan.candidates}
-    return Members(tuple(named[part.name] for part in parts), found)
+    return ChosenMembers(tuple(named[part.name] for part in parts), found)
 
 
 def _threshold(plan: Plan) -> str:

@@ -21,7 +21,7 @@ from sixfold.build.networks.text_checkpoint import (
     without_adapters,
 )
 from sixfold.build.networks.text_cnn import TextCNN
-from sixfold.build.networks.text_encoder import EncoderShape, TextEncoder
+from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
 from sixfold.core.errors import DataError
 
 TOKENS, LENGTH = 50, 12
@@ -31,7 +31,7 @@ def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name == "text_cnn":
         return TextCNN(TOKENS, 3, 8, 6, (2, 3), 0.0).eval()
-    return TextEncoder(EncoderShape(TOKENS, LENGTH, 3, 16, 4, 2)).eval()
+    return TextTransformer(EncoderShape(TOKENS, LENGTH, 3, 16, 4, 2)).eval()
 
 
 def some_tokens(rows: int = 5) -> torch.Tensor:

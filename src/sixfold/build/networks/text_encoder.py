@@ -29,7 +29,7 @@ class EncoderShape:
     dropout: float = 0.0
 
 
-class TextEncoder(nn.Module):
+class TextTransformer(nn.Module):
     """Vectors of tokens and of their places → layers of attention → the mean over the tokens → outputs."""
 
     def __init__(self, shape: EncoderShape) -> None:

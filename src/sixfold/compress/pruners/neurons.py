@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from sixfold.build.mlp import Network
+from sixfold.build.mlp import FittedPerceptron
 from sixfold.compress import importance
 from sixfold.compress.amount import Found, largest
 from sixfold.compress.keep import Keep
@@ -42,7 +42,7 @@ class Settings(Section):
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
-        if not isinstance(fitted, Network) or not fitted.hidden:
+        if not isinstance(fitted, FittedPerceptron) or not fitted.hidden:
             return None, f"{job.candidate.name} has no hidden layers"
 
         def attempt(ratio: float) -> Found:
@@ -62,7 +62,7 @@ class Settings(Section):
         basis = found.basis.with_family(hidden=network.hidden)
         return replace(found, basis=basis), f"{why} of the neurons: {_shown(fitted.hidden)} → {_shown(network.hidden)}"
 
-    def _cut(self, model: Model, training: Dataset, ratio: float) -> Network:
+    def _cut(self, model: Model, training: Dataset, ratio: float) -> FittedPerceptron:
         network: Any = model.fitted
         layers = range(len(network.hidden))
         if self.importance == "weights":
@@ -75,7 +75,7 @@ class Settings(Section):
         kept = [np.sort(np.argsort(-rank, kind="stable")[:count]) for rank, count in zip(ranks, counts, strict=True)]
         return keep_units(network, kept, means)
 
-    def _trained(self, network: Network, model: Model, basis: Basis, position: int, context: Context) -> Model:
+    def _trained(self, network: FittedPerceptron, model: Model, basis: Basis, position: int, context: Context) -> Model:
         """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut."""
         if not self.epochs:
             return replace(model, fitted=network)
@@ -100,7 +100,7 @@ def as_trained(model: Model, basis: Basis, training: Dataset, context: Context) 
     return Prepared(model.preparer, x, rows, training.units)
 
 
-def _widths(network: Network, ratio: float) -> tuple[int, ...]:
+def _widths(network: FittedPerceptron, ratio: float) -> tuple[int, ...]:
     return tuple(max(1, round(units * (1 - ratio))) for units in network.hidden)
 
 

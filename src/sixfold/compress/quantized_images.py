@@ -1,0 +1,97 @@
+"""int8 for image networks: ranges of all activations from training images, weights by channel (Jacob et al. 2018)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from sixfold.build._fitted_images import FittedImages
+from sixfold.parts.fit import OutputKind
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray
+
+CALIBRATION_IMAGES: Final = 512
+INPUT: Final = "images"
+QUANTIZED: Final = ["Conv", "Gemm"]
+Pixels = npt.NDArray[np.uint8]
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]
+    """Training images, one after the other, as onnxruntime's quantizer asks for them."""
+
+    def __init__(self, images: Pixels) -> None:
+        self._left = iter(images)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """One image, or None at the end."""
+        image = next(self._left, None)
+        return None if image is None else {INPUT: image[None]}
+
+
+@dataclass(frozen=True)
+class QuantizedImages(State):
+    """A graph from `images` to answers; `model`: its bytes. onnxruntime runs it, here as in a bundle."""
+
+    model: Pixels
+    output: OutputKind
+
+    def predict(self, images: Pixels) -> FloatArray:
+        """uint8 [B, H, W, C] → float64 [B, outputs]."""
+        session = ort.InferenceSession(self.model.tobytes(), providers=["CPUExecutionProvider"])
+        found: FloatArray = session.run(None, {INPUT: images})[0]
+        return found
+
+    def export(self, graph: Graph, images: str) -> str:
+        """The same as nodes; `images` is uint8 [rows, H, W, C]; double [rows, outputs]."""
+        return graph.embed(onnx.load_from_string(self.model.tobytes()), {INPUT: images})[0]
+
+
+def quantized_images(network: FittedImages, images: Pixels) -> QuantizedImages:
+    """The network's graph, from `images` uint8 [rows, H, W, C], with int8 weights and uint8 activations between them.
+
+    `images` are training images, of which at most CALIBRATION_IMAGES, evenly
+    chosen, say what range each activation has. Weights use 7 bits: processors without VNNI add pairs of products in 16.
+    """
+    graph = Graph()
+    value = network.export(graph, graph.input_of(INPUT, TensorProto.UINT8, ["rows", *images.shape[1:]]))
+    graph.output("y", value, TensorProto.DOUBLE, ["rows", "outputs"])
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(np.int64))
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(graph.model(), source)
+        quantize_static(
+            source,
+            target,
+            _Batches(images[chosen]),
+            quant_format=QuantFormat.QDQ,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            reduce_range=True,
+            per_channel=True,
+            op_types_to_quantize=QUANTIZED,
+        )
+        return QuantizedImages(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime's hints go to the root logger; they are not for users."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(max(logging.ERROR, level))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
