@@ -20,6 +20,22 @@ def wants_full_batch(train: Train) -> bool:
     return bool(OPTIMIZER.load(str(train.optimizer["name"])).full_batch)
 
 
+class LossClosure:
+    """What a `full_batch` optimizer calls, several times a step: the loss with the weights as they are, and its gradient.
+
+    The first time both are `known`, [1]; later `again` writes the gradient and returns the loss, [1].
+    """
+
+    def __init__(self, known: torch.Tensor, again: Callable[[], torch.Tensor]) -> None:
+        self.known: torch.Tensor | None = known
+        self.again = again
+
+    def __call__(self) -> torch.Tensor:
+        """The loss."""
+        losses, self.known = self.known, None
+        return (self.again() if losses is None else losses)[0]
+
+
 class Stepper:
     """θ_k ← optimiser(θ_k, ∇_k) for some rows k of θ.
 
