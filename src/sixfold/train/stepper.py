@@ -11,7 +11,7 @@ from torch import nn
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.kinds import OPTIMIZER, SCHEDULE
 from sixfold.recipe.schema import Train
-from sixfold.train.optimizer import Quick, TwoPoints
+from sixfold.train.optimizer import Quick
 from sixfold.train.rate import Rate
 
 
@@ -114,16 +114,17 @@ class Stepper:
     @property
     def two_points(self) -> bool:
         """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""
-        return isinstance(self.optimizer, TwoPoints)
+        return bool(self.settings.schedule_free)
 
     def evaluating(self, on: bool) -> None:
         """Whether θ is the model, or where it is trained."""
-        if not isinstance(self.optimizer, TwoPoints):
+        if not self.two_points:
             return
+        change: Any = self.optimizer
         if on:
-            self.optimizer.eval()
+            change.eval()
         else:
-            self.optimizer.train()
+            change.train()
 
     def state(self) -> dict[str, Any]:
         """What the next step depends on, besides θ and ∇."""
