@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from sixfold.recipe.section import Section
 
@@ -11,7 +11,8 @@ from sixfold.recipe.section import Section
 class OptimizerSettings(Section):
     """The base of a file in `train/optimizers`. `full_batch`: it asks for gradients itself, several a step, all of the same rows;
     `shaped`: it works on each parameter as it is, not on all numbers alike; `schedule_free`: it takes no schedule and no
-    warm-up; `rate_of`: the optimizer whose learning rate a range test finds for it, and what that is multiplied by.
+    warm-up, and keeps two points: what it makes has `train` and `eval`, after which the parameters are where it trains, or the
+    model; `rate_of`: the optimizer whose learning rate a range test finds for it, and what that is multiplied by.
     """
 
     full_batch: ClassVar[bool] = False
@@ -26,14 +27,3 @@ class Quick(Protocol):
 
     def quick(self) -> Callable[[], None]:
         """The same as `step()`, until one of its tensors is replaced."""
-
-
-@runtime_checkable
-class TwoPoints(Protocol):
-    """Ability of a torch optimizer: it keeps two points; one is trained at, the other one is the model."""
-
-    def eval(self) -> Any:
-        """The parameters become the model."""
-
-    def train(self) -> Any:
-        """The parameters become what is trained at."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -23,7 +24,7 @@ from sixfold.train.batches import Batch, Batches, ReplicaBatches
 from sixfold.train.captured import Captured, recorder_of
 from sixfold.train.functional import FunctionalProgram
 from sixfold.train.network import Network, Noisy, Program, Stackable
-from sixfold.train.stepper import Stepper
+from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 UNSEEN = 1000  # steps at most before their losses are looked at, should they grow without end
@@ -156,7 +157,9 @@ class ReplicaLearner:
     def step(self, batch: Batch) -> None:
         """Of every replica that has so many batches."""
         if self.stepping[0].full_batch:  # it trains alone, and asks for gradients itself
-            self.stepping[0].take(_Closure(self, batch))
+            x, target, weight, _ = batch
+            again = partial(self.write, x, target, weight, *self.drawn)
+            self.stepping[0].take(LossClosure(self.losses, again))
         else:
             for stepper in self.stepping:
                 stepper.take()
@@ -337,22 +340,6 @@ class ReplicaLearner:
         judge = self.judge if self.shown is not self.theta else self.program
         means = torch.linalg.vecdot(judge.losses(x, y), weight).tolist()
         return [None if each is None else mean for each, mean in zip(rows, means, strict=True)]
-
-
-class _Closure:
-    """What a `full_batch` optimizer calls: the loss with the weights as they are, and its gradient; the first is known."""
-
-    def __init__(self, learner: ReplicaLearner, batch: Batch) -> None:
-        self.learner, self.batch = learner, batch
-        self.known: torch.Tensor | None = learner.losses
-
-    def __call__(self) -> torch.Tensor:
-        """Of the only replica."""
-        losses, self.known = self.known, None
-        if losses is None:
-            x, target, weight, _ = self.batch
-            losses = self.learner.write(x, target, weight, *self.learner.drawn)
-        return losses[0]
 
 
 def _alike(replica: Replica) -> tuple[str, int, str]:

@@ -11,13 +11,29 @@ from torch import nn
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.kinds import OPTIMIZER, SCHEDULE
 from sixfold.recipe.schema import Train
-from sixfold.train.optimizer import Quick, TwoPoints
+from sixfold.train.optimizer import Quick
 from sixfold.train.rate import Rate
 
 
 def wants_full_batch(train: Train) -> bool:
     """Whether its optimizer asks for gradients itself, of all rows: such a fit trains alone."""
     return bool(OPTIMIZER.load(str(train.optimizer["name"])).full_batch)
+
+
+class LossClosure:
+    """What a `full_batch` optimizer calls, several times a step: the loss with the weights as they are, and its gradient.
+
+    The first time both are `known`, [1]; later `again` writes the gradient and returns the loss, [1].
+    """
+
+    def __init__(self, known: torch.Tensor, again: Callable[[], torch.Tensor]) -> None:
+        self.known: torch.Tensor | None = known
+        self.again = again
+
+    def __call__(self) -> torch.Tensor:
+        """The loss."""
+        losses, self.known = self.known, None
+        return (self.again() if losses is None else losses)[0]
 
 
 class Stepper:
@@ -98,16 +114,17 @@ class Stepper:
     @property
     def two_points(self) -> bool:
         """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""
-        return isinstance(self.optimizer, TwoPoints)
+        return bool(self.settings.schedule_free)
 
     def evaluating(self, on: bool) -> None:
         """Whether θ is the model, or where it is trained."""
-        if not isinstance(self.optimizer, TwoPoints):
+        if not self.two_points:
             return
+        change: Any = self.optimizer
         if on:
-            self.optimizer.eval()
+            change.eval()
         else:
-            self.optimizer.train()
+            change.train()
 
     def state(self) -> dict[str, Any]:
         """What the next step depends on, besides θ and ∇."""

@@ -1,0 +1,257 @@
+"""One module as a learner: images, texts, whatever is too large to be stacked, read a batch at a time.
+
+Everything that is drawn at random (order, augmentation, dropout) follows from the seed and the number of the epoch or step, so
+that a training that goes on after a kill draws the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from sixfold.core.seeds import derive
+from sixfold.parts.table import FloatArray, IntArray
+from sixfold.recipe.schema import Train
+from sixfold.runs.context import Context
+from sixfold.train.averaged import WeightAverage
+from sixfold.train.batches import permutation
+from sixfold.train.stepper import LossClosure, Stepper
+from sixfold.train.stopping import EarlyStopping
+
+ALL_THREADS = 1e12  # operations of a step that keep every thread busy
+
+
+class ExampleReader(Protocol):
+    """Examples that are read when they are asked for."""
+
+    def __len__(self) -> int:
+        """Examples."""
+
+    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets of these examples, rows first. `draw`: decides how they are augmented; None: they are not."""
+
+
+@dataclass(frozen=True)
+class StoredExamples:
+    """Examples of one array, which may be memory-mapped: `x` [rows, …] becomes `dtype` a batch at a time; `y` [rows, …].
+    `augment`: a batch of inputs, otherwise.
+    """
+
+    x: np.ndarray[Any, Any]
+    y: torch.Tensor
+    dtype: torch.dtype = torch.float32
+    augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `ExampleReader`."""
+        x = torch.from_numpy(np.ascontiguousarray(self.x[rows])).to(self.dtype)
+        if draw is not None and self.augment is not None:
+            x = self.augment(x, draw)
+        return x, self.y[torch.from_numpy(rows)]
+
+
+@dataclass(frozen=True)
+class ModuleFit:
+    """One fit of a module, whose parameters are where they start, in the precision and on the device of the training.
+
+    `losses`: per row, of outputs and targets. `watched`: examples cut off for an early stop; `score`: what is watched of the
+    module where that is not the loss on them. `seed`: of order, augmentation and dropout.
+    `operations`: multiplications and additions of a step, for which it gets threads.
+    """
+
+    module: nn.Module
+    examples: ExampleReader
+    losses: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    train: Train
+    stopping: EarlyStopping
+    context: Context
+    seed: int
+    watched: ExampleReader | None = None
+    score: Callable[[nn.Module], float] | None = None
+    operations: float = ALL_THREADS
+
+
+class RowBatch(NamedTuple):
+    """`rows` of one step, int64; `number`: of the step in its epoch."""
+
+    rows: IntArray
+    number: int
+
+
+class ModuleLearner:
+    """`theta`, `gradient`: [1, P], all parameters one after the other; the module's own are views of them."""
+
+    records = True
+
+    def __init__(self, fit: ModuleFit) -> None:
+        self.work, self.module, self.train = fit, fit.module, fit.train
+        self.trainees, self.places = (fit,), (0,)
+        parameters = list(self.module.parameters())
+        self.theta = nn.utils.parameters_to_vector(parameters).detach().unsqueeze(0).clone()
+        self.gradient = torch.zeros_like(self.theta)
+        self.device, self.operations = self.theta.device, fit.operations
+        start = 0
+        for parameter in parameters:
+            own = slice(start, start := start + parameter.numel())
+            parameter.data = self.theta[0, own].view(parameter.shape)
+            parameter.grad = self.gradient[0, own].view(parameter.shape)
+        wanted, count = self.train.batch_size, len(fit.examples)
+        self.size = count if wanted == "full" else min(wanted, count)
+        self.steps, self.epochs, self.report_every = -(-count // self.size), self.train.epochs, self.train.report_every
+        self.average = WeightAverage.of(self.train.average, self.theta)
+        self.stepper = Stepper(self.train, [parameter.shape for parameter in parameters], self.steps)
+        self.stepper.start(range(1), self.theta, self.gradient)
+
+    @property
+    def shown(self) -> torch.Tensor:
+        """The parameters that are judged and kept, [1, P]: the last ones, or their mean where that is asked."""
+        return self.theta if self.average is None or not self.average.begun else self.average.mean
+
+    def next_report_epoch(self, epoch: int) -> int:
+        """Every one: an epoch takes long enough."""
+        return epoch
+
+    def batches(self) -> Iterator[RowBatch]:
+        """Of the epoch in work; all rows in one batch keep their order. Nothing is read yet."""
+        epoch, count = self.stepper.step // self.steps, len(self.work.examples)
+        order = np.arange(count)
+        if self.steps > 1:
+            order = permutation(count, torch.Generator().manual_seed(self._seed("order", epoch))).numpy()
+        for number in range(self.steps):
+            yield RowBatch(order[number * self.size : (number + 1) * self.size], number)
+
+    def set_rate(self, batch: RowBatch) -> None:
+        """By warm-up and schedule."""
+        self.stepper.set_rate()
+
+    def backward(self, batch: RowBatch) -> torch.Tensor:
+        """Write the gradient of the batch's mean loss, clipped; that loss, [1]."""
+        step = self.stepper.step
+        x, y = self.work.examples.read(batch.rows, torch.Generator().manual_seed(self._seed("augment", step)))
+        self.loss = self._loss(x.to(self.device), y.to(self.device), self._seed("dropout", step))
+        return self.loss
+
+    def step(self, batch: RowBatch) -> None:
+        """By the gradient that stands there."""
+        closure = LossClosure(self.loss, partial(self.backward, batch)) if self.stepper.full_batch else None
+        self.stepper.take(closure)
+        if self.average is not None:
+            self.average.after_step(range(1), self.stepper.step, self.theta)
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
+        self.module.train()
+        self.gradient.zero_()
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+            torch.manual_seed(seed)
+            loss = self.work.losses(self.module(x), y).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+        if self.train.clip is not None:
+            norm = torch.linalg.vector_norm(self.gradient)
+            self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
+        return loss.detach().reshape(1)
+
+    def end_epoch(self, epoch: int) -> None:
+        """After it the weights are evaluated."""
+        self.stepper.evaluating(True)
+        if self.average is not None:
+            self.average.after_epoch(epoch / self.epochs, self.theta)
+
+    def start_epoch(self) -> None:
+        """After it they are trained."""
+        self.stepper.evaluating(False)
+
+    def evaluate(self) -> list[float | None]:
+        """The mean loss on the examples watched, or their score; None where nothing is watched."""
+        watched, score = self.work.watched, self.work.score
+        if watched is None:
+            return [None]
+        trained = self.theta.clone()
+        self.theta.copy_(self.shown)
+        self.module.eval()
+        value = score(self.module) if score is not None else self._mean_loss(watched)
+        self.theta.copy_(trained)
+        return [value]
+
+    def _mean_loss(self, watched: ExampleReader) -> float:
+        total = 0.0
+        for first in range(0, len(watched), self.size):
+            x, y = watched.read(np.arange(first, min(first + self.size, len(watched))), None)
+            total += float(self.work.losses(self.module(x.to(self.device)), y.to(self.device)).sum())
+        return total / len(watched)
+
+    def weights(self, place: int) -> torch.Tensor:
+        """The parameters that are judged and kept, and after them the buffers of real numbers, [P + …]."""
+        return torch.cat(
+            [self.shown[0], *(buffer.reshape(-1).to(self.theta.dtype) for buffer in real_buffers(self.module))]
+        )
+
+    def steps_done(self, place: int) -> int:
+        """So far."""
+        return self.stepper.step
+
+    def norms(self) -> list[float | None]:
+        """Of the last gradient."""
+        return [float(torch.linalg.vector_norm(self.gradient))]
+
+    def rates(self) -> list[float]:
+        """Of the last step."""
+        return [self.stepper.learning_rate]
+
+    def shares(self) -> FloatArray:
+        """What each batch is of its epoch, float64 [1, steps]."""
+        count = len(self.work.examples)
+        firsts = np.arange(self.steps) * self.size
+        return np.asarray((np.minimum(firsts + self.size, count) - firsts)[None] / count, dtype=np.float64)
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Where the only fit ends, the training does: there are none to go on without."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "theta": self.theta,
+            "gradient": self.gradient,
+            "mean": None if self.average is None else [self.average.mean, self.average.counted],
+            "buffers": list(self.module.buffers()),
+            "stepper": self.stepper.state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        with torch.no_grad():
+            self.theta.copy_(state["theta"])
+            self.gradient.copy_(state["gradient"])
+            for buffer, saved in zip(self.module.buffers(), state["buffers"], strict=True):
+                buffer.copy_(saved)
+            if self.average is not None:
+                self.average.mean.copy_(state["mean"][0])
+                self.average.counted = state["mean"][1]
+        self.stepper.restore(state["stepper"])
+
+    def _seed(self, purpose: str, number: int) -> int:
+        return derive(self.work.seed, purpose, number)
+
+
+def real_buffers(module: nn.Module) -> list[torch.Tensor]:
+    """Such as the means of a batch norm; counters are not needed to predict."""
+    return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+
+
+def load_weights(module: nn.Module, weights: torch.Tensor) -> nn.Module:
+    """`module` with the parameters and buffers that `ModuleLearner.weights` gave, ready to predict."""
+    with torch.no_grad():
+        start = 0
+        for part in (*module.parameters(), *real_buffers(module)):
+            part.copy_(weights[start : start + part.numel()].view(part.shape))
+            start += part.numel()
+    return module.eval()
