@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +33,7 @@ class PixelScaling(State):
     @classmethod
     def of(cls, batches: Any) -> Self:
         """From batches uint8 [B, H, W, C] of training rows, in whole numbers: no order of the batches moves a bit."""
-<<<<<<< HEAD
-        count = 0
-        total: Any = 0
-        squares: Any = 0
-=======
         count, total, squares = 0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
->>>>>>> images
         for images in batches:
             pixels = images.reshape(-1, images.shape[-1]).astype(np.int64)
             count += len(pixels)
@@ -80,14 +74,9 @@ class FittedImages(State):
     def module(self) -> nn.Module:
         """The network, in evaluation."""
         weights = {name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()}
-<<<<<<< HEAD
         sized: Any = sized_as(ImageResidualNetwork(self.shape), weights)
         module: nn.Module = sized.to(memory_format=torch.channels_last).eval()
         return module
-=======
-        module = sized_as(ResidualNetwork(self.shape), weights).eval()
-        return module.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
->>>>>>> images
 
     def predict(self, images: Pixels) -> FloatArray:
         """uint8 [B, H, W, C] → float64 [B, O]: probabilities, rows sum to 1; or values."""
@@ -101,11 +90,7 @@ class FittedImages(State):
 
     def export(self, graph: Graph, images: str) -> str:
         """The same as nodes, batch normalization folded; `images` is uint8 [rows, H, W, C]; double [rows, O]."""
-<<<<<<< HEAD
-        folded = cast(Any, norms_folded(self.module())).to(memory_format=torch.contiguous_format)
-=======
         folded = norms_folded(self.module())
->>>>>>> images
         example = torch.zeros(2, self.shape.channels, *self.side)
         scores = graph.cast(embedded(folded, graph, self.scaling.export(graph, images), example), TensorProto.DOUBLE)
         return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores

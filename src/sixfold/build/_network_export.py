@@ -47,11 +47,7 @@ def exported(module: nn.Module, *inputs: torch.Tensor) -> onnx.ModelProto:
     rows = torch.export.Dim("rows", min=1)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-<<<<<<< HEAD
             cast(Any, module.eval()).to(memory_format=torch.contiguous_format),
-=======
-            module.eval().to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
->>>>>>> images
             inputs,
             dynamo=True,
             opset_version=OPSET,

@@ -61,11 +61,7 @@ class ImageLearner:
     """A network and its optimizer: SGD with Nesterov's momentum, whose update torch does in one pass over each tensor."""
 
     def __init__(self, module: nn.Module, training: ImageTraining) -> None:
-<<<<<<< HEAD
         self.module: nn.Module = cast(Any, module).to(memory_format=torch.channels_last)
-=======
-        self.module: nn.Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
->>>>>>> images
         self.training = training
         self.steps = 0
         self.optimizer = torch.optim.SGD(
@@ -84,11 +80,7 @@ class ImageLearner:
         with torch.enable_grad():
             losses = self._losses(augmented, batch.targets())
             self.optimizer.zero_grad()
-<<<<<<< HEAD
             torch.autograd.backward(losses.mean())
-=======
-            losses.mean().backward()  # type: ignore[no-untyped-call]
->>>>>>> images
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.rate(self.steps)
         self.optimizer.step()
