@@ -50,7 +50,7 @@ from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.range_test import with_default
 
 FOR_EVERY_FAMILY = ("calibrate", "threshold")  # keys of `train` that are not the loop's
-REFERENCE_FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recipe.md"
+REFERENCE_FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
     Recipe,
     Data,
