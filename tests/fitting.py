@@ -20,5 +20,5 @@ def fit_many(
 
 def fit_grid(settings: Sequence[Family], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
     """Fit by fit, and within a fit setting by setting."""
-    every = [replace(fit, setting=Setting(family=setting)) for fit in fits for setting in settings]
-    return settings[0].fit(every, context)
+    named = [Setting(name=str(number), family=family) for number, family in enumerate(settings)]
+    return settings[0].fit([replace(fit, setting=setting) for fit in fits for setting in named], context)
