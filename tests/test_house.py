@@ -39,11 +39,12 @@ KINDS_OF_FAMILY = {  # isinstance(family, GradientFamily | SolverFamily): file â
     "plan/candidates.py": 1,
     "plan/forecast.py": 6,
     "plan/rules.py": 1,
-    "train/candidate.py": 1,
+    "build/candidate.py": 1,
     "train/device.py": 1,
     "train/fitting.py": 1,
 }
 PACKED = {  # arguments that are anonymous tuples
+    "build/_fitted_images.py: side",
     "build/_stacked_members.py: goal",
     "build/_trees.py: span",
     "evaluate/cross_validation.py: key",

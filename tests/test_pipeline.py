@@ -276,8 +276,7 @@ def test_the_report_tells_the_two_best_apart_by_folds_and_by_rows(tmp_path: Path
     made = recipe(
         tmp_path / "t.csv",
         build=[{"family": "linear"}, {"family": "tree", "max_depth": 1}],
-        train={"threshold": threshold},
-        evaluate={"folds": 3, "metrics": ["accuracy"]},
+        evaluate={"folds": 3, "metrics": ["accuracy"], "threshold": threshold},
     )
     run = pipeline.run(made, tmp_path / "run")
     verdict = " ".join(json.loads((run.bundle / "report.json").read_text())["verdict"])

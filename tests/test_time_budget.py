@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sixfold import pipeline
+from sixfold.build.family import FitCost
 from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.evaluate import cross_validation, expected, shuffling
@@ -28,7 +29,7 @@ from sixfold.recipe.schema import Budget, Data
 from sixfold.runs import memory
 from sixfold.runs.context import Context
 from sixfold.runs.memory import MemoryGuard
-from sixfold.select import estimates
+from sixfold.select import estimates, winner
 
 LINEAR, FOREST, TREE = {"family": "linear"}, {"family": "forest", "trees": 4}, {"family": "tree"}
 
@@ -101,7 +102,7 @@ def test_without_a_budget_nothing_is_tried_and_nothing_refused(tmp_path: Path, t
 def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All time is spent before anything is trained: one fit is late, and the same command goes on with it."""
     late = loaded([FOREST, LINEAR], budget={"time": "5s"})
-    monkeypatch.setattr(pipeline, "again_s", lambda *given: 1e6)  # what takes a few milliseconds would still be done
+    monkeypatch.setattr(winner, "again_s", lambda *given: 1e6)  # what takes a few milliseconds would still be done
     done = run(late, tmp_path, started=time.monotonic() - 1000)
     assert [fold for _, fold in scored(tmp_path)] == [0]
     assert done.receipt.rows_trained == 48
@@ -142,7 +143,7 @@ def test_whoever_has_most_folds_wins_where_nobody_has_all(tmp_path: Path, monkey
 def test_a_winner_that_cannot_be_trained_again_in_time_is_served_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "again_s", lambda *given: 1e6)
+    monkeypatch.setattr(winner, "again_s", lambda *given: 1e6)
     done = run(loaded(LINEAR), tmp_path)
     assert done.receipt.rows_trained == 48
     assert not (tmp_path / "refit").exists()
@@ -258,7 +259,7 @@ def test_memory_over_the_budget_ends_with_the_best_so_far(tmp_path: Path, monkey
         return grow(self, *given)
 
     monkeypatch.setattr("sixfold.build.forest.Settings._estimator", hungry)
-    monkeypatch.setattr("sixfold.build.forest.Settings.fit_bytes", lambda *given: 0)
+    monkeypatch.setattr("sixfold.build.forest.Settings.cost", lambda *given: FitCost())
     done = run(loaded([FOREST, LINEAR], budget={"memory": "100GB"}), tmp_path)
     assert [one.family for one in done.leaderboard.standings] == ["linear"]
     assert any(text.startswith("forest is left out: budget.memory") for text in done.warnings)

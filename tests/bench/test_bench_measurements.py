@@ -109,7 +109,7 @@ def test_who_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_choice_far_behind_the_best_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("bench.selection")
     monkeypatch.setattr(module, "_scores", lambda search: (np.array([0.8, 0.9, 0.9, 0.9]), np.full(4, 0.05)))
-    monkeypatch.setattr(module, "select", lambda *_: SimpleNamespace(finished=[0], fits=1))
+    monkeypatch.setattr(module, "_answered", lambda *_: SimpleNamespace(finished=[0], fits=1))
     with pytest.raises(AssertionError, match="breast cancer"):
         list(module.measure(rounds=1, workloads=("breast cancer",), candidates=4))
 

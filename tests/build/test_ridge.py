@@ -1,4 +1,4 @@
-"""A grid of ridges from one factorisation, and the penalty that left-out rows choose, beside scikit-learn's refits."""
+"""A grid of ridges from one factorization, and the penalty that left-out rows choose, beside scikit-learn's refits."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_columns_of_very_unlike_scales_keep_their_weights(scale: float) -> None:
     grid = [Settings(alpha=alpha) for alpha in (1e-3, 1.0, 100.0)]
     for setting, model in zip(grid, fit_grid(grid, [Fit(x, y, "regression", 1)], Context()), strict=True):
         scaled = np.hstack([x[:, :1] / scale, x[:, 1:]])  # the same problem with its penalty a weight
-        centred, strength = scaled - scaled.mean(axis=0), setting.strength
+        centered, strength = scaled - scaled.mean(axis=0), setting.strength
         penalty = np.diag([strength / scale**2, strength, strength])
-        expected = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (y - y.mean()))
+        expected = np.linalg.solve(centered.T @ centered + penalty, centered.T @ (y - y.mean()))
         found: Any = model
         np.testing.assert_allclose(found.weights * [[scale], [1.0], [1.0]], expected, rtol=1e-6)
 
@@ -107,7 +107,7 @@ def test_errors_of_left_out_rows_are_those_of_refits(
 ) -> None:
     """At the weakest penalty that is tried, too, where 1 - h is least."""
     x, y = rows(count, features, outputs, seed, constant)
-    ridge = _ridge.factorised(x, y)
+    ridge = _ridge.factorized(x, y)
     tried = _ridge.penalties_for(float(ridge.values[-1]))
     penalties = tried[[0, len(tried) // 2, -1]]
     for alpha, found in zip(penalties, _ridge.left_out(ridge, x, y, penalties), strict=True):
@@ -127,7 +127,7 @@ def test_alpha_auto_is_the_choice_of_ridge_cv(shape: tuple[int, int], thin: bool
     fit = Fit(csr_array(x) if thin else x, y[:, 0], "regression", 1)
     automatic, given_one = Settings(alpha="auto"), Settings(alpha=3.0)
     models: list[Any] = list(fit_grid([automatic, given_one], [fit], context))
-    tried = _ridge.penalties_for(float(_ridge.factorised(x, y).values[-1]))
+    tried = _ridge.penalties_for(float(_ridge.factorized(x, y).values[-1]))
     theirs = RidgeCV(alphas=tried).fit(x, y[:, 0])
     assert notes == [f"linear: alpha {theirs.alpha_:.3g}, which predicts each training row best without it"]
     np.testing.assert_allclose(models[0].weights[:, 0], theirs.coef_, rtol=0, atol=1e-8)

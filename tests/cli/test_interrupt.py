@@ -20,7 +20,10 @@ build: [{family: forest, trees: 4000}, {family: mlp}]
 evaluate: {folds: 3, metrics: [accuracy]}
 """
 # From its first own line on; what Python does before (20 ms) is not in our hands.
-START = "from sixfold import __main__, interrupt; interrupt.guard(); print('begun', flush=True); __main__.main()"
+START = (
+    "from sixfold import __main__; from sixfold.core import interrupt; interrupt.guard(); "
+    "print('begun', flush=True); __main__.main()"
+)
 
 
 def begun(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -65,7 +68,7 @@ def run_python(code: str) -> tuple[int, str]:
 def test_an_interrupt_in_a_callback_is_not_lost() -> None:
     """A finalizer, or a callback of C, cannot raise it: Python would print it and go on."""
     code = (
-        "import os, signal\nfrom sixfold import interrupt\ninterrupt.guard()\ninterrupt.orderly()\n"
+        "import os, signal\nfrom sixfold.core import interrupt\ninterrupt.guard()\ninterrupt.orderly()\n"
         "class Thing:\n    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
         "thing = Thing()\ndel thing\nprint('went on')"
     )
@@ -74,7 +77,8 @@ def test_an_interrupt_in_a_callback_is_not_lost() -> None:
 
 def test_what_swallows_an_interrupt_is_not_waited_for() -> None:
     code = (
-        "import os, signal, time\nfrom sixfold import interrupt\ninterrupt.guard()\ninterrupt.orderly()\ninterrupt.GRACE_S = 1\n"
+        "import os, signal, time\nfrom sixfold.core import interrupt\ninterrupt.guard()\ninterrupt.orderly()\n"
+        "interrupt.GRACE_S = 1\n"
         "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
         "while True: time.sleep(0.1)"
     )
@@ -84,7 +88,7 @@ def test_what_swallows_an_interrupt_is_not_waited_for() -> None:
 def test_a_job_in_the_background_goes_on() -> None:
     """`nohup`, and `&` in a script, ignore SIGINT."""
     code = (
-        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom sixfold import interrupt\n"
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom sixfold.core import interrupt\n"
         "interrupt.guard()\nos.kill(os.getpid(), signal.SIGINT)\nprint('went on')"
     )
     assert run_python(code) == (0, "")

@@ -39,12 +39,12 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "data/sources/_header.py": "an example in a message",
     "data/sources/jsonl.py": "rows that were read from JSON, for pyarrow",
     "data/target.py": "texts",
-    "http_latency.py": "an example that is sent, of finite numbers",
+    "package/http_latency.py": "an example that is sent, of finite numbers",
     "recipe/plugin_schema.py": "a schema, texts",
     "parts/graph.py": "facts of the graph, texts",
     "parts/state.py": "read by the same file alone, to the last bit",
     "recipe/validate.py": "a value in a message",
-    "resolve.py": "schema.json, of constants",
+    "recipe/generate.py": "schema.json, of constants",
     "runs/events.py": "pydantic's writer, which is told to write null",
     "runs/sealed.py": "texts",
     "serve/body.py": "by the writer of serve/errors.py",
@@ -52,8 +52,10 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "serve/errors.py": "has its own null",
     "serve/pages.py": "an example in a page, of finite numbers",
     "serve/tensors.py": "has its own null",
-    "train/candidate.py": "text for a digest",
-    "work.py": "text for a digest",
+    "build/candidate.py": "text for a digest",
+    "plan/run_context.py": "text for a digest",
+    "runs/processes.py": "for a process of our own",
+    "evaluate/stage_process.py": "for the process that started it",
 }
 
 

@@ -125,10 +125,10 @@ def test_a_solver_that_cannot_end_in_time_is_not_started(monkeypatch: pytest.Mon
     chosen = candidate(LINEAR)
     plain = type(chosen.family).solve
 
-    def slow(self: Any, fits: Any, context: Context) -> Any:
+    def slow(self: Any, settings: Any, fits: Any, context: Context) -> Any:
         solved.append(1)
         time.sleep(1.0)
-        return plain(self, fits, context)
+        return plain(self, settings, fits, context)
 
     def late(kind: str, facts: dict[str, Any]) -> None:
         if kind == "fold_scored":

@@ -48,7 +48,7 @@ def test_another_state_than_expected_is_refused(tmp_path: Path) -> None:
     class Other(state.State):
         pass
 
-    with pytest.raises(BundleError, match="expected Other; found Network"):
+    with pytest.raises(BundleError, match="expected Other; found FittedPerceptron"):
         state.load(tmp_path, Other)
 
 

@@ -40,7 +40,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 def trained(recipe: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sixfold.pipeline.http_latency.over_http", _no_server)
+        patch.setattr("sixfold.package.http_latency.over_http", _no_server)
         pipeline.run(recipe, folder)
     return folder
 

@@ -113,8 +113,8 @@ def test_a_finished_stage_leaves_nothing_saved(tmp_path: Path) -> None:
 CHILD = """
 import sys, itertools
 from pathlib import Path
-from sixfold.runs.saves import Saves
-made = Saves(Path(sys.argv[1]), "k", lambda kind, facts: None, every_s=0.0)
+from sixfold.runs.saves import Checkpoints
+made = Checkpoints(Path(sys.argv[1]), "k", lambda kind, facts: None, every_s=0.0)
 def write(folder):
     (folder / "state.json").write_text('{"step": %d}' % step)
     (folder / "state.safetensors").write_bytes(bytes(range(256)) * 4000)

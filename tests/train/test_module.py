@@ -172,7 +172,7 @@ def test_a_mean_of_weights_is_what_is_judged_and_training_goes_on_from_the_last(
     [
         {"clip": 0.1, "schedule": "cosine", "warm_up": 0.3, "average": {"ema": 0.9}},
         {"optimizer": {"name": "sgd", "learning_rate": 0.1}, "average": {"swa": 0.3}},
-        {"optimizer": "lbfgs"},
+        {"optimizer": "lbfgs", "epochs": 2},  # of more steps what was rounding grows
     ],
 )
 def test_it_is_stepped_as_a_replica_is(options: dict[str, Any]) -> None:
@@ -206,7 +206,7 @@ def test_it_is_stepped_as_a_replica_is(options: dict[str, Any]) -> None:
         seed=0,
     )
     (left,), (right,) = train(ReplicaLearner(family, [replica])), train(ModuleLearner(single))
-    np.testing.assert_allclose(left.weights, right.weights, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(left.weights, right.weights, rtol=1e-7, atol=1e-9)
 
 
 def test_every_optimizer_says_what_the_loop_asks() -> None:

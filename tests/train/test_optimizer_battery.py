@@ -316,7 +316,7 @@ def test_adafactor_keeps_a_mean_a_row_and_a_mean_a_column() -> None:
 
 
 def newton_schulz(x: Array, iterations: int = 5) -> Array:
-    """The singular values of x / ‖x‖ driven towards 1."""
+    """The singular values of x / ‖x‖ driven toward 1."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = x / np.linalg.norm(x)
     for _ in range(iterations):

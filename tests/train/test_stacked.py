@@ -197,7 +197,7 @@ def test_a_family_trains_by_a_program_of_its_own(name: str, monkeypatch: pytest.
             made.append(name)
             super().__init__(*parts)
 
-    monkeypatch.setattr("sixfold.train.stack.FunctionalProgram", Counted)
+    monkeypatch.setattr("sixfold.train.replicas.FunctionalProgram", Counted)
     one = Candidate(name, name, FAMILY.load(name)(), Prepare(), Initialize(), Train(epochs=1, batch_size=16))
     train_all([one], [digits(32, 0), digits(32, 1)])
     assert made == []

@@ -113,7 +113,7 @@ def classes(fit: Fit, family: str) -> IntArray:
 
 def collect(estimators: Sequence[Any], fit: Fit, names: IntArray, offset: float | FloatArray = 0.0) -> AveragedTrees:
     """The state of fitted scikit-learn trees; `names`: what their value columns stand for (a forest renumbers them);
-    `offset`: as `_targets.centred` found it.
+    `offset`: as `_targets.centered` found it.
     """
     if fit.task != "classification":
         values = [tree.tree_.value[:, :, 0] + offset for tree in estimators]

@@ -3,7 +3,7 @@
     min_β ½ β'Kβ - t'β + ε Σ|β|,  Σβ = 0,  values: |β_i| ≤ C;  classes (t = ±1, ε = 0): 0 ≤ t_i β_i ≤ C
 
 f(x) = Σ β_i k(x_i, x) + b. Rows with β = 0 at the optimum do not change it, so libsvm is given the rows that may have
-weight: the support vectors of the neighbouring C and the rows near the margin there. Rows left out that break the
+weight: the support vectors of the neighboring C and the rows near the margin there. Rows left out that break the
 Karush-Kuhn-Tucker conditions are added until none does: then the gap between the most violating pair of *all* rows is
 libsvm's own tolerance, and the solution is one of the whole problem (Osuna, Freund, Girosi 1997; the gap: Keerthi et al.
 2001; Fan, Chen, Lin 2005). Shape letters: R, F rows and features of a fit, N rows of a problem, S support vectors.

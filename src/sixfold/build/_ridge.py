@@ -1,8 +1,8 @@
-"""Ridge regression for many penalties from one factorisation, and what each row left out says of them, without a refit.
+"""Ridge regression for many penalties from one factorization, and what each row left out says of them, without a refit.
 
 Shape letters: R rows, F features, K outputs, A penalties, M the smaller of R and F.
 
-min over w, b of ‖y - x w - b‖² + α‖w‖², b not penalised: with centred columns b is the mean of y, and
+min over w, b of ‖y - x w - b‖² + α‖w‖², b not penalized: with centered columns b is the mean of y, and
 w = (XᵀX + αI)⁻¹ Xᵀy = Xᵀ(XXᵀ + αI)⁻¹ y. One symmetric eigendecomposition V diag(λ) Vᵀ of the smaller of the two matrices
 leaves a diagonal division for every α (Golub, Heath and Wahba, 1979, "Generalized cross-validation as a method for
 choosing a good ridge parameter").
@@ -19,14 +19,14 @@ from sixfold.parts.fit import Features
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import BoolArray, FloatArray
 
-BLOCK = 1024  # rows centred and multiplied at once: what is made of them stays in the processor's cache
+BLOCK = 1024  # rows centered and multiplied at once: what is made of them stays in the processor's cache
 ROUNDING = 1e-12  # squared length of a column of the basis, as a share of the longest, that is none
 CONDITION = 1e8  # (largest λ) / (λ + α) up to which λ, known to 1e-16 of the largest, gives weights good to 1e-8
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """The factorised problem. `basis`: [F, M], `values`: λ [M], rising, `moments`: [M, K]: w = basis (moments / (λ + α)).
+    """The factorized problem. `basis`: [F, M], `values`: λ [M], rising, `moments`: [M, K]: w = basis (moments / (λ + α)).
 
     `mean_x`: [F], `mean_y`: [K].
     """
@@ -50,7 +50,7 @@ class Ridge:
         return np.ascontiguousarray(np.moveaxis(w_FAK, 1, 0)), np.asarray(bias_AK, dtype=np.float64)
 
 
-def factorised(x: Features, y: FloatArray) -> Ridge:
+def factorized(x: Features, y: FloatArray) -> Ridge:
     """[R, F] and [R, K] → the eigenvectors of the Gram matrix (R > F) or of the kernel matrix (R <= F)."""
     mean_x, mean_y = np.asarray(x.mean(axis=0, dtype=np.float64)), y.mean(axis=0)
     y_RK = y - mean_y
@@ -81,7 +81,7 @@ def penalties_for(largest: float) -> FloatArray:
 def left_out(ridge: Ridge, x: Features, y: FloatArray, penalties: FloatArray) -> FloatArray:
     """The mean squared error, [A], of predicting each row by the ridge that is trained on all rows but that one.
 
-    `x`: [R, F] and `y`: [R, K], the rows that `ridge` was factorised from. No refit: with the leverage of a row, intercept
+    `x`: [R, F] and `y`: [R, K], the rows that `ridge` was factorized from. No refit: with the leverage of a row, intercept
     included, h = 1/R + Σ z² / (λ + α) and z = (x − mean) · (basis / its column's length), the row without itself has the
     error (y − ŷ) / (1 − h) (PRESS: Allen, 1974; ridge: Golub, Heath and Wahba, 1979).
     """

@@ -66,7 +66,7 @@ class Workspace(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What is minimised: cross-entropy of `classes`, or squared error; and what makes training harder than predicting: the
+    """What is minimized: cross-entropy of `classes`, or squared error; and what makes training harder than predicting: the
     share of hidden units left out, and how much a label is smoothed.
     """
 

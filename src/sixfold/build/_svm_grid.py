@@ -1,4 +1,4 @@
-"""Kernel machines of many fits over a grid of (C, epsilon): one kernel matrix a fit, chains of neighbours in threads.
+"""Kernel machines of many fits over a grid of (C, epsilon): one kernel matrix a fit, chains of neighbors in threads.
 
 scikit-learn's libsvm lets other threads run while it solves. What is computed does not depend on how many there are. The
 matrix products inside use one thread each: with more, they wait for one another (measured: twice the processor time, and
@@ -54,7 +54,7 @@ def solve_grid(
 ) -> Iterator[list[Found]]:
     """Yield, work by work, what was found for each of its problems. Raises BudgetError.
 
-    A work is one task, a chain of neighbouring points; the last of an odd number is two, so that no thread stands idle.
+    A work is one task, a chain of neighboring points; the last of an odd number is two, so that no thread stands idle.
     """
     rising = sorted(set(points))
     cut = round(FIRST_CHAIN * len(rising))

@@ -155,7 +155,7 @@ class TabularSettings(NetworkFamily):
     )
     numbers: Numbers = Field(
         "linear",
-        description="linear: standardised; periodic: learned sines and cosines; piecewise_linear: shares of quantile bins.",
+        description="linear: standardized; periodic: learned sines and cosines; piecewise_linear: shares of quantile bins.",
     )
     frequencies: int = Field(16, ge=1, le=1000, description="Of periodic: sines a number, and as many cosines.")
     frequency_scale: float = Field(
@@ -170,7 +170,7 @@ class TabularSettings(NetworkFamily):
         0.0, ge=0, lt=1, description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016)."
     )
     scale_target: bool | None = Field(
-        None, description="Standardise the target while training; undone in the model. Left out: for regression only."
+        None, description="Standardize the target while training; undone in the model. Left out: for regression only."
     )
 
     @property
@@ -184,7 +184,7 @@ class TabularSettings(NetworkFamily):
         return FeatureEmbedding.of(shape, self.frequencies if self.numbers == "periodic" else 0, self.embedding_width)
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """int64 [R] classes, or float64 [R, K] values, standardised by the first call's rows where that is asked."""
+        """int64 [R] classes, or float64 [R, K] values, standardized by the first call's rows where that is asked."""
         network = tabular(module)
         unscaled = np.zeros(fit.outputs), np.ones(fit.outputs)
         if fit.task == "classification":

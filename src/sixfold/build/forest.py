@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from sixfold.build import _averaged
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build._targets import centred
+from sixfold.build._targets import centered
 from sixfold.build.family import FitCost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
@@ -55,7 +55,7 @@ class Settings(SolverFamily):
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting forest")
             classes = _averaged.classes(fit, "forest")
-            y, offset = centred(fit)
+            y, offset = centered(fit)
             grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, y)
             return [_averaged.collect(grown.estimators_, fit, classes, offset)]
 

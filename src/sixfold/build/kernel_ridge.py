@@ -26,11 +26,11 @@ from sixfold.runs.context import Context
 ROUNDING = 1e-12  # of the largest eigenvalue: a kernel matrix with one below minus that is not positive
 COPIES, EIGEN_COPIES = 3, 5  # of the kernel matrix at the peak of a fit
 MEMORY_BYTES = 2 << 30  # of the matrices of all fits that are solved side by side
-FEW = 8  # penalties below which a Cholesky factorisation of each is less work (1,500 rows: 0.08 s; eigenvectors 0.6 s)
+FEW = 8  # penalties below which a Cholesky factorization of each is less work (1,500 rows: 0.08 s; eigenvectors 0.6 s)
 
 
 class Settings(SolverFamily):
-    """Kernel ridge regression: least squares with a smooth function of the rows that are like it. Minimises
+    """Kernel ridge regression: least squares with a smooth function of the rows that are like it. Minimizes
     Σ (y - ȳ - f(x))² + alpha · ‖f‖², f = Σ c k(·, row): c = (K + alpha I)⁻¹ (y - ȳ). All rows are kept, unlike svm, and
     a whole grid of penalties costs one eigendecomposition (Saunders, Gammerman and Vovk, 1998). Takes at most `sample`
     rows, because time grows with their cube. A linear kernel is family linear's ridge.
@@ -114,7 +114,7 @@ class Settings(SolverFamily):
 def _coefficients(matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, positive: bool) -> Iterator[FloatArray]:
     """(K + αI)⁻¹ y for every α, each [R, K].
 
-    A few α of a positive kernel are a Cholesky factorisation each, a fraction of the eigenvectors' work; more share one
+    A few α of a positive kernel are a Cholesky factorization each, a fraction of the eigenvectors' work; more share one
     eigendecomposition.
     """
     if not positive or len(penalties) >= FEW:
@@ -151,7 +151,7 @@ def _left_out(values: FloatArray, vectors: FloatArray, y_RK: FloatArray, penalti
     """The mean squared error, [A], of predicting each row by the model of all rows but that one, its own mean included.
 
     With M = I − K(K + αI)⁻¹ = V diag(α / (λ + α)) Vᵀ, the row's error is (M(y − m))ᵢ / Mᵢᵢ, where m is the mean of the
-    other rows' targets: −yᵢ / (R − 1), for `y_RK` is centred (Allen, 1974; Craven and Wahba, 1979).
+    other rows' targets: −yᵢ / (R − 1), for `y_RK` is centered (Allen, 1974; Craven and Wahba, 1979).
     """
     ones, moments, squares = vectors.sum(axis=0), vectors.T @ y_RK, vectors**2
     means = -y_RK / (len(y_RK) - 1)

@@ -30,7 +30,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.runs.context import Context
 
-BIAS_SCALE = 100.0  # liblinear penalises the bias like a weight; as 100 · b it costs a hundredth
+BIAS_SCALE = 100.0  # liblinear penalizes the bias like a weight; as 100 · b it costs a hundredth
 ABSENT = -1e4  # log-odds of a class that no training row has: its probability is exactly 0 in double precision
 
 
@@ -71,7 +71,7 @@ class LinearModel(State):
 
 class Settings(SolverFamily):
     """Linear model: logistic regression for classes (one sigmoid, or softmax over all classes), ridge, lasso or least
-    squares for values. Minimises Σ loss(row) + alpha · penalty(weights); the bias is not penalised. The loss is the
+    squares for values. Minimizes Σ loss(row) + alpha · penalty(weights); the bias is not penalized. The loss is the
     log loss with penalty ½‖w‖² (l2) or ‖w‖₁ (l1); for values it is the squared error with ‖w‖² (ridge), or half of it
     with ‖w‖₁ (lasso). Sums, not means: the strength needs no change when rows are added.
     """
@@ -119,7 +119,7 @@ class Settings(SolverFamily):
 
     def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield fit by fit, and within a fit setting by setting. Ridge on dense rows: every strength from one
-        factorisation of the fit; logistic regression: each from the weights of the next stronger penalty.
+        factorization of the fit; logistic regression: each from the weights of the next stronger penalty.
         """
         for fit in fits:
             context.check_time("fitting linear")
@@ -184,9 +184,9 @@ class Settings(SolverFamily):
 
 
 def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
-    """One model a setting; a penalty too weak for the common factorisation is solved by itself."""
+    """One model a setting; a penalty too weak for the common factorization is solved by itself."""
     y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
-    ridge = _ridge.factorised(fit.x, y_RK)
+    ridge = _ridge.factorized(fit.x, y_RK)
     penalties = np.array([setting.strength for setting in settings])
     if np.isnan(penalties).any():
         found = _ridge.best(float(ridge.values[-1]), partial(_ridge.left_out, ridge, fit.x, y_RK))

@@ -89,7 +89,7 @@ class FittedPerceptron(State):
     def export(self, graph: Graph, x: str) -> str:
         """Cast, then MatMul and Add a layer; link and target scale in double. Weights keep their own type in the file.
 
-        Not Gemm: onnxruntime's dynamic quantisation replaces MatMul, and fuses MatMul with Add otherwise.
+        Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add otherwise.
         """
         dtype = self._dtype
         kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
@@ -176,7 +176,7 @@ class Settings(NetworkFamily):
         0.0, ge=0, lt=1, description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016)."
     )
     scale_target: bool | None = Field(
-        None, description="Standardise the target while training; undone in the model. Left out: for regression only."
+        None, description="Standardize the target while training; undone in the model. Left out: for regression only."
     )
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
@@ -206,7 +206,7 @@ class Settings(NetworkFamily):
         return Perceptron((shape.features, *self.widths(shape), shape.outputs), self.activation, self.dropout)
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """int64 [R] classes, or float64 [R, K] values, standardised by the first call's rows where that is asked."""
+        """int64 [R] classes, or float64 [R, K] values, standardized by the first call's rows where that is asked."""
         network = _perceptron(module)
         network.classes = fit.task == "classification"
         if network.classes:

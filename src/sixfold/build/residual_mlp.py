@@ -194,5 +194,5 @@ class Settings(TabularSettings):
 
 def _normed(h: Any) -> Any:
     """Mean 0 and variance 1 over the units of each row, [R, D]."""
-    centred = h - h.mean(axis=1, keepdims=True)
-    return centred / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + h.dtype.type(TINY))
+    centered = h - h.mean(axis=1, keepdims=True)
+    return centered / np.sqrt((centered * centered).mean(axis=1, keepdims=True) + h.dtype.type(TINY))

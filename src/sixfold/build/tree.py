@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sixfold.build import _averaged
 from sixfold.build._cutting import Nodes, WeakestLinks
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build._targets import centred
+from sixfold.build._targets import centered
 from sixfold.build.family import FitCost, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
@@ -57,13 +57,13 @@ class Settings(SolverFamily):
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
-            y, offset = centred(fit)
+            y, offset = centered(fit)
             return [_averaged.collect([self._estimator(fit).fit(fit.x, y)], fit, classes, offset)]
 
         def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
-            y, offset = centred(fit)
+            y, offset = centered(fit)
             grown = self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, y)
             links = WeakestLinks(Nodes.of(grown.tree_))
             impurity = self._root_impurity(fit)
@@ -74,7 +74,7 @@ class Settings(SolverFamily):
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
-        path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, centred(fit)[0])
+        path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, centered(fit)[0])
         return np.unique(np.maximum(path.ccp_alphas, 0.0)) / (self._root_impurity(fit) or 1.0)
 
     def work(self, rows: int) -> float:

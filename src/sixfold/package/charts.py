@@ -1,4 +1,4 @@
-"""Charts as inline SVG: no script, no font, no colour of their own (style sheet variables, so dark mode works)."""
+"""Charts as inline SVG: no script, no font, no color of their own (style sheet variables, so dark mode works)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sixfold.recipe.report import Importance, Line
 
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 40
-COLOURS = 6  # style sheet classes c0 … c5
+COLORS = 6  # style sheet classes c0 … c5
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def line_chart(lines: Sequence[Line], axes: Axes, title: str, diagonal: bool = F
         points = " ".join(
             f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if np.isfinite(y)
         )
-        body.append(f'<polyline class="line c{i % COLOURS}" points="{points}"/>')
+        body.append(f'<polyline class="line c{i % COLORS}" points="{points}"/>')
     return _svg(body, title) + _legend([line.name for line in lines])
 
 
@@ -139,9 +139,9 @@ def _frame(axes: Axes) -> str:
     parts = [f'<path class="grid" d="{"".join(lines)}"/>']
     for anchor, texts in (("middle", below), ("end", beside)):
         parts.append(f'<g text-anchor="{anchor}">{"".join(texts)}</g>')
-    centre, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    center, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     for label, place in (
-        (axes.x_label, f'x="{centre}" y="{HEIGHT - 6}"'),
+        (axes.x_label, f'x="{center}" y="{HEIGHT - 6}"'),
         (axes.y_label, f'transform="translate(12 {middle}) rotate(-90)"'),
     ):
         parts.append(f'<text class="name" text-anchor="middle" {place}>{escape(label)}</text>')
@@ -156,7 +156,7 @@ def _svg(body: Sequence[str], title: str, height: int = HEIGHT) -> Markup:
 def _legend(names: Sequence[str]) -> Markup:
     if len(names) < 2:
         return Markup("")
-    items = "".join(f'<span class="key c{i % COLOURS}">{escape(name)}</span>' for i, name in enumerate(names))
+    items = "".join(f'<span class="key c{i % COLORS}">{escape(name)}</span>' for i, name in enumerate(names))
     return Markup(f'<div class="legend">{items}</div>')  # noqa: S704 - names went through escape
 
 

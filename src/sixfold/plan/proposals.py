@@ -95,7 +95,7 @@ def _is_whole(schema: Schema, key: str) -> bool:
 
 
 def _nodes(schema: Schema, key: str) -> list[Schema]:
-    """The schemas of an option; several where it is one of plug-ins that are alternatives (an optimiser's)."""
+    """The schemas of an option; several where it is one of plug-ins that are alternatives (an optimizer's)."""
     outer, _, inner = key.partition(".")
     node: Schema = schema.get("properties", {}).get(outer, {})
     if not inner:

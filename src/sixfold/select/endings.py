@@ -2,7 +2,7 @@
 
 The residuals of the scores (without each candidate's mean, then without each fold's) give S [n, n], the candidates' covariance
 from fold to fold, with t - 1 degrees of freedom: of two or three folds next to nothing. It is moved, with the weight of PRIOR
-degrees of freedom, towards what the rows say (as Smyth, 2004, moves variances towards a trend):
+degrees of freedom, toward what the rows say (as Smyth, 2004, moves variances toward a trend):
 
     Σ = ((t - 1)·S + PRIOR·φ·((1 - OWN)·C + OWN·c̄·I)) / ν,   ν = t - 1 + PRIOR,
 
@@ -52,7 +52,7 @@ def draw(scores: FloatArray, folds_total: int, pieces: FloatArray | None) -> End
     `scores`: [candidates, folds done]. `pieces`: [candidates, folds done, pieces], the same of parts of each fold's rows.
     """
     done = scores.shape[1]
-    between = _centred(scores[:, :, None])
+    between = _centered(scores[:, :, None])
     seen = (between**2).sum(axis=1) / (done - 1)
     prior = _without_rows(seen) if pieces is None else _of_rows(pieces, seen)
     freedom = done - 1 + PRIOR
@@ -72,7 +72,7 @@ def draw(scores: FloatArray, folds_total: int, pieces: FloatArray | None) -> End
     return Endings(np.concatenate([means + drawn, means - drawn], axis=1), float(error))
 
 
-def _centred(scores: FloatArray) -> FloatArray:
+def _centered(scores: FloatArray) -> FloatArray:
     """[candidates, folds × pieces] residuals within each fold; of one piece a fold, within all folds."""
     own = scores - scores.mean(axis=1 if scores.shape[2] == 1 else 2, keepdims=True)
     return np.asarray((own - own.mean(axis=0)).reshape(len(scores), -1))
@@ -85,7 +85,7 @@ def _without_rows(seen: FloatArray) -> _Prior:
 
 def _of_rows(pieces: FloatArray, seen: FloatArray) -> _Prior:
     _, done, count = pieces.shape
-    root = _centred(pieces) / np.sqrt(done * (count - 1) * count)
+    root = _centered(pieces) / np.sqrt(done * (count - 1) * count)
     expected = (root**2).sum(axis=1)
     known = expected > 0
     times = max(1.0, float((seen[known] / expected[known]).mean())) if known.any() else 1.0

@@ -1,4 +1,4 @@
-"""`optimizer: auto`: before the first step, every candidate gets the optimiser that suits its network and its batches."""
+"""`optimizer: auto`: before the first step, every candidate gets the optimizer that suits its network and its batches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FitShape(NamedTuple):
 
 
 class OptimizerChoice(NamedTuple):
-    """The options of an optimiser, as a recipe would write them, and why it is that one, with figures."""
+    """The options of an optimizer, as a recipe would write them, and why it is that one, with figures."""
 
     optimizer: Options
     why: str
@@ -34,10 +34,10 @@ class OptimizerChoice(NamedTuple):
 
 @runtime_checkable
 class Chooser(Protocol):
-    """Ability of a file in `train/optimisers`: it chooses one of the others."""
+    """Ability of a file in `train/optimizers`: it chooses one of the others."""
 
     def choose(self, work: FitShape) -> OptimizerChoice:
-        """Depends on `work` alone: a fit gets the same optimiser whoever is trained beside it."""
+        """Depends on `work` alone: a fit gets the same optimizer whoever is trained beside it."""
 
 
 def chosen(family: Network, fits: Sequence[Fit], context: Context) -> list[Fit]:

@@ -33,7 +33,7 @@ class Network(Protocol):
         """
 
     def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The loss of each row, [batch]: their mean is minimised.
+        """The loss of each row, [batch]: their mean is minimized.
 
         `outputs` is what the module returns, rows first; `y` int64 [batch] classes, or float [batch, outputs].
         """

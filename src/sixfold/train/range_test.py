@@ -2,7 +2,7 @@
 where it no longer does, says which rate to train with.
 
 Smith, Cyclical learning rates for training neural networks, 2017; rates that rise by equal factors as in fastai. Which point of
-the curve is taken was measured (bench/learning_rate_auto.py): docs/explanation/auto-optimiser.md.
+the curve is taken was measured (bench/learning_rate_auto.py): docs/explanation/auto-optimizer.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sixfold.train.network import Network
 from sixfold.train.rate import AUTO, Rate, takes_auto
 from sixfold.train.replicas import Replica, ReplicaLearner
 
-# Rates that are tried: the optimiser's own divided by DOWN, to the same times UP. Measured, 11 optimisers on 7 networks: below,
+# Rates that are tried: the optimizer's own divided by DOWN, to the same times UP. Measured, 11 optimizers on 7 networks: below,
 # nothing moves in so few steps; the best of a grid was never above.
 DOWN, UP = 100.0, 1000.0
 EPOCHS, LEAST, MOST = 2, 30, 100  # steps: two epochs' worth, within these bounds: 60 or 100 were hardly better than 30
@@ -93,7 +93,7 @@ def asked(train: Train) -> bool:
 
 
 def with_default(optimizer: Options) -> Options:
-    """The same options with the optimiser's own rate in the place of `auto`."""
+    """The same options with the optimizer's own rate in the place of `auto`."""
     return {key: value for key, value in optimizer.items() if not (key == "learning_rate" and value == AUTO)}
 
 
@@ -110,7 +110,7 @@ def rated(family: Network, replicas: Sequence[Replica], deadline: float | None, 
     """The same replicas with a number in the place of every `learning_rate: auto`, which is said.
 
     Nothing else changes: the test works on a copy of the weights, with generators of its own, on rows that are trained on. A
-    replica's rate does not depend on who is tested beside it. Raises RecipeError for an optimiser that takes no such rate.
+    replica's rate does not depend on who is tested beside it. Raises RecipeError for an optimizer that takes no such rate.
     """
     tested = [replica for replica in replicas if asked(replica.train)]
     if not tested:
@@ -178,7 +178,7 @@ def _steps(count: int) -> int:
 
 
 def _tested(optimizer: Options) -> tuple[Options, float]:
-    """The optimiser that is tested, which stands for one that names another (`rate_of`); what the rate is multiplied by."""
+    """The optimizer that is tested, which stands for one that names another (`rate_of`); what the rate is multiplied by."""
     name = str(optimizer["name"])
     settings = OPTIMIZER.load(name)
     if not takes_auto(settings):
@@ -218,7 +218,7 @@ def _some(batches: Batches, seed: int) -> Batches:
 
 
 def _with_rate(replica: Replica, curve: RangeCurve) -> Replica:
-    """With the rate of its curve, or without one: then the optimiser's own is taken."""
+    """With the rate of its curve, or without one: then the optimizer's own is taken."""
     train, rate = replica.train, curve.best()
     options = with_default(train.optimizer) | ({} if rate is None else {"learning_rate": rounded(rate)})
     train = train.model_copy(update={"optimizer": options})

@@ -20,11 +20,11 @@ class _OrAuto:
 
 LearningRate = Annotated[
     float, _OrAuto()
-]  # the option `learning_rate` of an optimiser for which a range test can find it
+]  # the option `learning_rate` of an optimizer for which a range test can find it
 
 
 def takes_auto(settings: type[BaseModel]) -> bool:
-    """Whether an optimiser's Settings has such an option."""
+    """Whether an optimizer's Settings has such an option."""
     return any(isinstance(mark, _OrAuto) for mark in settings.model_fields["learning_rate"].metadata)
 
 

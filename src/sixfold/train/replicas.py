@@ -343,6 +343,6 @@ class ReplicaLearner:
 
 
 def _alike(replica: Replica) -> tuple[str, int, str]:
-    """Equal for replicas that one optimiser steps: the candidate, how many steps its epoch has, and what `auto` found."""
+    """Equal for replicas that one optimizer steps: the candidate, how many steps its epoch has, and what `auto` found."""
     options = replica.train.optimizer
     return replica.fit.setting.name, replica.batches.count, repr(sorted(options.items()))

@@ -1,4 +1,4 @@
-"""Replicas that are stepped alike: of one candidate, with equally many steps an epoch, by one optimiser."""
+"""Replicas that are stepped alike: of one candidate, with equally many steps an epoch, by one optimizer."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class LossClosure:
 
 
 class Stepper:
-    """θ_k ← optimiser(θ_k, ∇_k) for some rows k of θ.
+    """θ_k ← optimizer(θ_k, ∇_k) for some rows k of θ.
 
-    An ordinary optimiser works on each number alone and gets all the rows as one tensor; a `shaped` one (muon) gets every
+    An ordinary optimizer works on each number alone and gets all the rows as one tensor; a `shaped` one (muon) gets every
     parameter as it is; a `full_batch` one (lbfgs) asks for the gradient several times a step. `count`: steps an epoch; those
     of `train` that this class holds: optimizer, schedule, warm_up.
     """
@@ -101,7 +101,7 @@ class Stepper:
             self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
         elif self._step is not None:
             self._step()
-        else:  # the first step makes the optimiser's state
+        else:  # the first step makes the optimizer's state
             self.optimizer.step()
             self._step = self.optimizer.quick() if isinstance(self.optimizer, Quick) else self.optimizer.step
         self.step += 1
@@ -113,7 +113,7 @@ class Stepper:
 
     @property
     def two_points(self) -> bool:
-        """Schedule-free optimisers keep two points: one is trained at, the other one is the model."""
+        """Schedule-free optimizers keep two points: one is trained at, the other one is the model."""
         return bool(self.settings.schedule_free)
 
     def evaluating(self, on: bool) -> None:

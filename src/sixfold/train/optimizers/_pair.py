@@ -1,4 +1,4 @@
-"""Several optimisers, each for its own parameters, as one."""
+"""Several optimizers, each for its own parameters, as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package's optimisers, ready to train, and without their habit of writing into the gradients.
+"""The package's optimizers, ready to train, and without their habit of writing into the gradients.
 
 The loop reads the norm of the gradients after the step: SGDScheduleFree adds λy to them, AdamWScheduleFree divides them.
 """

@@ -22,7 +22,7 @@ class Settings(OptimizerSettings):
     epsilon: float = Field(1e-10, gt=0, description="ε, above 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimiser over `parameters`."""
+        """torch's optimizer over `parameters`."""
         return torch.optim.Adagrad(
             parameters, lr=self.learning_rate, weight_decay=self.weight_decay, eps=self.epsilon, fused=True
         )

@@ -26,7 +26,7 @@ class Settings(OptimizerSettings):
     weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimiser over `parameters`."""
+        """torch's optimizer over `parameters`."""
         return QuickAdam(
             parameters,
             lr=self.learning_rate,

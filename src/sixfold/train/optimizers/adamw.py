@@ -25,7 +25,7 @@ class Settings(OptimizerSettings):
     weight_decay: float = Field(0.01, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimiser over `parameters`."""
+        """torch's optimizer over `parameters`."""
         return QuickAdam(
             parameters,
             lr=self.learning_rate,

@@ -1,4 +1,4 @@
-"""`optimizer: auto`: which optimiser a network is trained with, by its shape and its batches."""
+"""`optimizer: auto`: which optimizer a network is trained with, by its shape and its batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Settings(OptimizerSettings):
     work is at most 0.2 of a step's, and there is a hidden layer; otherwise adamw.
 
     Muon's extra work: 5·(4m²n + 2m³) products a matrix of m × n, m ≤ n, against 6·m·n for a row of the batch, forward and back;
-    5·m / rows for square ones. What was measured: docs/explanation/auto-optimiser.md.
+    5·m / rows for square ones. What was measured: docs/explanation/auto-optimizer.md.
     """
 
     learning_rate: Literal["auto", "own"] = Field(

@@ -29,7 +29,7 @@ class Settings(OptimizerSettings):
     )
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimiser over `parameters`."""
+        """torch's optimizer over `parameters`."""
         return torch.optim.LBFGS(
             parameters,
             lr=self.learning_rate,

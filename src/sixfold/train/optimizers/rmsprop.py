@@ -24,7 +24,7 @@ class Settings(OptimizerSettings):
     epsilon: float = Field(1e-8, gt=0, description="ε, above 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimiser over `parameters`."""
+        """torch's optimizer over `parameters`."""
         return torch.optim.RMSprop(
             parameters,
             lr=self.learning_rate,

@@ -29,7 +29,7 @@ class Settings(OptimizerSettings):
     weight_decay: float = Field(0.0, ge=0, description="λ: λ·y is added to the step, at least 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Their optimiser over `parameters`: in evaluation x stands in their place, in training y."""
+        """Their optimizer over `parameters`: in evaluation x stands in their place, in training y."""
         return ScheduleFreeAdamW(
             parameters,
             lr=self.learning_rate,

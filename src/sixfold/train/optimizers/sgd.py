@@ -30,7 +30,7 @@ class Settings(OptimizerSettings):
         return self
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimiser over `parameters`."""
+        """torch's optimizer over `parameters`."""
         return torch.optim.SGD(
             parameters,
             lr=self.learning_rate,

@@ -6,17 +6,17 @@ What it learns stands in another module, which is imported only when it is neede
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
+from sixfold.build.family import SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
-from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 
-class Settings(Section):
+class Settings(SolverFamily):
     """Lloyd's algorithm within each class; a row is of the class whose points are nearest."""
 
     needs: ClassVar[Needs] = Needs()
@@ -25,8 +25,8 @@ class Settings(Section):
     points: int = Field(4, ge=1, le=64, description="Points a class, 1 to 64.")
     sharpness: float = Field(1.0, gt=0, description="How fast a class loses probability with the distance, above 0.")
 
-    def solve(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one result a fit, in order."""
+    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one result a fit, in order: no settings share work, so there is one."""
         from sixfold_example.learned.nearest_points import learn
 
         for fit in fits:
