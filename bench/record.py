@@ -47,6 +47,7 @@ MEASUREMENTS = (
     "serving",
     "tabular_networks",
     "end_to_end",
+    "texts",
 )
 
 

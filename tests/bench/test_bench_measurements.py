@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import sys
 from collections.abc import Callable
@@ -56,12 +57,22 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"AUTOGLUON": Path("not installed"), "CALLS": 2},
         {"scikit-learn, histogram boosting"},
     ),
+    "texts": (
+        {},
+        {"AUTOGLUON": Path("not installed")},
+        {"scikit-learn, TF-IDF of words and characters, LinearSVC", "the 3 MB that are asked for"},
+    ),
 }
 
 
 @pytest.fixture(autouse=True)
-def _bench(monkeypatch: pytest.MonkeyPatch) -> None:
+def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(ROOT)
+    draw = np.random.default_rng(0)
+    words = {"ham": "see you at home tonight after work then", "spam": "win a free prize now call this number"}
+    lines = [f"{label}\t{' '.join(draw.permutation(words[label].split() * 2))}" for label in words for _ in range(60)]
+    (tmp_path / "sms.tsv.gz").write_bytes(gzip.compress("\n".join(draw.permutation(lines)).encode()))
+    monkeypatch.setenv("SIXFOLD_BENCH_SMS", str(tmp_path / "sms.tsv.gz"))
     monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
 
 
