@@ -2,9 +2,9 @@
 AutoGluon.
 
 `SIXFOLD_BENCH_SMS` names the file `sms_spam.tsv.gz` (label, tab, text; a record that is broken in two lines is joined). F1 is
-that of spam, over out-of-fold answers of the same five folds; AutoGluon is given the rows of the first fold's training part and 60 s, and
-scored on its validation part, as ours is by the model of that fold. Wall time is from the CSV to the bundle, with the start
-of the command. One run each; the latency of one text is interleaved.
+that of spam, over out-of-fold answers of the same five folds; AutoGluon is given the rows of the first fold's training part and
+60 s, and scored on its validation part, as ours is by the model of that fold. Wall time is from the CSV to the bundle, with
+the start of the command. One run each; the latency of one text is interleaved.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ def shift(rng: np.random.Generator, spread: float, candidates: int = CANDIDATES)
     return rng.normal(0, spread, (candidates, 1, 1))
 
 
-def neighbors(batch_key: float = 0.95) -> FloatArray:
+def neighbors(correlation: float = 0.95) -> FloatArray:
     """A grid's settings: luck shared with the neighbor, less with those further off."""
-    return np.linalg.cholesky(batch_key ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES))))
+    return np.linalg.cholesky(correlation ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES))))
 
 
 def equal(rng: np.random.Generator) -> FloatArray:
