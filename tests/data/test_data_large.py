@@ -31,7 +31,7 @@ from sixfold.recipe.schema import Data
 started = time.monotonic()
 dataset = load(Data(source=sys.argv[1], target="y"), None, Path("."))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"said": dataset.said, "warnings": dataset.warnings, "peak": peak, "time_s": time.monotonic() - started}))
+print(json.dumps({"note": dataset.notes, "warnings": dataset.warnings, "peak": peak, "time_s": time.monotonic() - started}))
 """
 
 
