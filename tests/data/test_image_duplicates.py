@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sixfold.data.image_duplicates import describe_groups, difference_hash, duplicate_groups, hamming
-from sixfold.data.image_store import CacheSettings, ImageBytes, fill
+from sixfold.parts.image_store import CacheSettings, ImageBytes, fill
 from sixfold.parts.image_resize import ImageShape
 
 
