@@ -98,9 +98,7 @@ class Settings(Family):
         )
         learner = ImageLearner(module, training)
         self._train(learner, images, fit, _Ending(context, context.left_s() - left_s))
-        return PixelNetwork(
-            FittedImages.of(module, structure, (shape.height, shape.width), scaling), shape.channels
-        )
+        return PixelNetwork(FittedImages.of(module, structure, (shape.height, shape.width), scaling), shape.channels)
 
     def _train(self, learner: ImageLearner, images: _Images, fit: Fit, ending: _Ending) -> None:
         """θ ← θ − α∇J(θ; batch), batch after batch, epoch after epoch, until the time is over."""

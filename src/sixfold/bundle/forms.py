@@ -24,7 +24,9 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
     `rows`: text as one would find it in a CSV, '' for a missing value.
     """
     columns, missing = {column.name: column for column in signature.inputs}, {"", *signature.missing}
-    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _images(signature):  # images may be longer than a line of text
+    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _images(
+        signature
+    ):  # images may be longer than a line of text
         yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
     objects = [
         {name: None if row[name] in missing else _object(row[name], column) for name, column in columns.items()}

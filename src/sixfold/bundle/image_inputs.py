@@ -62,11 +62,11 @@ class ImageEncoder:
         if found != wanted or taken != ["image"]:
             raise BundleError(self._where, f"a graph from 'image' to {wanted}", f"{taken} to {found}"[:300], AGAIN)
 
-    def encode(self, images: Sequence[bytes]) -> npt.NDArray[np.float64]:
-        """Encoded images → [rows, cells]. Raises RowError, with the row counted from 1."""
+    def encode(self, images: Sequence[bytes], first_row: int = 1) -> npt.NDArray[np.float64]:
+        """Encoded images → [rows, cells]. Raises RowError; rows are counted from `first_row`."""
         found = np.empty((len(images), self.described.cells))
         for row, content in enumerate(images):
-            found[row] = self._pixels(content, f"row {row + 1}, column '{self.described.column}'").reshape(-1)
+            found[row] = self._pixels(content, f"row {first_row + row}, column '{self.described.column}'").reshape(-1)
         return found
 
     encode_in_place = encode

@@ -75,16 +75,16 @@ class Predictor:
         finally:
             self._end_s = math.inf
 
-    def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
-        """Answers for arrays that are ready for the graph, each [rows, columns]."""
+    def run(self, feeds: dict[str, npt.NDArray[Any]], first_row: int = 1) -> Predictions:
+        """Answers for what the front end made, each [rows, columns]. Raises RowError for an image that cannot be used."""
         rows = len(next(iter(feeds.values())))
         if rows == 0:
             empty = [_empty(output) for output in self.signature.outputs]
             return self._answered(dict(zip(self._names, empty, strict=True)), feeds)
         if rows <= self._batch:
-            return self._answered(self._ask(feeds), feeds)
+            return self._answered(self._ask(feeds, first_row), feeds)
         parts = [
-            self._ask({name: array[start : start + self._batch] for name, array in feeds.items()})
+            self._ask({name: array[start : start + self._batch] for name, array in feeds.items()}, first_row + start)
             for start in range(0, rows, self._batch)
         ]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
@@ -93,19 +93,20 @@ class Predictor:
     def _answered(self, outputs: dict[str, npt.NDArray[Any]], feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
         return Predictions(self.signature, outputs, feeds, self.known)
 
-    def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def _ask(self, feeds: dict[str, npt.NDArray[Any]], first_row: int) -> dict[str, npt.NDArray[Any]]:
         if self._end_s < math.inf and time.process_time() > self._end_s:
             raise BundleError(self._where, "answers to the stored rows within seconds", "more time", SLOW)
+        given = self._encoded(feeds, first_row)
         with answering(self._where):
-            return self._named(self.session.run(self._names, self._encoded(feeds)))
+            return self._named(self.session.run(self._names, given))
 
-    def _encoded(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def _encoded(self, feeds: dict[str, npt.NDArray[Any]], first_row: int) -> dict[str, npt.NDArray[Any]]:
         """What the graph takes: in the place of columns of text and of images, what is made of them."""
         if TEXTS not in feeds and IMAGES not in feeds:
             return feeds
         given = {name: array for name, array in feeds.items() if name not in (TEXTS, IMAGES)}
         for name, at, images in self._image_encoders:
-            given[name] = images.encode(feeds[IMAGES][:, at].tolist())
+            given[name] = images.encode(feeds[IMAGES][:, at].tolist(), first_row)
         for name, at, encoder in self._encoders:
             given[name] = encoder.encode_in_place(feeds[TEXTS][:, at].tolist())
         return given

@@ -127,9 +127,9 @@ def predict_stream(
         front_end = bundle.predictor.front_end
         try:
             feeds = front_end.feeds(with_paths(chunk, bundle.signature, source.parent), first_row=done + 1)
+            predictions = bundle.predictor.run(feeds, done + 1)
         except RowError as error:
             raise RowError(f"{source}, {error.where}", error.expected, error.found, error.remedy) from None
-        predictions = bundle.predictor.run(feeds)
         write(kept.columns(chunk), predictions)
         if watch is not None:
             watch(predictions)

@@ -235,7 +235,10 @@ def _images(name: str, held: Texts, reading: Reading) -> Read:
     gone = np.flatnonzero(held.codes < 0)
     if len(gone):
         raise DataError(
-            reading.at(int(gone[0]), name), "the path of an image", "an empty cell", "Leave the row out, or drop the column."
+            reading.at(int(gone[0]), name),
+            "the path of an image",
+            "an empty cell",
+            "Leave the row out, or drop the column.",
         )
     folder = image_column.folder_of(reading.where)
     column = held.column("image")

@@ -176,7 +176,9 @@ def _batches(
         yield rows, side_by_side([part(rows) for part in parts])
 
 
-def _features_of(block: Block | TextBlock | ImageBlock, table: Table, own: FloatArray | None) -> Callable[[slice], Features]:
+def _features_of(
+    block: Block | TextBlock | ImageBlock, table: Table, own: FloatArray | None
+) -> Callable[[slice], Features]:
     """Gives a block's features of some rows."""
     if own is not None:
         return lambda rows: own[rows]

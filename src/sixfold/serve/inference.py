@@ -94,7 +94,9 @@ class Inference:
 
     def _answer(self, question: Question) -> tuple[ASGIApp, Predictions]:
         bundle, feeds = self.server.bundle, question.feeds
-        predictions = bundle.predictor.predict(question.rows, extra="refuse") if feeds is None else bundle.predictor.run(feeds)
+        predictions = (
+            bundle.predictor.predict(question.rows, extra="refuse") if feeds is None else bundle.predictor.run(feeds)
+        )
         if question.number > TOGETHER:
             _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
         return question.answer(predictions), predictions

@@ -21,7 +21,9 @@ class Settings(Section):
     takes: ClassVar[frozenset[Takes]] = frozenset({"image"})
     role: ClassVar[Role] = "change"
 
-    side: Literal["auto"] | Annotated[int, Field(ge=4, le=LARGEST_SIDE)] = Field("auto", description=f"Pixels a side, 4 to {LARGEST_SIDE}, or auto.")
+    side: Literal["auto"] | Annotated[int, Field(ge=4, le=LARGEST_SIDE)] = Field(
+        "auto", description=f"Pixels a side, 4 to {LARGEST_SIDE}, or auto."
+    )
     color: Literal["auto"] | bool = Field("auto", description="Whether colors are kept, or auto.")
 
     def shape(self, images: ImageReferences) -> ImageShape:
