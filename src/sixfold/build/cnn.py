@@ -68,7 +68,12 @@ class Settings(Family):
     batch_size: int = Field(64, ge=2, le=65_536, description="Images a step.")
     rate: float = Field(0.1, gt=0, le=10, description="The highest learning rate of the cycle.")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="How strongly weights are pulled to 0.")
-    augment: Augment = Field(default_factory=Augment, description="How training images are changed.")
+    shift: float = Field(0.08, ge=0, le=0.5, description="Random shift, at most this share of a side; edges are zeros.")
+    flip: bool = Field(False, description="Mirror half of the images. Not for digits, text, or anything with a side.")
+    color: float = Field(0.0, ge=0, le=1, description="Brightness and contrast change by at most this share.")
+    cutout: float = Field(0.0, ge=0, lt=1, description="Side of a square that is blanked, as a share of the image's.")
+    mixup: float = Field(0.0, ge=0, le=8, description="Mix two images, weights by Beta(mixup, mixup); 0: not.")
+    cutmix: float = Field(0.0, ge=0, le=8, description="Paste a box of another image, area by Beta; 0: not.")
 
     def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one network a fit, in order; time left is divided among the fits."""
@@ -76,6 +81,12 @@ class Settings(Family):
             context.check_time(f"fitting {fit.setting.name}")
             left_s = context.left_s() / (len(fits) - number)
             yield self.own(fit).trained(fit, context, left_s)
+
+    @property
+    def augmentation(self) -> Augment:
+        """How training images are changed."""
+        names = ("shift", "flip", "color", "cutout", "mixup", "cutmix")
+        return Augment(**{name: getattr(self, name) for name in names})
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """A batch with all that is between its layers, and what is read to be scaled."""
@@ -94,7 +105,7 @@ class Settings(Family):
             torch.manual_seed(fit.seed)
             module = ImageResidualNetwork(structure)
         training = ImageTraining(
-            scaling.scaled, self._rate(steps * self.epochs), fit.seed, self.weight_decay, self.augment
+            scaling.scaled, self._rate(steps * self.epochs), fit.seed, self.weight_decay, self.augmentation
         )
         learner = ImageLearner(module, training)
         self._train(learner, images, fit, _Ending(context, context.left_s() - left_s))

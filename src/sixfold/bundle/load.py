@@ -48,7 +48,8 @@ class Bundle:
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
         """Answers for a list of dicts, a dict of columns, or a pandas DataFrame, of raw values or of text.
 
-        An image is given as bytes, base64 or the path of a file. Columns that the model does not ask for are passed over, or refused with `extra="refuse"`.
+        An image is given as bytes, base64 or the path of a file.
+        Columns that the model does not ask for are passed over, or refused with `extra="refuse"`.
         Raises RowError with the row and the column that do not fit.
         """
         return self.predictor.predict(with_paths(rows, self.signature, Path()), extra)

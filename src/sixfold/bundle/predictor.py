@@ -22,8 +22,8 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
-from sixfold.recipe.signature import CATEGORIES, IMAGES, NUMBERS, TEXTS, Signature
 from sixfold.recipe.images import ImageInput
+from sixfold.recipe.signature import CATEGORIES, IMAGES, NUMBERS, TEXTS, Signature
 from sixfold.recipe.texts import TextInput
 
 BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:

@@ -13,8 +13,8 @@ import numpy as np
 from sixfold.build.candidate import Candidate
 from sixfold.evaluate.fold import Fold
 from sixfold.parts import state
-from sixfold.parts.state import State
 from sixfold.parts.image_column import contents
+from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.section import Section
