@@ -60,6 +60,7 @@ class Settings(Family):
     needs: ClassVar[Needs] = Needs(precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     ends_in_time: ClassVar[bool] = True
+    of_images: ClassVar[bool] = True
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
         "auto", description="Width and depth; auto: by the size of the images and the number of rows."

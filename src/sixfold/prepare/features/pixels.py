@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from sixfold.bundle.images import Channels
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import ImageReferences, survey
 from sixfold.prepare.step import Role, Takes
@@ -28,9 +29,9 @@ class Settings(Section):
 
     def shape(self, images: ImageReferences) -> ImageShape:
         """What every image becomes, of these training images."""
+        asked: Channels = 3 if self.color is True else 1
         if self.side != "auto" and self.color != "auto":
-            return ImageShape(self.side, self.side, 3 if self.color else 1)
+            return ImageShape(self.side, self.side, asked)
         found, _ = survey(images)
         side = found.height if self.side == "auto" else self.side
-        channels = found.channels if self.color == "auto" else (3 if self.color else 1)
-        return ImageShape(side, side, channels)
+        return ImageShape(side, side, found.channels if self.color == "auto" else asked)
