@@ -411,7 +411,7 @@ def checks_for(name: str) -> tuple[Callable[[str, Any], None], ...]:
     return tuple(check for check in checks if "classification" in made.tasks or check not in CLASS_CHECKS)
 
 
-# The others have tests of their own: tests/test_images.py.
+# The others have tests of their own: tests/test_images_end_to_end.py.
 OF_TABLES = [name for name in FAMILY.names() if not FAMILY.load(name).of_images]
 PAIRS = [pytest.param(name, check, id=f"{name}-{check.__name__}") for name in OF_TABLES for check in checks_for(name)]
 

@@ -56,7 +56,7 @@ NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-# Tested by themselves: tests/data/test_text_folder.py, tests/test_images.py.
+# Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py.
 FOLDERS = {"text_folder", "image_folder"}
 
 

@@ -150,7 +150,8 @@ def check_interface(session: Any, signature: Signature, where: str) -> tuple[Tex
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
     names = {name: json.dumps([column.name for column in columns]) for name, columns in raw.items()}
-    told = {name: text for name, text in described.items() if name not in {each.name for each in (*texts, *images)}}
+    made = {*(each.name for each in texts), *(each.name for each in images)}
+    told = {name: text for name, text in described.items() if name not in made}
     if names != told:
         raise _mismatch(where, "columns", names, told)
     _check_outputs(session, signature, where)

@@ -63,8 +63,9 @@ def encoders(model: bytes) -> dict[str, Any]:
 def described(model: bytes) -> dict[str, list[str]]:
     """Of each input of the graph, the raw columns that it holds."""
     props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
-    texts = {each.name: [each.column] for each in (*text_inputs(props), *image_inputs(props))}
-    return {**{key: json.loads(value) for key, value in props.items() if key not in texts}, **texts}
+    made = {each.name: [each.column] for each in text_inputs(props)}
+    made |= {each.name: [each.column] for each in image_inputs(props)}
+    return {**{key: json.loads(value) for key, value in props.items() if key not in made}, **made}
 
 
 def compare(before: bytes, after: bytes, table: Table, most_s: float = math.inf) -> tuple[Cost, Cost]:
