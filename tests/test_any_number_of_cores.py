@@ -114,4 +114,4 @@ def test_every_family_is_the_same(tmp_path: Path, family: str, classes: bool) ->
 
 
 def test_every_family_is_tried() -> None:
-    assert set(FAMILIES) == set(FAMILY.names())
+    assert set(FAMILIES) == {name for name in FAMILY.names() if not FAMILY.load(name).of_images}

@@ -19,10 +19,10 @@ from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.images import read
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
 from sixfold.data.image_folder import labeled_images
-from sixfold.data.image_store import CacheSettings, ImagePaths, fill, survey
 from sixfold.parts import state
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape, Resizer, resize_graph
+from sixfold.parts.image_store import CacheSettings, ImagePaths, fill, survey
 from sixfold.parts.packed import packed
 from sixfold.train.augment import Augment
 from sixfold.train.image_learner import ImageBatch, ImageLearner, ImageTraining

@@ -32,6 +32,7 @@ def test_a_kind_is_its_folder() -> None:
     """A file is a plug-in, or says which ones it holds."""
     assert FAMILY.names() == [
         "boosting",
+        "cnn",
         "forest",
         "kernel_ridge",
         "linear",

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sixfold.data.image_duplicates import describe_groups, difference_hash, duplicate_groups, hamming
-from sixfold.data.image_store import CacheSettings, ImageBytes, fill
 from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.image_store import CacheSettings, ImageBytes, fill
 
 
 def picture(seed: int, side: int = 120) -> Image.Image:

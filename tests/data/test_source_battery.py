@@ -56,7 +56,8 @@ NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-FOLDERS = {"text_folder"}  # tested by themselves: tests/data/test_text_folder.py
+# Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py.
+FOLDERS = {"text_folder", "image_folder"}
 
 
 def data(name: str, tmp_path: Path, seed: int = 0) -> Data:
@@ -211,7 +212,7 @@ def test_unknown_names() -> None:
         find(Data(source="sklearn:breast"), Path())
     assert str(error.value) == (
         "data.source: expected a table of scikit-learn; found 'breast'. Did you mean 'breast_cancer'? All: "
-        "breast_cancer, diabetes, digits, iris, linnerud, wine."
+        "breast_cancer, diabetes, digit_images, digits, iris, linnerud, wine."
     )
     with pytest.raises(
         RecipeError, match=r"source: expected the name of a source; found 'sklaern'. Did you mean 'sklearn'"

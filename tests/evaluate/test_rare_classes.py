@@ -24,7 +24,9 @@ from sixfold.runs.context import Context
 
 ECOLI = Path(__file__).parents[3] / "shared" / "data" / "tables" / "ecoli.csv"
 COUNTS = (40, 30, 12, 5, 2, 2, 1)
-FAMILIES = [name for name in FAMILY.names() if "classification" in FAMILY.load(name).tasks]
+FAMILIES = [
+    name for name in FAMILY.names() if "classification" in FAMILY.load(name).tasks and not FAMILY.load(name).of_images
+]
 SMALL: dict[str, Any] = {
     "boosting": {"rounds": 5},
     "forest": {"trees": 3},

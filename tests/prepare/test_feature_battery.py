@@ -375,7 +375,8 @@ def check_is_cross_fitted_where_that_is_checked(name: str) -> None:
 
 CHECKS: dict[str, Callable[..., None]] = {n: f for n, f in dict(globals()).items() if n.startswith("check_")}
 CROSS_FITTED = {"target"}
-OF_TEXTS = {"ngrams"}  # they take texts, and have tests of their own: tests/prepare/test_ngrams.py
+# They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py, test_pixels.py.
+OF_TEXTS = {"ngrams", "pixels"}
 PAIRS = [
     (name, check)
     for name in FEATURE.names()
@@ -395,6 +396,6 @@ def test_feature(name: str, check: str, tmp_path: Path) -> None:
 
 
 def test_every_feature_gets_every_check() -> None:
-    assert {name for name in FEATURE.names() if "text" in FEATURE.load(name).takes} == OF_TEXTS
+    assert {name for name in FEATURE.names() if {"text", "image"} & FEATURE.load(name).takes} == OF_TEXTS
     assert set(CASES) == set(FEATURE.names()) - OF_TEXTS
     assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(CASES, 11), **dict.fromkeys(CROSS_FITTED, 12)}

@@ -35,7 +35,8 @@ class Family(Section, ABC):
 
     `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it. `ends_in_time`: a fit ends at the
     deadline with what it has; of other families one that has begun goes on to its end. `decides`: for classes it gives
-    decision values, no probabilities. `shared`: fields in which settings may differ that are solved as one piece of work (one
+    decision values, no probabilities. `of_images`: it takes the pixels of one column of images and
+    nothing else. `shared`: fields in which settings may differ that are solved as one piece of work (one
     factorization for all penalties); `apart`: the same of the keys of `train`.
     """
 
@@ -43,6 +44,7 @@ class Family(Section, ABC):
     trained_by_the_loop: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
+    of_images: ClassVar[bool] = False
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
 

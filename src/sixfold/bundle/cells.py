@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from sixfold.bundle.image_values import content_of
 from sixfold.core import values
+from sixfold.core.errors import DataError
 from sixfold.core.marks import NumberFormat
 from sixfold.recipe.signature import Input
 
@@ -33,6 +35,8 @@ def reader(column: Input, missing: frozenset[str]) -> Cell:
         return _category(column, missing)
     if column.type == "text":
         return lambda value: _free_text(value, missing)
+    if column.type == "image":
+        return _image
     if column.type == "date":
         return lambda value: _date(value, missing)
     if column.type == "boolean":
@@ -120,6 +124,17 @@ def _free_text(value: Any, missing: frozenset[str]) -> str:
         return ""
     text = _text(value, "text")
     return "" if text in missing else text
+
+
+def _image(value: Any) -> bytes:
+    """An encoded image. A text is base64, never a path: rows may come from anywhere."""
+    try:
+        content = content_of(value)
+    except DataError as error:
+        raise CellError(f"an image that can be read ({error.where}: {error.found})") from None
+    if content is None:
+        raise CellError("an image: its bytes, as base64 where it is text")
+    return content
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.bundle.frontend import RawRows, csv_rows
+from sixfold.bundle.frontend import LONGEST_LINE, RawRows, csv_rows
 from sixfold.core import values
 from sixfold.recipe.signature import Input, Signature
 
@@ -24,7 +24,10 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
     `rows`: text as one would find it in a CSV, '' for a missing value.
     """
     columns, missing = {column.name: column for column in signature.inputs}, {"", *signature.missing}
-    yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
+    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _images(
+        signature
+    ):  # images may be longer than a line of text
+        yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
     objects = [
         {name: None if row[name] in missing else _object(row[name], column) for name, column in columns.items()}
         for row in rows
@@ -34,6 +37,10 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
     by_column = {name: [row[name] for row in objects] for name in columns}
     yield "columns", by_column
     yield "arrays", {name: _array(cells, columns[name]) for name, cells in by_column.items()}
+
+
+def _images(signature: Signature) -> bool:
+    return any(column.type == "image" for column in signature.inputs)
 
 
 def _as_csv(rows: TextRows) -> str:
@@ -46,7 +53,7 @@ def _as_csv(rows: TextRows) -> str:
 
 def _object(text: str, column: Input) -> Any:
     """The value that a text stands for, as an object of Python."""
-    if column.type == "text":
+    if column.type in ("text", "image"):
         return text
     if column.type == "category":
         plain = values.level_type([text]) == column.level_type

@@ -58,7 +58,8 @@ class FrontEnd:
         self._plain_at: slice | list[int] = slice(None) if len(plain) == len(numbers) else plain
 
     def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
-        """`numbers`: float64 [rows, columns] with NaN; `categories`, `texts`: str objects [rows, columns] with ''.
+        """`numbers`: float64 [rows, columns] with NaN; `categories`, `texts`: str objects [rows, columns] with '';
+        `images`: bytes objects.
 
         Raises RowError.
         """
@@ -181,8 +182,8 @@ class FrontEnd:
         return found
 
     def _cell_error(self, column: Input, value: Any, expected: str, row: int) -> RowError:
-        missing = "Send null where the value is missing."
-        return RowError(f"row {row}, column '{column.name}'", expected, shown(value), missing)
+        remedy = "Send null where the value is missing." if column.type != "image" else "Send the file's bytes."
+        return RowError(f"row {row}, column '{column.name}'", expected, shown(value), remedy)
 
     def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:
         """Every column of the signature is there; with `refuse`, no other column is, besides the target."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sixfold.bundle import manifest
 from sixfold.bundle.frontend import Extra, RawRows, shorten
+from sixfold.bundle.image_values import with_paths
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
 from sixfold.core import json_limits
@@ -47,10 +48,11 @@ class Bundle:
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
         """Answers for a list of dicts, a dict of columns, or a pandas DataFrame, of raw values or of text.
 
+        An image is given as bytes, base64 or the path of a file.
         Columns that the model does not ask for are passed over, or refused with `extra="refuse"`.
         Raises RowError with the row and the column that do not fit.
         """
-        return self.predictor.predict(rows, extra)
+        return self.predictor.predict(with_paths(rows, self.signature, Path()), extra)
 
     def _repr_html_(self) -> str:
         inputs = ", ".join(f"{column.name} ({column.type})" for column in self.signature.inputs[:12])

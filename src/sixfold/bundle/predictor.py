@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from sixfold.bundle.frontend import Extra, FrontEnd, RawRows
 from sixfold.bundle.graph import CheckedModel, answering
+from sixfold.bundle.image_inputs import ImageEncoder, image_inputs
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
-from sixfold.recipe.signature import CATEGORIES, NUMBERS, TEXTS, Signature
+from sixfold.recipe.images import ImageInput
+from sixfold.recipe.signature import CATEGORIES, IMAGES, NUMBERS, TEXTS, Signature
 from sixfold.recipe.texts import TextInput
 
 BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:
@@ -49,6 +51,9 @@ class Predictor:
         places = {column.name: at for at, column in enumerate(signature.graph_inputs().get(TEXTS, ()))}
         texts = check_interface(self.session, signature, where)
         self._encoders = [(each.name, places[each.column], TextEncoder(each)) for each in texts]
+        pictures = {column.name: at for at, column in enumerate(signature.graph_inputs().get(IMAGES, ()))}
+        images = image_inputs(self.session.get_modelmeta().custom_metadata_map, where)
+        self._image_encoders = [(each.name, pictures[each.column], ImageEncoder(each, where)) for each in images]
         _check_classes(checked, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
@@ -70,16 +75,16 @@ class Predictor:
         finally:
             self._end_s = math.inf
 
-    def run(self, feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
-        """Answers for arrays that are ready for the graph, each [rows, columns]."""
+    def run(self, feeds: dict[str, npt.NDArray[Any]], first_row: int = 1) -> Predictions:
+        """Answers for what the front end made, each [rows, columns]. Raises RowError for an image that cannot be used."""
         rows = len(next(iter(feeds.values())))
         if rows == 0:
             empty = [_empty(output) for output in self.signature.outputs]
             return self._answered(dict(zip(self._names, empty, strict=True)), feeds)
         if rows <= self._batch:
-            return self._answered(self._ask(feeds), feeds)
+            return self._answered(self._ask(feeds, first_row), feeds)
         parts = [
-            self._ask({name: array[start : start + self._batch] for name, array in feeds.items()})
+            self._ask({name: array[start : start + self._batch] for name, array in feeds.items()}, first_row + start)
             for start in range(0, rows, self._batch)
         ]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
@@ -88,17 +93,20 @@ class Predictor:
     def _answered(self, outputs: dict[str, npt.NDArray[Any]], feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
         return Predictions(self.signature, outputs, feeds, self.known)
 
-    def _ask(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def _ask(self, feeds: dict[str, npt.NDArray[Any]], first_row: int) -> dict[str, npt.NDArray[Any]]:
         if self._end_s < math.inf and time.process_time() > self._end_s:
             raise BundleError(self._where, "answers to the stored rows within seconds", "more time", SLOW)
+        given = self._encoded(feeds, first_row)
         with answering(self._where):
-            return self._named(self.session.run(self._names, self._encoded(feeds)))
+            return self._named(self.session.run(self._names, given))
 
-    def _encoded(self, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """What the graph takes: in the place of columns of text, what is made of them."""
-        if TEXTS not in feeds:
+    def _encoded(self, feeds: dict[str, npt.NDArray[Any]], first_row: int) -> dict[str, npt.NDArray[Any]]:
+        """What the graph takes: in the place of columns of text and of images, what is made of them."""
+        if TEXTS not in feeds and IMAGES not in feeds:
             return feeds
-        given = {name: array for name, array in feeds.items() if name != TEXTS}
+        given = {name: array for name, array in feeds.items() if name not in (TEXTS, IMAGES)}
+        for name, at, images in self._image_encoders:
+            given[name] = images.encode(feeds[IMAGES][:, at].tolist(), first_row)
         for name, at, encoder in self._encoders:
             given[name] = encoder.encode_in_place(feeds[TEXTS][:, at].tolist())
         return given
@@ -133,14 +141,17 @@ def check_interface(session: Any, signature: Signature, where: str) -> tuple[Tex
     """
     groups, described = signature.graph_inputs(), dict(session.get_modelmeta().custom_metadata_map)
     texts = _text_inputs(described, signature, where)
-    raw = {name: columns for name, columns in groups.items() if name != TEXTS}
+    images = _image_inputs(described, signature, where)
+    raw = {name: columns for name, columns in groups.items() if name not in (TEXTS, IMAGES)}
     expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in raw.items()}
     expected_inputs |= {each.name: f"tensor(double) [rows, {each.width}]" for each in texts}
+    expected_inputs |= {each.name: f"tensor(double) [rows, {each.cells}]" for each in images}
     found_inputs = {node.name: _shown(node) for node in session.get_inputs()}
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
     names = {name: json.dumps([column.name for column in columns]) for name, columns in raw.items()}
-    told = {name: text for name, text in described.items() if name not in {each.name for each in texts}}
+    made = {*(each.name for each in texts), *(each.name for each in images)}
+    told = {name: text for name, text in described.items() if name not in made}
     if names != told:
         raise _mismatch(where, "columns", names, told)
     _check_outputs(session, signature, where)
@@ -158,6 +169,16 @@ def _text_inputs(described: dict[str, str], signature: Signature, where: str) ->
     if columns != used:
         raise BundleError(where, f"the columns of text {columns[:8]}", f"{used[:8]}", MISMATCH)
     return texts
+
+
+def _image_inputs(described: dict[str, str], signature: Signature, where: str) -> tuple[ImageInput, ...]:
+    """What the graph takes of the signature's columns of images, of each something. Raises BundleError."""
+    images = image_inputs(described, where)
+    columns = sorted(column.name for column in signature.inputs if column.type == "image")
+    used = sorted({each.column for each in images})
+    if columns != used:
+        raise BundleError(where, f"the columns of images {columns[:8]}", f"{used[:8]}", MISMATCH)
+    return images
 
 
 def _check_outputs(session: Any, signature: Signature, where: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, TextIO
 
 from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.headerless import Fields
+from sixfold.bundle.image_values import with_paths
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
 from sixfold.core import archive, encoding, strict_json, workbook
@@ -125,10 +126,10 @@ def predict_stream(
             _fill(chunk, optional, seen)
         front_end = bundle.predictor.front_end
         try:
-            feeds = front_end.feeds(chunk, first_row=done + 1)
+            feeds = front_end.feeds(with_paths(chunk, bundle.signature, source.parent), first_row=done + 1)
+            predictions = bundle.predictor.run(feeds, done + 1)
         except RowError as error:
             raise RowError(f"{source}, {error.where}", error.expected, error.found, error.remedy) from None
-        predictions = bundle.predictor.run(feeds)
         write(kept.columns(chunk), predictions)
         if watch is not None:
             watch(predictions)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.recipe.signature import CATEGORIES, NUMBERS, TEXTS, Signature
+from sixfold.recipe.signature import CATEGORIES, IMAGES, NUMBERS, TEXTS, Signature
 
 if TYPE_CHECKING:
     from sixfold.bundle.predictions import Predictions
@@ -69,7 +69,8 @@ class Known:
         self._low = np.array([-np.inf if each.minimum is None else each.minimum for each in self._numbers])
         self._high = np.array([np.inf if each.maximum is None else each.maximum for each in self._numbers])
         self._levels = [frozenset(each.levels) for each in self._categories]
-        order = {each.name: place for place, each in enumerate((*self._numbers, *self._categories, *self._texts))}
+        every = (*self._numbers, *self._categories, *self._texts, *groups.get(IMAGES, ()))  # of images none is missing
+        order = {each.name: place for place, each in enumerate(every)}
         self._names = [each.name for each in signature.inputs]
         self._order = np.array([order[name] for name in self._names], dtype=np.int64)
         self._required = np.array([not each.optional for each in signature.inputs])
@@ -89,7 +90,8 @@ class Known:
                 gone = texts.count("")
                 found[len(self._numbers) + at] = sum(text not in levels for text in texts) - gone, 0, gone
         if TEXTS in feeds:
-            found[len(found) - len(self._texts) :, 2] = (feeds[TEXTS] == "").sum(axis=0)
+            first = len(self._numbers) + len(self._categories)
+            found[first : first + len(self._texts), 2] = (feeds[TEXTS] == "").sum(axis=0)
         ordered = found[self._order]
         ordered[:, 2] *= self._required
         return ordered

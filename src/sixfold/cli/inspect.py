@@ -116,6 +116,8 @@ def _typical(column: Any) -> str:
         return str(column.levels[0]) if column.levels else ""
     if column.type == "text":
         return "some text"
+    if column.type == "image":
+        return "image.png"
     if column.type == "boolean":
         return "false"
     if column.median is None:

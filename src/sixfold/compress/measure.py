@@ -16,9 +16,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from sixfold.bundle.image_inputs import ImageEncoder, image_inputs
 from sixfold.bundle.texts import TextEncoder, text_inputs
 from sixfold.core.errors import SystemFault
-from sixfold.parts.table import Table
+from sixfold.parts.image_column import contents
+from sixfold.parts.table import Column, Table
 from sixfold.recipe.receipt import Cost
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
 
@@ -42,21 +44,28 @@ def feeds(model: bytes, table: Table, rows: int) -> Feeds:
         texts = [np.array(some[name].strings(), dtype=object) for name in wanted[CATEGORIES]]
         arrays[CATEGORIES] = np.stack(texts, axis=1)
     for name, encoder in encoders(model).items():
-        arrays[name] = encoder.encode(some[wanted[name][0]].strings())
+        arrays[name] = encoder.encode(_raw(some[wanted[name][0]]))
     return arrays
 
 
-def encoders(model: bytes) -> dict[str, TextEncoder]:
-    """What makes the inputs of the graph that are of columns of text."""
-    props = onnx.load_from_string(model).metadata_props
-    return {each.name: TextEncoder(each) for each in text_inputs({prop.key: prop.value for prop in props})}
+def _raw(column: Column) -> list[Any]:
+    """Texts, or the bytes of images."""
+    return contents(column) if column.kind == "image" else column.strings()
+
+
+def encoders(model: bytes) -> dict[str, Any]:
+    """What makes the inputs of the graph that are of columns of text or images."""
+    props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
+    texts: dict[str, Any] = {each.name: TextEncoder(each) for each in text_inputs(props)}
+    return texts | {each.name: ImageEncoder(each) for each in image_inputs(props)}
 
 
 def described(model: bytes) -> dict[str, list[str]]:
     """Of each input of the graph, the raw columns that it holds."""
     props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
-    texts = {each.name: [each.column] for each in text_inputs(props)}
-    return {**{key: json.loads(value) for key, value in props.items() if key not in texts}, **texts}
+    made = {each.name: [each.column] for each in text_inputs(props)}
+    made |= {each.name: [each.column] for each in image_inputs(props)}
+    return {**{key: json.loads(value) for key, value in props.items() if key not in made}, **made}
 
 
 def compare(before: bytes, after: bytes, table: Table, most_s: float = math.inf) -> tuple[Cost, Cost]:
@@ -146,7 +155,7 @@ def _asking(session: Any, model: bytes, table: Table, batch: int) -> Callable[[]
     if not made:
         return lambda: session.run(None, arrays)
     some, wanted = table.take(np.arange(batch) % table.rows).columns, described(model)
-    texts = {name: some[wanted[name][0]].strings() for name in made}
+    texts = {name: _raw(some[wanted[name][0]]) for name in made}
     return lambda: session.run(None, {**arrays, **{name: made[name].encode_in_place(texts[name]) for name in made}})
 
 

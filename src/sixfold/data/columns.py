@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from sixfold.core.values import LevelType
 from sixfold.data import nearly
 from sixfold.data.nearly import Nearly
 from sixfold.data.texts import why_text
+from sixfold.parts import image_column
 from sixfold.parts.table import Column, ColumnKind, FloatArray
 
 Codes = npt.NDArray[np.int32]
@@ -35,6 +37,7 @@ DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
 PAIRS: Final = tuple(map(frozenset, (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))))
 LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind
+LOOKED_FILES: Final = 5  # of a column of names of images
 SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
 _IDENTIFIER = re.compile(
     r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
@@ -214,7 +217,32 @@ def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readin
     if asked in ("category", "identifier"):
         return _category(name, levels_of(texts(name, raw, reading), reading), asked)
     held = texts(name, raw, reading)
+    if asked == "image" or (asked is None and _are_images(held, reading)):
+        return _images(name, held, reading)
     return _detected(name, held, reading) if asked is None else _parsed(name, held, asked, reading)
+
+
+def _are_images(held: Texts, reading: Reading) -> bool:
+    """Names of image files that are there: the first few tell."""
+    some = held.levels[:LOOKED_FILES]
+    folder = image_column.folder_of(reading.where)
+    named = bool(some) and all(Path(level).suffix.lower() in image_column.ENDINGS for level in some)
+    return named and all((folder / level).is_file() for level in some)
+
+
+def _images(name: str, held: Texts, reading: Reading) -> Read:
+    """Paths, of which relative ones start from the folder of the source. Raises DataError for a row without an image."""
+    gone = np.flatnonzero(held.codes < 0)
+    if len(gone):
+        raise DataError(
+            reading.at(int(gone[0]), name),
+            "the path of an image",
+            "an empty cell",
+            "Leave the row out, or drop the column.",
+        )
+    folder = image_column.folder_of(reading.where)
+    column = held.column("image")
+    return Read(replace(column, levels=tuple(str((folder / level).absolute()) for level in held.levels)))
 
 
 def _fast_numbers(raw: pa.ChunkedArray, reading: Reading) -> Read | None:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sixfold.bundle.images import Pixels
-from sixfold.data.image_store import ImageCache
+from sixfold.parts.image_store import ImageCache
 from sixfold.parts.table import IntArray
 
 HASH_SIDE: Final = 8  # the hash has 8 × 8 bits

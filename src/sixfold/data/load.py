@@ -242,7 +242,14 @@ def _odd_tokens(missing: Sequence[str]) -> list[str]:
 
 def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
     """ "32,561 rows; 6 numbers, 8 categories; 3 columns with '?' read as missing" """
-    plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates", "text": "texts"}
+    plural = {
+        "number": "numbers",
+        "category": "categories",
+        "boolean": "booleans",
+        "date": "dates",
+        "text": "texts",
+        "image": "images",
+    }
     kinds = Counter(str(column.kind) for column in columns.values())
     parts = [f"{kinds[kind]:,} {kind if kinds[kind] == 1 else plural[kind]}" for kind in plural if kinds[kind]]
     clauses = [f"{rows:,} {'row' if rows == 1 else 'rows'}", ", ".join(parts)]

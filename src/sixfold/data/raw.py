@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 
 from sixfold.core import values
 from sixfold.core.marks import NumberFormat
+from sixfold.parts.image_column import contents
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.reading import ReadFile
 
@@ -21,6 +23,8 @@ def text_rows(table: Table, names: Sequence[str], read: ReadFile | None = None) 
 
 
 def _texts(column: Column, number: Callable[[float], str]) -> list[str]:
+    if column.kind == "image":
+        return [base64.b64encode(content).decode() for content in contents(column)]
     if column.kind in ("category", "text", "identifier"):
         return column.strings()
     write = {"number": number, "boolean": _boolean, "date": values.show_date}[column.kind]

@@ -30,8 +30,8 @@ def _input(name: str, column: Column) -> Input:
         ranked = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[code]))
         levels = tuple(column.levels[code] for code in ranked)
         return Input(name=name, type="category", levels=levels, level_type=column.level_type, optional=optional)
-    if column.kind == "text":
-        return Input(name=name, type="text", optional=optional)
+    if column.kind in ("text", "image"):
+        return Input(name=name, type=column.kind, optional=optional)
     if column.kind == "boolean" or len(known) == 0:
         return Input(name=name, type=column.kind, optional=optional)
     return Input(

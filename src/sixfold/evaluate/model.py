@@ -155,7 +155,9 @@ def fit_of(
     kept = target.take(prepared.rows)
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
-    return Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels, prepared.groups)
+    image = prepared.preparer.image if isinstance(prepared.preparer, Preparer) else None
+    made = Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels, prepared.groups)
+    return replace(made, image=image)
 
 
 def fit_prepared(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from sixfold.parts.graph import Graph
+from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.parts.units import cut_off, with_every_class
 from sixfold.recipe.schema import Initialize, Train
@@ -81,7 +82,7 @@ class Fit:
     or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events. `levels`: of
     each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
     `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
-    `setting`: how it is made.
+    `setting`: how it is made. `image`: what the features are, where they are pixels and nothing else.
     """
 
     x: Features
@@ -94,6 +95,7 @@ class Fit:
     levels: tuple[int, ...] = ()
     groups: IntArray | None = None
     setting: Setting = field(default_factory=Setting)
+    image: ImageShape | None = None
 
     @property
     def rows(self) -> int:

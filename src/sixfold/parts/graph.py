@@ -53,7 +53,7 @@ class Graph:
         self._described[name] = json.dumps(list(columns))
 
     def describe_text(self, name: str, described: str) -> None:
-        """Write into the model what input `name` holds of a column of text: the JSON of a `recipe.texts.TextInput`."""
+        """Write into the model what input `name` holds of a column of text or images: the JSON of `TextInput`, `ImageInput`."""
         self._described[name] = described
 
     def output(self, name: str, value: str, elem_type: int, shape: list[int | str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Sequence
 
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.image_resize import ImageShape, resize_graph
+from sixfold.recipe.images import ImageInput
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
 from sixfold.recipe.texts import TermWeights, TextInput
 
@@ -17,6 +20,7 @@ class RawInputs:
     def __init__(self, graph: Graph, names: Sequence[str], categories: Collection[str]) -> None:
         self._graph = graph
         self._texts: list[TextInput] = []
+        self._images: list[ImageInput] = []
         self._place: dict[str, tuple[str, int]] = {}
         self._width: dict[str, int] = {}
         for name in names:
@@ -38,6 +42,23 @@ class RawInputs:
         self._texts.append(found)
         self._graph.describe_text(found.name, found.model_dump_json())
         return self._graph.input(found.name, TensorProto.DOUBLE, found.width)
+
+    def image(self, column: str, shape: ImageShape) -> str:
+        """[rows, cells] double: the resized pixels of a column of images, 0 to 255; equal ones enter once."""
+        found = ImageInput(
+            name=f"image_{len(self._images)}",
+            column=column,
+            height=shape.height,
+            width=shape.width,
+            channels=shape.channels,
+            resize=base64.b64encode(resize_graph(shape)).decode(),
+        )
+        for known in self._images:
+            if known.model_copy(update={"name": found.name}) == found:
+                return known.name
+        self._images.append(found)
+        self._graph.describe_text(found.name, found.model_dump_json())
+        return self._graph.input(found.name, TensorProto.DOUBLE, found.cells)
 
     def take(self, columns: Sequence[str]) -> str:
         """[rows, len(columns)] of columns that are all numbers or all texts, in this order."""

@@ -15,7 +15,7 @@ from sixfold.parts.state import State
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-ColumnKind = Literal["number", "category", "boolean", "date", "text", "identifier"]
+ColumnKind = Literal["number", "category", "boolean", "date", "text", "image", "identifier"]
 Task = Literal["classification", "regression", "reconstruction"]
 
 
@@ -24,7 +24,7 @@ class Column(State):
     """One raw column.
 
     `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
-    int32 codes [rows] into `levels` for category, text and identifier, -1 where missing.
+    int32 codes [rows] into `levels` for category, text, image (paths of files) and identifier, -1 where missing.
     `levels` may hold strings that occur in no row (a slice keeps its parent's levels): never count on their number.
     `level_type`: what they are; of numbers, booleans and dates they are the one writing (`core.values.level`).
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.core.plugins import Kind
@@ -20,7 +20,9 @@ HOLDS: dict[ColumnKind, frozenset[Takes]] = {
     "date": frozenset({"date", "number"}),
     "category": frozenset({"category"}),
     "text": frozenset({"text"}),
+    "image": frozenset({"image"}),
 }
+ENCODED: Final[frozenset[ColumnKind]] = frozenset({"text", "image"})  # each column has a state of its own
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
         imputer = _imputer(prepare.impute, needs, name, kind)
         chain = _chain(prepare.features, needs, name, kind)
         first = chain[:1] if chain and "date" in chain[0].takes else ()
-        own = name if kind == "text" else ""  # each has a vocabulary of its own
+        own = name if kind in ENCODED else ""  # each has a vocabulary of its own
         grouped.setdefault((own, kind, first, imputer, chain[len(first) :]), []).append(name)
     return [
         Treatment(tuple(names), _beside(table, names, kind) if imputer.joint else (), kind, first, imputer, chain)
@@ -103,20 +105,21 @@ def _imputer(section: Impute, needs: Needs, name: str, kind: ColumnKind) -> Any:
         "boolean": ("boolean", section.boolean or passing or {"name": "most_frequent"}),
         "category": ("category", section.category or {"name": "constant"}),
         "text": ("text", {"name": "none"}),
+        "image": ("image", {"name": "none"}),
     }
     where, options = by_kind[kind]
-    if kind == "text" and name in section.columns:
+    if kind in ENCODED and name in section.columns:
         raise RecipeError(
             f"prepare.impute.columns.{name}",
-            "a column that is no text",
-            "text",
-            "Leave it out: an empty text has no words.",
+            f"a column that is no {kind}",
+            kind,
+            "Leave it out: an empty text has no words, and no image is missing.",
         )
     if name in section.columns:
         where, options = f"columns.{name}", section.columns[name]
     imputer = IMPUTER.make(options)
     holds: frozenset[Takes] = frozenset({"category" if kind == "category" else "number"})
-    if kind == "text":
+    if kind in ENCODED:
         return imputer
     _check_takes(IMPUTER, options["name"], holds, f"prepare.impute.{where}", f"{kind} columns")
     return imputer
@@ -131,6 +134,7 @@ def _chain(section: Feature, needs: Needs, name: str, kind: ColumnKind) -> tuple
         "boolean": section.boolean if section.boolean is not None else [],
         "category": category,
         "text": section.text if section.text is not None else [{"name": "ngrams", "features": needs.text_features}],
+        "image": section.image if section.image is not None else [{"name": "pixels"}],
     }
     where, chain = kind, by_kind[kind]
     if name in section.columns:
@@ -146,9 +150,9 @@ def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[An
         methods.append(FEATURE.make(options))
         _check_takes(FEATURE, options["name"], holds, where, what)
         holds, what = frozenset({"number"}), f"what {options['name']} gives"
-    if kind == "text" and len(methods) != 1:
-        fitting = [name for name in FEATURE.names() if "text" in FEATURE.load(name).takes]
-        raise RecipeError(where, "one method that turns text into numbers", f"{len(methods)}", _use(fitting))
+    if kind in ENCODED and len(methods) != 1:
+        fitting = [name for name in FEATURE.names() if kind in FEATURE.load(name).takes]
+        raise RecipeError(where, f"one method that turns {kind} into numbers", f"{len(methods)}", _use(fitting))
     if "category" in holds:
         fitting = [name for name in FEATURE.names() if "category" in FEATURE.load(name).takes]
         raise RecipeError(where, "a method that turns categories into numbers", "none", _use(fitting))
@@ -165,7 +169,7 @@ def _check_takes(plugins: Kind, name: str, holds: frozenset[Takes], where: str, 
 
 
 def _plural(takes: frozenset[Takes]) -> str:
-    words = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
+    words = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts", "image": "images"}
     return " and ".join(words[kind] for kind in sorted(takes))
 
 

@@ -13,7 +13,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray, Target, Task
 
 Block = npt.NDArray[Any]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
-Takes = Literal["number", "category", "date", "text"]  # a date is a number of seconds too
+Takes = Literal["number", "category", "date", "text", "image"]  # a date is a number of seconds too
 Role = Literal["change", "select", "reduce"]
 
 

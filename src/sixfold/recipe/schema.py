@@ -69,7 +69,7 @@ class Data(TableFile):
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
     )
-    types: dict[str, Literal["number", "category", "boolean", "date", "text", "identifier"]] = Field(
+    types: dict[str, Literal["number", "category", "boolean", "date", "text", "image", "identifier"]] = Field(
         default_factory=dict, description="Column types that overrule what was detected."
     )
     drop: tuple[str, ...] = Field((), description="Columns that are not used.")
@@ -122,6 +122,7 @@ class Feature(Section):
     boolean: Features | None = Field(None, description="A chain of methods for boolean columns.")
     date: Features | None = Field(None, description="A chain of methods for date columns.")
     text: Features | None = Field(None, description="A method for columns of text.")
+    image: Features | None = Field(None, description="A method for columns of images.")
     columns: dict[str, Features] = Field(default_factory=dict, description="Per column; goes before the type's.")
     select: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
         None, description="A selection over all features."

@@ -13,6 +13,7 @@ from sixfold.recipe.section import Section
 
 NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
+IMAGES: Final = "images"  # columns of images, of which the front end makes the inputs image_0, image_1 …: double
 TEXTS: Final = "texts"  # columns of text, which the front end makes the graph's inputs text_0, text_1 … of: double
 
 # What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
@@ -45,7 +46,7 @@ class Input(Section):
     """
 
     name: str
-    type: Literal["number", "category", "boolean", "date", "text"]
+    type: Literal["number", "category", "boolean", "date", "text", "image"]
     levels: tuple[str, ...] = Field((), description="Known values of a category, the most frequent first.")
     level_type: LevelType = Field(
         "text",
@@ -89,9 +90,11 @@ class Signature(Section):
     )
 
     def graph_inputs(self) -> dict[str, tuple[Input, ...]]:
-        """What the front end reads rows into, and the raw columns of each in order: numbers, categories, texts."""
-        own = {"category": CATEGORIES, "text": TEXTS}
-        found: dict[str, tuple[Input, ...]] = {NUMBERS: (), CATEGORIES: (), TEXTS: ()}
+        """What the front end reads rows into, and the raw columns of each in order: numbers, categories, texts,
+        images.
+        """
+        own = {"category": CATEGORIES, "text": TEXTS, "image": IMAGES}
+        found: dict[str, tuple[Input, ...]] = {NUMBERS: (), CATEGORIES: (), TEXTS: (), IMAGES: ()}
         for name in found:
             found[name] = tuple(column for column in self.inputs if own.get(column.type, NUMBERS) == name)
         return {name: columns for name, columns in found.items() if columns}

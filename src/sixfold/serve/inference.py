@@ -49,7 +49,7 @@ class Server(NamedTuple):
         """Ask for a row some times: the first ones wait for memory and caches, the quickest tells how long one takes."""
         row, end, seen = [example_row(self.bundle.signature)], time.perf_counter() + WARM_S, [math.inf]
         while len(seen) <= WARM_RUNS and time.perf_counter() < end:
-            _, seconds = timed(lambda: json_response(self.bundle.predict(row).records()))
+            _, seconds = timed(lambda: json_response(self.bundle.predictor.predict(row).records()))
             seen.append(seconds)
         self.gate.seconds[1] = min(seen)
 
@@ -94,7 +94,9 @@ class Inference:
 
     def _answer(self, question: Question) -> tuple[ASGIApp, Predictions]:
         bundle, feeds = self.server.bundle, question.feeds
-        predictions = bundle.predict(question.rows, extra="refuse") if feeds is None else bundle.predictor.run(feeds)
+        predictions = (
+            bundle.predictor.predict(question.rows, extra="refuse") if feeds is None else bundle.predictor.run(feeds)
+        )
         if question.number > TOGETHER:
             _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
         return question.answer(predictions), predictions

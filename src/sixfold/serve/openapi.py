@@ -12,6 +12,8 @@ from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.tensors import DATATYPES
 
 JsonSchema = dict[str, Any]
+# A gray PNG of one pixel, as base64.
+EXAMPLE_IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 ERROR_STATUSES = {
     "400": "The body cannot be read.",
     "403": "The page that asks is not of this server.",
@@ -31,6 +33,8 @@ def example(column: Input) -> Any:
         return column.levels[0] if column.levels else "text"
     if column.type == "text":
         return "some text"
+    if column.type == "image":
+        return EXAMPLE_IMAGE
     if column.type == "boolean":
         return bool(column.median)
     if column.type == "date":
@@ -95,6 +99,7 @@ def _column_schema(column: Input) -> JsonSchema:
         "number": {"type": ["number", "null"]},
         "category": {"type": ["string", "null"]},
         "text": {"type": ["string", "null"]},
+        "image": {"type": "string", "contentEncoding": "base64"},
         "boolean": {"type": ["boolean", "null"]},
         "date": {"type": ["string", "null"], "format": "date-time"},
     }

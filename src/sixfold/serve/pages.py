@@ -68,6 +68,7 @@ def _field(column: Input) -> dict[str, Any]:
         "date": "date, UTC",
         "category": f"{len(column.levels):,} known values",
         "text": "text",
+        "image": "an image as base64",
     }
     value = example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -144,7 +144,14 @@ def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, requ
 
 def metadata(signature: Signature, model: str) -> dict[str, Any]:
     """The model's metadata: tensors are [rows, columns]; -1 is any number of rows."""
-    types = {"category": "BYTES", "text": "BYTES", "boolean": "BOOL", "date": "BYTES", "number": "FP64"}
+    types = {
+        "category": "BYTES",
+        "text": "BYTES",
+        "image": "BYTES",
+        "boolean": "BOOL",
+        "date": "BYTES",
+        "number": "FP64",
+    }
     return {
         "name": model,
         "versions": ["1"],

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from sixfold.core.errors import BudgetError, DataError
-from sixfold.data.image_store import CacheSettings, ImageBytes, ImagePaths, describe_faults, fill, survey
 from sixfold.parts.image_resize import ImageShape, Resizer
+from sixfold.parts.image_store import CacheSettings, ImageBytes, ImagePaths, describe_faults, fill, survey
 
 
 def png(pixels: Any) -> bytes:

@@ -1,0 +1,76 @@
+"""An image as a raw value of a row: bytes, base64, or, for callers on this machine, the path of a file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sixfold.core.errors import DataError
+from sixfold.recipe.signature import Signature
+
+MOST_BYTES: Final = 64 << 20  # of an encoded image; `bundle.images` refuses what is larger
+LONGEST_PATH: Final = 4096
+
+
+def with_paths(rows: Any, signature: Signature, folder: Path) -> Any:
+    """Rows in which a text that names a file, in a column of images, is its path; relative ones start from `folder`.
+
+    For callers on this machine alone: what comes over the network is never a path.
+    """
+    names = [column.name for column in signature.inputs if column.type == "image"]
+    if not names:
+        return rows
+    if isinstance(rows, Mapping):
+        return {name: [_path(v, folder) for v in cells] if name in names else cells for name, cells in rows.items()}
+    if hasattr(rows, "to_dict"):
+        rows = rows.to_dict("records")
+    if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
+        return rows
+    return [_row_with_paths(row, names, folder) for row in rows]
+
+
+def _row_with_paths(row: Any, names: Sequence[str], folder: Path) -> Any:
+    if not isinstance(row, Mapping):
+        return row
+    return {**row, **{name: _path(row[name], folder) for name in names if name in row}}
+
+
+def _path(value: Any, folder: Path) -> Any:
+    """A path where the text names a file, or looks like a file's name; anything else as it is."""
+    if not isinstance(value, str) or len(value) > LONGEST_PATH or "\0" in value:
+        return value
+    path = folder / value
+    try:
+        return path if path.is_file() else value
+    except OSError:
+        return value
+
+
+def content_of(value: Any) -> bytes | None:
+    """The encoded image that a raw value is: bytes, a path (never a text that names one), or base64; None for anything else.
+
+    Raises DataError for a file that cannot be read.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, Path):
+        return _file(value)
+    if isinstance(value, str) and len(value) <= 2 * MOST_BYTES:
+        text = value.partition(",")[2] if value.startswith("data:") else value
+        try:
+            return base64.b64decode(text.strip(), validate=True) or None
+        except (binascii.Error, ValueError):
+            return None
+    return None
+
+
+def _file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)  # `decode` refuses what is larger
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(str(path), "an image that can be read", reason, "Check path and permissions.") from None

@@ -1,0 +1,71 @@
+"""A column of images as one fitted state, beside the blocks of other columns: its features are pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sixfold.parts import image_column
+from sixfold.parts.graph import Graph
+from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.raw_inputs import RawInputs
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, Table
+
+
+@dataclass(frozen=True)
+class ImageBlock(State):
+    """One raw column → pixels, 0 to 255. Of every feature `names`, `sources`, `levels`, as of a `Block`."""
+
+    columns: tuple[str, ...]
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def shape(self) -> ImageShape:
+        """What every image becomes."""
+        return ImageShape(self.height, self.width, 3 if self.channels == 3 else 1)
+
+    @property
+    def steps(self) -> tuple[Any, ...]:
+        """As of a `Block`."""
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`scan pixel 17`: pixels by rows, the channels of one side by side."""
+        return tuple(f"{self.columns[0]} pixel {at}" for at in range(self.shape.cells))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column."""
+        return self.columns * self.shape.cells
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """All are numbers."""
+        return (0,) * self.shape.cells
+
+    def reader(self, table: Table) -> Callable[[slice], FloatArray]:
+        """Gives the pixels of some rows, float64 [rows, cells]."""
+        cache = image_column.resized(table.columns[self.columns[0]], self.shape)
+
+        def read(rows: slice) -> FloatArray:
+            pixels = cache.read(np.arange(*rows.indices(len(cache))))
+            return pixels.reshape(len(pixels), -1).astype(np.float64)
+
+        return read
+
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The front end's pixels of the column, double."""
+        return inputs.image(self.columns[0], self.shape)
+
+
+def fit_image_block(name: str, method: Any, table: Table) -> ImageBlock:
+    """Fit on the images of `table`."""
+    shape = method.shape(image_column.references(table.columns[name]))
+    return ImageBlock((name,), shape.height, shape.width, shape.channels)

@@ -1,0 +1,92 @@
+"""A folder of images, from the recipe to answers about raw files; images beside a family of tables; what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sixfold
+from sixfold import pipeline
+from sixfold.bundle.verify import verify
+from sixfold.core.errors import DataError, FitError, RowError
+from sixfold.recipe import load
+
+
+def draw(folder: Path, count: int) -> None:
+    """PNG files of bars that lie or stand, some 12 and some 16 pixels a side."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        side = int(random.choice([12, 16]))
+        image, at = np.zeros((side, side), dtype=np.uint8), int(random.integers(side // 4, side // 2))
+        image[at : at + side // 4] = random.integers(150, 256)
+        image += random.integers(0, 40, image.shape, dtype=np.uint8) // 8
+        lying = number % 2 == 0
+        path = folder / ("lying" if lying else "standing") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image if lying else np.ascontiguousarray(image.T)).save(path)
+
+
+def run(tmp_path: Path, family: str, source: str = "bars", more: str = "") -> Path:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"data: {{source: {source}, target: label{more}}}\nbuild: {family}\n"
+        "evaluate: {folds: 2, metrics: [accuracy]}\nbudget: {memory: 4GiB}\n"
+    )
+    return pipeline.run(load.load(recipe), tmp_path / "run").bundle
+
+
+@pytest.mark.parametrize("family", ["{family: cnn, epochs: 12, batch_size: 16}", "{family: linear}"])
+def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> None:
+    draw(tmp_path / "bars", 80)
+    bundle = sixfold.load(run(tmp_path, family))
+    assert [(column.name, column.type) for column in bundle.signature.inputs] == [("image", "image")]
+    assert np.mean(bundle.receipt.quality[0].folds_before) > 0.8
+    assert any("parity" in sentence for sentence in verify(bundle.path))
+    file = next(iter(sorted((tmp_path / "bars" / "lying").iterdir())))
+    content = file.read_bytes()
+    asked = [{"image": each} for each in (str(file), file, content, base64.b64encode(content).decode())]
+    answers = bundle.predict(asked)
+    assert list(answers.labels) == ["lying"] * 4
+    assert (answers.outputs["probability"] == answers.outputs["probability"][0]).all()
+    for bad in (b"", b"no image", "not base64!", None, 3, str(tmp_path / "absent.png")):
+        with pytest.raises(RowError, match="row 2, column 'image'"):
+            bundle.predict([asked[0], {"image": bad}])
+    with pytest.raises(RowError):  # what the server asks: no path is ever read
+        bundle.predictor.predict([{"image": str(file)}])
+
+
+def test_a_table_of_paths_is_read_from_its_own_folder(tmp_path: Path) -> None:
+    draw(tmp_path / "bars", 40)
+    files = sorted((tmp_path / "bars").rglob("*.png"))
+    lines = [f"{file.relative_to(tmp_path)},{number % 7},{file.parent.name}" for number, file in enumerate(files)]
+    (tmp_path / "table.csv").write_text("\n".join(["scan,weight,label", *lines]) + "\n")
+    bundle = sixfold.load(run(tmp_path, "linear", "table.csv"))
+    assert [(column.name, column.type) for column in bundle.signature.inputs] == [
+        ("scan", "image"),
+        ("weight", "number"),
+    ]
+    assert any("parity" in sentence for sentence in verify(bundle.path))
+
+
+def test_what_a_cnn_cannot_take_is_said(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,label\n" + "".join(f"{n},{n % 2}\n" for n in range(60)))
+    with pytest.raises(FitError, match="one column of images"):
+        run(tmp_path, "cnn", "table.csv")
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+    draw(tmp_path / "bars", 40)
+    (tmp_path / "bars" / "lying" / "notes.png").write_text("a text")
+    with pytest.raises(DataError, match=r"notes\.png"):
+        run(tmp_path, "{family: cnn, epochs: 1}")
+
+
+def test_the_bundle_says_what_it_takes(tmp_path: Path) -> None:
+    draw(tmp_path / "bars", 40)
+    signature = json.loads((run(tmp_path, "{family: cnn, epochs: 1}") / "signature.json").read_text())
+    assert signature["inputs"][0]["type"] == "image"
