@@ -15,7 +15,7 @@ from sixfold.build._fitted_images import FittedImages, PixelScaling
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
 from sixfold.build.family import Family, FitCost
 from sixfold.core.errors import FitError
-from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.fit import FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.sparse import dense
@@ -60,7 +60,7 @@ class Settings(Family):
     needs: ClassVar[Needs] = Needs(precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     ends_in_time: ClassVar[bool] = True
-    of_images: ClassVar[bool] = True
+    reads: ClassVar[frozenset[FeatureKind]] = frozenset({"pixels"})
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
         "auto", description="Width and depth; auto: by the size of the images and the number of rows."
@@ -167,11 +167,12 @@ class _Images:
 
 
 def _image_of(fit: Fit) -> ImageShape:
-    if fit.image is None:
+    image = fit.layout[0].image if len(fit.layout) == 1 else None
+    if image is None:
         raise FitError(
             "build, cnn",
             "one column of images and no other",
             f"{fit.x.shape[1]:,} features of other kinds, or made from its pixels",
             "Drop the other columns (data.drop), or use boosting, which takes pixels beside other columns.",
         )
-    return fit.image
+    return image

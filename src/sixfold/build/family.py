@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from sixfold.core.cores import cores
-from sixfold.parts.fit import Fit, Fitted, Needs
+from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
@@ -35,16 +35,16 @@ class Family(Section, ABC):
 
     `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it. `ends_in_time`: a fit ends at the
     deadline with what it has; of other families one that has begun goes on to its end. `decides`: for classes it gives
-    decision values, no probabilities. `of_images`: it takes the pixels of one column of images and
-    nothing else. `shared`: fields in which settings may differ that are solved as one piece of work (one
-    factorization for all penalties); `apart`: the same of the keys of `train`.
+    decision values, no probabilities. `reads`: kinds of features that it can make something of. `shared`: fields in which
+    settings may differ that are solved as one piece of work (one factorization for all penalties); `apart`: the same of the
+    keys of `train`.
     """
 
     tasks: ClassVar[frozenset[Task]]
     trained_by_the_loop: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
-    of_images: ClassVar[bool] = False
+    reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
 

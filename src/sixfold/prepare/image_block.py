@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sixfold.parts import image_column
+from sixfold.parts.fit import FeatureGroup
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.raw_inputs import RawInputs
@@ -49,6 +50,10 @@ class ImageBlock(State):
     def levels(self) -> tuple[int, ...]:
         """All are numbers."""
         return (0,) * self.shape.cells
+
+    def group(self, start: int) -> FeatureGroup:
+        """What its features are, the first of which is feature `start`."""
+        return FeatureGroup("pixels", self.columns, start, start + self.shape.cells, self.shape)
 
     def reader(self, table: Table) -> Callable[[slice], FloatArray]:
         """Gives the pixels of some rows, float64 [rows, cells]."""

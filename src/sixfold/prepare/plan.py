@@ -133,13 +133,18 @@ def _chain(section: Feature, needs: Needs, name: str, kind: ColumnKind) -> tuple
         "date": section.date if section.date is not None else [{"name": "date_parts"}, *number],
         "boolean": section.boolean if section.boolean is not None else [],
         "category": category,
-        "text": section.text if section.text is not None else [{"name": "ngrams", "features": needs.text_features}],
+        "text": section.text if section.text is not None else [_text_method(needs)],
         "image": section.image if section.image is not None else [{"name": "pixels"}],
     }
     where, chain = kind, by_kind[kind]
     if name in section.columns:
         where, chain = f"columns.{name}", section.columns[name]  # type: ignore[assignment]
     return _methods(chain, f"prepare.features.{where}", kind)
+
+
+def _text_method(needs: Needs) -> Options:
+    """What a family likes texts to become."""
+    return {"name": needs.text} | ({"features": needs.text_features} if needs.text == "ngrams" else {})
 
 
 def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[Any, ...]:

@@ -14,9 +14,8 @@ import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
-from sixfold.parts.fit import Features, Matrix, Needs
+from sixfold.parts.fit import FeatureGroup, Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.offsets import offsets
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import SparseStack, bounds, dense, side_by_side
@@ -92,10 +91,13 @@ class Preparer(State):
         return frozenset(name for block in self.blocks if not isinstance(block, Block) for name in block.columns)
 
     @property
-    def image(self) -> ImageShape | None:
-        """What the features are, where they are the pixels of one column of images and nothing else."""
-        only = self.blocks[0] if len(self.blocks) == 1 and not self.after else None
-        return only.shape if isinstance(only, ImageBlock) else None
+    def layout(self) -> tuple[FeatureGroup, ...]:
+        """What the features are, in order; a selection or reduction over all of them leaves numbers."""
+        if self.after:
+            return (FeatureGroup("numbers", self.inputs, 0, len(self.feature_names)),)
+        ends = np.cumsum([len(block.names) for block in self.blocks]).tolist()
+        starts = [0, *ends[:-1]]
+        return tuple(block.group(start) for block, start in zip(self.blocks, starts, strict=True))
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The raw columns → the feature matrix, [rows, features] in `precision`."""

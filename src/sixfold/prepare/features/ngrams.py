@@ -18,6 +18,7 @@ from scipy.sparse import csr_array, hstack
 
 from sixfold.core.errors import DataError
 from sixfold.core.texts import LONGEST, GramReader, Grams, TextForm, Unit, hashed
+from sixfold.parts.fit import FeatureKind
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
 from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
@@ -32,6 +33,11 @@ class NGrams(State):
     """`parts`: what is counted, and what each is worth; their features stand side by side."""
 
     parts: tuple[TermWeights, ...]
+
+    @property
+    def kind(self) -> FeatureKind:
+        """Each has a meaning of its own."""
+        return "numbers"
 
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Texts, '' for a missing one, → [rows, features] float64."""

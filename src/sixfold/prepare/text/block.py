@@ -8,6 +8,7 @@ from typing import Any
 
 from scipy.sparse import csr_array
 
+from sixfold.parts.fit import FeatureGroup, FeatureKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
@@ -29,6 +30,12 @@ class TextBlock(State):
     def steps(self) -> tuple[Any, ...]:
         """As of a `Block`."""
         return (self.step,)
+
+    def group(self, start: int) -> FeatureGroup:
+        """What its features are, the first of which is feature `start`."""
+        kind: FeatureKind = self.step.kind
+        codes = max(self.levels) if kind == "tokens" else 0
+        return FeatureGroup(kind, self.columns, start, start + len(self.names), tokens=codes)
 
     def reader(self, table: Table) -> Callable[[slice], list[str]]:
         """Gives the texts of some rows, '' for a missing one."""
