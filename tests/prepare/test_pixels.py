@@ -41,7 +41,7 @@ def test_size_and_colors_are_those_of_the_training_rows_alone(tmp_path: Path) ->
     assert made.layout[0].image == ImageShape(8, 8, 1)
     assert x.shape == (3, 64)
     assert made.transform(table).shape == (6, 64)
-    assert fitted(table.take(np.arange(3, 6)))[0].image == ImageShape(32, 32, 3)
+    assert fitted(table.take(np.arange(3, 6)))[0].layout[0].image == ImageShape(32, 32, 3)
 
 
 def test_every_row_has_the_pixels_of_its_own_file_in_any_order(tmp_path: Path) -> None:
