@@ -184,5 +184,6 @@ def test_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     Path("d.csv").mkdir()
     done = CliRunner().invoke(group, ["init", "d.csv", "--target", "y"])
     assert str(done.exception) == (
-        f"{tmp_path}/d.csv: expected a file, or a folder of files that end in .txt; found an empty one. Give the file inside it."
+        f"{tmp_path}/d.csv: expected a file, or a folder of files that end in "
+        ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .txt, .webp; found an empty one. Give the file inside it."
     )
