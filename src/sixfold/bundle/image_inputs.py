@@ -5,42 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from sixfold.bundle.graph import CheckedModel, answering
-from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, DataError, RowError
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.images import ImageInput
 
-_NAME: Final = re.compile(r"image_\d{1,4}", re.ASCII)
 DESCRIPTION: Final = JsonLimits(1 << 17, values=64)  # of what one input is described by
 AGAIN: Final = "Copy the bundle again from where it was made."
-
-
-def image_inputs(described: Mapping[str, str], where: str = "model.onnx") -> tuple[ImageInput, ...]:
-    """The inputs of a graph that are made of columns of images, from the model's metadata. Raises BundleError."""
-    names = sorted(filter(_NAME.fullmatch, described), key=lambda name: (len(name), name))
-    return tuple(_read(name, described[name].encode("utf-8", "surrogatepass"), where) for name in names)
-
-
-def _read(name: str, content: bytes, where: str) -> ImageInput:
-    if violation := json_limits.violation(content, DESCRIPTION):
-        raise BundleError(where, f"{name}: {violation[0]}", violation[1], AGAIN)
-    try:
-        found = ImageInput.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise BundleError(where, f"{name} described as Sixfold does", first["msg"][:200], AGAIN) from None
-    if found.name != name:
-        raise BundleError(where, f"the description of {name}", found.name, AGAIN)
-    return found
 
 
 class ImageEncoder:
@@ -50,6 +27,7 @@ class ImageEncoder:
 
     def __init__(self, described: ImageInput, where: str = "model.onnx") -> None:
         self.described, self._where = described, f"{where}, {described.name}"
+        self.column, self.cells = described.column, described.cells
         self._images = _reader(where)
         try:
             graph = base64.b64decode(described.resize, validate=True)
@@ -64,7 +42,7 @@ class ImageEncoder:
 
     def encode(self, images: Sequence[bytes], first_row: int = 1) -> npt.NDArray[np.float64]:
         """Encoded images → [rows, cells]. Raises RowError; rows are counted from `first_row`."""
-        found = np.empty((len(images), self.described.cells))
+        found = np.empty((len(images), self.cells))
         for row, content in enumerate(images):
             found[row] = self._pixels(content, f"row {first_row + row}, column '{self.described.column}'").reshape(-1)
         return found

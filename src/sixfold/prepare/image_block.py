@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 from sixfold.parts import image_column
 from sixfold.parts.fit import FeatureGroup
 from sixfold.parts.graph import Graph
-from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.image_resize import ImageShape, resize_graph
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
+from sixfold.recipe.images import ImageInput
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,20 @@ class ImageBlock(State):
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The front end's pixels of the column, double."""
-        return inputs.image(self.columns[0], self.shape)
+        return inputs.encoded("image", image_input(self.columns[0], self.shape))
+
+
+def image_input(column: str, shape: ImageShape) -> ImageInput:
+    """For the encoder of images."""
+    resize = base64.b64encode(resize_graph(shape)).decode()
+    return ImageInput(
+        name="image_0",
+        column=column,
+        height=shape.height,
+        width=shape.width,
+        channels=shape.channels,
+        resize=resize,
+    )
 
 
 def fit_image_block(name: str, method: Any, table: Table) -> ImageBlock:

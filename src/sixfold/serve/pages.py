@@ -8,6 +8,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sixfold.bundle.load import Bundle
+from sixfold.bundle.modality_reader import reader_of
 from sixfold.recipe.signature import Input
 from sixfold.serve.openapi import example, example_row
 
@@ -67,8 +68,6 @@ def _field(column: Input) -> dict[str, Any]:
         "boolean": "true or false",
         "date": "date, UTC",
         "category": f"{len(column.levels):,} known values",
-        "text": "text",
-        "image": "an image as base64",
     }
     value = example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -79,7 +78,7 @@ def _field(column: Input) -> dict[str, Any]:
         "type": column.type,
         "levels": column.levels[:MOST_LEVELS],
         "value": text,
-        "hint": hints[column.type],
+        "hint": hints[column.type] if column.type in hints else reader_of(column.type).shown.hint,
     }
 
 

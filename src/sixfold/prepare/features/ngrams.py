@@ -23,7 +23,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
 from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
-from sixfold.recipe.texts import LONGEST_READ, MOST_TERMS, TermReader, TermWeights
+from sixfold.recipe.texts import LONGEST_READ, MOST_TERMS, TermReader, TermWeights, TextInput
 
 BLOCK: Final = 4096  # texts whose n-grams are held at once
 
@@ -38,6 +38,10 @@ class NGrams(State):
     def kind(self) -> FeatureKind:
         """Each has a meaning of its own."""
         return "numbers"
+
+    def described(self, column: str) -> TextInput:
+        """For the encoder of texts."""
+        return TextInput(name="text_0", column=column, terms=self.parts)
 
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Texts, '' for a missing one, → [rows, features] float64."""
