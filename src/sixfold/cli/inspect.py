@@ -97,13 +97,13 @@ def print_layers(found: Sequence[Any]) -> None:
     click.echo(f"{'all':24} {'':>12} {sum(layer.parameters for layer in found):>12,}")
 
 
-def report_of(path: Path) -> Any:
-    """The report of a bundle, checked against its manifest."""
+def report_of(path: Path, allow: Sequence[str] = ()) -> Any:
+    """The report of a bundle, checked against its manifest; `allow`: a runtime that it may have."""
     from sixfold.bundle import manifest
     from sixfold.bundle.load import section_of
     from sixfold.recipe.report import Report
 
-    return section_of(Report, "report.json", manifest.read(path).files, path)
+    return section_of(Report, "report.json", manifest.read(path, allow).files, path)
 
 
 def _example(bundle: Any) -> None:
