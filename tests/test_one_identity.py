@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from sixfold.build.candidate import Candidate
 from sixfold.bundle.frontend import csv_rows
 from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.bundle.stream import Source
 from sixfold.core import values
 from sixfold.data.load import from_frame, load
@@ -183,7 +184,7 @@ def train(dataset: Dataset) -> Predictor:
     prepare = Prepare.model_validate({"features": {"category": "one_hot"}})
     candidate = Candidate("tree", "tree", family, prepare, Initialize(), Train())
     model = fit_model(candidate, dataset, Context(seed=0))
-    return Predictor(packed(model.export()), signature_of(model, dataset, Data(source="x").missing))
+    return onnx_predictor(packed(model.export()), signature_of(model, dataset, Data(source="x").missing))
 
 
 def asked(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def run(
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
         this = RunContext(loaded, folder, limits, context, guard=guard)
-        own_bundle.check(folder)
+        own_bundle.check(folder, loaded.recipe.serve.runtime)
         environment.tell(folder)
         data = read(this, dataset)
         this = replace(this, limits=limits.of_table(len(data.training.table.columns)))

@@ -23,7 +23,7 @@ from sixfold.bundle import manifest
 from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.load import load
 from sixfold.bundle.parity import Parity, check_parity, unpack
-from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.bundle.verify import verify
 from sixfold.bundle.write import write_bundle
 from sixfold.core.errors import BundleError, SystemFault
@@ -142,7 +142,7 @@ def test_rows_stored_one_by_one_are_read_as_ever() -> None:
     found = unpack(content, "parity.jsonl.gz", tiny_bundle.signature())
     assert found.rows == tiny_bundle.ROWS
     np.testing.assert_array_equal(found.expected["probability"], tiny_bundle.expected()["probability"])
-    assert check_parity(Predictor(tiny_bundle.graph(), tiny_bundle.signature()), found) < 1e-12
+    assert check_parity(onnx_predictor(tiny_bundle.graph(), tiny_bundle.signature()), found) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_external_data_is_refused_wherever_it_hides(folder: Path, number: int) -
     model = packed(external_models()[number])
     with pytest.raises(BundleError, match="expected an ONNX model as Sixfold writes it; found"):
         CheckedModel.of(model, "model.onnx")
-    files = manifest.read(folder) | {"model.onnx": model}
+    files = manifest.read(folder).files | {"model.onnx": model}
     (folder / "model.onnx").write_bytes(model)
     (folder / "manifest.json").write_bytes(manifest.make("0.1.0", files).rendered())
     with pytest.raises(BundleError, match=r"found (external data|field 6)"):

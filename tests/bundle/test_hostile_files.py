@@ -33,7 +33,7 @@ def asked(folders: Sequence[Path], honest: Path) -> list[dict[str, Any]]:
 def look(tmp_path: Path, size: int, step: int = 1) -> list[tuple[str, str, dict[str, Any]]]:
     """What was said of every variant; some at a time, as they take room on the disk."""
     honest = tiny_bundle.make(tmp_path / "honest")
-    whole = manifest.read(honest)
+    whole = manifest.read(honest).files
     found: list[tuple[str, str, dict[str, Any]]] = []
     every = list(hostile_files.variants(size))[::step]
     at_once = max(1, min(len(every), AT_ONCE // (size + 200_000)))
@@ -79,7 +79,7 @@ def test_large_hostile_files_take_bounded_memory_and_time(tmp_path: Path) -> Non
 
 def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:
     honest = tiny_bundle.make(tmp_path / "honest")
-    whole = manifest.read(honest)
+    whole = manifest.read(honest).files
     names = [*manifest.LARGEST]
     folders = [hostile_files.oversized(tmp_path / name, whole, name, 1 << 38) for name in names]
     for name, answer in zip(names, asked(folders, honest), strict=True):

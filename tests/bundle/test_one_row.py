@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sixfold.bundle.frontend import FrontEnd
 from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.core.errors import RowError
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
@@ -40,7 +41,7 @@ def predictor(kinds: tuple[Any, ...] = ("number",) * 3, names: tuple[str, ...] =
         inputs=tuple(Input(name=name, type=kind) for name, kind in zip(names, kinds, strict=True)),
         outputs=(Output(name="label", columns=("y",)), Output(name="probability", columns=("low", "high, é"))),
     )
-    return Predictor(graph.model().SerializeToString(), signature)
+    return onnx_predictor(graph.model().SerializeToString(), signature)
 
 
 def slow(one: Predictor, rows: Any) -> Any:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sixfold.bundle import onnx_messages
 from sixfold.bundle.graph import CheckedModel
-from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.core.errors import BundleError
 
 TRY = """
@@ -153,9 +153,9 @@ def test_classes_in_another_order_are_refused() -> None:
         for output in right.outputs
     )
     wrong = right.model_copy(update={"classes": swapped, "outputs": outputs})
-    Predictor(tiny_bundle.graph(), right)
+    onnx_predictor(tiny_bundle.graph(), right)
     with pytest.raises(BundleError, match=r"expected the classes \['<toss>', 'keep'\]; found \['keep', '<toss>'\]"):
-        Predictor(tiny_bundle.graph(), wrong)
+        onnx_predictor(tiny_bundle.graph(), wrong)
 
 
 def test_what_the_graph_fails_on_is_told_as_the_bundles_fault() -> None:
@@ -165,13 +165,13 @@ def test_what_the_graph_fails_on_is_told_as_the_bundles_fault() -> None:
         for attribute in node.attribute:
             if attribute.name == "default_int64":
                 attribute.i = 99
-    predictor = Predictor(tiny_bundle.packed(model), tiny_bundle.signature(), "model.onnx")
+    predictor = onnx_predictor(tiny_bundle.packed(model), tiny_bundle.signature(), "model.onnx")
     with pytest.raises(BundleError, match=r"model\.onnx: expected a graph that answers what its signature allows"):
         predictor.predict([tiny_bundle.raw(colour="never seen")])
 
 
 def test_stored_rows_are_asked_for_a_time_that_ends() -> None:
-    predictor = Predictor(tiny_bundle.graph(), tiny_bundle.signature(), "model.onnx")
+    predictor = onnx_predictor(tiny_bundle.graph(), tiny_bundle.signature(), "model.onnx")
     rows = [dict(tiny_bundle.raw())] * 3
     with predictor.within(60.0):
         assert len(predictor.predict(rows)) == 3

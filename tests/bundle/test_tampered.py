@@ -103,7 +103,7 @@ def test_every_changed_fact_is_found(tmp_path: Path, file: str, task: str) -> No
 
 def find_all(tmp_path: Path, file: str, task: str, step: int = 1) -> None:
     folder = tiny_bundle.make(tmp_path / "bundle", task)
-    files = manifest.read(folder)
+    files = manifest.read(folder).files
     tried, unfound = 0, set()
     for name, content in list(tampered(file, files[file]))[::step]:
         (folder / file).write_bytes(content)
@@ -138,7 +138,7 @@ def find_all(tmp_path: Path, file: str, task: str, step: int = 1) -> None:
 def test_a_changed_recipe_is_found(tmp_path: Path, old: str, new: str) -> None:
     assert old in tiny_bundle.RECIPE
     folder = tiny_bundle.make(tmp_path / "bundle")
-    files = manifest.read(folder)
+    files = manifest.read(folder).files
     content = tiny_bundle.RECIPE.replace(old, new).encode()
     (folder / "recipe.yaml").write_bytes(content)
     (folder / manifest.MANIFEST).write_bytes(manifest.make("0.1.0", {**files, "recipe.yaml": content}).rendered())

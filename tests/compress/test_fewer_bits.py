@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import helper, numpy_helper
 
 from sixfold.bundle.parity import Parity, check_parity
-from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.compress.compress import compress
 from sixfold.compress.fixed_point import Fixed, rounded
 from sixfold.compress.quantize import Quantized, quantized
@@ -39,7 +39,7 @@ THETA = arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e3, 1e3))
 def answers_as_served(model: Model, job: Any) -> None:
     rows = stored_rows(job.dataset.table, 0)
     parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
-    check_parity(Predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
+    check_parity(onnx_predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
 
 
 def size(model: Model) -> int:

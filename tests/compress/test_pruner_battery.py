@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sixfold.bundle.parity import Parity, check_parity
-from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.compress.amount import NO_TIME
 from sixfold.compress.keep import Bound, Keep
 from sixfold.compress.subject import CompressionState, promise, start
@@ -236,7 +236,7 @@ def check_bad_options(name: str, bench: Bench, folder: Path) -> None:
 def answers_as_served(model: Model, job: Any) -> None:
     rows = stored_rows(job.dataset.table, 0)
     parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
-    check_parity(Predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
+    check_parity(onnx_predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
 
 
 Check = Callable[[str, Bench, Path], None]

@@ -20,12 +20,13 @@ from sixfold.recipe.kinds import FAMILY, KINDS, METRIC, OPTIMIZER
 def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another package brings an optimizer; it stands where `sgd` does, which is enough to be found."""
     point = importlib.metadata.EntryPoint("mine", "sixfold.train.optimizers.sgd", "sixfold.optimizer")
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda group: [point] if group == "sixfold.optimizer" else []
-    )
-    plugins._entry_points.cache_clear()
+    points = importlib.metadata.EntryPoints([point])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda: points)
+    for held in (plugins._installed, plugins._entry_points):
+        held.cache_clear()
     yield
-    plugins._entry_points.cache_clear()
+    for held in (plugins._installed, plugins._entry_points):
+        held.cache_clear()
 
 
 def test_a_kind_is_its_folder() -> None:

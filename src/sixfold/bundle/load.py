@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from sixfold.bundle import manifest
 from sixfold.bundle.file_values import with_paths
 from sixfold.bundle.frontend import Extra, RawRows, shorten
+from sixfold.bundle.manifest import Sealed
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtime import open_runtime
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, RecipeError
 from sixfold.recipe import load as recipe_load
@@ -61,21 +63,24 @@ class Bundle:
         return f"<p><b>{html.escape(self.name)}</b>: {about}</p><p>{html.escape(inputs)}{more}</p>"
 
 
-def load(path: str | Path) -> Bundle:
-    """Read a bundle folder. Every byte is checked against the manifest first. Raises BundleError."""
-    folder = Path(path)
-    return from_files(folder, manifest.read(folder))
+def load(path: str | Path, allow: Collection[str] = ()) -> Bundle:
+    """Read a bundle folder. Every byte is checked against the manifest first. Raises BundleError.
+
+    `allow`: names of installed plug-ins of other packages that the bundle may use (its runtime, readers of its columns).
+    """
+    return from_files(manifest.read(Path(path), allow), allow)
 
 
-def from_files(folder: Path, files: dict[str, bytes]) -> Bundle:
-    """The bundle of files that were read and checked; `folder` is for messages."""
+def from_files(sealed: Sealed, allow: Collection[str] = ()) -> Bundle:
+    """The bundle of files that were read and checked."""
+    folder, files = sealed.folder, sealed.files
     signature = section_of(Signature, "signature.json", files, folder)
     if found := signature.excess():
         raise BundleError(str(folder / "signature.json"), *found, manifest.AGAIN)
+    runtime = open_runtime(sealed, signature, allow)
     receipt = section_of(Receipt, "receipt.json", files, folder)
     recipe = _recipe(files["recipe.yaml"], folder / "recipe.yaml")
-    predictor = Predictor(files["model.onnx"], signature, str(folder / "model.onnx"))
-    return Bundle(folder, signature, recipe, receipt, predictor)
+    return Bundle(folder, signature, recipe, receipt, Predictor(runtime, signature, str(folder)))
 
 
 def section_of(section: type[S], name: str, files: Mapping[str, bytes], folder: Path) -> S:

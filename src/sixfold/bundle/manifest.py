@@ -8,15 +8,18 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from sixfold.bundle.allowed import check_allowed
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
+from sixfold.recipe.kinds import RUNTIME
 from sixfold.recipe.section import Section
 
 MANIFEST: Final = "manifest.json"
@@ -24,9 +27,7 @@ GIB: Final = 1 << 30
 MIB: Final = 1 << 20
 # The largest size of each file, in bytes: what is larger was not written by Sixfold. With room for a table of 5,000 columns and
 # for categories of 100,000 levels each (`recipe.signature`, which `check` asks); guessed, and far above what occurs.
-LARGEST: Final = {
-    "model.onnx": 2 * GIB
-    - 1,  # protobuf's own limit; what a session takes beyond the file's bytes is the model's to say
+COMMON: Final = {
     "signature.json": 20 * MIB,  # what `recipe.signature.MOST` allows; 5,000 columns of numbers take 1.1 MB
     "recipe.yaml": MIB,  # as much as a recipe may have anywhere
     "receipt.json": 8 * MIB,  # 16 metrics on 5,000 folds of leave_one_out, twice, with an indent: 5 MB
@@ -34,6 +35,10 @@ LARGEST: Final = {
     "report.json": 20 * MIB,  # charts are bounded where they are made (`reporting`)
     "parity.jsonl.gz": 16 * MIB,  # packed; what it may unpack to is the business of `parity`
 }
+MODEL: Final = "model.onnx"
+# Of a bundle that onnxruntime answers for: protobuf's own limit; what a session takes beyond it is the model's to say.
+LARGEST: Final = {MODEL: 2 * GIB - 1, **COMMON}
+ONNX: Final = "onnx"  # the runtime where a manifest names none: bundles were written before there was another
 # What a reader may be given of the JSON files: as many objects as fit 100 MB of memory.
 LIMITS: Final = {
     "signature.json": json_limits.JsonLimits(LARGEST["signature.json"], values=800_000),
@@ -46,6 +51,18 @@ MOST_SHOWN: Final = 5  # foreign files that a message names
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 
 
+@dataclass(frozen=True)
+class Sealed:
+    """The files of a bundle, name → content: each was compared with the manifest, and what was compared is what is used.
+
+    `folder` is for messages: nothing is opened again. `runtime`: whose the files are.
+    """
+
+    folder: Path
+    runtime: str
+    files: dict[str, bytes]
+
+
 class Entry(Section):
     """One sealed file."""
 
@@ -54,45 +71,58 @@ class Entry(Section):
 
 
 class Manifest(Section):
-    """`seal` is the SHA-256 of everything else in the manifest, so that a flipped bit here is found too."""
+    """`runtime`: what answers for the bundle; where it is onnxruntime the file does not say it. `seal` is the SHA-256 of
+    everything else in the manifest, so that a flipped bit here is found too.
+    """
 
     format: Literal[1] = 1
     version: str = Field(max_length=100, description="The version of Sixfold that wrote the bundle.")
+    runtime: str = Field(ONNX, pattern=r"^[a-z][a-z0-9_]{0,62}$")
     files: dict[str, Entry] = Field(max_length=100)
     seal: str = Field("", max_length=64)
 
     def rendered(self) -> bytes:
         """The only bytes that a valid manifest of this content can have."""
-        facts: dict[str, Any] = self.model_dump(exclude={"seal"})
+        facts: dict[str, Any] = self.model_dump(exclude={"seal", *({"runtime"} if self.runtime == ONNX else ())})
         facts["seal"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return (json.dumps(facts, indent=1) + "\n").encode()
 
 
-def make(version: str, files: Mapping[str, bytes]) -> Manifest:
+def largest(runtime: str) -> Mapping[str, int]:
+    """The files of a bundle that `runtime` answers for, and their largest sizes. Raises RecipeError for one not installed."""
+    return LARGEST if runtime == ONNX else {**COMMON, **RUNTIME.load(runtime).files}
+
+
+def make(version: str, files: Mapping[str, bytes], runtime: str = ONNX) -> Manifest:
     """The manifest of `files` (name → content)."""
     entries = {n: Entry(bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())}
-    return Manifest(version=version, files=entries)
+    return Manifest(version=version, runtime=runtime, files=entries)
 
 
-def read(folder: Path) -> dict[str, bytes]:
-    """Name → content of every file of a bundle, each checked against the manifest. Raises BundleError.
+def read(folder: Path, allow: Collection[str] = ()) -> Sealed:
+    """Every file of a bundle, each checked against the manifest. Raises BundleError.
 
     The bytes that were hashed are the bytes that are returned: nothing is opened twice. All sizes are looked at before the
-    first file is read.
+    first file is read. `allow`: runtimes of other packages that the bundle may name.
     """
     manifest = _read_manifest(folder)
+    check_allowed(RUNTIME, [manifest.runtime], allow, str(folder / MANIFEST))
     _check_names(folder, manifest)
+    most = largest(manifest.runtime)
     for name, entry in manifest.files.items():
-        if entry.bytes > LARGEST[name]:
-            raise BundleError(str(folder / name), f"at most {LARGEST[name]} bytes", f"{entry.bytes} bytes", AGAIN)
+        if entry.bytes > most[name]:
+            raise BundleError(str(folder / name), f"at most {most[name]} bytes", f"{entry.bytes} bytes", AGAIN)
         _check_size(folder / name, entry)
-    return {name: _read_sealed(folder, name, entry) for name, entry in manifest.files.items()}
+    files = {name: _read_sealed(folder, name, entry, most[name]) for name, entry in manifest.files.items()}
+    return Sealed(folder, manifest.runtime, files)
 
 
 def is_bundle(folder: Path) -> bool:
     """Whether the folder holds a bundle's manifest and nothing that a bundle does not have; it may be damaged."""
     try:
-        _check_names(folder, _read_manifest(folder))
+        manifest = _read_manifest(folder)
+        check_allowed(RUNTIME, [manifest.runtime], [manifest.runtime], str(folder / MANIFEST))
+        _check_names(folder, manifest)
     except BundleError:
         return False
     return True
@@ -115,11 +145,12 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _check_names(folder: Path, manifest: Manifest) -> None:
+    allowed = largest(manifest.runtime)
     for name in manifest.files:
-        if name not in LARGEST or not PLAIN_NAME.fullmatch(name):
-            known = ", ".join(LARGEST)
+        if name not in allowed or not PLAIN_NAME.fullmatch(name):
+            known = ", ".join(allowed)
             raise BundleError(str(folder / MANIFEST), f"the files of a bundle ({known})", repr(name), AGAIN)
-    for name in LARGEST:
+    for name in allowed:
         if name not in manifest.files:
             raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
     with os.scandir(folder) as found:  # one after the other: a stranger's folder may hold a million
@@ -144,9 +175,9 @@ def _check_size(path: Path, entry: Entry) -> None:
         raise BundleError(str(path), f"{entry.bytes} bytes", f"{facts.st_size} bytes", AGAIN)
 
 
-def _read_sealed(folder: Path, name: str, entry: Entry) -> bytes:
+def _read_sealed(folder: Path, name: str, entry: Entry, most: int) -> bytes:
     path = folder / name
-    content = read_plain(path, min(LARGEST[name], entry.bytes))
+    content = read_plain(path, min(most, entry.bytes))
     if len(content) != entry.bytes:
         raise BundleError(str(path), f"{entry.bytes} bytes", f"{len(content)} bytes", AGAIN)
     found = hashlib.sha256(content).hexdigest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -89,6 +90,12 @@ def reader_of(modality: str) -> ModalityReader:
 def modalities(signature: Signature) -> list[str]:
     """Of the columns that have a reader, in their order, each once."""
     return list(dict.fromkeys(each.type for each in signature.inputs if each.type not in PLAIN_KINDS))
+
+
+def input_names(described: Iterable[str], modality: str) -> list[str]:
+    """The inputs of a graph that are made of columns of a modality, in their order."""
+    own = re.compile(rf"{modality}_\d{{1,4}}", re.ASCII)
+    return sorted(filter(own.fullmatch, described), key=lambda name: (len(name), name))
 
 
 def described_input(section: type[E], name: str, content: bytes, limits: JsonLimits, where: str) -> E:

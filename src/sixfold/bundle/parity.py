@@ -262,7 +262,7 @@ def _asked(predictor: Predictor, parity: Parity, where: str) -> float:
         for name in sorted(found):
             stored = parity.expected[name][count]
             worst = max(worst, _compare(name, stored, allowed[name][count], found[name], place))
-    for number in range(0 if predictor.depends_on_batch else min(ALONE, len(parity.rows))):
+    for number in range(0 if predictor.runtime.depends_on_batch else min(ALONE, len(parity.rows))):
         alone = predictor.predict([parity.rows[number]]).outputs
         for name in sorted(alone):
             one = slice(number, number + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from sixfold.bundle import manifest, page
 from sixfold.bundle.agreement import disagreement
 from sixfold.bundle.load import Bundle, from_files, section_of
 from sixfold.bundle.parity import check_parity, unpack
+from sixfold.bundle.runtime import runtime_plugin
 from sixfold.core.errors import BundleError
 from sixfold.core.units import show_bytes
 from sixfold.recipe.report import Report
@@ -18,26 +20,31 @@ ANSWER_S: Final = (
 )
 
 
-def verify(path: str | Path) -> list[str]:
-    """What was checked, a sentence each. Raises BundleError at the first thing that is wrong.
+def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
+    """What was checked, a sentence each; `allow`: as in `load`. Raises BundleError at the first thing that is wrong.
 
     Every file is read once: what was hashed is what is looked at. Each is let go when it has been looked at.
     """
     folder = Path(path)
-    files = manifest.read(folder)
+    sealed = manifest.read(folder, allow)
+    files = sealed.files
     total = sum(map(len, files.values()))
     checked = [f"manifest: {len(files)} files, {show_bytes(total)}, every SHA-256 agrees, nothing else in the folder"]
     page.check(files.pop("report.html"), folder / "report.html")
     report = section_of(Report, "report.json", files, folder)
     del files["report.json"]
-    model_bytes = len(files["model.onnx"])
-    bundle = from_files(folder, files)
+    plugin = runtime_plugin(sealed.runtime)
+    model_bytes = sum(len(files[name]) for name in plugin.files)
+    bundle = from_files(sealed, allow)
     parity_file = files.pop("parity.jsonl.gz")
     files.clear()
+    if bundle.recipe.serve.runtime != sealed.runtime:
+        expected = f"serve.runtime: {sealed.runtime}, as in the manifest"
+        raise BundleError(str(folder / "recipe.yaml"), expected, bundle.recipe.serve.runtime, manifest.AGAIN)
     if found := disagreement(bundle.signature, bundle.recipe, bundle.receipt, report, model_bytes):
         where, expected, what = found
         raise BundleError(str(folder / where), expected, what, manifest.AGAIN)
-    checked += _sentences(bundle, report)
+    checked += [plugin.proves, *_sentences(bundle, report)]
     del report
     worst = _stored_rows(bundle, parity_file)
     rows = bundle.receipt.parity_rows
@@ -58,7 +65,6 @@ def _stored_rows(bundle: Bundle, content: bytes) -> float:
 def _sentences(bundle: Bundle, report: Report) -> list[str]:
     signature, receipt = bundle.signature, bundle.receipt
     return [
-        "model.onnx: read to its last byte, listed operators, every tensor inside, a row bounded; onnxruntime runs it",
         f"signature.json: {len(signature.inputs)} inputs and {len(signature.outputs)} outputs as in the graph, "
         "by name, type and shape; its classes, targets and levels agree with each other",
         f"recipe.yaml: read as a recipe, '{bundle.recipe.name}'; task, target, columns and missing values as in the signature",

@@ -12,9 +12,13 @@ from typing import Final
 import sixfold
 from sixfold.bundle import manifest
 from sixfold.bundle.load import from_files
+from sixfold.bundle.manifest import ONNX, Sealed
+from sixfold.bundle.modality_reader import modalities
 from sixfold.bundle.parity import Parity, check_parity
+from sixfold.bundle.runtime import packed_by
 from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.paths import sync_folder, system_fault
+from sixfold.recipe.kinds import READER, RUNTIME
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.signature import Signature
 
@@ -23,7 +27,9 @@ INDENT: Final = 1
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What a bundle is made of. `model`: the bytes of the ONNX file; `recipe`: YAML text; `report_json`: JSON text."""
+    """What a bundle is made of. `model`: the trained pipeline as an ONNX graph, of which the recipe's runtime makes its files;
+    `recipe`: YAML text; `report_json`: JSON text.
+    """
 
     model: bytes
     signature: Signature
@@ -32,11 +38,18 @@ class BundleParts:
     report_html: str
     report_json: str
     parity: Parity
+    runtime: str = ONNX
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Those of other packages that it takes to answer."""
+        used = [(RUNTIME, self.runtime), *((READER, modality) for modality in modalities(self.signature))]
+        return tuple(name for kind, name in used if name not in kind.own_names())
 
     def files(self) -> dict[str, bytes]:
         """Name → content of every file but the manifest."""
         return {
-            "model.onnx": self.model,
+            **packed_by(self.runtime, self.model),
             "signature.json": self.signature.model_dump_json(indent=INDENT).encode(),
             "recipe.yaml": self.recipe.encode(),
             "receipt.json": self.receipt.model_dump_json(indent=INDENT).encode(),
@@ -52,18 +65,18 @@ def write_bundle(folder: Path, parts: BundleParts) -> None:
     The stored rows are asked again, through the files that will be written: a bundle that fails is not written.
     Raises BundleError (no parity) or SystemFault (no space, no permission, a folder that is no bundle).
     """
-    files = parts.files()
+    files, largest = parts.files(), manifest.largest(parts.runtime)
     for name, content in files.items():
-        if len(content) > manifest.LARGEST[name]:
-            most, found = f"at most {manifest.LARGEST[name]:,} bytes", f"{len(content):,}"
+        if len(content) > largest[name]:
+            most, found = f"at most {largest[name]:,} bytes", f"{len(content):,}"
             raise BundleError(str(folder / name), most, found, "Leave out columns or candidates: nobody could load it.")
-    bundle = from_files(folder, files)
+    bundle = from_files(Sealed(folder, parts.runtime, files), parts.plugins)
     check_parity(bundle.predictor, parts.parity, str(folder / "model.onnx"))
     _refuse_foreign(folder)
     _refuse_foreign(_old(folder))
     aside = folder.with_name(folder.name + ".tmp")
     try:
-        _write_aside(aside, files)
+        _write_aside(aside, files, parts.runtime)
         _put_in_place(aside, folder)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -83,10 +96,10 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _write_aside(aside: Path, files: dict[str, bytes]) -> None:
+def _write_aside(aside: Path, files: dict[str, bytes], runtime: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    sealed = manifest.make(sixfold.__version__, files)
+    sealed = manifest.make(sixfold.__version__, files, runtime)
     for name, content in {**files, manifest.MANIFEST: sealed.rendered()}.items():
         with (aside / name).open("xb") as file:
             file.write(content)

@@ -125,3 +125,10 @@ def show_json(value: object, indent: int | None = 1) -> None:
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 EXISTING = click.Path(path_type=Path)
+ALLOW_PLUGIN = click.option(
+    "--allow-plugin",
+    "allow",
+    metavar="NAME",
+    multiple=True,
+    help="An installed plug-in of another package that the bundle may use: its runtime, or a reader of its columns; repeatable.",
+)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from sixfold.cli import EXISTING, JSON, show_json, standard_streams
+from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json, standard_streams
 from sixfold.core.visible import one_line
 from sixfold.recipe.kinds import PLAIN_KINDS
 
@@ -19,10 +19,11 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 @click.command(name="inspect")
 @click.argument("path", type=EXISTING)
 @click.option("--example", is_flag=True, help="Print a CSV with a typical row instead: to try predict and serve.")
+@ALLOW_PLUGIN
 @JSON
-def command(path: Path, example: bool, as_json: bool) -> None:
+def command(path: Path, example: bool, allow: tuple[str, ...], as_json: bool) -> None:
     """Show the signature, receipt and sizes of a bundle; the stages and events of a run folder."""
-    if (path / "events.jsonl").exists() and not (path / "model.onnx").exists():
+    if (path / "events.jsonl").exists() and not (path / "manifest.json").exists():
         facts = _run_folder(path)
         show_json(facts) if as_json else _print_run(facts)
         return
@@ -30,10 +31,11 @@ def command(path: Path, example: bool, as_json: bool) -> None:
     from sixfold.bundle.load import from_files, section_of
     from sixfold.recipe.report import Report
 
-    files = manifest.read(path)  # once: what was hashed is what is shown
+    sealed = manifest.read(path, allow)  # once: what was hashed is what is shown
+    files = sealed.files
     sizes: dict[str, int] = {name: len(content) for name, content in files.items()}
     sizes = dict(sorted({**sizes, manifest.MANIFEST: (path / manifest.MANIFEST).stat().st_size}.items()))
-    bundle = from_files(path, files)
+    bundle = from_files(sealed, allow)
     if example:
         _example(bundle)
         return
@@ -95,13 +97,13 @@ def print_layers(found: Sequence[Any]) -> None:
     click.echo(f"{'all':24} {'':>12} {sum(layer.parameters for layer in found):>12,}")
 
 
-def report_of(path: Path) -> Any:
-    """The report of a bundle, checked against its manifest."""
+def report_of(path: Path, allow: Sequence[str] = ()) -> Any:
+    """The report of a bundle, checked against its manifest; `allow`: a runtime that it may have."""
     from sixfold.bundle import manifest
     from sixfold.bundle.load import section_of
     from sixfold.recipe.report import Report
 
-    return section_of(Report, "report.json", manifest.read(path), path)
+    return section_of(Report, "report.json", manifest.read(path, allow).files, path)
 
 
 def _example(bundle: Any) -> None:

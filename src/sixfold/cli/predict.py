@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sixfold.cli import EXISTING, JSON, show_json, standard_streams
+from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json, standard_streams
 from sixfold.core.visible import one_line
 
 
@@ -18,8 +18,11 @@ from sixfold.core.visible import one_line
 @click.argument("file", type=EXISTING)
 @click.option("--out", type=EXISTING, help="CSV or JSONL file to write; left out: CSV on stdout.")
 @click.option("--keep", metavar="NAMES", help="Columns of FILE that stand before the predictions: id,name.")
+@ALLOW_PLUGIN
 @JSON
-def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_json: bool) -> None:
+def command(
+    bundle: Path, file: Path, out: Path | None, keep: str | None, allow: tuple[str, ...], as_json: bool
+) -> None:
     """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`, xlsx with `excel`).
 
     Memory is bounded. FILE is read as the recipe says: separator, header, encoding, marks of numbers, sheet.
@@ -28,7 +31,7 @@ def command(bundle: Path, file: Path, out: Path | None, keep: str | None, as_jso
     from sixfold.bundle.stream import predict_file, predict_stream
     from sixfold.bundle.unfamiliar import UnfamiliarCounts
 
-    loaded, tally = load(bundle), UnfamiliarCounts()
+    loaded, tally = load(bundle, allow), UnfamiliarCounts()
     kept = next(csv.reader([keep]), []) if keep else []
     if out is not None:
         rows = predict_file(loaded, file, out, tally.watch, kept)

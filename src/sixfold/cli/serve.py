@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sixfold.cli import EXISTING
+from sixfold.cli import ALLOW_PLUGIN, EXISTING
 
 
 @click.command(name="serve")
@@ -23,8 +23,16 @@ from sixfold.cli import EXISTING
 @click.option(
     "--trust-recipe", is_flag=True, help="Take host, port and limits of the recipe, also beyond the defaults."
 )
-def command(bundle: Path, host: str | None, port: int | None, allow_hosts: tuple[str, ...], trust_recipe: bool) -> None:
+@ALLOW_PLUGIN
+def command(
+    bundle: Path,
+    host: str | None,
+    port: int | None,
+    allow_hosts: tuple[str, ...],
+    trust_recipe: bool,
+    allow: tuple[str, ...],
+) -> None:
     """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /."""
     from sixfold.serve.run import serve
 
-    serve(bundle, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe)
+    serve(bundle, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe, allow=allow)

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
-from sixfold.cli import EXISTING, JSON, show_json
+from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
 from sixfold.core.visible import one_line
 
 
 @click.command(name="verify")
 @click.argument("bundle", type=EXISTING)
+@ALLOW_PLUGIN
 @JSON
-def command(bundle: Path, as_json: bool) -> None:
+def command(bundle: Path, allow: tuple[str, ...], as_json: bool) -> None:
     """Check BUNDLE: every file by its SHA-256 and by what it may hold, all files against each other, the stored rows' answers."""
     from sixfold.bundle.verify import verify
 
-    checked = verify(bundle)
+    checked = verify(bundle, allow)
     if as_json:
         show_json({"bundle": str(bundle), "checked": checked})
         return

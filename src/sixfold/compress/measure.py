@@ -17,8 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from sixfold.bundle.modality_reader import InputEncoder, reader_of
-from sixfold.bundle.predictor import input_names
+from sixfold.bundle.modality_reader import InputEncoder, input_names, reader_of
 from sixfold.core.errors import SystemFault
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, Table

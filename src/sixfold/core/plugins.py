@@ -45,6 +45,14 @@ class Kind:
         """What a recipe may name: every plug-in, and who chooses one of them."""
         return sorted([*self.names(), *self.choosers])
 
+    def own_names(self) -> list[str]:
+        """Those of Sixfold that no other package replaces, sorted; imports none of them."""
+        return sorted(set(self._own()) - set(self._foreign()))
+
+    def package(self, name: str) -> str:
+        """The top package of a plug-in's module."""
+        return (self._foreign().get(name) or self._own()[name]).partition(":")[0].partition(".")[0]
+
     def foreign_names(self) -> list[str]:
         """Those that other packages bring, sorted; imports none of them."""
         return sorted(self._foreign())
@@ -109,9 +117,15 @@ def _listed(folder: Path) -> dict[str, str]:
 
 
 @cache
+def _installed() -> Any:
+    """The entry points of all groups: reading every package's metadata took 15 ms here, so once for all kinds is enough."""
+    return importlib.metadata.entry_points()
+
+
+@cache
 def _entry_points(group: str) -> dict[str, str]:
-    """Name → `module` or `module:Class` of a group; reading every package's metadata took 15 ms here: once is enough."""
-    return {point.name: point.value.replace(" ", "") for point in importlib.metadata.entry_points(group=group)}
+    """Name → `module` or `module:Class` of a group."""
+    return {point.name: point.value.replace(" ", "") for point in _installed().select(group=group)}
 
 
 def _module(place: str) -> str:

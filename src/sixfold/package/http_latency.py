@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -49,16 +49,17 @@ def over_http(parts: BundleParts, deadline: float | None) -> OverHttp:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             bundle = Path(folder) / "bundle"
             write_bundle(bundle, parts)
-            with _server(bundle, until) as port:
+            with _server(bundle, parts.plugins, until) as port:
                 return _latency(port, body, until)
     except (Unanswered, OSError, SixfoldError) as error:
         return OverHttp(why=(str(error) or type(error).__name__).rstrip("."))
 
 
 @contextmanager
-def _server(bundle: Path, until: float) -> Iterator[int]:
+def _server(bundle: Path, plugins: Sequence[str], until: float) -> Iterator[int]:
     """The port of a server process, which ends with the context. Raises Unanswered, OSError."""
     command = [sys.executable, "-m", "sixfold", "serve", str(bundle), "--host", "127.0.0.1", "--port", "0"]
+    command += [word for name in plugins for word in ("--allow-plugin", name)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

@@ -8,26 +8,25 @@ from pathlib import Path
 from sixfold.bundle import manifest
 from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.paths import clear
+from sixfold.recipe.kinds import RUNTIME
 from sixfold.runs.folder import RunFolder
 
-NAMES = frozenset({manifest.MANIFEST, *manifest.LARGEST})
 
-
-def check(folder: RunFolder) -> None:
+def check(folder: RunFolder, runtime: str) -> None:
     """Before anything is trained. Raises SystemFault where something else stands in the bundle's place."""
     for path in _places(folder):
         if not manifest.is_bundle(path):
-            _refuse_foreign(folder, path)
+            _refuse_foreign(folder, path, runtime)
 
 
-def make_way(folder: RunFolder) -> None:
+def make_way(folder: RunFolder, runtime: str) -> None:
     """Before the bundle is written: damage is told, and goes where it hides whose the folder is. Raises SystemFault."""
     for path in _places(folder):
         try:
-            manifest.read(path)
+            manifest.read(path, RUNTIME.names())
         except BundleError as error:
             if not manifest.is_bundle(path):
-                _refuse_foreign(folder, path)
+                _refuse_foreign(folder, path, runtime)
                 clear(path)
             folder.emit("warning", {"text": f"The bundle was damaged, and is written again: {error}"})
 
@@ -40,15 +39,16 @@ def _places(folder: RunFolder) -> Iterator[Path]:
             yield path
 
 
-def _refuse_foreign(folder: RunFolder, path: Path) -> None:
+def _refuse_foreign(folder: RunFolder, path: Path, runtime: str) -> None:
     """A folder without a manifest that can be read is the run's where a run ended here, and it holds a bundle's files alone."""
+    names = {manifest.MANIFEST, *manifest.largest(runtime)}
     if path.is_symlink() or not path.is_dir():
         found = "a symbolic link" if path.is_symlink() else "a file"
         raise SystemFault(
             str(path), "the folder of this run's bundle", found, "Move it away and run the same command again."
         )
     strange = sorted(
-        one.name for one in path.iterdir() if one.name not in NAMES or (one.is_dir() and not one.is_symlink())
+        one.name for one in path.iterdir() if one.name not in names or (one.is_dir() and not one.is_symlink())
     )
     finished = any(event["event"] == "run_finished" for event in folder.history())
     if strange or not finished:

@@ -16,6 +16,7 @@ from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, receipt, report
 from sixfold.package.html import render
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
+from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import Report, Reproduction
 from sixfold.recipe.signature import Signature
@@ -42,7 +43,7 @@ def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compre
         if place.aside is not None:
             _write(run, data, winner, compressed, place.aside)
     verdict = Report.model_validate_json((place.folder / "report.json").read_text(encoding="utf-8")).verdict
-    written = _bundle(place.folder, run.folder, run.loaded.text)  # for which this stage may go, where the disk is short
+    written = _bundle(place.folder, run.folder, run.loaded)  # for which this stage may go, where the disk is short
     return Packaged(run.folder.path / "bundle", written, verdict)
 
 
@@ -56,7 +57,14 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
     trained = None if winner.fold is None else (winner.fold, len(plan.folds[winner.fold].train))
     made = receipt.with_nested(receipt.of_fold(measured.receipt, trained), winner.nested)
     parts = BundleParts(  # the report is not served
-        measured.model, measured.signature, run.loaded.text, made, "", "{}", measured.parity
+        measured.model,
+        measured.signature,
+        run.loaded.text,
+        made,
+        "",
+        "{}",
+        measured.parity,
+        run.loaded.recipe.serve.runtime,
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     findings = report.Findings(shuffled, folder.history(), compressed.model.fitted)
@@ -79,7 +87,7 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
         (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
 
 
-def _bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
+def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     made = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
     parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"), signature)
@@ -89,6 +97,9 @@ def _bundle(done: Path, folder: RunFolder, recipe: str) -> Receipt:
     folder.disk.room(
         size, (*SPARE, "refit", "compress", "outcome")
     )  # where the disk is short, the bundle alone is left
-    own_bundle.make_way(folder)
-    write_bundle(folder.path / "bundle", BundleParts(model, signature, recipe, made, page, content, parity))
+    runtime = loaded.recipe.serve.runtime
+    own_bundle.make_way(folder, runtime)
+    write_bundle(
+        folder.path / "bundle", BundleParts(model, signature, loaded.text, made, page, content, parity, runtime)
+    )
     return made

@@ -8,15 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
+from sixfold.bundle.manifest import ONNX, Sealed
 from sixfold.bundle.modality_reader import reader_of
 from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.runtime import packed_by, runtime_plugin
 from sixfold.compress.compress import NO_GAIN, Compressed
 from sixfold.compress.measure import compare
 from sixfold.core.seeds import derive
@@ -239,9 +242,11 @@ def measure(
     rows = stored_rows(training.table, seed)
     texts = text_rows(rows, after.preparer.inputs, recipe.data.read)
     parity = Parity(texts, expected_answers(after, rows)).fitting()
-    worst = check_parity(Predictor(new, signature), parity)
-    costs = compare(old, new, training.table, MEASURING * clock.left_s())
-    cost_before, cost_after = (_counted(cost, model) for cost, model in zip(costs, (before, after), strict=True))
+    runtime = recipe.serve.runtime
+    worst = check_parity(_predictor(new, signature, runtime), parity)
+    first, second = compare(old, new, training.table, MEASURING * clock.left_s())
+    cost_before = _counted(_sized(first, old, runtime), before)
+    cost_after = _counted(_sized(second, new, runtime), after)
     held = (before.scores(held_out, metrics), after.scores(held_out, metrics))
     receipt = Receipt(
         name=recipe.name,
@@ -259,15 +264,33 @@ def measure(
         machine=machine(),
         versions=versions(),
         duration_s=round(duration_s, 2),
-        how=_how(recipe.data.test),
+        how=_how(recipe.data.test, runtime),
     )
     return Measured(new, signature, receipt, parity)
 
 
-def _how(test: str | None) -> tuple[str, ...]:
-    """How everything was measured; `test`: the file of the held-out rows, where they have one."""
+def _predictor(graph: bytes, signature: Signature, runtime: str) -> Predictor:
+    """As the bundle will answer."""
+    sealed = Sealed(Path("bundle"), runtime, packed_by(runtime, graph))
+    return Predictor(runtime_plugin(runtime).open(sealed, signature), signature, "the model")
+
+
+def _sized(cost: Cost, graph: bytes, runtime: str) -> Cost:
+    """With the bytes of the runtime's own files."""
+    return cost.model_copy(update={"file_bytes": sum(map(len, packed_by(runtime, graph).values()))})
+
+
+def _how(test: str | None, runtime: str) -> tuple[str, ...]:
+    """How everything was measured; `test`: the file of the held-out rows, where they have one; `runtime`: what will answer."""
     file = f"Holdout: all rows of {test} (data.test), scored once, by the model as it is served."
-    return tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
+    how = tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
+    if runtime == ONNX:
+        return how
+    size = f"Bytes: the size of the files of the runtime {runtime}, preparation included."
+    engine = (
+        f"The bundle answers by the runtime {runtime}; latency (but over HTTP) and memory are those of onnxruntime."
+    )
+    return (*(size if text.startswith("Bytes:") else text for text in how), engine)
 
 
 def of_fold(receipt: Receipt, trained: tuple[int, int] | None) -> Receipt:

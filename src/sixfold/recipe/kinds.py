@@ -19,6 +19,7 @@ SPLITTER: Final = Kind("splitter", "evaluate/splitters")
 METRIC: Final = Kind("metric", "evaluate/metrics")
 SELECTION: Final = Kind("selection", "select/selection")
 PRUNER: Final = Kind("pruner", "compress/pruners")
+RUNTIME: Final = Kind("runtime", "bundle/runtimes")
 
 # What a recipe may name.
 KINDS: Final = {
@@ -37,10 +38,11 @@ KINDS: Final = {
         METRIC,
         SELECTION,
         PRUNER,
+        RUNTIME,
     )
 }
 
-# What a bundle needs where it answers. A reader is the serving half of the modality of its name.
+# The serving half of the modality of its name; a recipe names the modality.
 READER: Final = Kind("reader", "bundle/readers")
 
 # Columns of these kinds enter the graph as they are, an identifier never; every other kind is the name of a modality.

@@ -387,6 +387,9 @@ class Serve(Section):
     concurrency: int = Field(8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503.")
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")
+    runtime: Annotated[str, _name("runtime")] = Field(
+        "onnx", description="What answers for the bundle, here and wherever it is loaded."
+    )
 
     @field_validator("max_body")
     @classmethod

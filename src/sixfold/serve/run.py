@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,18 +47,18 @@ def serve(
     path: str | Path,
     host: str | None = None,
     port: int | None = None,
-    announce: Callable[[str], None] = say,
     allow_hosts: Sequence[str] = (),
     trust_recipe: bool = False,
+    allow: Collection[str] = (),
 ) -> None:
     """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
 
     Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below the defaults; with
-    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; `announce` is told
-    the address once the socket listens. `allow_hosts`: names by which clients may ask, besides those of loopback and the
-    address itself. Raises BundleError or SystemFault.
+    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; the address is said
+    once the socket listens. `allow_hosts`: names by which clients may ask, besides those of loopback and the address itself.
+    `allow`: as in `load`. Raises BundleError or SystemFault.
     """
-    bundle = load(path)
+    bundle = load(path, allow)
     given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     settings, refused = settings_of(bundle.recipe.serve, given, trust_recipe)
     app = create(bundle, settings, Hosts([*allow_hosts, settings.host]))
@@ -82,7 +82,7 @@ def serve(
     with listening, _ending_well(server):
         for line in refused:
             print(f"warning: {line}", file=sys.stderr, flush=True)
-        announce(f"{bundle.name} answers on {_address(listening)}  (try it: /   docs: /docs)")
+        say(f"{bundle.name} answers on {_address(listening)}  (try it: /   docs: /docs)")
         server.run(sockets=[listening])
 
 
