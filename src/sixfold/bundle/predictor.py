@@ -90,6 +90,12 @@ class Predictor:
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
         return self._answered(joined, feeds)
 
+    def stored_pixels(self, feeds: dict[str, npt.NDArray[Any]]) -> int:
+        """Of all images of what the front end made, by their headers: what answering will decode. Raises RowError."""
+        if IMAGES not in feeds:
+            return 0
+        return sum(images.stored_pixels(feeds[IMAGES][:, at].tolist()) for _, at, images in self._image_encoders)
+
     def _answered(self, outputs: dict[str, npt.NDArray[Any]], feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
         return Predictions(self.signature, outputs, feeds, self.known)
 
