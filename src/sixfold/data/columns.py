@@ -81,7 +81,7 @@ class Reading:
 class Read:
     """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
     `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
-    that needs saying; `marks`: what data.read.columns would say to make numbers of it; `why`: why it is text.
+    that needs saying; `marks`: what data.read.columns would say to make numbers of it; `why`: why it is text or images.
     """
 
     column: Column
@@ -217,8 +217,10 @@ def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readin
     if asked in ("category", "identifier"):
         return _category(name, levels_of(texts(name, raw, reading), reading), asked)
     held = texts(name, raw, reading)
-    if asked == "image" or (asked is None and _are_images(held, reading)):
+    if asked == "image":
         return _images(name, held, reading)
+    if asked is None and _are_images(held, reading):
+        return replace(_images(name, held, reading), why=f"its values name files of images: {held.levels[0]}")
     return _detected(name, held, reading) if asked is None else _parsed(name, held, asked, reading)
 
 

@@ -68,8 +68,9 @@ class Notes:
             self.tokens[name] = made.tokens
         if made.rule:
             self.rules.setdefault(made.rule, []).append(name)
+        if made.why:
+            self.texts.append(f"{name}: read as {made.column.kind} ({made.why}; data.types can say otherwise).")
         if made.column.kind == "text":
-            self.texts += [f"{name}: read as text ({made.why}; data.types can say otherwise)."] if made.why else []
             self.texts += describe(name, made.column.strings())
         if made.column.kind == "identifier":
             self.identifiers.append(name)

@@ -13,6 +13,7 @@ from sixfold.evaluate import curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
+from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
@@ -38,11 +39,14 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What else a report tells of: importances of raw columns, the events of the run, and the fitted model (for its layers)."""
+    """What else a report tells of: importances of raw columns, the events of the run, and the fitted model (for its layers).
+    `examples`: rows that each list may show.
+    """
 
     importances: Sequence[Shuffled]
     events: Iterable[dict[str, Any]]
     fitted: Any
+    examples: int = 0
 
 
 def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
@@ -64,10 +68,15 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
         curves=_drawn(learning_curves(history), [each.name for each in ranked]),
         confusion=_confusion(training.target, winner, folds),
         figures=figures(training.target, winner),
+        examples=examples(training, winner, folds, _by_importance(found.importances), found.examples),
         importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances),
         receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(found.fitted)),
     )
+
+
+def _by_importance(found: Sequence[Shuffled]) -> list[str]:
+    return [each.column for each in sorted(found, key=lambda each: -each.mean)]
 
 
 def _listed(ranked: Sequence[Evaluation]) -> list[Evaluation]:
