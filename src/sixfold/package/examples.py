@@ -157,9 +157,10 @@ def shown_values(table: Table, rows: IntArray, columns: Sequence[str]) -> list[t
 def _shown_columns(table: Table, importances: Sequence[str]) -> list[str]:
     """Texts and images, then others by their importance; no identifiers, which tell nothing."""
     by_importance = {name: place for place, name in enumerate(importances)}
-    known = [name for name, column in table.columns.items() if column.kind != "identifier"]
-    known.sort(key=lambda name: (table.columns[name].kind not in TEXT_TYPES, by_importance.get(name, len(known))))
-    return known[:MOST_VALUES]
+    kinds = {name: column.kind for name, column in table.columns.items() if column.kind != "identifier"}
+    last = len(importances)
+    ordered = sorted(kinds, key=lambda name: (kinds[name] not in TEXT_TYPES, by_importance.get(name, last)))
+    return ordered[:MOST_VALUES]
 
 
 def _file_name(path: str) -> str:
