@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -221,6 +223,11 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
 def _column(name: str, column: Column) -> ColumnSummary:
     present = column.values[~column.missing()]
     missing = 1 - len(present) / max(1, len(column.values))
+    if column.kind in ("text", "image"):  # which identify their rows, and people: examples show them, or nothing does
+        detail = _lengths(column) if column.kind == "text" else _endings(column)
+        return ColumnSummary(
+            name=name, type=column.kind, missing=missing, distinct=len(np.unique(present)), detail=detail
+        )
     if column.values.dtype.kind != "f":
         codes, counts = np.unique(present, return_counts=True)
         top = [column.levels[codes[i]] for i in np.argsort(-counts, kind="stable")[:5]]
@@ -233,3 +240,13 @@ def _column(name: str, column: Column) -> ColumnSummary:
         text = show_day if column.kind == "date" else "{:.6g}".format
         detail = f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
     return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
+
+
+def _lengths(column: Column) -> str:
+    lengths = [len(text) for text in column.strings() if text] or [0]
+    return f"{min(lengths):,} to {max(lengths):,} characters, median {np.median(lengths):,.0f}"
+
+
+def _endings(column: Column) -> str:
+    endings = Counter(PurePath(path).suffix.lower() for path in column.strings())
+    return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))
