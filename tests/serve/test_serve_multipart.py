@@ -193,6 +193,13 @@ REFUSALS: list[tuple[bytes, str, int, str]] = [
     ),
     (body(('photo"; filename="a"', b"GIF89a"), *FIELDS), TYPE, 422, "row 1, column 'photo': expected a"),
     (body(('photo"; filename="a"', PHOTO), *FIELDS, *FIELDS), TYPE, 422, "columns: expected columns of equal length"),
+    (
+        body(('weight"', b"1" * 70_000)),
+        TYPE,
+        413,
+        "part 1, field 'weight': expected at most 65,536 bytes; found 70,000",
+    ),
+    (body(('note"; filename="a"', b"1" * 70_000)), TYPE, 422, "columns, column 'photo': expected the column 'photo'"),
     (body(*[('note"', b"")] * 10_001), TYPE, 413, "the body: expected at most 10,000 parts"),
 ]
 

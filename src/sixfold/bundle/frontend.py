@@ -182,7 +182,9 @@ class FrontEnd:
         return found
 
     def _cell_error(self, column: Input, value: Any, expected: str, row: int) -> RowError:
-        remedy = "Send null where the value is missing." if column.type != "image" else "Send the file's bytes."
+        remedy = "Send null where the value is missing."
+        if column.type == "image":
+            remedy = "Send the file's bytes. A path is for this machine's callers alone: is the file there?"
         return RowError(f"row {row}, column '{column.name}'", expected, shown(value), remedy)
 
     def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:

@@ -52,8 +52,8 @@ class Predictor:
         texts = check_interface(self.session, signature, where)
         self._encoders = [(each.name, places[each.column], TextEncoder(each)) for each in texts]
         pictures = {column.name: at for at, column in enumerate(signature.graph_inputs().get(IMAGES, ()))}
-        images = image_inputs(self.session.get_modelmeta().custom_metadata_map, where)
-        self._image_encoders = [(each.name, pictures[each.column], ImageEncoder(each, where)) for each in images]
+        self.images = image_inputs(self.session.get_modelmeta().custom_metadata_map, where)
+        self._image_encoders = [(each.name, pictures[each.column], ImageEncoder(each, where)) for each in self.images]
         _check_classes(checked, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:

@@ -27,3 +27,7 @@ class ImageInput(Section):
     def cells(self) -> int:
         """Features."""
         return self.height * self.width * self.channels
+
+    def describe(self) -> str:
+        """ "224 × 224, color" """
+        return f"{self.height} × {self.width}, {'gray' if self.channels == 1 else 'color'}"

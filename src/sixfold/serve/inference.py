@@ -81,7 +81,7 @@ class Inference:
         body = await bodies.read(headers, receive, gate.check_room)
         try:
             with gate.place():
-                if len(body) <= SMALL_BODY:
+                if len(body) <= SMALL_BODY and not headers.get(b"content-type", b"").startswith(b"multipart/"):
                     question = self.read(body, headers)
                     response, predictions = await gate.work(lambda: self._answer(question), question.number)
                 elif len(body) <= LARGE_BODY:

@@ -19,6 +19,7 @@ FORM: Final = "multipart/form-data"
 MOST_PARTS: Final = 10_000  # of a body: rows times columns; guessed
 LONGEST_HEAD: Final = 4 << 10  # bytes of a part's headers; guessed
 MOST_HEADERS: Final = 8  # of a part: three are in use
+LONGEST_VALUE: Final = 64 << 10  # bytes of a field that is neither text nor image; guessed
 LONGEST_BOUNDARY: Final = 70  # RFC 2046
 REMEDY: Final = "Let a client write the form: curl --form 'column=@file', requests.post(files=…), FormData."
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -44,6 +45,7 @@ class Form:
     def __init__(self, signature: Signature) -> None:
         self._names = {column.name for column in signature.inputs} | {*signature.target, *signature.fields}
         self._images = {column.name for column in signature.inputs if column.type == "image"}
+        self._long = self._images | {column.name for column in signature.inputs if column.type == "text"}
 
     def columns(self, content: bytes | bytearray, content_type: str) -> dict[str, list[Any]]:
         """Column → raw values: bytes of a file in a column of images, else text; '' is missing.
@@ -53,6 +55,11 @@ class Form:
         found: dict[str, list[Any]] = {}
         for part in parts(content, boundary_of(content_type)):
             name = self._column(part.name)
+            if len(part.content) > LONGEST_VALUE and name not in self._long:
+                found_bytes = f"{len(part.content):,}"
+                raise Refusal(
+                    413, part.place, f"at most {LONGEST_VALUE:,} bytes", found_bytes, "Check the field's name."
+                )
             as_bytes = name in self._images or name not in self._names  # which the front end refuses by its name
             value = part.content if part.is_file and as_bytes else _text(part)
             found.setdefault(name, []).append(value)
