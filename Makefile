@@ -16,7 +16,7 @@ demo: $(VENV)/.train
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: $(VENV)/.dev
+test-all: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m pytest -n 2
 
 # The properties on examples that nobody has tried yet; the tests above try the same ones each time.
@@ -43,6 +43,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train]'
+	@touch $@
+
+# For the tests of the pages (tests/serve/test_try_page.py): the browser that is there, or Playwright's, or the system's.
+$(VENV)/.browser: $(VENV)/.dev
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+	  || $(BIN)/python -m playwright install --with-deps chromium || apt-get install --yes chromium
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -15,6 +16,7 @@ from sixfold import pipeline
 from sixfold.bundle.verify import verify
 from sixfold.core.errors import DataError, RecipeError, RowError
 from sixfold.recipe import load
+from sixfold.recipe.report import Report
 
 
 def draw(folder: Path, count: int) -> None:
@@ -90,3 +92,29 @@ def test_the_bundle_says_what_it_takes(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
     signature = json.loads((run(tmp_path, "{family: cnn, epochs: 1}") / "signature.json").read_text())
     assert signature["inputs"][0]["type"] == "image"
+
+
+def test_the_report_shows_images_unless_nobody_may_see_them(tmp_path: Path) -> None:
+    draw(tmp_path / "bars", 60)
+    for number in range(1, 20, 2):
+        standing = (tmp_path / "bars" / "standing" / f"{number}.png").read_bytes()
+        (tmp_path / "bars" / "lying" / f"wrong{number}.png").write_bytes(standing)
+    bundle = run(tmp_path, "{family: linear}", more=", duplicates: ignore")
+    report = Report.model_validate_json((bundle / "report.json").read_text())
+    told = pd.read_parquet(tmp_path / "run" / "outcome" / "out_of_fold.parquet")
+    assert {each.kind for each in report.examples} == {"wrong", "unsure", "cell"}
+    for example in (example for each in report.examples for example in each.examples):
+        row = told.iloc[example.row]
+        assert (example.truth, example.predicted) == (row["target"], row["linear: label"])
+        assert example.score == pytest.approx(row[f"linear: probability {example.predicted}"], rel=1e-3)
+    page = (bundle / "report.html").read_text()
+    assert "lying/wrong" in page and str(tmp_path) not in page
+    assert page.count('<img src="data:image/') == sum(len(each.examples) for each in report.examples)
+    events = (tmp_path / "run" / "events.jsonl").read_text()
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "report: {examples: 0}\n")
+    pipeline.run(load.load(recipe), tmp_path / "run")
+    assert "<img" not in (bundle / "report.html").read_text()
+    assert not Report.model_validate_json((bundle / "report.json").read_text()).examples
+    again = (tmp_path / "run" / "events.jsonl").read_text()
+    assert again.count('"fold_scored"') == events.count('"fold_scored"') > 0  # nothing was trained again

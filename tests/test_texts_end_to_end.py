@@ -13,6 +13,7 @@ import sixfold
 from sixfold import pipeline
 from sixfold.bundle.verify import verify
 from sixfold.recipe import load
+from sixfold.recipe.report import ExampleList, Report
 
 GOOD = ["great", "lovely", "fine", "superb", "café", "😀"]
 BAD = ["awful", "broken", "poor", "sad", "naïve", "💔"]
@@ -63,3 +64,19 @@ def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop
     assert list(labels) == ["good", "bad"]
     composed, decomposed = ({**own, "review": text} for text in ("caf\u00e9 great", "cafe\u0301 great"))
     np.testing.assert_array_equal(*(bundle.predict([row]).outputs["label"] for row in (composed, decomposed)))
+
+
+def test_the_report_shows_texts(tmp_path: Path) -> None:
+    bundle = run(tmp_path, "{family: linear, C: 10}")
+    report = Report.model_validate_json((bundle / "report.json").read_text())
+    unsure = next(each for each in report.examples if each.kind == "unsure")
+    assert [value.column for value in unsure.examples[0].values] == ["review", *unsure_others(unsure)]
+    page = (bundle / "report.html").read_text()
+    assert all(example.values[0].text in page for example in unsure.examples)
+
+
+def unsure_others(found: ExampleList) -> list[str]:
+    """The columns beside the text; stars and towns are noise, in either order."""
+    others = [value.column for value in found.examples[0].values[1:]]
+    assert sorted(others) == ["stars", "town"]
+    return others

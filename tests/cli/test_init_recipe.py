@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from sixfold.cli import group
 from sixfold.cli.init import NamedData, recipe_text
@@ -187,3 +188,84 @@ def test_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         f"{tmp_path}/d.csv: expected a file, or a folder of files that end in "
         ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .txt, .webp; found an empty one. Give the file inside it."
     )
+
+
+def folder_of(path: Path, ending: str, files: int = 24) -> Path:
+    """Two classes of files: texts, or images of one shade."""
+    for number in range(files):
+        file = path / ("warm" if number % 2 else "cold") / f"{number}{ending}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if ending == ".txt":
+            file.write_text(f"it was a day of {number} degrees, and everybody said so")
+        else:
+            Image.new("RGB", (8, 8), (number * 10, 0, 255 - number * 10)).save(file)
+    return path
+
+
+FAMILIES = {"text": ["svm", "linear"], "image": ["cnn", "linear"]}
+
+
+@pytest.mark.parametrize(("ending", "column"), [(".txt", "text"), (".png", "image")])
+def test_a_folder_has_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, column: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder_of(Path("my days"), ending)
+    (Path("my days") / "cold" / "notes.doc").write_text("x")
+    done = CliRunner().invoke(group, ["init", "my days/"])
+    assert done.exit_code == 0, done.output
+    assert (
+        f"my days: read as a folder of {column}s, as 24 of its 25 files end in {ending}; a subfolder is a class"
+        in done.output
+    )
+    assert "'label' is predicted: classification, 2 classes: cold (12), warm (12)." in done.output
+    recipe = load.load(Path("my_days.yaml")).recipe
+    assert (recipe.data.source, recipe.data.target, recipe.name) == ("my days", "label", "my_days")
+    assert [each["family"] for each in recipe.build] == FAMILIES[column]
+    assert find(recipe.data, tmp_path).read().rows == 24
+    assert CliRunner().invoke(group, ["check", "my_days.yaml"]).exit_code == 0
+
+
+def test_columns_of_a_table_that_are_texts_or_images_are_told_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = sorted(folder_of(Path("shots"), ".png").rglob("*.png"))
+    lines = [f"{file},it was the day of number {file.stem} and nobody knew,{file.parent.name}" for file in files]
+    Path("days.csv").write_text("\n".join(["shot,note,kind", *lines]) + "\n")
+    done = CliRunner().invoke(group, ["init", "days.csv", "--target", "kind"])
+    assert done.exit_code == 0, done.output
+    assert (
+        "shot: read as image (its values name files of images: shots/cold/0.png; data.types can say otherwise)."
+        in done.output
+    )
+    assert (
+        "note: read as text (10 words on average, 24 different ones in 24 rows; data.types can say otherwise)."
+        in done.output
+    )
+    written = Path("days.yaml").read_text()
+    assert "#   image: shot\n#   text: note\n" in written
+    assert "image: pixels" in written and "text: {name: ngrams" in written
+    head, _, rest = written.partition("# prepare:")
+    rest = f"# prepare:{rest}"
+    uncommented = head + rest.replace("# prepare:", "prepare:").replace("#   ", "  ").replace(
+        "# compress:", "compress:"
+    )
+    Path("all.yaml").write_text(uncommented.replace("# report:", "report:"))
+    assert load.problems(Path("all.yaml")) == []
+    assert CliRunner().invoke(group, ["check", "days.yaml"]).exit_code == 0
+
+
+def test_a_table_needs_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("a,b\n1,2\n")
+    done = CliRunner().invoke(group, ["init", "a.csv"])
+    assert done.exit_code == 2
+    assert "Missing option '--target': the column to predict." in done.output
+
+
+def test_a_folder_may_be_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder_of(tmp_path / "Days", ".txt"))
+    done = CliRunner().invoke(group, ["init", ".", "--out", str(tmp_path / "r.yaml")])
+    assert done.exit_code == 0, done.output
+    recipe = load.load(tmp_path / "r.yaml").recipe
+    assert recipe.name == "days"
+    assert Path(recipe.data.source).samefile(tmp_path / "Days")

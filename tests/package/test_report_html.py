@@ -19,6 +19,7 @@ from sixfold.recipe.report import (
     ColumnSummary,
     Confusion,
     Curve,
+    ExampleList,
     Figure,
     Importance,
     Layer,
@@ -26,6 +27,8 @@ from sixfold.recipe.report import (
     Report,
     Reproduction,
     Row,
+    ShownExample,
+    ShownValue,
 )
 
 COST = Cost(
@@ -37,6 +40,14 @@ COST = Cost(
     p50_64_ms=0.1,
     p99_64_ms=0.2,
     peak_memory_bytes=60_000_000,
+)
+EXAMPLE = ShownExample(
+    row=4,
+    truth="no",
+    predicted="yes",
+    score=0.9,
+    truth_score=0.1,
+    values=(ShownValue(column="note", type="text", text="a <note>"), ShownValue(column="x", type="number", text="1")),
 )
 REPRODUCTION = Reproduction(command="sixfold run a.yaml", recipe="version: 1", data_sha256="ab" * 32, created="today")
 
@@ -62,6 +73,10 @@ def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
         figures=(
             Figure(kind="roc", lines=(Line(name="yes", x=steps, y=steps),)),
             Figure(kind="residuals", lines=(Line(name="y", x=(1.0, 2.0), y=(-0.5, 0.5)),), words="Off by at most <2>."),
+        ),
+        examples=(
+            ExampleList(kind="wrong", rows=3, examples=(EXAMPLE,)),
+            ExampleList(kind="cell", truth=0, predicted=1, rows=1, examples=(EXAMPLE,)),
         ),
         importances=(Importance(column="<script>alert(1)</script>", mean=0.1, spread=0.01),),
         layers=(Layer(name="hidden", shape="3 × 10", parameters=40),),
@@ -114,7 +129,7 @@ class Page(HTMLParser):
 def test_one_file_that_loads_and_runs_nothing() -> None:
     html = render(sample(), REPRODUCTION)
     page = Page(html)
-    assert page.links == []
+    assert set(page.links) == {"#cell-0-1", "#confusion"}  # within the page
     assert "script" not in page.tags
     assert "url(" not in html
     assert "@import" not in html
@@ -224,11 +239,15 @@ def with_tags(value: Any) -> Any:
         return {key if key in FIELDS else f"{key}{TAGS}": with_tags(item) for key, item in value.items()}
     if isinstance(value, list):
         return [with_tags(item) for item in value]
-    return f"{value}{TAGS}" if isinstance(value, str) and value not in ("roc", "residuals", "not asked for") else value
+    return f"{value}{TAGS}" if isinstance(value, str) and value not in KINDS else value
 
 
+KINDS = ("roc", "residuals", "not asked for", "wrong", "cell")
 SECTIONS = (
     Report,
+    ExampleList,
+    ShownExample,
+    ShownValue,
     Receipt,
     Quality,
     Cost,

@@ -46,6 +46,7 @@ def largest(size: int = LARGEST, rows: int = ROWS) -> Iterator[Body]:
     yield from _values(size)
     yield from _texts(size)
     yield from _csv(size)
+    yield from _forms(size)
 
 
 def _values(size: int) -> Iterator[Body]:
@@ -80,3 +81,13 @@ def _csv(size: int) -> Iterator[Body]:
     yield Body("short rows", (HEADER + "1,2,t,,r\n" * (size // 9 - 10)).encode(), 413, "text/csv")
     yield Body("a record of lines", (HEADER + '"a\n",' * (size // 5 - 10)).encode(), 422, "text/csv")
     yield Body("an open quote", (HEADER + '"' + "a\n" * (size // 2 - 30)).encode(), 422, "text/csv")
+
+
+def _forms(size: int) -> Iterator[Body]:
+    kind = "multipart/form-data; boundary=b"
+    head = b'--b\r\nContent-Disposition: form-data; name="size"\r\n\r\n'
+    yield Body("parts", (head + b"1\r\n") * (size // (len(head) + 3)), 413, kind)
+    yield Body("a part", head + b"1" * (size - 200) + b"x\r\n--b--", 413, kind)
+    yield Body("boundaries", b"--b\r\n" * (size // 5), 400, kind)
+    yield Body("a boundary that nearly comes", head + b"\r\n--" * (size // 4 - 100), 400, kind)
+    yield Body("a part without an end", head + b"\r" * (size - 200), 400, kind)

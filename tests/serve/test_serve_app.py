@@ -179,7 +179,7 @@ REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
     (
         {"content": b"x", "headers": {"Content-Type": "image/png"}},
         415,
-        ["Content-Type", "application/json or text/csv", "'image/png'", "Set the header."],
+        ["Content-Type", "application/json, text/csv or multipart/form-data", "'image/png'", "Set the header."],
     ),
     (
         {"content": b"x", "headers": {"Content-Encoding": "gzip"}},

@@ -121,7 +121,7 @@ def rows_of(content: bytes, window: int) -> list[Any] | None:
     """What is read in such windows; None where it is refused."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_rows, "WINDOW", window)
-        rows = JsonRows(content, json.JSONDecoder().raw_decode, 5)
+        rows = JsonRows(content, json.JSONDecoder().raw_decode, 1 << 20)
         assert rows.is_list
         try:
             return list(rows)
@@ -165,5 +165,5 @@ def test_a_long_row_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(json_rows, "WINDOW", 16)
     content = json.dumps([["a" * 50_000]] * 3).encode()
-    assert len(list(JsonRows(content, scan, 5))) == 3
+    assert len(list(JsonRows(content, scan, 1 << 20))) == 3
     assert scanned < 8 * len(content)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +20,10 @@ from sixfold.recipe.images import ImageInput
 
 DESCRIPTION: Final = JsonLimits(1 << 17, values=64)  # of what one input is described by
 AGAIN: Final = "Copy the bundle again from where it was made."
+LARGE_PIXELS: Final = (
+    4_000_000  # of an image; larger ones are decoded one at a time, as each takes up to seven bytes a pixel
+)
+_one_large: Final = threading.Lock()
 
 
 class ImageEncoder:
@@ -49,15 +55,45 @@ class ImageEncoder:
 
     encode_in_place = encode
 
+    def describe(self) -> str:
+        """What every image becomes."""
+        return self.described.describe()
+
+    def stored_pixels(self, images: Sequence[bytes], first_row: int = 1) -> int:
+        """Of all of them together, by their headers alone. Raises RowError for what is no image."""
+        found = 0
+        for row, content in enumerate(images, start=first_row):
+            height, width = self._size(content, f"row {row}, column '{self.described.column}'")
+            found += height * width
+        return found
+
+    def _size(self, content: bytes, name: str) -> tuple[int, int]:
+        with _refused_rows():
+            size: tuple[int, int] = self._images.size_of(content, name)
+            return size
+
     def _pixels(self, content: bytes, name: str) -> npt.NDArray[np.uint8]:
-        try:
-            pixels = self._images.decode(content, name, self.described.channels)
-        except DataError as error:
-            raise RowError(error.where, error.expected, error.found, error.remedy) from None
-        middle = np.ascontiguousarray(self._images.center_crop(pixels, self.described.height, self.described.width))
+        height, width = self._size(content, name)
+        with _one_large if height * width > LARGE_PIXELS else nullcontext():
+            middle = self._middle(content, name)
         with answering(self._where):
             found: npt.NDArray[np.uint8] = self._session.run(None, {"image": middle})[0]
         return found
+
+    def _middle(self, content: bytes, name: str) -> npt.NDArray[np.uint8]:
+        with _refused_rows():
+            pixels = self._images.decode(content, name, self.described.channels)
+            shape = self.described.height, self.described.width
+            return np.ascontiguousarray(self._images.center_crop(pixels, *shape))
+
+
+@contextmanager
+def _refused_rows() -> Iterator[None]:
+    """Inside, an image that cannot be used is a fault of its row."""
+    try:
+        yield
+    except DataError as error:
+        raise RowError(error.where, error.expected, error.found, error.remedy) from None
 
 
 def _reader(where: str) -> Any:

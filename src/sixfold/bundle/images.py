@@ -54,8 +54,7 @@ def decode(content: bytes, name: str, channels: Channels, limits: ImageLimits = 
     Color becomes gray by ITU-R 601, gray becomes three equal channels; 16 bits become 8 by rounding; transparency shows
     white. `name` stands in messages. Raises DataError for what is no image, damaged, or larger than `limits`.
     """
-    if not content:
-        raise DataError(name, "an image", "an empty file", "Remove it, or export it again.")
+    _check_not_empty(content, name)
     if len(content) > limits.most_bytes:
         raise _too_many_bytes(name, len(content), limits)
     with _refused(name), _opened(content, name) as image:
@@ -65,6 +64,7 @@ def decode(content: bytes, name: str, channels: Channels, limits: ImageLimits = 
 
 def size_of(content: bytes, name: str) -> tuple[int, int]:
     """Height and width by the header, as stored (before EXIF turns it). Raises DataError for what is no image."""
+    _check_not_empty(content, name)
     with _refused(name), _opened(content, name) as image:
         return image.height, image.width
 
@@ -87,6 +87,11 @@ def center_crop(image: Pixels, height: int, width: int) -> Pixels:
     kept_width = min(has_width, max(1, round(has_height * width / height)))
     top, left = (has_height - kept_height) // 2, (has_width - kept_width) // 2
     return image[top : top + kept_height, left : left + kept_width]
+
+
+def _check_not_empty(content: bytes, name: str) -> None:
+    if not content:
+        raise DataError(name, "an image", "an empty file", "Remove it, or export it again.")
 
 
 def _too_many_bytes(name: str, size: int, limits: ImageLimits) -> DataError:

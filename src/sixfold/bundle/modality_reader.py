@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,17 @@ class InputEncoder(Protocol):
 
     def encode_in_place(self, values: Sequence[Any], first_row: int = 1) -> npt.NDArray[np.float64]:
         """The same, in memory that the next call of this thread may write over."""
+
+
+@runtime_checkable
+class DecodesImages(Protocol):
+    """Ability of an encoder: it decodes images, of which a small file may hold many pixels."""
+
+    def stored_pixels(self, values: Sequence[Any], first_row: int = 1) -> int:
+        """Of all of them together, by their headers alone. Raises RowError for what is no image."""
+
+    def describe(self) -> str:
+        """What every image becomes: `28 × 28, gray`."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.frontend import Extra, Feeds, FrontEnd, RawRows
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.runtime import Outputs, PlainRows, Runtime
+from sixfold.bundle.runtime import Outputs, PlainRows, ReadsImages, Runtime
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
 from sixfold.recipe.signature import NUMBERS, Signature
@@ -63,6 +63,15 @@ class Predictor:
             for start in range(0, rows, at_once)
         ]
         return self._answered({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, feeds)
+
+    @property
+    def becomes(self) -> dict[str, str]:
+        """What a column is made into before the model sees it, where there is something to say: `becomes 28 × 28, gray`."""
+        return self.runtime.becomes if isinstance(self.runtime, ReadsImages) else {}
+
+    def stored_pixels(self, feeds: Feeds) -> int:
+        """Of all images of what the front end made, by their headers: what answering will decode. Raises RowError."""
+        return self.runtime.stored_pixels(feeds) if isinstance(self.runtime, ReadsImages) else 0
 
     def _answered(self, outputs: Outputs, feeds: Feeds) -> Predictions:
         return Predictions(self.signature, outputs, feeds, self.known)

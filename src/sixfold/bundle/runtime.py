@@ -39,6 +39,18 @@ class PlainRows(Protocol):
         """float64 [columns] → outputs of one row."""
 
 
+@runtime_checkable
+class ReadsImages(Protocol):
+    """Ability of a runtime: some columns are images, which it decodes. `becomes`: of such a column what it is made into."""
+
+    @property
+    def becomes(self) -> dict[str, str]:
+        """Column → `becomes 28 × 28, gray`."""
+
+    def stored_pixels(self, feeds: Arrays) -> int:
+        """Of all images of `feeds`, by their headers: what `predict` will decode. Raises RowError for what is no image."""
+
+
 class RuntimePlugin(Protocol):
     """A plug-in of the kind `runtime`: `files` of its own in a bundle, with the largest size of each in bytes; `proves`: what
     opening them proves, for `verify`.

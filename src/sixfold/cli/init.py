@@ -1,4 +1,4 @@
-"""sixfold init: look at a table and write a commented recipe."""
+"""sixfold init: look at a table, or a folder, and write a commented recipe."""
 
 from __future__ import annotations
 
@@ -17,26 +17,63 @@ from sixfold.core.visible import one_line
 LONGEST_NAME = 63  # of a recipe
 HOLDOUT = 0.2
 FOLDS = 5
+LABEL = "label"  # of a folder: the name of each file's subfolder
+
+
+TABLE = """# prepare:                      # 1  left out: what each family likes
+#   denoise: {duplicates: drop}
+#   impute: {number: median, category: most_frequent}
+#   features: {number: standard, category: one_hotTEXTS}
+build: auto                     # 2  or a list: [{family: linear}, {family: mlp, hidden: [64, 32]}]
+initialize: {scheme: he_normal, seed: 7}                # 3  for networks
+train:                          # 4  for networks
+  optimizer: {name: adam, learning_rate: 0.002}
+  batch_size: 64                # `full` is gradient descent, 1 is stochastic gradient descent
+  epochs: 40
+  stop: {patience: 5}
+"""
+TEXTS = """prepare:                        # 1  n-grams of words, and of characters within words
+  features:
+    text: {name: ngrams, words: [1, 2], characters: [2, 4]}
+    # of Chinese, Japanese or Thai: {name: ngrams, words: null, characters: [1, 3], across_words: true}
+build:                          # 2  both are quick, and hard to beat, on n-grams
+  - {family: svm, kernel: linear}
+  - {family: linear}
+"""
+IMAGES = """# prepare:                      # 1  left out: as large as the images mostly are, gray where all are
+#   features: {image: {name: pixels, side: 96, color: true}}
+build:                          # 2
+  - family: cnn                 # a small residual network, trained from scratch
+    size: auto                  # or nano, small, medium, large
+    # flip: true                # mirrored images mean the same: not for digits or text
+  - {family: linear}            # on the pixels: what the network has to beat
+initialize: {seed: 7}           # 3
+"""
 
 
 @click.command(name="init")
 @click.argument("data")
-@click.option("--target", required=True, help="The column to predict.")
+@click.option("--target", help="The column to predict; of a folder left out: its subfolders are the classes.")
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
 @click.option("--no-header", is_flag=True, help="The first line is a row: columns are column_1, column_2, …")
 @click.option("--out", type=EXISTING, help="Recipe to write; left out: NAME.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @JSON
 def command(
-    data: str, target: str, separator: str | None, no_header: bool, out: Path | None, force: bool, as_json: bool
+    data: str, target: str | None, separator: str | None, no_header: bool, out: Path | None, force: bool, as_json: bool
 ) -> None:
-    """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip) or sklearn:NAME."""
+    """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of images or of .txt files with a
+    subfolder a class, or sklearn:NAME.
+    """
     from sixfold.core.paths import write_atomic
     from sixfold.data.first_look import look
+    from sixfold.data.source import why_folder
     from sixfold.recipe.schema import Data
 
     source = NamedData.of(data)
-    asked = Data(source=source.text, target=target, separator=separator, header=not no_header)
+    if target is None and not source.is_folder:
+        raise click.UsageError("Missing option '--target': the column to predict.")
+    asked = Data(source=source.text, target=target or LABEL, separator=separator, header=not no_header)
     section, dataset = look(asked, Path.cwd())
     path = out or Path(f"{source.recipe_name}.yaml")
     if path.exists() and not force:
@@ -45,6 +82,7 @@ def command(
         )
     why = _metrics(dataset)[1]
     notes = [
+        *([why_folder(Path(source.name))] if source.is_folder else []),
         *dataset.notes,
         *([f"metrics: {why}"] if why else []),
         *(f"warning: {warning}" for warning in dataset.warnings),
@@ -75,6 +113,11 @@ class NamedData:
         return cls(f"{prefix}:", name, Path(name).exists())
 
     @property
+    def is_folder(self) -> bool:
+        """Whether its files are the rows."""
+        return self.is_file and Path(self.name).is_dir()
+
+    @property
     def text(self) -> str:
         """What `data.source` names it by, in this folder."""
         return self._written(self.name)
@@ -82,7 +125,8 @@ class NamedData:
     @property
     def recipe_name(self) -> str:
         """Of the file's name what a recipe may be called."""
-        plain = re.sub(r"[^a-z0-9_-]+", "_", Path(self.name).name.split(".")[0].lower()).strip("_-")
+        own = Path(self.name).name or Path(self.name).resolve().name  # of `.` and `..` that of the folder
+        plain = re.sub(r"[^a-z0-9_-]+", "_", own.split(".")[0].lower()).strip("_-")
         return plain[:LONGEST_NAME].rstrip("_-") or "model"
 
     def beside(self, recipe: Path) -> str:
@@ -143,23 +187,33 @@ data:
   holdout: {HOLDOUT}                  # touched once, at the very end
   # types: {{COLUMN: category}}   # where a type was not seen as you mean it
   # drop: [COLUMN]
-# prepare:                      # 1  left out: what each family likes
-#   denoise: {{duplicates: drop}}
-#   impute: {{number: median, category: most_frequent}}
-#   features: {{number: standard, category: one_hot}}
-build: auto                     # 2  or a list: [{{family: linear}}, {{family: mlp, hidden: [64, 32]}}]
-initialize: {{scheme: he_normal, seed: 7}}                # 3  for networks
-train:                          # 4  for networks
-  optimizer: {{name: adam, learning_rate: 0.002}}
-  batch_size: 64                # `full` is gradient descent, 1 is stochastic gradient descent
-  epochs: 40
-  stop: {{patience: 5}}
-{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
-compress:                       # 6
-  {_keep(target, names[0])}        # the worst change that may be accepted
+{_how(dataset)}{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
+{_compression(dataset, names[0])}# report: {{examples: 0}}         # where nobody who reads the report may see rows as they are
+budget: {{time: 5m}}
+"""
+
+
+def _how(dataset: Any) -> str:
+    """Steps 1 to 4, by what the columns are: texts alone, images alone, or a table."""
+    kinds = {values.kind for values in dataset.table.columns.values()}
+    if kinds == {"text"}:
+        return TEXTS
+    if kinds == {"image"} and len(dataset.table.columns) == 1 and dataset.target.task == "classification":
+        return IMAGES
+    of_texts = ", text: {name: ngrams, words: [1, 2], characters: [2, 4]}" if "text" in kinds else ""
+    return TABLE.replace("TEXTS", of_texts + (", image: pixels" if "image" in kinds else ""))
+
+
+def _compression(dataset: Any, metric: str) -> str:
+    """Step 6: of a table's columns those that are not needed go."""
+    keep = _keep(dataset.target, metric)
+    if {values.kind for values in dataset.table.columns.values()} & {"text", "image"}:
+        keep = keep.removeprefix("# ")
+        return f"# compress: {{{keep}}}   # 6  the worst change that may be accepted; left out: nothing is compressed\n"
+    return f"""compress:                       # 6
+  {keep}        # the worst change that may be accepted
   keep_lift: 0.9                # and what stays of the lead over a model that ignores the columns
   prune: {{target: features}}
-budget: {{time: 5m}}
 """
 
 

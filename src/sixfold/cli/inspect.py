@@ -60,9 +60,10 @@ def _print_bundle(bundle: Any, report: Any, sizes: dict[str, int]) -> None:
     from sixfold.core.values import show_day
 
     click.echo(text(bundle.receipt, report.verdict))
+    becomes = bundle.predictor.becomes
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
-        detail = f"{len(column.levels):,} known values" if column.type == "category" else ""
+        detail = f"{len(column.levels):,} known values" if column.type == "category" else becomes.get(column.name, "")
         if column.median is not None:
             show = show_day if column.type == "date" else "{:g}".format
             detail = ", ".join(_range(column, show))

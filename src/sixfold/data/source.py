@@ -143,11 +143,27 @@ def _by_extension(file: DataFile) -> Any:
     return settings
 
 
-def _by_content(folder: Path) -> Any:
-    """The plug-in for most of the folder's files, by their endings. Raises DataError."""
-    endings = Counter(
+def why_folder(folder: Path) -> str:
+    """How a folder is read and why, a sentence for the user. Raises DataError for one that none reads."""
+    endings, reader = _endings(folder), _by_content(folder)
+    own = {ending: count for ending, count in endings.most_common() if ending in reader.endings}
+    kind = reader.__module__.rpartition(".")[2].removesuffix("_folder")
+    return (
+        f"{folder}: read as a folder of {kind}s, as {sum(own.values()):,} of its {endings.total():,} files end in "
+        f"{', '.join(own)}; a subfolder is a class, in the column 'label'."
+    )
+
+
+def _endings(folder: Path) -> Counter[str]:
+    """Endings of the files that are not hidden → how many."""
+    return Counter(
         Path(name).suffix.lower() for _, _, names in os.walk(folder) for name in names if not name.startswith(".")
     )
+
+
+def _by_content(folder: Path) -> Any:
+    """The plug-in for most of the folder's files, by their endings. Raises DataError."""
+    endings = _endings(folder)
     readers = [settings for name in SOURCE.names() if _reads_folders(settings := SOURCE.load(name))]
     found = max(readers, key=lambda settings: sum(endings[ending] for ending in settings.endings))
     if not any(endings[ending] for ending in found.endings):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.thresholds import decided
-from sixfold.parts.table import BoolArray, Dataset, IntArray, Target
+from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray, Target
 
 
 def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
@@ -23,16 +23,25 @@ def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
     """
     found = np.full(len(evaluation.predictions), -1, dtype=np.int64)
     seen = np.isfinite(evaluation.predictions).all(axis=1)
-    total, times = np.zeros(len(found)), np.zeros(len(found))
-    for number, model in zip(evaluation.numbers, evaluation.models, strict=True):
-        fold = folds[number]
-        if model.threshold is None:
-            found[seen] = decided(evaluation.predictions[seen], None)
-            return found
-        total[fold.validation] += model.threshold
-        times[fold.validation] += 1
-    found[seen] = evaluation.predictions[seen, 1] > total[seen] / times[seen]
+    limits = thresholds_of(evaluation, folds)
+    if limits is None:
+        found[seen] = decided(evaluation.predictions[seen], None)
+    else:
+        found[seen] = evaluation.predictions[seen, 1] > limits[seen]
     return found
+
+
+def thresholds_of(evaluation: Evaluation, folds: Sequence[Fold]) -> FloatArray | None:
+    """[rows] above which a row's second class is decided on, the mean where several folds validate it; None: the largest
+    score decides.
+    """
+    total, times = np.zeros(len(evaluation.predictions)), np.zeros(len(evaluation.predictions))
+    for number, model in zip(evaluation.numbers, evaluation.models, strict=True):
+        if model.threshold is None:
+            return None
+        total[folds[number].validation] += model.threshold
+        times[folds[number].validation] += 1
+    return total / np.maximum(times, 1)
 
 
 def write(file: Path | BinaryIO, dataset: Dataset, evaluations: Sequence[Evaluation], folds: Sequence[Fold]) -> None:

@@ -56,18 +56,24 @@ def unit_axes(x_label: str, y_label: str) -> Axes:
     return Axes(x_label, y_label, (0.0, 1.0), (0.0, 1.0))
 
 
-def line_chart(lines: Sequence[Line], axes: Axes, title: str, diagonal: bool = False) -> Markup:
-    """Lines with a legend when there are two or more."""
+def line_chart(
+    lines: Sequence[Line], axes: Axes, title: str, diagonal: bool = False, behind: Sequence[Sequence[Line]] = ()
+) -> Markup:
+    """Lines with a legend when there are two or more; `behind`: of each line thin ones, in its color."""
     body = [_frame(axes)]
     if diagonal:
         (x0, x1), (y0, y1) = map(axes.x, axes.x_range), map(axes.y, axes.y_range)
         body.append(f'<line class="guide" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>')
+    for i, thin in enumerate(behind):
+        drawn = "".join(f'<polyline points="{_points(line, axes)}"/>' for line in thin)
+        body.append(f'<g class="line thin c{i % COLORS}">{drawn}</g>')
     for i, line in enumerate(lines):
-        points = " ".join(
-            f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if np.isfinite(y)
-        )
-        body.append(f'<polyline class="line c{i % COLORS}" points="{points}"/>')
+        body.append(f'<polyline class="line c{i % COLORS}" points="{_points(line, axes)}"/>')
     return _svg(body, title) + _legend([line.name for line in lines])
+
+
+def _points(line: Line, axes: Axes) -> str:
+    return " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if np.isfinite(y))
 
 
 def scatter_chart(points: Line, axes: Axes, title: str, zero: bool = False) -> Markup:

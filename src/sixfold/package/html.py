@@ -12,6 +12,7 @@ from markupsafe import Markup
 from sixfold.bundle.page import START
 from sixfold.core.units import show_bytes, show_seconds
 from sixfold.package import charts
+from sixfold.package.thumbnails import Thumbnails
 from sixfold.recipe.report import Curve, Figure, Line, Report, Reproduction, Row
 
 FIGURES = {
@@ -19,11 +20,15 @@ FIGURES = {
     "pr": ("Precision and recall", "recall", "precision"),
     "calibration": ("Calibration", "predicted probability", "observed share"),
 }
+FOLDS_DRAWN = 20  # of a candidate's learning curves, behind their mean
 MAX_CURVES = 6  # candidates drawn; the leaderboard's order decides
 
 
-def render(report: Report, reproduction: Reproduction) -> str:
-    """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its data is made)."""
+def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | None = None) -> str:
+    """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its data is made).
+
+    `thumbnails`: of images that its examples show.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -42,6 +47,11 @@ def render(report: Report, reproduction: Reproduction) -> str:
         mean=lambda values: float(np.mean(values)),
         spread=_spread,
         cells=_cells,
+        examples={
+            kind: [each for each in report.examples if each.kind == kind] for kind in ("wrong", "unsure", "cell")
+        },
+        linked={(each.truth, each.predicted) for each in report.examples if each.kind == "cell"},
+        thumbnails=thumbnails or {},
     )
 
 
@@ -61,17 +71,31 @@ def _strips(rows: Sequence[Row], metric: str) -> list[Markup]:
 
 
 def _curve_charts(report: Report) -> list[tuple[str, Markup]]:
-    """Per candidate: the mean loss over the folds, and the watched loss where there is one."""
+    """Per candidate: the loss of every fold and the mean, and the watched loss where there is one."""
     drawn: list[tuple[str, Markup]] = []
     for row in report.leaderboard:
         curves = [curve for curve in report.curves if curve.candidate == row.name]
         if curves and len(drawn) < MAX_CURVES:
-            lines = _mean_lines(curves)
-            x_range = charts.padded([x for line in lines for x in line.x])
-            y_range = charts.padded([y for line in lines for y in line.y])
+            lines, folds = _mean_lines(curves), _fold_lines(curves[:FOLDS_DRAWN])
+            everything = [*lines, *(line for kind in folds for line in kind)]
+            x_range = charts.padded([x for line in everything for x in line.x])
+            y_range = charts.padded([y for line in everything for y in line.y])
             axes = charts.Axes("epoch", "loss", x_range, y_range)
-            drawn.append((row.name, charts.line_chart(lines, axes, f"loss of {row.name}")))
+            drawn.append((row.name, charts.line_chart(lines, axes, f"loss of {row.name}", behind=folds)))
     return drawn
+
+
+def _fold_lines(curves: Sequence[Curve]) -> list[list[Line]]:
+    """Every fold's loss of training rows, and of watched rows; none where there is one fold, which is its own mean."""
+    if len(curves) < 2:
+        return []
+    training, watched = [], []
+    for curve in curves:
+        x, name = tuple(map(float, curve.epochs)), f"fold {curve.fold + 1}"
+        training.append(Line(name=name, x=x, y=curve.loss))
+        if curve.validation:
+            watched.append(Line(name=name, x=x, y=curve.validation))
+    return [training, watched]
 
 
 def _mean_lines(curves: Sequence[Curve]) -> list[Line]:

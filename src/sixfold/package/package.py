@@ -15,6 +15,7 @@ from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, receipt, report
 from sixfold.package.html import render
+from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
@@ -38,7 +39,7 @@ def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compre
     recipe = run.loaded.recipe
     keys = [*(candidate.key() for candidate in winner.plan.candidates), repr(winner.nested), winner.key]
     keys += [repr((one.name, one.numbers, one.dropped)) for one in winner.evaluations]
-    sections = [section for section in (recipe.compress, recipe.serve) if section is not None]
+    sections = [section for section in (recipe.compress, recipe.serve, recipe.report) if section is not None]
     with run.folder.stage("outcome", stage_key(run, data, "".join(keys), *sections)) as place:
         if place.aside is not None:
             _write(run, data, winner, compressed, place.aside)
@@ -67,7 +68,8 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
         run.loaded.recipe.serve.runtime,
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
-    findings = report.Findings(shuffled, folder.history(), compressed.model.fitted)
+    shown = run.loaded.recipe.report.examples
+    findings = report.Findings(shuffled, folder.history(), compressed.model.fitted, shown)
     content = report.report(made, data.training, winner, findings)
     steps = Reproduction(
         command=f"sixfold run {run.loaded.name}",
@@ -76,7 +78,7 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     files = {"model.onnx": measured.model, "parity.jsonl.gz": measured.parity.packed()}
-    files["report.html"] = render(content, steps).encode("utf-8")
+    files["report.html"] = render(content, steps, thumbnails(data.training.table, content.examples)).encode("utf-8")
     for name, part in (("signature", measured.signature), ("receipt", made), ("report", content)):
         files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
     folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from sixfold.evaluate import curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
+from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
@@ -38,11 +41,14 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What else a report tells of: importances of raw columns, the events of the run, and the fitted model (for its layers)."""
+    """What else a report tells of: importances of raw columns, the events of the run, and the fitted model (for its layers).
+    `examples`: rows that each list may show.
+    """
 
     importances: Sequence[Shuffled]
     events: Iterable[dict[str, Any]]
     fitted: Any
+    examples: int = 0
 
 
 def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
@@ -64,10 +70,15 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
         curves=_drawn(learning_curves(history), [each.name for each in ranked]),
         confusion=_confusion(training.target, winner, folds),
         figures=figures(training.target, winner),
+        examples=examples(training, winner, folds, _by_importance(found.importances), found.examples),
         importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances),
         receipt=receipt,
         layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(found.fitted)),
     )
+
+
+def _by_importance(found: Sequence[Shuffled]) -> list[str]:
+    return [each.column for each in sorted(found, key=lambda each: -each.mean)]
 
 
 def _listed(ranked: Sequence[Evaluation]) -> list[Evaluation]:
@@ -212,6 +223,11 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
 def _column(name: str, column: Column) -> ColumnSummary:
     present = column.values[~column.missing()]
     missing = 1 - len(present) / max(1, len(column.values))
+    if column.kind in ("text", "image"):  # which identify their rows, and people: examples show them, or nothing does
+        detail = _lengths(column) if column.kind == "text" else _endings(column)
+        return ColumnSummary(
+            name=name, type=column.kind, missing=missing, distinct=len(np.unique(present)), detail=detail
+        )
     if column.values.dtype.kind != "f":
         codes, counts = np.unique(present, return_counts=True)
         top = [column.levels[codes[i]] for i in np.argsort(-counts, kind="stable")[:5]]
@@ -224,3 +240,13 @@ def _column(name: str, column: Column) -> ColumnSummary:
         text = show_day if column.kind == "date" else "{:.6g}".format
         detail = f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
     return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
+
+
+def _lengths(column: Column) -> str:
+    lengths = [len(text) for text in column.strings() if text] or [0]
+    return f"{min(lengths):,} to {max(lengths):,} characters, median {np.median(lengths):,.0f}"
+
+
+def _endings(column: Column) -> str:
+    endings = Counter(PurePath(path).suffix.lower() for path in column.strings())
+    return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))

@@ -25,3 +25,7 @@ class ImageInput(EncodedInput):
     def cells(self) -> int:
         """Features."""
         return self.height * self.width * self.channels
+
+    def describe(self) -> str:
+        """ "224 × 224, color" """
+        return f"{self.height} × {self.width}, {'gray' if self.channels == 1 else 'color'}"

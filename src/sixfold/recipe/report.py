@@ -54,6 +54,41 @@ class Confusion(Section):
     counts: tuple[tuple[int, ...], ...]
 
 
+class ShownValue(Section):
+    """One raw value of a row, as text, cut where it is long; of an image, the name of its file."""
+
+    column: str
+    type: str
+    text: str
+
+
+class ShownExample(Section):
+    """A training row, and what a fold's model that had not seen it says of it.
+
+    `row`: among the training rows, from 0, as in out_of_fold.parquet. `score`: probability or decision value of the predicted
+    class, `truth_score` that of the true one; of values left out.
+    """
+
+    row: int = Field(ge=0)
+    truth: str
+    predicted: str
+    score: float | None = None
+    truth_score: float | None = None
+    values: tuple[ShownValue, ...]
+
+
+class ExampleList(Section):
+    """The most wrong rows, the most unsure ones, or those of one cell of the confusion matrix (`truth` and `predicted`:
+    numbers of classes); `rows`: how many there are of the kind, of which `examples` are shown.
+    """
+
+    kind: Literal["wrong", "unsure", "cell"]
+    truth: int | None = None
+    predicted: int | None = None
+    rows: int = Field(ge=0)
+    examples: tuple[ShownExample, ...]
+
+
 class Line(Section):
     """Points of one line: a ROC or precision-recall curve of a class, or a calibration curve."""
 
@@ -98,6 +133,7 @@ class Report(Section):
     curves: tuple[Curve, ...] = ()
     confusion: Confusion | None = None
     figures: tuple[Figure, ...] = ()
+    examples: tuple[ExampleList, ...] = ()
     importances: tuple[Importance, ...] = ()
     layers: tuple[Layer, ...] = ()
     receipt: Receipt

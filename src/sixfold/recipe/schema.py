@@ -379,6 +379,18 @@ class Budget(Section):
         return value
 
 
+class Reporting(Section):
+    """What the report shows besides figures."""
+
+    examples: int = Field(
+        12,
+        ge=0,
+        le=50,
+        description="Training rows in each list of the report (the most wrong, the most unsure, a cell of the confusion "
+        "matrix), as they are: 0 where nobody who reads the report may see the data.",
+    )
+
+
 class Serve(Section):
     """Defaults of `sixfold serve` for the bundle."""
 
@@ -422,5 +434,6 @@ class Recipe(Section):
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     compress: Compress | None = Field(None, description="Left out: nothing is compressed.")
+    report: Reporting = Field(default_factory=Reporting)
     budget: Budget = Field(default_factory=Budget)
     serve: Serve = Field(default_factory=Serve)

@@ -87,7 +87,7 @@ def _pages(server: Server) -> list[Route]:
     document = openapi.document(bundle, server.settings)
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(pages.try_page(bundle), headers=pages.HEADERS)
+        return HTMLResponse(pages.try_page(bundle, server.settings), headers=pages.HEADERS)
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(pages.docs_page(bundle, document), headers=pages.HEADERS)

@@ -1,4 +1,4 @@
-"""The body of POST /predict: JSON rows, JSON columns or CSV → what the bundle's front end takes."""
+"""The body of POST /predict: JSON rows, JSON columns, CSV or a form → what the bundle's front end takes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import RowError
 from sixfold.serve.errors import JsonAnswer, Refusal, bad_request, to_json
 from sixfold.serve.inference import Question
-from sixfold.serve.json_rows import DEEP, JsonRows, no_json
+from sixfold.serve.json_rows import DEEP, JsonRows, longest_row, no_json
 from sixfold.serve.limits import LARGE_BODY, Headers
+from sixfold.serve.multipart import FORM, Form
 
 FORMS = '{"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list of rows'
 JSON_TYPES = ("", "application/json")
@@ -37,14 +38,22 @@ class Reader:
     def __init__(self, bundle: Bundle, max_rows: int) -> None:
         self._front_end, self._max_rows = bundle.predictor.front_end, max_rows
         self._separator, self._fields = bundle.recipe.data.separator or ",", Fields.of(bundle.signature)
-        self._columns = most_columns(bundle.signature)
+        self._longest_row = longest_row(bundle.signature)
+        self._columns, self._form = most_columns(bundle.signature), Form(bundle.signature)
 
     def read(self, content: bytes | bytearray, headers: Headers) -> Question:
         """What is asked. Raises Refusal 400, 413 or 415, RowError."""
-        kind = headers.get(b"content-type", b"").decode("latin-1")
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == FORM:
+            columns = self._form.columns(content, content_type)
+            _drop(content)
+            return self._counted(columns)
         if len(content) > LARGE_BODY:
-            return self._read_large(content, kind.partition(";")[0].strip().lower())
-        rows = parse(content, kind, self._separator, self._fields, self._columns)
+            return self._read_large(content, kind)
+        return self._counted(parse(content, kind, self._separator, self._fields, self._columns))
+
+    def _counted(self, rows: RawRows) -> Question:
         number = count(rows)
         check_count(number, self._max_rows)
         return Question(rows, number, answer)
@@ -54,7 +63,7 @@ class Reader:
             question = self._in_chunks(self._csv(content))
         elif kind not in JSON_TYPES:
             raise _no_such_type(kind)
-        elif (rows := JsonRows(content, _scan, self._columns)).is_list:
+        elif (rows := JsonRows(content, _scan, self._longest_row)).is_list:
             question = self._in_chunks(rows)
             rows.close()
         else:
@@ -62,7 +71,7 @@ class Reader:
             check_values(content, self._max_rows, self._columns)
             text = _text(content)
             _drop(content)  # neither it and its values are held at the same time, nor, above, it and the answer
-            return self._in_columns(text)
+            return self._counted(_rows_of(_json_of(text)))
         _drop(content)
         return question
 
@@ -71,12 +80,6 @@ class Reader:
         longest = longest_record(self._columns)
         lines = iter(lambda: text.readline(longest + 1), "")
         return csv_rows(lines, self._separator, "the body", self._fields, self._columns)
-
-    def _in_columns(self, text: str) -> Question:
-        rows = _rows_of(_json_of(text))
-        number = count(rows)
-        check_count(number, self._max_rows)
-        return Question(rows, number, answer)
 
     def _in_chunks(self, rows: Iterator[Any]) -> Question:
         parts: list[Feeds] = []
@@ -138,13 +141,12 @@ def check_values(content: bytes | bytearray | memoryview, max_rows: int, columns
 
 def parse(
     content: bytes | bytearray,
-    content_type: str,
+    kind: str,
     separator: str,
     fields: Fields | None = None,
     columns: int | None = None,
 ) -> RawRows:
-    """Rows or columns of a body; `columns`: at most so many of CSV. Raises Refusal (400, 415) or RowError."""
-    kind = content_type.partition(";")[0].strip().lower()
+    """Rows or columns of JSON or CSV; `columns`: at most so many of CSV. Raises Refusal (400, 415) or RowError."""
     if kind in JSON_TYPES:
         return _rows_of(read_json(content))
     if kind == "text/csv":
@@ -153,7 +155,8 @@ def parse(
 
 
 def _no_such_type(kind: str) -> Refusal:
-    return Refusal(415, "Content-Type", "application/json or text/csv", f"'{shorten(kind)}'", "Set the header.")
+    allowed = f"application/json, text/csv or {FORM}"
+    return Refusal(415, "Content-Type", allowed, f"'{shorten(kind)}'", "Set the header.")
 
 
 def read_json(content: bytes | bytearray | memoryview) -> Any:

@@ -15,13 +15,14 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import SixfoldError
 from sixfold.recipe.schema import Serve
 from sixfold.serve.bodies import Bodies
-from sixfold.serve.errors import error_response, fault_response, json_response
+from sixfold.serve.errors import Refusal, error_response, fault_response, json_response
 from sixfold.serve.limits import LARGE_BODY, SMALL_BODY, Gate, Headers, timed
 from sixfold.serve.metrics import TOGETHER, Metrics
 from sixfold.serve.openapi import example_row
 
 WARM_RUNS: Final = 10
 WARM_S: Final = 0.1
+MOST_PIXELS: Final = 200_000_000  # of all images of a request, by their headers: sixteen photographs; guessed
 
 
 class Question(NamedTuple):
@@ -62,6 +63,7 @@ class Inference:
 
     def __init__(self, server: Server, read: Read, flat: bool = False) -> None:
         self.server, self.read, self.flat = server, read, flat
+        self._has_images = any(column.type == "image" for column in server.bundle.signature.inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with the four parts of an error."""
@@ -79,7 +81,7 @@ class Inference:
         body = await bodies.read(headers, receive, gate.check_room)
         try:
             with gate.place():
-                if len(body) <= SMALL_BODY:
+                if len(body) <= SMALL_BODY and not headers.get(b"content-type", b"").startswith(b"multipart/"):
                     question = self.read(body, headers)
                     response, predictions = await gate.work(lambda: self._answer(question), question.number)
                 elif len(body) <= LARGE_BODY:
@@ -93,10 +95,21 @@ class Inference:
         return response
 
     def _answer(self, question: Question) -> tuple[ASGIApp, Predictions]:
-        bundle, feeds = self.server.bundle, question.feeds
-        predictions = (
-            bundle.predictor.predict(question.rows, extra="refuse") if feeds is None else bundle.predictor.run(feeds)
-        )
+        predictor, feeds = self.server.bundle.predictor, question.feeds
+        if feeds is None and self._has_images:
+            feeds = predictor.front_end.feeds(question.rows, "refuse")
+        if feeds is None:
+            predictions = predictor.predict(question.rows, extra="refuse")
+        else:
+            _check_pixels(predictor.stored_pixels(feeds))
+            predictions = predictor.run(feeds)
         if question.number > TOGETHER:
             _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
         return question.answer(predictions), predictions
+
+
+def _check_pixels(found: int) -> None:
+    """A small body may hold large images: before any of them is decoded. Raises Refusal 413."""
+    if found > MOST_PIXELS:
+        allowed = f"at most {MOST_PIXELS:,} pixels in all images of a request"
+        raise Refusal(413, "the body", allowed, f"{found:,}", "Send them in several requests, or make them smaller.")

@@ -5,20 +5,34 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
+from sixfold.bundle.frontend import most_columns
+from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import Refusal, bad_request
 
 WINDOW: Final = 64 << 10  # bytes that become text at once
 LONGEST_ROW: Final = 64 << 10  # characters, or as many as a column may have, by the number of columns
 OF_COLUMN: Final = 1 << 10
-MOST_ROW: Final = 1 << 20
+MOST_ROW: Final = 1 << 20  # with a column of text; with a column of images as long as the body
+MOST_VALUES: Final = 100_000  # of a row, by its commas: of a long one, which takes memory for each; guessed
 DEEP: Final = "too many brackets inside each other"
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _OPENING: Final = re.compile(rb'[ \t\n\r]*(?:(\{)[ \t\n\r]*"rows"[ \t\n\r]*:[ \t\n\r]*)?\[')
 
 Scan = Callable[[str, int], tuple[Any, int]]
+
+
+def longest_row(signature: Signature) -> int:
+    """Characters of a row that a large body may have."""
+    types = {column.type for column in signature.inputs}
+    if "image" in types:
+        return sys.maxsize  # the body is bounded, and base64 has no commas
+    if "text" in types:
+        return MOST_ROW
+    return min(MOST_ROW, max(LONGEST_ROW, most_columns(signature) * OF_COLUMN))
 
 
 def no_json(found: str) -> Refusal:
@@ -29,16 +43,17 @@ def no_json(found: str) -> Refusal:
 class JsonRows(Iterator[Any]):
     """The rows of `[row, …]` or `{"rows": [row, …]}`. `is_list`: whether `content` begins as one of these.
 
-    `scan`: text and place → a JSON value and its end (json.JSONDecoder.raw_decode). Raises Refusal 400 or 413.
+    `scan`: text and place → a JSON value and its end (json.JSONDecoder.raw_decode). `longest`: characters of a row. Raises
+    Refusal 400 or 413.
     """
 
-    def __init__(self, content: bytes | bytearray, scan: Scan, columns: int) -> None:
+    def __init__(self, content: bytes | bytearray, scan: Scan, longest: int) -> None:
         opening = _OPENING.match(content)
         self.is_list = opening is not None
         self._rest = memoryview(content)[opening.end() if opening else 0 :]
         self._closing = ["]", "}"] if opening and opening[1] else ["]"]
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
-        self._scan, self._longest = scan, min(MOST_ROW, max(LONGEST_ROW, columns * OF_COLUMN))
+        self._scan, self._longest = scan, longest
         self._text, self._at, self._size = "", 0, len(content)
         head = bytes(content[: len(content) - len(self._rest)])
         self._line, self._column = 1 + head.count(b"\n"), len(head) - head.rfind(b"\n")  # of the text's first character
@@ -84,16 +99,18 @@ class JsonRows(Iterator[Any]):
                 broken = json.JSONDecodeError("Expecting ',' delimiter", self._text, end)
             if not self._rest:
                 raise no_json(f"{broken.msg} at {self._place(broken.pos)}")
-            if len(self._text) - self._at > self._longest:
-                raise Refusal(
-                    413,
-                    f"the body, {self._place(self._at)}",
-                    f"rows of at most {self._longest:,} characters",
-                    "a longer one, or no JSON",
-                    "Check the quotes and the brackets.",
-                )
+            self._check_length()
             self._more(window)
             window *= 2  # so that a long row is not read again and again
+
+    def _check_length(self) -> None:
+        """Of the row that is not whole yet. Raises Refusal 413."""
+        where, remedy = f"the body, {self._place(self._at)}", "Check the quotes and the brackets."
+        if len(self._text) - self._at > self._longest:
+            allowed = f"rows of at most {self._longest:,} characters"
+            raise Refusal(413, where, allowed, "a longer one, or no JSON", remedy)
+        if self._text.count(",", self._at) > MOST_VALUES:
+            raise Refusal(413, where, f"rows of at most {MOST_VALUES:,} values", "more, or no JSON", remedy)
 
     def _is_whole(self, value: Any, end: int) -> bool:
         """Whether no more text could make another value of it; "0." is the beginning of a number, and 0 all of one."""

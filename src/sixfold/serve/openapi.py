@@ -11,6 +11,7 @@ from sixfold.bundle.modality_reader import reader_of
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Signature
+from sixfold.serve.multipart import FORM
 from sixfold.serve.tensors import DATATYPES
 
 JsonSchema = dict[str, Any]
@@ -19,7 +20,7 @@ ERROR_STATUSES = {
     "403": "The page that asks is not of this server.",
     "408": "The body came too slowly.",
     "413": "Too many bytes, or too many rows.",
-    "415": "Neither JSON nor CSV, or compressed.",
+    "415": "Neither JSON nor CSV nor a form, or compressed.",
     "421": "The Host is no name of this server.",
     "422": "A row or a column does not fit the signature; the error names it and the nearest known name.",
     "431": "The head is too long.",
@@ -108,6 +109,17 @@ def _column_schema(column: Input) -> JsonSchema:
     return schema
 
 
+def form_schema(signature: Signature) -> JsonSchema:
+    """The JSON Schema of a form: of each column as many fields, or files, as there are rows."""
+    properties: JsonSchema = {}
+    for column in signature.inputs:
+        field = {"type": "string", "description": f"A {column.type} as text; empty where it is missing."}
+        if column.type == "image":
+            field = {"type": "string", "format": "binary", "description": "A file."}
+        properties[column.name] = {"type": "array", "items": field, "minItems": 1}
+    return {"type": "object", "required": [column.name for column in signature.inputs], "properties": properties}
+
+
 def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
     row = example_row(signature)
     rows: JsonSchema = {"type": "array", "items": _schema("Row"), "minItems": 1, "maxItems": settings.max_rows}
@@ -119,12 +131,14 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
     ]
     return {
         "summary": "Predict rows",
-        "description": f"At most {settings.max_rows:,} rows and {settings.max_body} a request. CSV has a header.",
+        "description": f"At most {settings.max_rows:,} rows and {settings.max_body} a request. CSV has a header. "
+        "A form has a field a column, named as it; a field that comes n times is n rows, and images are files.",
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {"schema": {"anyOf": forms}, "example": {"rows": [row]}},
                 "text/csv": {"schema": {"type": "string"}},
+                FORM: {"schema": form_schema(signature)},
             },
         },
         "responses": {"200": {"description": "One answer a row, in order."}} | _errors(),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import reader_of
-from sixfold.recipe.signature import Input
+from sixfold.core.units import size_bytes
+from sixfold.recipe.schema import Serve
+from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.openapi import example, example_row
 
 # The pages' own style and script are inline; nothing else is loaded, from anywhere.
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+LARGE: Final = ("image", "text")  # types whose fields are as wide as the page
 MOST_LEVELS: Final = 50  # offered in a field
 MOST_FIELDS: Final = 200  # of the form; wider tables are sent as JSON or CSV
 
@@ -33,13 +37,20 @@ _pages = Environment(
 _pages.policies["json.dumps_kwargs"] = {}  # columns in the order of the signature
 
 
-def try_page(bundle: Bundle) -> str:
-    """A form with a field a column, filled with medians and most frequent values."""
+def try_page(bundle: Bundle, settings: Serve) -> str:
+    """A form with a field a column, filled with medians and most frequent values; images and texts first, and empty."""
     columns = bundle.signature.inputs
-    row = example_row(bundle.signature)
     fields = [_field(column) for column in columns[:MOST_FIELDS]]
+    large = [field for field in fields if field["type"] in LARGE]
     return _pages.get_template("try.html.jinja").render(
-        bundle=bundle, fields=fields, rest=len(columns) - len(fields), row=row, command=_command(row)
+        bundle=bundle,
+        large=large,
+        fields=[field for field in fields if field["type"] not in LARGE],
+        rest=len(columns) - len(fields),
+        row=_unsent(columns[MOST_FIELDS:]),
+        has_images=any(column.type == "image" for column in columns),
+        most_bytes=size_bytes(settings.max_body),
+        command=_command(bundle.signature),
     )
 
 
@@ -51,13 +62,15 @@ def docs_page(bundle: Bundle, document: dict[str, Any]) -> str:
         for method, operation in methods.items()
     ]
     row = document["components"]["schemas"]["Row"]["example"]
+    has_images = any(column.type == "image" for column in bundle.signature.inputs)
     return _pages.get_template("docs.html.jinja").render(
         bundle=bundle,
         document=document,
         operations=operations,
         columns=bundle.signature.inputs,
         row=row,
-        command=_command(row),
+        has_images=has_images,
+        command=_command(bundle.signature),
         example=example,
     )
 
@@ -69,7 +82,7 @@ def _field(column: Input) -> dict[str, Any]:
         "date": "date, UTC",
         "category": f"{len(column.levels):,} known values",
     }
-    value = example(column)
+    value = "" if column.type in LARGE else example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if column.type == "number" and column.read is not None and column.median is not None:
         text = column.text_of(column.median)  # the page sends texts
@@ -88,7 +101,30 @@ def _range(column: Input) -> str:
     return f"{column.minimum:g} to {column.maximum:g}"
 
 
-def _command(row: dict[str, Any]) -> str:
-    """A curl command that works when pasted into a shell."""
-    body = json.dumps({"rows": [row]}, ensure_ascii=False).replace("'", "'\\''")
-    return f"curl -s ADDRESS/predict -H 'Content-Type: application/json' -d '{body}'"
+def _unsent(columns: Sequence[Input]) -> dict[str, Any]:
+    """Usual values of the columns that have no field."""
+    return {column.name: example(column) for column in columns}
+
+
+def _command(signature: Signature) -> str:
+    """A curl command that works when pasted into a shell; with images, once the name of a file is put in."""
+    images = [column.name for column in signature.inputs if column.type == "image"]
+    if images and not any("=" in column.name for column in signature.inputs):  # curl ends a field's name there
+        return " ".join(["curl -s ADDRESS/predict", *map(_form_option, signature.inputs)])
+    body = json.dumps({"rows": [example_row(signature)]}, ensure_ascii=False)
+    return f"curl -s ADDRESS/predict -H 'Content-Type: application/json' -d {_quoted(body)}"
+
+
+def _form_option(column: Input) -> str:
+    """curl's option for one field of a form."""
+    if column.type == "image":
+        return f"--form {_quoted(f'{column.name}=@image.png')}"
+    value = example(column)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"--form-string {_quoted(f'{column.name}={text}')}"
+
+
+def _quoted(text: str) -> str:
+    """One word of a shell."""
+    inside = text.replace("'", "'\\''")
+    return f"'{inside}'"

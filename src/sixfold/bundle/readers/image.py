@@ -21,11 +21,11 @@ class Settings(Section):
     missing: ClassVar[str | None] = None
     in_files: ClassVar[bool] = True
     shown: ClassVar[Shown] = Shown(
-        hint="an image as base64",
+        hint="JPEG, PNG, WebP, GIF, TIFF or BMP",
         example=ONE_PIXEL,
         in_csv="image.png",
         schema={"type": "string", "contentEncoding": "base64"},
-        remedy="Send the file's bytes.",
+        remedy="Send the file's bytes. A path is for this machine's callers alone: is the file there?",
     )
 
     def cell(self, missing: frozenset[str]) -> Cell:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.manifest import LARGEST, MODEL, Sealed
-from sixfold.bundle.modality_reader import InputEncoder, input_names, modalities, reader_of
+from sixfold.bundle.modality_reader import DecodesImages, InputEncoder, input_names, modalities, reader_of
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictor import Predictor
@@ -75,6 +75,18 @@ class OnnxRuntime:
                 self._bound.one_row = OneRow.of(self._session, self._columns, self._names)
             bound: OneRow = self._bound.one_row
             return self._named(bound.ask(numbers))
+
+    @property
+    def becomes(self) -> dict[str, str]:
+        """Of columns of images, what they are made into."""
+        return {each.encoder.column: f"becomes {images.describe()}" for each, images in self._images()}
+
+    def stored_pixels(self, feeds: Arrays) -> int:
+        """Of all images together, by their headers. Raises RowError."""
+        return sum(images.stored_pixels(feeds[each.group][:, each.place].tolist()) for each, images in self._images())
+
+    def _images(self) -> list[tuple[EncodedColumn, DecodesImages]]:
+        return [(each, each.encoder) for each in self.encoders if isinstance(each.encoder, DecodesImages)]
 
     def _encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:
         """What the graph takes: in the place of columns that have a reader, what is made of them."""

@@ -1,0 +1,70 @@
+"""Images of the report as data URIs: small, and together no more than a page can bear."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from PIL import Image, features
+
+from sixfold.bundle.images import decode, is_color
+from sixfold.core.errors import DataError
+from sixfold.parts.image_column import references
+from sixfold.parts.table import Table
+from sixfold.recipe.report import ExampleList
+
+SIDE = 96  # pixels of the longer side, at most
+SMALL = 72  # pixels as wide as a page shows it: smaller images are enlarged to about that, so that pixels stay sharp
+QUALITY = 75  # of WebP
+MOST_BYTES = 400_000  # of all data URIs of a page
+
+Thumbnails = Mapping[tuple[int, str], str]  # row and column → data URI
+
+
+def thumbnails(table: Table, lists: Iterable[ExampleList]) -> Thumbnails:
+    """Of the images that the lists show, until MOST_BYTES are used; an image that cannot be read has none."""
+    found: dict[tuple[int, str], str] = {}
+    left = MOST_BYTES
+    for row, column in _shown_images(lists):
+        uri = found.get((row, column)) or _of_row(table, row, column)
+        if uri and len(uri) <= left:
+            found[row, column] = uri
+            left -= len(uri)
+    return found
+
+
+def _shown_images(lists: Iterable[ExampleList]) -> Iterable[tuple[int, str]]:
+    """As often as each is shown."""
+    for each in lists:
+        for example in each.examples:
+            yield from ((example.row, value.column) for value in example.values if value.type == "image")
+
+
+def _of_row(table: Table, row: int, column: str) -> str:
+    images = references(table.columns[column].take(np.array([row])))
+    try:
+        return thumbnail(images.content(0), images.name(0))
+    except DataError:
+        return ""
+
+
+def thumbnail(content: bytes, name: str) -> str:
+    """The data URI of an image, as PNG or WebP, whichever is smaller. Raises DataError for what is no image."""
+    pixels = decode(content, name, 3 if is_color(content, name) else 1)
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
+    if (times := SMALL // max(image.size)) > 1:
+        image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    written = {"png": _written(image, "PNG", optimize=True)}
+    if features.check("webp"):
+        written["webp"] = _written(image, "WEBP", quality=QUALITY, method=6)
+    kind = min(written, key=lambda one: len(written[one]))
+    return f"data:image/{kind};base64,{base64.b64encode(written[kind]).decode()}"
+
+
+def _written(image: Image.Image, form: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()

@@ -1,0 +1,133 @@
+"""The page to try a model by hand, in a real browser, against a real server."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import bright_images
+import httpx
+import pytest
+import tiny_bundle
+from browser import browser
+from playwright.sync_api import Browser, Page, expect
+from server_process import Server
+
+pytestmark = pytest.mark.slow  # a browser starts in ten seconds here
+PHOTO = bright_images.photo(200, 9)
+DROP = """(input, content) => {
+  const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([bytes], "dropped.png", {type: "image/png"}));
+  input.closest(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: dropped, bubbles: true, cancelable: true}));
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("pages")
+    running = {
+        "tiny": Server(tiny_bundle.make(folder / "tiny")),
+        "bright": Server(bright_images.make(folder / "bright")),
+    }
+    try:
+        yield {name: f"http://127.0.0.1:{server.port}" for name, server in running.items()}
+    finally:
+        for server in running.values():
+            server.stop()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """Nothing may be wrong with it: a script's error, or something that its own policy forbids."""
+    opened, faults = chromium.new_page(), list[str]()
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    yield opened
+    opened.close()
+    assert [fault for fault in faults if "status of 422" not in fault] == []  # the browser tells of a refusal
+
+
+def answer(page: Page) -> str:
+    expect(page.locator("#result .answer")).to_be_visible()
+    return page.locator("#result .answer").inner_text()
+
+
+def test_a_table_is_answered_at_once_and_again(page: Page, servers: dict[str, str]) -> None:
+    page.goto(servers["tiny"])
+    assert answer(page) == "keep"
+    page.get_by_label("size").fill("")
+    page.get_by_label("label").fill("9")
+    page.get_by_label("colour").fill("")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator("#result .answer")).to_have_text("<toss>")
+    shown = page.locator("#result .bar em").first.inner_text()
+    row = {"size": None, "label": 9, "new": False, "since": "2023-11-14T22:13:20Z", "colour": None}
+    found = httpx.post(f"{servers['tiny']}/predict", json=[row]).json()["predictions"][0]
+    assert shown == f"{100 * found['probability']['<toss>']:.2f} %"
+
+
+def test_an_image_that_is_chosen_is_shown_and_answered(page: Page, servers: dict[str, str]) -> None:
+    kinds = list[str]()
+    page.on("request", lambda request: kinds.append(request.headers.get("content-type", "")))
+    page.goto(servers["bright"])
+    expect(page.locator("#result")).to_contain_text("Choose an image")
+    page.get_by_label("photo").set_input_files({"name": "dusk.png", "mimeType": "image/png", "buffer": PHOTO})
+    assert answer(page) == "bright"
+    expect(page.locator(".sight img")).to_have_js_property("naturalWidth", 9)
+    expect(page.locator(".drop")).to_contain_text("dusk.png")
+    expect(page.locator(".drop")).to_contain_text("9 × 9 pixels")
+    page.get_by_label("weight").fill("2.5")
+    page.get_by_label("note").fill("a night\nand día, night")
+    page.get_by_label("note").press("Control+Enter")
+    expect(page.locator("#result .answer")).to_have_text("dark")
+    expected = bright_images.probability(200, 2.5, 2)
+    assert page.locator("#result .bar em").first.inner_text() == f"{100 * (1 - expected):.2f} %"
+    assert [kind.partition(";")[0] for kind in kinds if kind] == ["multipart/form-data"] * 2
+
+
+def test_an_image_may_be_dropped(page: Page, servers: dict[str, str]) -> None:
+    page.goto(servers["bright"])
+    content = base64.b64encode(bright_images.photo(0)).decode()
+    page.get_by_label("photo").evaluate(DROP, content)
+    assert answer(page) == "dark"
+    expect(page.locator(".drop")).to_contain_text("dropped.png")
+
+
+def test_what_is_no_image_is_told_as_the_server_tells_it(page: Page, servers: dict[str, str]) -> None:
+    page.goto(servers["bright"])
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator("#result")).to_contain_text("photo: expected an image; found none.")
+    page.get_by_label("photo").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"a text"})
+    expect(page.locator("#result .bad")).to_contain_text("row 1, column 'photo': expected an image")
+    expect(page.locator("#result .bad")).to_contain_text("found text.")
+    expect(page.locator(".sight")).to_have_text("no preview")
+
+
+def test_a_file_that_is_too_large_is_not_sent(page: Page, servers: dict[str, str], tmp_path: Path) -> None:
+    sent = list[str]()
+    page.goto(servers["bright"])
+    page.on("request", lambda request: sent.append(request.url))
+    (tmp_path / "large.png").write_bytes(bytes(9 << 20))
+    page.get_by_label("photo").set_input_files(tmp_path / "large.png")
+    expect(page.locator("#result .bad")).to_contain_text("large.png: expected at most 8.4 MB; found 9.4 MB.")
+    assert sent == []
+
+
+def test_the_command_works_when_it_is_pasted(page: Page, servers: dict[str, str], tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    page.goto(servers["bright"])
+    command = page.locator("#command").inner_text()
+    (tmp_path / "image.png").write_bytes(PHOTO)
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert '"label":"bright"' in done.stdout
