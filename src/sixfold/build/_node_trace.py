@@ -76,11 +76,11 @@ class NodeTrace(TorchFunctionMode):
             return self._names.get(id(number)) or self.constant(number)
         return self.constant(torch.tensor(number, dtype=like.dtype))
 
-    def constant(self, tensor: torch.Tensor) -> str:
+    def constant(self, tensor: torch.Tensor, transposed: bool = False) -> str:
         """A double array of numbers that are single is stored as such and widened: as large as it was when it was learned."""
         if self.follows(tensor):
             raise TypeError("a tensor that follows from the features stands where only a constant can")
-        array = tensor.numpy()
+        array = (tensor.mT if transposed else tensor).numpy()
         if array.dtype == np.float64 and array.size > 1:
             with np.errstate(over="ignore"):
                 single = array.astype(np.float32)
@@ -120,7 +120,7 @@ def _pair(operator: str) -> Callable[..., str]:
 
 def _linear(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> str:
     """Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add otherwise."""
-    product = trace.graph.op("MatMul", trace.value(x, result), trace.constant(weight.mT))
+    product = trace.graph.op("MatMul", trace.value(x, result), trace.constant(weight, transposed=True))
     return trace.graph.op("Add", product, trace.constant(bias))
 
 
@@ -143,7 +143,7 @@ def _layer_norm(
     return trace.graph.op("LayerNormalization", *parts, axis=-len(shape), epsilon=eps)
 
 
-def _gelu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, approximate: str) -> str:
+def _gelu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none") -> str:
     """The form with tanh: onnxruntime's Erf has no double."""
     if approximate != "tanh":
         raise TypeError("gelu has nodes in its form with tanh alone")

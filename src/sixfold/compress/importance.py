@@ -46,9 +46,9 @@ def by_activations(network: FittedPerceptron, layer: int, h: FloatArray) -> Floa
 
 def activations(network: FittedPerceptron, x: Matrix) -> list[FloatArray]:
     """What every hidden layer gives for [rows, features]: float64 [rows, units] each."""
-    parts = {name: tensor(array, np.dtype(np.float64)) for name, array in network.arrays_by_name().items()}
+    double = np.dtype(np.float64)
     with torch.inference_mode(), threads.one_thread():
-        *hidden, _ = network.outputs_of_layers(parts, tensor(x, np.dtype(np.float64)))
+        *hidden, _ = network.outputs_of_layers(network.parts(double), tensor(x, double))
     return [np.asarray(h.numpy()) for h in hidden]
 
 
