@@ -61,6 +61,11 @@ class FittedNetwork(State, ABC):
         """[R, F] → [R, K], or of members [M, R, K]; `parts`: the arrays, in the type of `x`."""
 
     @property
+    def rows_at_once(self) -> int:
+        """How many are predicted in one piece."""
+        return AT_ONCE
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The type that predictions are computed in: `arithmetic`, or the arrays' own where that is wider."""
         stored = next(iter(self.arrays_by_name().values())).dtype
@@ -82,7 +87,8 @@ class FittedNetwork(State, ABC):
         """[R, F] → [R, K] float64; the same bits on one core as on many."""
         dtype = self.dtype
         parts = self.parts(dtype)
-        pieces = [x[start : start + AT_ONCE] for start in range(0, max(1, len(x)), AT_ONCE)]
+        size = self.rows_at_once
+        pieces = [x[start : start + size] for start in range(0, max(1, len(x)), size)]
         with torch.inference_mode(), threads.one_thread():
             answers = [self.forward(parts, tensor(piece, dtype)) for piece in pieces]
             return np.asarray(torch.cat(answers).numpy())

@@ -129,18 +129,10 @@ def _addcmul(trace: NodeTrace, result: torch.Tensor, add: torch.Tensor, x: torch
     return trace.graph.op("Add", product, trace.value(add, result))
 
 
-def _layer_norm(
-    trace: NodeTrace,
-    result: torch.Tensor,
-    x: torch.Tensor,
-    shape: Sequence[int],
-    *,
-    weight: torch.Tensor,
-    bias: torch.Tensor,
-    eps: float,
-) -> str:
-    parts = trace.value(x, result), trace.constant(weight), trace.constant(bias)
-    return trace.graph.op("LayerNormalization", *parts, axis=-len(shape), epsilon=eps)
+def _layer_norm(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, shape: Sequence[int], **options: Any) -> str:
+    """torch names `weight`, `bias` and `eps`."""
+    parts = trace.value(x, result), trace.constant(options["weight"]), trace.constant(options["bias"])
+    return trace.graph.op("LayerNormalization", *parts, axis=-len(shape), epsilon=options["eps"])
 
 
 def _gelu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none") -> str:
