@@ -132,7 +132,8 @@ def child(name: str, folder: Path) -> None:
     found = numbers(folder / "run")
     stored = gzip.decompress((done.bundle / "parity.jsonl.gz").read_bytes()).decode().splitlines()
     found["answers"] = [json.loads(line) for line in stored]
-    found["graph"] = hashlib.sha256((done.bundle / "model.onnx").read_bytes()).hexdigest()
+    graph = (done.bundle / "model.onnx").read_bytes()
+    found["graph"] = f"{hashlib.sha256(graph).hexdigest()}, {len(graph):,} bytes"
     print("RESULT", json.dumps(found))
 
 
@@ -158,6 +159,8 @@ def flat(value: Any) -> list[float]:
 
 def difference(old: Any, new: Any) -> str:
     """'equal', or the largest difference of two answers."""
+    if isinstance(old, str):
+        return "equal" if old == new else f"DIFFERS ({old.partition(', ')[2]}, then {new.partition(', ')[2]})"
     before, after = np.array(flat(old)), np.array(flat(new))
     if old == new or np.array_equal(before, after, equal_nan=True):
         return "equal"

@@ -10,9 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from fitting import fit_many
 from sixfold.build._activations import Activation
+from sixfold.build._fitted_network import AT_ONCE
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import FitError
 from sixfold.parts import state
@@ -95,14 +97,46 @@ def test_exports_with_parity(task: str, activation: str, precision: str) -> None
     np.testing.assert_allclose(from_float, fitted.predict(x.astype(np.float32)), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("activation", get_args(Activation))
-def test_numpy_and_torch_agree(activation: str) -> None:
-    import torch
+FORMULAS: dict[str, Any] = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "gelu": lambda z: z * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+}
 
-    fitted = train(BINARY, {"precision": "float64", "epochs": 1}, hidden=[9], activation=activation)
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_predictions_are_the_formula(activation: str) -> None:
+    """And what the module gives that training went on from."""
+    fitted = train(BINARY, {"precision": "float64", "epochs": 1}, hidden=[9, 4], activation=activation)
+    h, last = X, len(fitted.weights) - 1
+    for n, (weight, bias) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
+        h = h @ weight.T + bias
+        h = h if n == last else FORMULAS[activation](h)
+    odds = np.exp(h)
+    np.testing.assert_allclose(fitted.predict(X), odds / odds.sum(axis=1, keepdims=True), atol=1e-12)
     with torch.inference_mode():
-        scores = MLP().resume(fitted).eval()(torch.from_numpy(X))
-    np.testing.assert_allclose(torch.softmax(scores, dim=1).numpy(), fitted.predict(X), atol=1e-12)
+        np.testing.assert_allclose(MLP().resume(fitted).eval()(torch.from_numpy(X)).numpy(), h, atol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["binary", "regression"])
+def test_predictions_have_the_same_bits_on_one_core_as_on_many(what: str) -> None:
+    """Of more rows than are predicted in one piece, of rows that may not be written to, and of every second one."""
+    fitted, had = train(FIT_BY_TASK[what], {"epochs": 1}, hidden=[64, 64]), torch.get_num_threads()
+    x = np.random.default_rng(0).normal(size=(2 * AT_ONCE + 7, 6))
+    x.setflags(write=False)
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append([fitted.predict(rows) for rows in (x, x[:7], x[::2])])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(had)
+    for one, many in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, many)
+    np.testing.assert_allclose(found[0][2], found[0][0][::2], rtol=1e-5)
 
 
 def test_regression_does_not_depend_on_the_unit_of_the_target() -> None:

@@ -174,7 +174,7 @@ def test_adapters_and_vectors_start_as_their_papers_say() -> None:
 
 @pytest.mark.parametrize("numbers", ["linear", "periodic"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_graph_equals_numpy(name: str, numbers: str) -> None:
+def test_the_graph_equals_the_module(name: str, numbers: str) -> None:
     """To 1e-6 in float32; codes, -1 among them; one row and none."""
     module = started(name, numbers=numbers, width=16, blocks=2).float()
     fitted: Any = FAMILY.load(name)().fitted(module, SHAPE)
@@ -306,8 +306,7 @@ def test_dropout_leaves_out_its_share_and_only_in_training() -> None:
         x = torch.randn(1, 5).expand(4000, 5)
         noise = [torch.rand(shape) for shape in module.noise_shapes(4000)]
         assert len(noise) == 1
-        h = torch.ones(4000, 64)
-        dropped = module.dropped(h, noise[0].flatten(1)[:, :64])
+        dropped = module.kept([noise[0].flatten(1)[:, :64]], x)[0]
         np.testing.assert_allclose(dropped.unique().numpy(), [0.0, 4 / 3], rtol=1e-6)
         assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
         assert module(x, noise).std(dim=0).max() > 0.01

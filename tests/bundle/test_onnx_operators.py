@@ -19,8 +19,8 @@ from sixfold.bundle.onnx_shapes import RULES
 from sixfold.parts.graph import Graph
 
 SOURCES = sorted(Path(sixfold.__file__).parent.rglob("*.py"))
-# Written where the name of the operator is a variable: in _activations, and in piecewise_linear.
-BY_VARIABLE = {"Relu", "Sigmoid", "Tanh", "Max", "Min"}
+# Written where the name of the operator is a variable: in _node_trace, and in piecewise_linear.
+BY_VARIABLE = {"Relu", "Sigmoid", "Tanh", "Cos", "Sin", "Max", "Min"}
 OF_TREES = set(ATTRIBUTES[f"{ML}.TreeEnsemble"])
 
 

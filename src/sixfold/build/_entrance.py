@@ -11,35 +11,36 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from sixfold.build._fitted_network import LayerParts
 from sixfold.parts.fit import Shape
-from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-LayerParts = Mapping[str, torch.Tensor]
-Stored = Callable[[npt.NDArray[Any]], str]
 TURN = 2.0 * math.pi
 
 
 def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """[…, R, I], […, O, I], [..., O] → […, R, O]; one batched product where replicas lead."""
-    if h.ndim == 3:
-        return torch.baddbmm(bias.unsqueeze(-2), h, weight.mT)
-    return functional.linear(h, weight, bias)
+    """[…, R, …, I], […, O, I], [..., O] → […, R, …, O]; one batched product where replicas lead."""
+    if weight.ndim == 2:
+        return functional.linear(h, weight, bias)
+    if h.ndim > 3:  # several products a row
+        return linear(h.flatten(1, -2), weight, bias).view(*h.shape[:-1], -1)
+    return torch.baddbmm(bias.unsqueeze(-2), h, weight.mT)
 
 
 def looked_up(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """[…, V, E], […, M] int64 → […, M, E]; its gradient adds up what the same row was asked for."""
-    return torch.gather(table, -2, rows.unsqueeze(-1).expand(*rows.shape, table.shape[-1]))
+    """[…, V, E], […, R, C] int64 → […, R, C · E]; its gradient adds up what the same row was asked for."""
+    if table.ndim == 2:
+        return functional.embedding(rows, table).flatten(-2)
+    every = rows.flatten(-2)
+    found = torch.gather(table, -2, every.unsqueeze(-1).expand(*every.shape, table.shape[-1]))
+    return found.view(*rows.shape[:-1], -1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -112,50 +113,10 @@ class FeatureEmbedding(State):
         if self.codes:
             codes = x.index_select(-1, _there(self.codes, x.device)).long()
             rows = codes + _there(tuple(self.offset.tolist()), x.device)
-            pieces.append(looked_up(parts["table"], rows.flatten(-2)).view(*rows.shape[:-1], -1))
+            pieces.append(looked_up(parts["table"], rows))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1)
 
     def _waves(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
-        angle = x.unsqueeze(-1) * (TURN * parts["frequency"]).unsqueeze(-3)
-        wave = torch.cat([angle.cos(), angle.sin()], -1).flatten(-3, -2)
-        return linear(wave, parts["wave_weight"], parts["wave_bias"]).relu().view(*x.shape[:-1], -1)
-
-    def predict(self, arrays: Arrays, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """[R, F] → [R, D] in the type of `x`."""
-        pieces = []
-        if self.numbers:
-            numbers = x[:, list(self.numbers)]
-            if self.frequencies:
-                angle_RNQ = numbers[:, :, None] * (TURN * arrays["frequency"])
-                wave = np.concatenate([np.cos(angle_RNQ), np.sin(angle_RNQ)], axis=2)
-                bent = np.maximum(wave @ arrays["wave_weight"].T + arrays["wave_bias"], 0)
-                numbers = bent.reshape(len(x), len(self.numbers) * self.width)
-            pieces.append(numbers)
-        if self.codes:
-            rows_RC = x[:, list(self.codes)].astype(np.int64) + self.offset
-            pieces.append(arrays["table"][rows_RC].reshape(len(x), len(self.codes) * self.width))
-        return np.concatenate(pieces, axis=1)
-
-    def export(self, graph: Graph, arrays: Arrays, stored: Stored, x: str) -> str:
-        """The same as nodes; `stored` makes an array a value of the graph, of the type of `x`."""
-        pieces = []
-        if self.numbers:
-            numbers = x if not self.codes else graph.take_columns(x, self.numbers)
-            if self.frequencies:
-                turns = graph.op("Mul", stored(arrays["frequency"]), stored(np.array(TURN, arrays["frequency"].dtype)))
-                column = graph.op("Unsqueeze", numbers, graph.constant([2], np.int64))
-                angle = graph.op("Mul", column, turns)
-                wave = graph.op("Concat", graph.op("Cos", angle), graph.op("Sin", angle), axis=2)
-                bent = graph.op("MatMul", wave, stored(arrays["wave_weight"].T))
-                bent = graph.op("Relu", graph.op("Add", bent, stored(arrays["wave_bias"])))
-                numbers = self._flat(graph, bent, len(self.numbers))
-            pieces.append(numbers)
-        if self.codes:
-            whole = graph.cast(graph.take_columns(x, self.codes), TensorProto.INT64)
-            rows = graph.op("Add", whole, graph.constant(self.offset, np.int64))
-            pieces.append(self._flat(graph, graph.op("Gather", stored(arrays["table"]), rows), len(self.codes)))
-        return graph.concat(pieces)
-
-    def _flat(self, graph: Graph, x: str, columns: int) -> str:
-        """[R, columns, E] → [R, columns · E]."""
-        return graph.op("Reshape", x, graph.constant([0, columns * self.width], np.int64))
+        angle = x.unsqueeze(-1) * (TURN * parts["frequency"].unsqueeze(-3))
+        wave = torch.cat([angle.cos(), angle.sin()], -1)
+        return linear(wave, parts["wave_weight"], parts["wave_bias"]).relu().flatten(-2)

@@ -11,97 +11,41 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import nn
 
-from sixfold.build import _links
 from sixfold.build._classes import present
-from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored
+from sixfold.build._entrance import FeatureEmbedding
+from sixfold.build._fitted_network import Array, FittedNetwork, LayerParts
+from sixfold.build._links import Link
 from sixfold.build.network import NetworkFamily
-from sixfold.parts.fit import Fit, Matrix, Needs, OutputKind, Shape
-from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.fit import Fit, Needs, Shape
 from sixfold.parts.offsets import offsets
-from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 
-AT_ONCE = 1024  # rows predicted in one piece: what members hold of many more would fill the memory
-Array = npt.NDArray[Any]
 Numbers = Literal["linear", "periodic", "piecewise_linear"]
 
 
 @dataclass(frozen=True)
-class TabularNetwork(State, ABC):
-    """A trained network: `arrays` by the names of the module's parameters, all float32 or all float64.
-
-    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic`: of predictions, as in mlp.
-    """
+class TabularNetwork(FittedNetwork):
+    """A trained network: `arrays` by the names of the module's parameters, all float32 or all float64."""
 
     entrance: FeatureEmbedding
     arrays: dict[str, Array]
-    link: _links.Link
+    link: Link
     target_shift: FloatArray
     target_scale: FloatArray
     arithmetic: Literal["float32", "float64"]
 
     @property
-    def output(self) -> OutputKind:
-        """Probabilities for classes, values otherwise."""
-        return "probability" if self.link == "softmax" else "value"
+    def features(self) -> int:
+        """F."""
+        return len(self.entrance.numbers) + len(self.entrance.codes)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type that predictions are computed in: `arithmetic`, or the weights' own where that is wider."""
-        return np.result_type(next(iter(self.arrays.values())).dtype, np.dtype(self.arithmetic))
-
-    def predict(self, x: Matrix) -> FloatArray:
-        """[R, F] → [R, K] float64: the mean over the members of their probabilities or values."""
-        arrays = {name: array.astype(self.dtype, copy=False) for name, array in self.arrays.items()}
-        parts = [x[start : start + AT_ONCE] for start in range(0, max(1, len(x)), AT_ONCE)]
-        return np.concatenate([self._answers(arrays, part.astype(self.dtype, copy=False)) for part in parts])
-
-    def _answers(self, arrays: dict[str, Array], x: Array) -> FloatArray:
-        scores_RMK = self.scores(arrays, self.entrance.predict(arrays, x))
-        rows, members, outputs = scores_RMK.shape
-        flat = scores_RMK.reshape(rows * members, outputs).astype(np.float64)
-        answers = _links.apply(self.link, flat * self.target_scale + self.target_shift)
-        return np.asarray(answers.reshape(scores_RMK.shape).mean(axis=1))
-
-    def export(self, graph: Graph, x: str) -> str:
-        """The same as nodes; link, target scale and mean in double. Weights keep their own type in the file."""
-        kind = TensorProto.DOUBLE if self.dtype == np.float64 else TensorProto.FLOAT
-
-        def stored(array: Array) -> str:
-            constant = graph.constant(array, array.dtype)
-            return constant if array.dtype == self.dtype else graph.cast(constant, kind)
-
-        entered = self.entrance.export(graph, self.arrays, stored, graph.cast(x, kind))
-        value = graph.cast(self.export_scores(graph, stored, entered), TensorProto.DOUBLE)
-        if (self.target_scale != 1.0).any() or (self.target_shift != 0.0).any():
-            value = graph.op("Mul", value, graph.constant(self.target_scale, np.float64))
-            value = graph.op("Add", value, graph.constant(self.target_shift, np.float64))
-        return self.export_answer(graph, value)
-
-    @abstractmethod
-    def scores(self, arrays: dict[str, Array], h: Array) -> Array:
-        """What entered, [R, D], → [R, M, K]."""
-
-    @abstractmethod
-    def export_scores(self, graph: Graph, stored: Stored, h: str) -> str:
-        """The same as nodes, in a layout that `export_answer` knows."""
-
-    @abstractmethod
-    def export_answer(self, graph: Graph, scores: str) -> str:
-        """Scores, double → [R, K]."""
-
-    def single(self) -> Self:
-        """The same network, computing in float32."""
-        return replace(self, arithmetic="float32")
-
-    def parameters(self) -> dict[str, FloatArray]:
-        """Every array that was learned; the target's scale is not learned by gradient, and not among them."""
-        return {name: array.astype(np.float64) for name, array in self.arrays.items()}
+    def arrays_by_name(self) -> dict[str, Array]:
+        """As they are."""
+        return self.arrays
 
     def with_parameters(self, parameters: dict[str, FloatArray]) -> Self:
         """The same network with other numbers, rounded to its precision."""
@@ -133,9 +77,9 @@ class TabularModule(nn.Module, ABC):
     def held_numbers(self) -> int:
         """Numbers held for one row of a batch in training, about."""
 
-    def dropped(self, h: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """`h` without the share `dropout` of its units, the others as much larger."""
-        return h * ((noise >= self.dropout).to(h.dtype) / (1.0 - self.dropout))
+    def kept(self, noise: Sequence[torch.Tensor] | None, like: torch.Tensor) -> list[torch.Tensor]:
+        """What units are multiplied by: 0 for the share `dropout` of them, the others become as much larger."""
+        return [(drawn >= self.dropout).to(like.dtype) / (1.0 - self.dropout) for drawn in noise or ()]
 
 
 class TabularSettings(NetworkFamily):

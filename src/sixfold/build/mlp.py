@@ -6,9 +6,9 @@ Shape letters: R rows, F features, K outputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,50 +17,62 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from sixfold.build import _links
-from sixfold.build._activations import Activation, apply, export
+from sixfold.build._activations import ACTIVATIONS, Activation
 from sixfold.build._classes import present
+from sixfold.build._fitted_network import FittedNetwork, LayerParts
+from sixfold.build._links import Link
 from sixfold.build._stacked_perceptron import Goal, StackedPerceptron
 from sixfold.build.network import NetworkFamily
-from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind, Shape
-from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.fit import Fit, Fitted, Needs, Shape
 from sixfold.parts.offsets import offsets
-from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 
 # Width of the first hidden layer: the next power of two above the features, within these bounds; each further layer has
 # half. Guessed, then seen to do on Adult (108 features), digits (64) and breast cancer (30).
 SIZES: dict[str, tuple[int, int, int]] = {"small": (16, 32, 1), "medium": (32, 128, 2), "large": (64, 256, 3)}
-TORCH_ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "gelu": lambda x: functional.gelu(x, approximate="tanh"),
-    "silu": functional.silu,
-}
+
+
+class DenseLayer(NamedTuple):
+    """`weight` [out, in], `bias` [out]."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+def layer_outputs(
+    layers: Sequence[DenseLayer], activation: Activation, x: torch.Tensor, kept: Sequence[torch.Tensor] = ()
+) -> Iterator[torch.Tensor]:
+    """The forward pass: what every layer gives for [R, F], the hidden ones after their activation, and the outputs last.
+
+    `kept`: what every hidden layer's outputs are multiplied by, [R, units], before the next layer takes them: for dropout.
+    """
+    h = x
+    for n, (weight, bias) in enumerate(layers[:-1]):
+        h = ACTIVATIONS[activation](functional.linear(h, weight, bias))
+        yield h
+        h = h * kept[n] if kept else h
+    yield functional.linear(h, *layers[-1])
 
 
 @dataclass(frozen=True)
-class FittedPerceptron(State):
+class FittedPerceptron(FittedNetwork):
     """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
 
     Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from it.
-    `target_shift`, `target_scale`: float64 [K]; values = outputs · scale + shift. `arithmetic`: of predictions; float64
-    for values, since a scale of 10⁵ would turn float32's rounding into visible differences between libraries.
     """
 
     weights: tuple[npt.NDArray[Any], ...]
     biases: tuple[npt.NDArray[Any], ...]
     activation: Activation
-    link: _links.Link
+    link: Link
     target_shift: FloatArray
     target_scale: FloatArray
     arithmetic: Literal["float32", "float64"] = "float32"
 
     @property
-    def output(self) -> OutputKind:
-        """Probabilities for classes, values otherwise."""
-        return "probability" if self.link == "softmax" else "value"
+    def features(self) -> int:
+        """F."""
+        return int(self.weights[0].shape[1])
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -73,51 +85,20 @@ class FittedPerceptron(State):
         pairs = zip(names, self.weights, self.biases, strict=True)
         return [(name, (w.shape[1], w.shape[0]), w.size + b.size) for name, w, b in pairs]
 
-    @property
-    def _dtype(self) -> np.dtype[Any]:
-        """The type that predictions are computed in: `arithmetic`, or the weights' own where that is wider."""
-        return np.result_type(self.weights[0].dtype, np.dtype(self.arithmetic))
+    def arrays_by_name(self) -> dict[str, npt.NDArray[Any]]:
+        """Weights and biases of every layer."""
+        weights = {f"weight_{n}": weight for n, weight in enumerate(self.weights)}
+        return weights | {f"bias_{n}": bias for n, bias in enumerate(self.biases)}
 
-    def predict(self, x: Matrix) -> FloatArray:
-        """[R, F] → [R, K] float64."""
-        dtype = self._dtype
-        h: npt.NDArray[Any] = x.astype(dtype, copy=False)
-        for n, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = (apply(self.activation, h) if n else h) @ weight.T.astype(dtype, copy=False) + bias
-        return _links.apply(self.link, h.astype(np.float64) * self.target_scale + self.target_shift)
+    def outputs_of_layers(self, parts: LayerParts, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """As `layer_outputs`; `parts`: the arrays, in the type of `x`."""
+        layers = [DenseLayer(parts[f"weight_{n}"], parts[f"bias_{n}"]) for n in range(len(self.weights))]
+        return layer_outputs(layers, self.activation, x)
 
-    def export(self, graph: Graph, x: str) -> str:
-        """Cast, then MatMul and Add a layer; link and target scale in double. Weights keep their own type in the file.
-
-        Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add otherwise.
-        """
-        dtype = self._dtype
-        kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
-
-        def stored(array: npt.NDArray[Any]) -> str:
-            constant = graph.constant(array, array.dtype)
-            return constant if array.dtype == dtype else graph.cast(constant, kind)
-
-        h = graph.cast(x, kind)
-        for n, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = export(self.activation, graph, h, dtype) if n else h
-            h = graph.op("Add", graph.op("MatMul", h, stored(weight.T)), stored(bias))
-        value = graph.cast(h, TensorProto.DOUBLE)
-        if (self.target_scale != 1.0).any() or (self.target_shift != 0.0).any():
-            value = graph.op("Mul", value, graph.constant(self.target_scale, np.float64))
-            value = graph.op("Add", value, graph.constant(self.target_shift, np.float64))
-        return _links.export(self.link, graph, value)
-
-    def single(self) -> Self:
-        """The same network, computing in float32."""
-        return replace(self, arithmetic="float32")
-
-    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Weights and biases of every layer; the target's scale is not learned by gradient, and not among them."""
-        arrays = {f"weight_{n}": w for n, w in enumerate(self.weights)} | {
-            f"bias_{n}": b for n, b in enumerate(self.biases)
-        }
-        return {name: array.astype(np.float64) for name, array in arrays.items()}
+    def scores(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
+        """[R, F] → [R, K]."""
+        *_, outputs = self.outputs_of_layers(parts, x)
+        return outputs
 
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same network with other numbers, rounded to its precision."""
@@ -139,14 +120,10 @@ class Perceptron(nn.Module):
 
     def forward(self, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """[R, F] → [R, K]: scores of classes, or scaled values. `noise`: as `noise_shapes` says; None drops nothing."""
-        act = TORCH_ACTIVATIONS[self.activation]
-        h = x
-        for n, layer in enumerate(self.layers):
-            if n:
-                h = act(h)
-                h = h * (noise[n - 1] >= self.dropout) / (1.0 - self.dropout) if noise else h
-            h = layer(h)
-        return h
+        layers = [DenseLayer(layer.weight, layer.bias) for layer in self.layers if isinstance(layer, nn.Linear)]
+        kept = [(drawn >= self.dropout).to(x.dtype) / (1.0 - self.dropout) for drawn in noise or ()]
+        *_, outputs = layer_outputs(layers, self.activation, x, kept)
+        return outputs
 
     def noise_shapes(self, rows: int) -> tuple[tuple[int, ...], ...]:
         """Dropout draws a number for every hidden unit of every row."""

@@ -9,21 +9,18 @@ Shape letters: R rows, D width, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from sixfold.build import _links
-from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored, linear
+from sixfold.build._entrance import FeatureEmbedding, linear
+from sixfold.build._fitted_network import LayerParts
 from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
-    Array,
     TabularModule,
     TabularNetwork,
     TabularSettings,
@@ -34,12 +31,44 @@ from sixfold.build._tabular import (
     tabular,
 )
 from sixfold.parts.fit import Fitted, Shape
-from sixfold.parts.graph import Graph
 from sixfold.train.network import Scheme
 
 # Bounds of the width, and blocks: guessed, then seen to do on Adult, digits and diabetes (docs/explanation/tabular-networks.md).
 SIZES = {"small": (32, 64, 1), "medium": (64, 128, 2), "large": (128, 256, 4)}
 TINY = 1e-5  # added to the variance, as in torch
+
+
+def residual_scores(parts: LayerParts, h: torch.Tensor, kept: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    """The forward pass: what entered, […, R, D of the entrance], → […, R, K]; any axes may lead, those of each of `parts`.
+
+    `kept`: what the units in every block are multiplied by, […, R, D], for dropout.
+    """
+
+    def product(h: torch.Tensor, name: str) -> torch.Tensor:
+        return linear(h, parts[f"{name}_weight"], parts[f"{name}_bias"])
+
+    def norm(h: torch.Tensor, name: str) -> torch.Tensor:
+        return layer_norm(h, parts[f"{name}_gain"], parts[f"{name}_shift"])
+
+    h = product(h, "first")
+    for n in range(block_count(parts)):
+        z = product(norm(h, f"block{n}"), f"block{n}_in").relu()
+        z = z * kept[n] if kept else z
+        h = h + product(z, f"block{n}_out")
+    return product(norm(h, "head").relu(), "head")
+
+
+def layer_norm(h: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Each row of […, R, D] to mean 0 and variance 1 over its units, then times `gain` plus `shift`, […, D]."""
+    if gain.ndim == 1:
+        return functional.layer_norm(h, gain.shape, gain, shift, TINY)
+    normed = functional.layer_norm(h, gain.shape[-1:], eps=TINY)  # which takes no gain for each replica
+    return torch.addcmul(shift.unsqueeze(-2), normed, gain.unsqueeze(-2))
+
+
+def block_count(names: Iterable[str]) -> int:
+    """Residual blocks of a network whose parameters have these names."""
+    return sum(name.endswith("_gain") for name in names) - 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +78,7 @@ class ResidualNetwork(TabularNetwork):
     @property
     def blocks(self) -> int:
         """Residual blocks."""
-        return sum(name.endswith("_gain") for name in self.arrays) - 1
+        return block_count(self.arrays)
 
     def layers(self) -> list[tuple[str, tuple[int, int], int]]:
         """Name, shape (in, out) and number of parameters of every part."""
@@ -65,36 +94,9 @@ class ResidualNetwork(TabularNetwork):
         head = sum(size for name, size in sizes.items() if name.startswith("head_"))
         return [*found, ("output (norm, relu)", (width, len(self.arrays["head_bias"])), head)]
 
-    def scores(self, arrays: dict[str, Array], h: Array) -> Array:
-        """[R, D of the entrance] → [R, 1, K]."""
-        h = h @ arrays["first_weight"].T + arrays["first_bias"]
-        for n in range(self.blocks):
-            z = _normed(h) * arrays[f"block{n}_gain"] + arrays[f"block{n}_shift"]
-            z = np.maximum(z @ arrays[f"block{n}_in_weight"].T + arrays[f"block{n}_in_bias"], 0)
-            h = h + (z @ arrays[f"block{n}_out_weight"].T + arrays[f"block{n}_out_bias"])
-        h = np.maximum(_normed(h) * arrays["head_gain"] + arrays["head_shift"], 0)
-        return (h @ arrays["head_weight"].T + arrays["head_bias"])[:, None]
-
-    def export_scores(self, graph: Graph, stored: Stored, h: str) -> str:
-        """MatMul and Add a layer, LayerNormalization; [R, K]."""
-
-        def product(x: str, name: str) -> str:
-            weight = stored(self.arrays[f"{name}_weight"].T)
-            return graph.op("Add", graph.op("MatMul", x, weight), stored(self.arrays[f"{name}_bias"]))
-
-        def norm(x: str, name: str) -> str:
-            gain, shift = stored(self.arrays[f"{name}_gain"]), stored(self.arrays[f"{name}_shift"])
-            return graph.op("LayerNormalization", x, gain, shift, axis=-1, epsilon=TINY)
-
-        h = product(h, "first")
-        for n in range(self.blocks):
-            z = graph.op("Relu", product(norm(h, f"block{n}"), f"block{n}_in"))
-            h = graph.op("Add", h, product(z, f"block{n}_out"))
-        return product(graph.op("Relu", norm(h, "head")), "head")
-
-    def export_answer(self, graph: Graph, scores: str) -> str:
-        """[R, K]."""
-        return _links.export(self.link, graph, scores)
+    def scores(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
+        """[R, F] → [R, K]."""
+        return residual_scores(parts, self.entrance.enter(parts, x))
 
 
 class Residual(TabularModule):
@@ -104,7 +106,7 @@ class Residual(TabularModule):
         self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
     ) -> None:
         super().__init__(entrance, shapes, dropout, scale)
-        self.blocks = sum(name.endswith("_gain") for name in shapes) - 1
+        self.blocks = block_count(shapes)
         self.width = shapes["first_bias"][0]
 
     @property
@@ -126,20 +128,7 @@ class Residual(TabularModule):
 
     def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """[…, R, F] → […, R, K]."""
-
-        def product(h: torch.Tensor, name: str) -> torch.Tensor:
-            return linear(h, parts[f"{name}_weight"], parts[f"{name}_bias"])
-
-        def norm(h: torch.Tensor, name: str) -> torch.Tensor:
-            gain, shift = parts[f"{name}_gain"].unsqueeze(-2), parts[f"{name}_shift"].unsqueeze(-2)
-            return torch.addcmul(shift, functional.layer_norm(h, h.shape[-1:], eps=TINY), gain)
-
-        h = product(self.entrance.enter(parts, x), "first")
-        for n in range(self.blocks):
-            z = product(norm(h, f"block{n}"), f"block{n}_in").relu()
-            z = self.dropped(z, noise[n]) if noise else z
-            h = h + product(z, f"block{n}_out")
-        return product(norm(h, "head").relu(), "head")
+        return residual_scores(parts, self.entrance.enter(parts, x), self.kept(noise, x))
 
 
 class Settings(TabularSettings):
@@ -190,9 +179,3 @@ class Settings(TabularSettings):
             raise TypeError(f"{type(fitted).__name__} is no ResidualNetwork")
         shapes = {name: array.shape for name, array in fitted.arrays.items() if name not in fitted.entrance.shapes()}
         return resumed(Residual(fitted.entrance, shapes, self.dropout, self.frequency_scale), fitted)
-
-
-def _normed(h: Any) -> Any:
-    """Mean 0 and variance 1 over the units of each row, [R, D]."""
-    centered = h - h.mean(axis=1, keepdims=True)
-    return centered / np.sqrt((centered * centered).mean(axis=1, keepdims=True) + h.dtype.type(TINY))

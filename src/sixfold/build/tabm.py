@@ -9,20 +9,18 @@ Shape letters: R rows, M members, I inputs of a layer, D width, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 
-from sixfold.build import _links
-from sixfold.build._entrance import FeatureEmbedding, LayerParts, Stored
+from sixfold.build._entrance import FeatureEmbedding
+from sixfold.build._fitted_network import AT_ONCE, LayerParts
 from sixfold.build._stacked_members import StackedMembers
 from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
-    Array,
     TabularModule,
     TabularNetwork,
     TabularSettings,
@@ -33,11 +31,36 @@ from sixfold.build._tabular import (
     tabular,
 )
 from sixfold.parts.fit import Fitted, Shape
-from sixfold.parts.graph import Graph
 from sixfold.train.network import Scheme
 
 # Bounds of the width, and layers: guessed, then seen to do on Adult, digits and diabetes (docs/explanation/tabular-networks.md).
 SIZES = {"small": (32, 64, 1), "medium": (64, 128, 2), "large": (128, 256, 3)}
+
+
+def member_scores(parts: LayerParts, h: torch.Tensor, kept: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    """The forward pass: what entered, […, R, I], → […, M, R, K]; members come before rows, so that heads are one batched product.
+
+    Any axes may lead, those of each of `parts`. `kept`: what every layer's units are multiplied by, […, M, R, D], for dropout.
+    """
+    h = h.unsqueeze(-3)
+    for n in range(layer_count(parts)):
+        inward, outward, bias = (parts[f"layer{n}_{part}"].unsqueeze(-2) for part in ("in", "out", "bias"))
+        z = shared_product(h * inward, parts[f"layer{n}_weight"])
+        h = torch.addcmul(bias, z, outward).relu()
+        h = h * kept[n] if kept else h
+    return h @ parts["head_weight"].mT + parts["head_bias"].unsqueeze(-2)
+
+
+def shared_product(h: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """[…, M, R, I] and a weight for all members, […, D, I] → […, M, R, D]: one product, or one a replica."""
+    if weight.ndim == 2:
+        return h @ weight.mT
+    return (h.flatten(-3, -2) @ weight.mT).view(*h.shape[:-1], -1)
+
+
+def layer_count(names: Iterable[str]) -> int:
+    """Layers that members share, of a network whose parameters have these names."""
+    return sum(name.endswith("_in") for name in names)
 
 
 @dataclass(frozen=True)
@@ -49,7 +72,12 @@ class MemberNetwork(TabularNetwork):
     @property
     def blocks(self) -> int:
         """Layers that the members share."""
-        return sum(name.endswith("_in") for name in self.arrays)
+        return layer_count(self.arrays)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Of 16 members 256 rows: 1024 took 2.3 times as long, as no cache holds them (measured)."""
+        return max(16, min(AT_ONCE, 4 * AT_ONCE // len(self.arrays["head_bias"])))
 
     def layers(self) -> list[tuple[str, tuple[int, int], int]]:
         """Name, shape (in, out) of one member, and number of parameters of all of them, of every part."""
@@ -64,38 +92,9 @@ class MemberNetwork(TabularNetwork):
         members, outputs, width = self.arrays["head_weight"].shape
         return [*found, (f"outputs of {members} members", (width, outputs), sizes["head_weight"] + sizes["head_bias"])]
 
-    def scores(self, arrays: dict[str, Array], h: Array) -> Array:
-        """[R, I] → [R, M, K]."""
-        members = len(arrays["head_bias"])
-        h_RMI = np.broadcast_to(h[:, None], (len(h), members, h.shape[1]))
-        for n in range(self.blocks):
-            weight, inward = arrays[f"layer{n}_weight"], arrays[f"layer{n}_in"]
-            z_RMD = (h_RMI * inward) @ weight.T
-            h_RMI = np.maximum(z_RMD * arrays[f"layer{n}_out"] + arrays[f"layer{n}_bias"], 0)
-        scores_MRK = h_RMI.transpose(1, 0, 2) @ arrays["head_weight"].transpose(0, 2, 1)
-        return scores_MRK.transpose(1, 0, 2) + arrays["head_bias"]
-
-    def export_scores(self, graph: Graph, stored: Stored, h: str) -> str:
-        """Members are an axis of their own, [R, M, …], and the first one for the heads: [M, R, K]."""
-        h = graph.op("Unsqueeze", h, graph.constant([1], np.int64))
-        for n in range(self.blocks):
-            inward, weight, outward, bias = (
-                self.arrays[f"layer{n}_{part}"] for part in ("in", "weight", "out", "bias")
-            )
-            z = graph.op("MatMul", graph.op("Mul", h, stored(inward)), stored(weight.T))
-            h = graph.op("Relu", graph.op("Add", graph.op("Mul", z, stored(outward)), stored(bias)))
-        if not self.blocks:
-            h = graph.op("Expand", h, graph.constant([1, len(self.arrays["head_bias"]), 1], np.int64))
-        weight = self.arrays["head_weight"].transpose(0, 2, 1)
-        each = graph.op("MatMul", graph.op("Transpose", h, perm=[1, 0, 2]), stored(weight))
-        return graph.op("Add", each, stored(self.arrays["head_bias"][:, None]))
-
-    def export_answer(self, graph: Graph, scores: str) -> str:
-        """[M, R, K] → [R, K]."""
-        answers = (
-            graph.op("Softmax", scores, axis=2) if self.link == "softmax" else _links.export(self.link, graph, scores)
-        )
-        return graph.op("ReduceMean", answers, graph.constant([0], np.int64), keepdims=0)
+    def scores(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
+        """[R, F] → [M, R, K]."""
+        return member_scores(parts, self.entrance.enter(parts, x))
 
 
 class Members(TabularModule):
@@ -105,7 +104,7 @@ class Members(TabularModule):
         self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
     ) -> None:
         super().__init__(entrance, shapes, dropout, scale)
-        self.blocks = sum(name.endswith("_in") for name in shapes)
+        self.blocks = layer_count(shapes)
         self.members, _, self.width = shapes["head_weight"]
 
     @property
@@ -138,15 +137,9 @@ class Members(TabularModule):
         return ((rows, self.members, self.width),) * self.blocks if self.dropout else ()
 
     def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """[…, R, F] → […, R, M, K]; in between members come before rows, so that heads are one batched product."""
-        h = self.entrance.enter(parts, x).unsqueeze(-3)
-        for n in range(self.blocks):
-            inward, outward, bias = (parts[f"layer{n}_{part}"].unsqueeze(-2) for part in ("in", "out", "bias"))
-            inner = h * inward
-            z = (inner.flatten(-3, -2) @ parts[f"layer{n}_weight"].mT).view(*inner.shape[:-1], -1)
-            h = torch.addcmul(bias, z, outward).relu()
-            h = self.dropped(h, noise[n].transpose(-3, -2)) if noise else h
-        return (h @ parts["head_weight"].mT + parts["head_bias"].unsqueeze(-2)).transpose(-3, -2)
+        """[…, R, F] → […, R, M, K]."""
+        kept = [each.transpose(-3, -2) for each in self.kept(noise, x)]
+        return member_scores(parts, self.entrance.enter(parts, x), kept).transpose(-3, -2)
 
 
 class Settings(TabularSettings):

@@ -23,7 +23,6 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
             "DynamicQuantizeLinear",
             "Equal",
             "Exp",
-            "Expand",
             "Floor",
             "Greater",
             "GreaterOrEqual",

@@ -177,10 +177,6 @@ def _but(shape: Shape, axis: int) -> Shape:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _expand(call: _Call) -> list[Shape]:
-    return [_broadcast([call.given[0], _counts(call.constant(1))])]
-
-
 def _conv(call: _Call) -> list[Shape]:
     """[rows, channels, height, width] by a kernel [filters, channels, height, width]: one group."""
     (rows, channels, *sides), (filters, inner, *kernel) = call.given[0], call.given[1]
@@ -377,7 +373,6 @@ RULES: Final[dict[str, Rule]] = {
     "Concat": _concat,
     "Conv": _conv,
     "DynamicQuantizeLinear": _dynamic,
-    "Expand": _expand,
     "Gather": _gather,
     "Gemm": _gemm,
     "Pad": _pad,

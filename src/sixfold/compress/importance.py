@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 
-from sixfold.build._activations import apply
+from sixfold.build._fitted_network import tensor
 from sixfold.build.mlp import FittedPerceptron
 from sixfold.compress.connections import HiddenUnits, of_layer
 from sixfold.compress.subject import CompressionState, Job
@@ -15,6 +16,7 @@ from sixfold.evaluate.shuffling import Effort, losses
 from sixfold.parts.fit import Matrix
 from sixfold.parts.table import FloatArray
 from sixfold.runs.context import Context
+from sixfold.train import threads
 
 
 def of_columns(subject: CompressionState, job: Job, context: Context) -> dict[str, float]:
@@ -44,12 +46,10 @@ def by_activations(network: FittedPerceptron, layer: int, h: FloatArray) -> Floa
 
 def activations(network: FittedPerceptron, x: Matrix) -> list[FloatArray]:
     """What every hidden layer gives for [rows, features]: float64 [rows, units] each."""
-    h: Any = x.astype(np.float64, copy=False)
-    found = []
-    for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
-        h = apply(network.activation, h @ weight.T.astype(np.float64) + bias)
-        found.append(np.asarray(h, dtype=np.float64))
-    return found
+    double = np.dtype(np.float64)
+    with torch.inference_mode(), threads.one_thread():
+        *hidden, _ = network.outputs_of_layers(network.parts(double), tensor(x, double))
+    return [np.asarray(h.numpy()) for h in hidden]
 
 
 def _norm(network: FittedPerceptron, parts: tuple[HiddenUnits, ...]) -> FloatArray:

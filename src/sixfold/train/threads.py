@@ -44,6 +44,17 @@ def one_order() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch has one thread: the same bits on one core as on many, as `one_order` has them of NumPy."""
+    had = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(had)
+
+
 def _start_helpers() -> None:
     """torch's helper threads inherit from the thread that starts them what becomes of small numbers. They are started at a
     set time, so that a run that goes on after a kill computes with the same bits.
