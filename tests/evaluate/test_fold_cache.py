@@ -15,7 +15,6 @@ from sixfold.core.errors import BudgetError
 from sixfold.evaluate import model
 from sixfold.evaluate.cross_validation import FoldCache, cross_validate
 from sixfold.evaluate.folds import make
-from sixfold.parts import state
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
 
@@ -156,16 +155,6 @@ def test_events_hold_no_score_that_is_none() -> None:
         (0, 2, ["accuracy"]),
         (1, 2, ["accuracy"]),
     ]
-
-
-def test_an_evaluation_is_saved_and_read_back_bit_by_bit(tmp_path: Any) -> None:
-    data = dataset()
-    found = cross_validate(candidate(TREE), data, make(Evaluate(folds=2), data), ["accuracy"], Context())
-    state.save(found, tmp_path)
-    back = state.load(tmp_path, type(found))
-    np.testing.assert_array_equal(back.predictions, found.predictions)
-    for one, two in zip(found.models, back.models, strict=True):
-        np.testing.assert_array_equal(one.predict(data.table), two.predict(data.table))
 
 
 def test_rows_that_no_fold_validates_are_nan_and_repeats_are_averaged() -> None:

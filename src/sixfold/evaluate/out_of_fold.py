@@ -24,12 +24,12 @@ def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
     found = np.full(len(evaluation.predictions), -1, dtype=np.int64)
     seen = np.isfinite(evaluation.predictions).all(axis=1)
     total, times = np.zeros(len(found)), np.zeros(len(found))
-    for number, model in zip(evaluation.numbers, evaluation.models, strict=True):
+    for number, threshold in zip(evaluation.numbers, evaluation.models.thresholds, strict=True):
         fold = folds[number]
-        if model.threshold is None:
+        if threshold is None:
             found[seen] = decided(evaluation.predictions[seen], None)
             return found
-        total[fold.validation] += model.threshold
+        total[fold.validation] += threshold
         times[fold.validation] += 1
     found[seen] = evaluation.predictions[seen, 1] > total[seen] / times[seen]
     return found

@@ -72,7 +72,7 @@ def stored_rows(table: Table, seed: int) -> Table:
     step = np.arange(min(table.rows, mixed))
     columns = {}
     for (name, column), own in zip(table.columns.items(), starts, strict=True):
-        values = column.values[order[((own[:, None] + step) % table.rows).ravel()[:mixed]]]
+        values = column.at(order[((own[:, None] + step) % table.rows).ravel()[:mixed]])
         strange = rng.random(mixed) if column.kind != "image" else np.full(mixed, 0.5)  # no image is missing
         values[strange < 0.05] = np.nan if values.dtype.kind == "f" else -1
         levels = column.levels

@@ -202,7 +202,7 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
         return None
     mean, compared = float(np.mean(ranked[1].scores[metric])), _against(ranked[0], ranked[1], metric, folds)
     notes = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
-    if any(model.threshold is not None for each in ranked[:2] for model in each.models):
+    if any(threshold is not None for each in ranked[:2] for threshold in each.models.thresholds):
         return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
     names = ("The winner", "it")
     pair = [significance.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
@@ -210,9 +210,10 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
 
 
 def _column(name: str, column: Column) -> ColumnSummary:
-    present = column.values[~column.missing()]
-    missing = 1 - len(present) / max(1, len(column.values))
-    if column.values.dtype.kind != "f":
+    values = column.values
+    present = values[~column.missing()]
+    missing = 1 - len(present) / max(1, len(values))
+    if values.dtype.kind != "f":
         codes, counts = np.unique(present, return_counts=True)
         top = [column.levels[codes[i]] for i in np.argsort(-counts, kind="stable")[:5]]
         return ColumnSummary(

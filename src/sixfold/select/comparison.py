@@ -28,7 +28,6 @@ from sixfold.evaluate.cross_validation import (
     Group,
     join,
 )
-from sixfold.parts import state
 from sixfold.parts.table import FloatArray
 from sixfold.plan.forecast import folds_that_fit
 from sixfold.plan.proposals import Proposer
@@ -260,7 +259,7 @@ class Comparison:
         for at, piece in enumerate(pieces):
             outcome = outcomes[at]
             if isinstance(outcome, Path):
-                parts = state.load(outcome, FoldScoresOfAll).parts
+                parts = FoldScoresOfAll.load(outcome).parts
                 self.estimates.saw(parts)
                 found |= dict(zip(piece.positions, parts, strict=True))
             elif isinstance(outcome, FitError) and len(piece.positions) > 1:  # each alone, to see who of them it was
@@ -298,6 +297,8 @@ class Comparison:
         """What was saved of work that did not end."""
         for parts in self._group(piece).done(piece.numbers):
             for at, part in zip(piece.positions, parts.parts, strict=True):
+                if self.run.folder.disk.most is not None:  # saved states go first where the disk is short
+                    part = replace(part, models=part.models.held())
                 self.unfinished.setdefault(at, []).append(part)
 
 
@@ -353,7 +354,7 @@ class _Scores:
                 found[number] = np.full(self._pieces(), np.nan)
                 continue
             target = self.comparison.data.training.target.take(self.plan.folds[number].validation)
-            predicted, threshold = part.predictions[at], part.models[at].threshold
+            predicted, threshold = part.predictions[at], part.models.thresholds[at]
             found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
         return found
 

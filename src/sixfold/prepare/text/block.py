@@ -34,7 +34,7 @@ class TextBlock(State):
         """Gives the texts of some rows, '' for a missing one."""
         column = table.columns[self.columns[0]]
         levels = (*column.levels, "")
-        return lambda rows: [levels[code] for code in column.values[rows].tolist()]
+        return lambda rows: [levels[code] for code in column.at(rows).tolist()]
 
     def transform(self, texts: list[str]) -> csr_array:
         """[rows, features]."""
