@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sixfold.build._fitted_images import FittedImages, PixelScaling
+from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
 from sixfold.bundle.graph import CheckedModel
 from sixfold.compress.quantized_images import QuantizedImages, quantized_images
@@ -38,7 +38,7 @@ def trained() -> Trained:
     learner = ImageLearner(module, ImageTraining(scaling.scaled, lambda step: 0.05, augment=Augment(shift=0)))
     for epoch in range(15):
         learner.step(ImageBatch(images, y, np.arange(120), epoch))
-    return FittedImages.of(module, SHAPE, (8, 8), scaling), images, y
+    return FittedImages.of(module, SHAPE, ImageSize(8, 8), scaling), images, y
 
 
 def written(network: FittedImages | QuantizedImages) -> bytes:

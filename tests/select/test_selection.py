@@ -13,6 +13,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from evaluating import answered
+from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.select import endings
@@ -35,7 +36,8 @@ def replay(selection: Selection, matrix: FloatArray, seed: int = 0, bounds: Any 
         return Scored(matrix[np.ix_(positions, folds)])
 
     selected = answered(
-        select(selection, *matrix.shape, seed, bounds), lambda block: score(block.positions, block.numbers)
+        select(selection, *matrix.shape, seed, None if bounds is None else ScoreBounds(*bounds)),
+        lambda block: score(block.positions, block.numbers),
     )
     assert asked.max(initial=0) <= 1
     assert asked.sum() == selected.fits

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from sixfold.build._fitted_images import FittedImages, PixelScaling
+from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
 from sixfold.build.family import Family, FitCost
 from sixfold.core.errors import FitError
@@ -110,7 +110,9 @@ class Settings(Family):
         )
         learner = ImageLearner(module, training)
         self._train(learner, images, fit, _Ending(context, context.left_s() - left_s))
-        return PixelNetwork(FittedImages.of(module, structure, (shape.height, shape.width), scaling), shape.channels)
+        return PixelNetwork(
+            FittedImages.of(module, structure, ImageSize(shape.height, shape.width), scaling), shape.channels
+        )
 
     def _train(self, learner: ImageLearner, images: _Images, fit: Fit, ending: _Ending) -> None:
         """θ ← θ − α∇J(θ; batch), batch after batch, epoch after epoch, until the time is over."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,6 +102,20 @@ class Evaluation(State):
         return {name: float(np.mean(values)) for name, values in self.scores.items() if np.isfinite(values).all()}
 
 
+class FoldKey(NamedTuple):
+    """Of a prepared fold: all that its `preparation` depends on besides the rows, and its number."""
+
+    preparation: str
+    number: int
+
+
+class PreparedFold(NamedTuple):
+    """A fold's number, and its training rows as features."""
+
+    number: int
+    prepared: Prepared
+
+
 class FoldCache:
     """Prepared folds that candidates with equal preparation share, up to `most_bytes`.
 
@@ -110,7 +124,7 @@ class FoldCache:
 
     def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._kept: OrderedDict[tuple[str, int], Prepared] = OrderedDict()
+        self._kept: OrderedDict[FoldKey, Prepared] = OrderedDict()
         self._of: tuple[Dataset, Sequence[Fold]] | None = None
 
     def belong_to(self, dataset: Dataset, folds: Sequence[Fold]) -> None:
@@ -128,18 +142,18 @@ class FoldCache:
         """Bytes of all features kept."""
         return sum(held_bytes(kept.x) for kept in self._kept.values())
 
-    def get(self, key: tuple[str, int]) -> Prepared | None:
+    def get(self, key: FoldKey) -> Prepared | None:
         """What was kept under `key`."""
         return self._kept.get(key)
 
-    def put(self, key: tuple[str, int], prepared: Prepared) -> None:
+    def put(self, key: FoldKey, prepared: Prepared) -> None:
         """Keep `prepared` if it fits, in place of other preparations.
 
         Folds of the same preparation stay: they are asked for in turn, and the one put first is the next to be wanted.
         """
         if held_bytes(prepared.x) > self.most_bytes:
             return
-        others = [other for other in self._kept if other[0] != key[0]]
+        others = [other for other in self._kept if other.preparation != key.preparation]
         while self.held_bytes + held_bytes(prepared.x) > self.most_bytes and others:
             del self._kept[others.pop(0)]
         if self.held_bytes + held_bytes(prepared.x) <= self.most_bytes:
@@ -188,22 +202,25 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
 
 def _evaluate_next(group: Group, left: Sequence[int], metrics: Sequence[str], pace: FoldPace) -> FoldScoresOfAll:
     """The first folds of `left`, as many as are worked on at once. When it returns, their features are not alive any more."""
-    candidates, started = group.candidates, time.monotonic()
+    candidates, context, started = group.candidates, group.context, time.monotonic()
     batch = group.batch(left, min(group.beside, pace.most()))
-    part_of_time = _part(group.context, len(batch), len(left))
+    part_of_time = _part(context, len(batch), len(left))
     found = {candidate.name: Tally(candidate.name, candidate.family_name, metrics) for candidate in candidates}
     fitted = group.fit(batch, part_of_time)
-    with group.store.writer(f"models-{left[0]}") as writer:
-        for prepared, candidate in itertools.product(batch, candidates):
-            number, tally = prepared[0], found[candidate.name]
-            model = group.model(prepared, candidate, next(fitted), part_of_time)
-            took_s = time.monotonic() - started
-            tally.score(number, model, group.dataset.take(group.folds[number].validation), took_s)
-            tally.models.append(writer.add(model))
-            facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
-            group.context.emit("fold_scored", fold=number, folds=len(group.folds), scores=tally.found(), **facts)
-            pace.saw(took_s)
-            started = time.monotonic()
+    for fold in batch:
+        validation = group.dataset.take(group.folds[fold.number].validation)
+        with group.store.writer(
+            f"models-{fold.number}"
+        ) as writer:  # of each fold: how many are done at once depends on cores
+            for candidate in candidates:
+                model, tally = group.model(fold, candidate, next(fitted), part_of_time), found[candidate.name]
+                took_s = time.monotonic() - started
+                tally.score(fold.number, model, validation, took_s)
+                tally.models.append(writer.add(model))
+                facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
+                context.emit("fold_scored", fold=fold.number, folds=len(group.folds), scores=tally.found(), **facts)
+                pace.saw(took_s)
+                started = time.monotonic()
     return FoldScoresOfAll(tuple(tally.part() for tally in found.values()))
 
 
@@ -294,18 +311,18 @@ class Group:
         size = state.file_bytes(parts) + sum(file.stat().st_size for file in files)
         self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", write, size)
 
-    def batch(self, numbers: Sequence[int], most: int) -> list[tuple[int, Prepared]]:
+    def batch(self, numbers: Sequence[int], most: int) -> list[PreparedFold]:
         """The folds that are worked on next, as many as the family works on at once, and `most` at most."""
-        batch: list[tuple[int, Prepared]] = []
+        batch: list[PreparedFold] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
-            batch.append((number, self._prepared(number)))
-            size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
+            batch.append(PreparedFold(number, self._prepared(number)))
+            size = held_bytes(batch[-1].prepared.x)  # of the next one, too, as good as
             if len(batch) >= min(most, self.candidates[0].family.folds_at_once(size)):
                 break
         return batch
 
-    def fit(self, batch: Sequence[tuple[int, Prepared]], context: Context) -> Iterator[Fitted]:
+    def fit(self, batch: Sequence[PreparedFold], context: Context) -> Iterator[Fitted]:
         """Fold by fold, candidate by candidate; each is trained when it is asked for."""
         first, target = self.candidates[0], self.dataset.target
         fits = [
@@ -313,15 +330,13 @@ class Group:
             for number, one in batch
         ]
         if context.saves is not None:
-            context = replace(context, saves=context.saves.within(f"training-folds-{batch[0][0]}"))
+            context = replace(context, saves=context.saves.within(f"training-folds-{batch[0].number}"))
         return first.family.fit(fits_of(self.candidates, fits, watch_of(first, target)), own_part(first, context))
 
-    def model(self, prepared: tuple[int, Prepared], candidate: Candidate, fitted: Fitted, context: Context) -> Model:
-        """What was fitted on a fold, with its preparation and what is fitted on inner folds. `prepared`: the fold's number, and
-        its features.
-        """
-        number, target = prepared[0], self.dataset.target
-        model = Model(prepared[1].preparer, fitted, target.task, target.names, target.classes)
+    def model(self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, context: Context) -> Model:
+        """What was fitted on a fold, with its preparation and what is fitted on inner folds."""
+        number, target = fold.number, self.dataset.target
+        model = Model(fold.prepared.preparer, fitted, target.task, target.names, target.classes)
         if not needs_inner_folds(candidate):
             return model
         part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
@@ -341,7 +356,7 @@ class Group:
     def _prepared(self, number: int) -> Prepared:
         """A fold's features. They depend on the recipe, the family's needs, the seed, and the fold."""
         first = self.candidates[0]
-        key = repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number
+        key = FoldKey(repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number)
         prepared = self.cache.get(key)
         if prepared is None:
             prepared = prepare_rows(first, self.dataset.take(self.folds[number].train), self._of(number))

@@ -175,9 +175,10 @@ def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence
     """How a candidate stands to the winner: a sentence with an interval; '' for the winner, and for who was dropped."""
     if other.name == winner.name or other.dropped or not np.isfinite(other.scores[metric]).all():
         return ""
-    scores = winner.scores[metric], other.scores[metric]
+    first = significance.ScoredFolds("The winner", winner.scores[metric])
+    second = significance.ScoredFolds("it", other.scores[metric])
     share = significance.validation_share(folds)
-    return str(significance.by_folds(("The winner", "it"), metric, scores, share))
+    return str(significance.by_folds(first, second, metric, share))
 
 
 def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) -> Confusion | None:
@@ -204,9 +205,9 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
     notes = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
     if any(threshold is not None for each in ranked[:2] for threshold in each.models.thresholds):
         return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
-    names = ("The winner", "it")
-    pair = [significance.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
-    return f"{notes} By rows: {significance.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
+    first = significance.Predicted("The winner", ranked[0].predictions, ranked[0].output)
+    second = significance.Predicted("it", ranked[1].predictions, ranked[1].output)
+    return f"{notes} By rows: {significance.by_rows(first, second, training.target, metric, training.groups)}"
 
 
 def _column(name: str, column: Column) -> ColumnSummary:
