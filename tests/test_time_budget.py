@@ -20,6 +20,7 @@ from sixfold.data.load import from_frame
 from sixfold.evaluate import cross_validation, expected, shuffling
 from sixfold.evaluate.cross_validation import FoldPace
 from sixfold.evaluate.expected import expected_s, extended_s
+from sixfold.evaluate.fold_models import FoldModels
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows
 from sixfold.plan import forecast
@@ -271,6 +272,6 @@ def test_seconds_of_another_training_follow_those_of_the_folds() -> None:
     one, folds = candidate(LINEAR, data), tuple(make(loaded(LINEAR).recipe.evaluate, data))
     found = estimates.Estimates(data, folds)
     assert found.refit_s(one) == 0.0
-    found.saw([cross_validation.FoldScores("linear", "linear", (0, 1), (), (), {}, 4.0)])
+    found.saw([cross_validation.FoldScores("linear", "linear", (0, 1), FoldModels(), (), {}, 4.0)])
     assert found.known(one) == pytest.approx(2.0)
     assert found.refit_s(one) == pytest.approx(3.0)  # 90 rows, and 60 in a fold

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from fitting import train_images
-from sixfold.build._fitted_images import FittedImages, PixelScaling, ScaledImages
+from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling, ScaledImages
 from sixfold.build._network_export import norms_folded
 from sixfold.build._residual_network import SIZES, ImageResidualNetwork, NetworkShape, derived_size, network_shape
 from sixfold.bundle.graph import CheckedModel
@@ -110,7 +110,7 @@ def test_a_state_comes_back_and_its_graph_answers_alike(pruned: bool, tmp_path: 
     module = network()
     if pruned:
         module = channels_removed(module, ChannelPruning(0.5), torch.zeros(1, 1, 8, 8))
-    state.save(FittedImages.of(module, TINY, (8, 8), scaling()), tmp_path)
+    state.save(FittedImages.of(module, TINY, ImageSize(8, 8), scaling()), tmp_path)
     found = state.load(tmp_path, FittedImages)
     images = pixels(7)
     with torch.no_grad():
@@ -153,7 +153,7 @@ def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> No
     torch.manual_seed(0)
     module = ImageResidualNetwork(shaped)
     train_images(ScaledImages(module, scaled), cache.read(rows), y[rows], Augment(), epochs=12)
-    fitted = FittedImages.of(module, shaped, (shape.height, shape.width), scaled)
+    fitted = FittedImages.of(module, shaped, ImageSize(shape.height, shape.width), scaled)
     graph = Graph()
     images = graph.input_of("images", TensorProto.UINT8, ["rows", shape.height, shape.width, shape.channels])
     graph.output("probabilities", fitted.export(graph, images), TensorProto.DOUBLE, ["rows", 2])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fitting import train_images
-from sixfold.build._fitted_images import FittedImages, PixelScaling, ScaledImages
+from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling, ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
 from sixfold.bundle.graph import CheckedModel
 from sixfold.compress.quantized_images import QuantizedImages, quantized_images
@@ -35,7 +35,7 @@ def trained() -> Trained:
     torch.manual_seed(0)
     module = ImageResidualNetwork(SHAPE)
     train_images(ScaledImages(module, scaling), images, y, epochs=15)
-    return FittedImages.of(module, SHAPE, (8, 8), scaling), images, y
+    return FittedImages.of(module, SHAPE, ImageSize(8, 8), scaling), images, y
 
 
 def written(network: FittedImages | QuantizedImages) -> bytes:

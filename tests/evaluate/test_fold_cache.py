@@ -13,9 +13,8 @@ import pytest
 from evaluating import candidate, dataset
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate import model
-from sixfold.evaluate.cross_validation import FoldCache, cross_validate
+from sixfold.evaluate.cross_validation import FoldCache, FoldKey, cross_validate
 from sixfold.evaluate.folds import make
-from sixfold.parts import state
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
 
@@ -63,15 +62,15 @@ def prepared(width: int) -> Any:
 def test_bytes_are_bounded_and_folds_of_one_preparation_stay() -> None:
     cache, one = FoldCache(most_bytes=3 * 80), prepared(1)
     for number in range(5):
-        cache.put(("a", number), one)
+        cache.put(FoldKey("a", number), one)
         assert cache.held_bytes <= 240
-    assert [cache.get(("a", number)) is not None for number in range(5)] == [True, True, True, False, False]
-    cache.put(("b", 0), prepared(2))  # another preparation takes the place of the oldest
+    assert [cache.get(FoldKey("a", number)) is not None for number in range(5)] == [True, True, True, False, False]
+    cache.put(FoldKey("b", 0), prepared(2))  # another preparation takes the place of the oldest
     assert cache.held_bytes == 240
-    assert [cache.get(("a", number)) is not None for number in range(3)] == [False, False, True]
-    cache.put(("c", 0), prepared(4))  # larger than everything: nothing goes for it
-    assert cache.get(("c", 0)) is None
-    assert cache.get(("b", 0)) is not None
+    assert [cache.get(FoldKey("a", number)) is not None for number in range(3)] == [False, False, True]
+    cache.put(FoldKey("c", 0), prepared(4))  # larger than everything: nothing goes for it
+    assert cache.get(FoldKey("c", 0)) is None
+    assert cache.get(FoldKey("b", 0)) is not None
 
 
 def test_without_a_cache_one_folds_features_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,16 +155,6 @@ def test_events_hold_no_score_that_is_none() -> None:
         (0, 2, ["accuracy"]),
         (1, 2, ["accuracy"]),
     ]
-
-
-def test_an_evaluation_is_saved_and_read_back_bit_by_bit(tmp_path: Any) -> None:
-    data = dataset()
-    found = cross_validate(candidate(TREE), data, make(Evaluate(folds=2), data), ["accuracy"], Context())
-    state.save(found, tmp_path)
-    back = state.load(tmp_path, type(found))
-    np.testing.assert_array_equal(back.predictions, found.predictions)
-    for one, two in zip(found.models, back.models, strict=True):
-        np.testing.assert_array_equal(one.predict(data.table), two.predict(data.table))
 
 
 def test_rows_that_no_fold_validates_are_nan_and_repeats_are_averaged() -> None:

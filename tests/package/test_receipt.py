@@ -8,6 +8,7 @@ import pytest
 from sixfold.bundle.parity import Parity
 from sixfold.data.raw import text_rows
 from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.fold_models import FoldModels
 from sixfold.package.html import render
 from sixfold.package.receipt import stored_rows, verdict
 from sixfold.package.report import figures
@@ -83,7 +84,7 @@ def page(task: str, rows: int) -> str:
         name="r", candidate="c", rows_trained=rows, rows_holdout=0, metric="m", quality=(), before=cost, after=cost
     )
     output: OutputKind = "probability" if task == "classification" else "value"
-    drawn = figures(target, Evaluation("c", "c", output, ("m",), {}, predictions, (), 0.0, ()))
+    drawn = figures(target, Evaluation("c", "c", output, ("m",), {}, predictions, FoldModels(), 0.0, ()))
     board = (Row(name="c", family="c", scores={"m": (1.0, 2.0)}, fit_s=1.0),)
     content = Report(verdict=(), columns=(), baseline={}, leaderboard=board, figures=drawn, receipt=receipt)
     assert all(len(repr(value)) <= 12 for figure in drawn for line in figure.lines for value in (*line.x, *line.y))

@@ -16,7 +16,7 @@ NUMBERS = st.sampled_from([0.0, 0.0, 0.0, 1.0, -2.5, np.inf, -np.inf, np.nan])
 
 
 def stacked(x: np.ndarray, allowed: bool = True, precision: str = "float64") -> sparse.Features:
-    stack = SparseStack(x.shape, precision, allowed)
+    stack = SparseStack(*x.shape, precision, allowed)
     for start in range(0, len(x), 7):
         stack.add(slice(start, start + 7), x[start : start + 7])
     return stack.result()

@@ -12,7 +12,7 @@ import pytest
 from sixfold.core.errors import BudgetError
 from sixfold.recipe.schema import Budget
 from sixfold.runs import memory
-from sixfold.runs.budget import WORK_SHARE, Limits
+from sixfold.runs.budget import WORK_SHARE, Limits, TimeShares
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.memory import MemoryGuard
@@ -146,9 +146,9 @@ def test_a_state_without_room_is_not_saved(tmp_path: Path) -> None:
 
 def test_the_refit_of_the_best_so_far_is_kept_back() -> None:
     limits = Limits.start(Budget(time="100s"), started=0.0)
-    assert limits.before((0.8, 0.95), 5.0) == pytest.approx(80.0)
-    assert limits.before((0.8, 0.95), 40.0) == pytest.approx(55.0)
-    assert Limits.start(Budget()).before((0.8, 0.95), 40.0) is None
+    assert limits.before(TimeShares(0.8, 0.95), 5.0) == pytest.approx(80.0)
+    assert limits.before(TimeShares(0.8, 0.95), 40.0) == pytest.approx(55.0)
+    assert Limits.start(Budget()).before(TimeShares(0.8, 0.95), 40.0) is None
 
 
 def test_contexts_of_parts_have_their_own_seed_and_facts() -> None:

@@ -19,7 +19,7 @@ from evaluating import Array, candidate, dataset, saved
 from sixfold.compress.measure import feeds
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate.averaged import Averaged, Joined
-from sixfold.evaluate.cross_validation import Evaluation, cross_validate
+from sixfold.evaluate.cross_validation import Evaluation, cross_validate, join
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
@@ -126,7 +126,7 @@ def test_every_fold_is_scored_by_weights_of_other_rows() -> None:
     data = dataset(160)
     folds = make(Evaluate(folds=4), data)
     members = evaluated(data, folds, "log_loss")
-    found = ensemble.cross_validate(members, data, folds, ["log_loss"])
+    found = join([ensemble.cross_validate(members, data, folds, ["log_loss"])], data, folds)
     for number, fold in enumerate(folds):
         others = np.setdiff1d(np.arange(160), fold.validation)
         weights = ensemble.blend(members, data.target, others, "log_loss").weights
@@ -153,7 +153,7 @@ def test_a_time_series_learns_its_weights_from_the_past() -> None:
     data = replace(dataset(120), times=np.arange(120.0))
     folds = make(Evaluate(scheme="time_series", folds=3), data)
     members = evaluated(data, folds, "log_loss")
-    found = ensemble.cross_validate(members, data, folds, ["log_loss"])
+    found = join([ensemble.cross_validate(members, data, folds, ["log_loss"])], data, folds)
     first = found.models[0].fitted
     assert isinstance(first, Averaged)
     np.testing.assert_allclose(first.weights, [1 / 3] * 3)  # nothing was predicted before
@@ -168,7 +168,7 @@ def test_the_ensemble_decides_by_a_threshold_of_its_own() -> None:
     data = replace(data, target=replace(data.target, values=y))
     folds = make(Evaluate(folds=3), data)
     members = evaluated(data, folds, "log_loss")
-    found = ensemble.cross_validate(members, data, folds, ["log_loss", "f1"], "f1")
+    found = join([ensemble.cross_validate(members, data, folds, ["log_loss", "f1"], "f1")], data, folds)
     for number, fold in enumerate(folds):
         model = found.models[number]
         assert model.threshold is not None

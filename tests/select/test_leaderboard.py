@@ -7,6 +7,7 @@ import pytest
 
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.fold_models import FoldModels
 from sixfold.select import leaderboard
 
 
@@ -18,7 +19,7 @@ def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str
         (metric,),
         {metric: np.array(scores)},
         np.zeros((2, 2)),
-        (),
+        FoldModels(),
         seconds,
         tuple(range(len(scores))),
     )

@@ -31,7 +31,6 @@ from sixfold.evaluate.cross_validation import FoldScoresOfAll, evaluate_folds
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.nested import inside, outer_folds
 from sixfold.package import report
-from sixfold.parts import state
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.plan.run_context import DataSplit, RunContext, digest
 from sixfold.recipe.load import Loaded, from_object, load
@@ -291,7 +290,7 @@ def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
         "found none left. Raise budget.time."
     )
     kept = [path for path in tmp_path.glob("nested-0.saved/evaluate-*") if (path / "manifest.json").exists()]
-    assert [state.load(path, FoldScoresOfAll).parts[0].family for path in kept] == ["tree"]
+    assert [FoldScoresOfAll.load(path).parts[0].family for path in kept] == ["tree"]
 
 
 def failing(error: Exception, where: str, plain: Any = evaluate_folds) -> Any:

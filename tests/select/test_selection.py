@@ -13,6 +13,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from evaluating import answered
+from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.select import endings
@@ -35,7 +36,8 @@ def replay(selection: Selection, matrix: FloatArray, seed: int = 0, bounds: Any 
         return Scored(matrix[np.ix_(positions, folds)])
 
     selected = answered(
-        select(selection, *matrix.shape, seed, bounds), lambda block: score(block.positions, block.numbers)
+        select(selection, *matrix.shape, seed, None if bounds is None else ScoreBounds(*bounds)),
+        lambda block: score(block.positions, block.numbers),
     )
     assert asked.max(initial=0) <= 1
     assert asked.sum() == selected.fits
@@ -262,12 +264,12 @@ def test_equal_numbers_whatever_the_threads() -> None:
 def test_equal_differences_drop_nobody() -> None:
     matrix = np.stack([np.full(4, 0.5), np.full(4, 0.9)])
     assert make("racing").dropped(Seen(matrix, 8)) == []
-    assert make("racing").dropped(Seen(matrix, 8, (0.0, 1.0))) == []
+    assert make("racing").dropped(Seen(matrix, 8, ScoreBounds(0.0, 1.0))) == []
 
 
 def test_who_cannot_catch_up_is_dropped_for_certain() -> None:
     matrix = np.stack([np.full(8, 0.5), np.full(8, 0.9), np.full(8, 0.8)])  # 3.2 and 0.8 behind, 2 can be made up
-    assert make("racing").dropped(Seen(matrix, 10, (0.0, 1.0))) == [
+    assert make("racing").dropped(Seen(matrix, 10, ScoreBounds(0.0, 1.0))) == [
         (0, "0.4 behind the leader on 8 of 10 folds, more than can be made up")
     ]
     assert make("racing").dropped(Seen(matrix - 1, 10, (-1.0, 0.0))) != []

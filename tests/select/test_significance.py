@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,20 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.scoring import MeanOverRows, bounds
 from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
-from sixfold.select.significance import Difference, Draws, Predicted, by_folds, by_rows, validation_share
+from sixfold.select.significance import Difference, Draws, Predicted, ScoredFolds, validation_share
+from sixfold.select.significance import by_folds as compared_by_folds
+from sixfold.select.significance import by_rows as compared_by_rows
 
 NAMES = ("svm", "mlp")
+
+
+def by_folds(names: Any, metric: str, scores: Any, share: float) -> Difference:
+    first, second = map(ScoredFolds, names, scores)
+    return compared_by_folds(first, second, metric, share)
+
+
+def by_rows(pair: Any, *rest: Any, **options: Any) -> Difference:
+    return compared_by_rows(pair[0], pair[1], *rest, **options)
 
 
 def classes(values: IntArray, count: int = 2) -> Target:

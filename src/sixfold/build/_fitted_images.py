@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -78,18 +78,25 @@ class ScaledImages(nn.Module):
         return self.network(scaled)  # type: ignore[no-any-return]
 
 
+class ImageSize(NamedTuple):
+    """Pixels of one image."""
+
+    height: int
+    width: int
+
+
 @dataclass(frozen=True)
 class FittedImages(State):
     """`weights`: the network's state, narrower than `shape` says where channels were removed; of one image `side` × `side`."""
 
     shape: NetworkShape
-    side: tuple[int, int]
+    side: ImageSize
     scaling: PixelScaling
     weights: dict[str, npt.NDArray[Any]]
     output: OutputKind = field(default="probability")
 
     @classmethod
-    def of(cls, module: nn.Module, shape: NetworkShape, side: tuple[int, int], scaling: PixelScaling) -> Self:
+    def of(cls, module: nn.Module, shape: NetworkShape, side: ImageSize, scaling: PixelScaling) -> Self:
         """What a trained network holds; in float32, whatever it was trained in."""
         weights = {name: _stored(value) for name, value in module.state_dict().items()}
         return cls(shape, side, scaling, weights)

@@ -50,13 +50,18 @@ class StackedMembers:
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         found = [
-            self._gradient(some, x[some], (target[some], weight[some]), [drawn[some] for drawn in noise])
+            self._gradient(some, x[some], target[some], weight[some], [drawn[some] for drawn in noise])
             for some in groups(x, self.plain.held)
         ]
         return torch.cat(found)
 
     def _gradient(
-        self, some: slice, x: torch.Tensor, goal: tuple[torch.Tensor, torch.Tensor], noise: Sequence[torch.Tensor]
+        self,
+        some: slice,
+        x: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        noise: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         named = {name: self.plain.parts[name][some].detach().requires_grad_() for name in self.entrance.shapes()}
         with torch.enable_grad():
@@ -66,7 +71,7 @@ class StackedMembers:
             inputs, products, scores = self._forward(some, entered.detach().unsqueeze(1), kept)
         with torch.enable_grad():
             outputs = scores.transpose(1, 2).requires_grad_()
-            losses = (self.plain.row_losses(outputs, goal[0]) * goal[1]).sum(1)
+            losses = (self.plain.row_losses(outputs, target) * weight).sum(1)
             delta_KBMO = torch.autograd.grad(losses.sum(), outputs)[0]
         with torch.no_grad():
             slope = self._backward(some, delta_KBMO.transpose(1, 2), inputs, products, kept)

@@ -137,16 +137,14 @@ class Trees(State):
         code = np.zeros(self.node_count, dtype=np.float32)
         code[self.leaves()] = codes.ravel()
         step = max(1, AT_ONCE // self.outputs)
-        sums = [self._export_some(graph, x, (start, step), code, table) for start in range(0, self.count, step)]
+        parts = [range(start, min(start + step, self.count)) for start in range(0, self.count, step)]
+        sums = [self._export_some(graph, x, trees, code, table) for trees in parts]
         return functools.reduce(lambda total, each: graph.op("Add", total, each), sums)
 
-    def _export_some(
-        self, graph: Graph, x: str, span: tuple[int, int], code: npt.NDArray[np.float32], table: str
-    ) -> str:
-        """The sum of some trees' leaves: `span` is the first tree and how many; `code`: a leaf's row of `table`, [N]."""
-        start, end = span[0], min(sum(span), self.count)
-        some = self._between(start, end)
-        nodes = slice(int(self.first[start]), int(self.first[start]) + some.node_count)
+    def _export_some(self, graph: Graph, x: str, trees: range, code: npt.NDArray[np.float32], table: str) -> str:
+        """The sum of the leaves of `trees`; `code`: a leaf's row of `table`, [N]."""
+        some, first = self._between(trees.start, trees.stop), int(self.first[trees.start])
+        nodes = slice(first, first + some.node_count)
         codes = graph.op("TreeEnsemble", x, domain=ML, **some._attributes(some._tree(), code[nodes], some.count))
         values_RTK = graph.op("Gather", table, graph.cast(codes, TensorProto.INT32), axis=0)
         total = graph.op("ReduceSum", values_RTK, graph.constant([1], np.int64), keepdims=0)

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from sixfold.build._classes import present
-from sixfold.build._fitted_images import FittedImages, PixelScaling, ScaledImages
+from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling, ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
@@ -153,7 +153,9 @@ class Settings(ModuleFamily):
         if not (isinstance(module, ScaledImages) and isinstance(module.network, ImageResidualNetwork)):
             raise TypeError(f"{type(module).__name__} is no ScaledImages")
         shape = image_of(fit)
-        network = FittedImages.of(module.network, module.network.shape, (shape.height, shape.width), module.scaling)
+        network = FittedImages.of(
+            module.network, module.network.shape, ImageSize(shape.height, shape.width), module.scaling
+        )
         return PixelNetwork(network, shape.channels)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:

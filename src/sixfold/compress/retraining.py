@@ -28,7 +28,7 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
             model = fit_model(basis.candidate, basis.rows(-1), context)
         except (DataError, FitError, RecipeError) as error:
             return None, f"what is left cannot be trained ({error})"
-        return CompressionState(model, result.models, result.scores, found, basis), ""
+        return CompressionState(model, tuple(result.models), result.scores, found, basis), ""
 
     return in_time(attempt, context)
 

@@ -104,12 +104,12 @@ class CompressionState:
 def start(job: Job, model: Model) -> CompressionState:
     """Before anything is taken away."""
     training = (*(fold.train for fold in job.folds), np.arange(job.dataset.table.rows))
-    evaluation = job.evaluation
+    evaluation, fold_models = job.evaluation, tuple(job.evaluation.models)
     scores = dict(evaluation.scores)
     if not set(job.watched) <= set(scores):
-        scores = {**score_twins(job, evaluation.models)[0], **scores}
+        scores = {**score_twins(job, fold_models)[0], **scores}
     basis = Basis(job.candidate, job.dataset, training)
-    return CompressionState(model, evaluation.models, scores, rows_found(job, evaluation), basis)
+    return CompressionState(model, fold_models, scores, rows_found(job, evaluation), basis)
 
 
 def rows_found(job: Job, evaluation: Evaluation) -> IntArray:

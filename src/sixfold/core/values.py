@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 LevelType = Literal["text", "number", "boolean", "date"]
 
@@ -166,6 +166,13 @@ def show_number(value: float) -> str:
     return str(int(value)) if whole else repr(value)
 
 
+@runtime_checkable
+class Shaped(Protocol):
+    """As NumPy's arrays and numbers are: () of a single value."""
+
+    shape: tuple[int, ...]
+
+
 def spell(value: Any) -> str | None:
     """The text of a value of Python, NumPy or pandas, as it stands in a CSV; '' for None and whatever does not equal itself
     (NaN, NaT). None for an object that is no single value.
@@ -185,7 +192,7 @@ def spell(value: Any) -> str | None:
         return str(value) if value.bit_length() <= LARGEST_BITS else None
     if isinstance(value, float):
         return _spell_float(float(value))
-    if type(value).__module__.partition(".")[0] == "numpy" and getattr(value, "shape", None) == ():
+    if type(value).__module__.partition(".")[0] == "numpy" and isinstance(value, Shaped) and value.shape == ():
         return _spell_numpy(value)
     return str(value) if type(value).__name__ in SPELLED else None
 

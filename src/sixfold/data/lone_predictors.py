@@ -89,7 +89,7 @@ def _first_look(column: Column, inside: BoolArray, y: FloatArray | IntArray) -> 
         return 1.0 - wrong / max(float(np.mean(truth != most)), 1.0 / len(y))
     spread = max(float(np.var(y)), float(np.finfo(np.float64).tiny))
     near = 1.0 - float(np.mean((guessed - truth) ** 2)) / spread
-    if column.values.dtype.kind != "f":
+    if not column.is_float:
         return near
     values = column.values.astype(np.float64)
     return max(near, float(np.var(_line(values, y.astype(np.float64), values))) / spread)
@@ -118,10 +118,10 @@ def _score(name: str, dataset: Dataset, seed: int) -> float:
 def _codes(column: Column) -> IntArray:
     """[rows] numbers by their rank, missing far below; categories by their level, missing as -1."""
     missing = column.missing()
-    if column.values.dtype.kind != "f":
+    if not column.is_float:
         return column.values.astype(np.int64)
     codes = np.full(len(missing), -len(missing), dtype=np.int64)
-    codes[~missing] = np.unique(column.values[~missing], return_inverse=True)[1]
+    codes[~missing] = np.unique(column.at(np.flatnonzero(~missing)), return_inverse=True)[1]
     return codes
 
 
@@ -130,14 +130,14 @@ def _scales(column: Column, codes: IntArray) -> list[npt.NDArray[np.float32]]:
     in [0, 1]; single precision holds both.
     """
     values = column.values.astype(np.float64)
-    low, high = (np.nanmin(values), np.nanmax(values)) if not column.missing().all() else (0.0, 0.0)
+    low, high = (np.nanmin(values), np.nanmax(values)) if not np.isnan(values).all() else (0.0, 0.0)
     by_value = np.where(np.isnan(values), -1.0, (values - low) / ((high - low) or 1.0))
     return [codes.astype(np.float32)[:, None], by_value.astype(np.float32)[:, None]]
 
 
 def _errors(column: Column, codes: IntArray, inside: BoolArray, y: IntArray) -> float:
     known, truth = y[~inside], y[inside]
-    if column.values.dtype.kind != "f":
+    if not column.is_float:
         counts = np.zeros((int(codes.max()) + 2, int(known.max()) + 1))
         np.add.at(counts, (codes[~inside] + 1, known), 1.0)
         best = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), np.bincount(known).argmax())
@@ -148,7 +148,7 @@ def _errors(column: Column, codes: IntArray, inside: BoolArray, y: IntArray) -> 
 
 def _squares(column: Column, codes: IntArray, inside: BoolArray, y: FloatArray | IntArray) -> float:
     known, truth = y[~inside].astype(np.float64), y[inside]
-    if column.values.dtype.kind != "f":
+    if not column.is_float:
         size = int(codes.max()) + 2
         rows = np.bincount(codes[~inside] + 1, minlength=size)
         sums = np.bincount(codes[~inside] + 1, weights=known, minlength=size)
@@ -156,7 +156,8 @@ def _squares(column: Column, codes: IntArray, inside: BoolArray, y: FloatArray |
         return float(np.sum((truth - means[codes[inside] + 1]) ** 2))
     tree = DecisionTreeRegressor(max_leaf_nodes=4 * LEAVES, random_state=0)
     by_tree = min(np.sum((truth - tree.fit(x[~inside], known).predict(x[inside])) ** 2) for x in _scales(column, codes))
-    line = _line(column.values[~inside].astype(np.float64), known, column.values[inside].astype(np.float64))
+    values = column.values.astype(np.float64)
+    line = _line(values[~inside], known, values[inside])
     return float(min(by_tree, np.sum((truth - line) ** 2)))
 
 

@@ -24,8 +24,9 @@ def inputs(table: Table, names: Sequence[str], read: ReadFile | None = None) -> 
 def _input(name: str, column: Column) -> Input:
     if column.kind == "identifier":
         raise ValueError(f"the column '{name}' is an identifier: a model has no such input")
-    known = column.values[~column.missing()]
-    optional = len(known) < len(column.values)
+    values = column.values
+    known = values[~column.missing()]
+    optional = len(known) < len(values)
     if column.kind == "category":
         counts = np.bincount(known.astype(np.int64), minlength=len(column.levels))
         ranked = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[code]))

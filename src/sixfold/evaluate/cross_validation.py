@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold_models import FoldModel, FoldModels, ModelStore, link
 from sixfold.evaluate.model import (
     Model,
     Prepared,
@@ -43,13 +43,14 @@ MANY = 1 << 30
 @dataclass(frozen=True)
 class FoldScores(State):
     """One candidate on some of the folds, `numbers`. `models`, `predictions` (of the rows that a fold validates, [rows,
-    outputs]) and `scores` (metric → float64, NaN where the family cannot be scored by it) have one entry a fold.
+    outputs]) and `scores` (metric → float64, NaN where the family cannot be scored by it) have one entry a fold. Of stored models
+    it has the places alone.
     """
 
     name: str
     family: str
     numbers: tuple[int, ...]
-    models: tuple[Model, ...]
+    models: FoldModels
     predictions: tuple[FloatArray, ...]
     scores: dict[str, FloatArray]
     fit_s: float
@@ -60,6 +61,19 @@ class FoldScoresOfAll(State):
     """Of candidates that are alike, all on the same folds."""
 
     parts: tuple[FoldScores, ...]
+
+    def save(self, folder: Path, disk: DiskLimit | None = None) -> None:
+        """Into the folder that has the files of the models, too. Raises BudgetError where `disk` has no room."""
+        named = FoldScoresOfAll(tuple(replace(part, models=part.models.named()) for part in self.parts))
+        if disk is not None and disk.most is not None:
+            disk.room(state.file_bytes(named), keep=(folder,))
+        state.save(named, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> FoldScoresOfAll:
+        """What `save` wrote; no model is read. Raises BundleError where the file is damaged."""
+        found = state.load(folder, FoldScoresOfAll)
+        return cls(tuple(replace(part, models=part.models.within(folder)) for part in found.parts))
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ class Evaluation(State):
     metrics: tuple[str, ...]
     scores: dict[str, FloatArray]
     predictions: FloatArray
-    models: tuple[Model, ...]
+    models: FoldModels
     fit_s: float
     numbers: tuple[int, ...]
     dropped: str = ""
@@ -86,6 +100,20 @@ class Evaluation(State):
     def means(self) -> dict[str, float]:
         """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold cannot be scored by."""
         return {name: float(np.mean(values)) for name, values in self.scores.items() if np.isfinite(values).all()}
+
+
+class FoldKey(NamedTuple):
+    """Of a prepared fold: all that its `preparation` depends on besides the rows, and its number."""
+
+    preparation: str
+    number: int
+
+
+class PreparedFold(NamedTuple):
+    """A fold's number, and its training rows as features."""
+
+    number: int
+    prepared: Prepared
 
 
 class FoldCache:
@@ -96,7 +124,7 @@ class FoldCache:
 
     def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._kept: OrderedDict[tuple[str, int], Prepared] = OrderedDict()
+        self._kept: OrderedDict[FoldKey, Prepared] = OrderedDict()
         self._of: tuple[Dataset, Sequence[Fold]] | None = None
 
     def belong_to(self, dataset: Dataset, folds: Sequence[Fold]) -> None:
@@ -114,18 +142,18 @@ class FoldCache:
         """Bytes of all features kept."""
         return sum(held_bytes(kept.x) for kept in self._kept.values())
 
-    def get(self, key: tuple[str, int]) -> Prepared | None:
+    def get(self, key: FoldKey) -> Prepared | None:
         """What was kept under `key`."""
         return self._kept.get(key)
 
-    def put(self, key: tuple[str, int], prepared: Prepared) -> None:
+    def put(self, key: FoldKey, prepared: Prepared) -> None:
         """Keep `prepared` if it fits, in place of other preparations.
 
         Folds of the same preparation stay: they are asked for in turn, and the one put first is the next to be wanted.
         """
         if held_bytes(prepared.x) > self.most_bytes:
             return
-        others = [other for other in self._kept if other[0] != key[0]]
+        others = [other for other in self._kept if other.preparation != key.preparation]
         while self.held_bytes + held_bytes(prepared.x) > self.most_bytes and others:
             del self._kept[others.pop(0)]
         if self.held_bytes + held_bytes(prepared.x) <= self.most_bytes:
@@ -149,54 +177,61 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
     Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
-    FitError, RecipeError. The features of as many folds are alive as the family works on at once, besides those in `cache`.
+    FitError, RecipeError. The features of as many folds are alive as the family works on at once, besides those in `cache`; a
+    model is alive until it is scored and stored (`Group.store`).
     """
-    candidates, dataset, folds, context = group.candidates, group.dataset, group.folds, group.context
-    group.cache.belong_to(dataset, folds)
-    tallies = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
-    left, pace = list(numbers), FoldPace(candidates[0], context, group.expected_s)
+    group.cache.belong_to(group.dataset, group.folds)
+    tallies = {candidate.name: Tally(candidate.name, candidate.family_name, metrics) for candidate in group.candidates}
+    left, pace = list(numbers), FoldPace(group.candidates[0], group.context, group.expected_s)
     while left:
-        saved = group.saved(left[0])
-        if saved is not None:
-            for part in saved.parts:
-                tallies[part.name].add(part)
-            pace.saw(sum(part.fit_s for part in saved.parts))
-            left = [number for number in left if number not in saved.parts[0].numbers]
-            continue
-        started = time.monotonic()
-        batch = group.batch(left, min(group.beside, pace.most()))
-        part_of_time = _part(context, len(batch), len(left))
-        found = {candidate.name: Tally(candidate, metrics) for candidate in candidates}
-        fitted = group.fit(batch, part_of_time)
-        for at, candidate in itertools.product(range(len(batch)), candidates):
-            number, model = batch[at][0], group.model(batch[at], candidate, next(fitted), part_of_time)
-            took = time.monotonic() - started
-            found[candidate.name].score(number, model, dataset.take(folds[number].validation), took)
-            facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
-            scores = found[candidate.name].found()
-            context.emit("fold_scored", fold=number, folds=len(folds), scores=scores, **facts)
-            pace.saw(took)
-            started = time.monotonic()
-        parts = FoldScoresOfAll(tuple(tally.part() for tally in found.values()))
-        left = left[len(batch) :]
-        batch.clear()  # their features are not alive while the next fold is prepared
-        del fitted
+        parts = group.saved(left[0])
+        done_before = parts is not None
+        if parts is None:
+            parts = _evaluate_next(group, left, metrics, pace)
+        else:
+            parts = group.adopted(parts)
+            pace.saw(sum(part.fit_s for part in parts.parts))
+        left = [number for number in left if number not in parts.parts[0].numbers]
         for part in parts.parts:
             tallies[part.name].add(part)
-        if left:
+        if left and not done_before:
             group.save(parts)
             group.check_next()
     return [tally.part() for tally in tallies.values()]
+
+
+def _evaluate_next(group: Group, left: Sequence[int], metrics: Sequence[str], pace: FoldPace) -> FoldScoresOfAll:
+    """The first folds of `left`, as many as are worked on at once. When it returns, their features are not alive any more."""
+    candidates, context, started = group.candidates, group.context, time.monotonic()
+    batch = group.batch(left, min(group.beside, pace.most()))
+    part_of_time = _part(context, len(batch), len(left))
+    found = {candidate.name: Tally(candidate.name, candidate.family_name, metrics) for candidate in candidates}
+    fitted = group.fit(batch, part_of_time)
+    for fold in batch:
+        validation = group.dataset.take(group.folds[fold.number].validation)
+        with group.store.writer(
+            f"models-{fold.number}"
+        ) as writer:  # of each fold: how many are done at once depends on cores
+            for candidate in candidates:
+                model, tally = group.model(fold, candidate, next(fitted), part_of_time), found[candidate.name]
+                took_s = time.monotonic() - started
+                tally.score(fold.number, model, validation, took_s)
+                tally.models.append(writer.add(model))
+                facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
+                context.emit("fold_scored", fold=fold.number, folds=len(group.folds), scores=tally.found(), **facts)
+                pace.saw(took_s)
+                started = time.monotonic()
+    return FoldScoresOfAll(tuple(tally.part() for tally in found.values()))
 
 
 def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
     """What one candidate did, fold after fold."""
     scores = {name: np.full(len(folds), np.nan) for name in parts[0].scores}
     total, times_seen = np.zeros((dataset.table.rows, dataset.target.outputs)), np.zeros(dataset.table.rows)
-    models: dict[int, Model] = {}
+    models: dict[int, FoldModel] = {}
     for part in parts:
         for at, number in enumerate(part.numbers):
-            models[number] = part.models[at]
+            models[number] = part.models.places[at]
             total[folds[number].validation] += part.predictions[at]
             times_seen[folds[number].validation] += 1
             for name, found in part.scores.items():
@@ -211,7 +246,7 @@ def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], d
         tuple(scores),
         scores,
         predictions,
-        tuple(models[number] for number in numbers),
+        FoldModels(tuple(models[number] for number in numbers)),
         sum(part.fit_s for part in parts),
         numbers,
         dropped,
@@ -223,7 +258,7 @@ class Group:
     """Candidates that are alike (`Candidate.batch_key`), on one dataset's folds.
 
     `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at once, at most.
-    `first_only`: the first folds that are worked on at once are all that is done.
+    `first_only`: the first folds that are worked on at once are all that is done. `store`: where the models go.
     """
 
     candidates: Sequence[Candidate]
@@ -234,6 +269,7 @@ class Group:
     expected_s: float | None = None
     beside: int = MANY
     first_only: bool = False
+    store: ModelStore = field(default_factory=ModelStore)
 
     def done(self, numbers: Sequence[int]) -> list[FoldScoresOfAll]:
         """What was saved of the folds `numbers` by a stage that did not end."""
@@ -255,26 +291,38 @@ class Group:
         """What an earlier command did of fold `number` and those that were worked on with it."""
         saves = self.context.saves
         folder = None if saves is None else saves.piece(f"folds-{number}")
-        return None if folder is None else state.load(folder, FoldScoresOfAll)
+        return None if folder is None else FoldScoresOfAll.load(folder)
+
+    def adopted(self, parts: FoldScoresOfAll) -> FoldScoresOfAll:
+        """What was saved, with its models in this stage's own folder."""
+        return FoldScoresOfAll(tuple(replace(part, models=self.store.adopted(part.models)) for part in parts.parts))
 
     def save(self, parts: FoldScoresOfAll) -> None:
         """These folds need not be done again, should the stage be killed before its end."""
-        if self.context.saves is not None:
-            name = f"folds-{parts.parts[0].numbers[0]}"
-            self.context.saves.keep(name, partial(state.save, parts), state.file_bytes(parts))
+        if self.context.saves is None:
+            return
+        files = {file for part in parts.parts for file in part.models.files}
 
-    def batch(self, numbers: Sequence[int], most: int) -> list[tuple[int, Prepared]]:
+        def write(folder: Path) -> None:
+            for file in files:
+                link(file, folder / file.name)
+            parts.save(folder)
+
+        size = state.file_bytes(parts) + sum(file.stat().st_size for file in files)
+        self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", write, size)
+
+    def batch(self, numbers: Sequence[int], most: int) -> list[PreparedFold]:
         """The folds that are worked on next, as many as the family works on at once, and `most` at most."""
-        batch: list[tuple[int, Prepared]] = []
+        batch: list[PreparedFold] = []
         for number in numbers:
             self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
-            batch.append((number, self._prepared(number)))
-            size = held_bytes(batch[-1][1].x)  # of the next one, too, as good as
+            batch.append(PreparedFold(number, self._prepared(number)))
+            size = held_bytes(batch[-1].prepared.x)  # of the next one, too, as good as
             if len(batch) >= min(most, self.candidates[0].family.folds_at_once(size)):
                 break
         return batch
 
-    def fit(self, batch: Sequence[tuple[int, Prepared]], context: Context) -> Iterator[Fitted]:
+    def fit(self, batch: Sequence[PreparedFold], context: Context) -> Iterator[Fitted]:
         """Fold by fold, candidate by candidate; each is trained when it is asked for."""
         first, target = self.candidates[0], self.dataset.target
         fits = [
@@ -282,15 +330,13 @@ class Group:
             for number, one in batch
         ]
         if context.saves is not None:
-            context = replace(context, saves=context.saves.within(f"training-folds-{batch[0][0]}"))
+            context = replace(context, saves=context.saves.within(f"training-folds-{batch[0].number}"))
         return first.family.fit(fits_of(self.candidates, fits, watch_of(first, target)), own_part(first, context))
 
-    def model(self, prepared: tuple[int, Prepared], candidate: Candidate, fitted: Fitted, context: Context) -> Model:
-        """What was fitted on a fold, with its preparation and what is fitted on inner folds. `prepared`: the fold's number, and
-        its features.
-        """
-        number, target = prepared[0], self.dataset.target
-        model = Model(prepared[1].preparer, fitted, target.task, target.names, target.classes)
+    def model(self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, context: Context) -> Model:
+        """What was fitted on a fold, with its preparation and what is fitted on inner folds."""
+        number, target = fold.number, self.dataset.target
+        model = Model(fold.prepared.preparer, fitted, target.task, target.names, target.classes)
         if not needs_inner_folds(candidate):
             return model
         part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
@@ -310,7 +356,7 @@ class Group:
     def _prepared(self, number: int) -> Prepared:
         """A fold's features. They depend on the recipe, the family's needs, the seed, and the fold."""
         first = self.candidates[0]
-        key = repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number
+        key = FoldKey(repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number)
         prepared = self.cache.get(key)
         if prepared is None:
             prepared = prepare_rows(first, self.dataset.take(self.folds[number].train), self._of(number))
@@ -369,11 +415,10 @@ class EvaluateFolds(State):
             self.expected_s,
             self.beside,
             self.first_only,
+            ModelStore(folder, inputs.disk),
         )
         found = FoldScoresOfAll(tuple(evaluate_folds(group, self.numbers, inputs.metrics)))
-        if inputs.disk is not None and inputs.disk.most is not None:
-            inputs.disk.room(state.file_bytes(found), keep=(folder,))
-        state.save(found, folder)
+        found.save(folder, inputs.disk)
 
     def save(self, folder: Path) -> None:
         """For a process that does this stage."""
@@ -383,30 +428,28 @@ class EvaluateFolds(State):
 class Tally:
     """What one candidate did so far."""
 
-    def __init__(self, candidate: Candidate, metrics: Sequence[str]) -> None:
-        self.candidate = candidate
-        self.metrics = metrics
+    def __init__(self, name: str, family: str, metrics: Sequence[str]) -> None:
+        self.name, self.family, self.metrics = name, family, metrics
         self.numbers: list[int] = []
-        self.models: list[Model] = []
+        self.models: list[FoldModel] = []
         self.predictions: list[FloatArray] = []
         self.scores: dict[str, list[float]] = {name: [] for name in metrics}
         self.fit_s = 0.0
 
     def score(self, number: int, model: Model, validation: Dataset, fit_s: float) -> None:
-        """One fold's model on the rows that it did not see."""
+        """One fold's model on the rows that it did not see. Where it is to be found is appended to `models` by the caller."""
         predicted = model.predict(validation.table)
         scored = scoring.score_all(self.metrics, validation.target, predicted, model.output, model.threshold)
         for name, score in scored.items():
             self.scores[name].append(np.nan if score is None else score)
         self.numbers.append(number)
-        self.models.append(model)
         self.predictions.append(predicted)
         self.fit_s += fit_s
 
     def add(self, part: FoldScores) -> None:
         """What was done of some more folds."""
         self.numbers += part.numbers
-        self.models += part.models
+        self.models += part.models.places
         self.predictions += part.predictions
         for name, found in part.scores.items():
             self.scores[name] += found.tolist()
@@ -420,10 +463,10 @@ class Tally:
         """As it is kept."""
         scores = {name: np.array(each) for name, each in self.scores.items()}
         return FoldScores(
-            self.candidate.name,
-            self.candidate.family_name,
+            self.name,
+            self.family,
             tuple(self.numbers),
-            tuple(self.models),
+            FoldModels(tuple(self.models)),
             tuple(self.predictions),
             scores,
             self.fit_s,

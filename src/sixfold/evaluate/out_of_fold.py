@@ -36,10 +36,10 @@ def thresholds_of(evaluation: Evaluation, folds: Sequence[Fold]) -> FloatArray |
     score decides.
     """
     total, times = np.zeros(len(evaluation.predictions)), np.zeros(len(evaluation.predictions))
-    for number, model in zip(evaluation.numbers, evaluation.models, strict=True):
-        if model.threshold is None:
+    for number, threshold in zip(evaluation.numbers, evaluation.models.thresholds, strict=True):
+        if threshold is None:
             return None
-        total[folds[number].validation] += model.threshold
+        total[folds[number].validation] += threshold
         times[folds[number].validation] += 1
     return total / np.maximum(times, 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,10 +42,17 @@ def greater_is_better(name: str) -> bool:
     return bool(METRIC.load(name).greater_is_better)
 
 
-def bounds(name: str) -> tuple[float, float] | None:
+class ScoreBounds(NamedTuple):
+    """The worst and the best score that there is; of negated scores, too, the second is the better one."""
+
+    worst: float
+    best: float
+
+
+def bounds(name: str) -> ScoreBounds | None:
     """The worst and the best score that metric `name` can give, as the plug-in has them: (0, 1); None without limits."""
-    found: tuple[float, float] | None = METRIC.load(name).bounds
-    return found
+    found = METRIC.load(name).bounds
+    return None if found is None else ScoreBounds(*found)
 
 
 def measures_ranking(name: str) -> bool:

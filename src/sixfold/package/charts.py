@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -43,12 +44,19 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(round(i * step, 12)) for i in range(int(np.ceil(low / step)), int(np.floor(high / step + 1e-9)) + 1)]
 
 
-def padded(values: Sequence[float]) -> tuple[float, float]:
+class ValueRange(NamedTuple):
+    """What a scale shows."""
+
+    low: float
+    high: float
+
+
+def padded(values: Sequence[float]) -> ValueRange:
     """The range of values with a little air; never empty."""
     finite = [v for v in values if np.isfinite(v)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     air = (high - low) * 0.05 or max(abs(high), 1.0) * 0.05
-    return low - air, high + air
+    return ValueRange(low - air, high + air)
 
 
 def unit_axes(x_label: str, y_label: str) -> Axes:
@@ -115,7 +123,7 @@ def bar_chart(bars: Sequence[Importance], title: str) -> Markup:
     return _svg(body, title, height=len(bars) * row + 10)
 
 
-def fold_strip(scores: Sequence[float], value_range: tuple[float, float]) -> Markup:
+def fold_strip(scores: Sequence[float], value_range: ValueRange) -> Markup:
     """One dot a fold and a bar at the mean, on a scale shared by the whole leaderboard."""
     low, high = value_range
     width, height = 180, 18

@@ -129,4 +129,6 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.1f}"
+    if value is None:
+        return "–"
+    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.1f}"

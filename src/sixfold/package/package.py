@@ -55,7 +55,7 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
     measured = receipt.measure(run.loaded.recipe, data, winner, compressed, run.context.seed, clock)
     effort = Effort(deadline=run.limits.report() or float("inf"))
     shuffled = importances(winner.evaluation, data.training, plan.folds, run.context.seed, effort)
-    trained = None if winner.fold is None else (winner.fold, len(plan.folds[winner.fold].train))
+    trained = None if winner.fold is None else receipt.TrainedFold(winner.fold, len(plan.folds[winner.fold].train))
     made = receipt.with_nested(receipt.of_fold(measured.receipt, trained), winner.nested)
     parts = BundleParts(  # the report is not served
         measured.model,

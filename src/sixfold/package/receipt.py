@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from sixfold.data.raw import text_rows
 from sixfold.data.signature import inputs
 from sixfold.evaluate import scoring
 from sixfold.evaluate.model import Model
-from sixfold.parts.fit import Parametric
+from sixfold.parts.fit import Parametric, Wrapping
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
@@ -77,7 +77,7 @@ def stored_rows(table: Table, seed: int) -> Table:
     step = np.arange(min(table.rows, mixed))
     columns = {}
     for (name, column), own in zip(table.columns.items(), starts, strict=True):
-        values = column.values[order[((own[:, None] + step) % table.rows).ravel()[:mixed]]]
+        values = column.at(order[((own[:, None] + step) % table.rows).ravel()[:mixed]])
         strange = rng.random(mixed) if _may_be_missing(column.kind) else np.full(mixed, 0.5)
         values[strange < 0.05] = np.nan if values.dtype.kind == "f" else -1
         levels = column.levels
@@ -131,19 +131,25 @@ def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
     return {"label": np.array(model.classes, dtype=object)[model.decide(scores)], model.output: scores}
 
 
+class ModelScores(NamedTuple):
+    """Of one model: those of its folds, and on the rows held out."""
+
+    folds: Scores
+    held_out: Held
+
+
 def qualities(
-    metrics: Sequence[str], baseline: Mapping[str, FloatArray], folds: tuple[Scores, Scores], held: tuple[Held, Held]
+    metrics: Sequence[str], baseline: Mapping[str, FloatArray], before: ModelScores, after: ModelScores
 ) -> tuple[Quality, ...]:
-    """One line a metric; `folds` and `held` are before and after compression."""
-    (folds_before, folds_after), (held_before, held_after) = folds, held
+    """One line a metric, before and after compression."""
     return tuple(
         Quality(
             metric=name,
             greater_is_better=scoring.greater_is_better(name),
-            folds_before=_finite(folds_before, name),
-            folds_after=_finite(folds_after, name),
-            holdout_before=held_before.get(name),
-            holdout_after=held_after.get(name),
+            folds_before=_finite(before.folds, name),
+            folds_after=_finite(after.folds, name),
+            holdout_before=before.held_out.get(name),
+            holdout_after=after.held_out.get(name),
             baseline=float(np.mean(baseline[name])) if name in baseline else None,
         )
         for name in metrics
@@ -247,14 +253,15 @@ def measure(
     first, second = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before = _counted(_sized(first, old, runtime), before)
     cost_after = _counted(_sized(second, new, runtime), after)
-    held = (before.scores(held_out, metrics), after.scores(held_out, metrics))
+    scored_before = ModelScores(evaluation.scores, before.scores(held_out, metrics))
+    scored_after = ModelScores(compressed.scores, after.scores(held_out, metrics))
     receipt = Receipt(
         name=recipe.name,
         candidate=evaluation.name,
         rows_trained=training.table.rows,
         rows_holdout=held_out.table.rows,
         metric=metrics[0],
-        quality=qualities(metrics, baseline, (evaluation.scores, compressed.scores), held),
+        quality=qualities(metrics, baseline, scored_before, scored_after),
         before=cost_before,
         after=cost_after,
         steps=compressed.steps,
@@ -293,8 +300,15 @@ def _how(test: str | None, runtime: str) -> tuple[str, ...]:
     return (*(size if text.startswith("Bytes:") else text for text in how), engine)
 
 
-def of_fold(receipt: Receipt, trained: tuple[int, int] | None) -> Receipt:
-    """The receipt of a model of one fold: `trained` is its number and its rows; None for a model of all rows."""
+class TrainedFold(NamedTuple):
+    """The fold whose model it is, and how many rows that was trained on."""
+
+    number: int
+    rows: int
+
+
+def of_fold(receipt: Receipt, trained: TrainedFold | None) -> Receipt:
+    """The receipt of a model of one fold; None for a model of all rows."""
     if trained is None:
         return receipt
     number, rows = trained
@@ -318,7 +332,7 @@ def with_http(receipt: Receipt, http: OverHttp) -> Receipt:
 
 def _counted(cost: Cost, model: Model) -> Cost:
     """With the parameters θ of the model itself, where it has real ones: preparation's constants do not count."""
-    fitted: Any = getattr(model.fitted, "inner", model.fitted)
+    fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
     if not isinstance(fitted, Parametric):
         return cost
     return cost.model_copy(update={"parameters": sum(array.size for array in fitted.parameters().values())})

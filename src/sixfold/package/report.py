@@ -186,9 +186,10 @@ def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence
     """How a candidate stands to the winner: a sentence with an interval; '' for the winner, and for who was dropped."""
     if other.name == winner.name or other.dropped or not np.isfinite(other.scores[metric]).all():
         return ""
-    scores = winner.scores[metric], other.scores[metric]
+    first = significance.ScoredFolds("The winner", winner.scores[metric])
+    second = significance.ScoredFolds("it", other.scores[metric])
     share = significance.validation_share(folds)
-    return str(significance.by_folds(("The winner", "it"), metric, scores, share))
+    return str(significance.by_folds(first, second, metric, share))
 
 
 def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) -> Confusion | None:
@@ -213,22 +214,23 @@ def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, fol
         return None
     mean, compared = float(np.mean(ranked[1].scores[metric])), _against(ranked[0], ranked[1], metric, folds)
     notes = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
-    if any(model.threshold is not None for each in ranked[:2] for model in each.models):
+    if any(threshold is not None for each in ranked[:2] for threshold in each.models.thresholds):
         return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
-    names = ("The winner", "it")
-    pair = [significance.Predicted(n, e.predictions, e.output) for n, e in zip(names, ranked[:2], strict=True)]
-    return f"{notes} By rows: {significance.by_rows((pair[0], pair[1]), training.target, metric, training.groups)}"
+    first = significance.Predicted("The winner", ranked[0].predictions, ranked[0].output)
+    second = significance.Predicted("it", ranked[1].predictions, ranked[1].output)
+    return f"{notes} By rows: {significance.by_rows(first, second, training.target, metric, training.groups)}"
 
 
 def _column(name: str, column: Column) -> ColumnSummary:
-    present = column.values[~column.missing()]
-    missing = 1 - len(present) / max(1, len(column.values))
-    if column.kind in ("text", "image"):  # which identify their rows, and people: examples show them, or nothing does
+    values = column.values
+    present = values[~column.missing()]
+    missing = 1 - len(present) / max(1, len(values))
+    if is_modality(column.kind):  # which identify their rows, and people: examples show them, or nothing does
         detail = _lengths(column) if column.kind == "text" else _endings(column)
         return ColumnSummary(
             name=name, type=column.kind, missing=missing, distinct=len(np.unique(present)), detail=detail
         )
-    if column.values.dtype.kind != "f":
+    if values.dtype.kind != "f":
         codes, counts = np.unique(present, return_counts=True)
         top = [column.levels[codes[i]] for i in np.argsort(-counts, kind="stable")[:5]]
         return ColumnSummary(

@@ -57,7 +57,7 @@ def _pairs(group: IntArray, target: Target) -> tuple[pd.DataFrame, IntArray]:
 
 def _words(column: Column) -> npt.NDArray[np.uint64]:
     """The column as 64-bit words, equal for equal values: one NaN, one zero."""
-    if column.values.dtype.kind != "f":
-        return column.values.astype(np.int64).view(np.uint64)
-    values = np.where(np.isnan(column.values), np.nan, column.values + 0.0)
-    return values.astype(np.float64).view(np.uint64)
+    values = column.values
+    if not column.is_float:
+        return values.astype(np.int64).view(np.uint64)
+    return np.where(np.isnan(values), np.nan, values + 0.0).astype(np.float64).view(np.uint64)

@@ -162,6 +162,13 @@ class Fitted(Protocol):
 
 
 @runtime_checkable
+class Wrapping(Protocol):
+    """Ability: the model that answers is another one, `inner`, whose numbers are kept in another way (fixed point)."""
+
+    inner: Any
+
+
+@runtime_checkable
 class Parametric(Protocol):
     """Ability: θ can be read and replaced (fixed-point rounding, counting)."""
 

@@ -16,11 +16,11 @@ MOST_FILLED = 0.4  # share of other numbers than zero; a sparse number takes 12 
 class SparseStack:
     """Blocks of rows, put one below the other in the form that takes less memory.
 
-    `shape`: of all rows together. `sparse`: whether that form may be sparse; the first block says how full they are.
+    `rows`, `columns`: of all of them together. `sparse`: whether that form may be sparse; the first block says how full they are.
     """
 
-    def __init__(self, shape: tuple[int, int], precision: str, sparse: bool) -> None:
-        self.shape, self.precision = shape, np.dtype(precision)
+    def __init__(self, rows: int, columns: int, precision: str, sparse: bool) -> None:
+        self.shape, self.precision = (rows, columns), np.dtype(precision)
         self.sparse, self._may_be_sparse = False, sparse
         self._dense: Matrix | None = None
         self._blocks: list[csr_array] = []

@@ -1,6 +1,7 @@
 """Fitted things are frozen dataclasses of arrays and plain values; this writes and reads them without pickle.
 
-Arrays go to `state.safetensors`, everything else to `state.json`. A class is found again by its dotted name among the States and
+Arrays go to `state.safetensors`, everything else to `state.json`; or several states go into one file (`write_several`), each of
+which can be read without the others. A class is found again by its dotted name among the States and
 Sections that exist: a file makes nothing be imported but modules of Sixfold's that hold such classes, installed plug-ins, and
 modules of their packages in whose text that class stands.
 """
@@ -8,18 +9,19 @@ modules of their packages in whose text that class stands.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
@@ -49,11 +51,60 @@ def save(state: State, folder: Path) -> None:
     (folder / "state.json").write_text(json.dumps(tree, indent=1))
 
 
+@dataclasses.dataclass(frozen=True)
+class PackedState:
+    """A state as it is written: `text` is everything but its arrays, as JSON in ASCII."""
+
+    text: str
+    arrays: dict[str, np.ndarray[Any, Any]]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of arrays and of text."""
+        return sum(array.nbytes for array in self.arrays.values()) + len(self.text)
+
+    @property
+    def file_bytes(self) -> int:
+        """What it adds to a file of several, rather more than less."""
+        return self.size_bytes + HEADER * (1 + len(self.arrays))
+
+
+def packed_state(state: State) -> PackedState:
+    """Ready for `write_several`; its arrays are those of `state` itself."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    return PackedState(json.dumps(_pack(state, arrays)), arrays)
+
+
+def write_several(states: Sequence[PackedState], file: Path) -> None:
+    """One safetensors file: of state number n the arrays `n.a0`, `n.a1`, …, and its text as bytes, `n.text`."""
+    content = {}
+    for number, one in enumerate(states):
+        content[f"{number}.text"] = np.frombuffer(one.text.encode("ascii"), dtype=np.uint8)
+        content |= {f"{number}.{name}": array for name, array in one.arrays.items()}
+    file.write_bytes(packed(content))
+
+
+def load_one(file: Path, number: int, expected: type[T]) -> T:
+    """State `number` of what `write_several` wrote; no other is read. Raises as `load`."""
+    with _told(file), safe_open(file, framework="numpy") as stored:
+        tree = json.loads(stored.get_tensor(f"{number}.text").tobytes())
+        state = _unpack(tree, _StoredArrays(stored, number))
+    return _checked(state, file, expected)
+
+
+class _StoredArrays:
+    """The arrays of one state of several, each read when it is asked for."""
+
+    def __init__(self, stored: Any, number: int) -> None:
+        self.stored, self.number = stored, number
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        return np.asarray(self.stored.get_tensor(f"{self.number}.{name}"))
+
+
 def size_bytes(state: State) -> int:
     """Bytes of arrays and of text that `save` would write: how much a fitted thing holds."""
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    text = json.dumps(_pack(state, arrays))
-    return sum(array.nbytes for array in arrays.values()) + len(text)
+    return packed_state(state).size_bytes
 
 
 def file_bytes(state: State) -> int:
@@ -73,18 +124,28 @@ def digest(state: State) -> str:
 
 def load(folder: Path, expected: type[T]) -> T:
     """Read what `save` wrote. Raises BundleError when the folder holds something else, or what it holds is damaged."""
-    file = folder / "state.json"
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
+    with _told(folder, folder / "state.json"):
+        tree = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         state = _unpack(tree, load_file(folder / "state.safetensors"))
+    return _checked(state, folder, expected)
+
+
+@contextlib.contextmanager
+def _told(place: Path, file: Path | None = None) -> Iterator[None]:
+    """What goes wrong while a state is read from `place`, in the words of a BundleError; `file`: which names the class."""
+    try:
+        yield
     except BundleError as error:
-        raise BundleError(str(file), error.expected, error.found, error.remedy) from None
+        raise BundleError(str(file or place), error.expected, error.found, error.remedy) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as error:
         text = str(error).splitlines()[0][:200] if str(error) else ""
         problem = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        raise BundleError(str(folder), "the state of a fitted thing", problem, DAMAGED) from None
+        raise BundleError(str(place), "the state of a fitted thing", problem, DAMAGED) from None
+
+
+def _checked(state: Any, place: Path, expected: type[T]) -> T:
     if not isinstance(state, expected):
-        raise BundleError(str(folder), expected.__name__, type(state).__name__, "Delete the folder and run again.")
+        raise BundleError(str(place), expected.__name__, type(state).__name__, "Delete the folder and run again.")
     return state
 
 
@@ -112,7 +173,7 @@ def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be part of a State")
 
 
-def _unpack(tree: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+def _unpack(tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]] | _StoredArrays) -> Any:
     if isinstance(tree, list):
         return [_unpack(item, arrays) for item in tree]
     if not isinstance(tree, dict):

@@ -14,9 +14,25 @@ from sixfold.parts.state import State
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+NumberArray = npt.NDArray[np.float64]
+CodeArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 ColumnKind: TypeAlias = str  # number, category, boolean, date, identifier, or the name of a modality
 Task = Literal["classification", "regression", "reconstruction"]
+
+
+class ColumnValues:
+    """Descriptor of `Column.values`: what the column was made of; of a view the rows of it that the view has, gathered anew each
+    time. Nothing gathered is held: a fold's rows would be a copy of the table else.
+    """
+
+    def __get__(self, column: Column | None, owner: type[Column]) -> NumberArray | CodeArray:
+        if column is None:
+            raise AttributeError("values")  # no default, says this to `dataclass`
+        return column.at(slice(None))
+
+    def __set__(self, column: Column, values: NumberArray | CodeArray) -> None:
+        vars(column)["_stored"] = values
 
 
 @dataclass(frozen=True)
@@ -25,30 +41,56 @@ class Column(State):
 
     `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
     int32 codes [rows] into `levels` for category, identifier and every modality (texts, paths of files), -1 where missing.
-    `levels` may hold strings that occur in no row (a slice keeps its parent's levels): never count on their number.
+    `levels` may hold strings that occur in no row (a view has its parent's levels): never count on their number.
     `level_type`: what they are; of numbers, booleans and dates they are the one writing (`core.values.level`).
     """
 
     kind: ColumnKind
-    values: npt.NDArray[np.float64] | npt.NDArray[np.int32]
+    values: ColumnValues = ColumnValues()
     levels: tuple[str, ...] = ()
     level_type: LevelType = "text"
 
     def take(self, rows: IntArray) -> Column:
-        """The same column at `rows`."""
-        return replace(self, values=self.values[rows])
+        """The same column at `rows`: a view, which copies nothing."""
+        own = self.view
+        return self._viewed(rows if own is None else own[rows])
 
-    def at(self, rows: slice) -> Column:
+    def at(self, rows: IntArray | slice) -> NumberArray | CodeArray:
+        """`values[rows]`; of a view no others are gathered."""
+        stored: NumberArray | CodeArray = vars(self)["_stored"]
+        whole = rows == slice(None) if isinstance(rows, slice) else False
+        if self.view is None:
+            return stored if whole else stored[rows]
+        return stored[self.view if whole else self.view[rows]]
+
+    @property
+    def view(self) -> IntArray | None:
+        """The parent's rows that a view has; None for a column that is no view."""
+        found: IntArray | None = vars(self).get("_view")
+        return found
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the values are float64, not codes."""
+        return bool(vars(self)["_stored"].dtype.kind == "f")
+
+    def _viewed(self, rows: IntArray) -> Column:
+        viewed = Column(self.kind, vars(self)["_stored"], self.levels, self.level_type)
+        vars(viewed)["_view"] = rows
+        return viewed
+
+    def with_own_levels(self, rows: slice) -> Column:
         """A column of levels at a range of rows, with no other levels than occur in them."""
-        codes = self.values[rows]
+        codes = self.at(rows)
         used, found = np.unique(codes, return_inverse=True)
         gone = int(len(used) > 0 and used[0] < 0)
         levels = tuple(self.levels[code] for code in used[gone:].tolist())
-        return replace(self, values=(found - gone).astype(np.int32), levels=levels)
+        return Column(self.kind, (found - gone).astype(np.int32), levels, self.level_type)
 
     def missing(self) -> BoolArray:
         """Where the value is missing, [rows]."""
-        return np.isnan(self.values) if self.values.dtype.kind == "f" else self.values < 0
+        values = self.values
+        return np.isnan(values) if self.is_float else values < 0
 
     def strings(self) -> list[str]:
         """The values of a category, or of text, as strings, '' where missing."""
@@ -64,8 +106,17 @@ class Table(State):
     rows: int
 
     def take(self, rows: IntArray) -> Table:
-        """The same table at `rows`, in that order."""
-        return Table({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
+        """The same table at `rows`, in that order: a view. A view of a view has rows of the first one's parent, which its columns
+        share.
+        """
+        shared: dict[int, IntArray] = {}
+        columns = {}
+        for name, column in self.columns.items():
+            own = column.view
+            if id(own) not in shared:
+                shared[id(own)] = rows if own is None else own[rows]
+            columns[name] = column._viewed(shared[id(own)])
+        return Table(columns, len(rows))
 
 
 @dataclass(frozen=True)

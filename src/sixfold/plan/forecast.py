@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import psutil
 
@@ -131,7 +132,7 @@ def forecast(
         return together_s(group, fits, training, at, context, part_s)
 
     few = int(high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9)))  # so few that it ends in time
-    fits = _single_fits(alike, stacks, len(folds), max(min(high.rows, TRIAL_ROWS), few), (trained_s, stack_s))
+    fits = _single_fits(alike, stacks, len(folds), max(min(high.rows, TRIAL_ROWS), few), TriedTimes(trained_s, stack_s))
     trains = [len(fold.train) for fold in folds]
     disk = sum(line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
     folds_s = sum(line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains)
@@ -149,20 +150,27 @@ def forecast(
     )
 
 
-def _single_fits(
-    alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: tuple[SingleTime, StackTime]
-) -> float:
+class TriedTimes(NamedTuple):
+    """Seconds by rows, as trials say: of one fit; of candidates on so many folds, trained as one."""
+
+    single_s: SingleTime
+    stack_s: StackTime
+
+
+def _single_fits(alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: TriedTimes) -> float:
     """How many single fits take as long as one candidate's part of all folds: as many as there are folds, or less. `rows`: of
-    a trial; `tried`: seconds of one fit, and of candidates on so many folds trained as one.
+    a trial.
     """
     if stacks.replicas == 1:
         return float(folds)
     group = alike[: stacks.replicas]
     fits = stacks.replicas // len(group)
-    took_s = tried[1](group, fits, rows)
+    took_s = tried.stack_s(group, fits, rows)
     if took_s is None:
         return float(folds)
-    each = max(0.0, took_s / tried[0](rows) - 1.0) / max(1, len(group) * fits - 1)  # what one more in the stack adds
+    each = max(0.0, took_s / tried.single_s(rows) - 1.0) / max(
+        1, len(group) * fits - 1
+    )  # what one more in the stack adds
     return sum(1.0 + each * (count - 1) for count in stacks.parts(folds, len(alike))) / len(alike)
 
 

@@ -170,9 +170,9 @@ class _Fitting:
 
 def _reader(columns: Sequence[Column], words: Vocabulary | None) -> Reader:
     if words is None:
-        return lambda rows: np.stack([column.values[rows] for column in columns], axis=1).astype(np.float64, copy=False)
+        return lambda rows: np.stack([column.at(rows) for column in columns], axis=1).astype(np.float64, copy=False)
     pairs = list(zip(words.tables(columns), columns, strict=True))
-    return lambda rows: np.stack([table[column.values[rows]] for table, column in pairs], axis=1)
+    return lambda rows: np.stack([table[column.at(rows)] for table, column in pairs], axis=1)
 
 
 def _missing(raw: Values) -> Values:

@@ -10,7 +10,7 @@ import numpy as np
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts import equal_rows as rows
-from sixfold.parts.table import BoolArray, Column, IntArray, Table, Target
+from sixfold.parts.table import BoolArray, CodeArray, Column, IntArray, NumberArray, Table, Target
 from sixfold.recipe.kinds import DENOISER
 from sixfold.recipe.schema import Denoise
 
@@ -87,7 +87,8 @@ def _outliers(table: Table, keep: BoolArray, denoise: Denoise, seed: int) -> tup
             "none among the training rows",
             "Leave outliers out, or look at data.types.",
         )
-    x = np.stack([table.columns[name].values[keep] for name in names], axis=1)
+    where = np.flatnonzero(keep).astype(np.int64)
+    x = np.stack([table.columns[name].at(where) for name in names], axis=1)
     if method.action == "clip":
         clip = method.bounds(x, seed)
         pairs = zip(names, clip.low, clip.high, strict=True)
@@ -124,10 +125,11 @@ def _columns(table: Table, denoise: Denoise) -> tuple[dict[str, Column], list[st
     used: dict[str, Column] = {}
     notes: dict[str, list[str]] = {"no value": [], "one value": []}
     for name, column in table.columns.items():
-        missing = column.missing() | _empty(column)
+        values = column.values
+        missing = _missing(column, values)
         if missing.all():
             notes["no value"].append(name)
-        elif denoise.constants == "drop" and not missing.any() and (column.values == column.values[0]).all():
+        elif denoise.constants == "drop" and not missing.any() and (values == values[0]).all():
             notes["one value"].append(name)
         else:
             used[name] = column
@@ -144,8 +146,7 @@ def _columns(table: Table, denoise: Denoise) -> tuple[dict[str, Column], list[st
     return used, texts
 
 
-def _empty(column: Column) -> BoolArray:
-    """Where a category is '', which is a missing value too."""
-    if "" not in column.levels:
-        return np.zeros(len(column.values), dtype=np.bool_)
-    return np.asarray(column.values == column.levels.index(""))
+def _missing(column: Column, values: NumberArray | CodeArray) -> BoolArray:
+    """Where `values`, the column's own, are missing; a category that is '' is missing, too."""
+    missing = np.isnan(values) if column.is_float else values < 0
+    return missing if "" not in column.levels else missing | (values == column.levels.index(""))

@@ -60,7 +60,7 @@ class EncodedBlock(State):
         column, modality = table.columns[self.columns[0]], modality_of(self.modality)
 
         def read(rows: slice) -> Features:
-            found: Features = self.step.transform(modality.values(column.at(rows)))
+            found: Features = self.step.transform(modality.values(column.with_own_levels(rows)))
             return found
 
         return read

@@ -126,7 +126,7 @@ def fit(
     origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]
     follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
     stack = SparseStack(
-        (kept.rows, len(origins)), "float64" if follows else needs.precision, needs.sparse and not follows
+        kept.rows, len(origins), "float64" if follows else needs.precision, needs.sparse and not follows
     )
     for rows, x in _batches(blocks, kept, own, BATCH_ROWS):
         stack.add(rows, x)

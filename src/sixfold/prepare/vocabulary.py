@@ -47,7 +47,8 @@ def learn(columns: Sequence[Column]) -> Vocabulary:
     """The vocabulary of training rows; '' is never a value, it means missing."""
     levels = []
     for column in columns:
-        used = np.unique(column.values[column.values >= 0]).astype(np.int64)
+        codes = column.values
+        used = np.unique(codes[codes >= 0]).astype(np.int64)
         levels.append(tuple(sorted({column.levels[code] for code in used} - {""})))
     return Vocabulary(tuple(levels))
 

@@ -49,7 +49,8 @@ class _Loader(yaml.SafeLoader):
         self.count += 1
         if self.count > MOST_NODES:
             raise TooMany
-        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # an alias has none
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        tag = event.tag if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) else None
         node = super().compose_node(parent, index)
         if tag is not None and node is not None:
             self.tagged[id(node)] = tag
@@ -115,7 +116,8 @@ def parse(text: str, where: str) -> Document:
         found = str(error.problem or error.context).removeprefix("but found ").removeprefix("found ")
         raise RecipeError(f"{where}{line}", "YAML", short(found), "Look at indentation, colons and quotes.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow; `position` counts characters
-        line = f", line {text.count(chr(10), 0, getattr(error, 'position', 0)) + 1}"
+        position = error.position if isinstance(error, yaml.reader.ReaderError) else 0
+        line = f", line {text.count(chr(10), 0, position) + 1}"
         raise RecipeError(
             f"{where}{line}", "YAML", short(str(error).splitlines()[0]), "Remove the character."
         ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sixfold.core.units import seconds, size_bytes
 from sixfold.recipe.schema import Budget
@@ -21,6 +22,13 @@ TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what 
 def shared_s(time_s: float, finish_s: float = FINISH_S) -> float:
     """The seconds that shares are of: after WORK_SHARE of them there is time to finish."""
     return min(time_s, (time_s - min(finish_s, time_s / 2)) / WORK_SHARE)
+
+
+class TimeShares(NamedTuple):
+    """The shares of the time at which evaluation and refit end."""
+
+    evaluation: float
+    refit: float
 
 
 @dataclass(frozen=True)
@@ -74,17 +82,17 @@ class Limits:
         left = None if end is None else max(0.0, end - now)
         return replace(self, started=now, time_s=left, undivided=True)
 
-    def until(self, compresses: bool, evaluated: float) -> tuple[float, float]:
+    def until(self, compresses: bool, evaluated: float) -> TimeShares:
         """The shares of the time at which evaluation and refit end.
 
         `evaluated`: rows that evaluation trains on, in multiples of those of the refit: a row has the same time in both.
         """
         end = TRAIN_SHARE if compresses else WORK_SHARE
-        return end * evaluated / (evaluated + 1.0), end
+        return TimeShares(end * evaluated / (evaluated + 1.0), end)
 
-    def before(self, shares: tuple[float, float], reserve_s: float) -> float | None:
-        """The deadline of the first of two `shares` that follow each other, if the second needs `reserve_s` at least."""
-        end, last = (self.deadline(share) for share in shares)
+    def before(self, shares: TimeShares, reserve_s: float) -> float | None:
+        """The deadline of evaluation, if the refit needs `reserve_s` at least."""
+        end, last = self.deadline(shares.evaluation), self.deadline(shares.refit)
         return None if end is None or last is None else min(end, last - reserve_s)
 
     def part(self, end: float | None, parts_left: float) -> float | None:

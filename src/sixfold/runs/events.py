@@ -97,7 +97,8 @@ def opened(path: Path) -> FileIO:
 def _opened(path: Path, flags: int) -> int:
     """A plain file: no link is followed, and a pipe is not waited for."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        found = "a symbolic link" if path.is_symlink() else "a folder" if path.is_dir() else "something else"
+        plain = "a folder" if path.is_dir() else "something else"
+        found = "a symbolic link" if path.is_symlink() else plain
         raise SystemFault(str(path), "a plain file of events", found, "Move it away and run the same command again.")
     handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     if not stat.S_ISREG(os.fstat(handle).st_mode):

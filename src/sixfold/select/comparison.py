@@ -28,14 +28,14 @@ from sixfold.evaluate.cross_validation import (
     Group,
     join,
 )
-from sixfold.parts import state
+from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.parts.table import FloatArray
 from sixfold.plan.forecast import folds_that_fit
 from sixfold.plan.proposals import Proposer
 from sixfold.plan.run_context import DataSplit, Plan, RunContext, stage_key
 from sixfold.recipe.kinds import SELECTION
 from sixfold.recipe.space import Search
-from sixfold.runs.budget import WORK_SHARE
+from sixfold.runs.budget import WORK_SHARE, TimeShares
 from sixfold.runs.context import Context
 from sixfold.runs.stages import Stage, Work
 from sixfold.select.estimates import Estimates
@@ -260,7 +260,7 @@ class Comparison:
         for at, piece in enumerate(pieces):
             outcome = outcomes[at]
             if isinstance(outcome, Path):
-                parts = state.load(outcome, FoldScoresOfAll).parts
+                parts = FoldScoresOfAll.load(outcome).parts
                 self.estimates.saw(parts)
                 found |= dict(zip(piece.positions, parts, strict=True))
             elif isinstance(outcome, FitError) and len(piece.positions) > 1:  # each alone, to see who of them it was
@@ -298,6 +298,8 @@ class Comparison:
         """What was saved of work that did not end."""
         for parts in self._group(piece).done(piece.numbers):
             for at, part in zip(piece.positions, parts.parts, strict=True):
+                if self.run.folder.disk.most is not None:  # saved states go first where the disk is short
+                    part = replace(part, models=part.models.held())
                 self.unfinished.setdefault(at, []).append(part)
 
 
@@ -353,7 +355,7 @@ class _Scores:
                 found[number] = np.full(self._pieces(), np.nan)
                 continue
             target = self.comparison.data.training.target.take(self.plan.folds[number].validation)
-            predicted, threshold = part.predictions[at], part.models[at].threshold
+            predicted, threshold = part.predictions[at], part.models.thresholds[at]
             found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
         return found
 
@@ -374,7 +376,7 @@ def compare(run: RunContext, data: DataSplit, plan: Plan) -> Work[Compared]:
     metric = plan.metrics[0]
     selection, bounds = SELECTION.make(settings.select, "method"), scoring.bounds(metric)
     if bounds is not None and not scoring.greater_is_better(metric):
-        bounds = -bounds[1], -bounds[0]
+        bounds = ScoreBounds(-bounds.best, -bounds.worst)
     selecting = select(selection, len(plan.candidates), len(plan.folds), settings.seed, bounds)
     block = next(selecting)
     while True:
@@ -390,7 +392,7 @@ def compare(run: RunContext, data: DataSplit, plan: Plan) -> Work[Compared]:
 def searched(comparison: Comparison, settings: Search, seed: int) -> Work[Compared]:
     """Each candidate is proposed by what those before scored (`evaluate.search`)."""
     run, data, plan = comparison.run, comparison.data, comparison.plan
-    clock = _Clock(run.limits.deadline(shares(run, data, plan)[0]), settings.trials)
+    clock = _Clock(run.limits.deadline(shares(run, data, plan).evaluation), settings.trials)
     searching = search(Proposer(run.loaded.recipe, data.training), len(plan.folds), settings, seed, clock.is_over)
     request = next(searching)
     while True:
@@ -431,7 +433,7 @@ class _Clock:
         return self.end is not None and now + 2 * self.longest > self.end
 
 
-def shares(run: RunContext, data: DataSplit, plan: Plan) -> tuple[float, float]:
+def shares(run: RunContext, data: DataSplit, plan: Plan) -> TimeShares:
     """The shares of the time at which evaluation and refit end."""
     search = run.loaded.recipe.evaluate.search
     trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
@@ -445,7 +447,7 @@ def refit_end(
     that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
     network's would be cut to less than half of what its folds had.
     """
-    end, last = (run.limits.deadline(share) for share in (shares(run, data, plan)[1], WORK_SHARE))
+    end, last = (run.limits.deadline(share) for share in (shares(run, data, plan).refit, WORK_SHARE))
     if end is None or last is None or run.inside:
         return end
     now, late_s = time.monotonic(), LATE * (run.limits.time_s or 0.0)

@@ -13,8 +13,9 @@ import numpy as np
 
 from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.averaged import Averaged, Joined, Member
-from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.cross_validation import Evaluation, FoldScores, Tally
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold_models import ModelStore
 from sixfold.evaluate.model import Model
 from sixfold.parts import state
 from sixfold.parts.fit import OutputKind
@@ -158,42 +159,27 @@ def cross_validate(
     folds: Sequence[Fold],
     metrics: Sequence[str],
     threshold: str = "none",
-) -> Evaluation:
-    """The ensemble of `evaluations` (two or more `members`) as one more candidate.
+    store: ModelStore | None = None,
+) -> FoldScores:
+    """The ensemble of `evaluations` (two or more `members`) as one more candidate, on all folds.
 
     A fold's weights are chosen on out-of-fold predictions of rows that the fold trains on, never on those it validates;
     where there are none yet (the first window of a time series) all weights are equal. `fit_s`: of all members together.
+    `store`: where its models go.
     """
-    started = time.monotonic()
-    scores = {name: np.full(len(folds), np.nan) for name in metrics}
-    total, times = np.zeros((dataset.table.rows, dataset.target.outputs)), np.zeros(dataset.table.rows)
-    models = []
+    started, tally = time.monotonic(), Tally(NAME, NAME, metrics)
     for number, fold in enumerate(folds):
         rows = seen(evaluations, fold.train)
         equal = Blend((1 / len(evaluations),) * len(evaluations), None)
         found = blend(evaluations, dataset.target, rows, metrics[0], threshold) if len(rows) else equal
-        models.append(combine([one.models[number] for one in evaluations], found))
-        validation = dataset.take(fold.validation)
-        predicted = models[-1].predict(validation.table)
-        scored = scoring.score_all(metrics, validation.target, predicted, models[-1].output, models[-1].threshold)
-        for name, score in scored.items():
-            scores[name][number] = np.nan if score is None else score
-        total[fold.validation] += predicted
-        times[fold.validation] += 1
-    with np.errstate(invalid="ignore"):
-        predictions = total / times[:, None]
-    fit_s = sum(one.fit_s for one in evaluations) + time.monotonic() - started
-    return Evaluation(
-        NAME,
-        NAME,
-        _output(evaluations),
-        tuple(metrics),
-        scores,
-        predictions,
-        tuple(models),
-        fit_s,
-        tuple(range(len(folds))),
-    )
+        kept = [at for at, weight in enumerate(found.weights) if weight > 0]
+        weights = tuple(found.weights[at] for at in kept)
+        model = combine([evaluations[at].models[number] for at in kept], found._replace(weights=weights))
+        with (store or ModelStore()).writer(f"models-{number}") as writer:
+            tally.score(number, model, dataset.take(fold.validation), 0.0)
+            tally.models.append(writer.add(model))
+    tally.fit_s = sum(one.fit_s for one in evaluations) + time.monotonic() - started
+    return tally.part()
 
 
 def _output(evaluations: Sequence[Evaluation]) -> OutputKind:

@@ -41,7 +41,7 @@ def restricted(parts: Sequence[FoldScores], numbers: Sequence[int]) -> list[Fold
                 replace(
                     part,
                     numbers=tuple(numbers.index(part.numbers[at]) for at in kept),
-                    models=tuple(part.models[at] for at in kept),
+                    models=part.models.take(kept),
                     predictions=tuple(part.predictions[at] for at in kept),
                     scores={name: scores[kept] for name, scores in part.scores.items()},
                 )

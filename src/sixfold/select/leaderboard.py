@@ -11,7 +11,6 @@ import numpy as np
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
-from sixfold.parts.state import size_bytes
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,7 @@ def order(evaluations: Sequence[Evaluation], metric: str) -> list[int]:
     Not the one that trained faster: seconds differ from run to run, and the winner must not.
     """
     sign = -1.0 if scoring.greater_is_better(metric) else 1.0
-
-    sizes = [sum(map(size_bytes, evaluation.models)) for evaluation in evaluations]
+    sizes = [evaluation.models.size_bytes for evaluation in evaluations]
 
     def key(position: int) -> tuple[bool, float, int]:
         mean = float(np.mean(evaluations[position].scores[metric]))

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from sixfold.core.seeds import derive
+from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 
@@ -43,7 +44,7 @@ class Seen:
 
     scores: FloatArray
     folds_total: int
-    bounds: tuple[float, float] | None = None
+    bounds: ScoreBounds | None = None
     pieces: FloatArray | None = None
 
 
@@ -96,7 +97,7 @@ def select(
     candidates: int,
     folds: int,
     seed: int = 0,
-    bounds: tuple[float, float] | None = None,
+    bounds: ScoreBounds | None = None,
 ) -> Generator[ScoreRequest, Scored, Selected]:
     """Ask for the scores of all candidates block by block and drop whom `selection` drops. Equal seeds visit the folds in equal
     order.

@@ -95,9 +95,14 @@ def validation_share(folds: Sequence[Fold]) -> float:
     return float(np.mean([len(fold.validation) / len(fold.train) for fold in folds]))
 
 
-def by_folds(
-    names: tuple[str, str], metric: str, scores: tuple[FloatArray, FloatArray], share: float, level: float = 0.95
-) -> Difference:
+class ScoredFolds(NamedTuple):
+    """One candidate's scores, float64 [folds]."""
+
+    name: str
+    scores: FloatArray
+
+
+def by_folds(first: ScoredFolds, second: ScoredFolds, metric: str, share: float, level: float = 0.95) -> Difference:
     """The corrected resampled t-test of two candidates on the same folds.
 
     t = d̄ / √((1/n + n_validation/n_train)·S²) with n - 1 degrees of freedom; d: differences on the n folds that both have a
@@ -107,20 +112,20 @@ def by_folds(
     One fold, or equal differences other than zero, have no interval (NaN): the spread is not known.
     """
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
-    d = sign * (np.asarray(scores[0]) - np.asarray(scores[1]))
+    d = sign * (np.asarray(first.scores) - np.asarray(second.scores))
     d = d[np.isfinite(d)]
     by = f"{len(d)} fold{'s' if len(d) != 1 else ''}"
     low, high, p = math.nan, math.nan, math.nan
     mean = float(d.mean()) if len(d) else math.nan
     spread = float(d.std(ddof=1)) if len(d) > 1 else math.nan
-    largest = float(np.nanmax(np.abs(scores))) if len(d) else 0.0
+    largest = float(np.nanmax(np.abs((first.scores, second.scores)))) if len(d) else 0.0
     if spread <= EQUAL * largest and abs(mean) <= EQUAL * largest:
         mean, low, high, p = 0.0, 0.0, 0.0, 1.0
     elif spread > EQUAL * largest:
         error = spread * math.sqrt(1 / len(d) + share)
         half = float(stats.t.ppf((1 + level) / 2, len(d) - 1)) * error
         low, high, p = mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, len(d) - 1))
-    return Difference(*names, metric, mean, low, high, p, level, by, "corrected resampled t-test")
+    return Difference(first.name, second.name, metric, mean, low, high, p, level, by, "corrected resampled t-test")
 
 
 # ---- on rows -----------------------------------------------------------------------------------------------------
@@ -143,7 +148,8 @@ class Draws(NamedTuple):
 
 
 def by_rows(
-    pair: tuple[Predicted, Predicted],
+    first: Predicted,
+    second: Predicted,
     target: Target,
     metric: str,
     groups: IntArray | None = None,
@@ -159,13 +165,13 @@ def by_rows(
     """
     scoring.check([metric], target.task)
     settings = METRIC.load(metric)()
-    known = np.flatnonzero(np.isfinite(pair[0].values).all(axis=1) & np.isfinite(pair[1].values).all(axis=1))
+    known = np.flatnonzero(np.isfinite(first.values).all(axis=1) & np.isfinite(second.values).all(axis=1))
     units = _units(known, None if groups is None else groups[known])
     averaged = isinstance(settings, scoring.MeanOverRows)
     most = MOST_ROWS if averaged else MOST_SCORED
     draws = draws if averaged else draws._replace(times=min(draws.times, MOST_TIMES))
     taken = min(len(units), max(2, round(len(units) * min(1.0, most / max(1, len(known))))))
-    score = _difference(pair, target, settings)
+    score = _difference((first, second), target, settings)
     whole = score(known) if len(known) else math.nan
     found = np.full(draws.times, math.nan)
     if len(units) > 1 and math.isfinite(whole):
@@ -176,7 +182,7 @@ def by_rows(
     low, high, p = _interval(found[np.isfinite(found)], draws)
     by = f"{len(units):,} {'rows' if groups is None else 'groups'}"
     how = f"bootstrap, {draws.times:,} draws" + (f" of {taken:,}, scaled" if taken < len(units) else "")
-    return Difference(pair[0].name, pair[1].name, metric, whole, low, high, p, draws.level, by, how)
+    return Difference(first.name, second.name, metric, whole, low, high, p, draws.level, by, how)
 
 
 def _interval(found: FloatArray, draws: Draws) -> tuple[float, float, float]:
@@ -187,7 +193,7 @@ def _interval(found: FloatArray, draws: Draws) -> tuple[float, float, float]:
     return float(low), float(high), min(1.0, 2 * float(side) / (len(found) + 1))
 
 
-def _difference(pair: tuple[Predicted, Predicted], target: Target, settings: Any) -> Callable[[IntArray], float]:
+def _difference(pair: Sequence[Predicted], target: Target, settings: Any) -> Callable[[IntArray], float]:
     """Rows → how much better the first of `pair` scores on them. NaN where the metric cannot score both."""
     sign = 1.0 if settings.greater_is_better else -1.0
     if any(settings.needs not in scoring.POSSIBLE[each.output] for each in pair):

@@ -9,7 +9,8 @@ import numpy as np
 
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
-from sixfold.evaluate.cross_validation import Evaluation
+from sixfold.evaluate.cross_validation import Evaluation, FoldScoresOfAll, join
+from sixfold.evaluate.fold_models import ModelStore
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.plan.run_context import SPARE, DataSplit, Plan, RunContext, stage_key, store
@@ -61,9 +62,10 @@ def blend(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Ev
     keys = [candidate.key() for candidate in plan.candidates if candidate.name in {one.name for one in members}]
     with run.folder.stage(f"{run.inside}evaluate-ensemble", stage_key(run, data, "".join(keys))) as place:
         if place.aside is not None:
-            found = ensemble.cross_validate(members, data.training, plan.folds, plan.metrics, _threshold(plan))
-            store(run, found, place.aside)
-    found = state.load(place.folder, Evaluation)
+            models = ModelStore(place.aside, run.folder.disk)
+            made = ensemble.cross_validate(members, data.training, plan.folds, plan.metrics, _threshold(plan), models)
+            FoldScoresOfAll((made,)).save(place.aside, run.folder.disk)
+    found = join(FoldScoresOfAll.load(place.folder).parts, data.training, plan.folds)
     run.context.emit("candidate_finished", candidate=found.name, scores=found.means())
     return [found]
 
@@ -74,6 +76,8 @@ def refit(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Ev
     """
     best = evaluations[leaderboard.best(evaluations, plan.metrics[0])]
     run.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
+    if run.folder.disk.most is not None:  # the files of its fold models may have to go for what follows
+        best = replace(best, models=best.models.held())
     members = _members(plan, data, evaluations, best)
     chosen, key = members.candidates, members.key
     needed_s = again_s(chosen, plan, evaluations, data.training)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ class Phase(IntEnum):
 
 class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """uvicorn's, with httptools where that is installed, else with h11; on a transport that joins head and body."""
+
+    pipeline: Sequence[Any] = ()  # of httptools alone: requests that wait
+    conn: Any = None  # of h11 alone
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
@@ -86,7 +90,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def _check_waiting(self) -> None:
         """httptools reads all requests that are there; h11 reads the next one after the answer."""
-        if len(getattr(self, "pipeline", ())) > MOST_WAITING:
+        if len(self.pipeline) > MOST_WAITING:
             self.joined.abort()
 
     def send_400_response(self, msg: str) -> None:
@@ -130,8 +134,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def _has_more(self) -> bool:
         """Of h11: whether a request waits behind this one."""
-        conn = getattr(self, "conn", None)
-        return conn is not None and bool(conn.trailing_data[0]) and not self.cycle.more_body
+        return self.conn is not None and bool(self.conn.trailing_data[0]) and not self.cycle.more_body
 
     def end_wait(self) -> None:
         """Close where no request is under way, nor its first bytes waiting to be read."""

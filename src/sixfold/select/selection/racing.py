@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.parts.table import BoolArray, FloatArray
 from sixfold.recipe.section import Section
 from sixfold.select.endings import Endings, draw
@@ -99,9 +100,9 @@ def _said(chance: float, draws: int) -> str:
     return f"{chance:.1g}" if chance > 0 else f"below {1 / draws:.1g}"
 
 
-def _beyond_reach(behind: FloatArray, folds_total: int, bounds: tuple[float, float] | None) -> BoolArray:
+def _beyond_reach(behind: FloatArray, folds_total: int, bounds: ScoreBounds | None) -> BoolArray:
     """[candidates] who stays behind even with the best scores on the folds left, where the leader gets the worst."""
     if bounds is None:
         return np.zeros(len(behind), dtype=np.bool_)
-    most = (folds_total - behind.shape[1]) * (bounds[1] - bounds[0])
+    most = (folds_total - behind.shape[1]) * (bounds.best - bounds.worst)
     return np.asarray(behind.sum(axis=1) > most * (1 + ROUNDING))

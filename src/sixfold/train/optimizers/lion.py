@@ -29,4 +29,4 @@ class Settings(OptimizerSettings):
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Over `parameters`."""
-        return Lion(parameters, self.learning_rate, (self.beta1, self.beta2), self.weight_decay)
+        return Lion(parameters, self.learning_rate, self.beta1, self.beta2, self.weight_decay)
