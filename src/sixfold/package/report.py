@@ -17,6 +17,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
+from sixfold.parts.modality import is_modality
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import ColumnSummary, Confusion, Curve, Figure, Importance, Layer, Line, Report, Row
