@@ -58,6 +58,8 @@ class ScaledImages(nn.Module):
 
     def __init__(self, network: nn.Module, scaling: PixelScaling) -> None:
         super().__init__()
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
         self.network = network
         self.register_buffer("mean", torch.from_numpy(scaling.mean.copy()))
         self.register_buffer("deviation", torch.from_numpy(scaling.deviation.copy()))

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sixfold.parts.state import State
 
@@ -62,12 +63,26 @@ def network_shape(size: NetworkSize, channels: int, outputs: int, side: int) -> 
     return NetworkShape(channels, outputs, widths, blocks, stem_stride)
 
 
+class PointwiseConvolution(nn.Conv2d):
+    """A convolution of 1 × 1 that takes the places of its step first: torch's own kernel for it (2.13, processor, channels last)
+    writes beyond its memory where channels are no multiple of 8, as after pruning. Exported, it is one convolution.
+    """
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """[B, before, H, W] → [B, after, H/stride, W/stride]."""
+        step = self.stride[0]
+        if step == 1 or torch.compiler.is_exporting():
+            return super().forward(x_BCHW)
+        return functional.conv2d(x_BCHW[:, :, ::step, ::step], self.weight, self.bias)
+
+
 class ConvolutionNorm(nn.Module):
     """A convolution without bias, then batch normalization: one convolution with a bias once they are folded."""
 
     def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+        kind = PointwiseConvolution if kernel == 1 else nn.Conv2d
+        self.convolution = kind(before, after, kernel, stride, kernel // 2, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(after)
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
@@ -125,7 +140,7 @@ def _resized(layer: nn.Module, weight: torch.Tensor) -> nn.Module:
     """A layer of this kind for a weight of this shape; its numbers are filled in later."""
     if isinstance(layer, nn.Conv2d):
         after, before, kernel, _ = weight.shape
-        return nn.Conv2d(before, after, kernel, layer.stride, kernel // 2, bias=layer.bias is not None)  # type: ignore[arg-type]
+        return type(layer)(before, after, kernel, layer.stride, kernel // 2, bias=layer.bias is not None)  # type: ignore[arg-type]
     if isinstance(layer, nn.BatchNorm2d):
         return nn.BatchNorm2d(len(weight))
     return nn.Linear(weight.shape[1], weight.shape[0])

@@ -97,7 +97,7 @@ class Settings(ModuleFamily):
     `train` for how; what is left out there is, for it, SGD with Nesterov's momentum, 25 epochs and one cycle of the rate.
     """
 
-    needs: ClassVar[Needs] = Needs(precision="float32")
+    needs: ClassVar[Needs] = Needs(precision="float32", stored_pixels=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"pixels"})
 

@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 
 from sixfold.data import rare
+from sixfold.data.image_duplicates import describe_groups, duplicate_groups
 from sixfold.data.near_duplicates import near_duplicates
-from sixfold.parts import equal_rows
+from sixfold.parts import equal_rows, image_column
+from sixfold.parts.image_store import describe_faults, survey
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.parts.units import merged
 from sixfold.recipe.schema import Data
@@ -20,13 +22,30 @@ LOUD: Final = 0.05  # share of repeated rows from which on it is a warning; gues
 
 def checked(dataset: Dataset, data: Data) -> Dataset:
     """The dataset after `data.rare` and `data.duplicates`, with what was found in `notes` and `warnings`. Raises DataError."""
-    return keep_together(rare.settle(dataset, data), data.duplicates)
+    return keep_together(rare.settle(_readable(dataset, data), data), data.duplicates)
+
+
+def _readable(dataset: Dataset, data: Data) -> Dataset:
+    """Without the rows of images that cannot be used, where the recipe says so; else the first reader of one refuses it."""
+    if data.read.unreadable != "skip":
+        return dataset
+    for name, column in dataset.table.columns.items():
+        if column.kind != "image":
+            continue
+        column = dataset.table.columns[name]
+        faults = image_column.unusable(column, survey(image_column.references(column))[0])
+        if faults:
+            kept = np.setdiff1d(np.arange(dataset.table.rows), [fault.row for fault in faults])
+            text = f"{name}: {describe_faults(faults, dataset.table.rows)}"
+            dataset = dataset.take(kept)
+            dataset = replace(dataset, warnings=(*dataset.warnings, text))
+    return dataset
 
 
 def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Dataset:
     """Count the rows that repeat or contradict others; rows that are equal get one unit, joined with their groups'."""
     if duplicates == "keep_together":
-        dataset = _near_texts_together(dataset)
+        dataset = _near_images_together(_near_texts_together(dataset))
     group = equal_rows.groups(dataset.table)
     if (group < 0).all():
         return dataset
@@ -58,6 +77,22 @@ def _near_texts_together(dataset: Dataset) -> Dataset:
     if not near or len(np.unique(together)) < LEAST_UNITS:
         return dataset
     text = f"{near:,} texts are nearly the same as an earlier one (MinHash): they stay on one side of every split."
+    return replace(dataset, together=together, notes=(*dataset.notes, text))
+
+
+def _near_images_together(dataset: Dataset) -> Dataset:
+    """The same of images, where they are all that a row has: equal files, and those that look equal.
+
+    They are resized as training will most likely want them, so that the cache serves both.
+    """
+    columns = list(dataset.table.columns.values())
+    if any(column.kind != "image" for column in columns) or len(columns) != 1:
+        return dataset
+    shape = survey(image_column.references(columns[0]))[0]
+    units = duplicate_groups(image_column.resized(columns[0], shape))
+    text, together = describe_groups(units), merged(dataset.groups, units)
+    if not text or len(np.unique(together)) < LEAST_UNITS:
+        return dataset
     return replace(dataset, together=together, notes=(*dataset.notes, text))
 
 

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.image_store import StoredPixels
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.parts.units import cut_off, with_every_class
 from sixfold.recipe.schema import Initialize, Train
@@ -19,8 +20,8 @@ from sixfold.recipe.section import Section
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Features: TypeAlias = (
-    Matrix | csr_array
-)  # training rows: large one-hot tables come sparse to families that take them so
+    Matrix | csr_array | StoredPixels
+)  # training rows: large one-hot tables come sparse, and images stay on disk, for families that take them so
 OutputKind = Literal["probability", "decision", "value"]
 FeatureKind = Literal["numbers", "tokens", "pixels"]
 UNWATCHED = (
@@ -38,6 +39,7 @@ class Needs(NamedTuple):
     text: str = "ngrams"  # what texts become
     text_features: int = 2_000  # n-grams of a text; those who take sparse rows can use more
     sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
+    stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class Fit:
     def take(self, rows: IntArray) -> Self:
         """The same work on some of its rows."""
         groups = None if self.groups is None else self.groups[rows]
-        return replace(self, x=self.x[rows], y=self.y[rows], groups=groups)
+        x = self.x.take(rows) if isinstance(self.x, StoredPixels) else self.x[rows]
+        return replace(self, x=x, y=self.y[rows], groups=groups)
 
     def whole_groups(self, count: int, seed: int) -> IntArray:
         """Sorted rows to be watched while the others train, near `count`: whole groups, and of no class the last row.

@@ -168,6 +168,39 @@ class ImageCache:
 
 
 @dataclass(frozen=True)
+class StoredPixels:
+    """Pixels as features [rows, cells], uint8, that stay on disk: a slice or an array of rows is read when it is asked for."""
+
+    cache: ImageCache
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        return len(self.cache), self.cache.shape.cells
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """Of what is read."""
+        return np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.cache)
+
+    def __getitem__(self, rows: slice | IntArray) -> npt.NDArray[np.uint8]:
+        """uint8 [rows, cells]."""
+        wanted = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.arange(len(self))[rows]
+        return self.cache.read(wanted).reshape(len(wanted), -1)
+
+    def take(self, rows: IntArray) -> Self:
+        """A view of some rows; reads nothing."""
+        return replace(self, cache=self.cache.take(rows))
+
+    def toarray(self) -> npt.NDArray[np.float32]:
+        """All of them, in memory, for who can do no other."""
+        return self[:].astype(np.float32)
+
+
+@dataclass(frozen=True)
 class CacheSettings:
     """How a cache is filled. `most_bytes`: of disk, or None for any; `unreadable`: whether one bad image refuses all."""
 
@@ -204,7 +237,7 @@ def fill(
             check()
     if faults and (settings.unreadable == "refuse" or not kept):
         aside.unlink()
-        raise _refused(faults)
+        raise refused(faults)
     aside.replace(settings.path)
     return ImageCache(settings.path, settings.shape, tuple(digests), np.arange(len(kept))), tuple(faults)
 
@@ -236,12 +269,12 @@ def _check_disk(rows: int, settings: CacheSettings) -> None:
         raise BudgetError("budget.disk", expected, show_bytes(settings.most_bytes), remedy)
 
 
-def _refused(faults: Sequence[Fault]) -> DataError:
+def refused(faults: Sequence[Fault]) -> DataError:
     """The first by name, the next few too."""
     first = faults[0].reason
     if len(faults) == 1:
         return first
     others = ", ".join(fault.reason.where for fault in faults[1:NAMED])
     found = f"{first.found}; others, too: {others}"
-    remedy = f"{first.remedy} Or skip such images: data.unreadable: skip."
+    remedy = f"{first.remedy} Or skip such images: data.read: {{unreadable: skip}}."
     return DataError(first.where, first.expected, found, remedy)

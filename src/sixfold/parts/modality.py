@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,14 @@ class ModalityBlock(Protocol):
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The same as inputs of the graph, double."""
+
+
+@runtime_checkable
+class StoresFeatures(Protocol):
+    """Ability of a block: its features stay on disk, for families that read them by batches."""
+
+    def stored(self, table: Table) -> Features:
+        """[rows, features], read where they are asked for."""
 
 
 class Modality(Protocol):

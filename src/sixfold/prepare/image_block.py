@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sixfold.parts import image_column
 from sixfold.parts.fit import FeatureGroup
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape, resize_graph
+from sixfold.parts.image_store import StoredPixels
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
-from sixfold.parts.table import FloatArray, Table
+from sixfold.parts.table import Table
 from sixfold.recipe.images import ImageInput
 
 
@@ -57,15 +59,14 @@ class ImageBlock(State):
         """What its features are, the first of which is feature `start`."""
         return FeatureGroup("pixels", self.columns, start, start + self.shape.cells, self.shape)
 
-    def reader(self, table: Table) -> Callable[[slice], FloatArray]:
-        """Gives the pixels of some rows, float64 [rows, cells]."""
-        cache = image_column.resized(table.columns[self.columns[0]], self.shape)
+    def reader(self, table: Table) -> Callable[[slice], npt.NDArray[np.uint8]]:
+        """Gives the pixels of some rows, uint8 [rows, cells]."""
+        pixels = self.stored(table)
+        return lambda rows: pixels[rows]
 
-        def read(rows: slice) -> FloatArray:
-            pixels = cache.read(np.arange(*rows.indices(len(cache))))
-            return pixels.reshape(len(pixels), -1).astype(np.float64)
-
-        return read
+    def stored(self, table: Table) -> StoredPixels:
+        """The pixels of all rows, which stay on disk."""
+        return StoredPixels(image_column.resized(table.columns[self.columns[0]], self.shape))
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The front end's pixels of the column, double."""

@@ -16,7 +16,7 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import FeatureGroup, Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.modality import ModalityBlock, is_modality, modality_of
+from sixfold.parts.modality import ModalityBlock, StoresFeatures, is_modality, modality_of
 from sixfold.parts.offsets import offsets
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import SparseStack, bounds, dense, side_by_side
@@ -68,7 +68,7 @@ class Preparer(State):
     @property
     def rows_at_once(self) -> int:
         """Rows whose features are held at once: of texts they are many."""
-        return min(BATCH_ROWS, max(1, BATCH_CELLS // max(1, len(self.feature_names)))) if self.texts else BATCH_ROWS
+        return _rows_at_once(self.blocks, len(self.feature_names))
 
     def batches(self, table: Table, at_once: int | None = None) -> Iterator[tuple[slice, Matrix]]:
         """The same in parts: which rows, and their features. For tables whose features would fill the memory."""
@@ -125,12 +125,7 @@ def fit(
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]
     follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
-    stack = SparseStack(
-        kept.rows, len(origins), "float64" if follows else needs.precision, needs.sparse and not follows
-    )
-    for rows, x in _batches(blocks, kept, own, BATCH_ROWS):
-        stack.add(rows, x)
-    features = stack.result()
+    features, sparse = _fitted_features(blocks, kept, own, needs, follows)
     after = []
     for name, method in over_all(prepare.features):
         names = tuple(origin.name for origin in origins)
@@ -141,7 +136,7 @@ def fit(
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
     preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), cleaned.notes)
-    result = features if stack.sparse else _as_precision(features, needs.precision)
+    result = features if sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
 
@@ -163,6 +158,32 @@ def _fit_blocks(
         if crossed is not None:
             own[number] = crossed
     return blocks, own
+
+
+def _rows_at_once(blocks: Sequence[Block | ModalityBlock], width: int) -> int:
+    many = any(not isinstance(block, Block) for block in blocks)
+    return min(BATCH_ROWS, max(1, BATCH_CELLS // max(1, width))) if many else BATCH_ROWS
+
+
+def _fitted_features(
+    blocks: Sequence[Block | ModalityBlock],
+    table: Table,
+    own: Mapping[int, FloatArray],
+    needs: Needs,
+    follows: bool,
+) -> tuple[Features, bool]:
+    """The features of the training rows, and whether they are in a form of their own: sparse, or pixels on disk. `follows`: a
+    step works on all of them.
+    """
+    only = blocks[0] if len(blocks) == 1 else None
+    if needs.stored_pixels and isinstance(only, StoresFeatures) and not follows:
+        return only.stored(table), True
+    width = sum(len(block.names) for block in blocks)
+    precision = "float64" if follows else needs.precision
+    stack = SparseStack(table.rows, width, precision, needs.sparse and not follows)
+    for rows, x in _batches(blocks, table, own, _rows_at_once(blocks, width)):
+        stack.add(rows, x)
+    return stack.result(), stack.sparse
 
 
 def _batches(
