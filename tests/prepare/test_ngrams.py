@@ -265,7 +265,11 @@ def test_equal_texts_enter_the_graph_once() -> None:
     [
         ({"text_0": "nul"}, "text_0: Invalid JSON"),
         ({"text_0": "{}"}, "text_0: Field required"),
-        ({"text_0": '{"name": "text_1", "column": "a", "terms": []}'}, "text_0: the description of text_1"),
+        ({"text_0": '{"name": "text_1", "column": "a", "terms": []}'}, "text_0: Value error, one of terms and tokens"),
+        (
+            {"text_0": TextInput(name="text_1", column="a", terms=fit(["a b", "a b"]).parts).model_dump_json()},
+            "text_0: the description of text_1",
+        ),
         ({"text_0": "[" * 100 + "]" * 100}, "text_0: "),
     ],
 )

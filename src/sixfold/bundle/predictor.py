@@ -19,7 +19,7 @@ from sixfold.bundle.image_inputs import ImageEncoder, image_inputs
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
+from sixfold.bundle.texts import DescriptionError, TextEncoder, TokenEncoder, encoder_of, text_inputs
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
 from sixfold.recipe.images import ImageInput
@@ -50,7 +50,7 @@ class Predictor:
         self.depends_on_batch = any(node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes)
         places = {column.name: at for at, column in enumerate(signature.graph_inputs().get(TEXTS, ()))}
         texts = check_interface(self.session, signature, where)
-        self._encoders = [(each.name, places[each.column], TextEncoder(each)) for each in texts]
+        self._encoders = [(each.name, places[each.column], _text_encoder(each, where)) for each in texts]
         pictures = {column.name: at for at, column in enumerate(signature.graph_inputs().get(IMAGES, ()))}
         images = image_inputs(self.session.get_modelmeta().custom_metadata_map, where)
         self._image_encoders = [(each.name, pictures[each.column], ImageEncoder(each, where)) for each in images]
@@ -125,6 +125,17 @@ class Predictor:
         }
 
 
+def _text_encoder(described: TextInput, where: str) -> TextEncoder | TokenEncoder:
+    try:
+        return encoder_of(described)
+    except DescriptionError as error:
+        raise BundleError(where, "texts described as Sixfold does", str(error), MISMATCH) from None
+
+
+def _tensor(described: TextInput) -> str:
+    return "tensor(double)" if described.tokens is None else "tensor(int64)"
+
+
 def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> None:
     """The labels of the graph are the classes of the signature, in their order. Raises BundleError."""
     try:
@@ -144,7 +155,7 @@ def check_interface(session: Any, signature: Signature, where: str) -> tuple[Tex
     images = _image_inputs(described, signature, where)
     raw = {name: columns for name, columns in groups.items() if name not in (TEXTS, IMAGES)}
     expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in raw.items()}
-    expected_inputs |= {each.name: f"tensor(double) [rows, {each.width}]" for each in texts}
+    expected_inputs |= {each.name: f"{_tensor(each)} [rows, {each.width}]" for each in texts}
     expected_inputs |= {each.name: f"tensor(double) [rows, {each.cells}]" for each in images}
     found_inputs = {node.name: _shown(node) for node in session.get_inputs()}
     if expected_inputs != found_inputs:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from pydantic import ValidationError
 
 from sixfold.core import json_limits
 from sixfold.core.json_limits import JsonLimits
-from sixfold.recipe.texts import FloatArray, IntArray, TermReader, TextInput
+from sixfold.recipe.texts import FloatArray, IntArray, TermReader, TextInput, TokenPieces
 
 _NAME: Final = re.compile(r"text_\d{1,4}", re.ASCII)
 LIMITS: Final = JsonLimits(64 << 20, values=2_000_000)  # of what one input is described by
@@ -42,6 +43,33 @@ def _read(name: str, content: bytes) -> TextInput:
     if found.name != name:
         raise DescriptionError(f"{name}: the description of {found.name}")
     return found
+
+
+def encoder_of(described: TextInput) -> TextEncoder | TokenEncoder:
+    """What makes an input of the graph. Raises DescriptionError."""
+    return TextEncoder(described) if described.tokens is None else TokenEncoder(described.tokens)
+
+
+class TokenEncoder:
+    """The tokens of one input of the graph. Calls may come from several threads at once."""
+
+    def __init__(self, described: TokenPieces) -> None:
+        self.width = described.length
+        try:  # it takes the package `tokenizers`, which a model without tokens does not
+            module: Any = importlib.import_module("sixfold.bundle.tokens")
+        except ImportError:
+            raise DescriptionError('tokens, for which pip install "sixfold[text]" is needed') from None
+        try:
+            self._reader = module.TokenReader(described)
+        except Exception as error:  # tokenizers raises Exception itself
+            raise DescriptionError(f"pieces of which no tokenizer can be made: {str(error)[:200]}") from None
+
+    def encode(self, texts: Sequence[str]) -> IntArray:
+        """Texts, '' for a missing one → int64 [rows, width]."""
+        found: IntArray = self._reader.read(texts)
+        return found
+
+    encode_in_place = encode
 
 
 class TextEncoder:

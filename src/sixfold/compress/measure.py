@@ -17,7 +17,7 @@ import onnx
 import onnxruntime
 
 from sixfold.bundle.image_inputs import ImageEncoder, image_inputs
-from sixfold.bundle.texts import TextEncoder, text_inputs
+from sixfold.bundle.texts import encoder_of, text_inputs
 from sixfold.core.errors import SystemFault
 from sixfold.parts.image_column import contents
 from sixfold.parts.table import Column, Table
@@ -56,7 +56,7 @@ def _raw(column: Column) -> list[Any]:
 def encoders(model: bytes) -> dict[str, Any]:
     """What makes the inputs of the graph that are of columns of text or images."""
     props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
-    texts: dict[str, Any] = {each.name: TextEncoder(each) for each in text_inputs(props)}
+    texts: dict[str, Any] = {each.name: encoder_of(each) for each in text_inputs(props)}
     return texts | {each.name: ImageEncoder(each) for each in image_inputs(props)}
 
 
@@ -164,7 +164,7 @@ def peak_memory(model: bytes, table: Table) -> int:
     arrays = feeds(model, table, 64)
     made = encoders(model)  # features of texts are mostly 0: here all of them
     listed = {
-        name: {"text": v.dtype == object, "shape": v.shape, "rows": None if name in made else _plain(v)}
+        name: {"type": v.dtype.str, "shape": v.shape, "rows": None if name in made else _plain(v)}
         for name, v in arrays.items()
     }
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape, resize_graph
 from sixfold.recipe.images import ImageInput
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
-from sixfold.recipe.texts import TermWeights, TextInput
+from sixfold.recipe.texts import TermWeights, TextInput, TokenPieces
 
 
 class RawInputs:
@@ -35,13 +35,19 @@ class RawInputs:
 
     def text(self, column: str, terms: tuple[TermWeights, ...]) -> str:
         """[rows, features] double: the features of a column of text, which the front end makes; equal ones enter once."""
+        return self._text(TextInput(name=f"text_{len(self._texts)}", column=column, terms=terms), TensorProto.DOUBLE)
+
+    def tokens(self, column: str, pieces: TokenPieces) -> str:
+        """[rows, length] int64: the tokens of a column of text, which the front end makes; equal ones enter once."""
+        return self._text(TextInput(name=f"text_{len(self._texts)}", column=column, tokens=pieces), TensorProto.INT64)
+
+    def _text(self, found: TextInput, elem_type: int) -> str:
         for known in self._texts:
-            if known.column == column and known.terms == terms:
+            if known.model_copy(update={"name": found.name}) == found:
                 return known.name
-        found = TextInput(name=f"text_{len(self._texts)}", column=column, terms=terms)
         self._texts.append(found)
-        self._graph.describe_text(found.name, found.model_dump_json())
-        return self._graph.input(found.name, TensorProto.DOUBLE, found.width)
+        self._graph.describe_text(found.name, found.model_dump_json(exclude_none=True))
+        return self._graph.input(found.name, elem_type, found.width)
 
     def image(self, column: str, shape: ImageShape) -> str:
         """[rows, cells] double: the resized pixels of a column of images, 0 to 255; equal ones enter once."""

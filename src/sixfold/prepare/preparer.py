@@ -141,7 +141,9 @@ def fit(
         after.append(step)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
-    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), cleaned.notes)
+    learned = (note for block in blocks if isinstance(block, TextBlock) for note in block.notes)
+    notes = (*cleaned.notes, *learned)
+    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), notes)
     result = features if stack.sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows

@@ -19,6 +19,8 @@ from scipy.sparse import csr_array, hstack
 from sixfold.core.errors import DataError
 from sixfold.core.texts import LONGEST, GramReader, Grams, TextForm, Unit, hashed
 from sixfold.parts.fit import FeatureKind
+from sixfold.parts.graph import Graph
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
 from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
@@ -39,10 +41,19 @@ class NGrams(State):
         """Each has a meaning of its own."""
         return "numbers"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing that is not in the recipe."""
+        return ()
+
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Texts, '' for a missing one, → [rows, features] float64."""
         found = [_features(texts, TermReader(part)) for part in self.parts]
         return found[0] if len(found) == 1 else csr_array(hstack(found, format="csr"))
+
+    def export_column(self, column: str, graph: Graph, inputs: RawInputs) -> str:
+        """What the front end makes of the column, double."""
+        return inputs.text(column, self.parts)
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`body has 'free'`, `body spells 'fre'`, or `body words hash 17`."""

@@ -1,4 +1,4 @@
-"""A column of text as one fitted state, beside the blocks of other columns: its features come without the zeros."""
+"""A column of text as one fitted state, beside the blocks of other columns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.sparse import csr_array
-
-from sixfold.parts.fit import FeatureGroup, FeatureKind
+from sixfold.parts.fit import FeatureGroup, FeatureKind, Features
 from sixfold.parts.graph import Graph
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
@@ -43,14 +41,20 @@ class TextBlock(State):
         levels = (*column.levels, "")
         return lambda rows: [levels[code] for code in column.values[rows].tolist()]
 
-    def transform(self, texts: list[str]) -> csr_array:
-        """[rows, features]."""
-        found: csr_array = self.step.transform(texts)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was learned of the column, in sentences."""
+        return tuple(f"Text '{self.columns[0]}': {text}." for text in self.step.notes)
+
+    def transform(self, texts: list[str]) -> Features:
+        """[rows, features]; n-grams sparse."""
+        found: Features = self.step.transform(texts)
         return found
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
-        """The front end's features of the column, double."""
-        return inputs.text(self.columns[0], self.step.parts)
+        """Its features, double, of what the front end makes of the column."""
+        value: str = self.step.export_column(self.columns[0], graph, inputs)
+        return value
 
 
 def fit_text_block(name: str, method: Any, table: Table, training: Training) -> TextBlock:
