@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from sixfold.core.cores import cores
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
-from sixfold.recipe.schema import Initialize
+from sixfold.recipe.schema import Initialize, Options
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
@@ -27,6 +27,15 @@ class FitCost(NamedTuple):
     fit_bytes: int = 0
     model_bytes: int = 0
     together: int = 1
+
+
+class TrainDefaults(NamedTuple):
+    """What a family likes of the recipe's `train`: `options` take the place of the keys that the recipe leaves out, and `why` is
+    said with them. The recipe's own word goes before them, key by key.
+    """
+
+    options: Options = {}  # noqa: RUF012 (never changed)
+    why: str = ""
 
 
 class Family(Section, ABC):
@@ -52,6 +61,11 @@ class Family(Section, ABC):
     @abstractmethod
     def needs(self) -> Needs:
         """How it likes its features: a constant of the class, or what follows from the settings."""
+
+    @property
+    def train_defaults(self) -> TrainDefaults:
+        """Of a network that is trained best otherwise than `train` says by itself."""
+        return TrainDefaults()
 
     @property
     def side_by_side(self) -> bool:

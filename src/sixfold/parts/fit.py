@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -119,6 +119,11 @@ class Fit:
     def rows(self) -> int:
         """Training rows."""
         return int(self.x.shape[0])
+
+    def take(self, rows: IntArray) -> Self:
+        """The same work on some of its rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], groups=groups)
 
     def whole_groups(self, count: int, seed: int) -> IntArray:
         """Sorted rows to be watched while the others train, near `count`: whole groups, and of no class the last row.
