@@ -44,7 +44,13 @@ def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
 
 @pytest.mark.parametrize(
     ("family", "drop"),
-    [("{family: svm, kernel: linear}", "[stars, town]"), ("{family: linear, C: 10}", "[]"), ("tree", "[]")],
+    [
+        ("{family: svm, kernel: linear}", "[stars, town]"),
+        ("{family: linear, C: 10}", "[]"),
+        ("tree", "[]"),
+        ("{family: text_cnn, size: nano}", "[stars, town]"),
+        pytest.param("{family: text_encoder, size: nano}", "[stars, town]", marks=pytest.mark.slow),
+    ],
 )
 def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop: str) -> None:
     bundle = sixfold.load(run(tmp_path, family, drop))
@@ -56,7 +62,7 @@ def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop
     alone = [bundle.predict([row]).outputs for row in asked]
     for name, array in together.items():
         if name != "label":
-            np.testing.assert_allclose(np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-6)
     labels = bundle.predict(
         [{**own, "review": text} for text in ("GREAT lovely cafe\u0301", "awful sad\u200b broken")]
     ).labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field
 from torch import nn
@@ -43,7 +43,9 @@ class Settings(TokenFamily):
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
         "auto", description="Numbers a token, and filters; auto: by the number of rows."
     )
-    widths: tuple[int, ...] = Field((2, 3, 4), min_length=1, max_length=8, description="Tokens that a filter spans.")
+    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(
+        (2, 3, 4), min_length=1, max_length=8, description="Tokens that a filter spans, 1 to 16."
+    )
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of the filters' answers left out in each training step.")
 
     @property

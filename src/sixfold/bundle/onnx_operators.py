@@ -55,7 +55,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
             "Where",
         )
     },
-    **dict.fromkeys(("ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), KEEPDIMS),
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), KEEPDIMS),
     **dict.fromkeys(("Concat", "DequantizeLinear", "Gather", "Softmax"), AXIS),
     "ArgMax": AXIS | KEEPDIMS,
     "Cast": {"to": "int"},

@@ -325,7 +325,7 @@ def _inner(node: Node, given: Sequence[Shape]) -> int:
     return max(1, math.prod(given[0]) // math.prod(given[0][:1])) if node.operator in REDUCING and given[0] else 1
 
 
-REDUCING: Final = ("ArgMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "TopK")
+REDUCING: Final = ("ArgMax", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "TopK")
 RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(
         (
@@ -371,7 +371,7 @@ RULES: Final[dict[str, Rule]] = {
         ),
         _together,
     ),
-    **dict.fromkeys(("ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
     **dict.fromkeys(("MatMul", "MatMulInteger"), _mat_mul),
     "ArgMax": _arg_max,
     "Concat": _concat,
