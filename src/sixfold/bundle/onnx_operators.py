@@ -22,6 +22,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
             "Div",
             "DynamicQuantizeLinear",
             "Equal",
+            "Erf",
             "Exp",
             "Expand",
             "Floor",

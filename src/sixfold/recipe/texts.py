@@ -129,8 +129,8 @@ class TokenPieces(Section):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         size = len(self.pieces)
-        if len(set(self.pieces)) < size or not all(piece.isprintable() or piece == "\0" for piece in self.pieces):
-            raise ValueError("pieces that are not distinct, or hold control characters")
+        if len(set(self.pieces)) < size:
+            raise ValueError("pieces that are not distinct")
         places = (self.unknown, self.padding, *self.before, *self.after, *itertools.chain(*self.merges))
         if min(places) < 0 or max(places) >= size:
             raise ValueError("a place behind the last piece")
