@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_bert
 
 import sixfold
 from sixfold import pipeline
@@ -69,3 +71,27 @@ def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop
     assert list(labels) == ["good", "bad"]
     composed, decomposed = ({**own, "review": text} for text in ("caf\u00e9 great", "cafe\u0301 great"))
     np.testing.assert_array_equal(*(bundle.predict([row]).outputs["label"] for row in (composed, decomposed)))
+
+
+def test_embeddings_stand_beside_other_columns_and_the_encoder_in_the_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_bert.write(tmp_path / "bert")
+    write(tmp_path / "reviews.csv")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "data: {source: reviews.csv, target: kind, types: {review: text}}\n"
+        "prepare: {features: {text: {name: embedding, folder: bert, length: 32}}}\n"
+        "build: [{family: linear, C: 10}, {family: linear, C: 100}]\n"
+        "evaluate: {folds: 2, metrics: [accuracy]}\nbudget: {memory: 4GiB}\n"
+    )
+    bundle = sixfold.load(pipeline.run(load.load(recipe), tmp_path / "run").bundle)
+    weights = (folder / "model.safetensors").stat().st_size
+    assert weights < (bundle.path / "model.onnx").stat().st_size < weights + 60_000
+    states = [file for file in (tmp_path / "run").rglob("state.safetensors") if "bundle" not in file.parts]
+    assert states and max(file.stat().st_size for file in states) < weights / 2
+    shutil.rmtree(folder)
+    asked = [{"review": text, "stars": 0.5, "town": "Bern"} for text in ODD]
+    assert len(sixfold.load(bundle.path).predict(asked).labels) == len(ODD)
+    assert any("parity" in sentence for sentence in verify(bundle.path))

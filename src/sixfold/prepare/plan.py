@@ -10,7 +10,7 @@ from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.core.plugins import Kind
 from sixfold.parts.fit import Needs
 from sixfold.parts.table import ColumnKind, Table
-from sixfold.prepare.step import Method, Role, Takes
+from sixfold.prepare.step import Method, ReadsFolder, Role, Takes
 from sixfold.recipe.kinds import FEATURE, IMPUTER
 from sixfold.recipe.schema import Feature, Impute, Options, Prepare
 
@@ -69,6 +69,15 @@ def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
         Treatment(tuple(names), _beside(table, names, kind) if imputer.joint else (), kind, first, imputer, chain)
         for (_, kind, first, imputer, chain), names in grouped.items()
     ]
+
+
+def folder_digests(features: Feature) -> list[str]:
+    """SHA-256 of what the methods of texts read besides the table: files that the recipe names. Raises DataError."""
+    known = set(FEATURE.names())  # a name that is not known is refused where its chain is made
+    chains = [features.text or [], *features.columns.values()]
+    named = [options for chain in chains for options in chain if options["name"] in known]
+    of_texts = [FEATURE.make(options) for options in named if "text" in FEATURE.load(options["name"]).takes]
+    return [method.content_digest() for method in of_texts if isinstance(method, ReadsFolder)]
 
 
 def over_all(features: Feature) -> Iterator[tuple[str, Method]]:
