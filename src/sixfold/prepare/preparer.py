@@ -91,6 +91,12 @@ class Preparer(State):
         return frozenset(name for block in self.blocks if not isinstance(block, Block) for name in block.columns)
 
     @property
+    def growing(self) -> frozenset[str]:
+        """The raw columns that have more features the more rows there are."""
+        texts = [block for block in self.blocks if isinstance(block, TextBlock) and block.step.grows]
+        return frozenset(name for block in texts for name in block.columns)
+
+    @property
     def layout(self) -> tuple[FeatureGroup, ...]:
         """What the features are, in order; a selection or reduction over all of them leaves numbers."""
         if self.after:

@@ -42,6 +42,7 @@ class Embedding(State):
     state. `width`: numbers a text; `length`: tokens a text; `longest`: characters that are read.
     """
 
+    grows: ClassVar[bool] = False
     folder: str
     digest: str
     width: int

@@ -36,6 +36,7 @@ BYTES: Final = 256  # first pieces; the others are learned
 class Tokens(State):
     """`cut`: how many of the training texts, `texts`, are longer than a row."""
 
+    grows: ClassVar[bool] = False
     pieces: TokenPieces
     texts: int
     cut: int
