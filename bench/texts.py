@@ -35,6 +35,7 @@ from bench.pairs import ROUNDS, Absent, Result, interleaved
 
 SMS = "SIXFOLD_BENCH_SMS"
 GOOD, FAST_S, SMALL, ONE_S, CLOSE, SMALLER = 0.955, 60.0, 3_000_000, 0.0003, -0.3, 20.0
+CHECKPOINT = "SIXFOLD_BENCH_MINILM"
 RECIPE = {
     "version": 1,
     "name": "sms",
@@ -113,7 +114,27 @@ def _of(frame: pd.DataFrame, folder: Path, wall_s: float, rounds: int, seconds: 
     mine, theirs = interleaved(lambda: bundle.predict(one), lambda: pipeline.predict(text), 20 * rounds)
     yield Result(f"{name}: one text", peer, mine, theirs, "s", rounds=20 * rounds)
     yield Result(f"{name}: one text", "the 0.3 ms that are asked for", mine, ONE_S, "s", "", 1.0, rounds=20 * rounds)
+    yield from _others(name, folder, frame, f1)
     yield from _autogluon(name, frame, folder, folds[0], (ours, stored), seconds)
+
+
+def _others(name: str, folder: Path, frame: pd.DataFrame, f1: float) -> Iterator[Result]:
+    """The same folds by a network over tokens, and by embeddings of a checkpoint, whose folder SIXFOLD_BENCH_MINILM names."""
+    checkpoint = os.environ.get(CHECKPOINT)
+    embedding = {"features": {"text": {"name": "embedding", "folder": checkpoint, "length": 64}}}
+    recipes: dict[str, dict[str, Any]] = {"text_cnn on tokens": {"build": [{"family": "text_cnn"}]}}
+    if checkpoint:
+        recipes["embeddings of MiniLM, linear"] = {"prepare": embedding, "build": [{"family": "linear", "C": 10}]}
+    else:
+        yield Result(name, "embeddings of MiniLM, linear", absent=f"{CHECKPOINT} does not name a checkpoint's folder")
+    truth = (frame["label"] == "spam").to_numpy()
+    for what, changed in recipes.items():
+        (folder / "other.yaml").write_text(yaml.safe_dump({**RECIPE, **changed}))
+        out = f"run-{changed['build'][0]['family']}"
+        command = [sys.executable, "-m", "sixfold", "run", "other.yaml", "--out", out, "--quiet"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        theirs = float(f1_score(truth, _spam(pd.read_parquet(folder / out / "outcome" / "out_of_fold.parquet"))))
+        yield Result(f"{name}: F1 of spam", f"Sixfold, {what}", f1, theirs, "F1", rounds=1)
 
 
 def _spam(answers: pd.DataFrame) -> np.ndarray:

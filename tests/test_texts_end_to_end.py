@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sixfold
+import tiny_bert
 from sixfold import pipeline
 from sixfold.bundle.verify import verify
 from sixfold.recipe import load
@@ -45,7 +47,13 @@ def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
 
 @pytest.mark.parametrize(
     ("family", "drop"),
-    [("{family: svm, kernel: linear}", "[stars, town]"), ("{family: linear, C: 10}", "[]"), ("tree", "[]")],
+    [
+        ("{family: svm, kernel: linear}", "[stars, town]"),
+        ("{family: linear, C: 10}", "[]"),
+        ("tree", "[]"),
+        ("{family: text_cnn, size: nano}", "[stars, town]"),
+        pytest.param("{family: text_encoder, size: nano}", "[stars, town]", marks=pytest.mark.slow),
+    ],
 )
 def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop: str) -> None:
     bundle = sixfold.load(run(tmp_path, family, drop))
@@ -57,7 +65,7 @@ def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop
     alone = [bundle.predict([row]).outputs for row in asked]
     for name, array in together.items():
         if name != "label":
-            np.testing.assert_allclose(np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-6)
     labels = bundle.predict(
         [{**own, "review": text} for text in ("GREAT lovely cafe\u0301", "awful sad\u200b broken")]
     ).labels
@@ -80,3 +88,27 @@ def unsure_others(found: ExampleList) -> list[str]:
     others = [value.column for value in found.examples[0].values[1:]]
     assert sorted(others) == ["stars", "town"]
     return others
+
+
+def test_embeddings_stand_beside_other_columns_and_the_encoder_in_the_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_bert.write(tmp_path / "bert")
+    write(tmp_path / "reviews.csv")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "data: {source: reviews.csv, target: kind, types: {review: text}}\n"
+        "prepare: {features: {text: {name: embedding, folder: bert, length: 32}}}\n"
+        "build: [{family: linear, C: 10}, {family: linear, C: 100}]\n"
+        "evaluate: {folds: 2, metrics: [accuracy]}\nbudget: {memory: 4GiB}\n"
+    )
+    bundle = sixfold.load(pipeline.run(load.load(recipe), tmp_path / "run").bundle)
+    weights = (folder / "model.safetensors").stat().st_size
+    assert weights < (bundle.path / "model.onnx").stat().st_size < weights + 60_000
+    states = [file for file in (tmp_path / "run").rglob("state.safetensors") if "bundle" not in file.parts]
+    assert states and max(file.stat().st_size for file in states) < weights / 2
+    shutil.rmtree(folder)
+    asked = [{"review": text, "stars": 0.5, "town": "Bern"} for text in ODD]
+    assert len(sixfold.load(bundle.path).predict(asked).labels) == len(ODD)
+    assert any("parity" in sentence for sentence in verify(bundle.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from sixfold.build.candidate import Candidate
 from sixfold.build.family import Family
 from sixfold.core.errors import BudgetError, FitError
 from sixfold.parts import state
-from sixfold.parts.fit import Fit, Fitted, IncrementalPredictor, Matrix, Parametric, Ranked
+from sixfold.parts.fit import FeatureGroup, Fit, Fitted, IncrementalPredictor, Matrix, Parametric, Ranked
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import FAMILY
@@ -119,6 +119,20 @@ CASES = {
         ),
         variants=({"numbers": "periodic", "dropout": 0.1}, {"blocks": 0}, {"members": 1, "label_smoothing": 0.05}),
     ),
+    "text_cnn": Case(
+        {"size": "nano", "dropout": 0.0},
+        {"optimizer": {"name": "adam", "learning_rate": 0.01}, "epochs": 12, "batch_size": 16},
+        refuses=(
+            ({"size": "tiny"}, "Input should be 'auto', 'nano', 'small', 'medium' or 'large'"),
+            ({"widths": []}, "at least 1 item"),
+            ({"widths": [0]}, "Input should be greater than or equal to 1"),
+        ),
+    ),
+    "text_encoder": Case(
+        {"size": "nano", "dropout": 0.0},
+        {"optimizer": {"name": "adam", "learning_rate": 0.005}, "epochs": 12, "batch_size": 16},
+        refuses=(({"dropout": 1.0}, "Input should be less than 1"),),
+    ),
 }
 ONLY_VALUES = ("kernel_ridge",)
 # Which model has which ability, `quick` first and then each variant: a check of an ability runs where it stands here.
@@ -132,6 +146,8 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "residual_mlp": (KERNEL, KERNEL, KERNEL, KERNEL),
     "svm": (KERNEL, SUMS, KERNEL, KERNEL),
     "tabm": (KERNEL, KERNEL, KERNEL, KERNEL),
+    "text_cnn": ("",),
+    "text_encoder": ("",),
     "tree": (TREES,),
 }
 PROTOCOLS = {"near": IncrementalPredictor, "parameters": Parametric, "ranked": Ranked}
@@ -151,7 +167,9 @@ def solve(
 
 
 def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3) -> Fit:
-    """Rows whose first features decide the target; NaN among them where the family takes it."""
+    """Rows whose first features decide the target; NaN among them where the family takes it. Of tokens one does."""
+    if "tokens" in FAMILY.load(name).reads:
+        return token_problem(task, outputs, rows, features, seed)
     needs = FAMILY.load(name)().needs
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(rows, features))
@@ -166,7 +184,23 @@ def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int 
     return Fit(x.astype(needs.precision), y, task, outputs, seed=7)
 
 
-def run_graph(fitted: Fitted, x: Matrix) -> Matrix:
+def token_problem(task: Task, outputs: int, rows: int, length: int, seed: int) -> Fit:
+    """Each row has one token of 1 to 6 somewhere, which decides the target; after half of the rows comes padding."""
+    generator = np.random.default_rng(seed)
+    x = generator.integers(7, 20, size=(rows, length))
+    told, place = generator.integers(1, 7, size=rows), generator.integers(0, max(1, length - 1), size=rows)
+    x[np.arange(rows), place] = told
+    x[: rows // 2, length - 1 :] = 0 if length > 1 else x[: rows // 2]
+    y: Any = told - 3.5
+    if task == "classification":
+        y = ((told - 1) * outputs // 6).astype(np.int64)
+    layout = (FeatureGroup("tokens", ("text",), 0, length, tokens=20),)
+    return Fit(x.astype(np.float32), y, task, outputs, seed=7, levels=(20,) * length, layout=layout)
+
+
+def run_graph(fitted: Fitted, *some: Matrix) -> list[Matrix]:
+    """The graph's answers about each of some matrices."""
+    x = some[0]
     graph = Graph()
     double = x.dtype == np.float64
     value = graph.input("x", TensorProto.DOUBLE if double else TensorProto.FLOAT, x.shape[1])
@@ -175,7 +209,7 @@ def run_graph(fitted: Fitted, x: Matrix) -> Matrix:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx_reference.checked(graph.model(), {"x": x[:3]}), options)
-    return np.asarray(session.run(None, {"x": x})[0])
+    return [np.asarray(session.run(None, {"x": each})[0]) for each in some]
 
 
 def every_model(name: str, fit: Fit) -> list[Fitted]:
@@ -288,25 +322,25 @@ def check_exports_with_parity(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
         x = problem(name, task, outputs, rows=1200, seed=11).x
         for fitted in every_model(name, problem(name, task, outputs)):
-            own, graph = fitted.predict(x), run_graph(fitted, x)
+            own, (graph, one) = fitted.predict(x), run_graph(fitted, x, x[:1])
             assert graph.shape == own.shape
             np.testing.assert_allclose(graph, own, rtol=1e-5, atol=1e-5)
             if task == "classification":
                 np.testing.assert_array_equal(graph.argmax(axis=1), own.argmax(axis=1))
-            np.testing.assert_allclose(run_graph(fitted, x[:1]), own[:1], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(one, own[:1], rtol=1e-5, atol=1e-5)
 
 
 def check_absent_class_never_wins(name: str, tmp: Any) -> None:
     for absent in range(3):
         fit = problem(name, "classification", 2)
         names = np.array([c for c in range(3) if c != absent])
-        fit = Fit(fit.x, names[fit.y], "classification", 3, seed=7)
+        fit = replace(fit, y=names[fit.y], outputs=3)
         for fitted in every_model(name, fit):
             own = fitted.predict(fit.x)
             assert own.shape == (200, 3)
             assert not (own.argmax(axis=1) == absent).any()
             assert (own.argmax(axis=1) == fit.y).mean() > 0.75
-            np.testing.assert_allclose(run_graph(fitted, fit.x), own, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(run_graph(fitted, fit.x)[0], own, rtol=1e-5, atol=1e-5)
 
 
 def check_refuses_bad_settings(name: str, tmp: Any) -> None:
@@ -362,7 +396,7 @@ def check_parameters_can_be_replaced(name: str, tmp: Any) -> None:
             np.testing.assert_array_equal(fitted.with_parameters(parameters).predict(fit.x), fitted.predict(fit.x))
             rounded = fitted.with_parameters({key: np.floor(value * 64) / 64 for key, value in parameters.items()})
             assert not np.array_equal(rounded.predict(fit.x), fitted.predict(fit.x))
-            np.testing.assert_allclose(run_graph(rounded, fit.x), rounded.predict(fit.x), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(run_graph(rounded, fit.x)[0], rounded.predict(fit.x), rtol=1e-5, atol=1e-5)
 
 
 def check_refuses_one_class(name: str, tmp: Any) -> None:
@@ -411,9 +445,19 @@ def checks_for(name: str) -> tuple[Callable[[str, Any], None], ...]:
     return tuple(check for check in checks if "classification" in made.tasks or check not in CLASS_CHECKS)
 
 
-# The others have tests of their own: tests/test_images_end_to_end.py.
-OF_TABLES = [name for name in FAMILY.names() if "numbers" in FAMILY.load(name).reads]
-PAIRS = [pytest.param(name, check, id=f"{name}-{check.__name__}") for name in OF_TABLES for check in checks_for(name)]
+def marks(name: str, check: Callable[[str, Any], None]) -> list[pytest.MarkDecorator]:
+    """torch.onnx takes seconds a model."""
+    exports = check in (check_exports_with_parity, check_absent_class_never_wins)
+    return [pytest.mark.slow] if exports and "tokens" in FAMILY.load(name).reads else []
+
+
+# Those of pixels alone have tests of their own: tests/test_images_end_to_end.py.
+CHECKED = [name for name in FAMILY.names() if {"numbers", "tokens"} & FAMILY.load(name).reads]
+PAIRS = [
+    pytest.param(name, check, id=f"{name}-{check.__name__}", marks=marks(name, check))
+    for name in CHECKED
+    for check in checks_for(name)
+]
 
 
 @pytest.mark.parametrize(("name", "check"), PAIRS)
@@ -422,7 +466,7 @@ def test_family(name: str, check: Callable[[str, Any], None], tmp_path: Any) -> 
 
 
 def test_every_family_gets_its_checks() -> None:
-    counts = {name: len(checks_for(name)) for name in OF_TABLES}
+    counts = {name: len(checks_for(name)) for name in CHECKED}
     assert counts == {
         "boosting": 17,
         "forest": 17,
@@ -432,10 +476,12 @@ def test_every_family_gets_its_checks() -> None:
         "residual_mlp": 14,
         "svm": 17,
         "tabm": 14,
+        "text_cnn": 13,
+        "text_encoder": 13,
         "tree": 17,
     }
     assert len(PAIRS) == sum(counts.values())
-    assert set(ABILITIES) == set(CASES) == set(OF_TABLES)
+    assert set(ABILITIES) == set(CASES) == set(CHECKED)
 
 
 def test_every_check_is_in_a_list() -> None:

@@ -84,6 +84,17 @@ def image_network_operators() -> dict[str, dict[str, str]]:
     return attributes_of(exported(norms_folded(network), torch.zeros(2, 1, 8, 8)))
 
 
+def text_network_operators() -> Iterator[tuple[str, dict[str, str]]]:
+    """What torch.onnx makes of the networks over tokens."""
+    from sixfold.build._network_export import exported
+    from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
+    from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
+
+    tokens = torch.ones(2, 8, dtype=torch.int64)
+    for network in (TextCNN(ConvolutionShape(9, 3, 4, 4, (1, 2))), TextTransformer(EncoderShape(9, 8, 3, 4, 2, 1))):
+        yield from attributes_of(exported(network, tokens)).items()
+
+
 def test_the_list_is_what_the_exporters_write() -> None:
     written: dict[str, set[str]] = defaultdict(set)
     for operator, attributes in calls():
@@ -91,7 +102,7 @@ def test_the_list_is_what_the_exporters_write() -> None:
     for operator in (*BY_VARIABLE, "Identity"):
         written.setdefault(operator, set())
     written[f"{ML}.TreeEnsemble"] |= OF_TREES  # they are given as a dictionary: by the next test
-    made = [*quantized_operators().items(), *image_network_operators().items()]
+    made = [*quantized_operators().items(), *image_network_operators().items(), *text_network_operators()]
     for operator, kinds in made:
         written[operator] |= set(kinds)
         assert {name: ATTRIBUTES[operator][name] for name in kinds} == kinds

@@ -375,8 +375,9 @@ def check_is_cross_fitted_where_that_is_checked(name: str) -> None:
 
 CHECKS: dict[str, Callable[..., None]] = {n: f for n, f in dict(globals()).items() if n.startswith("check_")}
 CROSS_FITTED = {"target"}
-# They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py, test_pixels.py.
-OF_TEXTS = {"ngrams", "pixels"}
+# They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py, test_tokens.py,
+# test_embedding.py, test_pixels.py.
+OF_TEXTS = {"embedding", "ngrams", "pixels", "tokens"}
 PAIRS = [
     (name, check)
     for name in FEATURE.names()

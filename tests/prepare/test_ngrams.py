@@ -264,7 +264,14 @@ def test_equal_texts_enter_the_graph_once() -> None:
     [
         ("nul", "expected text_0 described as Sixfold does; found Invalid JSON"),
         ("{}", "expected text_0 described as Sixfold does; found Field required"),
-        ('{"name": "text_1", "column": "a", "terms": []}', "expected the description of text_0; found text_1"),
+        (
+            '{"name": "text_1", "column": "a", "terms": []}',
+            "expected text_0 described as Sixfold does; found Value error, one of terms and tokens",
+        ),
+        (
+            TextInput(name="text_1", column="a", terms=fit(["a b", "a b"]).parts).model_dump_json(),
+            "expected the description of text_0; found text_1",
+        ),
         ("[" * 100 + "]" * 100, "expected text_0: "),
     ],
 )

@@ -22,7 +22,12 @@ DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "Conv": {"auto_pad": b"NOTSET", "group": 1},
     "Gemm": {"alpha": 1.0, "beta": 1.0, "transA": 0},
     "Cast": {"saturate": 1},
+    "LayerNormalization": {"axis": -1, "stash_type": 1},
+    "Pad": {"mode": b"constant"},
+    "ReduceMax": {"noop_with_empty_axes": 0, "keepdims": 1},
     "ReduceMean": {"noop_with_empty_axes": 0, "keepdims": 1},
+    "ReduceSum": {"noop_with_empty_axes": 0, "keepdims": 1},
+    "Reshape": {"allowzero": 1},  # which is about sizes of 0: `_plain` looks that there are none
 }
 REQUIRED: Final = object()  # equal to no attribute
 
@@ -67,7 +72,11 @@ def embedded(module: nn.Module, graph: Graph, value: str, example: torch.Tensor)
 
 
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without names of source files, and without what says the default."""
+    """Without names of source files, and without what says the default. Raises ValueError for a size of 0."""
+    shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
+    for tensor in model.graph.initializer:
+        if tensor.name in shapes and not onnx.numpy_helper.to_array(tensor).all():
+            raise ValueError("a network that asks for a shape of no numbers")
     for node in model.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")

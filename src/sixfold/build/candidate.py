@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from sixfold.build.family import Family
 from sixfold.parts.fit import Fit, Setting, Watch
 from sixfold.parts.state import State
+from sixfold.prepare.plan import folder_digests
 from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 
 
@@ -27,13 +28,16 @@ class Candidate(State):
     calibration: Calibration = field(default_factory=Calibration)
 
     def key(self) -> str:
-        """SHA-256 of everything that the fits of this candidate depend on, besides the rows."""
+        """SHA-256 of everything that the fits of this candidate depend on, besides the rows. Raises DataError for a
+        folder of the recipe's that is not there.
+        """
         parts = [
             self.family_name,
             *(
                 s.model_dump(mode="json")
                 for s in (self.family, self.prepare, self.initialize, self.train, self.calibration)
             ),
+            *folder_digests(self.prepare.features),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

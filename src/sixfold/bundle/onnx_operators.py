@@ -22,6 +22,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
             "Div",
             "DynamicQuantizeLinear",
             "Equal",
+            "Erf",
             "Exp",
             "Floor",
             "Greater",
@@ -54,7 +55,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
             "Where",
         )
     },
-    **dict.fromkeys(("ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), KEEPDIMS),
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), KEEPDIMS),
     **dict.fromkeys(("Concat", "DequantizeLinear", "Gather", "Softmax"), AXIS),
     "ArgMax": AXIS | KEEPDIMS,
     "Cast": {"to": "int"},

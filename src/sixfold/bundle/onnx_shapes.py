@@ -22,6 +22,10 @@ ROWS: Final = -1
 PICTURES: Final = ((None, None, 1), (None, None, 3))
 MOST_CELLS: Final = 1 << 24  # of all values of one row, 128 MiB in double: 5,000 columns make 50,000
 MOST_PRODUCTS: Final = 1 << 28  # for one row, a tenth of a second: 20,000 support vectors of 1,000 columns make 2^25
+# A file that is large itself may take more, so many times the numbers that it holds: a transformer uses each weight once a token,
+# and the values of 128 tokens are half as many as its weights.
+CELLS_A_NUMBER: Final = 4
+PRODUCTS_A_NUMBER: Final = 1024
 Shape = tuple[int, ...]
 
 
@@ -69,6 +73,9 @@ class _Walk:
             if None in shape[1:]:
                 raise WireError(f"the input {onnx_graph.shown(name)} with more free dimensions than its rows")
             self.shapes[name] = tuple(ROWS if dim is None else dim for dim in shape)
+        stored = sum(math.prod(tensor.dims) for tensor in graph.tensors.values())
+        self.most_cells = max(MOST_CELLS, CELLS_A_NUMBER * stored)
+        self.most_products = max(MOST_PRODUCTS, PRODUCTS_A_NUMBER * stored)
         self.cells = sum(abs(math.prod(self.shapes[name])) for name in graph.inputs)
         self.products = 0
 
@@ -89,8 +96,8 @@ class _Walk:
             self.shapes[name] = shape
             self.cells += abs(math.prod(shape))
         self.products += abs(math.prod(found[0])) * _inner(node, given)
-        if self.cells > MOST_CELLS or self.products > MOST_PRODUCTS:
-            raise WireError(f"a row that takes more than {MOST_CELLS:,} cells or {MOST_PRODUCTS:,} products")
+        if self.cells > self.most_cells or self.products > self.most_products:
+            raise WireError(f"a row that takes more than {self.most_cells:,} cells or {self.most_products:,} products")
 
 
 @dataclass(frozen=True)
@@ -321,7 +328,7 @@ def _inner(node: Node, given: Sequence[Shape]) -> int:
     return max(1, math.prod(given[0]) // math.prod(given[0][:1])) if node.operator in REDUCING and given[0] else 1
 
 
-REDUCING: Final = ("ArgMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "TopK")
+REDUCING: Final = ("ArgMax", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "TopK")
 RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(
         (
@@ -329,6 +336,7 @@ RULES: Final[dict[str, Rule]] = {
             "Clip",
             "Cos",
             "DequantizeLinear",
+            "Erf",
             "Exp",
             "Floor",
             "Identity",
@@ -367,7 +375,7 @@ RULES: Final[dict[str, Rule]] = {
         ),
         _together,
     ),
-    **dict.fromkeys(("ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
     **dict.fromkeys(("MatMul", "MatMulInteger"), _mat_mul),
     "ArgMax": _arg_max,
     "Concat": _concat,

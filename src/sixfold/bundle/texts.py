@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from sixfold.core.errors import BundleError
 from sixfold.core.json_limits import JsonLimits
-from sixfold.recipe.texts import FloatArray, IntArray, TermReader, TextInput
+from sixfold.recipe.texts import FloatArray, IntArray, TermReader, TextInput, TokenPieces
 
 LIMITS: Final = JsonLimits(64 << 20, values=2_000_000)  # of what one input is described by
+
+
+AGAIN: Final = "Copy the bundle again from where it was made."
+
+
+def encoder_of(described: TextInput, where: str) -> TextEncoder | TokenEncoder:
+    """What makes an input of the graph. Raises BundleError."""
+    if described.tokens is None:
+        return TextEncoder(described)
+    return TokenEncoder(described.column, described.tokens, f"{where}, {described.name}")
+
+
+class TokenEncoder:
+    """The tokens of one input of the graph. Calls may come from several threads at once."""
+
+    def __init__(self, column: str, described: TokenPieces, where: str) -> None:
+        self.column, self.cells = column, described.length
+        try:  # it takes the package `tokenizers`, which a model without tokens does not
+            module: Any = importlib.import_module("sixfold.bundle.tokens")
+        except ImportError:
+            remedy = 'pip install "sixfold[text]"'
+            raise BundleError(where, "tokenizers, as the model takes tokens", "none", remedy) from None
+        try:
+            self._reader = module.TokenReader(described)
+        except Exception as error:  # tokenizers raises Exception itself
+            raise BundleError(where, "pieces of which a tokenizer can be made", str(error)[:200], AGAIN) from None
+
+    def encode(self, texts: Sequence[str], first_row: int = 1) -> FloatArray:
+        """Texts, '' for a missing one → [rows, cells], whole numbers. None is refused, so `first_row` is not needed."""
+        found: FloatArray = self._reader.read(texts).astype(np.float64)
+        return found
+
+    encode_in_place = encode
 
 
 class TextEncoder:

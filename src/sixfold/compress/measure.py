@@ -172,7 +172,7 @@ def peak_memory(model: bytes, table: Table) -> int:
     arrays = feeds(model, table, 64)
     made = GraphInputs.of(model, table).encoders  # features of texts are mostly 0: here all of them
     listed = {
-        name: {"text": v.dtype == object, "shape": v.shape, "rows": None if name in made else _plain(v)}
+        name: {"type": v.dtype.str, "shape": v.shape, "rows": None if name in made else _plain(v)}
         for name, v in arrays.items()
     }
     with tempfile.TemporaryDirectory() as folder:

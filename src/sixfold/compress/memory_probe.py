@@ -32,8 +32,8 @@ def main(folder: Path) -> int:
 def _array(item: dict[str, Any]) -> Any:
     """Zeros where no rows are given."""
     if item["rows"] is None:
-        return np.zeros(item["shape"])
-    return np.array(item["rows"], dtype=object if item["text"] else np.float64).reshape(item["shape"])
+        return np.zeros(item["shape"], dtype=item["type"])
+    return np.array(item["rows"], dtype=item["type"]).reshape(item["shape"])
 
 
 if __name__ == "__main__":

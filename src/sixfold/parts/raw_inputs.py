@@ -39,7 +39,7 @@ class RawInputs:
         own = sum(each.name.rpartition("_")[0] == modality for each in self._encoded)
         found = wanted.model_copy(update={"name": f"{modality}_{own}"})
         self._encoded.append(found)
-        self._graph.describe_text(found.name, found.model_dump_json())
+        self._graph.describe_text(found.name, found.model_dump_json(exclude_none=True))
         return self._graph.input(found.name, TensorProto.DOUBLE, found.cells)
 
     def take(self, columns: Sequence[str]) -> str:

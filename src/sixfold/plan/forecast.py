@@ -208,7 +208,9 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
 def _text_features(prepared: Prepared) -> int:
     """Features that are n-grams of texts."""
     preparer = prepared.preparer
-    return sum(source in preparer.texts for source in preparer.feature_sources) if isinstance(preparer, Preparer) else 0
+    return (
+        sum(source in preparer.growing for source in preparer.feature_sources) if isinstance(preparer, Preparer) else 0
+    )
 
 
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from sixfold.parts.fit import FeatureGroup, FeatureKind, Features
 from sixfold.parts.graph import Graph
@@ -33,6 +33,27 @@ class EncodedStep(Protocol):
         """What the reader's encoder has to know, about `column`; the graph gives it its name."""
 
 
+@runtime_checkable
+class ContinuesInGraph(Protocol):
+    """Ability of a fitted method: its features are computed by the graph from what the encoder gives."""
+
+    def export_encoded(self, graph: Graph, value: str) -> str:
+        """Nodes from `value`, double [rows, cells], to the features, double."""
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """Ability of a fitted method: `notes` say what was learned, in parts of sentences; `grows`: further rows bring further
+    features.
+    """
+
+    grows: ClassVar[bool]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """`8,000 pieces, 64 tokens a text`."""
+
+
 @dataclass(frozen=True)
 class EncodedBlock(State):
     """One raw column of `modality` → features by `step`, an `EncodedStep`. Of every feature `names`, `sources`, `levels`."""
@@ -48,6 +69,17 @@ class EncodedBlock(State):
     def steps(self) -> tuple[Any, ...]:
         """As of a `Block`."""
         return (self.step,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was learned of the column, in sentences."""
+        found = self.step.notes if isinstance(self.step, Learned) else ()
+        return tuple(f"{self.modality.capitalize()} '{self.columns[0]}': {text}." for text in found)
+
+    @property
+    def grows(self) -> bool:
+        """Whether further rows bring more features."""
+        return isinstance(self.step, Learned) and self.step.grows
 
     def group(self, start: int) -> FeatureGroup:
         """What its features are, the first of which is feature `start`."""
@@ -66,8 +98,9 @@ class EncodedBlock(State):
         return read
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
-        """The reader's features of the column, double."""
-        return inputs.encoded(self.modality, self.step.described(self.columns[0]))
+        """The features of the column, double: what the reader gives, or what the graph makes of that."""
+        value = inputs.encoded(self.modality, self.step.described(self.columns[0]))
+        return self.step.export_encoded(graph, value) if isinstance(self.step, ContinuesInGraph) else value
 
 
 def fit_encoded(name: str, method: Any, table: Table, training: Training) -> EncodedBlock:

@@ -11,7 +11,7 @@ from sixfold.core.plugins import Kind
 from sixfold.parts.fit import Needs
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import ColumnKind, Table
-from sixfold.prepare.step import Method, Role, Takes
+from sixfold.prepare.step import Method, ReadsFolder, Role, Takes
 from sixfold.recipe.kinds import FEATURE, IMPUTER
 from sixfold.recipe.schema import Feature, Impute, Options, Prepare
 
@@ -66,6 +66,13 @@ def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
         Treatment(tuple(names), _beside(table, names, kind) if imputer.joint else (), kind, first, imputer, chain)
         for (_, kind, first, imputer, chain), names in grouped.items()
     ]
+
+
+def folder_digests(features: Feature) -> list[str]:
+    """SHA-256 of what methods read besides the table: files that the recipe names. Raises DataError."""
+    known = set(FEATURE.names())  # a name that is not known is refused where its chain is made
+    methods = [FEATURE.make(options) for options in features.of_modalities() if options["name"] in known]
+    return [method.content_digest() for method in methods if isinstance(method, ReadsFolder)]
 
 
 def over_all(features: Feature) -> Iterator[tuple[str, Method]]:

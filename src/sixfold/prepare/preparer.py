@@ -25,6 +25,7 @@ from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
 from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
+from sixfold.prepare.encoded_block import EncodedBlock
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import FittedFeatures, Training, outputs
 from sixfold.recipe.schema import Prepare
@@ -90,6 +91,12 @@ class Preparer(State):
         return frozenset(name for block in self.blocks if not isinstance(block, Block) for name in block.columns)
 
     @property
+    def growing(self) -> frozenset[str]:
+        """The raw columns that have more features the more rows there are."""
+        growing = [block for block in self.blocks if isinstance(block, EncodedBlock) and block.grows]
+        return frozenset(name for block in growing for name in block.columns)
+
+    @property
     def layout(self) -> tuple[FeatureGroup, ...]:
         """What the features are, in order; a selection or reduction over all of them leaves numbers."""
         if self.after:
@@ -135,7 +142,8 @@ def fit(
         after.append(step)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
-    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), cleaned.notes)
+    notes = (*cleaned.notes, *(note for block in blocks if isinstance(block, EncodedBlock) for note in block.notes))
+    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), notes)
     result = features if sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows

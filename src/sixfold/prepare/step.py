@@ -73,6 +73,14 @@ class CrossFitted(Protocol):
         """The step for every other row, and the training rows' own result."""
 
 
+@runtime_checkable
+class ReadsFolder(Protocol):
+    """Ability of a method: what it makes depends on files that the recipe names."""
+
+    def content_digest(self) -> str:
+        """SHA-256 of what they hold. Raises DataError where they are not there."""
+
+
 def same(names: Sequence[str]) -> tuple[FittedFeatures, ...]:
     """For steps that change values, not columns."""
     return tuple(FittedFeatures(name, number) for number, name in enumerate(names))

@@ -154,6 +154,11 @@ class Feature(Section):
         """What columns of a modality become; None where nothing is said."""
         return self.__pydantic_extra__.get(modality)
 
+    def of_modalities(self) -> list[Options]:
+        """All that is said of columns of modalities, and of single columns."""
+        chains = (*self.__pydantic_extra__.values(), *self.columns.values())
+        return [options for chain in chains for options in chain or []]
+
     @model_validator(mode="after")
     def _known(self) -> Self:
         unknown = sorted(set(self.__pydantic_extra__) - set(MODALITY.names()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,13 @@ from sixfold.recipe.section import Section
 
 MOST_TERMS: Final = 1 << 18  # of one column: a row of features is as long; guessed
 LONGEST_READ: Final = 10_000_000  # characters
+MOST_PIECES: Final = 1 << 18  # of one vocabulary of tokens; multilingual ones have 250,000
+LONGEST_ROW: Final = 2048  # tokens of one text
+LONGEST_PIECE: Final = 512  # characters
+# The letters that stand for the 256 bytes in pieces (Radford and others, 2019): those of Latin-1 that can be seen are themselves,
+# the others are shifted behind U+0100.
+_SEEN: Final = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+BYTE_LETTERS: Final = frozenset(map(chr, (*_SEEN, *range(0x100, 0x100 + 256 - len(_SEEN)))))
 IntArray = npt.NDArray[np.signedinteger[Any]]
 FloatArray = npt.NDArray[np.float64]
 
@@ -96,12 +104,63 @@ def _counted(numbers: IntArray) -> tuple[IntArray, FloatArray]:
     return ordered[bounds[:-1]], (bounds[1:] - bounds[:-1]).astype(np.float64)
 
 
-class TextInput(EncodedInput):
-    """One input of the graph that is made of a column of text: its terms, part by part, as one row of features."""
+class TokenPieces(Section):
+    """The pieces that a text is cut into, by what rules, and the row of numbers that it becomes: places in `pieces`.
 
-    terms: tuple[TermWeights, ...]
+    `byte_pairs`: the bytes of a word, joined by `merges` in their order (GPT-2's splitting into words); `word_pieces`: the
+    longest piece first, those inside of a word with ## before them (BERT's splitting). No other rules are known here, so a
+    description brings no pattern of its own.
+    """
+
+    kind: Literal["byte_pairs", "word_pieces"]
+    unicode: Literal["NFKC", "NFC", "none"] = Field(description="Unicode form that texts are brought into.")
+    case: Literal["fold", "keep"] = Field(description="Whether upper and lower case are one.")
+    longest: int = Field(ge=1, le=LONGEST_READ, description="Characters of a text that are read.")
+    accents: bool = Field(True, description="Of word_pieces: whether é and e are two letters.")
+    pieces: tuple[Annotated[str, Field(max_length=LONGEST_PIECE)], ...] = Field(min_length=1, max_length=MOST_PIECES)
+    merges: tuple[tuple[int, int], ...] = Field(
+        (), max_length=MOST_PIECES, description="Places of two that become one."
+    )
+    unknown: int = Field(0, ge=0, description="Of word_pieces: the place of what is none of them.")
+    before: tuple[int, ...] = Field((), max_length=4, description="What stands before every text, such as [CLS].")
+    after: tuple[int, ...] = Field((), max_length=4, description="What stands behind it, such as [SEP].")
+    padding: int = Field(0, ge=0, description="What fills a row up; no text has it.")
+    length: int = Field(ge=1, le=LONGEST_ROW, description="Tokens of a row, with `before` and `after`.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        size = len(self.pieces)
+        if len(set(self.pieces)) < size:
+            raise ValueError("pieces that are not distinct")
+        places = (self.unknown, self.padding, *self.before, *self.after, *itertools.chain(*self.merges))
+        if min(places) < 0 or max(places) >= size:
+            raise ValueError("a place behind the last piece")
+        if len(self.before) + len(self.after) >= self.length:
+            raise ValueError("a row without a place for the text")
+        if self.kind == "byte_pairs" and not self._has_bytes():
+            raise ValueError("pieces that lack a byte, or what a merge makes")
+        return self
+
+    def _has_bytes(self) -> bool:
+        """Whether every text can be cut: all 256 bytes are there, and what each merge makes."""
+        known = set(self.pieces)
+        made = {self.pieces[left] + self.pieces[right] for left, right in self.merges}
+        return made <= known and known >= set(BYTE_LETTERS)
+
+
+class TextInput(EncodedInput):
+    """One input of the graph that is made of a column of text: its terms, part by part, as one row of features, or its tokens."""
+
+    terms: tuple[TermWeights, ...] = ()
+    tokens: TokenPieces | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if bool(self.terms) == (self.tokens is not None):
+            raise ValueError("one of terms and tokens")
+        return self
 
     @property
     def cells(self) -> int:
         """Features."""
-        return sum(part.size for part in self.terms)
+        return sum(part.size for part in self.terms) if self.tokens is None else self.tokens.length

@@ -20,9 +20,11 @@ from sixfold.build.networks.text_checkpoint import (
     with_adapters,
     without_adapters,
 )
-from sixfold.build.networks.text_cnn import TextCNN
+from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
 from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
 from sixfold.core.errors import DataError
+from sixfold.recipe.schema import Initialize
+from sixfold.train.starting import fill
 
 TOKENS, LENGTH = 50, 12
 
@@ -30,8 +32,13 @@ TOKENS, LENGTH = 50, 12
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name == "text_cnn":
-        return TextCNN(TOKENS, 3, 8, 6, (2, 3), 0.0).eval()
-    return TextTransformer(EncoderShape(TOKENS, LENGTH, 3, 16, 4, 2)).eval()
+        return started(TextCNN(ConvolutionShape(TOKENS, 3, 8, 6, (2, 3)))).eval()
+    return started(TextTransformer(EncoderShape(TOKENS, LENGTH, 3, 16, 4, 2))).eval()
+
+
+def started(module: nn.Module) -> nn.Module:
+    fill(module, Initialize(), 0)
+    return module
 
 
 def some_tokens(rows: int = 5) -> torch.Tensor:

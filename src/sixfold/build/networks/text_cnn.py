@@ -5,10 +5,29 @@ Shape letters: B texts, L tokens, E width of a token's vector, C channels of a f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from sixfold.parts.state import State
+from sixfold.train.network import Scheme
+
+VECTOR_START = 0.15  # standard deviation: that of Kim's uniform numbers from -0.25 to 0.25
+
+
+@dataclass(frozen=True)
+class ConvolutionShape(State):
+    """`tokens`: different ones, 0 among them, which is padding; `vector`: numbers a token; `channels`: filters of each of
+    `widths`, in tokens.
+    """
+
+    tokens: int
+    outputs: int
+    vector: int
+    channels: int
+    widths: tuple[int, ...]
+    dropout: float = 0.0
 
 
 class TextCNN(nn.Module):
@@ -17,20 +36,25 @@ class TextCNN(nn.Module):
     Token 0 is padding: no filter that touches only padding is looked at, so that padding changes no answer.
     """
 
-    def __init__(
-        self, tokens: int, outputs: int, vector: int, channels: int, widths: Sequence[int], dropout: float
-    ) -> None:
+    def __init__(self, shape: ConvolutionShape) -> None:
         super().__init__()
-        self.vectors = nn.Embedding(tokens, vector, padding_idx=0)
-        self.filters = nn.ModuleList(nn.Conv1d(vector, channels, width, padding=width - 1) for width in widths)
-        self.widths = tuple(widths)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(channels * len(widths), outputs)
+        self.shape, vector, channels = shape, shape.vector, shape.channels
+        self.vectors = nn.Embedding(shape.tokens, vector, padding_idx=0)
+        self.filters = nn.ModuleList(nn.Conv1d(vector, channels, width, padding=width - 1) for width in shape.widths)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.head = nn.Linear(channels * len(shape.widths), shape.outputs)
+
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Vectors as Kim starts those that nobody trained before, about; that of the padding is 0 and stays so."""
+        with torch.no_grad():
+            self.vectors.weight.normal_(std=VECTOR_START, generator=generator)
+            self.vectors.weight[0] = 0.0
+        return frozenset({"vectors.weight"})
 
     def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """int64 [B, L] → [B, K]; a text without tokens has the features 0."""
         x_BEL = self.vectors(tokens_BL).transpose(1, 2)
-        pairs = zip(self.filters, self.widths, strict=True)
+        pairs = zip(self.filters, self.shape.widths, strict=True)
         found = [torch.relu(filtered(x_BEL)) * _touched(tokens_BL, width) for filtered, width in pairs]
         h_B = torch.cat([answers.amax(dim=2) for answers in found], dim=1)
         return self.head(self.dropout(h_B))  # type: ignore[no-any-return]

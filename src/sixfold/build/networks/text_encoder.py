@@ -13,11 +13,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sixfold.parts.state import State
+from sixfold.train.network import Scheme
+from sixfold.train.starting import norm_parameters
+
+VECTOR_START = 0.02  # standard deviation
 MASKED = -1e9  # added to the score of a padded token: its share is 0 in single precision
 
 
 @dataclass(frozen=True)
-class EncoderShape:
+class EncoderShape(State):
     """`tokens`: different ones, 0 among them, which is padding; `length`: of a text at most; `width`: a multiple of `heads`."""
 
     tokens: int
@@ -36,12 +41,19 @@ class TextTransformer(nn.Module):
         super().__init__()
         self.shape = shape
         self.vectors = nn.Embedding(shape.tokens, shape.width, padding_idx=0)
-        self.places = nn.Parameter(torch.randn(shape.length, shape.width) * 0.02)
+        self.places = nn.Parameter(torch.zeros(shape.length, shape.width))
         self.dropout = nn.Dropout(shape.dropout)
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width)
         self.head = nn.Linear(shape.width, shape.outputs)
-        nn.init.normal_(self.vectors.weight, std=0.02)
+
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Vectors and places as BERT starts them; that of the padding is 0 and stays so. Norms keep their own start."""
+        with torch.no_grad():
+            for parameter in (self.vectors.weight, self.places):
+                parameter.normal_(std=VECTOR_START, generator=generator)
+            self.vectors.weight[0] = 0.0
+        return norm_parameters(self) | {"vectors.weight", "places"}
 
     def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """int64 [B, L], L at most `length` → [B, K]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from sixfold.bundle.modality_reader import Cell, Shown, described_input, text_of
-from sixfold.bundle.texts import LIMITS, TextEncoder
+from sixfold.bundle.texts import LIMITS, TextEncoder, TokenEncoder, encoder_of
 from sixfold.recipe.section import Section
 from sixfold.recipe.texts import TextInput
 
@@ -28,6 +28,6 @@ class Settings(Section):
 
         return read
 
-    def encoder(self, name: str, described: bytes, where: str) -> TextEncoder:
+    def encoder(self, name: str, described: bytes, where: str) -> TextEncoder | TokenEncoder:
         """By the terms that the fit on training rows wrote down. Raises BundleError."""
-        return TextEncoder(described_input(TextInput, name, described, LIMITS, where))
+        return encoder_of(described_input(TextInput, name, described, LIMITS, where), where)

@@ -30,8 +30,9 @@ BLOCK: Final = 4096  # texts whose n-grams are held at once
 
 @dataclass(frozen=True)
 class NGrams(State):
-    """`parts`: what is counted, and what each is worth; their features stand side by side."""
+    """`parts`: what is counted, and what each is worth; their features stand side by side. `grows`: further texts bring more."""
 
+    grows: ClassVar[bool] = True
     parts: tuple[TermWeights, ...]
 
     @property
