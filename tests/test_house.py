@@ -218,7 +218,15 @@ def test_imports_stand_at_the_top() -> None:
     assert [file for file in sorted(found) if not file.startswith("cli/")] == []
 
 
-SECTIONS = {"Section", "SolverFamily", "NetworkFamily", "Family", "TabularSettings", "OptimizerSettings"}
+SECTIONS = {
+    "Section",
+    "SolverFamily",
+    "NetworkFamily",
+    "ModuleFamily",
+    "Family",
+    "TabularSettings",
+    "OptimizerSettings",
+}
 
 
 def test_configs_have_at_most_twelve_fields() -> None:

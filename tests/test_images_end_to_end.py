@@ -14,7 +14,7 @@ from PIL import Image
 import sixfold
 from sixfold import pipeline
 from sixfold.bundle.verify import verify
-from sixfold.core.errors import DataError, FitError, RowError
+from sixfold.core.errors import DataError, RecipeError, RowError
 from sixfold.recipe import load
 from sixfold.recipe.report import Report
 
@@ -77,7 +77,7 @@ def test_a_table_of_paths_is_read_from_its_own_folder(tmp_path: Path) -> None:
 
 def test_what_a_cnn_cannot_take_is_said(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,label\n" + "".join(f"{n},{n % 2}\n" for n in range(60)))
-    with pytest.raises(FitError, match="one column of images"):
+    with pytest.raises(RecipeError, match=r"build, cnn: expected pixels.*found numbers \(made of 'a'\)"):
         run(tmp_path, "cnn", "table.csv")
 
 

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sixfold.build._fitted_images import FittedImages, PixelScaling
+from fitting import train_images
+from sixfold.build._fitted_images import FittedImages, PixelScaling, ScaledImages
 from sixfold.build._network_export import norms_folded
 from sixfold.build._residual_network import SIZES, ImageResidualNetwork, NetworkShape, derived_size, network_shape
 from sixfold.bundle.graph import CheckedModel
@@ -25,7 +26,6 @@ from sixfold.parts.image_resize import ImageShape, Resizer, resize_graph
 from sixfold.parts.image_store import CacheSettings, ImagePaths, fill, survey
 from sixfold.parts.packed import packed
 from sixfold.train.augment import Augment
-from sixfold.train.image_learner import ImageBatch, ImageLearner, ImageTraining
 
 TINY = NetworkShape(1, 3, (4, 8), 1, 1)
 
@@ -152,9 +152,7 @@ def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> No
     shaped = NetworkShape(shape.channels, 2, (4, 8), 1, 2)
     torch.manual_seed(0)
     module = ImageResidualNetwork(shaped)
-    learner = ImageLearner(module, ImageTraining(scaled.scaled, rate=lambda step: 0.05, augment=Augment()))
-    for epoch in range(12):
-        learner.step(ImageBatch(cache.read(rows), y[rows], rows, epoch))
+    train_images(ScaledImages(module, scaled), cache.read(rows), y[rows], Augment(), epochs=12)
     fitted = FittedImages.of(module, shaped, (shape.height, shape.width), scaled)
     graph = Graph()
     images = graph.input_of("images", TensorProto.UINT8, ["rows", shape.height, shape.width, shape.channels])

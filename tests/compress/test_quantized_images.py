@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from sixfold.build._fitted_images import FittedImages, PixelScaling
+from fitting import train_images
+from sixfold.build._fitted_images import FittedImages, PixelScaling, ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
 from sixfold.bundle.graph import CheckedModel
 from sixfold.compress.quantized_images import QuantizedImages, quantized_images
 from sixfold.parts import state
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
-from sixfold.train.augment import Augment
-from sixfold.train.image_learner import ImageBatch, ImageLearner, ImageTraining
 
 Trained = tuple[FittedImages, Any, Any]
 SHAPE = NetworkShape(1, 2, (16, 32), 1, 1)
@@ -35,9 +34,7 @@ def trained() -> Trained:
     scaling = PixelScaling.of([images])
     torch.manual_seed(0)
     module = ImageResidualNetwork(SHAPE)
-    learner = ImageLearner(module, ImageTraining(scaling.scaled, lambda step: 0.05, augment=Augment(shift=0)))
-    for epoch in range(15):
-        learner.step(ImageBatch(images, y, np.arange(120), epoch))
+    train_images(ScaledImages(module, scaling), images, y, epochs=15)
     return FittedImages.of(module, SHAPE, (8, 8), scaling), images, y
 
 

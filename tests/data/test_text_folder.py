@@ -84,7 +84,11 @@ def test_another_encoding_can_be_said(tmp_path: Path) -> None:
     [
         ({"a.txt": "x", "b/c.txt": "y"}, "texts in subfolders, or none in subfolders", "both (a.txt)"),
         ({"a/b.txt": "x", "c/d.md": "y"}, "files that end in .txt", "none"),
-        ({"a/b.md": "x"}, "a file, or a folder of files that end in .txt", ".md"),
+        (
+            {"a/b.md": "x"},
+            "a file, or a folder of files that end in .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .txt, .webp",
+            ".md",
+        ),
     ],
 )
 def test_folders_that_are_none(tmp_path: Path, files: dict[str, bytes | str], expected: str, found: str) -> None:

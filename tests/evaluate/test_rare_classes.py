@@ -25,7 +25,9 @@ from sixfold.runs.context import Context
 ECOLI = Path(__file__).parents[3] / "shared" / "data" / "tables" / "ecoli.csv"
 COUNTS = (40, 30, 12, 5, 2, 2, 1)
 FAMILIES = [
-    name for name in FAMILY.names() if "classification" in FAMILY.load(name).tasks and not FAMILY.load(name).of_images
+    name
+    for name in FAMILY.names()
+    if "classification" in FAMILY.load(name).tasks and "numbers" in FAMILY.load(name).reads
 ]
 SMALL: dict[str, Any] = {
     "boosting": {"rounds": 5},

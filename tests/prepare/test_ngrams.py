@@ -11,8 +11,9 @@ from preparing import session
 from scipy.sparse import hstack, issparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
-from sixfold.core.errors import DataError
+from sixfold.bundle.modality_reader import described_input, reader_of
+from sixfold.bundle.texts import LIMITS, TextEncoder
+from sixfold.core.errors import BundleError, DataError
 from sixfold.core.texts import TextForm, hashed, words
 from sixfold.parts import state
 from sixfold.parts.fit import Needs
@@ -230,8 +231,9 @@ def test_a_preparer_of_text_and_numbers(sparse: bool, tmp_path: Any) -> None:
     graph = Graph()
     y = preparer.export(graph, RawInputs(graph, ["size"], ()))
     graph.output("y", y, TensorProto.DOUBLE, ["rows", x.shape[1]])
-    (described,) = text_inputs({prop.key: prop.value for prop in graph.model().metadata_props})
-    feeds = {"numbers": table.columns["size"].values[:, None], "text_0": TextEncoder(described).encode(texts)}
+    (content,) = [prop.value for prop in graph.model().metadata_props if prop.key == "text_0"]
+    encoder = reader_of("text").encoder("text_0", content.encode(), "model.onnx")
+    feeds = {"numbers": table.columns["size"].values[:, None], "text_0": encoder.encode(texts)}
     np.testing.assert_allclose(session(graph, feeds).run(None, feeds)[0], dense_x, rtol=1e-9, atol=1e-12)
 
 
@@ -253,23 +255,20 @@ def test_held_out_texts_change_no_bit(sparse: bool) -> None:
 def test_equal_texts_enter_the_graph_once() -> None:
     step, graph = fit(["a b", "a b"]), Graph()
     inputs = RawInputs(graph, [], ())
-    assert [inputs.text("one", step.parts), inputs.text("one", step.parts), inputs.text("two", step.parts)] == [
-        "text_0",
-        "text_0",
-        "text_1",
-    ]
+    names = [inputs.encoded("text", step.described(column)) for column in ("one", "one", "two")]
+    assert names == ["text_0", "text_0", "text_1"]
 
 
 @pytest.mark.parametrize(
     ("described", "message"),
     [
-        ({"text_0": "nul"}, "text_0: Invalid JSON"),
-        ({"text_0": "{}"}, "text_0: Field required"),
-        ({"text_0": '{"name": "text_1", "column": "a", "terms": []}'}, "text_0: the description of text_1"),
-        ({"text_0": "[" * 100 + "]" * 100}, "text_0: "),
+        ("nul", "expected text_0 described as Sixfold does; found Invalid JSON"),
+        ("{}", "expected text_0 described as Sixfold does; found Field required"),
+        ('{"name": "text_1", "column": "a", "terms": []}', "expected the description of text_0; found text_1"),
+        ("[" * 100 + "]" * 100, "expected text_0: "),
     ],
 )
-def test_descriptions_that_sixfold_never_writes_are_refused(described: dict[str, str], message: str) -> None:
-    with pytest.raises(DescriptionError) as error:
-        text_inputs(described)
-    assert str(error.value).startswith(message)
+def test_descriptions_that_sixfold_never_writes_are_refused(described: str, message: str) -> None:
+    with pytest.raises(BundleError) as error:
+        described_input(TextInput, "text_0", described.encode(), LIMITS, "model.onnx")
+    assert str(error.value).startswith(f"model.onnx: {message}")

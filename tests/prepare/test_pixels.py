@@ -38,18 +38,18 @@ def fitted(table: Table) -> tuple[preparer.Preparer, np.ndarray]:
 def test_size_and_colors_are_those_of_the_training_rows_alone(tmp_path: Path) -> None:
     table = images(tmp_path, [8, 8, 8, 32, 32, 32], color_from=3)
     made, x = fitted(table.take(np.arange(3)))
-    assert made.image == ImageShape(8, 8, 1)
+    assert made.layout[0].image == ImageShape(8, 8, 1)
     assert x.shape == (3, 64)
     assert made.transform(table).shape == (6, 64)
-    assert fitted(table.take(np.arange(3, 6)))[0].image == ImageShape(32, 32, 3)
+    assert fitted(table.take(np.arange(3, 6)))[0].layout[0].image == ImageShape(32, 32, 3)
 
 
 def test_every_row_has_the_pixels_of_its_own_file_in_any_order(tmp_path: Path) -> None:
     table = images(tmp_path, [8, 9, 12, 8, 20])
     order = np.array([4, 0, 0, 3, 1])
     made, x = fitted(table.take(order))
-    assert made.image is not None
-    resize = Resizer(made.image)
+    assert made.layout[0].image is not None
+    resize = Resizer(made.layout[0].image)
     column = table.columns["scan"]
     wanted = np.stack([resize(read(Path(column.levels[row]), 1)).reshape(-1) for row in order])
     np.testing.assert_array_equal(x, wanted)
@@ -67,4 +67,4 @@ def test_what_is_asked_for_is_given(tmp_path: Path) -> None:
     from_recipe = Prepare.model_validate({"features": {"image": {"name": "pixels", "side": 8, "color": True}}})
     target = Target("classification", np.array([0, 1]), ("y",), ("a", "b"))
     made, _, _ = preparer.fit(table, target, from_recipe, Needs(), 0)
-    assert made.image == ImageShape(8, 8, 3)
+    assert made.layout[0].image == ImageShape(8, 8, 3)

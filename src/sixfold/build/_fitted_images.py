@@ -17,10 +17,13 @@ from sixfold.parts.fit import OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
+from sixfold.train import threads
+from sixfold.train.image_examples import Images
+from sixfold.train.network import Scheme
+from sixfold.train.starting import norm_parameters
 
 AT_ONCE: Final = 64
 LEAST_DEVIATION: Final = 1.0  # of a channel, in steps of a byte: images of one color are not divided by nothing
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,37 @@ class PixelScaling(State):
         deviation: FloatArray = np.sqrt(np.maximum(squares / count - mean**2, 0))
         return cls(mean.astype(np.float32), np.maximum(deviation, LEAST_DEVIATION).astype(np.float32))
 
-    def scaled(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        """float32 [B, C, H, W] of bytes → mean 0, deviation 1, in the layout that convolutions on processors like best."""
-        mean, factor = (torch.from_numpy(each)[None, :, None, None] for each in (self.mean, 1 / self.deviation))
-        return ((images_BCHW - mean) * factor).contiguous(memory_format=torch.channels_last)
-
     def export(self, graph: Graph, images: str) -> str:
         """uint8 [rows, H, W, C] → float32 [rows, C, H, W], scaled."""
         channels_first = graph.op("Transpose", images, perm=[0, 3, 1, 2])
         pixels = graph.cast(channels_first, TensorProto.FLOAT)
         centered = graph.op("Sub", pixels, graph.constant(self.mean[:, None, None]))
         return graph.op("Mul", centered, graph.constant(1 / self.deviation[:, None, None]))
+
+
+class ScaledImages(nn.Module):
+    """A network and the scaling before it, which is learned from the training images without a gradient."""
+
+    def __init__(self, network: nn.Module, scaling: PixelScaling) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.from_numpy(scaling.mean.copy()))
+        self.register_buffer("deviation", torch.from_numpy(scaling.deviation.copy()))
+
+    @property
+    def scaling(self) -> PixelScaling:
+        """As it was given."""
+        return PixelScaling(*(each.detach().to(torch.float32).numpy().copy() for each in (self.mean, self.deviation)))
+
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Norms keep their own start."""
+        return norm_parameters(self)
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] of bytes → [B, O], in the layout that convolutions on processors like best."""
+        mean, factor = self.mean[:, None, None], (1 / self.deviation)[:, None, None]
+        scaled = ((images_BCHW - mean) * factor).contiguous(memory_format=torch.channels_last)
+        return self.network(scaled)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -67,8 +90,8 @@ class FittedImages(State):
 
     @classmethod
     def of(cls, module: nn.Module, shape: NetworkShape, side: tuple[int, int], scaling: PixelScaling) -> Self:
-        """What a trained network holds."""
-        weights = {name: value.detach().contiguous().numpy().copy() for name, value in module.state_dict().items()}
+        """What a trained network holds; in float32, whatever it was trained in."""
+        weights = {name: _stored(value) for name, value in module.state_dict().items()}
         return cls(shape, side, scaling, weights)
 
     def module(self) -> nn.Module:
@@ -78,14 +101,17 @@ class FittedImages(State):
         module: nn.Module = sized.to(memory_format=torch.channels_last).eval()
         return module
 
-    def predict(self, images: Pixels) -> FloatArray:
-        """uint8 [B, H, W, C] → float64 [B, O]: probabilities, rows sum to 1; or values."""
-        module, found = self.module(), [np.zeros((0, self.shape.outputs))]
-        for start in range(0, len(images), AT_ONCE):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + AT_ONCE].transpose(0, 3, 1, 2)))
-            with torch.no_grad():
-                scores = module(self.scaling.scaled(batch.to(torch.float32))).to(torch.float64)
-            found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
+    def predict(self, images: Images) -> FloatArray:
+        """uint8 [B, H, W, C], read a few at a time → float64 [B, O]: probabilities, rows sum to 1; or values.
+
+        On one thread, whose sums are the same on any machine's number of cores.
+        """
+        module, found = ScaledImages(self.module(), self.scaling).eval(), [np.zeros((0, self.shape.outputs))]
+        with threads.busy(0), torch.no_grad():
+            for start in range(0, len(images), AT_ONCE):
+                some = images[start : start + AT_ONCE].transpose(0, 3, 1, 2)
+                scores = module(torch.from_numpy(np.ascontiguousarray(some)).to(torch.float32)).to(torch.float64)
+                found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
         return np.concatenate(found)
 
     def export(self, graph: Graph, images: str) -> str:
@@ -94,3 +120,8 @@ class FittedImages(State):
         example = torch.zeros(2, self.shape.channels, *self.side)
         scores = graph.cast(embedded(folded, graph, self.scaling.export(graph, images), example), TensorProto.DOUBLE)
         return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores
+
+
+def _stored(value: torch.Tensor) -> npt.NDArray[Any]:
+    value = value.detach().contiguous()
+    return (value.to(torch.float32) if value.is_floating_point() else value).numpy().copy()

@@ -96,6 +96,7 @@ class ImageResidualNetwork(nn.Module):
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
+        self.shape = shape
         self.stem = ConvolutionNorm(shape.channels, shape.widths[0], stride=shape.stem_stride)
         self.blocks = nn.Sequential(*_blocks(shape.widths, shape.blocks))
         self.head = nn.Linear(shape.widths[-1], shape.outputs)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Dataset
 
 # Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four fifths each, and the refit.
@@ -17,7 +18,6 @@ FOREST_ROWS = 20_000
 CLASS_ROWS = 10  # of a class, at least, for probabilities fitted on inner folds: each has rows of it then
 INNER = 3  # fits of two thirds of the rows that follow a fit whose scores become probabilities (evaluate/cross_fit.py)
 
-TEXT_COLUMNS = 300  # that a column of text counts for: so many n-grams does a short message have
 
 Candidate = tuple[str, dict[str, Any], str]
 
@@ -74,7 +74,8 @@ def candidates(
 def expected_s(family: str, dataset: Dataset, evaluated: float, inner_fits: bool | None = None) -> float:
     """Seconds of one core that a candidate takes on all folds, and once more on all rows; `inner_fits` as in `candidates`."""
     cost, rows, classes = COSTS[family], dataset.table.rows, len(dataset.target.classes)
-    columns = sum(TEXT_COLUMNS if column.kind == "text" else 1 for column in dataset.table.columns.values())
+    kinds = [column.kind for column in dataset.table.columns.values()]
+    columns = sum(modality_of(kind).columns if is_modality(kind) else 1 for kind in kinds)
     grows = {"values": rows * columns, "rows": rows, "pairs": rows * rows}[cost.of]
     times: float = classes if cost.each and classes > 2 else 1
     if (family == "svm" and _has_inner_folds(dataset)) if inner_fits is None else inner_fits:
@@ -109,8 +110,9 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
             ("linear", {}, "the simplest map from the columns to themselves: what any network has to beat"),
             ("mlp", {}, "a network can reconstruct what is not linear"),
         ]
-    if any(column.kind == "text" for column in dataset.table.columns.values()):
-        return _for_texts(dataset.target.task)
+    for kind in dict.fromkeys(column.kind for column in dataset.table.columns.values() if is_modality(column.kind)):
+        if suggested := modality_of(kind).suggestions(dataset.target.task):
+            return list(suggested)
     wanted: list[Candidate] = [
         ("linear", {}, "always: fast, small, and the score that everything else has to beat"),
         ("boosting", {}, "always: usually the best on tables; takes missing values as they are"),
@@ -125,15 +127,3 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     if rows >= MLP_ROWS:
         wanted.append(("mlp", {}, f"{rows:,} rows, at least {MLP_ROWS:,}: enough for a network"))
     return wanted
-
-
-def _for_texts(task: str) -> list[Candidate]:
-    """Rows of many thousand n-grams, nearly all of them 0: a straight line separates them, and takes them sparse."""
-    boosting: Candidate = ("boosting", {}, "n-grams that only count together, beside the other columns")
-    if task != "classification":
-        return [("linear", {}, "texts: ridge on their n-grams, fast and small"), boosting]
-    return [
-        ("svm", {"kernel": "linear"}, "texts: a linear machine on their n-grams is fast, small and hard to beat"),
-        ("linear", {"C": 10.0}, "texts: probabilities of its own; weights that can be read, n-gram by n-gram"),
-        boosting,
-    ]

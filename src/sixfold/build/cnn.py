@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
+from torch import nn
 
-from sixfold.build._fitted_images import FittedImages, PixelScaling
+from sixfold.build._classes import present
+from sixfold.build._fitted_images import FittedImages, PixelScaling, ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
-from sixfold.build.family import Family, FitCost
+from sixfold.build.family import FitCost, TrainDefaults
+from sixfold.build.module_family import ModuleFamily
 from sixfold.core.errors import FitError
-from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.fit import FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape
-from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Task
-from sixfold.runs.context import Context
 from sixfold.train.augment import Augment
-from sixfold.train.image_learner import ImageBatch, ImageLearner, ImageTraining
+from sixfold.train.image_examples import ImageExamples
+from sixfold.train.module import ExampleReader
 
-RISING: Final = 0.25  # share of the steps in which the rate rises
 READ: Final = 256  # images scaled at once
-PIXEL_BYTES: Final = 12 * 32  # held for a pixel of a batch while a small network is trained: guessed
+DEFAULTS: Final = TrainDefaults(
+    {
+        "optimizer": {
+            "name": "sgd",
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "nesterov": True,
+            "weight_decay": 5e-4,
+        },
+        "schedule": {"name": "one_cycle", "rise": 0.25},
+        "epochs": 25,
+    },
+    "what convolutions with batch norms are trained best with: He et al. 2016, Smith and Topin 2018",
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +56,14 @@ class PixelNetwork(State):
         """As of the network."""
         return self.network.output
 
+    @property
+    def image(self) -> ImageShape:
+        """What every image has become."""
+        return ImageShape(*self.network.side, 3 if self.channels == 3 else 1)
+
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, cells], 0 to 255 → float64 [rows, outputs]."""
-        return self.network.predict(np.asarray(x).reshape(len(x), *self.network.side, self.channels).astype(np.uint8))
+        return self.network.predict(PixelRows(x, self.image))
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes of the graph."""
@@ -52,23 +71,39 @@ class PixelNetwork(State):
         return self.network.export(graph, graph.op("Reshape", x, shape))
 
 
-class Settings(Family):
-    """A convolutional network with residual blocks, for a column of images alone: trained from scratch by SGD with Nesterov's
-    momentum and one cycle of the learning rate; training images are augmented.
+@dataclass(frozen=True)
+class PixelRows:
+    """Rows of pixels [rows, cells], in memory or read when asked for, as images."""
+
+    x: Any
+    shape: ImageShape
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
+        """uint8 [rows, height, width, channels]."""
+        some = np.asarray(self.x[rows]).astype(np.uint8, copy=False)
+        return some.reshape(len(some), self.shape.height, self.shape.width, self.shape.channels)
+
+    def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """All of them, in order."""
+        for start in range(0, len(self.x), READ):
+            yield self[start : start + READ]
+
+
+class Settings(ModuleFamily):
+    """A convolutional network with residual blocks, for a column of images alone, trained from scratch on augmented images. See
+    `train` for how; what is left out there is, for it, SGD with Nesterov's momentum, 25 epochs and one cycle of the rate.
     """
 
     needs: ClassVar[Needs] = Needs(precision="float32")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
-    ends_in_time: ClassVar[bool] = True
-    of_images: ClassVar[bool] = True
+    reads: ClassVar[frozenset[FeatureKind]] = frozenset({"pixels"})
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
         "auto", description="Width and depth; auto: by the size of the images and the number of rows."
     )
-    epochs: int = Field(25, ge=1, le=10_000, description="Passes over the training images.")
-    batch_size: int = Field(64, ge=2, le=65_536, description="Images a step.")
-    rate: float = Field(0.1, gt=0, le=10, description="The highest learning rate of the cycle.")
-    weight_decay: float = Field(5e-4, ge=0, le=1, description="How strongly weights are pulled to 0.")
     shift: float = Field(0.08, ge=0, le=0.5, description="Random shift, at most this share of a side; edges are zeros.")
     flip: bool = Field(False, description="Mirror half of the images. Not for digits, text, or anything with a side.")
     color: float = Field(0.0, ge=0, le=1, description="Brightness and contrast change by at most this share.")
@@ -76,12 +111,10 @@ class Settings(Family):
     mixup: float = Field(0.0, ge=0, le=8, description="Mix two images, weights by Beta(mixup, mixup); 0: not.")
     cutmix: float = Field(0.0, ge=0, le=8, description="Paste a box of another image, area by Beta; 0: not.")
 
-    def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one network a fit, in order; time left is divided among the fits."""
-        for number, fit in enumerate(fits):
-            context.check_time(f"fitting {fit.setting.name}")
-            left_s = context.left_s() / (len(fits) - number)
-            yield self.own(fit).trained(fit, context, left_s)
+    @property
+    def train_defaults(self) -> TrainDefaults:
+        """As He and others trained theirs, with one cycle of the rate."""
+        return DEFAULTS
 
     @property
     def augmentation(self) -> Augment:
@@ -89,89 +122,56 @@ class Settings(Family):
         names = ("shift", "flip", "color", "cutout", "mixup", "cutmix")
         return Augment(**{name: getattr(self, name) for name in names})
 
-    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """A batch with all that is between its layers, and what is read to be scaled."""
-        cells = int(few[0].x.shape[1])
-        return FitCost(cells * (self.batch_size * PIXEL_BYTES + READ * 16))
+    def derived(self, fit: Fit) -> str:
+        """The size that was chosen and why, and how images are augmented."""
+        size = derived_size(image_of(fit).height, fit.rows)[1] if self.size == "auto" else f"size {self.size}."
+        return f"cnn: {size} {self.augmentation.describe()}"
 
-    def trained(self, fit: Fit, context: Context, left_s: float) -> PixelNetwork:
-        """One network. Raises FitError for features that are not the pixels of one column alone."""
-        shape = _image_of(fit)
-        images = _Images(dense(fit.x), shape)
+    def module(self, fit: Fit) -> nn.Module:
+        """The network of this size with the scaling of the fit's pixels. Raises FitError for other features than the pixels of
+        one column.
+        """
+        shape = image_of(fit)
+        present(fit, "cnn")
         size = self.size if self.size != "auto" else derived_size(shape.height, fit.rows)[0]
         structure = network_shape(size, shape.channels, fit.outputs, shape.height)
-        scaling = PixelScaling.of(images.batches())
-        steps = math.ceil(fit.rows / self.batch_size)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(fit.seed)
-            module = ImageResidualNetwork(structure)
-        training = ImageTraining(
-            scaling.scaled, self._rate(steps * self.epochs), fit.seed, self.weight_decay, self.augmentation
-        )
-        learner = ImageLearner(module, training)
-        self._train(learner, images, fit, _Ending(context, context.left_s() - left_s))
-        return PixelNetwork(FittedImages.of(module, structure, (shape.height, shape.width), scaling), shape.channels)
+        return ScaledImages(ImageResidualNetwork(structure), PixelScaling.of(PixelRows(fit.x, shape).batches()))
 
-    def _train(self, learner: ImageLearner, images: _Images, fit: Fit, ending: _Ending) -> None:
-        """θ ← θ − α∇J(θ; batch), batch after batch, epoch after epoch, until the time is over."""
-        y = np.asarray(fit.y, dtype=np.int64)
-        for epoch in range(self.epochs):
-            order = np.random.default_rng([fit.seed % 2**63, epoch]).permutation(fit.rows)
-            for rows in np.array_split(order, max(1, round(fit.rows / self.batch_size))):
-                learner.step(ImageBatch(images.read(rows), y[rows], rows, epoch))
-                if ending.is_over():
-                    return
+    def resume(self, fitted: Fitted) -> nn.Module:
+        """The network of a state, as wide as that is."""
+        if not isinstance(fitted, PixelNetwork):
+            raise TypeError(f"{type(fitted).__name__} is no PixelNetwork")
+        return ScaledImages(fitted.network.module(), fitted.network.scaling)
 
-    def _rate(self, steps: int) -> Callable[[int], float]:
-        """One cycle (Smith and Topin 2017): up in a quarter of the steps, then down by a cosine."""
-        rising = max(1, int(RISING * steps))
+    def examples(self, fit: Fit) -> ExampleReader:
+        """Images by batches, augmented."""
+        y = torch.from_numpy(np.array(fit.y, dtype=np.int64))
+        return ImageExamples(PixelRows(fit.x, image_of(fit)), y, fit.outputs, self.augmentation)
 
-        def rate(step: int) -> float:
-            if step < rising:
-                return self.rate * (step + 1) / rising
-            done = min(1.0, (step - rising) / max(1, steps - rising))
-            return self.rate * max(1e-4, (1 + math.cos(math.pi * done)) / 2)
+    def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
+        """The trained network as arrays."""
+        if not (isinstance(module, ScaledImages) and isinstance(module.network, ImageResidualNetwork)):
+            raise TypeError(f"{type(module).__name__} is no ScaledImages")
+        shape = image_of(fit)
+        network = FittedImages.of(module.network, module.network.shape, (shape.height, shape.width), module.scaling)
+        return PixelNetwork(network, shape.channels)
 
-        return rate
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+        """Of the size that so many rows get."""
+        size = self.size if self.size != "auto" else derived_size(image_of(few[0]).height, rows)[0]
+        sized = self.model_copy(update={"size": size})
+        setting = replace(few[0].setting, family=sized)
+        return ModuleFamily.cost(sized, [replace(few[0], setting=setting)], rows)
 
 
-@dataclass(frozen=True)
-class _Ending:
-    """When training has to stop: where no more than `reserved_s` are left for what follows."""
-
-    context: Context
-    reserved_s: float
-
-    def is_over(self) -> bool:
-        """Whether it is time."""
-        self.context.check_memory()
-        return self.context.deadline is not None and self.context.left_s() <= self.reserved_s
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Rows of pixels as images."""
-
-    x: Matrix
-    shape: ImageShape
-
-    def read(self, rows: Any) -> Any:
-        """uint8 [rows, height, width, channels]."""
-        some = self.x[rows].astype(np.uint8)
-        return some.reshape(len(some), self.shape.height, self.shape.width, self.shape.channels)
-
-    def batches(self) -> Iterator[Any]:
-        """All of them, in order."""
-        for start in range(0, len(self.x), READ):
-            yield self.read(slice(start, start + READ))
-
-
-def _image_of(fit: Fit) -> ImageShape:
-    if fit.image is None:
+def image_of(fit: Fit) -> ImageShape:
+    """The shape of the one column of images. Raises FitError where there are other features."""
+    image = fit.layout[0].image if len(fit.layout) == 1 else None
+    if image is None:
         raise FitError(
             "build, cnn",
             "one column of images and no other",
             f"{fit.x.shape[1]:,} features of other kinds, or made from its pixels",
             "Drop the other columns (data.drop), or use boosting, which takes pixels beside other columns.",
         )
-    return fit.image
+    return image

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from sixfold.core.cores import cores
-from sixfold.parts.fit import Fit, Fitted, Needs
+from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
-from sixfold.recipe.schema import Initialize
+from sixfold.recipe.schema import Initialize, Options
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
@@ -29,22 +29,31 @@ class FitCost(NamedTuple):
     together: int = 1
 
 
+class TrainDefaults(NamedTuple):
+    """What a family likes of the recipe's `train`: `options` take the place of the keys that the recipe leaves out, and `why` is
+    said with them. The recipe's own word goes before them, key by key.
+    """
+
+    options: Options = {}  # noqa: RUF012 (never changed)
+    why: str = ""
+
+
 class Family(Section, ABC):
     """One kind of model: how it likes its features, what a fit costs, and how fits are made. The options are the fields of the
     subclass. What is said here of all families are defaults that an ordinary solver needs not change.
 
     `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it. `ends_in_time`: a fit ends at the
     deadline with what it has; of other families one that has begun goes on to its end. `decides`: for classes it gives
-    decision values, no probabilities. `of_images`: it takes the pixels of one column of images and
-    nothing else. `shared`: fields in which settings may differ that are solved as one piece of work (one
-    factorization for all penalties); `apart`: the same of the keys of `train`.
+    decision values, no probabilities. `reads`: kinds of features that it can make something of. `shared`: fields in which
+    settings may differ that are solved as one piece of work (one factorization for all penalties); `apart`: the same of the
+    keys of `train`.
     """
 
     tasks: ClassVar[frozenset[Task]]
     trained_by_the_loop: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
-    of_images: ClassVar[bool] = False
+    reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
 
@@ -52,6 +61,11 @@ class Family(Section, ABC):
     @abstractmethod
     def needs(self) -> Needs:
         """How it likes its features: a constant of the class, or what follows from the settings."""
+
+    @property
+    def train_defaults(self) -> TrainDefaults:
+        """Of a network that is trained best otherwise than `train` says by itself."""
+        return TrainDefaults()
 
     @property
     def side_by_side(self) -> bool:

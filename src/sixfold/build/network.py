@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Initialize
 from sixfold.runs.context import Context
 from sixfold.train import range_test
-from sixfold.train.choosing import chosen
+from sixfold.train.choosing import chosen, unfilled
 from sixfold.train.device import enough_memory
 from sixfold.train.loop import train
 from sixfold.train.network import Wide
@@ -73,7 +74,7 @@ class NetworkFamily(Family):
         """Yield one network a fit, in order; time left is divided among the fits."""
         if fits and (text := self.derived(fits[0].shape)):
             context.emit("note", text=text)
-        stacks = self._stacks(chosen(self, fits, context))
+        stacks = self._stacks(chosen(fits, partial(unfilled, self), context))
         done: dict[int, Fitted] = {}
         for fitting in stacks:
             context.check_time(f"fitting {fits[0].setting.name}")

@@ -85,7 +85,7 @@ def _input(column: Input) -> Findings:
     known = [value for value in (column.minimum, column.median, column.maximum) if value is not None]
     if known != sorted(known):
         yield where, "minimum, median and maximum in this order", ", ".join(map(str, known))
-    if known and column.type in ("category", "boolean", "text", "image"):
+    if known and column.type not in ("number", "date"):
         yield where, "a range of numbers and dates only", column.type
 
 

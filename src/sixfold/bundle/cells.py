@@ -11,32 +11,26 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from sixfold.bundle.image_values import content_of
+from sixfold.bundle.modality_reader import Cell, CellError, reader_of, text_of
 from sixfold.core import values
-from sixfold.core.errors import DataError
 from sixfold.core.marks import NumberFormat
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
 LONGEST_UNSEEN: Final = 200  # characters that are held of a category without such a level: all are one to the model
-Cell = Callable[[Any], Any]
-
-
-class CellError(ValueError):
-    """The value is not what the column takes; the message says what is."""
 
 
 def reader(column: Input, missing: frozenset[str]) -> Cell:
-    """From a raw value of a column to a float (NaN is missing); of a category to a string ('' is missing).
+    """From a raw value of a column to a float (NaN is missing); of a category to a string ('' is missing); of another modality as
+    its reader says.
 
     `missing`: tokens, "" among them.
     """
     if column.type == "category":
         return _category(column, missing)
-    if column.type == "text":
-        return lambda value: _free_text(value, missing)
-    if column.type == "image":
-        return _image
+    if column.type not in PLAIN_KINDS:
+        return reader_of(column.type).cell(missing)
     if column.type == "date":
         return lambda value: _date(value, missing)
     if column.type == "boolean":
@@ -58,19 +52,11 @@ def missing_numbers(missing: frozenset[str]) -> frozenset[float]:
     return frozenset(number for number in found if number is not None and math.isfinite(number))
 
 
-def _text(value: Any, expected: str) -> str:
-    """The value as the text that it has in a CSV, without spaces around it."""
-    text = value if type(value) is str else values.spell(value)
-    if text is None:
-        raise CellError(expected)
-    return text.strip()
-
-
 def _number(value: Any, missing: frozenset[str], marks: NumberFormat | None = None) -> float:
     """`marks`: those of a number that comes as text; another object needs none."""
     if value is None or (isinstance(value, float | int) and not isinstance(value, bool)):
         return _finite(value)
-    text = _text(value, "a number")
+    text = text_of(value, "a number")
     rule = marks.number if marks is not None and isinstance(value, str) else values.number
     if text in missing:
         return NAN
@@ -93,7 +79,7 @@ def _finite(number: float | None) -> float:
 def _boolean(value: Any, missing: frozenset[str]) -> float:
     if type(value) is bool:
         return float(value)
-    text = _text(value, "true or false")
+    text = text_of(value, "true or false")
     if text in missing:
         return NAN
     truth = values.boolean(text)
@@ -107,7 +93,7 @@ def _date(value: Any, missing: frozenset[str]) -> float:
         return values.seconds(value)
     if isinstance(value, bool | dt.timedelta | dt.time):
         raise CellError("a date, or seconds since 1970")
-    text = _text(value, "a date, or seconds since 1970")
+    text = text_of(value, "a date, or seconds since 1970")
     if text in missing:
         return NAN
     moment_s = values.moment(text)
@@ -116,25 +102,6 @@ def _date(value: Any, missing: frozenset[str]) -> float:
             raise CellError("seconds since 1970 of a year from 1 to 9999")
         raise CellError("a date such as 2026-11-23 or 2026-11-23T15:20:00Z")
     return moment_s
-
-
-def _free_text(value: Any, missing: frozenset[str]) -> str:
-    """A text without spaces around it, '' where it is missing. Half surrogate pairs are let through: `TextForm` replaces them."""
-    if value is None:
-        return ""
-    text = _text(value, "text")
-    return "" if text in missing else text
-
-
-def _image(value: Any) -> bytes:
-    """An encoded image. A text is base64, never a path: rows may come from anywhere."""
-    try:
-        content = content_of(value)
-    except DataError as error:
-        raise CellError(f"an image that can be read ({error.where}: {error.found})") from None
-    if content is None:
-        raise CellError("an image: its bytes, as base64 where it is text")
-    return content
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
@@ -151,7 +118,7 @@ def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
                 return level  # and not the text, of which there would be one a row
             _check_utf8(text)
         else:
-            text = _text(value, "text")
+            text = text_of(value, "text")
         level = values.level(text, kind)
         return "" if level in gone or text in gone else level[:longest]
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.bundle.file_values import in_files
 from sixfold.bundle.frontend import LONGEST_LINE, RawRows, csv_rows
 from sixfold.core import values
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import Input, Signature
 
 TextRows = Sequence[Mapping[str, str]]
@@ -24,9 +26,8 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
     `rows`: text as one would find it in a CSV, '' for a missing value.
     """
     columns, missing = {column.name: column for column in signature.inputs}, {"", *signature.missing}
-    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _images(
-        signature
-    ):  # images may be longer than a line of text
+    # A file may be longer than a line of text.
+    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _files(signature):
         yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
     objects = [
         {name: None if row[name] in missing else _object(row[name], column) for name, column in columns.items()}
@@ -39,8 +40,8 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
     yield "arrays", {name: _array(cells, columns[name]) for name, cells in by_column.items()}
 
 
-def _images(signature: Signature) -> bool:
-    return any(column.type == "image" for column in signature.inputs)
+def _files(signature: Signature) -> bool:
+    return any(in_files(column.type) for column in signature.inputs)
 
 
 def _as_csv(rows: TextRows) -> str:
@@ -53,7 +54,7 @@ def _as_csv(rows: TextRows) -> str:
 
 def _object(text: str, column: Input) -> Any:
     """The value that a text stands for, as an object of Python."""
-    if column.type in ("text", "image"):
+    if column.type not in PLAIN_KINDS:
         return text
     if column.type == "category":
         plain = values.level_type([text]) == column.level_type

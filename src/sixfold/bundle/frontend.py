@@ -17,9 +17,11 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.cells import Cell, CellError, missing_numbers, reader
+from sixfold.bundle.cells import missing_numbers, reader
 from sixfold.bundle.headerless import Fields
+from sixfold.bundle.modality_reader import Cell, CellError, reader_of
 from sixfold.core.errors import RowError
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import NUMBERS, Input, Signature
 
 Feeds = dict[str, npt.NDArray[Any]]
@@ -58,8 +60,8 @@ class FrontEnd:
         self._plain_at: slice | list[int] = slice(None) if len(plain) == len(numbers) else plain
 
     def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
-        """`numbers`: float64 [rows, columns] with NaN; `categories`, `texts`: str objects [rows, columns] with '';
-        `images`: bytes objects.
+        """`numbers`: float64 [rows, columns] with NaN; `categories`: str objects [rows, columns] with ''; of each other modality
+        (`texts`, `images`) objects as its reader holds them.
 
         Raises RowError.
         """
@@ -182,9 +184,8 @@ class FrontEnd:
         return found
 
     def _cell_error(self, column: Input, value: Any, expected: str, row: int) -> RowError:
-        remedy = "Send null where the value is missing."
-        if column.type == "image":
-            remedy = "Send the file's bytes. A path is for this machine's callers alone: is the file there?"
+        plain = column.type in PLAIN_KINDS
+        remedy = "Send null where the value is missing." if plain else reader_of(column.type).shown.remedy
         return RowError(f"row {row}, column '{column.name}'", expected, shown(value), remedy)
 
     def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:

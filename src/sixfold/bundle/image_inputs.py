@@ -5,48 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from sixfold.bundle.graph import CheckedModel, answering
-from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, DataError, RowError
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.images import ImageInput
 
-_NAME: Final = re.compile(r"image_\d{1,4}", re.ASCII)
 DESCRIPTION: Final = JsonLimits(1 << 17, values=64)  # of what one input is described by
 AGAIN: Final = "Copy the bundle again from where it was made."
 LARGE_PIXELS: Final = (
     4_000_000  # of an image; larger ones are decoded one at a time, as each takes up to seven bytes a pixel
 )
 _one_large: Final = threading.Lock()
-
-
-def image_inputs(described: Mapping[str, str], where: str = "model.onnx") -> tuple[ImageInput, ...]:
-    """The inputs of a graph that are made of columns of images, from the model's metadata. Raises BundleError."""
-    names = sorted(filter(_NAME.fullmatch, described), key=lambda name: (len(name), name))
-    return tuple(_read(name, described[name].encode("utf-8", "surrogatepass"), where) for name in names)
-
-
-def _read(name: str, content: bytes, where: str) -> ImageInput:
-    if violation := json_limits.violation(content, DESCRIPTION):
-        raise BundleError(where, f"{name}: {violation[0]}", violation[1], AGAIN)
-    try:
-        found = ImageInput.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise BundleError(where, f"{name} described as Sixfold does", first["msg"][:200], AGAIN) from None
-    if found.name != name:
-        raise BundleError(where, f"the description of {name}", found.name, AGAIN)
-    return found
 
 
 class ImageEncoder:
@@ -56,6 +33,7 @@ class ImageEncoder:
 
     def __init__(self, described: ImageInput, where: str = "model.onnx") -> None:
         self.described, self._where = described, f"{where}, {described.name}"
+        self.column, self.cells = described.column, described.cells
         self._images = _reader(where)
         try:
             graph = base64.b64decode(described.resize, validate=True)
@@ -70,7 +48,7 @@ class ImageEncoder:
 
     def encode(self, images: Sequence[bytes], first_row: int = 1) -> npt.NDArray[np.float64]:
         """Encoded images → [rows, cells]. Raises RowError; rows are counted from `first_row`."""
-        found = np.empty((len(images), self.described.cells))
+        found = np.empty((len(images), self.cells))
         for row, content in enumerate(images):
             found[row] = self._pixels(content, f"row {first_row + row}, column '{self.described.column}'").reshape(-1)
         return found
@@ -84,6 +62,10 @@ class ImageEncoder:
             height, width = self._size(content, f"row {row}, column '{self.described.column}'")
             found += height * width
         return found
+
+    def describe(self) -> str:
+        """What an image becomes."""
+        return self.described.describe()
 
     def _size(self, content: bytes, name: str) -> tuple[int, int]:
         with _refused_rows():

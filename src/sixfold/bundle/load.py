@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from sixfold.bundle import manifest
+from sixfold.bundle.file_values import with_paths
 from sixfold.bundle.frontend import Extra, RawRows, shorten
-from sixfold.bundle.image_values import with_paths
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
 from sixfold.core import json_limits

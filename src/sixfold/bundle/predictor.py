@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,16 +17,13 @@ import numpy.typing as npt
 
 from sixfold.bundle.frontend import Extra, FrontEnd, RawRows
 from sixfold.bundle.graph import CheckedModel, answering
-from sixfold.bundle.image_inputs import ImageEncoder, image_inputs
+from sixfold.bundle.modality_reader import DecodesImages, InputEncoder, modalities, reader_of
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.texts import DescriptionError, TextEncoder, text_inputs
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
-from sixfold.recipe.images import ImageInput
-from sixfold.recipe.signature import CATEGORIES, IMAGES, NUMBERS, TEXTS, Signature
-from sixfold.recipe.texts import TextInput
+from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature, group_of
 
 BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:
 BATCH_CELLS: Final = 1 << 24  # of all values of the rows of a call (128 MiB in double): a kernel machine's distances
@@ -48,12 +47,11 @@ class Predictor:
         self._batch = max(1, min(BATCH, BATCH_CELLS // max(1, checked.cells)))
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
         self.depends_on_batch = any(node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes)
-        places = {column.name: at for at, column in enumerate(signature.graph_inputs().get(TEXTS, ()))}
-        texts = check_interface(self.session, signature, where)
-        self._encoders = [(each.name, places[each.column], TextEncoder(each)) for each in texts]
-        pictures = {column.name: at for at, column in enumerate(signature.graph_inputs().get(IMAGES, ()))}
-        self.images = image_inputs(self.session.get_modelmeta().custom_metadata_map, where)
-        self._image_encoders = [(each.name, pictures[each.column], ImageEncoder(each, where)) for each in self.images]
+        self._encoders = check_interface(self.session, signature, where)
+        self._read = frozenset(each.group for each in self._encoders)
+        self._decoding = [
+            (each.group, each.place, each.encoder) for each in self._encoders if isinstance(each.encoder, DecodesImages)
+        ]
         _check_classes(checked, signature, where)
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
@@ -90,11 +88,14 @@ class Predictor:
         joined = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
         return self._answered(joined, feeds)
 
+    @property
+    def images(self) -> dict[str, str]:
+        """Columns of images → what each becomes."""
+        return {encoder.column: encoder.describe() for *_, encoder in self._decoding}
+
     def stored_pixels(self, feeds: dict[str, npt.NDArray[Any]]) -> int:
         """Of all images of what the front end made, by their headers: what answering will decode. Raises RowError."""
-        if IMAGES not in feeds:
-            return 0
-        return sum(images.stored_pixels(feeds[IMAGES][:, at].tolist()) for _, at, images in self._image_encoders)
+        return sum(encoder.stored_pixels(feeds[group][:, at].tolist()) for group, at, encoder in self._decoding)
 
     def _answered(self, outputs: dict[str, npt.NDArray[Any]], feeds: dict[str, npt.NDArray[Any]]) -> Predictions:
         return Predictions(self.signature, outputs, feeds, self.known)
@@ -107,14 +108,12 @@ class Predictor:
             return self._named(self.session.run(self._names, given))
 
     def _encoded(self, feeds: dict[str, npt.NDArray[Any]], first_row: int) -> dict[str, npt.NDArray[Any]]:
-        """What the graph takes: in the place of columns of text and of images, what is made of them."""
-        if TEXTS not in feeds and IMAGES not in feeds:
+        """What the graph takes: in the place of columns that have a reader, what is made of them."""
+        if not self._encoders:
             return feeds
-        given = {name: array for name, array in feeds.items() if name not in (TEXTS, IMAGES)}
-        for name, at, images in self._image_encoders:
-            given[name] = images.encode(feeds[IMAGES][:, at].tolist(), first_row)
-        for name, at, encoder in self._encoders:
-            given[name] = encoder.encode_in_place(feeds[TEXTS][:, at].tolist())
+        given = {name: array for name, array in feeds.items() if name not in self._read}
+        for each in self._encoders:
+            given[each.name] = each.encoder.encode_in_place(feeds[each.group][:, each.place].tolist(), first_row)
         return given
 
     def _one_row(self, numbers: npt.NDArray[np.float64]) -> list[npt.NDArray[Any]]:
@@ -141,50 +140,61 @@ def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> N
         raise BundleError(where, f"the classes {list(signature.classes)[:8]}", f"{list(found)[:8]}", MISMATCH)
 
 
-def check_interface(session: Any, signature: Signature, where: str) -> tuple[TextInput, ...]:
-    """Names, types and shapes of the graph are those of the signature, column by column. Returns what the graph takes of columns
-    of text. Raises BundleError.
+@dataclass(frozen=True)
+class EncodedColumn:
+    """An input of the graph that an encoder makes of a raw column: column `place` of what the front end reads into `group`."""
+
+    name: str
+    group: str
+    place: int
+    encoder: InputEncoder
+
+
+def check_interface(session: Any, signature: Signature, where: str) -> tuple[EncodedColumn, ...]:
+    """Names, types and shapes of the graph are those of the signature, column by column. Returns what readers make for it.
+
+    Raises BundleError.
     """
-    groups, described = signature.graph_inputs(), dict(session.get_modelmeta().custom_metadata_map)
-    texts = _text_inputs(described, signature, where)
-    images = _image_inputs(described, signature, where)
-    raw = {name: columns for name, columns in groups.items() if name not in (TEXTS, IMAGES)}
+    described = dict(session.get_modelmeta().custom_metadata_map)
+    encoded = encoded_columns(described, signature, where)
+    made = {each.name for each in encoded}
+    raw = {name: columns for name, columns in signature.graph_inputs().items() if name in TYPES}
     expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in raw.items()}
-    expected_inputs |= {each.name: f"tensor(double) [rows, {each.width}]" for each in texts}
-    expected_inputs |= {each.name: f"tensor(double) [rows, {each.cells}]" for each in images}
+    expected_inputs |= {each.name: f"tensor(double) [rows, {each.encoder.cells}]" for each in encoded}
     found_inputs = {node.name: _shown(node) for node in session.get_inputs()}
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
     names = {name: json.dumps([column.name for column in columns]) for name, columns in raw.items()}
-    made = {*(each.name for each in texts), *(each.name for each in images)}
     told = {name: text for name, text in described.items() if name not in made}
     if names != told:
         raise _mismatch(where, "columns", names, told)
     _check_outputs(session, signature, where)
-    return texts
+    return encoded
 
 
-def _text_inputs(described: dict[str, str], signature: Signature, where: str) -> tuple[TextInput, ...]:
-    """What the graph takes of the signature's columns of text, of each something. Raises BundleError."""
-    try:
-        texts = text_inputs(described)
-    except DescriptionError as error:
-        raise BundleError(where, "texts described as Sixfold does", str(error), MISMATCH) from None
-    columns = sorted(column.name for column in signature.inputs if column.type == "text")
-    used = sorted({each.column for each in texts})
-    if columns != used:
-        raise BundleError(where, f"the columns of text {columns[:8]}", f"{used[:8]}", MISMATCH)
-    return texts
+def encoded_columns(described: Mapping[str, str], signature: Signature, where: str) -> tuple[EncodedColumn, ...]:
+    """What readers make of the signature's columns, of each something, by the model's metadata. Raises BundleError."""
+    found: list[EncodedColumn] = []
+    for modality in modalities(signature):
+        columns = [column.name for column in signature.inputs if column.type == modality]
+        encoders = {
+            name: reader_of(modality).encoder(name, described[name].encode("utf-8", "surrogatepass"), where)
+            for name in input_names(described, modality)
+        }
+        used = sorted({encoder.column for encoder in encoders.values()})
+        if used != sorted(columns):
+            raise BundleError(where, f"the columns of type {modality} {sorted(columns)[:8]}", f"{used[:8]}", MISMATCH)
+        found += [
+            EncodedColumn(name, group_of(modality), columns.index(encoder.column), encoder)
+            for name, encoder in encoders.items()
+        ]
+    return tuple(found)
 
 
-def _image_inputs(described: dict[str, str], signature: Signature, where: str) -> tuple[ImageInput, ...]:
-    """What the graph takes of the signature's columns of images, of each something. Raises BundleError."""
-    images = image_inputs(described, where)
-    columns = sorted(column.name for column in signature.inputs if column.type == "image")
-    used = sorted({each.column for each in images})
-    if columns != used:
-        raise BundleError(where, f"the columns of images {columns[:8]}", f"{used[:8]}", MISMATCH)
-    return images
+def input_names(described: Iterable[str], modality: str) -> list[str]:
+    """The inputs of a graph that are made of columns of a modality, in their order."""
+    own = re.compile(rf"{modality}_\d{{1,4}}", re.ASCII)
+    return sorted(filter(own.fullmatch, described), key=lambda name: (len(name), name))
 
 
 def _check_outputs(session: Any, signature: Signature, where: str) -> None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from sixfold.bundle.file_values import with_paths
 from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.headerless import Fields
-from sixfold.bundle.image_values import with_paths
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
 from sixfold.core import archive, encoding, strict_json, workbook

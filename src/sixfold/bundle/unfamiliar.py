@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.recipe.signature import CATEGORIES, IMAGES, NUMBERS, TEXTS, Signature
+from sixfold.bundle.modality_reader import reader_of
+from sixfold.recipe.signature import CATEGORIES, NUMBERS, Input, Signature
 
 if TYPE_CHECKING:
     from sixfold.bundle.predictions import Predictions
@@ -65,11 +66,11 @@ class Known:
     def __init__(self, signature: Signature) -> None:
         groups = signature.graph_inputs()
         self._numbers, self._categories = groups.get(NUMBERS, ()), groups.get(CATEGORIES, ())
-        self._texts = groups.get(TEXTS, ())
         self._low = np.array([-np.inf if each.minimum is None else each.minimum for each in self._numbers])
         self._high = np.array([np.inf if each.maximum is None else each.maximum for each in self._numbers])
         self._levels = [frozenset(each.levels) for each in self._categories]
-        every = (*self._numbers, *self._categories, *self._texts, *groups.get(IMAGES, ()))  # of images none is missing
+        every = (*self._numbers, *self._categories, *(each for _, _, each in _places(groups)))
+        self._readers = [(group, at, reader_of(each.type).missing) for group, at, each in _places(groups)]
         order = {each.name: place for place, each in enumerate(every)}
         self._names = [each.name for each in signature.inputs]
         self._order = np.array([order[name] for name in self._names], dtype=np.int64)
@@ -89,9 +90,9 @@ class Known:
                 texts = feeds[CATEGORIES][:, at].tolist()
                 gone = texts.count("")
                 found[len(self._numbers) + at] = sum(text not in levels for text in texts) - gone, 0, gone
-        if TEXTS in feeds:
-            first = len(self._numbers) + len(self._categories)
-            found[first : first + len(self._texts), 2] = (feeds[TEXTS] == "").sum(axis=0)
+        for number, (group, at, missing) in enumerate(self._readers, len(self._numbers) + len(self._categories)):
+            if missing is not None and group in feeds:
+                found[number, 2] = (feeds[group][:, at] == missing).sum()
         ordered = found[self._order]
         ordered[:, 2] *= self._required
         return ordered
@@ -103,6 +104,12 @@ class Known:
     def count(self, feeds: Mapping[str, npt.NDArray[Any]]) -> tuple[Unfamiliar, ...]:
         """An entry a raw column, in the order of the signature."""
         return self.named(self.tally(feeds), len(next(iter(feeds.values()), ())))
+
+
+def _places(groups: Mapping[str, Sequence[Input]]) -> list[tuple[str, int, Input]]:
+    """Of the columns that have a reader: the group, the place in it, the column."""
+    read = {name: columns for name, columns in groups.items() if name not in (NUMBERS, CATEGORIES)}
+    return [(name, at, each) for name, columns in read.items() for at, each in enumerate(columns)]
 
 
 class UnfamiliarCounts:

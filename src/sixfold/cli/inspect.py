@@ -13,6 +13,7 @@ import click
 
 from sixfold.cli import EXISTING, JSON, show_json, standard_streams
 from sixfold.core.visible import one_line
+from sixfold.recipe.kinds import PLAIN_KINDS
 
 
 @click.command(name="inspect")
@@ -57,7 +58,7 @@ def _print_bundle(bundle: Any, report: Any, sizes: dict[str, int]) -> None:
     from sixfold.core.values import show_day
 
     click.echo(text(bundle.receipt, report.verdict))
-    images = {each.column: f"becomes {each.describe()}" for each in bundle.predictor.images}
+    images = {name: f"becomes {shape}" for name, shape in bundle.predictor.images.items()}
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
         detail = f"{len(column.levels):,} known values" if column.type == "category" else images.get(column.name, "")
@@ -115,10 +116,10 @@ def _example(bundle: Any) -> None:
 def _typical(column: Any) -> str:
     if column.type == "category":
         return str(column.levels[0]) if column.levels else ""
-    if column.type == "text":
-        return "some text"
-    if column.type == "image":
-        return "image.png"
+    if column.type not in PLAIN_KINDS:
+        from sixfold.bundle.modality_reader import reader_of
+
+        return reader_of(column.type).shown.in_csv
     if column.type == "boolean":
         return "false"
     if column.median is None:

@@ -8,18 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
 import onnxruntime
 
-from sixfold.bundle.image_inputs import ImageEncoder, image_inputs
-from sixfold.bundle.texts import TextEncoder, text_inputs
+from sixfold.bundle.modality_reader import InputEncoder, reader_of
+from sixfold.bundle.predictor import input_names
 from sixfold.core.errors import SystemFault
-from sixfold.parts.image_column import contents
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.receipt import Cost
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
@@ -36,36 +37,44 @@ PROBE = Path(__file__).with_name("memory_probe.py")
 def feeds(model: bytes, table: Table, rows: int) -> Feeds:
     """The inputs that `model` asks for, from the first rows of `table` (repeated when there are fewer)."""
     some = table.take(np.arange(rows) % table.rows).columns
-    wanted = described(model)
+    wanted = GraphInputs.of(model, table)
     arrays: Feeds = {}
-    if NUMBERS in wanted:
-        arrays[NUMBERS] = np.stack([some[name].values for name in wanted[NUMBERS]], axis=1)
-    if CATEGORIES in wanted:
-        texts = [np.array(some[name].strings(), dtype=object) for name in wanted[CATEGORIES]]
+    if NUMBERS in wanted.columns:
+        arrays[NUMBERS] = np.stack([some[name].values for name in wanted.columns[NUMBERS]], axis=1)
+    if CATEGORIES in wanted.columns:
+        texts = [np.array(some[name].strings(), dtype=object) for name in wanted.columns[CATEGORIES]]
         arrays[CATEGORIES] = np.stack(texts, axis=1)
-    for name, encoder in encoders(model).items():
-        arrays[name] = encoder.encode(_raw(some[wanted[name][0]]))
+    for name, encoder in wanted.encoders.items():
+        arrays[name] = encoder.encode(_raw(some[encoder.column]))
     return arrays
 
 
 def _raw(column: Column) -> list[Any]:
-    """Texts, or the bytes of images."""
-    return contents(column) if column.kind == "image" else column.strings()
+    """As an encoder takes them."""
+    return list(modality_of(column.kind).values(column))
 
 
-def encoders(model: bytes) -> dict[str, Any]:
-    """What makes the inputs of the graph that are of columns of text or images."""
-    props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
-    texts: dict[str, Any] = {each.name: TextEncoder(each) for each in text_inputs(props)}
-    return texts | {each.name: ImageEncoder(each) for each in image_inputs(props)}
+@dataclass(frozen=True)
+class GraphInputs:
+    """What a model asks for. `columns`: of each input the raw columns that it holds; `encoders`: of the inputs that are made of a
+    column of a modality.
+    """
 
+    columns: Mapping[str, list[str]]
+    encoders: Mapping[str, InputEncoder]
 
-def described(model: bytes) -> dict[str, list[str]]:
-    """Of each input of the graph, the raw columns that it holds."""
-    props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
-    made = {each.name: [each.column] for each in text_inputs(props)}
-    made |= {each.name: [each.column] for each in image_inputs(props)}
-    return {**{key: json.loads(value) for key, value in props.items() if key not in made}, **made}
+    @classmethod
+    def of(cls, model: bytes, table: Table) -> Self:
+        """By the model's metadata; `table` holds its columns."""
+        props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
+        modalities = sorted({column.kind for column in table.columns.values() if is_modality(column.kind)})
+        encoders = {
+            name: reader_of(modality).encoder(name, props[name].encode(), "model.onnx")
+            for modality in modalities
+            for name in input_names(props, modality)
+        }
+        plain = {name: json.loads(text) for name, text in props.items() if name not in encoders}
+        return cls({**plain, **{name: [each.column] for name, each in encoders.items()}}, encoders)
 
 
 def compare(before: bytes, after: bytes, table: Table, most_s: float = math.inf) -> tuple[Cost, Cost]:
@@ -87,7 +96,7 @@ def _costs(models: Sequence[bytes], table: Table, most_s: float) -> list[Cost]:
     times = {batch: _interleaved(models, table, batch, most_s / len(BATCHES)) for batch in BATCHES}
     costs = []
     for number, model in enumerate(models):
-        columns = len({column for columns in described(model).values() for column in columns})
+        columns = len({column for columns in GraphInputs.of(model, table).columns.values() for column in columns})
         p50, p99 = ({batch: float(np.percentile(times[batch][number], q)) * 1e3 for batch in BATCHES} for q in (50, 99))
         costs.append(
             Cost(
@@ -151,18 +160,18 @@ def _interleaved(models: Sequence[bytes], table: Table, batch: int, most_s: floa
 
 def _asking(session: Any, model: bytes, table: Table, batch: int) -> Callable[[], Any]:
     """One batch from raw columns to answers: texts are read anew each time."""
-    arrays, made = feeds(model, table, batch), encoders(model)
+    arrays, made = feeds(model, table, batch), GraphInputs.of(model, table).encoders
     if not made:
         return lambda: session.run(None, arrays)
-    some, wanted = table.take(np.arange(batch) % table.rows).columns, described(model)
-    texts = {name: _raw(some[wanted[name][0]]) for name in made}
+    some = table.take(np.arange(batch) % table.rows).columns
+    texts = {name: _raw(some[encoder.column]) for name, encoder in made.items()}
     return lambda: session.run(None, {**arrays, **{name: made[name].encode_in_place(texts[name]) for name in made}})
 
 
 def peak_memory(model: bytes, table: Table) -> int:
     """Peak resident bytes of a new process that imports onnxruntime, loads the model and asks it for 64 rows."""
     arrays = feeds(model, table, 64)
-    made = encoders(model)  # features of texts are mostly 0: here all of them
+    made = GraphInputs.of(model, table).encoders  # features of texts are mostly 0: here all of them
     listed = {
         name: {"text": v.dtype == object, "shape": v.shape, "rows": None if name in made else _plain(v)}
         for name, v in arrays.items()

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -25,8 +24,7 @@ from sixfold.core.marks import NumberFormat
 from sixfold.core.values import LevelType
 from sixfold.data import nearly
 from sixfold.data.nearly import Nearly
-from sixfold.data.texts import why_text
-from sixfold.parts import image_column
+from sixfold.parts.modality import RawColumn, every_modality, is_modality, modality_of
 from sixfold.parts.table import Column, ColumnKind, FloatArray
 
 Codes = npt.NDArray[np.int32]
@@ -37,7 +35,6 @@ DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
 PAIRS: Final = tuple(map(frozenset, (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))))
 LOOK: Final = 1000  # distinct texts that are looked at to rule out a kind
-LOOKED_FILES: Final = 5  # of a column of names of images
 SAMPLED: Final = 10_000  # distinct texts beyond which a kind may be ruled out that way; guessed
 _IDENTIFIER = re.compile(
     r"(?:.*[^a-zA-Z])?(?:[iI][dD]|(?i:ids|uuid|guid|key|index|rowid|row_?number))|.*[a-z]I[dD]"
@@ -81,7 +78,7 @@ class Reading:
 class Read:
     """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
     `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
-    that needs saying; `marks`: what data.read.columns would say to make numbers of it; `why`: why it is text or images.
+    that needs saying; `marks`: what data.read.columns would say to make numbers of it; `why`: why it is of its modality.
     """
 
     column: Column
@@ -127,6 +124,10 @@ class Texts:
     def column(self, kind: ColumnKind) -> Column:
         """As codes."""
         return Column(kind, self.codes, self.levels, self.level_type)
+
+    def raw(self, name: str, reading: Reading) -> RawColumn:
+        """As a modality looks at it."""
+        return RawColumn(name, self.levels, self.codes, reading.where, lambda row: reading.at(row, name))
 
     def rule(self) -> str:
         """How levels are compared, where that needs saying; ''."""
@@ -211,40 +212,29 @@ def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readin
         fast = _fast_numbers(raw, reading)
         if fast is not None:
             return _as_identifier(name, fast) if asked is None else fast
-    if asked == "text":
-        held = texts(name, raw, reading)
-        return Read(held.column("text"), held.tokens)
     if asked in ("category", "identifier"):
         return _category(name, levels_of(texts(name, raw, reading), reading), asked)
     held = texts(name, raw, reading)
-    if asked == "image":
-        return _images(name, held, reading)
-    if asked is None and _are_images(held, reading):
-        return replace(_images(name, held, reading), why=f"its values name files of images: {held.levels[0]}")
-    return _detected(name, held, reading) if asked is None else _parsed(name, held, asked, reading)
+    if asked is not None and is_modality(asked):
+        return _of_modality(asked, name, held, reading)
+    if asked is None:
+        return _recognized(name, held, reading, first=True) or _detected(name, held, reading)
+    return _parsed(name, held, asked, reading)
 
 
-def _are_images(held: Texts, reading: Reading) -> bool:
-    """Names of image files that are there: the first few tell."""
-    some = held.levels[:LOOKED_FILES]
-    folder = image_column.folder_of(reading.where)
-    named = bool(some) and all(Path(level).suffix.lower() in image_column.ENDINGS for level in some)
-    return named and all((folder / level).is_file() for level in some)
+def _recognized(name: str, held: Texts, reading: Reading, first: bool) -> Read | None:
+    """By the first modality that knows the column as its own: of those that are looked at before numbers and dates are tried,
+    or of the others.
+    """
+    raw = held.raw(name, reading)
+    for kind, modality in every_modality():
+        if modality.looked_at_first == first and (why := modality.why(raw)):
+            return replace(_of_modality(kind, name, held, reading), why=why)
+    return None
 
 
-def _images(name: str, held: Texts, reading: Reading) -> Read:
-    """Paths, of which relative ones start from the folder of the source. Raises DataError for a row without an image."""
-    gone = np.flatnonzero(held.codes < 0)
-    if len(gone):
-        raise DataError(
-            reading.at(int(gone[0]), name),
-            "the path of an image",
-            "an empty cell",
-            "Leave the row out, or drop the column.",
-        )
-    folder = image_column.folder_of(reading.where)
-    column = held.column("image")
-    return Read(replace(column, levels=tuple(str((folder / level).absolute()) for level in held.levels)))
+def _of_modality(kind: ColumnKind, name: str, held: Texts, reading: Reading) -> Read:
+    return Read(modality_of(kind).column(held.raw(name, reading)), held.tokens)
 
 
 def _fast_numbers(raw: pa.ChunkedArray, reading: Reading) -> Read | None:
@@ -288,13 +278,14 @@ def _detected(name: str, held: Texts, reading: Reading) -> Read:
         odd = np.array([value is None for value in parsed or (None,) * len(counts)])
         if counts[~odd].sum() >= MIXED_SHARE * known:
             return _mixed(name, held, kind, odd, reading)
-    return _free_text(name, held, known) or _category(name, levels_of(held, reading), "category")
+    return _distinct(name, held, reading) or _category(name, levels_of(held, reading), "category")
 
 
-def _free_text(name: str, held: Texts, known: int) -> Read | None:
+def _distinct(name: str, held: Texts, reading: Reading) -> Read | None:
     """Sentences are text; few words, nearly all different, identify a row; None for a category."""
-    if why := why_text(held.levels, known):
-        return Read(held.column("text"), held.tokens, why=why)
+    if found := _recognized(name, held, reading, first=False):
+        return found
+    known = int(held.counts().sum())
     if known >= DISTINCT_ROWS and len(held.levels) >= DISTINCT_SHARE * known:
         return Read(held.column("identifier"), held.tokens)
     return None
@@ -389,9 +380,8 @@ def _parsed(
 def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
     """A column whose source has given it a type."""
     _check_type(name, raw.type, reading)
-    if asked == "text":
-        held = texts(name, raw, reading)
-        return Read(held.column("text"), held.tokens)
+    if asked is not None and is_modality(asked):
+        return _of_modality(asked, name, texts(name, raw, reading), reading)
     if asked in ("category", "identifier") or pa.types.is_time(raw.type):
         return _category(name, levels_of(texts(name, raw, reading), reading), asked or "category")
     found, column = _typed_values(name, raw, reading)

@@ -20,7 +20,7 @@ from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target
-from sixfold.data.texts import describe
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
@@ -55,7 +55,7 @@ class Notes:
     empty: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    described: list[str] = field(default_factory=list)
 
     def add(self, name: str, made: Read) -> bool:
         """Note one column; True when it is a feature."""
@@ -68,10 +68,11 @@ class Notes:
             self.tokens[name] = made.tokens
         if made.rule:
             self.rules.setdefault(made.rule, []).append(name)
-        if made.why:
-            self.texts.append(f"{name}: read as {made.column.kind} ({made.why}; data.types can say otherwise).")
-        if made.column.kind == "text":
-            self.texts += describe(name, made.column.strings())
+        if is_modality(kind := made.column.kind):
+            self.described += (
+                [f"{name}: read as {kind} ({made.why}; data.types can say otherwise)."] if made.why else []
+            )
+            self.described += modality_of(kind).notes(name, made.column)
         if made.column.kind == "identifier":
             self.identifiers.append(name)
             return False
@@ -113,7 +114,7 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
         *_unused(data, notes),
         *numbers.notes,
         *_rules(notes),
-        *notes.texts,
+        *notes.described,
         *found.notes,
         *_left_out(found, raw),
     )
@@ -248,10 +249,9 @@ def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
         "category": "categories",
         "boolean": "booleans",
         "date": "dates",
-        "text": "texts",
-        "image": "images",
     }
-    kinds = Counter(str(column.kind) for column in columns.values())
+    kinds = Counter(column.kind for column in columns.values())
+    plural |= {kind: modality_of(kind).plural for kind in sorted(kinds) if kind not in plural}
     parts = [f"{kinds[kind]:,} {kind if kinds[kind] == 1 else plural[kind]}" for kind in plural if kinds[kind]]
     clauses = [f"{rows:,} {'row' if rows == 1 else 'rows'}", ", ".join(parts)]
     words = sorted({token for tokens in notes.tokens.values() for token in tokens} - {""})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 
 from sixfold.core import values
 from sixfold.core.marks import NumberFormat
-from sixfold.parts.image_column import contents
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.reading import ReadFile
 
@@ -22,10 +21,10 @@ def text_rows(table: Table, names: Sequence[str], read: ReadFile | None = None) 
     return [{name: cells[row] for name, cells in columns.items()} for row in range(table.rows)]
 
 
-def _texts(column: Column, number: Callable[[float], str]) -> list[str]:
-    if column.kind == "image":
-        return [base64.b64encode(content).decode() for content in contents(column)]
-    if column.kind in ("category", "text", "identifier"):
+def _texts(column: Column, number: Callable[[float], str]) -> Sequence[str]:
+    if is_modality(column.kind):
+        return modality_of(column.kind).as_text(column)
+    if column.kind in ("category", "identifier"):
         return column.strings()
     write = {"number": number, "boolean": _boolean, "date": values.show_date}[column.kind]
     return ["" if gone else write(float(value)) for value, gone in zip(column.values, column.missing(), strict=True)]

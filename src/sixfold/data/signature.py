@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sixfold.parts.modality import is_modality
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.signature import Input
@@ -30,7 +31,7 @@ def _input(name: str, column: Column) -> Input:
         ranked = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[code]))
         levels = tuple(column.levels[code] for code in ranked)
         return Input(name=name, type="category", levels=levels, level_type=column.level_type, optional=optional)
-    if column.kind in ("text", "image"):
+    if is_modality(column.kind):
         return Input(name=name, type=column.kind, optional=optional)
     if column.kind == "boolean" or len(known) == 0:
         return Input(name=name, type=column.kind, optional=optional)

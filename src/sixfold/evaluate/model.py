@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from sixfold.build.candidate import Candidate, fits_of
-from sixfold.core.errors import FitError
+from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
 from sixfold.evaluate.averaged import Joined
@@ -24,6 +24,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
 from sixfold.prepare import preparer
 from sixfold.prepare.preparer import Preparer
+from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Calibration
 from sixfold.runs.context import Context
 
@@ -141,7 +142,22 @@ def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> P
     """Step 1 on training rows only."""
     needs, seed, units = candidate.family.needs, derive(context.seed, "prepare"), training.units
     fitted, x, rows = preparer.fit(training.table, training.target, candidate.prepare, needs, seed, units)
+    _check_read(candidate, fitted)
     return Prepared(fitted, x, rows, None if units is None else units[rows])
+
+
+def _check_read(candidate: Candidate, fitted: Preparer) -> None:
+    """Raises RecipeError for features that the family can make nothing of."""
+    for group in fitted.layout:
+        if group.kind not in candidate.family.reads:
+            fitting = [name for name in FAMILY.names() if group.kind in FAMILY.load(name).reads]
+            columns = ", ".join(f"'{name}'" for name in group.columns[:3])
+            raise RecipeError(
+                f"build, {candidate.family_name}",
+                f"{' and '.join(sorted(candidate.family.reads))}, and nothing else",
+                f"{group.kind} (made of {columns})",
+                f"Drop such columns (data.drop), prepare them otherwise (prepare.features), or use: {', '.join(fitting)}.",
+            )
 
 
 def fit_of(
@@ -155,9 +171,9 @@ def fit_of(
     kept = target.take(prepared.rows)
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
-    image = prepared.preparer.image if isinstance(prepared.preparer, Preparer) else None
+    layout = prepared.preparer.layout if isinstance(prepared.preparer, Preparer) else ()
     made = Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels, prepared.groups)
-    return replace(made, image=image)
+    return replace(made, layout=layout)
 
 
 def fit_prepared(

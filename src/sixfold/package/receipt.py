@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from sixfold.bundle.modality_reader import reader_of
 from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.predictor import Predictor
 from sixfold.compress.compress import NO_GAIN, Compressed
@@ -25,6 +26,7 @@ from sixfold.data.signature import inputs
 from sixfold.evaluate import scoring
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Parametric
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.plan.run_context import DataSplit
@@ -73,14 +75,25 @@ def stored_rows(table: Table, seed: int) -> Table:
     columns = {}
     for (name, column), own in zip(table.columns.items(), starts, strict=True):
         values = column.values[order[((own[:, None] + step) % table.rows).ravel()[:mixed]]]
-        strange = rng.random(mixed) if column.kind != "image" else np.full(mixed, 0.5)  # no image is missing
+        strange = rng.random(mixed) if _may_be_missing(column.kind) else np.full(mixed, 0.5)
         values[strange < 0.05] = np.nan if values.dtype.kind == "f" else -1
         levels = column.levels
-        if column.kind in ("category", "text"):
-            levels = (*levels, "never seen before")
+        if unseen := _unseen(column.kind):
+            levels = (*levels, unseen)
             values[strange > 0.95] = len(levels) - 1
         columns[name] = replace(column, values=np.concatenate([real.columns[name].values, values]), levels=levels)
     return Table(columns, real.rows + mixed)
+
+
+def _may_be_missing(kind: str) -> bool:
+    return not is_modality(kind) or reader_of(kind).missing is not None
+
+
+def _unseen(kind: str) -> str:
+    """A value that no training row has; '' where there is none."""
+    if is_modality(kind):
+        return modality_of(kind).unseen
+    return "never seen before" if kind == "category" else ""
 
 
 def _starts(rng: np.random.Generator, columns: int, rows: int, laps: int) -> npt.NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,7 @@ Features: TypeAlias = (
     Matrix | csr_array
 )  # training rows: large one-hot tables come sparse to families that take them so
 OutputKind = Literal["probability", "decision", "value"]
+FeatureKind = Literal["numbers", "tokens", "pixels"]
 UNWATCHED = (
     "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
 )
@@ -34,8 +35,25 @@ class Needs(NamedTuple):
     category: tuple[str, ...] = ("one_hot",)
     impute_number: str | None = "median"  # None: the family takes NaN as it is
     precision: Literal["float32", "float64"] = "float64"
+    text: str = "ngrams"  # what texts become
     text_features: int = 2_000  # n-grams of a text; those who take sparse rows can use more
     sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
+
+
+@dataclass(frozen=True)
+class FeatureGroup:
+    """Neighboring features, from `start` up to `stop`, that are read alike, and the raw columns they come from.
+
+    `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of one column of images, of the
+    size `image`, 0 to 255. `tokens`: of one column of texts, in their order, codes below `tokens`, 0 after the text's end.
+    """
+
+    kind: FeatureKind
+    columns: tuple[str, ...]
+    start: int
+    stop: int
+    image: ImageShape | None = None
+    tokens: int = 0
 
 
 class Shape(NamedTuple):
@@ -82,7 +100,7 @@ class Fit:
     or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events. `levels`: of
     each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
     `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
-    `setting`: how it is made. `image`: what the features are, where they are pixels and nothing else.
+    `setting`: how it is made. `layout`: what the features are, in order; () for numbers all.
     """
 
     x: Features
@@ -95,12 +113,17 @@ class Fit:
     levels: tuple[int, ...] = ()
     groups: IntArray | None = None
     setting: Setting = field(default_factory=Setting)
-    image: ImageShape | None = None
+    layout: tuple[FeatureGroup, ...] = ()
 
     @property
     def rows(self) -> int:
         """Training rows."""
         return int(self.x.shape[0])
+
+    def take(self, rows: IntArray) -> Self:
+        """The same work on some of its rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], groups=groups)
 
     def whole_groups(self, count: int, seed: int) -> IntArray:
         """Sorted rows to be watched while the others train, near `count`: whole groups, and of no class the last row.

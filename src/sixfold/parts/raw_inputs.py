@@ -1,26 +1,22 @@
-"""The raw columns as they enter the graph: one matrix of numbers, one of texts, whatever the columns are called."""
+"""The raw columns as they enter the graph: one matrix of numbers, one of categories, and what readers make of other columns."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection, Sequence
 
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.image_resize import ImageShape, resize_graph
-from sixfold.recipe.images import ImageInput
+from sixfold.recipe.encoded import EncodedInput
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
-from sixfold.recipe.texts import TermWeights, TextInput
 
 
 class RawInputs:
-    """The inputs of a graph that asks for the raw columns `names`, of which `categories` are levels; what is made of columns of
-    text is asked for with `text`, and such columns are none of `names`.
+    """The inputs of a graph that asks for the raw columns `names`, of which `categories` are levels. What a reader makes of a
+    column is asked for with `encoded`, and such columns are none of `names`.
     """
 
     def __init__(self, graph: Graph, names: Sequence[str], categories: Collection[str]) -> None:
         self._graph = graph
-        self._texts: list[TextInput] = []
-        self._images: list[ImageInput] = []
+        self._encoded: list[EncodedInput] = []
         self._place: dict[str, tuple[str, int]] = {}
         self._width: dict[str, int] = {}
         for name in names:
@@ -33,30 +29,16 @@ class RawInputs:
                 graph.input(value, elem_type, self._width[value])
                 graph.describe(value, columns)
 
-    def text(self, column: str, terms: tuple[TermWeights, ...]) -> str:
-        """[rows, features] double: the features of a column of text, which the front end makes; equal ones enter once."""
-        for known in self._texts:
-            if known.column == column and known.terms == terms:
+    def encoded(self, modality: str, wanted: EncodedInput) -> str:
+        """[rows, cells] double: what the modality's reader makes of a column by `wanted`, which gets its name here; what was
+        asked for before enters once.
+        """
+        for known in self._encoded:
+            if type(known) is type(wanted) and wanted.model_copy(update={"name": known.name}) == known:
                 return known.name
-        found = TextInput(name=f"text_{len(self._texts)}", column=column, terms=terms)
-        self._texts.append(found)
-        self._graph.describe_text(found.name, found.model_dump_json())
-        return self._graph.input(found.name, TensorProto.DOUBLE, found.width)
-
-    def image(self, column: str, shape: ImageShape) -> str:
-        """[rows, cells] double: the resized pixels of a column of images, 0 to 255; equal ones enter once."""
-        found = ImageInput(
-            name=f"image_{len(self._images)}",
-            column=column,
-            height=shape.height,
-            width=shape.width,
-            channels=shape.channels,
-            resize=base64.b64encode(resize_graph(shape)).decode(),
-        )
-        for known in self._images:
-            if known.model_copy(update={"name": found.name}) == found:
-                return known.name
-        self._images.append(found)
+        own = sum(each.name.rpartition("_")[0] == modality for each in self._encoded)
+        found = wanted.model_copy(update={"name": f"{modality}_{own}"})
+        self._encoded.append(found)
         self._graph.describe_text(found.name, found.model_dump_json())
         return self._graph.input(found.name, TensorProto.DOUBLE, found.cells)
 

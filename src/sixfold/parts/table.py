@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from sixfold.parts.state import State
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-ColumnKind = Literal["number", "category", "boolean", "date", "text", "image", "identifier"]
+ColumnKind: TypeAlias = str  # number, category, boolean, date, identifier, or the name of a modality
 Task = Literal["classification", "regression", "reconstruction"]
 
 
@@ -24,7 +24,7 @@ class Column(State):
     """One raw column.
 
     `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
-    int32 codes [rows] into `levels` for category, text, image (paths of files) and identifier, -1 where missing.
+    int32 codes [rows] into `levels` for category, identifier and every modality (texts, paths of files), -1 where missing.
     `levels` may hold strings that occur in no row (a slice keeps its parent's levels): never count on their number.
     `level_type`: what they are; of numbers, booleans and dates they are the one writing (`core.values.level`).
     """
@@ -37,6 +37,14 @@ class Column(State):
     def take(self, rows: IntArray) -> Column:
         """The same column at `rows`."""
         return replace(self, values=self.values[rows])
+
+    def at(self, rows: slice) -> Column:
+        """A column of levels at a range of rows, with no other levels than occur in them."""
+        codes = self.values[rows]
+        used, found = np.unique(codes, return_inverse=True)
+        gone = int(len(used) > 0 and used[0] < 0)
+        levels = tuple(self.levels[code] for code in used[gone:].tolist())
+        return replace(self, values=(found - gone).astype(np.int32), levels=levels)
 
     def missing(self) -> BoolArray:
         """Where the value is missing, [rows]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from sixfold.build import auto, grid
 from sixfold.build.candidate import Candidate
+from sixfold.build.family import TrainDefaults
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.deciding import Defaults, defaults
@@ -66,8 +68,10 @@ class Draft:
 
 def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candidate:
     """One setting of build × train × calibration. Raises RecipeError or FitError."""
-    family, options, why = draft.plan
-    made, settings = FAMILY.make({"family": family, **options}, "family"), _train(draft.train)
+    family, options, reason = draft.plan
+    made = FAMILY.make({"family": family, **options}, "family")
+    settings, chosen = _train(draft.train, made.train_defaults)
+    why = "; ".join(text for text in (reason, chosen) if text)
     calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
     _check_scores(calibration, target)
@@ -119,12 +123,15 @@ def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:
     ]
 
 
-def _train(options: Options) -> Train:
-    """The loop's settings, each plug-in's options checked by itself: schema.json knows no rules between options."""
-    settings = Train.model_validate(options)
+def _train(options: Options, defaults: TrainDefaults) -> tuple[Train, str]:
+    """The loop's settings, each plug-in's options checked by itself: schema.json knows no rules between options. And what the
+    family chose where the recipe says nothing, with its reason.
+    """
+    chosen = {key: value for key, value in defaults.options.items() if key not in options}
+    settings = Train.model_validate({**chosen, **options})
     OPTIMIZER.make(with_default(settings.optimizer))
     SCHEDULE.make(settings.schedule)
-    return settings
+    return settings, f"train: {json.dumps(chosen)[1:-1]} ({defaults.why})".replace('"', "") if chosen else ""
 
 
 def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -> Defaults:

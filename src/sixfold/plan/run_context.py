@@ -13,7 +13,7 @@ import numpy as np
 from sixfold.build.candidate import Candidate
 from sixfold.evaluate.fold import Fold
 from sixfold.parts import state
-from sixfold.parts.image_column import contents
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
@@ -74,8 +74,8 @@ def digest(dataset: Dataset) -> str:
     for name, column in dataset.table.columns.items():
         sha.update(json.dumps([name, column.kind, column.levels, column.level_type]).encode())
         sha.update(np.ascontiguousarray(column.values).data)
-        if column.kind == "image":  # what its files hold now
-            for content in contents(column):
+        if is_modality(column.kind):  # what its files hold now
+            for content in modality_of(column.kind).contents(column):
                 sha.update(hashlib.sha256(content).digest())
     target = dataset.target
     sha.update(json.dumps([target.task, target.names, target.classes, target.class_type]).encode())

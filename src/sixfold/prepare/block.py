@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sixfold.core.seeds import derive
+from sixfold.parts.fit import FeatureGroup
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.offsets import next_report_epoch, offsets
 from sixfold.parts.raw_inputs import RawInputs
@@ -57,6 +58,10 @@ class Block(State):
         if not len(self.indicated):
             return x
         return np.concatenate([x, _missing(raw[:, self.indicated]).astype(np.float64)], axis=1)
+
+    def group(self, start: int) -> FeatureGroup:
+        """What its features are, the first of which is feature `start`."""
+        return FeatureGroup("numbers", self.columns, start, start + len(self.names))
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The raw columns → features, double."""

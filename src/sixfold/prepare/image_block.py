@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from sixfold.parts import image_column
+from sixfold.parts.fit import FeatureGroup
 from sixfold.parts.graph import Graph
-from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.image_resize import ImageShape, resize_graph
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
+from sixfold.recipe.images import ImageInput
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class ImageBlock(State):
         """All are numbers."""
         return (0,) * self.shape.cells
 
+    def group(self, start: int) -> FeatureGroup:
+        """What its features are, the first of which is feature `start`."""
+        return FeatureGroup("pixels", self.columns, start, start + self.shape.cells, self.shape)
+
     def reader(self, table: Table) -> Callable[[slice], FloatArray]:
         """Gives the pixels of some rows, float64 [rows, cells]."""
         cache = image_column.resized(table.columns[self.columns[0]], self.shape)
@@ -62,7 +69,20 @@ class ImageBlock(State):
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The front end's pixels of the column, double."""
-        return inputs.image(self.columns[0], self.shape)
+        return inputs.encoded("image", image_input(self.columns[0], self.shape))
+
+
+def image_input(column: str, shape: ImageShape) -> ImageInput:
+    """For the encoder of images."""
+    resize = base64.b64encode(resize_graph(shape)).decode()
+    return ImageInput(
+        name="image_0",
+        column=column,
+        height=shape.height,
+        width=shape.width,
+        channels=shape.channels,
+        resize=resize,
+    )
 
 
 def fit_image_block(name: str, method: Any, table: Table) -> ImageBlock:

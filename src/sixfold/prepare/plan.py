@@ -9,20 +9,17 @@ from typing import Any, Final
 from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.core.plugins import Kind
 from sixfold.parts.fit import Needs
+from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import ColumnKind, Table
 from sixfold.prepare.step import Method, Role, Takes
 from sixfold.recipe.kinds import FEATURE, IMPUTER
 from sixfold.recipe.schema import Feature, Impute, Options, Prepare
 
-HOLDS: dict[ColumnKind, frozenset[Takes]] = {
+HOLDS: Final[dict[ColumnKind, frozenset[Takes]]] = {
     "number": frozenset({"number"}),
     "boolean": frozenset({"number"}),
     "date": frozenset({"date", "number"}),
-    "category": frozenset({"category"}),
-    "text": frozenset({"text"}),
-    "image": frozenset({"image"}),
-}
-ENCODED: Final[frozenset[ColumnKind]] = frozenset({"text", "image"})  # each column has a state of its own
+}  # another column holds what its kind is called
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def treatments(prepare: Prepare, needs: Needs, table: Table) -> list[Treatment]:
         imputer = _imputer(prepare.impute, needs, name, kind)
         chain = _chain(prepare.features, needs, name, kind)
         first = chain[:1] if chain and "date" in chain[0].takes else ()
-        own = name if kind in ENCODED else ""  # each has a vocabulary of its own
+        own = name if is_modality(kind) else ""  # each has a state of its own
         grouped.setdefault((own, kind, first, imputer, chain[len(first) :]), []).append(name)
     return [
         Treatment(tuple(names), _beside(table, names, kind) if imputer.joint else (), kind, first, imputer, chain)
@@ -104,22 +101,20 @@ def _imputer(section: Impute, needs: Needs, name: str, kind: ColumnKind) -> Any:
         "date": ("number", number),
         "boolean": ("boolean", section.boolean or passing or {"name": "most_frequent"}),
         "category": ("category", section.category or {"name": "constant"}),
-        "text": ("text", {"name": "none"}),
-        "image": ("image", {"name": "none"}),
     }
-    where, options = by_kind[kind]
-    if kind in ENCODED and name in section.columns:
+    where, options = by_kind.get(kind, (kind, {"name": "none"}))
+    if is_modality(kind) and name in section.columns:
         raise RecipeError(
             f"prepare.impute.columns.{name}",
             f"a column that is no {kind}",
             kind,
-            "Leave it out: an empty text has no words, and no image is missing.",
+            "Leave it out: a reader says what a missing value is.",
         )
     if name in section.columns:
         where, options = f"columns.{name}", section.columns[name]
     imputer = IMPUTER.make(options)
     holds: frozenset[Takes] = frozenset({"category" if kind == "category" else "number"})
-    if kind in ENCODED:
+    if is_modality(kind):
         return imputer
     _check_takes(IMPUTER, options["name"], holds, f"prepare.impute.{where}", f"{kind} columns")
     return imputer
@@ -133,24 +128,22 @@ def _chain(section: Feature, needs: Needs, name: str, kind: ColumnKind) -> tuple
         "date": section.date if section.date is not None else [{"name": "date_parts"}, *number],
         "boolean": section.boolean if section.boolean is not None else [],
         "category": category,
-        "text": section.text if section.text is not None else [{"name": "ngrams", "features": needs.text_features}],
-        "image": section.image if section.image is not None else [{"name": "pixels"}],
     }
-    where, chain = kind, by_kind[kind]
+    where, chain = kind, by_kind[kind] if kind in by_kind else section.of(kind) or [modality_of(kind).method(needs)]
     if name in section.columns:
-        where, chain = f"columns.{name}", section.columns[name]  # type: ignore[assignment]
+        where, chain = f"columns.{name}", section.columns[name]
     return _methods(chain, f"prepare.features.{where}", kind)
 
 
 def _methods(chain: Sequence[Options], where: str, kind: ColumnKind) -> tuple[Any, ...]:
     """The chain's methods, each of which takes what the one before it gives."""
-    holds, what = HOLDS[kind], f"{kind} columns"
+    holds, what = HOLDS.get(kind, frozenset({kind})), f"{kind} columns"
     methods = []
     for options in chain:
         methods.append(FEATURE.make(options))
         _check_takes(FEATURE, options["name"], holds, where, what)
         holds, what = frozenset({"number"}), f"what {options['name']} gives"
-    if kind in ENCODED and len(methods) != 1:
+    if is_modality(kind) and len(methods) != 1:
         fitting = [name for name in FEATURE.names() if kind in FEATURE.load(name).takes]
         raise RecipeError(where, f"one method that turns {kind} into numbers", f"{len(methods)}", _use(fitting))
     if "category" in holds:
@@ -169,8 +162,8 @@ def _check_takes(plugins: Kind, name: str, holds: frozenset[Takes], where: str, 
 
 
 def _plural(takes: frozenset[Takes]) -> str:
-    words = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts", "image": "images"}
-    return " and ".join(words[kind] for kind in sorted(takes))
+    words = {"number": "numbers", "category": "categories", "date": "dates"}
+    return " and ".join(words[kind] if kind in words else modality_of(kind).plural for kind in sorted(takes))
 
 
 def _use(names: Sequence[str]) -> str:

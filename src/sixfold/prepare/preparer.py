@@ -14,9 +14,9 @@ import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
-from sixfold.parts.fit import Features, Matrix, Needs
+from sixfold.parts.fit import FeatureGroup, Features, Matrix, Needs
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.modality import ModalityBlock, is_modality, modality_of
 from sixfold.parts.offsets import offsets
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import SparseStack, bounds, dense, side_by_side
@@ -25,10 +25,8 @@ from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
 from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
-from sixfold.prepare.image_block import ImageBlock, fit_image_block
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import FittedFeatures, Training, outputs
-from sixfold.prepare.text.block import TextBlock, fit_text_block
 from sixfold.recipe.schema import Prepare
 
 BATCH_ROWS = 16_384  # rows that are held as float64 features at once
@@ -51,7 +49,7 @@ class Preparer(State):
     how many there are, 0 for a number. `notes`: what was done, in sentences.
     """
 
-    blocks: tuple[Block | TextBlock | ImageBlock, ...]
+    blocks: tuple[Block | ModalityBlock, ...]
     after: tuple[Any, ...]
     precision: Literal["float32", "float64"]
     inputs: tuple[str, ...]
@@ -92,10 +90,13 @@ class Preparer(State):
         return frozenset(name for block in self.blocks if not isinstance(block, Block) for name in block.columns)
 
     @property
-    def image(self) -> ImageShape | None:
-        """What the features are, where they are the pixels of one column of images and nothing else."""
-        only = self.blocks[0] if len(self.blocks) == 1 and not self.after else None
-        return only.shape if isinstance(only, ImageBlock) else None
+    def layout(self) -> tuple[FeatureGroup, ...]:
+        """What the features are, in order; a selection or reduction over all of them leaves numbers."""
+        if self.after:
+            return (FeatureGroup("numbers", self.inputs, 0, len(self.feature_names)),)
+        ends = np.cumsum([len(block.names) for block in self.blocks]).tolist()
+        starts = [0, *ends[:-1]]
+        return tuple(block.group(start) for block, start in zip(self.blocks, starts, strict=True))
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The raw columns → the feature matrix, [rows, features] in `precision`."""
@@ -147,17 +148,15 @@ def fit(
 
 def _fit_blocks(
     planned: Sequence[Treatment], table: Table, rules: Rules
-) -> tuple[list[Block | TextBlock | ImageBlock], dict[int, FloatArray]]:
+) -> tuple[list[Block | ModalityBlock], dict[int, FloatArray]]:
     """A block for each treatment, and the training rows' own features of those that are cross-fitted, by number."""
-    blocks: list[Block | TextBlock | ImageBlock] = []
+    blocks: list[Block | ModalityBlock] = []
     own: dict[int, FloatArray] = {}
     for number, treatment in enumerate(planned):
         training = replace(rules.training, seed=derive(rules.training.seed, *treatment.columns))
-        if treatment.kind == "text":
-            blocks.append(fit_text_block(treatment.columns[0], treatment.chain[0], table, training))
-            continue
-        if treatment.kind == "image":
-            blocks.append(fit_image_block(treatment.columns[0], treatment.chain[0], table))
+        if is_modality(treatment.kind):
+            method = treatment.chain[0]
+            blocks.append(modality_of(treatment.kind).block(treatment.columns[0], method, table, training))
             continue
         block, crossed = fit_block(treatment, table, replace(rules, training=training))
         blocks.append(block)
@@ -167,7 +166,7 @@ def _fit_blocks(
 
 
 def _batches(
-    blocks: Sequence[Block | TextBlock | ImageBlock], table: Table, own: Mapping[int, FloatArray], at_once: int
+    blocks: Sequence[Block | ModalityBlock], table: Table, own: Mapping[int, FloatArray], at_once: int
 ) -> Iterator[tuple[slice, Features]]:
     """Every block's features side by side, sparse where one of them is; `own` takes the place of what a block would give."""
     parts = [_features_of(block, table, own.get(number)) for number, block in enumerate(blocks)]
@@ -176,16 +175,11 @@ def _batches(
         yield rows, side_by_side([part(rows) for part in parts])
 
 
-def _features_of(
-    block: Block | TextBlock | ImageBlock, table: Table, own: FloatArray | None
-) -> Callable[[slice], Features]:
+def _features_of(block: Block | ModalityBlock, table: Table, own: FloatArray | None) -> Callable[[slice], Features]:
     """Gives a block's features of some rows."""
     if own is not None:
         return lambda rows: own[rows]
-    if isinstance(block, TextBlock):
-        texts, text_block = block.reader(table), block
-        return lambda rows: text_block.transform(texts(rows))
-    if isinstance(block, ImageBlock):
+    if not isinstance(block, Block):
         return block.reader(table)
     read, number_block = block.reader(table), block
     return lambda rows: number_block.transform(read(rows))

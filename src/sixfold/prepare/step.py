@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray, Target, Task
 
 Block = npt.NDArray[Any]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
-Takes = Literal["number", "category", "date", "text", "image"]  # a date is a number of seconds too
+Takes: TypeAlias = str  # number, category, date (a number of seconds too), or the name of a modality
 Role = Literal["change", "select", "reduce"]
 
 

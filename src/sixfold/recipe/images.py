@@ -6,18 +6,16 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from sixfold.recipe.section import Section
+from sixfold.recipe.encoded import EncodedInput
 
 LARGEST_SIDE: Final = 1024  # pixels that an image may become a side
 
 
-class ImageInput(Section):
+class ImageInput(EncodedInput):
     """One input of the graph that is made of a column of images: double [rows, height · width · channels], values 0 to 255, the
     channels of a pixel side by side, pixels by rows.
     """
 
-    name: str = Field(pattern=r"^image_\d{1,4}$")
-    column: str
     height: int = Field(ge=1, le=LARGEST_SIDE, description="Pixels.")
     width: int = Field(ge=1, le=LARGEST_SIDE, description="Pixels.")
     channels: Literal[1, 3] = Field(description="1 is gray, 3 is color.")

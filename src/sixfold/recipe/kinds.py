@@ -7,10 +7,11 @@ from typing import Final
 from sixfold.core.plugins import Kind
 
 SOURCE: Final = Kind("source", "data/sources")
+MODALITY: Final = Kind("modality", "prepare/modalities")
 DENOISER: Final = Kind("denoiser", "prepare/denoise")
 IMPUTER: Final = Kind("imputer", "prepare/impute")
 FEATURE: Final = Kind("feature", "prepare/features")
-FAMILY: Final = Kind("family", "build", frozenset({"family", "network", "candidate", "auto", "grid"}))
+FAMILY: Final = Kind("family", "build", frozenset({"family", "network", "module_family", "candidate", "auto", "grid"}))
 INITIALIZER: Final = Kind("initializer", "initialize", frozenset({"check"}))
 OPTIMIZER: Final = Kind("optimizer", "train/optimizers", choosers=frozenset({"auto"}))
 SCHEDULE: Final = Kind("schedule", "train/schedules")
@@ -19,10 +20,12 @@ METRIC: Final = Kind("metric", "evaluate/metrics")
 SELECTION: Final = Kind("selection", "select/selection")
 PRUNER: Final = Kind("pruner", "compress/pruners")
 
+# What a recipe may name.
 KINDS: Final = {
     kind.name: kind
     for kind in (
         SOURCE,
+        MODALITY,
         DENOISER,
         IMPUTER,
         FEATURE,
@@ -36,3 +39,10 @@ KINDS: Final = {
         PRUNER,
     )
 }
+
+# What a bundle needs where it answers. A reader is the serving half of the modality of its name.
+READER: Final = Kind("reader", "bundle/readers")
+
+# Columns of these kinds enter the graph as they are, an identifier never; every other kind is the name of a modality.
+PLAIN_KINDS: Final = ("number", "category", "boolean", "date")
+IDENTIFIER: Final = "identifier"

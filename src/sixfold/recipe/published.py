@@ -12,7 +12,7 @@ from typing import Any
 
 from sixfold.core.errors import RecipeError
 from sixfold.core.plugins import Kind
-from sixfold.recipe.kinds import KINDS
+from sixfold.recipe.kinds import KINDS, MODALITY
 from sixfold.recipe.plugin_schema import plugin_schema
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -27,6 +27,8 @@ def schema() -> Schema:
         for name in kind.foreign_names():
             loaded["$defs"][f"{kind.name}.{name}"] = _foreign(kind, name)
             loaded["x-plugins"][kind.name] = sorted({*loaded["x-plugins"][kind.name], name})
+    keys: Schema = loaded["$defs"]["Feature"]["properties"]
+    keys |= dict.fromkeys(MODALITY.foreign_names(), keys["text"])
     return loaded
 
 

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from sixfold.core.units import seconds, size_bytes
+from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
@@ -35,6 +46,13 @@ def _plugin(kind: str, form: Literal["one", "chain"] = "one") -> Any:
 def _name(kind: str, *also: str) -> Any:
     """Marks a field that holds a plug-in's bare name, or one of `also`; the generator lists the names."""
     return WithJsonSchema({"type": "string", "x-names": kind, "x-also": list(also)})
+
+
+def _column_kind(value: str) -> str:
+    if value not in (*PLAIN_KINDS, IDENTIFIER) and value not in MODALITY.names():
+        known = ", ".join((*PLAIN_KINDS, IDENTIFIER, *MODALITY.names()))
+        raise ValueError(f"one of {known}")
+    return value
 
 
 Imputer = Annotated[Options, BeforeValidator(_choice), _plugin("imputer")]
@@ -69,7 +87,7 @@ class Data(TableFile):
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
     )
-    types: dict[str, Literal["number", "category", "boolean", "date", "text", "image", "identifier"]] = Field(
+    types: dict[str, Annotated[str, AfterValidator(_column_kind), _name("modality", *PLAIN_KINDS, IDENTIFIER)]] = Field(
         default_factory=dict, description="Column types that overrule what was detected."
     )
     drop: tuple[str, ...] = Field((), description="Columns that are not used.")
@@ -115,14 +133,15 @@ class Impute(Section):
 
 
 class Feature(Section):
-    """Step 1c: how columns become features. Left out: the family's default."""
+    """Step 1c: how columns become features. Left out: the family's default. The name of a modality is a key, too."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Features | None] = Field(init=False)
 
     number: Features | None = Field(None, description="A chain of methods for number columns.")
     category: Features | None = Field(None, description="A chain of methods for category columns.")
     boolean: Features | None = Field(None, description="A chain of methods for boolean columns.")
     date: Features | None = Field(None, description="A chain of methods for date columns.")
-    text: Features | None = Field(None, description="A method for columns of text.")
-    image: Features | None = Field(None, description="A method for columns of images.")
     columns: dict[str, Features] = Field(default_factory=dict, description="Per column; goes before the type's.")
     select: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
         None, description="A selection over all features."
@@ -130,6 +149,30 @@ class Feature(Section):
     reduce: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
         None, description="A reduction (pca) over all features, after the selection."
     )
+
+    def of(self, modality: str) -> list[Options] | None:
+        """What columns of a modality become; None where nothing is said."""
+        return self.__pydantic_extra__.get(modality)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        unknown = sorted(set(self.__pydantic_extra__) - set(MODALITY.names()))
+        if unknown:
+            raise ValueError(f"a key of this section or the name of a modality, which '{unknown[0]}' is not")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With a key for each modality, as what may stand there has names."""
+        schema = handler(core)
+        own = handler.resolve_ref_schema(schema)
+        chain = own.pop("additionalProperties")
+        keys = {
+            name: {**chain, "default": None, "description": f"A method for columns of the modality {name}."}
+            for name in MODALITY.names()
+        }
+        own.update(additionalProperties=False, properties={**own["properties"], **keys})
+        return schema
 
 
 class Prepare(Section):

@@ -8,13 +8,12 @@ from typing import Final, Literal
 from pydantic import Field
 
 from sixfold.core.values import LevelType
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.reading import Marks
 from sixfold.recipe.section import Section
 
 NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
-IMAGES: Final = "images"  # columns of images, of which the front end makes the inputs image_0, image_1 …: double
-TEXTS: Final = "texts"  # columns of text, which the front end makes the graph's inputs text_0, text_1 … of: double
 
 # What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
 # and a bundle that has more is not loaded. Guessed: ten times what the largest tables of the tests have.
@@ -24,6 +23,13 @@ MOST: Final = {
     "levels of categories": 400_000,
     "bytes of names, classes and levels": 12_000_000,  # in UTF-8
 }
+
+
+def group_of(kind: str) -> str:
+    """What columns of a kind are read into: `numbers`, `categories`, or of another modality its name and an s."""
+    if kind == "category":
+        return CATEGORIES
+    return NUMBERS if kind in PLAIN_KINDS else f"{kind}s"
 
 
 def excess(counts: Iterable[int]) -> tuple[str, str] | None:
@@ -42,11 +48,14 @@ def utf8_bytes(texts: Iterable[str]) -> int:
 class Input(Section):
     """One raw column. In the graph: a column of `categories` ('' is missing), of `numbers` (NaN is missing) otherwise.
 
-    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1, a text as features of its n-grams (`recipe.texts`).
+    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1. Of another modality a reader makes inputs of
+    their own (`recipe.encoded`).
     """
 
     name: str
-    type: Literal["number", "category", "boolean", "date", "text", "image"]
+    type: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,62}$", description="number, category, boolean, date, or the name of a modality."
+    )
     levels: tuple[str, ...] = Field((), description="Known values of a category, the most frequent first.")
     level_type: LevelType = Field(
         "text",
@@ -90,14 +99,13 @@ class Signature(Section):
     )
 
     def graph_inputs(self) -> dict[str, tuple[Input, ...]]:
-        """What the front end reads rows into, and the raw columns of each in order: numbers, categories, texts,
-        images.
+        """What the front end reads rows into, and the raw columns of each in order: numbers, categories, then each other
+        modality.
         """
-        own = {"category": CATEGORIES, "text": TEXTS, "image": IMAGES}
-        found: dict[str, tuple[Input, ...]] = {NUMBERS: (), CATEGORIES: (), TEXTS: (), IMAGES: ()}
-        for name in found:
-            found[name] = tuple(column for column in self.inputs if own.get(column.type, NUMBERS) == name)
-        return {name: columns for name, columns in found.items() if columns}
+        found: dict[str, list[Input]] = {NUMBERS: [], CATEGORIES: []}
+        for column in self.inputs:
+            found.setdefault(group_of(column.type), []).append(column)
+        return {name: tuple(columns) for name, columns in found.items() if columns}
 
     def excess(self) -> tuple[str, str] | None:
         """What is allowed and what there is where it holds too much; None where it does not."""

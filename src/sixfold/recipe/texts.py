@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from sixfold.core.texts import GramReader, Grams, TextForm, hashed
+from sixfold.recipe.encoded import EncodedInput
 from sixfold.recipe.section import Section
 
 MOST_TERMS: Final = 1 << 18  # of one column: a row of features is as long; guessed
@@ -95,14 +96,12 @@ def _counted(numbers: IntArray) -> tuple[IntArray, FloatArray]:
     return ordered[bounds[:-1]], (bounds[1:] - bounds[:-1]).astype(np.float64)
 
 
-class TextInput(Section):
+class TextInput(EncodedInput):
     """One input of the graph that is made of a column of text: its terms, part by part, as one row of features."""
 
-    name: str = Field(pattern=r"^text_\d{1,4}$")
-    column: str
     terms: tuple[TermWeights, ...]
 
     @property
-    def width(self) -> int:
+    def cells(self) -> int:
         """Features."""
         return sum(part.size for part in self.terms)

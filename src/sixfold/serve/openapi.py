@@ -7,14 +7,14 @@ from typing import Any
 
 import sixfold
 from sixfold.bundle.load import Bundle
+from sixfold.bundle.modality_reader import reader_of
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.multipart import FORM
 from sixfold.serve.tensors import DATATYPES
 
 JsonSchema = dict[str, Any]
-# A gray PNG of one pixel, as base64.
-EXAMPLE_IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 ERROR_STATUSES = {
     "400": "The body cannot be read.",
     "403": "The page that asks is not of this server.",
@@ -32,10 +32,8 @@ def example(column: Input) -> Any:
     """A value as one would send it: the most frequent level, the median, true, a date."""
     if column.type == "category":
         return column.levels[0] if column.levels else "text"
-    if column.type == "text":
-        return "some text"
-    if column.type == "image":
-        return EXAMPLE_IMAGE
+    if column.type not in PLAIN_KINDS:
+        return reader_of(column.type).shown.example
     if column.type == "boolean":
         return bool(column.median)
     if column.type == "date":
@@ -99,12 +97,10 @@ def _column_schema(column: Input) -> JsonSchema:
     types: dict[str, JsonSchema] = {
         "number": {"type": ["number", "null"]},
         "category": {"type": ["string", "null"]},
-        "text": {"type": ["string", "null"]},
-        "image": {"type": "string", "contentEncoding": "base64"},
         "boolean": {"type": ["boolean", "null"]},
         "date": {"type": ["string", "null"], "format": "date-time"},
     }
-    schema = dict(types[column.type])
+    schema = dict(types[column.type] if column.type in types else reader_of(column.type).shown.schema)
     if column.levels:
         schema["examples"] = list(column.levels[:5])
         schema["description"] = f"{len(column.levels):,} known values; others are taken too."
@@ -118,7 +114,7 @@ def form_schema(signature: Signature) -> JsonSchema:
     properties: JsonSchema = {}
     for column in signature.inputs:
         field = {"type": "string", "description": f"A {column.type} as text; empty where it is missing."}
-        if column.type == "image":
+        if column.type not in PLAIN_KINDS and reader_of(column.type).in_files:
             field = {"type": "string", "format": "binary", "description": "A file."}
         properties[column.name] = {"type": "array", "items": field, "minItems": 1}
     return {"type": "object", "required": [column.name for column in signature.inputs], "properties": properties}

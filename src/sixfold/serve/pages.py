@@ -9,6 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sixfold.bundle.load import Bundle
+from sixfold.bundle.modality_reader import reader_of
 from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Signature
@@ -80,8 +81,6 @@ def _field(column: Input) -> dict[str, Any]:
         "boolean": "true or false",
         "date": "date, UTC",
         "category": f"{len(column.levels):,} known values",
-        "text": "text",
-        "image": "JPEG, PNG, WebP, GIF, TIFF or BMP",
     }
     value = "" if column.type in LARGE else example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -92,7 +91,7 @@ def _field(column: Input) -> dict[str, Any]:
         "type": column.type,
         "levels": column.levels[:MOST_LEVELS],
         "value": text,
-        "hint": hints[column.type],
+        "hint": hints[column.type] if column.type in hints else reader_of(column.type).shown.hint,
     }
 
 

@@ -145,11 +145,7 @@ def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, requ
 def metadata(signature: Signature, model: str) -> dict[str, Any]:
     """The model's metadata: tensors are [rows, columns]; -1 is any number of rows."""
     types = {
-        "category": "BYTES",
-        "text": "BYTES",
-        "image": "BYTES",
         "boolean": "BOOL",
-        "date": "BYTES",
         "number": "FP64",
     }
     return {
@@ -157,7 +153,8 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
         "versions": ["1"],
         "platform": "onnxruntime_onnx",
         "inputs": [
-            {"name": column.name, "datatype": types[column.type], "shape": [-1, 1]} for column in signature.inputs
+            {"name": column.name, "datatype": types.get(column.type, "BYTES"), "shape": [-1, 1]}
+            for column in signature.inputs
         ],
         "outputs": [
             {

@@ -1,7 +1,4 @@
-"""Augmentation of training images: each example is changed by numbers drawn from its own number, the epoch and the seed.
-
-So a batch that is made again after a kill is the same batch, however its rows came together.
-"""
+"""Augmentation of training images, by numbers from the generator of the step."""
 
 # Letters: B rows of a batch, C channels, H height, W width.
 from __future__ import annotations
@@ -10,17 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from scipy.special import betaincinv
 from torch.nn import functional
 
-from sixfold.parts.table import FloatArray, IntArray
+from sixfold.parts.table import FloatArray
 from sixfold.recipe.section import Section
 
-DRAWS: Final = 10  # random numbers for each example and epoch; each change has its own, so that one more moves no other
-_INCREMENT, _FIRST, _SECOND = (np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+DRAWS: Final = 10  # random numbers for an example of a batch; each change has its own, so that one more moves no other
 
 
 class Augment(Section):
@@ -58,18 +53,9 @@ class AugmentedImages:
     weight: torch.Tensor | None = None
 
 
-@dataclass(frozen=True)
-class ExampleSeed:
-    """What random numbers depend on. `examples`: int64 [B], the number of each example in the data."""
-
-    seed: int
-    epoch: int
-    examples: IntArray
-
-
-def augment(images: torch.Tensor, settings: Augment, drawn_by: ExampleSeed) -> AugmentedImages:
+def augment(images: torch.Tensor, settings: Augment, draw: torch.Generator) -> AugmentedImages:
     """`images`: float32 or uint8 [B, C, H, W], as cached; not changed in place. Zero is what is shifted in."""
-    draws = uniforms(drawn_by, DRAWS)
+    draws = torch.rand((len(images), DRAWS), generator=draw, dtype=torch.float64).numpy()
     if settings.shift:
         images = _shifted(images, settings.shift, draws[:, 0:2])
     if settings.flip:
@@ -81,30 +67,6 @@ def augment(images: torch.Tensor, settings: Augment, drawn_by: ExampleSeed) -> A
     if settings.cutout:
         images = _cut_out(images, settings.cutout, draws[:, 5:7])
     return _mixed(images, settings, draws[:, 7:10])
-
-
-def mixed_loss(losses_of_own: torch.Tensor, losses_of_partner: torch.Tensor, batch: AugmentedImages) -> torch.Tensor:
-    """The loss of each row of a mixed batch (Zhang et al. 2018, equation of the loss): both inputs are [B]."""
-    if batch.weight is None:
-        return losses_of_own
-    return batch.weight * losses_of_own + (1 - batch.weight) * losses_of_partner
-
-
-def uniforms(drawn_by: ExampleSeed, count: int) -> FloatArray:
-    """[B, count] in [0, 1): a hash of seed, epoch, example and column (SplitMix64, Steele et al. 2014)."""
-    examples = np.asarray(drawn_by.examples, dtype=np.uint64)[:, None]
-    columns = np.arange(count, dtype=np.uint64)[None, :]
-    with np.errstate(over="ignore"):
-        state = _scrambled(np.array([drawn_by.seed], np.uint64)) + np.uint64(drawn_by.epoch)
-        state = _scrambled(_scrambled(state)[:, None] + examples) + columns
-        return (_scrambled(state) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _scrambled(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    state = state + _INCREMENT
-    state = (state ^ (state >> np.uint64(30))) * _FIRST
-    state = (state ^ (state >> np.uint64(27))) * _SECOND
-    return state ^ (state >> np.uint64(31))
 
 
 def _shifted(images: torch.Tensor, share: float, draws: FloatArray) -> torch.Tensor:

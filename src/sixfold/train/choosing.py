@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import Task
@@ -40,14 +41,17 @@ class Chooser(Protocol):
         """Depends on `work` alone: a fit gets the same optimizer whoever is trained beside it."""
 
 
-def chosen(family: Network, fits: Sequence[Fit], context: Context) -> list[Fit]:
-    """The same fits, with an optimizer in the place of every chooser. Each choice of a setting is noted once."""
+def chosen(fits: Sequence[Fit], module_of: Callable[[Fit], nn.Module], context: Context) -> list[Fit]:
+    """The same fits, with an optimizer in the place of every chooser. Each choice of a setting is noted once.
+
+    `module_of`: the network of a fit, of which the shapes of its parameters are looked at.
+    """
     done, notes = [], {}
     for fit in fits:
         train = fit.setting.train
         chooser = OPTIMIZER.load(str(train.optimizer["name"]))
         if issubclass(chooser, Chooser):
-            found = OPTIMIZER.make(train.optimizer).choose(_fit_shape(family, fit))
+            found = OPTIMIZER.make(train.optimizer).choose(_fit_shape(fit, module_of))
             train = train.model_copy(update={"optimizer": found.optimizer})
             notes[f"{fit.setting.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
             fit = replace(fit, setting=replace(fit.setting, train=train))
@@ -57,14 +61,16 @@ def chosen(family: Network, fits: Sequence[Fit], context: Context) -> list[Fit]:
     return done
 
 
-def _fit_shape(family: Network, fit: Fit) -> FitShape:
+def unfilled(family: Network, fit: Fit) -> nn.Module:
+    """The network of a fit, to be looked at and not to be held."""
+    if fit.start is not None:
+        return family.resume(fit.start)
+    with torch.device("meta"):
+        return family.module(fit.shape)
+
+
+def _fit_shape(fit: Fit, module_of: Callable[[Fit], nn.Module]) -> FitShape:
     size = fit.setting.train.batch_size
     rows = fit.rows if size == "full" else min(size, fit.rows)
-    if fit.start is not None:
-        module = family.resume(fit.start)
-    else:
-        with torch.device("meta"):  # to be looked at, not to be held
-            module = family.module(fit.shape)
-    return FitShape(
-        tuple(tuple(parameter.shape) for parameter in module.parameters()), rows, rows == fit.rows, fit.task
-    )
+    shapes = tuple(tuple(parameter.shape) for parameter in module_of(fit).parameters())
+    return FitShape(shapes, rows, rows == fit.rows, fit.task)

@@ -6,6 +6,7 @@ that a training that goes on after a kill draws the same.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 ALL_THREADS = 1e12  # operations of a step that keep every thread busy
+GENERATOR = threading.Lock()  # held by who draws from torch's own generator
 
 
 class ExampleReader(Protocol):
@@ -95,8 +97,9 @@ class ModuleLearner:
     def __init__(self, fit: ModuleFit) -> None:
         self.work, self.module, self.train = fit, fit.module, fit.train
         self.trainees, self.places = (fit,), (0,)
+        self.draws = True  # as long as no step has shown that it does not
         parameters = list(self.module.parameters())
-        self.theta = nn.utils.parameters_to_vector(parameters).detach().unsqueeze(0).clone()
+        self.theta = torch.cat([parameter.detach().reshape(-1) for parameter in parameters]).unsqueeze(0)
         self.gradient = torch.zeros_like(self.theta)
         self.device, self.operations = self.theta.device, fit.operations
         start = 0
@@ -127,6 +130,7 @@ class ModuleLearner:
         if self.steps > 1:
             order = permutation(count, torch.Generator().manual_seed(self._seed("order", epoch))).numpy()
         for number in range(self.steps):
+            self.work.context.check_memory()
             yield RowBatch(order[number * self.size : (number + 1) * self.size], number)
 
     def set_rate(self, batch: RowBatch) -> None:
@@ -137,7 +141,7 @@ class ModuleLearner:
         """Write the gradient of the batch's mean loss, clipped; that loss, [1]."""
         step = self.stepper.step
         x, y = self.work.examples.read(batch.rows, torch.Generator().manual_seed(self._seed("augment", step)))
-        self.loss = self._loss(x.to(self.device), y.to(self.device), self._seed("dropout", step))
+        self.loss = self._loss(self._placed(x), self._placed(y), self._seed("dropout", step))
         return self.loss
 
     def step(self, batch: RowBatch) -> None:
@@ -150,15 +154,29 @@ class ModuleLearner:
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
         self.module.train()
         self.gradient.zero_()
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
-            torch.manual_seed(seed)
-            loss = self.work.losses(self.module(x), y).mean()
+        with torch.enable_grad():
+            loss = self.work.losses(self._drawing(x, seed), y).mean()
             loss.backward()  # type: ignore[no-untyped-call]
         if self.train.clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
         return loss.detach().reshape(1)
+
+    def _drawing(self, x: torch.Tensor, seed: int) -> torch.Tensor:
+        """The module's outputs. Dropout draws from the one generator that all threads share: one at a time."""
+        if not self.draws:
+            return self.module(x)  # type: ignore[no-any-return]
+        devices = [self.device] if self.device.type == "cuda" else []
+        with GENERATOR, torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            before = torch.get_rng_state()
+            outputs: torch.Tensor = self.module(x)
+            self.draws = bool(devices) or not torch.equal(before, torch.get_rng_state())
+        return outputs
+
+    def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Where it is trained; real numbers in its precision."""
+        return tensor.to(self.device, self.theta.dtype if tensor.is_floating_point() else None)
 
     def end_epoch(self, epoch: int) -> None:
         """After it the weights are evaluated."""
@@ -186,7 +204,7 @@ class ModuleLearner:
         total = 0.0
         for first in range(0, len(watched), self.size):
             x, y = watched.read(np.arange(first, min(first + self.size, len(watched))), None)
-            total += float(self.work.losses(self.module(x.to(self.device)), y.to(self.device)).sum())
+            total += float(self.work.losses(self.module(self._placed(x)), self._placed(y)).sum())
         return total / len(watched)
 
     def weights(self, place: int) -> torch.Tensor:
@@ -240,6 +258,21 @@ class ModuleLearner:
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)
+
+
+def saved_bytes(module: nn.Module, x: torch.Tensor) -> int:
+    """What the forward pass of `x` keeps for its gradients, weights not counted."""
+    own = {parameter.data_ptr() for parameter in module.parameters()}
+    seen: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            seen[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        module(x).sum()
+    return sum(seen.values())
 
 
 def real_buffers(module: nn.Module) -> list[torch.Tensor]:

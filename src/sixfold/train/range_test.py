@@ -121,7 +121,7 @@ def rated(family: Network, replicas: Sequence[Replica], deadline: float | None, 
     context.emit("range_tested", fits=len(tested), took_s=time.monotonic() - started)
     for name in dict.fromkeys(replica.fit.setting.name for replica in tested):
         own = [(r, curve) for r, curve in zip(tested, found, strict=True) if r.fit.setting.name == name]
-        _say(own[0][0].fit.setting, [curve for _, curve in own], context)
+        report_rates(own[0][0].fit.setting, [curve for _, curve in own], context)
     left = iter(found)
     return [_with_rate(replica, next(left)) if asked(replica.train) else replica for replica in replicas]
 
@@ -131,13 +131,13 @@ def curves(family: Network, replicas: Sequence[Replica], end: float = math.inf) 
     copies = [_copy(replica, number) for number, replica in enumerate(replicas)]
     stack = ReplicaLearner(family, copies)
     for stepper in stack.steppers:
-        stepper.rate = Rate(stepper.rate.base * UP, Rise(DOWN * UP), 0.0, _steps(stepper.count))
+        stepper.rate = Rate(stepper.rate.base * UP, Rise(DOWN * UP), 0.0, step_count(stepper.count))
     with threads.busy(stack.operations), torch.inference_mode(not stack.program.records):
         changes = _changes(stack, end)
     found: dict[int, RangeCurve] = {}
     for at, replica in enumerate(stack.replicas):
-        rate, steps = stack.stepper_of(at).rate, _steps(replica.batches.count)
-        times = _tested(replicas[replica.number].train.optimizer)[1]
+        rate, steps = stack.stepper_of(at).rate, step_count(replica.batches.count)
+        times = tested_optimizer(replicas[replica.number].train.optimizer)[1]
         rates = times * np.array([rate.at(step) for step in range(steps)])
         found[replica.number] = RangeCurve(rates, changes[at])
     return [found[number] for number in range(len(replicas))]
@@ -147,7 +147,7 @@ def curves(family: Network, replicas: Sequence[Replica], end: float = math.inf) 
 def _changes(stack: ReplicaLearner, end: float) -> list[FloatArray]:
     """Train; of every replica the changes of its loss, as `RangeCurve` has them; none where the time is over."""
     start = stack.program_on(stack.theta.clone(), torch.zeros_like(stack.gradient))
-    wanted = [_steps(replica.batches.count) for replica in stack.replicas]
+    wanted = [step_count(replica.batches.count) for replica in stack.replicas]
     losses: list[list[tuple[float, float]]] = [[] for _ in wanted]
     while any(len(seen) < steps for seen, steps in zip(losses, wanted, strict=True)):
         for number, batch in enumerate(stack.together.epoch()):
@@ -163,21 +163,21 @@ def _changes(stack: ReplicaLearner, end: float) -> list[FloatArray]:
             for at, replica in enumerate(stack.replicas):
                 if number < replica.batches.count and len(losses[at]) < wanted[at]:
                     losses[at].append((before[at], after[at]))
-    return [_relative(np.array(seen)) for seen in losses]
+    return [relative_changes(np.array(seen)) for seen in losses]
 
 
-def _relative(losses: FloatArray) -> FloatArray:
+def relative_changes(losses: FloatArray) -> FloatArray:
     """`losses`: [steps, 2], before and after → [steps]."""
     with np.errstate(all="ignore"):  # infinite after it has diverged
         return np.asarray((losses[:, 1] - losses[:, 0]) / np.abs(losses[:, 0]).mean())
 
 
-def _steps(count: int) -> int:
+def step_count(count: int) -> int:
     """Of a replica whose epoch has `count` batches."""
     return max(LEAST, min(MOST, EPOCHS * count))
 
 
-def _tested(optimizer: Options) -> tuple[Options, float]:
+def tested_optimizer(optimizer: Options) -> tuple[Options, float]:
     """The optimizer that is tested, which stands for one that names another (`rate_of`); what the rate is multiplied by."""
     name = str(optimizer["name"])
     settings = OPTIMIZER.load(name)
@@ -195,7 +195,7 @@ def _tested(optimizer: Options) -> tuple[Options, float]:
 def _copy(replica: Replica, number: int) -> Replica:
     """To be thrown away: in float64, so that a rate does not hang on the last bit of a sum; on some of the rows."""
     train = replica.train
-    train = train.model_copy(update={"optimizer": _tested(train.optimizer)[0], "average": None})
+    train = train.model_copy(update={"optimizer": tested_optimizer(train.optimizer)[0], "average": None})
     seed = derive(replica.batches.seed, "range test")
     return replace(
         replica.with_train(train),
@@ -211,7 +211,7 @@ def _some(batches: Batches, seed: int) -> Batches:
     """Whole batches, as many as the test has steps or as there are. A batch of more than ROWS may be smaller."""
     rows = len(batches.x)
     size = min(batches.size, max(ROWS, EPOCHS * rows // LEAST))
-    count = min(_steps(rows // size), rows // size)
+    count = min(step_count(rows // size), rows // size)
     drawn = permutation(rows, torch.Generator().manual_seed(seed))[: count * size]
     x, y = SomeRows(batches.x, drawn, torch.float64), batches.y[drawn]
     return Batches(x, y.to(torch.float64) if y.is_floating_point() else y, size, seed)
@@ -225,7 +225,7 @@ def _with_rate(replica: Replica, curve: RangeCurve) -> Replica:
     return replica.with_train(train)
 
 
-def _say(setting: Setting, curves: Sequence[RangeCurve], context: Context) -> None:
+def report_rates(setting: Setting, curves: Sequence[RangeCurve], context: Context) -> None:
     """What was found for the fits of one candidate."""
     best = [curve.best() for curve in curves]
     rates, own = Counter(rounded(rate) for rate in best if rate is not None), with_default(setting.train.optimizer)

@@ -53,7 +53,7 @@ def replicas_of(family: Network, fits: dict[int, Fit], context: Context) -> list
         known = rows.get(id(fit.x))
         split = known if known is not None and known.serves(fit) else _rows(fit, device)
         rows[id(fit.x)] = split
-        if fit.groups is not None and _watches(setting) and split.watched is None:
+        if fit.groups is not None and watches(setting) and split.watched is None:
             own.emit("note", text=f"{setting.name}: {UNWATCHED}")
         start = _start(family, fit).to(DTYPES[setting.train.precision])
         watch = setting.watch
@@ -71,17 +71,18 @@ def replicas_of(family: Network, fits: dict[int, Fit], context: Context) -> list
     return replicas
 
 
-def _watches(setting: Setting) -> bool:
+def watches(setting: Setting) -> bool:
+    """Whether rows are cut off to be watched for an early stop."""
     return setting.train.stop.patience is not None or setting.train.stop.target is not None
 
 
 def _rows(fit: Fit, device: torch.device) -> WatchedSplit:
     """Cut rows off where something is watched; none can be cut off a single row."""
     section, dtype = fit.setting.train, DTYPES[fit.setting.train.precision]
-    if _watches(fit.setting):
+    if watches(fit.setting):
         rows, cut_off = cut(fit, section.stop.validation, _seed(fit, "validation"))
         if len(cut_off):
-            training, watched = _take(fit, rows), _take(fit, cut_off)
+            training, watched = fit.take(rows), fit.take(cut_off)
             x_watched = torch.tensor(dense(watched.x), dtype=dtype, device=device)
             return WatchedSplit(training, _features(training, dtype, device), watched, x_watched, fit)
     return WatchedSplit(fit, _features(fit, dtype, device), of=fit)
@@ -124,6 +125,17 @@ def _start(family: Network, fit: Fit) -> nn.Module:
     return module
 
 
+def norm_parameters(module: nn.Module) -> frozenset[str]:
+    """Names of the scales and shifts of norms, which start at 1 and 0 as torch fills them, whatever `initialize` says."""
+    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+    return frozenset(
+        f"{name}.{own}" if name else own
+        for name, part in module.named_modules()
+        if isinstance(part, norms)
+        for own, _ in part.named_parameters(recurse=False)
+    )
+
+
 def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
     """Weights (two axes or more) by `scheme`, vectors by `bias`, in the order of the module's parameters; before them what
     the module fills itself (`Starting`).
@@ -151,11 +163,6 @@ def _watch(family: Network, module: nn.Module, rows: WatchedSplit, setting: Sett
         return watch.score(fit.y, family.fitted(network, fit.shape).predict(dense(fit.x)))
 
     return Watched(rows.x_watched, y, score)
-
-
-def _take(fit: Fit, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Fit:
-    groups = None if fit.groups is None else fit.groups[rows]
-    return replace(fit, x=fit.x[rows], y=fit.y[rows], groups=groups)
 
 
 def _seed(fit: Fit, purpose: str) -> int:

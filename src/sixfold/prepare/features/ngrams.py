@@ -18,11 +18,12 @@ from scipy.sparse import csr_array, hstack
 
 from sixfold.core.errors import DataError
 from sixfold.core.texts import LONGEST, GramReader, Grams, TextForm, Unit, hashed
+from sixfold.parts.fit import FeatureKind
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
 from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
 from sixfold.recipe.section import Section
-from sixfold.recipe.texts import LONGEST_READ, MOST_TERMS, TermReader, TermWeights
+from sixfold.recipe.texts import LONGEST_READ, MOST_TERMS, TermReader, TermWeights, TextInput
 
 BLOCK: Final = 4096  # texts whose n-grams are held at once
 
@@ -32,6 +33,15 @@ class NGrams(State):
     """`parts`: what is counted, and what each is worth; their features stand side by side."""
 
     parts: tuple[TermWeights, ...]
+
+    @property
+    def kind(self) -> FeatureKind:
+        """Each has a meaning of its own."""
+        return "numbers"
+
+    def described(self, column: str) -> TextInput:
+        """For the encoder of texts."""
+        return TextInput(name="text_0", column=column, terms=self.parts)
 
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Texts, '' for a missing one, → [rows, features] float64."""

@@ -16,6 +16,7 @@ from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from sixfold.core.texts import LONGEST, TextForm
+from sixfold.parts.fit import FeatureKind
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
 from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
@@ -36,6 +37,11 @@ class Tokens(State):
     unicode: Literal["NFKC", "NFC", "none"]
     case: Literal["fold", "keep"]
     longest: int
+
+    @property
+    def kind(self) -> FeatureKind:
+        """Codes in their order."""
+        return "tokens"
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

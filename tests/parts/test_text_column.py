@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sixfold.data.texts import describe, why_text
+from sixfold.parts.text_column import describe, why_text
 
 PROSE = [f"this is message number {number} about something that we said" for number in range(40)]
 

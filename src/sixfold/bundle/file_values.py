@@ -1,4 +1,4 @@
-"""An image as a raw value of a row: bytes, base64, or, for callers on this machine, the path of a file."""
+"""A file as a raw value of a row (an image, a recording): bytes, base64, or, for callers on this machine, its path."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from sixfold.bundle.modality_reader import reader_of
 from sixfold.core.errors import DataError
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import Signature
 
-MOST_BYTES: Final = 64 << 20  # of an encoded image; `bundle.images` refuses what is larger
+MOST_BYTES: Final = 64 << 20  # of a file; `bundle.images` refuses what is larger
 LONGEST_PATH: Final = 4096
 
 
 def with_paths(rows: Any, signature: Signature, folder: Path) -> Any:
-    """Rows in which a text that names a file, in a column of images, is its path; relative ones start from `folder`.
+    """Rows in which a text that names a file, in a column of files, is its path; relative ones start from `folder`.
 
     For callers on this machine alone: what comes over the network is never a path.
     """
-    names = [column.name for column in signature.inputs if column.type == "image"]
+    names = [each.name for each in signature.inputs if in_files(each.type)]
     if not names:
         return rows
     if isinstance(rows, Mapping):
@@ -30,6 +32,11 @@ def with_paths(rows: Any, signature: Signature, folder: Path) -> Any:
     if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
         return rows
     return [_row_with_paths(row, names, folder) for row in rows]
+
+
+def in_files(kind: str) -> bool:
+    """Whether the values of a kind of column are files."""
+    return kind not in PLAIN_KINDS and reader_of(kind).in_files
 
 
 def _row_with_paths(row: Any, names: Sequence[str], folder: Path) -> Any:
@@ -50,7 +57,7 @@ def _path(value: Any, folder: Path) -> Any:
 
 
 def content_of(value: Any) -> bytes | None:
-    """The encoded image that a raw value is: bytes, a path (never a text that names one), or base64; None for anything else.
+    """The content of the file that a raw value is: bytes, a path (never a text that names one), or base64; else None.
 
     Raises DataError for a file that cannot be read.
     """
@@ -73,4 +80,4 @@ def _file(path: Path) -> bytes:
             return file.read(MOST_BYTES + 1)  # `decode` refuses what is larger
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(str(path), "an image that can be read", reason, "Check path and permissions.") from None
+        raise DataError(str(path), "a file that can be read", reason, "Check path and permissions.") from None

@@ -1,0 +1,216 @@
+"""Families whose model is one module, trained by the loop of `train`: images, texts, whatever is too large to be stacked.
+
+Each fit is trained on one thread, several fits side by side: torch's sums depend on the number of threads, and the same recipe
+gives the same bytes on one core as on many.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from sixfold.build.family import Family, FitCost
+from sixfold.core.cores import cores
+from sixfold.core.errors import BudgetError, RecipeError
+from sixfold.core.seeds import derive
+from sixfold.parts.fit import UNWATCHED, Fit, Fitted
+from sixfold.runs.context import Context
+from sixfold.train import threads
+from sixfold.train.batches import cut
+from sixfold.train.choosing import chosen
+from sixfold.train.device import device_of, enough_memory
+from sixfold.train.loop import train
+from sixfold.train.losses import row_losses
+from sixfold.train.module import GENERATOR, ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
+from sixfold.train.module_range_test import rated
+from sixfold.train.starting import DTYPES, fill, watches
+from sixfold.train.stopping import EarlyStopping
+
+ONE_THREAD = 0.0  # operations of a step for which `threads.busy` gives one thread
+
+
+class ModuleFamily(Family):
+    """A family whose fit is one `nn.Module`. The subclass says what module, how its examples are read, and what state is kept;
+    where it likes `loss` otherwise than cross-entropy or squared error, that too. `train_defaults` of `Family` holds what it
+    likes of the recipe's `train`.
+
+    All that a fit draws at random follows from the seed: order, what `ExampleReader.read` does with its generator, dropout.
+    """
+
+    trained_by_the_loop: ClassVar[bool] = True
+    ends_in_time: ClassVar[bool] = True
+
+    @abstractmethod
+    def module(self, fit: Fit) -> nn.Module:
+        """A new network for the rows of `fit`, float32, on the processor. `initialize` fills its parameters, but for those that
+        it fills itself (`train.network.Starting`: the scales of a norm, a checkpoint's weights). What it learns from the rows
+        without a gradient (the mean of the pixels) stands in its buffers; only floating ones are kept.
+
+        Its `forward` takes what `examples` reads, with a batch of 1, too, in evaluation.
+        """
+
+    @abstractmethod
+    def resume(self, fitted: Fitted) -> nn.Module:
+        """The network that a state came from, to be trained further (after pruning it may be narrower)."""
+
+    @abstractmethod
+    def examples(self, fit: Fit) -> ExampleReader:
+        """The rows of `fit` as inputs and targets, read a batch at a time; nothing of their size is held."""
+
+    @abstractmethod
+    def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
+        """The trained network, in evaluation and on the processor, as a state of arrays."""
+
+    def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of each row, [batch], of what the module gives and the reader's targets."""
+        return row_losses(outputs, targets)
+
+    def derived(self, fit: Fit) -> str:
+        """What was chosen and why, a sentence for the user; '' when the recipe says it all."""
+        return ""
+
+    @property
+    def side_by_side(self) -> bool:
+        """torch works outside of Python's lock."""
+        return True
+
+    def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+        """Yield one network a fit, in order; as many at once as there are cores. Time left is divided among the fits."""
+        if fits and (text := self.own(fits[0]).derived(fits[0])):
+            context.emit("note", text=text)
+        todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
+        width = cores() if context.device == "cpu" else 1
+        for first in range(0, len(todo), width):
+            wave = todo[first : first + width]
+            context.check_time(f"fitting {wave[0].setting.name}")
+            deadline = None
+            if context.deadline is not None:
+                deadline = time.monotonic() + context.left_s() * len(wave) / (len(todo) - first)
+            with enough_memory(), threads.busy(ONE_THREAD):
+                yield from _Wave(context, deadline).trained([(self.own(fit), fit) for fit in wave])
+
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+        """What one forward pass keeps for its gradients is measured on two rows."""
+        fit = few[0]
+        section = fit.setting.train
+        module = self.own(fit).module(fit).to(DTYPES[section.precision])
+        batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
+        x, _ = self.own(fit).examples(fit).read(np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0))
+        x = x.to(DTYPES[section.precision]) if x.is_floating_point() else x
+        weights = sum(parameter.nbytes for parameter in module.parameters())
+        return FitCost(8 * weights + 2 * batch * saved_bytes(module, x) // len(x), weights, cores())
+
+    def trained(self, fit: Fit, context: Context, deadline: float | None) -> Fitted:
+        """One fit. Raises FitError, RecipeError, BudgetError."""
+        work = self.work_of(fit, replace(context, facts={**context.facts, **fit.facts}))
+        work = rated(work, fit.setting, deadline)
+        ((_, weights),) = train(ModuleLearner(work), deadline, context.saves)
+        return self.fitted(load_weights(work.module.to("cpu"), weights), fit)
+
+    def work_of(self, fit: Fit, context: Context) -> ModuleFit:
+        """What the loop trains: some rows are cut off where an early stop watches them."""
+        setting, seed = fit.setting, partial(derive, fit.setting.initialize.seed, fit.seed)
+        training, watched = fit, None
+        if watches(setting):
+            rows, cut_off = cut(fit, setting.train.stop.validation, seed("validation"))
+            if len(cut_off):
+                training, watched = fit.take(rows), fit.take(cut_off)
+            elif fit.groups is not None:
+                context.emit("note", text=f"{setting.name}: {UNWATCHED}")
+        module = self._start(training, seed("weights")).to(device_of(context.device), DTYPES[setting.train.precision])
+        watch = setting.watch
+        return ModuleFit(
+            module=module,
+            examples=self.examples(training),
+            losses=self.losses,
+            train=setting.train,
+            stopping=EarlyStopping(setting.train.stop, watch is not None and watch.greater_is_better),
+            context=context,
+            seed=seed("training"),
+            watched=None if watched is None else self.examples(watched),
+            score=None if watched is None else self._score(watched),
+            operations=ONE_THREAD,
+        )
+
+    def _start(self, fit: Fit, seed: int) -> nn.Module:
+        if fit.start is not None:
+            return self.resume(fit.start)
+        with GENERATOR, torch.random.fork_rng(devices=[]):  # torch's layers fill themselves; all are filled anew
+            module = self.module(fit)
+        fill(module, fit.setting.initialize, seed)
+        return module
+
+    def _score(self, watched: Fit) -> Callable[[nn.Module], float] | None:
+        """How the rows cut off are looked at, where that is not by the loss."""
+        metric, watch = watched.setting.train.stop.metric, watched.setting.watch
+        if metric == "loss":
+            return None
+        if watch is None or watch.name != metric:
+            raise RecipeError(
+                "train.stop.metric", "loss, or a metric that is scored here", f"'{metric}'", "Watch loss."
+            )
+
+        def score(module: nn.Module) -> float:
+            kept = copy.deepcopy(module).to("cpu").eval()
+            return watch.score(watched.y, self.fitted(kept, watched).predict(watched.x))
+
+        return score
+
+
+@dataclass(frozen=True)
+class _Wave:
+    """Fits that are trained at once, each in a thread."""
+
+    context: Context
+    deadline: float | None
+
+    def trained(self, work: Sequence[tuple[ModuleFamily, Fit]]) -> Iterator[Fitted]:
+        """Yield what comes of each, in order. Raises what one raises; the others then end soon."""
+        stop = threading.Event()
+        contexts = [self._own(stop) for _ in work]
+        if len(work) == 1:
+            yield work[0][0].trained(work[0][1], contexts[0], self.deadline)
+            return
+        with ThreadPoolExecutor(len(work)) as pool:
+            futures = [
+                pool.submit(family.trained, fit, context, self.deadline)
+                for (family, fit), context in zip(work, contexts, strict=True)
+            ]
+            try:
+                ended = wait(futures, return_when=FIRST_EXCEPTION).done
+                failed = [error for future in futures if future in ended and (error := future.exception())]
+                if failed:
+                    raise failed[0]
+            finally:
+                stop.set()
+        yield from (future.result() for future in futures)
+
+    def _own(self, stop: threading.Event) -> Context:
+        """For one of them: its checkpoints have a folder of their own, whoever is trained beside it."""
+        saves, check, emit = self.context.saves, self.context.check_memory, self.context.emit_to
+
+        def check_memory() -> None:
+            check()
+            if stop.is_set():
+                raise BudgetError("budget", "fits that go on", "another one that failed", "See that one's error.")
+
+        def emit_to(kind: str, facts: dict[str, Any]) -> None:
+            with _EMITTING:
+                emit(kind, facts)
+
+        own = None if saves is None else saves.within(saves.training())
+        return replace(self.context, saves=own, check_memory=check_memory, emit_to=emit_to)
+
+
+_EMITTING = threading.Lock()

@@ -1,0 +1,66 @@
+"""Columns of images."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from sixfold.parts import image_column
+from sixfold.parts.fit import Needs
+from sixfold.parts.modality import RawColumn, Suggestion
+from sixfold.parts.table import Column, Table, Task
+from sixfold.prepare.image_block import ImageBlock, fit_image_block
+from sixfold.prepare.step import Training
+from sixfold.recipe.schema import Options
+from sixfold.recipe.section import Section
+
+LOOKED_FILES: Final = 5  # of a column of names of images
+
+
+class Settings(Section):
+    """Images: names of files that are there. Relative ones start from the folder of the source."""
+
+    plural: ClassVar[str] = "images"
+    looked_at_first: ClassVar[bool] = True
+    unseen: ClassVar[str] = ""
+    columns: ClassVar[int] = 1
+
+    def why(self, raw: RawColumn) -> str:
+        """Names of image files that are there: the first few tell."""
+        some = raw.levels[:LOOKED_FILES]
+        named = bool(some) and all(Path(level).suffix.lower() in image_column.ENDINGS for level in some)
+        return "names of image files" if named and all((raw.folder / level).is_file() for level in some) else ""
+
+    def column(self, raw: RawColumn) -> Column:
+        """Paths. Raises DataError for a row without an image."""
+        return raw.as_files("image", "an image")
+
+    def notes(self, name: str, column: Column) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def values(self, column: Column) -> list[bytes]:
+        """The files' bytes."""
+        return image_column.contents(column)
+
+    def as_text(self, column: Column) -> list[str]:
+        """These as base64."""
+        return [base64.b64encode(content).decode() for content in image_column.contents(column)]
+
+    def contents(self, column: Column) -> list[bytes]:
+        """What the files hold now."""
+        return image_column.contents(column)
+
+    def suggestions(self, task: Task) -> Sequence[Suggestion]:
+        """None: the families of tables take pixels."""
+        return ()
+
+    def method(self, needs: Needs) -> Options:
+        """Pixels."""
+        return {"name": "pixels"}
+
+    def block(self, name: str, method: Any, table: Table, training: Training) -> ImageBlock:
+        """Fit on the images: their size, and whether any has colors."""
+        return fit_image_block(name, method, table)
