@@ -17,8 +17,9 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.packed import packed
 from sixfold.parts.raw_inputs import RawInputs
+from sixfold.prepare.image_block import image_input
 from sixfold.recipe.signature import Input, Output, Signature
-from sixfold.recipe.texts import TermWeights
+from sixfold.recipe.texts import TermWeights, TextInput
 
 SIDE = 4
 CLASSES = ("dark", "bright")
@@ -56,12 +57,16 @@ def probability(gray: float, weight: float, nights: int) -> float:
 def graph() -> bytes:
     g = Graph()
     raw = RawInputs(g, ["weight"], set())
-    pixels = raw.image("photo", ImageShape(SIDE, SIDE, 1))
+    pixels = raw.encoded("image", image_input("photo", ImageShape(SIDE, SIDE, 1)))
     score = g.product(pixels, np.full((SIDE * SIDE, 1), 1 / (64 * SIDE * SIDE)))
     weight = raw.take(["weight"])
     known = g.op("Where", g.op("IsNaN", weight), g.constant(np.zeros((1, 1))), weight)
     score = g.op("Add", score, g.op("Mul", known, g.constant(np.array([[1 / 8]]))))
-    score = g.op("Sub", g.op("Sub", score, raw.text("note", (TERMS,))), g.constant(np.array([[2.0]])))
+    score = g.op(
+        "Sub",
+        g.op("Sub", score, raw.encoded("text", TextInput(name="text_0", column="note", terms=(TERMS,)))),
+        g.constant(np.array([[2.0]])),
+    )
     bright = g.op("Sigmoid", score)
     both = g.concat([g.op("Sub", g.constant(np.ones((1, 1))), bright), bright])
     label = g.op("Gather", g.constant(np.array(CLASSES, dtype=object)), g.op("ArgMax", both, axis=1, keepdims=1))

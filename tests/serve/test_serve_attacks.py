@@ -94,7 +94,7 @@ def test_large_bodies_do_not_grow_the_server(folder: Path) -> None:
 @pytest.mark.slow
 def test_no_kind_of_large_body_grows_the_server(folder: Path) -> None:
     kinds = list(hostile_bodies.largest())
-    assert len(kinds) == 27
+    assert len(kinds) == 32
     check_growth(folder, 40, kinds)
 
 

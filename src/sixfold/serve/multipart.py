@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sixfold.bundle.frontend import shorten
+from sixfold.bundle.modality_reader import reader_of
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import Refusal, bad_request
 
@@ -19,7 +21,7 @@ FORM: Final = "multipart/form-data"
 MOST_PARTS: Final = 10_000  # of a body: rows times columns; guessed
 LONGEST_HEAD: Final = 4 << 10  # bytes of a part's headers; guessed
 MOST_HEADERS: Final = 8  # of a part: three are in use
-LONGEST_VALUE: Final = 64 << 10  # bytes of a field that is neither text nor image; guessed
+LONGEST_VALUE: Final = 64 << 10  # bytes of a number, a category, a boolean or a date; guessed
 LONGEST_BOUNDARY: Final = 70  # RFC 2046
 REMEDY: Final = "Let a client write the form: curl --form 'column=@file', requests.post(files=…), FormData."
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -44,8 +46,9 @@ class Form:
 
     def __init__(self, signature: Signature) -> None:
         self._names = {column.name for column in signature.inputs} | {*signature.target, *signature.fields}
-        self._images = {column.name for column in signature.inputs if column.type == "image"}
-        self._long = self._images | {column.name for column in signature.inputs if column.type == "text"}
+        modal = [column for column in signature.inputs if column.type not in PLAIN_KINDS]
+        self._files = {column.name for column in modal if reader_of(column.type).in_files}
+        self._long = {column.name for column in modal}
 
     def columns(self, content: bytes | bytearray, content_type: str) -> dict[str, list[Any]]:
         """Column → raw values: bytes of a file in a column of images, else text; '' is missing.
@@ -60,7 +63,7 @@ class Form:
                 raise Refusal(
                     413, part.place, f"at most {LONGEST_VALUE:,} bytes", found_bytes, "Check the field's name."
                 )
-            as_bytes = name in self._images or name not in self._names  # which the front end refuses by its name
+            as_bytes = name in self._files or name not in self._names  # which the front end refuses by its name
             value = part.content if part.is_file and as_bytes else _text(part)
             found.setdefault(name, []).append(value)
         return found

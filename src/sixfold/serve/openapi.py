@@ -114,7 +114,7 @@ def form_schema(signature: Signature) -> JsonSchema:
     properties: JsonSchema = {}
     for column in signature.inputs:
         field = {"type": "string", "description": f"A {column.type} as text; empty where it is missing."}
-        if column.type == "image":
+        if column.type not in PLAIN_KINDS and reader_of(column.type).in_files:
             field = {"type": "string", "format": "binary", "description": "A file."}
         properties[column.name] = {"type": "array", "items": field, "minItems": 1}
     return {"type": "object", "required": [column.name for column in signature.inputs], "properties": properties}
