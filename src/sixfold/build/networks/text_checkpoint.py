@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel
 
@@ -46,7 +47,7 @@ def read_checkpoint(folder: Path) -> nn.Module:
         model = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, attn_implementation="eager"
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise SystemFault(str(folder), "a checkpoint that transformers can read", text, "Save it again.") from None
     return model.to(torch.float32).eval()  # type: ignore[no-any-return]

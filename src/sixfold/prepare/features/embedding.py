@@ -137,6 +137,14 @@ def _encoder(folder: str, digest: str) -> TextEmbedder:
     return TextEmbedder(_unchanged(folder, digest))
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Texts that are embedded together, by their tokens as bytes, and how many of these are read."""
+
+    length: int
+    keys: tuple[bytes, ...]
+
+
 class TextEmbedder:
     """A checkpoint in memory, once a process, and the embeddings of texts that it has met: equal ones are computed once."""
 
@@ -173,16 +181,16 @@ class TextEmbedder:
             used = int(np.flatnonzero(row != padding)[-1]) + 1
             by_length.setdefault(min(len(row), -(-used // STEP) * STEP), []).append(key)
         pieces = [
-            (length, keys[start : start + AT_ONCE])
+            _Piece(length, tuple(keys[start : start + AT_ONCE]))
             for length, keys in sorted(by_length.items())
             for start in range(0, len(keys), AT_ONCE)
         ]
 
-        def run(piece: tuple[int, list[bytes]]) -> npt.NDArray[np.float32]:
-            length, keys = piece
-            tokens = np.full((AT_ONCE, length), padding, dtype=np.int64)
-            tokens[: len(keys)] = [rows[key][:length] for key in keys]
-            given = {"tokens": tokens, "here": (tokens != padding).astype(np.float32), "places": np.arange(length)}
+        def run(piece: _Piece) -> npt.NDArray[np.float32]:
+            tokens = np.full((AT_ONCE, piece.length), padding, dtype=np.int64)
+            tokens[: len(piece.keys)] = [rows[key][: piece.length] for key in piece.keys]
+            here, places = (tokens != padding).astype(np.float32), np.arange(piece.length)
+            given = {"tokens": tokens, "here": here, "places": places}
             found: npt.NDArray[np.float32] = self._session.run(None, given)[0]
             return found
 
@@ -190,6 +198,6 @@ class TextEmbedder:
             answers = list(pool.map(run, pieces))
         return {
             key: answer
-            for (_, keys), some in zip(pieces, answers, strict=True)
-            for key, answer in zip(keys, some, strict=False)
+            for piece, some in zip(pieces, answers, strict=True)
+            for key, answer in zip(piece.keys, some, strict=False)
         }
