@@ -30,6 +30,7 @@ from sixfold.train import threads
 from sixfold.train.batches import cut
 from sixfold.train.choosing import chosen
 from sixfold.train.device import device_of, enough_memory
+from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
 from sixfold.train.losses import row_losses
 from sixfold.train.module import GENERATOR, ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
@@ -87,7 +88,7 @@ class ModuleFamily(Family):
 
     def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one network a fit, in order; as many at once as there are cores. Time left is divided among the fits."""
-        if fits and (text := self.own(fits[0]).derived(fits[0])):
+        if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
         width = cores() if context.device == "cpu" else 1
@@ -130,10 +131,11 @@ class ModuleFamily(Family):
                 context.emit("note", text=f"{setting.name}: {UNWATCHED}")
         module = self._start(training, seed("weights")).to(device_of(context.device), DTYPES[setting.train.precision])
         watch = setting.watch
+        examples, losses = self._compared(training)
         return ModuleFit(
             module=module,
-            examples=self.examples(training),
-            losses=self.losses,
+            examples=examples,
+            losses=losses,
             train=setting.train,
             stopping=EarlyStopping(setting.train.stop, watch is not None and watch.greater_is_better),
             context=context,
@@ -142,6 +144,12 @@ class ModuleFamily(Family):
             score=None if watched is None else self._score(watched),
             operations=ONE_THREAD,
         )
+
+    def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
+        """What is read and what is minimized: with a teacher, it is distilled."""
+        if fit.teacher is None:
+            return self.examples(fit), self.losses
+        return DistilledExamples(self.examples(fit), self.resume(fit.teacher).eval()), DistilledLosses(self.losses)
 
     def _start(self, fit: Fit, seed: int) -> nn.Module:
         if fit.start is not None:

@@ -67,10 +67,6 @@ class ImageEncoder:
             found += height * width
         return found
 
-    def describe(self) -> str:
-        """What an image becomes."""
-        return self.described.describe()
-
     def _size(self, content: bytes, name: str) -> tuple[int, int]:
         with _refused_rows():
             size: tuple[int, int] = self._images.size_of(content, name)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.quant_utils import QuantFormat
 
+from sixfold.build.cnn import PixelNetwork
 from sixfold.compress.amount import Found
+from sixfold.compress.quantized_images import quantized_pixels
 from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
@@ -76,6 +78,8 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
 def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
     """Quantize the network and its twins; or None and why it cannot be done."""
+    if isinstance(subject.model.fitted, PixelNetwork):
+        return subject.changed(job, partial(_of_images, subject)), "int8 weights by channel, static int8 activations"
     if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
 
@@ -86,6 +90,16 @@ def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
         return replace(model, fitted=quantized(single, model.preparer.transform(table.take(some)), section))
 
     return subject.changed(job, change), f"int8 weights, {section.activations} int8 activations"
+
+
+def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
+    """Convolutions have static activations whatever the recipe says: their ranges are those of training images."""
+    table = subject.basis.rows(position).table
+    some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
+    if not isinstance(model.fitted, PixelNetwork):
+        return model
+    x = np.concatenate([x for _, x in model.preparer.batches(table.take(some))]).astype(np.uint8)
+    return replace(model, fitted=quantized_pixels(model.fitted, x))
 
 
 def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:

@@ -17,7 +17,8 @@ import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from sixfold.build._fitted_images import FittedImages
-from sixfold.parts.fit import OutputKind
+from sixfold.build.cnn import PixelNetwork
+from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
@@ -56,6 +57,38 @@ class QuantizedImages(State):
     def export(self, graph: Graph, images: str) -> str:
         """The same as nodes; `images` is uint8 [rows, H, W, C]; double [rows, outputs]."""
         return graph.embed(onnx.load_from_string(self.model.tobytes()), {INPUT: images})[0]
+
+
+@dataclass(frozen=True)
+class QuantizedPixels(State):
+    """The same whose features are pixels as one row, [rows, height · width · channels]."""
+
+    network: QuantizedImages
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def output(self) -> OutputKind:
+        """As of the network."""
+        return self.network.output
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[rows, cells], 0 to 255 → float64 [rows, outputs]."""
+        pixels = np.asarray(x).astype(np.uint8).reshape(len(x), self.height, self.width, self.channels)
+        return self.network.predict(pixels)
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The same as nodes of the graph."""
+        shape = graph.constant([-1, self.height, self.width, self.channels], np.int64)
+        return self.network.export(graph, graph.cast(graph.op("Reshape", x, shape), TensorProto.UINT8))
+
+
+def quantized_pixels(fitted: PixelNetwork, x: Matrix) -> QuantizedPixels:
+    """The network in int8; `x`: training rows, [rows, cells]."""
+    shape = fitted.image
+    pixels = np.asarray(x).astype(np.uint8).reshape(len(x), shape.height, shape.width, shape.channels)
+    return QuantizedPixels(quantized_images(fitted.network, pixels), shape.height, shape.width, shape.channels)
 
 
 def quantized_images(network: FittedImages, images: Pixels) -> QuantizedImages:

@@ -177,10 +177,16 @@ def fit_of(
 
 
 def fit_prepared(
-    candidate: Candidate, prepared: Prepared, target: Target, context: Context, start: Fitted | None = None
+    candidate: Candidate,
+    prepared: Prepared,
+    target: Target,
+    context: Context,
+    start: Fitted | None = None,
+    teacher: Fitted | None = None,
 ) -> Model:
-    """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from."""
-    fits = fits_of([candidate], [fit_of(prepared, target, context, start=start)], watch_of(candidate, target))
+    """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from, `teacher` as in `Fit`."""
+    work = replace(fit_of(prepared, target, context, start=start), teacher=teacher)
+    fits = fits_of([candidate], [work], watch_of(candidate, target))
     fitted = next(candidate.family.fit(fits, context))
     return Model(prepared.preparer, fitted, target.task, target.names, target.classes)
 

@@ -19,9 +19,8 @@ from sixfold.recipe.schema import Initialize, Train
 from sixfold.recipe.section import Section
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-Features: TypeAlias = (
-    Matrix | csr_array | StoredPixels
-)  # training rows: large one-hot tables come sparse, and images stay on disk, for families that take them so
+# Training rows: large one-hot tables come sparse, and images stay on disk (StoredPixels), for families that take them so.
+Features: TypeAlias = Matrix | csr_array
 OutputKind = Literal["probability", "decision", "value"]
 FeatureKind = Literal["numbers", "tokens", "pixels"]
 UNWATCHED = (
@@ -103,6 +102,7 @@ class Fit:
     each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
     `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
     `setting`: how it is made. `layout`: what the features are, in order; () for numbers all.
+    `teacher`: a model of the same features, whose answers count beside the labels (of families of one module).
     """
 
     x: Features
@@ -116,6 +116,7 @@ class Fit:
     groups: IntArray | None = None
     setting: Setting = field(default_factory=Setting)
     layout: tuple[FeatureGroup, ...] = ()
+    teacher: Fitted | None = None
 
     @property
     def rows(self) -> int:

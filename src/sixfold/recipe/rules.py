@@ -17,7 +17,13 @@ from sixfold.recipe.validate import facts, grid_size, options, show
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
-FITS: Final = {"neurons": "mlp", "complexity": "tree", "rounds": "boosting", "support_vectors": "svm"}
+FITS: Final = {
+    "neurons": "mlp",
+    "channels": "cnn",
+    "complexity": "tree",
+    "rounds": "boosting",
+    "support_vectors": "svm",
+}
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 
@@ -241,7 +247,7 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     if recipe.compress and recipe.compress.quantize and named is not None and not networks:
         yield RecipeError(
             document.place(("compress", "quantize")),
-            "a network (mlp, residual_mlp, tabm)",
+            "a network (mlp, residual_mlp, tabm, cnn)",
             ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
         )

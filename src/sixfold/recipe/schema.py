@@ -320,7 +320,8 @@ class Quantize(Section):
 
     weights: Literal["int8"] = "int8"
     activations: Literal["dynamic", "static"] = Field(
-        "dynamic", description="dynamic: scaled batch by batch; static: scales calibrated on training rows."
+        "dynamic",
+        description="dynamic: scaled batch by batch; static: scales calibrated on training rows (of images always).",
     )
 
 

@@ -63,7 +63,7 @@ class Inference:
 
     def __init__(self, server: Server, read: Read, flat: bool = False) -> None:
         self.server, self.read, self.flat = server, read, flat
-        self._has_images = bool(server.bundle.predictor.images)
+        self._has_images = bool(server.bundle.predictor.becomes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with the four parts of an error."""

@@ -1,0 +1,82 @@
+"""Channels of a convolutional network: all layers that hang together get narrower, then the network learns from what it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from sixfold.build._fitted_images import FittedImages
+from sixfold.build.cnn import PixelNetwork
+from sixfold.compress.amount import Found, largest
+from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
+from sixfold.compress.keep import Keep
+from sixfold.compress.pruner import tried
+from sixfold.compress.pruners.neurons import as_trained
+from sixfold.compress.subject import Basis, CompressionState, Job
+from sixfold.evaluate.model import Model, fit_prepared
+from sixfold.recipe.section import Section
+from sixfold.runs.context import Context
+
+
+class Settings(Section):
+    """Remove the least important channels (L2 norm of the filters that go together), then train on by the labels and by the
+    answers of the network before the cut (distillation).
+
+    Where `ratio` costs more than `keep` allows, half of it is tried, then a quarter, down to 5%; `largest` searches by bisection.
+    """
+
+    ratio: Annotated[float, Field(gt=0, lt=1)] | Literal["largest"] = Field(
+        0.5, description="Share of the multiply-adds that goes, in (0, 1); or `largest` within keep."
+    )
+    epochs: int = Field(10, ge=1, description="Epochs of training afterwards: without them hardly an answer is right.")
+
+    def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
+        """The largest ratio within `keep`."""
+        fitted = subject.model.fitted
+        if not isinstance(fitted, PixelNetwork):
+            return None, f"{job.candidate.name} has no channels"
+
+        def attempt(ratio: float) -> Found:
+            def change(model: Model, position: int) -> Model:
+                return self._trained(cut(model.fitted, ratio), model, subject.basis, position, context)
+
+            return tried(subject, job, keep, change)
+
+        found, why = largest(self.ratio, attempt, context)
+        if found is None:
+            return None, why
+        before, after = operations(fitted), operations(found.model.fitted)
+        return found, f"{why} of the multiply-adds of an image: {before:,} → {after:,}"
+
+    def _trained(self, network: PixelNetwork, model: Model, basis: Basis, position: int, context: Context) -> Model:
+        """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut, which asks the one before."""
+        training = basis.rows(position)
+        part = context.within("channels", position, fold=position)
+        train = basis.candidate.train.model_copy(update={"epochs": self.epochs})
+        prepared = as_trained(model, basis, training, part)
+        candidate = replace(basis.candidate, train=train)
+        again = fit_prepared(candidate, prepared, training.target, part, network, model.fitted)
+        return replace(model, fitted=again.fitted)  # calibrator and threshold stay
+
+
+def cut(fitted: object, ratio: float) -> PixelNetwork:
+    """The network without the share `ratio` of its multiply-adds, or a little more."""
+    network, example = _network(fitted)
+    pruned = channels_removed(network.network.module(), ChannelPruning(1 - ratio), example)
+    images = network.network
+    return replace(network, network=FittedImages.of(pruned, images.shape, images.side, images.scaling))
+
+
+def operations(fitted: object) -> int:
+    """Multiply-adds for one image."""
+    network, example = _network(fitted)
+    return multiply_adds(network.network.module(), example)
+
+
+def _network(fitted: object) -> tuple[PixelNetwork, torch.Tensor]:
+    if not isinstance(fitted, PixelNetwork):
+        raise TypeError(f"{type(fitted).__name__} is no PixelNetwork")
+    return fitted, torch.zeros(2, fitted.channels, *fitted.network.side)
