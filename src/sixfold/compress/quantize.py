@@ -98,7 +98,7 @@ def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
     some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
     if not isinstance(model.fitted, PixelNetwork):
         return model
-    x = np.concatenate([x for _, x in model.preparer.batches(table.take(some))]).astype(np.uint8)
+    x = np.concatenate([x for _, x in model.preparer.batches(table.take(some))])
     return replace(model, fitted=quantized_pixels(model.fitted, x))
 
 
