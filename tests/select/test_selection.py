@@ -264,12 +264,12 @@ def test_equal_numbers_whatever_the_threads() -> None:
 def test_equal_differences_drop_nobody() -> None:
     matrix = np.stack([np.full(4, 0.5), np.full(4, 0.9)])
     assert make("racing").dropped(Seen(matrix, 8)) == []
-    assert make("racing").dropped(Seen(matrix, 8, ScoreBoundsScoreBounds(0.0, 1.0))) == []
+    assert make("racing").dropped(Seen(matrix, 8, ScoreBounds(0.0, 1.0))) == []
 
 
 def test_who_cannot_catch_up_is_dropped_for_certain() -> None:
     matrix = np.stack([np.full(8, 0.5), np.full(8, 0.9), np.full(8, 0.8)])  # 3.2 and 0.8 behind, 2 can be made up
-    assert make("racing").dropped(Seen(matrix, 10, ScoreBoundsScoreBounds(0.0, 1.0))) == [
+    assert make("racing").dropped(Seen(matrix, 10, ScoreBounds(0.0, 1.0))) == [
         (0, "0.4 behind the leader on 8 of 10 folds, more than can be made up")
     ]
     assert make("racing").dropped(Seen(matrix - 1, 10, (-1.0, 0.0))) != []
