@@ -272,7 +272,7 @@ def test_who_cannot_catch_up_is_dropped_for_certain() -> None:
     assert make("racing").dropped(Seen(matrix, 10, ScoreBounds(0.0, 1.0))) == [
         (0, "0.4 behind the leader on 8 of 10 folds, more than can be made up")
     ]
-    assert make("racing").dropped(Seen(matrix - 1, 10, (-1.0, 0.0))) != []
+    assert make("racing").dropped(Seen(matrix - 1, 10, ScoreBounds(-1.0, 0.0))) != []
 
 
 @given(seed=st.integers(0, 2**20), folds=st.integers(2, 12))
