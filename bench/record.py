@@ -48,6 +48,7 @@ MEASUREMENTS = (
     "tabular_networks",
     "end_to_end",
     "texts",
+    "images",
 )
 
 
