@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sixfold.compress.subject import Job
 from sixfold.evaluate.cross_validation import cross_validate
@@ -38,6 +40,17 @@ def dataset(task: str = "classification", rows: int = 300) -> Dataset:
     return Dataset(Table(columns, rows), target)
 
 
+def images(folder: Path, rows: int = 120) -> Dataset:
+    """Pictures of bars that lie or stand, in files."""
+    rng, files = np.random.default_rng(0), []
+    for number in range(rows):
+        bars = np.repeat(rng.integers(0, 2, (8, 1)) * 200, 8, axis=1) + rng.integers(0, 40, (8, 8))
+        Image.fromarray((bars if number % 2 else bars.T).astype(np.uint8)).save(folder / f"{number:03}.png")
+        files.append(str(folder / f"{number:03}.png"))
+    column = Column("image", np.arange(rows, dtype=np.int32), tuple(files))
+    return Dataset(Table({"bars": column}, rows), Target("classification", np.arange(rows) % 2, ("y",), ("a", "b")))
+
+
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test looks at how long something took."""
@@ -45,7 +58,7 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def made() -> Build:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """`made(family, options, compress, task, **sections)` trains once for all values of `compress`."""
     cache: dict[str, Made] = {}
 
@@ -54,7 +67,7 @@ def made() -> Build:
     ) -> Made:
         key = repr((family, options, task, sections))
         if key not in cache:
-            data = dataset(task)
+            data = images(tmp_path_factory.mktemp("bars")) if family == "cnn" else dataset(task)
             recipe = from_object(
                 {
                     "version": 1,

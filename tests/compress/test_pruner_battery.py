@@ -17,6 +17,7 @@ from sixfold.bundle.parity import Parity, check_parity
 from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.compress.amount import NO_TIME
 from sixfold.compress.keep import Bound, Keep
+from sixfold.compress.pruners.channels import operations
 from sixfold.compress.subject import CompressionState, promise, start
 from sixfold.core.errors import RecipeError
 from sixfold.data.raw import text_rows
@@ -43,6 +44,13 @@ class Case:
 
 
 CASES: dict[str, Case] = {
+    "channels": Case(
+        "cnn",
+        {"size": "nano", "shift": 0.0},
+        lambda m: operations(m.fitted),
+        {"epochs": 6},
+        ({"epochs": 0}, "pruner channels, epochs: expected greater than or equal to 1; found 0. Change epochs."),
+    ),
     "features": Case(
         "linear",
         {},
@@ -139,8 +147,13 @@ def check_removes_and_says_so(name: str, bench: Bench, folder: Path) -> None:
     assert after is not None, why
     assert 0 < size(after.model) < size(before.model)
     assert all(0 < size(new) < size(old) for new, old in zip(after.fold_models, before.fold_models, strict=True))
-    shown = size if name != "neurons" else (lambda model: "-".join(str(units) for units in model.fitted.hidden))
-    assert f"{shown(before.model)} → {shown(after.model)}" in why
+    assert f"{shown(name, before.model)} → {shown(name, after.model)}" in why
+
+
+def shown(name: str, model: Model) -> str:
+    """The size as the reason says it."""
+    fitted: Any = model.fitted
+    return "-".join(str(units) for units in fitted.hidden) if name == "neurons" else f"{CASES[name].size(model):,}"
 
 
 def check_the_graph_is_smaller(name: str, bench: Bench, folder: Path) -> None:
@@ -258,7 +271,13 @@ CHECKS: tuple[Check, ...] = (
 STRANGER = "linear"  # a family that fits none of the pruners but one
 FOR_ONE_FAMILY: tuple[Check, ...] = (check_a_stranger_is_refused_with_the_reason,)
 FITS_ALL = "features"  # see test_features_of_every_family
-PAIRS = [(name, check) for name in PRUNER.names() for check in (*CHECKS, *(FOR_ONE_FAMILY if name != FITS_ALL else ()))]
+CLASSES_ONLY = "channels"  # cnn predicts no values
+PAIRS = [
+    (name, check)
+    for name in PRUNER.names()
+    for check in (*CHECKS, *(FOR_ONE_FAMILY if name != FITS_ALL else ()))
+    if (name, check) != (CLASSES_ONLY, check_values_too)
+]
 
 
 @pytest.mark.parametrize(("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS])
@@ -268,7 +287,7 @@ def test_pruner(name: str, check: Check, bench: Bench, tmp_path: Path) -> None:
 
 def test_every_pruner_gets_its_checks() -> None:
     assert PRUNER.names() == sorted(CASES)
-    assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(CASES, 14), FITS_ALL: 13}
+    assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(CASES, 14), FITS_ALL: 13, CLASSES_ONLY: 13}
     written = {name for name in globals() if name.startswith("check_") and name != "check_parity"}
     assert written == {check.__name__ for check in (*CHECKS, *FOR_ONE_FAMILY)}
 

@@ -41,6 +41,8 @@ def test_a_kind_is_its_folder() -> None:
         "residual_mlp",
         "svm",
         "tabm",
+        "text_cnn",
+        "text_encoder",
         "tree",
     ]
     for kind in KINDS.values():
