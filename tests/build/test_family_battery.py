@@ -445,19 +445,9 @@ def checks_for(name: str) -> tuple[Callable[[str, Any], None], ...]:
     return tuple(check for check in checks if "classification" in made.tasks or check not in CLASS_CHECKS)
 
 
-def marks(name: str, check: Callable[[str, Any], None]) -> list[pytest.MarkDecorator]:
-    """torch.onnx takes seconds a model."""
-    exports = check in (check_exports_with_parity, check_absent_class_never_wins)
-    return [pytest.mark.slow] if exports and "tokens" in FAMILY.load(name).reads else []
-
-
 # Those of pixels alone have tests of their own: tests/test_images_end_to_end.py.
 CHECKED = [name for name in FAMILY.names() if {"numbers", "tokens"} & FAMILY.load(name).reads]
-PAIRS = [
-    pytest.param(name, check, id=f"{name}-{check.__name__}", marks=marks(name, check))
-    for name in CHECKED
-    for check in checks_for(name)
-]
+PAIRS = [pytest.param(name, check, id=f"{name}-{check.__name__}") for name in CHECKED for check in checks_for(name)]
 
 
 @pytest.mark.parametrize(("name", "check"), PAIRS)

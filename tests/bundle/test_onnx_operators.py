@@ -75,24 +75,24 @@ def attributes_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
     return found
 
 
-def image_network_operators() -> dict[str, dict[str, str]]:
-    """What torch.onnx makes of an image network."""
-    from sixfold.build._network_export import exported, norms_folded
+def network_operators() -> Iterator[tuple[str, dict[str, str]]]:
+    """What networks of images and of tokens become, whose operators are variables in places."""
+    from sixfold.build._network_export import embedded, norms_folded
     from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
-
-    network = ImageResidualNetwork(NetworkShape(1, 3, (4, 8), 1, 1))
-    return attributes_of(exported(norms_folded(network), torch.zeros(2, 1, 8, 8)))
-
-
-def text_network_operators() -> Iterator[tuple[str, dict[str, str]]]:
-    """What torch.onnx makes of the networks over tokens."""
-    from sixfold.build._network_export import exported
     from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
     from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
 
-    tokens = torch.ones(2, 8, dtype=torch.int64)
-    for network in (TextCNN(ConvolutionShape(9, 3, 4, 4, (1, 2))), TextTransformer(EncoderShape(9, 8, 3, 4, 2, 1))):
-        yield from attributes_of(exported(network, tokens)).items()
+    tokens, images = torch.ones(2, 8, dtype=torch.int64), torch.zeros(2, 1, 8, 8)
+    for network, example in (
+        (norms_folded(ImageResidualNetwork(NetworkShape(1, 3, (4, 8), 1, 1))), images),
+        (TextCNN(ConvolutionShape(9, 3, 4, 4, (1, 2))), tokens),
+        (TextTransformer(EncoderShape(9, 8, 3, 4, 2, 1)), tokens),
+    ):
+        graph = Graph()
+        kind = onnx.helper.np_dtype_to_tensor_dtype(example.numpy().dtype)
+        x = graph.input_of("x", kind, ["rows", *example.shape[1:]])
+        graph.output("y", embedded(network, graph, x, example), TensorProto.FLOAT, ["rows", 3])
+        yield from attributes_of(graph.model()).items()
 
 
 def test_the_list_is_what_the_exporters_write() -> None:
@@ -102,7 +102,7 @@ def test_the_list_is_what_the_exporters_write() -> None:
     for operator in (*BY_VARIABLE, "Identity"):
         written.setdefault(operator, set())
     written[f"{ML}.TreeEnsemble"] |= OF_TREES  # they are given as a dictionary: by the next test
-    made = [*quantized_operators().items(), *image_network_operators().items(), *text_network_operators()]
+    made = [*quantized_operators().items(), *network_operators()]
     for operator, kinds in made:
         written[operator] |= set(kinds)
         assert {name: ATTRIBUTES[operator][name] for name in kinds} == kinds

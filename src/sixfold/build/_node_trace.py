@@ -1,12 +1,14 @@
 """A forward pass as nodes of the graph: it runs once, on two rows, and each function of torch that it calls writes its nodes.
 
 The numbers that flow are not looked at: what is kept of a value is its name in the graph. A function that stands in neither table
-below, and one that reads how many rows there are or what they hold, is refused, so no number of the two rows gets into the graph.
+below, and one that reads what the rows hold, is refused. A pass that asks for sizes runs once more on three rows, and has to give
+the same nodes: no number of the two rows gets into the graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,23 +17,27 @@ from onnx import helper
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from sixfold.build._residual_network import pointwise_convolution
 from sixfold.parts.graph import Graph, TensorProto
 
 ROWS: Final = 2  # of the example: enough that it cannot pass for a single row that is spread over others
 ROOT, CUBIC = (2.0 / np.pi) ** 0.5, 0.044715  # gelu with tanh: Hendrycks and Gimpel, Gaussian error linear units, 2016
 Number = torch.Tensor | float
+Axes = int | Sequence[int]
 
 
 def traced(forward: Callable[[torch.Tensor], torch.Tensor], graph: Graph, x: str, example: torch.Tensor) -> str:
-    """The nodes of `forward` in `graph`, from the value `x`; `example`: [ROWS, features], in the type of `x`.
+    """The nodes of `forward` in `graph`, from the value `x`; `example`: [ROWS, …], in the type of `x`.
 
-    Raises TypeError for a function of torch that has no nodes here.
+    Raises TypeError for a function of torch that has no nodes here, and where the number of rows would stand in a node.
     """
     trace = NodeTrace(graph)
-    trace.remember(example, x)
-    with torch.inference_mode(), trace:
-        result = forward(example)
-    return trace.value(result, result)
+    name = trace.through(forward, x, example)
+    if trace.asked_sizes:  # equal nodes are one in a graph
+        again = NodeTrace(graph).through(forward, x, torch.cat([example, example[:1]]))
+        if again != name:
+            raise TypeError("another number of rows gives other nodes: it stands in one of them")
+    return name
 
 
 class NodeTrace(TorchFunctionMode):
@@ -40,8 +46,16 @@ class NodeTrace(TorchFunctionMode):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
+        self.asked_sizes = False
         self._names: dict[int, str] = {}
         self._kept: list[torch.Tensor] = []  # as `_names` knows them by their place in memory
+
+    def through(self, forward: Callable[[torch.Tensor], torch.Tensor], x: str, example: torch.Tensor) -> str:
+        """The name of what `forward` makes of `example`, which is the value `x`."""
+        self.remember(example, x)
+        with torch.inference_mode(), self:
+            result = forward(example)
+        return self.value(result, result)
 
     def __torch_function__(
         self,
@@ -54,11 +68,12 @@ class NodeTrace(TorchFunctionMode):
         options = kwargs or {}
         follows = any(self.follows(one) for one in _tensors(*args, *options.values()))
         written = COMPUTING.get(func) or (MOVING.get(func) if follows else None)
-        if written is None and follows and func not in FREE:
+        self.asked_sizes |= follows and func in SIZES
+        if written is None and follows and func not in FREE | SIZES:
             raise TypeError(f"{resolve_name(func) or func} has no nodes: {__name__} says which functions have")
         result = func(*args, **options)
         if written is not None and not self.follows(result):
-            self.remember(result, written(self, result, *args, **options))
+            self.remember_all(result, written(self, result, *args, **options))
         return result
 
     def follows(self, tensor: object) -> bool:
@@ -70,6 +85,14 @@ class NodeTrace(TorchFunctionMode):
         self._names[id(tensor)] = name
         self._kept.append(tensor)
 
+    def remember_all(self, result: Any, names: Any) -> None:
+        """The same of one tensor, or of several."""
+        if isinstance(names, list):
+            for tensor, name in zip(result, names, strict=True):
+                self.remember(tensor, name)
+        else:
+            self.remember(result, names)
+
     def value(self, number: Number, like: torch.Tensor) -> str:
         """The name of a tensor or constant; a number of Python's gets the type of `like`."""
         if isinstance(number, torch.Tensor):
@@ -80,7 +103,7 @@ class NodeTrace(TorchFunctionMode):
         """A double array of numbers that are single is stored as such and widened: as large as it was when it was learned."""
         if self.follows(tensor):
             raise TypeError("a tensor that follows from the features stands where only a constant can")
-        array = (tensor.mT if transposed else tensor).numpy()
+        array = (tensor.mT if transposed else tensor).detach().numpy()
         if array.dtype == np.float64 and array.size > 1:
             with np.errstate(over="ignore"):
                 single = array.astype(np.float32)
@@ -114,6 +137,25 @@ def _pair(operator: str) -> Callable[..., str]:
 
     def written(trace: NodeTrace, result: torch.Tensor, left: Number, right: Number) -> str:
         return trace.graph.op(operator, trace.value(left, result), trace.value(right, result))
+
+    return written
+
+
+def _turned(trace: NodeTrace, result: torch.Tensor, left: torch.Tensor, right: Number) -> str:
+    """right - left."""
+    return trace.graph.op("Sub", trace.value(right, result), trace.value(left, result))
+
+
+def _not_equal(trace: NodeTrace, result: torch.Tensor, left: torch.Tensor, right: Number) -> str:
+    return trace.graph.op("Not", trace.graph.op("Equal", trace.value(left, left), trace.value(right, left)))
+
+
+def _reduction(operator: str) -> Callable[..., str]:
+    """A function that leaves one number of each axis in `dim`."""
+
+    def written(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: Axes, keepdim: bool = False) -> str:
+        axes = (at % x.ndim for at in ((dim,) if isinstance(dim, int) else dim))
+        return trace.graph.op(operator, trace.value(x, result), trace.vector(*axes), keepdims=int(keepdim))
 
     return written
 
@@ -162,8 +204,75 @@ def _softmax(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int) 
     return trace.graph.op("Softmax", trace.value(x, result), axis=dim % x.ndim)
 
 
-def _mean(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int) -> str:
-    return trace.graph.op("ReduceMean", trace.value(x, result), trace.vector(dim % x.ndim), keepdims=0)
+@dataclass(frozen=True)
+class Kernel:
+    """How a convolution goes over its places, by axis."""
+
+    stride: Sequence[int]
+    padding: Sequence[int]
+    dilation: Sequence[int]
+
+
+def _conv(
+    trace: NodeTrace,
+    result: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    *options: Any,
+) -> str:
+    """`options`: stride, padding, dilation, groups, as the modules of torch give them. Raises TypeError for several groups."""
+    stride, padding, dilation, groups = options
+    if groups != 1 or isinstance(padding, str):
+        raise TypeError("a convolution has nodes with one group, and with its padding in numbers")
+    return _convolved(trace, trace.value(x, result), (weight, bias), Kernel(stride, padding, dilation))
+
+
+def _pointwise(
+    trace: NodeTrace,
+    result: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    step: int,
+) -> str:
+    return _convolved(trace, trace.value(x, result), (weight, bias), Kernel((step, step), (0, 0), (1, 1)))
+
+
+def _convolved(trace: NodeTrace, x: str, learned: Sequence[torch.Tensor | None], kernel: Kernel) -> str:
+    weight = next(each for each in learned if each is not None)
+    return trace.graph.op(
+        "Conv",
+        x,
+        *(trace.constant(each) for each in learned if each is not None),
+        kernel_shape=list(weight.shape[2:]),
+        strides=list(kernel.stride),
+        pads=[*kernel.padding, *kernel.padding],
+        dilations=list(kernel.dilation),
+    )
+
+
+def _pad(
+    trace: NodeTrace,
+    result: torch.Tensor,
+    x: torch.Tensor,
+    pad: Sequence[int],
+    *,
+    mode: str = "constant",
+    value: float | None = None,
+) -> str:
+    """torch counts from the last axis, before and behind; ONNX wants all that is before, then all that is behind."""
+    if mode != "constant" or value or min(pad) < 0:
+        raise TypeError("pad has nodes for zeros that are added")
+    none = [0] * (x.ndim - len(pad) // 2)
+    before, behind = ([*none, *pad[start::2][::-1]] for start in (0, 1))
+    return trace.graph.op("Pad", trace.value(x, result), trace.vector(*before, *behind))
+
+
+def _dropout(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, training: bool, **_: object) -> str:
+    if training:
+        raise TypeError("dropout in training has no nodes: export a network in evaluation")
+    return trace.value(x, x)
 
 
 def _cast(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *_: object) -> str:
@@ -182,35 +291,111 @@ def _flatten(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, start: int
     return trace.graph.op("Reshape", trace.value(x, result), trace.vector(*[0] * (result.ndim - 1), result.shape[-1]))
 
 
+def _reshape(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *shape: Any) -> str:
+    """To a shape, given as one argument or as several."""
+    return trace.graph.op("Reshape", trace.value(x, result), trace.vector(*_spread(shape)))
+
+
+def _permute(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *axes: Any) -> str:
+    return trace.graph.op("Transpose", trace.value(x, result), perm=[at % x.ndim for at in _spread(axes)])
+
+
+def _transpose(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, first: int, second: int) -> str:
+    order = list(range(x.ndim))
+    order[first], order[second] = order[second], order[first]
+    return trace.graph.op("Transpose", trace.value(x, result), perm=order)
+
+
+def _spread(numbers: Sequence[Any]) -> Sequence[int]:
+    return numbers if isinstance(numbers[0], int) else numbers[0]
+
+
+def _contiguous(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, **_: object) -> str:
+    return trace.value(x, x)
+
+
+def _chunk(trace: NodeTrace, result: Sequence[torch.Tensor], x: torch.Tensor, chunks: int, dim: int) -> list[str]:
+    if len(result) != chunks:
+        raise TypeError(f"{len(result)} chunks where {chunks} were asked for")
+    return trace.graph.ops("Split", trace.value(x, x), outputs=chunks, axis=dim % x.ndim, num_outputs=chunks)
+
+
+def _item(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, index: Any) -> str:
+    """Slices, and None for a new axis: one Slice, then one Unsqueeze."""
+    items = index if isinstance(index, tuple) else (index,)
+    if not all(item is None or isinstance(item, slice) for item in items):
+        raise TypeError("an index has nodes where it consists of slices and None")
+    name, slices = trace.value(x, result), [item for item in items if item is not None]
+    some = [(axis, item) for axis, item in enumerate(slices) if item != slice(None)]
+    if some:
+        starts, stops = [item.start or 0 for _, item in some], [_end(item.stop) for _, item in some]
+        steps = [1 if item.step is None else item.step for _, item in some]
+        parts = (trace.vector(*numbers) for numbers in (starts, stops, [axis for axis, _ in some], steps))
+        name = trace.graph.op("Slice", name, *parts)
+    new = [at for at, item in enumerate(items) if item is None]
+    return trace.graph.op("Unsqueeze", name, trace.vector(*new)) if new else name
+
+
+def _end(stop: int | None) -> int:
+    return np.iinfo(np.int64).max if stop is None else stop
+
+
 def _index_select(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int, index: torch.Tensor) -> str:
     return trace.graph.op("Gather", trace.value(x, result), trace.constant(index), axis=dim % x.ndim)
 
 
 # A node even where all is known before: a product of single numbers, done now in double, would be stored twice as large.
-COMPUTING: Final[dict[Any, Callable[..., str]]] = {
+COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     **dict.fromkeys((torch.relu, torch.Tensor.relu), _alone("Relu")),
     torch.tanh: _alone("Tanh"),
     torch.sigmoid: _alone("Sigmoid"),
     torch.Tensor.cos: _alone("Cos"),
     torch.Tensor.sin: _alone("Sin"),
     torch.Tensor.add: _pair("Add"),
+    torch.Tensor.sub: _pair("Sub"),
+    torch.Tensor.__rsub__: _turned,
     torch.Tensor.mul: _pair("Mul"),
+    torch.Tensor.div: _pair("Div"),
+    torch.maximum: _pair("Max"),
+    torch.Tensor.clamp_min: _pair("Max"),
+    torch.Tensor.ne: _not_equal,
     torch.Tensor.matmul: _pair("MatMul"),
     torch.addcmul: _addcmul,
     torch.Tensor.softmax: _softmax,
-    torch.Tensor.mean: _mean,
+    torch.Tensor.mean: _reduction("ReduceMean"),
+    torch.Tensor.sum: _reduction("ReduceSum"),
+    torch.Tensor.amax: _reduction("ReduceMax"),
     functional.linear: _linear,
     functional.layer_norm: _layer_norm,
     functional.gelu: _gelu,
     functional.silu: _silu,
     functional.embedding: _embedding,
+    **dict.fromkeys((functional.conv1d, functional.conv2d), _conv),
+    pointwise_convolution: _pointwise,
 }
-MOVING: Final[dict[Any, Callable[..., str]]] = {
+MOVING: Final[dict[Any, Callable[..., Any]]] = {
     **dict.fromkeys((torch.Tensor.to, torch.Tensor.double, torch.Tensor.long), _cast),
     torch.Tensor.unsqueeze: _unsqueeze,
     torch.Tensor.flatten: _flatten,
     torch.Tensor.index_select: _index_select,
+    torch.Tensor.reshape: _reshape,
+    torch.Tensor.permute: _permute,
+    torch.Tensor.transpose: _transpose,
+    torch.Tensor.contiguous: _contiguous,
+    torch.Tensor.chunk: _chunk,
+    torch.Tensor.__getitem__: _item,
+    functional.pad: _pad,
+    functional.dropout: _dropout,
     torch.cat: _cat,
 }
+
+
+def _property(name: str) -> Any:
+    """What a mode sees where a property of a tensor is read."""
+    return getattr(torch.Tensor, name).__get__
+
+
+# Of rows and others alike: a second pass finds out which.
+SIZES: Final = frozenset({_property("shape"), torch.Tensor.size})
 # What may be asked of a tensor, as it does not depend on the rows.
-FREE: Final = frozenset(getattr(torch.Tensor, name).__get__ for name in ("ndim", "dtype", "device"))
+FREE: Final = frozenset(map(_property, ("ndim", "dtype", "device")))

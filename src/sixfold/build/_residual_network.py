@@ -10,6 +10,7 @@ from typing import Final, Literal
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function
 
 from sixfold.parts.state import State
 
@@ -63,17 +64,26 @@ def network_shape(size: NetworkSize, channels: int, outputs: int, side: int) -> 
     return NetworkShape(channels, outputs, widths, blocks, stem_stride)
 
 
-class PointwiseConvolution(nn.Conv2d):
+def pointwise_convolution(
+    x_BCHW: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, step: int
+) -> torch.Tensor:
     """A convolution of 1 × 1 that takes the places of its step first: torch's own kernel for it (2.13, processor, channels last)
-    writes beyond its memory where channels are no multiple of 8, as after pruning. Exported, it is one convolution.
+    writes beyond its memory where channels are no multiple of 8, as after pruning. A mode sees it as one function, and so it is
+    one convolution in a graph.
     """
+    if has_torch_function((x_BCHW, weight)):
+        given = x_BCHW, weight
+        return handle_torch_function(pointwise_convolution, given, *given, bias, step)  # type: ignore[no-any-return]
+    return functional.conv2d(x_BCHW[:, :, ::step, ::step], weight, bias)
+
+
+class PointwiseConvolution(nn.Conv2d):
+    """A convolution of 1 × 1, without padding."""
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """[B, before, H, W] → [B, after, H/stride, W/stride]."""
         step = self.stride[0]
-        if step == 1 or torch.compiler.is_exporting():
-            return super().forward(x_BCHW)
-        return functional.conv2d(x_BCHW[:, :, ::step, ::step], self.weight, self.bias)
+        return super().forward(x_BCHW) if step == 1 else pointwise_convolution(x_BCHW, self.weight, self.bias, step)
 
 
 class ConvolutionNorm(nn.Module):

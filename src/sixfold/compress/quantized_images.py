@@ -25,7 +25,7 @@ from sixfold.parts.table import FloatArray
 
 CALIBRATION_IMAGES: Final = 512
 INPUT: Final = "images"
-QUANTIZED: Final = ["Conv", "Gemm"]
+QUANTIZED: Final = ["Conv", "MatMul"]
 Pixels = npt.NDArray[np.uint8]
 
 
