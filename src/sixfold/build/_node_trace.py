@@ -205,7 +205,7 @@ def _softmax(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int) 
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelSteps:
     """How a convolution goes over its places, by axis."""
 
     stride: Sequence[int]
@@ -225,7 +225,7 @@ def _conv(
     stride, padding, dilation, groups = options
     if groups != 1 or isinstance(padding, str):
         raise TypeError("a convolution has nodes with one group, and with its padding in numbers")
-    return _convolved(trace, trace.value(x, result), (weight, bias), Kernel(stride, padding, dilation))
+    return _convolved(trace, trace.value(x, result), (weight, bias), KernelSteps(stride, padding, dilation))
 
 
 def _pointwise(
@@ -236,10 +236,10 @@ def _pointwise(
     bias: torch.Tensor | None,
     step: int,
 ) -> str:
-    return _convolved(trace, trace.value(x, result), (weight, bias), Kernel((step, step), (0, 0), (1, 1)))
+    return _convolved(trace, trace.value(x, result), (weight, bias), KernelSteps((step, step), (0, 0), (1, 1)))
 
 
-def _convolved(trace: NodeTrace, x: str, learned: Sequence[torch.Tensor | None], kernel: Kernel) -> str:
+def _convolved(trace: NodeTrace, x: str, learned: Sequence[torch.Tensor | None], kernel: KernelSteps) -> str:
     weight = next(each for each in learned if each is not None)
     return trace.graph.op(
         "Conv",

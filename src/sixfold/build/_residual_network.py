@@ -73,7 +73,7 @@ def pointwise_convolution(
     """
     if has_torch_function((x_BCHW, weight)):
         given = x_BCHW, weight
-        return handle_torch_function(pointwise_convolution, given, *given, bias, step)  # type: ignore[no-any-return]
+        return handle_torch_function(pointwise_convolution, given, *given, bias, step)
     return functional.conv2d(x_BCHW[:, :, ::step, ::step], weight, bias)
 
 
