@@ -185,7 +185,7 @@ def test_sizes_of_a_row_may_be_asked_for() -> None:
     assert [node.op_type for node in made.graph.node][:2] == ["Slice", "Mul"]
 
 
-def test_several_nodes_of_a_convolution_by_steps_are_one() -> None:
+def test_a_pointwise_convolution_by_steps_is_one_node() -> None:
     made = model(lambda x: pointwise_convolution(grid(x), draw(4, 2, 1, 1), None, 2), np.float32, "height", "width")
     (node,) = (node for node in made.graph.node if node.op_type in ("Conv", "Slice"))
     assert next(each.ints for each in node.attribute if each.name == "strides") == [2, 2]
