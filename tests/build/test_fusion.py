@@ -186,7 +186,7 @@ def test_what_was_chosen_is_said() -> None:
     fit = set_up(mixed(24), FUSION())
     trained(fit, Context(emit_to=lambda kind, facts: notes.append(facts["text"]) if kind == "note" else None))
     assert notes[0].startswith(
-        "fusion: size nano (24 rows, images of 8 pixels a side); an encoder each for 2 features of numbers and categories, "
+        "fusion: size nano (24 rows, images of 8 pixels a side); an encoder each for numbers and categories (2 features), "
         "'note', 'scan'. Training images are augmented: shift 8%"
     )
 
