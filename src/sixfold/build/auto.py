@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sixfold.parts.table import Dataset
+from sixfold.parts.table import ColumnKind, Dataset
 
 # Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four fifths each, and the refit.
 FITS = 5.0
@@ -43,6 +44,8 @@ COSTS = {
     "forest": ExpectedCost(0.4, 25.0),
     "svm": ExpectedCost(0.05, 0.2, of="pairs"),
     "mlp": ExpectedCost(0.5, 400.0, of="rows"),
+    # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images take more.
+    "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
 }
 
 
@@ -109,8 +112,12 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
             ("linear", {}, "the simplest map from the columns to themselves: what any network has to beat"),
             ("mlp", {}, "a network can reconstruct what is not linear"),
         ]
-    if any(column.kind == "text" for column in dataset.table.columns.values()):
-        return _for_texts(dataset.target.task)
+    kinds = {column.kind for column in dataset.table.columns.values()} - {"identifier"}
+    wanted = _for_texts(dataset.target.task) if "text" in kinds else _for_tables(rows)
+    return [wanted[0], *_together(kinds, rows), *wanted[1:]]
+
+
+def _for_tables(rows: int) -> list[Candidate]:
     wanted: list[Candidate] = [
         ("linear", {}, "always: fast, small, and the score that everything else has to beat"),
         ("boosting", {}, "always: usually the best on tables; takes missing values as they are"),
@@ -125,6 +132,17 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     if rows >= MLP_ROWS:
         wanted.append(("mlp", {}, f"{rows:,} rows, at least {MLP_ROWS:,}: enough for a network"))
     return wanted
+
+
+def _together(kinds: Set[ColumnKind], rows: int) -> list[Candidate]:
+    """A network for several kinds of columns, where images are among them: pixels tell little to other families, and n-grams
+    beside numbers are taken well by those.
+    """
+    if "image" not in kinds or len(kinds) < 2 or rows < MLP_ROWS:
+        return []
+    texts, table = "text" in kinds, bool(kinds - {"text", "image"})
+    others = " and ".join(name for name, here in (("texts", texts), ("numbers or categories", table)) if here)
+    return [("fusion", {}, f"images beside {others}, {rows:,} rows: an encoder for each kind, learned together")]
 
 
 def _for_texts(task: str) -> list[Candidate]:

@@ -139,7 +139,9 @@ class Settings(ModuleFamily):
         size, why = derived(fit) if self.size == "auto" else (self.size, "as asked")
         names = [f"'{group.columns[0]}'" for group in fit.layout if group.kind != "numbers"]
         numbers = len(shape.numbers) + len(shape.codes)
-        parts = ([f"numbers and categories ({numbers:,} features)"] if numbers > 1 else ["the number"] * numbers) + names
+        parts = (
+            [f"numbers and categories ({numbers:,} features)"] if numbers > 1 else ["the number"] * numbers
+        ) + names
         changed = f" {self.augmentation.describe()}" if shape.images else ""
         return f"fusion: size {size} ({why}); an encoder each for {', '.join(parts)}.{changed}"
 
