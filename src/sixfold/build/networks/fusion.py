@@ -82,6 +82,10 @@ class FusionShape(State):
 class NumberEncoder(nn.Module):
     """Numbers, and vectors for the codes of categories, one product, relu. The vector of a value never seen (-1) is 0."""
 
+    numbers: torch.Tensor
+    codes: torch.Tensor
+    offsets: torch.Tensor
+
     def __init__(self, shape: FusionShape) -> None:
         super().__init__()
         sizes = [levels + 1 for levels in shape.levels]
