@@ -98,9 +98,10 @@ class FusionExamples:
     def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
         """As in `ExampleReader`."""
         x = torch.from_numpy(np.array(self.x[rows], dtype=np.float32))
-        for column in self.images if draw is not None else ():
-            changed = augment(column.images(x).contiguous(), self.augmentation, draw).images
-            x[:, column.start : column.stop] = changed.permute(0, 2, 3, 1).flatten(1)
+        if draw is not None:
+            for column in self.images:
+                changed = augment(column.images(x).contiguous(), self.augmentation, draw).images
+                x[:, column.start : column.stop] = changed.permute(0, 2, 3, 1).flatten(1)
         return x, self.y[torch.from_numpy(rows)]
 
 
