@@ -42,7 +42,7 @@ def run(tmp_path: Path, family: str, source: str = "bars", more: str = "") -> Pa
     return pipeline.run(load.load(recipe), tmp_path / "run").bundle
 
 
-@pytest.mark.parametrize("family", ["{family: cnn, epochs: 12, batch_size: 16}", "{family: linear}"])
+@pytest.mark.parametrize("family", ["cnn\ntrain: {epochs: 12, batch_size: 16}", "linear"], ids=["cnn", "linear"])
 def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> None:
     draw(tmp_path / "bars", 80)
     bundle = sixfold.load(run(tmp_path, family))
@@ -85,12 +85,12 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
     (tmp_path / "bars" / "lying" / "notes.png").write_text("a text")
     with pytest.raises(DataError, match=r"notes\.png"):
-        run(tmp_path, "{family: cnn, epochs: 1}")
+        run(tmp_path, "cnn\ntrain: {epochs: 1}")
 
 
 def test_the_bundle_says_what_it_takes(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
-    signature = json.loads((run(tmp_path, "{family: cnn, epochs: 1}") / "signature.json").read_text())
+    signature = json.loads((run(tmp_path, "cnn\ntrain: {epochs: 1}") / "signature.json").read_text())
     assert signature["inputs"][0]["type"] == "image"
 
 

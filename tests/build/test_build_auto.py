@@ -112,7 +112,33 @@ def test_but_not_where_inner_folds_might_lack_a_class(without: Dataset) -> None:
 
 def test_every_family_that_is_tried_has_its_cost() -> None:
     tried = {name for task in ("classification", "regression", "reconstruction") for name in names(3000, task=task)}
+    tried |= {name for name, _, _ in candidates(with_images(3000), None)}
     assert tried == COSTS.keys()
+
+
+def with_images(rows: int, *others: str) -> Dataset:
+    """An image a row, and columns of other kinds, by name."""
+    kinds: Any = ("image", *(others or ("number",)))
+    codes = np.zeros(rows, dtype=np.int32)
+    columns = {kind: Column(kind, np.zeros(rows) if kind == "number" else codes, ("a",)) for kind in kinds}
+    return replace(dataset(rows), table=Table(columns, rows))
+
+
+@pytest.mark.parametrize(
+    ("others", "why"),
+    [
+        (("number",), "images beside numbers or categories, 600 rows"),
+        (("text",), "images beside texts, 600 rows"),
+        (("text", "category"), "images beside texts and numbers or categories, 600 rows"),
+    ],
+)
+def test_images_beside_other_columns_ask_for_one_network(others: tuple[str, ...], why: str) -> None:
+    found = candidates(with_images(600, *others), None)
+    assert [name for name, _, _ in found][1] == "fusion"
+    assert found[1][2].startswith(why)
+    assert "fusion" not in [name for name, _, _ in candidates(with_images(400, *others), None)]
+    assert "fusion" not in [name for name, _, _ in candidates(with_images(600, *others), 10.0)]
+    assert "fusion" not in [name for name, _, _ in candidates(with_images(600, "identifier"), None)]
 
 
 def test_reconstruction_has_two() -> None:

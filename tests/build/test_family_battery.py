@@ -20,6 +20,7 @@ from sixfold.core.errors import BudgetError, FitError
 from sixfold.parts import state
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, IncrementalPredictor, Matrix, Parametric, Ranked
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Prepare, Train
@@ -119,6 +120,15 @@ CASES = {
         ),
         variants=({"numbers": "periodic", "dropout": 0.1}, {"blocks": 0}, {"members": 1, "label_smoothing": 0.05}),
     ),
+    "fusion": Case(
+        {"size": "nano", "dropout": 0.0, "shift": 0.0},
+        {"optimizer": {"name": "adam", "learning_rate": 0.005}, "epochs": 8, "batch_size": 16},
+        refuses=(
+            ({"size": "tiny"}, "Input should be 'auto', 'nano', 'small', 'medium' or 'large'"),
+            ({"dropout": 1.0}, "Input should be less than 1"),
+            ({"mixup": 0.2}, "Extra inputs are not permitted"),
+        ),
+    ),
     "text_cnn": Case(
         {"size": "nano", "dropout": 0.0},
         {"optimizer": {"name": "adam", "learning_rate": 0.01}, "epochs": 12, "batch_size": 16},
@@ -140,6 +150,7 @@ TREES, KERNEL, SUMS = "near ranked", "parameters", "parameters ranked"
 ABILITIES: dict[str, tuple[str, ...]] = {
     "boosting": (TREES, TREES),
     "forest": (TREES, TREES),
+    "fusion": ("",),
     "kernel_ridge": (KERNEL, KERNEL, KERNEL),
     "linear": (SUMS, SUMS),
     "mlp": (KERNEL,),
@@ -168,8 +179,10 @@ def solve(
 
 def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3) -> Fit:
     """Rows whose first features decide the target; NaN among them where the family takes it. Of tokens one does."""
-    if "tokens" in FAMILY.load(name).reads:
-        return token_problem(task, outputs, rows, features, seed)
+    reads = FAMILY.load(name).reads
+    if "tokens" in reads:
+        tokens = token_problem(task, outputs, rows, features, seed)
+        return beside_others(tokens) if "numbers" in reads else tokens
     needs = FAMILY.load(name)().needs
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(rows, features))
@@ -196,6 +209,19 @@ def token_problem(task: Task, outputs: int, rows: int, length: int, seed: int) -
         y = ((told - 1) * outputs // 6).astype(np.int64)
     layout = (FeatureGroup("tokens", ("text",), 0, length, tokens=20),)
     return Fit(x.astype(np.float32), y, task, outputs, seed=7, levels=(20,) * length, layout=layout)
+
+
+def beside_others(fit: Fit) -> Fit:
+    """Between a number and images of 4 × 4 pixels, which say nothing."""
+    generator, length = np.random.default_rng(fit.rows), fit.x.shape[1]
+    number, pixels = generator.normal(size=(fit.rows, 1)), generator.integers(0, 256, size=(fit.rows, 16))
+    x = np.concatenate([number, np.asarray(fit.x), pixels], axis=1).astype(np.float32)
+    layout = (
+        FeatureGroup("numbers", ("number",), 0, 1),
+        replace(fit.layout[0], start=1, stop=1 + length),
+        FeatureGroup("pixels", ("image",), 1 + length, 17 + length, ImageShape(4, 4, 1)),
+    )
+    return replace(fit, x=x, levels=(0, *fit.levels, *(0,) * 16), layout=layout)
 
 
 def run_graph(fitted: Fitted, *some: Matrix) -> list[Matrix]:
@@ -460,6 +486,7 @@ def test_every_family_gets_its_checks() -> None:
     assert counts == {
         "boosting": 17,
         "forest": 17,
+        "fusion": 13,
         "kernel_ridge": 14,
         "linear": 17,
         "mlp": 14,

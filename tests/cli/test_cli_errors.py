@@ -75,7 +75,7 @@ def test_check_says_what_will_be_done() -> None:
                 "--set evaluate.folds: expected a whole number, at least 2; found 1. Change the value.",
                 "--set nam: expected a known key; found 'nam'. Did you mean 'name'? All: budget, build, compress, "
                 "data, evaluate, "
-                "initialize, name, prepare, serve, task, train, version.",
+                "initialize, name, prepare, report, serve, task, train, version.",
             ],
         ),
         (

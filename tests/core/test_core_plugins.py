@@ -35,6 +35,7 @@ def test_a_kind_is_its_folder() -> None:
         "boosting",
         "cnn",
         "forest",
+        "fusion",
         "kernel_ridge",
         "linear",
         "mlp",

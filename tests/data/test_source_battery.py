@@ -212,7 +212,7 @@ def test_unknown_names() -> None:
         find(Data(source="sklearn:breast"), Path())
     assert str(error.value) == (
         "data.source: expected a table of scikit-learn; found 'breast'. Did you mean 'breast_cancer'? All: "
-        "breast_cancer, diabetes, digit_images, digits, iris, linnerud, wine."
+        "breast_cancer, diabetes, digit_images, digit_questions, digits, iris, linnerud, wine."
     )
     with pytest.raises(
         RecipeError, match=r"source: expected the name of a source; found 'sklaern'. Did you mean 'sklearn'"

@@ -50,7 +50,7 @@ def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:
             "name: income",
             "nam: income",
             "r.yaml, line 2, column 1: nam: expected a known key; found 'nam'. Did you mean 'name'? All: budget, build, "
-            "compress, data, evaluate, initialize, name, prepare, serve, task, train, version.",
+            "compress, data, evaluate, initialize, name, prepare, report, serve, task, train, version.",
         ),
         (
             "family: mlp,",

@@ -13,7 +13,7 @@ import tiny_bundle
 from hypothesis import HealthCheck, Phase, given, settings
 from server_process import Server
 
-CASES = 200  # of each operation that takes a body; 10,200 were run once (docs/reliability.md)
+CASES = 120  # of each operation that takes a body; 10,200 were run once (docs/reliability.md)
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warnings of packages that schemathesis brings
 
 

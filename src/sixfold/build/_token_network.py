@@ -52,6 +52,16 @@ class ScaledOutputs(nn.Module):
         return self.network(tokens_BL) * self.scale + self.shift  # type: ignore[no-any-return]
 
 
+def spread(fit: Fit, family: str) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of each output's values, [K]: 0 and 1 for classes. Raises FitError for one class alone."""
+    if fit.task == "classification":
+        present(fit, family)
+        return np.zeros(fit.outputs), np.ones(fit.outputs)
+    y = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
+    deviation = y.std(axis=0)
+    return y.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+
 @dataclass(frozen=True)
 class TokenRows:
     """Rows of tokens, stored as real numbers, read without the padding that all rows of a batch have."""
@@ -140,15 +150,7 @@ class TokenFamily(ModuleFamily):
 
     def module(self, fit: Fit) -> nn.Module:
         """The network with the spread of the fit's values. Raises FitError for other features than the tokens of one column."""
-        return ScaledOutputs(self.network(fit, self.tokens_of(fit)), *self._spread(fit))
-
-    def _spread(self, fit: Fit) -> tuple[FloatArray, FloatArray]:
-        if fit.task == "classification":
-            present(fit, self.name)
-            return np.zeros(fit.outputs), np.ones(fit.outputs)
-        y = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
-        spread = y.std(axis=0)
-        return y.mean(axis=0), np.where(spread > 0, spread, 1.0)
+        return ScaledOutputs(self.network(fit, self.tokens_of(fit)), *spread(fit, self.name))
 
     def examples(self, fit: Fit) -> ExampleReader:
         """Tokens by batches."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from sixfold.parts.modality import is_modality, modality_of
-from sixfold.parts.table import Dataset
+from sixfold.parts.table import ColumnKind, Dataset, Task
+from sixfold.recipe.kinds import IDENTIFIER
 
 # Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four fifths each, and the refit.
 FITS = 5.0
@@ -43,6 +45,8 @@ COSTS = {
     "forest": ExpectedCost(0.4, 25.0),
     "svm": ExpectedCost(0.05, 0.2, of="pairs"),
     "mlp": ExpectedCost(0.5, 400.0, of="rows"),
+    # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images take more.
+    "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
 }
 
 
@@ -110,9 +114,20 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
             ("linear", {}, "the simplest map from the columns to themselves: what any network has to beat"),
             ("mlp", {}, "a network can reconstruct what is not linear"),
         ]
-    for kind in dict.fromkeys(column.kind for column in dataset.table.columns.values() if is_modality(column.kind)):
-        if suggested := modality_of(kind).suggestions(dataset.target.task):
+    kinds = dict.fromkeys(column.kind for column in dataset.table.columns.values() if column.kind != IDENTIFIER)
+    wanted = _for_modalities(kinds, dataset.target.task) or _for_tables(rows)
+    return [wanted[0], *_together(kinds.keys(), rows), *wanted[1:]]
+
+
+def _for_modalities(kinds: Iterable[ColumnKind], task: Task) -> list[Candidate]:
+    """What the first of them suggests, if any does."""
+    for kind in filter(is_modality, kinds):
+        if suggested := modality_of(kind).suggestions(task):
             return list(suggested)
+    return []
+
+
+def _for_tables(rows: int) -> list[Candidate]:
     wanted: list[Candidate] = [
         ("linear", {}, "always: fast, small, and the score that everything else has to beat"),
         ("boosting", {}, "always: usually the best on tables; takes missing values as they are"),
@@ -127,3 +142,14 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     if rows >= MLP_ROWS:
         wanted.append(("mlp", {}, f"{rows:,} rows, at least {MLP_ROWS:,}: enough for a network"))
     return wanted
+
+
+def _together(kinds: Set[ColumnKind], rows: int) -> list[Candidate]:
+    """A network for several kinds of columns, where images are among them: pixels tell little to other families, and n-grams
+    beside numbers are taken well by those.
+    """
+    if "image" not in kinds or len(kinds) < 2 or rows < MLP_ROWS:
+        return []
+    texts, table = "text" in kinds, bool(kinds - {"text", "image"})
+    others = " and ".join(name for name, here in (("texts", texts), ("numbers or categories", table)) if here)
+    return [("fusion", {}, f"images beside {others}, {rows:,} rows: an encoder for each kind, learned together")]

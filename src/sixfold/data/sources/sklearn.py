@@ -28,29 +28,63 @@ TABLES: Final = {
 }
 
 IMAGES: Final = "digit_images"
+QUESTIONS: Final = "digit_questions"
+MADE: Final = (IMAGES, QUESTIONS)  # of the digits
+LARGER: Final = ("larger than", "bigger than", "greater than", "above", "more than")
+SMALLER: Final = ("smaller than", "lower than", "less than", "below", "under")
+OPENINGS: Final = (
+    "Tell me:",
+    "Please check:",
+    "One more:",
+    "Next, and quickly:",
+    "For the records:",
+    "We have to know:",
+    "Somebody asks:",
+    "From the archive:",
+    "As far as you see:",
+    "A simple one:",
+    "With a fresh eye:",
+    "Look again:",
+)
+CLOSINGS: Final = (
+    "",
+    " on this form",
+    " or is it not",
+    " in your opinion",
+    " as printed here",
+    " by now",
+    " after all",
+    " in this row",
+    " for once",
+    " according to the scan",
+    " if anyone can read it",
+    " without any doubt",
+)
 
 
 class Settings(Section):
     """One of scikit-learn's bundled tables. The target is the column `target`, with the names of its classes where it
     has any; `linnerud` has three: Weight, Waist, Pulse. `digit_images` are the digits as PNG files, which are written into
-    ~/.cache/sixfold: a column `image` with their paths.
+    ~/.cache/sixfold: a column `image` with their paths. `digit_questions` puts a made question and a number beside each: whether
+    the digit is larger, or smaller, than the column `limit`; the answer takes all three columns.
     """
 
-    table: str = Field(description="breast_cancer, diabetes, digits, digit_images, iris, linnerud or wine.")
+    table: str = Field(
+        description="breast_cancer, diabetes, digits, digit_images, digit_questions, iris, linnerud or wine."
+    )
 
     @classmethod
     def of(cls, name: str, data: Data) -> Self:
         """The table called `name`. Raises DataError."""
-        if name not in TABLES and name != IMAGES:
-            raise DataError(
-                "data.source", "a table of scikit-learn", f"'{name}'", did_you_mean(name, [*TABLES, IMAGES])
-            )
+        if name not in TABLES and name not in MADE:
+            raise DataError("data.source", "a table of scikit-learn", f"'{name}'", did_you_mean(name, [*TABLES, *MADE]))
         return cls(table=name)
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """Features as numbers; classes as text."""
-        if self.table == IMAGES:
-            return _digit_images(Path.home() / ".cache" / "sixfold" / IMAGES)
+        if self.table in MADE:
+            images = _digit_images(Path.home() / ".cache" / "sixfold" / IMAGES)
+            return images if self.table == IMAGES else _digit_questions(images)
         bunch: Any = TABLES[self.table]()
         matrix = np.asarray(bunch.data, dtype=np.float64)
         columns = {
@@ -86,3 +120,25 @@ def _digit_images(folder: Path) -> Raw:
         "target": pa.chunked_array([pa.array([str(digit) for digit in bunch.target], pa.string())]),
     }
     return Raw(columns, len(paths), f"sklearn:{IMAGES}", lambda row: paths[row].name)
+
+
+def _digit_questions(images: Raw) -> Raw:
+    """Each column alone, and `image` with `limit`, says nothing of the answer; the question with one of them does for 78%."""
+    digits = images.columns["target"].cast(pa.int64()).to_numpy()
+    random, rows = np.random.default_rng(0), images.rows
+    larger, limit = random.random(rows) < 0.5, (digits + random.integers(1, 10, rows)) % 10
+    words, openings, closings = (
+        random.integers(count, size=rows) for count in (len(LARGER), len(OPENINGS), len(CLOSINGS))
+    )
+    questions = [
+        f"{OPENINGS[opening]} is the digit {(LARGER if up else SMALLER)[word]} the limit{CLOSINGS[closing]}?"
+        for opening, up, word, closing in zip(openings, larger, words, closings, strict=True)
+    ]
+    answers = ["yes" if yes else "no" for yes in (digits > limit) == larger]
+    columns = {
+        "image": images.columns["image"],
+        "question": pa.chunked_array([pa.array(questions, pa.string())]),
+        "limit": pa.chunked_array([pa.array(limit.astype(np.float64))]),
+        "target": pa.chunked_array([pa.array(answers, pa.string())]),
+    }
+    return Raw(columns, rows, f"sklearn:{QUESTIONS}", images.place)

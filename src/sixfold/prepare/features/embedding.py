@@ -138,7 +138,7 @@ def _encoder(folder: str, digest: str) -> TextEmbedder:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _TextPiece:
     """Texts that are embedded together, by their tokens as bytes, and how many of these are read."""
 
     length: int
@@ -181,12 +181,12 @@ class TextEmbedder:
             used = int(np.flatnonzero(row != padding)[-1]) + 1
             by_length.setdefault(min(len(row), -(-used // STEP) * STEP), []).append(key)
         pieces = [
-            _Piece(length, tuple(keys[start : start + AT_ONCE]))
+            _TextPiece(length, tuple(keys[start : start + AT_ONCE]))
             for length, keys in sorted(by_length.items())
             for start in range(0, len(keys), AT_ONCE)
         ]
 
-        def run(piece: _Piece) -> npt.NDArray[np.float32]:
+        def run(piece: _TextPiece) -> npt.NDArray[np.float32]:
             tokens = np.full((AT_ONCE, piece.length), padding, dtype=np.int64)
             tokens[: len(piece.keys)] = [rows[key][: piece.length] for key in piece.keys]
             here, places = (tokens != padding).astype(np.float32), np.arange(piece.length)
