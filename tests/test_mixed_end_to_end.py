@@ -78,7 +78,7 @@ def run(folder: Path, build: str, count: int = 60) -> sixfold.Bundle:
 @pytest.mark.parametrize(
     "build",
     [
-        pytest.param("build: fusion\ntrain: {epochs: 2}", marks=pytest.mark.slow),  # torch.onnx takes seconds
+        "build: fusion\ntrain: {epochs: 2}",
         "build: {family: boosting, rounds: 20}",
         pytest.param("build: linear", marks=pytest.mark.slow),
         pytest.param("build: {family: svm, kernel: linear}", marks=pytest.mark.slow),
