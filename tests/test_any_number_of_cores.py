@@ -45,6 +45,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "mlp": ("{family: mlp, hidden: [256, 128]}", "{family: mlp, hidden: [256, 128]}", NETWORK),
     "residual_mlp": ("{family: residual_mlp}", "{family: residual_mlp}", NETWORK),
     "tabm": ("{family: tabm}", "{family: tabm}", NETWORK),
+    "fusion": ("{family: fusion, size: nano}", "{family: fusion, size: nano}", NETWORK),
 }
 COMPRESS = "compress: {keep: {METRIC}, prune: {target: features}, fixed_point: {factor: 64}}"
 

@@ -62,6 +62,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"AUTOGLUON": Path("not installed")},
         {"scikit-learn, TF-IDF of words and characters, LinearSVC", "the 3 MB that are asked for"},
     ),
+    "images": (
+        {"images": 300, "epochs": 3},
+        {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
+        {"eager torch loop", "the 1 ms that are asked for"},
+    ),
 }
 
 
@@ -73,6 +78,13 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lines = [f"{label}\t{' '.join(draw.permutation(words[label].split() * 2))}" for label in words for _ in range(60)]
     (tmp_path / "sms.tsv.gz").write_bytes(gzip.compress("\n".join(draw.permutation(lines)).encode()))
     monkeypatch.setenv("SIXFOLD_BENCH_SMS", str(tmp_path / "sms.tsv.gz"))
+    pixels = draw.integers(0, 40, (300, 28, 28)).astype(np.uint8)
+    digits = np.arange(300) % 10
+    for number, digit in enumerate(digits):
+        pixels[number, 2 * digit : 2 * digit + 6] += 200
+    (tmp_path / "mnist_images.gz").write_bytes(gzip.compress(bytes(16) + pixels.tobytes()))
+    (tmp_path / "mnist_labels.gz").write_bytes(gzip.compress(bytes(8) + digits.astype(np.uint8).tobytes()))
+    monkeypatch.setenv("SIXFOLD_BENCH_MNIST", str(tmp_path))
     monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
 
 

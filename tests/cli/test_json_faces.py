@@ -30,7 +30,7 @@ ANSWERS = [None, None, None, 1.0]
 WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN, or may
     "bundle/manifest.py": "whole numbers and texts",
     "bundle/forms.py": "stored rows in the forms that a user may send",
-    "bundle/predictor.py": "facts of the graph, texts",
+    "bundle/runtimes/onnx.py": "facts of the graph, texts",
     "bundle/parity.py": "stored answers, read by the same file alone",
     "compress/measure.py": "for a process of our own",
     "core/strict_json.py": "the writer",
@@ -44,6 +44,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "parts/graph.py": "facts of the graph, texts",
     "parts/state.py": "read by the same file alone, to the last bit",
     "recipe/validate.py": "a value in a message",
+    "plan/candidates.py": "defaults of a family, constants, in a message",
     "recipe/generate.py": "schema.json, of constants",
     "runs/events.py": "pydantic's writer, which is told to write null",
     "runs/sealed.py": "texts",

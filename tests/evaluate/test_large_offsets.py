@@ -35,9 +35,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [16]},
     "residual_mlp": {"width": 16, "blocks": 1},
     "tabm": {"width": 16, "blocks": 1, "members": 4},
+    "fusion": {"size": "nano"},
 }
 TRAIN = {"epochs": 30, "batch_size": 32, "optimizer": {"name": "adam", "learning_rate": 0.01}}
-NETWORKS = ("mlp", "residual_mlp", "tabm")
+NETWORKS = ("mlp", "residual_mlp", "tabm", "fusion")
 NONE = {"features": {"number": "none"}}
 
 

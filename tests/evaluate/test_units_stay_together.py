@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from evaluating import candidate
-from sixfold.build import boosting
+from sixfold.build import boosting, module_family
 from sixfold.core.errors import DataError
 from sixfold.data import holdout
 from sixfold.data.checks import keep_together
@@ -153,6 +153,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Array, Array
         return off
 
     monkeypatch.setattr(starting, "cut", loop)
+    monkeypatch.setattr(module_family, "cut", loop)
     monkeypatch.setattr(boosting.Settings, "_watched", rounds)
     yield found
 

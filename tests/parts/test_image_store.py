@@ -78,7 +78,7 @@ def test_a_bad_image_refuses_all_and_leaves_no_cache(folder: Path) -> None:
 def test_several_bad_images_are_named_together(folder: Path) -> None:
     for number in (1, 3):
         (folder / f"{number}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1\.png: .*others, too: .*3\.png\. .*data\.unreadable: skip"):
+    with pytest.raises(DataError, match=r"1\.png: .*others, too: .*3\.png\. .*data\.read: \{unreadable: skip\}"):
         fill(paths(folder), CacheSettings(folder / "cache", ImageShape(8, 8, 1)))
 
 
