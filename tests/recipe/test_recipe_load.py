@@ -56,7 +56,7 @@ def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:
             "family: mlp,",
             "family: mpl,",
             "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
-            "boosting, cnn, forest, kernel_ridge, linear, mlp, residual_mlp, svm, tabm, tree.",
+            "boosting, cnn, forest, fusion, kernel_ridge, linear, mlp, residual_mlp, svm, tabm, text_cnn, text_encoder, tree.",
         ),
         (
             "hidden: [128, 64]",

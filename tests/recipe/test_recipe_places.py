@@ -71,7 +71,7 @@ def test_where_a_key_belongs(sections: dict[str, Any], text: str) -> None:
         ),
         (
             {"build": [{"family": "tree"}, {"family": "svm", "dropout": 0.1}]},
-            "dropout belongs to mlp, residual_mlp and tabm: write `build: {family: mlp, dropout: 0.1}`.",
+            "dropout belongs to fusion, mlp, residual_mlp, tabm and others: write `build: {family: fusion, dropout: 0.1}`.",
         ),
         (
             {"train": {"C": 1.0}, "build": [{"family": "tree"}, "svm"]},
