@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from fitting import fit_many
 from sixfold.build.candidate import Candidate
+from sixfold.build.network import NetworkFamily
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
@@ -184,7 +185,7 @@ def test_more_replicas_than_memory_go_in_groups(monkeypatch: pytest.MonkeyPatch)
     assert 1 < len(stacks) < 5
 
 
-LOOP = [name for name in FAMILY.names() if hasattr(FAMILY.load(name), "module")]
+LOOP = [name for name in FAMILY.names() if issubclass(FAMILY.load(name), NetworkFamily)]
 
 
 @pytest.mark.parametrize("name", LOOP)

@@ -18,7 +18,7 @@ from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.fold_models import FoldModel, FoldModels, ModelStore, link
+from sixfold.evaluate.fold_models import FileWriter, FoldModel, FoldModels, MemoryWriter, ModelStore, link
 from sixfold.evaluate.model import (
     Model,
     Prepared,
@@ -184,44 +184,56 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
     tallies = {candidate.name: Tally(candidate.name, candidate.family_name, metrics) for candidate in group.candidates}
     left, pace = list(numbers), FoldPace(group.candidates[0], group.context, group.expected_s)
     while left:
-        parts = group.saved(left[0])
-        done_before = parts is not None
-        if parts is None:
-            parts = _evaluate_next(group, left, metrics, pace)
-        else:
-            parts = group.adopted(parts)
+        done_before = group.saved(left[0])
+        if done_before is not None:
+            parts = group.adopted(done_before)
             pace.saw(sum(part.fit_s for part in parts.parts))
+        else:
+            batch = group.batch(left, min(group.beside, pace.most()))
+            scoring_of = BatchScoring(group, metrics, pace, _part(group.context, len(batch), len(left)))
+            fitted = group.fit(batch, scoring_of.context)
+            while batch:
+                with group.store.writer(
+                    f"models-{batch[0].number}"
+                ) as writer:  # a file a fold: batches depend on cores
+                    for candidate in group.candidates:
+                        scoring_of.add(batch[0], candidate, next(fitted), writer)
+                del batch[0]  # its features
+            del fitted  # it holds the features of all these folds
+            parts = scoring_of.parts()
         left = [number for number in left if number not in parts.parts[0].numbers]
         for part in parts.parts:
             tallies[part.name].add(part)
-        if left and not done_before:
+        if left and done_before is None:
             group.save(parts)
             group.check_next()
     return [tally.part() for tally in tallies.values()]
 
 
-def _evaluate_next(group: Group, left: Sequence[int], metrics: Sequence[str], pace: FoldPace) -> FoldScoresOfAll:
-    """The first folds of `left`, as many as are worked on at once. When it returns, their features are not alive any more."""
-    candidates, context, started = group.candidates, group.context, time.monotonic()
-    batch = group.batch(left, min(group.beside, pace.most()))
-    part_of_time = _part(context, len(batch), len(left))
-    found = {candidate.name: Tally(candidate.name, candidate.family_name, metrics) for candidate in candidates}
-    fitted = group.fit(batch, part_of_time)
-    for fold in batch:
+class BatchScoring:
+    """Scores the models of some folds as they are fitted. `context`: the part of the time that these folds have."""
+
+    def __init__(self, group: Group, metrics: Sequence[str], pace: FoldPace, context: Context) -> None:
+        self.group, self.pace, self.context = group, pace, context
+        self.tallies = {each.name: Tally(each.name, each.family_name, metrics) for each in group.candidates}
+        self.started = time.monotonic()
+
+    def add(self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, writer: MemoryWriter | FileWriter) -> None:
+        """Score the fold's model on the rows that it did not see, and store it."""
+        group, tally = self.group, self.tallies[candidate.name]
         validation = group.dataset.take(group.folds[fold.number].validation)
-        with group.store.writer(
-            f"models-{fold.number}"
-        ) as writer:  # of each fold: how many are done at once depends on cores
-            for candidate in candidates:
-                model, tally = group.model(fold, candidate, next(fitted), part_of_time), found[candidate.name]
-                took_s = time.monotonic() - started
-                tally.score(fold.number, model, validation, took_s)
-                tally.models.append(writer.add(model))
-                facts = {"candidate": candidate.name} if len(candidates) > 1 else {}
-                context.emit("fold_scored", fold=fold.number, folds=len(group.folds), scores=tally.found(), **facts)
-                pace.saw(took_s)
-                started = time.monotonic()
-    return FoldScoresOfAll(tuple(tally.part() for tally in found.values()))
+        model = group.model(fold, candidate, fitted, self.context)
+        took_s = time.monotonic() - self.started
+        tally.score(fold.number, model, validation, took_s)
+        tally.models.append(writer.add(model))
+        facts = {"candidate": candidate.name} if len(group.candidates) > 1 else {}
+        group.context.emit("fold_scored", fold=fold.number, folds=len(group.folds), scores=tally.found(), **facts)
+        self.pace.saw(took_s)
+        self.started = time.monotonic()
+
+    def parts(self) -> FoldScoresOfAll:
+        """What was scored."""
+        return FoldScoresOfAll(tuple(tally.part() for tally in self.tallies.values()))
 
 
 def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
