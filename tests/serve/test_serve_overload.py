@@ -20,8 +20,8 @@ RETRY_S = 0.1  # sooner than it says: with it, ten times as many clients ask ten
 BODY = json.dumps([tiny_bundle.raw()] * 100).encode()  # is never worked on by the event loop
 REQUEST = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 SLOW = (
-    "import time; from sixfold.bundle.load import Bundle; ask = Bundle.predict; "
-    f"Bundle.predict = lambda self, *a, **k: (time.sleep({WORK_S}), ask(self, *a, **k))[1]"
+    "import time; from sixfold.bundle.predictor import Predictor; ask = Predictor.predict; "
+    f"Predictor.predict = lambda self, *a, **k: (time.sleep({WORK_S}), ask(self, *a, **k))[1]"
 )
 
 

@@ -22,7 +22,9 @@ QUICK = ("uvloop", "httptools")
 BODY = json.dumps([tiny_bundle.raw()]).encode()
 REQUEST = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 # Work that ends long after the server should: in a thread, as onnxruntime does it, without Python's lock.
-STUCK = "from sixfold.bundle.load import Bundle; import time; Bundle.predict = lambda *_, **__: time.sleep(120)"
+STUCK = (
+    "from sixfold.bundle.predictor import Predictor; import time; Predictor.predict = lambda *_, **__: time.sleep(120)"
+)
 END_S = 30.0
 
 
