@@ -14,14 +14,14 @@ demo: $(VENV)/.train
 	@echo "Read it:     runs/breast_cancer/bundle/report.html"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-all: $(VENV)/.dev $(VENV)/.browser
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The properties on examples that nobody has tried yet; the tests above try the same ones each time.
 fuzz: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=default
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m hypothesis --hypothesis-profile=default
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -106,6 +106,7 @@ def test_a_schedule_multiplies_the_rate_that_was_found(tmp_path: Path) -> None:
     assert min(rates) < 0.01 * highest
 
 
+@pytest.mark.slow
 def test_a_search_keeps_auto_as_a_constant(tmp_path: Path) -> None:
     search = {"folds": 3, "metrics": ["accuracy"], "search": {"trials": 3, "first_trials": 2}}
     build = {"family": "mlp", "hidden": [[8], [16]], "dropout": {"low": 0.0, "high": 0.3}}

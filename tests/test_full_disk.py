@@ -33,7 +33,8 @@ def mounted(folder: Path, size: str, script: str) -> subprocess.CompletedProcess
     return subprocess.run([*inside, lines], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("size", ["16k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("96k", "176k"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["16k", "96k", "176k"])
 def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path: Path, size: str) -> None:
     done = mounted(
         tmp_path / "disk",

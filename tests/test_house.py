@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,14 @@ THIN = ("recipe", "runs", "bundle", "serve", "cli")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
 def sources() -> list[Path]:
     return sorted(SOURCE.rglob("*.py"))
+
+
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 def is_thin(path: Path) -> bool:
@@ -28,12 +35,13 @@ def is_thin(path: Path) -> bool:
 def nodes() -> Iterator[tuple[str, ast.AST]]:
     """Every node of every file, with the file's name."""
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
-            yield path.relative_to(SOURCE).as_posix(), node
+        name = path.relative_to(SOURCE).as_posix()
+        for node in nodes_of(path):
+            yield name, node
 
 
 def functions(path: Path) -> Iterator[Function]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, Function):
             yield node
 
@@ -189,7 +197,7 @@ SECTIONS = {
 def test_configs_have_at_most_twelve_fields() -> None:
     top = {"Recipe", "Receipt", "Report", "Data"}  # the recipe's sections, two results, and all that is said of a table
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef) and SECTIONS & {getattr(b, "id", "") for b in node.bases}:
                 fields = [
                     n for n in node.body if isinstance(n, ast.AnnAssign) and "ClassVar" not in ast.unparse(n.annotation)
@@ -229,15 +237,14 @@ def test_imports_have_no_cycles() -> None:
         for p in sources()
     }
     for name, path in names.items():
-        tree = ast.parse(path.read_text())
         typing_only = {
             id(n)
-            for b in ast.walk(tree)
+            for b in nodes_of(path)
             if isinstance(b, ast.If) and "TYPE_CHECKING" in ast.unparse(b.test)
             for n in ast.walk(b)
         }
         graph[name] = set()
-        for node in ast.walk(tree):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
                 parts = {f"{node.module}.{alias.name}" for alias in node.names}
                 graph[name] |= {m if m in names else node.module for m in parts} & set(names)

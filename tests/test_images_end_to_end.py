@@ -42,7 +42,11 @@ def run(tmp_path: Path, family: str, source: str = "bars", more: str = "") -> Pa
     return pipeline.run(load.load(recipe), tmp_path / "run").bundle
 
 
-@pytest.mark.parametrize("family", ["cnn\ntrain: {epochs: 12, batch_size: 16}", "linear"], ids=["cnn", "linear"])
+@pytest.mark.parametrize(
+    "family",
+    ["cnn\ntrain: {epochs: 12, batch_size: 16}", pytest.param("linear", marks=pytest.mark.slow)],
+    ids=["cnn", "linear"],
+)
 def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> None:
     draw(tmp_path / "bars", 80)
     bundle = sixfold.load(run(tmp_path, family))
@@ -88,12 +92,14 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
         run(tmp_path, "cnn\ntrain: {epochs: 1}")
 
 
+@pytest.mark.slow
 def test_the_bundle_says_what_it_takes(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
     signature = json.loads((run(tmp_path, "cnn\ntrain: {epochs: 1}") / "signature.json").read_text())
     assert signature["inputs"][0]["type"] == "image"
 
 
+@pytest.mark.slow
 def test_the_report_shows_images_unless_nobody_may_see_them(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 60)
     for number in range(1, 20, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import installed_plugins
+
+pytestmark = pytest.mark.xdist_group("installed_plugins")  # on one worker, so that what they share is made once
 
 RECIPE = """version: 1
 name: rings
@@ -80,6 +83,7 @@ def test_its_bundle_answers_where_the_package_is_missing(whole: Path) -> None:
     assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["inner", "outer"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("event", "times"), [("stage_finished", 2), ("stage_finished", 4)])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tmp_path: Path, whole: Path, site: dict[str, str], event: str, times: int
@@ -117,15 +121,23 @@ def loaded(folder: Path, site: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def written(tmp_path: Path, site: dict[str, str]) -> Path:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, site: dict[str, str]) -> Path:
+    """The folder of a state of the package."""
+    folder = tmp_path_factory.mktemp("kept")
     code = (
         "import sys, numpy as np; from pathlib import Path; from sixfold.parts import state\n"
         "from sixfold_example.learned.nearest_points import NearestPoints\n"
         "state.save(NearestPoints(np.ones((2, 1, 3)), 1.0), Path(sys.argv[1]))\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=site, check=True, timeout=120)
-    return tmp_path
+    subprocess.run([sys.executable, "-c", code, str(folder)], env=site, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def written(kept: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(kept, tmp_path / "state"))
 
 
 def test_a_state_in_a_module_that_no_plugin_imports_is_found(written: Path, site: dict[str, str]) -> None:

@@ -79,7 +79,7 @@ def run(folder: Path, build: str, count: int = 60) -> sixfold.Bundle:
     "build",
     [
         "build: fusion\ntrain: {epochs: 2}",
-        "build: {family: boosting, rounds: 20}",
+        pytest.param("build: {family: boosting, rounds: 20}", marks=pytest.mark.slow),
         pytest.param("build: linear", marks=pytest.mark.slow),
         pytest.param("build: {family: svm, kernel: linear}", marks=pytest.mark.slow),
         pytest.param("build: {family: forest, trees: 10}", marks=pytest.mark.slow),

@@ -48,9 +48,9 @@ def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
 @pytest.mark.parametrize(
     ("family", "drop"),
     [
-        ("{family: svm, kernel: linear}", "[stars, town]"),
+        pytest.param("{family: svm, kernel: linear}", "[stars, town]", marks=pytest.mark.slow),
         ("{family: linear, C: 10}", "[]"),
-        ("tree", "[]"),
+        pytest.param("tree", "[]", marks=pytest.mark.slow),
         ("{family: text_cnn, size: nano}", "[stars, town]"),
         pytest.param("{family: text_encoder, size: nano}", "[stars, town]", marks=pytest.mark.slow),
     ],

@@ -100,6 +100,7 @@ def test_without_a_budget_nothing_is_tried_and_nothing_refused(tmp_path: Path, t
     assert not done.warnings
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All time is spent before anything is trained: one fit is late, and the same command goes on with it."""
     late = loaded([FOREST, LINEAR], budget={"time": "5s"})

@@ -19,6 +19,7 @@ from sixfold.recipe.schema import Calibration
 from sixfold.runs.context import Context
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "options", "section"),
     [

@@ -29,6 +29,8 @@ from sixfold.recipe.kinds import PRUNER
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
+pytestmark = pytest.mark.xdist_group("pruner_battery")  # on one worker, so that what they share is made once
+
 Size = Callable[[Any], int]
 
 
@@ -280,7 +282,13 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS])
+SLOW = {("channels", check_an_unkept_promise_finds_nothing), ("channels", check_same_seed_same_bits)}
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [pytest.param(n, c, id=f"{n}-{c.__name__}", marks=[pytest.mark.slow] if (n, c) in SLOW else []) for n, c in PAIRS],
+)
 def test_pruner(name: str, check: Check, bench: Bench, tmp_path: Path) -> None:
     check(name, bench, tmp_path)
 

@@ -90,6 +90,7 @@ def test_outer_validation_rows_move_no_bit(name: str, tmp_path: Path) -> None:
         assert before[other][2] != after[other][2]
 
 
+@pytest.mark.slow
 def test_an_outer_fold_depends_on_no_other(tmp_path: Path) -> None:
     """Folds 1 and 3 done after fold 2 find what they found in turn."""
     data = dataset(90)

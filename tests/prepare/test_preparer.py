@@ -287,7 +287,13 @@ SCALERS = ("none", "robust", "quantile", "power", "binning", "polynomial")
 ENCODERS = ("one_hot", "ordinal", "target")
 
 
-@pytest.mark.parametrize(("imputer", "scaler"), list(product(IMPUTERS, SCALERS)))
+SLOW = {*product(("k_nearest",), SCALERS[1:]), *product(("iterative",), SCALERS[:-1])}
+
+
+@pytest.mark.parametrize(
+    ("imputer", "scaler"),
+    [pytest.param(*both, marks=[pytest.mark.slow] if both in SLOW else []) for both in product(IMPUTERS, SCALERS)],
+)
 def test_graph_equals_the_preparer(imputer: str, scaler: str, tmp_path: Path) -> None:
     for number_of, encoder in enumerate(ENCODERS):
         preparer, x = prepared(

@@ -100,6 +100,7 @@ def handed_out(*parts: list[Stage]) -> Work[list[Done]]:
     return done
 
 
+@pytest.mark.slow
 def test_stages_in_the_order_they_were_handed_out(tmp_path: Path) -> None:
     shared = inputs()
     with RunFolder(tmp_path) as folder, Processes(folder, 2) as processes:
@@ -128,6 +129,7 @@ def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -
     assert not (tmp_path / "beside" / "evaluate-9").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "kind"), [(signal.SIGKILL, BudgetError), (signal.SIGTERM, SystemFault)])
 def test_a_worker_that_is_gone_is_told(tmp_path: Path, sent: signal.Signals, kind: type[Exception]) -> None:
     shared = inputs()
@@ -148,6 +150,7 @@ def test_a_worker_that_is_gone_is_told(tmp_path: Path, sent: signal.Signals, kin
             assert found.where == "budget.memory"
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_run(tmp_path: Path) -> None:
     """kill -9 of the run: nobody goes on computing for it."""
     code = textwrap.dedent(f"""

@@ -44,6 +44,8 @@ from sixfold.runs.stages import Here
 from sixfold.select import comparison, nested
 from sixfold.select.nested import nest
 
+pytestmark = pytest.mark.xdist_group("nested_run")  # on one worker, so that what they share is made once
+
 
 def recipe(**sections: Any) -> Loaded:
     parts: dict[str, Any] = {
@@ -180,7 +182,7 @@ def test_the_command_line_says_it(whole: pipeline.Run, tmp_path: Path) -> None:
     assert "to train, outer folds included, compression not counted" in done.output
 
 
-@pytest.mark.parametrize("inside_fold", [3, 8])
+@pytest.mark.parametrize("inside_fold", [pytest.param(3, marks=pytest.mark.slow), 8])
 def test_killed_in_an_outer_fold_it_goes_on_there(
     inside_fold: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +278,7 @@ def test_where_the_run_was_cut_short_it_ends_with_its_model_and_says_so(tmp_path
     assert not list((tmp_path / "run").glob("nested-*"))
 
 
+@pytest.mark.slow
 def test_what_is_cut_short_in_an_outer_fold_is_not_kept(tmp_path: Path) -> None:
     """A network that is cut short tells nothing of the recipe's choice, and would be taken for a whole one later."""
     loaded = recipe(build=[{"family": "tree"}, {"family": "mlp", "hidden": [8]}], train={"epochs": 10**6})

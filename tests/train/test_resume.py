@@ -90,7 +90,11 @@ RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", RECIPES)
+QUICK = {"adamw", "lbfgs", "epochs that nobody looks at"}
+OF_TWO_KINDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+
+
+@pytest.mark.parametrize("name", OF_TWO_KINDS)
 def test_killed_at_many_steps_it_ends_with_the_same_bits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +114,7 @@ def test_killed_at_many_steps_it_ends_with_the_same_bits(
             assert_same_bits(train_until(one, context, np.inf, monkeypatch), whole)
 
 
-@pytest.mark.parametrize("name", ["adam", "muon", "auto"])
+@pytest.mark.parametrize("name", ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("muon", "auto"))])
 def test_killed_in_a_range_test_or_after_it_the_rate_is_the_same(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
