@@ -38,8 +38,8 @@ DEFAULTS: Final = TrainDefaults(
     {
         "optimizer": {"name": "adam", "learning_rate": 0.005},
         "schedule": {"name": "one_cycle", "rise": 0.25},
-        "batch_size": 32,
-        "epochs": 25,
+        "batch_size": 16,
+        "epochs": 30,
     },
     "one optimizer that suits convolutions, vectors of tokens and plain products alike",
 )
