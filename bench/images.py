@@ -122,8 +122,8 @@ def _run(folder: Path, recipe: dict[str, Any]) -> float:
 def _score(folder: Path) -> float:
     """Of the bundle's model on the images that were held out."""
     receipt = json.loads((folder / "run" / "bundle" / "receipt.json").read_text())
-    (scores,) = [one for one in receipt["scores"] if one["metric"] == "accuracy"]
-    return float(scores["after"]["holdout"])
+    (quality,) = [one for one in receipt["quality"] if one["metric"] == "accuracy"]
+    return float(quality["holdout_after"])
 
 
 def _training(pixels: np.ndarray, labels: np.ndarray, rounds: int) -> Iterator[Result]:

@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from bench.pairs import Result
+from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.recipe.kinds import SELECTION
 from sixfold.select.comparison import PIECES
 from sixfold.select.selecting import Scored, Selected, select
@@ -111,7 +112,7 @@ def _repeat(
         selection = SELECTION.make({"name": name})
         selected: Selected = _timed(
             lambda selection=selection: _answered(
-                select(selection, len(candidates), FOLDS, repetition, (0.0, 1.0)), score
+                select(selection, len(candidates), FOLDS, repetition, ScoreBounds(0.0, 1.0)), score
             ),
             seen[name],
         )

@@ -234,7 +234,7 @@ def test_halving_loses_little_where_candidates_differ() -> None:
 
 # ---- fold scores of real fits ------------------------------------------------------------------------------------
 
-REPEATS = 20
+REPEATS = 12
 GAMMA, C = np.logspace(-4, 0, 6), np.logspace(-2, 3, 10)
 DataSplit = Iterator[list[FloatArray]]
 """Fold by fold: of every candidate, [rows] what the metric is a mean of."""
