@@ -158,7 +158,7 @@ def test_no_threshold_is_better_on_the_rows_it_was_chosen_on(metric: str) -> Non
         return float(scoring.score_all([metric], target, scores, "probability", cut)[metric] or 0.0)
 
     found = thresholds.best(metric, target, scores, "probability")
-    assert score(found) == pytest.approx(max(score(cut) for cut in np.linspace(p.min(), p.max(), 2001)))
+    assert score(found) == pytest.approx(max(score(cut) for cut in np.linspace(p.min(), p.max(), 501)))
     assert thresholds.best(metric, target, np.full((120, 2), 0.5), "probability") == 0.5  # nothing to tell
 
 
