@@ -178,13 +178,21 @@ def _layer_norm(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, shape: 
 
 
 def _gelu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none") -> str:
-    """The form with tanh: onnxruntime's Erf has no double."""
-    if approximate != "tanh":
-        raise TypeError("gelu has nodes in its form with tanh alone")
+    """The form with tanh, or in single precision that with Erf, of which onnxruntime has no double."""
     value, op = trace.value(x, result), trace.graph.op
+    if approximate != "tanh":
+        if x.dtype != torch.float32:
+            raise TypeError("gelu has nodes in its form with tanh alone, where it is not in single precision")
+        root, half, one = (trace.value(number, result) for number in (0.5**0.5, 0.5, 1.0))
+        turned = op("Add", op("Erf", op("Mul", value, root)), one)
+        return op("Mul", op("Mul", value, half), turned)
     root, cubic, half, one = (trace.value(number, result) for number in (ROOT, CUBIC, 0.5, 1.0))
     inner = op("Add", value, op("Mul", cubic, op("Mul", op("Mul", value, value), value)))
     return op("Mul", value, op("Mul", half, op("Add", one, op("Tanh", op("Mul", root, inner)))))
+
+
+def _relu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, inplace: bool = False) -> str:
+    return trace.graph.op("Relu", trace.value(x, result))
 
 
 def _silu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, inplace: bool = False) -> str:
@@ -200,7 +208,12 @@ def _cat(trace: NodeTrace, result: torch.Tensor, parts: Sequence[torch.Tensor], 
     return trace.graph.op("Concat", *(trace.value(part, result) for part in parts), axis=dim % result.ndim)
 
 
-def _softmax(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int) -> str:
+def _softmax(
+    trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int, *, dtype: object = None, **_: object
+) -> str:
+    """torch's function names `_stacklevel`, too, which says where a warning is of."""
+    if dtype is not None:
+        raise TypeError("softmax has nodes in the type of what it is given")
     return trace.graph.op("Softmax", trace.value(x, result), axis=dim % x.ndim)
 
 
@@ -292,8 +305,10 @@ def _flatten(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, start: int
 
 
 def _reshape(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *shape: Any) -> str:
-    """To a shape, given as one argument or as several."""
-    return trace.graph.op("Reshape", trace.value(x, result), trace.vector(*_spread(shape)))
+    """To a shape, given as one argument or as several. As many rows as there are: 0 stands for them, whatever their number."""
+    first, *others = _spread(shape)
+    same = first == result.shape[0] == x.shape[0]
+    return trace.graph.op("Reshape", trace.value(x, result), trace.vector(0 if same else first, *others))
 
 
 def _permute(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *axes: Any) -> str:
@@ -359,15 +374,16 @@ COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     torch.maximum: _pair("Max"),
     torch.Tensor.clamp_min: _pair("Max"),
     torch.Tensor.ne: _not_equal,
-    torch.Tensor.matmul: _pair("MatMul"),
+    **dict.fromkeys((torch.matmul, torch.Tensor.matmul), _pair("MatMul")),
     torch.addcmul: _addcmul,
-    torch.Tensor.softmax: _softmax,
+    **dict.fromkeys((functional.softmax, torch.Tensor.softmax), _softmax),
     torch.Tensor.mean: _reduction("ReduceMean"),
     torch.Tensor.sum: _reduction("ReduceSum"),
     torch.Tensor.amax: _reduction("ReduceMax"),
     functional.linear: _linear,
     functional.layer_norm: _layer_norm,
     functional.gelu: _gelu,
+    functional.relu: _relu,
     functional.silu: _silu,
     functional.embedding: _embedding,
     **dict.fromkeys((functional.conv1d, functional.conv2d), _conv),
@@ -378,7 +394,7 @@ MOVING: Final[dict[Any, Callable[..., Any]]] = {
     torch.Tensor.unsqueeze: _unsqueeze,
     torch.Tensor.flatten: _flatten,
     torch.Tensor.index_select: _index_select,
-    torch.Tensor.reshape: _reshape,
+    **dict.fromkeys((torch.Tensor.reshape, torch.Tensor.view), _reshape),
     torch.Tensor.permute: _permute,
     torch.Tensor.transpose: _transpose,
     torch.Tensor.contiguous: _contiguous,

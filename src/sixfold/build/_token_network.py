@@ -25,7 +25,7 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.train import threads
-from sixfold.train.module import ExampleReader
+from sixfold.train.module import ExampleReader, own_draws
 from sixfold.train.network import Scheme, Starting
 
 AT_ONCE: Final = 64  # texts predicted in one piece
@@ -106,7 +106,8 @@ class TokenNetwork(State):
     def module(self) -> nn.Module:
         """The trained network, in evaluation."""
         outputs = self.weights["shift"]
-        module = ScaledOutputs(self.network(), outputs, outputs)
+        with own_draws():  # layers fill themselves, in whatever thread
+            module = ScaledOutputs(self.network(), outputs, outputs)
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return module.eval()
 
@@ -131,9 +132,13 @@ class TokenNetwork(State):
 class TokenFamily(ModuleFamily):
     """A family that reads the tokens of one column of text."""
 
-    needs: ClassVar[Needs] = Needs(precision="float32", text="tokens")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"tokens"})
+
+    @property
+    def needs(self) -> Needs:
+        """Tokens."""
+        return Needs(precision="float32", text="tokens")
 
     @property
     @abstractmethod
