@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sixfold.build._node_trace import traced
 from sixfold.parts.graph import Graph
+from sixfold.parts.node_trace import traced
 from sixfold.train import threads
 
 
