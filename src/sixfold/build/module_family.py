@@ -33,7 +33,7 @@ from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
 from sixfold.train.losses import row_losses
-from sixfold.train.module import GENERATOR, ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
+from sixfold.train.module import ExampleReader, ModuleFit, ModuleLearner, load_weights, own_draws, saved_bytes
 from sixfold.train.module_range_test import rated
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.stopping import EarlyStopping
@@ -154,7 +154,7 @@ class ModuleFamily(Family):
     def _start(self, fit: Fit, seed: int) -> nn.Module:
         if fit.start is not None:
             return self.resume(fit.start)
-        with GENERATOR, torch.random.fork_rng(devices=[]):  # torch's layers fill themselves; all are filled anew
+        with own_draws():  # torch's layers fill themselves; all are filled anew
             module = self.module(fit)
         fill(module, fit.setting.initialize, seed)
         return module
