@@ -59,6 +59,7 @@ class NodeTrace(TorchFunctionMode):
         super().__init__()
         self.graph = graph
         self.asked_sizes = False
+        self._problem = ""
         self._names: dict[int, str] = {}
         self._kept: list[torch.Tensor] = []  # as `_names` knows them by their place in memory
 
@@ -67,6 +68,8 @@ class NodeTrace(TorchFunctionMode):
         self.remember(example, x)
         with torch.inference_mode(), self:
             result = forward(example)
+        if self._problem:
+            raise TypeError(self._problem)
         return self.value(result, result)
 
     def __torch_function__(
@@ -94,10 +97,13 @@ class NodeTrace(TorchFunctionMode):
         return result
 
     def _changed(self, written: Callable[..., str], func: Callable[..., Any], x: torch.Tensor, other: Number) -> Any:
-        """What is written into its own place has another name from then on; nothing else may look at that place."""
+        """What is written into its own place has another name from then on; nothing else may look at that place.
+
+        That is told at the end: Python does `a = a + b` where `a += b` raises a TypeError.
+        """
         places = [kept.untyped_storage().data_ptr() for kept in self._kept if kept is not x]
         if not self.follows(x) or x.untyped_storage().data_ptr() in places:
-            raise TypeError("a tensor that others look at is changed in its place")
+            self._problem = "a tensor that others look at is changed in its place"
         name = written(self, x, x, other)
         result = func(x, other)
         self.remember(x, name)
@@ -488,7 +494,7 @@ MOVING: Final[dict[Any, Callable[..., Any]]] = {
     torch.cat: _cat,
 }
 
-IN_PLACE: Final[dict[Any, Callable[..., str]]] = {torch.Tensor.__iadd__: _pair("Add")}
+IN_PLACE: Final[dict[Any, Callable[..., str]]] = {torch.Tensor.add_: _pair("Add")}
 
 
 def _property(name: str) -> Any:
