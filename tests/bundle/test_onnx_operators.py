@@ -77,10 +77,11 @@ def attributes_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
 
 def network_operators() -> Iterator[tuple[str, dict[str, str]]]:
     """What networks of images and of tokens become, whose operators are variables in places."""
-    from sixfold.build._network_export import embedded, norms_folded
+    from sixfold.build._network_export import embedded
     from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
     from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
     from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
+    from sixfold.parts.folded_norms import norms_folded
 
     class Pooled(torch.nn.Module):
         """As in published networks of images."""

@@ -21,10 +21,9 @@ from transformers import (
     RobertaModel,
 )
 
-from sixfold.build import _checkpoint
-from sixfold.build._checkpoint import OF_TEXTS, digest, read_checkpoint, read_shape
 from sixfold.core.errors import DataError
-from sixfold.parts import state
+from sixfold.parts import checkpoint, state
+from sixfold.parts.checkpoint import OF_TEXTS, digest, read_checkpoint, read_shape
 
 TOKENS, WIDTH, PLACES = 50, 32, 24
 SIZES = {
@@ -71,7 +70,7 @@ def test_a_checkpoint_answers_as_that_of_transformers_and_comes_back_without_its
         torch.testing.assert_close(found.module(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5)
         (tmp_path / "state").mkdir()
         state.save(found.shape, tmp_path / "state")
-        again = state.load(tmp_path / "state", _checkpoint.CheckpointShape).network()
+        again = state.load(tmp_path / "state", checkpoint.CheckpointShape).network()
         again.load_state_dict(found.module.state_dict())
         torch.testing.assert_close(again(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5)
 
@@ -94,7 +93,7 @@ def test_a_head_of_another_task_is_left_out_and_told(tmp_path: Path) -> None:
 def test_several_files_of_weights_are_one_checkpoint(tmp_path: Path) -> None:
     model = MODELS["bert"]()
     model.save_pretrained(tmp_path, max_shard_size="20KB")
-    assert len(_checkpoint.weight_files(tmp_path)) > 2
+    assert len(checkpoint.weight_files(tmp_path)) > 2
     found = read_checkpoint(tmp_path, OF_TEXTS).module.state_dict()
     assert all(torch.equal(found[name], value) for name, value in model.state_dict().items() if name in found)
 
