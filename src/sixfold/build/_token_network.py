@@ -20,12 +20,13 @@ from sixfold.build._network_export import embedded
 from sixfold.build.family import FitCost
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.errors import FitError
+from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import FeatureGroup, FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.train import threads
-from sixfold.train.module import ExampleReader, own_draws
+from sixfold.train.module import ExampleReader
 from sixfold.train.network import Scheme, Starting
 
 AT_ONCE: Final = 64  # texts predicted in one piece

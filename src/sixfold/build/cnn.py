@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from sixfold.build._classes import present
-from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling, ScaledImages
+from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
@@ -21,6 +21,7 @@ from sixfold.core.errors import FitError
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Task
 from sixfold.train.augment import Augment

@@ -11,8 +11,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from sixfold.build import _checkpoint
-from sixfold.build._checkpoint import Checkpoint, read_checkpoint
 from sixfold.build._token_network import ScaledOutputs, TokenFamily, TokenNetwork
 from sixfold.build.family import TrainDefaults
 from sixfold.build.networks.text_checkpoint import (
@@ -25,7 +23,8 @@ from sixfold.build.networks.text_checkpoint import (
 )
 from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
 from sixfold.core.errors import DataError, FitError
-from sixfold.parts import checkpoint_files
+from sixfold.parts import checkpoint, checkpoint_files
+from sixfold.parts.checkpoint import Checkpoint, read_checkpoint
 from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Needs
 
@@ -151,7 +150,7 @@ class Settings(TokenFamily):
         """SHA-256 of the checkpoint's files."""
         if self.checkpoint is None:
             return ""
-        return _checkpoint.digest(Path(self.checkpoint)) + _tokenizer(Path(self.checkpoint))
+        return checkpoint.digest(Path(self.checkpoint)) + _tokenizer(Path(self.checkpoint))
 
     def sized(self, rows: int) -> Self:
         """The size by the rows, where it is left out."""
@@ -221,12 +220,12 @@ class Settings(TokenFamily):
 
 def _read(folder: str) -> Checkpoint:
     """Raises DataError for a folder that is no checkpoint of texts, or one whose bundle could not be written."""
-    found = read_checkpoint(Path(folder), _checkpoint.OF_TEXTS)
+    found = read_checkpoint(Path(folder), checkpoint.OF_TEXTS)
     fields = found.shape.fields
     activation = fields.get("hidden_act", fields.get("activation", "gelu"))
     if activation not in ACTIVATIONS:
         expected = f"an activation of {', '.join(sorted(ACTIVATIONS))}"
-        raise DataError(str(Path(folder) / CONFIG), expected, repr(activation)[:80], _checkpoint.ANOTHER)
+        raise DataError(str(Path(folder) / CONFIG), expected, repr(activation)[:80], checkpoint.ANOTHER)
     return found
 
 
@@ -245,7 +244,7 @@ def _check_tokens(shape: TunedShape, tokens: FeatureGroup, folder: Path) -> None
         raise FitError("build, text_encoder", f"the tokens of {folder.name}", found, remedy)
     if tokens.tokens > vectors:
         found = f"{tokens.tokens:,} tokens in {TOKENIZER}"
-        raise DataError(str(folder), f"at most vocab_size, {vectors:,}, tokens", found, _checkpoint.ANOTHER)
+        raise DataError(str(folder), f"at most vocab_size, {vectors:,}, tokens", found, checkpoint.ANOTHER)
     if length > shape.longest:
         raise FitError(
             "build, text_encoder", f"at most {shape.longest} tokens a text", str(length), "Lower tokens.length."

@@ -40,6 +40,7 @@ class Needs(NamedTuple):
     text_features: int = 2_000  # n-grams of a text; those who take sparse rows can use more
     sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
     stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
+    image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
 
 
 @dataclass(frozen=True)

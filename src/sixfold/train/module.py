@@ -6,9 +6,7 @@ that a training that goes on after a kill draws the same.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +16,7 @@ import torch
 from torch import nn
 
 from sixfold.core.seeds import derive
+from sixfold.parts.draws import GENERATOR
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
@@ -27,14 +26,6 @@ from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 ALL_THREADS = 1e12  # operations of a step that keep every thread busy
-GENERATOR = threading.RLock()  # held by who draws from torch's own generator
-
-
-@contextmanager
-def own_draws() -> Iterator[None]:
-    """What is drawn inside from torch's own generator, as layers do when they are made, changes nothing outside."""
-    with GENERATOR, torch.random.fork_rng(devices=[]):
-        yield
 
 
 class ExampleReader(Protocol):

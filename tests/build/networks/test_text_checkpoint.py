@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from sixfold.build import _checkpoint
 from sixfold.build._network_export import embedded
 from sixfold.build.networks.text_checkpoint import (
     LowRank,
@@ -22,6 +21,7 @@ from sixfold.build.networks.text_checkpoint import (
     without_adapters,
 )
 from sixfold.bundle.graph import CheckedModel
+from sixfold.parts import checkpoint
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
 from sixfold.recipe.schema import Initialize
@@ -32,7 +32,7 @@ LENGTH = 12
 
 
 def tuned(folder: Path) -> TunedEncoder:
-    found = _checkpoint.read_checkpoint(folder, _checkpoint.OF_TEXTS)
+    found = checkpoint.read_checkpoint(folder, checkpoint.OF_TEXTS)
     shape = TunedShape(found.shape, found.digest, 3, 0.1)
     return TunedEncoder(shape, padding_first(found.module, shape.padding)).eval()
 
@@ -71,7 +71,7 @@ def test_the_graph_answers_as_the_module(kind: str, tmp_path: Path) -> None:
 
 def test_the_padding_and_the_first_token_change_places_and_no_other(tmp_path: Path) -> None:
     folder = write(tmp_path, "roberta")
-    plain = _checkpoint.read_checkpoint(folder, _checkpoint.OF_TEXTS).module.embeddings.word_embeddings.weight
+    plain = checkpoint.read_checkpoint(folder, checkpoint.OF_TEXTS).module.embeddings.word_embeddings.weight
     module = tuned(folder)
     vectors = module.encoder.embeddings.word_embeddings
     assert (module.shape.padding, vectors.padding_idx) == (1, 0)

@@ -15,8 +15,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from sixfold.build._checkpoint import CheckpointShape
 from sixfold.build.networks.text_encoder import MASKED, mean_over_tokens
+from sixfold.parts.checkpoint import CheckpointShape
 from sixfold.parts.state import State
 from sixfold.train.network import Scheme
 

@@ -23,8 +23,8 @@ from sixfold.core.errors import DataError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.parts import checkpoint_files
 from sixfold.parts.checkpoint_files import AGAIN, CONFIG, WEIGHTS
+from sixfold.parts.draws import own_draws
 from sixfold.parts.state import State
-from sixfold.train.module import own_draws
 
 SHARDS: Final = "model-*-of-*.safetensors"
 INDEX: Final = f"{WEIGHTS}.index.json"
@@ -80,10 +80,15 @@ class Architecture:
 UNPOOLED: Final = {"add_pooling_layer": False}
 ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "bert": Architecture("BertConfig", "BertModel", UNPOOLED),
+    "convnext": Architecture("ConvNextConfig", "ConvNextModel"),
+    "deit": Architecture("DeiTConfig", "DeiTModel", UNPOOLED),
     "distilbert": Architecture("DistilBertConfig", "DistilBertModel"),
     "electra": Architecture("ElectraConfig", "ElectraModel"),
+    "resnet": Architecture("ResNetConfig", "ResNetModel"),
     "roberta": Architecture("RobertaConfig", "RobertaModel", UNPOOLED),
+    "vit": Architecture("ViTConfig", "ViTModel", UNPOOLED),
 }
+OF_IMAGES: Final = frozenset({"convnext", "deit", "resnet", "vit"})
 OF_TEXTS: Final = frozenset({"bert", "distilbert", "electra", "roberta"})
 
 

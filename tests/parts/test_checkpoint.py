@@ -9,10 +9,9 @@ import pytest
 import torch
 from transformers import AutoModel, BertConfig, BertForSequenceClassification, BertModel
 
-from sixfold.build import _checkpoint
-from sixfold.build._checkpoint import OF_TEXTS, digest, read_checkpoint, read_shape
 from sixfold.core.errors import DataError
-from sixfold.parts import state
+from sixfold.parts import checkpoint, state
+from sixfold.parts.checkpoint import OF_TEXTS, digest, read_checkpoint, read_shape
 from tiny_checkpoints import MODELS, SIZES, TOKENS, rewritten, write
 
 
@@ -28,7 +27,7 @@ def test_a_checkpoint_answers_as_that_of_transformers_and_comes_back_without_its
         torch.testing.assert_close(found.module(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5)
         (tmp_path / "state").mkdir()
         state.save(found.shape, tmp_path / "state")
-        again = state.load(tmp_path / "state", _checkpoint.CheckpointShape).network()
+        again = state.load(tmp_path / "state", checkpoint.CheckpointShape).network()
         again.load_state_dict(found.module.state_dict())
         torch.testing.assert_close(again(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5)
 
@@ -53,7 +52,7 @@ def test_a_head_of_another_task_is_left_out_and_told(tmp_path: Path) -> None:
 def test_several_files_of_weights_are_one_checkpoint(tmp_path: Path) -> None:
     model = MODELS["bert"]()
     model.save_pretrained(tmp_path, max_shard_size="20KB")
-    assert len(_checkpoint.weight_files(tmp_path)) > 2
+    assert len(checkpoint.weight_files(tmp_path)) > 2
     found = read_checkpoint(tmp_path, OF_TEXTS).module.state_dict()
     assert all(torch.equal(found[name], value) for name, value in model.state_dict().items() if name in found)
 
