@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AutoModel,
-    BertConfig,
-    BertForSequenceClassification,
-    BertModel,
-    DistilBertConfig,
-    DistilBertModel,
-    ElectraConfig,
-    ElectraModel,
-    RobertaConfig,
-    RobertaModel,
-)
+from transformers import AutoModel, BertConfig, BertForSequenceClassification, BertModel
 
 from sixfold.core.errors import DataError
 from sixfold.parts import checkpoint, state
 from sixfold.parts.checkpoint import OF_TEXTS, digest, read_checkpoint, read_shape
-
-TOKENS, WIDTH, PLACES = 50, 32, 24
-SIZES = {
-    "vocab_size": TOKENS,
-    "hidden_size": WIDTH,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": PLACES,
-}
-MODELS: dict[str, Any] = {
-    "bert": lambda: BertModel(BertConfig(**SIZES)),
-    "distilbert": lambda: DistilBertModel(
-        DistilBertConfig(
-            vocab_size=TOKENS, dim=WIDTH, n_layers=2, n_heads=4, hidden_dim=48, max_position_embeddings=PLACES
-        )
-    ),
-    "electra": lambda: ElectraModel(ElectraConfig(**SIZES, embedding_size=16)),
-    "roberta": lambda: RobertaModel(RobertaConfig(**SIZES)),
-}
-
-
-def saved(folder: Path, kind: str = "bert", **changed: Any) -> Path:
-    torch.manual_seed(0)
-    MODELS[kind]().save_pretrained(folder)
-    return rewritten(folder, **changed)
-
-
-def rewritten(folder: Path, **changed: Any) -> Path:
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
-    return folder
+from tiny_checkpoints import MODELS, SIZES, TOKENS, rewritten, write
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_checkpoint_answers_as_that_of_transformers_and_comes_back_without_its_folder(
     kind: str, tmp_path: Path
 ) -> None:
-    folder, tokens = saved(tmp_path / "checkpoint", kind), torch.randint(3, TOKENS, (3, 9))
+    folder, tokens = write(tmp_path / "checkpoint", kind), torch.randint(3, TOKENS, (3, 9))
     found = read_checkpoint(folder, OF_TEXTS)
     assert all("pooler" in name for name in found.unused)
     with torch.no_grad():
@@ -76,7 +33,7 @@ def test_a_checkpoint_answers_as_that_of_transformers_and_comes_back_without_its
 
 
 def test_making_a_network_draws_nothing_that_others_draw(tmp_path: Path) -> None:
-    shape = read_shape(saved(tmp_path), OF_TEXTS)
+    shape = read_shape(write(tmp_path), OF_TEXTS)
     before = torch.get_rng_state()
     shape.network()
     read_checkpoint(tmp_path, OF_TEXTS)
@@ -84,7 +41,9 @@ def test_making_a_network_draws_nothing_that_others_draw(tmp_path: Path) -> None
 
 
 def test_a_head_of_another_task_is_left_out_and_told(tmp_path: Path) -> None:
-    BertForSequenceClassification(BertConfig(**SIZES, id2label={0: "a", 1: "b", 2: "c"})).save_pretrained(tmp_path)
+    BertForSequenceClassification(
+        BertConfig(vocab_size=TOKENS, **SIZES, id2label={0: "a", 1: "b", 2: "c"})
+    ).save_pretrained(tmp_path)
     found = read_checkpoint(tmp_path, OF_TEXTS)
     assert {"classifier.bias", "classifier.weight"} < set(found.unused)
     assert "id2label" not in found.shape.fields
@@ -99,13 +58,13 @@ def test_several_files_of_weights_are_one_checkpoint(tmp_path: Path) -> None:
 
 
 def test_code_of_a_folder_is_not_run(tmp_path: Path) -> None:
-    folder = saved(tmp_path, auto_map={"AutoModel": "own.Own", "AutoConfig": "own.OwnConfig"})
+    folder = write(tmp_path, auto_map={"AutoModel": "own.Own", "AutoConfig": "own.OwnConfig"})
     (folder / "own.py").write_text("raise SystemExit")
     assert type(read_checkpoint(folder, OF_TEXTS).module) is BertModel
 
 
 def test_a_digest_is_of_configuration_and_weights(tmp_path: Path) -> None:
-    first = digest(saved(tmp_path))
+    first = digest(write(tmp_path))
     (tmp_path / "README.md").write_text("words")
     assert digest(tmp_path) == first
     rewritten(tmp_path, hidden_dropout_prob=0.25)
@@ -130,7 +89,7 @@ def test_a_digest_is_of_configuration_and_weights(tmp_path: Path) -> None:
         ({"num_hidden_layers": 1e400}, "num_hidden_layers of at most 1,000; found inf"),
         ({"vocab_size": 9_000_000}, r"files of the [\d,]+ weights of config.json; found [\d,]+ bytes"),
         (
-            {"vocab_size": 60},
+            {"vocab_size": TOKENS + 1},
             "weights of every layer in config.json; found none that fit for embeddings.word_embeddings",
         ),
         ({"num_hidden_layers": 3}, "weights of every layer .*; found none that fit for encoder.layer.2.* and 15 more"),
@@ -138,7 +97,7 @@ def test_a_digest_is_of_configuration_and_weights(tmp_path: Path) -> None:
 )
 def test_configurations_that_are_refused(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
-        read_checkpoint(saved(tmp_path, **changed), OF_TEXTS)
+        read_checkpoint(write(tmp_path, **changed), OF_TEXTS)
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
@@ -147,7 +106,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
             read_checkpoint(folder, OF_TEXTS)
 
     refused("expected a checkpoint: config.json, model.safetensors; found no such folder", tmp_path / "none")
-    saved(tmp_path)
+    write(tmp_path)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-9])
     refused("expected a checkpoint that transformers can read")

@@ -94,8 +94,8 @@ OF_TEXTS: Final = frozenset({"bert", "distilbert", "electra", "roberta"})
 
 @dataclass(frozen=True)
 class CheckpointShape(State):
-    """What a module is put together by, without its folder. `kind`: a key of ARCHITECTURES; `config`: JSON of those fields of its
-    configuration that say what it computes.
+    """What a module is put together by, without its folder. `kind`: a key of ARCHITECTURES; `config`: JSON of all fields of its
+    configuration that say what it computes, those with their defaults, too.
     """
 
     kind: str
@@ -154,13 +154,13 @@ def read_shape(folder: Path, kinds: Set[str]) -> CheckpointShape:
             raise DataError(str(file), f"no {name}" if plain is None else f"{name} {plain}", repr(other)[:80], ANOTHER)
     _check_sizes(found, file)
     default = _class(ARCHITECTURES[kind].config)().to_dict()
-    fields = {name: found[name] for name in sorted(found) if name in default and name not in LEFT_OUT}
-    shape = CheckpointShape(kind, json.dumps(fields))
+    known = {name: value for name, value in found.items() if name in default and name not in LEFT_OUT}
     try:
-        _config(shape)
+        whole = _config(CheckpointShape(kind, json.dumps(known))).to_dict()
     except DAMAGED as error:
         raise DataError(str(file), "a configuration that transformers knows", _first_line(error), AGAIN) from None
-    return shape
+    kept = {name: whole[name] for name in sorted(default) if name not in LEFT_OUT}
+    return CheckpointShape(kind, json.dumps(kept))
 
 
 def read_checkpoint(folder: Path, kinds: Set[str]) -> Checkpoint:
