@@ -26,7 +26,7 @@ print(json.dumps([list(answers.labels), answers.outputs["probability"].tolist()]
 RECIPES = {
     "fine-tuned, int8": """
 build: {family: image_encoder, checkpoint: CHECKPOINT, adapt: whole}
-train: {epochs: 6, batch_size: 8, optimizer: {name: adamw, learning_rate: 0.005}}
+train: {epochs: 4, batch_size: 8, optimizer: {name: adamw, learning_rate: 0.005}}
 compress: {keep: {accuracy: -0.2}, quantize: {activations: static}}
 """,
     "embeddings for a linear model": """
@@ -39,7 +39,7 @@ prepare: {features: {image: {name: image_embedding, folder: CHECKPOINT}}}
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_files_are_learned_and_served(name: str, tmp_path: Path) -> None:
-    files = tiny_images.draw(tmp_path / "bars", 48)
+    files = tiny_images.draw(tmp_path / "bars", 40)
     tiny_images.write(tmp_path / "checkpoint", "convnext")
     recipe = tmp_path / "recipe.yaml"
     body = RECIPES[name].replace("CHECKPOINT", str(tmp_path / "checkpoint"))

@@ -101,17 +101,17 @@ def test_the_checkpoint_is_where_it_starts_and_the_head_is_what_is_learned(
     found = trained(fit)
     same = {
         name: np.array_equal(value, before[name].numpy())
-        for name, value in found.weights.items()
+        for name, value in found.network.weights.items()
         if name.startswith("embedding.") and "num_batches" not in name
     }
     assert all(same.values()) if adapt == "head" else not any(same.values())
-    assert not np.array_equal(found.weights["head.weight"], before["head.weight"].numpy())
+    assert not np.array_equal(found.network.weights["head.weight"], before["head.weight"].numpy())
     state.save(found, tmp_path)
     again = state.load(tmp_path, type(found))
     np.testing.assert_array_equal(again.predict(fit.x), found.predict(fit.x))
     np.testing.assert_allclose(answers(again, fit.x), found.predict(fit.x), rtol=0, atol=1e-5)
     further = trained(replace(fit, start=again))
-    assert further.weights.keys() == found.weights.keys()
+    assert further.network.weights.keys() == found.network.weights.keys()
 
 
 def test_it_learns(folders: dict[str, Path]) -> None:
@@ -139,8 +139,8 @@ def test_killed_it_ends_with_the_same_bits(
         with pytest.raises(KeyboardInterrupt):
             trained(fit, context())
     again = trained(fit, context())
-    for name, value in whole.weights.items():
-        np.testing.assert_array_equal(again.weights[name], value)
+    for name, value in whole.network.weights.items():
+        np.testing.assert_array_equal(again.network.weights[name], value)
 
 
 def test_the_folder_decides_about_the_key_and_the_images(folders: dict[str, Path], tmp_path: Path) -> None:

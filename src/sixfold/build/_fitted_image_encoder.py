@@ -11,16 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sixfold.build._fitted_images import ScaledImages, stored_weights
-from sixfold.build._image_family import PixelRows
+from sixfold.build._fitted_images import ImageSize, ScaledImages, stored_weights
 from sixfold.build._network_export import embedded
-from sixfold.parts.fit import Matrix, OutputKind
+from sixfold.parts.fit import OutputKind
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_checkpoint import ImageEmbedding, ImageEncoderShape
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.train import threads
+from sixfold.train.image_examples import Images
 from sixfold.train.network import Scheme
 
 AT_ONCE: Final = 16
@@ -53,7 +53,7 @@ class TunedImageEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class FittedImageEncoder(State):
-    """`weights`: of the whole TunedImageEncoder; features are pixels as one row, [rows, side · side · 3]."""
+    """`weights`: of the whole TunedImageEncoder."""
 
     shape: ImageEncoderShape
     weights: dict[str, npt.NDArray[Any]]
@@ -62,6 +62,11 @@ class FittedImageEncoder(State):
     def output(self) -> OutputKind:
         """Of classes."""
         return "probability"
+
+    @property
+    def side(self) -> ImageSize:
+        """Pixels of an image."""
+        return ImageSize(self.shape.preparation.side, self.shape.preparation.side)
 
     @classmethod
     def of(cls, module: nn.Module, shape: ImageEncoderShape) -> Self:
@@ -75,11 +80,10 @@ class FittedImageEncoder(State):
         made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return made.eval()
 
-    def predict(self, x: Matrix) -> FloatArray:
-        """[rows, cells], 0 to 255, read a few at a time → float64 [rows, O], rows sum to 1. On one thread, whose sums are the
-        same on any machine's number of cores.
+    def predict(self, images: Images) -> FloatArray:
+        """uint8 [B, H, W, 3], read a few at a time → float64 [B, O], rows sum to 1. On one thread, whose sums are the same on
+        any machine's number of cores.
         """
-        images = PixelRows(x, self.shape.preparation.shape)
         module = ScaledImages(self.module(), self.shape.preparation.scaling).eval()
         found = [np.zeros((0, len(self.weights["head.bias"])))]
         with threads.busy(0), torch.no_grad():
@@ -89,11 +93,9 @@ class FittedImageEncoder(State):
                 found.append(scores.softmax(1).numpy())
         return np.concatenate(found)
 
-    def export(self, graph: Graph, x: str) -> str:
-        """The same as nodes, batch normalization folded; `x` is [rows, cells]; double [rows, O]."""
+    def export(self, graph: Graph, images: str) -> str:
+        """The same as nodes, batch normalization folded; `images` is [rows, H, W, 3]; double [rows, O]."""
         preparation = self.shape.preparation
-        side = preparation.side
-        images = graph.op("Reshape", x, graph.constant([-1, side, side, 3], np.int64))
         scaled = preparation.scaling.export(graph, images)
         scores = embedded(norms_folded(self.module()), graph, scaled, preparation.example())
         return graph.op("Softmax", graph.cast(scores, TensorProto.DOUBLE), axis=1)

@@ -6,22 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Literal
 
-import numpy as np
 from pydantic import Field
 from torch import nn
 
 from sixfold.build._classes import present
 from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
-from sixfold.build._image_family import ImageFamily, PixelRows, image_of
+from sixfold.build._image_family import ImageFamily, PixelModel, PixelRows, image_of
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
-from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
-from sixfold.parts.graph import Graph
-from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.pixel_scaling import PixelScaling
-from sixfold.parts.state import State
-from sixfold.parts.table import FloatArray
 
 DEFAULTS: Final = TrainDefaults(
     {
@@ -40,30 +35,10 @@ DEFAULTS: Final = TrainDefaults(
 
 
 @dataclass(frozen=True)
-class PixelNetwork(State):
-    """A fitted network whose features are pixels as one row, [rows, height · width · channels]."""
+class PixelNetwork(PixelModel):
+    """A fitted residual network."""
 
     network: FittedImages
-    channels: int
-
-    @property
-    def output(self) -> OutputKind:
-        """As of the network."""
-        return self.network.output
-
-    @property
-    def image(self) -> ImageShape:
-        """What every image has become."""
-        return ImageShape(*self.network.side, 3 if self.channels == 3 else 1)
-
-    def predict(self, x: Matrix) -> FloatArray:
-        """[rows, cells], 0 to 255 → float64 [rows, outputs]."""
-        return self.network.predict(PixelRows(x, self.image))
-
-    def export(self, graph: Graph, x: str) -> str:
-        """The same as nodes of the graph."""
-        shape = graph.constant([-1, *self.network.side, self.channels], np.int64)
-        return self.network.export(graph, graph.op("Reshape", x, shape))
 
 
 class Settings(ImageFamily):
@@ -118,7 +93,7 @@ class Settings(ImageFamily):
         network = FittedImages.of(
             module.network, module.network.shape, ImageSize(shape.height, shape.width), module.scaling
         )
-        return PixelNetwork(network, shape.channels)
+        return PixelNetwork(shape.channels, network)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """Of the size that so many rows get."""

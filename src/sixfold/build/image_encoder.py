@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,7 +12,7 @@ from torch import nn
 from sixfold.build._classes import present
 from sixfold.build._fitted_image_encoder import FittedImageEncoder, TunedImageEncoder
 from sixfold.build._fitted_images import ScaledImages
-from sixfold.build._image_family import ImageFamily, image_of
+from sixfold.build._image_family import ImageFamily, PixelModel, image_of
 from sixfold.build.family import TrainDefaults
 from sixfold.core.errors import FitError
 from sixfold.parts import image_checkpoint
@@ -29,10 +30,18 @@ WHOLE: Final = TrainDefaults(
     },
     "fine-tuning of a whole checkpoint: a small rate, few epochs",
 )
+CHANNELS: Final = 3
 HEAD: Final = TrainDefaults(
     {**WHOLE.options, "optimizer": {"name": "adamw", "learning_rate": 1e-2, "weight_decay": 0.01}, "epochs": 10},
     "a head on a frozen checkpoint: a linear model, whose rate may be large",
 )
+
+
+@dataclass(frozen=True)
+class PixelEncoder(PixelModel):
+    """A fine-tuned checkpoint."""
+
+    network: FittedImageEncoder
 
 
 class Settings(ImageFamily):
@@ -86,15 +95,15 @@ class Settings(ImageFamily):
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state."""
-        if not isinstance(fitted, FittedImageEncoder):
-            raise TypeError(f"{type(fitted).__name__} is no FittedImageEncoder")
-        return _Scaled(fitted.module(self.adapt == "head"), fitted.shape)
+        if not isinstance(fitted, PixelEncoder):
+            raise TypeError(f"{type(fitted).__name__} is no PixelEncoder")
+        return _Scaled(fitted.network.module(self.adapt == "head"), fitted.network.shape)
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays."""
         if not isinstance(module, _Scaled):
             raise TypeError(f"{type(module).__name__} is no fine-tuned checkpoint")
-        return FittedImageEncoder.of(module.network, module.shape)
+        return PixelEncoder(CHANNELS, FittedImageEncoder.of(module.network, module.shape))
 
 
 class _Scaled(ScaledImages):
