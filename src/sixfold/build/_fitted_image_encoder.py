@@ -29,10 +29,10 @@ AT_ONCE: Final = 16
 class TunedImageEncoder(nn.Module):
     """A checkpoint's embedding with a linear head. `frozen`: the head alone is learned, from the embedding as it is read."""
 
-    def __init__(self, embedding: ImageEmbedding, widths: tuple[int, int], frozen: bool) -> None:
+    def __init__(self, embedding: ImageEmbedding, head: nn.Linear, frozen: bool) -> None:
         super().__init__()
         self.embedding = embedding.requires_grad_(not frozen)
-        self.head, self.frozen = nn.Linear(*widths), frozen
+        self.head, self.frozen = head, frozen
         self.train()
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
@@ -76,7 +76,7 @@ class FittedImageEncoder(State):
     def module(self, frozen: bool = False) -> TunedImageEncoder:
         """The network, in evaluation."""
         outputs, width = self.weights["head.weight"].shape
-        made = TunedImageEncoder(self.shape.network(), (width, outputs), frozen)
+        made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs), frozen)
         made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return made.eval()
 

@@ -90,7 +90,7 @@ class Settings(ImageFamily):
         present(fit, self.name)
         found = read_image_checkpoint(Path(self.checkpoint))
         _check_images(found, fit)
-        network = TunedImageEncoder(found.module, (found.width, fit.outputs), self.adapt == "head")
+        network = TunedImageEncoder(found.module, nn.Linear(found.width, fit.outputs), self.adapt == "head")
         return _Scaled(network, found.shape)
 
     def resume(self, fitted: Fitted) -> nn.Module:
