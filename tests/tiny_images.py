@@ -69,13 +69,13 @@ def write(folder: Path, kind: str = "vit", seed: int = 0) -> Any:
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """Color PNG files of bars that lie or stand, some 36 and some 48 pixels a side, in a subfolder a class."""
+    """PNG files of red bars that lie or blue ones that stand, some 36 and some 48 pixels a side, in a subfolder a class."""
     random, paths = np.random.default_rng(0), []
     for number in range(count):
         side = int(random.choice([36, 48]))
         image, at = random.integers(0, 40, (side, side, 3), dtype=np.uint8), int(random.integers(side // 4, side // 2))
-        image[at : at + side // 4] += random.integers(120, 200, 3, dtype=np.uint8)
         lying = number % 2 == 0
+        image[at : at + side // 4, :, 0 if lying else 2] += random.integers(120, 200, dtype=np.uint8)
         paths.append(folder / ("lying" if lying else "standing") / f"{number}.png")
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image if lying else np.ascontiguousarray(image.transpose(1, 0, 2))).save(paths[-1])

@@ -76,8 +76,7 @@ class FittedImages(State):
     @classmethod
     def of(cls, module: nn.Module, shape: NetworkShape, side: ImageSize, scaling: PixelScaling) -> Self:
         """What a trained network holds; in float32, whatever it was trained in."""
-        weights = {name: _stored(value) for name, value in module.state_dict().items()}
-        return cls(shape, side, scaling, weights)
+        return cls(shape, side, scaling, stored_weights(module))
 
     def module(self) -> nn.Module:
         """The network, in evaluation."""
@@ -107,6 +106,10 @@ class FittedImages(State):
         return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores
 
 
-def _stored(value: torch.Tensor) -> npt.NDArray[Any]:
-    value = value.detach().contiguous()
-    return (value.to(torch.float32) if value.is_floating_point() else value).numpy().copy()
+def stored_weights(module: nn.Module) -> dict[str, npt.NDArray[Any]]:
+    """All that a module holds, as arrays; real numbers in float32."""
+    found = {name: value.detach().contiguous() for name, value in module.state_dict().items()}
+    return {
+        name: (value.to(torch.float32) if value.is_floating_point() else value).numpy().copy()
+        for name, value in found.items()
+    }
