@@ -9,11 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import sixfold
 import tiny_bert
+import tiny_checkpoints
 from sixfold import pipeline
 from sixfold.bundle.verify import verify
+from sixfold.cli import check
+from sixfold.core.errors import FitError
+from sixfold.parts import checkpoint
 from sixfold.recipe import load
 from sixfold.recipe.report import ExampleList, Report
 
@@ -112,3 +117,47 @@ def test_embeddings_stand_beside_other_columns_and_the_encoder_in_the_bundle(
     asked = [{"review": text, "stars": 0.5, "town": "Bern"} for text in ODD]
     assert len(sixfold.load(bundle.path).predict(asked).labels) == len(ODD)
     assert any("parity" in sentence for sentence in verify(bundle.path))
+
+
+def tuned_run(tmp_path: Path, prepare: str = "") -> tuple[load.Loaded, Path]:
+    """A recipe that fine-tunes a tiny checkpoint by adapters, and the folder of its run."""
+    write(tmp_path / "reviews.csv", 60)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"data: {{source: reviews.csv, target: kind, drop: [stars, town]}}\n{prepare}"
+        "build: {family: text_encoder, checkpoint: bert, adapt: lora, rank: 4}\n"
+        "train: {epochs: 2}\nevaluate: {folds: 2, metrics: [accuracy]}\nbudget: {memory: 4GiB}\n"
+    )
+    return load.load(recipe), tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_checkpoint_answers_raw_texts_without_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_checkpoints.write(tmp_path / "bert")
+    bundle = pipeline.run(*tuned_run(tmp_path)).bundle
+    events = (tmp_path / "run" / "events.jsonl").read_text()
+    assert f"SHA-256 {checkpoint.digest(folder)[:12]}" in events and "pooler.dense.weight" in events
+    shutil.rmtree(folder)
+    found = sixfold.load(bundle)
+    asked = [{"review": text} for text in ODD]
+    together = found.predict(asked).outputs
+    alone = np.concatenate([found.predict([row]).outputs["probability"] for row in asked])
+    np.testing.assert_allclose(alone, together["probability"], rtol=0, atol=1e-6)
+    assert any("parity" in sentence for sentence in verify(found.path))
+
+
+def test_tokens_of_another_tokenizer_are_refused_before_a_run_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_checkpoints.write(tmp_path / "bert")
+    loaded, out = tuned_run(tmp_path, "prepare: {features: {text: {name: tokens, size: 300}}}\n")
+    problem = "expected the tokens of bert; found tokens that were learned"
+    checked = CliRunner().invoke(check.command, ["recipe.yaml"])
+    assert checked.exit_code == FitError.exit_code and problem in checked.output
+    with pytest.raises(FitError, match=problem):
+        pipeline.run(loaded, out)
+    assert '"epoch"' not in (out / "events.jsonl").read_text()

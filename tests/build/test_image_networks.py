@@ -13,18 +13,19 @@ from PIL import Image
 from torch import nn
 
 from fitting import train_images
-from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling, ScaledImages
-from sixfold.build._network_export import norms_folded
+from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
 from sixfold.build._residual_network import SIZES, ImageResidualNetwork, NetworkShape, derived_size, network_shape
 from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.images import read
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
 from sixfold.data.image_folder import labeled_images
 from sixfold.parts import state
+from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape, Resizer, resize_graph
 from sixfold.parts.image_store import CacheSettings, ImagePaths, fill, survey
 from sixfold.parts.packed import packed
+from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.train.augment import Augment
 
 TINY = NetworkShape(1, 3, (4, 8), 1, 1)

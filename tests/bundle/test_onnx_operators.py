@@ -19,7 +19,7 @@ from sixfold.bundle.onnx_shapes import RULES
 from sixfold.parts.graph import Graph
 
 SOURCES = sorted(Path(sixfold.__file__).parent.rglob("*.py"))
-# Written where the name of the operator is a variable: in _node_trace, and in piecewise_linear.
+# Written where the name of the operator is a variable: in node_trace, and in piecewise_linear.
 BY_VARIABLE = {"Relu", "Sigmoid", "Tanh", "Cos", "Sin", "Max", "Min"}
 OF_TREES = set(ATTRIBUTES[f"{ML}.TreeEnsemble"])
 
@@ -77,14 +77,22 @@ def attributes_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
 
 def network_operators() -> Iterator[tuple[str, dict[str, str]]]:
     """What networks of images and of tokens become, whose operators are variables in places."""
-    from sixfold.build._network_export import embedded, norms_folded
+    from sixfold.build._network_export import embedded
     from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
     from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
     from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
+    from sixfold.parts.folded_norms import norms_folded
+
+    class Pooled(torch.nn.Module):
+        """As in published networks of images."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.max_pool2d(x, 3, 2, 1).flatten(1)[:, :3]
 
     tokens, images = torch.ones(2, 8, dtype=torch.int64), torch.zeros(2, 1, 8, 8)
     for network, example in (
         (norms_folded(ImageResidualNetwork(NetworkShape(1, 3, (4, 8), 1, 1))), images),
+        (Pooled(), images),
         (TextCNN(ConvolutionShape(9, 3, 4, 4, (1, 2))), tokens),
         (TextTransformer(EncoderShape(9, 8, 3, 4, 2, 1)), tokens),
     ):

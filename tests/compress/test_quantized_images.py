@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from fitting import train_images
-from sixfold.build._fitted_images import FittedImages, ImageSize, PixelScaling, ScaledImages
+from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
 from sixfold.bundle.graph import CheckedModel
 from sixfold.compress.quantized_images import QuantizedImages, quantized_images
 from sixfold.parts import state
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
+from sixfold.parts.pixel_scaling import PixelScaling
 
 Trained = tuple[FittedImages, Any, Any]
 SHAPE = NetworkShape(1, 2, (16, 32), 1, 1)

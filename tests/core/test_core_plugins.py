@@ -36,6 +36,7 @@ def test_a_kind_is_its_folder() -> None:
         "cnn",
         "forest",
         "fusion",
+        "image_encoder",
         "kernel_ridge",
         "linear",
         "mlp",

@@ -377,7 +377,7 @@ CHECKS: dict[str, Callable[..., None]] = {n: f for n, f in dict(globals()).items
 CROSS_FITTED = {"target"}
 # They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py, test_tokens.py,
 # test_embedding.py, test_pixels.py.
-OF_TEXTS = {"embedding", "ngrams", "pixels", "tokens"}
+OF_TEXTS = {"embedding", "image_embedding", "ngrams", "pixels", "tokens"}
 PAIRS = [
     (name, check)
     for name in FEATURE.names()

@@ -139,7 +139,7 @@ def test_the_options_are_all_there() -> None:
     """A new plug-in is tested for leaks by itself."""
     text = str(OPTIONS)
     for kind in (DENOISER, IMPUTER, FEATURE):
-        of_images = {"pixels"}  # tests/prepare/test_pixels.py
+        of_images = {"image_embedding", "pixels"}  # tests/prepare/test_pixels.py, test_image_embedding.py
         assert [name for name in kind.names() if f"'{name}'" not in text and name not in of_images] == []
 
 

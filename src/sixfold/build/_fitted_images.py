@@ -11,46 +11,20 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sixfold.build._network_export import embedded, norms_folded
+from sixfold.build._network_export import embedded
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape, sized_as
 from sixfold.parts.fit import OutputKind
+from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.train import threads
 from sixfold.train.image_examples import Images
-from sixfold.train.network import Scheme
+from sixfold.train.network import Scheme, Starting
 from sixfold.train.starting import norm_parameters
 
 AT_ONCE: Final = 64
-LEAST_DEVIATION: Final = 1.0  # of a channel, in steps of a byte: images of one color are not divided by nothing
-
-
-@dataclass(frozen=True)
-class PixelScaling(State):
-    """Mean and standard deviation of each channel over the training rows, float32 [C], in steps of a byte."""
-
-    mean: npt.NDArray[np.float32]
-    deviation: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, batches: Any) -> Self:
-        """From batches uint8 [B, H, W, C] of training rows, in whole numbers: no order of the batches moves a bit."""
-        count, total, squares = 0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        for images in batches:
-            pixels = images.reshape(-1, images.shape[-1]).astype(np.int64)
-            count += len(pixels)
-            total, squares = total + pixels.sum(axis=0), squares + (pixels**2).sum(axis=0)
-        mean: FloatArray = total / count
-        deviation: FloatArray = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        return cls(mean.astype(np.float32), np.maximum(deviation, LEAST_DEVIATION).astype(np.float32))
-
-    def export(self, graph: Graph, images: str) -> str:
-        """uint8 [rows, H, W, C] → float32 [rows, C, H, W], scaled."""
-        channels_first = graph.op("Transpose", images, perm=[0, 3, 1, 2])
-        pixels = graph.cast(channels_first, TensorProto.FLOAT)
-        centered = graph.op("Sub", pixels, graph.constant(self.mean[:, None, None]))
-        return graph.op("Mul", centered, graph.constant(1 / self.deviation[:, None, None]))
 
 
 class ScaledImages(nn.Module):
@@ -70,8 +44,10 @@ class ScaledImages(nn.Module):
         return PixelScaling(*(each.detach().to(torch.float32).numpy().copy() for each in (self.mean, self.deviation)))
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """Norms keep their own start."""
-        return norm_parameters(self)
+        """Norms keep their own start, and the network what it fills itself."""
+        network, filled = self.network, norm_parameters(self)
+        own = network.start(weights, biases, generator) if isinstance(network, Starting) else ()
+        return filled | {f"network.{name}" for name in own}
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] of bytes → [B, O], in the layout that convolutions on processors like best."""
@@ -100,8 +76,7 @@ class FittedImages(State):
     @classmethod
     def of(cls, module: nn.Module, shape: NetworkShape, side: ImageSize, scaling: PixelScaling) -> Self:
         """What a trained network holds; in float32, whatever it was trained in."""
-        weights = {name: _stored(value) for name, value in module.state_dict().items()}
-        return cls(shape, side, scaling, weights)
+        return cls(shape, side, scaling, stored_weights(module))
 
     def module(self) -> nn.Module:
         """The network, in evaluation."""
@@ -131,6 +106,10 @@ class FittedImages(State):
         return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores
 
 
-def _stored(value: torch.Tensor) -> npt.NDArray[Any]:
-    value = value.detach().contiguous()
-    return (value.to(torch.float32) if value.is_floating_point() else value).numpy().copy()
+def stored_weights(module: nn.Module) -> dict[str, npt.NDArray[Any]]:
+    """All that a module holds, as arrays; real numbers in float32."""
+    found = {name: value.detach().contiguous() for name, value in module.state_dict().items()}
+    return {
+        name: (value.to(torch.float32) if value.is_floating_point() else value).numpy().copy()
+        for name, value in found.items()
+    }

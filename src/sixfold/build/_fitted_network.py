@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 
 from sixfold.build._links import Link
-from sixfold.build._node_trace import ROWS, traced
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.node_trace import ROWS, traced
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.train import threads

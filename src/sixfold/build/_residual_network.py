@@ -9,9 +9,8 @@ from typing import Final, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.overrides import handle_torch_function, has_torch_function
 
+from sixfold.parts.node_trace import pointwise_convolution
 from sixfold.parts.state import State
 
 NetworkSize = Literal["nano", "small", "medium", "large"]
@@ -62,19 +61,6 @@ def network_shape(size: NetworkSize, channels: int, outputs: int, side: int) -> 
     while side // stem_stride > LARGEST_STEM:
         stem_stride *= 2
     return NetworkShape(channels, outputs, widths, blocks, stem_stride)
-
-
-def pointwise_convolution(
-    x_BCHW: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, step: int
-) -> torch.Tensor:
-    """A convolution of 1 × 1 that takes the places of its step first: torch's own kernel for it (2.13, processor, channels last)
-    writes beyond its memory where channels are no multiple of 8, as after pruning. A mode sees it as one function, and so it is
-    one convolution in a graph.
-    """
-    if has_torch_function((x_BCHW, weight)):
-        given = x_BCHW, weight
-        return handle_torch_function(pointwise_convolution, given, *given, bias, step)
-    return functional.conv2d(x_BCHW[:, :, ::step, ::step], weight, bias)
 
 
 class PointwiseConvolution(nn.Conv2d):

@@ -20,6 +20,7 @@ from sixfold.build._network_export import embedded
 from sixfold.build.family import FitCost
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.errors import FitError
+from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import FeatureGroup, FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -106,7 +107,8 @@ class TokenNetwork(State):
     def module(self) -> nn.Module:
         """The trained network, in evaluation."""
         outputs = self.weights["shift"]
-        module = ScaledOutputs(self.network(), outputs, outputs)
+        with own_draws():  # layers fill themselves, in whatever thread
+            module = ScaledOutputs(self.network(), outputs, outputs)
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return module.eval()
 
@@ -131,9 +133,13 @@ class TokenNetwork(State):
 class TokenFamily(ModuleFamily):
     """A family that reads the tokens of one column of text."""
 
-    needs: ClassVar[Needs] = Needs(precision="float32", text="tokens")
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"tokens"})
+
+    @property
+    def needs(self) -> Needs:
+        """Tokens."""
+        return Needs(precision="float32", text="tokens")
 
     @property
     @abstractmethod

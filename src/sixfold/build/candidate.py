@@ -38,6 +38,7 @@ class Candidate(State):
                 for s in (self.family, self.prepare, self.initialize, self.train, self.calibration)
             ),
             *folder_digests(self.prepare.features),
+            *filter(None, [self.family.content_digest()]),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

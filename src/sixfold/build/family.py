@@ -92,6 +92,10 @@ class Family(Section, ABC):
         """Folds that are worked on as one piece of work, when the features of one take `size` bytes."""
         return max(1, min(cores(), SIDE_BYTES // max(1, size))) if self.side_by_side else 1
 
+    def content_digest(self) -> str:
+        """SHA-256 of what the files hold that its options name; '' where they name none. Raises DataError."""
+        return ""
+
     def check_task(self, task: Task) -> None:
         """Raises RecipeError for options of another task."""
 

@@ -12,8 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from sixfold.build._fitted_images import PixelScaling
-from sixfold.build._network_export import embedded, norms_folded
+from sixfold.build._network_export import embedded
 from sixfold.build._residual_network import derived_size, network_shape
 from sixfold.build._token_network import ScaledOutputs, spread
 from sixfold.build.family import FitCost, TrainDefaults
@@ -21,7 +20,9 @@ from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.fusion import FusionNetwork, FusionShape, PixelColumn, TokenColumn
 from sixfold.build.networks.text_cnn import ConvolutionShape
 from sixfold.parts.fit import FeatureGroup, FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.train import threads

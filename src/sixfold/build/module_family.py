@@ -24,6 +24,7 @@ from sixfold.build.family import Family, FitCost
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.seeds import derive
+from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import UNWATCHED, Fit, Fitted
 from sixfold.runs.context import Context
 from sixfold.train import threads
@@ -33,7 +34,7 @@ from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
 from sixfold.train.losses import row_losses
-from sixfold.train.module import GENERATOR, ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
+from sixfold.train.module import ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
 from sixfold.train.module_range_test import rated
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.stopping import EarlyStopping
@@ -154,7 +155,7 @@ class ModuleFamily(Family):
     def _start(self, fit: Fit, seed: int) -> nn.Module:
         if fit.start is not None:
             return self.resume(fit.start)
-        with GENERATOR, torch.random.fork_rng(devices=[]):  # torch's layers fill themselves; all are filled anew
+        with own_draws():  # torch's layers fill themselves; all are filled anew
             module = self.module(fit)
         fill(module, fit.setting.initialize, seed)
         return module

@@ -18,7 +18,7 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.quant_utils import QuantFormat
 
-from sixfold.build.cnn import PixelNetwork
+from sixfold.build._image_family import PixelModel
 from sixfold.compress.amount import Found
 from sixfold.compress.quantized_images import quantized_pixels
 from sixfold.compress.subject import CompressionState, Job
@@ -78,7 +78,7 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
 def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
     """Quantize the network and its twins; or None and why it cannot be done."""
-    if isinstance(subject.model.fitted, PixelNetwork):
+    if isinstance(subject.model.fitted, PixelModel):
         return subject.changed(job, partial(_of_images, subject)), "int8 weights by channel, static int8 activations"
     if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
@@ -96,7 +96,7 @@ def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
     """Convolutions have static activations whatever the recipe says: their ranges are those of training images."""
     table = subject.basis.rows(position).table
     some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
-    if not isinstance(model.fitted, PixelNetwork):
+    if not isinstance(model.fitted, PixelModel):
         return model
     x = np.concatenate([x for _, x in model.preparer.batches(table.take(some))])
     return replace(model, fitted=quantized_pixels(model.fitted, x))

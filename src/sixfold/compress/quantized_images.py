@@ -16,8 +16,7 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from sixfold.build._fitted_images import FittedImages
-from sixfold.build.cnn import PixelNetwork
+from sixfold.build._image_family import ImageModel, PixelModel
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -84,14 +83,14 @@ class QuantizedPixels(State):
         return self.network.export(graph, graph.cast(graph.op("Reshape", x, shape), TensorProto.UINT8))
 
 
-def quantized_pixels(fitted: PixelNetwork, x: Matrix) -> QuantizedPixels:
+def quantized_pixels(fitted: PixelModel, x: Matrix) -> QuantizedPixels:
     """The network in int8; `x`: training rows, [rows, cells]."""
     shape = fitted.image
     pixels = np.asarray(x).astype(np.uint8).reshape(len(x), shape.height, shape.width, shape.channels)
     return QuantizedPixels(quantized_images(fitted.network, pixels), shape.height, shape.width, shape.channels)
 
 
-def quantized_images(network: FittedImages, images: Pixels) -> QuantizedImages:
+def quantized_images(network: ImageModel, images: Pixels) -> QuantizedImages:
     """The network's graph, from `images` uint8 [rows, H, W, C], with int8 weights and uint8 activations between them.
 
     `images` are training images, of which at most CALIBRATION_IMAGES, evenly

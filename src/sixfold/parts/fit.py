@@ -36,9 +36,11 @@ class Needs(NamedTuple):
     impute_number: str | None = "median"  # None: the family takes NaN as it is
     precision: Literal["float32", "float64"] = "float64"
     text: str = "ngrams"  # what texts become
+    text_checkpoint: str = ""  # the folder of the checkpoint whose tokens they become; '' for pieces that are learned
     text_features: int = 2_000  # n-grams of a text; those who take sparse rows can use more
     sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
     stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
+    image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class FeatureGroup:
     """Neighboring features, from `start` up to `stop`, that are read alike, and the raw columns they come from.
 
     `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of one column of images, of the
-    size `image`, 0 to 255. `tokens`: of one column of texts, in their order, codes below `tokens`, 0 after the text's end.
+    size `image`, 0 to 255. `tokens`: of one column of texts, in their order, codes below `tokens`, 0 after the text's end;
+    `tokenizer`: SHA-256 of the checkpoint's whose codes these are, '' where they were learned.
     """
 
     kind: FeatureKind
@@ -55,6 +58,7 @@ class FeatureGroup:
     stop: int
     image: ImageShape | None = None
     tokens: int = 0
+    tokenizer: str = ""
 
 
 class Shape(NamedTuple):

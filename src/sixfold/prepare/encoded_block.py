@@ -42,6 +42,15 @@ class ContinuesInGraph(Protocol):
 
 
 @runtime_checkable
+class Tokenized(Protocol):
+    """Ability of a fitted method: it gives codes of tokens."""
+
+    @property
+    def tokenizer(self) -> str:
+        """SHA-256 of the checkpoint's whose codes these are; '' where they were learned."""
+
+
+@runtime_checkable
 class Learned(Protocol):
     """Ability of a fitted method: `notes` say what was learned, in parts of sentences; `grows`: further rows bring further
     features.
@@ -85,7 +94,8 @@ class EncodedBlock(State):
         """What its features are, the first of which is feature `start`."""
         kind: FeatureKind = self.step.kind
         codes = max(self.levels) if kind == "tokens" else 0
-        return FeatureGroup(kind, self.columns, start, start + len(self.names), tokens=codes)
+        tokenizer = self.step.tokenizer if isinstance(self.step, Tokenized) else ""
+        return FeatureGroup(kind, self.columns, start, start + len(self.names), tokens=codes, tokenizer=tokenizer)
 
     def reader(self, table: Table) -> Callable[[slice], Features]:
         """Gives the features of some rows."""

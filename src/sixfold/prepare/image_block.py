@@ -84,9 +84,3 @@ def image_input(column: str, shape: ImageShape) -> ImageInput:
         channels=shape.channels,
         resize=resize,
     )
-
-
-def fit_image_block(name: str, method: Any, table: Table) -> ImageBlock:
-    """Fit on the images of `table`."""
-    shape = method.shape(image_column.references(table.columns[name]))
-    return ImageBlock((name,), shape.height, shape.width, shape.channels)

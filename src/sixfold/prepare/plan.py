@@ -72,7 +72,8 @@ def folder_digests(features: Feature) -> list[str]:
     """SHA-256 of what methods read besides the table: files that the recipe names. Raises DataError."""
     known = set(FEATURE.names())  # a name that is not known is refused where its chain is made
     methods = [FEATURE.make(options) for options in features.of_modalities() if options["name"] in known]
-    return [method.content_digest() for method in methods if isinstance(method, ReadsFolder)]
+    found = [method.content_digest() for method in methods if isinstance(method, ReadsFolder)]
+    return [one for one in found if one]
 
 
 def over_all(features: Feature) -> Iterator[tuple[str, Method]]:

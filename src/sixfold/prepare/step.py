@@ -78,7 +78,7 @@ class ReadsFolder(Protocol):
     """Ability of a method: what it makes depends on files that the recipe names."""
 
     def content_digest(self) -> str:
-        """SHA-256 of what they hold. Raises DataError where they are not there."""
+        """SHA-256 of what they hold, '' where its options name none. Raises DataError where they are not there."""
 
 
 def same(names: Sequence[str]) -> tuple[FittedFeatures, ...]:

@@ -72,5 +72,5 @@ def unfilled(family: Network, fit: Fit) -> nn.Module:
 def _fit_shape(fit: Fit, module_of: Callable[[Fit], nn.Module]) -> FitShape:
     size = fit.setting.train.batch_size
     rows = fit.rows if size == "full" else min(size, fit.rows)
-    shapes = tuple(tuple(parameter.shape) for parameter in module_of(fit).parameters())
+    shapes = tuple(tuple(one.shape) for one in module_of(fit).parameters() if one.requires_grad)
     return FitShape(shapes, rows, rows == fit.rows, fit.task)

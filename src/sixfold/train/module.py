@@ -6,7 +6,6 @@ that a training that goes on after a kill draws the same.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from sixfold.core.seeds import derive
+from sixfold.parts.draws import GENERATOR
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
@@ -26,7 +26,6 @@ from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 ALL_THREADS = 1e12  # operations of a step that keep every thread busy
-GENERATOR = threading.Lock()  # held by who draws from torch's own generator
 
 
 class ExampleReader(Protocol):
@@ -90,7 +89,7 @@ class RowBatch(NamedTuple):
 
 
 class ModuleLearner:
-    """`theta`, `gradient`: [1, P], all parameters one after the other; the module's own are views of them."""
+    """`theta`, `gradient`: [1, P], all parameters that are learned, one after the other; the module's own are views of them."""
 
     records = True
 
@@ -98,7 +97,7 @@ class ModuleLearner:
         self.work, self.module, self.train = fit, fit.module, fit.train
         self.trainees, self.places = (fit,), (0,)
         self.draws = True  # as long as no step has shown that it does not
-        parameters = list(self.module.parameters())
+        parameters = learned_parameters(self.module)
         self.theta = torch.cat([parameter.detach().reshape(-1) for parameter in parameters]).unsqueeze(0)
         self.gradient = torch.zeros_like(self.theta)
         self.device, self.operations = self.theta.device, fit.operations
@@ -275,6 +274,11 @@ def saved_bytes(module: nn.Module, x: torch.Tensor) -> int:
     return sum(seen.values())
 
 
+def learned_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """Those that are not frozen."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
 def real_buffers(module: nn.Module) -> list[torch.Tensor]:
     """Such as the means of a batch norm; counters are not needed to predict."""
     return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
@@ -284,7 +288,7 @@ def load_weights(module: nn.Module, weights: torch.Tensor) -> nn.Module:
     """`module` with the parameters and buffers that `ModuleLearner.weights` gave, ready to predict."""
     with torch.no_grad():
         start = 0
-        for part in (*module.parameters(), *real_buffers(module)):
+        for part in (*learned_parameters(module), *real_buffers(module)):
             part.copy_(weights[start : start + part.numel()].view(part.shape))
             start += part.numel()
     return module.eval()

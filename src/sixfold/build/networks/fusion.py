@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sixfold.build._fitted_images import PixelScaling, ScaledImages
+from sixfold.build._fitted_images import ScaledImages
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape
 from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
 from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.parts.state import State
 from sixfold.train.network import Scheme
 from sixfold.train.starting import norm_parameters

@@ -7,8 +7,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from sixfold.bundle.images import Channels
+from sixfold.parts import image_column
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import ImageReferences, survey
+from sixfold.parts.table import Table
+from sixfold.prepare.image_block import ImageBlock
 from sixfold.prepare.step import Role, Takes
 from sixfold.recipe.images import LARGEST_SIDE
 from sixfold.recipe.section import Section
@@ -35,3 +38,8 @@ class Settings(Section):
         found, _ = survey(images)
         side = found.height if self.side == "auto" else self.side
         return ImageShape(side, side, found.channels if self.color == "auto" else asked)
+
+    def block(self, name: str, table: Table) -> ImageBlock:
+        """Fit on the images of `table`."""
+        shape = self.shape(image_column.references(table.columns[name]))
+        return ImageBlock((name,), shape.height, shape.width, shape.channels)

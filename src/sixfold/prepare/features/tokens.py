@@ -11,33 +11,42 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar, Final, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from sixfold.bundle.tokens import TokenReader
+from sixfold.core.errors import DataError
 from sixfold.core.texts import LONGEST, TextForm
+from sixfold.parts import checkpoint_files
+from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER
 from sixfold.parts.fit import FeatureKind
 from sixfold.parts.state import State
 from sixfold.parts.table import IntArray
 from sixfold.prepare.step import FittedFeatures, Role, Takes, Training
+from sixfold.prepare.text.checkpoint_tokens import LIMIT_FILE, read_checkpoint_tokens, tokens_limit
 from sixfold.recipe.section import Section
 from sixfold.recipe.texts import LONGEST_READ, LONGEST_ROW, MOST_PIECES, TextInput, TokenPieces
 
 PAD: Final = "\x00"  # token 0, which fills up shorter rows: no normalized text holds this character
+OF_LEARNED: Final = {"size", "min_rows", "unicode", "case"}  # options that a checkpoint's tokens have not
 BYTES: Final = 256  # first pieces; the others are learned
 
 
 @dataclass(frozen=True)
 class Tokens(State):
-    """`cut`: how many of the training texts, `texts`, are longer than a row."""
+    """`cut`: how many of the training texts, `texts`, are longer than a row. `tokenizer`: SHA-256 of the checkpoint's whose
+    pieces these are; '' where they were learned.
+    """
 
     grows: ClassVar[bool] = False
     pieces: TokenPieces
     texts: int
     cut: int
+    tokenizer: str = ""
 
     @property
     def kind(self) -> FeatureKind:
@@ -83,9 +92,46 @@ class Settings(Section):
     unicode: Literal["NFKC", "NFC", "none"] = Field("NFC", description="Unicode form that texts are brought into.")
     case: Literal["fold", "keep"] = Field("keep", description="Whether upper and lower case are one.")
     longest: int = Field(LONGEST, ge=1, le=LONGEST_READ, description="Characters of a text that are read.")
+    checkpoint: str | None = Field(
+        None, min_length=1, description="Folder of a checkpoint whose own tokens they are; nothing is learned then."
+    )
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        given = self.model_dump(include=OF_LEARNED, exclude_defaults=True)
+        if self.checkpoint is not None and given:
+            raise ValueError(f"{next(iter(given))} is for pieces that are learned: a checkpoint has its own")
+        return self
+
+    def content_digest(self) -> str:
+        """SHA-256 of the checkpoint's tokenizer and configuration; '' without one."""
+        if self.checkpoint is None:
+            return ""
+        folder = Path(self.checkpoint)
+        return checkpoint_files.digest(folder, checkpoint_files.present(folder, (CONFIG, TOKENIZER), (LIMIT_FILE,)))
 
     def fit(self, texts: Sequence[str], training: Training) -> Tokens:
-        """Pieces of the training texts, and no others."""
+        """Pieces of the training texts, or a checkpoint's. Raises DataError for a folder that is none."""
+        return self._learned(texts) if self.checkpoint is None else self._of_checkpoint(Path(self.checkpoint), texts)
+
+    def _of_checkpoint(self, folder: Path, texts: Sequence[str]) -> Tokens:
+        """Only how long a row is follows from the texts."""
+        checkpoint_files.present(folder, (CONFIG, TOKENIZER))
+        most = min(tokens_limit(folder), LONGEST_ROW)
+        if self.length != "auto" and self.length > most:
+            remedy = "Lower it, or leave it out."
+            raise DataError("prepare, tokens", f"length of at most {most}", str(self.length), remedy)
+        described = read_checkpoint_tokens(folder, most, self.longest)
+        reader, around = TokenReader(described), len(described.before) + len(described.after)
+        counts = [len(reader.tokens(text)) + around for text in texts]
+        length = derived_length(counts, min(most, 512)) if self.length == "auto" else self.length
+        if length <= around:
+            raise DataError("prepare, tokens", f"length of at least {around + 1}", str(length), "Raise it.")
+        whole, tokenizer = described.model_copy(update={"length": length}), checkpoint_files.digest(folder, [TOKENIZER])
+        return Tokens(whole, len(counts), sum(count > length for count in counts), tokenizer)
+
+    def _learned(self, texts: Sequence[str]) -> Tokens:
+        """Pieces of these texts, and no others."""
         form = TextForm(self.unicode, self.case, self.longest)
         pieces, merges = _trained([form.normalized(text) for text in texts], self.size, self.min_rows)
         described = TokenPieces(

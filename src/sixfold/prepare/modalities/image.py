@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Final
 
 from sixfold.parts import image_column
 from sixfold.parts.fit import Needs
-from sixfold.parts.modality import RawColumn, Suggestion
+from sixfold.parts.modality import ModalityBlock, RawColumn, Suggestion
 from sixfold.parts.table import Column, Table, Task
-from sixfold.prepare.image_block import ImageBlock, fit_image_block
 from sixfold.prepare.step import Training
 from sixfold.recipe.schema import Options
 from sixfold.recipe.section import Section
@@ -58,9 +57,10 @@ class Settings(Section):
         return ()
 
     def method(self, needs: Needs) -> Options:
-        """Pixels."""
-        return {"name": "pixels"}
+        """Pixels, of the size and in the colors that the family needs."""
+        return {"name": "pixels"} | ({"side": needs.image_side, "color": True} if needs.image_side else {})
 
-    def block(self, name: str, method: Any, table: Table, training: Training) -> ImageBlock:
-        """Fit on the images: their size, and whether any has colors."""
-        return fit_image_block(name, method, table)
+    def block(self, name: str, method: Any, table: Table, training: Training) -> ModalityBlock:
+        """Fit on the images: as pixels, their size, and whether any has colors."""
+        found: ModalityBlock = method.block(name, table)
+        return found

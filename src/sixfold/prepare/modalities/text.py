@@ -59,6 +59,8 @@ class Settings(Section):
 
     def method(self, needs: Needs) -> Options:
         """What the family likes texts to become."""
+        if needs.text_checkpoint:
+            return {"name": needs.text, "checkpoint": needs.text_checkpoint}
         return {"name": needs.text} | ({"features": needs.text_features} if needs.text == "ngrams" else {})
 
     def block(self, name: str, method: Any, table: Table, training: Training) -> EncodedBlock:

@@ -8,30 +8,25 @@ Shape letters: B texts, L tokens, D width, H heads.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from sixfold.core import json_limits
 from sixfold.core.errors import DataError
-from sixfold.core.json_limits import JsonLimits
+from sixfold.parts import checkpoint_files
+from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER, WEIGHTS, read_json
 from sixfold.parts.graph import Graph, TensorProto
 
-NEEDED: Final = ("config.json", "model.safetensors", "tokenizer.json")
+NEEDED: Final = (CONFIG, WEIGHTS, TOKENIZER)
 OPTIONAL: Final = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
-LIMITS: Final = JsonLimits(64 << 20, values=4_000_000)
 MASKED: Final = -1e9  # added to the score of a padded token: its share is 0 in single precision
-AGAIN: Final = "Save it with save_pretrained(folder, safe_serialization=True); files with pickle in them are not read."
 ANOTHER: Final = "Choose a checkpoint of BERT's kind, such as all-MiniLM-L6-v2."
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
@@ -53,37 +48,7 @@ class BertShape:
 
 def digest(folder: Path) -> str:
     """SHA-256 of all files that are read. Raises DataError for a folder that is no checkpoint."""
-    sha = hashlib.sha256()
-    for name in _files(folder):
-        facts = (folder / name).stat()
-        sha.update(f"{name} {_file_digest(folder / name, facts.st_size, facts.st_mtime_ns)}\n".encode())
-    return sha.hexdigest()
-
-
-@cache
-def _file_digest(file: Path, size: int, changed: int) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _files(folder: Path) -> list[str]:
-    missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
-    if missing is not None:
-        pickled = sorted(file.name for file in folder.glob("*.bin")) if folder.is_dir() else []
-        found = f"no {missing}" + (f", but {pickled[0]}" if pickled else "") if folder.is_dir() else "no such folder"
-        raise DataError(str(folder), f"a checkpoint: {', '.join(NEEDED)}", found, AGAIN)
-    return [*NEEDED, *(name for name in OPTIONAL if (folder / name).is_file())]
-
-
-def read_json(file: Path) -> Any:
-    """Raises DataError for what is no JSON, or too much of it."""
-    content = file.read_bytes() if file.stat().st_size <= LIMITS.size_bytes else b"[" * (LIMITS.depth + 1)
-    if violation := json_limits.violation(content, LIMITS):
-        raise DataError(str(file), *violation, AGAIN)
-    try:
-        return json.loads(content)
-    except ValueError:
-        raise DataError(str(file), "JSON", "something else", AGAIN) from None
+    return checkpoint_files.digest(folder, checkpoint_files.present(folder, NEEDED, OPTIONAL))
 
 
 def read_shape(folder: Path) -> BertShape:

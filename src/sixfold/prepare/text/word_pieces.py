@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sixfold.core.errors import DataError
-from sixfold.prepare.text.bert import ANOTHER, read_json
+from sixfold.parts.checkpoint_files import read_json
+from sixfold.prepare.text.bert import ANOTHER
 from sixfold.recipe.texts import TokenPieces
 
 

@@ -15,15 +15,27 @@ import numpy as np
 import torch
 from onnx import helper
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function, resolve_name
 
-from sixfold.build._residual_network import pointwise_convolution
 from sixfold.parts.graph import Graph, TensorProto
 
 ROWS: Final = 2  # of the example: enough that it cannot pass for a single row that is spread over others
 ROOT, CUBIC = (2.0 / np.pi) ** 0.5, 0.044715  # gelu with tanh: Hendrycks and Gimpel, Gaussian error linear units, 2016
 Number = torch.Tensor | float
 Axes = int | Sequence[int]
+
+
+def pointwise_convolution(
+    x_BCHW: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, step: int
+) -> torch.Tensor:
+    """A convolution of 1 × 1 that takes the places of its step first: torch's own kernel for it (2.13, processor, channels last)
+    writes beyond its memory where channels are no multiple of 8, as after pruning. A mode sees it as one function, and so it is
+    one convolution in a graph.
+    """
+    if has_torch_function((x_BCHW, weight)):
+        given = x_BCHW, weight
+        return handle_torch_function(pointwise_convolution, given, *given, bias, step)
+    return functional.conv2d(x_BCHW[:, :, ::step, ::step], weight, bias)
 
 
 def traced(forward: Callable[[torch.Tensor], torch.Tensor], graph: Graph, x: str, example: torch.Tensor) -> str:
@@ -47,6 +59,7 @@ class NodeTrace(TorchFunctionMode):
         super().__init__()
         self.graph = graph
         self.asked_sizes = False
+        self._problem = ""
         self._names: dict[int, str] = {}
         self._kept: list[torch.Tensor] = []  # as `_names` knows them by their place in memory
 
@@ -55,6 +68,8 @@ class NodeTrace(TorchFunctionMode):
         self.remember(example, x)
         with torch.inference_mode(), self:
             result = forward(example)
+        if self._problem:
+            raise TypeError(self._problem)
         return self.value(result, result)
 
     def __torch_function__(
@@ -68,12 +83,30 @@ class NodeTrace(TorchFunctionMode):
         options = kwargs or {}
         follows = any(self.follows(one) for one in _tensors(*args, *options.values()))
         written = COMPUTING.get(func) or (MOVING.get(func) if follows else None)
+        in_place = IN_PLACE.get(func) if follows else None
         self.asked_sizes |= follows and func in SIZES
-        if written is None and follows and func not in FREE | SIZES:
+        if written is None and in_place is None and follows and func not in FREE | SIZES:
             raise TypeError(f"{resolve_name(func) or func} has no nodes: {__name__} says which functions have")
+        if follows and options.get("inplace"):
+            raise TypeError(f"{resolve_name(func)} has nodes where it changes nothing in its place")
+        if in_place is not None:
+            return self._changed(in_place, func, *args)
         result = func(*args, **options)
         if written is not None and not self.follows(result):
             self.remember_all(result, written(self, result, *args, **options))
+        return result
+
+    def _changed(self, written: Callable[..., str], func: Callable[..., Any], x: torch.Tensor, other: Number) -> Any:
+        """What is written into its own place has another name from then on; nothing else may look at that place.
+
+        That is told at the end: Python does `a = a + b` where `a += b` raises a TypeError.
+        """
+        places = [kept.untyped_storage().data_ptr() for kept in self._kept if kept is not x]
+        if not self.follows(x) or x.untyped_storage().data_ptr() in places:
+            self._problem = "a tensor that others look at is changed in its place"
+        name = written(self, x, x, other)
+        result = func(x, other)
+        self.remember(x, name)
         return result
 
     def follows(self, tensor: object) -> bool:
@@ -160,6 +193,10 @@ def _reduction(operator: str) -> Callable[..., str]:
     return written
 
 
+def _relu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, inplace: bool = False) -> str:
+    return trace.graph.op("Relu", trace.value(x, result))
+
+
 def _linear(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> str:
     """Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add otherwise."""
     product = trace.graph.op("MatMul", trace.value(x, result), trace.constant(weight, transposed=True))
@@ -178,13 +215,22 @@ def _layer_norm(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, shape: 
 
 
 def _gelu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none") -> str:
-    """The form with tanh: onnxruntime's Erf has no double."""
+    """In double the form with tanh alone: onnxruntime's Erf has no double."""
     if approximate != "tanh":
-        raise TypeError("gelu has nodes in its form with tanh alone")
+        return _exact_gelu(trace, result, x)
     value, op = trace.value(x, result), trace.graph.op
     root, cubic, half, one = (trace.value(number, result) for number in (ROOT, CUBIC, 0.5, 1.0))
     inner = op("Add", value, op("Mul", cubic, op("Mul", op("Mul", value, value), value)))
     return op("Mul", value, op("Mul", half, op("Add", one, op("Tanh", op("Mul", root, inner)))))
+
+
+def _exact_gelu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor) -> str:
+    """x · (1 + erf(x / √2)) / 2."""
+    if result.dtype != torch.float32:
+        raise TypeError("gelu has nodes in single precision, or in its form with tanh")
+    value, op = trace.value(x, result), trace.graph.op
+    scale, half, one = (trace.value(number, result) for number in (0.5**0.5, 0.5, 1.0))
+    return op("Mul", op("Mul", value, half), op("Add", op("Erf", op("Mul", value, scale)), one))
 
 
 def _silu(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *, inplace: bool = False) -> str:
@@ -197,10 +243,34 @@ def _embedding(trace: NodeTrace, result: torch.Tensor, rows: torch.Tensor, table
 
 
 def _cat(trace: NodeTrace, result: torch.Tensor, parts: Sequence[torch.Tensor], dim: int) -> str:
-    return trace.graph.op("Concat", *(trace.value(part, result) for part in parts), axis=dim % result.ndim)
+    """A constant beside what follows from the rows is one row that was spread over them: one value follows, and is padded."""
+    axis = dim % result.ndim
+    if axis == 0 or all(trace.follows(part) for part in parts):
+        return trace.graph.op("Concat", *(trace.value(part, result) for part in parts), axis=axis)
+    (at, *more) = [number for number, part in enumerate(parts) if trace.follows(part)]
+    shown = [part if number != at else torch.zeros_like(part) for number, part in enumerate(parts)]
+    beside = torch.cat(shown, axis)
+    if more or not all(torch.equal(row, beside[0]) for row in beside):
+        raise TypeError("constants that differ from row to row stand beside what follows from the rows")
+    before, behind = [0] * result.ndim, [0] * result.ndim
+    before[axis] = sum(part.shape[axis] for part in parts[:at])
+    behind[axis] = sum(part.shape[axis] for part in parts[at + 1 :])
+    padded = trace.graph.op("Pad", trace.value(parts[at], result), trace.vector(*before, *behind))
+    return trace.graph.op("Add", padded, trace.constant(beside[:1]))
 
 
-def _softmax(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, dim: int) -> str:
+def _softmax(
+    trace: NodeTrace,
+    result: torch.Tensor,
+    x: torch.Tensor,
+    dim: int,
+    *,
+    dtype: torch.dtype | None = None,
+    **_: object,
+) -> str:
+    """In the type of `x`. torch's function names the level of its own warning, too."""
+    if dtype not in (None, x.dtype):
+        raise TypeError("softmax has nodes in the type of what it is given")
     return trace.graph.op("Softmax", trace.value(x, result), axis=dim % x.ndim)
 
 
@@ -211,6 +281,7 @@ class KernelSteps:
     stride: Sequence[int]
     padding: Sequence[int]
     dilation: Sequence[int]
+    groups: int = 1
 
 
 def _conv(
@@ -221,11 +292,11 @@ def _conv(
     bias: torch.Tensor | None,
     *options: Any,
 ) -> str:
-    """`options`: stride, padding, dilation, groups, as the modules of torch give them. Raises TypeError for several groups."""
+    """`options`: stride, padding, dilation, groups, as the modules of torch give them. Raises TypeError."""
     stride, padding, dilation, groups = options
-    if groups != 1 or isinstance(padding, str):
-        raise TypeError("a convolution has nodes with one group, and with its padding in numbers")
-    return _convolved(trace, trace.value(x, result), (weight, bias), KernelSteps(stride, padding, dilation))
+    if isinstance(padding, str):
+        raise TypeError("a convolution has nodes with its padding in numbers")
+    return _convolved(trace, trace.value(x, result), (weight, bias), KernelSteps(stride, padding, dilation, groups))
 
 
 def _pointwise(
@@ -249,7 +320,36 @@ def _convolved(trace: NodeTrace, x: str, learned: Sequence[torch.Tensor | None],
         strides=list(kernel.stride),
         pads=[*kernel.padding, *kernel.padding],
         dilations=list(kernel.dilation),
+        group=kernel.groups,
     )
+
+
+def _max_pool(
+    trace: NodeTrace,
+    result: torch.Tensor,
+    x: torch.Tensor,
+    kernel: int | Sequence[int],
+    **options: Any,
+) -> str:
+    """`options`: as torch names them. Raises TypeError for what goes beyond size, stride and padding."""
+    if options.get("ceil_mode") or options.get("return_indices") or options.get("dilation", 1) not in (1, (1, 1)):
+        raise TypeError("a largest value has nodes by size, stride and padding")
+    size, padding = _twice(kernel), _twice(options.get("padding", 0))
+    stride = _twice(options.get("stride") or kernel)
+    return trace.graph.op(
+        "MaxPool", trace.value(x, result), kernel_shape=size, strides=stride, pads=[*padding, *padding]
+    )
+
+
+def _twice(number: int | Sequence[int]) -> list[int]:
+    """Of height and width."""
+    return [number, number] if isinstance(number, int) else list(number)
+
+
+def _average_of_all(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, size: int | Sequence[int]) -> str:
+    if _twice(size) != [1, 1]:
+        raise TypeError("an adaptive mean has nodes over all places")
+    return trace.graph.op("ReduceMean", trace.value(x, result), trace.vector(x.ndim - 2, x.ndim - 1), keepdims=1)
 
 
 def _pad(
@@ -292,8 +392,10 @@ def _flatten(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, start: int
 
 
 def _reshape(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *shape: Any) -> str:
-    """To a shape, given as one argument or as several."""
-    return trace.graph.op("Reshape", trace.value(x, result), trace.vector(*_spread(shape)))
+    """To a shape, given as one argument or as several. As many of the first axis as there are: 0, whatever their number is."""
+    asked = _spread(shape)
+    sizes = (0, *result.shape[1:]) if asked[0] == x.shape[0] else asked
+    return trace.graph.op("Reshape", trace.value(x, result), trace.vector(*sizes))
 
 
 def _permute(trace: NodeTrace, result: torch.Tensor, x: torch.Tensor, *axes: Any) -> str:
@@ -359,12 +461,13 @@ COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     torch.maximum: _pair("Max"),
     torch.Tensor.clamp_min: _pair("Max"),
     torch.Tensor.ne: _not_equal,
-    torch.Tensor.matmul: _pair("MatMul"),
+    **dict.fromkeys((torch.matmul, torch.Tensor.matmul), _pair("MatMul")),
     torch.addcmul: _addcmul,
-    torch.Tensor.softmax: _softmax,
+    **dict.fromkeys((functional.softmax, torch.Tensor.softmax), _softmax),
     torch.Tensor.mean: _reduction("ReduceMean"),
     torch.Tensor.sum: _reduction("ReduceSum"),
     torch.Tensor.amax: _reduction("ReduceMax"),
+    functional.relu: _relu,
     functional.linear: _linear,
     functional.layer_norm: _layer_norm,
     functional.gelu: _gelu,
@@ -372,13 +475,15 @@ COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     functional.embedding: _embedding,
     **dict.fromkeys((functional.conv1d, functional.conv2d), _conv),
     pointwise_convolution: _pointwise,
+    functional.max_pool2d: _max_pool,
+    functional.adaptive_avg_pool2d: _average_of_all,
 }
 MOVING: Final[dict[Any, Callable[..., Any]]] = {
     **dict.fromkeys((torch.Tensor.to, torch.Tensor.double, torch.Tensor.long), _cast),
     torch.Tensor.unsqueeze: _unsqueeze,
     torch.Tensor.flatten: _flatten,
     torch.Tensor.index_select: _index_select,
-    torch.Tensor.reshape: _reshape,
+    **dict.fromkeys((torch.Tensor.reshape, torch.Tensor.view), _reshape),
     torch.Tensor.permute: _permute,
     torch.Tensor.transpose: _transpose,
     torch.Tensor.contiguous: _contiguous,
@@ -388,6 +493,8 @@ MOVING: Final[dict[Any, Callable[..., Any]]] = {
     functional.dropout: _dropout,
     torch.cat: _cat,
 }
+
+IN_PLACE: Final[dict[Any, Callable[..., str]]] = {torch.Tensor.add_: _pair("Add")}
 
 
 def _property(name: str) -> Any:
