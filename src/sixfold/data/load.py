@@ -17,6 +17,7 @@ from sixfold.core.memory import MemoryLimit
 from sixfold.data import row_numbers
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
+from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target
@@ -97,7 +98,8 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
         _plan_column(raw, name, memory)
         cells = raw.columns.pop(name)  # its memory is free as soon as it is read
         if name not in unused:
-            made = read(name, cells, _asked(name, data), _of(reading, data, name))
+            read_column = read_files if is_of_files(cells) else read
+            made = read_column(name, cells, _asked(name, data), _of(reading, data, name))
             if notes.add(name, made):
                 columns[name] = made.column
     numbers = _without_row_numbers(columns, data, raw)
