@@ -66,6 +66,10 @@ class FittedFusion(State):
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return module.eval()
 
+    def single(self) -> Self:
+        """Itself: it computes in float32."""
+        return self
+
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, features] → float64 [rows, outputs], on one thread, whose sums are the same on any number of cores."""
         module, found = self.module(), [np.zeros((0, self.shape.outputs))]
