@@ -20,6 +20,7 @@ from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.fusion import FusionNetwork, FusionShape, PixelColumn, TokenColumn
 from sixfold.build.networks.text_cnn import ConvolutionShape
+from sixfold.core.units import counted
 from sixfold.parts.fit import FeatureGroup, FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -209,8 +210,8 @@ def derived(fit: Fit, rows: int | None = None) -> tuple[Size, str]:
     count = fit.rows if rows is None else rows
     sides = [group.image.height for group in fit.layout if group.image is not None]
     if sides:
-        return derived_size(max(sides), count)[0], f"{count:,} rows, images of {max(sides)} pixels a side"
-    return next((size for size, most in ROWS.items() if count < most), "medium"), f"{count:,} rows"
+        return derived_size(max(sides), count)[0], f"{counted(count, 'row')}, images of {max(sides)} pixels a side"
+    return next((size for size, most in ROWS.items() if count < most), "medium"), counted(count, "row")
 
 
 def _numbers(fit: Fit) -> tuple[int, ...]:

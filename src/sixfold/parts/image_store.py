@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sixfold.bundle.images import Channels, Pixels, decode, is_color, size_of
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, DataError
-from sixfold.core.units import show_bytes
+from sixfold.core.units import counted, show_bytes
 from sixfold.parts.file_cells import content
 from sixfold.parts.image_resize import ImageShape, Resizer
 from sixfold.parts.table import IntArray
@@ -218,7 +218,8 @@ def describe_faults(faults: Sequence[Fault], images: int) -> str:
     """What was skipped, for the user: how many, and the first of them by name."""
     named = "; ".join(f"{fault.reason.where}: {fault.reason.found}" for fault in faults[:NAMED])
     more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-    return f"{len(faults):,} of {images:,} images cannot be used and are skipped ({named}{more})."
+    are = "is" if len(faults) == 1 else "are"
+    return f"{len(faults):,} of {counted(images, 'image')} cannot be used and {are} skipped ({named}{more})."
 
 
 def _made(images: ImageReferences, row: int, resize: Resizer) -> tuple[bytes, bytes] | DataError:
