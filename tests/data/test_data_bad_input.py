@@ -438,7 +438,9 @@ def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:
         "t.parquet, column 'a': expected numbers, text, booleans or dates; found nested values (list<"
     )
     of_bytes = parquet({"a": [b"1", b"2"], "y": ["p", "q"]})
-    expected = "column 'a': expected numbers, text, booleans, dates, or files such as images; found bytes of another kind"
+    expected = (
+        "column 'a': expected numbers, text, booleans, dates, or files such as images; found bytes of another kind"
+    )
     assert expected in refused(of_bytes, "t.parquet")
     assert "column 'a': expected numbers, text, booleans or dates; found the type (bytes)" in refused(
         of_bytes, "t.parquet", target="a"

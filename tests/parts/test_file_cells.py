@@ -14,7 +14,7 @@ import pytest
 
 from sixfold.core.errors import BudgetError, DataError
 from sixfold.parts import scratch
-from sixfold.parts.file_cells import content, holds_files, name_of
+from sixfold.parts.file_cells import content, ending_of, holds_files, name_of
 
 
 def written(path: Path, cells: Any, kind: pa.DataType | None = None) -> Path:
@@ -27,6 +27,11 @@ def test_each_cell_is_read_by_its_name(tmp_path: Path) -> None:
     table = written(tmp_path / "a, column 'x', row 3.parquet", cells)
     for row in (2998, 0, 1234):
         assert content(name_of(table, "photo", row)) == cells[row]
+
+
+def test_the_ending_is_that_of_the_file() -> None:
+    assert ending_of("a/b.PNG") == ".png"
+    assert ending_of(name_of(Path("a/b.parquet"), "photo", 1234)) == ".parquet"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,12 @@ def content(name: str) -> bytes:
         raise DataError(name, "a file that can be read", reason, "Check path and permissions.") from None
 
 
+def ending_of(name: str) -> str:
+    """`.png`; of a file in a cell that of the file that holds it."""
+    found = _NAME.fullmatch(name)
+    return Path(found["path"] if found else name).suffix.lower()
+
+
 def state_of(name: str) -> tuple[str, int, int]:
     """Name, size and time of change of the file, or of the one that holds it: another state where it may have changed."""
     found = _NAME.fullmatch(name)
