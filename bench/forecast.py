@@ -26,7 +26,8 @@ from threadpoolctl import threadpool_limits
 from sixfold import pipeline
 from sixfold.data import holdout, load
 from sixfold.evaluate import folds
-from sixfold.evaluate.cross_validation import FoldCache, Group, evaluate_folds
+from sixfold.evaluate.cross_validation import Group, evaluate_folds
+from sixfold.evaluate.fold_cache import FoldCache
 from sixfold.evaluate.model import fit_model
 from sixfold.parts.table import Dataset
 from sixfold.plan import forecast as plan

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 import sixfold
 from sixfold import pipeline
+from sixfold.bundle.stream import predict_file
 from sixfold.bundle.verify import verify
 from sixfold.core.errors import DataError, RecipeError, RowError
 from sixfold.recipe import load
@@ -124,3 +128,61 @@ def test_the_report_shows_images_unless_nobody_may_see_them(tmp_path: Path) -> N
     assert not Report.model_validate_json((bundle / "report.json").read_text()).examples
     again = (tmp_path / "run" / "events.jsonl").read_text()
     assert again.count('"fold_scored"') == events.count('"fold_scored"') > 0  # nothing was trained again
+
+
+def table_of_bytes(path: Path, files: list[Path], as_structure: bool = False) -> None:
+    """The same images in one Parquet file."""
+    cells: list[Any] = [file.read_bytes() for file in files]
+    if as_structure:
+        cells = [{"bytes": cell, "path": file.name} for cell, file in zip(cells, files, strict=True)]
+    pq.write_table(pa.table({"image": cells, "label": [file.parent.name for file in files]}), path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_structure", [False, True], ids=["bytes", "structure"])
+def test_bytes_in_parquet_give_the_model_of_the_folder(tmp_path: Path, as_structure: bool) -> None:
+    draw(tmp_path / "bars", 60)
+    files = sorted((tmp_path / "bars").rglob("*.png"))
+    table_of_bytes(tmp_path / "bars.parquet", files, as_structure)
+    run(tmp_path, "linear")
+    (tmp_path / "run").rename(tmp_path / "folder")
+    of_folder = sixfold.load(tmp_path / "folder" / "bundle")
+    of_bytes = sixfold.load(run(tmp_path, "linear", "bars.parquet"))
+    notes = (tmp_path / "run" / "events.jsonl").read_text()
+    assert "image: read as image (bytes of images; data.types can say otherwise)." in notes
+    assert [(column.name, column.type) for column in of_bytes.signature.inputs] == [("image", "image")]
+    assert of_bytes.receipt.quality == of_folder.receipt.quality
+    asked = [{"image": base64.b64encode(file.read_bytes()).decode()} for file in files]
+    expected = of_folder.predict(asked).outputs["probability"]
+    assert np.array_equal(of_bytes.predict(asked).outputs["probability"], expected)
+    predict_file(of_bytes, tmp_path / "bars.parquet", tmp_path / "answers.csv", keep=["label"])
+    answers = pd.read_csv(tmp_path / "answers.csv")
+    assert np.allclose(answers[["probability_lying", "probability_standing"]], expected, atol=1e-6)
+    assert not (tmp_path / "run" / "scratch").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_cell_is_named_by_its_row(tmp_path: Path) -> None:
+    draw(tmp_path / "bars", 40)
+    files = sorted((tmp_path / "bars").rglob("*.png"))
+    files[7].write_bytes(files[7].read_bytes()[:60])
+    table_of_bytes(tmp_path / "bars.parquet", files)
+    with pytest.raises(DataError, match=r"bars\.parquet, column 'image', row 8: expected .*; found a damaged one"):
+        run(tmp_path, "linear", "bars.parquet")
+    bundle = sixfold.load(run(tmp_path, "linear", "bars.parquet", ", read: {unreadable: skip}"))
+    assert "1 of 40 images cannot be used" in (tmp_path / "run" / "events.jsonl").read_text()
+    with pytest.raises(RowError, match=r"bars\.parquet, row 8, column 'image'"):
+        predict_file(bundle, tmp_path / "bars.parquet", tmp_path / "answers.csv")
+
+
+def test_bytes_of_another_kind_are_no_images_unless_the_recipe_says_so(tmp_path: Path) -> None:
+    cells = [bytes([0, number]) * 9 for number in range(40)]
+    table = pa.table({"raw": cells, "a": list(range(40)), "label": ["x", "y"] * 20})
+    pq.write_table(table, tmp_path / "raw.parquet")
+    with pytest.raises(DataError, match=r"column 'raw': expected .* images; found bytes of another kind"):
+        run(tmp_path, "linear", "raw.parquet")
+    with pytest.raises(DataError, match=r"raw\.parquet, column 'raw', row 1: expected images; found none"):
+        run(tmp_path, "linear", "raw.parquet", ", types: {raw: image}")
+    with pytest.raises(DataError, match=r"column 'raw': expected a column of kind category; found bytes"):
+        run(tmp_path, "linear", "raw.parquet", ", types: {raw: category}")
+    assert run(tmp_path, "linear", "raw.parquet", ", drop: [raw]").is_dir()

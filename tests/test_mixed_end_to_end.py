@@ -79,6 +79,10 @@ def run(folder: Path, build: str, count: int = 60) -> sixfold.Bundle:
     "build",
     [
         "build: fusion\ntrain: {epochs: 2}",
+        pytest.param(
+            "build: fusion\ntrain: {epochs: 2}\ncompress: {keep: {accuracy: -1}, keep_lift: 0, quantize: int8}",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("build: {family: boosting, rounds: 20}", marks=pytest.mark.slow),
         pytest.param("build: linear", marks=pytest.mark.slow),
         pytest.param("build: {family: svm, kernel: linear}", marks=pytest.mark.slow),
@@ -91,6 +95,7 @@ def test_all_kinds_of_columns_become_one_model(build: str, tmp_path: Path) -> No
     inputs = {column.name: column.type for column in bundle.signature.inputs}
     assert inputs == {"weight": "number", "town": "category", "note": "text", "scan": "image"}
     assert any("parity" in sentence for sentence in verify(bundle.path))
+    assert all(step.accepted for step in bundle.receipt.steps)
     scan = (tmp_path / "scans" / "0.png").read_bytes()
     full = {"weight": 4.2, "town": "Riga", "note": "the box was broken on monday and open", "scan": scan}
     asked = [full, {**full, "weight": None}, {**full, "note": ""}, {**full, "town": "Oslo"}, {**full, "town": None}]

@@ -26,7 +26,7 @@ from sixfold.data import load as data_load
 from sixfold.evaluate.folds import scheme_of, thin_classes
 from sixfold.package import own_bundle, report
 from sixfold.package.package import package
-from sixfold.parts import image_column, state
+from sixfold.parts import scratch, state
 from sixfold.parts.table import Dataset
 from sixfold.plan.rules import Planning
 from sixfold.plan.run_context import SPARE, DataSplit, Plan, RunContext, digest, joint_digest, stage_key, store
@@ -80,8 +80,7 @@ def run(
     """
     limits = Limits.start(loaded.recipe.budget, started)
     guard, opened = MemoryGuard(limits.memory_bytes), RunFolder(out, listeners, save_every_s, limits.disk_bytes)
-    with loaded.placing(), guard, opened as folder, threads.one_order():
-        image_column.limit_disk(limits.disk_bytes)
+    with loaded.placing(), guard, opened as folder, scratch.of_run(out, limits.disk_bytes), threads.one_order():
         device = device_of(loaded.recipe.budget.device).type
         context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
         this = RunContext(loaded, folder, limits, context, guard=guard)

@@ -23,7 +23,7 @@ from sixfold.parts import state
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape, Resizer, resize_graph
-from sixfold.parts.image_store import CacheSettings, ImagePaths, fill, survey
+from sixfold.parts.image_store import CacheSettings, ImageFiles, fill, survey
 from sixfold.parts.packed import packed
 from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.train.augment import Augment
@@ -142,7 +142,7 @@ def drawn(folder: Path, count: int) -> None:
 def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> None:
     drawn(tmp_path / "bars", 80)
     files = labeled_images(tmp_path / "bars")
-    references = ImagePaths(tmp_path / "bars", files.paths)
+    references = ImageFiles([str(tmp_path / "bars" / path) for path in files.paths])
     shape, _ = survey(references)
     cache, _ = fill(references, CacheSettings(tmp_path / "cache", shape))
     y = np.unique(files.labels, return_inverse=True)[1].astype(np.int64)

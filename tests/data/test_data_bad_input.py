@@ -437,8 +437,13 @@ def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:
     assert refused(parquet({"a": [[1], [2]], "y": ["p", "q"]}), "t.parquet").startswith(
         "t.parquet, column 'a': expected numbers, text, booleans or dates; found nested values (list<"
     )
-    assert "column 'a': expected numbers, text, booleans or dates; found the type (binary)" in refused(
-        parquet({"a": [b"1", b"2"], "y": ["p", "q"]}), "t.parquet"
+    of_bytes = parquet({"a": [b"1", b"2"], "y": ["p", "q"]})
+    expected = (
+        "column 'a': expected numbers, text, booleans, dates, or files such as images; found bytes of another kind"
+    )
+    assert expected in refused(of_bytes, "t.parquet")
+    assert "column 'a': expected numbers, text, booleans or dates; found the type (bytes)" in refused(
+        of_bytes, "t.parquet", target="a"
     )
     assert "t.parquet, row 2, column 'a': expected a finite number; found inf." in refused(
         parquet({"a": [1.0, np.inf], "y": ["p", "q"]}), "t.parquet"

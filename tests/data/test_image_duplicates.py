@@ -15,7 +15,7 @@ from PIL import Image
 
 from sixfold.data.image_duplicates import describe_groups, difference_hash, duplicate_groups, hamming
 from sixfold.parts.image_resize import ImageShape
-from sixfold.parts.image_store import CacheSettings, ImageBytes, fill
+from sixfold.parts.image_store import CacheSettings, ImageFiles, fill
 
 
 def picture(seed: int, side: int = 120) -> Image.Image:
@@ -38,7 +38,10 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def groups(images: list[bytes], folder: Path, shape: ImageShape | None = None) -> npt.NDArray[np.int64]:
-    cache, _ = fill(ImageBytes(images, "images"), CacheSettings(folder / "cache", shape or ImageShape(64, 64, 3)))
+    for number, content in enumerate(images):
+        (folder / f"{number:03}.image").write_bytes(content)
+    files = ImageFiles(sorted(map(str, folder.glob("*.image"))))
+    cache, _ = fill(files, CacheSettings(folder / "cache", shape or ImageShape(64, 64, 3)))
     return duplicate_groups(cache)
 
 

@@ -34,9 +34,7 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
 
 def test_other_files_are_left_out_and_named(tmp_path: Path) -> None:
     made(tmp_path, "cat/1.png", "dog/1.png", "dog/notes.txt")
-    assert labeled_images(tmp_path).describe() == (
-        "1 files are no images by their names and are left out: dog/notes.txt."
-    )
+    assert labeled_images(tmp_path).describe() == ("1 file is no image by its name and is left out: dog/notes.txt.")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from sixfold.build import _side_by_side
 from sixfold.build import family as families
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
-from sixfold.evaluate.cross_validation import FoldCache, cross_validate
+from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold_cache import FoldCache
 from sixfold.evaluate.folds import make
 from sixfold.parts import state
 from sixfold.parts.state import save

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from evaluating import EVERYTHING, candidate, dataset, saved, with_other_rows
-from sixfold.evaluate.cross_validation import FoldCache, cross_validate
+from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold_cache import FoldCache
 from sixfold.evaluate.folds import make
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.prepare import preparer

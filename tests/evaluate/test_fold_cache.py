@@ -13,7 +13,8 @@ import pytest
 from evaluating import candidate, dataset
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate import model
-from sixfold.evaluate.cross_validation import FoldCache, FoldKey, cross_validate
+from sixfold.evaluate.cross_validation import cross_validate
+from sixfold.evaluate.fold_cache import FoldCache, FoldKey
 from sixfold.evaluate.folds import make
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context

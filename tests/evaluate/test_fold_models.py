@@ -15,13 +15,13 @@ from evaluating import candidate, dataset
 from sixfold import pipeline
 from sixfold.core.errors import BudgetError, BundleError
 from sixfold.evaluate.cross_validation import (
-    FoldCache,
     FoldScoresOfAll,
     Group,
     cross_validate,
     evaluate_folds,
     join,
 )
+from sixfold.evaluate.fold_cache import FoldCache
 from sixfold.evaluate.fold_models import FileWriter, FoldModels, ModelStore
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model

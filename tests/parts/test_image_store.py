@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from sixfold.core.errors import BudgetError, DataError
+from sixfold.parts.file_cells import name_of
 from sixfold.parts.image_resize import ImageShape, Resizer
-from sixfold.parts.image_store import CacheSettings, ImageBytes, ImagePaths, describe_faults, fill, survey
+from sixfold.parts.image_store import CacheSettings, ImageFiles, describe_faults, fill, survey
 
 
 def png(pixels: Any) -> bytes:
@@ -33,8 +35,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def paths(folder: Path) -> ImagePaths:
-    return ImagePaths(folder, sorted(path.name for path in folder.glob("*.png")))
+def paths(folder: Path) -> ImageFiles:
+    return ImageFiles(sorted(map(str, folder.glob("*.png"))))
 
 
 def test_the_cache_holds_what_decoding_and_resizing_give(folder: Path) -> None:
@@ -54,18 +56,15 @@ def test_a_view_reads_its_own_rows_in_the_order_asked_for(folder: Path) -> None:
 
 
 def test_bytes_in_a_column_give_what_files_give(folder: Path) -> None:
-    column = pa.chunked_array([[(folder / f"{number}.png").read_bytes()] for number in range(5)])
+    column = [(folder / f"{number}.png").read_bytes() for number in range(5)]
+    pa.parquet.write_table(pa.table({"photo": column}), folder / "a.parquet")
+    cells = ImageFiles([name_of(folder / "a.parquet", "photo", row) for row in range(5)])
     shape = ImageShape(10, 10, 1)
-    of_bytes, _ = fill(ImageBytes(column, "a.parquet, column 'photo'"), CacheSettings(folder / "one", shape))
+    of_bytes, _ = fill(cells, CacheSettings(folder / "one", shape))
     of_files, _ = fill(paths(folder), CacheSettings(folder / "two", shape))
     assert np.array_equal(of_bytes.read(np.arange(5)), of_files.read(np.arange(5)))
     assert of_bytes.fingerprint() == of_files.fingerprint()
     assert of_bytes.fingerprint() != of_bytes.take(np.array([1, 0, 2, 3, 4])).fingerprint()
-
-
-def test_an_empty_cell_is_told_with_its_row() -> None:
-    with pytest.raises(DataError, match=r"a\.parquet, row 2: expected an image; found an empty cell"):
-        ImageBytes(pa.chunked_array([[b"x", None]]), "a.parquet").content(1)
 
 
 def test_a_bad_image_refuses_all_and_leaves_no_cache(folder: Path) -> None:
@@ -122,7 +121,7 @@ def test_the_survey_takes_the_median_side_and_the_colors(folder: Path) -> None:
     assert shape == ImageShape(12, 12, 1) or shape == ImageShape(8, 8, 1)  # 10 is as near to the one as to the other
     assert why == f"Images become {shape.describe()}: the median of the shorter sides is 10 pixels."
     (folder / "large.png").write_bytes(png(np.zeros((400, 300, 3), dtype=np.uint8)))
-    assert survey(ImagePaths(folder, ["large.png"])) == (
+    assert survey(ImageFiles([str(folder / "large.png")])) == (
         ImageShape(224, 224, 3),
         "Images become 224 × 224, color: the median of the shorter sides is 300 pixels, at most 224.",
     )
@@ -131,4 +130,4 @@ def test_the_survey_takes_the_median_side_and_the_colors(folder: Path) -> None:
 def test_a_survey_of_no_image_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(DataError, match="expected images; found none that can be read among 1"):
-        survey(ImagePaths(tmp_path, ["a.png"]))
+        survey(ImageFiles([str(tmp_path / "a.png")]))

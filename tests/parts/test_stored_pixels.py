@@ -13,7 +13,7 @@ from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError, DataError
 from sixfold.data.load import load
 from sixfold.evaluate.model import fit_of, prepare_rows
-from sixfold.parts import image_column
+from sixfold.parts import image_column, scratch
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import StoredPixels
 from sixfold.parts.sparse import bounds, dense, held_bytes, nonzeros
@@ -138,9 +138,29 @@ def test_copies_stay_on_one_side_and_are_counted(tmp_path: Path) -> None:
 
 def test_a_cache_beyond_the_disk_that_there_is_is_refused(tmp_path: Path) -> None:
     photos(tmp_path)
-    image_column.limit_disk(1_000)
-    try:
-        with pytest.raises(BudgetError, match=r"budget.disk: expected room for 24 images"):
-            loaded(tmp_path)
-    finally:
-        image_column.limit_disk(None)
+    with (
+        scratch.of_run(tmp_path / "run", 1_000),
+        pytest.raises(BudgetError, match=r"budget.disk: expected room for 24 images"),
+    ):
+        loaded(tmp_path)
+
+
+def test_an_interrupted_run_keeps_its_resized_images_and_decodes_none_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path)
+    with pytest.raises(KeyboardInterrupt), scratch.of_run(tmp_path / "run", None):
+        column = loaded(tmp_path).table.columns["image"]
+        first = image_column.resized(column, ImageShape(8, 8, 3)).read(np.arange(24))
+        raise KeyboardInterrupt
+    image_column._CACHES.held.clear()  # as in another process
+    monkeypatch.setattr(image_column, "fill", None)
+    with scratch.of_run(tmp_path / "run", None):
+        again = image_column.resized(column, ImageShape(8, 8, 3))
+        assert np.array_equal(again.read(np.arange(24)), first)
+        monkeypatch.undo()
+        changed = Path(column.levels[0])
+        Image.new("RGB", (10, 10), (1, 2, 3)).save(changed)
+        image_column._CACHES.held.clear()
+        assert (image_column.resized(column, ImageShape(8, 8, 3)).read(np.array([0])) == (1, 2, 3)).all()
+    assert not (tmp_path / "run" / "scratch").exists()

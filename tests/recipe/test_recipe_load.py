@@ -43,6 +43,15 @@ def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:
     assert recipe.build[1]["C"] == [0.1, 1, 10]  # type: ignore[index]
 
 
+def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
+    assert found(tmp_path, GOOD + "compress: {quantize: int8}\n") == []
+    bare = load(tmp_path / "r.yaml").recipe.compress
+    assert found(tmp_path, GOOD + "compress: {quantize: {weights: int8}}\n") == []
+    assert load(tmp_path / "r.yaml").recipe.compress == bare
+    (told,) = found(tmp_path, GOOD + "compress: {quantize: int4}\n")
+    assert "compress.quantize: expected 'int8' or a mapping; found the text 'int4'" in told
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

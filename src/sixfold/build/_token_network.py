@@ -112,6 +112,10 @@ class TokenNetwork(State):
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return module.eval()
 
+    def single(self) -> Self:
+        """Itself: it computes in float32."""
+        return self
+
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, L] tokens → float64 [rows, K], on one thread, whose sums are the same on any machine's number of cores."""
         module, found = self.module(), [np.zeros((0, len(self.weights["shift"])))]

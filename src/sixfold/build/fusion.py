@@ -19,6 +19,7 @@ from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.fusion import FusionNetwork, FusionShape, PixelColumn, TokenColumn
 from sixfold.build.networks.text_cnn import ConvolutionShape
+from sixfold.core.units import counted
 from sixfold.parts.fit import FeatureGroup, FeatureKind, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
@@ -66,6 +67,10 @@ class FittedFusion(State):
         module = ScaledOutputs(FusionNetwork(self.shape), outputs, outputs)
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return module.eval()
+
+    def single(self) -> Self:
+        """Itself: it computes in float32."""
+        return self
 
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, features] → float64 [rows, outputs], on one thread, whose sums are the same on any number of cores."""
@@ -206,8 +211,8 @@ def derived(fit: Fit, rows: int | None = None) -> tuple[Size, str]:
     count = fit.rows if rows is None else rows
     sides = [group.image.height for group in fit.layout if group.image is not None]
     if sides:
-        return derived_size(max(sides), count)[0], f"{count:,} rows, images of {max(sides)} pixels a side"
-    return next((size for size, most in ROWS.items() if count < most), "medium"), f"{count:,} rows"
+        return derived_size(max(sides), count)[0], f"{counted(count, 'row')}, images of {max(sides)} pixels a side"
+    return next((size for size, most in ROWS.items() if count < most), "medium"), counted(count, "row")
 
 
 def _numbers(fit: Fit) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from torch import nn
 from sixfold.build._token_network import ScaledOutputs, TokenFamily, TokenNetwork
 from sixfold.build.family import TrainDefaults
 from sixfold.build.networks.text_cnn import ConvolutionShape, TextCNN
+from sixfold.core.units import counted
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted
 
 # Numbers a token, and filters of each width. Guessed: the largest is about Kim's (300 and 100).
@@ -65,7 +66,7 @@ class Settings(TokenFamily):
     def derived(self, fit: Fit) -> str:
         """The size that was chosen and why."""
         size = self.sized(fit.rows).size
-        why = f"{fit.rows:,} texts" if self.size == "auto" else "as asked"
+        why = counted(fit.rows, "text") if self.size == "auto" else "as asked"
         return f"text_cnn: size {size} ({why}): {SIZES[size][0]} numbers a token, {SIZES[size][1]} filters a width."
 
     def network(self, fit: Fit, tokens: FeatureGroup) -> nn.Module:

@@ -13,7 +13,7 @@ from sixfold.compress.measure import median_ms
 from sixfold.compress.pruner import Pruner
 from sixfold.compress.subject import CompressionState, Job, promise, start
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
-from sixfold.core.units import show_bytes
+from sixfold.core.units import counted, show_bytes
 from sixfold.evaluate.model import Model
 from sixfold.parts.packed import packed
 from sixfold.parts.state import State
@@ -104,7 +104,7 @@ def gain(before: Model, after: Model, table: Table, most_s: float = math.inf) ->
     figures, faster = [f"{show_bytes(len(old))} → {show_bytes(len(new))}"], False
     for batch in (1, 64):
         first, second = median_ms(old, new, table, batch, most_s)
-        figures.append(f"{first:.3f} → {second:.3f} ms for {batch} row{'s' if batch > 1 else ''}")
+        figures.append(f"{first:.3f} → {second:.3f} ms for {counted(batch, 'row')}")
         if not (smaller or faster) and second <= LESS_TIME * first:
             second, first = median_ms(new, old, table, batch, most_s)
             faster = second <= LESS_TIME * first

@@ -52,7 +52,7 @@ def apply(subject: CompressionState, job: Job, section: FixedPoint) -> Found:
     if isinstance(subject.model.fitted, Quantized):
         return None, f"the weights of {job.candidate.name} are integers already (int8)"
     if not isinstance(subject.model.fitted, Parametric):
-        return None, f"{job.candidate.name} has no real parameters θ to round"
+        return None, f"{job.candidate.name} has no real parameters θ that can be rounded here"
 
     def change(model: Model, position: int) -> Model:
         fitted = model.fitted

@@ -30,11 +30,14 @@ from sixfold.parts.table import FloatArray
 from sixfold.recipe.schema import Quantize
 
 CALIBRATION_ROWS = 512
+QUANTIZED = ["MatMul", "Conv", "Gather"]
+AT_ONCE = 16  # of them: every activation is held
 
 
 @dataclass(frozen=True)
 class Quantized(State):
-    """`model`: uint8, the bytes of an ONNX graph from features [rows, f] float32 to outputs.
+    """`model`: uint8, the bytes of an ONNX graph from features [rows, f] float32 to outputs. `convolves`: it has convolutions,
+    whose activations are static.
 
     With dynamic activations the scale of a layer's input is that of the batch: a row's answer depends a little on the
     rows that are asked with it.
@@ -42,6 +45,7 @@ class Quantized(State):
 
     model: npt.NDArray[np.uint8]
     kind: OutputKind
+    convolves: bool = False
 
     @property
     def output(self) -> OutputKind:
@@ -66,10 +70,11 @@ def _session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc]
-    """Training rows, one batch, for the ranges of activations."""
+    """Training rows, batch by batch, for the ranges of activations."""
 
     def __init__(self, x: Matrix) -> None:
-        self._batches: Iterator[dict[str, Any]] = iter([{"x": x.astype(np.float32, copy=False)}])
+        batches = (x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE))
+        self._batches: Iterator[dict[str, Any]] = iter({"x": some.astype(np.float32, copy=False)} for some in batches)
 
     def get_next(self) -> dict[str, Any] | None:
         """The next batch, or None."""
@@ -89,7 +94,10 @@ def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
         single = model.fitted.single() if isinstance(model.fitted, Multiplying) else model.fitted
         return replace(model, fitted=quantized(single, model.preparer.transform(table.take(some)), section))
 
-    return subject.changed(job, change), f"int8 weights, {section.activations} int8 activations"
+    found, scaled = subject.changed(job, change), section.activations
+    if isinstance(found.model.fitted, Quantized) and found.model.fitted.convolves:
+        scaled = "static"
+    return found, f"int8 weights, {scaled} int8 activations"
 
 
 def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
@@ -104,7 +112,7 @@ def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
 
 def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
     """`network`, which computes in float32 (onnxruntime quantizes those products), with int8 weights; activations scaled by
-    batch (dynamic) or by the ranges seen on `x` (static).
+    batch (dynamic) or by the ranges seen on `x` (static, as convolutions always are).
     """
     graph = Graph()
     value = network.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
@@ -112,19 +120,17 @@ def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         model = graph.model()
-        stacked = _products_of_stacks(model)
+        convolves = any(node.op_type == "Conv" for node in model.graph.node)
+        asked = {
+            "per_channel": True,
+            "op_types_to_quantize": QUANTIZED,
+            "nodes_to_exclude": _others(model),
+        }
         onnx.save(model, source)
         # Unsigned weights (dynamic) or weights of 7 bits (static): processors without VNNI add pairs of products of an
         # unsigned and a signed byte in 16 bits, which overflow with full signed weights.
-        if section.activations == "dynamic":
-            quantize_dynamic(
-                source,
-                target,
-                weight_type=QuantType.QUInt8,
-                per_channel=True,
-                op_types_to_quantize=["MatMul"],
-                nodes_to_exclude=stacked,
-            )
+        if section.activations == "dynamic" and not convolves:
+            quantize_dynamic(source, target, weight_type=QuantType.QUInt8, **asked)
         else:
             quantize_static(
                 source,
@@ -134,21 +140,23 @@ def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
                 weight_type=QuantType.QInt8,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
-                per_channel=True,
-                op_types_to_quantize=["MatMul"],
-                nodes_to_exclude=stacked,
+                **asked,
             )
-        return Quantized(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)
+        found = np.frombuffer(target.read_bytes(), dtype=np.uint8).copy()
+        return Quantized(found, network.output, convolves)
 
 
-def _products_of_stacks(model: onnx.ModelProto) -> list[str]:
-    """Names all nodes; returns those that multiply by a stack of matrices (a head for each member): onnxruntime has no
-    scales by channel for them, and they stay as they are.
+def _others(model: onnx.ModelProto) -> list[str]:
+    """Names all nodes; returns those of the kinds QUANTIZED that stay as they are: products with a stack of matrices (a head for
+    each member), for which onnxruntime has no scales by channel, and what is no product with weights and no table of vectors
+    (attention, features that are taken out of a row).
     """
-    stacks = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) > 2}
+    sizes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
     for number, node in enumerate(model.graph.node):
         node.name = f"node {number}"
-    return [node.name for node in model.graph.node if node.op_type == "MatMul" and stacks & set(node.input)]
+    named = {"MatMul": 1, "Gather": 0, "Conv": 1}  # operator → its input that holds weights
+    some = [(node, sizes.get(node.input[named[node.op_type]], 0)) for node in model.graph.node if node.op_type in named]
+    return [node.name for node, size in some if size < 2 or (node.op_type == "MatMul" and size > 2)]
 
 
 @contextmanager

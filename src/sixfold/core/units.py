@@ -54,3 +54,12 @@ def _parse(text: str | float, units: dict[str, float] | dict[str, int], expected
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         raise RecipeError("budget", expected, repr(shown), f"Units: {', '.join(units)}.")
     return amount
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number and what it counts; `many`: the plural, where it is more than an s.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class is", "classes are")
+    ('1 row', '1,200 rows', '2 classes are')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from sixfold.core.units import counted
 from sixfold.data import rare
 from sixfold.data.image_duplicates import describe_groups, duplicate_groups
 from sixfold.data.near_duplicates import near_duplicates
@@ -53,11 +54,12 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
     contradicting = int(equal_rows.contradictions(group, dataset.target).sum())
     notes, warnings = list(dataset.notes), list(dataset.warnings)
     if contradicting and dataset.target.task != "reconstruction":
-        notes.append(f"{contradicting:,} rows equal another row in every column and differ in the target.")
+        rows = counted(contradicting, "row equals another row", "rows equal another row")
+        notes.append(f"{rows} in every column and differ{'s' * (contradicting == 1)} in the target.")
     if repeated.any():
         units = merged(dataset.units, _units(group, repeated))
         done, kept = _done(dataset, units, duplicates)
-        text = f"{_counted(int(repeated.sum()))} an earlier row in every column and the target. {done}"
+        text = f"{counted(int(repeated.sum()), 'row equals', 'rows equal')} an earlier row in every column and the target. {done}"
         (warnings if kept and repeated.mean() >= LOUD else notes).append(text)
         dataset = replace(dataset, together=units if kept else dataset.together)
     return replace(dataset, notes=tuple(notes), warnings=tuple(warnings))
@@ -76,7 +78,8 @@ def _near_texts_together(dataset: Dataset) -> Dataset:
     together = merged(dataset.groups, units)
     if not near or len(np.unique(together)) < LEAST_UNITS:
         return dataset
-    text = f"{near:,} texts are nearly the same as an earlier one (MinHash): they stay on one side of every split."
+    told = counted(near, "text is nearly the same as an earlier one", "texts are nearly the same as an earlier one")
+    text = f"{told} (MinHash): they stay on one side of every split."
     return replace(dataset, together=together, notes=(*dataset.notes, text))
 
 
@@ -121,7 +124,3 @@ def _done(dataset: Dataset, units: IntArray, duplicates: str) -> tuple[str, bool
         "Equal rows stay on one side of every split; if they are cases of their own that happen to be alike, "
         "data.duplicates: ignore divides them like any rows."
     ), True
-
-
-def _counted(rows: int) -> str:
-    return f"{rows:,} {'row equals' if rows == 1 else 'rows equal'}"

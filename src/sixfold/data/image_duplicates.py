@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sixfold.bundle.images import Pixels
+from sixfold.core.units import counted
 from sixfold.parts.image_store import ImageCache
 from sixfold.parts.table import IntArray
 
@@ -42,11 +43,11 @@ def describe_groups(groups: IntArray) -> str:
     """How many images have a copy, for the user; '' where none has."""
     counts = np.unique(groups, return_counts=True)[1]
     copies = int((counts[counts > 1] - 1).sum())
-    return (
-        f"{copies:,} images are copies of others, or look like them: they stay on one side of every split."
-        if copies
-        else ""
-    )
+    if not copies:
+        return ""
+    one = "image is a copy of another, or looks like it: both stay"
+    many = "images are copies of others, or look like them: they stay"
+    return f"{counted(copies, one, many)} on one side of every split."
 
 
 def difference_hash(images: Pixels) -> Hashes:

@@ -9,6 +9,7 @@ from typing import Final
 
 from sixfold.bundle.images import ENDINGS
 from sixfold.core.errors import DataError
+from sixfold.core.units import counted
 
 SHOWN: Final = 5
 
@@ -25,7 +26,9 @@ class LabeledPaths:
         """What was left out, for the user; '' where nothing was."""
         if not self.skipped:
             return ""
-        return f"{len(self.skipped):,} files are no images by their names and are left out: {_listed(self.skipped)}."
+        many = "files are no images by their names and are left out"
+        told = counted(len(self.skipped), "file is no image by its name and is left out", many)
+        return f"{told}: {_listed(self.skipped)}."
 
 
 def labeled_images(folder: Path) -> LabeledPaths:

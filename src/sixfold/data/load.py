@@ -14,9 +14,11 @@ import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError, did_you_mean
 from sixfold.core.memory import MemoryLimit
+from sixfold.core.units import counted
 from sixfold.data import row_numbers
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
+from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target
@@ -97,7 +99,8 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
         _plan_column(raw, name, memory)
         cells = raw.columns.pop(name)  # its memory is free as soon as it is read
         if name not in unused:
-            made = read(name, cells, _asked(name, data), _of(reading, data, name))
+            read_column = read_files if is_of_files(cells) else read
+            made = read_column(name, cells, _asked(name, data), _of(reading, data, name))
             if notes.add(name, made):
                 columns[name] = made.column
     numbers = _without_row_numbers(columns, data, raw)
@@ -252,16 +255,16 @@ def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
     }
     kinds = Counter(column.kind for column in columns.values())
     plural |= {kind: modality_of(kind).plural for kind in sorted(kinds) if kind not in plural}
-    parts = [f"{kinds[kind]:,} {kind if kinds[kind] == 1 else plural[kind]}" for kind in plural if kinds[kind]]
-    clauses = [f"{rows:,} {'row' if rows == 1 else 'rows'}", ", ".join(parts)]
+    parts = [counted(kinds[kind], kind, plural[kind]) for kind in plural if kinds[kind]]
+    clauses = [counted(rows, "row"), ", ".join(parts)]
     words = sorted({token for tokens in notes.tokens.values() for token in tokens} - {""})
     with_words = sum(bool(tokens - {""}) for tokens in notes.tokens.values())
     with_empty = sum("" in tokens for tokens in notes.tokens.values())
     if with_words:
         shown = ", ".join(f"'{word}'" for word in words[:SHOWN])
-        clauses.append(f"{with_words:,} {'column' if with_words == 1 else 'columns'} with {shown} read as missing")
+        clauses.append(f"{counted(with_words, 'column')} with {shown} read as missing")
     if with_empty:
-        clauses.append(f"{with_empty:,} {'column' if with_empty == 1 else 'columns'} with empty cells")
+        clauses.append(f"{counted(with_empty, 'column')} with empty cells")
     return "; ".join(clauses)
 
 
@@ -289,8 +292,8 @@ def _left_out(found: FoundTarget, raw: Raw) -> list[str]:
     if not missing:
         return []
     absent = np.setdiff1d(np.arange(raw.rows), found.rows, assume_unique=True)
-    are = "row has no target and is" if missing == 1 else "rows have no target and are"
-    return [f"{missing:,} {are} left out; the first is {raw.place(int(absent[0]))}."]
+    are = counted(missing, "row has no target and is", "rows have no target and are")
+    return [f"{are} left out; the first is {raw.place(int(absent[0]))}."]
 
 
 def _together(marks: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from sixfold.core.errors import DataError
+from sixfold.core.units import counted
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.recipe.schema import Data
 
@@ -81,6 +82,6 @@ def _codes_without(rare: IntArray, classes: int) -> IntArray:
 
 def _named(names: list[str], counts: IntArray) -> str:
     """ "Rare classes: imL (2 rows), imS (2 rows)" """
-    shown = [f"{name} ({count} {'row' if count == 1 else 'rows'})" for name, count in zip(names, counts, strict=True)]
+    shown = [f"{name} ({counted(int(count), 'row')})" for name, count in zip(names, counts, strict=True)]
     more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
     return f"Rare {'class' if len(shown) == 1 else 'classes'}: {', '.join(shown[:SHOWN])}{more}"

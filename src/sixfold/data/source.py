@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.memory import MemoryLimit
+from sixfold.core.units import counted
 from sixfold.data.file import DataFile
 from sixfold.recipe.kinds import SOURCE
 from sixfold.recipe.schema import Data
@@ -190,8 +191,7 @@ def table_bytes(rows: int, columns: int) -> int:
 
 def table_in_words(rows: int, columns: int, about: bool = False) -> str:
     """ "200,000,000 rows of 3 columns" """
-    plural = "column" if columns == 1 else "columns"
-    return f"{'about ' if about else ''}{rows:,} rows of {columns:,} {plural}"
+    return f"{'about ' if about else ''}{counted(rows, 'row')} of {counted(columns, 'column')}"
 
 
 def check_count(count: int, where: str) -> None:

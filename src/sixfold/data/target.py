@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sixfold.core import values
 from sixfold.core.errors import DataError
+from sixfold.core.units import counted
 from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, levels_of, read, texts
 from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
 
@@ -51,7 +52,7 @@ def reconstruction_target(columns: dict[str, Column], where: str) -> FoundTarget
         )
     matrix = np.stack([columns[name].values for name in names], axis=1).astype(np.float64)
     rows = np.flatnonzero(~np.isnan(matrix).any(axis=1))
-    notes = f"{len(names):,} {'numbers are' if len(names) > 1 else 'number is'} to be reproduced: reconstruction."
+    notes = f"{counted(len(names), 'number is', 'numbers are')} to be reproduced: reconstruction."
     return FoundTarget(Target("reconstruction", matrix[rows], names), rows, (notes,))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from sixfold.build.candidate import Candidate, fits_of
-from sixfold.build.family import CACHE_BYTES
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold_cache import FoldCache, FoldKey
 from sixfold.evaluate.fold_models import FileWriter, FoldModel, FoldModels, MemoryWriter, ModelStore, link
 from sixfold.evaluate.model import (
     Model,
@@ -102,62 +101,11 @@ class Evaluation(State):
         return {name: float(np.mean(values)) for name, values in self.scores.items() if np.isfinite(values).all()}
 
 
-class FoldKey(NamedTuple):
-    """Of a prepared fold: all that its `preparation` depends on besides the rows, and its number."""
-
-    preparation: str
-    number: int
-
-
 class PreparedFold(NamedTuple):
     """A fold's number, and its training rows as features."""
 
     number: int
     prepared: Prepared
-
-
-class FoldCache:
-    """Prepared folds that candidates with equal preparation share, up to `most_bytes`.
-
-    They belong to one dataset and its folds: others empty the cache.
-    """
-
-    def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
-        self.most_bytes = most_bytes
-        self._kept: OrderedDict[FoldKey, Prepared] = OrderedDict()
-        self._of: tuple[Dataset, Sequence[Fold]] | None = None
-
-    def belong_to(self, dataset: Dataset, folds: Sequence[Fold]) -> None:
-        """Forget what was prepared from other rows."""
-        if self._of is None or self._of[0] is not dataset or self._of[1] is not folds:
-            self._kept.clear()
-            self._of = (dataset, folds)
-
-    def clear(self) -> None:
-        """Forget all of it."""
-        self._kept.clear()
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all features kept."""
-        return sum(held_bytes(kept.x) for kept in self._kept.values())
-
-    def get(self, key: FoldKey) -> Prepared | None:
-        """What was kept under `key`."""
-        return self._kept.get(key)
-
-    def put(self, key: FoldKey, prepared: Prepared) -> None:
-        """Keep `prepared` if it fits, in place of other preparations.
-
-        Folds of the same preparation stay: they are asked for in turn, and the one put first is the next to be wanted.
-        """
-        if held_bytes(prepared.x) > self.most_bytes:
-            return
-        others = [other for other in self._kept if other.preparation != key.preparation]
-        while self.held_bytes + held_bytes(prepared.x) > self.most_bytes and others:
-            del self._kept[others.pop(0)]
-        if self.held_bytes + held_bytes(prepared.x) <= self.most_bytes:
-            self._kept[key] = prepared
 
 
 def cross_validate(

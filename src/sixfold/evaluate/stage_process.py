@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from sixfold.core.errors import SixfoldError
 from sixfold.evaluate.cross_validation import EvaluateFolds, FoldInputs, StoredInputs
-from sixfold.parts import state
+from sixfold.parts import scratch, state
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.memory import MemoryGuard
@@ -52,6 +52,7 @@ def _listen(requests: queue.Queue[str]) -> None:
 
 def _perform(request: dict[str, Any], opened: dict[str, FoldInputs], answers: IO[str]) -> None:
     disk = DiskLimit(Path(request["run"]), request["disk_bytes"])
+    scratch.use(Path(request["run"]), request["disk_bytes"])
     if request["inputs"] not in opened:
         opened.clear()
         opened[request["inputs"]] = state.load(Path(request["inputs"]), StoredInputs).opened(disk)

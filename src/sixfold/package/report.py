@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
+from sixfold.parts.file_cells import ending_of
 from sixfold.parts.modality import is_modality
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
@@ -251,5 +251,5 @@ def _lengths(column: Column) -> str:
 
 
 def _endings(column: Column) -> str:
-    endings = Counter(PurePath(path).suffix.lower() for path in column.strings())
+    endings = Counter(map(ending_of, column.strings()))
     return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))

@@ -1,39 +1,48 @@
-"""A column of images: its values name files, which are read when they are asked for, and decoded and resized once a process."""
+"""A column of images: its values name files, which are read when they are asked for, and decoded and resized once a run."""
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import json
+import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from sixfold.bundle.images import ENDINGS as ENDINGS
+from sixfold.bundle.images import size_of
+from sixfold.core.errors import DataError
+from sixfold.parts import file_cells
 from sixfold.parts.image_resize import ImageShape
-from sixfold.parts.image_store import CacheSettings, Fault, ImageCache, ImagePaths, fill, refused
+from sixfold.parts.image_store import CacheSettings, Fault, ImageCache, ImageFiles, fill, refused
+from sixfold.parts.scratch import SCRATCH
 from sixfold.parts.table import Column
 
 KEPT: Final = 3  # caches: folds whose training rows ask for another size each would fill theirs again; guessed
 
 
-def folder_of(where: str) -> Path:
-    """What relative paths start from: the folder of the source, or the source where it is a folder."""
-    path = Path(where)
-    return path if path.is_dir() else path.parent
-
-
-def references(column: Column) -> ImagePaths:
+def references(column: Column) -> ImageFiles:
     """The images of a column's rows."""
-    return ImagePaths(Path(), column.strings())
+    return ImageFiles(column.strings())
 
 
-def contents(column: Column) -> list[bytes]:
-    """The encoded images of a column's rows. Raises DataError with the file's name."""
+def contents(column: Column) -> Iterator[bytes]:
+    """The encoded images of a column's rows, one by one. Raises DataError with the file's name."""
     images = references(column)
-    return [images.content(row) for row in range(len(images))]
+    return (images.content(row) for row in range(len(images)))
+
+
+def is_image(name: str) -> bool:
+    """Whether the header of a file, or of a cell, is an image's."""
+    try:
+        return bool(size_of(file_cells.content(name), name))
+    except DataError:
+        return False
 
 
 class _FilledCache(NamedTuple):
@@ -45,42 +54,66 @@ class _FilledCache(NamedTuple):
 
 @dataclass
 class _Caches:
-    """Files of resized images in a temporary folder, by the images (a column's levels, which its slices share) and the shape."""
+    """Files of resized images, by the images (a column's levels, which its slices share) and the shape. They lie where other
+    processes of the run, and the same run continued, find them.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    held: OrderedDict[tuple[tuple[str, ...], ImageShape], _FilledCache] = field(default_factory=OrderedDict)
-    folder: tempfile.TemporaryDirectory[str] | None = None
-    count: int = 0
-    most_bytes: int | None = None
+    held: OrderedDict[tuple[Path, tuple[str, ...], ImageShape], _FilledCache] = field(default_factory=OrderedDict)
 
     def of(self, levels: tuple[str, ...], shape: ImageShape) -> _FilledCache:
         """Filled now, or before."""
         with self.lock:
-            found = self.held.get((levels, shape))
-            if found is None:
-                found = self.held[levels, shape] = self._filled(levels, shape)
-            self.held.move_to_end((levels, shape))
+            key = SCRATCH.folder(), levels, shape
+            found = self.held.get(key)
+            if found is None or not found.cache.path.exists():
+                found = self.held[key] = _filled(*key)
+            self.held.move_to_end(key)
             while len(self.held) > KEPT:
-                self.held.popitem(last=False)[1].cache.path.unlink(missing_ok=True)
+                (folder, *_), old = self.held.popitem(last=False)
+                if folder != SCRATCH.given:  # of a run's folder another process may read it
+                    _index(old.cache.path).unlink(missing_ok=True)
+                    old.cache.path.unlink(missing_ok=True)
             return found
-
-    def _filled(self, levels: tuple[str, ...], shape: ImageShape) -> _FilledCache:
-        if self.folder is None:
-            self.folder = tempfile.TemporaryDirectory(prefix="sixfold-images-")
-        self.count += 1
-        path = Path(self.folder.name) / f"{self.count}.bytes"
-        cache, faults = fill(ImagePaths(Path(), levels), CacheSettings(path, shape, "skip", self.most_bytes))
-        places = np.zeros(len(levels), dtype=np.int64)
-        places[np.setdiff1d(np.arange(len(levels)), [fault.row for fault in faults])] = np.arange(len(cache))
-        return _FilledCache(replace(cache, rows=places), {fault.row: fault for fault in faults})
 
 
 _CACHES: Final = _Caches()
 
 
-def limit_disk(most_bytes: int | None) -> None:
-    """A cache of more bytes is refused from now on."""
-    _CACHES.most_bytes = most_bytes
+def _filled(folder: Path, levels: tuple[str, ...], shape: ImageShape) -> _FilledCache:
+    """Read back where these files, unchanged, were resized before. Two processes may fill one at once: both write the same."""
+    states = json.dumps([repr(shape), [file_cells.state_of(level) for level in levels]])
+    path = folder / f"{hashlib.sha256(states.encode()).hexdigest()[:16]}.pixels"
+    if not _index(path).exists():
+        aside = path.with_suffix(f".{os.getpid()}")
+        cache, faults = fill(ImageFiles(levels), CacheSettings(aside, shape, "skip", SCRATCH.most_bytes))
+        aside.replace(path)
+        _write_index(path, cache, faults)
+    return _read_back(path, levels, shape)
+
+
+def _index(path: Path) -> Path:
+    """What lies beside a file of pixels, once it is whole."""
+    return path.with_suffix(".json")
+
+
+def _write_index(path: Path, cache: ImageCache, faults: tuple[Fault, ...]) -> None:
+    told = [
+        [fault.row, fault.reason.where, fault.reason.expected, fault.reason.found, fault.reason.remedy]
+        for fault in faults
+    ]
+    aside = path.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps({"digests": [each.hex() for each in cache.digests], "faults": told}))
+    aside.replace(_index(path))
+
+
+def _read_back(path: Path, levels: tuple[str, ...], shape: ImageShape) -> _FilledCache:
+    index = json.loads(_index(path).read_text())
+    faults = {row: Fault(row, DataError(*reason)) for row, *reason in index["faults"]}
+    digests = tuple(bytes.fromhex(each) for each in index["digests"])
+    places = np.zeros(len(levels), dtype=np.int64)
+    places[np.setdiff1d(np.arange(len(levels)), list(faults))] = np.arange(len(digests))
+    return _FilledCache(ImageCache(path, shape, digests, places), faults)
 
 
 def resized(column: Column, shape: ImageShape) -> ImageCache:

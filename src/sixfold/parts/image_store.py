@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Protocol, Self
+from typing import Final, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ import numpy.typing as npt
 from sixfold.bundle.images import Channels, Pixels, decode, is_color, size_of
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, DataError
-from sixfold.core.units import show_bytes
+from sixfold.core.units import counted, show_bytes
+from sixfold.parts.file_cells import content
 from sixfold.parts.image_resize import ImageShape, Resizer
 from sixfold.parts.table import IntArray
 
@@ -46,50 +47,21 @@ class ImageReferences(Protocol):
 
 
 @dataclass(frozen=True)
-class ImagePaths:
-    """Images in files; relative paths start from `folder`."""
+class ImageFiles:
+    """Images in files, or in cells of a Parquet file, by their names (`file_cells.content`)."""
 
-    folder: Path
-    paths: Sequence[str]
+    names: Sequence[str]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def name(self, row: int) -> str:
-        """The file's path."""
-        return str(self.folder / self.paths[row])
+        """The file's path, or its file, column and row."""
+        return self.names[row]
 
     def content(self, row: int) -> bytes:
         """The file's bytes. Raises DataError where it is absent or cannot be read."""
-        path = self.folder / self.paths[row]
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise DataError(str(path), "an image that can be read", reason, "Check path and permissions.") from None
-
-
-@dataclass(frozen=True)
-class ImageBytes:
-    """Images in a column of bytes, of a Parquet file: an Arrow array or a list. `where` names the column in messages."""
-
-    column: Any
-    where: str
-
-    def __len__(self) -> int:
-        return len(self.column)
-
-    def name(self, row: int) -> str:
-        """Where it stands."""
-        return f"{self.where}, row {row + 1:,}"
-
-    def content(self, row: int) -> bytes:
-        """The cell's bytes. Raises DataError for an empty cell."""
-        cell = self.column[row]
-        value = cell if isinstance(cell, bytes) else cell.as_py()
-        if value is None:
-            raise DataError(self.name(row), "an image", "an empty cell", "Leave the row out.")
-        return bytes(value)
+        return content(self.names[row])
 
 
 def survey(images: ImageReferences) -> tuple[ImageShape, str]:
@@ -100,9 +72,9 @@ def survey(images: ImageReferences) -> tuple[ImageShape, str]:
     sides, colored = [], False
     for row in rows:
         try:
-            content = images.content(int(row))
-            sides.append(min(size_of(content, images.name(int(row)))))
-            colored = colored or is_color(content, images.name(int(row)))
+            encoded = images.content(int(row))
+            sides.append(min(size_of(encoded, images.name(int(row)))))
+            colored = colored or is_color(encoded, images.name(int(row)))
         except DataError:
             continue
     if not sides:
@@ -246,18 +218,19 @@ def describe_faults(faults: Sequence[Fault], images: int) -> str:
     """What was skipped, for the user: how many, and the first of them by name."""
     named = "; ".join(f"{fault.reason.where}: {fault.reason.found}" for fault in faults[:NAMED])
     more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-    return f"{len(faults):,} of {images:,} images cannot be used and are skipped ({named}{more})."
+    are = "is" if len(faults) == 1 else "are"
+    return f"{len(faults):,} of {counted(images, 'image')} cannot be used and {are} skipped ({named}{more})."
 
 
 def _made(images: ImageReferences, row: int, resize: Resizer) -> tuple[bytes, bytes] | DataError:
     """Digest and resized pixels, or why there are none."""
     channels: Channels = resize.shape.channels
     try:
-        content = images.content(row)
-        pixels = decode(content, images.name(row), channels)
+        encoded = images.content(row)
+        pixels = decode(encoded, images.name(row), channels)
     except DataError as error:
         return error
-    return hashlib.sha256(content).digest(), resize(pixels).tobytes()
+    return hashlib.sha256(encoded).digest(), resize(pixels).tobytes()
 
 
 def _check_disk(rows: int, settings: CacheSettings) -> None:

@@ -25,7 +25,8 @@ Suggestion = tuple[str, dict[str, Any], str]  # family, options, why
 @dataclass(frozen=True)
 class RawColumn:
     """A column of a source as text. `levels`: its distinct cells, sorted, without spaces around; `codes`: int32 [rows] places in
-    them, -1 where a cell is missing. `where`: the source's name; `at(row)`: the place of a cell, for messages.
+    them, -1 where a cell is missing. `where`: the source's name; `at(row)`: the place of a cell, for messages. `in_cells`: the
+    source holds the files themselves, and the levels are their names (`parts.file_cells`).
     """
 
     name: str
@@ -33,6 +34,7 @@ class RawColumn:
     codes: npt.NDArray[np.int32]
     where: str
     at: Callable[[int], str]
+    in_cells: bool = False
 
     @property
     def known(self) -> int:
@@ -46,7 +48,11 @@ class RawColumn:
         return path if path.is_dir() else path.parent
 
     def as_files(self, kind: str, what: str) -> Column:
-        """A column whose levels are the paths that its cells name. Raises DataError for a row without one; `what`: `an image`."""
+        """A column whose levels name files, which `file_cells.content` reads: paths, or cells of the source. Raises DataError
+        for a row without one; `what`: `an image`.
+        """
+        if self.in_cells:
+            return Column(kind, self.codes, self.levels)
         gone = np.flatnonzero(self.codes < 0)
         if len(gone):
             remedy = "Leave the row out, or drop the column."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sixfold.core.texts import TextForm, words
+from sixfold.core.units import counted
 
 LOOK: Final = 1000  # distinct texts that are looked at, evenly spread
 LEAST_WORDS: Final = 5.0  # on average: names, addresses and job titles have fewer; guessed
@@ -126,7 +127,7 @@ def _boilerplate(known: Sequence[str]) -> list[str]:
     found = []
     for what, counts in (("have the line", lines), ("begin with", starts), ("end with", ends)):
         found += [
-            f"{count:,} of {len(known):,} texts {what} {part[:60]!r}."
+            f"{count:,} of {counted(len(known), 'text')} {what} {part[:60]!r}."
             for part, count in counts.most_common(2)
             if count >= least
         ]

@@ -137,8 +137,6 @@ def forecast(
     trains = [len(fold.train) for fold in folds]
     disk = sum(line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
     folds_s = sum(line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains)
-    stop = candidate.train.stop
-    may_stop = any(limit is not None for limit in (stop.patience, stop.target, stop.gradient_norm))
     return Forecast(
         candidate.name,
         folds_s,
@@ -147,8 +145,15 @@ def forecast(
         round(disk + 8 * rows * training.target.outputs),
         most,
         low.cut or high.cut or (most == least < rows),
-        may_stop and candidate.family.trained_by_the_loop,
+        _may_stop(candidate),
     )
+
+
+def _may_stop(candidate: Candidate) -> bool:
+    """Whether its training may end before its last epoch."""
+    stop = candidate.train.stop
+    limits = (stop.patience, stop.target, stop.gradient_norm)
+    return candidate.family.trained_by_the_loop and any(limit is not None for limit in limits)
 
 
 class TriedTimes(NamedTuple):

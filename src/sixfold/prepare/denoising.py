@@ -9,6 +9,7 @@ import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.seeds import derive
+from sixfold.core.units import counted
 from sixfold.parts import equal_rows as rows
 from sixfold.parts.table import BoolArray, CodeArray, Column, IntArray, NumberArray, Table, Target
 from sixfold.recipe.kinds import DENOISER
@@ -71,7 +72,7 @@ def _repeats(table: Table, target: Target, denoise: Denoise) -> tuple[BoolArray,
 
 def _count(found: BoolArray, what: str) -> str:
     number = int(found.sum())
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return counted(number, what)
 
 
 def _outliers(table: Table, keep: BoolArray, denoise: Denoise, seed: int) -> tuple[Bounds, BoolArray]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
+from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
@@ -243,11 +244,12 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
 def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     """int8 is for networks."""
     named = families(recipe)
-    networks = [name for name in named or () if facts(FAMILY.name, name).get("trained_by_the_loop", False)]
-    if recipe.compress and recipe.compress.quantize and named is not None and not networks:
+    known = schema()["x-plugins"][FAMILY.name]
+    networks = [name for name in known if facts(FAMILY.name, name).get("trained_by_the_loop", False)]
+    if recipe.compress and recipe.compress.quantize and named is not None and not set(named) & set(networks):
         yield RecipeError(
             document.place(("compress", "quantize")),
-            "a network (mlp, residual_mlp, tabm, cnn, image_encoder, text_encoder)",
+            f"a network ({', '.join(networks)})",
             ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
         )

@@ -325,6 +325,13 @@ class Quantize(Section):
     )
 
 
+def _quantized(value: Any) -> Any:
+    return {"weights": value} if isinstance(value, str) else value
+
+
+_QUANTIZED = BeforeValidator(_quantized, json_schema_input_type=Literal["int8"] | Quantize | None)
+
+
 class FixedPoint(Section):
     """Step 6c: every parameter θ becomes ⌊θ·Q⌋ / Q."""
 
@@ -349,7 +356,7 @@ class Compress(Section):
     prune: Annotated[list[Options], BeforeValidator(lambda v: _chain(v, "target")), _plugin("pruner", "chain")] = Field(
         default_factory=list, description="Prunings by target, one after the other."
     )
-    quantize: Quantize | None = None
+    quantize: Annotated[Quantize | None, _QUANTIZED] = Field(None, description="`int8`, or a mapping that says more.")
     fixed_point: FixedPoint | None = None
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from sixfold.core.units import counted
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.fit import OutputKind
@@ -114,7 +115,7 @@ def by_folds(first: ScoredFolds, second: ScoredFolds, metric: str, share: float,
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
     d = sign * (np.asarray(first.scores) - np.asarray(second.scores))
     d = d[np.isfinite(d)]
-    by = f"{len(d)} fold{'s' if len(d) != 1 else ''}"
+    by = counted(len(d), "fold")
     low, high, p = math.nan, math.nan, math.nan
     mean = float(d.mean()) if len(d) else math.nan
     spread = float(d.std(ddof=1)) if len(d) > 1 else math.nan

@@ -37,7 +37,7 @@ class Settings(Section):
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
         if not isinstance(fitted, PixelNetwork):
-            return None, f"{job.candidate.name} has no channels"
+            return None, f"{job.candidate.name} is no cnn, the one family whose channels are removed"
 
         def attempt(ratio: float) -> Found:
             def change(model: Model, position: int) -> Model:

@@ -42,7 +42,9 @@ class Settings(Section):
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
-        if not isinstance(fitted, FittedPerceptron) or not fitted.hidden:
+        if not isinstance(fitted, FittedPerceptron):
+            return None, f"{job.candidate.name} is no mlp, the one family whose neurons are removed"
+        if not fitted.hidden:
             return None, f"{job.candidate.name} has no hidden layers"
 
         def attempt(ratio: float) -> Found:

@@ -15,6 +15,7 @@ from sixfold.core.errors import DataError, SixfoldError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
 from sixfold.data.source import Raw, check_count, check_names, table_bytes, table_in_words
+from sixfold.parts.file_cells import holds_files, names
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -25,7 +26,7 @@ WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, 
 
 
 class Settings(Section):
-    """A Parquet file. Its types are taken as they are; text columns are looked at as in a CSV."""
+    """A Parquet file. Its types are taken as they are; text columns are looked at as in a CSV, and bytes as files (of images)."""
 
     path: Path = Field(description="The file; .gz and .zip are unpacked in memory.")
 
@@ -39,7 +40,8 @@ class Settings(Section):
         limit = memory or MemoryLimit.of(None)
         try:
             with DataFile(self.path, memory=limit).seekable() as stream, pa.parquet.ParquetFile(stream) as file:
-                table = self._table(stream, file, limit)
+                table, held = self._table(stream, file, limit), _files(file, self.path)
+                all_names, rows = file.schema_arrow.names, file.metadata.num_rows
         except pa.ArrowMemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
@@ -47,18 +49,21 @@ class Settings(Section):
                 raise
             first = (str(error).splitlines() or ["no reason given"])[0][:120]
             raise DataError(str(self.path), "a Parquet file", first, "Write the file again.") from None
-        if table.num_rows == 0:
+        if rows == 0:
             raise DataError(str(self.path), "rows", "none", "Check the export.")
-        names = table.column_names
-        check_names(names, str(self.path))
-        columns = dict(zip(names, table.columns, strict=True))
-        return Raw(columns, table.num_rows, str(self.path), lambda row: f"row {row + 1:,}")
+        check_names(all_names, str(self.path))
+        read = dict(zip(table.column_names, table.columns, strict=True)) | held
+        return Raw({name: read[name] for name in all_names}, rows, str(self.path), lambda row: f"row {row + 1:,}")
 
     def _table(self, stream: Any, file: Any, memory: MemoryLimit) -> pa.Table:
-        """In steps of rows, because a file of a megabyte may hold 200 million equal ones. Raises BudgetError."""
+        """All but columns of files, in steps of rows, because a file of a megabyte may hold 200 million equal ones. Raises
+        BudgetError.
+        """
         facts, where = file.metadata, str(self.path)
         check_count(facts.num_columns, where)
-        width = sum(_widths(facts))
+        kept = [field.name for field in file.schema_arrow if not holds_files(field.type)]
+        columns = None if len(kept) == len(file.schema_arrow) else kept
+        width = sum(_widths(facts, columns))
         needed = max(facts.num_rows * width, table_bytes(facts.num_rows, facts.num_columns))
         memory.plan(where, table_in_words(facts.num_rows, facts.num_columns), int(needed))
         step = max(1, min(STEP_ROWS, int(STEP_BYTES / max(1.0, width))))
@@ -66,16 +71,26 @@ class Settings(Section):
         if repeated:
             file, step = pa.parquet.ParquetFile(stream, read_dictionary=repeated), min(step, FEW_ROWS)
         batches = []
-        for batch in file.iter_batches(batch_size=step):
+        for batch in file.iter_batches(batch_size=step, columns=columns):
             batches.append(_decoded(batch, repeated, memory, where))
             memory.check(where)
         return pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
 
 
-def _widths(facts: Any) -> list[float]:
-    """Mean bytes of a value of each column once it is decoded; of text what its pages hold, which is less where it repeats."""
+def _files(file: Any, path: Path) -> dict[str, pa.ChunkedArray]:
+    """The columns whose cells are files: their names, as they are read one by one when they are needed."""
+    rows = file.metadata.num_rows
+    return {field.name: names(path, field.name, rows) for field in file.schema_arrow if holds_files(field.type)}
+
+
+def _widths(facts: Any, columns: Sequence[str] | None) -> list[float]:
+    """Mean bytes of a value of each column (None: of all) once it is decoded; of text what its pages hold, which is less where
+    it repeats.
+    """
     found = []
     for at in range(facts.num_columns):
+        if columns is not None and facts.schema.column(at).path not in columns:
+            continue
         kind = facts.schema.column(at).physical_type
         if kind in WIDTHS:
             found.append(float(WIDTHS[kind]))

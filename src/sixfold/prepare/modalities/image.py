@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -19,7 +19,7 @@ LOOKED_FILES: Final = 5  # of a column of names of images
 
 
 class Settings(Section):
-    """Images: names of files that are there. Relative ones start from the folder of the source."""
+    """Images: names of files that are there, relative ones from the folder of the source; or a Parquet file's column of bytes."""
 
     plural: ClassVar[str] = "images"
     looked_at_first: ClassVar[bool] = True
@@ -27,8 +27,10 @@ class Settings(Section):
     columns: ClassVar[int] = 1
 
     def why(self, raw: RawColumn) -> str:
-        """Names of image files that are there: the first few tell."""
+        """Names of image files that are there, or the bytes of such files: the first few tell, of which one may be damaged."""
         some = raw.levels[:LOOKED_FILES]
+        if raw.in_cells:
+            return "bytes of images" if 2 * sum(map(image_column.is_image, some)) > len(some) else ""
         named = bool(some) and all(Path(level).suffix.lower() in image_column.ENDINGS for level in some)
         return "names of image files" if named and all((raw.folder / level).is_file() for level in some) else ""
 
@@ -42,13 +44,13 @@ class Settings(Section):
 
     def values(self, column: Column) -> list[bytes]:
         """The files' bytes."""
-        return image_column.contents(column)
+        return list(image_column.contents(column))
 
     def as_text(self, column: Column) -> list[str]:
         """These as base64."""
         return [base64.b64encode(content).decode() for content in image_column.contents(column)]
 
-    def contents(self, column: Column) -> list[bytes]:
+    def contents(self, column: Column) -> Iterator[bytes]:
         """What the files hold now."""
         return image_column.contents(column)
 
