@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,16 @@ from sixfold.build import text_encoder
 from sixfold.build._token_network import TokenNetwork
 from sixfold.build.networks.text_checkpoint import TunedEncoder
 from sixfold.build.text_encoder import FittedCheckpoint, Settings
+from sixfold.bundle.graph import CheckedModel
 from sixfold.compress.quantize import quantized
 from sixfold.core.errors import DataError, FitError
 from sixfold.parts import checkpoint_files, state
 from sixfold.parts.checkpoint_files import TOKENIZER
 from sixfold.parts.fit import FeatureGroup, Fit, Setting
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.packed import packed
+from sixfold.prepare.features.tokens import Settings as Tokens
+from sixfold.prepare.step import Training
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Quantize, Train
 from sixfold.runs.context import Context
@@ -31,6 +37,22 @@ from sixfold.runs.saves import Checkpoints
 from sixfold.train.stepper import Stepper
 from tiny_checkpoints import TOKENS, rewritten, write
 
+MINILM = "SIXFOLD_BENCH_MINILM"
+FRUIT = ["apple", "banana", "cherry", "grape", "lemon", "mango", "orange", "peach", "pear", "plum", "melon", "apricot"]
+TOOLS = [
+    "hammer",
+    "saw",
+    "drill",
+    "wrench",
+    "chisel",
+    "pliers",
+    "screwdriver",
+    "axe",
+    "shovel",
+    "rake",
+    "spanner",
+    "mallet",
+]
 LENGTH, GREAT = 12, tiny_bert.PIECES.index("great")
 
 
@@ -234,3 +256,23 @@ def test_networks_are_what_the_family_makes(tmp_path: Path) -> None:
     module: Any = FAMILY.load("text_encoder")(checkpoint=str(tmp_path)).module(fit)
     assert isinstance(module.network, TunedEncoder)
     assert issubclass(FittedCheckpoint, TokenNetwork)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MINILM not in os.environ, reason=f"{MINILM} names no checkpoint's folder")
+def test_a_real_checkpoint_knows_what_words_mean_that_no_training_text_holds() -> None:
+    folder = os.environ[MINILM]
+    texts, labels = [f"my {word}" for word in (*FRUIT, *TOOLS)], np.arange(len(FRUIT) + len(TOOLS)) // len(FRUIT)
+    seen = np.arange(len(labels)) % len(FRUIT) < 8
+    step = Tokens(checkpoint=folder, length=8).fit(texts, Training((), np.zeros((0, 1)), "classification", 0))
+    x = step.transform(texts).astype(np.float32)
+    group = FeatureGroup("tokens", ("text",), 0, 8, tokens=len(step.pieces.pieces), tokenizer=step.tokenizer)
+    train = Train(optimizer={"name": "adamw", "learning_rate": 0.003}, epochs=10, batch_size=8)
+    setting = Setting("text_encoder", Settings(checkpoint=folder, adapt="lora"), train=train)
+    found = trained(Fit(x[seen], labels[seen], "classification", 2, layout=(group,), setting=setting))
+    answers = found.predict(x)
+    assert (answers.argmax(axis=1) == labels)[~seen].mean() >= 0.9
+    graph = Graph()
+    graph.output("y", found.export(graph, graph.input("x", TensorProto.FLOAT, 8)), TensorProto.DOUBLE, ["rows", 2])
+    session = CheckedModel.of(packed(graph.model()), "model.onnx").session("model.onnx")
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], answers, rtol=0, atol=1e-5)

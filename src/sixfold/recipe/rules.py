@@ -247,7 +247,7 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     if recipe.compress and recipe.compress.quantize and named is not None and not networks:
         yield RecipeError(
             document.place(("compress", "quantize")),
-            "a network (mlp, residual_mlp, tabm, cnn, image_encoder)",
+            "a network (mlp, residual_mlp, tabm, cnn, image_encoder, text_encoder)",
             ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
         )
