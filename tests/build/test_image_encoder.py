@@ -88,23 +88,30 @@ def test_logits_are_those_of_transformers_and_its_processor(
     np.testing.assert_allclose(answers(fitted, fit.x), wanted, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["vit", "resnet"])
-@pytest.mark.parametrize("adapt", ["whole", "head"])
+@pytest.mark.parametrize(
+    ("kind", "adapt"),
+    [("vit", "whole"), ("resnet", "whole"), ("resnet", "head"), ("vit", "head"), ("vit", "lora"), ("convnext", "lora")],
+)
 def test_the_checkpoint_is_where_it_starts_and_the_head_is_what_is_learned(
     kind: str, adapt: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     fit = fit_of(folders[kind], adapt, epochs=1)
     family: Any = fit.setting.family
-    before = {name: value.clone() for name, value in family.module(fit).network.state_dict().items()}
+    plain = ENCODER(checkpoint=str(folders[kind])).module(fit).network
+    before = {name: value.clone() for name, value in plain.state_dict().items()}
     started = family._start(fit, 1).network.state_dict()
-    assert all(torch.equal(value, before[name]) for name, value in started.items() if name.startswith("embedding."))
+    kept = {name.replace(".linear.", "."): value for name, value in started.items() if name.startswith("embedding.")}
+    assert all(torch.equal(kept[name], value) for name, value in before.items() if name in kept)
+    assert len(before) - len(kept.keys() & before.keys()) == 2  # weight and bias of the head
     found = trained(fit)
     same = {
         name: np.array_equal(value, before[name].numpy())
         for name, value in found.network.weights.items()
         if name.startswith("embedding.") and "num_batches" not in name
     }
-    assert all(same.values()) if adapt == "head" else not any(same.values())
+    layers = [name for name, part in plain.named_modules() if isinstance(part, torch.nn.Linear) and name != "head"]
+    changed = {"whole": set(same), "head": set(), "lora": {f"{name}.weight" for name in layers}}
+    assert {name for name, unchanged in same.items() if not unchanged} == changed[adapt]
     assert not np.array_equal(found.network.weights["head.weight"], before["head.weight"].numpy())
     state.save(found, tmp_path)
     again = state.load(tmp_path, type(found))
@@ -163,9 +170,13 @@ def test_the_folder_decides_about_the_key_and_the_images(folders: dict[str, Path
         trained(replace(small, layout=(other,)))
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_what_is_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
+    with pytest.raises(FitError, match="expected products beside which adapters can stand; found none"):
+        trained(fit_of(folders["resnet"], "lora"))
     with pytest.raises(ValidationError, match="Field required"):
         ENCODER()
+    with pytest.raises(ValidationError, match="rank and alpha are for adapt: lora"):
+        ENCODER(checkpoint="x", rank=4)
     with pytest.raises(ValidationError, match="Input should be 'whole'"):
         ENCODER(checkpoint="x", adapt="half")
     with pytest.raises(DataError, match="found no such folder"):

@@ -18,6 +18,7 @@ from sixfold.build._residual_network import SIZES, ImageResidualNetwork, Network
 from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.images import read
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
+from sixfold.core.errors import BundleError
 from sixfold.data.image_folder import labeled_images
 from sixfold.parts import state
 from sixfold.parts.folded_norms import norms_folded
@@ -175,8 +176,6 @@ def test_the_resizing_graph_passes_the_strict_reader() -> None:
 
 
 def test_an_image_of_any_size_is_for_resize_alone() -> None:
-    from sixfold.core.errors import BundleError
-
     graph = Graph()
     image = graph.input_of("image", TensorProto.UINT8, ["h", "w", 3])
     graph.output("y", graph.cast(image, TensorProto.FLOAT), TensorProto.FLOAT, ["h", "w", 3])
@@ -184,14 +183,48 @@ def test_an_image_of_any_size_is_for_resize_alone() -> None:
         CheckedModel.of(packed(graph.model()), "a.onnx")
 
 
-def test_a_kernel_that_does_not_fit_is_refused() -> None:
-    from sixfold.core.errors import BundleError
-
+@pytest.mark.parametrize(
+    ("filters", "options"),
+    [
+        ((1, 3, 3, 3), {}),
+        ((4, 2, 3, 3), {"group": 2}),
+        ((3, 1, 3, 3), {"group": 2}),
+        ((4, 2, 3, 3), {"group": 0}),
+        ((4, 2, 3, 3), {"group": -1}),
+        ((4, 2, 3, 3), {"strides": [0, 1]}),
+        ((4, 2, 3, 3), {"pads": [0, 0, -1, 0]}),
+        (None, {"kernel_shape": [2, 2], "strides": [1, 0]}),
+        (None, {"kernel_shape": [2, 2], "pads": [0, 0]}),
+        (None, {"kernel_shape": [2]}),
+        (None, {"kernel_shape": [0, 2]}),
+        (None, {"kernel_shape": [9, 9]}),
+    ],
+)
+def test_a_kernel_that_does_not_fit_is_refused(filters: tuple[int, ...] | None, options: dict[str, Any]) -> None:
+    """Of a convolution, and of a largest value."""
     graph = Graph()
     x = graph.input_of("x", TensorProto.FLOAT, ["rows", 2, 4, 4])
-    weights = graph.constant(np.zeros((1, 3, 3, 3)), np.float32)
-    found = graph.op("Conv", x, weights)
-    graph.output("y", found, TensorProto.FLOAT, ["rows", 1, 2, 2])
+    weights = () if filters is None else (graph.constant(np.zeros(filters), np.float32),)
+    found = graph.op("MaxPool" if filters is None else "Conv", x, *weights, **options)
+    graph.output("y", graph.op("Relu", found), TensorProto.FLOAT, ["rows", 1, 2, 2])
     content = packed(graph.model())
-    with pytest.raises(BundleError, match="Conv of values whose shapes do not fit"):
+    with pytest.raises(BundleError, match="of values whose shapes do not fit"):
         CheckedModel.of(content, "a.onnx")
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_the_places_of_windows_are_counted_as_onnxruntime_counts_them(side: int) -> None:
+    def content(*dims: int | str) -> bytes:
+        graph = Graph()
+        x = graph.input_of("x", TensorProto.FLOAT, ["rows", 4, side, side])
+        weights = graph.constant(np.ones((6, 2, 3, 2)), np.float32)
+        wide = graph.op("Conv", x, weights, group=2, pads=[1, 0, 0, 1], strides=[2, 1], dilations=[1, 2])
+        found = graph.op("MaxPool", wide, kernel_shape=[3, 2], pads=[1, 1, 1, 0], strides=[2, 3])
+        graph.output("y", found, TensorProto.FLOAT, ["rows", *dims])
+        return packed(graph.model())
+
+    x = np.zeros((2, 4, side, side), np.float32)
+    shape = onnxruntime.InferenceSession(content(6, "h", "w")).run(None, {"x": x})[0].shape
+    assert CheckedModel.of(content(*shape[1:]), "a.onnx")
+    with pytest.raises(BundleError, match="the output 'y' of shape"):
+        CheckedModel.of(content(6, shape[2] + 1, shape[3]), "a.onnx")

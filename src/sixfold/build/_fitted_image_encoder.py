@@ -13,6 +13,7 @@ from torch import nn
 
 from sixfold.build._fitted_images import ImageSize, ScaledImages, stored_weights
 from sixfold.build._network_export import embedded
+from sixfold.build.networks.text_checkpoint import LowRank
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
@@ -36,7 +37,10 @@ class TunedImageEncoder(nn.Module):
         self.train()
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """The head is filled by `initialize`; what the checkpoint brought stays."""
+        """The head is filled by `initialize`, adapters as in their paper; what the checkpoint brought stays."""
+        for part in self.modules():
+            if isinstance(part, LowRank):
+                part.start(generator)
         return frozenset(f"embedding.{name}" for name, _ in self.embedding.named_parameters())
 
     def train(self, mode: bool = True) -> Self:
@@ -73,10 +77,10 @@ class FittedImageEncoder(State):
         """What a trained network holds; in float32, whatever it was trained in."""
         return cls(shape, stored_weights(module))
 
-    def module(self, frozen: bool = False) -> TunedImageEncoder:
+    def module(self) -> TunedImageEncoder:
         """The network, in evaluation."""
         outputs, width = self.weights["head.weight"].shape
-        made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs), frozen)
+        made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs), frozen=False)
         made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return made.eval()
 
