@@ -73,10 +73,6 @@ class FittedTransformer(TokenNetwork):
         """A network of this shape."""
         return TextTransformer(self.shape)
 
-    def single(self) -> Fitted:
-        """Itself: its products are in float32."""
-        return self
-
 
 @dataclass(frozen=True)
 class FittedCheckpoint(TokenNetwork):
@@ -85,10 +81,6 @@ class FittedCheckpoint(TokenNetwork):
     def network(self) -> nn.Module:
         """A network of this shape."""
         return TunedEncoder(self.shape, self.shape.encoder.network())
-
-    def single(self) -> Fitted:
-        """Itself: its products are in float32."""
-        return self
 
 
 class Settings(TokenFamily):
