@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 
@@ -56,16 +55,6 @@ PLAIN: Final[Mapping[str, Any]] = {
     "quantization_config": None,
 }
 ANOTHER: Final = "Choose another checkpoint."
-DAMAGED: Final = (
-    ArithmeticError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    SafetensorError,
-    StrictDataclassError,
-)
 
 
 @dataclass(frozen=True)
@@ -157,7 +146,7 @@ def read_shape(folder: Path, kinds: Set[str]) -> CheckpointShape:
     known = {name: value for name, value in found.items() if name in default and name not in LEFT_OUT}
     try:
         whole = _config(CheckpointShape(kind, json.dumps(known))).to_dict()
-    except DAMAGED as error:
+    except damaged() as error:
         raise DataError(str(file), "a configuration that transformers knows", _first_line(error), AGAIN) from None
     kept = {name: whole[name] for name in sorted(default) if name not in LEFT_OUT}
     return CheckpointShape(kind, json.dumps(kept))
@@ -184,7 +173,7 @@ def read_checkpoint(folder: Path, kinds: Set[str]) -> Checkpoint:
             )
     except DataError:
         raise
-    except DAMAGED as error:
+    except damaged() as error:
         raise DataError(str(folder), "a checkpoint that transformers can read", _first_line(error), AGAIN) from None
     lacking = sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
     if lacking:
@@ -227,6 +216,12 @@ def _class(name: str) -> Any:
     except ImportError:
         remedy = 'pip install "sixfold[train]"'
         raise SystemFault("build, checkpoint", "transformers, which reads checkpoints", "none", remedy) from None
+
+
+def damaged() -> tuple[type[Exception], ...]:
+    """What transformers raises for files that it cannot use."""
+    fields: type[Exception] = importlib.import_module("huggingface_hub.errors").StrictDataclassError
+    return (ArithmeticError, OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, fields)
 
 
 def _first_line(error: BaseException) -> str:
