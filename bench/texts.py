@@ -121,7 +121,7 @@ def _of(frame: pd.DataFrame, folder: Path, wall_s: float, rounds: int, seconds: 
 def _others(name: str, folder: Path, frame: pd.DataFrame, f1: float) -> Iterator[Result]:
     """The same folds by a network over tokens, and by embeddings of a checkpoint, whose folder SIXFOLD_BENCH_MINILM names."""
     checkpoint = os.environ.get(CHECKPOINT)
-    embedding = {"features": {"text": {"name": "embedding", "folder": checkpoint, "length": 64}}}
+    embedding = {"features": {"text": {"name": "embedding", "checkpoint": checkpoint, "length": 64}}}
     recipes: dict[str, dict[str, Any]] = {"text_cnn on tokens": {"build": [{"family": "text_cnn"}]}}
     if checkpoint:
         recipes["embeddings of MiniLM, linear"] = {"prepare": embedding, "build": [{"family": "linear", "C": 10}]}

@@ -31,7 +31,7 @@ compress: {keep: {accuracy: -0.2}, quantize: {activations: static}}
 """,
     "embeddings for a linear model": """
 build: {family: linear, C: 100.0}
-prepare: {features: {image: {name: image_embedding, folder: CHECKPOINT}}}
+prepare: {features: {image: {name: image_embedding, checkpoint: CHECKPOINT}}}
 """,
 }
 

@@ -104,7 +104,7 @@ def test_embeddings_stand_beside_other_columns_and_the_encoder_in_the_bundle(
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "data: {source: reviews.csv, target: kind, types: {review: text}}\n"
-        "prepare: {features: {text: {name: embedding, folder: bert, length: 32}}}\n"
+        "prepare: {features: {text: {name: embedding, checkpoint: bert, length: 32}}}\n"
         "build: [{family: linear, C: 10}, {family: linear, C: 100}]\n"
         "evaluate: {folds: 2, metrics: [accuracy]}\nbudget: {memory: 4GiB}\n"
     )

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from torch.nn import functional
+from torch.overrides import resolve_name
 
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.node_trace import COMPUTING, FREE, IN_PLACE, MOVING, ROWS, SIZES, pointwise_convolution, traced
@@ -135,7 +136,7 @@ def model(forward: Forward, dtype: Any, *more: str) -> onnx.ModelProto:
         for kind in (np.float32, np.float64)
         if kind == np.float32 or each not in SINGLE
     ],
-    ids=str,
+    ids=lambda one: resolve_name(one) or one.__name__,
 )
 def test_a_function_answers_as_torchs(function: Any, dtype: Any) -> None:
     """For more rows than it was traced with, for one, and for none."""

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(folder: Path, **options: Any) -> Embedding:
-    return Settings(folder=str(folder), **options).fit(["never read"], TRAINING)
+    return Settings(checkpoint=str(folder), **options).fit(["never read"], TRAINING)
 
 
 def by_transformers(folder: Path, texts: list[str], length: int, first: bool, unit: bool) -> Any:
@@ -129,7 +129,7 @@ def test_the_state_names_the_folder_and_holds_no_weights(folder: Path, tmp_path:
 
 def test_a_checkpoint_that_changed_is_another_key_and_no_longer_the_states(tmp_path: Path) -> None:
     own = tiny_bert.write(tmp_path / "bert")
-    features = Feature.model_validate({"text": {"name": "embedding", "folder": str(own)}})
+    features = Feature.model_validate({"text": {"name": "embedding", "checkpoint": str(own)}})
     step, before = fit(own), folder_digests(features)
     shutil.rmtree(own)
     tiny_bert.write(own, seed=1)

@@ -53,7 +53,7 @@ def test_numbers_are_those_of_transformers_and_its_processor(folder: Path, tmp_p
     model = tiny_images.write(tmp_path / "again", "convnext")
     with torch.no_grad():
         wanted = model.convnext(pixel_values=given).pooler_output.numpy()
-    prepare = Prepare.model_validate({"features": {"image": {"name": "image_embedding", "folder": str(folder)}}})
+    prepare = Prepare.model_validate({"features": {"image": {"name": "image_embedding", "checkpoint": str(folder)}}})
     target = Target("classification", np.arange(7) % 2, ("y",), ("a", "b"))
     made, x, _ = preparer.fit(table_of(paths), target, prepare, Needs(), 0)
     assert isinstance(x, np.ndarray) and x.dtype == np.float64
@@ -122,7 +122,7 @@ def test_the_state_names_the_folder_and_holds_no_weights(folder: Path, tmp_path:
 def test_a_checkpoint_that_changed_is_another_key_and_no_longer_the_states(tmp_path: Path) -> None:
     own = tmp_path / "vit"
     tiny_images.write(own)
-    options: Any = {"image": {"name": "image_embedding", "folder": str(own)}}
+    options: Any = {"image": {"name": "image_embedding", "checkpoint": str(own)}}
     block, before = fit_embedded("scan", own), folder_digests(Feature.model_validate(options))
     tiny_images.write(own, seed=1)
     assert folder_digests(Feature.model_validate(options)) != before == [block.digest]

@@ -118,7 +118,7 @@ for feature_name in FEATURE.names():
 def test_held_out_rows_change_no_bit(name: str, tmp_path: Path) -> None:
     asked = OPTIONS[name]
     if name == "feature embedding":
-        asked = {"features": {"text": {"name": "embedding", "folder": str(tiny_bert.write(tmp_path / "bert"))}}}
+        asked = {"features": {"text": {"name": "embedding", "checkpoint": str(tiny_bert.write(tmp_path / "bert"))}}}
     prepare = Prepare.model_validate(asked)
     for number_of, (task, needs) in enumerate((("classification", Needs()), ("regression", TREES))):
         found = []

@@ -92,7 +92,9 @@ class Settings(Section):
     takes: ClassVar[frozenset[Takes]] = frozenset({"text"})
     role: ClassVar[Role] = "change"
 
-    folder: str = Field(min_length=1, description="The checkpoint's folder; relative to where the command is started.")
+    checkpoint: str = Field(
+        min_length=1, description="The checkpoint's folder; relative to where the command is started."
+    )
     length: Literal["auto"] | Annotated[int, Field(ge=3, le=512)] = Field(
         "auto", description="Tokens of a text; longer ones are cut. auto: 128, or what the checkpoint can read."
     )
@@ -100,11 +102,11 @@ class Settings(Section):
 
     def content_digest(self) -> str:
         """SHA-256 of what the folder holds: part of what a stage depends on."""
-        return bert.digest(Path(self.folder))
+        return bert.digest(Path(self.checkpoint))
 
     def fit(self, texts: Sequence[str], training: Training) -> Embedding:
         """Reads the folder, and no text. Raises DataError for a folder that is no such checkpoint."""
-        folder = Path(self.folder).resolve()
+        folder = Path(self.checkpoint).resolve()
         found, shape = bert.digest(folder), bert.read_shape(folder)
         length = min(128, shape.longest) if self.length == "auto" else self.length
         if length > shape.longest:

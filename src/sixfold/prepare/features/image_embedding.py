@@ -23,12 +23,14 @@ class Settings(Section):
     takes: ClassVar[frozenset[Takes]] = frozenset({"image"})
     role: ClassVar[Role] = "change"
 
-    folder: str = Field(min_length=1, description="The checkpoint's folder; relative to where the command is started.")
+    checkpoint: str = Field(
+        min_length=1, description="The checkpoint's folder; relative to where the command is started."
+    )
 
     def content_digest(self) -> str:
         """SHA-256 of what the folder holds: part of what a stage depends on."""
-        return image_checkpoint.digest(Path(self.folder))
+        return image_checkpoint.digest(Path(self.checkpoint))
 
     def block(self, name: str, table: Table) -> EmbeddedImages:
         """Reads the folder, and no image. Raises DataError for a folder that is no such checkpoint."""
-        return fit_embedded(name, Path(self.folder))
+        return fit_embedded(name, Path(self.checkpoint))
