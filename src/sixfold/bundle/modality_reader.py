@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,8 @@ class DecodesImages(Protocol):
 @dataclass(frozen=True)
 class Shown:
     """How a column is shown to who sends rows. `hint`: what a field takes; `example`: as JSON; `in_csv`: the same in a CSV;
-    `schema`: the JSON Schema of a value; `remedy`: what to do about a value that is refused.
+    `schema`: the JSON Schema of a value; `remedy`: what to do about a value that is refused. `field`: of the page to try;
+    of a file, `accept`: media types, with a comma between them, and `noun`: `an image`.
     """
 
     hint: str
@@ -63,6 +64,9 @@ class Shown:
     in_csv: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": ["string", "null"]})
     remedy: str = "Send null where the value is missing."
+    field: Literal["line", "area", "file"] = "line"
+    accept: str = ""
+    noun: str = "a file"
 
 
 class ModalityReader(Protocol):

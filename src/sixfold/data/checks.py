@@ -9,10 +9,8 @@ import numpy as np
 
 from sixfold.core.units import counted
 from sixfold.data import rare
-from sixfold.data.image_duplicates import describe_groups, duplicate_groups
-from sixfold.data.near_duplicates import near_duplicates
-from sixfold.parts import equal_rows, image_column
-from sixfold.parts.image_store import describe_faults, survey
+from sixfold.parts import equal_rows
+from sixfold.parts.modality import FindsCopies, FindsUnusable, is_modality, modality_of
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.parts.units import merged
 from sixfold.recipe.schema import Data
@@ -27,26 +25,23 @@ def checked(dataset: Dataset, data: Data) -> Dataset:
 
 
 def _readable(dataset: Dataset, data: Data) -> Dataset:
-    """Without the rows of images that cannot be used, where the recipe says so; else the first reader of one refuses it."""
+    """Without the rows of files that cannot be used, where the recipe says so; else the first reader of one refuses it."""
     if data.read.unreadable != "skip":
         return dataset
-    for name, column in dataset.table.columns.items():
-        if column.kind != "image":
-            continue
+    for name in dataset.table.columns:
         column = dataset.table.columns[name]
-        faults = image_column.unusable(column, survey(image_column.references(column))[0])
-        if faults:
-            kept = np.setdiff1d(np.arange(dataset.table.rows), [fault.row for fault in faults])
-            text = f"{name}: {describe_faults(faults, dataset.table.rows)}"
-            dataset = dataset.take(kept)
-            dataset = replace(dataset, warnings=(*dataset.warnings, text))
+        modality: object = modality_of(column.kind) if is_modality(column.kind) else None
+        found = modality.unusable(column) if isinstance(modality, FindsUnusable) else None
+        if found is not None:
+            dataset = dataset.take(np.setdiff1d(np.arange(dataset.table.rows), found.rows))
+            dataset = replace(dataset, warnings=(*dataset.warnings, f"{name}: {found.told}"))
     return dataset
 
 
 def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Dataset:
     """Count the rows that repeat or contradict others; rows that are equal get one unit, joined with their groups'."""
     if duplicates == "keep_together":
-        dataset = _near_images_together(_near_texts_together(dataset))
+        dataset = _copies_together(dataset)
     group = equal_rows.groups(dataset.table)
     if (group < 0).all():
         return dataset
@@ -65,38 +60,20 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
     return replace(dataset, notes=tuple(notes), warnings=tuple(warnings))
 
 
-def _near_texts_together(dataset: Dataset) -> Dataset:
-    """Where texts are all that a row has: those that are nearly the same get one unit, joined with their groups'.
+def _copies_together(dataset: Dataset) -> Dataset:
+    """Where one text or file is all that a row has: those that are nearly the same get one unit, joined with their groups'.
 
-    Beside other columns near texts are common (a title, a short note) and their rows are not the same case.
+    Beside other columns near ones are common (a title, a short note) and their rows are not the same case.
     """
     columns = list(dataset.table.columns.values())
-    if any(column.kind != "text" for column in columns) or len(columns) != 1:
+    modality: object = modality_of(columns[0].kind) if len(columns) == 1 and is_modality(columns[0].kind) else None
+    copies = modality.copies(columns[0]) if isinstance(modality, FindsCopies) else None
+    if copies is None:
         return dataset
-    units = near_duplicates(columns[0].strings())
-    near = len(units) - len(np.unique(units))
-    together = merged(dataset.groups, units)
-    if not near or len(np.unique(together)) < LEAST_UNITS:
+    together = merged(dataset.groups, copies.units)
+    if len(np.unique(together)) < LEAST_UNITS:
         return dataset
-    told = counted(near, "text is nearly the same as an earlier one", "texts are nearly the same as an earlier one")
-    text = f"{told} (MinHash): they stay on one side of every split."
-    return replace(dataset, together=together, notes=(*dataset.notes, text))
-
-
-def _near_images_together(dataset: Dataset) -> Dataset:
-    """The same of images, where they are all that a row has: equal files, and those that look equal.
-
-    They are resized as training will most likely want them, so that the cache serves both.
-    """
-    columns = list(dataset.table.columns.values())
-    if any(column.kind != "image" for column in columns) or len(columns) != 1:
-        return dataset
-    shape = survey(image_column.references(columns[0]))[0]
-    units = duplicate_groups(image_column.resized(columns[0], shape))
-    text, together = describe_groups(units), merged(dataset.groups, units)
-    if not text or len(np.unique(together)) < LEAST_UNITS:
-        return dataset
-    return replace(dataset, together=together, notes=(*dataset.notes, text))
+    return replace(dataset, together=together, notes=(*dataset.notes, copies.told))
 
 
 def _units(group: IntArray, repeated: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> IntArray:

@@ -11,10 +11,12 @@ from pathlib import PurePath
 
 import numpy as np
 
+from sixfold.bundle.modality_reader import reader_of
 from sixfold.data.raw import text_rows
 from sixfold.evaluate import curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
+from sixfold.parts.modality import is_modality
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table
 from sixfold.recipe.report import ExampleList, ShownExample, ShownValue
 
@@ -22,7 +24,6 @@ MOST_IN_CELLS = 150  # rows of all cells together: those of the commonest mistak
 MOST_VALUES = 6  # of a row: texts and images, then the columns that matter most
 LONGEST_TEXT = 280  # characters of a text
 LONGEST_VALUE = 60  # of any other value
-TEXT_TYPES = ("text", "image")
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,14 @@ def _worst_values(training: Dataset, evaluation: Evaluation, shown: Sequence[str
 def shown_values(table: Table, rows: IntArray, columns: Sequence[str]) -> list[tuple[ShownValue, ...]]:
     """Of each of `rows` the values of `columns`, cut."""
     part = table.take(rows)
-    plain = [name for name in columns if part.columns[name].kind != "image"]
+    files = {name for name in columns if is_modality(part.columns[name].kind) and _is_file(part.columns[name].kind)}
+    plain = [name for name in columns if name not in files]
     texts = {name: [cells[name] for cells in text_rows(part, plain)] for name in plain}
-    for name in set(columns) - set(plain):
+    for name in files:
         texts[name] = list(map(_file_name, part.columns[name].strings()))
     kinds = {name: part.columns[name].kind for name in columns}
     cut: dict[str, Callable[[str], str]] = {name: _cut(LONGEST_VALUE) for name in columns}
-    cut |= {name: _cut(LONGEST_TEXT) for name in columns if kinds[name] == "text"}
+    cut |= {name: _cut(LONGEST_TEXT) for name in plain if is_modality(kinds[name])}
     return [
         tuple(ShownValue(column=name, type=kinds[name], text=cut[name](texts[name][row])) for name in columns)
         for row in range(len(rows))
@@ -159,8 +161,12 @@ def _shown_columns(table: Table, importances: Sequence[str]) -> list[str]:
     by_importance = {name: place for place, name in enumerate(importances)}
     kinds = {name: column.kind for name, column in table.columns.items() if column.kind != "identifier"}
     last = len(importances)
-    ordered = sorted(kinds, key=lambda name: (kinds[name] not in TEXT_TYPES, by_importance.get(name, last)))
+    ordered = sorted(kinds, key=lambda name: (not is_modality(kinds[name]), by_importance.get(name, last)))
     return ordered[:MOST_VALUES]
+
+
+def _is_file(modality: str) -> bool:
+    return reader_of(modality).in_files
 
 
 def _file_name(path: str) -> str:

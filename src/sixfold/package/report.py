@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,8 +15,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
-from sixfold.parts.file_cells import ending_of
-from sixfold.parts.modality import is_modality
+from sixfold.parts.modality import Summarized, is_modality, modality_of
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import ColumnSummary, Confusion, Curve, Figure, Importance, Layer, Line, Report, Row
@@ -227,7 +225,8 @@ def _column(name: str, column: Column) -> ColumnSummary:
     present = values[~column.missing()]
     missing = 1 - len(present) / max(1, len(values))
     if is_modality(column.kind):  # which identify their rows, and people: examples show them, or nothing does
-        detail = _lengths(column) if column.kind == "text" else _endings(column)
+        modality: object = modality_of(column.kind)
+        detail = modality.summary(column) if isinstance(modality, Summarized) else ""
         return ColumnSummary(
             name=name, type=column.kind, missing=missing, distinct=len(np.unique(present)), detail=detail
         )
@@ -243,13 +242,3 @@ def _column(name: str, column: Column) -> ColumnSummary:
         text = show_day if column.kind == "date" else "{:.6g}".format
         detail = f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
     return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
-
-
-def _lengths(column: Column) -> str:
-    lengths = [len(text) for text in column.strings() if text] or [0]
-    return f"{min(lengths):,} to {max(lengths):,} characters, median {np.median(lengths):,.0f}"
-
-
-def _endings(column: Column) -> str:
-    endings = Counter(map(ending_of, column.strings()))
-    return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))

@@ -15,7 +15,7 @@ from sixfold.core.errors import DataError
 from sixfold.parts.fit import FeatureGroup, Features, Needs
 from sixfold.parts.graph import Graph
 from sixfold.parts.raw_inputs import RawInputs
-from sixfold.parts.table import Column, Table, Task
+from sixfold.parts.table import Column, IntArray, Table, Task
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.schema import Options
 
@@ -100,6 +100,46 @@ class StoresFeatures(Protocol):
 
     def stored(self, table: Table) -> Features:
         """[rows, features], read where they are asked for."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """`units`: int64 [rows], equal numbers for rows that hold the same, or nearly; `told`: the sentence for the user."""
+
+    units: IntArray
+    told: str
+
+
+@dataclass(frozen=True)
+class UnusableRows:
+    """`rows`: int64, whose files cannot be used; `told`: how many and why, for the user."""
+
+    rows: IntArray
+    told: str
+
+
+@runtime_checkable
+class FindsCopies(Protocol):
+    """Ability of a modality: rows that hold nearly the same are found, so that they stay on one side of every split."""
+
+    def copies(self, column: Column) -> Copies | None:
+        """Asked where the column is all that a row has. None where no row is like another."""
+
+
+@runtime_checkable
+class FindsUnusable(Protocol):
+    """Ability of a modality: rows that cannot be used are found before anything is trained."""
+
+    def unusable(self, column: Column) -> UnusableRows | None:
+        """None where all can be used."""
+
+
+@runtime_checkable
+class Summarized(Protocol):
+    """Ability of a modality: what is in a column in a few words, which tell no row."""
+
+    def summary(self, column: Column) -> str:
+        """For the report."""
 
 
 class Modality(Protocol):

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
 from sixfold.bundle.frontend import most_columns
+from sixfold.bundle.modality_reader import modalities, reader_of
 from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import Refusal, bad_request
 
 WINDOW: Final = 64 << 10  # bytes that become text at once
 LONGEST_ROW: Final = 64 << 10  # characters, or as many as a column may have, by the number of columns
 OF_COLUMN: Final = 1 << 10
-MOST_ROW: Final = 1 << 20  # with a column of text; with a column of images as long as the body
+MOST_ROW: Final = 1 << 20  # with a column of text; with a column of files as long as the body
 MOST_VALUES: Final = 100_000  # of a row, by its commas: of a long one, which takes memory for each; guessed
 DEEP: Final = "too many brackets inside each other"
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -27,10 +28,10 @@ Scan = Callable[[str, int], tuple[Any, int]]
 
 def longest_row(signature: Signature) -> int:
     """Characters of a row that a large body may have."""
-    types = {column.type for column in signature.inputs}
-    if "image" in types:
+    readers = list(map(reader_of, modalities(signature)))
+    if any(reader.in_files for reader in readers):
         return sys.maxsize  # the body is bounded, and base64 has no commas
-    if "text" in types:
+    if readers:
         return MOST_ROW
     return min(MOST_ROW, max(LONGEST_ROW, most_columns(signature) * OF_COLUMN))
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sixfold.bundle.load import Bundle
-from sixfold.bundle.modality_reader import reader_of
+from sixfold.bundle.modality_reader import Shown, reader_of
 from sixfold.core.units import size_bytes
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.openapi import example, example_row
@@ -22,7 +23,6 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-LARGE: Final = ("image", "text")  # types whose fields are as wide as the page
 MOST_LEVELS: Final = 50  # offered in a field
 MOST_FIELDS: Final = 200  # of the form; wider tables are sent as JSON or CSV
 
@@ -41,14 +41,14 @@ def try_page(bundle: Bundle, settings: Serve) -> str:
     """A form with a field a column, filled with medians and most frequent values; images and texts first, and empty."""
     columns = bundle.signature.inputs
     fields = [_field(column) for column in columns[:MOST_FIELDS]]
-    large = [field for field in fields if field["type"] in LARGE]
+    large = [field for field in fields if field["field"] != "line"]
     return _pages.get_template("try.html.jinja").render(
         bundle=bundle,
         large=large,
-        fields=[field for field in fields if field["type"] not in LARGE],
+        fields=[field for field in fields if field["field"] == "line"],
         rest=len(columns) - len(fields),
         row=_unsent(columns[MOST_FIELDS:]),
-        has_images=any(column.type == "image" for column in columns),
+        file_noun=next((field["noun"] for field in large if field["field"] == "file"), ""),
         most_bytes=size_bytes(settings.max_body),
         command=_command(bundle.signature),
     )
@@ -62,14 +62,12 @@ def docs_page(bundle: Bundle, document: dict[str, Any]) -> str:
         for method, operation in methods.items()
     ]
     row = document["components"]["schemas"]["Row"]["example"]
-    has_images = any(column.type == "image" for column in bundle.signature.inputs)
     return _pages.get_template("docs.html.jinja").render(
         bundle=bundle,
         document=document,
         operations=operations,
         columns=bundle.signature.inputs,
         row=row,
-        has_images=has_images,
         command=_command(bundle.signature),
         example=example,
     )
@@ -82,7 +80,8 @@ def _field(column: Input) -> dict[str, Any]:
         "date": "date, UTC",
         "category": f"{len(column.levels):,} known values",
     }
-    value = "" if column.type in LARGE else example(column)
+    shown = _shown(column)
+    value = example(column) if shown is None or shown.field == "line" else ""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if column.type == "number" and column.read is not None and column.median is not None:
         text = column.text_of(column.median)  # the page sends texts
@@ -91,8 +90,20 @@ def _field(column: Input) -> dict[str, Any]:
         "type": column.type,
         "levels": column.levels[:MOST_LEVELS],
         "value": text,
-        "hint": hints[column.type] if column.type in hints else reader_of(column.type).shown.hint,
+        "hint": hints[column.type] if shown is None else shown.hint,
+        "field": "line" if shown is None else shown.field,
+        "accept": "" if shown is None else shown.accept,
+        "noun": "" if shown is None else shown.noun,
     }
+
+
+def _shown(column: Input) -> Shown | None:
+    """What its reader says; None for a plain value."""
+    return None if column.type in PLAIN_KINDS else reader_of(column.type).shown
+
+
+def _is_file(column: Input) -> bool:
+    return column.type not in PLAIN_KINDS and reader_of(column.type).in_files
 
 
 def _range(column: Input) -> str:
@@ -107,9 +118,9 @@ def _unsent(columns: Sequence[Input]) -> dict[str, Any]:
 
 
 def _command(signature: Signature) -> str:
-    """A curl command that works when pasted into a shell; with images, once the name of a file is put in."""
-    images = [column.name for column in signature.inputs if column.type == "image"]
-    if images and not any("=" in column.name for column in signature.inputs):  # curl ends a field's name there
+    """A curl command that works when pasted into a shell; with files, once their names are put in."""
+    names = "".join(column.name for column in signature.inputs)
+    if any(map(_is_file, signature.inputs)) and "=" not in names:  # there curl ends a field's name
         return " ".join(["curl -s ADDRESS/predict", *map(_form_option, signature.inputs)])
     body = json.dumps({"rows": [example_row(signature)]}, ensure_ascii=False)
     return f"curl -s ADDRESS/predict -H 'Content-Type: application/json' -d {_quoted(body)}"
@@ -117,8 +128,8 @@ def _command(signature: Signature) -> str:
 
 def _form_option(column: Input) -> str:
     """curl's option for one field of a form."""
-    if column.type == "image":
-        return f"--form {_quoted(f'{column.name}=@image.png')}"
+    if _is_file(column):
+        return f"--form {_quoted(f'{column.name}=@{reader_of(column.type).shown.in_csv}')}"
     value = example(column)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"--form-string {_quoted(f'{column.name}={text}')}"

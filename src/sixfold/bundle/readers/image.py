@@ -26,6 +26,9 @@ class Settings(Section):
         in_csv="image.png",
         schema={"type": "string", "contentEncoding": "base64"},
         remedy="Send the file's bytes. A path is for this machine's callers alone: is the file there?",
+        field="file",
+        accept="image/jpeg,image/png,image/webp,image/gif,image/tiff,image/bmp",
+        noun="an image",
     )
 
     def cell(self, missing: frozenset[str]) -> Cell:

@@ -15,7 +15,7 @@ class Settings(Section):
 
     missing: ClassVar[str | None] = ""
     in_files: ClassVar[bool] = False
-    shown: ClassVar[Shown] = Shown(hint="text", example="some text", in_csv="some text")
+    shown: ClassVar[Shown] = Shown(hint="text", example="some text", in_csv="some text", field="area")
 
     def cell(self, missing: frozenset[str]) -> Cell:
         """From anything that has one writing to its text."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import numpy as np
+
 from sixfold.parts import image_column
+from sixfold.parts.file_cells import ending_of
 from sixfold.parts.fit import Needs
-from sixfold.parts.modality import ModalityBlock, RawColumn, Suggestion
+from sixfold.parts.image_store import describe_faults, survey
+from sixfold.parts.modality import Copies, ModalityBlock, RawColumn, Suggestion, UnusableRows
 from sixfold.parts.table import Column, Table, Task
+from sixfold.prepare.image_duplicates import describe_groups, duplicate_groups
 from sixfold.prepare.step import Training
 from sixfold.recipe.schema import Options
 from sixfold.recipe.section import Section
@@ -41,6 +47,23 @@ class Settings(Section):
     def notes(self, name: str, column: Column) -> tuple[str, ...]:
         """None."""
         return ()
+
+    def copies(self, column: Column) -> Copies | None:
+        """Equal files, and those that look equal; resized as training will most likely want them, so that the cache serves it."""
+        units = duplicate_groups(image_column.resized(column, survey(image_column.references(column))[0]))
+        told = describe_groups(units)
+        return Copies(units, told) if told else None
+
+    def unusable(self, column: Column) -> UnusableRows | None:
+        """Files that are no images, or too large."""
+        faults = image_column.unusable(column, survey(image_column.references(column))[0])
+        rows = np.array([fault.row for fault in faults], dtype=np.int64)
+        return UnusableRows(rows, describe_faults(faults, len(column.values))) if faults else None
+
+    def summary(self, column: Column) -> str:
+        """How many files of each ending."""
+        endings = Counter(map(ending_of, column.strings()))
+        return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))
 
     def values(self, column: Column) -> list[bytes]:
         """The files' bytes."""

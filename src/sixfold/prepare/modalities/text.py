@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
+from sixfold.core.units import counted
 from sixfold.parts.fit import Needs
-from sixfold.parts.modality import RawColumn, Suggestion
+from sixfold.parts.modality import Copies, RawColumn, Suggestion
 from sixfold.parts.table import Column, Table, Task
 from sixfold.parts.text_column import describe, why_text
 from sixfold.prepare.encoded_block import EncodedBlock, fit_encoded
 from sixfold.prepare.step import Training
+from sixfold.prepare.text.near_duplicates import near_duplicates
 from sixfold.recipe.schema import Options
 from sixfold.recipe.section import Section
 
@@ -33,6 +37,18 @@ class Settings(Section):
     def notes(self, name: str, column: Column) -> list[str]:
         """Scripts, languages, boilerplate."""
         return describe(name, column.strings())
+
+    def copies(self, column: Column) -> Copies | None:
+        """Those that are nearly the same as an earlier one, by MinHash."""
+        units = near_duplicates(column.strings())
+        near = len(units) - len(np.unique(units))
+        told = counted(near, "text is nearly the same as an earlier one", "texts are nearly the same as an earlier one")
+        return Copies(units, f"{told} (MinHash): they stay on one side of every split.") if near else None
+
+    def summary(self, column: Column) -> str:
+        """How long they are."""
+        lengths = [len(text) for text in column.strings() if text] or [0]
+        return f"{min(lengths):,} to {max(lengths):,} characters, median {np.median(lengths):,.0f}"
 
     def values(self, column: Column) -> list[str]:
         """The texts, '' for a missing one."""

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixfold.core.texts import Grams, TextForm
-from sixfold.data import near_duplicates as minhash
-from sixfold.data.near_duplicates import near_duplicates
+from sixfold.prepare.text import near_duplicates as minhash
+from sixfold.prepare.text.near_duplicates import near_duplicates
 
 POOL = [f"word{number}" for number in range(300)]
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sixfold.data.image_duplicates import describe_groups, difference_hash, duplicate_groups, hamming
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import CacheSettings, ImageFiles, fill
+from sixfold.prepare.image_duplicates import describe_groups, difference_hash, duplicate_groups, hamming
 
 
 def picture(seed: int, side: int = 120) -> Image.Image:
