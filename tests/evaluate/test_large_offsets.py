@@ -16,6 +16,7 @@ from test_evaluate_model import answers
 
 from evaluating import Array, candidate
 from sixfold.evaluate.model import Model, fit_model
+from sixfold.parts.fit import Offset
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
 from sixfold.prepare.centering import Centering
 from sixfold.recipe.kinds import FAMILY, FEATURE, IMPUTER
@@ -77,7 +78,8 @@ def score(model: Model, data: Dataset) -> float:
 
 
 def agrees(model: Model, data: Dataset, atol: float) -> None:
-    """The graph answers as the model."""
+    """The graph answers as the model; networks of one module compute in single precision."""
+    atol = max(atol, 2e-4) if isinstance(model.fitted, Offset) else atol
     held_out = data.take(VALIDATION)
     found = answers(model, held_out.table)
     own = model.predict(held_out.table)
@@ -233,7 +235,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "svm": ({"kernel": "linear"}, {"kernel": "poly", "coef0": 1.0}),
     "kernel_ridge": ({"alpha": "auto"}, {"kernel": "poly", "coef0": 1.0}),
     "boosting": ({"patience": None, "row_fraction": 0.7},),
-    **{name: ({"scale_target": False},) for name in NETWORKS},
+    **{name: ({"scale_target": False},) for name in NETWORKS if name != "fusion"},
 }
 
 

@@ -86,7 +86,7 @@ def test_bad_images_are_skipped_and_counted_where_the_recipe_says_so(folder: Pat
     cache, faults = fill(paths(folder), CacheSettings(folder / "cache", ImageShape(10, 10, 1), "skip"))
     assert [fault.row for fault in faults] == [2]
     assert np.array_equal(cache.read(np.arange(4)), np.stack([some(5)[at][:, :, None] for at in (0, 1, 3, 4)]))
-    assert describe_faults(faults, 5) == (f"1 of 5 images cannot be used and are skipped ({folder / '2.png'}: text).")
+    assert describe_faults(faults, 5) == (f"1 of 5 images cannot be used and is skipped ({folder / '2.png'}: text).")
 
 
 def test_where_all_are_bad_there_is_nothing_to_skip(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_copies_stay_on_one_side_and_are_counted(tmp_path: Path) -> None:
     root = photos(tmp_path)
     (root / "dark" / "copy.png").write_bytes((root / "dark" / "01.png").read_bytes())
     dataset = loaded(tmp_path)
-    assert any("copies of others" in text for text in dataset.notes)
+    assert any("a copy of another" in text for text in dataset.notes)
     names = [Path(name).name for name in dataset.table.columns["image"].strings()]
     assert dataset.together is not None
     units = dict(zip(names, dataset.together.tolist(), strict=True))

@@ -87,18 +87,22 @@ def trimmed(x: Matrix) -> IntArray:
 
 @dataclass(frozen=True)
 class TokenNetwork(State):
-    """A trained network over tokens. `shape`: of the network, `weights`: all that it holds, float32; `length`: tokens a row."""
+    """A trained network over tokens. `shape`: of the network, `weights`: all that it holds, float32; `length`: tokens a row;
+    `offset`: as in `parts.fit.Offset`.
+    """
 
     shape: Any
     weights: dict[str, npt.NDArray[Any]]
     length: int
     output: OutputKind
+    offset: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, module: nn.Module, shape: State, fit: Fit) -> Self:
         """What a trained module holds."""
         weights = {name: _stored(value) for name, value in module.state_dict().items()}
-        return cls(shape, weights, fit.x.shape[1], "probability" if fit.task == "classification" else "value")
+        output: OutputKind = "probability" if fit.task == "classification" else "value"
+        return cls(shape, weights, fit.x.shape[1], output, fit.offset)
 
     @abstractmethod
     def network(self) -> nn.Module:
@@ -124,14 +128,28 @@ class TokenNetwork(State):
                 tokens = torch.from_numpy(trimmed(x[start : start + AT_ONCE]))
                 scores = module(tokens).to(torch.float64)
                 found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
-        return np.concatenate(found)
+        return moved(np.concatenate(found), self.offset)
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes; `x` is [rows, L]; double [rows, K]."""
         tokens = graph.cast(x, TensorProto.INT64)
         example = torch.ones(2, self.length, dtype=torch.int64)
         scores = graph.cast(embedded(self.module(), graph, tokens, example), TensorProto.DOUBLE)
-        return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores
+        return (
+            graph.op("Softmax", scores, axis=1)
+            if self.output == "probability"
+            else moved_nodes(graph, scores, self.offset)
+        )
+
+
+def moved(values: FloatArray, offset: tuple[float, ...]) -> FloatArray:
+    """[rows, outputs] float64 and what was subtracted in training."""
+    return values + np.array(offset) if offset else values
+
+
+def moved_nodes(graph: Graph, values: str, offset: tuple[float, ...]) -> str:
+    """The same as nodes."""
+    return graph.op("Add", values, graph.constant(offset, np.float64)) if offset else values
 
 
 class TokenFamily(ModuleFamily):

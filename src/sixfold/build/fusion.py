@@ -14,7 +14,7 @@ from torch import nn
 
 from sixfold.build._network_export import embedded
 from sixfold.build._residual_network import derived_size, network_shape
-from sixfold.build._token_network import ScaledOutputs, spread
+from sixfold.build._token_network import ScaledOutputs, moved, moved_nodes, spread
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.fusion import FusionNetwork, FusionShape, PixelColumn, TokenColumn
@@ -49,17 +49,18 @@ DEFAULTS: Final = TrainDefaults(
 
 @dataclass(frozen=True)
 class FittedFusion(State):
-    """A trained network: its shape and all that it holds, float32 but for counters."""
+    """A trained network: its shape and all that it holds, float32 but for counters. `offset`: as in `parts.fit.Offset`."""
 
     shape: FusionShape
     weights: dict[str, npt.NDArray[Any]]
     output: OutputKind
+    offset: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, module: nn.Module, shape: FusionShape, task: Task) -> Self:
+    def of(cls, module: nn.Module, shape: FusionShape, fit: Fit) -> Self:
         """What a trained module holds."""
         weights = {name: _stored(value) for name, value in module.state_dict().items()}
-        return cls(shape, weights, "probability" if task == "classification" else "value")
+        return cls(shape, weights, "probability" if fit.task == "classification" else "value", fit.offset)
 
     def module(self) -> nn.Module:
         """The trained network, in evaluation."""
@@ -80,13 +81,17 @@ class FittedFusion(State):
                 some = torch.from_numpy(np.array(x[start : start + AT_ONCE], dtype=np.float32))
                 scores = module(some).to(torch.float64)
                 found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
-        return np.concatenate(found)
+        return moved(np.concatenate(found), self.offset)
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes; `x` is [rows, features] float32: tokens are whole numbers below 2^24, which it holds exactly."""
         example = torch.zeros(2, self.shape.features)
         scores = graph.cast(embedded(norms_folded(self.module()), graph, x, example), TensorProto.DOUBLE)
-        return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores
+        return (
+            graph.op("Softmax", scores, axis=1)
+            if self.output == "probability"
+            else moved_nodes(graph, scores, self.offset)
+        )
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ class Settings(ModuleFamily):
         """The trained network as arrays."""
         if not (isinstance(module, ScaledOutputs) and isinstance(module.network, FusionNetwork)):
             raise TypeError(f"{type(module).__name__} is no FusionNetwork")
-        return FittedFusion.of(module, module.network.shape, fit.task)
+        return FittedFusion.of(module, module.network.shape, fit)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """Of the size that so many rows get."""

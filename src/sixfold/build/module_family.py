@@ -25,7 +25,8 @@ from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.draws import own_draws
-from sixfold.parts.fit import UNWATCHED, Fit, Fitted
+from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Offset
+from sixfold.parts.offsets import offsets
 from sixfold.runs.context import Context
 from sixfold.train import threads
 from sixfold.train.batches import cut
@@ -115,6 +116,7 @@ class ModuleFamily(Family):
 
     def trained(self, fit: Fit, context: Context, deadline: float | None) -> Fitted:
         """One fit. Raises FitError, RecipeError, BudgetError."""
+        fit = _centered(fit)
         work = self.work_of(fit, replace(context, facts={**context.facts, **fit.facts}))
         work = rated(work, fit.setting, deadline)
         ((_, weights),) = train(ModuleLearner(work), deadline, context.saves)
@@ -172,9 +174,22 @@ class ModuleFamily(Family):
 
         def score(module: nn.Module) -> float:
             kept = copy.deepcopy(module).to("cpu").eval()
-            return watch.score(watched.y, self.fitted(kept, watched).predict(watched.x))
+            return watch.score(whole, self.fitted(kept, watched).predict(watched.x))
 
+        whole = watched.y + np.array(watched.offset) if watched.offset else watched.y
         return score
+
+
+def _centered(fit: Fit) -> Fit:
+    """The same work on values less an offset, where float32 could not tell them apart without; that of the model it goes on from,
+    or learns from, where there is one.
+    """
+    if fit.task == "classification":
+        return fit
+    before: tuple[object, ...] = (fit.start, fit.teacher)
+    known = [model.offset for model in before if isinstance(model, Offset)]
+    found = np.array(known[0]) if known else offsets(np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1))
+    return replace(fit, y=fit.y - found, offset=tuple(found.tolist())) if found.any() else fit
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ class Fit:
     each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
     `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
     `setting`: how it is made. `layout`: what the features are, in order; () for numbers all.
-    `teacher`: a model of the same features, whose answers count beside the labels (of families of one module).
+    `teacher`: a model of the same features, whose answers count beside the labels (of families of one module). `offset`: of
+    each output, what was subtracted from `y`; () for nothing.
     """
 
     x: Features
@@ -121,6 +122,7 @@ class Fit:
     setting: Setting = field(default_factory=Setting)
     layout: tuple[FeatureGroup, ...] = ()
     teacher: Fitted | None = None
+    offset: tuple[float, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -185,6 +187,13 @@ class Parametric(Protocol):
 
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same model with other numbers of the same shapes."""
+
+
+@runtime_checkable
+class Offset(Protocol):
+    """Ability: values are predicted from where float32 tells them apart; `offset` [outputs] is added in double, () for none."""
+
+    offset: tuple[float, ...]
 
 
 @runtime_checkable

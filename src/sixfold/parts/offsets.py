@@ -32,14 +32,14 @@ def offsets(x: npt.NDArray[np.float64]) -> FloatArray:
     far away (0 for "never") do not hide it. Or where a tenth of them fall together in float32, but for most without the offset:
     groups far from each other, and fine differences within. A column of one value does where that is beyond 2^24.
     """
-    some, found = x[next_report_epoch(len(x))], np.zeros(x.shape[1])
+    some, found = x[rows_asked(len(x))], np.zeros(x.shape[1])
     asking = np.flatnonzero(_may_ask(some))
     if len(asking):
         found[asking] = _middles(np.ascontiguousarray(some[:, asking].T))
     return found
 
 
-def next_report_epoch(rows: int) -> IntArray:
+def rows_asked(rows: int) -> IntArray:
     """The rows, of so many, that `offsets` looks at; given these alone it finds the same."""
     return np.linspace(0, rows - 1, min(LOOKED_AT, rows)).astype(np.int64)
 

@@ -11,7 +11,7 @@ import numpy as np
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import FeatureGroup
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.offsets import next_report_epoch, offsets
+from sixfold.parts.offsets import offsets, rows_asked
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, FloatArray, IntArray, Table
@@ -142,7 +142,7 @@ class _Fitting:
 
     def center(self) -> None:
         """Here, before any method and every family: what float32 and sums of squares would lose is subtracted once."""
-        some = self.x[next_report_epoch(len(self.x))]
+        some = self.x[rows_asked(len(self.x))]
         some = some if self._pending is None else self._pending.transform(some)
         shift = offsets(some) if some.dtype.kind == "f" else np.zeros(0)
         if shift.any():
