@@ -145,7 +145,7 @@ HELD = {
     "svm, 6,300 × 20, 3 C": Held(6300, 20, "classification", {"family": "svm", "C": [0.3, 1.0, 3.0]}),
     "forest, 300 trees, 12,000 × 20": Held(12_000, 20, "classification", {"family": "forest", "trees": 300}),
     "tree, 60,000 × 100": Held(60_000, 100, "classification", {"family": "tree"}),
-    "boosting, 60,000 × 100": Held(60_000, 100, "classification", {"family": "boosting"}),
+    "boosting, 40 rounds, 60,000 × 100": Held(60_000, 100, "classification", {"family": "boosting", "rounds": 40}),
     "linear, 60,000 × 100": Held(60_000, 100, "classification", {"family": "linear"}),
     "mlp, 60,000 × 100": Held(60_000, 100, "classification", {"family": "mlp"}),
     "residual_mlp, 30,000 × 50": Held(30_000, 50, "classification", {"family": "residual_mlp"}),
