@@ -12,8 +12,6 @@ import pytest
 
 import installed_plugins
 
-pytestmark = pytest.mark.xdist_group("installed_plugins")  # on one worker, so that what they share is made once
-
 RECIPE = """version: 1
 name: rings
 data: {source: "rings:240", target: ring}

@@ -16,8 +16,6 @@ from sixfold.recipe.load import Loaded, from_object
 from sixfold.recipe.schema import Compress, Evaluate
 from sixfold.runs.folder import RunFolder
 
-pytestmark = pytest.mark.xdist_group("pipeline_ensemble")  # on one worker, so that what they share is made once
-
 BOTH = ("log_loss", "f1")
 
 

@@ -15,8 +15,6 @@ from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY
 from sixfold.runs.context import Context
 
-pytestmark = pytest.mark.xdist_group("build_adult")  # on one worker, so that what they share is made once
-
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 GOALS = {
     "boosting": (0.872, {}),

@@ -16,8 +16,6 @@ from click.testing import CliRunner
 
 from sixfold.cli import group
 
-pytestmark = pytest.mark.xdist_group("cli")  # on one worker, so that what they share is made once
-
 VERBS = ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
 SMALL = """version: 1
 name: small

@@ -16,8 +16,6 @@ from sixfold.cli import group
 from sixfold.recipe.load import load
 from sixfold.recipe.receipt import Receipt
 
-pytestmark = pytest.mark.xdist_group("cli_same_words")  # on one worker, so that what they share is made once
-
 RECIPE = """version: 1
 name: words
 task: classification

@@ -29,8 +29,6 @@ from sixfold.recipe.kinds import PRUNER
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
-pytestmark = pytest.mark.xdist_group("pruner_battery")  # on one worker, so that what they share is made once
-
 Size = Callable[[Any], int]
 
 

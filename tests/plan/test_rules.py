@@ -22,8 +22,6 @@ from sixfold.plan import forecast
 from sixfold.recipe import load
 from sixfold.recipe.signature import MOST
 
-pytestmark = pytest.mark.xdist_group("rules")  # on one worker, so that what they share is made once
-
 SOURCE = Path(sixfold.__file__).parent
 BASE: dict[str, Any] = {
     "version": 1,

@@ -31,8 +31,6 @@ from sixfold.prepare.step import Training
 from sixfold.prepare.text.word_pieces import read_word_pieces
 from sixfold.recipe.schema import Feature
 
-pytestmark = pytest.mark.xdist_group("embedding")  # on one worker, so that what they share is made once
-
 TRAINING = Training((), np.zeros((0, 1)), "classification", 0)
 TEXTS = [
     "free freedom",

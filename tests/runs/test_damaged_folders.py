@@ -19,8 +19,6 @@ from sixfold.recipe.load import Loaded, load
 from sixfold.runs import events
 from sixfold.runs.folder import RunFolder
 
-pytestmark = pytest.mark.xdist_group("damaged_folders")  # on one worker, so that what they share is made once
-
 RECIPE = """version: 1
 name: small
 data: {source: "sklearn:iris", target: target, holdout: 0.2}

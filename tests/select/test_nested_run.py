@@ -44,8 +44,6 @@ from sixfold.runs.stages import Here
 from sixfold.select import comparison, nested
 from sixfold.select.nested import nest
 
-pytestmark = pytest.mark.xdist_group("nested_run")  # on one worker, so that what they share is made once
-
 
 def recipe(**sections: Any) -> Loaded:
     parts: dict[str, Any] = {

@@ -20,8 +20,6 @@ from sixfold.parts.table import FloatArray
 from sixfold.recipe.kinds import SELECTION
 from sixfold.select.selecting import Scored, Selected, Selection, select
 
-pytestmark = pytest.mark.xdist_group("selection_simulated")  # on one worker, so that what they share is made once
-
 RACES, FOLDS, PIECES, CANDIDATES = 100, 10, 16, 60
 Truth = Callable[[np.random.Generator], FloatArray]
 """→ [candidates, folds, pieces]: a score of each piece of each fold's rows, whose mean is the fold's."""
