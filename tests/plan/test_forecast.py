@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from bench.forecast import HELD
 
 from sixfold import pipeline
 from sixfold.build import family as families
@@ -457,7 +456,7 @@ def fit_of_rows(rows: int) -> Fit:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(HELD))
+@pytest.mark.parametrize("name", ["kernel_ridge, 3,200 × 20", "boosting, 40 rounds, 60,000 × 100", "mlp, 60,000 × 100"])
 def test_the_forecast_of_a_whole_run_holds_within_a_third(name: str) -> None:
     code = f"from bench.forecast import HELD, held; print(*held(HELD[{name!r}]))"
     root = Path(__file__).parents[2]
