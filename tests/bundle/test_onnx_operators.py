@@ -19,7 +19,7 @@ from sixfold.bundle.onnx_shapes import RULES
 from sixfold.parts.graph import Graph
 
 SOURCES = sorted(Path(sixfold.__file__).parent.rglob("*.py"))
-# Written where the name of the operator is a variable: in node_trace, and in piecewise_linear.
+# Written where the name of the operator is a variable: in node_functions, and in piecewise_linear.
 BY_VARIABLE = {"Relu", "Sigmoid", "Tanh", "Cos", "Sin", "Max", "Min"}
 OF_TREES = set(ATTRIBUTES[f"{ML}.TreeEnsemble"])
 

@@ -14,7 +14,8 @@ from torch.nn import functional
 from torch.overrides import resolve_name
 
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.node_trace import COMPUTING, FREE, IN_PLACE, MOVING, ROWS, SIZES, pointwise_convolution, traced
+from sixfold.parts.node_functions import COMPUTING, FREE, IN_PLACE, MOVING, SIZES, pointwise_convolution
+from sixfold.parts.node_trace import ROWS, traced
 
 FEATURES = 6
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -168,7 +169,7 @@ def test_every_function_that_has_nodes_was_looked_at() -> None:
     ],
 )
 def test_what_has_no_nodes_is_refused(forward: Forward, name: str) -> None:
-    with pytest.raises(TypeError, match=rf"^{name} has no nodes: sixfold\.parts\.node_trace says which"):
+    with pytest.raises(TypeError, match=rf"^{name} has no nodes: sixfold\.parts\.node_functions says which"):
         model(forward, np.float32)
 
 

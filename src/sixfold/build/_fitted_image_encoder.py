@@ -13,7 +13,7 @@ from torch import nn
 
 from sixfold.build._fitted_images import ImageSize, ScaledImages, stored_weights
 from sixfold.build._network_export import embedded
-from sixfold.build.networks.text_checkpoint import LowRank
+from sixfold.build.networks.low_rank import learns_nothing, start_adapters
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
@@ -28,25 +28,21 @@ AT_ONCE: Final = 16
 
 
 class TunedImageEncoder(nn.Module):
-    """A checkpoint's embedding with a linear head. `frozen`: the head alone is learned, from the embedding as it is read."""
+    """A checkpoint's embedding with a linear head."""
 
-    def __init__(self, embedding: ImageEmbedding, head: nn.Linear, frozen: bool) -> None:
+    def __init__(self, embedding: ImageEmbedding, head: nn.Linear) -> None:
         super().__init__()
-        self.embedding = embedding.requires_grad_(not frozen)
-        self.head, self.frozen = head, frozen
-        self.train()
+        self.embedding, self.head = embedding, head
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
         """The head is filled by `initialize`, adapters as in their paper; what the checkpoint brought stays."""
-        for part in self.modules():
-            if isinstance(part, LowRank):
-                part.start(generator)
+        start_adapters(self, generator)
         return frozenset(f"embedding.{name}" for name, _ in self.embedding.named_parameters())
 
     def train(self, mode: bool = True) -> Self:
         """A frozen embedding stays as it is in evaluation: no dropout, and no mean of a batch."""
         super().train(mode)
-        if self.frozen:
+        if learns_nothing(self.embedding):
             self.embedding.eval()
         return self
 
@@ -80,7 +76,7 @@ class FittedImageEncoder(State):
     def module(self) -> TunedImageEncoder:
         """The network, in evaluation."""
         outputs, width = self.weights["head.weight"].shape
-        made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs), frozen=False)
+        made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs))
         made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return made.eval()
 

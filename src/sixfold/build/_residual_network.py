@@ -10,7 +10,7 @@ from typing import Final, Literal
 import torch
 from torch import nn
 
-from sixfold.parts.node_trace import pointwise_convolution
+from sixfold.parts.node_functions import pointwise_convolution
 from sixfold.parts.state import State
 
 NetworkSize = Literal["nano", "small", "medium", "large"]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from sixfold.build._fine_tuning import DEFAULTS, FineTuning
 from sixfold.build._token_network import ScaledOutputs, TokenFamily, TokenNetwork
 from sixfold.build.family import TrainDefaults
-from sixfold.build.networks.text_checkpoint import (
-    LowRank,
-    TunedEncoder,
-    TunedShape,
-    padding_first,
-    with_adapters,
-    without_adapters,
-)
+from sixfold.build.networks.text_checkpoint import TunedEncoder, TunedShape, padding_first
 from sixfold.build.networks.text_encoder import EncoderShape, TextTransformer
 from sixfold.core.errors import DataError, FitError
 from sixfold.parts import checkpoint, checkpoint_files
@@ -40,29 +32,8 @@ FROM_SCRATCH: Final = TrainDefaults(
     },
     "a small transformer from scratch: a rate that rises and falls, and gradients that are clipped",
 )
-
-
-# Devlin and others, BERT, 2019, section A.3: rates from 2e-5 to 5e-5, 2 to 4 epochs, batches of 16 or 32, warm-up over a tenth.
-WHOLE: Final = TrainDefaults(
-    {
-        "optimizer": {"name": "adamw", "learning_rate": 5e-5, "weight_decay": 0.01},
-        "schedule": {"name": "one_cycle", "rise": 0.1},
-        "batch_size": 32,
-        "epochs": 4,
-        "clip": 1.0,
-    },
-    "fine-tuning of a whole checkpoint, as in BERT's paper: a small rate, few epochs",
-)
-# Hu and others, LoRA, 2021, table 9: 4e-4 or 5e-4 for RoBERTa, of more epochs; 2e-4 to 3e-4 is what few epochs bear. Guessed.
-LOW_RANK: Final = TrainDefaults(
-    {**WHOLE.options, "optimizer": {"name": "adamw", "learning_rate": 3e-4, "weight_decay": 0.01}},
-    "low-rank adapters of a checkpoint: ten times the rate of fine-tuning it whole",
-)
-RANK: Final = 8
-ACTIVATIONS: Final = frozenset(
-    {"gelu", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu"}
-)  # as nodes, too
-SEED_OF_MERGED: Final = 0  # of adapters beside weights that were merged: a training that goes on
+# As nodes, too.
+ACTIVATIONS: Final = frozenset({"gelu", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu"})
 
 
 @dataclass(frozen=True)
@@ -83,7 +54,7 @@ class FittedCheckpoint(TokenNetwork):
         return TunedEncoder(self.shape, self.shape.encoder.network())
 
 
-class Settings(TokenFamily):
+class Settings(FineTuning, TokenFamily):
     """A transformer over the tokens of a column of text alone, for what the order of words tells: a small one from scratch, where
     there are many texts, or a local checkpoint of the kind of BERT, DistilBERT, ELECTRA or RoBERTa, fine-tuned. Both end in
     the mean over the tokens and a linear head. A checkpoint brings its tokens; its folder holds config.json,
@@ -104,12 +75,6 @@ class Settings(TokenFamily):
         min_length=1,
         description="Folder of a checkpoint to go on from; relative to where the command is started. Left out: from scratch.",
     )
-    adapt: Literal["whole", "lora"] = Field(
-        "whole",
-        description="Of a checkpoint: all its weights are learned, or low-rank adapters beside them, merged at the end.",
-    )
-    rank: int = Field(RANK, ge=1, le=1024, description="Of lora: columns of the two matrices of each product.")
-    alpha: float = Field(16.0, gt=0, description="Of lora: what adapters add is multiplied by alpha / rank.")
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -117,8 +82,6 @@ class Settings(TokenFamily):
             raise ValueError("adapt is for a checkpoint, whose folder is missing")
         if self.checkpoint is not None and self.size != "auto":
             raise ValueError("size is for a network from scratch; a checkpoint has its own")
-        if self.adapt == "whole" and (self.rank, self.alpha) != (RANK, 16.0):
-            raise ValueError("rank and alpha are for adapt: lora")
         return self
 
     @property
@@ -134,9 +97,7 @@ class Settings(TokenFamily):
     @property
     def train_defaults(self) -> TrainDefaults:
         """AdamW with one cycle of the rate, which is small for what was trained before."""
-        if self.checkpoint is None:
-            return FROM_SCRATCH
-        return WHOLE if self.adapt == "whole" else LOW_RANK
+        return FROM_SCRATCH if self.checkpoint is None else DEFAULTS[self.adapt]
 
     def content_digest(self) -> str:
         """SHA-256 of the checkpoint's files."""
@@ -153,19 +114,15 @@ class Settings(TokenFamily):
     def derived(self, fit: Fit) -> str:
         """The size that was chosen and why; or what is taken of the checkpoint."""
         if self.checkpoint is not None:
-            return self._described(_read(self.checkpoint))
+            return self._described(_read(self.checkpoint), fit.outputs)
         size = self.sized(fit.rows).size
         width, heads, layers = SIZES[size]
         why = f"{fit.rows:,} texts" if self.size == "auto" else "as asked"
         return f"text_encoder: size {size} ({why}): width {width}, {heads} heads, {layers} layers."
 
-    def _described(self, found: Checkpoint) -> str:
-        whole = sum(one.numel() for one in found.module.parameters())
-        learned = f"all {whole:,} weights are learned"
-        if self.adapt == "lora":
-            adapters = with_adapters(found.module, self.rank, self.alpha).parameters()
-            few = sum(one.numel() for one in adapters if one.requires_grad)
-            learned = f"adapters of rank {self.rank} are learned, {few:,} weights beside {whole:,}"
+    def _described(self, found: Checkpoint, outputs: int) -> str:
+        network = self._tuned(found, outputs)
+        learned = self.learned(network, network.encoder)
         unused = (
             f"; {len(found.unused)} arrays of it are not used: {', '.join(found.unused[:3])}" if found.unused else ""
         )
@@ -175,30 +132,24 @@ class Settings(TokenFamily):
     def network(self, fit: Fit, tokens: FeatureGroup) -> nn.Module:
         """A network for these tokens."""
         if self.checkpoint is not None:
-            return self._tuned(self.checkpoint, fit, tokens)
+            network = self._tuned(_read(self.checkpoint), fit.outputs)
+            _check_tokens(network.shape, tokens, Path(self.checkpoint))
+            return network
         width, heads, layers = SIZES[self.sized(fit.rows).size]
         length = tokens.stop - tokens.start
         return TextTransformer(EncoderShape(tokens.tokens, length, fit.outputs, width, heads, layers, self.dropout))
 
-    def _tuned(self, folder: str, fit: Fit, tokens: FeatureGroup) -> nn.Module:
-        found = _read(folder)
-        shape = TunedShape(found.shape, found.digest, fit.outputs, self.dropout)
-        _check_tokens(shape, tokens, Path(folder))
+    def _tuned(self, found: Checkpoint, outputs: int) -> TunedEncoder:
+        shape = TunedShape(found.shape, found.digest, outputs, self.dropout)
         encoder = padding_first(found.module, shape.padding)
-        return TunedEncoder(shape, self._adapted(encoder))
-
-    def _adapted(self, encoder: nn.Module) -> nn.Module:
-        return encoder if self.adapt == "whole" else with_adapters(encoder, self.rank, self.alpha)
+        self.adapted(encoder, self.name)
+        return TunedEncoder(shape, encoder)
 
     def resume(self, fitted: Fitted) -> nn.Module:
-        """The network of a state, with new adapters where they are what is learned."""
+        """The network of a state; of a checkpoint, ready to be trained further."""
         module: Any = super().resume(fitted)
-        if self.adapt == "lora":
-            self._adapted(module.network.encoder)
-            generator = torch.Generator().manual_seed(SEED_OF_MERGED)
-            for part in module.modules():
-                if isinstance(part, LowRank):
-                    part.start(generator)
+        if self.checkpoint is not None:
+            self.adapted(module.network.encoder, self.name)
         return module  # type: ignore[no-any-return]
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
@@ -206,8 +157,7 @@ class Settings(TokenFamily):
         network: Any = module.network if isinstance(module, ScaledOutputs) else module
         if not isinstance(network, TunedEncoder):
             return FittedTransformer.of(module, network.shape, fit)
-        merged = without_adapters(copy.deepcopy(module)) if self.adapt == "lora" else module
-        return FittedCheckpoint.of(merged, network.shape, fit)
+        return FittedCheckpoint.of(self.merged(module), network.shape, fit)
 
 
 def _read(folder: str) -> Checkpoint:
