@@ -1,4 +1,6 @@
-"""Run every measurement, or those that are named: one table, `bench/results.json` and `docs/reference/bench.md`."""
+"""Run every measurement, or those that are named: one table, `bench/results.json` and
+`docs/reference/bench.md`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
             results.append(one)
             print("  " + "  ".join(page.cells(one)) + f"  ({one.quality})", flush=True)
         failed = failed or any(one.failed for one in results)
-        known = {**record.read(options.results), name: record.of(results, time.monotonic() - started, load)}
+        known = {
+            **record.read(options.results),
+            name: record.of(results, time.monotonic() - started, load),
+        }
         record.write(known, options.results)
         options.page.write_text(page.markdown(record.read(options.results)), encoding="utf-8")
     print(f"\n{page.table(record.read(options.results))}\n\n{options.results}\n{options.page}")
@@ -40,19 +45,29 @@ def main(arguments: list[str] | None = None) -> int:
 def _measured(name: str, rounds: int | None) -> Iterator[Result]:
     """The measurement's rows as they come. One that breaks is a row that says so."""
     try:
-        yield from importlib.import_module(f"bench.{name}").measure(**({} if rounds is None else {"rounds": rounds}))
+        yield from importlib.import_module(f"bench.{name}").measure(
+            **({} if rounds is None else {"rounds": rounds})
+        )
     except Exception as error:
         traceback.print_exc()
-        yield Result(name, "—", absent=f"failed: {type(error).__name__}: {error}"[:300], failed=True)
+        yield Result(
+            name, "—", absent=f"failed: {type(error).__name__}: {error}"[:300], failed=True
+        )
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(MEASUREMENTS)}; none: all")
     parser.add_argument(
-        "--rounds", type=int, help=f"interleaved runs; left out: {ROUNDS}, or what the measurement says"
+        "names", nargs="*", metavar="NAME", help=f"some of: {', '.join(MEASUREMENTS)}; none: all"
     )
-    parser.add_argument("--cores", type=int, default=CORES, help="cores that everything keeps to (%(default)s)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"interleaved runs; left out: {ROUNDS}, or what the measurement says",
+    )
+    parser.add_argument(
+        "--cores", type=int, default=CORES, help="cores that everything keeps to (%(default)s)"
+    )
     parser.add_argument("--results", type=Path, default=record.FILE, help=argparse.SUPPRESS)
     parser.add_argument("--page", type=Path, default=page.PAGE, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

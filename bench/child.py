@@ -1,4 +1,5 @@
-"""A peer in a process, or an environment, of its own: a JSON object a line in, one a line out. Standard library only.
+"""A peer in a process, or an environment, of its own: a JSON object a line in, one a line out.
+Standard library only.
 
 What the peer's libraries print goes to standard error, so that standard output holds answers alone.
 """
@@ -25,7 +26,9 @@ class Refused(Exception):
 class Child:
     """Started at the first question, and asked one question after the other."""
 
-    def __init__(self, module: str, *arguments: str, python: str = sys.executable, **environment: str) -> None:
+    def __init__(
+        self, module: str, *arguments: str, python: str = sys.executable, **environment: str
+    ) -> None:
         self.command = [python, "-m", module, *arguments]
         self.environment = environment
         self._process: subprocess.Popen[str] | None = None
@@ -56,7 +59,11 @@ class Child:
 
     def close(self) -> None:
         """Ends it."""
-        if self._process is not None and self._process.stdin is not None and self._process.stdout is not None:
+        if (
+            self._process is not None
+            and self._process.stdin is not None
+            and self._process.stdout is not None
+        ):
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
             self._process.wait()
@@ -69,7 +76,9 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(module: str, *arguments: str, python: str = sys.executable, **environment: str) -> Iterator[Child]:
+def child(
+    module: str, *arguments: str, python: str = sys.executable, **environment: str
+) -> Iterator[Child]:
     """One that is ended afterwards."""
     one = Child(module, *arguments, python=python, **environment)
     try:
@@ -79,7 +88,9 @@ def child(module: str, *arguments: str, python: str = sys.executable, **environm
 
 
 def serve(start: Callable[[], Callable[[Answer], Answer]]) -> None:
-    """The child's side: `start` imports and returns what answers a question; an exception is an answer, too."""
+    """The child's side: `start` imports and returns what answers a question; an exception is an
+    answer, too.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     answer: Callable[[Answer], Answer] | None = None

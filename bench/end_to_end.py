@@ -1,14 +1,18 @@
-"""From a table to a model that answers: Sixfold with `build: auto` beside AutoGluon, FLAML and scikit-learn's boosting.
+"""From a table to a model that answers: Sixfold with `build: auto` beside AutoGluon, FLAML and
+scikit-learn's boosting.
 
-Two cores and 60 s for each (scikit-learn has no budget and takes what it takes), the same rows to train on and the same held-out
-rows to score; wall time is from the CSV to the stored model, for Sixfold with the start of its command. One run each: what is
-interleaved is the latency of one row, through each one's public `predict`, loaded and warm.
+Two cores and 60 s for each (scikit-learn has no budget and takes what it takes), the same rows to
+train on and the same held-out rows to score; wall time is from the CSV to the stored model, for
+Sixfold with the start of its command. One run each: what is interleaved is the latency of one row,
+through each one's public `predict`, loaded and warm.
 
-Scores have to be within 0.3 points of the best peer: a row a peer. Bytes are those of Sixfold's whole bundle with its report and
-receipt, of AutoGluon's folder, of the others' pickles. AutoGluon is measured twice: as `fit` and `load` leave it, and as its
-documentation advises for production. Sixfold takes its one row as a dict, the others as a frame.
+Scores have to be within 0.3 points of the best peer: a row a peer. Bytes are those of Sixfold's
+whole bundle with its report and receipt, of AutoGluon's folder, of the others' pickles. AutoGluon
+is measured twice: as `fit` and `load` leave it, and as its documentation advises for production.
+Sixfold takes its one row as a dict, the others as a frame.
 
-Adult is not bundled with anything: `SIXFOLD_BENCH_ADULT` names the folder of its two files (docs/how-to/adult-census.md).
+Adult is not bundled with anything: `SIXFOLD_BENCH_ADULT` names the folder of its two files
+(docs/how-to/adult-census.md).
 """
 
 from __future__ import annotations
@@ -33,7 +37,11 @@ from bench.pairs import ROUNDS, Absent, Result, need
 
 ADULT = "SIXFOLD_BENCH_ADULT"
 AUTOGLUON = ROOT / ".venv-autogluon" / "bin" / "python"
-PEERS = {"autogluon": "AutoGluon, medium quality", "flaml": "FLAML", "scikit-learn": "scikit-learn, histogram boosting"}
+PEERS = {
+    "autogluon": "AutoGluon, medium quality",
+    "flaml": "FLAML",
+    "scikit-learn": "scikit-learn, histogram boosting",
+}
 AT_BEST = ", cloned for deployment and held in memory"
 CLOSE, SMALLER, QUICKER, CALLS = -0.3, 50.0, 200.0, 20
 
@@ -57,7 +65,9 @@ class Task:
         """Of the answers for the held-out rows."""
         truth = pd.read_csv(self.test, skipinitialspace=True)[self.target]
         if self.classes:
-            return sum(_plain(a) == _plain(b) for a, b in zip(answers, truth, strict=True)) / len(truth)
+            return sum(_plain(a) == _plain(b) for a, b in zip(answers, truth, strict=True)) / len(
+                truth
+            )
         return float(r2_score(truth, answers))
 
 
@@ -94,9 +104,14 @@ def task_of(name: str, place: Path, rows: int | None = None) -> Task:
     if name == "adult":
         folder = os.environ.get(ADULT)
         if not folder:
-            raise Absent(f"{ADULT} does not name the folder of adult_train.csv.gz and adult_test.csv.gz")
+            raise Absent(
+                f"{ADULT} does not name the folder of adult_train.csv.gz and adult_test.csv.gz"
+            )
         whole = [Path(folder) / f"adult_{part}.csv.gz" for part in ("train", "test")]
-        frames, target = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in whole], "income"
+        frames, target = (
+            [pd.read_csv(path, dtype=str, keep_default_na=False) for path in whole],
+            "income",
+        )
     else:
         loaders: dict[str, Callable[..., Any]] = {
             "breast cancer": load_breast_cancer,
@@ -113,7 +128,9 @@ def task_of(name: str, place: Path, rows: int | None = None) -> Task:
     return Task(title, place / "train.csv", place / "test.csv", target, name != "diabetes")
 
 
-def _of(task: Task, place: Path, seconds: float, rounds: int, peers: Sequence[str]) -> Iterator[Result]:
+def _of(
+    task: Task, place: Path, seconds: float, rounds: int, peers: Sequence[str]
+) -> Iterator[Result]:
     with ExitStack() as stack:
         try:
             ours = _make("sixfold", task, place, seconds, stack)
@@ -150,32 +167,50 @@ def _make(name: str, task: Task, place: Path, seconds: float, stack: ExitStack) 
         out=str(place / name),
     )
     wall_s = found.pop("seconds")
-    return Made(one, wall_s, found, task.score(one.ask(do="predict", rows=str(task.test))["answers"]))
+    return Made(
+        one, wall_s, found, task.score(one.ask(do="predict", rows=str(task.test))["answers"])
+    )
 
 
 def _rows(task: Task, name: str, ours: Made, theirs: Made, rounds: int) -> Iterator[Result]:
     """Score, bytes, one row, wall time; of AutoGluon bytes and one row at its best, too."""
     peer, goals = PEERS[name], name == "autogluon"
-    yield Result(f"{task.name}: score", peer, ours.score, theirs.score, task.metric, target=CLOSE, rounds=1)
+    yield Result(
+        f"{task.name}: score", peer, ours.score, theirs.score, task.metric, target=CLOSE, rounds=1
+    )
     for key, suffix in (("bytes", ""), ("bytes at best", AT_BEST)):
         if key in theirs.stored:
             target = SMALLER if goals and not suffix else None
-            quality = f"ours {_said(ours.stored)}; theirs {_said(theirs.stored)}" if not suffix else ""
+            quality = (
+                f"ours {_said(ours.stored)}; theirs {_said(theirs.stored)}" if not suffix else ""
+            )
             sizes = ours.stored["bytes"], theirs.stored[key]
-            yield Result(f"{task.name}: bytes on disk", peer + suffix, *sizes, "B", quality, target, rounds=1)
+            yield Result(
+                f"{task.name}: bytes on disk", peer + suffix, *sizes, "B", quality, target, rounds=1
+            )
     for at_best in (False, True) if goals else (False,):
         seconds = _one_row(task, ours.child, theirs.child, rounds, at_best)
         target = QUICKER if goals and not at_best else None
-        yield Result(f"{task.name}: one row", peer + AT_BEST * at_best, *seconds, target=target, rounds=rounds)
+        yield Result(
+            f"{task.name}: one row",
+            peer + AT_BEST * at_best,
+            *seconds,
+            target=target,
+            rounds=rounds,
+        )
     yield Result(f"{task.name}: wall time", peer, ours.wall_s, theirs.wall_s, rounds=1)
 
 
-def _one_row(task: Task, ours: Child, theirs: Child, rounds: int, at_best: bool) -> tuple[float, float]:
+def _one_row(
+    task: Task, ours: Child, theirs: Child, rounds: int, at_best: bool
+) -> tuple[float, float]:
     """Median seconds of a call, in turn; a first round warms."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for maker, seen in ((ours, times[0]), (theirs, times[1])):
-            took = maker.ask(do="one_row", rows=str(task.test), repeats=CALLS, at_best=at_best)["seconds"]
+            took = maker.ask(do="one_row", rows=str(task.test), repeats=CALLS, at_best=at_best)[
+                "seconds"
+            ]
             if number:
                 seen.append(took)
     return statistics.median(times[0]), statistics.median(times[1])

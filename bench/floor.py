@@ -1,8 +1,10 @@
-"""What this machine needs at the least: operations over its rate of matrix products, or bytes over its memory bandwidth.
+"""What this machine needs at the least: operations over its rate of matrix products, or bytes over
+its memory bandwidth.
 
-Both rates are measured in the same run as the times they are compared with. Bytes are those that have to come from memory or
-go there once; what stays in a cache moves for nothing. Operations are those of matrix products (a multiplication and an
-addition are two): element-wise work is not counted. So a floor is a lower bound, and a share of it is never flattering.
+Both rates are measured in the same run as the times they are compared with. Bytes are those that
+have to come from memory or go there once; what stays in a cache moves for nothing. Operations are
+those of matrix products (a multiplication and an addition are two): element-wise work is not
+counted. So a floor is a lower bound, and a share of it is never flattering.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ SIDE, LENGTH, TRIES = 1024, 1 << 25, 10
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations a second of matrix products in single and double precision, bytes a second of a copy (read and written)."""
+    """Operations a second of matrix products in single and double precision, bytes a second of a
+    copy (read and written).
+    """
 
     f32: float
     f64: float
@@ -36,12 +40,14 @@ def rates() -> Rates:
 def seconds(operations: float, moved: float = 0.0, precision: str = "f32") -> float:
     """The longer of both. `precision`: f32 or f64. `moved`: bytes."""
     found = rates()
-    return max(operations / (found.f32 if precision == "f32" else found.f64), moved / found.bandwidth)
+    return max(
+        operations / (found.f32 if precision == "f32" else found.f64), moved / found.bandwidth
+    )
 
 
 def perceptron(widths: list[int], rows: float) -> float:
-    """Operations of `rows` rows through a network and back: the products forward, for weights, and for inputs but the
-    first layer's.
+    """Operations of `rows` rows through a network and back: the products forward, for weights, and
+    for inputs but the first layer's.
     """
     products = [a * b for a, b in pairwise(widths)]
     return rows * (6 * sum(products) - 2 * products[0])

@@ -1,7 +1,9 @@
-"""K folds of a small network: stacked replicas beside an eager loop, torch.func.vmap and scikit-learn.
+"""K folds of a small network: stacked replicas beside an eager loop, torch.func.vmap and
+scikit-learn.
 
-Digits (64 pixels, divided by 16), 64-128-64-10, Adam at 0.001, batches of 64, 30 epochs, single precision, the same folds: from
-arrays in memory to the accuracy of every fold. Mean accuracies have to be within two points: starts and orders of rows differ.
+Digits (64 pixels, divided by 16), 64-128-64-10, Adam at 0.001, batches of 64, 30 epochs, single
+precision, the same folds: from arrays in memory to the accuracy of every fold. Mean accuracies have
+to be within two points: starts and orders of rows differ.
 """
 
 from __future__ import annotations
@@ -46,16 +48,29 @@ def rows_on(device: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 def network(seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+    return nn.Sequential(
+        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
 
 
 def ours(folds: Folds, epochs: int, context: Context | None = None) -> float:
     """Mean accuracy over the folds."""
     family = FAMILY.load("mlp")(hidden=WIDTHS[1:-1])
-    one = Candidate("mlp", "mlp", family, Prepare(), Initialize(), Train(epochs=epochs, batch_size=BATCH))
-    fits = [Fit(X[train], Y[train], "classification", 10, seed=k) for k, (train, _) in enumerate(folds)]
+    one = Candidate(
+        "mlp", "mlp", family, Prepare(), Initialize(), Train(epochs=epochs, batch_size=BATCH)
+    )
+    fits = [
+        Fit(X[train], Y[train], "classification", 10, seed=k) for k, (train, _) in enumerate(folds)
+    ]
     fitted = one.family.fit(fits_of([one], fits), context or Context())
-    return float(np.mean([(f.predict(X[v]).argmax(1) == Y[v]).mean() for f, (_, v) in zip(fitted, folds, strict=True)]))
+    return float(
+        np.mean(
+            [
+                (f.predict(X[v]).argmax(1) == Y[v]).mean()
+                for f, (_, v) in zip(fitted, folds, strict=True)
+            ]
+        )
+    )
 
 
 def eager(folds: Folds, epochs: int, device: str = "cpu") -> float:
@@ -69,7 +84,9 @@ def eager(folds: Folds, epochs: int, device: str = "cpu") -> float:
                 functional.cross_entropy(module(XT[batch]), YT[batch]).backward()
                 optimizer.step()
         with torch.no_grad():
-            scores.append((module(XT[validation]).argmax(1) == YT[validation]).float().mean().item())
+            scores.append(
+                (module(XT[validation]).argmax(1) == YT[validation]).float().mean().item()
+            )
     return float(np.mean(scores))
 
 
@@ -91,19 +108,26 @@ def vmapped(folds: Folds, epochs: int) -> float:
         order = torch.stack([each[torch.randperm(len(each))[: count * BATCH]] for each in rows])
         for at in range(count):
             batch = order[:, at * BATCH : (at + 1) * BATCH]
-            found = gradients({name: value.detach() for name, value in parameters.items()}, XT[batch], YT[batch])
+            found = gradients(
+                {name: value.detach() for name, value in parameters.items()}, XT[batch], YT[batch]
+            )
             for name, value in parameters.items():
                 value.grad = found[name]
             optimizer.step()
     with torch.no_grad():
         own = [{name: value[k] for name, value in parameters.items()} for k in range(len(folds))]
-        hits = [functional_call(base, own[k], (XT[v],)).argmax(1) == YT[v] for k, (_, v) in enumerate(folds)]
+        hits = [
+            functional_call(base, own[k], (XT[v],)).argmax(1) == YT[v]
+            for k, (_, v) in enumerate(folds)
+        ]
     return float(np.mean([hit.float().mean().item() for hit in hits]))
 
 
 def scikit_learn(folds: Folds, epochs: int) -> float:
     """As many epochs as the others: no early end."""
-    model = MLPClassifier((128, 64), batch_size=BATCH, max_iter=epochs, n_iter_no_change=epochs, alpha=0.0)
+    model = MLPClassifier(
+        (128, 64), batch_size=BATCH, max_iter=epochs, n_iter_no_change=epochs, alpha=0.0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return float(cross_val_score(model, X, Y, cv=folds, n_jobs=2).mean())

@@ -1,8 +1,9 @@
-"""How far the forecast of `sixfold check` is from the truth: seconds that it says, over seconds that folds and refit take.
+"""How far the forecast of `sixfold check` is from the truth: seconds that it says, over seconds
+that folds and refit take.
 
-`python -m bench.forecast` prints the table of docs/how-to/budgets.md, `python -m bench.forecast memory` that of memory.
-Seconds are those of one core's work, which do not hang on what else the machine does; there is no peer, and no part in
-`make bench`.
+`python -m bench.forecast` prints the table of docs/how-to/budgets.md,
+`python -m bench.forecast memory` that of memory. Seconds are those of one core's work, which do not
+hang on what else the machine does; there is no peer, and no part in `make bench`.
 """
 
 from __future__ import annotations
@@ -52,19 +53,25 @@ class Case(NamedTuple):
 CASES = {
     "mlp, digits, 10 folds": Case("digits", {"family": "mlp", "hidden": [128, 64]}, 10),
     "mlp, census, 5 folds": Case("census", "mlp", 5, {"epochs": 10}),
-    "mlp, digits, 5 folds × 4 rates": Case("digits", {"family": "mlp", "hidden": [128, 64]}, 5, {"optimizer": GRID}),
+    "mlp, digits, 5 folds × 4 rates": Case(
+        "digits", {"family": "mlp", "hidden": [128, 64]}, 5, {"optimizer": GRID}
+    ),
     "residual_mlp, digits, 5 folds": Case("digits", "residual_mlp", 5, {"epochs": 10}),
     "residual_mlp, diabetes, 5 folds": Case("diabetes", "residual_mlp", 5),
     "tabm, diabetes, 5 folds": Case("diabetes", "tabm", 5),
     "tabm, breast cancer, 5 folds": Case("breast_cancer", "tabm", 5),
     "linear, census, 5 folds": Case("census", "linear", 5),
-    "linear, breast cancer, 5 folds × 12 C": Case("breast_cancer", {"family": "linear", "C": list(range(1, 13))}, 5),
+    "linear, breast cancer, 5 folds × 12 C": Case(
+        "breast_cancer", {"family": "linear", "C": list(range(1, 13))}, 5
+    ),
     "tree, census, 5 folds": Case("census", "tree", 5),
     "forest, census, 5 folds": Case("census", "forest", 5),
     "boosting, census, 5 folds": Case("census", "boosting", 5),
     "boosting, digits, 5 folds": Case("digits", "boosting", 5),
     "svm, digits, 5 folds": Case("digits", "svm", 5),
-    "svm, digits, 5 folds × 6 C": Case("digits", {"family": "svm", "C": [0.1, 0.3, 1, 3, 10, 30]}, 5),
+    "svm, digits, 5 folds × 6 C": Case(
+        "digits", {"family": "svm", "C": [0.1, 0.3, 1, 3, 10, 30]}, 5
+    ),
     "kernel_ridge, diabetes, 5 folds": Case("diabetes", "kernel_ridge", 5),
 }
 
@@ -78,7 +85,9 @@ def census(rows: int = 30_000) -> pd.DataFrame:
     table = {f"n{at}": numbers[:, at] for at in range(6)} | {
         f"c{at}": [f"v{v}" for v in k] for at, k in enumerate(kinds)
     }
-    return pd.DataFrame({**table, "target": np.where(score + rng.normal(size=rows) > 0, "yes", "no")})
+    return pd.DataFrame(
+        {**table, "target": np.where(score + rng.normal(size=rows) > 0, "yes", "no")}
+    )
 
 
 def prepared(case: Case) -> tuple[list[Any], Dataset, tuple[Any, ...], tuple[str, ...], Any]:
@@ -101,7 +110,9 @@ def prepared(case: Case) -> tuple[list[Any], Dataset, tuple[Any, ...], tuple[str
 
 
 def once(case: Case) -> tuple[float, float]:
-    """Seconds that were said, and that it took: all candidates on all folds, and one of them on all rows."""
+    """Seconds that were said, and that it took: all candidates on all folds, and one of them on all
+    rows.
+    """
     candidates, data, parts, metrics, _ = prepared(case)
     found, failed = plan.forecasts(candidates, data, parts, Budget())
     if failed:
@@ -130,7 +141,9 @@ def one_core() -> Iterator[None]:
 
 
 class Held(NamedTuple):
-    """A table of so many rows and numbers, and what is built: five folds, the refit and the bundle, in a process of its own."""
+    """A table of so many rows and numbers, and what is built: five folds, the refit and the bundle,
+    in a process of its own.
+    """
 
     rows: int
     numbers: int
@@ -142,10 +155,16 @@ HELD = {
     "kernel_ridge, 3,200 × 20": Held(3200, 20, "regression", {"family": "kernel_ridge"}),
     "kernel_ridge, 6,300 × 20": Held(6300, 20, "regression", {"family": "kernel_ridge"}),
     "svm, 6,300 × 20": Held(6300, 20, "classification", {"family": "svm"}),
-    "svm, 6,300 × 20, 3 C": Held(6300, 20, "classification", {"family": "svm", "C": [0.3, 1.0, 3.0]}),
-    "forest, 300 trees, 12,000 × 20": Held(12_000, 20, "classification", {"family": "forest", "trees": 300}),
+    "svm, 6,300 × 20, 3 C": Held(
+        6300, 20, "classification", {"family": "svm", "C": [0.3, 1.0, 3.0]}
+    ),
+    "forest, 300 trees, 12,000 × 20": Held(
+        12_000, 20, "classification", {"family": "forest", "trees": 300}
+    ),
     "tree, 60,000 × 100": Held(60_000, 100, "classification", {"family": "tree"}),
-    "boosting, 40 rounds, 60,000 × 100": Held(60_000, 100, "classification", {"family": "boosting", "rounds": 40}),
+    "boosting, 40 rounds, 60,000 × 100": Held(
+        60_000, 100, "classification", {"family": "boosting", "rounds": 40}
+    ),
     "linear, 60,000 × 100": Held(60_000, 100, "classification", {"family": "linear"}),
     "mlp, 60,000 × 100": Held(60_000, 100, "classification", {"family": "mlp"}),
     "residual_mlp, 30,000 × 50": Held(30_000, 50, "classification", {"family": "residual_mlp"}),
@@ -185,13 +204,20 @@ def memory(names: tuple[str, ...]) -> None:
     for name in HELD:
         if not names or any(part in name for part in names):
             code = f"from bench.forecast import HELD, held; print(*held(HELD[{name!r}]))"
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            )
             notes, most = map(int, done.stdout.split())
-            print(f"| {name} | {notes / 1e6:.0f} | {most / 1e6:.0f} | {notes / most:.2f} |", flush=True)
+            print(
+                f"| {name} | {notes / 1e6:.0f} | {most / 1e6:.0f} | {notes / most:.2f} |",
+                flush=True,
+            )
 
 
 def main() -> None:
-    """Print the table; arguments are parts of names of workloads, after `memory` of those of memory."""
+    """Print the table; arguments are parts of names of workloads, after `memory` of those of
+    memory.
+    """
     if sys.argv[1:2] == ["memory"]:
         memory(tuple(sys.argv[2:]))
         return

@@ -1,8 +1,11 @@
-"""Does training on many images hold a budget of memory? Makes a folder of JPEGs and runs a recipe on it.
+"""Does training on many images hold a budget of memory? Makes a folder of JPEGs and runs a recipe
+on it.
 
-    python -m bench.images_memory [IMAGES] [SIDE] [BUDGET]       # 50000 224 2GiB: needs 8 GB of disk, and time
+    python -m bench.images_memory [IMAGES] [SIDE] [BUDGET]       # 50000 224 2GiB: needs 8 GB of
+    disk, and time
 
-Prints the peak of the process as the system saw it. One epoch of `cnn`, two folds: memory does not depend on either.
+Prints the peak of the process as the system saw it. One epoch of `cnn`, two folds: memory does not
+depend on either.
 """
 
 from __future__ import annotations
@@ -36,7 +39,11 @@ def draw(folder: Path, count: int, side: int) -> None:
     """Stripes that lie or stand, of random colors, each different."""
     rng, at = np.random.default_rng(0), np.arange(side)
     for number in range(count):
-        wave = np.sin(at * rng.uniform(0.1, 0.6) + rng.uniform(0, 6))[:, None, None] * rng.uniform(40, 120, 3) + 128
+        wave = (
+            np.sin(at * rng.uniform(0.1, 0.6) + rng.uniform(0, 6))[:, None, None]
+            * rng.uniform(40, 120, 3)
+            + 128
+        )
         image = np.broadcast_to(wave, (side, side, 3)) + rng.normal(0, 8, (side, side, 1))
         image = image if number % 2 else image.transpose(1, 0, 2)
         path = folder / ("lying" if number % 2 else "standing") / f"{number:06}.jpg"
@@ -54,7 +61,17 @@ def main(count: int = 50_000, side: int = 224, memory: str = "2GiB") -> None:
         pipeline.run(load(folder / "recipe.yaml"), folder / "run")
         took_s = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"images": count, "side": side, "budget": memory, "peak_bytes": peak, "took_s": round(took_s)}))
+    print(
+        json.dumps(
+            {
+                "images": count,
+                "side": side,
+                "budget": memory,
+                "peak_bytes": peak,
+                "took_s": round(took_s),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Keras 3 in a process of its own: its backend is chosen once, when it is imported. Which one is the fastest is measured."""
+"""Keras 3 in a process of its own: its backend is chosen once, when it is imported. Which one is
+the fastest is measured.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def keras(module: str, backend: str) -> AbstractContextManager[Child]:
 
 
 def fastest(module: str, **question: Any) -> tuple[str, str]:
-    """The backend that answers in the least seconds once it is imported, and what each took. Raises Absent."""
+    """The backend that answers in the least seconds once it is imported, and what each took. Raises
+    Absent.
+    """
     need("keras")
     seconds: dict[str, float] = {}
     for backend in BACKENDS:
@@ -30,4 +34,6 @@ def fastest(module: str, **question: Any) -> tuple[str, str]:
             seconds[backend] = one.ask(**question)["seconds"]
     if not seconds:
         raise Absent(f"none of Keras' backends is installed: {', '.join(BACKENDS)}")
-    return min(seconds, key=seconds.__getitem__), ", ".join(f"{name} {took:.2g} s" for name, took in seconds.items())
+    return min(seconds, key=seconds.__getitem__), ", ".join(
+        f"{name} {took:.2g} s" for name, took in seconds.items()
+    )

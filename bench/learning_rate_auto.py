@@ -1,8 +1,10 @@
-"""`learning_rate: auto` beside an optimizer's own rate, and beside the best of a grid, on the smallest networks.
+"""`learning_rate: auto` beside an optimizer's own rate, and beside the best of a grid, on the
+smallest networks.
 
-Held-out loss, as in bench/networks.py, over that of the best rate of six (the optimizer's own, times 0.1 to 30); the geometric
-mean over the networks. `python -m bench.learning_rate_auto` prints the table of docs/explanation/auto-optimizer.md, with two
-points of the curve that others take: the steepest, and a tenth of the rate at the least loss.
+Held-out loss, as in bench/networks.py, over that of the best rate of six (the optimizer's own,
+times 0.1 to 30); the geometric mean over the networks. `python -m bench.learning_rate_auto` prints
+the table of docs/explanation/auto-optimizer.md, with two points of the curve that others take: the
+steepest, and a tenth of the rate at the least loss.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def measure(some: Sequence[Network] = SMALL, names: Sequence[str] | None = None)
     for name in rated() if names is None else names:
         found = excess(name, some)
         quality = f"on {len(some)} networks"
-        results.append(Result(name, "its own rate", found["auto"], found["own"], "loss / best", quality))
+        results.append(
+            Result(name, "its own rate", found["auto"], found["own"], "loss / best", quality)
+        )
     return results
 
 
@@ -78,11 +82,15 @@ def excess(name: str, some: Sequence[Network]) -> dict[str, float]:
 
 def main() -> None:
     """The table."""
-    print("| optimizer | its own rate | auto | steepest | a tenth of the minimum |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| optimizer | its own rate | auto | steepest | a tenth of the minimum |\n| --- | --- | --- | --- | --- |"
+    )
     every: list[dict[str, float]] = []
     for name in rated():
         every.append(excess(name, SMALL))
-        print(f"| {name} | {' | '.join(f'{value:.2f}' for value in every[-1].values())} |", flush=True)
+        print(
+            f"| {name} | {' | '.join(f'{value:.2f}' for value in every[-1].values())} |", flush=True
+        )
     means = [math.exp(float(np.mean([math.log(one[kind]) for one in every]))) for kind in every[0]]
     print(f"| all | {' | '.join(f'{value:.2f}' for value in means)} |")
 

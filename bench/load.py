@@ -1,6 +1,8 @@
-"""Load on a server: kept-alive connections that each send the next request when the last one was answered.
+"""Load on a server: kept-alive connections that each send the next request when the last one was
+answered.
 
-Raw sockets and one thread: a request costs this client some 15 µs, so that a server is what is measured. Linux only (epoll).
+Raw sockets and one thread: a request costs this client some 15 µs, so that a server is what is
+measured. Linux only (epoll).
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Connection:
         self.socket.sendall(request)
 
     def receive(self) -> bool:
-        """Take what is there. True: the answer is whole. Raises ConnectionError for any status but 200."""
+        """Take what is there. True: the answer is whole. Raises ConnectionError for any status but
+        200.
+        """
         part = self.socket.recv(1 << 16)
         if not part:
             raise ConnectionError(f"closed by the server: {self.received[:200]!r}")
@@ -77,7 +81,9 @@ class Connection:
 
 
 def whole_size(received: bytes) -> int:
-    """Bytes of the answer with its head; -1 as long as the head is not whole. Raises ConnectionError."""
+    """Bytes of the answer with its head; -1 as long as the head is not whole. Raises
+    ConnectionError.
+    """
     head = received.find(END)
     if head < 0:
         return -1

@@ -1,4 +1,6 @@
-"""Small networks on real rows, for measurements of optimizers: what is trained, and how good it is on rows never seen."""
+"""Small networks on real rows, for measurements of optimizers: what is trained, and how good it is
+on rows never seen.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 
 SPLITS = 3
-ADULT = Path("adult_train.csv.gz")  # the file of recipes/income.yaml: measured where it lies in the working folder
+ADULT = Path(
+    "adult_train.csv.gz"
+)  # the file of recipes/income.yaml: measured where it lies in the working folder
 ADULT_ROWS = 8000
 
 
 class Network(NamedTuple):
-    """`batch`: rows, or full. Training stops after 5 epochs without a better loss on rows cut off; 20 of full batches."""
+    """`batch`: rows, or full. Training stops after 5 epochs without a better loss on rows cut off;
+    20 of full batches.
+    """
 
     data: str
     hidden: tuple[int, ...]
@@ -67,25 +73,33 @@ def splits(data: str, count: int = SPLITS) -> list[tuple[Fit, Fit]]:
         judge, train = order[: len(x) // 4], order[len(x) // 4 :]
         scaled = StandardScaler().fit(x[train]).transform(x)
         task = "classification" if classes > 1 else "regression"
-        found.append(tuple(Fit(scaled[rows], y[rows], task, classes, seed=seed) for rows in (train, judge)))
+        found.append(
+            tuple(Fit(scaled[rows], y[rows], task, classes, seed=seed) for rows in (train, judge))
+        )
     return found  # type: ignore[return-value]
 
 
 def loss(network: Network, optimizer: dict[str, Any]) -> float:
-    """Mean over the splits on the rows to judge by: cross-entropy, or squared error as a share of the variance."""
+    """Mean over the splits on the rows to judge by: cross-entropy, or squared error as a share of
+    the variance.
+    """
     section = Train(
         optimizer=optimizer,
         batch_size=network.batch,
         epochs=network.epochs,  # type: ignore[arg-type]
         stop={"patience": 20 if network.batch == "full" else 5},  # type: ignore[arg-type]
     )
-    one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=network.hidden), Prepare(), Initialize(), section)
+    one = Candidate(
+        "mlp", "mlp", FAMILY.load("mlp")(hidden=network.hidden), Prepare(), Initialize(), section
+    )
     pairs = splits(network.data)
     try:
         fitted = list(one.family.fit(fits_of([one], [train for train, _ in pairs]), Context()))
     except FitError:  # it diverged
         return float("inf")
-    return float(np.mean([_judged(each, judge) for each, (_, judge) in zip(fitted, pairs, strict=True)]))
+    return float(
+        np.mean([_judged(each, judge) for each, (_, judge) in zip(fitted, pairs, strict=True)])
+    )
 
 
 def _judged(fitted: Fitted, judge: Fit) -> float:
@@ -102,6 +116,8 @@ def _rows(data: str) -> tuple[Any, Any, int]:
         return pd.get_dummies(table.drop(columns="income")).to_numpy(dtype=np.float64), y, 2
     if data == "friedman":
         return *make_friedman1(4000, noise=1.0, random_state=0), 1
-    load = {"digits": load_digits, "breast_cancer": load_breast_cancer, "diabetes": load_diabetes}[data]
+    load = {"digits": load_digits, "breast_cancer": load_breast_cancer, "diabetes": load_diabetes}[
+        data
+    ]
     x, y = load(return_X_y=True)
     return x, y, 1 if data == "diabetes" else int(y.max()) + 1

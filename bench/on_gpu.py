@@ -1,5 +1,5 @@
-"""The folds of `folds_mlp` on a GPU: steps played by a CUDA graph beside steps launched kernel by kernel, and beside an
-eager loop on the same GPU and the same stack on the processor.
+"""The folds of `folds_mlp` on a GPU: steps played by a CUDA graph beside steps launched kernel by
+kernel, and beside an eager loop on the same GPU and the same stack on the processor.
 
 The same workload, and mean accuracies within two points. Where there is no GPU the rows say so.
 """
@@ -29,7 +29,9 @@ def launched(folds: Folds, epochs: int, device: str) -> float:
         return captured(folds, epochs, device)
 
 
-def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS, device: str = "cuda") -> Iterator[Result]:
+def measure(
+    folds: int = 10, epochs: int = 30, rounds: int = ROUNDS, device: str = "cuda"
+) -> Iterator[Result]:
     """Seconds from arrays in memory to the accuracy of every fold, which is read at the end."""
     some, title = folds_of(folds), f"digits, 64-128-64-10, {epochs} epochs, {folds} folds, on a GPU"
     peers: tuple[tuple[str, Callable[[], float]], ...] = (
@@ -42,4 +44,6 @@ def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS, device: str
         if device == "cuda" and not torch.cuda.is_available():
             yield replace(form, absent="no CUDA device here")
         else:
-            yield against(form, lambda: captured(some, epochs, device), peer, close("accuracy", 0.02), rounds)
+            yield against(
+                form, lambda: captured(some, epochs, device), peer, close("accuracy", 0.02), rounds
+            )

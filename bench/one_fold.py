@@ -1,9 +1,11 @@
-"""One fit of the network of `folds_mlp`: a stack of one beside eager torch, Keras' `fit` and Lightning's `Trainer`.
+"""One fit of the network of `folds_mlp`: a stack of one beside eager torch, Keras' `fit` and
+Lightning's `Trainer`.
 
-Same rows, standardization, start by he_normal or the peer's default, Adam at 0.001, batches of 64 in a new order every epoch,
-30 epochs, single precision. From arrays in memory to the accuracy on the held-out fold; building the model, tracing and
-compiling count, since the run lasts a few seconds; imports count for nobody. Keras runs on each of its backends once; the
-fastest is measured, also without its compilation (a second `fit` of the same compiled model).
+Same rows, standardization, start by he_normal or the peer's default, Adam at 0.001, batches of 64
+in a new order every epoch, 30 epochs, single precision. From arrays in memory to the accuracy on
+the held-out fold; building the model, tracing and compiling count, since the run lasts a few
+seconds; imports count for nobody. Keras runs on each of its backends once; the fastest is measured,
+also without its compilation (a second `fit` of the same compiled model).
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS) -> Iterator
     def mine() -> float:
         return ours(some, epochs)
 
-    yield against(row("eager torch", 4), mine, lambda: eager(some, epochs), close("accuracy", SAME), rounds)
+    yield against(
+        row("eager torch", 4), mine, lambda: eager(some, epochs), close("accuracy", SAME), rounds
+    )
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "fold.npz"
         train, held_out = some[0]
@@ -46,7 +50,9 @@ def measure(folds: int = 10, epochs: int = 30, rounds: int = ROUNDS) -> Iterator
                 need("lightning")
                 return float(lightning.ask(**question)["accuracy"])
 
-            yield against(row("Lightning Trainer", 9), mine, trained, close("accuracy", SAME), rounds)
+            yield against(
+                row("Lightning Trainer", 9), mine, trained, close("accuracy", SAME), rounds
+            )
         try:
             backend, tried = fastest("bench.peers.keras_fit", **question)
         except Absent as error:

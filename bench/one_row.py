@@ -1,6 +1,8 @@
-"""One row, and 1,000 rows, through a served model: Sixfold's bundle beside the scikit-learn pipeline of the same model.
+"""One row, and 1,000 rows, through a served model: Sixfold's bundle beside the scikit-learn
+pipeline of the same model.
 
-Both are the same logistic regression on the same training rows; their labels have to agree on all 569 rows.
+Both are the same logistic regression on the same training rows; their labels have to agree on all
+569 rows.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ def measure(rounds: int = ROUNDS) -> Iterator[Result]:
     assert agreement == 1.0, agreement
     for rows, repeats in REPEATS.items():
         some = x.sample(rows, replace=True, random_state=0).reset_index(drop=True)
-        form = Result(f"breast cancer, {rows:,} row{'s' if rows > 1 else ''} → labels", "scikit-learn pipeline")
+        form = Result(
+            f"breast cancer, {rows:,} row{'s' if rows > 1 else ''} → labels",
+            "scikit-learn pipeline",
+        )
         found = against(
             form,
             _times(repeats, bundle.predict, some),

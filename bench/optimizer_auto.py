@@ -1,7 +1,8 @@
-"""`optimizer: auto` beside the optimizers that it could have chosen, each with `learning_rate: auto`, on small networks.
+"""`optimizer: auto` beside the optimizers that it could have chosen, each with
+`learning_rate: auto`, on small networks.
 
-Held-out loss, mean over three splits; all get as many epochs, and stop early alike. `python -m bench.optimizer_auto` prints the
-table of docs/explanation/auto-optimizer.md.
+Held-out loss, mean over three splits; all get as many epochs, and stop early alike.
+`python -m bench.optimizer_auto` prints the table of docs/explanation/auto-optimizer.md.
 """
 
 from __future__ import annotations
@@ -40,20 +41,27 @@ def measure(some: Sequence[Network] | None = None) -> list[Result]:
 
 
 def _timed(network: Network, options: dict[str, Any]) -> tuple[float, float]:
-    OPTIMIZER.make({key: value for key, value in options.items() if key == "name"})  # imported before the clock runs
+    OPTIMIZER.make(
+        {key: value for key, value in options.items() if key == "name"}
+    )  # imported before the clock runs
     started = time.process_time()
     return loss(network, options), time.process_time() - started
 
 
 def main() -> None:
     """The table: loss (seconds)."""
-    print(f"| network, rows a batch | auto | {' | '.join(PEERS)} |\n| --- |{' --- |' * (len(PEERS) + 1)}")
+    print(
+        f"| network, rows a batch | auto | {' | '.join(PEERS)} |\n| --- |{' --- |' * (len(PEERS) + 1)}"
+    )
     results = measure()
     for name in dict.fromkeys(result.workload for result in results):
         of = {result.peer: result for result in results if result.workload == name}
         first = next(iter(of.values()))
         cells = [f"{first.ours:.3f} ({first.quality.split()[3].rstrip(',')} s)"]
-        cells += [f"{of[peer].peers:.3f} ({of[peer].quality.split()[-1]} s)" if peer in of else "" for peer in PEERS]
+        cells += [
+            f"{of[peer].peers:.3f} ({of[peer].quality.split()[-1]} s)" if peer in of else ""
+            for peer in PEERS
+        ]
         print(f"| {name} | {' | '.join(cells)} |")
 
 

@@ -1,4 +1,6 @@
-"""`docs/reference/bench.md`, and the table on the screen: both are what `results.json` renders to, and nothing else."""
+"""`docs/reference/bench.md`, and the table on the screen: both are what `results.json` renders to,
+and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,10 @@ from bench.pairs import Result
 from bench.record import Record
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "bench.md"
-UNITS = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")), "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))}
+UNITS = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
+    "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+}
 COLUMNS = ("workload", "peer", "ours", "peer's", "ratio", "target", "share of the floor")
 HEAD = """\
 # The bench
@@ -31,12 +36,17 @@ def table(record: Record) -> str:
     """For the screen."""
     rows = [cells(Result.of(row)) for one in record.values() for row in one["rows"]]
     widths = [max(len(row[at]) for row in [COLUMNS, *rows]) for at in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [COLUMNS, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [COLUMNS, *rows]
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def cells(one: Result) -> tuple[str, ...]:
-    """Plain text, in the order of COLUMNS. A row without figures says why in the place of its ratio."""
+    """Plain text, in the order of COLUMNS. A row without figures says why in the place of its
+    ratio.
+    """
     ratio = one.absent or "—"
     if one.ratio is not None:
         ratio = f"{one.ratio:+.2f} points" if one.is_score else f"{one.ratio:.3g}×"
@@ -76,7 +86,11 @@ def _sections(record: Record) -> list[str]:
         notes = list(dict.fromkeys(f"{row.peer}: {row.quality}" for row in rows if row.quality))
         lines += [
             "",
-            *([f"Seen in the run, ours first: {'; '.join(_escaped(note) for note in notes)}.", ""] if notes else []),
+            *(
+                [f"Seen in the run, ours first: {'; '.join(_escaped(note) for note in notes)}.", ""]
+                if notes
+                else []
+            ),
         ]
         lines += [_facts(name, one), ""]
     return lines
@@ -97,8 +111,14 @@ def _facts(name: str, one: Record) -> str:
     """When, where, and how: one line."""
     machine, rates = one["machine"], one["rates"]
     rounds = sorted({row["rounds"] for row in one["rows"] if row["ours"] is not None})
-    busy = " (busy: times are long, and ratios rough)" if one["load"] > machine["cores_used"] / 2 else ""
-    limit = f", OMP_NUM_THREADS={machine['omp_num_threads']}" if machine.get("omp_num_threads") else ""
+    busy = (
+        " (busy: times are long, and ratios rough)"
+        if one["load"] > machine["cores_used"] / 2
+        else ""
+    )
+    limit = (
+        f", OMP_NUM_THREADS={machine['omp_num_threads']}" if machine.get("omp_num_threads") else ""
+    )
     versions = ", ".join(f"{package} {version}" for package, version in one["versions"].items())
     return (
         f"`python -m bench {name}`, {one['date']}, {one['took_s']:.0f} s, medians of {' or '.join(map(str, rounds)) or 'no'} "

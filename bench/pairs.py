@@ -1,4 +1,6 @@
-"""The form of a result: peer and ours interleaved, medians, ratio = median(peer) / median(ours), equal quality asserted."""
+"""The form of a result: peer and ours interleaved, medians, ratio = median(peer) / median(ours),
+equal quality asserted.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ class Absent(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table. `unit`: s, B, or the name of a score, of which more is better. `quality`: what was asserted.
+    """One line of the table. `unit`: s, B, or the name of a score, of which more is better.
+    `quality`: what was asserted.
 
-    `target`: the ratio that has to be reached (of a score: the points, hundredths, by which ours may be ahead at the least), or
-    None. `floor`: what the machine needs at the least, in the unit, or None.
-    `absent`: why there is no figure: the peer is not installed, its data is not here, or the measurement failed.
+    `target`: the ratio that has to be reached (of a score: the points, hundredths, by which ours
+    may be ahead at the least), or None. `floor`: what the machine needs at the least, in the unit,
+    or None. `absent`: why there is no figure: the peer is not installed, its data is not here, or
+    the measurement failed.
     """
 
     workload: str
@@ -68,10 +72,14 @@ class Result:
     @classmethod
     def of(cls, record: dict[str, Any]) -> Result:
         """Of what `record` wrote."""
-        return cls(**{name: value for name, value in record.items() if name in cls.__dataclass_fields__})
+        return cls(
+            **{name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+        )
 
 
-def interleaved(ours: Callable[[], object], peer: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:
+def interleaved(
+    ours: Callable[[], object], peer: Callable[[], object], rounds: int = ROUNDS
+) -> tuple[float, float]:
     """Median seconds of both, run in turn `rounds` times. What has to be warm was run before."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
@@ -83,11 +91,17 @@ def interleaved(ours: Callable[[], object], peer: Callable[[], object], rounds: 
 
 
 def against(
-    form: Result, ours: Callable[[], T], peer: Callable[[], T], same: Callable[[T, T], str], rounds: int = ROUNDS
+    form: Result,
+    ours: Callable[[], T],
+    peer: Callable[[], T],
+    same: Callable[[T, T], str],
+    rounds: int = ROUNDS,
 ) -> Result:
-    """`form` with both medians. Both run once before: their answers have to be the `same`, which says how, or raises.
+    """`form` with both medians. Both run once before: their answers have to be the `same`, which
+    says how, or raises.
 
-    A peer that is not installed, and a measurement that fails, are a row of the table: they are said, not dropped.
+    A peer that is not installed, and a measurement that fails, are a row of the table: they are
+    said, not dropped.
     """
     try:
         quality = same(ours(), peer())

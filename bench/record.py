@@ -1,4 +1,6 @@
-"""`bench/results.json`: per measurement its rows, when, on which machine, at which rates, with which peers."""
+"""`bench/results.json`: per measurement its rows, when, on which machine, at which rates, with
+which peers.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ PEERS = (
 )
 Record = dict[str, Any]
 
-# In the order in which they run and stand in the page; each is one file with `measure(rounds=…) -> Iterator[Result]`.
+# In the order in which they run and stand in the page; each is one file with
+# `measure(rounds=…) -> Iterator[Result]`.
 MEASUREMENTS = (
     "folds_mlp",
     "on_gpu",
@@ -54,7 +57,9 @@ MEASUREMENTS = (
 
 def read(file: Path = FILE) -> Record:
     """Measurement → what is known of it. Empty where nothing was measured."""
-    return dict(json.loads(file.read_text(encoding="utf-8"))["measurements"]) if file.exists() else {}
+    return (
+        dict(json.loads(file.read_text(encoding="utf-8"))["measurements"]) if file.exists() else {}
+    )
 
 
 def write(record: Record, file: Path = FILE) -> None:
@@ -81,10 +86,21 @@ def of(results: list[Result], took_s: float, load: float) -> Record:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores used of those there are, a limit on threads that somebody set, system, Python."""
-    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    """Processor, cores used of those there are, a limit on threads that somebody set, system,
+    Python.
+    """
+    names = [
+        line.split(":")[1].strip()
+        for line in _lines("/proc/cpuinfo")
+        if line.startswith("model name")
+    ]
     flags = next(
-        (set(line.split(":")[1].split()) for line in _lines("/proc/cpuinfo") if line.startswith("flags")), set()
+        (
+            set(line.split(":")[1].split())
+            for line in _lines("/proc/cpuinfo")
+            if line.startswith("flags")
+        ),
+        set(),
     )
     wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if name in flags]
     return {

@@ -1,8 +1,10 @@
-"""Ridge over folds and penalties: the grid in one piece beside scikit-learn's loop; `alpha: auto` beside RidgeCV.
+"""Ridge over folds and penalties: the grid in one piece beside scikit-learn's loop; `alpha: auto`
+beside RidgeCV.
 
-Squared errors of the folds, and the weights of the penalty that each row left out chooses from the same ones, have to agree
-within 1e-8. Both start from the same arrays in double precision. The floor: the matrix of products of columns (half of it: it is
-symmetric), one tridiagonal form a fold, and the predictions at every penalty.
+Squared errors of the folds, and the weights of the penalty that each row left out chooses from the
+same ones, have to agree within 1e-8. Both start from the same arrays in double precision. The
+floor: the matrix of products of columns (half of it: it is symmetric), one tridiagonal form a fold,
+and the predictions at every penalty.
 """
 
 from __future__ import annotations
@@ -54,19 +56,25 @@ def within(what: str) -> Callable[[np.ndarray, np.ndarray], str]:
 
 def least_s(rows: int, features: int, folds: int, penalties: int) -> float:
     """See the top of this file."""
-    operations = rows * features**2 + folds * 4 / 3 * features**3 + 2.0 * rows * features * penalties
+    operations = (
+        rows * features**2 + folds * 4 / 3 * features**3 + 2.0 * rows * features * penalties
+    )
     return floor.seconds(operations, 8.0 * rows * features, "f64")
 
 
 def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, rounds: int) -> Result:
-    """Seconds from arrays to the mean squared error of every fold at every penalty, [folds, penalties]."""
+    """Seconds from arrays to the mean squared error of every fold at every penalty, [folds,
+    penalties].
+    """
     parts = list(KFold(folds).split(x))
     settings = [Settings(alpha=float(alpha)) for alpha in strengths]
 
     def ours() -> np.ndarray:
         errors = []
         for train, test in parts:
-            models: list[Any] = list(settings[0].solve(settings, [Fit(x[train], y[train], "regression", 1)], Context()))
+            models: list[Any] = list(
+                settings[0].solve(settings, [Fit(x[train], y[train], "regression", 1)], Context())
+            )
             weights = np.concatenate([model.weights for model in models], axis=1)
             predicted = x[test] @ weights + np.concatenate([model.bias for model in models])
             errors.append(np.mean((predicted - y[test, None]) ** 2, axis=0))
@@ -74,7 +82,8 @@ def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, roun
 
     def theirs() -> np.ndarray:
         scores = [
-            cross_val_score(Ridge(alpha=alpha), x, y, cv=parts, scoring="neg_mean_squared_error") for alpha in strengths
+            cross_val_score(Ridge(alpha=alpha), x, y, cv=parts, scoring="neg_mean_squared_error")
+            for alpha in strengths
         ]
         return -np.array(scores).T
 
@@ -85,7 +94,9 @@ def _folds(x: np.ndarray, y: np.ndarray, folds: int, strengths: np.ndarray, roun
 
 
 def _left_out(x: np.ndarray, y: np.ndarray, rounds: int) -> Result:
-    """Seconds from arrays to the weights of the penalty that predicts each row best without it, [features]."""
+    """Seconds from arrays to the weights of the penalty that predicts each row best without it,
+    [features].
+    """
     fit = Fit(x, y, "regression", 1)
     tried = penalties_for(float(np.linalg.eigvalsh(np.cov(x.T, bias=True) * len(x))[-1]))
 

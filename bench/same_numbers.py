@@ -1,8 +1,10 @@
-"""Whether a change of the code moved a number: recipes of all families, run by two checkouts, compared bit by bit.
+"""Whether a change of the code moved a number: recipes of all families, run by two checkouts,
+compared bit by bit.
 
-`python -m bench.same_numbers OTHER_CHECKOUT` prints a line a recipe: losses of every epoch, scores of every fold, answers of
-the bundle for its own stored rows, bytes of its graph. Losses and scores must be equal bit by bit; a graph's bytes may differ
-where its export was changed, and its answers are then equal to 1e-6.
+`python -m bench.same_numbers OTHER_CHECKOUT` prints a line a recipe: losses of every epoch, scores
+of every fold, answers of the bundle for its own stored rows, bytes of its graph. Losses and scores
+must be equal bit by bit; a graph's bytes may differ where its export was changed, and its answers
+are then equal to 1e-6.
 """
 
 from __future__ import annotations
@@ -38,27 +40,42 @@ RECIPES: dict[str, dict[str, Any]] = {
     "linear, grid of C": recipe(CLASSES, {"family": "linear", "C": [0.1, 1, 10]}),
     "linear, ridge grid": recipe(VALUES, {"family": "linear", "penalty": "l2", "C": [0.1, 1, 10]}),
     "kernel ridge": recipe(VALUES, {"family": "kernel_ridge", "alpha": [0.1, 1.0]}),
-    "svm, grid": recipe(CLASSES, {"family": "svm", "C": [1, 10]}, evaluate={**FEW, "calibrate": "platt"}),
+    "svm, grid": recipe(
+        CLASSES, {"family": "svm", "C": [1, 10]}, evaluate={**FEW, "calibrate": "platt"}
+    ),
     "tree, forest": recipe(
         CLASSES, ["tree", {"family": "forest", "trees": 40}], compress={"keep": {"accuracy": -0.02}}
     ),
-    "boosting": recipe(VALUES, {"family": "boosting", "rounds": 60}, compress={"keep": {"rmse": 3}}),
+    "boosting": recipe(
+        VALUES, {"family": "boosting", "rounds": 60}, compress={"keep": {"rmse": 3}}
+    ),
     "mlp, optimizers": recipe(
         DIGITS,
         {"family": "mlp", "hidden": [32, 16], "dropout": 0.1},
         train={
             "epochs": 6,
-            "optimizer": [{"name": "adam", "learning_rate": 0.01}, {"name": "muon"}, {"name": "sgd", "momentum": 0.9}],
+            "optimizer": [
+                {"name": "adam", "learning_rate": 0.01},
+                {"name": "muon"},
+                {"name": "sgd", "momentum": 0.9},
+            ],
         },
     ),
     "mlp, average, watched, compressed": recipe(
         CLASSES,
         "mlp",
-        train={"epochs": 12, "average": {"ema": 0.9}, "clip": 1.0, "stop": {"patience": 3, "validation": 0.2}},
+        train={
+            "epochs": 12,
+            "average": {"ema": 0.9},
+            "clip": 1.0,
+            "stop": {"patience": 3, "validation": 0.2},
+        },
         compress={"prune": "neurons", "quantize": {"weights": "int8"}, "keep": {"accuracy": -0.02}},
     ),
     "mlp, values, lbfgs": recipe(
-        VALUES, {"family": "mlp", "hidden": [8]}, train={"epochs": 10, "optimizer": "lbfgs", "batch_size": "full"}
+        VALUES,
+        {"family": "mlp", "hidden": [8]},
+        train={"epochs": 10, "optimizer": "lbfgs", "batch_size": "full"},
     ),
     "residual_mlp": recipe(VALUES, "residual_mlp", train={"epochs": 4}),
     "tabm": recipe(CLASSES, "tabm", train={"epochs": 4}),
@@ -74,7 +91,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         {"family": "linear", "C": {"low": 0.01, "high": 10, "log": True}},
         evaluate={**FEW, "search": {"trials": 5}},
     ),
-    "racing": recipe(CLASSES, {"family": "linear", "C": [0.001, 0.1, 1, 10]}, evaluate={**FEW, "select": "racing"}),
+    "racing": recipe(
+        CLASSES,
+        {"family": "linear", "C": [0.001, 0.1, 1, 10]},
+        evaluate={**FEW, "select": "racing"},
+    ),
     "ensemble": recipe(CLASSES, ["linear", "tree", "svm"], evaluate={**FEW, "ensemble": True}),
     "reconstruction": recipe(
         "sklearn:iris",
@@ -91,7 +112,10 @@ def sparse_table(folder: Path) -> str:
     draw = np.random.default_rng(0)
     levels, sizes = draw.integers(0, 700, 3000), draw.normal(size=3000)
     target = ((levels % 2) ^ (sizes > 0)).astype(int)
-    lines = [f"l{level},{size:.6f},{value}" for level, size, value in zip(levels, sizes, target, strict=True)]
+    lines = [
+        f"l{level},{size:.6f},{value}"
+        for level, size, value in zip(levels, sizes, target, strict=True)
+    ]
     path = folder / "sparse.csv"
     path.write_text("\n".join(["level,size,target", *lines]) + "\n")
     return str(path)
@@ -104,13 +128,25 @@ def numbers(folder: Path) -> dict[str, Any]:
         fact = json.loads(line)
         fact = fact if "kind" in fact or "event" in fact else fact.get("fact", fact)
         kind = fact.get("kind") or fact.get("event")
-        kept = {key: value for key, value in fact.items() if key not in ("time", "at", "crc", "kind", "event")}
+        kept = {
+            key: value
+            for key, value in fact.items()
+            if key not in ("time", "at", "crc", "kind", "event")
+        }
         if kind == "epoch":  # how many of them are told depends on the time, not what they say
-            losses[" ".join(str(kept.get(key)) for key in ("stage", "candidate", "fold", "step", "epoch"))] = kept[
-                "loss"
-            ]
+            losses[
+                " ".join(
+                    str(kept.get(key)) for key in ("stage", "candidate", "fold", "step", "epoch")
+                )
+            ] = kept["loss"]
         elif kind in ("fold_scored", "candidate_finished", "compression_step"):
-            scores.append({key: value for key, value in kept.items() if not key.endswith(("_s", "_ms", "_us"))})
+            scores.append(
+                {
+                    key: value
+                    for key, value in kept.items()
+                    if not key.endswith(("_s", "_ms", "_us"))
+                }
+            )
     return {"losses": losses, "scores": scores}
 
 
@@ -141,7 +177,9 @@ def run(checkout: Path, name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPATH": f"{checkout / 'src'}:{ROOT}"}
         command = [sys.executable, "-m", "bench.same_numbers", "--child", name, folder]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=folder)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, cwd=folder
+        )
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             return json.loads(line.removeprefix("RESULT "))
@@ -160,7 +198,11 @@ def flat(value: Any) -> list[float]:
 def difference(old: Any, new: Any) -> str:
     """'equal', or the largest difference of two answers."""
     if isinstance(old, str):
-        return "equal" if old == new else f"DIFFERS ({old.partition(', ')[2]}, then {new.partition(', ')[2]})"
+        return (
+            "equal"
+            if old == new
+            else f"DIFFERS ({old.partition(', ')[2]}, then {new.partition(', ')[2]})"
+        )
     before, after = np.array(flat(old)), np.array(flat(new))
     if old == new or np.array_equal(before, after, equal_nan=True):
         return "equal"
@@ -175,15 +217,22 @@ def main(other: Path, names: list[str]) -> None:
         old, new = run(other, name), run(ROOT, name)
         if "error" in old or "error" in new:
             moved += old != new
-            print(f"{name}: old {old.get('error', 'ran')}, new {new.get('error', 'ran')}", flush=True)
+            print(
+                f"{name}: old {old.get('error', 'ran')}, new {new.get('error', 'ran')}", flush=True
+            )
             continue
         both = old["losses"].keys() & new["losses"].keys()
         for found in (old, new):
             found["losses"] = {key: found["losses"][key] for key in sorted(both)}
-        told = {part: difference(old[part], new[part]) for part in ("losses", "scores", "answers", "graph")}
+        told = {
+            part: difference(old[part], new[part])
+            for part in ("losses", "scores", "answers", "graph")
+        }
         moved += any(told[part] != "equal" for part in ("losses", "scores"))
         print(
-            f"{name}: " + ", ".join(f"{part} {text}" for part, text in told.items()) + f" ({len(both)} losses)",
+            f"{name}: "
+            + ", ".join(f"{part} {text}" for part, text in told.items())
+            + f" ({len(both)} losses)",
             flush=True,
         )
     sys.exit(moved > 0)

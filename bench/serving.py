@@ -1,13 +1,16 @@
-"""One row over HTTP: `sixfold serve` beside FastAPI by hand, LitServe, MLServer and BentoML around the same ONNX model.
+"""One row over HTTP: `sixfold serve` beside FastAPI by hand, LitServe, MLServer and BentoML around
+the same ONNX model.
 
-One process each (LitServe and BentoML start more of their own), with uvloop and httptools where they can; 1, 8 and 64
-connections, kept alive, that ask again as soon as they were answered, from one client (`bench/load.py`) on the same two cores
-as the server, of which it takes what each row says. The servers take turns; those whose turn it is not are stopped (SIGSTOP).
-Before anything is timed all of them have to give the same labels and, within 1e-9, the same probabilities for 20 rows.
+One process each (LitServe and BentoML start more of their own), with uvloop and httptools where
+they can; 1, 8 and 64 connections, kept alive, that ask again as soon as they were answered, from
+one client (`bench/load.py`) on the same two cores as the server, of which it takes what each row
+says. The servers take turns; those whose turn it is not are stopped (SIGSTOP). Before anything is
+timed all of them have to give the same labels and, within 1e-9, the same probabilities for 20 rows.
 
-All get the same JSON, but MLServer, which speaks the Open Inference Protocol: it gets a tensor of all numbers and one of all
-categories. Sixfold's route of that protocol is measured with those, and with a tensor a column. Time is wall time by the number
-of requests; memory is the proportional share (PSS) of all processes of a server, at most.
+All get the same JSON, but MLServer, which speaks the Open Inference Protocol: it gets a tensor of
+all numbers and one of all categories. Sixfold's route of that protocol is measured with those, and
+with a tensor a column. Time is wall time by the number of requests; memory is the proportional
+share (PSS) of all processes of a server, at most.
 """
 
 from __future__ import annotations
@@ -57,13 +60,17 @@ class Workload:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a server is started, asked and read. `package` of `environment`: the peer's; ours has neither."""
+    """How a server is started, asked and read. `package` of `environment`: the peer's; ours has
+    neither.
+    """
 
     name: str
     module: str
     path: str = "/predict"
     body: Callable[[Workload, Row], bytes] = field(default=lambda workload, row: rows_body(row))
-    read: Callable[[Workload, Any], list[Any]] = field(default=lambda workload, answer: _of_records(workload, answer))
+    read: Callable[[Workload, Any], list[Any]] = field(
+        default=lambda workload, answer: _of_records(workload, answer)
+    )
     environment: str = ""
     package: str = ""
 
@@ -78,7 +85,9 @@ class Kind:
     def version(self) -> str:
         """Of the peer that is installed."""
         code = f"import importlib.metadata; print(importlib.metadata.version({self.package!r}))"
-        return subprocess.run([str(self.python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [str(self.python), "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
 
 def rows_body(row: Row) -> bytes:
@@ -90,22 +99,36 @@ def matrices(workload: Workload, row: Row) -> bytes:
     """A tensor of all numbers, a tensor of all categories."""
     inputs = []
     for name, datatype, categories in (("numbers", "FP64", False), ("categories", "BYTES", True)):
-        data = [row[one.name] for one in workload.signature.inputs if (one.type == "category") == categories]
+        data = [
+            row[one.name]
+            for one in workload.signature.inputs
+            if (one.type == "category") == categories
+        ]
         if data:
-            inputs.append({"name": name, "shape": [1, len(data)], "datatype": datatype, "data": data})
+            inputs.append(
+                {"name": name, "shape": [1, len(data)], "datatype": datatype, "data": data}
+            )
     return json.dumps({"inputs": inputs}).encode()
 
 
 def columns(workload: Workload, row: Row) -> bytes:
     """A tensor a column."""
-    kinds = {one.name: "BYTES" if one.type == "category" else "FP64" for one in workload.signature.inputs}
-    inputs = [{"name": n, "shape": [1, 1], "datatype": kinds[n], "data": [value]} for n, value in row.items()]
+    kinds = {
+        one.name: "BYTES" if one.type == "category" else "FP64" for one in workload.signature.inputs
+    }
+    inputs = [
+        {"name": n, "shape": [1, 1], "datatype": kinds[n], "data": [value]}
+        for n, value in row.items()
+    ]
     return json.dumps({"inputs": inputs}).encode()
 
 
 def _of_records(workload: Workload, answer: Any) -> list[Any]:
     (record,) = answer["predictions"]
-    return [str(record["label"]), *(record["probability"][str(name)] for name in workload.signature.classes)]
+    return [
+        str(record["label"]),
+        *(record["probability"][str(name)] for name in workload.signature.classes),
+    ]
 
 
 def _of_tensors(workload: Workload, answer: Any) -> list[Any]:
@@ -117,7 +140,9 @@ ENVIRONMENTS = {name: ROOT / f".venv-{name}" / "bin" / "python" for name in ("se
 V2 = "/v2/models/{name}/infer"
 OURS = Kind("Sixfold", "sixfold")
 OUR_V2 = Kind("Sixfold, Open Inference Protocol", "sixfold", V2, matrices, _of_tensors)
-OUR_COLUMNS = Kind("Sixfold, Open Inference Protocol, a tensor a column", "sixfold", V2, columns, _of_tensors)
+OUR_COLUMNS = Kind(
+    "Sixfold, Open Inference Protocol, a tensor a column", "sixfold", V2, columns, _of_tensors
+)
 PEERS = (
     Kind("FastAPI by hand", "bench.peers.serve_fastapi", environment="serving", package="fastapi"),
     Kind("LitServe", "bench.peers.serve_litserve", environment="serving", package="litserve"),
@@ -137,7 +162,9 @@ PEERS = (
 class Server:
     """A running server, stopped while others are measured."""
 
-    def __init__(self, kind: Kind, workload: Workload, place: Path, beside: Server | None = None) -> None:
+    def __init__(
+        self, kind: Kind, workload: Workload, place: Path, beside: Server | None = None
+    ) -> None:
         self.kind, self.seen = kind, {number: list[Seen]() for number in CONNECTIONS}
         self.path = kind.path.format(name="digits" if "digits" in workload.name else "adult")
         self.requests = [request(self.path, kind.body(workload, row)) for row in workload.rows]
@@ -202,7 +229,9 @@ def measure(
             yield from _of(workload, Path(place), rounds, seconds, peers)
 
 
-def _of(workload: Workload, place: Path, rounds: int, seconds: float, peers: Sequence[Kind]) -> Iterator[Result]:
+def _of(
+    workload: Workload, place: Path, rounds: int, seconds: float, peers: Sequence[Kind]
+) -> Iterator[Result]:
     with ExitStack() as stack:
         ours = _running(OURS, workload, place, stack)
         beside = [Server(kind, workload, place, ours) for kind in (OUR_V2, OUR_COLUMNS)]
@@ -213,7 +242,9 @@ def _of(workload: Workload, place: Path, rounds: int, seconds: float, peers: Seq
             except Absent as error:
                 absent.append(Result(workload.name, kind.name, absent=str(error)))
             except Refused as error:
-                absent.append(Result(workload.name, kind.name, absent=f"failed: {error}", failed=True))
+                absent.append(
+                    Result(workload.name, kind.name, absent=f"failed: {error}", failed=True)
+                )
         quality = _same(servers, workload)
         for number in range(rounds + 1):
             for connections in CONNECTIONS:
@@ -228,7 +259,9 @@ def _of(workload: Workload, place: Path, rounds: int, seconds: float, peers: Seq
         yield from _rows(workload, servers, quality, rounds)
 
 
-def _rows(workload: Workload, servers: Sequence[Server], quality: str, rounds: int) -> Iterator[Result]:
+def _rows(
+    workload: Workload, servers: Sequence[Server], quality: str, rounds: int
+) -> Iterator[Result]:
     ours, v2, by_columns, *others = servers
     yield Result(
         f"{workload.name}, 1 connection: p50",
@@ -256,11 +289,27 @@ def _rows(workload: Workload, servers: Sequence[Server], quality: str, rounds: i
             goal = BY_HAND if server.kind.name == "FastAPI by hand" else OTHERS
             told = f"{_told(ours, connections)}; {server.version} {_told(server, connections)}"
             theirs = server.median(connections, _a_request)
-            yield Result(f"{title}: a request", server.kind.name, mine, theirs, "s", told, goal, rounds=rounds)
+            yield Result(
+                f"{title}: a request",
+                server.kind.name,
+                mine,
+                theirs,
+                "s",
+                told,
+                goal,
+                rounds=rounds,
+            )
             p99 = [one.median(connections, lambda seen: seen.p99_s) for one in (ours, server)]
             yield Result(f"{title}: p99", server.kind.name, *p99, target=1, rounds=rounds)
     for server in others:
-        yield Result(f"{workload.name}: memory", server.kind.name, ours.bytes, server.bytes, "B", rounds=rounds)
+        yield Result(
+            f"{workload.name}: memory",
+            server.kind.name,
+            ours.bytes,
+            server.bytes,
+            "B",
+            rounds=rounds,
+        )
 
 
 def _a_request(seen: Seen) -> float:
@@ -269,7 +318,10 @@ def _a_request(seen: Seen) -> float:
 
 def _told(server: Server, connections: int) -> str:
     a_second = server.median(connections, lambda one: one.per_second)
-    p50, p99 = (1e3 * server.median(connections, lambda one, q=q: getattr(one, q)) for q in ("p50_s", "p99_s"))
+    p50, p99 = (
+        1e3 * server.median(connections, lambda one, q=q: getattr(one, q))
+        for q in ("p50_s", "p99_s")
+    )
     share = server.median(connections, lambda one: one.client_s / one.wall_s)
     return f"{connections} at once: {a_second:,.0f}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms, client {share:.0%} of a core"
 
@@ -297,11 +349,26 @@ def _workload(name: str, place: Path, trees: int) -> Workload:
     else:
         folder = os.environ.get(ADULT)
         if not folder:
-            raise Absent(f"{ADULT} does not name the folder of adult_train.csv.gz (docs/how-to/adult-census.md)")
-        frame, target = pd.read_csv(Path(folder) / "adult_train.csv.gz", keep_default_na=False), "income"
-        settings = {"build": {"family": "boosting", "rounds": trees, "learning_rate": 0.05, "leaves": 31}}
+            raise Absent(
+                f"{ADULT} does not name the folder of adult_train.csv.gz (docs/how-to/adult-census.md)"
+            )
+        frame, target = (
+            pd.read_csv(Path(folder) / "adult_train.csv.gz", keep_default_na=False),
+            "income",
+        )
+        settings = {
+            "build": {"family": "boosting", "rounds": trees, "learning_rate": 0.05, "leaves": 31}
+        }
     data = {"holdout": 0, "missing": ["?", ""]}
-    made = sixfold.fit(frame, target=target, out=place / "run", data=data, evaluate={"folds": 2}, name=name, **settings)
+    made = sixfold.fit(
+        frame,
+        target=target,
+        out=place / "run",
+        data=data,
+        evaluate={"folds": 2},
+        name=name,
+        **settings,
+    )
     signature = sixfold.load(made.bundle).signature
     some = frame.sample(ASKED, random_state=0)[[one.name for one in signature.inputs]]
     rows = json.loads(

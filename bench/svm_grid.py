@@ -1,8 +1,10 @@
-"""An rbf support vector machine on five folds and six C: the grid in one piece beside GridSearchCV(SVC).
+"""An rbf support vector machine on five folds and six C: the grid in one piece beside
+GridSearchCV(SVC).
 
-Mean accuracies over the folds have to be within 0.001 at every C. Both start from the same arrays and stop at the accuracies.
-scikit-learn-intelex runs in one process with its own threads, and in two processes: the faster one is measured. The floor is
-that of the kernel matrix alone, half of which is computed and all of which is written; libsvm's steps are not counted.
+Mean accuracies over the folds have to be within 0.001 at every C. Both start from the same arrays
+and stop at the accuracies. scikit-learn-intelex runs in one process with its own threads, and in
+two processes: the faster one is measured. The floor is that of the kernel matrix alone, half of
+which is computed and all of which is written; libsvm's steps are not counted.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ C = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 SAME = 1e-3
 
 
-def measure(rows: int = 5000, features: int = 20, folds: int = 5, rounds: int = ROUNDS) -> Iterator[Result]:
+def measure(
+    rows: int = 5000, features: int = 20, folds: int = 5, rounds: int = ROUNDS
+) -> Iterator[Result]:
     """Seconds from arrays to the mean accuracy at every C."""
     x, y = make_classification(rows, features, random_state=0)
     parts = list(StratifiedKFold(folds).split(x, y))
@@ -36,7 +40,8 @@ def measure(rows: int = 5000, features: int = 20, folds: int = 5, rounds: int = 
         fits = [Fit(x[train], y[train].astype(np.int64), "classification", 2) for train, _ in parts]
         models = settings[0].solve(settings, fits, Context())
         right = [
-            [np.mean(next(models).predict(x[test]).argmax(axis=1) == y[test]) for _ in settings] for _, test in parts
+            [np.mean(next(models).predict(x[test]).argmax(axis=1) == y[test]) for _ in settings]
+            for _, test in parts
         ]
         return np.mean(right, axis=0)
 
@@ -54,11 +59,17 @@ def measure(rows: int = 5000, features: int = 20, folds: int = 5, rounds: int = 
         need("sklearnex")
         machine = importlib.import_module("sklearnex.svm").SVC
         if not processes:
-            processes.append(min((1, 2), key=lambda count: _seconds(lambda: searched(machine, count))))
+            processes.append(
+                min((1, 2), key=lambda count: _seconds(lambda: searched(machine, count)))
+            )
         return searched(machine, processes[0])
 
     found = against(
-        Result(title, "GridSearchCV(SVC), scikit-learn-intelex", target=2, floor=least), ours, extended, same, rounds
+        Result(title, "GridSearchCV(SVC), scikit-learn-intelex", target=2, floor=least),
+        ours,
+        extended,
+        same,
+        rounds,
     )
     yield found
 

@@ -1,7 +1,9 @@
-"""Five folds of the networks for tables: as one, beside one after the other by autograd and beside torch.func.vmap.
+"""Five folds of the networks for tables: as one, beside one after the other by autograd and beside
+torch.func.vmap.
 
-Two steps of work: 30 numbers, and the columns of the Adult census (6 numbers, 8 categories), random rows, batches of 64. Only
-gradients are timed, 20 batches of each; quality is asserted equal: all three give the same gradient to 1e-5.
+Two steps of work: 30 numbers, and the columns of the Adult census (6 numbers, 8 categories), random
+rows, batches of 64. Only gradients are timed, 20 batches of each; quality is asserted equal: all
+three give the same gradient to 1e-5.
 """
 
 from __future__ import annotations
@@ -30,13 +32,17 @@ WORK: tuple[tuple[str, dict[str, Any], Shape], ...] = (
 )
 
 
-def contenders(name: str, options: dict[str, Any], shape: Shape, batches: int) -> dict[str, Callable[[], torch.Tensor]]:
+def contenders(
+    name: str, options: dict[str, Any], shape: Shape, batches: int
+) -> dict[str, Callable[[], torch.Tensor]]:
     """Each runs the batches and returns the last gradient, [K, P]."""
     family: Any = FAMILY.load(name)(**options)
     modules = [family.module(shape) for _ in range(FOLDS)]
     for seed, module in enumerate(modules):
         fill(module, Initialize(), seed)
-    theta = torch.stack([torch.nn.utils.parameters_to_vector(module.parameters()).detach() for module in modules])
+    theta = torch.stack(
+        [torch.nn.utils.parameters_to_vector(module.parameters()).detach() for module in modules]
+    )
     x = torch.randn(FOLDS, ROWS, shape.features)
     for at, levels in enumerate(shape.levels):
         if levels:
@@ -74,9 +80,7 @@ def measure(batches: int = BATCHES, rounds: int = ROUNDS) -> Iterator[Result]:
         ours = runs.pop("ours")
         for peer, run in runs.items():
             columns = "Adult's columns" if shape.levels else f"{shape.features} numbers"
-            workload = (
-                f"{name}{' periodic' if 'numbers' in options else ''}, {columns}, {FOLDS} folds, {batches} gradients"
-            )
+            workload = f"{name}{' periodic' if 'numbers' in options else ''}, {columns}, {FOLDS} folds, {batches} gradients"
             yield against(Result(workload, peer), ours, run, same, rounds)
 
 

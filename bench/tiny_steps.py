@@ -1,8 +1,9 @@
 """Full-batch steps of a tiny network: what is left when there is little to compute.
 
-The network and the training of `recipes/regression_walkthrough.yaml`: 10-10-10, 1,000 rows that it learns to reproduce,
-Adam at 0.001, one step an epoch, single precision; from arrays in memory to the loss after the last step. All start with the
-same weights (xavier_uniform), so their losses have to be within 0.1%. Keras runs on its fastest backend, with what it compiles.
+The network and the training of `recipes/regression_walkthrough.yaml`: 10-10-10, 1,000 rows that it
+learns to reproduce, Adam at 0.001, one step an epoch, single precision; from arrays in memory to
+the loss after the last step. All start with the same weights (xavier_uniform), so their losses have
+to be within 0.1%. Keras runs on its fastest backend, with what it compiles.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ def ours(steps: int, context: Context | None = None, told: int = 100) -> float:
     train = Train(batch_size="full", epochs=steps, report_every=told)
     one = Candidate("mlp", "mlp", FAMILY.load("mlp")(hidden=[10]), Prepare(), INITIALIZE, train)
     return loss_of(
-        next(one.family.fit(fits_of([one], [Fit(ROWS, ROWS, "reconstruction", 10)]), context or Context())).predict(
-            ROWS
-        )
+        next(
+            one.family.fit(
+                fits_of([one], [Fit(ROWS, ROWS, "reconstruction", 10)]), context or Context()
+            )
+        ).predict(ROWS)
     )
 
 

@@ -1,4 +1,6 @@
-"""What the tests of evaluation share: candidates by recipe, a table of every kind of column, a state's bytes."""
+"""What the tests of evaluation share: candidates by recipe, a table of every kind of column, a
+state's bytes.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,17 @@ from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 
 Array = npt.NDArray[Any]
 EVERYTHING = {
-    "denoise": {"duplicates": "drop", "contradictions": "drop", "outliers": {"name": "iqr", "action": "clip"}},
+    "denoise": {
+        "duplicates": "drop",
+        "contradictions": "drop",
+        "outliers": {"name": "iqr", "action": "clip"},
+    },
     "impute": {"number": "mean", "category": "most_frequent", "indicator": True},
-    "features": {"category": "target", "number": ["quantile"], "select": {"name": "mutual_information", "keep": 6}},
+    "features": {
+        "category": "target",
+        "number": ["quantile"],
+        "select": {"name": "mutual_information", "keep": 6},
+    },
 }
 
 
@@ -64,17 +74,26 @@ def table(rows: int, seed: int = 0) -> Table:
 
 
 def dataset(
-    rows: int = 90, task: Task = "classification", classes: tuple[str, ...] = ("nein", "ja"), seed: int = 0
+    rows: int = 90,
+    task: Task = "classification",
+    classes: tuple[str, ...] = ("nein", "ja"),
+    seed: int = 0,
 ) -> Dataset:
     """A target that depends on `wage` and `town`."""
     columns, rng = table(rows, seed), np.random.default_rng(seed + 1)
-    signal = np.log(columns.columns["wage"].values) + 0.3 * columns.columns["town"].values + rng.normal(size=rows)
+    signal = (
+        np.log(columns.columns["wage"].values)
+        + 0.3 * columns.columns["town"].values
+        + rng.normal(size=rows)
+    )
     if task == "classification":
         ranks = signal.argsort().argsort() * len(classes) // rows
         return Dataset(columns, Target(task, ranks.astype(np.int64), ("y",), classes))
     if task == "regression":
         return Dataset(columns, Target(task, signal, ("y",)))
-    return Dataset(columns, Target(task, np.stack([signal, -signal, signal**2], axis=1), ("p", "q", "r")))
+    return Dataset(
+        columns, Target(task, np.stack([signal, -signal, signal**2], axis=1), ("p", "q", "r"))
+    )
 
 
 def saved(thing: State, folder: Path) -> tuple[bytes, bytes]:
@@ -85,7 +104,9 @@ def saved(thing: State, folder: Path) -> tuple[bytes, bytes]:
 
 
 def with_other_rows(data: Dataset, rows: Array) -> Dataset:
-    """The same outside of `rows`; inside other numbers, new levels, another class; and the levels in another order."""
+    """The same outside of `rows`; inside other numbers, new levels, another class; and the levels
+    in another order.
+    """
     columns, rng = {}, np.random.default_rng(11)
     for name, column in data.table.columns.items():
         values = column.values.copy()
@@ -100,7 +121,9 @@ def with_other_rows(data: Dataset, rows: Array) -> Dataset:
         columns[name] = Column(column.kind, values)
     target = data.target.values.copy()
     target[rows] = 1 - target[rows]
-    return replace(data, table=Table(columns, data.table.rows), target=replace(data.target, values=target))
+    return replace(
+        data, table=Table(columns, data.table.rows), target=replace(data.target, values=target)
+    )
 
 
 def answered(asking: Generator[Any, Any, Any], answer: Callable[[Any], Any]) -> Any:

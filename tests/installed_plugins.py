@@ -1,4 +1,6 @@
-"""Installs a package of plug-ins into a folder, as pip does: the package's files, and its metadata from pyproject.toml."""
+"""Installs a package of plug-ins into a folder, as pip does: the package's files, and its metadata
+from pyproject.toml.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ PACKAGE = Path(__file__).parent / "plugin_package"
 def install(site: Path, package: Path = PACKAGE) -> dict[str, str]:
     """The environment of a process that finds the package in `site`."""
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    shutil.copytree(package / "src", site, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        package / "src", site, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
     metadata = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(

@@ -1,4 +1,6 @@
-"""The shapes that a graph's values really have, from onnxruntime: what `bundle.onnx_shapes` says before is held against them."""
+"""The shapes that a graph's values really have, from onnxruntime: what `bundle.onnx_shapes` says
+before is held against them.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,14 @@ from sixfold.parts.packed import packed
 
 
 def checked(model: onnx.ModelProto, feeds: dict[str, np.ndarray[Any, Any]]) -> bytes:
-    """The bytes that a bundle would run of `model`; every value has the shape and the cells that were told before."""
+    """The bytes that a bundle would run of `model`; every value has the shape and the cells that
+    were told before.
+    """
     found = CheckedModel.of(packed(model), "model.onnx")
-    rows, told = len(next(iter(feeds.values()))), shapes(ModelGraph.of(onnx_messages.read(found.content)))
+    rows, told = (
+        len(next(iter(feeds.values()))),
+        shapes(ModelGraph.of(onnx_messages.read(found.content))),
+    )
     open_model = onnx.load_from_string(found.content)
     names = [name for node in open_model.graph.node for name in node.output]
     del open_model.graph.output[:]
@@ -30,7 +37,9 @@ def checked(model: onnx.ModelProto, feeds: dict[str, np.ndarray[Any, Any]]) -> b
     session = onnxruntime.InferenceSession(open_model.SerializeToString(), options)
     for name, value in zip(names, session.run(names, feeds), strict=True):
         assert np.shape(value) == _of(told[name], rows), name
-    per_row = sum(math.prod(_of(shape, 1)) for name, shape in told.items() if name in names or name in feeds)
+    per_row = sum(
+        math.prod(_of(shape, 1)) for name, shape in told.items() if name in names or name in feeds
+    )
     assert found.cells == per_row
     return found.content
 

@@ -1,4 +1,6 @@
-"""One core or all of them: every fold's model, the refit and the bundle are the same bytes, whatever the family."""
+"""One core or all of them: every fold's model, the refit and the bundle are the same bytes,
+whatever the family.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,11 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
         "evaluate: {folds: 3, calibrate: platt}",
     ),
     "kernel_ridge": ("", "{family: kernel_ridge, alpha: [auto, 1], sample: 900}", ""),
-    "tree": ("{family: tree}", "{family: tree}", "prepare: {features: {reduce: pca}, impute: {number: iterative}}"),
+    "tree": (
+        "{family: tree}",
+        "{family: tree}",
+        "prepare: {features: {reduce: pca}, impute: {number: iterative}}",
+    ),
     "forest": ("{family: forest, trees: 30}", "{family: forest, trees: 30}", ""),
     "boosting": ("{family: boosting, rounds: 30}", "{family: boosting, rounds: 30}", ""),
     "mlp": ("{family: mlp, hidden: [256, 128]}", "{family: mlp, hidden: [256, 128]}", NETWORK),
@@ -57,13 +63,20 @@ def table(folder: Path, classes: bool) -> None:
     value = np.nan_to_num(x[:, 0]) + np.nan_to_num(x[:, 1] * x[:, 2])
     columns = {f"x{at}": x[:, at] for at in range(x.shape[1])}
     columns["c"] = rng.choice(list("abcdef"), ROWS)
-    columns["y"] = np.array(["low", "middle", "high"])[np.digitize(value, [-1, 1])] if classes else value.round(4)
+    columns["y"] = (
+        np.array(["low", "middle", "high"])[np.digitize(value, [-1, 1])]
+        if classes
+        else value.round(4)
+    )
     pd.DataFrame(columns).to_csv(folder / "t.csv", index=False)
 
 
 def states(folder: Path) -> dict[str, bytes]:
     """The arrays of every stage, and what the bundle is made of."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("state.safetensors")}
+    found = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("state.safetensors")
+    }
     return found | {name: (folder / "bundle" / name).read_bytes() for name in SAME}
 
 
@@ -78,7 +91,9 @@ def assert_same_bytes(folder: Path, classes: bool, build: str, more: str = "") -
     )
     for out, some in (("one", cores[:1]), ("all", cores)):
         command = [sys.executable, "-c", RUN, ",".join(map(str, some)), out]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=600
+        )
         assert done.returncode == 0, done.stderr[-2000:]
     one, every = states(folder / "one"), states(folder / "all")
     assert one.keys() == every.keys()
@@ -95,7 +110,9 @@ def test_a_run_multiplies_on_one_thread(tmp_path: Path) -> None:
     text = 'data: {source: "sklearn:iris", target: target}\nbuild: [{family: tree}]\nevaluate: {folds: 2}\n'
     (tmp_path / "r.yaml").write_text(f"version: 1\nname: r\n{text}")
     seen, before = list[set[int]](), blas_threads()
-    pipeline.run(load(tmp_path / "r.yaml"), tmp_path / "run", [lambda event: seen.append(blas_threads())])
+    pipeline.run(
+        load(tmp_path / "r.yaml"), tmp_path / "run", [lambda event: seen.append(blas_threads())]
+    )
     assert seen[1:] == [{1}] * (len(seen) - 1)
     assert len(seen) > 5
     assert blas_threads() == before
@@ -109,10 +126,16 @@ def test_every_family_is_the_same(tmp_path: Path, family: str, classes: bool) ->
     build = for_classes if classes else for_values
     if not build:
         pytest.skip(f"{family} predicts values")
-    compress = COMPRESS.replace("METRIC", "accuracy: -0.5" if classes else "rmse: 0.5") if family == "linear" else ""
+    compress = (
+        COMPRESS.replace("METRIC", "accuracy: -0.5" if classes else "rmse: 0.5")
+        if family == "linear"
+        else ""
+    )
     more = more.replace("evaluate: {folds: 3, calibrate: platt}", "") if not classes else more
     assert assert_same_bytes(tmp_path, classes, build, f"{more}\n{compress}") >= 6
 
 
 def test_every_family_is_tried() -> None:
-    assert set(FAMILIES) == {name for name in FAMILY.names() if "numbers" in FAMILY.load(name).reads}
+    assert set(FAMILIES) == {
+        name for name in FAMILY.names() if "numbers" in FAMILY.load(name).reads
+    }

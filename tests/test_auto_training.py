@@ -1,4 +1,6 @@
-"""`optimizer: auto` and `learning_rate: auto` from the recipe to the bundle: names, folds, search, forecast, schedule."""
+"""`optimizer: auto` and `learning_rate: auto` from the recipe to the bundle: names, folds, search,
+forecast, schedule.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +49,28 @@ def run(loaded: Loaded, folder: Path) -> tuple[pipeline.Run, Events]:
 def frame(rows: int = 240) -> Dataset:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, 4))
-    table = pd.DataFrame({**{f"x{n}": x[:, n] for n in range(4)}, "y": np.where(x[:, 0] * x[:, 1] > 0, "a", "b")})
+    table = pd.DataFrame(
+        {**{f"x{n}": x[:, n] for n in range(4)}, "y": np.where(x[:, 0] * x[:, 1] > 0, "a", "b")}
+    )
     return from_frame(table, Data(source="frame", target="y"), None)
 
 
 def test_a_grid_with_auto_runs_to_a_bundle(tmp_path: Path) -> None:
-    """Four candidates train as one; three of their rates are found. All of them beat Adam's own in so few epochs."""
-    optimizers = ["adam", "auto", {"name": "sgd", "learning_rate": ["auto"]}, {"name": "auto", "learning_rate": "own"}]
+    """Four candidates train as one; three of their rates are found. All of them beat Adam's own in
+    so few epochs.
+    """
+    optimizers = [
+        "adam",
+        "auto",
+        {"name": "sgd", "learning_rate": ["auto"]},
+        {"name": "auto", "learning_rate": "own"},
+    ]
     done, events = run(recipe(optimizers), tmp_path / "run")
-    scores = {each["candidate"]: each["scores"]["accuracy"] for each in events if each["event"] == "candidate_finished"}
+    scores = {
+        each["candidate"]: each["scores"]["accuracy"]
+        for each in events
+        if each["event"] == "candidate_finished"
+    }
     own = ("mlp optimizer=adam", "mlp optimizer=auto learning_rate=own")
     found = ("mlp optimizer=auto", "mlp optimizer=sgd learning_rate=auto")
     assert set(scores) == {*own, *found}
@@ -63,7 +78,10 @@ def test_a_grid_with_auto_runs_to_a_bundle(tmp_path: Path) -> None:
     notes = [each["text"] for each in events if each["event"] == "note"]
     for name in found:
         assert any(text.startswith(f"{name}: learning_rate ") for text in notes)
-    assert any(text.startswith("mlp optimizer=auto: optimizer adamw: Muon's extra work is ") for text in notes)
+    assert any(
+        text.startswith("mlp optimizer=auto: optimizer adamw: Muon's extra work is ")
+        for text in notes
+    )
     assert (done.bundle / "model.onnx").is_file()
 
 
@@ -76,14 +94,23 @@ def test_validation_rows_do_not_move_the_rate_by_one_bit() -> None:
             "version": 1,
             "data": {"source": "frame", "target": "y"},
             "build": {"family": "mlp", "hidden": [8]},
-            "train": {"optimizer": {"name": "adam", "learning_rate": "auto"}, "epochs": 2, "batch_size": 32},
+            "train": {
+                "optimizer": {"name": "adam", "learning_rate": "auto"},
+                "epochs": 2,
+                "batch_size": 32,
+            },
         }
     )
     (candidate,) = resolve(loaded.recipe, data, None)
     columns = dict(data.table.columns)
     spoiled = columns["x0"].values.copy()
     spoiled[160:] = 1e9
-    other = replace(data, table=replace(data.table, columns={**columns, "x0": replace(columns["x0"], values=spoiled)}))
+    other = replace(
+        data,
+        table=replace(
+            data.table, columns={**columns, "x0": replace(columns["x0"], values=spoiled)}
+        ),
+    )
     found = []
     for rows in (data, other):
         events: list[tuple[str, Any]] = []
@@ -97,9 +124,18 @@ def test_validation_rows_do_not_move_the_rate_by_one_bit() -> None:
 
 
 def test_a_schedule_multiplies_the_rate_that_was_found(tmp_path: Path) -> None:
-    _, events = run(recipe({"name": "adam", "learning_rate": "auto"}, train={"schedule": "cosine"}), tmp_path / "run")
-    notes = next(each["text"] for each in events if each["event"] == "note" and "learning_rate" in each["text"])
-    rates = [each["learning_rate"] for each in events if each["event"] == "epoch" and "fold" in each]
+    _, events = run(
+        recipe({"name": "adam", "learning_rate": "auto"}, train={"schedule": "cosine"}),
+        tmp_path / "run",
+    )
+    notes = next(
+        each["text"]
+        for each in events
+        if each["event"] == "note" and "learning_rate" in each["text"]
+    )
+    rates = [
+        each["learning_rate"] for each in events if each["event"] == "epoch" and "fold" in each
+    ]
     found = notes.split("learning_rate ")[1].split(" for adam")[0]
     highest = max(float(part.split(" ")[0]) for part in found.split(", "))
     assert 0.8 * highest < max(rates) < highest
@@ -110,7 +146,10 @@ def test_a_schedule_multiplies_the_rate_that_was_found(tmp_path: Path) -> None:
 def test_a_search_keeps_auto_as_a_constant(tmp_path: Path) -> None:
     search = {"folds": 3, "metrics": ["accuracy"], "search": {"trials": 3, "first_trials": 2}}
     build = {"family": "mlp", "hidden": [[8], [16]], "dropout": {"low": 0.0, "high": 0.3}}
-    _, events = run(recipe({"name": "adamw", "learning_rate": "auto"}, build=build, evaluate=search), tmp_path / "run")
+    _, events = run(
+        recipe({"name": "adamw", "learning_rate": "auto"}, build=build, evaluate=search),
+        tmp_path / "run",
+    )
     assert sum(each["event"] == "candidate_planned" for each in events) == 3
     tested = [each for each in events if each["event"] == "range_tested"]
     assert len(tested) >= 3
@@ -118,7 +157,9 @@ def test_a_search_keeps_auto_as_a_constant(tmp_path: Path) -> None:
 
 
 def test_the_forecast_counts_a_range_test_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """100 epochs are forecast from 3: a test that takes half a second is no half a second an epoch."""
+    """100 epochs are forecast from 3: a test that takes half a second is no half a second an
+    epoch.
+    """
     data = frame(90)
     loaded = from_object(
         {
@@ -138,8 +179,14 @@ def test_the_forecast_counts_a_range_test_once(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("optimizer", "text"),
     [
-        ("autoo", "train.optimizer: expected the name of an optimizer; found 'autoo'. Did you mean 'auto'? "),
-        ({"name": "auto", "momentum": 0.9}, "train.optimizer.momentum: expected a known key; found 'momentum'. "),
+        (
+            "autoo",
+            "train.optimizer: expected the name of an optimizer; found 'autoo'. Did you mean 'auto'? ",
+        ),
+        (
+            {"name": "auto", "momentum": 0.9},
+            "train.optimizer.momentum: expected a known key; found 'momentum'. ",
+        ),
         (
             {"name": "auto", "learning_rate": 0.1},
             "train.optimizer.learning_rate: expected one of auto, own; found 0.1. ",

@@ -1,4 +1,6 @@
-"""The base install (recipe, bundle, serve, command line) stays small: no torch, no scikit-learn, under 250 MB."""
+"""The base install (recipe, bundle, serve, command line) stays small: no torch, no scikit-learn,
+under 250 MB.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,17 @@ import re
 from importlib.metadata import PackageNotFoundError, distribution
 
 LIMIT_BYTES = 250_000_000
-HEAVY = {"torch", "scikit-learn", "pandas", "pyarrow", "lightgbm", "scipy", "onnx", "optuna", "sympy"}
+HEAVY = {
+    "torch",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+    "lightgbm",
+    "scipy",
+    "onnx",
+    "optuna",
+    "sympy",
+}
 
 
 def closure(name: str) -> set[str]:
@@ -32,7 +44,11 @@ def closure(name: str) -> set[str]:
 
 def size_bytes(name: str) -> int:
     files = distribution(name).files or []
-    return sum(path.stat().st_size for file in files if (path := distribution(name).locate_file(file)).is_file())  # type: ignore[attr-defined]
+    return sum(
+        path.stat().st_size
+        for file in files
+        if (path := distribution(name).locate_file(file)).is_file()
+    )  # type: ignore[attr-defined]
 
 
 def test_the_base_install_is_small() -> None:

@@ -1,4 +1,6 @@
-"""The commands of which a budget of time left no bundle: on the real clock, with bounds that a busy machine keeps."""
+"""The commands of which a budget of time left no bundle: on the real clock, with bounds that a busy
+machine keeps.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def table(folder: Path, rows: int, columns: int) -> None:
     )
 
 
-def sixfold(folder: Path, recipe: Path, *changes: str) -> tuple[subprocess.CompletedProcess[str], float]:
+def sixfold(
+    folder: Path, recipe: Path, *changes: str
+) -> tuple[subprocess.CompletedProcess[str], float]:
     command = [sys.executable, "-m", "sixfold", "run", str(recipe), "--out", "run", "--quiet"]
     begun = time.monotonic()
     for change in changes:
@@ -42,7 +46,9 @@ def sixfold(folder: Path, recipe: Path, *changes: str) -> tuple[subprocess.Compl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("text", "rows", "columns", "budget_s"), [(RECIPE, 12_000, 20, 5), (WIDE, 300, 2500, 20)])
+@pytest.mark.parametrize(
+    ("text", "rows", "columns", "budget_s"), [(RECIPE, 12_000, 20, 5), (WIDE, 300, 2500, 20)]
+)
 def test_a_short_time_leaves_a_bundle_and_the_command_goes_on(
     tmp_path: Path, text: str, rows: int, columns: int, budget_s: int
 ) -> None:

@@ -1,4 +1,6 @@
-"""Docs are executed: every bash and python block of every page and of the README, in a folder as a new user has it."""
+"""Docs are executed: every bash and python block of every page and of the README, in a folder as a
+new user has it.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def execute(language: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    command = (
+        ["bash", "-euo", "pipefail", "-c", code]
+        if language == "bash"
+        else [sys.executable, "-c", code]
+    )
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
 
 
 def test_there_is_something_to_execute() -> None:
     names = {page.relative_to(ROOT).as_posix() for page in PAGES_WITH_BLOCKS}
-    assert {"README.md", "docs/tutorials/first-model.md", "docs/how-to/python.md", "docs/how-to/serve.md"} <= names
+    assert {
+        "README.md",
+        "docs/tutorials/first-model.md",
+        "docs/how-to/python.md",
+        "docs/how-to/serve.md",
+    } <= names
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES_WITH_BLOCKS, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page", PAGES_WITH_BLOCKS, ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
     for language, code in BLOCK.findall(page.read_text()):
         done = execute(language, code, folder)

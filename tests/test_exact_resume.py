@@ -1,4 +1,6 @@
-"""kill -9 at any moment of a run, the same command again: the model's bytes are those of a run that nobody killed."""
+"""kill -9 at any moment of a run, the same command again: the model's bytes are those of a run that
+nobody killed.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,18 @@ SAME = (
 
 def start(folder: Path, out: str) -> subprocess.Popen[bytes]:
     (folder / "r.yaml").write_text(RECIPE)
-    command = [sys.executable, "-m", "sixfold", "run", "r.yaml", "--out", out, "--save-every", "0", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "sixfold",
+        "run",
+        "r.yaml",
+        "--out",
+        out,
+        "--save-every",
+        "0",
+        "--quiet",
+    ]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -73,8 +86,12 @@ def kill_when_saved(folder: Path, after: int) -> bool:
 
 def assert_same(folder: Path, whole: Path) -> None:
     for name in SAME:
-        assert (folder / "bundle" / name).read_bytes() == (whole / "bundle" / name).read_bytes(), name
-    one, other = (json.loads((run / "bundle" / "receipt.json").read_text()) for run in (folder, whole))
+        assert (folder / "bundle" / name).read_bytes() == (whole / "bundle" / name).read_bytes(), (
+            name
+        )
+    one, other = (
+        json.loads((run / "bundle" / "receipt.json").read_text()) for run in (folder, whole)
+    )
     assert one["quality"] == other["quality"]
     assert not list(folder.glob("*.saved"))
 
@@ -90,7 +107,9 @@ def test_killed_at_its_save_points_it_ends_with_the_same_bytes(tmp_path: Path, w
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path, whole: Path, seed: int) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    tmp_path: Path, whole: Path, seed: int
+) -> None:
     rng = random.Random(seed)
     for _ in range(6):
         child = start(tmp_path, "run")

@@ -1,4 +1,6 @@
-"""A disk that is full or read-only, for real: a small file system of its own, mounted in a name space of its own."""
+"""A disk that is full or read-only, for real: a small file system of its own, mounted in a name
+space of its own.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ RUN = f"{sys.executable} -m sixfold run recipe.yaml --out run --quiet"
 
 
 def mounted(folder: Path, size: str, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell script in a new file system of `size`, which is gone afterwards; skips where none may be mounted."""
+    """Run a shell script in a new file system of `size`, which is gone afterwards; skips where none
+    may be mounted.
+    """
     folder.mkdir()
     enter = f"mount -t tmpfs -o size={size} tmpfs {folder} && cd {folder}"
     inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
@@ -115,12 +119,15 @@ def place(folder: Path) -> Path:
 def called(arguments: str, folder: Path, redirect: str) -> subprocess.CompletedProcess[str]:
     """A shell's redirections; the exit code is the command's own."""
     line = f"set -o pipefail; {sys.executable} -m sixfold {arguments} {redirect}"
-    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=folder, check=False)
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, cwd=folder, check=False
+    )
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize(
-    "arguments", [*VERBS[-1:], *(pytest.param(a, marks=pytest.mark.slow) for a in VERBS[:-1] + SLOW)]
+    "arguments",
+    [*VERBS[-1:], *(pytest.param(a, marks=pytest.mark.slow) for a in VERBS[:-1] + SLOW)],
 )
 def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, arguments: str) -> None:
     done = called(arguments, place(tmp_path), ">/dev/full")
@@ -133,13 +140,16 @@ def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, arguments: str) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [*VERBS[-3:-2], *(pytest.param(a, marks=pytest.mark.slow) for a in [*VERBS[:-3], *SLOW])]
+    "arguments",
+    [*VERBS[-3:-2], *(pytest.param(a, marks=pytest.mark.slow) for a in [*VERBS[:-3], *SLOW])],
 )
 def test_a_reader_that_has_gone_ends_it_quietly(tmp_path: Path, arguments: str) -> None:
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "sixfold", *arguments.split()]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=place(tmp_path), check=False)
+    done = subprocess.run(
+        command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=place(tmp_path), check=False
+    )
     os.close(write)
     assert done.returncode == 0
     assert "rror" not in done.stderr
@@ -162,9 +172,12 @@ def test_text_that_the_output_cannot_write_is_told(tmp_path: Path) -> None:
     (tmp_path / "→").mkdir()
     (tmp_path / "→" / "events.jsonl").touch()
     line = f"PYTHONIOENCODING=latin-1 {sys.executable} -m sixfold inspect →"
-    told = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, check=False)
+    told = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert told.returncode == 8
     assert (
-        told.stderr == "sixfold: standard output: expected text that latin-1 can write; found '\\u2192'. "
+        told.stderr
+        == "sixfold: standard output: expected text that latin-1 can write; found '\\u2192'. "
         "Set PYTHONIOENCODING=utf-8, or write to a file with --out.\n"
     )

@@ -1,4 +1,6 @@
-"""From a folder of PNG files and a local checkpoint to answers of a bundle without torch: fine-tuned, and as embeddings."""
+"""From a folder of PNG files and a local checkpoint to answers of a bundle without torch:
+fine-tuned, and as embeddings.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,13 @@ def test_files_are_learned_and_served(name: str, tmp_path: Path) -> None:
     (tmp_path / "checkpoint").rename(tmp_path / "away")  # it travels in the bundle
     asked = [str(file) for file in files[:6]]
     command = [sys.executable, "-c", ASKS, str(bundle.path), *asked]
-    labels, probability = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    labels, probability = json.loads(
+        subprocess.run(command, check=True, capture_output=True).stdout
+    )
     answers = bundle.predict([{"image": file} for file in asked])
     assert labels == list(answers.labels)
     np.testing.assert_allclose(probability, answers.outputs["probability"], rtol=0, atol=1e-9)
-    assert np.mean([label == file.parent.name for label, file in zip(labels, files, strict=False)]) > 0.6
+    assert (
+        np.mean([label == file.parent.name for label, file in zip(labels, files, strict=False)])
+        > 0.6
+    )

@@ -1,4 +1,6 @@
-"""A folder of images, from the recipe to answers about raw files; images beside a family of tables; what is refused."""
+"""A folder of images, from the recipe to answers about raw files; images beside a family of tables;
+what is refused.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def draw(folder: Path, count: int) -> None:
     random = np.random.default_rng(0)
     for number in range(count):
         side = int(random.choice([12, 16]))
-        image, at = np.zeros((side, side), dtype=np.uint8), int(random.integers(side // 4, side // 2))
+        image, at = (
+            np.zeros((side, side), dtype=np.uint8),
+            int(random.integers(side // 4, side // 2)),
+        )
         image[at : at + side // 4] = random.integers(150, 256)
         image += random.integers(0, 40, image.shape, dtype=np.uint8) // 8
         lying = number % 2 == 0
@@ -54,12 +59,16 @@ def run(tmp_path: Path, family: str, source: str = "bars", more: str = "") -> Pa
 def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> None:
     draw(tmp_path / "bars", 80)
     bundle = sixfold.load(run(tmp_path, family))
-    assert [(column.name, column.type) for column in bundle.signature.inputs] == [("image", "image")]
+    assert [(column.name, column.type) for column in bundle.signature.inputs] == [
+        ("image", "image")
+    ]
     assert np.mean(bundle.receipt.quality[0].folds_before) > 0.8
     assert any("parity" in sentence for sentence in verify(bundle.path))
     file = next(iter(sorted((tmp_path / "bars" / "lying").iterdir())))
     content = file.read_bytes()
-    asked = [{"image": each} for each in (str(file), file, content, base64.b64encode(content).decode())]
+    asked = [
+        {"image": each} for each in (str(file), file, content, base64.b64encode(content).decode())
+    ]
     answers = bundle.predict(asked)
     assert list(answers.labels) == ["lying"] * 4
     assert (answers.outputs["probability"] == answers.outputs["probability"][0]).all()
@@ -73,7 +82,10 @@ def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> 
 def test_a_table_of_paths_is_read_from_its_own_folder(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
     files = sorted((tmp_path / "bars").rglob("*.png"))
-    lines = [f"{file.relative_to(tmp_path)},{number % 7},{file.parent.name}" for number, file in enumerate(files)]
+    lines = [
+        f"{file.relative_to(tmp_path)},{number % 7},{file.parent.name}"
+        for number, file in enumerate(files)
+    ]
     (tmp_path / "table.csv").write_text("\n".join(["scan,weight,label", *lines]) + "\n")
     bundle = sixfold.load(run(tmp_path, "linear", "table.csv"))
     assert [(column.name, column.type) for column in bundle.signature.inputs] == [
@@ -85,7 +97,9 @@ def test_a_table_of_paths_is_read_from_its_own_folder(tmp_path: Path) -> None:
 
 def test_what_a_cnn_cannot_take_is_said(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,label\n" + "".join(f"{n},{n % 2}\n" for n in range(60)))
-    with pytest.raises(RecipeError, match=r"build, cnn: expected pixels.*found numbers \(made of 'a'\)"):
+    with pytest.raises(
+        RecipeError, match=r"build, cnn: expected pixels.*found numbers \(made of 'a'\)"
+    ):
         run(tmp_path, "cnn", "table.csv")
 
 
@@ -99,7 +113,9 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_bundle_says_what_it_takes(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
-    signature = json.loads((run(tmp_path, "cnn\ntrain: {epochs: 1}") / "signature.json").read_text())
+    signature = json.loads(
+        (run(tmp_path, "cnn\ntrain: {epochs: 1}") / "signature.json").read_text()
+    )
     assert signature["inputs"][0]["type"] == "image"
 
 
@@ -116,10 +132,14 @@ def test_the_report_shows_images_unless_nobody_may_see_them(tmp_path: Path) -> N
     for example in (example for each in report.examples for example in each.examples):
         row = told.iloc[example.row]
         assert (example.truth, example.predicted) == (row["target"], row["linear: label"])
-        assert example.score == pytest.approx(row[f"linear: probability {example.predicted}"], rel=1e-3)
+        assert example.score == pytest.approx(
+            row[f"linear: probability {example.predicted}"], rel=1e-3
+        )
     page = (bundle / "report.html").read_text()
     assert "lying/wrong" in page and str(tmp_path) not in page
-    assert page.count('<img src="data:image/') == sum(len(each.examples) for each in report.examples)
+    assert page.count('<img src="data:image/') == sum(
+        len(each.examples) for each in report.examples
+    )
     events = (tmp_path / "run" / "events.jsonl").read_text()
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(recipe.read_text() + "report: {examples: 0}\n")
@@ -127,14 +147,18 @@ def test_the_report_shows_images_unless_nobody_may_see_them(tmp_path: Path) -> N
     assert "<img" not in (bundle / "report.html").read_text()
     assert not Report.model_validate_json((bundle / "report.json").read_text()).examples
     again = (tmp_path / "run" / "events.jsonl").read_text()
-    assert again.count('"fold_scored"') == events.count('"fold_scored"') > 0  # nothing was trained again
+    assert (
+        again.count('"fold_scored"') == events.count('"fold_scored"') > 0
+    )  # nothing was trained again
 
 
 def table_of_bytes(path: Path, files: list[Path], as_structure: bool = False) -> None:
     """The same images in one Parquet file."""
     cells: list[Any] = [file.read_bytes() for file in files]
     if as_structure:
-        cells = [{"bytes": cell, "path": file.name} for cell, file in zip(cells, files, strict=True)]
+        cells = [
+            {"bytes": cell, "path": file.name} for cell, file in zip(cells, files, strict=True)
+        ]
     pq.write_table(pa.table({"image": cells, "label": [file.parent.name for file in files]}), path)
 
 
@@ -150,7 +174,9 @@ def test_bytes_in_parquet_give_the_model_of_the_folder(tmp_path: Path, as_struct
     of_bytes = sixfold.load(run(tmp_path, "linear", "bars.parquet"))
     notes = (tmp_path / "run" / "events.jsonl").read_text()
     assert "image: read as image (bytes of images; data.types can say otherwise)." in notes
-    assert [(column.name, column.type) for column in of_bytes.signature.inputs] == [("image", "image")]
+    assert [(column.name, column.type) for column in of_bytes.signature.inputs] == [
+        ("image", "image")
+    ]
     assert of_bytes.receipt.quality == of_folder.receipt.quality
     asked = [{"image": base64.b64encode(file.read_bytes()).decode()} for file in files]
     expected = of_folder.predict(asked).outputs["probability"]
@@ -167,7 +193,9 @@ def test_a_damaged_cell_is_named_by_its_row(tmp_path: Path) -> None:
     files = sorted((tmp_path / "bars").rglob("*.png"))
     files[7].write_bytes(files[7].read_bytes()[:60])
     table_of_bytes(tmp_path / "bars.parquet", files)
-    with pytest.raises(DataError, match=r"bars\.parquet, column 'image', row 8: expected .*; found a damaged one"):
+    with pytest.raises(
+        DataError, match=r"bars\.parquet, column 'image', row 8: expected .*; found a damaged one"
+    ):
         run(tmp_path, "linear", "bars.parquet")
     bundle = sixfold.load(run(tmp_path, "linear", "bars.parquet", ", read: {unreadable: skip}"))
     assert "1 of 40 images cannot be used" in (tmp_path / "run" / "events.jsonl").read_text()
@@ -179,10 +207,16 @@ def test_bytes_of_another_kind_are_no_images_unless_the_recipe_says_so(tmp_path:
     cells = [bytes([0, number]) * 9 for number in range(40)]
     table = pa.table({"raw": cells, "a": list(range(40)), "label": ["x", "y"] * 20})
     pq.write_table(table, tmp_path / "raw.parquet")
-    with pytest.raises(DataError, match=r"column 'raw': expected .* images; found bytes of another kind"):
+    with pytest.raises(
+        DataError, match=r"column 'raw': expected .* images; found bytes of another kind"
+    ):
         run(tmp_path, "linear", "raw.parquet")
-    with pytest.raises(DataError, match=r"raw\.parquet, column 'raw', row 1: expected images; found none"):
+    with pytest.raises(
+        DataError, match=r"raw\.parquet, column 'raw', row 1: expected images; found none"
+    ):
         run(tmp_path, "linear", "raw.parquet", ", types: {raw: image}")
-    with pytest.raises(DataError, match=r"column 'raw': expected a column of kind category; found bytes"):
+    with pytest.raises(
+        DataError, match=r"column 'raw': expected a column of kind category; found bytes"
+    ):
         run(tmp_path, "linear", "raw.parquet", ", types: {raw: category}")
     assert run(tmp_path, "linear", "raw.parquet", ", drop: [raw]").is_dir()

@@ -1,4 +1,6 @@
-"""Plug-ins of an installed package: a run with them ends, goes on after a kill, and leaves a bundle that answers without them."""
+"""Plug-ins of an installed package: a run with them ends, goes on after a kill, and leaves a bundle
+that answers without them.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ run(load(Path("r.yaml")), Path("run"), [kill])
 
 def sixfold(folder: Path, site: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sixfold", *words]
-    return subprocess.run(command, cwd=folder, env=site, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=folder, env=site, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +68,16 @@ def test_a_run_with_every_kind_of_plugin_ends_and_is_good(whole: Path) -> None:
     receipt = json.loads((whole / "run" / "bundle" / "receipt.json").read_text())
     quality = {row["metric"]: row for row in receipt["quality"]}
     assert set(quality) == {"worst_recall", "best_recall", "accuracy"}
-    events = [json.loads(line) for line in (whole / "run" / "events.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (whole / "run" / "events.jsonl").read_text().splitlines()
+    ]
     won = [event["candidate"] for event in events if event["event"] == "winner"]
     assert won[0].startswith("centroids")
-    scores = {event["candidate"]: event["scores"] for event in events if event["event"] == "candidate_finished"}
+    scores = {
+        event["candidate"]: event["scores"]
+        for event in events
+        if event["event"] == "candidate_finished"
+    }
     assert scores[won[0]]["worst_recall"] > 0.7 > scores["linear"]["worst_recall"]
 
 
@@ -88,15 +98,21 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 ) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
     command = [sys.executable, "-c", KILLED, event, str(times)]
-    killed = subprocess.run(command, cwd=tmp_path, env=site, capture_output=True, text=True, timeout=300)
+    killed = subprocess.run(
+        command, cwd=tmp_path, env=site, capture_output=True, text=True, timeout=300
+    )
     assert killed.returncode == -9, killed.stderr
     assert not (tmp_path / "run" / "bundle").exists()
     done = sixfold(tmp_path, site, "run", "r.yaml", "--out", "run", "--quiet")
     assert done.returncode == 0, done.stderr
-    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    ]
     assert sum(one["event"] == "stage_skipped" for one in events) >= times - 1
     for name in SAME:
-        assert (tmp_path / "run/bundle" / name).read_bytes() == (whole / "run/bundle" / name).read_bytes(), name
+        assert (tmp_path / "run/bundle" / name).read_bytes() == (
+            whole / "run/bundle" / name
+        ).read_bytes(), name
 
 
 LOAD = """
@@ -138,7 +154,9 @@ def written(kept: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(kept, tmp_path / "state"))
 
 
-def test_a_state_in_a_module_that_no_plugin_imports_is_found(written: Path, site: dict[str, str]) -> None:
+def test_a_state_in_a_module_that_no_plugin_imports_is_found(
+    written: Path, site: dict[str, str]
+) -> None:
     assert loaded(written, site) == "NearestPoints False"
 
 
@@ -160,9 +178,13 @@ def test_a_state_of_a_missing_package_is_told(written: Path) -> None:
         "sixfold_example.plugins.recalls:WorstRecall",
     ],
 )
-def test_no_other_thing_of_the_package_can_be_named(written: Path, site: dict[str, str], name: str) -> None:
+def test_no_other_thing_of_the_package_can_be_named(
+    written: Path, site: dict[str, str], name: str
+) -> None:
     content = (written / "state.json").read_text()
-    (written / "state.json").write_text(content.replace("sixfold_example.learned.nearest_points:NearestPoints", name))
+    (written / "state.json").write_text(
+        content.replace("sixfold_example.learned.nearest_points:NearestPoints", name)
+    )
     text = loaded(written, site)
     assert f"expected a State of Sixfold or of a plug-in; found '{name}'" in text
 

@@ -37,7 +37,17 @@ def test_a_million_rows_and_fifty_columns_in_4_gib(tmp_path: Path) -> None:
     pyarrow.csv.write_csv(pa.table(columns), tmp_path / "large.csv")
     del columns
     (tmp_path / "large.yaml").write_text(RECIPE)
-    command = [sys.executable, "-m", "sixfold", "run", "large.yaml", "--out", "run", "--json", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "sixfold",
+        "run",
+        "large.yaml",
+        "--out",
+        "run",
+        "--json",
+        "--quiet",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed = process.stdout.read()

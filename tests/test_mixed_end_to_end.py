@@ -1,4 +1,6 @@
-"""A number, a category, a text and an image a row, from a table to answers: by fusion, and by families of tables."""
+"""A number, a category, a text and an image a row, from a table to answers: by fusion, and by
+families of tables.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,22 @@ from sixfold.recipe import load
 from sixfold.recipe.schema import Data, Recipe
 from sixfold.runs.context import Context
 
-WORDS = ["the", "box", "came", "on", "monday", "with", "a", "letter", "from", "shop", "and", "was", "open", "late"]
+WORDS = [
+    "the",
+    "box",
+    "came",
+    "on",
+    "monday",
+    "with",
+    "a",
+    "letter",
+    "from",
+    "shop",
+    "and",
+    "was",
+    "open",
+    "late",
+]
 
 
 @dataclass
@@ -37,16 +54,26 @@ class MadeRow:
 
 
 def rows(count: int, seed: int = 0) -> list[MadeRow]:
-    """Whether a note says `broken` or its image is bright, not both, is the label; some weights and notes are missing."""
+    """Whether a note says `broken` or its image is bright, not both, is the label; some weights and
+    notes are missing.
+    """
     random = np.random.default_rng(seed)
     made = []
     for number in range(count):
-        words, broken, bright = random.choice(WORDS, 7).tolist(), bool(number % 2), bool(random.integers(2))
+        words, broken, bright = (
+            random.choice(WORDS, 7).tolist(),
+            bool(number % 2),
+            bool(random.integers(2)),
+        )
         note = " ".join([*words[:3], "broken" if broken else "whole", *words[3:]])
         empty = number % 13 == 5
         weight = "" if number % 11 == 3 else f"{random.normal(5, 2):.3f}"
         label = "yes" if (broken and not empty) != bright else "no"
-        made.append(MadeRow(weight, str(random.choice(["Bern", "Riga"])), "" if empty else note, bright, label))
+        made.append(
+            MadeRow(
+                weight, str(random.choice(["Bern", "Riga"])), "" if empty else note, bright, label
+            )
+        )
     return made
 
 
@@ -91,19 +118,34 @@ def run(folder: Path, build: str, count: int = 60) -> sixfold.Bundle:
     ],
 )
 def test_all_kinds_of_columns_become_one_model(build: str, tmp_path: Path) -> None:
-    bundle = run(tmp_path, build, 120 if "compress" in build else 60)  # where nothing was learned, nothing is spared
+    bundle = run(
+        tmp_path, build, 120 if "compress" in build else 60
+    )  # where nothing was learned, nothing is spared
     inputs = {column.name: column.type for column in bundle.signature.inputs}
     assert inputs == {"weight": "number", "town": "category", "note": "text", "scan": "image"}
     assert any("parity" in sentence for sentence in verify(bundle.path))
     assert all(step.accepted for step in bundle.receipt.steps)
     scan = (tmp_path / "scans" / "0.png").read_bytes()
-    full = {"weight": 4.2, "town": "Riga", "note": "the box was broken on monday and open", "scan": scan}
-    asked = [full, {**full, "weight": None}, {**full, "note": ""}, {**full, "town": "Oslo"}, {**full, "town": None}]
+    full = {
+        "weight": 4.2,
+        "town": "Riga",
+        "note": "the box was broken on monday and open",
+        "scan": scan,
+    }
+    asked = [
+        full,
+        {**full, "weight": None},
+        {**full, "note": ""},
+        {**full, "town": "Oslo"},
+        {**full, "town": None},
+    ]
     (name,) = {*bundle.predict(asked).outputs} - {"label"}
     together = bundle.predict(asked).outputs[name]
     assert np.isfinite(together).all()
     for number, row in enumerate(asked):
-        np.testing.assert_allclose(bundle.predict([row]).outputs[name][0], together[number], atol=1e-6)
+        np.testing.assert_allclose(
+            bundle.predict([row]).outputs[name][0], together[number], atol=1e-6
+        )
     backwards = bundle.predict(asked[::-1]).outputs[name][::-1]
     np.testing.assert_allclose(backwards, together, atol=1e-6)
 
@@ -135,7 +177,11 @@ def test_held_out_rows_change_no_bit_of_the_model(tmp_path: Path) -> None:
     for number in held_out:
         row = made[number]
         made[number] = MadeRow(
-            "99.5", "Oslo", "quite other words that stand nowhere else here", not row.bright, row.label
+            "99.5",
+            "Oslo",
+            "quite other words that stand nowhere else here",
+            not row.bright,
+            row.label,
         )
     after = fitted(tmp_path / "after", made, fold)
     assert before
@@ -146,7 +192,9 @@ def fitted(folder: Path, made: list[MadeRow], fold: Fold) -> dict[str, bytes]:
     """The files of the state of the fold's model."""
     folder.mkdir()
     data = Data(source=str(write(folder, made)), target="label", types={"note": "text"})
-    recipe = Recipe.model_validate({"version": 1, "name": "r", "data": data, "build": "fusion", "train": {"epochs": 1}})
+    recipe = Recipe.model_validate(
+        {"version": 1, "name": "r", "data": data, "build": "fusion", "train": {"epochs": 1}}
+    )
     dataset = load_data(data, None, folder)
     (chosen,) = resolve(recipe, dataset, None)
     found = cross_validate(chosen, dataset, [fold], ["accuracy"], Context())

@@ -1,7 +1,8 @@
-"""A value is the same value whichever way it comes: trained from each form, a model answers alike through all of them.
+"""A value is the same value whichever way it comes: trained from each form, a model answers alike
+through all of them.
 
-Metamorphic: the table is written as CSV, JSON lines, Parquet, a DataFrame and a list of dicts, for all
-types of pandas and Arrow.
+Metamorphic: the table is written as CSV, JSON lines, Parquet, a DataFrame and a list of dicts, for
+all types of pandas and Arrow.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ def arrow(cells: list[Any], kind: pa.DataType) -> Any:
 
 
 def moments(unit: str, zone: str | None = None) -> Any:
-    found = pd.Series(pd.to_datetime(repeat(MOMENTS), format="ISO8601")).astype(f"datetime64[{unit}]")
+    found = pd.Series(pd.to_datetime(repeat(MOMENTS), format="ISO8601")).astype(
+        f"datetime64[{unit}]"
+    )
     return found if zone is None else found.dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
-# name → cells, and whether every form can hold them: JSON has no dates, durations and decimals of its own, they go as text
+# name → cells, and whether every form can hold them: JSON has no dates, durations and decimals of
+# its own, they go as text
 DTYPES: dict[str, Callable[[], Any]] = {
     "int8": lambda: np.array(repeat([1, -2, 3]), dtype="int8"),
     "int64": lambda: np.array(repeat([BIG + 1, BIG + 2, -BIG - 1])),
@@ -68,11 +72,19 @@ DTYPES: dict[str, Callable[[], Any]] = {
     "bool": lambda: np.array(repeat([True, False, False])),
     "str": lambda: pd.Series(repeat(["a", "b c", "é"]), dtype="str"),
     "object of numbers": lambda: pd.Series(repeat([1, 2.5, "x", None]), dtype=object),
-    "object of whole numbers beyond 64 bits": lambda: pd.Series(repeat([10**30, 10**30 + 1, 3]), dtype=object),
+    "object of whole numbers beyond 64 bits": lambda: pd.Series(
+        repeat([10**30, 10**30 + 1, 3]), dtype=object
+    ),
     "object of booleans with gaps": lambda: pd.Series(repeat([True, None, False]), dtype=object),
-    "object of decimals": lambda: pd.Series(repeat([Decimal("1.10"), Decimal("2.50")]), dtype=object),
-    "object of days": lambda: pd.Series(repeat([dt.date(2026, 11, 23), dt.date(1969, 12, 31)]), dtype=object),
-    "object of times": lambda: pd.Series(repeat([dt.time(9, 30), dt.time(23, 59, 59)]), dtype=object),
+    "object of decimals": lambda: pd.Series(
+        repeat([Decimal("1.10"), Decimal("2.50")]), dtype=object
+    ),
+    "object of days": lambda: pd.Series(
+        repeat([dt.date(2026, 11, 23), dt.date(1969, 12, 31)]), dtype=object
+    ),
+    "object of times": lambda: pd.Series(
+        repeat([dt.time(9, 30), dt.time(23, 59, 59)]), dtype=object
+    ),
     "text of codes": lambda: pd.Series(repeat(["01", "1", "1.0"]), dtype="str"),
     "text of versions": lambda: pd.Series(repeat(["1.1", "1.10", "1.2"]), dtype="str"),
     "Int64": lambda: pd.array(repeat([BIG + 1, None, BIG + 3]), dtype="Int64"),
@@ -102,7 +114,9 @@ DTYPES: dict[str, Callable[[], Any]] = {
     "arrow large_string": lambda: arrow(["1", "2", None], pa.large_string()),
     "arrow decimal128": lambda: arrow([Decimal("1.10"), Decimal("2.50")], pa.decimal128(6, 2)),
     "arrow date32": lambda: arrow([dt.date(2026, 11, 23), dt.date(1969, 1, 1)], pa.date32()),
-    "arrow timestamp[ms]": lambda: arrow([dt.datetime(2026, 11, 23, 10), dt.datetime(1969, 1, 1)], pa.timestamp("ms")),
+    "arrow timestamp[ms]": lambda: arrow(
+        [dt.datetime(2026, 11, 23, 10), dt.datetime(1969, 1, 1)], pa.timestamp("ms")
+    ),
     "arrow time64": lambda: arrow([dt.time(9, 30), dt.time(10, 0, 0, 5)], pa.time64("us")),
     "arrow dictionary": lambda: arrow(["a", "b"], pa.dictionary(pa.int32(), pa.string())),
 }
@@ -137,7 +151,9 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def json_lines(frame: pd.DataFrame) -> str:
-    """As `json.dumps` of Python's own objects writes them; NumPy's scalars and missing values become Python's."""
+    """As `json.dumps` of Python's own objects writes them; NumPy's scalars and missing values
+    become Python's.
+    """
     lines = []
     for record in records(frame):
         plain = {
@@ -153,8 +169,14 @@ def as_arrow(frame: pd.DataFrame) -> pa.Table | None:
         found = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, OverflowError):
         return None  # Parquet cannot hold such a column
-    kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in found.schema.types]
-    return None if any(isinstance(kind, pa.BaseExtensionType) or pa.types.is_nested(kind) for kind in kinds) else found
+    kinds = [
+        kind.value_type if pa.types.is_dictionary(kind) else kind for kind in found.schema.types
+    ]
+    return (
+        None
+        if any(isinstance(kind, pa.BaseExtensionType) or pa.types.is_nested(kind) for kind in kinds)
+        else found
+    )
 
 
 def write(frame: pd.DataFrame, form: str, folder: Path) -> Path | None:
@@ -175,7 +197,11 @@ def read(frame: pd.DataFrame, form: str, folder: Path, types: dict[str, Any]) ->
     if form == "frame":
         return from_frame(frame, Data(source="frame", target="y", types=types), None)
     path = write(frame, form, folder)
-    return None if path is None else load(Data(source=path.name, target="y", types=types), None, folder)
+    return (
+        None
+        if path is None
+        else load(Data(source=path.name, target="y", types=types), None, folder)
+    )
 
 
 def train(dataset: Dataset) -> Predictor:
@@ -184,7 +210,9 @@ def train(dataset: Dataset) -> Predictor:
     prepare = Prepare.model_validate({"features": {"category": "one_hot"}})
     candidate = Candidate("tree", "tree", family, prepare, Initialize(), Train())
     model = fit_model(candidate, dataset, Context(seed=0))
-    return onnx_predictor(packed(model.export()), signature_of(model, dataset, Data(source="x").missing))
+    return onnx_predictor(
+        packed(model.export()), signature_of(model, dataset, Data(source="x").missing)
+    )
 
 
 def asked(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
@@ -213,10 +241,14 @@ def check(name: str, folder: Path, types: dict[str, Any]) -> int:
         expected = None
         for sent, rows in forms.items():
             found = predictor.predict(rows)
-            assert not any(each.unseen for each in found.unfamiliar), f"trained from {form}, sent as {sent}"
+            assert not any(each.unseen for each in found.unfamiliar), (
+                f"trained from {form}, sent as {sent}"
+            )
             answer = found.probabilities
             expected = answer if expected is None else expected
-            np.testing.assert_array_equal(answer, expected, err_msg=f"trained from {form}, sent as {sent}")
+            np.testing.assert_array_equal(
+                answer, expected, err_msg=f"trained from {form}, sent as {sent}"
+            )
             compared += 1
     return compared
 
@@ -228,13 +260,17 @@ def test_a_category_is_answered_alike_through_all_forms(name: str, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(DTYPES) - set(SAMPLE)))
-def test_a_category_of_any_type_is_answered_alike_through_all_forms(name: str, tmp_path: Path) -> None:
+def test_a_category_of_any_type_is_answered_alike_through_all_forms(
+    name: str, tmp_path: Path
+) -> None:
     assert check(name, tmp_path, {"c": "category"}) >= 10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DTYPES))
-def test_a_column_of_any_type_is_answered_alike_through_all_forms(name: str, tmp_path: Path) -> None:
+def test_a_column_of_any_type_is_answered_alike_through_all_forms(
+    name: str, tmp_path: Path
+) -> None:
     """As it is detected: numbers, dates and booleans as features."""
     assert check(name, tmp_path, {}) >= 10
 
@@ -256,7 +292,9 @@ CLASSES: dict[str, tuple[list[Any], list[Any]]] = {
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_labels_answer_in_the_targets_own_type(name: str, tmp_path: Path) -> None:
     cells, classes = CLASSES[name]
-    frame = pd.DataFrame({"n": np.linspace(0, 1, ROWS) + np.arange(ROWS) % 2, "y": pd.Series(repeat(cells))})
+    frame = pd.DataFrame(
+        {"n": np.linspace(0, 1, ROWS) + np.arange(ROWS) % 2, "y": pd.Series(repeat(cells))}
+    )
     for form in FORMS:
         dataset = read(frame, form, tmp_path, {"y": "category"})
         assert dataset is not None
@@ -270,14 +308,32 @@ def test_labels_answer_in_the_targets_own_type(name: str, tmp_path: Path) -> Non
 
 
 def test_texts_that_are_one_number_are_one_class_and_told(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"n": np.linspace(0, 1, ROWS), "y": pd.Series(repeat(["1", "1.0", "2"]), dtype="str")})
+    frame = pd.DataFrame(
+        {"n": np.linspace(0, 1, ROWS), "y": pd.Series(repeat(["1", "1.0", "2"]), dtype="str")}
+    )
     dataset = from_frame(frame, Data(source="frame", target="y"), "classification")
     assert dataset.target.classes == ("1", "2")
-    assert "'y': its classes are numbers, whichever way they are written ('1' and '1.0' are one)." in dataset.notes
+    assert (
+        "'y': its classes are numbers, whichever way they are written ('1' and '1.0' are one)."
+        in dataset.notes
+    )
 
 
-NAMES = st.text(string.ascii_letters + " _/.:é\n\"'0", min_size=1, max_size=8).filter(str.strip) | st.sampled_from(
-    ["label", "probability", "value", "input_value", "numbers", "categories", "rows", "/gather_1", "constant_1", "n"]
+NAMES = st.text(string.ascii_letters + " _/.:é\n\"'0", min_size=1, max_size=8).filter(
+    str.strip
+) | st.sampled_from(
+    [
+        "label",
+        "probability",
+        "value",
+        "input_value",
+        "numbers",
+        "categories",
+        "rows",
+        "/gather_1",
+        "constant_1",
+        "n",
+    ]
 )
 
 
@@ -293,11 +349,15 @@ def test_no_name_of_a_column_meets_another(names: list[str]) -> None:
     predictor = train(dataset)
     answers = predictor.predict(frame)
     assert np.mean(np.asarray(answers.labels) == frame["the target"].to_numpy()) > 0.9
-    np.testing.assert_array_equal(predictor.predict(records(frame)).probabilities, answers.probabilities)
+    np.testing.assert_array_equal(
+        predictor.predict(records(frame)).probabilities, answers.probabilities
+    )
 
 
 def test_a_missing_token_that_is_a_number_is_missing_in_every_form(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"n": repeat([-9.0, 1.0, 2.0]), "c": repeat([-9, 5, 6, 7]), "y": repeat(["p", "q", "q"])})
+    frame = pd.DataFrame(
+        {"n": repeat([-9.0, 1.0, 2.0]), "c": repeat([-9, 5, 6, 7]), "y": repeat(["p", "q", "q"])}
+    )
     data = {"target": "y", "missing": ("", "-9"), "types": {"c": "category"}}
     for form in FORMS:
         path = write(frame, form, tmp_path) if form != "frame" else None

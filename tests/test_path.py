@@ -1,4 +1,6 @@
-"""From `main` to the first matrix product of a training step: few calls, few files, each hop in one direction."""
+"""From `main` to the first matrix product of a training step: few calls, few files, each hop in one
+direction.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ SPY = textwrap.dedent("""
 
 def test_the_path_to_the_first_product_of_a_step(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
-    subprocess.run([sys.executable, "-c", SPY], cwd=tmp_path, check=False, capture_output=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-c", SPY], cwd=tmp_path, check=False, capture_output=True, timeout=300
+    )
     stack = json.loads((tmp_path / "stack.json").read_text())
     assert stack[0] == ["__main__.py", "main"]
     told = "\n".join(f"{file} {name}" for file, name in stack)

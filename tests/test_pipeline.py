@@ -1,4 +1,6 @@
-"""The whole path: a killed run continues, budgets hold, one artifact, bad tables are told and nothing is lost."""
+"""The whole path: a killed run continues, budgets hold, one artifact, bad tables are told and
+nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ compress: {keep: {accuracy: -0.05}, prune: {target: neurons, epochs: 2}, fixed_p
 
 
 def frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
-    """Numbers with gaps, categories with gaps, a boolean, a date, and a target that depends on some of them."""
+    """Numbers with gaps, categories with gaps, a boolean, a date, and a target that depends on some
+    of them.
+    """
     rng = np.random.default_rng(seed)
     data = pd.DataFrame(
         {
@@ -43,10 +47,16 @@ def frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
             "income": rng.lognormal(10, 1, rows).round(2),
             "city": rng.choice(["Bern", "Köln", "São Paulo", "x,y"], rows),
             "member": rng.choice(["yes", "no"], rows),
-            "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 1500, rows), unit="D"),
+            "joined": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(rng.integers(0, 1500, rows), unit="D"),
         }
     )
-    score = data.age / 20 + (data.city == "Bern") * 2 + (data.member == "yes") + rng.normal(0, 0.5, rows)
+    score = (
+        data.age / 20
+        + (data.city == "Bern") * 2
+        + (data.member == "yes")
+        + rng.normal(0, 0.5, rows)
+    )
     data["bought"] = np.where(score > score.median(), "yes", "no")
     data["joined"] = data.joined.dt.strftime("%Y-%m-%d")
     data.loc[rng.random(rows) < 0.1, "age"] = np.nan
@@ -75,7 +85,10 @@ def test_a_bundle_answers_from_raw_text_as_the_pipeline_does(tmp_path: Path, fam
     table = frame()
     table.to_csv(tmp_path / "t.csv", index=False)
     run = pipeline.run(
-        recipe(tmp_path / "t.csv", build={"family": family}, train={"epochs": 60, "batch_size": 16}), tmp_path / "run"
+        recipe(
+            tmp_path / "t.csv", build={"family": family}, train={"epochs": 60, "batch_size": 16}
+        ),
+        tmp_path / "run",
     )
     bundle = sixfold.load(run.bundle)
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
@@ -87,7 +100,9 @@ def test_a_bundle_answers_from_raw_text_as_the_pipeline_does(tmp_path: Path, fam
     assert from_text.labels.tolist() == from_frame.labels.tolist()
     assert np.mean(from_text.labels.reshape(-1) == table.bought) > 0.8
     alone = [bundle.predict([row]).labels for row in texts[:20]]
-    assert [str(label[0]) for label in alone if label is not None] == [str(x) for x in from_text.labels[:20]]
+    assert [str(label[0]) for label in alone if label is not None] == [
+        str(x) for x in from_text.labels[:20]
+    ]
     assert run.receipt.parity_rows >= 1000
     assert run.receipt.quality[0].holdout_after is not None
 
@@ -108,8 +123,12 @@ def test_a_killed_run_continues_and_repeats_no_finished_stage(tmp_path: Path) ->
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert start(tmp_path).wait() == 0
-    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
-    done: set[str] = set()  # a kill between a stage's last rename and its event leaves the event to the next command
+    events = [
+        json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    ]
+    done: set[str] = (
+        set()
+    )  # a kill between a stage's last rename and its event leaves the event to the next command
     for event in events:
         assert event["event"] != "stage_started" or event["stage"] not in done
         done |= {event["stage"]} if event["event"] in ("stage_finished", "stage_skipped") else set()
@@ -119,7 +138,9 @@ def test_a_killed_run_continues_and_repeats_no_finished_stage(tmp_path: Path) ->
     assert done == {"evaluate-0", "evaluate-1", "evaluate-2", "refit", "compress", "outcome"}
     assert not list((tmp_path / "run").glob("*.tmp"))
     whole = pipeline.run(load(tmp_path / "r.yaml"), tmp_path / "whole")
-    assert (whole.bundle / "model.onnx").read_bytes() == (tmp_path / "run" / "bundle" / "model.onnx").read_bytes()
+    assert (whole.bundle / "model.onnx").read_bytes() == (
+        tmp_path / "run" / "bundle" / "model.onnx"
+    ).read_bytes()
 
 
 def test_changing_compress_does_not_train_again(tmp_path: Path) -> None:
@@ -127,7 +148,9 @@ def test_changing_compress_does_not_train_again(tmp_path: Path) -> None:
     pipeline.run(recipe(tmp_path / "t.csv"), tmp_path / "run")
     heard: list[tuple[str, str]] = []
     with_more = recipe(tmp_path / "t.csv", compress={"fixed_point": {"factor": 64}})
-    run = pipeline.run(with_more, tmp_path / "run", [lambda e: heard.append((e["event"], e.get("stage", "")))])
+    run = pipeline.run(
+        with_more, tmp_path / "run", [lambda e: heard.append((e["event"], e.get("stage", "")))]
+    )
     assert ("stage_skipped", "evaluate-0") in heard
     assert ("stage_skipped", "refit") in heard
     assert ("stage_finished", "compress") in heard
@@ -149,21 +172,30 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
     run = pipeline.run(hungry, tmp_path / "run")
     assert run.receipt.quality[0].holdout_after is not None
     assert run.receipt.quality[0].holdout_after > 0.8
-    epochs = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    epochs = [
+        json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    ]
     assert any(event["event"] == "epoch" for event in epochs)
 
 
-def test_a_candidate_without_time_leaves_the_others_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_without_time_leaves_the_others_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = cross_validation.evaluate_folds
 
     def late(group: Any, *rest: Any) -> Any:
         if group.candidates[0].family_name == "linear":
-            raise BudgetError("budget.time", "time for another fit", "1 s left", "Raise budget.time.")
+            raise BudgetError(
+                "budget.time", "time for another fit", "1 s left", "Raise budget.time."
+            )
         return plain(group, *rest)
 
     monkeypatch.setattr(cross_validation, "evaluate_folds", late)
     frame().to_csv(tmp_path / "t.csv", index=False)
-    run = pipeline.run(recipe(tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree"}]), tmp_path / "run")
+    run = pipeline.run(
+        recipe(tmp_path / "t.csv", build=[{"family": "linear"}, {"family": "tree"}]),
+        tmp_path / "run",
+    )
     assert [one.family for one in run.leaderboard.standings] == ["tree"]
     assert any(text.startswith("linear is left out: budget.time") for text in run.warnings)
     with pytest.raises(BudgetError, match="time for another fit"):
@@ -191,7 +223,10 @@ BAD: dict[str, tuple[str, str]] = {
 def test_a_bad_table_is_told_and_a_finished_run_is_kept(tmp_path: Path, name: str) -> None:
     content, part = BAD[name]
     frame().to_csv(tmp_path / "t.csv", index=False)
-    plain = recipe(tmp_path / "t.csv", data={"source": str(tmp_path / "t.csv"), "target": "bought", "holdout": 0})
+    plain = recipe(
+        tmp_path / "t.csv",
+        data={"source": str(tmp_path / "t.csv"), "target": "bought", "holdout": 0},
+    )
     before = pipeline.run(plain, tmp_path / "run")
     model = (before.bundle / "model.onnx").read_bytes()
     (tmp_path / "t.csv").write_text(content)
@@ -220,7 +255,9 @@ def test_every_error_of_a_run_is_one_of_ours(tmp_path: Path) -> None:
 
 
 def test_fit_and_run_from_python(tmp_path: Path) -> None:
-    run = sixfold.fit(frame(), target="bought", budget="1m", out=tmp_path / "run", build={"family": "linear"})
+    run = sixfold.fit(
+        frame(), target="bought", budget="1m", out=tmp_path / "run", build={"family": "linear"}
+    )
     assert run.leaderboard.standings[0].name == "linear"
     assert "<table>" in run._repr_html_()
     assert sixfold.load(run.bundle).predict(frame(5, seed=1)).labels is not None
@@ -239,16 +276,22 @@ def test_fit_and_run_from_python(tmp_path: Path) -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, sixfold; print([m for m in ('torch', 'sklearn', 'pandas', 'numpy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.slow
 def test_adult_reaches_what_is_claimed(tmp_path: Path) -> None:
-    """The goals of the README: accuracy of every family, size and latency of the chosen bundle, int8 of the network."""
+    """The goals of the README: accuracy of every family, size and latency of the chosen bundle,
+    int8 of the network.
+    """
     if not (SHARED / "adult_train.csv.gz").exists():
         pytest.skip("the Adult census is not beside this checkout")
     loaded = load(
-        Path(__file__).parents[1] / "recipes" / "income.yaml", [f"data.source={SHARED / 'adult_train.csv.gz'}"]
+        Path(__file__).parents[1] / "recipes" / "income.yaml",
+        [f"data.source={SHARED / 'adult_train.csv.gz'}"],
     )
     with gzip.open(SHARED / "adult_test.csv.gz", "rt") as file:
         unseen = list(csv.DictReader(file))
@@ -259,7 +302,9 @@ def test_adult_reaches_what_is_claimed(tmp_path: Path) -> None:
         value = loaded.recipe.model_dump(mode="json", exclude_defaults=True)
         value["build"] = options
         value["compress"] = (
-            {"quantize": {"weights": "int8"}, "keep": {"accuracy": -0.005}} if options["family"] == "mlp" else None
+            {"quantize": {"weights": "int8"}, "keep": {"accuracy": -0.005}}
+            if options["family"] == "mlp"
+            else None
         )
         run = pipeline.run(from_object(value), tmp_path / options["family"])
         labels = sixfold.load(run.bundle).predict(unseen).labels
@@ -270,7 +315,9 @@ def test_adult_reaches_what_is_claimed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threshold", ["none", "accuracy"])
-def test_the_report_tells_the_two_best_apart_by_folds_and_by_rows(tmp_path: Path, threshold: str) -> None:
+def test_the_report_tells_the_two_best_apart_by_folds_and_by_rows(
+    tmp_path: Path, threshold: str
+) -> None:
     """By rows only where predictions say all: not where every fold has a threshold of its own."""
     frame().to_csv(tmp_path / "t.csv", index=False)
     made = recipe(
@@ -281,6 +328,6 @@ def test_the_report_tells_the_two_best_apart_by_folds_and_by_rows(tmp_path: Path
     run = pipeline.run(made, tmp_path / "run")
     verdict = " ".join(json.loads((run.bundle / "report.json").read_text())["verdict"])
     assert "corrected resampled t-test, 3 folds" in verdict
-    assert ("By rows: The winner is" in verdict and "bootstrap, 1,000 draws, 240 rows" in verdict) is (
-        threshold == "none"
-    )
+    assert (
+        "By rows: The winner is" in verdict and "bootstrap, 1,000 draws, 240 rows" in verdict
+    ) is (threshold == "none")

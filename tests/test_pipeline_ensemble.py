@@ -1,4 +1,6 @@
-"""A run whose winner is the ensemble: one bundle, continued without doing a thing twice, and what it leaves behind."""
+"""A run whose winner is the ensemble: one bundle, continued without doing a thing twice, and what
+it leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ import pytest
 
 import sixfold
 from sixfold import pipeline
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.load import Loaded, from_object
-from sixfold.recipe.schema import Compress, Evaluate
+from sixfold.recipe.schema import Evaluate
 from sixfold.runs.folder import RunFolder
 
 BOTH = ("log_loss", "f1")
@@ -76,11 +79,17 @@ def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_pat
     found = bundle.predict(rows.drop(columns="bought"))
     assert found.labels is not None
     assert found.probabilities is not None
-    (notes,) = (e["text"] for e in events(tmp_path / "run", "note") if e["text"].startswith("Labels: yes where"))
+    (notes,) = (
+        e["text"]
+        for e in events(tmp_path / "run", "note")
+        if e["text"].startswith("Labels: yes where")
+    )
     assert any(e["text"].startswith("Ensemble: 0.") for e in events(tmp_path / "run", "note"))
     threshold = float(notes.rstrip(".").rpartition(" ")[2])
     clear = np.abs(found.probabilities[:, 1] - threshold) > 1e-3
-    assert (found.labels[clear] == np.where(found.probabilities[clear, 1] > threshold, "yes", "no")).all()
+    assert (
+        found.labels[clear] == np.where(found.probabilities[clear, 1] > threshold, "yes", "no")
+    ).all()
     assert np.mean(found.labels == rows["bought"]) > 0.8
 
     started = len(events(tmp_path / "run", "stage_started"))
@@ -91,7 +100,8 @@ def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_pat
 
 def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
     run = pipeline.run(
-        recipe(source, [{"family": "svm"}, {"family": "linear"}], metrics=("accuracy",)), tmp_path / "run"
+        recipe(source, [{"family": "svm"}, {"family": "linear"}], metrics=("accuracy",)),
+        tmp_path / "run",
     )
     assert {standing.name for standing in run.leaderboard.standings} == {"svm", "linear"}
     notes = [event["text"] for event in events(tmp_path / "run", "note")]
@@ -99,7 +109,9 @@ def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
     assert any(text.startswith("svm is no member of the ensemble") for text in notes)
 
 
-def test_the_kernel_machine_of_auto_has_probabilities_and_is_a_member(source: Path, tmp_path: Path) -> None:
+def test_the_kernel_machine_of_auto_has_probabilities_and_is_a_member(
+    source: Path, tmp_path: Path
+) -> None:
     run = pipeline.run(recipe(source, "auto", train={"epochs": 2}, metrics=BOTH), tmp_path / "run")
     (svm,) = [standing for standing in run.leaderboard.standings if standing.name == "svm"]
     assert 0.1 < svm.mean < 0.6931  # log loss, of chance

@@ -1,4 +1,6 @@
-"""From a table that has to be told how it is read to answers: marks, no header, a second file as the holdout."""
+"""From a table that has to be told how it is read to answers: marks, no header, a second file as
+the holdout.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,13 @@ def score(done: Run) -> float | None:
 
 
 def test_marks_from_training_to_serving(tmp_path: Path) -> None:
-    plain = run(tmp_path, "price,z,y\n" + "".join(f"{p},{z},{y}\n" for p, z, y in zip(PRICE, Z, Y, strict=True)))
+    plain = run(
+        tmp_path,
+        "price,z,y\n" + "".join(f"{p},{z},{y}\n" for p, z, y in zip(PRICE, Z, Y, strict=True)),
+    )
     text = "price;z;y\n" + "".join(
-        f"$ {p:_.2f};{z};{y}\n".replace(".", ",").replace("_", ".") for p, z, y in zip(PRICE, Z, Y, strict=True)
+        f"$ {p:_.2f};{z};{y}\n".replace(".", ",").replace("_", ".")
+        for p, z, y in zip(PRICE, Z, Y, strict=True)
     )
     read = {"decimal": ",", "thousands": ".", "strip": ["$"]}
     marked = run(tmp_path, text, separator=";", read=read)
@@ -47,11 +53,17 @@ def test_marks_from_training_to_serving(tmp_path: Path) -> None:
     assert score(plain) > 0.99  # type: ignore[operator]
     verify(marked.bundle)
     bundle = load(marked.bundle)
-    rows = [{"price": "$ 1.234,50", "z": "3"}, {"price": 1234.5, "z": 3}, {"price": "1234,5", "z": np.int64(3)}]
+    rows = [
+        {"price": "$ 1.234,50", "z": "3"},
+        {"price": 1234.5, "z": 3},
+        {"price": "1234,5", "z": np.int64(3)},
+    ]
     answers = bundle.predict(rows).values
     assert answers is not None
     assert len(set(answers[:, 0].tolist())) == 1
-    assert load(plain.bundle).predict([{"price": 1234.5, "z": 3}]).values == pytest.approx(answers[:1])
+    assert load(plain.bundle).predict([{"price": 1234.5, "z": 3}]).values == pytest.approx(
+        answers[:1]
+    )
 
 
 @pytest.mark.slow
@@ -61,11 +73,17 @@ def test_a_file_of_test_rows_changes_the_scores_and_nothing_else(tmp_path: Path)
     train = "price,z,y\n" + "".join(lines[:200])
     first = run(tmp_path, train, test=str(tmp_path / "h.csv"))
     assert (first.receipt.rows_trained, first.receipt.rows_holdout) == (200, 40)
-    assert any(f"all rows of {tmp_path / 'h.csv'} (data.test)" in text for text in first.receipt.how)
+    assert any(
+        f"all rows of {tmp_path / 'h.csv'} (data.test)" in text for text in first.receipt.how
+    )
     (tmp_path / "h.csv").write_text("price,z,y\n1,never,2\n3,aa,4\n")
     again = api.run(
         {
-            "data": {"source": str(tmp_path / "t.csv"), "target": "y", "test": str(tmp_path / "h.csv")},
+            "data": {
+                "source": str(tmp_path / "t.csv"),
+                "target": "y",
+                "test": str(tmp_path / "h.csv"),
+            },
             "build": {"family": "linear"},
             "evaluate": {"folds": 3},
         },
@@ -83,15 +101,21 @@ def test_a_file_of_test_rows_changes_the_scores_and_nothing_else(tmp_path: Path)
         api.fit(pd.read_csv(tmp_path / "t.csv"), "y", data={"test": str(tmp_path / "h.csv")})
 
 
-def test_init_of_a_file_without_a_header_and_with_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_of_a_file_without_a_header_and_with_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_text(
         "".join(
-            f"{p},{'?' if i % 4 == 0 else z},${y}\n" for i, (p, z, y) in enumerate(zip(PRICE, Z, abs(Y), strict=True))
+            f"{p},{'?' if i % 4 == 0 else z},${y}\n"
+            for i, (p, z, y) in enumerate(zip(PRICE, Z, abs(Y), strict=True))
         )
     )
     Path("h.csv").write_text("a,b,c\n" + Path("t.csv").read_text())
-    for arguments in (["t.csv", "--target", "column_1"], ["t.csv", "--target", f"{PRICE[0]}", "--force"]):
+    for arguments in (
+        ["t.csv", "--target", "column_1"],
+        ["t.csv", "--target", f"{PRICE[0]}", "--force"],
+    ):
         done = CliRunner().invoke(group, ["init", *arguments])
         assert done.exit_code == 0, done.output
         data = yaml.safe_load(Path("t.yaml").read_text())["data"]
@@ -113,7 +137,11 @@ def test_init_of_a_file_without_a_header_and_with_marks(tmp_path: Path, monkeypa
     [
         ("04_clean", {}, 0.995),
         ("04_qmark30", {"missing": ["?", ""]}, 0.56),
-        ("04_currency", {"read": {"columns": {"price": {"thousands": ",", "strip": ["$"]}}}}, 0.995),
+        (
+            "04_currency",
+            {"read": {"columns": {"price": {"thousands": ",", "strip": ["$"]}}}},
+            0.995,
+        ),
         ("04_currency", {"read": {"thousands": ",", "strip": ["$"]}}, 0.995),
     ],
 )

@@ -1,4 +1,6 @@
-"""The public face cannot change unseen: schema.json and the reference are what the code generates."""
+"""The public face cannot change unseen: schema.json and the reference are what the code
+generates.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The reported cases themselves, run to the end: the files, and the right answers, that the tests of their kinds stand for.
+"""The reported cases themselves, run to the end: the files, and the right answers, that the tests
+of their kinds stand for.
 
-Each kind has a test of its own on made data (test_one_identity, test_nearly, test_row_numbers, test_lift, …); these skip where
-the files are not on the machine.
+Each kind has a test of its own on made data (test_one_identity, test_nearly, test_row_numbers,
+test_lift, …); these skip where the files are not on the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from sixfold.recipe import load as recipe_load
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 TABLES = CASES.parent / "data" / "tables"
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is not on this machine")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is not on this machine"),
+]
 LINEAR = {"family": "linear", "C": 1.0}
 BOOSTING = {"family": "boosting", "rounds": 60}
 
@@ -42,16 +46,22 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "data": {"source": str(CASES / file), "target": target, **json.loads(data)},
         }
         out = tmp_path_factory.mktemp("case") / "run"
-        return sixfold.pipeline.run(recipe_load.from_object({k: v for k, v in recipe.items() if v is not None}), out)
+        return sixfold.pipeline.run(
+            recipe_load.from_object({k: v for k, v in recipe.items() if v is not None}), out
+        )
 
-    def of(file: str, target: str, build: Any = LINEAR, data: Any = None, compress: Any = None) -> Run:
+    def of(
+        file: str, target: str, build: Any = LINEAR, data: Any = None, compress: Any = None
+    ) -> Run:
         return run(file, target, json.dumps(build), json.dumps(data or {}), json.dumps(compress))
 
     return of
 
 
 def folds(run: Run, metric: str) -> float:
-    return float(np.mean(next(one.folds_after for one in run.receipt.quality if one.metric == metric)))
+    return float(
+        np.mean(next(one.folds_after for one in run.receipt.quality if one.metric == metric))
+    )
 
 
 def second(bundle: Bundle, rows: Any) -> list[float]:
@@ -65,7 +75,9 @@ def of_file(run: Run, name: str, tmp_path: Path) -> list[float]:
     bundle = load(run.bundle)
     predict_file(bundle, CASES / name, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open() as file:
-        return [float(row[f"probability_{bundle.signature.classes[1]}"]) for row in csv.DictReader(file)]
+        return [
+            float(row[f"probability_{bundle.signature.classes[1]}"]) for row in csv.DictReader(file)
+        ]
 
 
 def test_a_category_of_numbers_whichever_it_was_trained_on(ran: Any, tmp_path: Path) -> None:
@@ -74,7 +86,12 @@ def test_a_category_of_numbers_whichever_it_was_trained_on(ran: Any, tmp_path: P
         run = ran(trained, "y", LINEAR, {"types": {"zone": "category"}})
         answers.append(of_file(run, "12_new.csv", tmp_path))
         bundle, frame = load(run.bundle), pd.read_csv(CASES / "12_new.csv")
-        for rows in (frame, frame.astype({"zone": "Int64"}), frame.to_dict("records"), frame.astype(str)):
+        for rows in (
+            frame,
+            frame.astype({"zone": "Int64"}),
+            frame.to_dict("records"),
+            frame.astype(str),
+        ):
             np.testing.assert_allclose(second(bundle, rows), answers[-1], atol=1e-12)
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-12)
     assert answers[0][0] > 0.85  # 0.905; 0.562 where the zone is not known
@@ -110,13 +127,17 @@ def test_codes_with_leading_zeros(ran: Any) -> None:
 
 
 def test_letters_are_codes_and_no_truths(ran: Any) -> None:
-    letters, words = (folds(ran(f"05_bool_{form}.csv", "y"), "accuracy") for form in ("letters", "words"))
+    letters, words = (
+        folds(ran(f"05_bool_{form}.csv", "y"), "accuracy") for form in ("letters", "words")
+    )
     assert letters == pytest.approx(words, abs=0.02)
     assert letters > 0.8  # 0.873; 0.535 as booleans
 
 
 def test_seconds_since_1970(ran: Any) -> None:
-    assert folds(ran("33_epoch.csv", "state", BOOSTING), "accuracy") > 0.975  # 0.984; 0.768 in float32
+    assert (
+        folds(ran("33_epoch.csv", "state", BOOSTING), "accuracy") > 0.975
+    )  # 0.984; 0.768 in float32
 
 
 def test_numbers_with_marks_and_one_token_for_missing(ran: Any) -> None:
@@ -125,7 +146,9 @@ def test_numbers_with_marks_and_one_token_for_missing(ran: Any) -> None:
     assert folds(marked, "r2") == pytest.approx(folds(ran("04_clean.csv", "y"), "r2"), abs=1e-6)
     assert folds(ran("04_currency.csv", "y", LINEAR, read), "r2") > 0.98
     without = ran("04_currency.csv", "y")
-    assert any("data.read" in text or "read:" in text for text in without.warnings), without.warnings
+    assert any("data.read" in text or "read:" in text for text in without.warnings), (
+        without.warnings
+    )
     assert (
         folds(ran("04_qmark30.csv", "y", LINEAR, {"missing": ["", "?"]}), "r2") > 0.5
     )  # 0.56 by default; -0.59 as levels
@@ -134,7 +157,11 @@ def test_numbers_with_marks_and_one_token_for_missing(ran: Any) -> None:
 
 def test_compression_leaves_the_rare_class(ran: Any) -> None:
     run = ran(
-        "20_imbalance.csv", "fraud", BOOSTING, None, {"keep": {"accuracy": -0.01}, "prune": {"target": "features"}}
+        "20_imbalance.csv",
+        "fraud",
+        BOOSTING,
+        None,
+        {"keep": {"accuracy": -0.01}, "prune": {"target": "features"}},
     )
     quality = {one.metric: one for one in run.receipt.quality}
     roc = quality["roc_auc"]
@@ -175,7 +202,9 @@ def test_columns_called_value_and_input_value(ran: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "build"), [("23_cls.csv", LINEAR), ("23_reg.csv", {"family": "linear", "alpha": 1.0})]
 )
-def test_answers_beyond_all_numbers_are_json(ran: Any, tmp_path: Path, file: str, build: Any) -> None:
+def test_answers_beyond_all_numbers_are_json(
+    ran: Any, tmp_path: Path, file: str, build: Any
+) -> None:
     run = ran(file, "y", build)
     predict_file(load(run.bundle), CASES / "23_ext.csv", tmp_path / "out.jsonl")
 
@@ -183,7 +212,9 @@ def test_answers_beyond_all_numbers_are_json(ran: Any, tmp_path: Path, file: str
         raise AssertionError(text)
 
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    assert len([json.loads(line, parse_constant=refuse) for line in lines]) == len(pd.read_csv(CASES / "23_ext.csv"))
+    assert len([json.loads(line, parse_constant=refuse) for line in lines]) == len(
+        pd.read_csv(CASES / "23_ext.csv")
+    )
 
 
 def test_a_class_of_two_rows_stops_no_run(tmp_path: Path) -> None:
@@ -194,7 +225,11 @@ def test_a_class_of_two_rows_stops_no_run(tmp_path: Path) -> None:
             "version": 1,
             "name": "ecoli",
             "build": LINEAR,
-            "data": {"source": str(next(TABLES.glob("ecoli*"))), "header": False, "target": "column_8"},
+            "data": {
+                "source": str(next(TABLES.glob("ecoli*"))),
+                "header": False,
+                "target": "column_8",
+            },
         }
     )
     run = sixfold.pipeline.run(recipe, tmp_path / "run")

@@ -11,7 +11,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sixfold.sklearn import SixfoldClassifier, SixfoldRegressor
 
 
-@parametrize_with_checks([SixfoldClassifier(build={"family": "linear"}), SixfoldRegressor(build={"family": "linear"})])
+@parametrize_with_checks(
+    [SixfoldClassifier(build={"family": "linear"}), SixfoldRegressor(build={"family": "linear"})]
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_check(estimator, check):
     check(estimator)
@@ -25,7 +27,9 @@ def test_auto_on_iris():
 
 def test_probabilities_sum_to_one_in_a_pipeline():
     x, y = load_iris(return_X_y=True)
-    pipeline = make_pipeline(StandardScaler(), SixfoldClassifier(build={"family": "linear"})).fit(x, y)
+    pipeline = make_pipeline(StandardScaler(), SixfoldClassifier(build={"family": "linear"})).fit(
+        x, y
+    )
     np.testing.assert_allclose(pipeline.predict_proba(x).sum(axis=1), 1, atol=1e-6)
 
 

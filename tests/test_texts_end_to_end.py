@@ -1,4 +1,6 @@
-"""A column of text, from the recipe to the answer: alone and beside other columns, in families that take rows sparse or not."""
+"""A column of text, from the recipe to the answer: alone and beside other columns, in families that
+take rows sparse or not.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,16 @@ from sixfold.recipe.report import ExampleList, Report
 GOOD = ["great", "lovely", "fine", "superb", "café", "😀"]
 BAD = ["awful", "broken", "poor", "sad", "naïve", "💔"]
 FILLER = ["the", "shop", "was", "and", "it", "came", "on", "monday", "with", "a", "box"]
-ODD = ["", " ", "\ud800", "GREAT LOVELY CAFE\u0301", "x" * 200_000, "great\u200b lovely", "مرحبا", "\x00\x07"]
+ODD = [
+    "",
+    " ",
+    "\ud800",
+    "GREAT LOVELY CAFE\u0301",
+    "x" * 200_000,
+    "great\u200b lovely",
+    "مرحبا",
+    "\x00\x07",
+]
 
 
 def write(path: Path, rows: int = 120) -> None:
@@ -37,7 +48,9 @@ def write(path: Path, rows: int = 120) -> None:
             words = rng.choices(FILLER, k=9) + rng.choices(GOOD if row % 2 else BAD, k=3)
             rng.shuffle(words)
             text = " ".join(words) if row % 17 else ""
-            writer.writerow([text, rng.random(), rng.choice(["Bern", "Riga"]), "good" if row % 2 else "bad"])
+            writer.writerow(
+                [text, rng.random(), rng.choice(["Bern", "Riga"]), "good" if row % 2 else "bad"]
+            )
 
 
 def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
@@ -70,20 +83,29 @@ def test_texts_are_learned_served_and_verified(tmp_path: Path, family: str, drop
     alone = [bundle.predict([row]).outputs for row in asked]
     for name, array in together.items():
         if name != "label":
-            np.testing.assert_allclose(np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-6)
+            np.testing.assert_allclose(
+                np.concatenate([one[name] for one in alone]), array, rtol=0, atol=1e-6
+            )
     labels = bundle.predict(
         [{**own, "review": text} for text in ("GREAT lovely cafe\u0301", "awful sad\u200b broken")]
     ).labels
     assert list(labels) == ["good", "bad"]
-    composed, decomposed = ({**own, "review": text} for text in ("caf\u00e9 great", "cafe\u0301 great"))
-    np.testing.assert_array_equal(*(bundle.predict([row]).outputs["label"] for row in (composed, decomposed)))
+    composed, decomposed = (
+        {**own, "review": text} for text in ("caf\u00e9 great", "cafe\u0301 great")
+    )
+    np.testing.assert_array_equal(
+        *(bundle.predict([row]).outputs["label"] for row in (composed, decomposed))
+    )
 
 
 def test_the_report_shows_texts(tmp_path: Path) -> None:
     bundle = run(tmp_path, "{family: linear, C: 10}")
     report = Report.model_validate_json((bundle / "report.json").read_text())
     unsure = next(each for each in report.examples if each.kind == "unsure")
-    assert [value.column for value in unsure.examples[0].values] == ["review", *unsure_others(unsure)]
+    assert [value.column for value in unsure.examples[0].values] == [
+        "review",
+        *unsure_others(unsure),
+    ]
     page = (bundle / "report.html").read_text()
     assert all(example.values[0].text in page for example in unsure.examples)
 
@@ -111,7 +133,9 @@ def test_embeddings_stand_beside_other_columns_and_the_encoder_in_the_bundle(
     bundle = sixfold.load(pipeline.run(load.load(recipe), tmp_path / "run").bundle)
     weights = (folder / "model.safetensors").stat().st_size
     assert weights < (bundle.path / "model.onnx").stat().st_size < weights + 60_000
-    states = [file for file in (tmp_path / "run").rglob("state.safetensors") if "bundle" not in file.parts]
+    states = [
+        file for file in (tmp_path / "run").rglob("state.safetensors") if "bundle" not in file.parts
+    ]
     assert states and max(file.stat().st_size for file in states) < weights / 2
     shutil.rmtree(folder)
     asked = [{"review": text, "stars": 0.5, "town": "Bern"} for text in ODD]

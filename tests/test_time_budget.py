@@ -1,4 +1,6 @@
-"""A budget always ends with the best model so far: what is not begun, what counts where time is short, what a second try uses."""
+"""A budget always ends with the best model so far: what is not begun, what counts where time is
+short, what a second try uses.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,16 @@ def frame(rows: int = 90, columns: int = 3) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, columns))
     data = {f"x{at}": x[:, at] for at in range(columns)}
-    return pd.DataFrame({**data, "y": np.where(x[:, 0] + 0.3 * rng.normal(size=rows) > 0, "a", "b")})
+    return pd.DataFrame(
+        {**data, "y": np.where(x[:, 0] + 0.3 * rng.normal(size=rows) > 0, "a", "b")}
+    )
 
 
 def loaded(build: Any, **sections: Any) -> Any:
-    parts: dict[str, Any] = {"evaluate": {"folds": 3, "metrics": ["accuracy"]}, "budget": {"time": "10m"}}
+    parts: dict[str, Any] = {
+        "evaluate": {"folds": 3, "metrics": ["accuracy"]},
+        "budget": {"time": "10m"},
+    }
     data = {"source": "frame", "target": "y", "holdout": 0.2}
     return from_object({"version": 1, "data": data, "build": build, **parts, **sections})
 
@@ -71,7 +78,9 @@ def takes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
     """Seconds that a fold of a family is expected to take."""
     found: dict[str, float] = {}
     monkeypatch.setattr(
-        cross_validation, "expected_s", lambda candidates, *rest: found[candidates[0].family_name.split()[0]]
+        cross_validation,
+        "expected_s",
+        lambda candidates, *rest: found[candidates[0].family_name.split()[0]],
     )
     return found
 
@@ -86,7 +95,9 @@ def test_a_fit_begins_only_if_its_estimate_fits(tmp_path: Path, takes: dict[str,
     assert "time for 3 folds, each of which is expected to take 16m 40s" in text
 
 
-def test_who_does_not_fit_into_its_part_has_what_the_others_leave(tmp_path: Path, takes: dict[str, float]) -> None:
+def test_who_does_not_fit_into_its_part_has_what_the_others_leave(
+    tmp_path: Path, takes: dict[str, float]
+) -> None:
     """Three folds of 100 s, of ten minutes that two share: after the other one."""
     takes |= {"linear": 0.001, "forest": 100.0}
     done = run(loaded([FOREST, LINEAR]), tmp_path)
@@ -94,17 +105,25 @@ def test_who_does_not_fit_into_its_part_has_what_the_others_leave(tmp_path: Path
     assert not done.warnings
 
 
-def test_without_a_budget_nothing_is_tried_and_nothing_refused(tmp_path: Path, takes: dict[str, float]) -> None:
+def test_without_a_budget_nothing_is_tried_and_nothing_refused(
+    tmp_path: Path, takes: dict[str, float]
+) -> None:
     done = run(loaded([FOREST, LINEAR], budget={}), tmp_path)  # takes: would be a KeyError
     assert len(scored(tmp_path)) == 6
     assert not done.warnings
 
 
 @pytest.mark.slow
-def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All time is spent before anything is trained: one fit is late, and the same command goes on with it."""
+def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All time is spent before anything is trained: one fit is late, and the same command goes on
+    with it.
+    """
     late = loaded([FOREST, LINEAR], budget={"time": "5s"})
-    monkeypatch.setattr(winner, "again_s", lambda *given: 1e6)  # what takes a few milliseconds would still be done
+    monkeypatch.setattr(
+        winner, "again_s", lambda *given: 1e6
+    )  # what takes a few milliseconds would still be done
     done = run(late, tmp_path, started=time.monotonic() - 1000)
     assert [fold for _, fold in scored(tmp_path)] == [0]
     assert done.receipt.rows_trained == 48
@@ -121,12 +140,19 @@ def test_a_run_that_begins_late_ends_with_a_model_of_one_fold(tmp_path: Path, mo
 
 
 @pytest.mark.slow
-def test_whoever_has_most_folds_wins_where_nobody_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_has_most_folds_wins_where_nobody_has_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = FoldPace.most
 
     def most(self: FoldPace) -> int:
-        if len([event for event in of(tmp_path, "fold_scored") if event["candidate"] == self.name]) >= 2:
-            raise BudgetError("budget.time", "time for another fit", "none left", "Raise budget.time.")
+        if (
+            len([event for event in of(tmp_path, "fold_scored") if event["candidate"] == self.name])
+            >= 2
+        ):
+            raise BudgetError(
+                "budget.time", "time for another fit", "none left", "Raise budget.time."
+            )
         return min(1, plain(self))
 
     monkeypatch.setattr(FoldPace, "most", most)
@@ -149,13 +175,17 @@ def test_a_winner_that_cannot_be_trained_again_in_time_is_served_as_it_is(
     done = run(loaded(LINEAR), tmp_path)
     assert done.receipt.rows_trained == 48
     assert not (tmp_path / "refit").exists()
-    assert any(text.startswith("linear is not trained on all rows: budget.time") for text in done.warnings)
+    assert any(
+        text.startswith("linear is not trained on all rows: budget.time") for text in done.warnings
+    )
     monkeypatch.undo()
     again = run(loaded(LINEAR), tmp_path)
     assert again.receipt.rows_trained == 72
 
 
-def test_a_trial_that_is_late_is_no_problem_of_a_recipe_without_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_is_late_is_no_problem_of_a_recipe_without_a_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As on a busy machine: the trial's own time is over before it begins."""
     data = from_frame(frame(), Data(source="frame", target="y"), None)
     build = [{"family": "svm", "C": [0.1, 1.0]}, {"family": "boosting", "rounds": 3}, TREE, LINEAR]
@@ -169,8 +199,12 @@ def test_a_trial_that_is_late_is_no_problem_of_a_recipe_without_a_budget(monkeyp
 
 
 @pytest.mark.parametrize(("power", "family"), [(1.0, LINEAR), (2.0, {"family": "svm"})])
-def test_few_rows_say_what_all_will_take(power: float, family: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fit takes 0.1 s and a time that grows with a power of the rows: the line through two of them finds both."""
+def test_few_rows_say_what_all_will_take(
+    power: float, family: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit takes 0.1 s and a time that grows with a power of the rows: the line through two of
+    them finds both.
+    """
     data = from_frame(frame(4000), Data(source="frame", target="y"), None)
     one, now, rows = candidate(family, data), [0.0], list[int]()
 
@@ -222,12 +256,16 @@ def test_columns_are_shuffled_as_long_as_there_is_time(monkeypatch: pytest.Monke
     assert [len(found[name]) for name in data.table.columns] == [1, 1, 1, 1, 0, 0]
     now[0] = 0.0
     found = shuffling.losses(models, data, folds, "accuracy", 0, shuffling.Effort(deadline=11.5))
-    assert [len(found[name]) for name in data.table.columns] == [1] * 6  # half of a second fold is not counted
+    assert [len(found[name]) for name in data.table.columns] == [
+        1
+    ] * 6  # half of a second fold is not counted
 
 
 @pytest.mark.slow
 def test_a_candidate_that_has_no_room_leaves_the_disk_to_the_others(tmp_path: Path) -> None:
-    """At no moment more is held than the budget says; 1,000 trees do not fit, a linear model does."""
+    """At no moment more is held than the budget says; 1,000 trees do not fit, a linear model
+    does.
+    """
     most = 400_000
     recipe = loaded([{"family": "forest", "trees": 1000}, LINEAR], budget={"disk": f"{most}B"})
     done = run(recipe, tmp_path)
@@ -237,7 +275,9 @@ def test_a_candidate_that_has_no_room_leaves_the_disk_to_the_others(tmp_path: Pa
     assert (done.bundle / "model.onnx").is_file()
 
 
-def test_memory_over_the_budget_ends_with_the_best_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_over_the_budget_ends_with_the_best_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A forest takes too much: linear wins, and is trained again."""
     held = [100]
 
@@ -254,7 +294,9 @@ def test_memory_over_the_budget_ends_with_the_best_so_far(tmp_path: Path, monkey
     monkeypatch.setattr(MemoryGuard, "recover", recover)
     monkeypatch.setattr(memory, "EVERY_S", 0.001)
     monkeypatch.setattr(forecast, "_memory", lambda *given: 0)
-    grow = type(candidate(FOREST, from_frame(frame(), Data(source="frame", target="y"), None)).family)._estimator
+    grow = type(
+        candidate(FOREST, from_frame(frame(), Data(source="frame", target="y"), None)).family
+    )._estimator
 
     def hungry(self: Any, *given: Any) -> Any:
         held[0] = 10**12

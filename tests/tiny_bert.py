@@ -1,4 +1,6 @@
-"""A checkpoint of BERT's kind with random weights, as transformers would save it: small enough for tests."""
+"""A checkpoint of BERT's kind with random weights, as transformers would save it: small enough for
+tests.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +63,14 @@ TOKENIZER = {
 }
 
 
-def write(folder: Path, seed: int = 0, unit_norm: bool = True, pooling: str = "mean_tokens") -> Path:
+def write(
+    folder: Path, seed: int = 0, unit_norm: bool = True, pooling: str = "mean_tokens"
+) -> Path:
     """The folder, filled."""
-    rng, arrays = np.random.default_rng(seed), dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]()
+    rng, arrays = (
+        np.random.default_rng(seed),
+        dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]](),
+    )
 
     def matrix(name: str, *shape: int) -> None:
         arrays[name] = rng.normal(size=shape, scale=0.3).astype(np.float32)
@@ -73,7 +80,10 @@ def write(folder: Path, seed: int = 0, unit_norm: bool = True, pooling: str = "m
         matrix(f"{name}.bias", outputs)
 
     def norm(name: str) -> None:
-        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
+        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = (
+            np.ones(WIDTH, np.float32),
+            np.zeros(WIDTH, np.float32),
+        )
 
     for name, rows in (("word", len(PIECES)), ("position", PLACES), ("token_type", 2)):
         matrix(f"embeddings.{name}_embeddings.weight", rows, WIDTH)

@@ -1,4 +1,6 @@
-"""Checkpoints of transformers with random weights, as it saves them, and a tokenizer beside each: small enough for tests."""
+"""Checkpoints of transformers with random weights, as it saves them, and a tokenizer beside each:
+small enough for tests.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,26 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": PLACES,
     "initializer_range": 0.2,
 }
-BYTES = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "gr", "eat", "ea"]
+BYTES = [
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    *sorted(pre_tokenizers.ByteLevel.alphabet()),
+    "gr",
+    "eat",
+    "ea",
+]
 BYTE_PAIRS = {
     "version": "1.0",
     "added_tokens": [],
     "normalizer": None,
-    "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+    "pre_tokenizer": {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    },
     "model": {
         "type": "BPE",
         "dropout": None,

@@ -1,4 +1,6 @@
-"""Image checkpoints of every kind with random weights, as transformers saves them, and PNG files: small enough for tests."""
+"""Image checkpoints of every kind with random weights, as transformers saves them, and PNG files:
+small enough for tests.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,25 @@ MODELS: dict[str, Any] = {
     "vit": lambda: ViTForImageClassification(ViTConfig(**TOKENS)),
     "deit": lambda: DeiTForImageClassification(DeiTConfig(**TOKENS)),
     "convnext": lambda: ConvNextForImageClassification(
-        ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 2], num_stages=2, drop_path_rate=0.1, num_labels=CLASSES)
+        ConvNextConfig(
+            hidden_sizes=[8, 16],
+            depths=[1, 2],
+            num_stages=2,
+            drop_path_rate=0.1,
+            num_labels=CLASSES,
+        )
     ),
     "resnet": lambda: ResNetForImageClassification(
         ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2], num_labels=CLASSES)
     ),
     "basic_resnet": lambda: ResNetForImageClassification(
-        ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=CLASSES)
+        ResNetConfig(
+            embedding_size=8,
+            hidden_sizes=[8, 16],
+            depths=[1, 1],
+            layer_type="basic",
+            num_labels=CLASSES,
+        )
     ),
 }
 SCALING = {"image_mean": [0.5, 0.4, 0.2], "image_std": [0.2, 0.4, 1.0]}
@@ -55,7 +69,9 @@ def processor(kind: str) -> Any:
 
 
 def write(folder: Path, kind: str = "vit", seed: int = 0) -> Any:
-    """Save a checkpoint; returns transformers' model. Statistics of its batch norms are not those of the start."""
+    """Save a checkpoint; returns transformers' model. Statistics of its batch norms are not those
+    of the start.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = MODELS[kind]()
@@ -69,14 +85,23 @@ def write(folder: Path, kind: str = "vit", seed: int = 0) -> Any:
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """PNG files of red bars that lie or blue ones that stand, some 36 and some 48 pixels a side, in a subfolder a class."""
+    """PNG files of red bars that lie or blue ones that stand, some 36 and some 48 pixels a side, in
+    a subfolder a class.
+    """
     random, paths = np.random.default_rng(0), []
     for number in range(count):
         side = int(random.choice([36, 48]))
-        image, at = random.integers(0, 40, (side, side, 3), dtype=np.uint8), int(random.integers(side // 4, side // 2))
+        image, at = (
+            random.integers(0, 40, (side, side, 3), dtype=np.uint8),
+            int(random.integers(side // 4, side // 2)),
+        )
         lying = number % 2 == 0
-        image[at : at + side // 4, :, 0 if lying else 2] += random.integers(120, 200, dtype=np.uint8)
+        image[at : at + side // 4, :, 0 if lying else 2] += random.integers(
+            120, 200, dtype=np.uint8
+        )
         paths.append(folder / ("lying" if lying else "standing") / f"{number}.png")
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image if lying else np.ascontiguousarray(image.transpose(1, 0, 2))).save(paths[-1])
+        Image.fromarray(image if lying else np.ascontiguousarray(image.transpose(1, 0, 2))).save(
+            paths[-1]
+        )
     return paths

@@ -1,7 +1,9 @@
-"""Makers of models for `bench.end_to_end`, each in a process of its own: `python -m bench.peers.automl NAME`.
+"""Makers of models for `bench.end_to_end`, each in a process of its own:
+`python -m bench.peers.automl NAME`.
 
-Three questions: `fit` (from a CSV to a model on disk), `predict` (the answers for a CSV), `one_row` (seconds of one row through
-the public predict of what is loaded). AutoGluon has an environment of its own: nothing of Sixfold is imported for it.
+Three questions: `fit` (from a CSV to a model on disk), `predict` (the answers for a CSV), `one_row`
+(seconds of one row through the public predict of what is loaded). AutoGluon has an environment of
+its own: nothing of Sixfold is imported for it.
 """
 
 from __future__ import annotations
@@ -23,10 +25,16 @@ CORES = 2
 
 
 class Maker(ABC):
-    """One way to a model. `classes`: whether labels are predicted, values otherwise. Constructors import."""
+    """One way to a model. `classes`: whether labels are predicted, values otherwise. Constructors
+    import.
+    """
 
     def __init__(self, question: Answer) -> None:
-        self.target, self.classes, self.out = question["target"], question["classes"], Path(question["out"])
+        self.target, self.classes, self.out = (
+            question["target"],
+            question["classes"],
+            Path(question["out"]),
+        )
         self.seconds = float(question["seconds"])
 
     @abstractmethod
@@ -35,7 +43,9 @@ class Maker(ABC):
 
     @abstractmethod
     def stored(self) -> dict[str, int]:
-        """Bytes on disk of what is needed to predict (`bytes`), and of other things worth saying."""
+        """Bytes on disk of what is needed to predict (`bytes`), and of other things worth
+        saying.
+        """
 
     @abstractmethod
     def predict(self, frame: Any) -> Any:
@@ -55,14 +65,18 @@ class Maker(ABC):
 
 
 class AutoGluon(Maker):
-    """Medium quality: its folder as `fit` leaves it, loaded; at its best, a clone for deployment that is held in memory."""
+    """Medium quality: its folder as `fit` leaves it, loaded; at its best, a clone for deployment
+    that is held in memory.
+    """
 
     def fit(self, train: Path) -> None:
         from autogluon.tabular import TabularPredictor
 
         kind = "regression" if not self.classes else None
         metric = "accuracy" if self.classes else "r2"
-        made = TabularPredictor(self.target, problem_type=kind, eval_metric=metric, path=self.out / "all", verbosity=0)
+        made = TabularPredictor(
+            self.target, problem_type=kind, eval_metric=metric, path=self.out / "all", verbosity=0
+        )
         made.fit(read(train), presets="medium_quality", time_limit=self.seconds, num_cpus=CORES)
         self.whole = TabularPredictor.load(str(self.out / "all"), verbosity=0)
 
@@ -70,7 +84,9 @@ class AutoGluon(Maker):
         from autogluon.tabular import TabularPredictor
 
         whole, models = size(self.out / "all"), len(self.whole.model_names())
-        self.clone = TabularPredictor.load(self.whole.clone_for_deployment(str(self.out / "clone")), verbosity=0)
+        self.clone = TabularPredictor.load(
+            self.whole.clone_for_deployment(str(self.out / "clone")), verbosity=0
+        )
         self.clone.persist()
         return {"bytes": whole, "bytes at best": size(self.out / "clone"), "models": models}
 
@@ -112,7 +128,9 @@ class Flaml(Maker):
 
 
 class ScikitLearn(Maker):
-    """Histogram boosting with its defaults, categories as they are; on disk it is what joblib makes of it."""
+    """Histogram boosting with its defaults, categories as they are; on disk it is what joblib makes
+    of it.
+    """
 
     def fit(self, train: Path) -> None:
         import joblib
@@ -142,7 +160,9 @@ class ScikitLearn(Maker):
 
 
 class Sixfold(Maker):
-    """`sixfold run` of a recipe with `build: auto`, as from the command line; the bundle it leaves, loaded."""
+    """`sixfold run` of a recipe with `build: auto`, as from the command line; the bundle it leaves,
+    loaded.
+    """
 
     def fit(self, train: Path) -> None:
         import subprocess

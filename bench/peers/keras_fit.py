@@ -32,7 +32,9 @@ def start() -> Callable[[Answer], Answer]:
     def answer(question: Answer) -> Answer:
         """`again`: fit the model that is compiled already, from where it began."""
         with np.load(question["data"]) as data:
-            x, y, x_held_out, y_held_out = (data[name] for name in ("x", "y", "x_held_out", "y_held_out"))
+            x, y, x_held_out, y_held_out = (
+                data[name] for name in ("x", "y", "x_held_out", "y_held_out")
+            )
         again = bool(question.get("again"))
         if again and not compiled:
             made = model(10, x.shape[1])

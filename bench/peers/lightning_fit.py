@@ -25,7 +25,9 @@ def start() -> Callable[[Answer], Answer]:
     class Network(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+            self.layers = nn.Sequential(
+                nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
+            )
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             return functional.cross_entropy(self.layers(batch[0]), batch[1])

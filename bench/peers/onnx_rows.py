@@ -1,4 +1,5 @@
-"""Rows of JSON through a bundle's graph, as one writes it by hand: onnxruntime and NumPy, nothing of Sixfold.
+"""Rows of JSON through a bundle's graph, as one writes it by hand: onnxruntime and NumPy, nothing
+of Sixfold.
 
 What every peer of `bench/serving.py` stands on, so that they differ in nothing but how they serve.
 """
@@ -30,12 +31,15 @@ class Model:
         )
         signature = json.loads((Path(folder) / "signature.json").read_text())
         self.classes = [str(name) for name in signature["classes"]]
-        self.columns: dict[str, str] = {column["name"]: column["type"] for column in signature["inputs"]}
+        self.columns: dict[str, str] = {
+            column["name"]: column["type"] for column in signature["inputs"]
+        }
         self.numbers = [name for name, kind in self.columns.items() if kind != "category"]
         self.categories = [name for name, kind in self.columns.items() if kind == "category"]
         # (name of the input, whether it is text, the columns it takes)
         self.inputs = [
-            (one.name, one.type == "tensor(string)", self._columns(one)) for one in self.session.get_inputs()
+            (one.name, one.type == "tensor(string)", self._columns(one))
+            for one in self.session.get_inputs()
         ]
         self.outputs = [one.name for one in self.session.get_outputs()]
 
@@ -47,14 +51,18 @@ class Model:
     def feeds(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """The graph's inputs from rows of JSON."""
         return {
-            name: np.array([[row[column] or "" for column in columns] for row in rows], dtype=object)
+            name: np.array(
+                [[row[column] or "" for column in columns] for row in rows], dtype=object
+            )
             if text
             else np.array([[row[column] for column in columns] for row in rows], dtype=np.float64)
             for name, text, columns in self.inputs
         }
 
     def feeds_of_matrices(self, numbers: Any, categories: Any) -> dict[str, np.ndarray[Any, Any]]:
-        """The graph's inputs from [rows, columns] of doubles and of texts; None where there are no such columns."""
+        """The graph's inputs from [rows, columns] of doubles and of texts; None where there are no
+        such columns.
+        """
         found = {}
         for name, text, columns in self.inputs:
             whole, names = (categories, self.categories) if text else (numbers, self.numbers)
@@ -71,5 +79,7 @@ class Model:
         found = self.run(self.feeds(rows))
         return [
             {"label": label, "probability": dict(zip(self.classes, values, strict=True))}
-            for label, values in zip(found["label"].reshape(-1).tolist(), found["probability"].tolist(), strict=True)
+            for label, values in zip(
+                found["label"].reshape(-1).tolist(), found["probability"].tolist(), strict=True
+            )
         ]

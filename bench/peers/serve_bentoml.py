@@ -1,4 +1,6 @@
-"""BentoML with one worker; an async method, which spares it the way to a thread. FOLDER PORT PLACE."""
+"""BentoML with one worker; an async method, which spares it the way to a thread. FOLDER PORT
+PLACE.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from bench.peers.onnx_rows import Model
 FOLDER = "SIXFOLD_BENCH_BUNDLE"
 
 
-@bentoml.service(workers=1, logging={"access": {"enabled": False}}, traffic={"max_concurrency": 1000})
+@bentoml.service(
+    workers=1, logging={"access": {"enabled": False}}, traffic={"max_concurrency": 1000}
+)
 class Served:
     """Rows in, records out."""
 
@@ -32,5 +36,13 @@ if __name__ == "__main__":
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_HOME": f"{sys.argv[3]}/bentoml",
     }
-    command = [sys.executable, "-m", "bentoml", "serve", "bench.peers.serve_bentoml:Served", "--host", "127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        "bench.peers.serve_bentoml:Served",
+        "--host",
+        "127.0.0.1",
+    ]
     os.execv(sys.executable, [*command, "--port", sys.argv[2]])

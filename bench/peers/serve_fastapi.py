@@ -1,7 +1,9 @@
-"""What one writes by hand: FastAPI, a pydantic model of the row, an async route, uvicorn with uvloop and httptools. FOLDER PORT.
+"""What one writes by hand: FastAPI, a pydantic model of the row, an async route, uvicorn with
+uvloop and httptools. FOLDER PORT.
 
-Typed in and out, and without a thread: of four ways to write it the one with most requests a second. A body as a plain dict,
-`def` in the place of `async def`, and `Request.json()` with `JSONResponse` were slower or equal.
+Typed in and out, and without a thread: of four ways to write it the one with most requests a
+second. A body as a plain dict, `def` in the place of `async def`, and `Request.json()` with
+`JSONResponse` were slower or equal.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ from pydantic import BaseModel, create_model
 
 from bench.peers.onnx_rows import Model
 
-TYPES: dict[str, Any] = {"number": float | None, "category": str | None, "boolean": bool | None, "date": str | None}
+TYPES: dict[str, Any] = {
+    "number": float | None,
+    "category": str | None,
+    "boolean": bool | None,
+    "date": str | None,
+}
 
 
 class Answer(BaseModel):

@@ -1,6 +1,8 @@
-"""MLServer, with a runtime of its own around onnxruntime in the server's process. FOLDER PORT PLACE.
+"""MLServer, with a runtime of its own around onnxruntime in the server's process. FOLDER PORT
+PLACE.
 
-It speaks the Open Inference Protocol; its inputs are those that its users send: a tensor of all numbers, one of all texts.
+It speaks the Open Inference Protocol; its inputs are those that its users send: a tensor of all
+numbers, one of all texts.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Served(MLModel):
         return InferenceResponse(
             model_name=self.name,
             outputs=[
-                StringCodec.encode_output("label", [str(label) for label in answers["label"].reshape(-1)]),
+                StringCodec.encode_output(
+                    "label", [str(label) for label in answers["label"].reshape(-1)]
+                ),
                 ResponseOutput(
                     name="probability",
                     datatype="FP64",

@@ -1,6 +1,7 @@
 """Sixfold: raw data and a budget in; a served model with a receipt out.
 
-The public face. Importing it imports neither torch nor scikit-learn; each name is fetched when it is first used.
+The public face. Importing it imports neither torch nor scikit-learn; each name is fetched when it
+is first used.
 """
 
 from __future__ import annotations
@@ -9,7 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Recipe", "SixfoldClassifier", "SixfoldError", "SixfoldRegressor", "fit", "load", "run"]
+__all__ = [
+    "Bundle",
+    "Recipe",
+    "SixfoldClassifier",
+    "SixfoldError",
+    "SixfoldRegressor",
+    "fit",
+    "load",
+    "run",
+]
 
 _HOMES = {
     "Bundle": "sixfold.bundle.load",

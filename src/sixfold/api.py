@@ -19,23 +19,36 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: str | Path | Recipe | dict[str, Any], out: str | Path | None = None, listeners: Sequence[Listener] = ()
+    recipe: str | Path | Recipe | dict[str, Any],
+    out: str | Path | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> pipeline.Run:
-    """Execute a recipe (a file, a `Recipe`, or the same as a dict) in folder `out`; default `runs/NAME`.
+    """Execute a recipe (a file, a `Recipe`, or the same as a dict) in folder `out`; default
+    `runs/NAME`.
 
-    Called again with the same arguments it continues, or reads back what is finished. Raises a SixfoldError.
+    Called again with the same arguments it continues, or reads back what is finished. Raises a
+    SixfoldError.
     """
-    loaded = recipe_load.load(Path(recipe)) if isinstance(recipe, str | Path) else recipe_load.from_object(recipe)
+    loaded = (
+        recipe_load.load(Path(recipe))
+        if isinstance(recipe, str | Path)
+        else recipe_load.from_object(recipe)
+    )
     return pipeline.run(loaded, Path(out) if out else Path("runs") / loaded.recipe.name, listeners)
 
 
 def fit(
-    frame: pd.DataFrame, target: str, budget: str | float | None = None, out: str | Path | None = None, **sections: Any
+    frame: pd.DataFrame,
+    target: str,
+    budget: str | float | None = None,
+    out: str | Path | None = None,
+    **sections: Any,
 ) -> pipeline.Run:
     """Train on a pandas DataFrame within `budget` (wall-clock: "2m", or seconds).
 
-    `sections` are sections of the recipe by name: `build={"family": "linear"}`, `evaluate={"folds": 10}`; `data` adds to
-    `target`. `out` is the run folder; left out, a new temporary one. Raises a SixfoldError.
+    `sections` are sections of the recipe by name: `build={"family": "linear"}`,
+    `evaluate={"folds": 10}`; `data` adds to `target`. `out` is the run folder; left out, a new
+    temporary one. Raises a SixfoldError.
 
     >>> fit(frame, target="income", budget="2m").leaderboard  # doctest: +SKIP
     """

@@ -1,12 +1,16 @@
-"""The six steps, one after the other: the whole story. This file alone joins the kinds; what it calls receives objects.
+"""The six steps, one after the other: the whole story. This file alone joins the kinds; what it
+calls receives objects.
 
-    data → (prepare → build → initialize → train) on every fold → evaluate → refit → compress → package
+    data → (prepare → build → initialize → train) on every fold → evaluate → refit → compress →
+    package
 
-With `evaluate.nested` what is between data and compress is done once more for every outer fold, on its training rows alone.
+With `evaluate.nested` what is between data and compress is done once more for every outer fold, on
+its training rows alone.
 
-A step is `step(run, data, …) -> result`. Each of its stages is done once: when the same command runs again, a finished stage
-is read back from the run folder, and the unfinished one is done. The steps that try many settings hand their stages to an
-executor (`runs.stages`), which does them here, or elsewhere.
+A step is `step(run, data, …) -> result`. Each of its stages is done once: when the same command
+runs again, a finished stage is read back from the run folder, and the unfinished one is done. The
+steps that try many settings hand their stages to an executor (`runs.stages`), which does them here,
+or elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +33,16 @@ from sixfold.package.package import package
 from sixfold.parts import scratch, state
 from sixfold.parts.table import Dataset
 from sixfold.plan.rules import Planning
-from sixfold.plan.run_context import SPARE, DataSplit, Plan, RunContext, digest, joint_digest, stage_key, store
+from sixfold.plan.run_context import (
+    SPARE,
+    DataSplit,
+    Plan,
+    RunContext,
+    digest,
+    joint_digest,
+    stage_key,
+    store,
+)
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt, Step
 from sixfold.runs import environment
@@ -50,7 +63,9 @@ from sixfold.train.device import describe, device_of
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the bundle in it, the receipt, how the candidates compared, and the report's `verdict`."""
+    """A finished run: its folder, the bundle in it, the receipt, how the candidates compared, and
+    the report's `verdict`.
+    """
 
     folder: Path
     bundle: Path
@@ -62,7 +77,9 @@ class Run:
     def _repr_html_(self) -> str:
         sentences = self.receipt.nested.sentences() if self.receipt.nested else ()
         nested = "".join(f"<p>{html.escape(text)}</p>" for text in sentences)
-        return self.leaderboard._repr_html_() + nested + f"<p>Bundle: <code>{self.bundle}</code></p>"
+        return (
+            self.leaderboard._repr_html_() + nested + f"<p>Bundle: <code>{self.bundle}</code></p>"
+        )
 
 
 def run(
@@ -75,14 +92,26 @@ def run(
 ) -> Run:
     """Execute a recipe in folder `out`. The same call again continues a run that was killed.
 
-    `dataset` takes the place of `data.source` (a table that is in memory already). `started`: time.monotonic() at which the
-    time budget began; left out, now. `save_every_s`: seconds between two saved states of a training. Raises a SixfoldError.
+    `dataset` takes the place of `data.source` (a table that is in memory already). `started`:
+    time.monotonic() at which the time budget began; left out, now. `save_every_s`: seconds between
+    two saved states of a training. Raises a SixfoldError.
     """
     limits = Limits.start(loaded.recipe.budget, started)
-    guard, opened = MemoryGuard(limits.memory_bytes), RunFolder(out, listeners, save_every_s, limits.disk_bytes)
-    with loaded.placing(), guard, opened as folder, scratch.of_run(out, limits.disk_bytes), threads.one_order():
+    guard, opened = (
+        MemoryGuard(limits.memory_bytes),
+        RunFolder(out, listeners, save_every_s, limits.disk_bytes),
+    )
+    with (
+        loaded.placing(),
+        guard,
+        opened as folder,
+        scratch.of_run(out, limits.disk_bytes),
+        threads.one_order(),
+    ):
         device = device_of(loaded.recipe.budget.device).type
-        context = Context(loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check)
+        context = Context(
+            loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check
+        )
         this = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder, loaded.recipe.serve.runtime)
         environment.tell(folder)
@@ -138,7 +167,9 @@ def _announced(run: RunContext, data: DataSplit) -> DataSplit:
 
 
 def make_plan(run: RunContext, data: DataSplit) -> Plan:
-    """Resolve candidates, folds and metrics; say why where Sixfold chose. Raises what `check` would have told."""
+    """Resolve candidates, folds and metrics; say why where Sixfold chose. Raises what `check` would
+    have told.
+    """
     recipe, planned = run.loaded.recipe, Planning(run.loaded.recipe, data.training).checked()
     scheme, why = scheme_of(recipe.evaluate, data.training)
     if why:
@@ -159,7 +190,9 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
 
 
 def find_winner(run: RunContext, data: DataSplit) -> Work[Winner]:
-    """Steps 1 to 5: compare all candidates and their ensemble, train the winner again. Raises BudgetError, FitError."""
+    """Steps 1 to 5: compare all candidates and their ensemble, train the winner again. Raises
+    BudgetError, FitError.
+    """
     plan, evaluations = yield from compare(run, data, make_plan(run, data))
     evaluations += blend(run, data, plan, evaluations)
     return refit(run, data, plan, evaluations)
@@ -172,7 +205,9 @@ def choose_again(run: RunContext, data: DataSplit) -> Work[NestedChoice]:
 
 
 def shrink(run: RunContext, data: DataSplit, winner: Winner) -> Compressed:
-    """Step 6: prune, quantize, round, as far as the recipe's `keep` allows; without `compress` nothing happens."""
+    """Step 6: prune, quantize, round, as far as the recipe's `keep` allows; without `compress`
+    nothing happens.
+    """
     section = run.loaded.recipe.compress
     if section is None:
         return Compressed(steps=(), model=winner.model, scores=winner.evaluation.scores)
@@ -181,10 +216,14 @@ def shrink(run: RunContext, data: DataSplit, winner: Winner) -> Compressed:
         step = Step(name="compress", accepted=False, why=why)
         run.context.emit("compression_step", **step.model_dump())
         return Compressed(steps=(step,), model=winner.model, scores=winner.evaluation.scores)
-    context = replace(run.context.within("compress", step="compress"), deadline=run.limits.deadline(WORK_SHARE))
+    context = replace(
+        run.context.within("compress", step="compress"), deadline=run.limits.deadline(WORK_SHARE)
+    )
     run.guard.recover()
     plan = winner.plan
-    job = Job(section, winner.candidates[0], winner.evaluation, data.training, plan.folds, plan.metrics)
+    job = Job(
+        section, winner.candidates[0], winner.evaluation, data.training, plan.folds, plan.metrics
+    )
     try:
         with run.folder.stage("compress", stage_key(run, data, winner.key, section)) as place:
             if place.aside is not None:
@@ -197,9 +236,13 @@ def shrink(run: RunContext, data: DataSplit, winner: Winner) -> Compressed:
 
 
 def finish(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Run:
-    """Score the holdout, measure, write the report and the bundle. The holdout is touched here, once."""
+    """Score the holdout, measure, write the report and the bundle. The holdout is touched here,
+    once.
+    """
     packaged = package(run, data, winner, compressed)
     run.context.emit("run_finished", bundle=str(packaged.bundle), candidate=winner.evaluation.name)
     warnings = report.texts(run.folder.history(), "warning")
     board = leaderboard.leaderboard(winner.evaluations, winner.plan.metrics[0])
-    return Run(run.folder.path, packaged.bundle, packaged.receipt, board, warnings, packaged.verdict)
+    return Run(
+        run.folder.path, packaged.bundle, packaged.receipt, board, warnings, packaged.verdict
+    )

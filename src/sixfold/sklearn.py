@@ -25,7 +25,9 @@ Options = dict[str, Any]
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
-    """What both tasks share. Parameters are sections of a recipe; features are numbers (NaN is missing)."""
+    """What both tasks share. Parameters are sections of a recipe; features are numbers (NaN is
+    missing).
+    """
 
     _task = ""
 
@@ -48,7 +50,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         recipe = self._recipe()
         context = Context(seed=self.seed)
         candidates = list(resolve(recipe, dataset, None))
-        self.candidate_ = candidates[0] if len(candidates) == 1 else _best(recipe, candidates, dataset, context)
+        self.candidate_ = (
+            candidates[0] if len(candidates) == 1 else _best(recipe, candidates, dataset, context)
+        )
         self.model_: Model = fit_model(self.candidate_, dataset, context)
 
     def _recipe(self) -> Recipe:
@@ -77,7 +81,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
 
 class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
-    """A classifier by recipe: several candidates are compared on folds of the training rows, the best is kept.
+    """A classifier by recipe: several candidates are compared on folds of the training rows, the
+    best is kept.
 
     >>> from sklearn.datasets import load_iris
     >>> x, y = load_iris(return_X_y=True)
@@ -88,12 +93,18 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     _task = "classification"
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """`X`: [rows, features] numbers, NaN is missing; `y`: [rows] class labels. Raises ValueError."""
-        data, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        """`X`: [rows, features] numbers, NaN is missing; `y`: [rows] class labels. Raises
+        ValueError.
+        """
+        data, labels = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
+        )
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError("classifier can't train when only one class is present: give two classes or more")
+            raise ValueError(
+                "classifier can't train when only one class is present: give two classes or more"
+            )
         names = tuple(str(label) for label in self.classes_)
         self._fit(data, Target("classification", codes.astype(np.int64), ("target",), names))
         return self
@@ -112,14 +123,22 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
 
 class SixfoldRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    """A regressor by recipe: several candidates are compared on folds of the training rows, the best is kept."""
+    """A regressor by recipe: several candidates are compared on folds of the training rows, the
+    best is kept.
+    """
 
     _task = "regression"
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """`X`: [rows, features] numbers, NaN is missing; `y`: [rows] numbers. Raises ValueError."""
         data, values = validate_data(
-            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, y_numeric=True
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2,
+            y_numeric=True,
         )
         self._fit(data, Target("regression", np.asarray(values, dtype=np.float64), ("target",)))
         return self
@@ -134,8 +153,12 @@ def _table(x: FloatArray) -> Table:
     return Table(columns, len(x))
 
 
-def _best(recipe: Recipe, candidates: list[Candidate], dataset: Dataset, context: Context) -> Candidate:
+def _best(
+    recipe: Recipe, candidates: list[Candidate], dataset: Dataset, context: Context
+) -> Candidate:
     folds = make(recipe.evaluate, dataset)
     metrics = metrics_of(recipe, dataset, folds).names
-    evaluations = [cross_validate(candidate, dataset, folds, metrics, context) for candidate in candidates]
+    evaluations = [
+        cross_validate(candidate, dataset, folds, metrics, context) for candidate in candidates
+    ]
     return candidates[leaderboard.best(evaluations, metrics[0])]

@@ -1,4 +1,6 @@
-"""Every measurement runs on a tiny workload, asserts its equal quality there, and says who is not installed."""
+"""Every measurement runs on a tiny workload, asserts its equal quality there, and says who is not
+installed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Measurement → sizes, what is loosened for so few rows, and the peers that every environment of the tests has.
+# Measurement → sizes, what is loosened for so few rows, and the peers that every environment of the
+# tests has.
 TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "folds_mlp": (
         {"folds": 2, "epochs": 8},
@@ -22,7 +25,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"eager torch loop", "torch.func.vmap", "cross_val_score(MLPClassifier, n_jobs=2)"},
     ),
     "on_gpu": (
-        {"folds": 2, "epochs": 8, "device": "cpu"},  # the same path; what a GPU makes of it only a GPU can show
+        {
+            "folds": 2,
+            "epochs": 8,
+            "device": "cpu",
+        },  # the same path; what a GPU makes of it only a GPU can show
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
         {"kernel by kernel", "eager torch loop on the GPU", "our stack on the processor"},
     ),
@@ -48,12 +55,20 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "tabular_networks": ({"batches": 1}, {}, {"torch.func.vmap", "autograd, fold after fold"}),
     "serving": (
         {"workloads": ("digits", "adult"), "seconds": 0.05, "trees": 5},
-        {"CONNECTIONS": (1, 8), "ENVIRONMENTS": {"serving": Path("not installed"), "mlserver": Path("not installed")}},
+        {
+            "CONNECTIONS": (1, 8),
+            "ENVIRONMENTS": {"serving": Path("not installed"), "mlserver": Path("not installed")},
+        },
         {"our own route", "the 0.7 ms that are asked for"},
     ),
     "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
     "end_to_end": (
-        {"tasks": ("adult", "diabetes"), "seconds": 60, "peers": ("autogluon", "scikit-learn"), "rows": 60},
+        {
+            "tasks": ("adult", "diabetes"),
+            "seconds": 60,
+            "peers": ("autogluon", "scikit-learn"),
+            "rows": 60,
+        },
         {"AUTOGLUON": Path("not installed"), "CALLS": 2},
         {"scikit-learn, histogram boosting"},
     ),
@@ -74,16 +89,27 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
 def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(ROOT)
     draw = np.random.default_rng(0)
-    words = {"ham": "see you at home tonight after work then", "spam": "win a free prize now call this number"}
-    lines = [f"{label}\t{' '.join(draw.permutation(words[label].split() * 2))}" for label in words for _ in range(60)]
-    (tmp_path / "sms.tsv.gz").write_bytes(gzip.compress("\n".join(draw.permutation(lines)).encode()))
+    words = {
+        "ham": "see you at home tonight after work then",
+        "spam": "win a free prize now call this number",
+    }
+    lines = [
+        f"{label}\t{' '.join(draw.permutation(words[label].split() * 2))}"
+        for label in words
+        for _ in range(60)
+    ]
+    (tmp_path / "sms.tsv.gz").write_bytes(
+        gzip.compress("\n".join(draw.permutation(lines)).encode())
+    )
     monkeypatch.setenv("SIXFOLD_BENCH_SMS", str(tmp_path / "sms.tsv.gz"))
     pixels = draw.integers(0, 40, (300, 28, 28)).astype(np.uint8)
     digits = np.arange(300) % 10
     for number, digit in enumerate(digits):
         pixels[number, 2 * digit : 2 * digit + 6] += 200
     (tmp_path / "mnist_images.gz").write_bytes(gzip.compress(bytes(16) + pixels.tobytes()))
-    (tmp_path / "mnist_labels.gz").write_bytes(gzip.compress(bytes(8) + digits.astype(np.uint8).tobytes()))
+    (tmp_path / "mnist_labels.gz").write_bytes(
+        gzip.compress(bytes(8) + digits.astype(np.uint8).tobytes())
+    )
     monkeypatch.setenv("SIXFOLD_BENCH_MNIST", str(tmp_path))
     monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
 
@@ -124,18 +150,25 @@ def test_who_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
     rows = {row.peer: row for row in module.measure(folds=2, epochs=8, rounds=1)}
-    assert rows["Lightning Trainer"].absent == "lightning is not installed: `make bench` installs it"
+    assert (
+        rows["Lightning Trainer"].absent == "lightning is not installed: `make bench` installs it"
+    )
     assert rows["Keras 3 fit"].absent == "keras is not installed: `make bench` installs it"
     assert not any(row.failed for row in rows.values())
 
 
 def test_a_choice_far_behind_the_best_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("bench.selection")
-    monkeypatch.setattr(module, "_scores", lambda search: (np.array([0.8, 0.9, 0.9, 0.9]), np.full(4, 0.05)))
+    monkeypatch.setattr(
+        module, "_scores", lambda search: (np.array([0.8, 0.9, 0.9, 0.9]), np.full(4, 0.05))
+    )
     monkeypatch.setattr(module, "_answered", lambda *_: SimpleNamespace(finished=[0], fits=1))
     with pytest.raises(AssertionError, match="breast cancer"):
         list(module.measure(rounds=1, workloads=("breast cancer",), candidates=4))
 
 
 def test_python_of_the_children_is_this_one() -> None:
-    assert importlib.import_module("bench.child").Child("bench.peers.automl").command[0] == sys.executable
+    assert (
+        importlib.import_module("bench.child").Child("bench.peers.automl").command[0]
+        == sys.executable
+    )

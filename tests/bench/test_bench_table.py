@@ -1,4 +1,6 @@
-"""The form of a result; the page is what results.json renders to; a partial run replaces its own rows only."""
+"""The form of a result; the page is what results.json renders to; a partial run replaces its own
+rows only.
+"""
 
 from __future__ import annotations
 
@@ -69,11 +71,16 @@ def test_the_ratio_is_of_medians_after_one_run_of_both(pairs: Any) -> None:
 def test_medians_are_those_of_the_rounds(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0, 1, 0, 10, 0, 3, 0, 30, 0, 2, 0, 50])
     monkeypatch.setattr(pairs, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    assert pairs.interleaved(int, int, 3) == (statistics.median([1, 3, 2]), statistics.median([10, 30, 50]))
+    assert pairs.interleaved(int, int, 3) == (
+        statistics.median([1, 3, 2]),
+        statistics.median([10, 30, 50]),
+    )
 
 
 def test_unequal_quality_gives_no_figure(pairs: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    found = pairs.against(pairs.Result("w", "p"), lambda: 0.9, lambda: 0.5, pairs.close("accuracy", 0.1), 1)
+    found = pairs.against(
+        pairs.Result("w", "p"), lambda: 0.9, lambda: 0.5, pairs.close("accuracy", 0.1), 1
+    )
     assert found.failed
     assert found.ratio is None
     assert "accuracy: 0.9 and 0.5 differ by more than 0.1" in found.absent
@@ -91,7 +98,12 @@ def test_a_result_survives_its_record(pairs: Any) -> None:
 
 def test_amounts_are_read_by_people() -> None:
     amount = importlib.import_module("bench.page").amount
-    assert [amount(value, "s") for value in (12.34, 0.01234, 0.0000123, None)] == ["12.3 s", "12.3 ms", "12.3 µs", "—"]
+    assert [amount(value, "s") for value in (12.34, 0.01234, 0.0000123, None)] == [
+        "12.3 s",
+        "12.3 ms",
+        "12.3 µs",
+        "—",
+    ]
     assert [amount(value, "B") for value in (999, 123_456_789)] == ["999 B", "123 MB"]
     assert amount(0.87, "accuracy") == "0.8700 accuracy"
 
@@ -125,9 +137,13 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return rows_of
 
         monkeypatch.setattr(
-            main.importlib, "import_module", lambda name: SimpleNamespace(measure=measure(name.removeprefix("bench.")))
+            main.importlib,
+            "import_module",
+            lambda name: SimpleNamespace(measure=measure(name.removeprefix("bench."))),
         )
-        status = main.main([*arguments, "--results", str(tmp_path / "r.json"), "--page", str(tmp_path / "p.md")])
+        status = main.main(
+            [*arguments, "--results", str(tmp_path / "r.json"), "--page", str(tmp_path / "p.md")]
+        )
         files.update(json.loads((tmp_path / "r.json").read_text())["measurements"])
         return status, files, (tmp_path / "p.md").read_text()
 
@@ -144,21 +160,30 @@ def test_a_partial_run_replaces_its_own_rows(command: Any) -> None:
     assert page.count("| 2× |") == 3
 
 
-def test_what_breaks_is_a_row_and_the_rest_is_measured(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_breaks_is_a_row_and_the_rest_is_measured(
+    command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, known, page = command(first=[1.0, ValueError("no such solver")], second=[3.0])
     assert status == 1
-    assert [row["absent"] for row in known["first"]["rows"]] == ["", "failed: ValueError: no such solver"]
+    assert [row["absent"] for row in known["first"]["rows"]] == [
+        "",
+        "failed: ValueError: no such solver",
+    ]
     assert "failed: ValueError: no such solver" in page
     assert known["second"]["rows"][0]["ratio"] == 2
 
 
-def test_an_unknown_measurement_is_refused(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_measurement_is_refused(
+    command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         command("third")
     assert "unknown: third; there are first, second" in capsys.readouterr().err
 
 
-def test_a_child_answers_whatever_its_libraries_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_answers_whatever_its_libraries_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = importlib.import_module("bench.child")
     (tmp_path / "noisy.py").write_text(
         "from bench.child import serve\n\n\ndef answer(question):\n    print('noise')\n"
@@ -170,5 +195,8 @@ def test_a_child_answers_whatever_its_libraries_print(tmp_path: Path, monkeypatc
         with pytest.raises(child.Refused, match="KeyError: 'number'"):
             one.ask()
         assert one.ask(number=5) == {"twice": 10}
-    with child.child("no_such_module") as gone, pytest.raises(child.Refused, match="no_such_module ended with 1"):
+    with (
+        child.child("no_such_module") as gone,
+        pytest.raises(child.Refused, match="no_such_module ended with 1"),
+    ):
         gone.ask()

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.build.auto import CLASS_ROWS, COSTS, INNER, USED, Candidate, calibrated, candidates, expected_s
+from sixfold.build.auto import (
+    CLASS_ROWS,
+    COSTS,
+    INNER,
+    USED,
+    Candidate,
+    calibrated,
+    candidates,
+    expected_s,
+)
 from sixfold.evaluate import cross_fit
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import FAMILY
@@ -16,8 +25,12 @@ from sixfold.recipe.kinds import FAMILY
 
 def dataset(rows: int, task: Any = "classification", columns: int = 10) -> Dataset:
     table = Table({f"x{i}": Column("number", np.zeros(rows)) for i in range(columns)}, rows)
-    values = {"classification": np.zeros(rows, dtype=np.int64), "regression": np.zeros(rows)}.get(task)
-    return Dataset(table, Target(task, np.zeros((rows, 3)) if values is None else values, ("y",), ("a", "b")))
+    values = {"classification": np.zeros(rows, dtype=np.int64), "regression": np.zeros(rows)}.get(
+        task
+    )
+    return Dataset(
+        table, Target(task, np.zeros((rows, 3)) if values is None else values, ("y",), ("a", "b"))
+    )
 
 
 def names(rows: int, training_s: float | None = None, **options: Any) -> list[str]:
@@ -41,7 +54,9 @@ def test_a_short_budget_leaves_the_slow_ones_out_and_begins_with_the_cheap_ones(
 @pytest.mark.parametrize("training_s", [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0])
 @pytest.mark.parametrize("rows", [100, 600, 1800, 4000, 15_000, 40_000])
 def test_nobody_is_cut_short_by_what_was_expected(rows: int, training_s: float) -> None:
-    """Time left is given out in equal parts, in this order: each part is enough, were the costs the truth."""
+    """Time left is given out in equal parts, in this order: each part is enough, were the costs the
+    truth.
+    """
     chosen = names(rows, training_s=training_s)
     costs = [expected_s(name, dataset(rows), 4.0) for name in chosen]
     if len(costs) == 1:
@@ -57,10 +72,16 @@ def test_nobody_is_cut_short_by_what_was_expected(rows: int, training_s: float) 
 def test_costs_follow_rows_columns_classes_and_folds() -> None:
     small, large = dataset(1000), dataset(2000)
     for name in COSTS:
-        assert expected_s(name, small, 4.0) < expected_s(name, large, 4.0) < expected_s(name, large, 9.0)
+        assert (
+            expected_s(name, small, 4.0)
+            < expected_s(name, large, 4.0)
+            < expected_s(name, large, 9.0)
+        )
     assert expected_s("tree", dataset(1000, columns=20), 4.0) > expected_s("tree", small, 4.0)
     ten = replace(small, target=replace(small.target, classes=tuple("abcdefghij")))
-    assert expected_s("boosting", ten, 4.0) == pytest.approx(10 * expected_s("boosting", small, 4.0))
+    assert expected_s("boosting", ten, 4.0) == pytest.approx(
+        10 * expected_s("boosting", small, 4.0)
+    )
     assert expected_s("linear", ten, 4.0) == expected_s("linear", small, 4.0)
 
 
@@ -82,7 +103,9 @@ def test_scores_of_a_kernel_machine_become_probabilities() -> None:
     other = ("boosting", {}, "always")
     assert calibrated(other, {"threshold": "f1"}, enough) == (other, {"threshold": "f1"})
     few = two_classes(100, CLASS_ROWS - 1)
-    assert expected_s("svm", enough, 4.0) == pytest.approx(7 / 3 * expected_s("svm", enough, 4.0, inner_fits=False))
+    assert expected_s("svm", enough, 4.0) == pytest.approx(
+        7 / 3 * expected_s("svm", enough, 4.0, inner_fits=False)
+    )
     assert expected_s("svm", few, 4.0) == expected_s("svm", few, 4.0, inner_fits=False)
 
 
@@ -91,9 +114,15 @@ def test_inner_fits_cost_time_and_leave_the_slow_ones_out() -> None:
     data = dataset(32_561, columns=14)
     for name in COSTS:
         times = 7 / 3 if name == "svm" else 3.0
-        assert expected_s(name, data, 4.0, True) == pytest.approx(times * expected_s(name, data, 4.0, False))
+        assert expected_s(name, data, 4.0, True) == pytest.approx(
+            times * expected_s(name, data, 4.0, False)
+        )
     assert [name for name, _, _ in candidates(data, 20.0, inner_fits=True)] == ["tree", "linear"]
-    assert [name for name, _, _ in candidates(data, 20.0, inner_fits=False)] == ["tree", "linear", "boosting"]
+    assert [name for name, _, _ in candidates(data, 20.0, inner_fits=False)] == [
+        "tree",
+        "linear",
+        "boosting",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +140,11 @@ def test_but_not_where_inner_folds_might_lack_a_class(without: Dataset) -> None:
 
 
 def test_every_family_that_is_tried_has_its_cost() -> None:
-    tried = {name for task in ("classification", "regression", "reconstruction") for name in names(3000, task=task)}
+    tried = {
+        name
+        for task in ("classification", "regression", "reconstruction")
+        for name in names(3000, task=task)
+    }
     tried |= {name for name, _, _ in candidates(with_images(3000), None)}
     assert tried == COSTS.keys()
 
@@ -120,7 +153,9 @@ def with_images(rows: int, *others: str) -> Dataset:
     """An image a row, and columns of other kinds, by name."""
     kinds: Any = ("image", *(others or ("number",)))
     codes = np.zeros(rows, dtype=np.int32)
-    columns = {kind: Column(kind, np.zeros(rows) if kind == "number" else codes, ("a",)) for kind in kinds}
+    columns = {
+        kind: Column(kind, np.zeros(rows) if kind == "number" else codes, ("a",)) for kind in kinds
+    }
     return replace(dataset(rows), table=Table(columns, rows))
 
 

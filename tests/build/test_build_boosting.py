@@ -22,7 +22,9 @@ def rows(count: int = 800, missing: bool = True) -> tuple[Any, Any]:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(count, 6)).astype(np.float32)
     x[:, 5] = generator.integers(0, 7, count)
-    score = (x[:, 0] + x[:, 1] * x[:, 2] + np.sin(x[:, 5]) + 0.3 * generator.normal(size=count)).astype(np.float64)
+    score = (
+        x[:, 0] + x[:, 1] * x[:, 2] + np.sin(x[:, 5]) + 0.3 * generator.normal(size=count)
+    ).astype(np.float64)
     if missing:
         x[generator.random(count) < 0.2, 1] = np.nan
     return x, score
@@ -40,7 +42,9 @@ def target(score: Any, classes: int) -> Any:
 @pytest.mark.parametrize("objective", ["regression", "binary", "multiclass"])
 def test_arrays_predict_what_lightgbm_predicts(objective: str, missing: bool) -> None:
     x, score = rows(missing=missing)
-    y = {"regression": 100 + score, "binary": target(score, 2), "multiclass": target(score, 3)}[objective]
+    y = {"regression": 100 + score, "binary": target(score, 2), "multiclass": target(score, 3)}[
+        objective
+    ]
     parameters = {
         "objective": objective,
         "verbosity": -1,
@@ -79,7 +83,9 @@ def leaf(node: Any, row: Any) -> float:
 @pytest.mark.parametrize("objective", ["regression", "binary", "multiclass"])
 def test_the_text_holds_the_trees_of_the_dump(objective: str) -> None:
     x, score = rows(300)
-    y = {"regression": 100 + score, "binary": target(score, 2), "multiclass": target(score, 3)}[objective]
+    y = {"regression": 100 + score, "binary": target(score, 2), "multiclass": target(score, 3)}[
+        objective
+    ]
     parameters = {"objective": objective, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5}
     parameters |= {"num_class": 3} if objective == "multiclass" else {}
     columns = 3 if objective == "multiclass" else 1
@@ -124,7 +130,9 @@ def test_a_grid_is_what_its_settings_are_alone() -> None:
 def test_rows_watched_are_cut_into_the_bins_of_all_training_rows() -> None:
     """As LightGBM does with a subset of a Dataset and a validation set beside it."""
     x, score = rows(800)
-    settings = Settings(rounds=200, patience=5, learning_rate=0.2, refit=False, feature_fraction=1.0)
+    settings = Settings(
+        rounds=200, patience=5, learning_rate=0.2, refit=False, feature_fraction=1.0
+    )
     model = solve(settings, Fit(x, score, "regression", 1, seed=3))
     watched = np.sort(np.random.default_rng(3).permutation(800)[:80])
     parameters = {
@@ -146,7 +154,9 @@ def test_rows_watched_are_cut_into_the_bins_of_all_training_rows() -> None:
         callbacks=[lightgbm.early_stopping(5, verbose=False)],
     )
     assert model.rounds == booster.best_iteration < 200
-    np.testing.assert_allclose(model.predict(x)[:, 0], booster.predict(x) + score.mean(), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        model.predict(x)[:, 0], booster.predict(x) + score.mean(), rtol=1e-10, atol=1e-10
+    )
 
 
 def test_no_setting_is_begun_after_the_deadline() -> None:
@@ -175,7 +185,9 @@ def test_first_rounds_are_the_model_of_fewer_rounds() -> None:
 
 def test_patience_finds_the_number_of_rounds_and_refits_on_all_rows() -> None:
     x, score = rows()
-    fit = Fit(x, target(score + np.random.default_rng(5).normal(size=800), 2), "classification", 2, seed=1)
+    fit = Fit(
+        x, target(score + np.random.default_rng(5).normal(size=800), 2), "classification", 2, seed=1
+    )
     settings = Settings(rounds=500, learning_rate=0.2, patience=5)
     stopped = solve(settings.model_copy(update={"refit": False}), fit)
     refitted = solve(settings, fit)
@@ -212,7 +224,9 @@ def test_out_of_time_ends_with_the_rounds_it_has() -> None:
     context = Clock(emit_to=lambda kind, facts: events.append((kind, facts)))
     model = solve(Settings(rounds=50, patience=None), Fit(x, score, "regression", 1), context)
     assert model.rounds == 7
-    assert events == [("warning", {"text": "boosting: out of time after 7 of 50 rounds", "cut": True})]
+    assert events == [
+        ("warning", {"text": "boosting: out of time after 7 of 50 rounds", "cut": True})
+    ]
 
 
 def test_rows_are_independent_of_their_block(monkeypatch: pytest.MonkeyPatch) -> None:

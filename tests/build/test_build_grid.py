@@ -14,7 +14,12 @@ def no_lists(key: str) -> bool:
 def test_a_list_is_a_grid_and_the_last_key_changes_fastest() -> None:
     options = {"family": "svm", "kernel": ["rbf", "poly"], "C": [1, 10]}
     expanded = grid.expand(options, no_lists)
-    assert [(one["kernel"], one["C"]) for one in expanded] == [("rbf", 1), ("rbf", 10), ("poly", 1), ("poly", 10)]
+    assert [(one["kernel"], one["C"]) for one in expanded] == [
+        ("rbf", 1),
+        ("rbf", 10),
+        ("poly", 1),
+        ("poly", 10),
+    ]
     assert options == {"family": "svm", "kernel": ["rbf", "poly"], "C": [1, 10]}
 
 
@@ -23,15 +28,24 @@ def test_a_list_field_is_a_grid_only_as_a_list_of_lists() -> None:
         return key == "hidden"
 
     assert grid.expand({"hidden": [128, 64]}, hidden) == [{"hidden": [128, 64]}]
-    assert grid.expand({"hidden": [[128], [64, 32]]}, hidden) == [{"hidden": [128]}, {"hidden": [64, 32]}]
+    assert grid.expand({"hidden": [[128], [64, 32]]}, hidden) == [
+        {"hidden": [128]},
+        {"hidden": [64, 32]},
+    ]
     assert grid.expand({"hidden": []}, hidden) == [{"hidden": []}]
 
 
 def test_a_mapping_is_looked_into() -> None:
-    options = {"optimizer": {"name": "adam", "betas": [0.9, 0.999], "learning_rate": [0.1, 0.01]}, "epochs": [5, 6]}
+    options = {
+        "optimizer": {"name": "adam", "betas": [0.9, 0.999], "learning_rate": [0.1, 0.01]},
+        "epochs": [5, 6],
+    }
     expanded = grid.expand(options, lambda key: key == "optimizer.betas")
     assert len(expanded) == 4
-    assert expanded[1] == {"optimizer": {"name": "adam", "betas": [0.9, 0.999], "learning_rate": 0.1}, "epochs": 6}
+    assert expanded[1] == {
+        "optimizer": {"name": "adam", "betas": [0.9, 0.999], "learning_rate": 0.1},
+        "epochs": 6,
+    }
 
 
 def test_nothing_to_expand_is_one_candidate() -> None:

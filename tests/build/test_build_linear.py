@@ -65,7 +65,9 @@ def test_lasso_penalty_makes_weights_zero_for_classes(classes: int) -> None:
     x, score = rows(300)
     noise = np.random.default_rng(1).normal(size=(300, 10))
     y = np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(np.int64)
-    model = solve(Settings(penalty="l1", C=0.05), Fit(np.hstack([x, noise]), y, "classification", classes))[0]
+    model = solve(
+        Settings(penalty="l1", C=0.05), Fit(np.hstack([x, noise]), y, "classification", classes)
+    )[0]
     assert (model.weights[6:] == 0).mean() >= 0.8
     assert model.importances()[:6].sum() > model.importances()[6:].sum()
 
@@ -81,14 +83,20 @@ def test_a_fit_that_does_not_converge_is_said() -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     context = Context(emit_to=lambda kind, facts: events.append((kind, facts)))
     solve(
-        Settings(penalty="none", max_iter=1), Fit(x, (score > 5).astype(np.int64), "classification", 2), context=context
+        Settings(penalty="none", max_iter=1),
+        Fit(x, (score > 5).astype(np.int64), "classification", 2),
+        context=context,
     )
     text = "linear: not converged within max_iter=1; raise it, or the penalty"
     assert events == [("warning", {"text": text})]
 
 
 def test_strength() -> None:
-    assert (Settings().strength, Settings(alpha=3.0).strength, Settings(C=4.0).strength) == (1.0, 3.0, 0.25)
+    assert (Settings().strength, Settings(alpha=3.0).strength, Settings(C=4.0).strength) == (
+        1.0,
+        3.0,
+        0.25,
+    )
 
 
 def test_absent_class_has_probability_zero() -> None:

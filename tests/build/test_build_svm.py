@@ -24,7 +24,9 @@ def rows(classes: int, count: int = 150) -> tuple[Any, Any]:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(count, 4))
     score = x[:, 0] + x[:, 1] ** 2 + 0.3 * generator.normal(size=count)
-    return x, np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(np.int64)
+    return x, np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(
+        np.int64
+    )
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -33,7 +35,9 @@ def test_decisions_of_two_classes_are_libsvms(kernel: Any) -> None:
     machine = solve(Settings(kernel=kernel, C=2.0, coef0=0.5), Fit(x, y, "classification", 2))
     reference = SVC(kernel=kernel, C=2.0, coef0=0.5).fit(x, y)
     expected = reference.decision_function(x)
-    np.testing.assert_allclose(machine.predict(x), np.stack([-expected, expected], axis=1), atol=1e-8)
+    np.testing.assert_allclose(
+        machine.predict(x), np.stack([-expected, expected], axis=1), atol=1e-8
+    )
     np.testing.assert_array_equal(machine.predict(x).argmax(axis=1), reference.predict(x))
     assert machine.output == "decision"
 
@@ -61,7 +65,9 @@ def test_values_are_learned_in_standard_deviations(kernel: Any) -> None:
     y = 1000.0 + 50.0 * np.sin(x[:, 0])
     machine = solve(Settings(kernel=kernel), Fit(x, y, "regression", 1))
     reference = SVR(kernel=kernel).fit(x, (y - y.mean()) / y.std())
-    np.testing.assert_allclose(machine.predict(x)[:, 0], reference.predict(x) * y.std() + y.mean(), rtol=1e-8)
+    np.testing.assert_allclose(
+        machine.predict(x)[:, 0], reference.predict(x) * y.std() + y.mean(), rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -87,7 +93,9 @@ def test_linear_regression_finds_a_line_whatever_its_unit() -> None:
 def test_gamma() -> None:
     x, y = rows(2)
     for gamma, expected in (("scale", 1 / (4 * x.var())), ("auto", 0.25), (0.7, 0.7)):
-        assert solve(Settings(gamma=gamma), Fit(x, y, "classification", 2)).kernel.gamma == pytest.approx(expected)
+        assert solve(
+            Settings(gamma=gamma), Fit(x, y, "classification", 2)
+        ).kernel.gamma == pytest.approx(expected)
 
 
 def test_leaving_out_support_vectors() -> None:

@@ -37,8 +37,13 @@ def rows(count: int = 600, missing: bool = True) -> tuple[Any, Any]:
 def test_tree_is_scikit_learns_with_missing_values(classes: int) -> None:
     x, score = rows()
     y = np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(np.int64)
-    model = solve(tree.Settings(max_depth=10, complexity=0.0), Fit(x[:400], y[:400], "classification", classes, seed=3))
-    reference = DecisionTreeClassifier(max_depth=10, min_samples_leaf=10, random_state=3).fit(x[:400], y[:400])
+    model = solve(
+        tree.Settings(max_depth=10, complexity=0.0),
+        Fit(x[:400], y[:400], "classification", classes, seed=3),
+    )
+    reference = DecisionTreeClassifier(max_depth=10, min_samples_leaf=10, random_state=3).fit(
+        x[:400], y[:400]
+    )
     np.testing.assert_allclose(model.predict(x), reference.predict_proba(x), atol=1e-7)
     np.testing.assert_allclose(model.importances(), reference.feature_importances_, atol=1e-12)
     assert isinstance(model, Branching)
@@ -50,9 +55,16 @@ def test_tree_values_and_several_outputs() -> None:
     y = np.stack([score, 1e6 + score**2], axis=1)
     for task, target in (("regression", score), ("reconstruction", y)):
         outputs = 1 if target.ndim == 1 else 2
-        model = solve(tree.Settings(max_depth=10, complexity=0.0), Fit(x[:400], target[:400], task, outputs, seed=3))
-        reference = DecisionTreeRegressor(max_depth=10, min_samples_leaf=10, random_state=3).fit(x[:400], target[:400])
-        np.testing.assert_allclose(model.predict(x), reference.predict(x).reshape(600, -1), rtol=1e-12)
+        model = solve(
+            tree.Settings(max_depth=10, complexity=0.0),
+            Fit(x[:400], target[:400], task, outputs, seed=3),
+        )
+        reference = DecisionTreeRegressor(max_depth=10, min_samples_leaf=10, random_state=3).fit(
+            x[:400], target[:400]
+        )
+        np.testing.assert_allclose(
+            model.predict(x), reference.predict(x).reshape(600, -1), rtol=1e-12
+        )
 
 
 def test_missing_values_that_training_never_saw_go_scikit_learns_way() -> None:
@@ -60,8 +72,12 @@ def test_missing_values_that_training_never_saw_go_scikit_learns_way() -> None:
     unseen = x[400:].copy()
     unseen[::3, 0] = np.nan
     y = (score > 0).astype(np.int64)
-    model = solve(tree.Settings(max_depth=10, complexity=0.0), Fit(x[:400], y[:400], "classification", 2))
-    reference = DecisionTreeClassifier(max_depth=10, min_samples_leaf=10, random_state=0).fit(x[:400], y[:400])
+    model = solve(
+        tree.Settings(max_depth=10, complexity=0.0), Fit(x[:400], y[:400], "classification", 2)
+    )
+    reference = DecisionTreeClassifier(max_depth=10, min_samples_leaf=10, random_state=0).fit(
+        x[:400], y[:400]
+    )
     went_left = reference.tree_.missing_go_to_left.astype(bool)
     np.testing.assert_array_equal(model.trees.missing_left, went_left & ~model.trees.leaves())
     assert np.isfinite(model.predict(unseen)).all()
@@ -72,11 +88,17 @@ def test_forest_is_scikit_learns(task: Any) -> None:
     x, score = rows()
     y: Any = np.digitize(score, [-0.5, 0.5]).astype(np.int64) if task == "classification" else score
     settings = forest.Settings(trees=30, feature_fraction=0.5, row_fraction=0.8)
-    model = solve(settings, Fit(x[:400], y[:400], task, 3 if task == "classification" else 1, seed=3))
+    model = solve(
+        settings, Fit(x[:400], y[:400], task, 3 if task == "classification" else 1, seed=3)
+    )
     make = RandomForestClassifier if task == "classification" else RandomForestRegressor
-    reference = make(30, max_depth=12, min_samples_leaf=3, max_features=0.5, max_samples=0.8, random_state=3)
+    reference = make(
+        30, max_depth=12, min_samples_leaf=3, max_features=0.5, max_samples=0.8, random_state=3
+    )
     reference.fit(x[:400], y[:400])
-    expected = reference.predict_proba(x) if task == "classification" else reference.predict(x)[:, None]
+    expected = (
+        reference.predict_proba(x) if task == "classification" else reference.predict(x)[:, None]
+    )
     np.testing.assert_allclose(model.predict(x), expected, atol=2e-6)
     np.testing.assert_allclose(model.importances(), reference.feature_importances_, atol=1e-12)
 
@@ -104,7 +126,10 @@ def test_criterion_of_the_other_task_is_refused(module: Any, name: str) -> None:
     with pytest.raises(RecipeError) as caught:
         solve(module.Settings(criterion="gini"), Fit(x, score, "regression", 1))
     expected = "expected a criterion of regression: auto, squared_error; found 'gini'."
-    assert str(caught.value) == f"build.{name}.criterion: {expected} Leave criterion out, or choose one of these."
+    assert (
+        str(caught.value)
+        == f"build.{name}.criterion: {expected} Leave criterion out, or choose one of these."
+    )
 
 
 @pytest.mark.parametrize("criterion", ["gini", "entropy", "squared_error"])
@@ -113,7 +138,10 @@ def test_complexity_is_a_share_of_the_whole_impurity(criterion: Any) -> None:
     regression = criterion == "squared_error"
     y: Any = 1000.0 * score if regression else np.digitize(score, [-1.0, 0.3]).astype(np.int64)
     settings = tree.Settings(criterion=criterion, complexity=0.02, min_rows_leaf=5)
-    model = solve(settings, Fit(x, y, "regression" if regression else "classification", 1 if regression else 3))
+    model = solve(
+        settings,
+        Fit(x, y, "regression" if regression else "classification", 1 if regression else 3),
+    )
     make = DecisionTreeRegressor if regression else DecisionTreeClassifier
     full = make(criterion=criterion, max_depth=12, min_samples_leaf=5, random_state=0).fit(x, y)
     reference = full.set_params(ccp_alpha=0.02 * full.tree_.impurity[0]).fit(x, y)
@@ -124,21 +152,37 @@ def test_thresholds_rounded_down_change_no_comparison() -> None:
     generator = np.random.default_rng(0)
     x = np.concatenate([generator.normal(size=500), [0.0, 1e30, -1e30, 1e-40]]).astype(np.float32)
     near = x[:500].astype(np.float64)
-    thresholds = np.concatenate([near, near + 1e-12, near - 1e-12, [1e300, -1e300, 1.0000000180025095e-35, 0.1]])
+    thresholds = np.concatenate(
+        [near, near + 1e-12, near - 1e-12, [1e300, -1e300, 1.0000000180025095e-35, 0.1]]
+    )
     rounded = round_down(thresholds)
     assert rounded.dtype == np.float32
-    np.testing.assert_array_equal(x[:, None] <= rounded, x[:, None].astype(np.float64) <= thresholds)
+    np.testing.assert_array_equal(
+        x[:, None] <= rounded, x[:, None].astype(np.float64) <= thresholds
+    )
 
 
-@pytest.mark.parametrize("family", [boosting.Settings(patience=None, rounds=80), forest.Settings(trees=40)])
-@pytest.mark.parametrize(("task", "outputs"), [("classification", 2), ("classification", 3), ("regression", 1)])
+@pytest.mark.parametrize(
+    "family", [boosting.Settings(patience=None, rounds=80), forest.Settings(trees=40)]
+)
+@pytest.mark.parametrize(
+    ("task", "outputs"), [("classification", 2), ("classification", 3), ("regression", 1)]
+)
 def test_the_graph_agrees_on_extreme_rows(family: Any, task: Any, outputs: int) -> None:
     x, score = rows()
-    y: Any = np.digitize(score, [0.0, 0.8][: outputs - 1]).astype(np.int64) if outputs > 1 else 1e7 + 1e4 * score
+    y: Any = (
+        np.digitize(score, [0.0, 0.8][: outputs - 1]).astype(np.int64)
+        if outputs > 1
+        else 1e7 + 1e4 * score
+    )
     model = solve(family, Fit(x, y, task, outputs))
     thresholds = np.unique(model.trees.threshold)
-    extremes = np.concatenate([thresholds, np.nextafter(thresholds, np.float32(np.inf)), [0.0, -0.0, np.nan]])
-    extremes = np.concatenate([extremes, [np.inf, -np.inf, 3e38, -3e38, 1e-45, -1e-45]]).astype(np.float32)
+    extremes = np.concatenate(
+        [thresholds, np.nextafter(thresholds, np.float32(np.inf)), [0.0, -0.0, np.nan]]
+    )
+    extremes = np.concatenate([extremes, [np.inf, -np.inf, 3e38, -3e38, 1e-45, -1e-45]]).astype(
+        np.float32
+    )
     unseen = np.random.default_rng(0).choice(extremes, size=(2000, 5))
     graph = Graph()
     value = model.export(graph, graph.input("x", TensorProto.FLOAT, 5))
@@ -159,7 +203,9 @@ def test_sums_of_values_on_the_grid_are_exact_in_float32_in_any_order() -> None:
     assert exact_in_float32(value, first)
     assert exact_in_float32(np.zeros((400, 3)), first)
     shuffled = generator.permutation(value).astype(np.float32)
-    np.testing.assert_array_equal(np.cumsum(shuffled, axis=0, dtype=np.float32)[-1], value.sum(axis=0))
+    np.testing.assert_array_equal(
+        np.cumsum(shuffled, axis=0, dtype=np.float32)[-1], value.sum(axis=0)
+    )
     assert not exact_in_float32(value + 2.0**-40, first)
 
 
@@ -168,7 +214,9 @@ def test_sums_of_values_on_the_grid_are_exact_in_float32_in_any_order() -> None:
 def test_trees_of_one_leaf_are_exported(trees: int, task: Any) -> None:
     x = np.zeros((40, 3), dtype=np.float32)
     y: Any = np.arange(40) % 3 if task == "classification" else np.arange(40.0)
-    model = solve(forest.Settings(trees=trees), Fit(x, y, task, 3 if task == "classification" else 1))
+    model = solve(
+        forest.Settings(trees=trees), Fit(x, y, task, 3 if task == "classification" else 1)
+    )
     assert model.node_count == trees
     np.testing.assert_allclose(exported(model, x[:2], 3), model.predict(x[:2]), rtol=1e-12)
 

@@ -1,4 +1,6 @@
-"""A tree grown once and cut back for every complexity, beside trees that scikit-learn grows and prunes one by one."""
+"""A tree grown once and cut back for every complexity, beside trees that scikit-learn grows and
+prunes one by one.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,18 @@ def same_as_refits(made: list[Settings], fit: Fit) -> None:
 
 
 @given(
-    st.sampled_from([("classification", 2), ("classification", 3), ("regression", 1), ("reconstruction", 2)]),
+    st.sampled_from(
+        [("classification", 2), ("classification", 3), ("regression", 1), ("reconstruction", 2)]
+    ),
     st.sampled_from([{}, {"max_leaves": 12}, {"max_depth": 3}]),
     st.integers(12, 150),
     st.integers(0, 99),
     st.booleans(),
 )
 @settings(max_examples=25, deadline=None)
-def test_every_complexity_of_the_path_and_between(kind: Any, options: Any, count: int, seed: int, grid: bool) -> None:
+def test_every_complexity_of_the_path_and_between(
+    kind: Any, options: Any, count: int, seed: int, grid: bool
+) -> None:
     fit = problem(kind[0], kind[1], count, seed, grid)
     made = Settings(min_rows_leaf=2, **options)
     path = made.complexity_path(fit)
@@ -61,7 +67,9 @@ def test_every_complexity_of_the_path_and_between(kind: Any, options: Any, count
 def test_entropy_and_a_grid_of_one() -> None:
     fit = problem("classification", 3, 300)
     same_as_refits([Settings(criterion="entropy", complexity=0.01)], fit)
-    same_as_refits([Settings(criterion="entropy", complexity=c) for c in (0.2, 0.0, 0.03, 0.03)], fit)
+    same_as_refits(
+        [Settings(criterion="entropy", complexity=c) for c in (0.2, 0.0, 0.03, 0.03)], fit
+    )
 
 
 def test_several_fits_each_with_its_own_root() -> None:
@@ -75,7 +83,9 @@ def test_several_fits_each_with_its_own_root() -> None:
 
 def test_equal_targets_are_one_leaf() -> None:
     x = problem("regression", 1, 40).x
-    same_as_refits([Settings(complexity=c) for c in (0.0, 0.1)], Fit(x, np.full(40, 3.0), "regression", 1))
+    same_as_refits(
+        [Settings(complexity=c) for c in (0.0, 0.1)], Fit(x, np.full(40, 3.0), "regression", 1)
+    )
 
 
 def test_no_time_and_one_class_are_said() -> None:
@@ -84,4 +94,8 @@ def test_no_time_and_one_class_are_said() -> None:
     with pytest.raises(BudgetError, match="no time left while fitting tree"):
         list(fit_grid(made, [fit], Context(deadline=time.monotonic() - 1)))
     with pytest.raises(FitError, match="one class in 40 rows"):
-        list(fit_grid(made, [Fit(fit.x, np.zeros(40, dtype=np.int64), "classification", 2)], Context()))
+        list(
+            fit_grid(
+                made, [Fit(fit.x, np.zeros(40, dtype=np.int64), "classification", 2)], Context()
+            )
+        )

@@ -22,9 +22,9 @@ def grown(seed: int, trees: int) -> tuple[Trees, Any]:
     x = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = np.nan
     models = [
-        DecisionTreeRegressor(max_depth=1 + number % 6, max_features=2, random_state=seed + number).fit(
-            x, rng.normal(size=ROWS)
-        )
+        DecisionTreeRegressor(
+            max_depth=1 + number % 6, max_features=2, random_state=seed + number
+        ).fit(x, rng.normal(size=ROWS))
         for number in range(trees)
     ]
     return from_sklearn(models, [model.tree_.value[:, :, 0] for model in models], FEATURES), x
@@ -32,7 +32,9 @@ def grown(seed: int, trees: int) -> tuple[Trees, Any]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 8), st.sets(st.integers(0, FEATURES - 1)))
-def test_changed_columns_move_the_pairs_that_ask_for_them(seed: int, count: int, columns: set[int]) -> None:
+def test_changed_columns_move_the_pairs_that_ask_for_them(
+    seed: int, count: int, columns: set[int]
+) -> None:
     trees, x = grown(seed, count)
     descent, other, rng = Descent(trees), x.copy(), np.random.default_rng(seed)
     for column in columns:

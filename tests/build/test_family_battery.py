@@ -1,4 +1,6 @@
-"""Every check for every family: the folder is listed, and how many checks each family got is asserted."""
+"""Every check for every family: the folder is listed, and how many checks each family got is
+asserted.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,15 @@ from sixfold.build.candidate import Candidate
 from sixfold.build.family import Family
 from sixfold.core.errors import BudgetError, FitError
 from sixfold.parts import state
-from sixfold.parts.fit import FeatureGroup, Fit, Fitted, IncrementalPredictor, Matrix, Parametric, Ranked
+from sixfold.parts.fit import (
+    FeatureGroup,
+    Fit,
+    Fitted,
+    IncrementalPredictor,
+    Matrix,
+    Parametric,
+    Ranked,
+)
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.table import Task
@@ -30,8 +40,8 @@ from sixfold.runs.context import Context
 
 @dataclass(frozen=True)
 class Case:
-    """What the battery needs to know of a family: settings that can learn few rows, what it must refuse, and other
-    settings whose results are saved, exported and changed in another way.
+    """What the battery needs to know of a family: settings that can learn few rows, what it must
+    refuse, and other settings whose results are saved, exported and changed in another way.
     """
 
     quick: dict[str, Any] = field(default_factory=dict)
@@ -44,8 +54,14 @@ CASES = {
     "linear": Case(
         {"C": 10.0},
         refuses=(
-            ({"alpha": 1.0, "C": 1.0}, "alpha and C are the same strength (C = 1 / alpha): give one of them"),
-            ({"penalty": "none", "C": 1.0}, "penalty none has no strength: leave C out, or choose penalty l2 or l1"),
+            (
+                {"alpha": 1.0, "C": 1.0},
+                "alpha and C are the same strength (C = 1 / alpha): give one of them",
+            ),
+            (
+                {"penalty": "none", "C": 1.0},
+                "penalty none has no strength: leave C out, or choose penalty l2 or l1",
+            ),
             ({"alpha": -1.0}, "Input should be greater than 0"),
             ({"penalty": "l3"}, "Input should be 'l2', 'l1' or 'none'"),
         ),
@@ -59,7 +75,11 @@ CASES = {
             ({"degree": 0}, "Input should be greater than or equal to 1"),
             ({"gamma": -0.5}, "Input should be greater than 0"),
         ),
-        variants=({"kernel": "linear"}, {"kernel": "poly", "coef0": 1.0}, {"kernel": "sigmoid", "gamma": 0.05}),
+        variants=(
+            {"kernel": "linear"},
+            {"kernel": "poly", "coef0": 1.0},
+            {"kernel": "sigmoid", "gamma": 0.05},
+        ),
     ),
     "kernel_ridge": Case(
         {"alpha": 0.01},
@@ -68,14 +88,20 @@ CASES = {
             ({"alpha": 0.0}, "Input should be greater than 0"),
             ({"degree": 0}, "Input should be greater than or equal to 1"),
         ),
-        variants=({"kernel": "poly", "coef0": 1.0, "degree": 2}, {"kernel": "sigmoid", "gamma": 0.05, "alpha": 1.0}),
+        variants=(
+            {"kernel": "poly", "coef0": 1.0, "degree": 2},
+            {"kernel": "sigmoid", "gamma": 0.05, "alpha": 1.0},
+        ),
     ),
     "tree": Case(
         {"min_rows_leaf": 1},
         refuses=(
             ({"max_depth": 0}, "Input should be greater than or equal to 1"),
             ({"complexity": -0.1}, "Input should be greater than or equal to 0"),
-            ({"criterion": "twoing"}, "Input should be 'auto', 'gini', 'entropy' or 'squared_error'"),
+            (
+                {"criterion": "twoing"},
+                "Input should be 'auto', 'gini', 'entropy' or 'squared_error'",
+            ),
         ),
     ),
     "forest": Case(
@@ -108,7 +134,11 @@ CASES = {
             ({"numbers": "sines"}, "Input should be 'linear', 'periodic' or 'piecewise_linear'"),
             ({"frequency_scale": 0.0}, "Input should be greater than 0"),
         ),
-        variants=({"numbers": "periodic", "dropout": 0.1}, {"blocks": 0}, {"size": "small", "label_smoothing": 0.05}),
+        variants=(
+            {"numbers": "periodic", "dropout": 0.1},
+            {"blocks": 0},
+            {"size": "small", "label_smoothing": 0.05},
+        ),
     ),
     "tabm": Case(
         {"width": 16, "blocks": 1, "members": 4},
@@ -118,7 +148,11 @@ CASES = {
             ({"blocks": -1}, "Input should be greater than or equal to 0"),
             ({"dropout": 1.0}, "Input should be less than 1"),
         ),
-        variants=({"numbers": "periodic", "dropout": 0.1}, {"blocks": 0}, {"members": 1, "label_smoothing": 0.05}),
+        variants=(
+            {"numbers": "periodic", "dropout": 0.1},
+            {"blocks": 0},
+            {"members": 1, "label_smoothing": 0.05},
+        ),
     ),
     "fusion": Case(
         {"size": "nano", "dropout": 0.0, "shift": 0.0},
@@ -145,7 +179,8 @@ CASES = {
     ),
 }
 ONLY_VALUES = ("kernel_ridge",)
-# Which model has which ability, `quick` first and then each variant: a check of an ability runs where it stands here.
+# Which model has which ability, `quick` first and then each variant: a check of an ability runs
+# where it stands here.
 TREES, KERNEL, SUMS = "near ranked", "parameters", "parameters ranked"
 ABILITIES: dict[str, tuple[str, ...]] = {
     "boosting": (TREES, TREES),
@@ -162,7 +197,11 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "tree": (TREES,),
 }
 PROTOCOLS = {"near": IncrementalPredictor, "parameters": Parametric, "ranked": Ranked}
-TASKS: tuple[tuple[Task, int], ...] = (("classification", 2), ("classification", 3), ("regression", 1))
+TASKS: tuple[tuple[Task, int], ...] = (
+    ("classification", 2),
+    ("classification", 3),
+    ("regression", 1),
+)
 
 
 def settings(name: str, **options: Any) -> Any:
@@ -170,15 +209,23 @@ def settings(name: str, **options: Any) -> Any:
 
 
 def solve(
-    name: str, *fits: Fit, family: Any = None, context: Context | None = None, epochs: int | None = None
+    name: str,
+    *fits: Fit,
+    family: Any = None,
+    context: Context | None = None,
+    epochs: int | None = None,
 ) -> list[Fitted]:
     train = Train(**{**CASES[name].train, **({"epochs": epochs} if epochs else {})})
     candidate = Candidate(name, name, family or settings(name), Prepare(), Initialize(), train)
     return list(fit_many([candidate], fits, context or Context()))
 
 
-def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3) -> Fit:
-    """Rows whose first features decide the target; NaN among them where the family takes it. Of tokens one does."""
+def problem(
+    name: str, task: Task, outputs: int, rows: int = 200, features: int = 5, seed: int = 3
+) -> Fit:
+    """Rows whose first features decide the target; NaN among them where the family takes it. Of
+    tokens one does.
+    """
     reads = FAMILY.load(name).reads
     if "tokens" in reads:
         tokens = token_problem(task, outputs, rows, features, seed)
@@ -189,7 +236,9 @@ def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int 
     signal = 2.0 * x[:, 0] + (x[:, 1] if features > 1 else 0.0)
     y: Any = signal
     if task == "classification":
-        y = np.digitize(signal, np.quantile(signal, np.arange(1, outputs) / outputs)).astype(np.int64)
+        y = np.digitize(signal, np.quantile(signal, np.arange(1, outputs) / outputs)).astype(
+            np.int64
+        )
     if task == "reconstruction":
         y = np.stack([signal, -x[:, -1]], axis=1)
     if needs.impute_number is None and features > 2:
@@ -198,10 +247,15 @@ def problem(name: str, task: Task, outputs: int, rows: int = 200, features: int 
 
 
 def token_problem(task: Task, outputs: int, rows: int, length: int, seed: int) -> Fit:
-    """Each row has one token of 1 to 6 somewhere, which decides the target; after half of the rows comes padding."""
+    """Each row has one token of 1 to 6 somewhere, which decides the target; after half of the rows
+    comes padding.
+    """
     generator = np.random.default_rng(seed)
     x = generator.integers(7, 20, size=(rows, length))
-    told, place = generator.integers(1, 7, size=rows), generator.integers(0, max(1, length - 1), size=rows)
+    told, place = (
+        generator.integers(1, 7, size=rows),
+        generator.integers(0, max(1, length - 1), size=rows),
+    )
     x[np.arange(rows), place] = told
     x[: rows // 2, length - 1 :] = 0 if length > 1 else x[: rows // 2]
     y: Any = told - 3.5
@@ -214,7 +268,10 @@ def token_problem(task: Task, outputs: int, rows: int, length: int, seed: int) -
 def beside_others(fit: Fit) -> Fit:
     """Between a number and images of 4 × 4 pixels, which say nothing."""
     generator, length = np.random.default_rng(fit.rows), fit.x.shape[1]
-    number, pixels = generator.normal(size=(fit.rows, 1)), generator.integers(0, 256, size=(fit.rows, 16))
+    number, pixels = (
+        generator.normal(size=(fit.rows, 1)),
+        generator.integers(0, 256, size=(fit.rows, 16)),
+    )
     x = np.concatenate([number, np.asarray(fit.x), pixels], axis=1).astype(np.float32)
     layout = (
         FeatureGroup("numbers", ("number",), 0, 1),
@@ -234,7 +291,9 @@ def run_graph(fitted: Fitted, *some: Matrix) -> list[Matrix]:
     graph.output("y", exported, TensorProto.DOUBLE, ["rows", "outputs"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx_reference.checked(graph.model(), {"x": x[:3]}), options)
+    session = onnxruntime.InferenceSession(
+        onnx_reference.checked(graph.model(), {"x": x[:3]}), options
+    )
     return [np.asarray(session.run(None, {"x": each})[0]) for each in some]
 
 
@@ -249,14 +308,17 @@ def task_pairs(name: str) -> list[tuple[Task, int]]:
     return [pair for pair in (*TASKS, ("reconstruction", 2)) if pair[0] in tasks]
 
 
-# The checks. Each takes the family's name; each runs for every family unless `only_for` says otherwise.
+# The checks. Each takes the family's name; each runs for every family unless `only_for` says
+# otherwise.
 
 
 def check_settings_are_a_section(name: str, tmp: Any) -> None:
     made = FAMILY.load(name)()
     assert isinstance(made, Section)
     assert isinstance(made, Family)
-    assert made.tasks >= ({"regression"} if name in ONLY_VALUES else {"classification", "regression"})
+    assert made.tasks >= (
+        {"regression"} if name in ONLY_VALUES else {"classification", "regression"}
+    )
     assert type(made)(**made.model_dump(mode="json")) == made
     assert type(made).__doc__
     fields = type(made).model_fields
@@ -284,7 +346,9 @@ def check_outputs_are_what_they_say(name: str, tmp: Any) -> None:
         assert predicted.shape == (200, outputs)
         assert predicted.dtype == np.float64
         assert np.isfinite(predicted).all()
-        assert fitted.output in (("probability", "decision") if task == "classification" else ("value",))
+        assert fitted.output in (
+            ("probability", "decision") if task == "classification" else ("value",)
+        )
         if fitted.output == "probability":
             np.testing.assert_allclose(predicted.sum(axis=1), 1.0, atol=1e-9)
             assert (predicted >= 0).all()
@@ -298,15 +362,22 @@ def check_one_row_is_a_batch_of_one(name: str, tmp: Any) -> None:
         fitted = solve(name, fit)[0]
         whole = fitted.predict(fit.x)
         for row in (0, 57, 199):
-            np.testing.assert_allclose(fitted.predict(fit.x[row : row + 1]), whole[row : row + 1], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                fitted.predict(fit.x[row : row + 1]), whole[row : row + 1], rtol=1e-5, atol=1e-6
+            )
 
 
 def check_fits_come_in_order(name: str, tmp: Any) -> None:
-    first, second = problem(name, "regression", 1, rows=64), problem(name, "regression", 1, rows=64, seed=9)
+    first, second = (
+        problem(name, "regression", 1, rows=64),
+        problem(name, "regression", 1, rows=64, seed=9),
+    )
     together = solve(name, first, second)
     assert len(together) == 2
     for fit, fitted in zip((first, second), together, strict=True):
-        np.testing.assert_allclose(fitted.predict(fit.x), solve(name, fit)[0].predict(fit.x), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            fitted.predict(fit.x), solve(name, fit)[0].predict(fit.x), rtol=1e-4, atol=1e-4
+        )
 
 
 def check_odd_sizes(name: str, tmp: Any) -> None:
@@ -371,23 +442,36 @@ def check_absent_class_never_wins(name: str, tmp: Any) -> None:
 
 def check_refuses_bad_settings(name: str, tmp: Any) -> None:
     assert CASES[name].refuses
-    for options, text in (*CASES[name].refuses, ({"surely_unknown": 1}, "Extra inputs are not permitted")):
+    for options, text in (
+        *CASES[name].refuses,
+        ({"surely_unknown": 1}, "Extra inputs are not permitted"),
+    ):
         with pytest.raises(ValidationError) as caught:
             FAMILY.load(name)(**options)
         assert text in str(caught.value)
 
 
 def able(name: str, ability: str, fit: Fit) -> list[Any]:
-    """The models of `every_model` that have it: at least one, or the check would look at nothing."""
-    found = [fitted for fitted, has in zip(every_model(name, fit), ABILITIES[name], strict=True) if ability in has]
+    """The models of `every_model` that have it: at least one, or the check would look at
+    nothing.
+    """
+    found = [
+        fitted
+        for fitted, has in zip(every_model(name, fit), ABILITIES[name], strict=True)
+        if ability in has
+    ]
     assert found
     return found
 
 
 def check_abilities_are_those_that_are_checked(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        for fitted, has in zip(every_model(name, problem(name, task, outputs)), ABILITIES[name], strict=True):
-            assert " ".join(word for word, one in PROTOCOLS.items() if isinstance(fitted, one)) == has, (task, fitted)
+        for fitted, has in zip(
+            every_model(name, problem(name, task, outputs)), ABILITIES[name], strict=True
+        ):
+            assert (
+                " ".join(word for word, one in PROTOCOLS.items() if isinstance(fitted, one)) == has
+            ), (task, fitted)
 
 
 def check_explains(name: str, tmp: Any) -> None:
@@ -419,10 +503,16 @@ def check_parameters_can_be_replaced(name: str, tmp: Any) -> None:
             parameters = fitted.parameters()
             assert parameters
             assert all(value.dtype == np.float64 for value in parameters.values())
-            np.testing.assert_array_equal(fitted.with_parameters(parameters).predict(fit.x), fitted.predict(fit.x))
-            rounded = fitted.with_parameters({key: np.floor(value * 64) / 64 for key, value in parameters.items()})
+            np.testing.assert_array_equal(
+                fitted.with_parameters(parameters).predict(fit.x), fitted.predict(fit.x)
+            )
+            rounded = fitted.with_parameters(
+                {key: np.floor(value * 64) / 64 for key, value in parameters.items()}
+            )
             assert not np.array_equal(rounded.predict(fit.x), fitted.predict(fit.x))
-            np.testing.assert_allclose(run_graph(rounded, fit.x)[0], rounded.predict(fit.x), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(
+                run_graph(rounded, fit.x)[0], rounded.predict(fit.x), rtol=1e-5, atol=1e-5
+            )
 
 
 def check_refuses_one_class(name: str, tmp: Any) -> None:
@@ -458,7 +548,10 @@ ABILITY_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "near": check_rows_nearby,
     "parameters": check_parameters_can_be_replaced,
 }
-SOLVER_CHECKS: tuple[Callable[[str, Any], None], ...] = (check_refuses_one_class, check_stops_when_time_is_over)
+SOLVER_CHECKS: tuple[Callable[[str, Any], None], ...] = (
+    check_refuses_one_class,
+    check_stops_when_time_is_over,
+)
 
 
 CLASS_CHECKS = (check_absent_class_never_wins, check_refuses_one_class)
@@ -467,13 +560,21 @@ CLASS_CHECKS = (check_absent_class_never_wins, check_refuses_one_class)
 def checks_for(name: str) -> tuple[Callable[[str, Any], None], ...]:
     made = FAMILY.load(name)
     checks = CHECKS + (SOLVER_CHECKS if hasattr(made, "solve") else ())
-    checks += tuple(check for ability, check in ABILITY_CHECKS.items() if ability in " ".join(ABILITIES[name]))
-    return tuple(check for check in checks if "classification" in made.tasks or check not in CLASS_CHECKS)
+    checks += tuple(
+        check for ability, check in ABILITY_CHECKS.items() if ability in " ".join(ABILITIES[name])
+    )
+    return tuple(
+        check for check in checks if "classification" in made.tasks or check not in CLASS_CHECKS
+    )
 
 
 # Those of pixels alone have tests of their own: tests/test_images_end_to_end.py.
 CHECKED = [name for name in FAMILY.names() if {"numbers", "tokens"} & FAMILY.load(name).reads]
-PAIRS = [pytest.param(name, check, id=f"{name}-{check.__name__}") for name in CHECKED for check in checks_for(name)]
+PAIRS = [
+    pytest.param(name, check, id=f"{name}-{check.__name__}")
+    for name in CHECKED
+    for check in checks_for(name)
+]
 
 
 @pytest.mark.parametrize(("name", "check"), PAIRS)
@@ -503,4 +604,6 @@ def test_every_family_gets_its_checks() -> None:
 
 def test_every_check_is_in_a_list() -> None:
     written = {name for name in globals() if name.startswith("check_")}
-    assert written == {check.__name__ for check in (*CHECKS, *SOLVER_CHECKS, *ABILITY_CHECKS.values())}
+    assert written == {
+        check.__name__ for check in (*CHECKS, *SOLVER_CHECKS, *ABILITY_CHECKS.values())
+    }

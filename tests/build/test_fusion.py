@@ -1,4 +1,6 @@
-"""fusion: learns what only shows where columns are seen together; answers each row alone; killed or not, the same bits."""
+"""fusion: learns what only shows where columns are seen together; answers each row alone; killed or
+not, the same bits.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ SPANS = {group.kind: slice(group.start, group.stop) for group in LAYOUT}
 
 
 def mixed(rows: int, seed: int = 0) -> Fit:
-    """Either the second word stands in the text, or the image is bright; where `age` is above 1, always so."""
+    """Either the second word stands in the text, or the image is bright; where `age` is above 1,
+    always so.
+    """
     random = np.random.default_rng(seed)
     word, bright = random.integers(0, 2, rows), random.integers(0, 2, rows)
     numbers = random.normal(size=(rows, 2))
@@ -41,7 +45,9 @@ def mixed(rows: int, seed: int = 0) -> Fit:
     pixels = random.integers(0, 50, size=(rows, 64)) + 120 * bright[:, None]
     y = np.where(numbers[:, 1] > 1, 1, word ^ bright)
     x = np.concatenate([numbers, tokens, pixels], axis=1).astype(np.float32)
-    return Fit(x, y, "classification", 2, seed=1, levels=(0, 0, *(8,) * 6, *(0,) * 64), layout=LAYOUT)
+    return Fit(
+        x, y, "classification", 2, seed=1, levels=(0, 0, *(8,) * 6, *(0,) * 64), layout=LAYOUT
+    )
 
 
 def set_up(fit: Fit, family: Any = None, **train: Any) -> Fit:
@@ -79,7 +85,9 @@ def test_it_learns_what_no_column_tells_alone() -> None:
 def test_a_row_is_answered_alike_alone_in_a_batch_and_in_any_order() -> None:
     model, x = trained(set_up(mixed(40))), mixed(70, seed=2).x
     whole = model.predict(x)
-    np.testing.assert_allclose(np.concatenate([model.predict(x[at : at + 1]) for at in range(8)]), whole[:8], atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([model.predict(x[at : at + 1]) for at in range(8)]), whole[:8], atol=1e-6
+    )
     order = np.random.default_rng(0).permutation(len(x))
     np.testing.assert_allclose(model.predict(x[order]), whole[order], atol=1e-6)
     assert model.predict(x[:0]).shape == (0, 2)
@@ -98,14 +106,20 @@ def test_kinds_that_are_missing_have_no_encoder_and_each_column_has_its_own() ->
     fit = mixed(24)
     only_numbers = Fit(fit.x[:, :2], fit.y, "classification", 2)
     assert not any(
-        name.startswith(("network.texts", "network.images")) for name in trained(set_up(only_numbers)).weights
+        name.startswith(("network.texts", "network.images"))
+        for name in trained(set_up(only_numbers)).weights
     )
     twice = replace(
         fit,
         x=np.concatenate([fit.x[:, 2:], fit.x[:, 2:]], axis=1),
         levels=(),
         layout=tuple(
-            replace(group, columns=(f"{group.columns[0]} {at}",), start=group.start + add, stop=group.stop + add)
+            replace(
+                group,
+                columns=(f"{group.columns[0]} {at}",),
+                start=group.start + add,
+                stop=group.stop + add,
+            )
             for at, add in enumerate((-2, 68))
             for group in (TOKENS, PIXELS)
         ),
@@ -122,7 +136,9 @@ def test_codes_of_categories_have_vectors_and_a_value_never_seen_adds_nothing() 
     random = np.random.default_rng(0)
     codes, number = random.integers(0, 3, 240), random.normal(size=240)
     x = np.stack([codes, number], axis=1).astype(np.float32)
-    model = trained(set_up(Fit(x, (codes == 1).astype(np.int64), "classification", 2, levels=(3, 0)), epochs=12))
+    model = trained(
+        set_up(Fit(x, (codes == 1).astype(np.int64), "classification", 2, levels=(3, 0)), epochs=12)
+    )
     assert (model.shape.codes, model.shape.levels) == ((0,), (4,))
     assert accuracy(model.predict(x), codes == 1) > 0.95
     assert not model.weights["network.numbers.table.weight"][0].any()
@@ -184,7 +200,12 @@ def test_killed_and_continued_it_ends_with_the_same_bits(
 def test_what_was_chosen_is_said() -> None:
     notes: list[str] = []
     fit = set_up(mixed(24), FUSION())
-    trained(fit, Context(emit_to=lambda kind, facts: notes.append(facts["text"]) if kind == "note" else None))
+    trained(
+        fit,
+        Context(
+            emit_to=lambda kind, facts: notes.append(facts["text"]) if kind == "note" else None
+        ),
+    )
     assert notes[0].startswith(
         "fusion: size nano (24 rows, images of 8 pixels a side); an encoder each for numbers and categories (2 features), "
         "'note', 'scan'. Training images are augmented: shift 8%"
@@ -194,6 +215,7 @@ def test_what_was_chosen_is_said() -> None:
 def test_a_larger_size_costs_more() -> None:
     fit = mixed(24)
     costs = [
-        FUSION(size=size).cost([set_up(fit, FUSION(size=size))], 1000).fit_bytes for size in ("nano", "small", "auto")
+        FUSION(size=size).cost([set_up(fit, FUSION(size=size))], 1000).fit_bytes
+        for size in ("nano", "small", "auto")
     ]
     assert costs[2] == costs[0] < costs[1]

@@ -1,4 +1,6 @@
-"""Fine-tuned image checkpoints: where they start, what is learned, the same bits after a kill, and the bundle without torch."""
+"""Fine-tuned image checkpoints: where they start, what is learned, the same bits after a kill, and
+the bundle without torch.
+"""
 
 from __future__ import annotations
 
@@ -71,12 +73,16 @@ def answers(fitted: Fitted, x: Any) -> Any:
 def test_logits_are_those_of_transformers_and_its_processor(
     kind: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    """With the published head in the place of a new one: scaling, embedding and head, by arrays and by nodes."""
+    """With the published head in the place of a new one: scaling, embedding and head, by arrays and
+    by nodes.
+    """
     model, fit = tiny_images.write(tmp_path / kind, kind), fit_of(folders[kind])
     family: Any = fit.setting.family
     side = SIDES[kind]
     module = family.module(fit)
-    (classes,) = [layer for layer in model.classifier.modules() if isinstance(layer, torch.nn.Linear)]
+    (classes,) = [
+        layer for layer in model.classifier.modules() if isinstance(layer, torch.nn.Linear)
+    ]
     module.network.head.load_state_dict(classes.state_dict())
     fitted = family.fitted(module.eval(), fit)
     images = fit.x.reshape(ROWS, side, side, 3).astype(np.uint8)
@@ -90,7 +96,14 @@ def test_logits_are_those_of_transformers_and_its_processor(
 
 @pytest.mark.parametrize(
     ("kind", "adapt"),
-    [("vit", "whole"), ("resnet", "whole"), ("resnet", "head"), ("vit", "head"), ("vit", "lora"), ("convnext", "lora")],
+    [
+        ("vit", "whole"),
+        ("resnet", "whole"),
+        ("resnet", "head"),
+        ("vit", "head"),
+        ("vit", "lora"),
+        ("convnext", "lora"),
+    ],
 )
 def test_the_checkpoint_is_where_it_starts_and_the_head_is_what_is_learned(
     kind: str, adapt: str, folders: dict[str, Path], tmp_path: Path
@@ -100,7 +113,11 @@ def test_the_checkpoint_is_where_it_starts_and_the_head_is_what_is_learned(
     plain = ENCODER(checkpoint=str(folders[kind])).module(fit).network
     before = {name: value.clone() for name, value in plain.state_dict().items()}
     started = family._start(fit, 1).network.state_dict()
-    kept = {name.replace(".linear.", "."): value for name, value in started.items() if name.startswith("embedding.")}
+    kept = {
+        name.replace(".linear.", "."): value
+        for name, value in started.items()
+        if name.startswith("embedding.")
+    }
     assert all(torch.equal(kept[name], value) for name, value in before.items() if name in kept)
     assert len(before) - len(kept.keys() & before.keys()) == 2  # weight and bias of the head
     found = trained(fit)
@@ -109,7 +126,11 @@ def test_the_checkpoint_is_where_it_starts_and_the_head_is_what_is_learned(
         for name, value in found.network.weights.items()
         if name.startswith("embedding.") and "num_batches" not in name
     }
-    layers = [name for name, part in plain.named_modules() if isinstance(part, torch.nn.Linear) and name != "head"]
+    layers = [
+        name
+        for name, part in plain.named_modules()
+        if isinstance(part, torch.nn.Linear) and name != "head"
+    ]
     changed = {"whole": set(same), "head": set(), "lora": {f"{name}.weight" for name in layers}}
     assert {name for name, unchanged in same.items() if not unchanged} == changed[adapt]
     assert not np.array_equal(found.network.weights["head.weight"], before["head.weight"].numpy())
@@ -122,7 +143,9 @@ def test_the_checkpoint_is_where_it_starts_and_the_head_is_what_is_learned(
 
 
 def test_it_learns(folders: dict[str, Path]) -> None:
-    fit = fit_of(folders["convnext"], epochs=15, optimizer={"name": "adamw", "learning_rate": 0.005})
+    fit = fit_of(
+        folders["convnext"], epochs=15, optimizer={"name": "adamw", "learning_rate": 0.005}
+    )
     assert (trained(fit).predict(fit.x).argmax(1) == fit.y).mean() > 0.9
 
 
@@ -150,14 +173,18 @@ def test_killed_it_ends_with_the_same_bits(
         np.testing.assert_array_equal(again.network.weights[name], value)
 
 
-def test_the_folder_decides_about_the_key_and_the_images(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_the_folder_decides_about_the_key_and_the_images(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     tiny_images.write(tmp_path / "vit")
     recipe = Recipe.model_validate({"version": 1, "name": "r", "data": {"source": "x"}})
     target: Any = type("Target", (), {"task": "classification", "classes": ("a", "b")})()
 
     def key() -> str:
         options = {"checkpoint": str(tmp_path / "vit")}
-        return candidate(recipe, target, "image_encoder", Draft(("image_encoder", options, ""), {}, {})).key()
+        return candidate(
+            recipe, target, "image_encoder", Draft(("image_encoder", options, ""), {}, {})
+        ).key()
 
     before = key()
     assert key() == before
@@ -171,7 +198,9 @@ def test_the_folder_decides_about_the_key_and_the_images(folders: dict[str, Path
 
 
 def test_what_is_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
-    with pytest.raises(FitError, match="expected products beside which adapters can stand; found none"):
+    with pytest.raises(
+        FitError, match="expected products beside which adapters can stand; found none"
+    ):
         trained(fit_of(folders["resnet"], "lora"))
     with pytest.raises(ValidationError, match="Field required"):
         ENCODER()

@@ -1,4 +1,6 @@
-"""The residual network: sizes, folding, export, channels removed, states; and the whole way from files to answers."""
+"""The residual network: sizes, folding, export, channels removed, states; and the whole way from
+files to answers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from torch import nn
 
 from fitting import train_images
 from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
-from sixfold.build._residual_network import SIZES, ImageResidualNetwork, NetworkShape, derived_size, network_shape
+from sixfold.build._residual_network import (
+    SIZES,
+    ImageResidualNetwork,
+    NetworkShape,
+    derived_size,
+    network_shape,
+)
 from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.images import read
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
@@ -56,12 +64,21 @@ def test_every_size_takes_gray_and_color_and_odd_sides(size: Any, side: int, cha
 
 
 def test_large_images_are_halved_by_the_first_convolution() -> None:
-    assert [network_shape("nano", 3, 2, side).stem_stride for side in (28, 64, 96, 224)] == [1, 1, 2, 4]
+    assert [network_shape("nano", 3, 2, side).stem_stride for side in (28, 64, 96, 224)] == [
+        1,
+        1,
+        2,
+        4,
+    ]
 
 
 def test_the_size_follows_from_images_and_rows_and_is_explained() -> None:
     assert derived_size(28, 8_000) == ("nano", "size nano: 8,000 images of 28 pixels a side.")
-    assert [derived_size(224, rows)[0] for rows in (1_000, 60_000, 10**6)] == ["small", "medium", "large"]
+    assert [derived_size(224, rows)[0] for rows in (1_000, 60_000, 10**6)] == [
+        "small",
+        "medium",
+        "large",
+    ]
 
 
 def test_folded_norms_answer_alike_and_are_gone() -> None:
@@ -85,17 +102,23 @@ def test_channels_are_removed_until_the_share_is_met(share: float) -> None:
 def test_the_weakest_filters_go_first() -> None:
     plain = network(NetworkShape(1, 3, (8,), 1, 1))
     block: Any = plain.get_submodule("blocks.0")
-    with torch.no_grad():  # all that goes with these channels: a filter, its normalization, what reads it
+    with (
+        torch.no_grad()
+    ):  # all that goes with these channels: a filter, its normalization, what reads it
         block.first.convolution.weight[2:6] *= 1e-3
         block.first.norm.weight[2:6] *= 1e-3
         block.second.convolution.weight[:, 2:6] *= 1e-3
-    cut: Any = channels_removed(plain, ChannelPruning(0.6), torch.randn(2, 1, 8, 8)).get_submodule("blocks.0.first")
+    cut: Any = channels_removed(plain, ChannelPruning(0.6), torch.randn(2, 1, 8, 8)).get_submodule(
+        "blocks.0.first"
+    )
     norms = cut.convolution.weight.flatten(1).norm(dim=1)
     assert (norms > 0.1).sum() == 4
 
 
 def test_multiply_adds_are_counted_by_the_formula() -> None:
-    layers = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(4 * 16, 5))
+    layers = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(4 * 16, 5)
+    )
     assert multiply_adds(layers, torch.zeros(2, 3, 8, 8)) == 4 * 3 * 9 * 16 + 5 * 64
 
 
@@ -123,7 +146,9 @@ def test_a_state_comes_back_and_its_graph_answers_alike(pruned: bool, tmp_path: 
     answer = found.export(graph, graph.input_of("images", TensorProto.UINT8, ["rows", 8, 8, 1]))
     graph.output("probabilities", answer, TensorProto.DOUBLE, ["rows", 3])
     checked = CheckedModel.of(packed(graph.model()), "model.onnx")
-    assert np.allclose(checked.session("model.onnx").run(None, {"images": images})[0], wanted, atol=1e-6)
+    assert np.allclose(
+        checked.session("model.onnx").run(None, {"images": images})[0], wanted, atol=1e-6
+    )
     assert checked.session("model.onnx").run(None, {"images": images[:1]})[0].shape == (1, 3)
 
 
@@ -132,7 +157,10 @@ def drawn(folder: Path, count: int) -> None:
     random = np.random.default_rng(0)
     for number in range(count):
         side = int(random.choice([12, 20]))
-        image, at = np.zeros((side, side), dtype=np.uint8), int(random.integers(side // 4, side // 2))
+        image, at = (
+            np.zeros((side, side), dtype=np.uint8),
+            int(random.integers(side // 4, side // 2)),
+        )
         image[at : at + side // 4] = random.integers(150, 256)
         lying = number % 2 == 0
         path = folder / ("lying" if lying else "standing") / f"{number}.png"
@@ -157,7 +185,9 @@ def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> No
     train_images(ScaledImages(module, scaled), cache.read(rows), y[rows], Augment(), epochs=12)
     fitted = FittedImages.of(module, shaped, ImageSize(shape.height, shape.width), scaled)
     graph = Graph()
-    images = graph.input_of("images", TensorProto.UINT8, ["rows", shape.height, shape.width, shape.channels])
+    images = graph.input_of(
+        "images", TensorProto.UINT8, ["rows", shape.height, shape.width, shape.channels]
+    )
     graph.output("probabilities", fitted.export(graph, images), TensorProto.DOUBLE, ["rows", 2])
     session = onnxruntime.InferenceSession(packed(graph.model()))
     resize = Resizer(shape)
@@ -172,14 +202,18 @@ def test_the_resizing_graph_passes_the_strict_reader() -> None:
     shape = ImageShape(8, 6, 3)
     checked = CheckedModel.of(resize_graph(shape), "resize.onnx")
     image = pixels(1, 20, 3)[0][:, 2:17]
-    assert np.array_equal(checked.session("resize.onnx").run(None, {"image": image})[0], Resizer(shape)(image))
+    assert np.array_equal(
+        checked.session("resize.onnx").run(None, {"image": image})[0], Resizer(shape)(image)
+    )
 
 
 def test_an_image_of_any_size_is_for_resize_alone() -> None:
     graph = Graph()
     image = graph.input_of("image", TensorProto.UINT8, ["h", "w", 3])
     graph.output("y", graph.cast(image, TensorProto.FLOAT), TensorProto.FLOAT, ["h", "w", 3])
-    with pytest.raises(BundleError, match="Cast of an image of any size, which is for Resize alone"):
+    with pytest.raises(
+        BundleError, match="Cast of an image of any size, which is for Resize alone"
+    ):
         CheckedModel.of(packed(graph.model()), "a.onnx")
 
 
@@ -200,7 +234,9 @@ def test_an_image_of_any_size_is_for_resize_alone() -> None:
         (None, {"kernel_shape": [9, 9]}),
     ],
 )
-def test_a_kernel_that_does_not_fit_is_refused(filters: tuple[int, ...] | None, options: dict[str, Any]) -> None:
+def test_a_kernel_that_does_not_fit_is_refused(
+    filters: tuple[int, ...] | None, options: dict[str, Any]
+) -> None:
     """Of a convolution, and of a largest value."""
     graph = Graph()
     x = graph.input_of("x", TensorProto.FLOAT, ["rows", 2, 4, 4])
@@ -218,7 +254,9 @@ def test_the_places_of_windows_are_counted_as_onnxruntime_counts_them(side: int)
         graph = Graph()
         x = graph.input_of("x", TensorProto.FLOAT, ["rows", 4, side, side])
         weights = graph.constant(np.ones((6, 2, 3, 2)), np.float32)
-        wide = graph.op("Conv", x, weights, group=2, pads=[1, 0, 0, 1], strides=[2, 1], dilations=[1, 2])
+        wide = graph.op(
+            "Conv", x, weights, group=2, pads=[1, 0, 0, 1], strides=[2, 1], dilations=[1, 2]
+        )
         found = graph.op("MaxPool", wide, kernel_shape=[3, 2], pads=[1, 1, 1, 0], strides=[2, 3])
         graph.output("y", found, TensorProto.FLOAT, ["rows", *dims])
         return packed(graph.model())

@@ -19,13 +19,28 @@ from sixfold.core.errors import BudgetError
 from sixfold.parts.fit import Fit
 from sixfold.runs.context import Context
 
-PENALTIES = (1.0, 0.01, 30.0, 1.0, 0.3, 3.0, 100.0, 0.1, 10.0, 0.03)  # more than seven share an eigendecomposition
+PENALTIES = (
+    1.0,
+    0.01,
+    30.0,
+    1.0,
+    0.3,
+    3.0,
+    100.0,
+    0.1,
+    10.0,
+    0.03,
+)  # more than seven share an eigendecomposition
 
 
 def rows(count: int, features: int = 3, outputs: int = 1, seed: int = 0) -> Fit:
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(count, features))
-    y = np.sin(x @ generator.normal(size=(features, outputs))) + 0.1 * generator.normal(size=(count, outputs)) + 4.0
+    y = (
+        np.sin(x @ generator.normal(size=(features, outputs)))
+        + 0.1 * generator.normal(size=(count, outputs))
+        + 4.0
+    )
     return Fit(x, y, "reconstruction", outputs, seed=3)
 
 
@@ -42,17 +57,24 @@ def test_every_penalty_is_scikit_learns(
     kernel: Any, count: int, features: int, outputs: int, penalties: int, seed: int
 ) -> None:
     fit = rows(count, features, outputs, seed)
-    grid = [Settings(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=a) for a in PENALTIES[:penalties]]
+    grid = [
+        Settings(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=a)
+        for a in PENALTIES[:penalties]
+    ]
     models: list[Any] = list(fit_grid(grid, [fit], Context()))
     assert len(models) == penalties
     unseen = rows(20, features, outputs, seed + 1).x
     mean = fit.y.mean(axis=0)
     for setting, model in zip(grid, models, strict=True):
-        peer = KernelRidge(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=setting.alpha).fit(fit.x, fit.y - mean)
+        peer = KernelRidge(kernel=kernel[0], coef0=kernel[1], gamma=0.1, alpha=setting.alpha).fit(
+            fit.x, fit.y - mean
+        )
         expected = peer.predict(unseen).reshape(20, outputs) + mean
         scale = max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(model.predict(unseen), expected, rtol=0, atol=1e-7 * scale)
-        np.testing.assert_allclose(next(setting.fit([fit], Context())).predict(unseen), expected, atol=1e-7 * scale)
+        np.testing.assert_allclose(
+            next(setting.fit([fit], Context())).predict(unseen), expected, atol=1e-7 * scale
+        )
 
 
 def test_a_kernel_that_is_not_positive_is_its_positive_part() -> None:
@@ -64,7 +86,9 @@ def test_a_kernel_that_is_not_positive_is_its_positive_part() -> None:
     assert values[0] < -0.1
     projected = vectors[:, values > 0] @ vectors[:, values > 0].T
     positive = projected @ matrix @ projected
-    expected = positive @ np.linalg.solve(positive + 0.5 * np.eye(50), fit.y - fit.y.mean(axis=0)) + fit.y.mean(axis=0)
+    expected = positive @ np.linalg.solve(
+        positive + 0.5 * np.eye(50), fit.y - fit.y.mean(axis=0)
+    ) + fit.y.mean(axis=0)
     np.testing.assert_allclose(model.predict(fit.x), expected, atol=1e-8)
 
 
@@ -99,7 +123,9 @@ def test_no_time_is_said() -> None:
 @pytest.mark.parametrize("kernel", ["rbf", "poly"])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> None:
-    """Each row predicted by a refit without it, its mean included, at every penalty that is tried."""
+    """Each row predicted by a refit without it, its mean included, at every penalty that is
+    tried.
+    """
     fit = rows(25, outputs=outputs)
     notes: list[str] = []
     context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]))
@@ -117,6 +143,8 @@ def test_alpha_auto_predicts_left_out_rows_best(kernel: Any, outputs: int) -> No
             missed.append(fit.y[row] - refit.predict(fit.x[[row]])[0])
         errors.append(np.mean(np.square(missed)))
     best = float(tried[int(np.argmin(errors))])
-    assert notes == [f"kernel_ridge: alpha {best:.3g}, which predicts each training row best without it"]
+    assert notes == [
+        f"kernel_ridge: alpha {best:.3g}, which predicts each training row best without it"
+    ]
     expected = next(Settings(alpha=best, **options).fit([fit], Context()))
     np.testing.assert_allclose(model.predict(fit.x), expected.predict(fit.x), rtol=0, atol=1e-7)

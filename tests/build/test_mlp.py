@@ -1,4 +1,6 @@
-"""The perceptron's own promises: derived widths, target scale, every activation in both precisions, cutting neurons."""
+"""The perceptron's own promises: derived widths, target scale, every activation in both precisions,
+cutting neurons.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,20 @@ MLP: Any = FAMILY.load("mlp")
 
 
 def train(what: Fit, section: dict[str, Any] | None = None, **build: Any) -> Any:
-    candidate = Candidate("mlp", "mlp", MLP(**build), Prepare(), Initialize(), Train(**{**QUICK, **(section or {})}))
+    candidate = Candidate(
+        "mlp", "mlp", MLP(**build), Prepare(), Initialize(), Train(**{**QUICK, **(section or {})})
+    )
     return next(fit_many([candidate], [what], Context()))
 
 
 def session(fitted: Any, elem_type: int) -> onnxruntime.InferenceSession:
     graph = Graph()
-    graph.output("y", fitted.export(graph, graph.input("x", elem_type, X.shape[1])), TensorProto.DOUBLE, ["rows", "k"])
+    graph.output(
+        "y",
+        fitted.export(graph, graph.input("x", elem_type, X.shape[1])),
+        TensorProto.DOUBLE,
+        ["rows", "k"],
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(graph.model().SerializeToString(), options)
@@ -63,13 +72,17 @@ def session(fitted: Any, elem_type: int) -> onnxruntime.InferenceSession:
         ("large", 1, (64, 32, 16)),
     ],
 )
-def test_widths_come_from_size_and_features(size: str, features: int, outputs: tuple[int, ...]) -> None:
+def test_widths_come_from_size_and_features(
+    size: str, features: int, outputs: tuple[int, ...]
+) -> None:
     assert MLP(size=size).widths(Shape(features, 2, "classification")) == outputs
 
 
 def test_derived_widths_are_said_with_the_reason() -> None:
     notes: list[str] = []
-    context = Context(emit_to=lambda kind, facts: notes.append(facts["text"]) if kind == "note" else None)
+    context = Context(
+        emit_to=lambda kind, facts: notes.append(facts["text"]) if kind == "note" else None
+    )
     candidate = Candidate("mlp", "mlp", MLP(), Prepare(), Initialize(), Train(epochs=1))
     list(fit_many([candidate], [BINARY, BINARY], context))
     assert notes == [
@@ -94,7 +107,9 @@ def test_exports_with_parity(task: str, activation: str, precision: str) -> None
     tolerance = 1e-12 if precision == "float64" or what.task != "classification" else 2e-6
     np.testing.assert_allclose(graph, own, rtol=tolerance, atol=tolerance)
     from_float = session(fitted, TensorProto.FLOAT).run(None, {"x": x.astype(np.float32)})[0]
-    np.testing.assert_allclose(from_float, fitted.predict(x.astype(np.float32)), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        from_float, fitted.predict(x.astype(np.float32)), rtol=tolerance, atol=tolerance
+    )
 
 
 FORMULAS: dict[str, Any] = {
@@ -109,20 +124,28 @@ FORMULAS: dict[str, Any] = {
 @pytest.mark.parametrize("activation", get_args(Activation))
 def test_predictions_are_the_formula(activation: str) -> None:
     """And what the module gives that training went on from."""
-    fitted = train(BINARY, {"precision": "float64", "epochs": 1}, hidden=[9, 4], activation=activation)
+    fitted = train(
+        BINARY, {"precision": "float64", "epochs": 1}, hidden=[9, 4], activation=activation
+    )
     h, last = X, len(fitted.weights) - 1
     for n, (weight, bias) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
         h = h @ weight.T + bias
         h = h if n == last else FORMULAS[activation](h)
     odds = np.exp(h)
-    np.testing.assert_allclose(fitted.predict(X), odds / odds.sum(axis=1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(
+        fitted.predict(X), odds / odds.sum(axis=1, keepdims=True), atol=1e-12
+    )
     with torch.inference_mode():
-        np.testing.assert_allclose(MLP().resume(fitted).eval()(torch.from_numpy(X)).numpy(), h, atol=1e-12)
+        np.testing.assert_allclose(
+            MLP().resume(fitted).eval()(torch.from_numpy(X)).numpy(), h, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("what", ["binary", "regression"])
 def test_predictions_have_the_same_bits_on_one_core_as_on_many(what: str) -> None:
-    """Of more rows than are predicted in one piece, of rows that may not be written to, and of every second one."""
+    """Of more rows than are predicted in one piece, of rows that may not be written to, and of
+    every second one.
+    """
     fitted, had = train(FIT_BY_TASK[what], {"epochs": 1}, hidden=[64, 64]), torch.get_num_threads()
     x = np.random.default_rng(0).normal(size=(2 * AT_ONCE + 7, 6))
     x.setflags(write=False)
@@ -142,7 +165,9 @@ def test_predictions_have_the_same_bits_on_one_core_as_on_many(what: str) -> Non
 def test_regression_does_not_depend_on_the_unit_of_the_target() -> None:
     plain = Fit(X, SIGNAL, "regression", 1)
     fitted, small = train(FIT_BY_TASK["regression"], hidden=[32]), train(plain, hidden=[32])
-    np.testing.assert_allclose(fitted.predict(X)[:, 0], 5000 + 900 * small.predict(X)[:, 0], rtol=1e-3)
+    np.testing.assert_allclose(
+        fitted.predict(X)[:, 0], 5000 + 900 * small.predict(X)[:, 0], rtol=1e-3
+    )
     residual = fitted.predict(X)[:, 0] - FIT_BY_TASK["regression"].y
     assert np.var(residual) < 0.25 * np.var(FIT_BY_TASK["regression"].y)
 
@@ -152,7 +177,9 @@ def test_target_is_scaled_by_the_rows_trained_on_only() -> None:
     fitted = train(FIT_BY_TASK["regression"], hidden=[4])
     assert fitted.target_shift == pytest.approx([y.mean()])
     assert fitted.target_scale == pytest.approx([y.std()])
-    watched = train(FIT_BY_TASK["regression"], {"stop": {"patience": 3, "validation": 0.3}}, hidden=[4])
+    watched = train(
+        FIT_BY_TASK["regression"], {"stop": {"patience": 3, "validation": 0.3}}, hidden=[4]
+    )
     assert watched.target_shift[0] != pytest.approx(y.mean(), abs=1e-6)
 
 
@@ -181,13 +208,19 @@ def test_neurons_are_cut_and_training_goes_on() -> None:
     assert cut.hidden == (5, 8)
     again = train(replace(BINARY, start=cut), hidden=[16, 8])
     assert again.hidden == (5, 8)
-    assert again.layers() == [("hidden 1 (relu)", (6, 5), 35), ("hidden 2 (relu)", (5, 8), 48), ("output", (8, 2), 18)]
+    assert again.layers() == [
+        ("hidden 1 (relu)", (6, 5), 35),
+        ("hidden 2 (relu)", (5, 8), 48),
+        ("output", (8, 2), 18),
+    ]
 
     def log_loss(model: Any) -> float:
         return float(-np.log(model.predict(X)[np.arange(150), BINARY.y]).mean())
 
     assert log_loss(again) < log_loss(cut)
-    np.testing.assert_allclose(session(again, TensorProto.DOUBLE).run(None, {"x": X})[0], again.predict(X), atol=2e-6)
+    np.testing.assert_allclose(
+        session(again, TensorProto.DOUBLE).run(None, {"x": X})[0], again.predict(X), atol=2e-6
+    )
 
 
 def test_a_resumed_regression_keeps_its_scale() -> None:
@@ -218,7 +251,12 @@ def test_saves_and_loads_bit_for_bit(tmp_path: Path) -> None:
 def test_the_graph_has_a_product_a_layer() -> None:
     graph = Graph()
     fitted = train(BINARY, {"epochs": 1}, hidden=[5, 3])
-    graph.output("y", fitted.export(graph, graph.input("x", TensorProto.DOUBLE, 6)), TensorProto.DOUBLE, ["rows", 2])
+    graph.output(
+        "y",
+        fitted.export(graph, graph.input("x", TensorProto.DOUBLE, 6)),
+        TensorProto.DOUBLE,
+        ["rows", 2],
+    )
     model: onnx.ModelProto = graph.model()
     kinds = [node.op_type for node in model.graph.node]
     assert kinds == [
@@ -255,16 +293,24 @@ def test_adult_census_accuracy() -> None:
     folder = Path(__file__).parents[2].parent / "shared" / "data"
     if not (folder / "adult_train.csv.gz").exists():
         pytest.skip("the Adult census is not in ../shared/data")
-    tables = [pd.read_csv(folder / f"adult_{part}.csv.gz", na_values=["?"]) for part in ("train", "test")]
+    tables = [
+        pd.read_csv(folder / f"adult_{part}.csv.gz", na_values=["?"]) for part in ("train", "test")
+    ]
     columns, unseen = (table.drop(columns="income") for table in tables)
-    y, y_unseen = (table["income"].str.contains(">50K").to_numpy(dtype=np.int64) for table in tables)
+    y, y_unseen = (
+        table["income"].str.contains(">50K").to_numpy(dtype=np.int64) for table in tables
+    )
     numbers = columns.select_dtypes("number").columns.tolist()
     categories = [name for name in columns if name not in numbers]
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     prepare = ColumnTransformer(
         [
             ("number", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
-            ("category", make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot), categories),
+            (
+                "category",
+                make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot),
+                categories,
+            ),
         ]
     )
     x = prepare.fit_transform(columns)

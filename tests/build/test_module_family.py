@@ -1,5 +1,5 @@
-"""Families of one module: several fits side by side give the bits of one alone, killed and continued too; what the recipe leaves
-out of `train` comes from the family.
+"""Families of one module: several fits side by side give the bits of one alone, killed and
+continued too; what the recipe leaves out of `train` comes from the family.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def assert_same(left: Sequence[Fitted], right: Sequence[Fitted]) -> None:
 
 
 def trained(
-    some: list[Fit], context: Context | None = None, kill: float = np.inf, patch: pytest.MonkeyPatch | None = None
+    some: list[Fit],
+    context: Context | None = None,
+    kill: float = np.inf,
+    patch: pytest.MonkeyPatch | None = None,
 ) -> list[Fitted]:
     """Killed before step number `kill` of all fits together."""
     if patch is None:
@@ -106,14 +109,18 @@ def test_side_by_side_or_alone_the_bits_are_the_same(monkeypatch: pytest.MonkeyP
     together = trained(fits(3, stop={"patience": 1, "validation": 0.2}))
     monkeypatch.setattr(module_family, "cores", lambda: 1)
     assert_same(trained(fits(3, stop={"patience": 1, "validation": 0.2})), together)
-    assert_same([trained([fit])[0] for fit in fits(3, stop={"patience": 1, "validation": 0.2})], together)
+    assert_same(
+        [trained([fit])[0] for fit in fits(3, stop={"patience": 1, "validation": 0.2})], together
+    )
 
 
 def test_another_seed_draws_otherwise() -> None:
     one, other = fits(1), [replace(fits(1)[0], seed=4)]
     assert not np.array_equal(weights(trained(one))[0], weights(trained(other))[0])
     again = replace(one[0].setting, initialize=Initialize(seed=5))
-    assert not np.array_equal(weights(trained(one))[0], weights(trained([replace(one[0], setting=again)]))[0])
+    assert not np.array_equal(
+        weights(trained(one))[0], weights(trained([replace(one[0], setting=again)]))[0]
+    )
 
 
 def test_as_many_are_trained_at_once_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +141,10 @@ def test_as_many_are_trained_at_once_as_there_are_cores(monkeypatch: pytest.Monk
 
 def test_a_fit_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module_family, "cores", lambda: 2)
-    diverging = replace(fits(1)[0].setting, train=Train(optimizer={"name": "sgd", "learning_rate": 1000.0}, epochs=40))
+    diverging = replace(
+        fits(1)[0].setting,
+        train=Train(optimizer={"name": "sgd", "learning_rate": 1000.0}, epochs=40),
+    )
     long, bad = fits(2, epochs=10_000)
     steps, plain = itertools.count(), Stepper.take
 
@@ -163,17 +173,26 @@ def test_events_carry_the_losses_of_every_fit_and_what_was_derived() -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     trained(fits(2, epochs=3), Context(emit_to=lambda kind, facts: events.append((kind, facts))))
     losses = {
-        fold: [loss for kind, facts in events if kind == "epoch" and facts["fold"] == fold for loss in facts["losses"]]
+        fold: [
+            loss
+            for kind, facts in events
+            if kind == "epoch" and facts["fold"] == fold
+            for loss in facts["losses"]
+        ]
         for fold in (0, 1)
     }
     assert [len(each) for each in losses.values()] == [3, 3]
     notes = [facts["text"] for kind, facts in events if kind == "note"]
     assert len(notes) == 1
-    assert notes[0].startswith("cnn: size nano. Training images are augmented: shift 10%, mixup 0.2")
+    assert notes[0].startswith(
+        "cnn: size nano. Training images are augmented: shift 10%, mixup 0.2"
+    )
 
 
 def test_a_metric_is_watched_and_the_best_weights_are_kept() -> None:
-    (one,) = fits(1, rows=200, epochs=4, stop={"patience": 2, "metric": "accuracy", "validation": 0.2})
+    (one,) = fits(
+        1, rows=200, epochs=4, stop={"patience": 2, "metric": "accuracy", "validation": 0.2}
+    )
     scores: list[float] = []
 
     def accuracy(y: Any, predicted: Any) -> float:
@@ -201,7 +220,9 @@ def test_no_time_left_is_said_and_time_that_ends_keeps_what_there_is() -> None:
 def test_double_precision_and_its_prediction() -> None:
     double, single = trained(fits(1, precision="float64", epochs=1)), trained(fits(1, epochs=1))
     assert all(each.dtype != np.float64 for each in weights(double))
-    np.testing.assert_allclose(double[0].predict(PIXELS[:50]), single[0].predict(PIXELS[:50]), atol=0.05)
+    np.testing.assert_allclose(
+        double[0].predict(PIXELS[:50]), single[0].predict(PIXELS[:50]), atol=0.05
+    )
 
 
 def test_the_optimizer_is_chosen_where_the_recipe_says_auto() -> None:
@@ -229,7 +250,13 @@ def test_a_range_test_finds_a_rate_and_leaves_the_network_alone() -> None:
 
 def test_a_network_goes_on_from_where_it_was() -> None:
     start = trained(fits(1))[0]
-    on = trained([replace(fits(1, epochs=1, optimizer={"name": "sgd", "learning_rate": 1e-9})[0], start=start)])
+    on = trained(
+        [
+            replace(
+                fits(1, epochs=1, optimizer={"name": "sgd", "learning_rate": 1e-9})[0], start=start
+            )
+        ]
+    )
     plain = [value for value in weights([start]) if value.ndim > 1]
     for one, other in zip(plain, [value for value in weights(on) if value.ndim > 1], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -237,7 +264,9 @@ def test_a_network_goes_on_from_where_it_was() -> None:
 
 def test_initialize_fills_convolutions_and_leaves_norms_alone() -> None:
     one = fits(1, epochs=1, optimizer={"name": "sgd", "learning_rate": 1e-12})[0]
-    scheme = Initialize(scheme={"name": "constant", "value": 0.25}, bias={"name": "constant", "value": 0.5})
+    scheme = Initialize(
+        scheme={"name": "constant", "value": 0.25}, bias={"name": "constant", "value": 0.5}
+    )
     (found,) = trained([replace(one, setting=replace(one.setting, initialize=scheme))])
     assert isinstance(found, PixelNetwork)
     kept = found.network.weights
@@ -262,7 +291,9 @@ def test_its_cost_grows_with_the_batch_and_the_size() -> None:
 def test_what_train_leaves_out_comes_from_the_family_with_its_reason() -> None:
     recipe = Recipe.model_validate({"version": 1, "name": "r", "data": {"source": "x"}})
     target: Any = type("Target", (), {"task": "classification", "classes": ("a", "b")})()
-    made = candidate(recipe, target, "cnn", Draft(("cnn", {}, "by data"), {"epochs": 7, "clip": 1.0}, {}))
+    made = candidate(
+        recipe, target, "cnn", Draft(("cnn", {}, "by data"), {"epochs": 7, "clip": 1.0}, {})
+    )
     assert made.train.epochs == 7
     assert made.train.clip == 1.0
     assert made.train.optimizer == {**CNN().train_defaults.options["optimizer"]}

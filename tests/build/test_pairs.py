@@ -20,7 +20,9 @@ VALUES = st.floats(-3, 3)
 
 
 def machine(classes: int, counts: list[int], seed: int) -> tuple[Array, Array]:
-    """Random weights of vectors that have a part in their class's pairs, in random order, and a bias."""
+    """Random weights of vectors that have a part in their class's pairs, in random order, and a
+    bias.
+    """
     rng = np.random.default_rng(seed)
     pairs = list(itertools.combinations(range(classes), 2))
     rows = []
@@ -31,7 +33,9 @@ def machine(classes: int, counts: list[int], seed: int) -> tuple[Array, Array]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(3, 6).flatmap(lambda k: arrays(np.float64, (4, k * (k - 1) // 2), elements=VALUES)))
+@given(
+    st.integers(3, 6).flatmap(lambda k: arrays(np.float64, (4, k * (k - 1) // 2), elements=VALUES))
+)
 def test_a_class_has_its_smallest_decision_value(decisions: Array) -> None:
     classes = next(k for k in range(3, 7) if k * (k - 1) // 2 == decisions.shape[1])
     found = _pairs.least(decisions, classes)
@@ -54,12 +58,22 @@ def test_the_graph_gives_the_same_from_fewer_numbers(counts: list[int], seed: in
     kernel = np.random.default_rng(seed).normal(size=(7, len(weights)))
     order, found = _pairs.grouped(weights, classes)
     graph = Graph()
-    scores = _pairs.export(graph, graph.input("kernel", TensorProto.DOUBLE, len(weights)), weights[order], found, bias)
+    scores = _pairs.export(
+        graph, graph.input("kernel", TensorProto.DOUBLE, len(weights)), weights[order], found, bias
+    )
     graph.output("scores", scores, TensorProto.DOUBLE, ["rows", classes])
-    session = onnxruntime.InferenceSession(graph.model().SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        graph.model().SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     (given_back,) = session.run(None, {"kernel": kernel[:, order]})
-    np.testing.assert_allclose(given_back, _pairs.least(kernel @ weights + bias, classes), atol=1e-12)
-    stored = [np.prod(tensor.dims) for tensor in graph.model().graph.initializer if tensor.dims[1:] == [classes - 1]]
+    np.testing.assert_allclose(
+        given_back, _pairs.least(kernel @ weights + bias, classes), atol=1e-12
+    )
+    stored = [
+        np.prod(tensor.dims)
+        for tensor in graph.model().graph.initializer
+        if tensor.dims[1:] == [classes - 1]
+    ]
     if all(counts):
         assert sum(stored) == len(weights) * (classes - 1)
 

@@ -1,4 +1,6 @@
-"""A grid of kernel machines in one piece beside the same machines one by one, and beside the optimality conditions."""
+"""A grid of kernel machines in one piece beside the same machines one by one, and beside the
+optimality conditions.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,15 @@ def rows(count: int = 400, classes: int = 2, seed: int = 0) -> tuple[Any, Any]:
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(count, 4))
     score = x[:, 0] + x[:, 1] ** 2 + 0.5 * generator.normal(size=count)
-    return x, np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(np.int64)
+    return x, np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(
+        np.int64
+    )
 
 
 def close(found: Any, expected: Any, x: Any) -> None:
-    """Decision values of two solutions within the solver's tolerance differ by little more than it."""
+    """Decision values of two solutions within the solver's tolerance differ by little more than
+    it.
+    """
     assert found.task == expected.task
     np.testing.assert_allclose(found.predict(x), expected.predict(x), atol=NEAR)
 
@@ -54,7 +60,9 @@ def test_values_over_penalties_and_widths(kernel: Any) -> None:
     x, _ = rows(300)
     y = 1000.0 + 50.0 * np.sin(x[:, 0]) + 5.0 * x[:, 1]
     grid = [
-        Settings(kernel=kernel, C=c, epsilon=e, coef0=1.0, gamma=0.1) for e in (0.2, 0.01, 0.0) for c in (1.0, 10.0)
+        Settings(kernel=kernel, C=c, epsilon=e, coef0=1.0, gamma=0.1)
+        for e in (0.2, 0.01, 0.0)
+        for c in (1.0, 10.0)
     ]
     found = list(fit_grid(grid, [Fit(x, y, "regression", 1)], Context()))
     for setting, machine in zip(grid, found, strict=True):
@@ -72,7 +80,9 @@ def test_all_rows_keep_the_optimality_conditions(seed: int, penalty: float, coun
     assert isinstance(machine, KernelMachine)
     sign = np.where(y == 1, 1.0, -1.0)
     weight = np.zeros(count)
-    weight[[int(np.flatnonzero((x == vector).all(axis=1))[0]) for vector in machine.support]] = machine.weights[:, 0]
+    weight[[int(np.flatnonzero((x == vector).all(axis=1))[0]) for vector in machine.support]] = (
+        machine.weights[:, 0]
+    )
     assert weight.sum() == pytest.approx(0.0, abs=1e-9 * penalty * count)
     assert (sign * weight >= 0).all()
     assert (sign * weight <= penalty).all()
@@ -91,7 +101,9 @@ def test_a_class_that_no_row_has_never_wins() -> None:
         assert machine.predict(x).shape == (200, 4)
         assert not (machine.predict(x).argmax(axis=1) == 3).any()
     with pytest.raises(FitError, match="one class in 200 rows"):
-        list(fit_grid(grid, [Fit(x, np.zeros(200, dtype=np.int64), "classification", 3)], Context()))
+        list(
+            fit_grid(grid, [Fit(x, np.zeros(200, dtype=np.int64), "classification", 3)], Context())
+        )
 
 
 def test_equal_values_need_no_support() -> None:
@@ -126,7 +138,9 @@ def test_the_order_is_the_given_one_and_the_bits_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_changes_no_bit(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, y = rows()
     fits = [Fit(x[k:], y[k:], "classification", 2) for k in range(3)]
     grid = [Settings(C=c) for c in C]
@@ -136,7 +150,9 @@ def test_the_number_of_threads_changes_no_bit(threads: int, monkeypatch: pytest.
         np.testing.assert_array_equal(machine.predict(x), values)
 
 
-def test_without_room_for_the_matrix_each_setting_is_solved_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_for_the_matrix_each_setting_is_solved_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     x, y = rows(120)
     grid = [Settings(C=c) for c in C]
     monkeypatch.setattr(_svm_grid, "MEMORY_BYTES", 100_000)

@@ -1,4 +1,6 @@
-"""residual_mlp and tabm against plain ones: members one by one, waves by the formula, vectors of categories end to end."""
+"""residual_mlp and tabm against plain ones: members one by one, waves by the formula, vectors of
+categories end to end.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def started(name: str, shape: Shape = SHAPE, seed: int = 0, **options: Any) -> A
     fill(module, Initialize(bias="normal"), seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)), alpha=0.5)
+            parameter.add_(
+                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)), alpha=0.5
+            )
     return module
 
 
@@ -57,7 +61,9 @@ def relu(x: Any) -> Any:
 
 
 def entered(a: dict[str, Any], x: Any) -> Any:
-    """Row by row and column by column: sines and cosines of 2πcx, a layer, relu; a row of the table for each code."""
+    """Row by row and column by column: sines and cosines of 2πcx, a layer, relu; a row of the table
+    for each code.
+    """
     rows = []
     for row in x:
         found: list[Any] = []
@@ -76,36 +82,56 @@ def entered(a: dict[str, Any], x: Any) -> Any:
 
 @pytest.mark.parametrize("numbers", ["linear", "periodic"])
 def test_members_are_perceptrons_with_scaled_weights(numbers: str) -> None:
-    """Member m alone: its layers have the weights diag(s) W diag(r); the answer is the mean of their probabilities."""
-    module = started("tabm", numbers=numbers, frequencies=3, embedding_width=4, width=6, blocks=2, members=3)
+    """Member m alone: its layers have the weights diag(s) W diag(r); the answer is the mean of
+    their probabilities.
+    """
+    module = started(
+        "tabm", numbers=numbers, frequencies=3, embedding_width=4, width=6, blocks=2, members=3
+    )
     family: Any = FAMILY.load("tabm")()
     a, x = arrays(module), codes_and_numbers()
     each = []
     for m in range(3):
         h = entered(a, x)
         for n in range(2):
-            weight = np.diag(a[f"layer{n}_out"][m]) @ a[f"layer{n}_weight"] @ np.diag(a[f"layer{n}_in"][m])
+            weight = (
+                np.diag(a[f"layer{n}_out"][m])
+                @ a[f"layer{n}_weight"]
+                @ np.diag(a[f"layer{n}_in"][m])
+            )
             h = relu(h @ weight.T + a[f"layer{n}_bias"][m])
         each.append(h @ a["head_weight"][m].T + a["head_bias"][m])
     scores = torch.tensor(np.array(each))
-    np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), scores.transpose(0, 1).numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        module(torch.tensor(x)).detach().numpy(), scores.transpose(0, 1).numpy(), atol=1e-12
+    )
     wanted = scores.softmax(-1).mean(0).numpy()
     np.testing.assert_allclose(family.fitted(module, SHAPE).predict(x), wanted, atol=1e-12)
     y = torch.randint(0, 3, (40,))
-    losses = torch.stack([nn.functional.cross_entropy(part, y, reduction="none") for part in scores]).mean(0)
-    np.testing.assert_allclose(family.losses(module(torch.tensor(x)), y).detach().numpy(), losses.numpy(), atol=1e-12)
+    losses = torch.stack(
+        [nn.functional.cross_entropy(part, y, reduction="none") for part in scores]
+    ).mean(0)
+    np.testing.assert_allclose(
+        family.losses(module(torch.tensor(x)), y).detach().numpy(), losses.numpy(), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("numbers", ["linear", "periodic"])
 def test_a_residual_perceptron_by_torchs_own_layers(numbers: str) -> None:
-    module = started("residual_mlp", numbers=numbers, frequencies=3, embedding_width=4, width=6, blocks=2)
+    module = started(
+        "residual_mlp", numbers=numbers, frequencies=3, embedding_width=4, width=6, blocks=2
+    )
     a, x = arrays(module), codes_and_numbers()
 
     def linear(name: str, h: torch.Tensor) -> torch.Tensor:
-        return nn.functional.linear(h, torch.tensor(a[f"{name}_weight"]), torch.tensor(a[f"{name}_bias"]))
+        return nn.functional.linear(
+            h, torch.tensor(a[f"{name}_weight"]), torch.tensor(a[f"{name}_bias"])
+        )
 
     def norm(name: str, h: torch.Tensor) -> torch.Tensor:
-        return nn.functional.layer_norm(h, (6,), torch.tensor(a[f"{name}_gain"]), torch.tensor(a[f"{name}_shift"]))
+        return nn.functional.layer_norm(
+            h, (6,), torch.tensor(a[f"{name}_gain"]), torch.tensor(a[f"{name}_shift"])
+        )
 
     h = linear("first", torch.tensor(entered(a, x)))
     for n in range(2):
@@ -123,13 +149,18 @@ def test_losses_are_torchs_own(smoothing: float) -> None:
     scores, y, values = torch.randn(2, 9, 4, 3), torch.randint(0, 3, (2, 9)), torch.randn(2, 9, 3)
     for k in range(2):
         each = [
-            nn.functional.cross_entropy(scores[k, :, m], y[k], reduction="none", label_smoothing=smoothing)
+            nn.functional.cross_entropy(
+                scores[k, :, m], y[k], reduction="none", label_smoothing=smoothing
+            )
             for m in range(4)
         ]
         torch.testing.assert_close(family.losses(scores, y)[k], torch.stack(each).mean(0))
         torch.testing.assert_close(family.losses(scores[k], y[k]), torch.stack(each).mean(0))
         torch.testing.assert_close(family.losses(scores[:, :, 1], y)[k], each[1])
-        errors = [nn.functional.mse_loss(scores[k, :, m], values[k], reduction="none").mean(1) for m in range(4)]
+        errors = [
+            nn.functional.mse_loss(scores[k, :, m], values[k], reduction="none").mean(1)
+            for m in range(4)
+        ]
         torch.testing.assert_close(family.losses(scores, values)[k], torch.stack(errors).mean(0))
         torch.testing.assert_close(family.losses(scores[k, :, 2], values[k]), errors[2])
 
@@ -140,7 +171,14 @@ def test_one_member_at_its_start_is_a_plain_perceptron() -> None:
     fill(module, Initialize(bias="normal"), 0)
     plain = Perceptron((5, 6, 6, 3), "relu", 0.0)
     own = dict(module.named_parameters())
-    names = ("layer0_weight", "layer0_bias", "layer1_weight", "layer1_bias", "head_weight", "head_bias")
+    names = (
+        "layer0_weight",
+        "layer0_bias",
+        "layer1_weight",
+        "layer1_bias",
+        "head_weight",
+        "head_bias",
+    )
     with torch.no_grad():
         for parameter, name in zip(plain.parameters(), names, strict=True):
             parameter.copy_(own[name].view(parameter.shape))
@@ -153,7 +191,9 @@ def test_one_member_at_its_start_is_a_plain_perceptron() -> None:
 
 
 def test_adapters_and_vectors_start_as_their_papers_say() -> None:
-    """Signs, or normal numbers where vectors of categories enter; ones; heads that differ; vectors at 0."""
+    """Signs, or normal numbers where vectors of categories enter; ones; heads that differ; vectors
+    at 0.
+    """
     for shape, signs in ((PLAIN, True), (SHAPE, False)):
         module = FAMILY.load("tabm")(width=16, blocks=2, members=8).module(shape)
         fill(module, Initialize(), 4)
@@ -162,10 +202,14 @@ def test_adapters_and_vectors_start_as_their_papers_say() -> None:
         assert own["layer0_in"].std() > 0.5
         assert all((own[name] == 1.0).all() for name in ("layer0_out", "layer1_in", "layer1_out"))
         assert len({head.tobytes() for head in own["head_weight"]}) == 8
-        np.testing.assert_allclose(own["head_weight"].std(), np.sqrt(2 / 16), rtol=0.2)  # he_normal of 16 inputs
+        np.testing.assert_allclose(
+            own["head_weight"].std(), np.sqrt(2 / 16), rtol=0.2
+        )  # he_normal of 16 inputs
         assert all((own[f"layer{n}_bias"] == 0.0).all() for n in range(2))
         assert ("table" in own) != signs and not own.get("table", np.zeros(1)).any()
-    module = FAMILY.load("residual_mlp")(numbers="periodic", frequency_scale=0.3, frequencies=400).module(PLAIN)
+    module = FAMILY.load("residual_mlp")(
+        numbers="periodic", frequency_scale=0.3, frequencies=400
+    ).module(PLAIN)
     fill(module, Initialize(), 4)
     own = arrays(module)
     assert (own["block0_gain"] == 1.0).all() and (own["head_gain"] == 1.0).all()
@@ -184,7 +228,9 @@ def test_the_graph_equals_the_module(name: str, numbers: str) -> None:
     session = onnxruntime.InferenceSession(graph.model().SerializeToString())
     x = codes_and_numbers(1500)
     np.testing.assert_allclose(session.run(None, {"x": x})[0], fitted.predict(x), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(session.run(None, {"x": x[:1]})[0], fitted.predict(x[:1]), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        session.run(None, {"x": x[:1]})[0], fitted.predict(x[:1]), rtol=0, atol=1e-6
+    )
     assert session.run(None, {"x": x[:0]})[0].shape == fitted.predict(x[:0]).shape == (0, 3)
 
 
@@ -202,7 +248,9 @@ def people(rows: int = 160) -> Dataset:
     return Dataset(Table(columns, rows), Target("classification", y, ("y",), ("no", "yes")))
 
 
-def trained(name: str, data: Dataset, prepare: dict[str, Any] | None = None, **options: Any) -> Model:
+def trained(
+    name: str, data: Dataset, prepare: dict[str, Any] | None = None, **options: Any
+) -> Model:
     family = FAMILY.load(name)(**{"width": 16, "blocks": 1, **options})
     train = Train(optimizer={"name": "adam", "learning_rate": 0.02}, epochs=20, batch_size=16)
     one = Candidate(name, name, family, Prepare(**(prepare or {})), Initialize(), train)
@@ -212,7 +260,9 @@ def trained(name: str, data: Dataset, prepare: dict[str, Any] | None = None, **o
 @pytest.mark.parametrize("numbers", ["linear", "periodic", "piecewise_linear"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_categories_from_raw_columns_to_the_graph(name: str, numbers: str) -> None:
-    """A missing town was seen in training; a missing trade was not, and counts as one never seen: it adds nothing."""
+    """A missing town was seen in training; a missing trade was not, and counts as one never seen:
+    it adds nothing.
+    """
     data = people()
     model: Any = trained(name, data, numbers=numbers)
     assert (model.predict(data.table).argmax(axis=1) == data.target.values).mean() > 0.9
@@ -220,14 +270,19 @@ def test_categories_from_raw_columns_to_the_graph(name: str, numbers: str) -> No
     new = {
         "age": Column("number", np.array([30.0, 50.0, np.nan, 44.0])),
         "town": Column("category", np.array([0, -1, 1, 1], dtype=np.int32), ("Oslo", "Riga")),
-        "trade": Column("category", np.array([0, -1, 1, 2], dtype=np.int32), ("cook", "pilot", "smith")),
+        "trade": Column(
+            "category", np.array([0, -1, 1, 2], dtype=np.int32), ("cook", "pilot", "smith")
+        ),
         "new": Column("boolean", np.array([0.0, 1.0, 1.0, np.nan])),
     }
     table = Table(new, 4)
     exported = model.export().SerializeToString()
     session = onnxruntime.InferenceSession(exported)
     np.testing.assert_allclose(
-        session.run(["probability"], feeds(exported, table, 4))[0], model.predict(table), rtol=0, atol=1e-6
+        session.run(["probability"], feeds(exported, table, 4))[0],
+        model.predict(table),
+        rtol=0,
+        atol=1e-6,
     )
     unseen = model.fitted.arrays["table"][model.fitted.entrance.offset - 1]
     np.testing.assert_array_equal(unseen, np.zeros_like(unseen))
@@ -249,7 +304,9 @@ def test_categories_from_raw_columns_to_the_graph(name: str, numbers: str) -> No
         ({"features": {"reduce": {"name": "pca", "components": 2}}}, (0, 0)),
     ],
 )
-def test_a_fit_knows_which_features_are_codes(prepare: dict[str, Any], levels: tuple[int, ...] | None) -> None:
+def test_a_fit_knows_which_features_are_codes(
+    prepare: dict[str, Any], levels: tuple[int, ...] | None
+) -> None:
     data = people()
     family: Any = FAMILY.load("tabm")()
     made, x, _ = preparer.fit(data.table, data.target, Prepare(**prepare), family.needs, 0)
@@ -298,7 +355,9 @@ def test_needs_follow_the_settings() -> None:
 
 
 def test_dropout_leaves_out_its_share_and_only_in_training() -> None:
-    """Of a network whose hidden units are all 1 / (1 - p) or 0: the mean output is that without dropout."""
+    """Of a network whose hidden units are all 1 / (1 - p) or 0: the mean output is that without
+    dropout.
+    """
     for name in FAMILIES:
         family: Any = FAMILY.load(name)(width=64, blocks=1, dropout=0.25)
         module = family.module(PLAIN)

@@ -1,4 +1,6 @@
-"""Families over tokens: killed and continued they end with the same bits, and padding changes nothing of a trained one."""
+"""Families over tokens: killed and continued they end with the same bits, and padding changes
+nothing of a trained one.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,14 @@ def fit_of(name: str, rows: int = 40, **options: Any) -> Fit:
     x[:, 10:] = 0
     y = np.arange(rows) % 2
     x[y == 1, 4] = 1
-    train = Train(**{"optimizer": {"name": "adam", "learning_rate": 0.01}, "epochs": 2, "batch_size": 16, **options})
+    train = Train(
+        **{
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "epochs": 2,
+            "batch_size": 16,
+            **options,
+        }
+    )
     setting = Setting(name, FAMILY.load(name)(size="nano"), train=train)
     layout = (FeatureGroup("tokens", ("text",), 0, LENGTH, tokens=30),)
     return Fit(x.astype(np.float32), y, "classification", 2, seed=5, layout=layout, setting=setting)
@@ -76,9 +85,15 @@ def test_padding_and_neighbors_change_no_answer_of_a_trained_network(name: str) 
     (fitted,) = FAMILY.load(name)().fit([fit], Context())
     together = fitted.predict(np.asarray(fit.x))
     for row in (0, 1, 39):
-        np.testing.assert_allclose(fitted.predict(fit.x[row : row + 1])[0], together[row], atol=1e-6)
-        np.testing.assert_allclose(fitted.predict(fit.x[row : row + 1, :10])[0], together[row], atol=1e-6)
-    longer = np.concatenate([np.asarray(fit.x), np.full((40, LENGTH), 7, dtype=np.float32)])[:, :LENGTH]
+        np.testing.assert_allclose(
+            fitted.predict(fit.x[row : row + 1])[0], together[row], atol=1e-6
+        )
+        np.testing.assert_allclose(
+            fitted.predict(fit.x[row : row + 1, :10])[0], together[row], atol=1e-6
+        )
+    longer = np.concatenate([np.asarray(fit.x), np.full((40, LENGTH), 7, dtype=np.float32)])[
+        :, :LENGTH
+    ]
     np.testing.assert_allclose(fitted.predict(longer)[:40], together, atol=1e-6)
     assert weights([fitted])["network.vectors.weight"][0].any() == np.False_
 
@@ -96,5 +111,7 @@ def test_what_all_rows_of_a_batch_pad_is_not_read() -> None:
 def test_other_features_are_refused(name: str) -> None:
     fit = fit_of(name)
     other = Fit(fit.x, fit.y, "classification", 2, setting=fit.setting)
-    with pytest.raises(FitError, match="expected the tokens of one column of text, and nothing else"):
+    with pytest.raises(
+        FitError, match="expected the tokens of one column of text, and nothing else"
+    ):
         list(FAMILY.load(name)().fit([other], Context()))

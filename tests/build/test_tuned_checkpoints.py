@@ -1,4 +1,6 @@
-"""`text_encoder` with a checkpoint: what is learned and what is not, resumed exactly, kept, and what is refused."""
+"""`text_encoder` with a checkpoint: what is learned and what is not, resumed exactly, kept, and
+what is refused.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,29 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
 from sixfold.prepare.features.tokens import Settings as Tokens
 from sixfold.prepare.step import Training
+from sixfold.recipe.compression import Quantize
 from sixfold.recipe.kinds import FAMILY
-from sixfold.recipe.schema import Quantize, Train
+from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
 from sixfold.train.stepper import Stepper
 from tiny_checkpoints import TOKENS, rewritten, write
 
 MINILM = "SIXFOLD_BENCH_MINILM"
-FRUIT = ["apple", "banana", "cherry", "grape", "lemon", "mango", "orange", "peach", "pear", "plum", "melon", "apricot"]
+FRUIT = [
+    "apple",
+    "banana",
+    "cherry",
+    "grape",
+    "lemon",
+    "mango",
+    "orange",
+    "peach",
+    "pear",
+    "plum",
+    "melon",
+    "apricot",
+]
 TOOLS = [
     "hammer",
     "saw",
@@ -101,7 +117,9 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
         plain(self, closure)
 
     def context() -> Context:
-        return Context(saves=Checkpoints(tmp_path / "saves", "key", lambda kind, facts: None, every_s=0.0))
+        return Context(
+            saves=Checkpoints(tmp_path / "saves", "key", lambda kind, facts: None, every_s=0.0)
+        )
 
     (tmp_path / "saves").mkdir()
     monkeypatch.setattr(Stepper, "take", take)
@@ -113,7 +131,9 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
         np.testing.assert_array_equal(again[key], value)
 
 
-def test_adapters_are_learned_and_the_weights_below_them_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapters_are_learned_and_the_weights_below_them_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit = fit_of(write(tmp_path), "lora")
     before, seen = encoder_of(tmp_path), list[dict[str, Any]]()
     merge = text_encoder.without_adapters
@@ -128,7 +148,13 @@ def test_adapters_are_learned_and_the_weights_below_them_stay(tmp_path: Path, mo
     for name, value in before.items():  # weight decay, too, leaves them alone
         under = name.replace(".weight", ".linear.weight").replace(".bias", ".linear.bias")
         np.testing.assert_array_equal(inside[under if under in inside else name], value)
-    assert set(found.weights) == {*before, "network.head.weight", "network.head.bias", "shift", "scale"}
+    assert set(found.weights) == {
+        *before,
+        "network.head.weight",
+        "network.head.bias",
+        "shift",
+        "scale",
+    }
     product = "network.encoder.encoder.layer.0.attention.self.query"
     low_rank = inside[f"{product}.up"] @ inside[f"{product}.down"]
     assert np.abs(low_rank).max() > 1e-4
@@ -164,7 +190,9 @@ def test_it_learns_is_kept_and_goes_on_from_there(adapt: str, tmp_path: Path) ->
         scores = further.eval()(torch.from_numpy(x[:4].astype(np.int64))).softmax(1)
     np.testing.assert_allclose(scores, answers[:4], atol=1e-6)
     assert any(one.requires_grad for one in further.network.encoder.parameters())
-    assert all(one.requires_grad for one in further.network.encoder.parameters()) is (adapt == "whole")
+    assert all(one.requires_grad for one in further.network.encoder.parameters()) is (
+        adapt == "whole"
+    )
 
 
 def test_products_of_eight_bits_answer_nearly_the_same(tmp_path: Path) -> None:
@@ -215,8 +243,16 @@ def other_config(**changed: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (other_group(tokenizer=""), FitError, "the tokens of bert; found tokens that were learned from the training"),
-        (other_group(tokenizer="ab"), FitError, "those of another tokenizer. Leave prepare.features for texts out"),
+        (
+            other_group(tokenizer=""),
+            FitError,
+            "the tokens of bert; found tokens that were learned from the training",
+        ),
+        (
+            other_group(tokenizer="ab"),
+            FitError,
+            "those of another tokenizer. Leave prepare.features for texts out",
+        ),
         (
             other_group(tokens=TOKENS + 1),
             DataError,
@@ -224,10 +260,16 @@ def other_config(**changed: Any) -> Change:
         ),
         (other_group(stop=60), FitError, "at most 40 tokens a text; found 60"),
         (other_config(hidden_act="mish"), DataError, "an activation of gelu, .*; found 'mish'"),
-        (other_config(model_type="gpt2"), DataError, "a model_type of bert, distilbert, electra, roberta"),
+        (
+            other_config(model_type="gpt2"),
+            DataError,
+            "a model_type of bert, distilbert, electra, roberta",
+        ),
     ],
 )
-def test_what_is_refused_before_a_step(change: Change, error: type[Exception], message: str, tmp_path: Path) -> None:
+def test_what_is_refused_before_a_step(
+    change: Change, error: type[Exception], message: str, tmp_path: Path
+) -> None:
     folder = write(tmp_path / "bert")
     fit = change(fit_of(folder), folder)
     family: Any = fit.setting.family
@@ -262,17 +304,31 @@ def test_networks_are_what_the_family_makes(tmp_path: Path) -> None:
 @pytest.mark.skipif(MINILM not in os.environ, reason=f"{MINILM} names no checkpoint's folder")
 def test_a_real_checkpoint_knows_what_words_mean_that_no_training_text_holds() -> None:
     folder = os.environ[MINILM]
-    texts, labels = [f"my {word}" for word in (*FRUIT, *TOOLS)], np.arange(len(FRUIT) + len(TOOLS)) // len(FRUIT)
+    texts, labels = (
+        [f"my {word}" for word in (*FRUIT, *TOOLS)],
+        np.arange(len(FRUIT) + len(TOOLS)) // len(FRUIT),
+    )
     seen = np.arange(len(labels)) % len(FRUIT) < 8
-    step = Tokens(checkpoint=folder, length=8).fit(texts, Training((), np.zeros((0, 1)), "classification", 0))
+    step = Tokens(checkpoint=folder, length=8).fit(
+        texts, Training((), np.zeros((0, 1)), "classification", 0)
+    )
     x = step.transform(texts).astype(np.float32)
-    group = FeatureGroup("tokens", ("text",), 0, 8, tokens=len(step.pieces.pieces), tokenizer=step.tokenizer)
+    group = FeatureGroup(
+        "tokens", ("text",), 0, 8, tokens=len(step.pieces.pieces), tokenizer=step.tokenizer
+    )
     train = Train(optimizer={"name": "adamw", "learning_rate": 0.003}, epochs=10, batch_size=8)
     setting = Setting("text_encoder", Settings(checkpoint=folder, adapt="lora"), train=train)
-    found = trained(Fit(x[seen], labels[seen], "classification", 2, layout=(group,), setting=setting))
+    found = trained(
+        Fit(x[seen], labels[seen], "classification", 2, layout=(group,), setting=setting)
+    )
     answers = found.predict(x)
     assert (answers.argmax(axis=1) == labels)[~seen].mean() >= 0.9
     graph = Graph()
-    graph.output("y", found.export(graph, graph.input("x", TensorProto.FLOAT, 8)), TensorProto.DOUBLE, ["rows", 2])
+    graph.output(
+        "y",
+        found.export(graph, graph.input("x", TensorProto.FLOAT, 8)),
+        TensorProto.DOUBLE,
+        ["rows", 2],
+    )
     session = CheckedModel.of(packed(graph.model()), "model.onnx").session("model.onnx")
     np.testing.assert_allclose(session.run(None, {"x": x})[0], answers, rtol=0, atol=1e-5)

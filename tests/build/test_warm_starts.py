@@ -1,4 +1,6 @@
-"""Logistic regression over penalties, each started from the one before, beside cold starts and the conditions of optimality."""
+"""Logistic regression over penalties, each started from the one before, beside cold starts and the
+conditions of optimality.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def problem(classes: int, count: int = 300, features: int = 5, seed: int = 0) ->
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize(("penalty", "near"), [("l2", 1e-4), ("l1", 5e-3)])
 @pytest.mark.parametrize("features", [5, 40])  # newton-cholesky and lbfgs
-def test_every_penalty_is_what_a_cold_start_finds(classes: int, penalty: Any, near: float, features: int) -> None:
+def test_every_penalty_is_what_a_cold_start_finds(
+    classes: int, penalty: Any, near: float, features: int
+) -> None:
     fits = [problem(classes, features=features), problem(classes, 200, features, 1)]
     grid = [Settings(penalty=penalty, C=c) for c in GRID]
     found: list[Any] = list(fit_grid(grid, fits, Context()))
@@ -41,7 +45,9 @@ def test_every_penalty_is_what_a_cold_start_finds(classes: int, penalty: Any, ne
         fit, setting = fits[at // 5], grid[at % 5]
         alone: Any = next(setting.fit([fit], Context()))
         np.testing.assert_allclose(model.predict(fit.x), alone.predict(fit.x), rtol=0, atol=near)
-    assert np.abs(found[2].weights).sum() > 2 * np.abs(found[1].weights).sum()  # C = 100 and C = 0.01, in their places
+    assert (
+        np.abs(found[2].weights).sum() > 2 * np.abs(found[1].weights).sum()
+    )  # C = 100 and C = 0.01, in their places
 
 
 @given(st.integers(0, 99), st.integers(20, 200), st.integers(1, 25))
@@ -66,12 +72,19 @@ def test_a_grid_of_one_is_scikit_learns_cold_fit() -> None:
 
 def test_sparse_rows_and_a_class_that_no_row_has() -> None:
     fit = problem(2)
-    thin = Fit(csr_array(np.where(np.abs(fit.x) < 0.5, 0.0, fit.x)), 2 * np.asarray(fit.y, dtype=np.int64), fit.task, 3)
+    thin = Fit(
+        csr_array(np.where(np.abs(fit.x) < 0.5, 0.0, fit.x)),
+        2 * np.asarray(fit.y, dtype=np.int64),
+        fit.task,
+        3,
+    )
     grid = [Settings(C=c) for c in (0.1, 10.0)]
     for setting, model in zip(grid, fit_grid(grid, [thin], Context()), strict=True):
         predicted = model.predict(fit.x)
         assert (predicted[:, 1] == 0.0).all()
-        np.testing.assert_allclose(predicted, next(setting.fit([thin], Context())).predict(fit.x), atol=1e-4)
+        np.testing.assert_allclose(
+            predicted, next(setting.fit([thin], Context())).predict(fit.x), atol=1e-4
+        )
 
 
 def test_what_does_not_converge_and_no_time_are_said() -> None:

@@ -1,4 +1,6 @@
-"""A small bundle that takes an image, a number and a text: a graph written by hand, and its twin in NumPy."""
+"""A small bundle that takes an image, a number and a text: a graph written by hand, and its twin in
+NumPy.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,14 @@ SIGNATURE = Signature(
     missing=("", "NA"),
 )
 TERMS = TermWeights(
-    longest=1000, unit="words", low=1, high=1, sublinear=False, unit_norm=False, terms=("night",), hashed=0
+    longest=1000,
+    unit="words",
+    low=1,
+    high=1,
+    sublinear=False,
+    unit_norm=False,
+    terms=("night",),
+    hashed=0,
 )
 
 
@@ -64,12 +73,20 @@ def graph() -> bytes:
     score = g.op("Add", score, g.op("Mul", known, g.constant(np.array([[1 / 8]]))))
     score = g.op(
         "Sub",
-        g.op("Sub", score, raw.encoded("text", TextInput(name="text_0", column="note", terms=(TERMS,)))),
+        g.op(
+            "Sub",
+            score,
+            raw.encoded("text", TextInput(name="text_0", column="note", terms=(TERMS,))),
+        ),
         g.constant(np.array([[2.0]])),
     )
     bright = g.op("Sigmoid", score)
     both = g.concat([g.op("Sub", g.constant(np.ones((1, 1))), bright), bright])
-    label = g.op("Gather", g.constant(np.array(CLASSES, dtype=object)), g.op("ArgMax", both, axis=1, keepdims=1))
+    label = g.op(
+        "Gather",
+        g.constant(np.array(CLASSES, dtype=object)),
+        g.op("ArgMax", both, axis=1, keepdims=1),
+    )
     g.output("label", label, TensorProto.STRING, ["rows", 1])
     g.output("probability", both, TensorProto.DOUBLE, ["rows", 2])
     return packed(g.model())
@@ -82,19 +99,28 @@ def parts() -> BundleParts:
         {"photo": base64.b64encode(photo(int(gray))).decode(), "weight": weight, "note": note}
         for gray, weight, note in rows
     ]
-    bright = np.array([probability(float(g), float(w or "nan"), n.count("night")) for g, w, n in rows])
+    bright = np.array(
+        [probability(float(g), float(w or "nan"), n.count("night")) for g, w, n in rows]
+    )
     both = np.stack([1 - bright, bright], axis=1)
     expected = {"label": np.array(CLASSES, dtype=object)[both.argmax(1)], "probability": both}
     model = graph()
-    cost = tiny_bundle.COST.model_copy(update={"file_bytes": len(model), "inputs": len(SIGNATURE.inputs)})
-    receipt = tiny_bundle.RECEIPT.model_copy(update={"name": "bright", "before": cost, "after": cost, "parity_rows": 3})
+    cost = tiny_bundle.COST.model_copy(
+        update={"file_bytes": len(model), "inputs": len(SIGNATURE.inputs)}
+    )
+    receipt = tiny_bundle.RECEIPT.model_copy(
+        update={"name": "bright", "before": cost, "after": cost, "parity_rows": 3}
+    )
     report = tiny_bundle.report(receipt)
     columns = tuple(
-        report.columns[0].model_copy(update={"name": column.name, "type": column.type}) for column in SIGNATURE.inputs
+        report.columns[0].model_copy(update={"name": column.name, "type": column.type})
+        for column in SIGNATURE.inputs
     )
     confusion = report.confusion and report.confusion.model_copy(update={"classes": CLASSES})
     importances = (report.importances[0].model_copy(update={"column": "photo"}),)
-    report = report.model_copy(update={"columns": columns, "confusion": confusion, "importances": importances})
+    report = report.model_copy(
+        update={"columns": columns, "confusion": confusion, "importances": importances}
+    )
     return BundleParts(
         model,
         SIGNATURE,

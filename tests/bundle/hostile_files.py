@@ -1,4 +1,6 @@
-"""Bundles that a stranger sealed again: files that take a reader's memory or time, by the file that they stand for."""
+"""Bundles that a stranger sealed again: files that take a reader's memory or time, by the file that
+they stand for.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,10 @@ def signatures(size: int) -> Iterator[Named]:
         ("columns that are none", [0] * (size // 3)),
     ):
         yield name, json.dumps({**whole, "inputs": inputs}, separators=(",", ":")).encode()[:size]
-    yield "missing tokens", json.dumps({**whole, "missing": [str(n) for n in range(size // 10)]}).encode()
+    yield (
+        "missing tokens",
+        json.dumps({**whole, "missing": [str(n) for n in range(size // 10)]}).encode(),
+    )
     yield "classes", json.dumps({**whole, "classes": [str(n) for n in range(size // 10)]}).encode()
 
 
@@ -65,11 +70,16 @@ def receipts(size: int) -> Iterator[Named]:
     whole = tiny_bundle.parts().receipt.model_dump(mode="json")
     yield (
         "folds",
-        json.dumps({**whole, "quality": [{**whole["quality"][0], "folds_before": [0.5] * (size // 5)}]}).encode(),
+        json.dumps(
+            {**whole, "quality": [{**whole["quality"][0], "folds_before": [0.5] * (size // 5)}]}
+        ).encode(),
     )
     yield "a long name", json.dumps({**whole, "candidate": "x" * (size - 2000)}).encode()
     yield "a size of 400 digits", json.dumps({**whole, "rows_trained": int("9" * 400)}).encode()
-    yield "machines", json.dumps({**whole, "machine": {str(n): n for n in range(size // 16)}}).encode()
+    yield (
+        "machines",
+        json.dumps({**whole, "machine": {str(n): n for n in range(size // 16)}}).encode(),
+    )
 
 
 def reports(size: int) -> Iterator[Named]:
@@ -78,10 +88,20 @@ def reports(size: int) -> Iterator[Named]:
     count = size // 16
     curve = {"candidate": "by hand", "fold": 0, "epochs": list(range(count)), "loss": [0.5] * count}
     yield "a curve", json.dumps({**whole, "curves": [curve]}).encode()
-    yield "curves", json.dumps({**whole, "curves": [{**curve, "epochs": [], "loss": []}] * (size // 60)}).encode()
+    yield (
+        "curves",
+        json.dumps(
+            {**whole, "curves": [{**curve, "epochs": [], "loss": []}] * (size // 60)}
+        ).encode(),
+    )
     yield "columns", json.dumps({**whole, "columns": whole["columns"][:1] * (size // 90)}).encode()
     yield "a verdict", json.dumps({**whole, "verdict": ["x" * 10] * (size // 14)}).encode()
-    yield "counts", json.dumps({**whole, "confusion": {"classes": ["a"], "counts": [[1] * (size // 3)]}}).encode()
+    yield (
+        "counts",
+        json.dumps(
+            {**whole, "confusion": {"classes": ["a"], "counts": [[1] * (size // 3)]}}
+        ).encode(),
+    )
 
 
 def recipes(size: int) -> Iterator[Named]:
@@ -107,12 +127,15 @@ def recipes(size: int) -> Iterator[Named]:
         ("anchors", "a: &a b\nc: [" + "*a," * (size // 3) + "]"),
         (
             "many laughs",
-            "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
+            "a0: &a0 [x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
         ),
         (
             "merges",
             "a0: &a0 {x: 1}\n"
-            + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 9)),
+            + "".join(
+                f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 9)
+            ),
         ),
         ("a tag", "name: !!python/object/apply:os.system [ls]"),
         ("a boolean by tag", "name: !!bool foo"),
@@ -130,7 +153,12 @@ def recipes(size: int) -> Iterator[Named]:
         ("a control character", "name: \x01"),
         ("infinity", "data: {holdout: .inf}"),
     ):
-        yield name, (start + text if ": " in text and not text.startswith(("[", "{", "-", "?")) else text).encode()
+        yield (
+            name,
+            (
+                start + text if ": " in text and not text.startswith(("[", "{", "-", "?")) else text
+            ).encode(),
+        )
     yield "no UTF-8", b"name: \xff\xfe"
 
 
@@ -146,19 +174,47 @@ def stored_rows(size: int) -> Iterator[Named]:
         ("open brackets", ["[" * size]),
         ("lists", ["[" + "[]," * (size // 3) + "[]]"]),
         ("values", ['{"column": "size", "values": [' + '"",' * (size // 3) + '""]}']),
-        ("a long value", [*honest[1:], json.dumps({"column": "size", "values": ["9" * (size // 8)] * rows})]),
-        ("long labels", [*honest, json.dumps({"output": "label", "values": ["x" * (size // 8)] * rows})]),
-        ("numbers", [*honest, labels, '{"output": "probability", "columns": [[' + "0.5," * (size // 4) + "0.5]]}"]),
-        ("empty columns", [*honest, labels, '{"output": "probability", "columns": [' + "[]," * (size // 3) + "[]]}"]),
+        (
+            "a long value",
+            [*honest[1:], json.dumps({"column": "size", "values": ["9" * (size // 8)] * rows})],
+        ),
+        (
+            "long labels",
+            [*honest, json.dumps({"output": "label", "values": ["x" * (size // 8)] * rows})],
+        ),
+        (
+            "numbers",
+            [
+                *honest,
+                labels,
+                '{"output": "probability", "columns": [[' + "0.5," * (size // 4) + "0.5]]}",
+            ],
+        ),
+        (
+            "empty columns",
+            [
+                *honest,
+                labels,
+                '{"output": "probability", "columns": [' + "[]," * (size // 3) + "[]]}",
+            ],
+        ),
         ("keys", ["{" + ",".join(f'"k{number}":1' for number in range(size // 12)) + "}"]),
         ("lines", honest * (size // 200)),
-        ("a long number", [*honest, labels, f'{{"output": "probability", "columns": [[{"9" * (size // 2)}]]}}']),
+        (
+            "a long number",
+            [*honest, labels, f'{{"output": "probability", "columns": [[{"9" * (size // 2)}]]}}'],
+        ),
         ("no number", [*honest, labels, '{"output": "probability", "columns": [["a"], ["b"]]}']),
         ("nothing", []),
         ("rows", ['{"row": {"size": "1"}, "expected": {"label": "keep"}}'] * (size // 60)),
         (
             "a moment of no calendar",
-            [*honest[:3], json.dumps({"column": "since", "values": ["9" * 300] * rows}), honest[4], labels],
+            [
+                *honest[:3],
+                json.dumps({"column": "since", "values": ["9" * 300] * rows}),
+                honest[4],
+                labels,
+            ],
         ),
     ):
         yield name, gzip.compress("\n".join(lines).encode(), 9)
@@ -190,8 +246,16 @@ def manifests(size: int) -> Iterator[Named]:
     """In the place of manifest.json itself."""
     yield from jsons(size)
     entry = {"bytes": 1, "sha256": "0" * 64}
-    yield "files", json.dumps({"version": "1", "files": {f"f{n}": entry for n in range(size // 100)}}).encode()
-    yield "400 digits", b'{"version": "1", "files": {"model.onnx": {"bytes": %s, "sha256": "0"}}}' % (b"9" * 400)
+    yield (
+        "files",
+        json.dumps(
+            {"version": "1", "files": {f"f{n}": entry for n in range(size // 100)}}
+        ).encode(),
+    )
+    yield (
+        "400 digits",
+        b'{"version": "1", "files": {"model.onnx": {"bytes": %s, "sha256": "0"}}}' % (b"9" * 400),
+    )
 
 
 KINDS = {
@@ -224,7 +288,9 @@ def seal(folder: Path, whole: dict[str, bytes], file: str, content: bytes) -> Pa
 
 
 def oversized(folder: Path, whole: dict[str, bytes], file: str, size: int) -> Path:
-    """A file of `size` bytes of which the disk holds none, and a manifest that knows how long it is."""
+    """A file of `size` bytes of which the disk holds none, and a manifest that knows how long it
+    is.
+    """
     seal(folder, whole, file, b"")
     made = manifest.make("0.1.0", whole)
     entry = manifest.Entry(bytes=size, sha256=hashlib.sha256(b"").hexdigest())

@@ -1,4 +1,6 @@
-"""Models that try to reach what is outside, and what asks for too much: made from a good one, byte by byte."""
+"""Models that try to reach what is outside, and what asks for too much: made from a good one, byte
+by byte.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,12 @@ def entry(key: str, value: str) -> bytes:
     return field(1 << 3 | 2, key.encode()) + field(2 << 3 | 2, value.encode())
 
 
-def outside(name: str, dims: bytes, keys: tuple[Callable[[int], bytes], Callable[[int], bytes]]) -> bytes:
-    """A tensor of doubles that lie in the file `name`; `keys`: how the two keys are written that say so."""
+def outside(
+    name: str, dims: bytes, keys: tuple[Callable[[int], bytes], Callable[[int], bytes]]
+) -> bytes:
+    """A tensor of doubles that lie in the file `name`; `keys`: how the two keys are written that
+    say so.
+    """
     data, location = keys
     parts = [dims, number(2 << 3), number(TensorProto.DOUBLE), field(8 << 3 | 2, b"weights")]
     for pair in (entry("location", name), entry("offset", "0"), entry("length", "32")):
@@ -58,7 +64,9 @@ def keys() -> Iterator[tuple[str, Callable[[int], bytes]]]:
 
 
 def with_initializer(tensor: bytes, times: int = 1) -> bytes:
-    """A model whose answer is an initializer written as `tensor`; in `times` parts of the graph that protobuf merges."""
+    """A model whose answer is an initializer written as `tensor`; in `times` parts of the graph
+    that protobuf merges.
+    """
     made = helper.make_graph(
         [helper.make_node("Identity", ["weights"], ["value"])],
         "sixfold",
@@ -92,11 +100,19 @@ def outside_readers() -> Iterator[tuple[str, bytes]]:
 
 def nested() -> Iterator[tuple[str, bytes]]:
     """Tensors outside, in every other place that a model has for them."""
-    tensor = TensorProto(name="weights", dims=[4, 1], data_type=TensorProto.DOUBLE, data_location=TensorProto.EXTERNAL)
+    tensor = TensorProto(
+        name="weights",
+        dims=[4, 1],
+        data_type=TensorProto.DOUBLE,
+        data_location=TensorProto.EXTERNAL,
+    )
     tensor.external_data.add(key="location", value="secret.bin")
     constant = helper.make_node("Constant", [], ["inner"], value=tensor)
     inner = helper.make_graph(
-        [constant], "inner", [], [helper.make_tensor_value_info("inner", TensorProto.DOUBLE, [4, 1])]
+        [constant],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.DOUBLE, [4, 1])],
     )
     bare = helper.make_graph([], "bare", [], [], [tensor])
     places: dict[str, Callable[[Any], None]] = {
@@ -107,7 +123,9 @@ def nested() -> Iterator[tuple[str, bytes]]:
         "a branch's initializer": lambda model: model.graph.node.append(
             helper.make_node("If", ["c"], ["y"], then_branch=bare, else_branch=bare)
         ),
-        "a loop": lambda model: model.graph.node.append(helper.make_node("Loop", ["", ""], ["y"], body=inner)),
+        "a loop": lambda model: model.graph.node.append(
+            helper.make_node("Loop", ["", ""], ["y"], body=inner)
+        ),
         "a list of tensors": lambda model: model.graph.node.append(
             helper.make_node("Foreign", [], ["y"], many=[tensor])
         ),
@@ -115,7 +133,9 @@ def nested() -> Iterator[tuple[str, bytes]]:
             helper.make_sparse_tensor(tensor, numpy_helper.from_array(np.arange(4), "at"), [4])
         ),
         "a function": lambda model: model.functions.append(
-            helper.make_function("own", "own", [], ["inner"], [constant], [helper.make_opsetid("", 18)])
+            helper.make_function(
+                "own", "own", [], ["inner"], [constant], [helper.make_opsetid("", 18)]
+            )
         ),
         "training": lambda model: model.training_info.add().algorithm.CopyFrom(bare),
         "an annotation": lambda model: model.graph.quantization_annotation.add(tensor_name="x"),
@@ -135,14 +155,23 @@ def greedy() -> Iterator[tuple[str, bytes]]:
             f"ConstantOfShape {count:.0e}",
             graph_of([helper.make_node("ConstantOfShape", ["shape"], ["big"])], [shape]),
         )
-        yield f"Expand {count:.0e}", graph_of([helper.make_node("Expand", ["one", "shape"], ["big"])], [shape])
+        yield (
+            f"Expand {count:.0e}",
+            graph_of([helper.make_node("Expand", ["one", "shape"], ["big"])], [shape]),
+        )
         zero_to = [
             numpy_helper.from_array(np.array(value), name)
             for value, name in ((0, "from"), (int(count), "to"), (1, "by"))
         ]
-        yield f"Range {count:.0e}", graph_of([helper.make_node("Range", ["from", "to", "by"], ["big"])], zero_to)
+        yield (
+            f"Range {count:.0e}",
+            graph_of([helper.make_node("Range", ["from", "to", "by"], ["big"])], zero_to),
+        )
         pads = numpy_helper.from_array(np.array([0, 0, 0, int(count)]), "pads")
-        yield f"Pad {count:.0e}", graph_of([helper.make_node("Pad", ["numbers", "pads"], ["big"])], [pads])
+        yield (
+            f"Pad {count:.0e}",
+            graph_of([helper.make_node("Pad", ["numbers", "pads"], ["big"])], [pads]),
+        )
     yield "products that grow", growing(12)
     yield (
         "rows times rows",
@@ -157,7 +186,12 @@ def greedy() -> Iterator[tuple[str, bytes]]:
     body = helper.make_graph([helper.make_node("Identity", ["go"], ["on"])], "body", [], [])
     yield "an endless Loop", graph_of([helper.make_node("Loop", ["", "go"], [], body=body)], [])
     yield "functions in functions", functions(30)
-    yield "many nodes", graph_of([helper.make_node("Neg", [f"v{at}"], [f"v{at + 1}"]) for at in range(140_000)], [])
+    yield (
+        "many nodes",
+        graph_of(
+            [helper.make_node("Neg", [f"v{at}"], [f"v{at + 1}"]) for at in range(140_000)], []
+        ),
+    )
     yield "deep messages", b"\x3a\x7f" * 70
     yield "empty fields", field(7 << 3 | 2, b"\x0a\x00" * 1_200_000)
     for what, change in (
@@ -172,7 +206,11 @@ def graph_of(nodes: list[Any], tensors: list[Any]) -> bytes:
     inputs = [helper.make_tensor_value_info("numbers", TensorProto.DOUBLE, ["rows", 4])]
     outputs = [helper.make_tensor_value_info("value", TensorProto.DOUBLE, ["rows", 1])]
     made = helper.make_graph(
-        [*nodes, helper.make_node("Identity", ["numbers"], ["value"])], "g", inputs, outputs, tensors
+        [*nodes, helper.make_node("Identity", ["numbers"], ["value"])],
+        "g",
+        inputs,
+        outputs,
+        tensors,
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 5)]
     return packed(helper.make_model(made, opset_imports=opsets, ir_version=9))
@@ -197,12 +235,19 @@ def growing(steps: int) -> bytes:
 
 def functions(depth: int) -> bytes:
     """Each calls the one before twice."""
-    model = onnx.load_from_string(graph_of([helper.make_node(f"f{depth}", ["numbers"], ["big"], domain="own")], []))
+    model = onnx.load_from_string(
+        graph_of([helper.make_node(f"f{depth}", ["numbers"], ["big"], domain="own")], [])
+    )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
     for at in range(depth + 1):
         inner = [("Neg", "")] if at == 0 else [(f"f{at - 1}", "own")] * 2
-        nodes = [helper.make_node(op, [f"v{i}"], [f"v{i + 1}"], domain=domain) for i, (op, domain) in enumerate(inner)]
-        model.functions.append(helper.make_function("own", f"f{at}", ["v0"], [f"v{len(inner)}"], nodes, opsets))
+        nodes = [
+            helper.make_node(op, [f"v{i}"], [f"v{i + 1}"], domain=domain)
+            for i, (op, domain) in enumerate(inner)
+        ]
+        model.functions.append(
+            helper.make_function("own", f"f{at}", ["v0"], [f"v{len(inner)}"], nodes, opsets)
+        )
     return model.SerializeToString()
 
 

@@ -1,6 +1,8 @@
-"""`verify` of each folder that is named, each in a process of its own with a limit on its memory: what it said, took and grew by.
+"""`verify` of each folder that is named, each in a process of its own with a limit on its memory:
+what it said, took and grew by.
 
-Run as a script; the parent process is small and has imported everything, and every folder gets a fork of it.
+Run as a script; the parent process is small and has imported everything, and every folder gets a
+fork of it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def forked(folder: str) -> dict[str, Any]:
         content = file.read()
     _, status = os.waitpid(child, 0)
     return (
-        dict(json.loads(content)) if content else {"said": f"died with status {status}", "seconds": 0, "grown_bytes": 0}
+        dict(json.loads(content))
+        if content
+        else {"said": f"died with status {status}", "seconds": 0, "grown_bytes": 0}
     )
 
 

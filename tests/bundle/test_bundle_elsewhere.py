@@ -44,7 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_bare_onnxruntime_gives_the_same_answers(folder: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }
     done = subprocess.run(
         [sys.executable, "-c", BARE, str(folder)],
         capture_output=True,
@@ -55,7 +57,9 @@ def test_a_bare_onnxruntime_gives_the_same_answers(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     expected = tiny_bundle.expected()
-    label, probability = json.loads("[" + done.stdout.replace("]] [[", "]], [[").replace("'", '"') + "]")
+    label, probability = json.loads(
+        "[" + done.stdout.replace("]] [[", "]], [[").replace("'", '"') + "]"
+    )
     assert [row[0] for row in label] == expected["label"].tolist()
     np.testing.assert_allclose(probability, expected["probability"], atol=1e-12)
 

@@ -37,7 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_bundle_holds_its_files_and_nothing_else(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*manifest.LARGEST, "manifest.json"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*manifest.LARGEST, "manifest.json"]
+    )
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
 
 
@@ -88,8 +90,12 @@ def test_without_parity_nothing_is_written(tmp_path: Path) -> None:
         tiny_bundle.make(tmp_path / "bundle", parity=Parity(tiny_bundle.ROWS, answers))
     assert caught.value.where.endswith("model.onnx, stored row 4")
     assert caught.value.expected.endswith(" within 1e-05")
-    wrong = tiny_bundle.expected() | {"label": np.array(["keep", "keep", "keep", "keep"], dtype=object)}
-    with pytest.raises(BundleError, match=r"stored row 3: expected label 'keep'; found '<toss>' \(1 rows differ\)"):
+    wrong = tiny_bundle.expected() | {
+        "label": np.array(["keep", "keep", "keep", "keep"], dtype=object)
+    }
+    with pytest.raises(
+        BundleError, match=r"stored row 3: expected label 'keep'; found '<toss>' \(1 rows differ\)"
+    ):
         tiny_bundle.make(tmp_path / "bundle", parity=Parity(tiny_bundle.ROWS, wrong))
     with pytest.raises(BundleError, match="at least one stored row"):
         tiny_bundle.make(tmp_path / "bundle", parity=Parity([], {}))
@@ -107,7 +113,9 @@ def test_values_are_compared_relative_to_their_size(tmp_path: Path) -> None:
 
 
 def test_stored_rows_survive_the_round_trip(folder: Path) -> None:
-    found = unpack((folder / "parity.jsonl.gz").read_bytes(), "parity.jsonl.gz", tiny_bundle.signature())
+    found = unpack(
+        (folder / "parity.jsonl.gz").read_bytes(), "parity.jsonl.gz", tiny_bundle.signature()
+    )
     assert found.rows == tiny_bundle.ROWS
     assert found.expected["label"].tolist() == tiny_bundle.expected()["label"].tolist()
     np.testing.assert_allclose(
@@ -122,7 +130,9 @@ BOTH: list[Any] = [{"column": "a", "values": ["1", "2"]}, {"column": "b", "value
 def asking(*names: str) -> Signature:
     inputs = tuple(Input(name=name, type="number") for name in names)
     outputs = (Output(name="value", columns=("x", "y")),)
-    return Signature(task="reconstruction", target=("x", "y"), inputs=inputs, outputs=outputs, missing=("",))
+    return Signature(
+        task="reconstruction", target=("x", "y"), inputs=inputs, outputs=outputs, missing=("",)
+    )
 
 
 def test_values_are_stored_to_nine_digits_however_large_they_are() -> None:
@@ -141,7 +151,9 @@ def test_rows_stored_one_by_one_are_read_as_ever() -> None:
     content = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
     found = unpack(content, "parity.jsonl.gz", tiny_bundle.signature())
     assert found.rows == tiny_bundle.ROWS
-    np.testing.assert_array_equal(found.expected["probability"], tiny_bundle.expected()["probability"])
+    np.testing.assert_array_equal(
+        found.expected["probability"], tiny_bundle.expected()["probability"]
+    )
     assert check_parity(onnx_predictor(tiny_bundle.graph(), tiny_bundle.signature()), found) < 1e-12
 
 
@@ -198,7 +210,11 @@ def test_every_damage_is_found(folder: Path, tmp_path: Path, name: str) -> None:
     damaged = [whole[: rng.randrange(len(whole))] for _ in range(8)] + [whole + b"\n"]
     for _ in range(20):
         position = rng.randrange(len(whole))
-        damaged.append(whole[:position] + bytes([whole[position] ^ 1 << rng.randrange(8)]) + whole[position + 1 :])
+        damaged.append(
+            whole[:position]
+            + bytes([whole[position] ^ 1 << rng.randrange(8)])
+            + whole[position + 1 :]
+        )
     for content in damaged:
         (folder / name).write_bytes(content)
         with pytest.raises(BundleError) as caught:
@@ -216,12 +232,21 @@ def hard_link(path: Path, target: Path) -> None:
 
 
 HOSTILE: list[tuple[Callable[[Path], object], str]] = [
-    (lambda f: (f / "extra.py").write_text("x"), "expected only the files of the manifest; found also 'extra.py'"),
+    (
+        lambda f: (f / "extra.py").write_text("x"),
+        "expected only the files of the manifest; found also 'extra.py'",
+    ),
     (lambda f: (f / "sub").mkdir(), "found also 'sub'"),
     (lambda f: swap(f / "model.onnx", lambda p, t: p.symlink_to(t)), "found a symbolic link"),
-    (lambda f: swap(f / "model.onnx", hard_link), "expected a file with one name; found 2 hard links to it"),
+    (
+        lambda f: swap(f / "model.onnx", hard_link),
+        "expected a file with one name; found 2 hard links to it",
+    ),
     (lambda f: swap(f / "manifest.json", lambda p, t: p.symlink_to(t)), "found a symbolic link"),
-    (lambda f: swap(f / "report.html", lambda p, t: os.mkfifo(p)), "expected a plain file; found something else"),
+    (
+        lambda f: swap(f / "report.html", lambda p, t: os.mkfifo(p)),
+        "expected a plain file; found something else",
+    ),
     (lambda f: swap(f / "report.json", lambda p, t: p.mkdir()), "expected a plain file; found"),
 ]
 
@@ -233,14 +258,18 @@ def swap(path: Path, make: Callable[[Path, Path], object]) -> None:
 
 
 @pytest.mark.parametrize(("attack", "text"), HOSTILE)
-def test_links_and_foreign_files_are_refused(folder: Path, attack: Callable[[Path], object], text: str) -> None:
+def test_links_and_foreign_files_are_refused(
+    folder: Path, attack: Callable[[Path], object], text: str
+) -> None:
     attack(folder)
     with pytest.raises(BundleError) as caught:
         load(folder)
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "Model.onnx", "model.onnx/../x", "new.py"])
+@pytest.mark.parametrize(
+    "name", ["../model.onnx", "/etc/passwd", "Model.onnx", "model.onnx/../x", "new.py"]
+)
 def test_a_manifest_names_a_bundles_files_only(folder: Path, name: str) -> None:
     facts = json.loads((folder / "manifest.json").read_text())
     facts["files"][name] = facts["files"]["model.onnx"]
@@ -270,7 +299,9 @@ def external_models() -> list[onnx.ModelProto]:
             node = onnx.helper.make_node("Constant", [], ["outside_value"], value=tensor)
             if place == "nested":
                 inner = onnx.helper.make_graph([node], "inner", [], [])
-                node = onnx.helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+                node = onnx.helper.make_node(
+                    "If", ["x"], ["y"], then_branch=inner, else_branch=inner
+                )
             model.graph.node.append(node)
         models.append(model)
     return models
@@ -292,7 +323,13 @@ def test_what_is_no_model_is_refused_with_a_reason() -> None:
     rng = random.Random(0)
     model = tiny_bundle.graph()
     CheckedModel.of(model, "model.onnx")
-    for content in (b"\x80\x04\x95pickle", b"\xff" * 40, model[:-3], b"\x3a" * 200, rng.randbytes(500)):
+    for content in (
+        b"\x80\x04\x95pickle",
+        b"\xff" * 40,
+        model[:-3],
+        b"\x3a" * 200,
+        rng.randbytes(500),
+    ):
         with pytest.raises(BundleError, match="expected an ONNX model"):
             CheckedModel.of(content, "model.onnx")
 
@@ -311,7 +348,8 @@ def test_a_kill_while_writing_never_leaves_half_a_bundle(tmp_path: Path) -> None
     folder = tiny_bundle.make(tmp_path / "bundle", report_html="first")
     for step in (0, 4, 8, 9, 99):
         done = subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent), str(folder), str(step)], timeout=60
+            [sys.executable, "-c", code, str(Path(__file__).parent), str(folder), str(step)],
+            timeout=60,
         )
         assert done.returncode == (0 if step == 99 else 9)
         assert load(folder).path == folder
@@ -327,7 +365,9 @@ def test_writing_and_answering_import_nothing_of_training(folder: Path) -> None:
         "verify(sys.argv[1]); __import__('sixfold').load(sys.argv[1]).predict([])\n"
         "print([n for n in ('torch','sklearn','pandas','pyarrow','onnx','scipy','lightgbm') if n in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
@@ -356,7 +396,9 @@ def test_more_rows_than_a_reader_takes_are_not_stored() -> None:
 def one_value(names: list[str]) -> Signature:
     inputs = tuple(Input(name=name, type="category") for name in names)
     outputs = (Output(name="value", columns=("y",)),)
-    return Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("",))
+    return Signature(
+        task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("",)
+    )
 
 
 @pytest.mark.parametrize("name", list(manifest.LARGEST))

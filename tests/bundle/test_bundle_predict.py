@@ -1,4 +1,6 @@
-"""Raw rows in every usual form give the same answers; bad ones are refused by row and column; files are streamed."""
+"""Raw rows in every usual form give the same answers; bad ones are refused by row and column; files
+are streamed.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ def test_a_value_may_be_written_in_several_ways(bundle: Bundle, changes: dict[st
 @pytest.mark.parametrize("missing", [None, "", "NA", "?", float("nan"), pd.NA, pd.NaT, np.nan])
 @pytest.mark.parametrize("column", ["size", "label", "new", "since", "colour"])
 def test_missing_is_missing_in_every_type(regression: Bundle, column: str, missing: Any) -> None:
-    meaning = dict(zip(("size", "label", "new", "since", "colour"), tiny_bundle.MEANING[0], strict=True))
+    meaning = dict(
+        zip(("size", "label", "new", "since", "colour"), tiny_bundle.MEANING[0], strict=True)
+    )
     meaning[column] = "" if column == "colour" else float("nan")
     answer = regression.predict([tiny_bundle.raw(**{column: missing})])
     assert answer.values is not None
@@ -115,7 +119,9 @@ def test_missing_is_missing_in_every_type(regression: Bundle, column: str, missi
         ("colour", b"red", "text"),
     ],
 )
-def test_a_bad_value_is_named_by_row_and_column(bundle: Bundle, column: str, value: Any, expected: str) -> None:
+def test_a_bad_value_is_named_by_row_and_column(
+    bundle: Bundle, column: str, value: Any, expected: str
+) -> None:
     with pytest.raises(RowError) as caught:
         bundle.predict([tiny_bundle.raw(), tiny_bundle.raw(**{column: value})])
     assert (caught.value.where, caught.value.expected) == (f"row 2, column '{column}'", expected)
@@ -124,11 +130,24 @@ def test_a_bad_value_is_named_by_row_and_column(bundle: Bundle, column: str, val
 def test_numbers_of_a_category_are_its_text() -> None:
     category = reader(Input(name="c", type="category", levels=("3", "a")), frozenset({"", "-1"}))
     given = (3, 3.0, 4.0, 2.5, True, -1, np.int64(7), 1e300, 2**63 + 1)
-    assert [category(v) for v in given] == ["3", "3.0", "4.0", "2.5", "True", "", "7", "1e+300", "9223372036854775809"]
+    assert [category(v) for v in given] == [
+        "3",
+        "3.0",
+        "4.0",
+        "2.5",
+        "True",
+        "",
+        "7",
+        "1e+300",
+        "9223372036854775809",
+    ]
 
 
 def test_levels_that_are_numbers_take_every_writing() -> None:
-    category = reader(Input(name="c", type="category", levels=("1", "2"), level_type="number"), frozenset({"", "-1"}))
+    category = reader(
+        Input(name="c", type="category", levels=("1", "2"), level_type="number"),
+        frozenset({"", "-1"}),
+    )
     for same in (1, 1.0, "1", " 1.0 ", np.float32(1), np.uint8(1), Decimal("1"), Decimal("1.0")):
         assert category(same) == "1"
     assert [category(other) for other in ("01", "1.00", "1E0", True, -1, "-1.0", "x")] == [
@@ -215,18 +234,31 @@ def test_files_are_answered_row_by_row(bundle: Bundle, tmp_path: Path, name: str
         source.write_bytes(gzip.compress(held) if name.endswith(".gz") else held)
     else:
         text = (csv_text(5000) if ".csv" in name else json_text(5000)).encode()
-        inside = {"rows.csv": text} if name == "rows.csv.zip" else {"folder/": b"", "folder/rows.jsonl": text}
+        inside = (
+            {"rows.csv": text}
+            if name == "rows.csv.zip"
+            else {"folder/": b"", "folder/rows.jsonl": text}
+        )
         packed = gzip.compress(text) if name.endswith(".gz") else text
         source.write_bytes(zipped(inside) if name.endswith(".zip") else packed)
-    assert predict_file(bundle, source, tmp_path / out, lambda answers: seen.append(len(answers))) == 5000
+    assert (
+        predict_file(bundle, source, tmp_path / out, lambda answers: seen.append(len(answers)))
+        == 5000
+    )
     assert seen == [4096, 904]
-    answers = pd.read_csv(tmp_path / out) if out.endswith("csv") else pd.read_json(tmp_path / out, lines=True)
+    answers = (
+        pd.read_csv(tmp_path / out)
+        if out.endswith("csv")
+        else pd.read_json(tmp_path / out, lines=True)
+    )
     assert answers["label"].tolist()[:4] == tiny_bundle.expected()["label"].tolist()
     assert len(answers) == 5000
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, out])
 
 
-def test_a_bad_row_deep_in_a_file_is_named_and_nothing_is_left(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_bad_row_deep_in_a_file_is_named_and_nothing_is_left(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     source = tmp_path / "rows.csv"
     source.write_text(csv_text(5000) + "big,1,true,,red\n", encoding="utf-8")
     with pytest.raises(RowError) as caught:
@@ -238,11 +270,26 @@ def test_a_bad_row_deep_in_a_file_is_named_and_nothing_is_left(bundle: Bundle, t
 @pytest.mark.parametrize(
     ("name", "content", "kind", "text"),
     [
-        ("a.csv", b"", RowError, "line 1: expected a header with the names of the columns; found nothing"),
-        ("a.csv", b"size,label,new,since,colour\n", DataError, "expected at least one row; found none"),
+        (
+            "a.csv",
+            b"",
+            RowError,
+            "line 1: expected a header with the names of the columns; found nothing",
+        ),
+        (
+            "a.csv",
+            b"size,label,new,since,colour\n",
+            DataError,
+            "expected at least one row; found none",
+        ),
         ("a.csv", b"size\n1,2\n", RowError, "line 2: expected 1 fields; found 2 fields"),
         ("a.csv", b"size\n\xff\n", DataError, "expected UTF-8 text"),
-        ("a.csv", b"size\n" + b"x" * 2_000_000, RowError, "expected lines of at most 1,048,576 characters"),
+        (
+            "a.csv",
+            b"size\n" + b"x" * 2_000_000,
+            RowError,
+            "expected lines of at most 1,048,576 characters",
+        ),
         ("a.csv.gz", b"no gzip", DataError, "expected a whole gzip file"),
         ("a.csv.zip", b"no zip", DataError, "expected a whole zip file"),
         (
@@ -299,7 +346,9 @@ def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> N
     assert peak(20_000) < 1.2 * peak(8_192)
 
 
-def test_keys_that_are_absent_are_missing_values_as_in_training(bundle: Bundle, tmp_path: Path) -> None:
+def test_keys_that_are_absent_are_missing_values_as_in_training(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     optional = [column.name for column in bundle.signature.inputs if column.optional]
     assert optional
     whole = [dict(tiny_bundle.ROWS[number % 4]) for number in range(6)]
@@ -312,15 +361,21 @@ def test_keys_that_are_absent_are_missing_values_as_in_training(bundle: Bundle, 
     for name in ("whole", "sparse"):
         predict_file(bundle, tmp_path / f"{name}.jsonl", tmp_path / f"{name}.csv")
     assert (tmp_path / "sparse.csv").read_text() == (tmp_path / "whole.csv").read_text()
-    misspelled = {("x" + name if name == optional[0] else name): value for name, value in whole[0].items()}
+    misspelled = {
+        ("x" + name if name == optional[0] else name): value for name, value in whole[0].items()
+    }
     (tmp_path / "other.jsonl").write_text(json.dumps(misspelled) + "\n")
     with pytest.raises(RowError, match=f"found 'x{optional[0]}'. Rename it to '{optional[0]}'."):
         predict_file(bundle, tmp_path / "other.jsonl", tmp_path / "other.csv")
 
 
-def test_empty_lines_before_the_header_are_passed_over_as_in_training(bundle: Bundle, tmp_path: Path) -> None:
+def test_empty_lines_before_the_header_are_passed_over_as_in_training(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     (tmp_path / "rows.csv").write_text(csv_text(3), encoding="utf-8")
-    (tmp_path / "late.csv").write_bytes(b"\xef\xbb\xbf\r\n\n" + csv_text(3).removeprefix("\ufeff").encode())
+    (tmp_path / "late.csv").write_bytes(
+        b"\xef\xbb\xbf\r\n\n" + csv_text(3).removeprefix("\ufeff").encode()
+    )
     for name in ("rows", "late"):
         predict_file(bundle, tmp_path / f"{name}.csv", tmp_path / f"{name}.out.csv")
     assert (tmp_path / "late.out.csv").read_text() == (tmp_path / "rows.out.csv").read_text()

@@ -1,4 +1,6 @@
-"""Files that a stranger made and sealed: `verify` refuses each in bounded memory and time, in four parts."""
+"""Files that a stranger made and sealed: `verify` refuses each in bounded memory and time, in four
+parts.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ from sixfold.bundle import manifest
 MOST_BYTES = 200 << 20  # that a process may grow by
 MOST_SECONDS = 30.0  # on a busy machine; 10 on a quiet one
 AT_ONCE = 512 << 20  # bytes of sealed bundles on the disk
-HONEST = {"a curve", "curves", "a verdict"}  # of a report: nothing is wrong with them but, perhaps, their size
+HONEST = {
+    "a curve",
+    "curves",
+    "a verdict",
+}  # of a report: nothing is wrong with them but, perhaps, their size
 
 
 def asked(folders: Sequence[Path], honest: Path) -> list[dict[str, Any]]:
@@ -44,7 +50,9 @@ def look(tmp_path: Path, size: int, step: int = 1) -> list[tuple[str, str, dict[
             for number, (file, _, content) in enumerate(some)
         ]
         answers = asked(folders, honest)
-        found += [(file, name, answer) for (file, name, _), answer in zip(some, answers, strict=True)]
+        found += [
+            (file, name, answer) for (file, name, _), answer in zip(some, answers, strict=True)
+        ]
         shutil.rmtree(tmp_path / "sealed")
     return found
 
@@ -62,7 +70,10 @@ def check(found: Sequence[tuple[str, str, dict[str, Any]]], least: int) -> None:
         assert len(said) < 1500, (file, name, len(said))
     heaviest = max(found, key=lambda each: float(each[2]["grown_bytes"]))
     slowest = max(found, key=lambda each: float(each[2]["seconds"]))
-    print(f"{len(found)} files; largest growth {heaviest[2]['grown_bytes'] >> 20} MB ({heaviest[:2]}), ", end="")
+    print(
+        f"{len(found)} files; largest growth {heaviest[2]['grown_bytes'] >> 20} MB ({heaviest[:2]}), ",
+        end="",
+    )
     print(f"longest {slowest[2]['seconds']:.1f} s ({slowest[:2]})")
     assert heaviest[2]["grown_bytes"] < MOST_BYTES, heaviest
     assert slowest[2]["seconds"] < MOST_SECONDS, slowest
@@ -83,5 +94,8 @@ def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path: Path) ->
     names = [*manifest.LARGEST]
     folders = [hostile_files.oversized(tmp_path / name, whole, name, 1 << 38) for name in names]
     for name, answer in zip(names, asked(folders, honest), strict=True):
-        assert f"{name}: expected at most {manifest.LARGEST[name]} bytes; found {1 << 38} bytes" in answer["said"]
+        assert (
+            f"{name}: expected at most {manifest.LARGEST[name]} bytes; found {1 << 38} bytes"
+            in answer["said"]
+        )
         assert answer["grown_bytes"] < 10 << 20

@@ -1,4 +1,6 @@
-"""Decoding: every format and mode against Pillow's own conversion or a formula; what is refused, and by which words."""
+"""Decoding: every format and mode against Pillow's own conversion or a formula; what is refused,
+and by which words.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,15 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that says how large it is, and then nothing."""
-    chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b""), b"IEND"]
-    written = [struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in chunks]
+    chunks = [
+        b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),
+        b"IDAT" + zlib.compress(b""),
+        b"IEND",
+    ]
+    written = [
+        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        for body in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
@@ -57,8 +66,18 @@ def test_of_a_moving_picture_the_first_frame() -> None:
 def test_exif_turns_the_image_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = {1: COLORS, 2: COLORS[:, ::-1], 3: COLORS[::-1, ::-1], 4: COLORS[::-1], 5: COLORS.transpose(1, 0, 2)}
-    stored |= {6: np.rot90(COLORS), 7: COLORS[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(COLORS, -1)}
+    stored = {
+        1: COLORS,
+        2: COLORS[:, ::-1],
+        3: COLORS[::-1, ::-1],
+        4: COLORS[::-1],
+        5: COLORS.transpose(1, 0, 2),
+    }
+    stored |= {
+        6: np.rot90(COLORS),
+        7: COLORS[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(COLORS, -1),
+    }
     content = encoded(Image.fromarray(np.ascontiguousarray(stored[orientation])), exif=exif)
     assert np.array_equal(decode(content, "a", 3), COLORS)
 
@@ -69,7 +88,9 @@ def test_modes_become_gray_or_color_as_pillow_converts_them(mode: str, channels:
     image = Image.fromarray(COLORS).convert(mode)
     content = encoded(image, "TIFF")
     wanted = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(13, 17, -1)
-    assert np.array_equal(decode(content, "a", channels), np.broadcast_to(wanted, (13, 17, channels)))
+    assert np.array_equal(
+        decode(content, "a", channels), np.broadcast_to(wanted, (13, 17, channels))
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -118,7 +139,11 @@ def test_a_palette_has_colors_where_its_entries_do(gray: bool) -> None:
     [
         (b"", "an image", "an empty file"),
         (b"name,age\n1,2\n", "an image (JPEG, PNG, WEBP, GIF, TIFF, BMP)", "text"),
-        (b"\x7fELF\x02\x01\x01\0\0\0", "an image (JPEG", "bytes that begin with 7f 45 4c 46 02 01 01 00"),
+        (
+            b"\x7fELF\x02\x01\x01\0\0\0",
+            "an image (JPEG",
+            "bytes that begin with 7f 45 4c 46 02 01 01 00",
+        ),
         (b"%PDF-1.7", "an image (JPEG", "text"),
     ],
 )
@@ -164,7 +189,9 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encoded(Image.fromarray(COLORS)))
     assert np.array_equal(read(path, 3), COLORS)
-    with pytest.raises(DataError, match=r"none\.png: expected an image that can be read; found No such file"):
+    with pytest.raises(
+        DataError, match=r"none\.png: expected an image that can be read; found No such file"
+    ):
         read(tmp_path / "none.png", 3)
 
 
@@ -188,9 +215,14 @@ def test_no_bytes_raise_anything_else(content: bytes, start: bytes) -> None:
 
 
 @given(*[st.integers(1, 60)] * 4)
-def test_the_middle_has_the_shape_asked_for(has_height: int, has_width: int, height: int, width: int) -> None:
+def test_the_middle_has_the_shape_asked_for(
+    has_height: int, has_width: int, height: int, width: int
+) -> None:
     image = np.zeros((has_height, has_width, 1), dtype=np.uint8)
     kept = center_crop(image, height, width)
     assert kept.base is image
     assert kept.shape[0] == has_height or kept.shape[1] == has_width
-    assert abs(kept.shape[0] * width / height - kept.shape[1]) <= max(1.0, width / height) or 1 in kept.shape[:2]
+    assert (
+        abs(kept.shape[0] * width / height - kept.shape[1]) <= max(1.0, width / height)
+        or 1 in kept.shape[:2]
+    )

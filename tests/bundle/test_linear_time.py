@@ -1,5 +1,5 @@
-"""What it takes to read rows, and to refuse them, grows with their size and not with its square: twenty times as much of every
-kind of hostile input takes far less than four hundred times as long.
+"""What it takes to read rows, and to refuse them, grows with their size and not with its square:
+twenty times as much of every kind of hostile input takes far less than four hundred times as long.
 """
 
 from __future__ import annotations
@@ -39,9 +39,15 @@ def cell(kind: Any, value: Any) -> None:
 
 KINDS: dict[str, Callable[[int], Any]] = {
     "a header of many names": lambda n: lines(",".join(f"a{i}" for i in range(n)) + "\n"),
-    "a header with a name twice": lambda n: lines(",".join([*(f"a{i}" for i in range(n)), "a0"]) + "\n"),
-    "a row of many names": lambda n: FRONT_END.feeds([RAW | {f"a{i}": 1 for i in range(n)}], "refuse"),
-    "many names and one too few": lambda n: FRONT_END.feeds([{f"a{i}": 1 for i in range(n)}], "refuse"),
+    "a header with a name twice": lambda n: lines(
+        ",".join([*(f"a{i}" for i in range(n)), "a0"]) + "\n"
+    ),
+    "a row of many names": lambda n: FRONT_END.feeds(
+        [RAW | {f"a{i}": 1 for i in range(n)}], "refuse"
+    ),
+    "many names and one too few": lambda n: FRONT_END.feeds(
+        [{f"a{i}": 1 for i in range(n)}], "refuse"
+    ),
     "long names and one too few": lambda n: FRONT_END.feeds(
         [{f"{i}" + "size" * (n // 100): 1 for i in range(10)}], "refuse"
     ),
@@ -51,7 +57,9 @@ KINDS: dict[str, Callable[[int], Any]] = {
     ),
     "digits that end with a letter": lambda n: number("1" * n + "x"),
     "digits, a point, and a letter": lambda n: number("1" * n + "." + "1" * n + "x"),
-    "a marked number": lambda n: NumberFormat(thousands=",", strip=("$",)).number("1,111" * n + "x"),
+    "a marked number": lambda n: NumberFormat(thousands=",", strip=("$",)).number(
+        "1,111" * n + "x"
+    ),
     "a number in a cell": lambda n: cell("number", "1" * n + "x"),
     "a date in a cell": lambda n: cell("date", "2026-11-23" + " " * n + "x"),
     "a truth in a cell": lambda n: cell("boolean", "t" * n),
@@ -63,7 +71,9 @@ KINDS: dict[str, Callable[[int], Any]] = {
 
 
 def seconds(kind: Callable[[int], Any], size: int) -> float:
-    """The least of three, of this process; without the collector, which looks through all that other tests hold."""
+    """The least of three, of this process; without the collector, which looks through all that
+    other tests hold.
+    """
     found = []
     gc.disable()
     try:

@@ -1,4 +1,6 @@
-"""What a notebook shows of a bundle, of its answers and of an estimator is text, whatever the names are."""
+"""What a notebook shows of a bundle, of its answers and of an estimator is text, whatever the names
+are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def test_names_of_a_bundle_are_text(tmp_path: Path) -> None:
     receipt = tiny_bundle.parts().receipt.model_copy(update={"candidate": TAGS})
     bundle = load(tiny_bundle.make(tmp_path / "bundle", receipt=receipt))
     assert harmless(bundle._repr_html_())
-    inputs = tuple(each.model_copy(update={"name": f"{each.name}{TAGS}"}) for each in bundle.signature.inputs)
+    inputs = tuple(
+        each.model_copy(update={"name": f"{each.name}{TAGS}"}) for each in bundle.signature.inputs
+    )
     object.__setattr__(bundle, "signature", bundle.signature.model_copy(update={"inputs": inputs}))
     object.__setattr__(bundle, "receipt", tiny_bundle.RECEIPT)
     assert harmless(bundle._repr_html_())
@@ -41,4 +45,6 @@ def test_classes_and_labels_are_text(tmp_path: Path) -> None:
 
 
 def test_what_an_estimator_was_told_is_text() -> None:
-    assert harmless(estimator_html_repr(SixfoldClassifier(build={"family": TAGS}, prepare={TAGS: TAGS})))
+    assert harmless(
+        estimator_html_repr(SixfoldClassifier(build={"family": TAGS}, prepare={TAGS: TAGS}))
+    )

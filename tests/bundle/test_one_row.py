@@ -1,4 +1,6 @@
-"""One row of plain numbers takes a shorter way to the same answers; every other row, and every bad one, the long one."""
+"""One row of plain numbers takes a shorter way to the same answers; every other row, and every bad
+one, the long one.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from sixfold.recipe.signature import Input, Output, Signature
 NAMES = ("a", "label", "c d")  # one of them is the name of an output
 
 
-def predictor(kinds: tuple[Any, ...] = ("number",) * 3, names: tuple[str, ...] = NAMES) -> Predictor:
+def predictor(
+    kinds: tuple[Any, ...] = ("number",) * 3, names: tuple[str, ...] = NAMES
+) -> Predictor:
     """Σ number · its position, with NaN as 0.5; a label, a probability."""
     graph = Graph()
     x = RawInputs(graph, names, ()).take(names)
@@ -39,7 +43,10 @@ def predictor(kinds: tuple[Any, ...] = ("number",) * 3, names: tuple[str, ...] =
         classes=("low", "high, é"),
         missing=("", "-1"),
         inputs=tuple(Input(name=name, type=kind) for name, kind in zip(names, kinds, strict=True)),
-        outputs=(Output(name="label", columns=("y",)), Output(name="probability", columns=("low", "high, é"))),
+        outputs=(
+            Output(name="label", columns=("y",)),
+            Output(name="probability", columns=("low", "high, é")),
+        ),
     )
     return onnx_predictor(graph.model().SerializeToString(), signature)
 
@@ -119,7 +126,9 @@ def test_a_bad_row_is_told_as_ever(asked: Any, expected: tuple[str, str]) -> Non
 
 def test_other_columns_are_passed_over_or_refused() -> None:
     one, asked = predictor(), {**row(1.0, 2.0, 3.0), "id": "x", "y": "low"}
-    np.testing.assert_array_equal(one.predict([asked]).probabilities, slow(one, [asked])["probability"])
+    np.testing.assert_array_equal(
+        one.predict([asked]).probabilities, slow(one, [asked])["probability"]
+    )
     with pytest.raises(RowError, match="the unknown column 'id'"):
         one.predict([asked], extra="refuse")
     del asked["id"]  # the target may stand there
@@ -160,11 +169,34 @@ def test_threads_do_not_see_each_others_rows() -> None:
     assert wrong == []
 
 
-KINDS = {"n": "number", "value": "number", "c": "category", "probability": "category", "b": "boolean"}
+KINDS = {
+    "n": "number",
+    "value": "number",
+    "c": "category",
+    "probability": "category",
+    "b": "boolean",
+}
 NUMBERS = st.one_of(
-    st.floats(), st.integers(), st.none(), st.sampled_from(["1.5", "", "x", True, 10**400, -(2**63), "-1"])
+    st.floats(),
+    st.integers(),
+    st.none(),
+    st.sampled_from(["1.5", "", "x", True, 10**400, -(2**63), "-1"]),
 )
-ODD_TEXTS = ["red", " red\t", "", "-1", " -1 ", "café", "\ud800", "a\x00b", None, 3, 2.5, True, b"x"]
+ODD_TEXTS = [
+    "red",
+    " red\t",
+    "",
+    "-1",
+    " -1 ",
+    "café",
+    "\ud800",
+    "a\x00b",
+    None,
+    3,
+    2.5,
+    True,
+    b"x",
+]
 TEXTS = st.one_of(st.text(max_size=3), st.sampled_from(ODD_TEXTS))
 CELLS: dict[str, st.SearchStrategy[Any]] = {
     "number": NUMBERS,
@@ -176,18 +208,30 @@ CELLS: dict[str, st.SearchStrategy[Any]] = {
 def told(read: Any) -> Any:
     """What was read, or what was said instead."""
     try:
-        return {name: (array.dtype, array.shape, repr(array.tolist())) for name, array in read().items()}
+        return {
+            name: (array.dtype, array.shape, repr(array.tolist())) for name, array in read().items()
+        }
     except RowError as error:
         return str(error)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.fixed_dictionaries({name: CELLS[kind] for name, kind in KINDS.items()}), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.fixed_dictionaries({name: CELLS[kind] for name, kind in KINDS.items()}),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_rows_are_read_as_their_columns_cell_by_cell(rows: list[dict[str, Any]]) -> None:
     inputs: Any = tuple(Input(name=name, type=kind) for name, kind in KINDS.items())
     outputs = (Output(name="value", columns=("y",)),)
     front_end = FrontEnd(
-        Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("", "-1"))
+        Signature(
+            task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("", "-1")
+        )
     )
     columns = {name: [each[name] for each in rows] for name in KINDS}
-    assert told(lambda: front_end.feeds(rows)) == told(lambda: front_end.from_columns(columns, "ignore"))
+    assert told(lambda: front_end.feeds(rows)) == told(
+        lambda: front_end.from_columns(columns, "ignore")
+    )

@@ -1,4 +1,6 @@
-"""Graphs of strangers: nothing outside is read, nothing takes without end, and what is run was understood to its last byte."""
+"""Graphs of strangers: nothing outside is read, nothing takes without end, and what is run was
+understood to its last byte.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ print(json.dumps(found))
 
 
 def tried(kind: str, folder: Path, every: int = 1) -> dict[str, object]:
-    """What became of the models `kind`, each `every`-th of them, in a process of its own that works among secrets."""
+    """What became of the models `kind`, each `every`-th of them, in a process of its own that works
+    among secrets.
+    """
     inner = folder / "work"
     (inner / "sub").mkdir(parents=True)
     for place in (folder, inner, inner / "sub"):
@@ -59,7 +63,9 @@ def tried(kind: str, folder: Path, every: int = 1) -> dict[str, object]:
     (inner / "link.bin").symlink_to(folder / "secret.bin")
     code = [sys.executable, "-c", TRY, str(Path(__file__).parent), kind, str(every)]
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # noqa: E731
-    done = subprocess.run(code, cwd=inner, capture_output=True, text=True, timeout=300, preexec_fn=limit)
+    done = subprocess.run(
+        code, cwd=inner, capture_output=True, text=True, timeout=300, preexec_fn=limit
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(json.loads(done.stdout))
 
@@ -70,10 +76,16 @@ def test_no_way_of_writing_reads_a_file_outside(tmp_path: Path) -> None:
     assert found["answered"] == []
 
 
-def test_the_attack_works_where_nothing_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the models above try is real: onnxruntime itself takes at least the plain one for the name of a file."""
+def test_the_attack_works_where_nothing_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the models above try is real: onnxruntime itself takes at least the plain one for the
+    name of a file.
+    """
     (tmp_path / "secret.bin").write_bytes(hostile_graphs.SECRET)
-    model = dict(hostile_graphs.outside_readers())["secret.bin, external_data plain, data_location plain"]
+    model = dict(hostile_graphs.outside_readers())[
+        "secret.bin, external_data plain, data_location plain"
+    ]
     (tmp_path / "model.onnx").write_bytes(model)
     monkeypatch.chdir(tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
@@ -139,7 +151,8 @@ def test_a_packed_list_is_read_as_it_was_written(values: list[int], longer_at: i
     assert onnx_messages.unpacked(content).tolist() == values
     if longer_at < len(values):
         longer = b"".join(
-            hostile_graphs.number(value & (1 << 64) - 1, int(at == longer_at)) for at, value in enumerate(values)
+            hostile_graphs.number(value & (1 << 64) - 1, int(at == longer_at))
+            for at, value in enumerate(values)
         )
         with pytest.raises(onnx_messages.WireError):
             onnx_messages.check_packed(memoryview(longer), "ints")
@@ -154,7 +167,9 @@ def test_classes_in_another_order_are_refused() -> None:
     )
     wrong = right.model_copy(update={"classes": swapped, "outputs": outputs})
     onnx_predictor(tiny_bundle.graph(), right)
-    with pytest.raises(BundleError, match=r"expected the classes \['<toss>', 'keep'\]; found \['keep', '<toss>'\]"):
+    with pytest.raises(
+        BundleError, match=r"expected the classes \['<toss>', 'keep'\]; found \['keep', '<toss>'\]"
+    ):
         onnx_predictor(tiny_bundle.graph(), wrong)
 
 
@@ -166,7 +181,9 @@ def test_what_the_graph_fails_on_is_told_as_the_bundles_fault() -> None:
             if attribute.name == "default_int64":
                 attribute.i = 99
     predictor = onnx_predictor(tiny_bundle.packed(model), tiny_bundle.signature(), "model.onnx")
-    with pytest.raises(BundleError, match=r"model\.onnx: expected a graph that answers what its signature allows"):
+    with pytest.raises(
+        BundleError, match=r"model\.onnx: expected a graph that answers what its signature allows"
+    ):
         predictor.predict([tiny_bundle.raw(colour="never seen")])
 
 
@@ -175,6 +192,9 @@ def test_stored_rows_are_asked_for_a_time_that_ends() -> None:
     rows = [dict(tiny_bundle.raw())] * 3
     with predictor.within(60.0):
         assert len(predictor.predict(rows)) == 3
-    with predictor.within(-1.0), pytest.raises(BundleError, match="answers to the stored rows within seconds"):
+    with (
+        predictor.within(-1.0),
+        pytest.raises(BundleError, match="answers to the stored rows within seconds"),
+    ):
         predictor.predict(rows)
     assert len(predictor.predict(rows)) == 3

@@ -1,4 +1,6 @@
-"""The list of operators that are run is the list of those that are written: nothing is missing, and nothing is more."""
+"""The list of operators that are run is the list of those that are written: nothing is missing, and
+nothing is more.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,18 @@ def calls() -> Iterator[tuple[str, set[str]]]:
     for path in SOURCES:
         for call in ast.walk(ast.parse(path.read_text())):
             if not (
-                isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("op", "ops")
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in ("op", "ops")
             ):
                 continue
             first = call.args[0] if call.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                named = {keyword.arg for keyword in call.keywords if keyword.arg not in (None, "domain", "outputs")}
+                named = {
+                    keyword.arg
+                    for keyword in call.keywords
+                    if keyword.arg not in (None, "domain", "outputs")
+                }
                 ml = any(keyword.arg == "domain" for keyword in call.keywords)
                 yield f"{ML}.{first.value}" if ml else first.value, {str(name) for name in named}
 
@@ -43,7 +51,7 @@ def quantized_operators() -> dict[str, dict[str, str]]:
     """What onnxruntime makes of a product when it quantizes it, both ways."""
     from sixfold.compress.quantize import quantized
     from sixfold.parts.fit import Fitted
-    from sixfold.recipe.schema import Quantize
+    from sixfold.recipe.compression import Quantize
 
     class Product:
         """A network of one layer, as far as its graph goes."""
@@ -61,7 +69,9 @@ def quantized_operators() -> dict[str, dict[str, str]]:
         model = quantized(network, rows, Quantize.model_validate({"activations": activations}))  # type: ignore[arg-type]
         for node in onnx.load_from_string(model.model.tobytes()).graph.node:
             for attribute in node.attribute:
-                found[node.op_type][attribute.name] = AttributeProto.AttributeType.Name(attribute.type).lower()
+                found[node.op_type][attribute.name] = AttributeProto.AttributeType.Name(
+                    attribute.type
+                ).lower()
             found.setdefault(node.op_type, {})
     return found
 
@@ -70,7 +80,10 @@ def attributes_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
     """Operator → attribute → kind, of every node."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for node in model.graph.node:
-        kinds = {each.name: AttributeProto.AttributeType.Name(each.type).lower() for each in node.attribute}
+        kinds = {
+            each.name: AttributeProto.AttributeType.Name(each.type).lower()
+            for each in node.attribute
+        }
         found[node.op_type] |= kinds
     return found
 
@@ -126,10 +139,13 @@ def test_every_operator_has_a_rule_for_its_shape() -> None:
 def test_the_attributes_of_trees_are_those_of_the_exporter() -> None:
     source = next(path for path in SOURCES if path.name == "_trees.py").read_text()
     assert all(
-        name.replace("true", "{side}").replace("false", "{side}") in source or name in source for name in OF_TREES
+        name.replace("true", "{side}").replace("false", "{side}") in source or name in source
+        for name in OF_TREES
     )
 
 
-@pytest.mark.parametrize("operator", ["Loop", "If", "Scan", "ConstantOfShape", "Constant", "Range", "Tile", "NonZero"])
+@pytest.mark.parametrize(
+    "operator", ["Loop", "If", "Scan", "ConstantOfShape", "Constant", "Range", "Tile", "NonZero"]
+)
 def test_operators_that_take_without_end_are_not_among_them(operator: str) -> None:
     assert operator not in ATTRIBUTES

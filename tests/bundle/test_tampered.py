@@ -1,4 +1,6 @@
-"""One fact of a bundle changed and sealed again: `verify` finds it, or it is in the written list of what no file can prove."""
+"""One fact of a bundle changed and sealed again: `verify` finds it, or it is in the written list of
+what no file can prove.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from sixfold.bundle.verify import verify
 from sixfold.core.errors import BundleError
 
 Place = tuple[str | int, ...]
-# What `verify` cannot know, by file and place (numbers of items as *): words, measurements that would have to be made again, and
-# facts about rows that are not in the bundle. All of a receipt's are found where the report does not say the same.
+# What `verify` cannot know, by file and place (numbers of items as *): words, measurements that
+# would have to be made again, and facts about rows that are not in the bundle. All of a receipt's
+# are found where the report does not say the same.
 NOT_PROVEN = (
     r"signature\.json inputs\.\*\.(minimum|median|maximum|optional)",  # for `unfamiliar` and the example row alone
     r"signature\.json inputs\.4\.levels\.\*|signature\.json inputs\.4\.levels",  # counted as unseen; the graph has its own
@@ -37,7 +40,13 @@ def places(value: Any, path: Place = ()) -> Iterator[Place]:
     """Of every value: leaves, lists and mappings."""
     if path:
         yield path
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inside = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, item in inside:
         yield from places(item, (*path, key))
 
@@ -71,7 +80,10 @@ def put(value: Any, path: Place, new: Any) -> Any:
 
 def shown(file: str, path: Place) -> str:
     numbered = file == "signature.json" and path[:1] == ("inputs",) and path[2:3] == ("levels",)
-    parts = [str(part) if not isinstance(part, int) or (numbered and at == 1) else "*" for at, part in enumerate(path)]
+    parts = [
+        str(part) if not isinstance(part, int) or (numbered and at == 1) else "*"
+        for at, part in enumerate(path)
+    ]
     return f"{file} {'.'.join(parts)}"
 
 
@@ -117,7 +129,12 @@ def find_all(tmp_path: Path, file: str, task: str, step: int = 1) -> None:
         unfound.add(name)
     assert tried > 100 / step
     print(f"{file}, {task}: {tried} changes, {len(unfound)} places that are not proven")
-    assert sorted(name for name in unfound if not any(re.fullmatch(known, name) for known in NOT_PROVEN)) == []
+    assert (
+        sorted(
+            name for name in unfound if not any(re.fullmatch(known, name) for known in NOT_PROVEN)
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,6 +158,8 @@ def test_a_changed_recipe_is_found(tmp_path: Path, old: str, new: str) -> None:
     files = manifest.read(folder).files
     content = tiny_bundle.RECIPE.replace(old, new).encode()
     (folder / "recipe.yaml").write_bytes(content)
-    (folder / manifest.MANIFEST).write_bytes(manifest.make("0.1.0", {**files, "recipe.yaml": content}).rendered())
+    (folder / manifest.MANIFEST).write_bytes(
+        manifest.make("0.1.0", {**files, "recipe.yaml": content}).rendered()
+    )
     with pytest.raises(BundleError):
         verify(folder)

@@ -47,15 +47,21 @@ NUMBERS = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1.5, float("nan")])
 TEXTS = st.sampled_from(["a", "b", "c", ""])
 
 
-@given(st.lists(st.tuples(NUMBERS, TEXTS), min_size=1, max_size=12), st.booleans(), st.integers(0, 12))
-def test_counts_are_those_of_single_values(rows: list[tuple[float, str]], optional: bool, cut: int) -> None:
+@given(
+    st.lists(st.tuples(NUMBERS, TEXTS), min_size=1, max_size=12), st.booleans(), st.integers(0, 12)
+)
+def test_counts_are_those_of_single_values(
+    rows: list[tuple[float, str]], optional: bool, cut: int
+) -> None:
     """Against a loop over the values; and a batch is the sum of its parts."""
     inputs = (
         Input(name="n", type="number", minimum=0, maximum=1, optional=optional),
         Input(name="c", type="category", levels=LEVELS, optional=optional),
     )
     outputs = (Output(name="value", columns=("y",)),)
-    known = Known(Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("",)))
+    known = Known(
+        Signature(task="regression", target=("y",), inputs=inputs, outputs=outputs, missing=("",))
+    )
 
     def feeds(some: list[tuple[float, str]]) -> dict[str, Any]:
         return {
@@ -76,11 +82,17 @@ def test_counts_are_those_of_single_values(rows: list[tuple[float, str]], option
 
 
 def test_predict_prints_a_line_where_the_share_is_large(bundle: Bundle, tmp_path: Path) -> None:
-    lines = ["size,label,new,since,colour", *["1,1,true,2026-11-23,red"] * 18, *["1,1,true,2026-11-23,blue"] * 2]
+    lines = [
+        "size,label,new,since,colour",
+        *["1,1,true,2026-11-23,red"] * 18,
+        *["1,1,true,2026-11-23,blue"] * 2,
+    ]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     told = "warning: colour: categories that were not seen in training in 2 of 20 rows (10%)."
     for asked in (["--out", str(tmp_path / "out.csv")], [], ["--json"]):
-        done = CliRunner().invoke(group, ["predict", str(bundle.path), str(tmp_path / "rows.csv"), *asked])
+        done = CliRunner().invoke(
+            group, ["predict", str(bundle.path), str(tmp_path / "rows.csv"), *asked]
+        )
         assert done.exit_code == 0, done.output
         assert [line for line in done.stderr.splitlines() if line.startswith("warning")] == [told]
     (tmp_path / "rows.csv").write_text("\n".join([*lines, *[lines[1]] * 40]))  # 2 of 60
@@ -93,7 +105,9 @@ def test_the_server_counts_requests_of_all_sizes(bundle: Bundle) -> None:
 
     async def ask() -> list[str]:
         found = []
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as client:
             for rows in (
                 [tiny_bundle.raw(colour="blue")],
                 [tiny_bundle.raw(size=100)] * 70,

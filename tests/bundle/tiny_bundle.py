@@ -1,4 +1,6 @@
-"""Small bundles for the tests: graphs written by hand, with every type of input, and their twins in plain Python."""
+"""Small bundles for the tests: graphs written by hand, with every type of input, and their twins in
+plain Python.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,22 @@ from sixfold.recipe.signature import Input, Output, Signature
 
 LEVELS = ("red", "green", "café")
 WEIGHTS = {"size": 0.5, "label": -0.25, "new": 1.0, "since": 1e-9}  # of NaN: nothing
-RECIPE = "version: 1\nname: tiny\ndata: {source: shapes.csv, target: fate, missing: ['', NA, '?']}\n"
+RECIPE = (
+    "version: 1\nname: tiny\ndata: {source: shapes.csv, target: fate, missing: ['', NA, '?']}\n"
+)
 RECIPE += "serve: {max_rows: 100, max_body: 64KiB}\n"
-COST = Cost(file_bytes=1, inputs=5, p50_1_ms=1, p99_1_ms=1, p50_64_ms=1, p99_64_ms=1, peak_memory_bytes=1)
+COST = Cost(
+    file_bytes=1, inputs=5, p50_1_ms=1, p99_1_ms=1, p50_64_ms=1, p99_64_ms=1, peak_memory_bytes=1
+)
 RECEIPT = Receipt(
     name="tiny",
     candidate="by hand",
     rows_trained=1,
     rows_holdout=1,
     metric="accuracy",
-    quality=(Quality(metric="accuracy", greater_is_better=True, folds_before=(0.5, 0.75), baseline=0.25),),
+    quality=(
+        Quality(metric="accuracy", greater_is_better=True, folds_before=(0.5, 0.75), baseline=0.25),
+    ),
     before=COST,
     after=COST,
     parity_rows=4,
@@ -53,7 +61,13 @@ def signature(task: str = "classification") -> Signature:
     )
     if task == "regression":
         outputs = (Output(name="value", columns=("price",)),)
-        return Signature(task="regression", target=("price",), inputs=inputs, outputs=outputs, missing=("", "NA", "?"))
+        return Signature(
+            task="regression",
+            target=("price",),
+            inputs=inputs,
+            outputs=outputs,
+            missing=("", "NA", "?"),
+        )
     classes = ("keep", "<toss>")
     outputs = (Output(name="label", columns=("fate",)), Output(name="probability", columns=classes))
     return Signature(
@@ -120,12 +134,17 @@ def expected(task: str = "classification") -> dict[str, np.ndarray[Any, Any]]:
         return {"value": scores[:, None]}
     first = 1 / (1 + np.exp(-scores))
     both = np.stack([first, 1 - first], axis=1)
-    return {"label": np.array([("keep", "<toss>")[i] for i in both.argmax(1)], dtype=object), "probability": both}
+    return {
+        "label": np.array([("keep", "<toss>")[i] for i in both.argmax(1)], dtype=object),
+        "probability": both,
+    }
 
 
 def parts(task: str = "classification", **changes: Any) -> BundleParts:
     """Parts that agree with each other, but for what `changes` change."""
-    receipt = RECEIPT.model_copy(update={"after": COST.model_copy(update={"file_bytes": len(graph(task))})})
+    receipt = RECEIPT.model_copy(
+        update={"after": COST.model_copy(update={"file_bytes": len(graph(task))})}
+    )
     content: dict[str, Any] = {
         "model": graph(task),
         "signature": signature(task),
@@ -147,7 +166,9 @@ def report(receipt: Receipt, task: str = "classification") -> Report:
         for column in described.inputs
     ]
     scores = {quality.metric: quality.folds_before for quality in receipt.quality}
-    confusion = Confusion(classes=described.classes, counts=((1, 0), (1, 2))) if described.classes else None
+    confusion = (
+        Confusion(classes=described.classes, counts=((1, 0), (1, 2))) if described.classes else None
+    )
     return Report(
         verdict=("It works.",),
         columns=tuple(columns),

@@ -96,22 +96,32 @@ def test_the_clock_starts_with_the_command_and_not_with_the_process(
 def test_verify_inspect_predict(folder: Path) -> None:
     assert "parity: 1,024 stored rows" in sixfold("verify", "out/bundle", cwd=folder).stdout
     assert "mean radius" in sixfold("inspect", "out/bundle", cwd=folder).stdout
-    assert json.loads(sixfold("inspect", "out/bundle", "--json", cwd=folder).stdout)["name"] == "small"
+    assert (
+        json.loads(sixfold("inspect", "out/bundle", "--json", cwd=folder).stdout)["name"] == "small"
+    )
     assert "Run folder out: finished" in sixfold("inspect", "out", cwd=folder).stdout
-    (folder / "rows.csv").write_text(sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout)
+    (folder / "rows.csv").write_text(
+        sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout
+    )
     done = sixfold("predict", "out/bundle", "rows.csv", "--out", "answers.csv", cwd=folder)
     assert done.stderr == "1 rows → answers.csv\n"
     rows = list(csv.DictReader((folder / "answers.csv").read_text().splitlines()))
     assert set(rows[0]) == {"label", "probability_malignant", "probability_benign"}
-    assert sixfold("predict", "out/bundle", "rows.csv", cwd=folder).stdout.splitlines()[0] == ",".join(rows[0])
+    assert sixfold("predict", "out/bundle", "rows.csv", cwd=folder).stdout.splitlines()[
+        0
+    ] == ",".join(rows[0])
 
 
 def test_predictions_as_one_json_document(folder: Path) -> None:
-    (folder / "rows.csv").write_text(sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout)
+    (folder / "rows.csv").write_text(
+        sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout
+    )
     header, row = (folder / "rows.csv").read_text().splitlines()
     (folder / "three.csv").write_text("\n".join([header, row, row, row]) + "\n")
     done = json.loads(sixfold("predict", "out/bundle", "three.csv", "--json", cwd=folder).stdout)
-    to_file = sixfold("predict", "out/bundle", "three.csv", "--out", "three.jsonl", "--json", cwd=folder)
+    to_file = sixfold(
+        "predict", "out/bundle", "three.csv", "--out", "three.jsonl", "--json", cwd=folder
+    )
     assert json.loads(to_file.stdout) == {"rows": 3, "out": "three.jsonl"}
     assert to_file.stderr == ""
     lines = (folder / "three.jsonl").read_text().splitlines()
@@ -136,19 +146,25 @@ def test_a_damaged_bundle_is_refused(folder: Path) -> None:
 def test_init_writes_a_recipe_that_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = ["age,city,joined,bought"] + [
-        f"{20 + i},{'ab'[i % 2]},2024-01-{1 + i % 28:02d},{'yes' if i % 3 else 'no'}" for i in range(60)
+        f"{20 + i},{'ab'[i % 2]},2024-01-{1 + i % 28:02d},{'yes' if i % 3 else 'no'}"
+        for i in range(60)
     ]
     (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
     done = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought"])
     assert done.exit_code == 0, done.stderr
-    assert done.stdout == "wrote people.yaml; next: sixfold check people.yaml, then sixfold run people.yaml\n"
+    assert (
+        done.stdout
+        == "wrote people.yaml; next: sixfold check people.yaml, then sixfold run people.yaml\n"
+    )
     assert "60 rows" in done.stderr
     text = (tmp_path / "people.yaml").read_text()
     assert "#   date: joined" in text
     checked = CliRunner().invoke(group, ["check", "people.yaml"])
     assert checked.exit_code == 0, checked.stdout + checked.stderr
     assert "ok: ready to run" in checked.stdout
-    as_json = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought", "--out", "second.yaml", "--json"])
+    as_json = CliRunner().invoke(
+        group, ["init", "people.csv", "--target", "bought", "--out", "second.yaml", "--json"]
+    )
     told = json.loads(as_json.stdout)
     assert (told["recipe"], told["task"], as_json.stderr) == ("second.yaml", "classification", "")
     assert told["note"] == done.stderr.splitlines()
@@ -159,7 +175,9 @@ def test_init_writes_a_recipe_that_checks(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_init_with_another_separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "wine.csv").write_text("acid;taste\n" + "".join(f"{i / 7:.2f};{'ab'[i % 2]}\n" for i in range(60)))
+    (tmp_path / "wine.csv").write_text(
+        "acid;taste\n" + "".join(f"{i / 7:.2f};{'ab'[i % 2]}\n" for i in range(60))
+    )
     refused = CliRunner().invoke(group, ["init", "wine.csv", "--target", "taste"])
     assert "`sixfold init --separator`" in str(refused.exception)
     done = CliRunner().invoke(group, ["init", "wine.csv", "--target", "taste", "--separator", ";"])
@@ -168,7 +186,9 @@ def test_init_with_another_separator(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert CliRunner().invoke(group, ["check", "wine.yaml"]).exit_code == 0
 
 
-def test_a_table_as_excel_writes_it_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_as_excel_writes_it_goes_all_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A byte order mark, CRLF, semicolons, quotes around line breaks, dates and booleans."""
     monkeypatch.chdir(tmp_path)
     lines = ["Größe;neu;Notiz;seit;Preis"] + [
@@ -193,9 +213,14 @@ def test_a_table_as_excel_writes_it_goes_all_the_way(tmp_path: Path, monkeypatch
     header, _, cells = (tmp_path / "row.csv").read_text().partition("\n")
     assert header == "Größe;neu;Notiz;seit"
     assert cells.startswith('3.5;false;"Keller')
-    one = json.loads(CliRunner().invoke(group, ["predict", "out/bundle", "row.csv", "--json"]).stdout)
+    one = json.loads(
+        CliRunner().invoke(group, ["predict", "out/bundle", "row.csv", "--json"]).stdout
+    )
     assert 100 < one["predictions"][0]["value"] < 180
-    assert CliRunner().invoke(group, ["predict", "out/bundle", "t.csv", "--out", "all.csv"]).exit_code == 0
+    assert (
+        CliRunner().invoke(group, ["predict", "out/bundle", "t.csv", "--out", "all.csv"]).exit_code
+        == 0
+    )
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 81
     report = json.loads((tmp_path / "out" / "bundle" / "report.json").read_text())
     details = {column["name"]: column["detail"] for column in report["columns"]}
@@ -256,7 +281,9 @@ def test_schema_and_doctor() -> None:
     assert facts["extra train"]["torch"] != "not installed"
 
 
-@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=lambda verb: "-".join(verb) or "sixfold")
+@pytest.mark.parametrize(
+    "verb", [[], *([verb] for verb in VERBS)], ids=lambda verb: "-".join(verb) or "sixfold"
+)
 def test_help_imports_nothing_that_trains(verb: list[str]) -> None:
     code = (
         "import sys\nfrom sixfold.cli import group\n"
@@ -271,5 +298,14 @@ def test_help_imports_nothing_that_trains(verb: list[str]) -> None:
 
 def test_exit_codes_are_documented() -> None:
     text = sixfold("--help").stdout
-    for part in ("2 recipe", "3 data", "4 fit", "5 budget", "6 bundle", "7 rows", "8", "130 interrupted"):
+    for part in (
+        "2 recipe",
+        "3 data",
+        "4 fit",
+        "5 budget",
+        "6 bundle",
+        "7 rows",
+        "8",
+        "130 interrupted",
+    ):
         assert part in text

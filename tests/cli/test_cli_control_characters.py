@@ -1,4 +1,6 @@
-"""Nothing that a stranger named acts on a terminal: every command, on a terminal and into a pipe; JSON and CSV stay exact."""
+"""Nothing that a stranger named acts on a terminal: every command, on a terminal and into a pipe;
+JSON and CSV stay exact.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,25 @@ CSV_EVIL = EVIL.replace("\n", "").replace("\r", "")
 
 
 def hostile(folder: Path) -> Path:
-    """A bundle in whose texts, where any text may stand, control characters stand; `verify` finds nothing wrong with it."""
+    """A bundle in whose texts, where any text may stand, control characters stand; `verify` finds
+    nothing wrong with it.
+    """
     parts = tiny_bundle.parts()
-    receipt = parts.receipt.model_copy(update={"candidate": EVIL, "machine": {EVIL: EVIL}, "how": (EVIL,)})
-    report = tiny_bundle.report(receipt).model_copy(update={"verdict": (EVIL,), "warnings": (EVIL,)})
+    receipt = parts.receipt.model_copy(
+        update={"candidate": EVIL, "machine": {EVIL: EVIL}, "how": (EVIL,)}
+    )
+    report = tiny_bundle.report(receipt).model_copy(
+        update={"verdict": (EVIL,), "warnings": (EVIL,)}
+    )
     layers = (report.layers[0].model_copy(update={"name": EVIL, "shape": EVIL}),)
     content = report.model_copy(update={"layers": layers}).model_dump_json()
     return tiny_bundle.make(folder, receipt=receipt, report_json=content)
 
 
 def sixfold(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "sixfold", *arguments], cwd=cwd, capture_output=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "sixfold", *arguments], cwd=cwd, capture_output=True, timeout=120
+    )
 
 
 def on_a_terminal(*arguments: str, cwd: Path) -> str:
@@ -73,10 +83,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = "".join(f"{n},{n % 3},{CSV_EVIL if n % 2 else 'plain'}\n" for n in range(40))
     (folder / f"{name}.csv").write_text(f"a{CSV_EVIL},b,y\n{rows}", encoding="utf-8")
     (folder / "t.csv").write_text(f"a{CSV_EVIL},b,y\n{rows}", encoding="utf-8")
-    (folder / f"{name}.yaml").write_text(json.dumps({"data": {"source": f"{name}.csv", "target": f"y{EVIL}"}}))
-    (folder / "keys.yaml").write_text(json.dumps({"data": {"source": "t.csv", "target": "y", EVIL: EVIL}, EVIL: 1}))
-    (folder / "rows.csv").write_text("size,label,new,since,colour\n" + f"{CSV_EVIL},1,true,2026-11-23,red\n")
-    (folder / "few.csv").write_text(f"size,label,new,since,colour,{CSV_EVIL}\n1,1,true,2026-11-23,red,{CSV_EVIL}\n")
+    (folder / f"{name}.yaml").write_text(
+        json.dumps({"data": {"source": f"{name}.csv", "target": f"y{EVIL}"}})
+    )
+    (folder / "keys.yaml").write_text(
+        json.dumps({"data": {"source": "t.csv", "target": "y", EVIL: EVIL}, EVIL: 1})
+    )
+    (folder / "rows.csv").write_text(
+        "size,label,new,since,colour\n" + f"{CSV_EVIL},1,true,2026-11-23,red\n"
+    )
+    (folder / "few.csv").write_text(
+        f"size,label,new,since,colour,{CSV_EVIL}\n1,1,true,2026-11-23,red,{CSV_EVIL}\n"
+    )
     return folder
 
 
@@ -127,9 +145,15 @@ def look(place: Path, arguments: list[str]) -> None:
 def test_json_and_csv_stay_exact(place: Path) -> None:
     found: Any = json.loads(sixfold("inspect", "bundle", "--json", cwd=place).stdout)
     assert (found["verdict"], found["receipt"]["candidate"]) == ([EVIL], EVIL)
-    lines = sixfold("predict", "bundle", "few.csv", "--keep", CSV_EVIL, cwd=place).stdout.decode().splitlines()
+    lines = (
+        sixfold("predict", "bundle", "few.csv", "--keep", CSV_EVIL, cwd=place)
+        .stdout.decode()
+        .splitlines()
+    )
     assert lines[0].startswith(CSV_EVIL)
-    records = json.loads(sixfold("predict", "bundle", "few.csv", "--keep", CSV_EVIL, "--json", cwd=place).stdout)
+    records = json.loads(
+        sixfold("predict", "bundle", "few.csv", "--keep", CSV_EVIL, "--json", cwd=place).stdout
+    )
     assert records["predictions"][0][CSV_EVIL] == CSV_EVIL
 
 
@@ -158,5 +182,7 @@ def test_damaged_events_are_told(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     done = sixfold("inspect", ".", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert b"events.jsonl, lines 1, 2, 3, 4 and 5: are damaged" in done.stderr.replace(b"4, 5", b"4 and 5")
+    assert b"events.jsonl, lines 1, 2, 3, 4 and 5: are damaged" in done.stderr.replace(
+        b"4, 5", b"4 and 5"
+    )
     assert b"Traceback" not in done.stderr

@@ -1,4 +1,6 @@
-"""Every mistake on the command line: four parts on stderr, the exit code, JSON where it is asked for, no traceback."""
+"""Every mistake on the command line: four parts on stderr, the exit code, JSON where it is asked
+for, no traceback.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ evaluate:
   metrics: [accuracy]
 """
 ALL = errors.SixfoldError.__subclasses__()
-KINDS = [kind for kind in ALL if kind.__module__ == errors.__name__]  # a server has one more, of no command
+KINDS = [
+    kind for kind in ALL if kind.__module__ == errors.__name__
+]  # a server has one more, of no command
 COLUMNS = "petal length (cm), petal width (cm), sepal length (cm), sepal width (cm)"
 
 
@@ -47,7 +51,9 @@ def test_check_says_what_will_be_done() -> None:
     done = invoke("check", "r.yaml")
     assert done.exit_code == 0
     notes = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in notes if line.startswith("forecast")][-1] == "forecast"
+    assert [line.partition(":")[0] for line in notes if line.startswith("forecast")][
+        -1
+    ] == "forecast"
     assert [line for line in notes if not line.startswith("forecast")] == [
         "150 rows; 4 numbers",
         "'target' is predicted: classification, 3 classes: setosa (50), versicolor (50), virginica (50).",
@@ -112,11 +118,16 @@ def test_check_finds_all_that_is_wrong(changes: list[str], code: int, problems: 
     done = invoke("check", "r.yaml", *(f"--set={change}" for change in changes))
     assert done.exit_code == code
     assert done.stderr.splitlines() == [f"problem: {problem}" for problem in problems]
-    assert done.stdout.splitlines()[-1] == f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-    as_json = json.loads(invoke("check", "r.yaml", "--json", *(f"--set={change}" for change in changes)).stdout)
-    assert [set(problem) for problem in as_json["problems"]] == [{"where", "expected", "found", "remedy"}] * len(
-        problems
+    assert (
+        done.stdout.splitlines()[-1]
+        == f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
     )
+    as_json = json.loads(
+        invoke("check", "r.yaml", "--json", *(f"--set={change}" for change in changes)).stdout
+    )
+    assert [set(problem) for problem in as_json["problems"]] == [
+        {"where", "expected", "found", "remedy"}
+    ] * len(problems)
 
 
 @pytest.mark.usefixtures("folder")
@@ -129,7 +140,9 @@ def test_what_is_found_with_the_data_has_its_line() -> None:
     assert done.stderr.startswith(
         "problem: r.yaml, line 8, column 3: evaluate.metrics: expected metrics for classification; found 'rmse'"
     )
-    with pytest.raises(errors.RecipeError, match=r"^r.yaml, line 8, column 3: evaluate.metrics: expected metrics"):
+    with pytest.raises(
+        errors.RecipeError, match=r"^r.yaml, line 8, column 3: evaluate.metrics: expected metrics"
+    ):
         sixfold.run("r.yaml")
 
 
@@ -142,7 +155,10 @@ def test_a_gpu_that_is_not_there_has_its_line() -> None:
     assert done.stderr.startswith(
         "problem: r.yaml, line 9, column 10: budget.device: expected a device of this machine"
     )
-    with pytest.raises(errors.RecipeError, match=r"^r.yaml, line 9, column 10: budget.device: .* Write `device: cpu`"):
+    with pytest.raises(
+        errors.RecipeError,
+        match=r"^r.yaml, line 9, column 10: budget.device: .* Write `device: cpu`",
+    ):
         sixfold.run("r.yaml")
 
 
@@ -174,24 +190,44 @@ def test_check_plans_with_the_budget(folder: Path) -> None:
             8,
             "r.yaml: expected a file that can be written; found File exists. Look at the path and the disk.",
         ),
-        (["init", "none.csv", "--target", "y"], 3, "none.csv: expected a file; found no file of this name."),
+        (
+            ["init", "none.csv", "--target", "y"],
+            3,
+            "none.csv: expected a file; found no file of this name.",
+        ),
         (
             ["init", "sklearn:iris", "--target", "target", "--out", "r.yaml"],
             8,
             "r.yaml: expected a new file; found one that is there already. Choose another with --out, or --force.",
         ),
-        (["verify", "none"], 6, "none: expected the folder of a bundle; found no folder of this name. Check the path."),
+        (
+            ["verify", "none"],
+            6,
+            "none: expected the folder of a bundle; found no folder of this name. Check the path.",
+        ),
         (
             ["inspect", "none"],
             6,
             "none: expected the folder of a bundle; found no folder of this name. Check the path.",
         ),
-        (["predict", "none", "a.csv"], 6, "none: expected the folder of a bundle; found no folder of this name."),
-        (["serve", "none"], 6, "none: expected the folder of a bundle; found no folder of this name. Check the path."),
+        (
+            ["predict", "none", "a.csv"],
+            6,
+            "none: expected the folder of a bundle; found no folder of this name.",
+        ),
+        (
+            ["serve", "none"],
+            6,
+            "none: expected the folder of a bundle; found no folder of this name. Check the path.",
+        ),
     ],
 )
 def test_a_users_mistake(
-    arguments: list[str], code: int, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sixfold", *arguments])
     with pytest.raises(SystemExit) as caught:
@@ -217,18 +253,28 @@ def fake(error: BaseException, *arguments: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_mistake_has_its_code_and_its_json(
-    kind: type[errors.SixfoldError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: type[errors.SixfoldError],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     error = kind("a", "b", "c", "D.")
     assert fake(error, "check", "--json", monkeypatch=monkeypatch) == kind.exit_code
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {
-        "error": {"kind": kind.__name__, "where": "a", "expected": "b", "found": "c", "remedy": "D."}
+        "error": {
+            "kind": kind.__name__,
+            "where": "a",
+            "expected": "b",
+            "found": "c",
+            "remedy": "D.",
+        }
     }
     assert shown.err == "sixfold: a: expected b; found c. D.\n"
 
 
-def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fake(KeyboardInterrupt(), monkeypatch=monkeypatch) == 130
     assert capsys.readouterr().err == "interrupted: the same command continues where it was\n"
 
@@ -257,7 +303,9 @@ sys.meta_path.insert(0, Absent())
 from sixfold.cli import main
 main()
 """
-    done = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *verb], capture_output=True, text=True, cwd=folder
+    )
     assert done.returncode == 8, done.stderr
     assert done.stderr.splitlines()[-1] == (
         f"sixfold: this installation: expected the extra `train`; found no {module}. "

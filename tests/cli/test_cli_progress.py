@@ -1,4 +1,6 @@
-"""What a run says while it works: lines for a log, and a moving line with rate and remaining time."""
+"""What a run says while it works: lines for a log, and a moving line with rate and remaining
+time.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_fits_have_a_rate_and_a_remaining_time() -> None:
         "evaluate-1; 3 of 6 fits, 0.5 fits/s, 6.0 s left"
     )
     for fold in range(3):
-        last = pace.see(event("fold_scored", candidate="mlp", fold=fold, folds=3, scores={}), 18.0 + fold)
+        last = pace.see(
+            event("fold_scored", candidate="mlp", fold=fold, folds=3, scores={}), 18.0 + fold
+        )
     assert last == "mlp: fold 3 of 3 done"
     assert pace.see(event("stage_started", stage="refit"), 21.0) == "refit"
 
@@ -51,13 +55,18 @@ def test_epochs_have_a_rate_and_a_remaining_time() -> None:
         return pace.see(event("epoch", epoch=number, epochs=10, loss=0.5, **facts), now)
 
     assert epoch(1, 0.0, candidate="mlp", fold=0) == "mlp fold 1: epoch 1 of 10, loss 0.5"
-    assert epoch(3, 1.0, candidate="mlp", fold=0) == "mlp fold 1: epoch 3 of 10, loss 0.5, 2.0 epochs/s, 3.5 s left"
+    assert (
+        epoch(3, 1.0, candidate="mlp", fold=0)
+        == "mlp fold 1: epoch 3 of 10, loss 0.5, 2.0 epochs/s, 3.5 s left"
+    )
     assert epoch(1, 2.0, candidate="mlp", fold=1) == "mlp fold 2: epoch 1 of 10, loss 0.5"
     assert epoch(2, 2.0, candidate="mlp") == "mlp: epoch 2 of 10, loss 0.5"
 
 
 def test_an_outer_fold_has_fits_of_its_own() -> None:
-    """Its candidates and folds are not those of the run; what it finds is told, how it goes only in the moving line."""
+    """Its candidates and folds are not those of the run; what it finds is told, how it goes only in
+    the moving line.
+    """
     pace = ProgressPace(planned=1, folds=3, candidates_done=1, started=0.0)
     inner = [
         event("candidate_planned", candidate="svm", why="", outer=1),
@@ -95,15 +104,30 @@ def test_folds_of_compression_are_not_counted() -> None:
             "mlp: epoch 5 of 10, loss 0.25",
         ),
         (event("epoch", epoch=5, epochs=10, loss=0.25, candidate="mlp"), ""),
-        (event("fold_scored", candidate="svm", fold=1, folds=5, scores={"f1": 0.5}), "svm fold 2 of 5: f1 0.5000"),
+        (
+            event("fold_scored", candidate="svm", fold=1, folds=5, scores={"f1": 0.5}),
+            "svm fold 2 of 5: f1 0.5000",
+        ),
         (event("fold_scored", candidate="svm", fold=1, folds=100, scores={"f1": 0.5}), ""),
-        (event("compression_step", name="prune", accepted=False, why="no gain"), "prune: refused: no gain"),
+        (
+            event("compression_step", name="prune", accepted=False, why="no gain"),
+            "prune: refused: no gain",
+        ),
         (event("stage_skipped", stage="refit"), "refit: done before"),
         (event("stage_skipped", stage="nested-1.saved/evaluate-0"), ""),
         (event("warning", text="odd", outer=0), "warning: outer fold 1: odd"),
         (event("note", text="as in every fold", outer=0), ""),
         (
-            event("nested_scored", outer=1, of=5, chosen="svm", candidates=3, metric="f1", inner=0.9, score=0.85),
+            event(
+                "nested_scored",
+                outer=1,
+                of=5,
+                chosen="svm",
+                candidates=3,
+                metric="f1",
+                inner=0.9,
+                score=0.85,
+            ),
             "outer fold 2 of 5: svm chosen by f1 0.9000; 0.8500 on rows that had no part in it",
         ),
         (event("gradient", norm=1), ""),

@@ -1,4 +1,6 @@
-"""The receipt as text: what was measured, before and after, and what is left out when it was not measured."""
+"""The receipt as text: what was measured, before and after, and what is left out when it was not
+measured.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,12 @@ def test_what_was_not_measured_is_not_shown() -> None:
 def test_what_to_expect_stands_at_the_end() -> None:
     folds = [Outer(chosen="svm", candidates=4, inner=0.9, score=score) for score in (0.8, 0.9)]
     nested = Nested(
-        metric="accuracy", greater_is_better=True, folds=tuple(folds), mean=0.85, spread=0.0707, optimism=0.05
+        metric="accuracy",
+        greater_is_better=True,
+        folds=tuple(folds),
+        mean=0.85,
+        spread=0.0707,
+        optimism=0.05,
     )
     shown = text(receipt(nested=nested)).splitlines()
     assert shown[:-3] == text(receipt()).splitlines()
@@ -108,7 +115,11 @@ def test_a_receipt_from_before_there_was_nesting_is_read() -> None:
 
 def test_large_values_and_values_of_one_side() -> None:
     quality = Quality(
-        metric="rmse", greater_is_better=False, folds_before=(12_345.678,), holdout_before=None, holdout_after=0.5
+        metric="rmse",
+        greater_is_better=False,
+        folds_before=(12_345.678,),
+        holdout_before=None,
+        holdout_after=0.5,
     )
     shown = {name: (before, after) for name, before, after in lines(receipt(quality=(quality,)))}
     assert shown["rmse, 1 folds"] == ("12,345.7", "-")

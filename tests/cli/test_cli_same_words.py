@@ -1,4 +1,6 @@
-"""The terminal says what the report says: the verdict, every step of compression and why; and init which metric decides."""
+"""The terminal says what the report says: the verdict, every step of compression and why; and init
+which metric decides.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,19 @@ def _page(path: Path) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "\n", path.read_text(encoding="utf-8")))
 
 
-@pytest.fixture(scope="module", params=[0.1, 100.0], ids=["a model with a lift", "a model without one"])
+@pytest.fixture(
+    scope="module", params=[0.1, 100.0], ids=["a model with a lift", "a model without one"]
+)
 def notes(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
     folder = tmp_path_factory.mktemp("words")
     _table(folder, request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sixfold.compress.measure.RUNS", 10)  # how long an answer takes is not what is looked at
-        found = CliRunner().invoke(group, ["run", str(folder / "words.yaml"), "--out", str(folder / "run")])
+        patch.setattr(
+            "sixfold.compress.measure.RUNS", 10
+        )  # how long an answer takes is not what is looked at
+        found = CliRunner().invoke(
+            group, ["run", str(folder / "words.yaml"), "--out", str(folder / "run")]
+        )
     assert found.exit_code == 0, found.output
     return found.stdout, found.stderr, folder / "run" / "bundle"
 
@@ -65,7 +73,9 @@ def test_terminal_log_receipt_and_report_say_the_same(notes: tuple[str, str, Pat
         assert sentence in terminal.splitlines()
         assert sentence in page.splitlines()
     shown = CliRunner().invoke(group, ["inspect", str(bundle)]).stdout
-    assert all(sentence in shown for sentence in [*report["verdict"], *(step.sentence() for step in steps)])
+    assert all(
+        sentence in shown for sentence in [*report["verdict"], *(step.sentence() for step in steps)]
+    )
 
 
 def test_a_useless_model_is_called_that_on_the_terminal_too(notes: tuple[str, str, Path]) -> None:
@@ -82,10 +92,14 @@ def test_a_useless_model_is_called_that_on_the_terminal_too(notes: tuple[str, st
 def test_init_writes_what_decides_and_why(
     positive: int, first: str, share: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the training rows, as the run: 3 of 160 are of the rarest class, some fold of 5 has none, and ROC AUC cannot decide."""
+    """Of the training rows, as the run: 3 of 160 are of the rarest class, some fold of 5 has none,
+    and ROC AUC cannot decide.
+    """
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    lines = [f"{x:.3f},{'yes' if at < positive else 'no'}" for at, x in enumerate(rng.normal(size=200))]
+    lines = [
+        f"{x:.3f},{'yes' if at < positive else 'no'}" for at, x in enumerate(rng.normal(size=200))
+    ]
     (tmp_path / "rare.csv").write_text("\n".join(["x,y", *lines]))
     done = CliRunner().invoke(group, ["init", "rare.csv", "--target", "y"])
     assert done.exit_code == 0, done.output
@@ -94,4 +108,8 @@ def test_init_writes_what_decides_and_why(
     assert recipe.compress is not None
     assert (recipe.compress.keep, recipe.compress.keep_lift) == ({first: -0.01}, 0.9)
     why = f"{first} decides, not accuracy: only {share} of the rows are of the class 'yes'"
-    assert (why in done.stderr) is (why in (tmp_path / "rare.yaml").read_text()) is (first != "accuracy")
+    assert (
+        (why in done.stderr)
+        is (why in (tmp_path / "rare.yaml").read_text())
+        is (first != "accuracy")
+    )

@@ -1,4 +1,6 @@
-"""What `init` writes: file names, column names and class labels are data, and none of them can become YAML."""
+"""What `init` writes: file names, column names and class labels are data, and none of them can
+become YAML.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,18 @@ ODD = [
     "ab:c",
     "csv:a",
 ]
-SECTIONS = {"version", "name", "task", "data", "build", "initialize", "train", "evaluate", "compress", "budget"}
+SECTIONS = {
+    "version",
+    "name",
+    "task",
+    "data",
+    "build",
+    "initialize",
+    "train",
+    "evaluate",
+    "compress",
+    "budget",
+}
 texts = st.one_of(st.sampled_from(ODD), st.text(st.characters(), min_size=1, max_size=40))
 
 
@@ -92,9 +105,21 @@ def dataset(columns: list[str], target: Target) -> Dataset:
     return Dataset(Table(made, 2), target)
 
 
-@given(texts, texts, st.lists(texts, max_size=9), st.lists(texts, min_size=2, max_size=7, unique=True), texts)
+@given(
+    texts,
+    texts,
+    st.lists(texts, max_size=9),
+    st.lists(texts, min_size=2, max_size=7, unique=True),
+    texts,
+)
 @settings(max_examples=100, deadline=None)
-@example("a\nserve: {host: 0.0.0.0}", "true", ["a\nserve: {}"], ["x\nserve: {host: 0.0.0.0}", "\x85serve: {}"], "\t")
+@example(
+    "a\nserve: {host: 0.0.0.0}",
+    "true",
+    ["a\nserve: {}"],
+    ["x\nserve: {host: 0.0.0.0}", "\x85serve: {}"],
+    "\t",
+)
 def test_names_mean_themselves_and_nothing_else(
     file: str, target: str, columns: list[str], classes: list[str], separator: str
 ) -> None:
@@ -104,7 +129,12 @@ def test_names_mean_themselves_and_nothing_else(
         document = parse(text, "r.yaml")
         assert document.faults == []
         assert set(document.value) == SECTIONS
-        data = {"source": source.beside(Path("r.yaml")), "target": target, "separator": separator, "holdout": 0.2}
+        data = {
+            "source": source.beside(Path("r.yaml")),
+            "target": target,
+            "separator": separator,
+            "holdout": 0.2,
+        }
         assert document.value["data"] == data
         assert document.value["task"] == "classification"
         assert document.value["name"] == source.recipe_name
@@ -115,7 +145,9 @@ def test_names_mean_themselves_and_nothing_else(
 
 @given(texts, st.sampled_from(["", "csv:"]))
 @settings(max_examples=40, deadline=None)
-def test_the_recipe_finds_the_same_file(tmp_path_factory: pytest.TempPathFactory, name: str, prefix: str) -> None:
+def test_the_recipe_finds_the_same_file(
+    tmp_path_factory: pytest.TempPathFactory, name: str, prefix: str
+) -> None:
     folder = tmp_path_factory.mktemp("named") / "of data"
     folder.mkdir()
     name = name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
@@ -136,10 +168,22 @@ def test_the_recipe_finds_the_same_file(tmp_path_factory: pytest.TempPathFactory
         os.chdir(before)
 
 
-plain = texts | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False, allow_infinity=False)
+plain = (
+    texts
+    | st.integers()
+    | st.booleans()
+    | st.none()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 
 
-@given(st.recursive(plain, lambda i: st.lists(i, max_size=3) | st.dictionaries(texts, i, max_size=3), max_leaves=8))
+@given(
+    st.recursive(
+        plain,
+        lambda i: st.lists(i, max_size=3) | st.dictionaries(texts, i, max_size=3),
+        max_leaves=8,
+    )
+)
 @settings(max_examples=100, deadline=None)
 @example(["1e3", "1e+20", "-2E5", "a\x85b", "1_0e3"])
 def test_what_is_dumped_is_read_again(value: object) -> None:
@@ -158,13 +202,18 @@ def test_a_scalar_is_one_line_and_a_comment_too(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["2024", "true", "1e3", "null", "no", "Großer Name", "-", "_", "a" * 100, "a: b #c", "ab:c"]
+    "name",
+    ["2024", "true", "1e3", "null", "no", "Großer Name", "-", "_", "a" * 100, "a: b #c", "ab:c"],
 )
-def test_every_file_name_gives_a_recipe_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_every_file_name_gives_a_recipe_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"{i % 7},{i % 5 + i % 7}.5\n" for i in range(40))
     Path(f"{name}.csv").write_text("a\u2028 #: x,1e3\n" + rows)
-    done = CliRunner().invoke(group, ["init", f"./{name}.csv", "--target", "1e3", "--out", "r.yaml"])
+    done = CliRunner().invoke(
+        group, ["init", f"./{name}.csv", "--target", "1e3", "--out", "r.yaml"]
+    )
     assert done.exit_code == 0, done.output
     loaded = load.load(Path("r.yaml"))
     assert Path(loaded.recipe.data.source).samefile(f"{name}.csv")
@@ -172,7 +221,9 @@ def test_every_file_name_gives_a_recipe_that_loads(tmp_path: Path, monkeypatch: 
     assert find(loaded.recipe.data, tmp_path).read().rows == 40
 
 
-def test_targets_beyond_all_bounds_have_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_beyond_all_bounds_have_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},{i}e307\n" for i in range(-15, 15)))
     done = CliRunner().invoke(group, ["init", "t.csv", "--target", "y"])
@@ -206,7 +257,9 @@ FAMILIES = {"text": ["svm", "linear"], "image": ["cnn", "linear"]}
 
 
 @pytest.mark.parametrize(("ending", "column"), [(".txt", "text"), (".png", "image")])
-def test_a_folder_has_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, column: str) -> None:
+def test_a_folder_has_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, column: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     folder_of(Path("my days"), ending)
     (Path("my days") / "cold" / "notes.doc").write_text("x")
@@ -229,11 +282,16 @@ def test_columns_of_a_table_that_are_texts_or_images_are_told_with_the_reason(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     files = sorted(folder_of(Path("shots"), ".png").rglob("*.png"))
-    lines = [f"{file},it was the day of number {file.stem} and nobody knew,{file.parent.name}" for file in files]
+    lines = [
+        f"{file},it was the day of number {file.stem} and nobody knew,{file.parent.name}"
+        for file in files
+    ]
     Path("days.csv").write_text("\n".join(["shot,note,kind", *lines]) + "\n")
     done = CliRunner().invoke(group, ["init", "days.csv", "--target", "kind"])
     assert done.exit_code == 0, done.output
-    assert "shot: read as image (names of image files; data.types can say otherwise)." in done.output
+    assert (
+        "shot: read as image (names of image files; data.types can say otherwise)." in done.output
+    )
     assert (
         "note: read as text (10 words on average, 24 different ones in 24 rows; data.types can say otherwise)."
         in done.output

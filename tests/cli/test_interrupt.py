@@ -1,4 +1,6 @@
-"""Ctrl-C at any moment, the imports included: exit code 130, one line, no traceback; and the run goes on afterwards."""
+"""Ctrl-C at any moment, the imports included: exit code 130, one line, no traceback; and the run
+goes on afterwards.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ START = (
 
 def begun(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     (folder / "r.yaml").write_text(RECIPE)
-    command = [sys.executable, "-c", START, *(arguments or ("run", "r.yaml", "--out", "run", "--quiet"))]
+    command = [
+        sys.executable,
+        "-c",
+        START,
+        *(arguments or ("run", "r.yaml", "--out", "run", "--quiet")),
+    ]
     child = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
@@ -61,7 +68,9 @@ def test_ctrl_c_at_random_moments_once_or_twice(tmp_path: Path) -> None:
 
 
 def run_python(code: str) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
     return done.returncode, done.stderr
 
 

@@ -1,4 +1,6 @@
-"""Everything that calls itself JSON is: NaN and the infinities, which JSON does not have, are null."""
+"""Everything that calls itself JSON is: NaN and the infinities, which JSON does not have, are
+null.
+"""
 
 from __future__ import annotations
 
@@ -86,9 +88,13 @@ def rows() -> list[dict[str, Any]]:
 
 def test_predictions_on_stdout_and_in_a_file(bundle: Path) -> None:
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
-    whole = strict(CliRunner().invoke(group, ["predict", str(bundle), "rows.jsonl", "--json"]).stdout)
+    whole = strict(
+        CliRunner().invoke(group, ["predict", str(bundle), "rows.jsonl", "--json"]).stdout
+    )
     assert [row["value"] for row in whole["predictions"]] == ANSWERS
-    done = CliRunner().invoke(group, ["predict", str(bundle), "rows.jsonl", "--out", "a.jsonl", "--json"])
+    done = CliRunner().invoke(
+        group, ["predict", str(bundle), "rows.jsonl", "--out", "a.jsonl", "--json"]
+    )
     assert strict(done.stdout)["rows"] == 4
     assert [strict(line)["value"] for line in Path("a.jsonl").read_text().splitlines()] == ANSWERS
 
@@ -109,7 +115,12 @@ def test_answers_over_http(bundle: Path) -> None:
 
     def tensors(some: list[dict[str, Any]]) -> dict[str, Any]:
         columns = {name: [row[name] for row in some] for name in some[0]}
-        return {"inputs": [{"name": n, "shape": [len(v)], "datatype": "BYTES", "data": v} for n, v in columns.items()]}
+        return {
+            "inputs": [
+                {"name": n, "shape": [len(v)], "datatype": "BYTES", "data": v}
+                for n, v in columns.items()
+            ]
+        }
 
     many = rows() * 25  # of a size that is answered in one piece, whichever way
     for number, answers in ((4, ANSWERS), (100, ANSWERS * 25)):
@@ -117,7 +128,9 @@ def test_answers_over_http(bundle: Path) -> None:
         assert [row["value"] for row in ask("/predict", some)["predictions"]] == answers
         assert ask("/v2/models/tiny/infer", tensors(some))["outputs"][0]["data"] == answers
     columns = {name: [row[name] for row in many] for name in many[0]}
-    assert [row["value"] for row in ask("/predict", {"columns": columns})["predictions"]] == ANSWERS * 25
+    assert [
+        row["value"] for row in ask("/predict", {"columns": columns})["predictions"]
+    ] == ANSWERS * 25
 
 
 def test_events_of_a_run(tmp_path: Path) -> None:
@@ -126,10 +139,16 @@ def test_events_of_a_run(tmp_path: Path) -> None:
         folder.emit("epoch", facts)
         folder.emit("epoch", {**facts, "name": "half a character \ud800"})
         for event in folder.history():
-            assert (event["loss"], event["scores"], event["losses"]) == (None, {"r2": None}, [None, 1.0])
+            assert (event["loss"], event["scores"], event["losses"]) == (
+                None,
+                {"r2": None},
+                [None, 1.0],
+            )
     for line in (tmp_path / "events.jsonl").read_text().splitlines():
         strict(line)
-    assert strict(CliRunner().invoke(group, ["inspect", str(tmp_path), "--json"]).stdout)["events"] == {"epoch": 2}
+    assert strict(CliRunner().invoke(group, ["inspect", str(tmp_path), "--json"]).stdout)[
+        "events"
+    ] == {"epoch": 2}
 
 
 def test_every_verb_with_json(bundle: Path) -> None:
@@ -180,6 +199,10 @@ def test_whoever_writes_json_writes_it_strictly() -> None:
     found = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump", "to_json"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "json.dumps",
+                "json.dump",
+                "to_json",
+            ):
                 found.add(str(path.relative_to(SOURCE)))
     assert found == set(WRITERS)

@@ -17,8 +17,8 @@ from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.plan.candidates import metrics_of, resolve
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.load import from_object
-from sixfold.recipe.schema import Compress
 from sixfold.runs.context import Context
 
 Made = tuple[Job, Model]
@@ -45,10 +45,15 @@ def images(folder: Path, rows: int = 120) -> Dataset:
     rng, files = np.random.default_rng(0), []
     for number in range(rows):
         bars = np.repeat(rng.integers(0, 2, (8, 1)) * 200, 8, axis=1) + rng.integers(0, 40, (8, 8))
-        Image.fromarray((bars if number % 2 else bars.T).astype(np.uint8)).save(folder / f"{number:03}.png")
+        Image.fromarray((bars if number % 2 else bars.T).astype(np.uint8)).save(
+            folder / f"{number:03}.png"
+        )
         files.append(str(folder / f"{number:03}.png"))
     column = Column("image", np.arange(rows, dtype=np.int32), tuple(files))
-    return Dataset(Table({"bars": column}, rows), Target("classification", np.arange(rows) % 2, ("y",), ("a", "b")))
+    return Dataset(
+        Table({"bars": column}, rows),
+        Target("classification", np.arange(rows) % 2, ("y",), ("a", "b")),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +64,17 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """`made(family, options, compress, task, **sections)` trains once for all values of `compress`."""
+    """`made(family, options, compress, task, **sections)` trains once for all values of
+    `compress`.
+    """
     cache: dict[str, Made] = {}
 
     def build(
-        family: str, options: dict[str, Any], compress: dict[str, Any], task: str = "classification", **sections: Any
+        family: str,
+        options: dict[str, Any],
+        compress: dict[str, Any],
+        task: str = "classification",
+        **sections: Any,
     ) -> Made:
         key = repr((family, options, task, sections))
         if key not in cache:

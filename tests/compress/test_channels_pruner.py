@@ -1,4 +1,6 @@
-"""Channels cut from a fitted network, which learns from what it was; and the same in int8, as a recipe does both."""
+"""Channels cut from a fitted network, which learns from what it was; and the same in int8, as a
+recipe does both.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,12 @@ CNN: Any = FAMILY.load("cnn")
 def work(epochs: int) -> Fit:
     train = Train(**{**CNN().train_defaults.options, "epochs": epochs, "batch_size": 20})
     return Fit(
-        PIXELS[:200], Y[:200], "classification", 3, layout=LAYOUT, setting=Setting("cnn", CNN(shift=0), train=train)
+        PIXELS[:200],
+        Y[:200],
+        "classification",
+        3,
+        layout=LAYOUT,
+        setting=Setting("cnn", CNN(shift=0), train=train),
     )
 
 
@@ -48,7 +55,9 @@ def network() -> PixelNetwork:
     return found
 
 
-def test_the_cut_network_has_half_of_the_work_and_learns_from_the_one_before(network: PixelNetwork) -> None:
+def test_the_cut_network_has_half_of_the_work_and_learns_from_the_one_before(
+    network: PixelNetwork,
+) -> None:
     assert right(network) > 0.95
     small = cut(network, 0.5)
     assert 0.3 * operations(network) < operations(small) <= 0.5 * operations(network)
@@ -66,7 +75,10 @@ def test_int8_answers_nearly_alike_from_the_same_features(network: PixelNetwork)
     for one in (network, small):
         graph = Graph()
         graph.output(
-            "y", one.export(graph, graph.input("x", TensorProto.FLOAT, 64)), TensorProto.DOUBLE, ["rows", "outputs"]
+            "y",
+            one.export(graph, graph.input("x", TensorProto.FLOAT, 64)),
+            TensorProto.DOUBLE,
+            ["rows", "outputs"],
         )
         sizes.append(len(packed(graph.model())))
     assert sizes[1] < sizes[0] / 2
@@ -78,9 +90,9 @@ def test_the_targets_of_distillation_are_labels_and_the_teachers_scores() -> Non
             return 4
 
         def read(self, rows: Any, draw: Any) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.randn(len(rows), 5, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 2, 1, 1])[
-                rows
-            ]
+            return torch.randn(
+                len(rows), 5, generator=torch.Generator().manual_seed(1)
+            ), torch.tensor([0, 2, 1, 1])[rows]
 
     torch.manual_seed(0)
     teacher, rows = nn.Linear(5, 3).eval(), np.arange(4)

@@ -25,7 +25,11 @@ from sixfold.runs.context import Context
     [
         ("mlp", {"hidden": [24]}, {"prune": {"target": "neurons", "ratio": 0.5, "epochs": 3}}),
         ("mlp", {"hidden": [128, 64]}, {"quantize": {"activations": "static"}}),
-        ("svm", {"kernel": "rbf"}, {"prune": {"target": "support_vectors"}, "fixed_point": {"factor": 4096}}),
+        (
+            "svm",
+            {"kernel": "rbf"},
+            {"prune": {"target": "support_vectors"}, "fixed_point": {"factor": 4096}},
+        ),
     ],
 )
 def test_calibrator_and_threshold_stay(
@@ -48,6 +52,8 @@ def test_calibrator_and_threshold_stay(
     label, graph_p = onnxruntime.InferenceSession(data).run(None, feeds(data, table, table.rows))
     np.testing.assert_allclose(graph_p, p, atol=1e-5)
     assert label[:, 0].tolist() == found.model.labels(table).tolist()
-    scores = scoring.score_all(metrics, job.dataset.target, p, found.model.output, found.model.threshold)
+    scores = scoring.score_all(
+        metrics, job.dataset.target, p, found.model.output, found.model.threshold
+    )
     assert scores["accuracy"] is not None
     assert scores["accuracy"] > 0.6

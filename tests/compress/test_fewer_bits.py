@@ -23,7 +23,7 @@ from sixfold.evaluate.model import Model
 from sixfold.package.receipt import expected_answers, signature_of, stored_rows
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
-from sixfold.recipe.schema import Quantize
+from sixfold.recipe.compression import Quantize
 from sixfold.runs.context import Context
 
 Build = Any
@@ -39,7 +39,9 @@ THETA = arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e3, 1e3))
 def answers_as_served(model: Model, job: Any) -> None:
     rows = stored_rows(job.dataset.table, 0)
     parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
-    check_parity(onnx_predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
+    check_parity(
+        onnx_predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity
+    )
 
 
 def size(model: Model) -> int:
@@ -70,9 +72,13 @@ def test_the_floor_of_negatives_goes_down() -> None:
 
 @pytest.mark.parametrize("factor", [64, 100, 1000])
 @pytest.mark.parametrize("family", ["linear", "mlp", "residual_mlp", "svm", "tabm"])
-def test_a_fixed_point_graph_stores_integers_and_answers_the_same(made: Build, family: str, factor: int) -> None:
+def test_a_fixed_point_graph_stores_integers_and_answers_the_same(
+    made: Build, family: str, factor: int
+) -> None:
     options = NETWORKS.get(family, {})
-    job, model = made(family, options, {"keep": {"accuracy": -0.1}, "fixed_point": {"factor": factor}})
+    job, model = made(
+        family, options, {"keep": {"accuracy": -0.1}, "fixed_point": {"factor": factor}}
+    )
     done = compress(job, model, Context())
     if not done.steps[0].accepted:
         assert family == "linear"  # a handful of weights: nothing to save
@@ -82,7 +88,9 @@ def test_a_fixed_point_graph_stores_integers_and_answers_the_same(made: Build, f
     assert isinstance(fitted, Fixed)
     before, after = model.fitted.parameters(), fitted.inner.parameters()
     for name in before:
-        np.testing.assert_allclose(after[name], np.floor(before[name] * factor) / factor, rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(
+            after[name], np.floor(before[name] * factor) / factor, rtol=1e-7, atol=1e-12
+        )
     stored = {
         t.data_type for t in done.model.export().graph.initializer if np.prod(t.dims) > 200
     }  # not ‖s‖² of the support vectors s
@@ -102,9 +110,13 @@ def test_a_fixed_point_regression_answers_as_served(made: Build) -> None:
 @pytest.mark.parametrize("activations", ["dynamic", "static"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("family", NETWORKS)
-def test_int8_is_smaller_close_and_answers_as_served(made: Build, family: str, activations: str, task: str) -> None:
+def test_int8_is_smaller_close_and_answers_as_served(
+    made: Build, family: str, activations: str, task: str
+) -> None:
     keep = {"accuracy": -0.05} if task == "classification" else {"rmse": 30.0}
-    job, model = made(family, NETWORKS[family], {"keep": keep, "quantize": {"activations": activations}}, task)
+    job, model = made(
+        family, NETWORKS[family], {"keep": keep, "quantize": {"activations": activations}}, task
+    )
     done = compress(job, model, Context())
     assert done.steps[0].accepted, done.steps
     assert size(done.model) < 0.6 * size(model)
@@ -152,7 +164,11 @@ def test_after_int8_there_is_nothing_to_round(made: Build) -> None:
 
 
 def test_after_pruning_the_smaller_network_is_quantized(made: Build) -> None:
-    section = {"keep": {"accuracy": -0.05}, "prune": [{"target": "neurons", "epochs": 5}], "quantize": {}}
+    section = {
+        "keep": {"accuracy": -0.05},
+        "prune": [{"target": "neurons", "epochs": 5}],
+        "quantize": {},
+    }
     job, model = made("mlp", MLP, section)
     done = compress(job, model, Context())
     assert [step.accepted for step in done.steps] == [True, True], done.steps
@@ -176,14 +192,18 @@ def inner(opset: int = 18) -> onnx.ModelProto:
 def test_an_embedded_model_computes_the_same_twice_over() -> None:
     graph = Graph()
     x = graph.input("x", TensorProto.FLOAT, 2)
-    once = graph.embed(inner(), {"x": graph.op("Add", x, graph.constant([[1.0, 1.0]], np.float32))})[0]
+    once = graph.embed(
+        inner(), {"x": graph.op("Add", x, graph.constant([[1.0, 1.0]], np.float32))}
+    )[0]
     twice = graph.embed(inner(), {"x": once})[0]
     graph.output("y", twice, TensorProto.FLOAT, ["rows", 2])
     session = _session(graph.model())
     given_x = np.array([[0.5, 1.0], [-2.0, 3.0]], dtype=np.float32)
     w = np.array([[1, -1], [2, 0.5]], dtype=np.float32)
     h = np.maximum((given_x + 1) @ w, 0) + w
-    np.testing.assert_allclose(session.run(None, {"x": given_x})[0], np.maximum(h @ w, 0) + w, rtol=1e-6)
+    np.testing.assert_allclose(
+        session.run(None, {"x": given_x})[0], np.maximum(h @ w, 0) + w, rtol=1e-6
+    )
 
 
 def test_another_opset_is_not_embedded() -> None:
@@ -200,7 +220,9 @@ def test_a_node_that_holds_a_graph_is_not_embedded() -> None:
         [],
         [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
     )
-    model.graph.node.append(helper.make_node("If", ["c"], ["q"], then_branch=branch, else_branch=branch))
+    model.graph.node.append(
+        helper.make_node("If", ["c"], ["q"], then_branch=branch, else_branch=branch)
+    )
     graph = Graph()
     with pytest.raises(ValueError, match="a node that holds a graph cannot be embedded"):
         graph.embed(model, {"x": graph.input("x", TensorProto.FLOAT, 2)})
@@ -209,12 +231,21 @@ def test_a_node_that_holds_a_graph_is_not_embedded() -> None:
 def _session(model: onnx.ModelProto) -> Any:
     import onnxruntime
 
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
 
 def test_rounding_never_edits_in_place(made: Build) -> None:
-    job, model = made("mlp", MLP, {"keep": {"accuracy": -0.5}, "fixed_point": {"factor": 4}, "quantize": {}})
+    job, model = made(
+        "mlp", MLP, {"keep": {"accuracy": -0.5}, "fixed_point": {"factor": 4}, "quantize": {}}
+    )
     before = [a.copy() for a in (*model.fitted.weights, *model.fitted.biases)]
     compress(job, model, Context())
-    compress(replace(job, section=job.section.model_copy(update={"quantize": None})), model, Context())
-    assert all(np.array_equal(a, b) for a, b in zip((*model.fitted.weights, *model.fitted.biases), before, strict=True))
+    compress(
+        replace(job, section=job.section.model_copy(update={"quantize": None})), model, Context()
+    )
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip((*model.fitted.weights, *model.fitted.biases), before, strict=True)
+    )

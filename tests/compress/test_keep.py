@@ -1,4 +1,6 @@
-"""What may be lost: signs, defaults, promises that cannot be held; a share of the lift, and no class."""
+"""What may be lost: signs, defaults, promises that cannot be held; a share of the lift, and no
+class.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,29 @@ import pytest
 from sixfold.compress.keep import Before, Keep, make
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate.scoring import check_changes
-from sixfold.recipe.schema import Compress
+from sixfold.recipe.compression import Compress
 
-BEFORE = {"accuracy": np.array([0.9, 0.8]), "log_loss": np.array([0.4, 0.6]), "rmse": np.array([50.0, 150.0])}
-LOW = {"accuracy": np.array([0.2, 0.2])}  # so low that a tenth of the lift is more than any `keep` here
+BEFORE = {
+    "accuracy": np.array([0.9, 0.8]),
+    "log_loss": np.array([0.4, 0.6]),
+    "rmse": np.array([50.0, 150.0]),
+}
+LOW = {
+    "accuracy": np.array([0.2, 0.2])
+}  # so low that a tenth of the lift is more than any `keep` here
 NONE = np.zeros(0, dtype=np.int64)
 
 
 def after(**means: float) -> dict[str, np.ndarray]:
-    return {name: np.array([means.get(name, float(values.mean()))] * 2) for name, values in BEFORE.items()}
+    return {
+        name: np.array([means.get(name, float(values.mean()))] * 2)
+        for name, values in BEFORE.items()
+    }
 
 
-def promise(keep: dict[str, float], baseline: dict[str, np.ndarray], keep_lift: float = 0.9) -> Keep:
+def promise(
+    keep: dict[str, float], baseline: dict[str, np.ndarray], keep_lift: float = 0.9
+) -> Keep:
     return make(Compress(keep=keep, keep_lift=keep_lift), Before(BEFORE, baseline))
 
 
@@ -29,7 +42,11 @@ def promise(keep: dict[str, float], baseline: dict[str, np.ndarray], keep_lift: 
         ({"accuracy": -0.01}, {"accuracy": 0.84}, {"accuracy": 0.8399}),
         ({"rmse": 0.5}, {"rmse": 100.5}, {"rmse": 100.51}),
         ({"accuracy": 0}, {"accuracy": 0.85}, {"accuracy": 0.8499}),
-        ({"accuracy": -0.05, "rmse": 1}, {"accuracy": 0.8, "rmse": 101}, {"accuracy": 0.85, "rmse": 101.1}),
+        (
+            {"accuracy": -0.05, "rmse": 1},
+            {"accuracy": 0.8, "rmse": 101},
+            {"accuracy": 0.85, "rmse": 101.1},
+        ),
         ({}, {"accuracy": 0.84}, {"accuracy": 0.839}),
     ],
 )
@@ -39,7 +56,9 @@ def test_a_change_is_accepted_up_to_the_promise(
     keep = promise(section, LOW)
     assert keep.violation(after(**held), NONE) == ""
     assert keep.violation(after(**violation), NONE) != ""
-    assert keep.violation(after(accuracy=1.0, log_loss=0.0, rmse=0.0), NONE) == ""  # better is always accepted
+    assert (
+        keep.violation(after(accuracy=1.0, log_loss=0.0, rmse=0.0), NONE) == ""
+    )  # better is always accepted
 
 
 def test_left_out_it_is_one_per_cent_of_an_error() -> None:
@@ -55,7 +74,10 @@ def test_left_out_it_is_one_per_cent_of_an_error() -> None:
 
 def test_a_metric_that_the_model_has_not_is_said() -> None:
     nowhere = np.array([np.nan, np.nan])
-    keep = make(Compress(keep={"log_loss": 0.1}), Before({"log_loss": nowhere}, {"log_loss": np.array([0.7, 0.7])}))
+    keep = make(
+        Compress(keep={"log_loss": 0.1}),
+        Before({"log_loss": nowhere}, {"log_loss": np.array([0.7, 0.7])}),
+    )
     assert keep.violation({"log_loss": np.array([0.1, 0.1])}, NONE) == (
         "this model cannot be scored by log_loss on every fold, so that keep cannot be held"
     )
@@ -80,7 +102,9 @@ def test_a_metric_that_the_model_has_not_is_said() -> None:
         ),
     ],
 )
-def test_a_promise_that_says_something_else_is_refused(section: dict[str, float], text: str) -> None:
+def test_a_promise_that_says_something_else_is_refused(
+    section: dict[str, float], text: str
+) -> None:
     with pytest.raises(RecipeError) as error:
         check_changes(section, ("accuracy", "rmse"))
     assert str(error.value) == text
@@ -106,13 +130,17 @@ def test_the_lift_counts_for_the_deciding_metric_that_keep_does_not_name() -> No
     assert keep.violation(after(accuracy=0.839), NONE).startswith(
         "accuracy would go from 0.85 to 0.839, and a change of -0.01"
     )
-    assert keep.violation(after(log_loss=0.81), NONE).startswith("log_loss would go from 0.5 to 0.81, and keep allows")
+    assert keep.violation(after(log_loss=0.81), NONE).startswith(
+        "log_loss would go from 0.5 to 0.81, and keep allows"
+    )
 
 
 def test_an_error_has_a_lift_too() -> None:
     keep = promise({"rmse": 50}, {"rmse": np.array([120.0, 120.0])})
     assert keep.violation(after(rmse=102), NONE) == ""
-    assert keep.violation(after(rmse=102.1), NONE).endswith("90% of its lift of 20 over the baseline of 120 must stay")
+    assert keep.violation(after(rmse=102.1), NONE).endswith(
+        "90% of its lift of 20 over the baseline of 120 must stay"
+    )
 
 
 def test_a_model_as_bad_as_the_baseline_is_never_accepted() -> None:
@@ -154,6 +182,7 @@ def test_a_class_that_was_found_stays_found() -> None:
 
 def test_figures_that_look_alike_get_more_digits() -> None:
     keep = make(
-        Compress(keep={"accuracy": 0}), Before({"accuracy": np.array([0.99999])}, {"accuracy": np.array([0.5])})
+        Compress(keep={"accuracy": 0}),
+        Before({"accuracy": np.array([0.99999])}, {"accuracy": np.array([0.5])}),
     )
     assert "from 0.99999 to 0.99998," in keep.violation({"accuracy": np.array([0.99998])}, NONE)

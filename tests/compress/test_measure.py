@@ -19,7 +19,9 @@ def test_costs_are_measured_in_onnxruntime(made: Build) -> None:
     job, model = made("linear", {}, {})
     data = model.export().SerializeToString()
     other = made("tree", {"max_depth": 2}, {})[1].export().SerializeToString()
-    for model_bytes, found in zip((data, other), compare(data, other, job.dataset.table), strict=True):
+    for model_bytes, found in zip(
+        (data, other), compare(data, other, job.dataset.table), strict=True
+    ):
         assert found.file_bytes == len(model_bytes)
         assert found.inputs == 7
         assert 0 < found.p50_1_ms <= found.p99_1_ms < 1000
@@ -45,7 +47,9 @@ def test_a_model_beside_itself_costs_the_same(made: Build) -> None:
 def test_parameters_are_the_numbers_of_the_graph(made: Build) -> None:
     small, large = (made("mlp", {"hidden": hidden}, {})[1] for hidden in ([8], [64, 64]))
     count = [parameters(model.export().SerializeToString()) for model in (small, large)]
-    theta = [sum(array.size for array in model.fitted.parameters().values()) for model in (small, large)]
+    theta = [
+        sum(array.size for array in model.fitted.parameters().values()) for model in (small, large)
+    ]
     assert all(stored >= learned for stored, learned in zip(count, theta, strict=True))
     assert count[1] - count[0] == theta[1] - theta[0]  # what preparation stores is the same
     trees = made("boosting", {"rounds": 10, "patience": None}, {})[1]
@@ -59,15 +63,24 @@ def test_rows_are_repeated_and_missing_values_asked_with(made: Build) -> None:
     columns["city"] = Column("category", np.array([-1, 2], dtype=np.int32), ("a", "b", "c"))
     table = Table(columns, 2)
     arrays = feeds(data, table, 5)
-    assert {name: array.shape for name, array in arrays.items()} == {"numbers": (5, 6), "categories": (5, 1)}
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "numbers": (5, 6),
+        "categories": (5, 1),
+    }
     assert arrays["categories"].ravel().tolist() == ["", "c", "", "c", ""]
     assert peak_memory(data, table) > 10_000_000
     assert all(value > 0 for value in median_ms(data, data, table, 64))
 
 
-def test_a_model_that_cannot_be_loaded_is_said(made: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_loaded_is_said(
+    made: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, model = made("linear", {}, {})
     data = model.export().SerializeToString()
-    monkeypatch.setattr("sixfold.compress.measure.feeds", lambda model, table, rows: {"nobody": np.zeros((rows, 1))})
-    with pytest.raises(SystemFault, match="measuring memory: expected a process that loads the model"):
+    monkeypatch.setattr(
+        "sixfold.compress.measure.feeds", lambda model, table, rows: {"nobody": np.zeros((rows, 1))}
+    )
+    with pytest.raises(
+        SystemFault, match="measuring memory: expected a process that loads the model"
+    ):
         peak_memory(data, job.dataset.table)

@@ -21,7 +21,13 @@ def network(widths: tuple[int, ...], seed: int, activation: Any = "tanh") -> Fit
     weights = tuple(rng.normal(0, 1 / np.sqrt(shape[1]), shape) for shape in shapes)
     biases = tuple(rng.normal(0, 0.3, shape[0]) for shape in shapes)
     return FittedPerceptron(
-        weights, biases, activation, "identity", np.zeros(widths[-1]), np.ones(widths[-1]), "float64"
+        weights,
+        biases,
+        activation,
+        "identity",
+        np.zeros(widths[-1]),
+        np.ones(widths[-1]),
+        "float64",
     )
 
 
@@ -36,7 +42,10 @@ def test_units_that_nothing_reads_go_without_a_trace(
     widths: tuple[int, ...], seed: int, activation: str, data: Any
 ) -> None:
     whole = network(widths, seed, activation)
-    kept = [np.array(sorted(data.draw(st.sets(st.integers(0, w - 1), min_size=1)))) for w in widths[1:-1]]
+    kept = [
+        np.array(sorted(data.draw(st.sets(st.integers(0, w - 1), min_size=1))))
+        for w in widths[1:-1]
+    ]
     weights = [w.copy() for w in whole.weights]
     for layer, units in enumerate(kept):
         weights[layer + 1][:, np.setdiff1d(np.arange(widths[layer + 1]), units)] = 0
@@ -67,7 +76,9 @@ def test_activations_are_those_of_the_network() -> None:
     whole = network((4, 6, 5, 2), 1, "gelu")
     x = np.random.default_rng(0).normal(size=(10, 4))
     last = activations(whole, x)[-1]
-    np.testing.assert_allclose(last @ whole.weights[-1].T + whole.biases[-1], whole.predict(x), rtol=1e-12)
+    np.testing.assert_allclose(
+        last @ whole.weights[-1].T + whole.biases[-1], whole.predict(x), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -80,7 +91,9 @@ def test_a_cut_returns_and_never_edits_in_place(dtype: Any) -> None:
     )
     before = [a.copy() for a in (*whole.weights, *whole.biases)]
     smaller = keep_units(whole, [np.array([0, 3]), np.array([1])], [np.ones(6), np.ones(5)])
-    assert all(np.array_equal(a, b) for a, b in zip((*whole.weights, *whole.biases), before, strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip((*whole.weights, *whole.biases), before, strict=True)
+    )
     assert [w.shape for w in smaller.weights] == [(2, 4), (1, 2), (2, 1)]
     assert {a.dtype for a in (*smaller.weights, *smaller.biases)} == {np.dtype(dtype)}
     assert not any(np.shares_memory(a, b) for a in smaller.weights for b in whole.weights)
@@ -95,5 +108,6 @@ def test_a_unit_without_a_say_is_the_least_important() -> None:
     assert by_weights(silent, 0).argmin() == by_activations(silent, 0, h[0]).argmin() == 4
     np.testing.assert_allclose(
         by_weights(whole, 1),
-        np.sqrt((whole.weights[1] ** 2).sum(axis=1) + whole.biases[1] ** 2) * np.linalg.norm(whole.weights[2], axis=0),
+        np.sqrt((whole.weights[1] ** 2).sum(axis=1) + whole.biases[1] ** 2)
+        * np.linalg.norm(whole.weights[2], axis=0),
     )

@@ -49,28 +49,40 @@ CASES: dict[str, Case] = {
         {"size": "nano", "shift": 0.0},
         lambda m: operations(m.fitted),
         {"epochs": 6},
-        ({"epochs": 0}, "pruner channels, epochs: expected greater than or equal to 1; found 0. Change epochs."),
+        (
+            {"epochs": 0},
+            "pruner channels, epochs: expected greater than or equal to 1; found 0. Change epochs.",
+        ),
     ),
     "features": Case(
         "linear",
         {},
         lambda m: len(m.preparer.inputs),
         {},
-        ({"patience": 0}, "pruner features, patience: expected greater than or equal to 1; found 0. Change patience."),
+        (
+            {"patience": 0},
+            "pruner features, patience: expected greater than or equal to 1; found 0. Change patience.",
+        ),
     ),
     "neurons": Case(
         "mlp",
         {"hidden": [32, 16]},
         lambda m: sum(m.fitted.hidden),
         {"epochs": 3},
-        ({"epochs": -1}, "pruner neurons, epochs: expected greater than or equal to 0; found -1. Change epochs."),
+        (
+            {"epochs": -1},
+            "pruner neurons, epochs: expected greater than or equal to 0; found -1. Change epochs.",
+        ),
     ),
     "rounds": Case(
         "boosting",
         {"rounds": 40, "patience": None},
         lambda m: m.fitted.rounds,
         {},
-        ({"tries": 1}, "pruner rounds, tries: expected greater than or equal to 2; found 1. Change tries."),
+        (
+            {"tries": 1},
+            "pruner rounds, tries: expected greater than or equal to 2; found 1. Change tries.",
+        ),
     ),
     "support_vectors": Case(
         "svm",
@@ -84,7 +96,10 @@ CASES: dict[str, Case] = {
         {"max_depth": 8},
         lambda m: m.fitted.node_count,
         {},
-        ({"tries": 1}, "pruner complexity, tries: expected greater than or equal to 2; found 1. Change tries."),
+        (
+            {"tries": 1},
+            "pruner complexity, tries: expected greater than or equal to 2; found 1. Change tries.",
+        ),
     ),
 }
 KEEP = {"classification": {"accuracy": -0.05}, "regression": {"rmse": 60.0}}
@@ -102,13 +117,17 @@ class Bench:
         self.made = made
         self.pruned = cache(self._pruned)
 
-    def subject(self, name: str, task: str = "classification") -> tuple[Any, CompressionState, Keep]:
+    def subject(
+        self, name: str, task: str = "classification"
+    ) -> tuple[Any, CompressionState, Keep]:
         case = CASES[name]
         job, model = self.made(case.family, case.options, {"keep": KEEP[task]}, task)
         subject = start(job, model)
         return job, subject, promise(job, subject)
 
-    def _pruned(self, name: str, task: str = "classification") -> tuple[CompressionState | None, str]:
+    def _pruned(
+        self, name: str, task: str = "classification"
+    ) -> tuple[CompressionState | None, str]:
         job, subject, keep = self.subject(name, task)
         return pruner(name).prune(subject, job, keep, Context())
 
@@ -146,14 +165,21 @@ def check_removes_and_says_so(name: str, bench: Bench, folder: Path) -> None:
     before, (after, why) = bench.subject(name)[1], bench.pruned(name)
     assert after is not None, why
     assert 0 < size(after.model) < size(before.model)
-    assert all(0 < size(new) < size(old) for new, old in zip(after.fold_models, before.fold_models, strict=True))
+    assert all(
+        0 < size(new) < size(old)
+        for new, old in zip(after.fold_models, before.fold_models, strict=True)
+    )
     assert f"{shown(name, before.model)} → {shown(name, after.model)}" in why
 
 
 def shown(name: str, model: Model) -> str:
     """The size as the reason says it."""
     fitted: Any = model.fitted
-    return "-".join(str(units) for units in fitted.hidden) if name == "neurons" else f"{CASES[name].size(model):,}"
+    return (
+        "-".join(str(units) for units in fitted.hidden)
+        if name == "neurons"
+        else f"{CASES[name].size(model):,}"
+    )
 
 
 def check_the_graph_is_smaller(name: str, bench: Bench, folder: Path) -> None:
@@ -172,9 +198,13 @@ def check_keeps_the_promise(name: str, bench: Bench, folder: Path) -> None:
 def check_scores_are_those_of_the_twins(name: str, bench: Bench, folder: Path) -> None:
     job, _, _ = bench.subject(name)
     after = found(bench, name)
-    for fold, fold_model, score in zip(job.folds, after.fold_models, after.scores["accuracy"], strict=True):
+    for fold, fold_model, score in zip(
+        job.folds, after.fold_models, after.scores["accuracy"], strict=True
+    ):
         validation = job.dataset.take(fold.validation)
-        assert score == np.mean(fold_model.predict(validation.table).argmax(axis=1) == validation.target.values)
+        assert score == np.mean(
+            fold_model.predict(validation.table).argmax(axis=1) == validation.target.values
+        )
 
 
 def check_values_too(name: str, bench: Bench, folder: Path) -> None:
@@ -200,14 +230,18 @@ def check_never_edits_in_place(name: str, bench: Bench, folder: Path) -> None:
     _, before, _ = bench.subject(name)
     bits = [saved_bytes(model, folder / "before") for model in (before.model, *before.fold_models)]
     found(bench, name)
-    assert [saved_bytes(model, folder / "after") for model in (before.model, *before.fold_models)] == bits
+    assert [
+        saved_bytes(model, folder / "after") for model in (before.model, *before.fold_models)
+    ] == bits
 
 
 def check_same_seed_same_bits(name: str, bench: Bench, folder: Path) -> None:
     job, before, keep = bench.subject(name)
     again, _ = pruner(name).prune(before, job, keep, Context())
     assert again is not None
-    assert saved_bytes(again.model, folder / "a") == saved_bytes(found(bench, name).model, folder / "b")
+    assert saved_bytes(again.model, folder / "a") == saved_bytes(
+        found(bench, name).model, folder / "b"
+    )
 
 
 def check_survives_files(name: str, bench: Bench, folder: Path) -> None:
@@ -242,14 +276,18 @@ def check_bad_options(name: str, bench: Bench, folder: Path) -> None:
     with pytest.raises(RecipeError) as error:
         PRUNER.make({"target": name, **options}, "target")
     assert text in str(error.value)
-    with pytest.raises(RecipeError, match=f"pruner {name}: expected one of its options; found 'surely_unknown'"):
+    with pytest.raises(
+        RecipeError, match=f"pruner {name}: expected one of its options; found 'surely_unknown'"
+    ):
         PRUNER.make({"target": name, "surely_unknown": 1}, "target")
 
 
 def answers_as_served(model: Model, job: Any) -> None:
     rows = stored_rows(job.dataset.table, 0)
     parity = Parity(text_rows(rows, model.preparer.inputs), expected_answers(model, rows))
-    check_parity(onnx_predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity)
+    check_parity(
+        onnx_predictor(packed(model.export()), signature_of(model, job.dataset, ("",))), parity
+    )
 
 
 Check = Callable[[str, Bench, Path], None]
@@ -280,12 +318,20 @@ PAIRS = [
 ]
 
 
-SLOW = {("channels", check_an_unkept_promise_finds_nothing), ("channels", check_same_seed_same_bits)}
+SLOW = {
+    ("channels", check_an_unkept_promise_finds_nothing),
+    ("channels", check_same_seed_same_bits),
+}
 
 
 @pytest.mark.parametrize(
     ("name", "check"),
-    [pytest.param(n, c, id=f"{n}-{c.__name__}", marks=[pytest.mark.slow] if (n, c) in SLOW else []) for n, c in PAIRS],
+    [
+        pytest.param(
+            n, c, id=f"{n}-{c.__name__}", marks=[pytest.mark.slow] if (n, c) in SLOW else []
+        )
+        for n, c in PAIRS
+    ],
 )
 def test_pruner(name: str, check: Check, bench: Bench, tmp_path: Path) -> None:
     check(name, bench, tmp_path)
@@ -293,14 +339,22 @@ def test_pruner(name: str, check: Check, bench: Bench, tmp_path: Path) -> None:
 
 def test_every_pruner_gets_its_checks() -> None:
     assert PRUNER.names() == sorted(CASES)
-    assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(CASES, 14), FITS_ALL: 13, CLASSES_ONLY: 13}
+    assert Counter(name for name, _ in PAIRS) == {
+        **dict.fromkeys(CASES, 14),
+        FITS_ALL: 13,
+        CLASSES_ONLY: 13,
+    }
     written = {name for name in globals() if name.startswith("check_") and name != "check_parity"}
     assert written == {check.__name__ for check in (*CHECKS, *FOR_ONE_FAMILY)}
 
 
 @pytest.mark.parametrize("family", ["linear", "mlp", "svm", "tree", "forest", "boosting"])
 def test_features_of_every_family(made: Any, family: str) -> None:
-    small = {"forest": {"trees": 10}, "boosting": {"rounds": 10, "patience": None}, "mlp": {"hidden": [8]}}
+    small = {
+        "forest": {"trees": 10},
+        "boosting": {"rounds": 10, "patience": None},
+        "mlp": {"hidden": [8]},
+    }
     job, model = made(family, small.get(family, {}), {"keep": {"accuracy": -0.1}, "keep_lift": 0.5})
     subject = start(job, model)
     settings = PRUNER.make({"target": "features", "step": 0.6, "patience": 1}, "target")
@@ -325,8 +379,12 @@ def test_what_cannot_be_trained_is_a_reason_not_a_crash(bench: Bench) -> None:
     job, subject, keep = bench.subject("features")
     impute = {"number": {"name": "none"}}
     prepare = job.candidate.prepare
-    violation = replace(job.candidate, prepare=prepare.model_copy(update={"impute": type(prepare.impute)(**impute)}))
-    holes = {name: replace(c, values=c.values.copy()) for name, c in job.dataset.table.columns.items()}
+    violation = replace(
+        job.candidate, prepare=prepare.model_copy(update={"impute": type(prepare.impute)(**impute)})
+    )
+    holes = {
+        name: replace(c, values=c.values.copy()) for name, c in job.dataset.table.columns.items()
+    }
     for name in ("x0", "x1"):
         holes[name].values[::7] = np.nan
     dataset = replace(job.dataset, table=replace(job.dataset.table, columns=holes))

@@ -1,4 +1,6 @@
-"""int8 of networks over tokens and over several kinds of columns: fewer bytes, answers near, and as a bundle gives them."""
+"""int8 of networks over tokens and over several kinds of columns: fewer bytes, answers near, and as
+a bundle gives them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.packed import packed
+from sixfold.recipe.compression import Quantize
 from sixfold.recipe.kinds import FAMILY
-from sixfold.recipe.schema import Quantize, Train
+from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 
 KNOWN = 500  # tokens
@@ -50,7 +53,9 @@ def written(model: Fitted, features: int) -> bytes:
     return packed(graph.model())
 
 
-@pytest.mark.parametrize("family", ["fusion", "text_encoder", pytest.param("text_cnn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "family", ["fusion", "text_encoder", pytest.param("text_cnn", marks=pytest.mark.slow)]
+)
 def test_int8_is_smaller_near_and_answers_as_a_bundle_does(family: str) -> None:
     fit = fit_of(family)
     assert fit.setting is not None

@@ -1,4 +1,6 @@
-"""int8 image networks: few bytes, answers near those in float32, and nothing that the strict reader refuses."""
+"""int8 image networks: few bytes, answers near those in float32, and nothing that the strict reader
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,11 @@ def test_int8_answers_nearly_as_float32_in_fewer_bytes(trained: Trained, tmp_pat
     state.save(quantized_images(fitted, images), tmp_path)
     quantized = state.load(tmp_path, QuantizedImages)
     content = written(quantized)
-    answers = CheckedModel.of(content, "model.onnx").session("model.onnx").run(None, {"images": images})[0]
+    answers = (
+        CheckedModel.of(content, "model.onnx")
+        .session("model.onnx")
+        .run(None, {"images": images})[0]
+    )
     assert len(content) < len(written(fitted)) / 2
     assert np.array_equal(answers, quantized.predict(images))
     assert (answers.argmax(1) == y).mean() >= 0.97
@@ -60,4 +66,7 @@ def test_int8_answers_nearly_as_float32_in_fewer_bytes(trained: Trained, tmp_pat
 
 def test_the_same_images_give_the_same_bytes(trained: Trained) -> None:
     fitted, images, _ = trained
-    assert quantized_images(fitted, images).model.tobytes() == quantized_images(fitted, images).model.tobytes()
+    assert (
+        quantized_images(fitted, images).model.tobytes()
+        == quantized_images(fitted, images).model.tobytes()
+    )

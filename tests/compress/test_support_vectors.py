@@ -1,4 +1,6 @@
-"""Support vectors of machines with many classes: fewer of them, in the pairs that they had a part in."""
+"""Support vectors of machines with many classes: fewer of them, in the pairs that they had a part
+in.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def dataset(classes: int, rows: int = 400) -> Dataset:
 
 def machine(data: Dataset, name: str = "svm", **options: Any) -> Model:
     family = FAMILY.make({"family": name, **options}, "family")
-    return fit_model(Candidate(name, name, family, Prepare(), Initialize(), Train()), data, Context())
+    return fit_model(
+        Candidate(name, name, family, Prepare(), Initialize(), Train()), data, Context()
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
@@ -48,17 +52,24 @@ def test_half_of_them_decide_nearly_as_all_did(classes: int) -> None:
     before = np.mean((dropped_only.predict(x) - full.predict(x)) ** 2)
     assert np.mean((left.predict(x) - full.predict(x)) ** 2) < 0.5 * before
     truth = data.target.values
-    assert np.mean(left.predict(x).argmax(1) == truth) > np.mean(full.predict(x).argmax(1) == truth) - 0.05
+    assert (
+        np.mean(left.predict(x).argmax(1) == truth)
+        > np.mean(full.predict(x).argmax(1) == truth) - 0.05
+    )
 
     exported = small.export().SerializeToString()
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
     feed = feeds(exported, data.table, data.table.rows)
-    found = dict(zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True))
+    found = dict(
+        zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True)
+    )
     np.testing.assert_allclose(found["decision"], small.predict(data.table), atol=1e-9)
     assert found["label"][:, 0].tolist() == small.labels(data.table).tolist()
 
 
-def test_many_values_of_the_same_vectors_are_fitted_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_values_of_the_same_vectors_are_fitted_in_one_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     table = dataset(2).table
     x = np.stack([table.columns[f"x{i}"].values for i in range(4)], axis=1)
     values = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2], x[:, 3] ** 2], axis=1)

@@ -1,4 +1,6 @@
-"""Packed files: the same bytes from each form, and refusals that are the same wherever a file is read."""
+"""Packed files: the same bytes from each form, and refusals that are the same wherever a file is
+read.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ METHODS = {
 }
 
 
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, attribute: int = 0) -> bytes:
+def zipped(
+    members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, attribute: int = 0
+) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
         for name, content in members.items():
@@ -47,7 +51,11 @@ def encrypted(content: bytes) -> bytes:
 
 
 @settings(max_examples=25)
-@given(content=st.binary(max_size=5000), method=st.sampled_from([*METHODS, "gzip", "plain"]), size=st.integers(1, 700))
+@given(
+    content=st.binary(max_size=5000),
+    method=st.sampled_from([*METHODS, "gzip", "plain"]),
+    size=st.integers(1, 700),
+)
 def test_every_form_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, method: str, size: int
 ) -> None:
@@ -56,7 +64,9 @@ def test_every_form_gives_the_same_bytes(
     if method == "gzip":
         path.write_bytes(gzip.compress(content))
     else:
-        path.write_bytes(content if method == "plain" else zipped({"folder/t.CSV": content}, METHODS[method]))
+        path.write_bytes(
+            content if method == "plain" else zipped({"folder/t.CSV": content}, METHODS[method])
+        )
     assert archive.suffix(path) == ".csv"
     with archive.opened(path) as stream:
         assert stream.read() == content
@@ -84,7 +94,11 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
         "expected a whole gzip file; found damage (Compressed file",
     ),
     "no zip": ("t.zip", TABLE, "expected a whole zip file; found damage (File is not a zip file)"),
-    "half a zip": ("t.zip", zipped({"t.csv": LONG})[:-900], "expected a whole zip file; found damage"),
+    "half a zip": (
+        "t.zip",
+        zipped({"t.csv": LONG})[:-900],
+        "expected a whole zip file; found damage",
+    ),
     **{
         f"damaged {name}": (
             "t.zip",
@@ -118,22 +132,30 @@ def test_training_and_prediction_refuse_in_the_same_four_parts(name: str, tmp_pa
 
 
 def test_what_macos_adds_does_not_count_for_prediction_either(tmp_path: Path) -> None:
-    (tmp_path / "t.zip").write_bytes(zipped({"t.csv": TABLE, "__MACOSX/._t.csv": b"x", "folder/": b""}))
+    (tmp_path / "t.zip").write_bytes(
+        zipped({"t.csv": TABLE, "__MACOSX/._t.csv": b"x", "folder/": b""})
+    )
     assert [row["b"] for row in Source.of(tmp_path / "t.zip").rows()] == ["x", "z", "x"]
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.zip"])
-def test_bombs_are_refused_by_both(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bombs_are_refused_by_both(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "BOMB_BYTES", 1 << 20)
     text = b"a,y\n" + b"0,p\n" * 600_000
-    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else zipped({"t.csv": text}))
+    (tmp_path / name).write_bytes(
+        gzip.compress(text) if name.endswith("gz") else zipped({"t.csv": text})
+    )
     with pytest.raises(DataError) as trained:
         load(Data(source=name, target="y"), None, tmp_path)
     with pytest.raises(DataError) as predicted:
         for _ in Source.of(tmp_path / name).rows():
             pass
     assert vars(trained.value) == vars(predicted.value)
-    assert "expected a file that unpacks to at most 200 times its size; found " in str(trained.value)
+    assert "expected a file that unpacks to at most 200 times its size; found " in str(
+        trained.value
+    )
 
 
 def test_reading_all_at_once_never_asks_for_more_than_the_limit(

@@ -31,7 +31,9 @@ def test_each_kind_has_its_exit_code() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_four_parts_make_one_sentence(kind: type[SixfoldError]) -> None:
     error = kind("a.csv, line 3", "15 fields", "14 fields", "Add the missing field.")
-    assert str(error) == "a.csv, line 3: expected 15 fields; found 14 fields. Add the missing field."
+    assert (
+        str(error) == "a.csv, line 3: expected 15 fields; found 14 fields. Add the missing field."
+    )
     assert isinstance(error, ValueError)
 
 
@@ -40,7 +42,12 @@ def test_an_error_survives_a_process_border(kind: type[SixfoldError]) -> None:
     error = kind("where", "expected", "found", "remedy")
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(again) is kind
-        assert (again.where, again.expected, again.found, again.remedy) == ("where", "expected", "found", "remedy")
+        assert (again.where, again.expected, again.found, again.remedy) == (
+            "where",
+            "expected",
+            "found",
+            "remedy",
+        )
 
 
 @pytest.mark.parametrize(

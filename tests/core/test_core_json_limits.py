@@ -31,26 +31,42 @@ def depth(value: Any) -> int:
 
 def count(value: Any) -> int:
     """Items; an empty list or mapping counts as one."""
-    inside = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    inside = (
+        list(value.values())
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else []
+    )
     own = max(1, len(inside)) if isinstance(value, dict | list) else 0
     return own + sum(map(count, inside))
 
 
 @pytest.mark.parametrize("at_once", [1 << 20, 0])
 @given(value=VALUES, indent=st.sampled_from([None, 1]), escaped=st.booleans())
-def test_counts_and_depth_are_those_of_the_value(at_once: int, value: Any, indent: int | None, escaped: bool) -> None:
-    content = json.dumps(value, indent=indent, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+def test_counts_and_depth_are_those_of_the_value(
+    at_once: int, value: Any, indent: int | None, escaped: bool
+) -> None:
+    content = json.dumps(value, indent=indent, ensure_ascii=escaped).encode(
+        "utf-8", "surrogatepass"
+    )
     size, values, deep = len(content), count(value), depth(value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_limits, "AT_ONCE", at_once)  # at 0 strings are taken out piece by piece
         assert violation(content, JsonLimits(size, values, deep)) is None
-        assert violation(content, JsonLimits(size - 1, values, deep)) == (f"at most {size - 1:,} bytes", f"{size:,}")
+        assert violation(content, JsonLimits(size - 1, values, deep)) == (
+            f"at most {size - 1:,} bytes",
+            f"{size:,}",
+        )
         if values:
             assert violation(content, JsonLimits(size, values - 1, deep)) == (
                 f"at most {values - 1:,} values",
                 f"{values:,}",
             )
-            assert violation(content, JsonLimits(size, values, deep - 1)) == (f"at most {deep - 1} levels", "more")
+            assert violation(content, JsonLimits(size, values, deep - 1)) == (
+                f"at most {deep - 1} levels",
+                "more",
+            )
 
 
 @pytest.mark.parametrize(

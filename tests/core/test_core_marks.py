@@ -1,4 +1,6 @@
-"""Numbers with marks: whatever a format writes it reads, and it reads nothing that is written in another way."""
+"""Numbers with marks: whatever a format writes it reads, and it reads nothing that is written in
+another way.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def written(value: float, chosen: NumberFormat, seed: int) -> str:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), FORMATS, st.integers(0, 30))
-def test_what_a_format_writes_it_reads_to_the_same_bits(value: float, chosen: NumberFormat, seed: int) -> None:
+def test_what_a_format_writes_it_reads_to_the_same_bits(
+    value: float, chosen: NumberFormat, seed: int
+) -> None:
     read = chosen.number(written(value, chosen, seed))
     assert read is not None
     assert (read, math.copysign(1, read)) == (value, math.copysign(1, value))
@@ -49,7 +53,12 @@ def test_what_a_format_writes_it_reads_to_the_same_bits(value: float, chosen: Nu
 @given(st.text("0123456789.,-+()$ %kg'eE_\u2212\u00a0", max_size=12))
 def test_without_marks_a_format_reads_what_every_column_reads(text: str) -> None:
     plain = NumberFormat(accounting=False)
-    assert plain.number(text.strip()) == values.number(text.strip()) or "+ " in text or "- " in text or "\u2212" in text
+    assert (
+        plain.number(text.strip()) == values.number(text.strip())
+        or "+ " in text
+        or "- " in text
+        or "\u2212" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,12 +112,17 @@ def test_what_a_format_does_not_read(text: str, chosen: NumberFormat) -> None:
 
 
 def test_a_column_adds_to_what_the_file_says() -> None:
-    read = ReadFile.model_validate({"decimal": ",", "columns": {"price": {"strip": ["$"]}, "n": {"decimal": "."}}})
+    read = ReadFile.model_validate(
+        {"decimal": ",", "columns": {"price": {"strip": ["$"]}, "n": {"decimal": "."}}}
+    )
     assert read.format_of("price") == NumberFormat(",", "", ("$",))
     assert read.format_of("n") == NumberFormat(".")
     assert read.format_of("other") == NumberFormat(",")
     assert ReadFile(encoding="cp1252").format_of("other") is None
-    assert ReadFile.model_validate({"columns": {"a": {"accounting": True}}}).format_of("a") == NumberFormat()
+    assert (
+        ReadFile.model_validate({"columns": {"a": {"accounting": True}}}).format_of("a")
+        == NumberFormat()
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,8 +130,14 @@ def test_a_column_adds_to_what_the_file_says() -> None:
     [
         ({"decimal": ",", "thousands": ","}, "expected different marks for decimals and thousands"),
         ({"thousands": "."}, "Set decimal: ',', or leave out thousands."),
-        ({"decimal": ",", "columns": {"a": {"thousands": ","}}}, "expected different marks for decimals and thousands"),
-        ({"strip": ["-"]}, "data.read.strip: expected marks such as '$', '%' or 'kg', without digits and signs"),
+        (
+            {"decimal": ",", "columns": {"a": {"thousands": ","}}},
+            "expected different marks for decimals and thousands",
+        ),
+        (
+            {"strip": ["-"]},
+            "data.read.strip: expected marks such as '$', '%' or 'kg', without digits and signs",
+        ),
         ({"strip": ["1"]}, "without digits and signs"),
         ({"strip": [""]}, "without digits and signs"),
         ({"encoding": "base64"}, "data.read.encoding: expected the name of an encoding of text"),

@@ -30,7 +30,9 @@ def test_a_link_that_leaves_its_folder(tmp_path: Path) -> None:
     (tmp_path / "in" / "link").symlink_to(tmp_path)
     with pytest.raises(SixfoldError):
         paths.safe_join(tmp_path / "in", "link/secret")
-    assert paths.safe_join(tmp_path / "in", "a/b.txt") == (tmp_path / "in" / "a" / "b.txt").resolve()
+    assert (
+        paths.safe_join(tmp_path / "in", "a/b.txt") == (tmp_path / "in" / "a" / "b.txt").resolve()
+    )
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
@@ -62,7 +64,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("number", "text"),
     [
-        (errno.EROFS, "expected a writable folder; found Read-only file system. Choose another folder with --out."),
+        (
+            errno.EROFS,
+            "expected a writable folder; found Read-only file system. Choose another folder with --out.",
+        ),
         (
             errno.EACCES,
             "expected a writable folder; found Permission denied. Choose another folder with --out, or change its permissions.",

@@ -1,4 +1,6 @@
-"""Plug-ins are a folder's listing: their names cost no import, a wrong one is told with the nearest."""
+"""Plug-ins are a folder's listing: their names cost no import, a wrong one is told with the
+nearest.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ from sixfold.recipe.kinds import FAMILY, KINDS, METRIC, OPTIMIZER
 
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Another package brings an optimizer; it stands where `sgd` does, which is enough to be found."""
-    point = importlib.metadata.EntryPoint("mine", "sixfold.train.optimizers.sgd", "sixfold.optimizer")
+    """Another package brings an optimizer; it stands where `sgd` does, which is enough to be
+    found.
+    """
+    point = importlib.metadata.EntryPoint(
+        "mine", "sixfold.train.optimizers.sgd", "sixfold.optimizer"
+    )
     points = importlib.metadata.EntryPoints([point])
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda: points)
     for held in (plugins._installed, plugins._entry_points):
@@ -54,7 +60,9 @@ def test_a_kind_is_its_folder() -> None:
             if file.stem not in kind.not_plugins
         ]
         found = [
-            name for module in modules for name in getattr(module, "PLUGINS", [module.__name__.rpartition(".")[2]])
+            name
+            for module in modules
+            for name in getattr(module, "PLUGINS", [module.__name__.rpartition(".")[2]])
         ]
         assert len(found) == len(set(found))
         assert set(kind.names()) == set(found) - kind.choosers
@@ -73,7 +81,11 @@ def test_every_plugin_loads_and_has_its_own_settings() -> None:
 
 def test_close_relatives_share_a_file() -> None:
     assert METRIC.load("mae").__name__ == "MeanAbsoluteError"
-    assert METRIC.load("mae").__module__ == METRIC.load("rmse").__module__ == "sixfold.evaluate.metrics.values"
+    assert (
+        METRIC.load("mae").__module__
+        == METRIC.load("rmse").__module__
+        == "sixfold.evaluate.metrics.values"
+    )
     assert "values" not in METRIC.names()
     with pytest.raises(RecipeError, match="found 'values'"):
         METRIC.load("values")

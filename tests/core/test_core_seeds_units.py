@@ -25,7 +25,11 @@ def test_seeds_fit_every_engine(seed: int, names: list[str | int]) -> None:
 
 
 def test_every_name_counts() -> None:
-    seeds = {derive(s, *n) for s in range(20) for n in ((), ("a",), ("b",), ("a", "b"), ("b", "a"), ("a", 0), ("a", 1))}
+    seeds = {
+        derive(s, *n)
+        for s in range(20)
+        for n in ((), ("a",), ("b",), ("a", "b"), ("b", "a"), ("a", 0), ("a", 1))
+    }
     assert len(seeds) == 20 * 7
 
 
@@ -49,13 +53,23 @@ def test_durations(text: str | float, value: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("4GiB", 4 * 2**30), ("500MB", 500_000_000), ("1.5KiB", 1536), ("12", 12), ("12 B", 12), (7, 7), ("1TB", 10**12)],
+    [
+        ("4GiB", 4 * 2**30),
+        ("500MB", 500_000_000),
+        ("1.5KiB", 1536),
+        ("12", 12),
+        ("12 B", 12),
+        (7, 7),
+        ("1TB", 10**12),
+    ],
 )
 def test_sizes(text: str | float, value: int) -> None:
     assert size_bytes(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "ten", "10 parsecs", "-5s", "0s", "1e3s", "5 s m", "10M", "1,5h", "٣s"])
+@pytest.mark.parametrize(
+    "text", ["", "ten", "10 parsecs", "-5s", "0s", "1e3s", "5 s m", "10M", "1,5h", "٣s"]
+)
 def test_durations_that_are_none(text: str) -> None:
     with pytest.raises(RecipeError) as caught:
         seconds(text)
@@ -81,7 +95,8 @@ def test_amounts_that_are_none(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5e9, "5.0 GB")]
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5e9, "5.0 GB")],
 )
 def test_bytes_for_people(size: float, text: str) -> None:
     assert show_bytes(size) == text
@@ -89,7 +104,14 @@ def test_bytes_for_people(size: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("duration_s", "text"),
-    [(0.0012, "1.20 ms"), (1, "1.0 s"), (59.94, "59.9 s"), (75, "1m 15s"), (3599.6, "1h 0m"), (7260, "2h 1m")],
+    [
+        (0.0012, "1.20 ms"),
+        (1, "1.0 s"),
+        (59.94, "59.9 s"),
+        (75, "1m 15s"),
+        (3599.6, "1h 0m"),
+        (7260, "2h 1m"),
+    ],
 )
 def test_durations_for_people(duration_s: float, text: str) -> None:
     assert show_seconds(duration_s) == text

@@ -23,7 +23,9 @@ def test_composed_and_decomposed_letters_are_one(text: str) -> None:
     whole = "".join(letter for letter in text if not "\ud800" <= letter <= "\udfff")
     composed, decomposed = unicodedata.normalize("NFC", whole), unicodedata.normalize("NFD", whole)
     assert form(composed) == form(decomposed)
-    assert form(composed, unicode="NFC", case="keep") == form(decomposed, unicode="NFC", case="keep")
+    assert form(composed, unicode="NFC", case="keep") == form(
+        decomposed, unicode="NFC", case="keep"
+    )
 
 
 @given(ANY)
@@ -50,7 +52,10 @@ def test_upper_and_lower_case_of_ascii_are_one(text: str) -> None:
         ("STRASSE stra\u00dfe", "strasse strasse"),
         ("fr\u200bee mon\u00adey \ufeffnow", "free money now"),
         ("a\u202eb\u202c", "ab"),  # marks that turn the text
-        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),
         ("a\x00b\x07c\x9bd", "a b c d"),
         ("\ud83d \ude00", "\ufffd \ufffd"),  # two halves that do not stand together
         ("\U0001f44d\U0001f3fd", "\U0001f44d\U0001f3fd"),
@@ -105,7 +110,9 @@ def test_words_hold_every_character_that_is_no_space(text: str) -> None:
 def test_n_grams_are_those_of_scikit_learn(grams: Grams, analyzer: str, text: str) -> None:
     unit = {"tokenizer": words, "token_pattern": None} if analyzer == "word" else {}
     sizes = (grams.low, grams.high)
-    own = CountVectorizer(analyzer=analyzer, ngram_range=sizes, lowercase=False, **unit).build_analyzer()
+    own = CountVectorizer(
+        analyzer=analyzer, ngram_range=sizes, lowercase=False, **unit
+    ).build_analyzer()
     read = form(text)
     assert sorted(grams.of(read)) == sorted(own(read))
 
@@ -135,7 +142,8 @@ def test_the_words_that_are_kept_are_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 1_000_000, "ab " * 333_333, "e\u0301" * 500_000, "\ud800" * 1_000_000, "! " * 500_000]
+    "text",
+    ["a" * 1_000_000, "ab " * 333_333, "e\u0301" * 500_000, "\ud800" * 1_000_000, "! " * 500_000],
 )
 @pytest.mark.parametrize("unit", ["words", "characters_in_words"])
 def test_a_megabyte_is_read_as_far_as_the_longest(text: str, unit: str) -> None:

@@ -20,7 +20,24 @@ from sixfold.core.values import LevelType
 from sixfold.recipe.signature import Input
 
 NUMBERS = ("1", "-1", "+1", "1.", ".5", "-.5e-3", "1e5", "1E+5", "00012", "0", "-0", "1e-400")
-NOT_NUMBERS = ("", "abc", "1_000", "1,5", "1e", "--1", "0x10", "1f", "1d", "١", "nan(12)", "1 2", ".", "e5", "½", "- 1")
+NOT_NUMBERS = (
+    "",
+    "abc",
+    "1_000",
+    "1,5",
+    "1e",
+    "--1",
+    "0x10",
+    "1f",
+    "1d",
+    "١",
+    "nan(12)",
+    "1 2",
+    ".",
+    "e5",
+    "½",
+    "- 1",
+)
 
 
 @pytest.mark.parametrize("text", NUMBERS)
@@ -35,7 +52,11 @@ def test_what_only_some_languages_read_is_no_number(text: str) -> None:
 
 def test_numbers_that_are_none() -> None:
     assert all(math.isnan(values.number(text) or 0) for text in ("nan", "NaN", "-nan"))
-    assert [values.number(text) for text in ("inf", "-Infinity", "1e400")] == [math.inf, -math.inf, math.inf]
+    assert [values.number(text) for text in ("inf", "-Infinity", "1e400")] == [
+        math.inf,
+        -math.inf,
+        math.inf,
+    ]
 
 
 def test_booleans() -> None:
@@ -108,7 +129,9 @@ def test_numbers_are_written_so_that_they_read_back(value: float) -> None:
 @given(st.datetimes())
 def test_dates_are_written_so_that_they_read_back(moment: dt.datetime) -> None:
     near = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-    assert values.date(values.show_date(values.seconds(near))) == pytest.approx(values.seconds(near), abs=2e-5)
+    assert values.date(values.show_date(values.seconds(near))) == pytest.approx(
+        values.seconds(near), abs=2e-5
+    )
 
 
 @given(st.datetimes(min_value=dt.datetime(1900, 1, 1), max_value=dt.datetime(2150, 1, 1)))
@@ -127,7 +150,9 @@ def trained(kind: str, text: str) -> float | None:
     stripped = text.strip()
     if stripped in ("", "NA"):
         return math.nan
-    read = {"number": values.number, "boolean": values.boolean, "date": values.moment}[kind](stripped)
+    read = {"number": values.number, "boolean": values.boolean, "date": values.moment}[kind](
+        stripped
+    )
     return None if read is None or math.isinf(read) else float(read)
 
 
@@ -146,16 +171,25 @@ def test_serving_reads_the_same(kind: str, text: str) -> None:
     assert repr(served(kind, text)) == repr(trained(kind, text))
 
 
-@given(ISO | st.sampled_from(["23.11.2026", "3 May 2026", "11/23/2026", "NA", " 2026-01-01 "]) | st.text(max_size=12))
+@given(
+    ISO
+    | st.sampled_from(["23.11.2026", "3 May 2026", "11/23/2026", "NA", " 2026-01-01 "])
+    | st.text(max_size=12)
+)
 def test_serving_reads_the_same_dates(text: str) -> None:
     assert repr(served("date", text)) == repr(trained("date", text))
 
 
 @given(
-    st.datetimes().map(lambda moment: moment.isoformat(" ", "milliseconds")) | st.datetimes().map(dt.datetime.isoformat)
+    st.datetimes().map(lambda moment: moment.isoformat(" ", "milliseconds"))
+    | st.datetimes().map(dt.datetime.isoformat)
 )
 def test_the_two_ways_to_read_a_moment_agree(text: str) -> None:
-    assert values.date(text) == values.date(f"{text}Z") == values.seconds(dt.datetime.fromisoformat(text))
+    assert (
+        values.date(text)
+        == values.date(f"{text}Z")
+        == values.seconds(dt.datetime.fromisoformat(text))
+    )
 
 
 DURATIONS = st.timedeltas(dt.timedelta(days=-(10**5)), dt.timedelta(days=10**5))
@@ -186,7 +220,9 @@ def test_a_number_is_one_level_however_it_is_written(value: float) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
 def test_a_number_of_single_precision_is_the_one_that_it_is_written_as(value: float) -> None:
-    written = () if value.is_integer() and abs(value) >= 2**24 else (str(np.float32(value)),)  # 123456790 is no float32
+    written = (
+        () if value.is_integer() and abs(value) >= 2**24 else (str(np.float32(value)),)
+    )  # 123456790 is no float32
     for same in (value, np.float32(value), *written):
         text = values.spell(same)
         assert text is not None
@@ -199,7 +235,13 @@ def test_whole_numbers_never_pass_through_a_float(value: int) -> None:
     assert values.typed(str(value), "number") == value
 
 
-@given(st.lists(st.text(max_size=5) | st.floats().map(str) | st.integers().map(str) | ISO, min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.text(max_size=5) | st.floats().map(str) | st.integers().map(str) | ISO,
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_levels_mean_themselves_and_the_rule_holds_for_all(texts: list[str]) -> None:
     kind = values.level_type(texts)
     for text in texts:

@@ -13,17 +13,25 @@ STAYS = {"\n", "\t"}
 
 
 def acts(character: str) -> bool:
-    """By Unicode: control characters, marks of direction, line and paragraph ends, half characters."""
+    """By Unicode: control characters, marks of direction, line and paragraph ends, half
+    characters.
+    """
     category, direction = unicodedata.category(character), unicodedata.bidirectional(character)
     marks = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-    return category in ("Cc", "Zl", "Zp", "Cs") or direction in marks or character in "\u200e\u200f\u061c"
+    return (
+        category in ("Cc", "Zl", "Zp", "Cs")
+        or direction in marks
+        or character in "\u200e\u200f\u061c"
+    )
 
 
 def test_every_character_that_acts_is_escaped() -> None:
     every = [chr(code) for code in range(0x110000)]
     acting = [character for character in every if acts(character) and character not in STAYS]
     assert len(acting) > 2100
-    assert all(visible(character).isascii() and visible(character)[0] == "\\" for character in acting)
+    assert all(
+        visible(character).isascii() and visible(character)[0] == "\\" for character in acting
+    )
     kept = "".join(character for character in every if character.isprintable())
     assert visible(kept) == kept
 

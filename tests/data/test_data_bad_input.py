@@ -1,4 +1,6 @@
-"""Bad input, each with the whole text of its error, so that nothing is lost and everybody knows what to do."""
+"""Bad input, each with the whole text of its error, so that nothing is lost and everybody knows
+what to do.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,20 @@ MANY = [f"{i},k{i % 3},{'pq'[i % 2]}" for i in range(40)]
 def refused(tmp_path: Path) -> Refused:
     """Writes a file, reads it, and gives the error's text with the folder cut off."""
 
-    def read(content: str | bytes, name: str = "t.csv", kind: type[SixfoldError] = DataError, **options: Any) -> str:
+    def read(
+        content: str | bytes,
+        name: str = "t.csv",
+        kind: type[SixfoldError] = DataError,
+        **options: Any,
+    ) -> str:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         with pytest.raises(kind) as error:
-            load(Data(**{"source": name, "target": "y", **options}), options.pop("task", None), tmp_path)
+            load(
+                Data(**{"source": name, "target": "y", **options}),
+                options.pop("task", None),
+                tmp_path,
+            )
         return str(error.value).replace(f"{tmp_path}/", "")
 
     return read
@@ -60,8 +71,14 @@ def test_empty_file(refused: Refused, content: str) -> None:
 
 
 def test_header_only(refused: Refused) -> None:
-    assert refused("a,b,y\n") == "t.csv: expected rows below the header; found a header only. Check the export."
-    assert refused("a,b,y") == "t.csv: expected rows below the header; found a header only. Check the export."
+    assert (
+        refused("a,b,y\n")
+        == "t.csv: expected rows below the header; found a header only. Check the export."
+    )
+    assert (
+        refused("a,b,y")
+        == "t.csv: expected rows below the header; found a header only. Check the export."
+    )
 
 
 def test_duplicate_column_names(refused: Refused) -> None:
@@ -78,7 +95,9 @@ def test_empty_column_name(refused: Refused) -> None:
 
 
 def test_target_absent(refused: Refused) -> None:
-    assert refused(GOOD, target="Y") == ("t.csv, data.target: expected the name of a column; found 'Y'. All: a, b, y.")
+    assert refused(GOOD, target="Y") == (
+        "t.csv, data.target: expected the name of a column; found 'Y'. All: a, b, y."
+    )
     assert refused("age,income\n1,2\n", target="incme") == (
         "t.csv, data.target: expected the name of a column; found 'incme'. Did you mean 'income'? All: age, income."
     )
@@ -246,7 +265,9 @@ def test_not_utf8(refused: Refused, name: str) -> None:
 
 
 def test_not_utf8_in_the_header_or_far_away(refused: Refused) -> None:
-    assert "t.csv, line 1, byte 1: expected UTF-8 text; found the byte 0xE9" in refused(b"a\xe9,y\n1,2\n")
+    assert "t.csv, line 1, byte 1: expected UTF-8 text; found the byte 0xE9" in refused(
+        b"a\xe9,y\n1,2\n"
+    )
     far = b"a,y\n" + b"1,p\n2,q\n" * 400_000 + b"\xc3(,p\n"
     assert "line 800,002, byte 3,200,004: expected UTF-8 text; found the byte 0xC3" in refused(far)
     assert "line 2, byte 9" in refused(b'{"y": 1}\n\xff\n', "t.jsonl")
@@ -257,14 +278,18 @@ def test_ragged_rows(refused: Refused) -> None:
         "t.csv, line 3: expected 3 fields, as in the header; found 2 fields. Put text that holds the separator into "
         "quotes."
     )
-    assert "t.csv, line 2: expected 3 fields, as in the header; found 4 fields" in refused("a,b,y\n1,x,p,q\n")
+    assert "t.csv, line 2: expected 3 fields, as in the header; found 4 fields" in refused(
+        "a,b,y\n1,x,p,q\n"
+    )
 
 
 def test_quoted_line_ends_keep_the_lines_right(refused: Refused) -> None:
     text = 'a,b,y\n1,"x\n\nstill x, and ""more""",p\n\n2,z,q\n3\n'
     assert "t.csv, line 7: expected 3 fields, as in the header; found 1 fields" in refused(text)
     assert "t.csv, line 7, column 'a'" in refused(text[:-2] + "no,z,q\n", types={"a": "number"})
-    assert "t.csv, line 7, column 'a'" in refused(text[:-2].replace("\n", "\r\n") + "no,z,q", types={"a": "number"})
+    assert "t.csv, line 7, column 'a'" in refused(
+        text[:-2].replace("\n", "\r\n") + "no,z,q", types={"a": "number"}
+    )
 
 
 def test_a_quote_that_never_closes(refused: Refused) -> None:
@@ -297,7 +322,9 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"{tmp_path}/there.csv: expected a file; found no file of this name. Check the path. Beside it: here.csv."
     )
-    with pytest.raises(DataError, match=r"Check the path\. The folder .*nowhere is empty or absent\."):
+    with pytest.raises(
+        DataError, match=r"Check the path\. The folder .*nowhere is empty or absent\."
+    ):
         load(Data(source="nowhere/there.csv", target="y"), None, tmp_path)
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(DataError) as error:
@@ -314,15 +341,24 @@ def test_wrong_extension(refused: Refused) -> None:
         f"t.docx: expected a file that ends in {endings}; found '.docx'. Convert the file, or say its format: "
         "`source: csv:PATH`."
     )
-    assert f"expected a file that ends in {endings}; found a name without an ending" in refused(GOOD, "t")
+    assert f"expected a file that ends in {endings}; found a name without an ending" in refused(
+        GOOD, "t"
+    )
     assert "found '.random'" in refused(GOOD, "t.random")
 
 
 @pytest.mark.parametrize("kind", ["gzip", "Parquet", "zip"])
 def test_another_format_under_this_name(refused: Refused, kind: str, tmp_path: Path) -> None:
-    content = {"gzip": gzip.compress(GOOD.encode()), "Parquet": b"PAR1xxxx", "zip": zipped({"a.csv": GOOD})}[kind]
+    content = {
+        "gzip": gzip.compress(GOOD.encode()),
+        "Parquet": b"PAR1xxxx",
+        "zip": zipped({"a.csv": GOOD}),
+    }[kind]
     for name, expected in (("t.csv", "separated text"), ("t.jsonl", "JSON lines")):
-        assert refused(content, name) == f"{name}: expected {expected}; found {kind}. Name the file by what it holds."
+        assert (
+            refused(content, name)
+            == f"{name}: expected {expected}; found {kind}. Name the file by what it holds."
+        )
 
 
 def test_damaged_gzip(refused: Refused) -> None:
@@ -332,7 +368,9 @@ def test_damaged_gzip(refused: Refused) -> None:
         "t.csv.gz: expected a whole gzip file; found damage (Compressed file ended before the end-of-stream marker was "
         "reached). Copy or download the file again."
     )
-    assert "expected a whole gzip file; found damage (Not a gzipped file" in refused(GOOD, "t.csv.gz")
+    assert "expected a whole gzip file; found damage (Not a gzipped file" in refused(
+        GOOD, "t.csv.gz"
+    )
     broken = bytearray(whole)
     broken[len(whole) // 2] ^= 0xFF
     assert "expected a whole gzip file; found damage" in refused(bytes(broken), "t.csv.gz")
@@ -372,7 +410,9 @@ def test_zips_that_are_refused(refused: Refused) -> None:
 
 
 def test_what_macos_adds_to_a_zip_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / "t.zip").write_bytes(zipped({"a.csv": GOOD, "__MACOSX/._a.csv": "x", "folder/": ""}))
+    (tmp_path / "t.zip").write_bytes(
+        zipped({"a.csv": GOOD, "__MACOSX/._a.csv": "x", "folder/": ""})
+    )
     assert load(Data(source="t.zip", target="y"), None, tmp_path).table.rows == 3
 
 
@@ -381,7 +421,9 @@ def test_bombs(refused: Refused, name: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(archive, "BOMB_BYTES", 1 << 20)
     text = "a,y\n" + "0,p\n" * 600_000
     content = gzip.compress(text.encode()) if name.endswith("gz") else zipped({"a.csv": text})
-    assert f"{name}: expected a file that unpacks to at most 200 times its size; found " in refused(content, name)
+    assert f"{name}: expected a file that unpacks to at most 200 times its size; found " in refused(
+        content, name
+    )
 
 
 def test_bad_json_lines(refused: Refused) -> None:
@@ -396,8 +438,9 @@ def test_bad_json_lines(refused: Refused) -> None:
         "t.jsonl, line 1, column 'y': expected a number, text, true, false or null; found a nested object. Write its "
         "parts as columns of their own."
     )
-    assert "column 'a': expected a number, text, true, false or null; found a nested list" in refused(
-        '{"a": [1], "y": 1}\n', "t.jsonl"
+    assert (
+        "column 'a': expected a number, text, true, false or null; found a nested list"
+        in refused('{"a": [1], "y": 1}\n', "t.jsonl")
     )
     assert refused('{"a": 1, "a": 2}\n', "t.jsonl") == (
         "t.jsonl, line 1: expected each key once; found 'a' twice. Rename one of them."
@@ -423,14 +466,20 @@ def test_half_a_character(refused: Refused) -> None:
         "t.jsonl, line 2: expected text that UTF-8 can hold; found half of a surrogate pair. Correct the escape in the "
         "text."
     )
-    with pytest.raises(DataError, match="the DataFrame, column 'a': expected text that UTF-8 can hold"):
+    with pytest.raises(
+        DataError, match="the DataFrame, column 'a': expected text that UTF-8 can hold"
+    ):
         from_frame(
-            pd.DataFrame({"a": pd.Series(["\ud83d", 1], dtype=object), "y": [0, 1]}), Data(source="f", target="y"), None
+            pd.DataFrame({"a": pd.Series(["\ud83d", 1], dtype=object), "y": [0, 1]}),
+            Data(source="f", target="y"),
+            None,
         )
 
 
 def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:
-    assert refused(b"PAR1 this is not one", "t.parquet").startswith("t.parquet: expected a Parquet file; found ")
+    assert refused(b"PAR1 this is not one", "t.parquet").startswith(
+        "t.parquet: expected a Parquet file; found "
+    )
     assert refused(parquet({"y": pa.array([], pa.float64())}), "t.parquet") == (
         "t.parquet: expected rows; found none. Check the export."
     )
@@ -438,18 +487,19 @@ def test_bad_parquet(refused: Refused, tmp_path: Path) -> None:
         "t.parquet, column 'a': expected numbers, text, booleans or dates; found nested values (list<"
     )
     of_bytes = parquet({"a": [b"1", b"2"], "y": ["p", "q"]})
-    expected = (
-        "column 'a': expected numbers, text, booleans, dates, or files such as images; found bytes of another kind"
-    )
+    expected = "column 'a': expected numbers, text, booleans, dates, or files such as images; found bytes of another kind"
     assert expected in refused(of_bytes, "t.parquet")
-    assert "column 'a': expected numbers, text, booleans or dates; found the type (bytes)" in refused(
-        of_bytes, "t.parquet", target="a"
+    assert (
+        "column 'a': expected numbers, text, booleans or dates; found the type (bytes)"
+        in refused(of_bytes, "t.parquet", target="a")
     )
     assert "t.parquet, row 2, column 'a': expected a finite number; found inf." in refused(
         parquet({"a": [1.0, np.inf], "y": ["p", "q"]}), "t.parquet"
     )
     assert "expected a number; found a column of dates (date32[day])" in refused(
-        parquet({"a": pa.array([1, 2], pa.date32()), "y": ["p", "q"]}), "t.parquet", types={"a": "number"}
+        parquet({"a": pa.array([1, 2], pa.date32()), "y": ["p", "q"]}),
+        "t.parquet",
+        types={"a": "number"},
     )
     assert "row 2, column 'a': expected true or false (or 1 and 0); found 2." in refused(
         parquet({"a": [1, 2], "y": ["p", "q"]}), "t.parquet", types={"a": "boolean"}
@@ -486,8 +536,14 @@ def test_bad_frames() -> None:
             from_frame(frame, section, None)
         return str(error.value)
 
-    assert refuse([1]) == "the table: expected a pandas DataFrame; found a list. Put it into pd.DataFrame(…)."
-    assert refuse(pd.DataFrame({"y": []})) == "the DataFrame: expected rows; found none. Give a table that holds rows."
+    assert (
+        refuse([1])
+        == "the table: expected a pandas DataFrame; found a list. Put it into pd.DataFrame(…)."
+    )
+    assert (
+        refuse(pd.DataFrame({"y": []}))
+        == "the DataFrame: expected rows; found none. Give a table that holds rows."
+    )
     assert "'y' as columns 1 and 2" in refuse(pd.DataFrame([[1, 2]], columns=["y", "y"]))
     assert "'1' as columns 1 and 2" in refuse(pd.DataFrame([[1, 2]], columns=[1, "1"]))
     assert refuse(pd.DataFrame({"a": [1, object()], "y": [0, 1]})) == (
@@ -502,15 +558,22 @@ def test_bad_frames() -> None:
     )
 
 
-@pytest.mark.parametrize("cell", ["1,5", "-0,25", "1.234,56", "1 234,5", "1'234,5", "1,234,567.8", "12,345"])
-def test_numbers_with_commas_are_never_taken_silently_for_words(refused: Refused, tmp_path: Path, cell: str) -> None:
+@pytest.mark.parametrize(
+    "cell", ["1,5", "-0,25", "1.234,56", "1 234,5", "1'234,5", "1,234,567.8", "12,345"]
+)
+def test_numbers_with_commas_are_never_taken_silently_for_words(
+    refused: Refused, tmp_path: Path, cell: str
+) -> None:
     """Excel in much of Europe writes them; as categories, or as identifiers, they would be lost."""
     rows = [f"{i},{i % 10};{cell if i == 3 else f'{i * 7},{i % 7}'};{i % 5}" for i in range(40)]
     text = "a;b;y\n" + "\n".join(rows) + "\n"
     dataset = table(tmp_path, text, separator=";")
     assert [dataset.table.columns[name].kind for name in "ab"] == ["category", "category"]
     for name, warning in zip("ab", dataset.warnings[:2], strict=True):
-        assert f"{tmp_path}/t.csv, line 2, column '{name}': '0,0' is a number with marks (a decimal ','" in warning
+        assert (
+            f"{tmp_path}/t.csv, line 2, column '{name}': '0,0' is a number with marks (a decimal ','"
+            in warning
+        )
         assert warning.endswith(f"or data.types: {{{name}: category}} if these are no numbers.")
         assert f'Say data.read: {{columns: {{{name}: {{decimal: ","' in warning
     asked = {"separator": ";", "types": {"b": "number"}}
@@ -520,13 +583,21 @@ def test_numbers_with_commas_are_never_taken_silently_for_words(refused: Refused
     )  # 28,4 beside it: another decimal
     assert f"t.csv, line 2, column 'b': expected a number; found {cell!r}. {remedy}" in message
     message = refused(text, separator=";", target="b")
-    assert "line 2, column 'b': expected a number; found '0,0'. Say data.read: {columns: {b: {decimal:" in message
-    assert table(tmp_path, text, separator=";", types={"a": "category", "b": "category"}).warnings == ()
+    assert (
+        "line 2, column 'b': expected a number; found '0,0'. Say data.read: {columns: {b: {decimal:"
+        in message
+    )
+    assert (
+        table(tmp_path, text, separator=";", types={"a": "category", "b": "category"}).warnings
+        == ()
+    )
 
 
 @pytest.mark.parametrize("cell", ["1,5,2", "a,b", "192.168.100.200", "1,,5", ",", "12,34,567"])
 def test_what_is_no_number_with_commas(tmp_path: Path, cell: str) -> None:
-    dataset = table(tmp_path, "a;y\n" + "".join(f"{cell};{'pq'[i % 2]}\n" for i in range(40)), separator=";")
+    dataset = table(
+        tmp_path, "a;y\n" + "".join(f"{cell};{'pq'[i % 2]}\n" for i in range(40)), separator=";"
+    )
     assert dataset.table.columns["a"].kind == "category"
     assert dataset.warnings == ()
 
@@ -537,14 +608,18 @@ def test_texts_that_do_not_repeat_are_no_classes(refused: Refused, tmp_path: Pat
         "t.csv, column 'y': expected a target of numbers, or of classes with several rows each; found 40 different texts in "
         "40 rows. Choose another data.target, or say task: classification if these are classes."
     )
-    assert len(load(Data(source="t.csv", target="y"), "classification", tmp_path).target.classes) == 40
+    assert (
+        len(load(Data(source="t.csv", target="y"), "classification", tmp_path).target.classes) == 40
+    )
     half = "a,y\n" + "".join(f"{i},name {i // 2}\n" for i in range(40))
     assert len(table(tmp_path, half).target.classes) == 20
 
 
 def test_of_two_classes_it_is_said_which_one_is_looked_at(tmp_path: Path) -> None:
     def notes(frauds: int, rare: str) -> tuple[str, ...]:
-        return table(tmp_path, "a,y\n" + "".join(f"{i},{rare if i < frauds else 'ok'}\n" for i in range(30))).notes
+        return table(
+            tmp_path, "a,y\n" + "".join(f"{i},{rare if i < frauds else 'ok'}\n" for i in range(30))
+        ).notes
 
     assert notes(10, "fraud")[-1] == (
         "The metrics f1 and average_precision look at the second class, 'ok', which is the frequent one. To look at 'fraud', "
@@ -560,6 +635,8 @@ def test_a_time_that_is_none_is_told_as_the_time(refused: Refused) -> None:
         f"t.csv, line 2, column 'b': expected a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999, "
         f"as it is data.time; found 'x'. {remedy}"
     )
-    assert refused('{"a": true, "b": 1, "y": "p"}\n{"a": false, "b": 2, "y": "q"}\n', "t.jsonl", time="a") == (
+    assert refused(
+        '{"a": true, "b": 1, "y": "p"}\n{"a": false, "b": 2, "y": "q"}\n', "t.jsonl", time="a"
+    ) == (
         f"t.jsonl, column 'a': expected a date, as it is data.time; found a column of booleans (bool). {remedy}"
     )

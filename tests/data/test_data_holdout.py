@@ -20,7 +20,11 @@ def dataset(codes: list[int] | None = None, rows: int = 50, **parts: Any) -> Dat
     table = Table({"a": Column("number", np.arange(rows, dtype=np.float64))}, rows)
     if codes:
         classes = tuple(str(i) for i in range(max(codes) + 1))
-        return Dataset(table, Target("classification", np.array(codes, dtype=np.int64), ("y",), classes), **parts)
+        return Dataset(
+            table,
+            Target("classification", np.array(codes, dtype=np.int64), ("y",), classes),
+            **parts,
+        )
     return Dataset(table, Target("regression", np.linspace(0, 1, rows), ("y",)), **parts)
 
 
@@ -57,9 +61,18 @@ def test_a_share_or_a_count(holdout: float, rows: int, expected: tuple[int, int]
 @pytest.mark.parametrize(
     ("holdout", "text"),
     [
-        (50, "data.holdout: expected fewer than the 50 rows there are; found 50 rows. Hold out fewer, or 0."),
-        (0.999, "data.holdout: expected fewer than the 50 rows there are; found 50 rows. Hold out fewer, or 0."),
-        (1.5, "data.holdout: expected a share below 1, or a whole number of rows; found 1.5. Change it."),
+        (
+            50,
+            "data.holdout: expected fewer than the 50 rows there are; found 50 rows. Hold out fewer, or 0.",
+        ),
+        (
+            0.999,
+            "data.holdout: expected fewer than the 50 rows there are; found 50 rows. Hold out fewer, or 0.",
+        ),
+        (
+            1.5,
+            "data.holdout: expected a share below 1, or a whole number of rows; found 1.5. Change it.",
+        ),
     ],
 )
 def test_too_many(holdout: float, text: str) -> None:

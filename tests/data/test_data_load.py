@@ -35,7 +35,10 @@ def rows(target: list[Any]) -> str:
 
 
 def test_everything_is_said(of: Any) -> None:
-    lines = [f"{i},{i % 7},k{i % 3},{'?' if i % 5 else 'x'},true,2026-01-0{1 + i % 9},{'pq'[i % 2]}" for i in range(30)]
+    lines = [
+        f"{i},{i % 7},k{i % 3},{'?' if i % 5 else 'x'},true,2026-01-0{1 + i % 9},{'pq'[i % 2]}"
+        for i in range(30)
+    ]
     lines[4] = "4,,k1,?,,NA,p"
     lines[9] = "9,3,k1,?,false,2026-01-01,"
     dataset = of("id,n,c,d,b,t,y\n" + "\n".join(lines), missing=("?", "NA"), drop=("b",))
@@ -82,8 +85,12 @@ def test_spaces_around_cells_do_not_count(of: Any) -> None:
 
 
 def test_packed_tabs(tmp_path: Path) -> None:
-    (tmp_path / "t.tsv.gz").write_bytes(gzip.compress(b"a\ty\n1\tp\n") + gzip.compress(b"2\tq\n"))  # two members
-    assert load(Data(source="t.tsv.gz", target="y"), None, tmp_path).table.columns["a"].values.tolist() == [1, 2]
+    (tmp_path / "t.tsv.gz").write_bytes(
+        gzip.compress(b"a\ty\n1\tp\n") + gzip.compress(b"2\tq\n")
+    )  # two members
+    assert load(Data(source="t.tsv.gz", target="y"), None, tmp_path).table.columns[
+        "a"
+    ].values.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,9 @@ def test_task_and_classes(of: Any, target: list[Any], task: str, classes: tuple[
     assert (dataset.target.task, dataset.target.classes) == (task, classes)
     known = [str(value) for value in target if value != ""]
     if task == "classification" and "1.0" not in known:
-        assert [classes[code].lower() for code in dataset.target.values] == [text.lower() for text in known]
+        assert [classes[code].lower() for code in dataset.target.values] == [
+            text.lower() for text in known
+        ]
         assert dataset.target.values.dtype == np.int64
     if task == "regression":
         assert dataset.target.values.tolist() == [float(value) for value in known]
@@ -122,7 +131,9 @@ def test_what_is_said_of_the_task(of: Any) -> None:
         "The target 'y' holds 2 different whole numbers: they are read as classes (task: regression reads them as values).",
         "'y' is predicted: classification, 2 classes: 0 (5), 1 (5).",
     )
-    assert of(rows([0, 1] * 5), "regression").notes[1:] == ("'y' is predicted: regression, values from 0 to 1.",)
+    assert of(rows([0, 1] * 5), "regression").notes[1:] == (
+        "'y' is predicted: regression, values from 0 to 1.",
+    )
     assert of(rows([0, 1] * 5), types={"y": "number"}).target.task == "regression"
     assert of(rows([0, 1] * 5), types={"y": "category"}).notes[1:] == (
         "'y' is predicted: classification, 2 classes: 0 (5), 1 (5).",
@@ -154,9 +165,14 @@ def test_classes_of_a_frame() -> None:
 def test_reconstruction(of: Any) -> None:
     dataset = load(Data(source="random:20x3"), "reconstruction", Path())
     columns = dataset.table.columns
-    assert dataset.notes == ("20 rows; 3 numbers", "3 numbers are to be reproduced: reconstruction.")
+    assert dataset.notes == (
+        "20 rows; 3 numbers",
+        "3 numbers are to be reproduced: reconstruction.",
+    )
     assert dataset.target.names == ("x0", "x1", "x2")
-    np.testing.assert_array_equal(dataset.target.values, np.stack([c.values for c in columns.values()], axis=1))
+    np.testing.assert_array_equal(
+        dataset.target.values, np.stack([c.values for c in columns.values()], axis=1)
+    )
     holed = of("a,b,c\n1,x,2\n,y,3\n4,x,5\n", "reconstruction", target=None)
     assert holed.target.values.tolist() == [[1, 2], [4, 5]]
     assert holed.table.columns["b"].strings() == ["x", "x"]
@@ -165,7 +181,9 @@ def test_reconstruction(of: Any) -> None:
 
 def test_groups_and_times(of: Any) -> None:
     dataset = of(
-        "a,h,t,y\n1,u,2026-01-02,p\n2,v,2026-01-01,q\n3,u,2026-01-03,\n4,u,2026-01-04,q\n", group="h", time="t"
+        "a,h,t,y\n1,u,2026-01-02,p\n2,v,2026-01-01,q\n3,u,2026-01-03,\n4,u,2026-01-04,q\n",
+        group="h",
+        time="t",
     )
     assert list(dataset.table.columns) == ["a", "t"]
     assert dataset.groups is not None
@@ -191,8 +209,18 @@ def test_signature(of: Any) -> None:
         Input(name="b", type="boolean", optional=True),
     )
     part = inputs(table.take(np.array([0])), ["c", "b"])  # of these rows alone
-    assert part == (Input(name="c", type="category", levels=("x",)), Input(name="b", type="boolean"))
-    many = Table({"c": Column("category", np.arange(80, dtype=np.int32), tuple(f"{i:02}" for i in range(80)))}, 80)
+    assert part == (
+        Input(name="c", type="category", levels=("x",)),
+        Input(name="b", type="boolean"),
+    )
+    many = Table(
+        {
+            "c": Column(
+                "category", np.arange(80, dtype=np.int32), tuple(f"{i:02}" for i in range(80))
+            )
+        },
+        80,
+    )
     assert inputs(many, ["c"])[0].levels == tuple(f"{i:02}" for i in range(80))
 
 
@@ -257,24 +285,36 @@ def test_adult_census() -> None:
 
 
 def test_messages_in_a_file_that_knows_no_quotes(tmp_path: Path) -> None:
-    """SMS messages, tab-separated: one record is broken in two, and ten begin with quotes that close too early."""
+    """SMS messages, tab-separated: one record is broken in two, and ten begin with quotes that
+    close too early.
+    """
     if not (ADULT / "sms_spam.tsv.gz").is_file():
         pytest.skip(f"{ADULT / 'sms_spam.tsv.gz'} is not on this machine")
     with pytest.raises(DataError) as error:
         load(Data(source="sms_spam.tsv.gz", target="ham"), "classification", ADULT)
-    assert "sms_spam.tsv.gz, line 6: expected 2 fields, as in the header; found 1 fields." in str(error.value)
+    assert "sms_spam.tsv.gz, line 6: expected 2 fields, as in the header; found 1 fields." in str(
+        error.value
+    )
     text = gzip.decompress((ADULT / "sms_spam.tsv.gz").read_bytes()).decode()
-    mended = "label\ttext\n" + text.replace("lives around he\nre though", "lives around here though")
+    mended = "label\ttext\n" + text.replace(
+        "lives around he\nre though", "lives around here though"
+    )
     (tmp_path / "t.tsv").write_text(mended)
     with pytest.raises(DataError) as error:
         load(Data(source="t.tsv", target="label"), None, tmp_path)
-    assert "expected quotes around a whole field; found text after a closing quote." in str(error.value)
+    assert "expected quotes around a whole field; found text after a closing quote." in str(
+        error.value
+    )
     records = [line.split("\t") for line in mended.splitlines() if line]
-    quoted = "\n".join("\t".join('"' + cell.replace('"', '""') + '"' for cell in cells) for cells in records)
+    quoted = "\n".join(
+        "\t".join('"' + cell.replace('"', '""') + '"' for cell in cells) for cells in records
+    )
     (tmp_path / "t.tsv").write_text(quoted)
     dataset = load(Data(source="t.tsv", target="label"), None, tmp_path)
     assert dataset.table.rows == 5574
     assert dataset.table.columns["text"].strings() == [cells[1].strip() for cells in records[1:]]
     assert dataset.target.classes == ("ham", "spam")
     assert dataset.table.columns["text"].kind == "text"
-    assert any(note.startswith("text: read as text (16 words on average, 5,1") for note in dataset.notes)
+    assert any(
+        note.startswith("text: read as text (16 words on average, 5,1") for note in dataset.notes
+    )

@@ -1,4 +1,6 @@
-"""Which kind each column is: detected on all rows, said, overridable; and the vectorized way equals the rules."""
+"""Which kind each column is: detected on all rows, said, overridable; and the vectorized way equals
+the rules.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def of(cells: Sequence[str], asked: ColumnKind | None = None, name: str = "c") -
 
 def frame(**columns: Any) -> Dataset:
     rows = max(len(cells) for cells in columns.values())
-    return from_frame(pd.DataFrame({**columns, "y": ["p", "q"] * (rows // 2)}), Data(source="frame", target="y"), None)
+    return from_frame(
+        pd.DataFrame({**columns, "y": ["p", "q"] * (rows // 2)}),
+        Data(source="frame", target="y"),
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,9 @@ def test_values() -> None:
     np.testing.assert_array_equal(numbers.column.values, [1, np.nan, -2.5, np.nan, 1000])
     assert numbers.tokens == {"", "?"}
     np.testing.assert_array_equal(of(["Yes", "", "no"]).column.values, [1, np.nan, 0])
-    np.testing.assert_array_equal(of(["1970-01-02", "NA", "1970-01-01 00:01"]).column.values, [86400, np.nan, 60])
+    np.testing.assert_array_equal(
+        of(["1970-01-02", "NA", "1970-01-01 00:01"]).column.values, [86400, np.nan, 60]
+    )
     category = of(["b", "a ", "", "b", "Ä"]).column
     assert (category.levels, category.values.tolist(), category.values.dtype) == (
         ("a", "b", "Ä"),
@@ -130,13 +138,16 @@ def test_slashed_dates_are_not_guessed() -> None:
 
 def test_sentences_are_text_and_why_is_said() -> None:
     assert (
-        of([f"it is prose of number {i}" for i in range(20)]).why == "6 words on average, 20 different ones in 20 rows"
+        of([f"it is prose of number {i}" for i in range(20)]).why
+        == "6 words on average, 20 different ones in 20 rows"
     )
     assert of([f"Person {i} Smith" for i in range(20)]).column.kind == "identifier"
 
 
 def test_a_column_is_text_because_the_recipe_says_so() -> None:
-    found = read("c", pa.chunked_array([pa.array(["yes", "NA", None, " no "])]), "text", READING).column
+    found = read(
+        "c", pa.chunked_array([pa.array(["yes", "NA", None, " no "])]), "text", READING
+    ).column
     assert (found.kind, found.strings()) == ("text", ["yes", "", "", "no"])
     numbers = read("c", pa.chunked_array([pa.array([1.5, None])]), "text", READING).column
     assert (numbers.kind, numbers.strings()) == ("text", ["1.5", ""])
@@ -158,14 +169,30 @@ CELLS = st.one_of(
     st.integers().map(str),
     st.decimals(allow_nan=False, allow_infinity=False, places=12).map(str),
     st.sampled_from(
-        ["nan", "nan(1)", "inf", "1e999", "", "NA", " NA ", "١", "1\u00a0", "0x1p3", "1d", "1f", "infinity"]
+        [
+            "nan",
+            "nan(1)",
+            "inf",
+            "1e999",
+            "",
+            "NA",
+            " NA ",
+            "١",
+            "1\u00a0",
+            "0x1p3",
+            "1d",
+            "1f",
+            "infinity",
+        ]
     ),
 )
 
 
 @given(st.lists(CELLS, min_size=1, max_size=6))
 def test_columns_of_numbers_follow_the_rules_of_a_cell(cells: list[str]) -> None:
-    """Arrow's parser, where it is used, gives the same bits as the rules that serving applies cell by cell."""
+    """Arrow's parser, where it is used, gives the same bits as the rules that serving applies cell
+    by cell.
+    """
     stripped = [cell.strip() for cell in cells]
     expected = [math.nan if cell in READING.missing else values.number(cell) for cell in stripped]
     try:
@@ -177,27 +204,44 @@ def test_columns_of_numbers_follow_the_rules_of_a_cell(cells: list[str]) -> None
     wanted = np.array(expected, dtype=np.float64)
     np.testing.assert_array_equal(column.values, wanted)
     known = ~np.isnan(wanted)
-    np.testing.assert_array_equal(np.signbit(column.values[known]), np.signbit(wanted[known]))  # -0.0
+    np.testing.assert_array_equal(
+        np.signbit(column.values[known]), np.signbit(wanted[known])
+    )  # -0.0
 
 
-@given(st.lists(st.text(max_size=6) | st.sampled_from(["yes", "No ", "T", "0", "2026-01-01"]), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.text(max_size=6) | st.sampled_from(["yes", "No ", "T", "0", "2026-01-01"]),
+        min_size=1,
+        max_size=6,
+    )
+)
 def test_other_columns_follow_the_rules_of_a_cell(cells: list[str]) -> None:
     stripped = [cell.strip() for cell in cells]
     kind = values.level_type({*stripped} - READING.missing)
     meant = [values.level(cell, kind) for cell in stripped]
-    assert of(cells, "category").column.strings() == ["" if cell in READING.missing else cell for cell in meant]
-    rules: tuple[tuple[ColumnKind, Any], ...] = (("boolean", values.boolean), ("date", values.moment))
+    assert of(cells, "category").column.strings() == [
+        "" if cell in READING.missing else cell for cell in meant
+    ]
+    rules: tuple[tuple[ColumnKind, Any], ...] = (
+        ("boolean", values.boolean),
+        ("date", values.moment),
+    )
     for kind, rule in rules:
         expected = [math.nan if cell in READING.missing else rule(cell) for cell in stripped]
         if None in expected:
             with pytest.raises(DataError):
                 of(cells, kind)
         else:
-            np.testing.assert_array_equal(of(cells, kind).column.values, np.array(expected, dtype=np.float64))
+            np.testing.assert_array_equal(
+                of(cells, kind).column.values, np.array(expected, dtype=np.float64)
+            )
 
 
 def test_typed_columns_of_a_frame() -> None:
-    moments = pd.to_datetime(["2026-11-23T12:00", None, "1970-01-01", "1970-01-02"], format="ISO8601")
+    moments = pd.to_datetime(
+        ["2026-11-23T12:00", None, "1970-01-01", "1970-01-02"], format="ISO8601"
+    )
     dataset = frame(
         whole=[1, 2, 3, 4],
         nullable=pd.array([1, None, 3, 4], dtype="Int64"),
@@ -255,7 +299,13 @@ def test_typed_columns_that_are_overruled() -> None:
             "y": ["p", "q"] * 2,
         }
     )
-    types: dict[str, Any] = {"a": "category", "b": "category", "c": "boolean", "d": "date", "e": "category"}
+    types: dict[str, Any] = {
+        "a": "category",
+        "b": "category",
+        "c": "boolean",
+        "d": "date",
+        "e": "category",
+    }
     columns = from_frame(table, Data(source="frame", target="y", types=types), None).table.columns
     assert columns["a"].strings() == ["1", "2.5", "", "1"]
     assert columns["b"].strings() == ["True", "False", "True", "True"]
@@ -280,7 +330,10 @@ def test_json_lines_of_mixed_types(tmp_path: Path) -> None:
 
 
 def test_json_lines_in_several_chunks(tmp_path: Path) -> None:
-    lines = [f'{{"a": {i}, "y": "{"pq"[i % 2]}"' + (f', "b": "{i}.5"}}' if i > 69_000 else "}") for i in range(70_000)]
+    lines = [
+        f'{{"a": {i}, "y": "{"pq"[i % 2]}"' + (f', "b": "{i}.5"}}' if i > 69_000 else "}")
+        for i in range(70_000)
+    ]
     lines[3] = '{"a": 0.5, "y": "p"}'
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     columns = load(Data(source="t.jsonl", target="y"), None, tmp_path).table.columns

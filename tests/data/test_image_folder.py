@@ -27,14 +27,24 @@ def test_images_are_labeled_by_their_folder_in_a_fixed_order(tmp_path: Path) -> 
 
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
-    made(tmp_path, "cat/1.png", "dog/1.png", "cat/.DS_Store", ".git/x.png", "dog/._1.png", "__MACOSX/1.png")
+    made(
+        tmp_path,
+        "cat/1.png",
+        "dog/1.png",
+        "cat/.DS_Store",
+        ".git/x.png",
+        "dog/._1.png",
+        "__MACOSX/1.png",
+    )
     assert labeled_images(tmp_path).paths == ("cat/1.png", "dog/1.png")
     assert labeled_images(tmp_path).skipped == ()
 
 
 def test_other_files_are_left_out_and_named(tmp_path: Path) -> None:
     made(tmp_path, "cat/1.png", "dog/1.png", "dog/notes.txt")
-    assert labeled_images(tmp_path).describe() == ("1 file is no image by its name and is left out: dog/notes.txt.")
+    assert labeled_images(tmp_path).describe() == (
+        "1 file is no image by its name and is left out: dog/notes.txt."
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +52,10 @@ def test_other_files_are_left_out_and_named(tmp_path: Path) -> None:
     [
         (["1.png"], "expected a subfolder for each class; found image files without subfolders"),
         (["readme.txt"], "expected a subfolder for each class; found no subfolders"),
-        (["cat/1.png", "dog/1.png", "1.png"], "images in subfolders alone; found images beside them: 1.png"),
+        (
+            ["cat/1.png", "dog/1.png", "1.png"],
+            "images in subfolders alone; found images beside them: 1.png",
+        ),
         (["cat/1.png", "dog/x.txt"], "dog: expected images; found none"),
         (["cat/1.png"], "two classes or more; found one, 'cat'"),
     ],
@@ -59,6 +72,8 @@ def test_links_that_go_round_in_a_circle_are_not_followed(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: expected a folder that can be read; found No such file"):
+    with pytest.raises(
+        DataError, match="none: expected a folder that can be read; found No such file"
+    ):
         labeled_images(tmp_path / "none")
     assert not is_image_folder(made(tmp_path, "ham/1.txt"))

@@ -36,7 +36,10 @@ LEAKS = {
 }
 FAIR = {
     "noise": (Column("number", NOISE), CODES),
-    "many levels": (Column("category", np.arange(ROWS).astype(np.int32), tuple(map(str, range(ROWS)))), CODES),
+    "many levels": (
+        Column("category", np.arange(ROWS).astype(np.int32), tuple(map(str, range(ROWS)))),
+        CODES,
+    ),
     "a good predictor": (Column("number", CODES + 0.3 * NOISE), CODES),
     "a good predictor of values": (Column("number", VALUES + 0.3 * VALUES.std() * NOISE), VALUES),
     "noise beside a rare class": (Column("number", NOISE), RARE),
@@ -67,10 +70,15 @@ def test_groups_stay_in_one_fold() -> None:
 
 def test_several_are_named_with_the_best_first() -> None:
     columns = {f"x{i}": Column("number", CODES + 0.01 * RNG.normal(size=ROWS)) for i in range(5)}
-    text = warning(Dataset(Table(columns, ROWS), Target("classification", CODES, ("y",), ("a", "b", "c"))))
+    text = warning(
+        Dataset(Table(columns, ROWS), Target("classification", CODES, ("y",), ("a", "b", "c")))
+    )
     assert " and 2 more each alone predict y almost perfectly" in text
 
 
 def test_one_column_is_all_there_is() -> None:
     target = Target("classification", CODES, ("y",), ("a", "b", "c"))
-    assert warning(Dataset(Table({"it": Column("number", CODES.astype(np.float64))}, ROWS), target)) == ""
+    assert (
+        warning(Dataset(Table({"it": Column("number", CODES.astype(np.float64))}, ROWS), target))
+        == ""
+    )

@@ -1,4 +1,6 @@
-"""Columns that are nearly numbers or dates: never silently words, and what the warning says to write works."""
+"""Columns that are nearly numbers or dates: never silently words, and what the warning says to
+write works.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,13 @@ WRITINGS: dict[str, Callable[[float], str]] = {
 
 
 def dataset(folder: Path, cells: Sequence[str], **data: object) -> Dataset:
-    """`z` differs in every row and numbers none: no row equals another, and no column is left out."""
-    lines = [json.dumps({"x": cell, "z": i / 2, "y": "pq"[i % 2]}, ensure_ascii=False) for i, cell in enumerate(cells)]
+    """`z` differs in every row and numbers none: no row equals another, and no column is left
+    out.
+    """
+    lines = [
+        json.dumps({"x": cell, "z": i / 2, "y": "pq"[i % 2]}, ensure_ascii=False)
+        for i, cell in enumerate(cells)
+    ]
     (folder / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
     recipe = from_object({"data": {"source": "t.jsonl", "target": "y", **data}}).recipe
     return load(recipe.data, None, folder)
@@ -68,10 +75,14 @@ def test_the_remedy_of_the_warning_reads_the_numbers(tmp_path: Path, writing: st
     seen = dataset(tmp_path, cells)
     assert "x" not in seen.table.columns or seen.table.columns["x"].kind == "category"
     (warning,) = seen.warnings
-    assert re.search(r"column 'x': .* is a number with marks \(.*\), as are 60 of 60 values \(100%\)", warning)
+    assert re.search(
+        r"column 'x': .* is a number with marks \(.*\), as are 60 of 60 values \(100%\)", warning
+    )
     again = dataset(tmp_path, cells, read=snippet(warning, "read"))
     assert again.warnings == ()
-    np.testing.assert_allclose(again.table.columns["x"].values, [round(v, 2) for v in NUMBERS], rtol=1e-12)
+    np.testing.assert_allclose(
+        again.table.columns["x"].values, [round(v, 2) for v in NUMBERS], rtol=1e-12
+    )
 
 
 def test_a_minus_of_typesetters_is_a_minus(tmp_path: Path) -> None:
@@ -80,10 +91,17 @@ def test_a_minus_of_typesetters_is_a_minus(tmp_path: Path) -> None:
     assert seen.warnings == ()
 
 
-@pytest.mark.parametrize("token", ["?", "-", ".", "n.a.", "unknown", "missing", "#N/A", "nicht bekannt"])
+@pytest.mark.parametrize(
+    "token", ["?", "-", ".", "n.a.", "unknown", "missing", "#N/A", "nicht bekannt"]
+)
 @pytest.mark.parametrize("marked", [False, True])
-def test_one_repeated_token_is_proposed_as_missing(tmp_path: Path, token: str, marked: bool) -> None:
-    cells = [token if i % 3 == 0 else f"${v:.2f}" if marked else f"{v:.2f}" for i, v in enumerate(NUMBERS)]
+def test_one_repeated_token_is_proposed_as_missing(
+    tmp_path: Path, token: str, marked: bool
+) -> None:
+    cells = [
+        token if i % 3 == 0 else f"${v:.2f}" if marked else f"{v:.2f}"
+        for i, v in enumerate(NUMBERS)
+    ]
     (warning,) = dataset(tmp_path, cells).warnings
     missing = snippet(warning, "missing")
     assert isinstance(missing, list)
@@ -152,7 +170,9 @@ def test_dates_that_are_not_read_are_told(tmp_path: Path, form: str, cells: list
 
 
 def test_dates_that_leave_no_doubt_are_read(tmp_path: Path) -> None:
-    column = dataset(tmp_path, ["1970-1-2", "1970-01-02 00:00:01 UTC", "1970-1-3 00:00 GMT"] * 4).table.columns["x"]
+    column = dataset(
+        tmp_path, ["1970-1-2", "1970-01-02 00:00:01 UTC", "1970-1-3 00:00 GMT"] * 4
+    ).table.columns["x"]
     assert column.kind == "date"
     assert column.values[:3].tolist() == [86400, 86401, 172800]
 
@@ -169,7 +189,9 @@ def test_a_target_with_marks_is_refused_with_the_remedy_and_read_by_it(tmp_path:
 def test_a_column_that_is_read_with_marks_holds_numbers_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="column 'x': expected a number; found 'soon'"):
         dataset(tmp_path, ["$1", "$2", "soon"] * 9, read={"columns": {"x": {"strip": ["$"]}}})
-    with pytest.raises(DataError, match=r"data.read.columns: expected the name of a column; found 'xx'"):
+    with pytest.raises(
+        DataError, match=r"data.read.columns: expected the name of a column; found 'xx'"
+    ):
         dataset(tmp_path, ["$1", "$2"] * 9, read={"columns": {"xx": {"strip": ["$"]}}})
 
 
@@ -193,4 +215,6 @@ def test_the_remedies_of_several_columns_are_one_key(tmp_path: Path) -> None:
     seen = of(read=snippet(warnings[2], "read"))
     assert seen.warnings == ()
     assert seen.table.columns["a"].values[:2].tolist() == [0.5, 1.5]
-    assert {name: column.kind for name, column in seen.table.columns.items()} == dict.fromkeys("abc", "number")
+    assert {name: column.kind for name, column in seen.table.columns.items()} == dict.fromkeys(
+        "abc", "number"
+    )

@@ -1,4 +1,6 @@
-"""Classes with few rows: kept, merged, left out; and whatever is done is told, with classes and counts."""
+"""Classes with few rows: kept, merged, left out; and whatever is done is told, with classes and
+counts.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ def test_merge() -> None:
     found = read("merge")
     assert found.target.classes == ("a", "b", "(rare)")
     assert labels(found) == [name if name in "ab" else "(rare)" for name in CLASSES]
-    assert found.notes[-1] == "Rare classes: c (3 rows), d (1 row): merged into the class (rare), as data.rare says."
+    assert (
+        found.notes[-1]
+        == "Rare classes: c (3 rows), d (1 row): merged into the class (rare), as data.rare says."
+    )
     assert read("merge", rare_rows=10).target.classes == ("a", "(rare)")
 
 

@@ -1,4 +1,6 @@
-"""How files are read: without a header, in other encodings, from Excel; and a second file as the holdout."""
+"""How files are read: without a header, in other encodings, from Excel; and a second file as the
+holdout.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ TEXT = "größe,b,y\n" + "".join(f"{i / 2},{'äß€'[i % 3]},{'pq'[i % 2]}\n" f
 
 def read(folder: Path, content: bytes | str, name: str = "t.csv", **data: Any) -> Dataset:
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load(from_object({"data": {"source": name, "target": "y", **data}}).recipe.data, None, folder)
+    return load(
+        from_object({"data": {"source": name, "target": "y", **data}}).recipe.data, None, folder
+    )
 
 
 def test_without_a_header(tmp_path: Path) -> None:
@@ -39,20 +43,37 @@ def test_without_a_header(tmp_path: Path) -> None:
     assert headed.fields == ()
     for other in (named, plain):
         assert other.target.classes == ("p", "q")
-        for mine, column in zip(other.table.columns.values(), headed.table.columns.values(), strict=True):
+        for mine, column in zip(
+            other.table.columns.values(), headed.table.columns.values(), strict=True
+        ):
             np.testing.assert_array_equal(mine.values, column.values)
 
 
 def test_lines_of_a_file_without_a_header(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"t.csv, line 3, column 'x': expected a number; found 'oops'"):
-        read(tmp_path, "1,a,p\n2,a,q\noops,b,p\n", header=False, names=["x", "b", "y"], types={"x": "number"})
-    with pytest.raises(DataError, match=r"line 2: expected 3 fields, as in the first line; found 2 fields"):
+    with pytest.raises(
+        DataError, match=r"t.csv, line 3, column 'x': expected a number; found 'oops'"
+    ):
+        read(
+            tmp_path,
+            "1,a,p\n2,a,q\noops,b,p\n",
+            header=False,
+            names=["x", "b", "y"],
+            types={"x": "number"},
+        )
+    with pytest.raises(
+        DataError, match=r"line 2: expected 3 fields, as in the first line; found 2 fields"
+    ):
         read(tmp_path, "1,a,p\n2,a\n", header=False, target="column_3")
-    with pytest.raises(DataError, match=r"line 1: expected 2 fields, one for each of data.names; found 3 fields"):
+    with pytest.raises(
+        DataError, match=r"line 1: expected 2 fields, one for each of data.names; found 3 fields"
+    ):
         read(tmp_path, "1,a,p\n2,a,q\n", header=False, names=["x", "y"])
     with pytest.raises(DataError, match=r"data.target: expected the name of a column; found 'y'"):
         read(tmp_path, "1,a,p\n2,a,q\n", header=False)
-    with pytest.raises(RecipeError, match=r"expected data.header: false with data.names; found a file with a header"):
+    with pytest.raises(
+        RecipeError,
+        match=r"expected data.header: false with data.names; found a file with a header",
+    ):
         read(tmp_path, "1,a,p\n2,a,q\n", names=["x", "b", "y"])
     with pytest.raises(RecipeError, match=r"data.header: expected a source of separated text"):
         read(tmp_path, '{"y": 1}\n', "t.jsonl", header=False)
@@ -71,30 +92,40 @@ def test_a_first_line_of_values_is_noticed(tmp_path: Path, first: str) -> None:
 def test_names_of_many_kinds_are_no_values(tmp_path: Path, header: str) -> None:
     header = header.replace(",b,y2", "i,b,y")
     lines = [f"{i},{i * 2},{'pq'[i % 2]}" for i in range(40)]
-    assert not any("header" in warning for warning in read(tmp_path, "\n".join([header, *lines])).warnings)
+    assert not any(
+        "header" in warning for warning in read(tmp_path, "\n".join([header, *lines])).warnings
+    )
 
 
 @pytest.mark.skipif(not TABLES.is_dir(), reason="the shared tables are absent")
 def test_every_shared_table_is_seen_to_have_no_header() -> None:
     for path in sorted(TABLES.glob("*.csv")):
         count = len(path.read_text().splitlines()[0].split(","))
-        data = from_object({"data": {"source": path.name, "target": f"column_{count}", "header": False}}).recipe.data
+        data = from_object(
+            {"data": {"source": path.name, "target": f"column_{count}", "header": False}}
+        ).recipe.data
         assert len(load(data, None, path.parent).fields) == count
         first = path.read_text().splitlines()[0].split(",")
         try:
-            seen = load(Data(source=path.name, target=first[-1].strip()), None, path.parent).warnings
+            seen = load(
+                Data(source=path.name, target=first[-1].strip()), None, path.parent
+            ).warnings
         except DataError as error:
             seen = (str(error),)
         assert any("data.header: false" in text for text in seen), path.name
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "iso8859-15", "utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp850"])
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", "iso8859-15", "utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp850"]
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_encodings(tmp_path: Path, encoding: str, packed: bool) -> None:
     text = TEXT.replace("€", "ü") if encoding == "cp850" else TEXT
     plain = read(tmp_path, text)
     content = text.encode(encoding)
-    notes = {} if encoding in ("utf-16", "utf-32", "utf-8-sig") else {"read": {"encoding": encoding}}
+    notes = (
+        {} if encoding in ("utf-16", "utf-32", "utf-8-sig") else {"read": {"encoding": encoding}}
+    )
     name = "t.csv.gz" if packed else "t.csv"
     other = read(tmp_path, gzip.compress(content) if packed else content, name, **notes)
     assert list(other.table.columns) == list(plain.table.columns) == ["größe", "b"]
@@ -103,13 +134,19 @@ def test_encodings(tmp_path: Path, encoding: str, packed: bool) -> None:
 
 def test_a_byte_order_mark_goes_before_what_the_recipe_says(tmp_path: Path) -> None:
     for encoding in ("utf-8-sig", "utf-16"):
-        assert "größe" in read(tmp_path, TEXT.encode(encoding), read={"encoding": "cp1252"}).table.columns
+        assert (
+            "größe"
+            in read(tmp_path, TEXT.encode(encoding), read={"encoding": "cp1252"}).table.columns
+        )
 
 
 def test_json_lines_in_another_encoding(tmp_path: Path) -> None:
     lines = "".join(f'{{"größe": {i}, "y": "{"äß"[i % 2]}"}}\n' for i in range(20))
     for encoding, notes in (("utf-16", {}), ("cp1252", {"read": {"encoding": "cp1252"}})):
-        assert read(tmp_path, lines.encode(encoding), "t.jsonl", **notes).target.classes == ("ß", "ä")
+        assert read(tmp_path, lines.encode(encoding), "t.jsonl", **notes).target.classes == (
+            "ß",
+            "ä",
+        )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +166,9 @@ def test_json_lines_in_another_encoding(tmp_path: Path) -> None:
         ("a,y\n1,p\n".encode("utf-16-le"), {}, "Say data.read: {encoding: utf-16-le}"),
     ],
 )
-def test_bytes_that_are_no_text(tmp_path: Path, content: bytes, data: dict[str, Any], message: str) -> None:
+def test_bytes_that_are_no_text(
+    tmp_path: Path, content: bytes, data: dict[str, Any], message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path, content, **data)
     assert message in str(caught.value)
@@ -139,7 +178,9 @@ def test_an_encoding_is_for_text(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1, 2], "y": [1, 2]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(RecipeError, match=r"data.read.encoding: expected a source of text"):
         load(
-            from_object({"data": {"source": "t.parquet", "target": "y", "read": {"encoding": "cp1252"}}}).recipe.data,
+            from_object(
+                {"data": {"source": "t.parquet", "target": "y", "read": {"encoding": "cp1252"}}}
+            ).recipe.data,
             None,
             tmp_path,
         )
@@ -157,12 +198,25 @@ def workbook(path: Path, rows: list[list[Any]], title: str = "Sheet") -> None:
 def test_excel_cells_keep_their_types(tmp_path: Path) -> None:
     head = ["whole", "real", "truth", "day", "word", "mixed", "y"]
     rows = [
-        [i, i / 4, i % 3 == 0, dt.datetime(2026, 1, 1 + i % 9), "ab"[i % 2], i if i % 2 else f"{i},5", "pq"[i % 2]]
+        [
+            i,
+            i / 4,
+            i % 3 == 0,
+            dt.datetime(2026, 1, 1 + i % 9),
+            "ab"[i % 2],
+            i if i % 2 else f"{i},5",
+            "pq"[i % 2],
+        ]
         for i in range(30)
     ]
     rows[4][0] = None
     workbook(tmp_path / "t.xlsx", [head, *rows[:9], [None] * 7, *rows[9:]], "data")
-    data = {"source": "t.xlsx", "target": "y", "sheet": "data", "read": {"columns": {"mixed": {"decimal": ","}}}}
+    data = {
+        "source": "t.xlsx",
+        "target": "y",
+        "sheet": "data",
+        "read": {"columns": {"mixed": {"decimal": ","}}},
+    }
     columns = load(from_object({"data": data}).recipe.data, None, tmp_path).table.columns
     kinds = {name: column.kind for name, column in columns.items()}
     assert kinds == {
@@ -175,25 +229,34 @@ def test_excel_cells_keep_their_types(tmp_path: Path) -> None:
     }
     assert columns["mixed"].values[:4].tolist() == [0.5, 1, 2.5, 3]
     assert np.isnan(columns["whole"].values).tolist() == [i == 4 for i in range(30)]
-    with pytest.raises(DataError, match=r"data.sheet: expected the name of a sheet; found 'dat'. Did you mean 'data'"):
+    with pytest.raises(
+        DataError,
+        match=r"data.sheet: expected the name of a sheet; found 'dat'. Did you mean 'data'",
+    ):
         load(from_object({"data": {**data, "sheet": "dat"}}).recipe.data, None, tmp_path)
     with pytest.raises(DataError, match=r"row 12, column 'word': expected a number; found 'b'"):
         bad = [*rows[:9], [None] * 7, *rows[9:]]
         for row in rows[:9]:
             row[4] = "1"
         workbook(tmp_path / "t.xlsx", [head, *bad], "data")
-        load(from_object({"data": {**data, "types": {"word": "number"}}}).recipe.data, None, tmp_path)
+        load(
+            from_object({"data": {**data, "types": {"word": "number"}}}).recipe.data, None, tmp_path
+        )
 
 
 def test_formulas_need_their_results(tmp_path: Path) -> None:
     workbook(tmp_path / "t.xlsx", [["a", "y"], [1, "p"], ["=A2+1", "q"]], "notes2")
-    with pytest.raises(DataError, match=r"row 3, column 1: expected the result of the formula; found none for '=A2"):
+    with pytest.raises(
+        DataError, match=r"row 3, column 1: expected the result of the formula; found none for '=A2"
+    ):
         load(Data(source="t.xlsx", target="y", sheet="notes2"), None, tmp_path)
 
 
 def test_old_excel_and_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.xls").write_bytes(b"\xd0\xcf\x11\xe0 something")
-    with pytest.raises(DataError, match=r"expected a file of Excel 2007 or later .* Save it as .xlsx or CSV"):
+    with pytest.raises(
+        DataError, match=r"expected a file of Excel 2007 or later .* Save it as .xlsx or CSV"
+    ):
         load(Data(source="t.xls", target="y"), None, tmp_path)
     workbook(tmp_path / "t.xlsx", [["a", "y"]])
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
@@ -204,7 +267,9 @@ def test_old_excel_and_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def both(folder: Path, train: str, test: str, **data: Any) -> tuple[Dataset, Dataset]:
     (folder / "t.csv").write_text(train)
     (folder / "h.csv").write_text(test)
-    recipe = from_object({"data": {"source": "t.csv", "target": "y", "test": "h.csv", **data}}).recipe
+    recipe = from_object(
+        {"data": {"source": "t.csv", "target": "y", "test": "h.csv", **data}}
+    ).recipe
     return test_rows.load(recipe.data, recipe.task, folder)
 
 
@@ -227,9 +292,15 @@ def test_a_file_of_test_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("test", "message"),
     [
-        ("x,y\n1,p\n", "h.csv, data.test: expected the column 'b', as in the training file; found no such column"),
+        (
+            "x,y\n1,p\n",
+            "h.csv, data.test: expected the column 'b', as in the training file; found no such column",
+        ),
         ("x,b\n1,a\n", "h.csv, data.test: expected the column 'y', as in the training file"),
-        ("x,b,y\n1,a,new\n", "h.csv, column 'y': expected classes of the training file (p, q); found 'new'"),
+        (
+            "x,b,y\n1,a,new\n",
+            "h.csv, column 'y': expected classes of the training file (p, q); found 'new'",
+        ),
         ("x,b,y\n1,a,p\noops,a,p\n", "h.csv, line 3, column 'x': expected a number; found 'oops'"),
         ("x,b,y\n1,a,\n", "h.csv, column 'y': expected a target in at least one row"),
     ],
@@ -248,5 +319,7 @@ def test_a_file_of_test_rows_or_a_share(tmp_path: Path) -> None:
 
 def test_groups_in_both_files_are_told(tmp_path: Path) -> None:
     training, _ = both(tmp_path, TRAIN, "x,b,y\n1,a,p\n2,zz,q\n", group="b")
-    assert training.warnings[-1].startswith("1 group of 'b' has rows in both data.source and data.test")
+    assert training.warnings[-1].startswith(
+        "1 group of 'b' has rows in both data.source and data.test"
+    )
     assert both(tmp_path, TRAIN, "x,b,y\n1,zz,p\n2,zz,q\n", group="b")[0].warnings == ()

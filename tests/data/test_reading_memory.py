@@ -1,6 +1,8 @@
-"""Files that would take more memory than there is: refused with the number, before it is taken; whatever the format.
+"""Files that would take more memory than there is: refused with the number, before it is taken;
+whatever the format.
 
-Quick: plans, against a limit that is not this process's. Slow: each file in a process of its own whose peak is measured.
+Quick: plans, against a limit that is not this process's. Slow: each file in a process of its own
+whose peak is measured.
 """
 
 from __future__ import annotations
@@ -58,9 +60,13 @@ def equal_rows(path: Path, rows: int, columns: int = 3, step: int = 10_000_000) 
 
 def repeated_text(path: Path, rows: int, letters: int) -> None:
     """One long text, which the file holds once a row group."""
-    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, dtype=np.int32)), pa.array(["é" * (letters // 2)]))
+    text = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(1000, dtype=np.int32)), pa.array(["é" * (letters // 2)])
+    )
     table = pa.table({"x0": text, "x1": pa.array(np.arange(1000))})
-    with pa.parquet.ParquetWriter(path, table.schema, dictionary_pagesize_limit=1 << 28, store_schema=False) as writer:
+    with pa.parquet.ParquetWriter(
+        path, table.schema, dictionary_pagesize_limit=1 << 28, store_schema=False
+    ) as writer:
         for _ in range(rows // 1000):
             writer.write_table(table)
 
@@ -74,7 +80,10 @@ def other_keys(path: Path, rows: int) -> None:
 
 def far_cells(path: Path, rows: int, first: int = 1, step: int = 1) -> None:
     """A sheet whose rows have one cell, in the last column that Excel knows."""
-    body = "".join(f'<row r="{first + i * step}"><c r="XFD{first + i * step}"><v>1</v></c></row>' for i in range(rows))
+    body = "".join(
+        f'<row r="{first + i * step}"><c r="XFD{first + i * step}"><v>1</v></c></row>'
+        for i in range(rows)
+    )
     workbook(path, {"xl/worksheets/sheet1.xml": sheet(body)})
 
 
@@ -87,9 +96,14 @@ def sheet(body: str) -> str:
 
 def many_texts(path: Path, count: int) -> None:
     """Texts that no cell uses."""
-    head = f'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" count="{count}">'
+    head = (
+        f'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" count="{count}">'
+    )
     texts = head + "<si><t>a</t></si>" * count + "</sst>"
-    workbook(path, {"xl/sharedStrings.xml": texts, "xl/worksheets/sheet1.xml": sheet('<row r="1"></row>')})
+    workbook(
+        path,
+        {"xl/sharedStrings.xml": texts, "xl/worksheets/sheet1.xml": sheet('<row r="1"></row>')},
+    )
 
 
 def workbook(path: Path, parts: dict[str, str]) -> None:
@@ -132,9 +146,15 @@ LARGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "equal.parquet": (lambda path: equal_rows(path, 200_000_000), "200,000,000 rows of 3 columns"),
     "repeated.parquet": (lambda path: repeated_text(path, 50_000, 1_000_000), "rows of text"),
     "keys.jsonl": (lambda path: other_keys(path, 20_000), "columns so far"),
-    "line.jsonl": (lambda path: one_line(path, 600 << 20), "line 1: expected a line of at most 8,388,608 characters"),
+    "line.jsonl": (
+        lambda path: one_line(path, 600 << 20),
+        "line 1: expected a line of at most 8,388,608 characters",
+    ),
     "line.csv": (lambda path: one_line(path, 1 << 30), "expected"),
-    "wide.csv": (lambda path: columns_of(path, 1_000_000), "at most 100,000 columns; found 1,000,000"),
+    "wide.csv": (
+        lambda path: columns_of(path, 1_000_000),
+        "at most 100,000 columns; found 1,000,000",
+    ),
     "far.xlsx": (lambda path: far_cells(path, 30_000), "columns so far"),
     "rows.xlsx": (lambda path: far_cells(path, 2, step=999_999_999), "at most 1,048,576 rows"),
     "texts.xlsx": (lambda path: many_texts(path, 10_000_000), "about 9,999,9"),
@@ -174,8 +194,16 @@ SMALL: dict[str, tuple[Callable[[Path], None], int, str]] = {
         50_000_000,
         "found 1,000,000 rows of 3 columns, for which it takes about 104.0 MB",
     ),
-    "repeated.parquet": (lambda path: repeated_text(path, 2_000, 20_000), 10_000_000, "found 1,000 rows of text"),
-    "keys.jsonl": (lambda path: other_keys(path, 1_500), 10_000_000, "columns so far, for which it takes about"),
+    "repeated.parquet": (
+        lambda path: repeated_text(path, 2_000, 20_000),
+        10_000_000,
+        "found 1,000 rows of text",
+    ),
+    "keys.jsonl": (
+        lambda path: other_keys(path, 1_500),
+        10_000_000,
+        "columns so far, for which it takes about",
+    ),
     "far.xlsx": (lambda path: far_cells(path, 60), 10_000_000, "columns so far"),
     "short.csv": (lambda path: short_cells(path, 1 << 20), 1_000_000, "found about 131,0"),
     "texts.xlsx": (lambda path: many_texts(path, 1_000_000), 20_000_000, "found about 999,9"),
@@ -209,7 +237,8 @@ def test_a_table_has_at_most_so_many_columns(tmp_path: Path) -> None:
 
 def test_random_tables_are_planned_as_well() -> None:
     with pytest.raises(
-        BudgetError, match=r"100,000,000 rows of 100,000 columns, for which it takes about 160005\.6 GB"
+        BudgetError,
+        match=r"100,000,000 rows of 100,000 columns, for which it takes about 160005\.6 GB",
     ):
         find(Data(source="random:100000000x100000"), Path()).read()
 
@@ -232,13 +261,19 @@ def test_a_limit_is_the_budget_or_a_share_of_the_machine(monkeypatch: pytest.Mon
 
 
 def test_what_fits_is_read_as_before(tmp_path: Path) -> None:
-    """Text that repeats, decoded step by step; keys that come and go; the same values as in plain form."""
+    """Text that repeats, decoded step by step; keys that come and go; the same values as in plain
+    form.
+    """
     rng = np.random.default_rng(0)
     words = [f"word {i} " + "x" * 200 for i in range(7)]
-    frame = pd.DataFrame({"t": [words[i] for i in rng.integers(0, 7, 40_000)], "y": rng.integers(0, 2, 40_000)})
+    frame = pd.DataFrame(
+        {"t": [words[i] for i in rng.integers(0, 7, 40_000)], "y": rng.integers(0, 2, 40_000)}
+    )
     frame.to_parquet(tmp_path / "x.parquet")
     section = Data(source="x.parquet", target="y")
-    seldom = find(section, tmp_path).read(fixed(40_000_000)).columns["t"]  # 8 MB, were they all as long as the page
+    seldom = (
+        find(section, tmp_path).read(fixed(40_000_000)).columns["t"]
+    )  # 8 MB, were they all as long as the page
     assert seldom.to_pylist() == frame["t"].tolist()
     rows = [{f"k{i % 5}": i, "y": i % 2} if i % 3 else {"y": i % 2} for i in range(2_000)]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

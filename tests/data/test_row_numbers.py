@@ -1,4 +1,6 @@
-"""Row numbers are found by their values, whatever they are called and however they are written, and left out, with a line."""
+"""Row numbers are found by their values, whatever they are called and however they are written, and
+left out, with a line.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,14 @@ def read(table: pd.DataFrame, **data: Any) -> Dataset:
     rows=st.integers(20, 60),
     first=st.sampled_from([0, 1, -3, 1000, 10**9]),
     seed=st.none() | st.integers(0, 99),
-    form=st.sampled_from(["int64", "int32", "float64", "float32", "str", "Int64", "text of floats"]),
+    form=st.sampled_from(
+        ["int64", "int32", "float64", "float32", "str", "Int64", "text of floats"]
+    ),
     name=st.sampled_from(["nr", "Unnamed: 0", "x", "lfd", "__index_level_0__", "y2"]),
 )
-def test_any_form_order_offset_and_name(rows: int, first: int, seed: int | None, form: str, name: str) -> None:
+def test_any_form_order_offset_and_name(
+    rows: int, first: int, seed: int | None, form: str, name: str
+) -> None:
     first = 1000 if form == "float32" and first > 10**6 else first
     numbers = np.arange(first, first + rows)
     if seed is not None:
@@ -76,7 +82,10 @@ def test_what_is_no_row_number(why: str) -> None:
 def test_years_are_a_measure_of_time() -> None:
     found = read(frame(year=np.arange(1960, 2020)))
     assert "year" in found.table.columns
-    assert "year: numbers in a row, kept as a measure of time (data.drop leaves it out)." in found.notes
+    assert (
+        "year: numbers in a row, kept as a measure of time (data.drop leaves it out)."
+        in found.notes
+    )
     assert "year" not in read(frame(year=np.arange(60))).table.columns
 
 
@@ -130,5 +139,7 @@ def test_a_model_answers_with_and_without_the_column(tmp_path: Path) -> None:
     found = pipeline.run(recipe, tmp_path / "run", dataset=read(table))
     model = load_bundle(found.bundle)
     rows = table.head(5).drop(columns="y")
-    with_it, without = (model.predict(each.to_dict("records")) for each in (rows, rows.drop(columns="Unnamed: 0")))
+    with_it, without = (
+        model.predict(each.to_dict("records")) for each in (rows, rows.drop(columns="Unnamed: 0"))
+    )
     assert str(with_it) == str(without)

@@ -22,7 +22,8 @@ from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 ROWS = [
-    {"size": float(i) + 0.5, "colour": ("red", "green")[i % 2], "fate": ("keep", "toss")[i // 15]} for i in range(30)
+    {"size": float(i) + 0.5, "colour": ("red", "green")[i % 2], "fate": ("keep", "toss")[i // 15]}
+    for i in range(30)
 ]
 
 
@@ -42,7 +43,8 @@ def write_parquet(path: Path) -> None:
     pd.DataFrame(ROWS).to_parquet(path)
 
 
-# of a file: how to write one, and what is no such file; of a named source: a name, its options, and what is no name
+# of a file: how to write one, and what is no such file; of a named source: a name, its options, and
+# what is no name
 FILES: dict[str, tuple[Callable[[Path], None], bytes]] = {
     "csv": (write_csv, b"a,b\n1,2\n3\n"),
     "jsonl": (write_jsonl, b'{"a": 1}\n{"a": \n'),
@@ -92,12 +94,16 @@ def check_columns_of_equal_length_and_places(name: str, tmp_path: Path) -> None:
 def check_twice_the_same(name: str, tmp_path: Path) -> None:
     section = data(name, tmp_path)
     first, second = (find(section, tmp_path).read() for _ in range(2))
-    assert {k: v.to_pylist() for k, v in first.columns.items()} == {k: v.to_pylist() for k, v in second.columns.items()}
+    assert {k: v.to_pylist() for k, v in first.columns.items()} == {
+        k: v.to_pylist() for k, v in second.columns.items()
+    }
 
 
 def check_unknown_option(name: str, tmp_path: Path) -> None:
     options = {"path": "a"} if name in FILES else NAMED[name][1]
-    with pytest.raises(RecipeError, match=f"source {name}: expected one of its options; found 'colour'"):
+    with pytest.raises(
+        RecipeError, match=f"source {name}: expected one of its options; found 'colour'"
+    ):
         SOURCE.make({"name": name, **options, "colour": 1})
 
 
@@ -144,13 +150,18 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS])
+@pytest.mark.parametrize(
+    ("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS]
+)
 def test_source(name: str, check: Callable[[str, Path], None], tmp_path: Path) -> None:
     check(name, tmp_path)
 
 
 def test_every_source_gets_its_checks() -> None:
-    assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(FILES, 7), **dict.fromkeys(NAMED, 6)}
+    assert Counter(name for name, _ in PAIRS) == {
+        **dict.fromkeys(FILES, 7),
+        **dict.fromkeys(NAMED, 6),
+    }
     assert sorted({*FILES, *NAMED, *FOLDERS}) == SOURCE.names()
     assert {name for name in SOURCE.names() if hasattr(SOURCE.load(name), "of_folder")} == FOLDERS
     written = {name for name in globals() if name.startswith("check_")}
@@ -173,7 +184,11 @@ def test_random_columns_depend_on_the_seed_and_stand_alone() -> None:
         raw = find(Data(source=source, seed=seed), Path()).read()
         return {name: cells.to_pylist() for name, cells in raw.columns.items()}
 
-    wide, narrow, other = columns("random:500x4", 1), columns("random:500x2", 1), columns("random:500x2", 2)
+    wide, narrow, other = (
+        columns("random:500x4", 1),
+        columns("random:500x2", 1),
+        columns("random:500x2", 2),
+    )
     assert list(wide) == ["x0", "x1", "x2", "x3"]
     assert {name: wide[name] for name in narrow} == narrow
     assert narrow != other
@@ -193,7 +208,11 @@ def test_random_columns_depend_on_the_seed_and_stand_alone() -> None:
 )
 def test_bundled_tables(name: str, rows: int, columns: int, task: str) -> None:
     dataset = load(Data(source=f"sklearn:{name}", target="target"), None, Path())
-    assert (dataset.table.rows, len(dataset.table.columns), dataset.target.task) == (rows, columns, task)
+    assert (dataset.table.rows, len(dataset.table.columns), dataset.target.task) == (
+        rows,
+        columns,
+        task,
+    )
     assert all(column.kind == "number" for column in dataset.table.columns.values())
 
 
@@ -204,7 +223,10 @@ def test_bundled_classes_are_text() -> None:
     assert classes("breast_cancer") == ("benign", "malignant")
     assert classes("iris") == ("setosa", "versicolor", "virginica")
     assert classes("digits") == tuple("0123456789")
-    assert load(Data(source="sklearn:linnerud", target="Pulse"), None, Path()).target.task == "regression"
+    assert (
+        load(Data(source="sklearn:linnerud", target="Pulse"), None, Path()).target.task
+        == "regression"
+    )
 
 
 def test_unknown_names() -> None:
@@ -215,7 +237,8 @@ def test_unknown_names() -> None:
         "breast_cancer, diabetes, digit_images, digit_questions, digits, iris, linnerud, wine."
     )
     with pytest.raises(
-        RecipeError, match=r"source: expected the name of a source; found 'sklaern'. Did you mean 'sklearn'"
+        RecipeError,
+        match=r"source: expected the name of a source; found 'sklaern'. Did you mean 'sklearn'",
     ):
         find(Data(source="sklaern:iris"), Path())
     with pytest.raises(DataError) as error:

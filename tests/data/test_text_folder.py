@@ -48,7 +48,11 @@ def test_texts_without_subfolders_have_no_label(tmp_path: Path) -> None:
 
 
 def test_the_whole_way_to_a_dataset(tmp_path: Path) -> None:
-    texts = {f"{name}/{n}.txt": f"{name} said number {n} of the many things" for n in range(15) for name in ("x", "y")}
+    texts = {
+        f"{name}/{n}.txt": f"{name} said number {n} of the many things"
+        for n in range(15)
+        for name in ("x", "y")
+    }
     found = load(Data(source="mails", target="label"), None, folder(tmp_path, texts))
     assert found.table.columns["text"].kind == "text"
     assert found.target.classes == ("x", "y")
@@ -68,7 +72,9 @@ def test_what_is_no_text_is_named_or_left_out(tmp_path: Path, content: bytes, fo
         read(base)
     assert error.value.where.endswith("bad.txt")
     assert error.value.found == found
-    data = Data.model_validate({"source": "mails", "target": "label", "read": {"unreadable": "skip"}})
+    data = Data.model_validate(
+        {"source": "mails", "target": "label", "read": {"unreadable": "skip"}}
+    )
     raw = find(data, base).read()
     assert raw.rows == 4
     assert raw.warnings == (f"1 file is no text and left out: ham/bad.txt ({found}).",)
@@ -82,7 +88,11 @@ def test_another_encoding_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "expected", "found"),
     [
-        ({"a.txt": "x", "b/c.txt": "y"}, "texts in subfolders, or none in subfolders", "both (a.txt)"),
+        (
+            {"a.txt": "x", "b/c.txt": "y"},
+            "texts in subfolders, or none in subfolders",
+            "both (a.txt)",
+        ),
         ({"a/b.txt": "x", "c/d.md": "y"}, "files that end in .txt", "none"),
         (
             {"a/b.md": "x"},
@@ -91,7 +101,9 @@ def test_another_encoding_can_be_said(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_folders_that_are_none(tmp_path: Path, files: dict[str, bytes | str], expected: str, found: str) -> None:
+def test_folders_that_are_none(
+    tmp_path: Path, files: dict[str, bytes | str], expected: str, found: str
+) -> None:
     with pytest.raises(DataError) as error:
         read(folder(tmp_path, files))
     assert (error.value.expected, error.value.found) == (expected, found)

@@ -1,4 +1,6 @@
-"""Calibrated models with thresholds: fitted on training rows only, scored, decided and exported as one."""
+"""Calibrated models with thresholds: fitted on training rows only, scored, decided and exported as
+one.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def answers(model: Model, table: Table) -> dict[str, Array]:
 def rare(rows: int = 240, seed: int = 0) -> Dataset:
     """One row in six is of the second class, and looks only somewhat like it."""
     data = dataset(rows, seed=seed)
-    wage = np.log(data.table.columns["wage"].values) + 0.8 * np.random.default_rng(seed + 5).normal(size=rows)
+    wage = np.log(data.table.columns["wage"].values) + 0.8 * np.random.default_rng(seed + 5).normal(
+        size=rows
+    )
     y = (wage.argsort().argsort() >= rows * 5 // 6).astype(np.int64)
     return replace(data, target=replace(data.target, values=y))
 
@@ -48,7 +52,9 @@ def rare(rows: int = 240, seed: int = 0) -> Dataset:
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 @pytest.mark.parametrize("classes", [("n", "y"), THREE])
 @pytest.mark.parametrize("family", ["svm", "linear", "boosting", "forest", "tree", "mlp"])
-def test_the_graph_answers_as_the_calibrated_model(family: str, classes: tuple[str, ...], method: str) -> None:
+def test_the_graph_answers_as_the_calibrated_model(
+    family: str, classes: tuple[str, ...], method: str
+) -> None:
     data = dataset(150, classes=classes)
     chosen = candidate({"family": family}, train={"epochs": 5}, calibration={"calibrate": method})
     model = fit_model(chosen, data, Context(seed=2))
@@ -66,7 +72,9 @@ def test_the_graph_answers_as_the_calibrated_model(family: str, classes: tuple[s
 def test_an_svm_is_scored_by_log_loss_when_it_is_calibrated() -> None:
     data = dataset(200)
     folds = make(Evaluate(folds=3), data)
-    plain = cross_validate(candidate({"family": "svm"}), data, folds, ["log_loss", "accuracy"], Context())
+    plain = cross_validate(
+        candidate({"family": "svm"}), data, folds, ["log_loss", "accuracy"], Context()
+    )
     chosen = candidate({"family": "svm"}, calibration={"calibrate": "platt"})
     found = cross_validate(chosen, data, folds, ["log_loss", "accuracy"], Context())
     assert (plain.output, found.output) == ("decision", "probability")
@@ -81,8 +89,12 @@ def test_the_model_itself_is_the_one_of_all_rows_and_says_what_was_done(tmp_path
     plain = fit_model(candidate({"family": "svm"}), data, Context(seed=3))
     asked = {"calibrate": "isotonic", "threshold": "f1"}
     model = fit_model(candidate({"family": "svm"}, calibration=asked), data, Context(seed=3))
-    np.testing.assert_array_equal(plain.fitted.predict(plain.preparer.transform(data.table)), plain.predict(data.table))
-    np.testing.assert_array_equal(replace(model, calibrator=None).predict(data.table), plain.predict(data.table))
+    np.testing.assert_array_equal(
+        plain.fitted.predict(plain.preparer.transform(data.table)), plain.predict(data.table)
+    )
+    np.testing.assert_array_equal(
+        replace(model, calibrator=None).predict(data.table), plain.predict(data.table)
+    )
     assert model.threshold is not None
     assert model.notes[-2:] == (
         "Probabilities: calibrated (Isotonic) on predictions of inner folds.",
@@ -119,11 +131,20 @@ def test_folds_are_scored_by_their_own_thresholds() -> None:
     data = rare()
     folds = make(Evaluate(folds=3), data)
     found = cross_validate(
-        candidate({"family": "linear"}, calibration={"threshold": "f1"}), data, folds, ["f1", "accuracy"], Context()
+        candidate({"family": "linear"}, calibration={"threshold": "f1"}),
+        data,
+        folds,
+        ["f1", "accuracy"],
+        Context(),
     )
-    plain = cross_validate(candidate({"family": "linear"}), data, folds, ["f1", "accuracy"], Context())
+    plain = cross_validate(
+        candidate({"family": "linear"}), data, folds, ["f1", "accuracy"], Context()
+    )
     by_hand = [
-        f1_score(data.target.values[fold.validation], found.predictions[fold.validation, 1] > model.threshold)
+        f1_score(
+            data.target.values[fold.validation],
+            found.predictions[fold.validation, 1] > model.threshold,
+        )
         for fold, model in zip(folds, found.models, strict=True)
     ]
     np.testing.assert_allclose(found.scores["f1"], by_hand)
@@ -132,16 +153,26 @@ def test_folds_are_scored_by_their_own_thresholds() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["stratified", "group", "time_series"])
-def test_validation_rows_move_no_bit_of_calibrator_and_threshold(scheme: str, tmp_path: Path) -> None:
+def test_validation_rows_move_no_bit_of_calibrator_and_threshold(
+    scheme: str, tmp_path: Path
+) -> None:
     data = dataset(90)
-    data = replace(data, times=np.arange(90.0)[::-1], groups=np.arange(90) % 9 if scheme == "group" else None)
-    chosen = candidate({"family": "linear"}, calibration={"calibrate": "isotonic", "threshold": "balanced_accuracy"})
+    data = replace(
+        data, times=np.arange(90.0)[::-1], groups=np.arange(90) % 9 if scheme == "group" else None
+    )
+    chosen = candidate(
+        {"family": "linear"},
+        calibration={"calibrate": "isotonic", "threshold": "balanced_accuracy"},
+    )
     fold = make(Evaluate(scheme=scheme, folds=3), data)[1]
     wage, y = data.table.columns["wage"].values.copy(), data.target.values.copy()
     wage[fold.validation], y[fold.validation] = 1e6, 1 - y[fold.validation]
     columns = {**data.table.columns, "wage": replace(data.table.columns["wage"], values=wage)}
     moved = replace(data, table=Table(columns, 90), target=replace(data.target, values=y))
-    models = [cross_validate(chosen, rows, [fold], ["accuracy"], Context(seed=4)).models[0] for rows in (data, moved)]
+    models = [
+        cross_validate(chosen, rows, [fold], ["accuracy"], Context(seed=4)).models[0]
+        for rows in (data, moved)
+    ]
     assert models[0].calibrator is not None
     assert saved(models[0], tmp_path / "before") == saved(models[1], tmp_path / "after")
 
@@ -158,8 +189,12 @@ def test_no_threshold_is_better_on_the_rows_it_was_chosen_on(metric: str) -> Non
         return float(scoring.score_all([metric], target, scores, "probability", cut)[metric] or 0.0)
 
     found = thresholds.best(metric, target, scores, "probability")
-    assert score(found) == pytest.approx(max(score(cut) for cut in np.linspace(p.min(), p.max(), 501)))
-    assert thresholds.best(metric, target, np.full((120, 2), 0.5), "probability") == 0.5  # nothing to tell
+    assert score(found) == pytest.approx(
+        max(score(cut) for cut in np.linspace(p.min(), p.max(), 501))
+    )
+    assert (
+        thresholds.best(metric, target, np.full((120, 2), 0.5), "probability") == 0.5
+    )  # nothing to tell
 
 
 def test_many_rows_are_cut_at_evenly_many() -> None:
@@ -201,13 +236,21 @@ def test_inner_folds_keep_groups_whole_and_the_past_first() -> None:
     timed, recorder = replace(data, times=np.arange(60.0)), Recorder()
     found = cross_fit.cross_fit(timed, recorder.fit, context)
     assert sorted(found.rows) == list(range(15, 60))  # three windows follow the first quarter
-    assert [rows.times.max() for rows in recorder.fitted_on if rows.times is not None] == [14, 29, 44]
+    assert [rows.times.max() for rows in recorder.fitted_on if rows.times is not None] == [
+        14,
+        29,
+        44,
+    ]
     assert emitted == []
     cut_short = replace(context, deadline=time.monotonic() + 60)
-    cross_fit.cross_fit(timed, lambda rows, part: part.emit("training_stopped", cut=True) or recorder, cut_short)
+    cross_fit.cross_fit(
+        timed, lambda rows, part: part.emit("training_stopped", cut=True) or recorder, cut_short
+    )
     assert emitted == ["training_stopped"] * 3  # what was cut short is told
     with pytest.raises(DataError, match="at least 2 groups among the training rows"):
-        cross_fit.cross_fit(replace(data, groups=np.zeros(60, dtype=np.int64)), recorder.fit, context)
+        cross_fit.cross_fit(
+            replace(data, groups=np.zeros(60, dtype=np.int64)), recorder.fit, context
+        )
 
 
 def test_out_of_time() -> None:
@@ -216,14 +259,24 @@ def test_out_of_time() -> None:
         fit_model(chosen, dataset(60), Context(deadline=time.monotonic() - 1))
 
 
-def resolved(data: Dataset, calibration: dict[str, Any], build: Any, train: dict[str, Any] | None = None) -> list[Any]:
+def resolved(
+    data: Dataset, calibration: dict[str, Any], build: Any, train: dict[str, Any] | None = None
+) -> list[Any]:
     source = {"source": "x", "target": "y"}
-    whole = {"task": data.target.task, "data": source, "build": build, "train": train or {}, "evaluate": calibration}
+    whole = {
+        "task": data.target.task,
+        "data": source,
+        "build": build,
+        "train": train or {},
+        "evaluate": calibration,
+    }
     return resolve(Recipe.model_validate(whole), data, None)
 
 
 def test_a_grid_compares_calibrated_with_plain() -> None:
-    found = resolved(dataset(40), {"calibrate": ["none", "platt"]}, ["svm", "mlp"], {"epochs": [1, 2]})
+    found = resolved(
+        dataset(40), {"calibrate": ["none", "platt"]}, ["svm", "mlp"], {"epochs": [1, 2]}
+    )
     assert [one.name for one in found][:3] == [
         "svm calibrate=none",
         "svm calibrate=platt",
@@ -254,7 +307,9 @@ def test_a_grid_compares_calibrated_with_plain() -> None:
         ),
     ],
 )
-def test_what_cannot_be_calibrated_is_refused(calibration: dict[str, Any], data: Dataset, message: str) -> None:
+def test_what_cannot_be_calibrated_is_refused(
+    calibration: dict[str, Any], data: Dataset, message: str
+) -> None:
     with pytest.raises(RecipeError) as caught:
         resolved(data, calibration, ["linear"])
     assert str(caught.value) == message

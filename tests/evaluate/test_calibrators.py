@@ -1,4 +1,6 @@
-"""Platt's sigmoid and isotonic regression: against scikit-learn, against the formulas, and as nodes of a graph."""
+"""Platt's sigmoid and isotonic regression: against scikit-learn, against the formulas, and as nodes
+of a graph.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def exported(calibrator: Any, scores: Array) -> Array:
 def test_decision_values_as_scikit_learn_calibrates_them(method: str, classes: int) -> None:
     scores, y = rows(classes, "decision")
     x = scores[:, 1:] if classes == 2 else scores
-    peer = CalibratedClassifierCV(FrozenEstimator(Given(classes)), method="sigmoid" if method == "platt" else method)
+    peer = CalibratedClassifierCV(
+        FrozenEstimator(Given(classes)), method="sigmoid" if method == "platt" else method
+    )
     expected = peer.fit(x, y).predict_proba(x)
     found = fitted(method, scores, y, "decision").apply(scores)
     np.testing.assert_allclose(found, expected, atol=1e-4 if method == "platt" else 1e-9)
@@ -86,9 +90,15 @@ def test_decision_values_as_scikit_learn_calibrates_them(method: str, classes: i
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
-def test_platts_sigmoid_is_the_least_cross_entropy_with_his_targets(source: Source, unit: float) -> None:
+def test_platts_sigmoid_is_the_least_cross_entropy_with_his_targets(
+    source: Source, unit: float
+) -> None:
     scores, y = rows(2, source)
-    f = scores[:, 1] if source == "decision" else np.log((scores[:, 1] + 1e-3) / (scores[:, 0] + 1e-3))
+    f = (
+        scores[:, 1]
+        if source == "decision"
+        else np.log((scores[:, 1] + 1e-3) / (scores[:, 0] + 1e-3))
+    )
     positives, negatives = int(y.sum()), int((1 - y).sum())
     t = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
@@ -96,7 +106,12 @@ def test_platts_sigmoid_is_the_least_cross_entropy_with_his_targets(source: Sour
         u = theta[0] * f + theta[1]
         return float(np.sum(t * np.logaddexp(0, u) + (1 - t) * np.logaddexp(0, -u)))
 
-    best = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 10_000})
+    best = minimize(
+        loss,
+        np.zeros(2),
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 10_000},
+    )
     scaled = scores * unit if source == "decision" else scores
     found = fitted("platt", scaled, y, source)
     slope = found.slope[0] * (unit if source == "decision" else 1.0)
@@ -137,7 +152,9 @@ def test_zeros_and_ones_of_a_tree_are_log_odds_too(method: str) -> None:
     scores = np.stack([1 - p1, p1], axis=1)
     calibrator = fitted(method, scores, y, "probability")
     found = calibrator.apply(scores)
-    np.testing.assert_array_equal(exported(calibrator, scores), found) if method == "isotonic" else None
+    np.testing.assert_array_equal(
+        exported(calibrator, scores), found
+    ) if method == "isotonic" else None
     assert np.all((found > 0) & (found < 1))
     if method == "isotonic":
         np.testing.assert_allclose(found[[0, 20, 40], 1], [0.1, 0.25, 0.9])
@@ -169,9 +186,15 @@ FLOATS = st.integers(-40, 40).map(lambda n: n / 8)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 25).flatmap(lambda n: st.tuples(arrays(np.float64, n, elements=FLOATS), arrays(np.bool_, n))))
+@given(
+    st.integers(1, 25).flatmap(
+        lambda n: st.tuples(arrays(np.float64, n, elements=FLOATS), arrays(np.bool_, n))
+    )
+)
 def test_the_curve_is_the_min_max_formula(drawn: tuple[Array, Array]) -> None:
-    """g(x_i) = max over j ≤ i of min over k ≥ i of the mean of rows j..k (Barlow et al., 1972); rows of one x are one."""
+    """g(x_i) = max over j ≤ i of min over k ≥ i of the mean of rows j..k (Barlow et al., 1972);
+    rows of one x are one.
+    """
     f, positive = drawn
     x, y = calibrators.rising(f, positive)
     levels = np.unique(f)
@@ -179,7 +202,10 @@ def test_the_curve_is_the_min_max_formula(drawn: tuple[Array, Array]) -> None:
     counts = np.array([(f == level).sum() for level in levels], dtype=np.float64)
     n = len(levels)
     formula = [
-        max(min(hits[j : k + 1].sum() / counts[j : k + 1].sum() for k in range(i, n)) for j in range(i + 1))
+        max(
+            min(hits[j : k + 1].sum() / counts[j : k + 1].sum() for k in range(i, n))
+            for j in range(i + 1)
+        )
         for i in range(n)
     ]
     np.testing.assert_allclose(np.interp(levels, x, y), formula, atol=1e-12)
@@ -187,7 +213,9 @@ def test_the_curve_is_the_min_max_formula(drawn: tuple[Array, Array]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.integers(1, 40).flatmap(lambda n: st.tuples(arrays(np.float64, n, elements=FLOATS), arrays(np.bool_, n))),
+    st.integers(1, 40).flatmap(
+        lambda n: st.tuples(arrays(np.float64, n, elements=FLOATS), arrays(np.bool_, n))
+    ),
     st.sampled_from([0.05, 0.5, 5.0]),
 )
 def test_no_curve_is_steeper_than_it_may_be(drawn: tuple[Array, Array], steepest: float) -> None:
@@ -202,7 +230,9 @@ def test_no_curve_is_steeper_than_it_may_be(drawn: tuple[Array, Array], steepest
 
 
 def test_log_odds_of_probabilities_are_ranked_as_the_probabilities() -> None:
-    """So the steps of the curve are those of isotonic regression on the probabilities themselves."""
+    """So the steps of the curve are those of isotonic regression on the probabilities
+    themselves.
+    """
     scores, y = rows(2, "probability", 200)
     found = fitted("isotonic", scores, y, "probability").apply(scores)[:, 1]
     expected = IsotonicRegression(out_of_bounds="clip").fit_transform(scores[:, 1], y)

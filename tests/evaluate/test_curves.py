@@ -8,19 +8,28 @@ from sixfold.parts.table import Target
 
 RNG = np.random.default_rng(0)
 TARGET = Target("classification", RNG.integers(0, 2, 3000), ("y",), ("a", "b"))
-P = np.stack([1 - (own := np.clip(TARGET.values * 0.2 + RNG.random(3000) * 0.8, 0, 1)), own], axis=1)
+P = np.stack(
+    [1 - (own := np.clip(TARGET.values * 0.2 + RNG.random(3000) * 0.8, 0, 1)), own], axis=1
+)
 
 
 def test_confusion_leaves_out_unseen_rows() -> None:
     some = P.copy()
     some[:10] = np.nan
-    found = curves.confusion(TARGET, np.where(np.isfinite(some).all(axis=1), some.argmax(axis=1), -1))
-    np.testing.assert_array_equal(found, confusion_matrix(TARGET.values[10:], P[10:].argmax(axis=1)))
+    found = curves.confusion(
+        TARGET, np.where(np.isfinite(some).all(axis=1), some.argmax(axis=1), -1)
+    )
+    np.testing.assert_array_equal(
+        found, confusion_matrix(TARGET.values[10:], P[10:].argmax(axis=1))
+    )
 
 
 def test_no_confusion_of_many_classes() -> None:
     names = tuple(map(str, range(31)))
-    assert curves.confusion(Target("classification", np.arange(31), ("y",), names), np.arange(31)) is None
+    assert (
+        curves.confusion(Target("classification", np.arange(31), ("y",), names), np.arange(31))
+        is None
+    )
 
 
 def test_roc_area_and_bound() -> None:

@@ -1,4 +1,6 @@
-"""Which metric decides where the recipe names none: not accuracy where a class is rare, and one that every fold defines."""
+"""Which metric decides where the recipe names none: not accuracy where a class is rare, and one
+that every fold defines.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,18 @@ def dataset(counts: tuple[int, ...], seed: int = 0) -> Dataset:
     found = target(*counts)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(found.values))
-    return Dataset(Table({"x": Column("number", rng.normal(size=len(order)))}, len(order)), found.take(order))
+    return Dataset(
+        Table({"x": Column("number", rng.normal(size=len(order)))}, len(order)), found.take(order)
+    )
 
 
 RECIPE = from_object(
-    {"version": 1, "task": "classification", "data": {"source": "memory", "target": "y"}, "build": {"family": "linear"}}
+    {
+        "version": 1,
+        "task": "classification",
+        "data": {"source": "memory", "target": "y"},
+        "build": {"family": "linear"},
+    }
 ).recipe
 
 
@@ -74,7 +83,10 @@ def test_the_choice_is_said_with_its_reason() -> None:
 
 
 def test_values_keep_their_metrics() -> None:
-    assert defaults(Target("regression", np.array([1.0, 2.0]), ("y",))) == (scoring.DEFAULTS["regression"], "")
+    assert defaults(Target("regression", np.array([1.0, 2.0]), ("y",))) == (
+        scoring.DEFAULTS["regression"],
+        "",
+    )
 
 
 def test_a_recipe_that_names_metrics_is_obeyed() -> None:
@@ -85,13 +97,19 @@ def test_a_recipe_that_names_metrics_is_obeyed() -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(
-    counts=st.lists(st.integers(2, 60), min_size=2, max_size=4).filter(lambda counts: sum(counts) >= 24),
+    counts=st.lists(st.integers(2, 60), min_size=2, max_size=4).filter(
+        lambda counts: sum(counts) >= 24
+    ),
     seed=st.integers(0, 5),
     nested=st.booleans(),
     stratified=st.booleans(),
 )
-def test_every_fold_defines_what_decides(counts: list[int], seed: int, nested: bool, stratified: bool) -> None:
-    """Whatever the shares, the folds and the outer folds: the run never ends because of a metric that Sixfold chose."""
+def test_every_fold_defines_what_decides(
+    counts: list[int], seed: int, nested: bool, stratified: bool
+) -> None:
+    """Whatever the shares, the folds and the outer folds: the run never ends because of a metric
+    that Sixfold chose.
+    """
     data = dataset(tuple(counts), seed)
     scheme = "stratified" if stratified and min(counts) >= 9 else "kfold"
     asked = recipe(scheme=scheme, seed=seed, folds=3, nested=3 if nested else None)
@@ -99,15 +117,21 @@ def test_every_fold_defines_what_decides(counts: list[int], seed: int, nested: b
     names = metrics_of(asked, data, folds).names
     assert names[0] in baseline(data, folds, names)
     divide(asked.evaluate, data, names)
-    assert METRIC.load(names[0]).needs in scoring.POSSIBLE["decision"]  # families without probabilities are scored too
+    assert (
+        METRIC.load(names[0]).needs in scoring.POSSIBLE["decision"]
+    )  # families without probabilities are scored too
 
 
 def test_only_the_order_of_rows_is_a_ranking() -> None:
-    """A metric measures ranking if no rising change of the scores moves it: that is what its declaration says."""
+    """A metric measures ranking if no rising change of the scores moves it: that is what its
+    declaration says.
+    """
     rng = np.random.default_rng(0)
     p = rng.random(60)
     score, other = np.stack([1 - p, p], axis=1), np.stack([1 - p**3 / 3, p**3 / 3], axis=1)
-    truth = Target("classification", (p + rng.normal(0, 0.4, 60) > 0.5).astype(np.int64), ("y",), ("a", "b"))
+    truth = Target(
+        "classification", (p + rng.normal(0, 0.4, 60) > 0.5).astype(np.int64), ("y",), ("a", "b")
+    )
     same = {
         name
         for name in METRIC.names()
@@ -115,5 +139,7 @@ def test_only_the_order_of_rows_is_a_ranking() -> None:
         and METRIC.load(name)().score(truth, score) == METRIC.load(name)().score(truth, other)
     }
     assert (
-        same == {name for name in METRIC.names() if scoring.measures_ranking(name)} == {"roc_auc", "average_precision"}
+        same
+        == {name for name in METRIC.names() if scoring.measures_ranking(name)}
+        == {"roc_auc", "average_precision"}
     )

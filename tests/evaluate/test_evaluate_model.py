@@ -1,4 +1,6 @@
-"""A model: one graph that answers as it does, states that come back, a watched metric; and scikit-learn's own loop."""
+"""A model: one graph that answers as it does, states that come back, a watched metric; and
+scikit-learn's own loop.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def answers(model: Model, table: Table) -> dict[str, Array]:
         ("mlp", "reconstruction", ()),
     ],
 )
-def test_the_graph_answers_as_the_model(family: str, task: Task, classes: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_graph_answers_as_the_model(
+    family: str, task: Task, classes: tuple[str, ...], tmp_path: Path
+) -> None:
     data = dataset(80, task, classes)
     model = fit_model(candidate({"family": family}, train={"epochs": 3}), data, Context(seed=2))
     found, predicted = answers(model, data.table), model.predict(data.table)
@@ -80,7 +84,8 @@ def test_equal_seeds_give_equal_models(tmp_path: Path) -> None:
     data = dataset(60)
     chosen = candidate({"family": "mlp"}, train={"epochs": 2})
     first, second, third = (
-        saved(fit_model(chosen, data, Context(seed=s)), tmp_path / str(i)) for i, s in enumerate((3, 3, 4))
+        saved(fit_model(chosen, data, Context(seed=s)), tmp_path / str(i))
+        for i, s in enumerate((3, 3, 4))
     )
     assert first == second != third
 
@@ -96,7 +101,9 @@ def test_a_model_that_asks_for_nothing_is_not_exported() -> None:
 
 
 def watching(metric: str, **stop: Any) -> Any:
-    return candidate({"family": "mlp"}, train={"epochs": 4, "stop": {"patience": 4, "metric": metric, **stop}})
+    return candidate(
+        {"family": "mlp"}, train={"epochs": 4, "stop": {"patience": 4, "metric": metric, **stop}}
+    )
 
 
 def test_a_metric_is_watched_on_rows_cut_off() -> None:
@@ -132,19 +139,24 @@ def test_equals_a_loop_of_scikit_learn() -> None:
     table = Table({name: data.table.columns[name] for name in (*numbers, "town")}, 150)
     data = replace(data, table=table)
     folds = make(Evaluate(folds=4, seed=3), data)
-    x = np.stack([*(table.columns[name].values for name in numbers), table.columns["town"].values], axis=1).astype(
-        float
-    )
+    x = np.stack(
+        [*(table.columns[name].values for name in numbers), table.columns["town"].values], axis=1
+    ).astype(float)
     y = np.asarray(data.target.values)
     losses, areas = [], []
     for fold in folds:
         number = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-        steps = ColumnTransformer([("number", number, [0, 1]), ("town", OneHotEncoder(handle_unknown="ignore"), [2])])
+        steps = ColumnTransformer(
+            [("number", number, [0, 1]), ("town", OneHotEncoder(handle_unknown="ignore"), [2])]
+        )
         model = make_pipeline(steps, LogisticRegression(C=0.5, tol=1e-10, max_iter=10_000))
         p = model.fit(x[fold.train], y[fold.train]).predict_proba(x[fold.validation])
         losses.append(log_loss(y[fold.validation], p))
         areas.append(roc_auc_score(y[fold.validation], p[:, 1]))
-    chosen = candidate({"family": "linear", "C": 0.5}, {"features": {"category": {"name": "one_hot", "min_rows": 1}}})
+    chosen = candidate(
+        {"family": "linear", "C": 0.5},
+        {"features": {"category": {"name": "one_hot", "min_rows": 1}}},
+    )
     found = cross_validate(chosen, data, folds, ["log_loss", "roc_auc"], Context())
     np.testing.assert_allclose(found.scores["log_loss"], losses, rtol=1e-4)
     np.testing.assert_allclose(found.scores["roc_auc"], areas, atol=0.005)
@@ -152,13 +164,18 @@ def test_equals_a_loop_of_scikit_learn() -> None:
 
 
 def test_of_two_equal_candidates_the_smaller_model_wins() -> None:
-    """A column that says it all: both trees are right everywhere; the forest of one column is larger, and named first."""
+    """A column that says it all: both trees are right everywhere; the forest of one column is
+    larger, and named first.
+    """
     data = dataset(60)
     data.table.columns["wage"].values[:] = data.target.values
     folds = make(Evaluate(folds=2), data)
     found = [
         cross_validate(candidate(build), data, folds, ["accuracy"], Context())
-        for build in ({"family": "forest", "trees": 20, "feature_fraction": 1.0}, {"family": "tree"})
+        for build in (
+            {"family": "forest", "trees": 20, "feature_fraction": 1.0},
+            {"family": "tree"},
+        )
     ]
     assert [each.means()["accuracy"] for each in found] == [1.0, 1.0]
     assert leaderboard.best(found, "accuracy") == 1
@@ -168,7 +185,9 @@ def test_of_two_equal_candidates_the_smaller_model_wins() -> None:
 
 def test_the_leaderboard_says_how_sure_a_mean_is() -> None:
     data = dataset(90)
-    found = cross_validate(candidate({"family": "tree"}), data, make(Evaluate(folds=4), data), ["log_loss"], Context())
+    found = cross_validate(
+        candidate({"family": "tree"}), data, make(Evaluate(folds=4), data), ["log_loss"], Context()
+    )
     (standing,) = leaderboard.leaderboard([found], "log_loss").standings
     assert standing.spread == pytest.approx(np.std(found.scores["log_loss"], ddof=1))
     assert standing.error == pytest.approx(standing.spread / 2)

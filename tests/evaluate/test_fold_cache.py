@@ -1,4 +1,6 @@
-"""Prepared folds are shared by candidates, within a number of bytes, and never with other rows; time and memory hold."""
+"""Prepared folds are shared by candidates, within a number of bytes, and never with other rows;
+time and memory hold.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def test_candidates_with_equal_preparation_share_it() -> None:
     data, cache = dataset(), FoldCache()
     folds = make(Evaluate(folds=3), data)
     first, second, third = (
-        cross_validate(candidate(build), data, folds, ["accuracy"], Context(), cache) for build in (LINEAR, SOFT, TREE)
+        cross_validate(candidate(build), data, folds, ["accuracy"], Context(), cache)
+        for build in (LINEAR, SOFT, TREE)
     )
     for one, two, other in zip(first.models, second.models, third.models, strict=True):
         assert one.preparer is two.preparer
@@ -65,10 +68,20 @@ def test_bytes_are_bounded_and_folds_of_one_preparation_stay() -> None:
     for number in range(5):
         cache.put(FoldKey("a", number), one)
         assert cache.held_bytes <= 240
-    assert [cache.get(FoldKey("a", number)) is not None for number in range(5)] == [True, True, True, False, False]
+    assert [cache.get(FoldKey("a", number)) is not None for number in range(5)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     cache.put(FoldKey("b", 0), prepared(2))  # another preparation takes the place of the oldest
     assert cache.held_bytes == 240
-    assert [cache.get(FoldKey("a", number)) is not None for number in range(3)] == [False, False, True]
+    assert [cache.get(FoldKey("a", number)) is not None for number in range(3)] == [
+        False,
+        False,
+        True,
+    ]
     cache.put(FoldKey("c", 0), prepared(4))  # larger than everything: nothing goes for it
     assert cache.get(FoldKey("c", 0)) is None
     assert cache.get(FoldKey("b", 0)) is not None
@@ -137,7 +150,11 @@ def test_a_solver_that_cannot_end_in_time_is_not_started(monkeypatch: pytest.Mon
     monkeypatch.setattr(type(chosen.family), "solve", slow)
     with pytest.raises(BudgetError, match=r"budget\.time"):
         cross_validate(
-            chosen, data, make(Evaluate(folds=4), data), ["accuracy"], Context(emit_to=late, deadline=deadline)
+            chosen,
+            data,
+            make(Evaluate(folds=4), data),
+            ["accuracy"],
+            Context(emit_to=late, deadline=deadline),
         )
     assert len(solved) == 1
 
@@ -145,9 +162,15 @@ def test_a_solver_that_cannot_end_in_time_is_not_started(monkeypatch: pytest.Mon
 def test_events_hold_no_score_that_is_none() -> None:
     events: list[dict[str, Any]] = []
     data = dataset()
-    context = Context(emit_to=lambda kind, facts: events.append(facts) if kind == "fold_scored" else None)
+    context = Context(
+        emit_to=lambda kind, facts: events.append(facts) if kind == "fold_scored" else None
+    )
     found = cross_validate(
-        candidate({"family": "svm"}), data, make(Evaluate(folds=2), data), ["accuracy", "log_loss"], context
+        candidate({"family": "svm"}),
+        data,
+        make(Evaluate(folds=2), data),
+        ["accuracy", "log_loss"],
+        context,
     )
     assert found.output == "decision"
     assert np.isnan(found.scores["log_loss"]).all()
@@ -193,6 +216,10 @@ def test_a_solver_that_ends_in_time_goes_on_with_less() -> None:
     data = dataset(300)
     chosen = candidate({"family": "boosting", "rounds": 20000, "patience": None})
     found = cross_validate(
-        chosen, data, make(Evaluate(folds=4), data), ["accuracy"], Context(deadline=time.monotonic() + 4.0)
+        chosen,
+        data,
+        make(Evaluate(folds=4), data),
+        ["accuracy"],
+        Context(deadline=time.monotonic() + 4.0),
     )
     assert np.isfinite(found.scores["accuracy"]).all()

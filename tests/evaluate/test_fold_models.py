@@ -1,4 +1,6 @@
-"""Fold models are in files: each is read alone, and a comparison holds none of them, however many candidates it has."""
+"""Fold models are in files: each is read alone, and a comparison holds none of them, however many
+candidates it has.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +55,20 @@ def test_every_model_is_read_alone_whatever_file_it_is_in(tmp_path: Path, most_b
     assert stored[3] is not stored[3]  # nobody holds it
     assert stored.size_bytes == sum(map(state.size_bytes, written))
     assert stored.thresholds == (None,) * 5
-    assert [state.digest(model) for model in stored.take([4, 0])] == [state.digest(written[at]) for at in (4, 0)]
-    assert [state.digest(model) for model in stored[1:3]] == [state.digest(model) for model in written[1:3]]
+    assert [state.digest(model) for model in stored.take([4, 0])] == [
+        state.digest(written[at]) for at in (4, 0)
+    ]
+    assert [state.digest(model) for model in stored[1:3]] == [
+        state.digest(model) for model in written[1:3]
+    ]
     held = stored.held()
     for file in stored.files:
         file.unlink()
     assert held[2] is held[2]
     assert state.digest(held[2]) == state.digest(written[2])
-    with pytest.raises(BundleError, match=r"models-0.*safetensors: expected the state of a fitted thing"):
+    with pytest.raises(
+        BundleError, match=r"models-0.*safetensors: expected the state of a fitted thing"
+    ):
         stored[2]
 
 
@@ -92,7 +100,9 @@ def test_a_stage_on_disk_says_what_one_in_memory_does_and_may_be_moved(tmp_path:
     store = ModelStore(tmp_path / "a")
     (tmp_path / "a").mkdir()
     group = Group((candidate(TREE),), data, folds, Context(), FoldCache(0), store=store)
-    FoldScoresOfAll(tuple(evaluate_folds(group, range(3), ["accuracy", "log_loss"]))).save(tmp_path / "a")
+    FoldScoresOfAll(tuple(evaluate_folds(group, range(3), ["accuracy", "log_loss"]))).save(
+        tmp_path / "a"
+    )
     assert str(tmp_path) not in (tmp_path / "a" / "state.json").read_text()
     (tmp_path / "a").rename(tmp_path / "b")
     found = join(FoldScoresOfAll.load(tmp_path / "b").parts, data, folds)
@@ -100,7 +110,9 @@ def test_a_stage_on_disk_says_what_one_in_memory_does_and_may_be_moved(tmp_path:
     np.testing.assert_array_equal(found.predictions, plain.predictions)
     for name, scores in plain.scores.items():
         np.testing.assert_array_equal(found.scores[name], scores)
-    assert [state.digest(model) for model in found.models] == [state.digest(model) for model in plain.models]
+    assert [state.digest(model) for model in found.models] == [
+        state.digest(model) for model in plain.models
+    ]
 
 
 @pytest.fixture
@@ -117,8 +129,12 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize("count", [2, 7])
-def test_models_in_memory_do_not_grow_with_the_candidates(tmp_path: Path, count: int, alive: Callable[[], int]) -> None:
-    """Candidates that train as one piece of work, and such that do not: one is alive while it is scored, none afterwards."""
+def test_models_in_memory_do_not_grow_with_the_candidates(
+    tmp_path: Path, count: int, alive: Callable[[], int]
+) -> None:
+    """Candidates that train as one piece of work, and such that do not: one is alive while it is
+    scored, none afterwards.
+    """
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(60, 3)), columns=list("abc"))
     frame["y"] = frame["a"] - frame["b"]
@@ -132,7 +148,10 @@ def test_models_in_memory_do_not_grow_with_the_candidates(tmp_path: Path, count:
             chosen.append(alive())
 
     penalties = np.geomspace(0.01, 10.0, count).tolist()
-    build = [{"family": "kernel_ridge", "alpha": penalties}, {"family": "tree", "max_depth": list(range(1, count + 1))}]
+    build = [
+        {"family": "kernel_ridge", "alpha": penalties},
+        {"family": "tree", "max_depth": list(range(1, count + 1))},
+    ]
     loaded = from_object(
         {
             "version": 1,

@@ -1,4 +1,6 @@
-"""Folds, whatever the rows: exact partitions, whole groups, past before future, classes in proportion; and scikit-learn's."""
+"""Folds, whatever the rows: exact partitions, whole groups, past before future, classes in
+proportion; and scikit-learn's.
+"""
 
 from typing import Any
 
@@ -18,9 +20,13 @@ QUICK = settings(max_examples=60, deadline=None)
 Array = np.ndarray[Any, Any]
 
 
-def dataset(codes: Array, groups: Array | None = None, times: Array | None = None, seed: int = 0) -> Dataset:
+def dataset(
+    codes: Array, groups: Array | None = None, times: Array | None = None, seed: int = 0
+) -> Dataset:
     """`codes`: classes, or values where they are floats."""
-    table = Table({"x": Column("number", np.random.default_rng(seed).normal(size=len(codes)))}, len(codes))
+    table = Table(
+        {"x": Column("number", np.random.default_rng(seed).normal(size=len(codes)))}, len(codes)
+    )
     if codes.dtype.kind == "f":
         return Dataset(table, Target("regression", codes, ("y",)), groups, times)
     names = tuple(f"c{i}" for i in range(int(codes.max()) + 1))
@@ -39,7 +45,9 @@ def check_partition(found: list[Fold], rows: int, times: int) -> None:
     """Every row validates `times` times, and trains in all other folds."""
     assert (times_validated(found, rows) == times).all()
     for fold in found:
-        np.testing.assert_array_equal(np.sort(np.concatenate([fold.train, fold.validation])), np.arange(rows))
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([fold.train, fold.validation])), np.arange(rows)
+        )
 
 
 @QUICK
@@ -53,7 +61,11 @@ def test_kfold_is_a_partition_into_equal_parts(rows: int, count: int, seed: int)
 
 
 @QUICK
-@given(sizes=st.lists(st.integers(2, 30), min_size=2, max_size=4), count=st.integers(2, 6), seed=st.integers(0, 99))
+@given(
+    sizes=st.lists(st.integers(2, 30), min_size=2, max_size=4),
+    count=st.integers(2, 6),
+    seed=st.integers(0, 99),
+)
 def test_stratified_is_a_partition_in_proportion(sizes: list[int], count: int, seed: int) -> None:
     totals, count = np.array(sizes), min(count, *sizes)
     y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
@@ -68,12 +80,21 @@ def test_stratified_is_a_partition_in_proportion(sizes: list[int], count: int, s
             assert len(fold.validation) in (len(y) // count, -(-len(y) // count))
     split = reference.StratifiedKFold(count).split(np.zeros(len(y)), y)
     theirs = sorted(len(test) for _, test in split)
-    assert sorted(len(fold.validation) for fold in folds(dataset(y), "stratified", seed, folds=count)) == theirs
+    assert (
+        sorted(len(fold.validation) for fold in folds(dataset(y), "stratified", seed, folds=count))
+        == theirs
+    )
 
 
 @QUICK
-@given(groups=st.lists(st.integers(0, 12), min_size=2, max_size=90), count=st.integers(2, 5), seed=st.integers(0, 99))
-def test_groups_stay_whole_in_folds_of_scikit_learns_sizes(groups: list[int], count: int, seed: int) -> None:
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=2, max_size=90),
+    count=st.integers(2, 5),
+    seed=st.integers(0, 99),
+)
+def test_groups_stay_whole_in_folds_of_scikit_learns_sizes(
+    groups: list[int], count: int, seed: int
+) -> None:
     held = np.array(groups, dtype=np.int64)
     assume(len(np.unique(held)) > 1)
     count = min(count, len(np.unique(held)))
@@ -106,25 +127,35 @@ def test_the_past_trains_and_no_moment_is_on_both_sides(moments: list[int], coun
 
 @QUICK
 @given(rows=st.integers(3, 90), count=st.integers(2, 9), seed=st.integers(0, 9))
-def test_time_series_is_scikit_learns_where_no_moment_repeats(rows: int, count: int, seed: int) -> None:
+def test_time_series_is_scikit_learns_where_no_moment_repeats(
+    rows: int, count: int, seed: int
+) -> None:
     count = min(count, rows - 1)
     times = np.random.default_rng(seed).permutation(rows).astype(np.float64)
     order = np.argsort(times)
     theirs = list(reference.TimeSeriesSplit(count).split(np.zeros(rows)))
-    for fold, (train, test) in zip(folds(dataset(times, times=times), "time_series", folds=count), theirs, strict=True):
+    for fold, (train, test) in zip(
+        folds(dataset(times, times=times), "time_series", folds=count), theirs, strict=True
+    ):
         np.testing.assert_array_equal(fold.train, np.sort(order[train]))
         np.testing.assert_array_equal(fold.validation, np.sort(order[test]))
 
 
 @QUICK
-@given(codes=st.lists(st.integers(0, 2), min_size=2, max_size=90), share=st.floats(0.01, 0.99), seed=st.integers(0, 99))
+@given(
+    codes=st.lists(st.integers(0, 2), min_size=2, max_size=90),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 99),
+)
 def test_holdout_is_one_split_in_proportion(codes: list[int], share: float, seed: int) -> None:
     y = np.unique(np.array(codes, dtype=np.int64), return_inverse=True)[1]
     assume(np.bincount(y).min() > 1)  # a class with a single row is never validated
     (fold,) = folds(dataset(y), "holdout", seed, share=share)
     check_partition([fold, Fold(fold.validation, fold.train)], len(y), 1)
     count, all_of = min(len(y) - 1, max(1, round(len(y) * share))), len(np.unique(y))
-    assert count - all_of < len(fold.validation) <= count  # of a class that would not train, a row goes back
+    assert (
+        count - all_of < len(fold.validation) <= count
+    )  # of a class that would not train, a row goes back
     assert set(y[fold.train]) == set(y)
     if len(fold.validation) < count:
         return
@@ -142,7 +173,9 @@ def test_leave_one_out_is_scikit_learns() -> None:
 def test_values_are_stratified_by_quantiles() -> None:
     y = np.random.default_rng(0).permutation(200).astype(np.float64)
     for fold in folds(dataset(y), "stratified"):
-        assert np.abs(np.bincount((y[fold.validation] // 20).astype(int), minlength=10) - 4).max() <= 1
+        assert (
+            np.abs(np.bincount((y[fold.validation] // 20).astype(int), minlength=10) - 4).max() <= 1
+        )
 
 
 def test_repeats_are_different_and_values_are_repeated_too() -> None:
@@ -153,7 +186,9 @@ def test_repeats_are_different_and_values_are_repeated_too() -> None:
     assert len(firsts) == 5
 
 
-@pytest.mark.parametrize("scheme", ["kfold", "stratified", "repeated", "group", "time_series", "holdout"])
+@pytest.mark.parametrize(
+    "scheme", ["kfold", "stratified", "repeated", "group", "time_series", "holdout"]
+)
 def test_what_the_columns_hold_does_not_move_the_folds(scheme: str) -> None:
     y, groups, times = np.arange(40) % 2, np.arange(40) % 8, np.arange(40.0)
     held = groups if scheme == "group" else None
@@ -162,7 +197,9 @@ def test_what_the_columns_hold_does_not_move_the_folds(scheme: str) -> None:
         np.testing.assert_array_equal(one.train, other.train)
 
 
-@pytest.mark.parametrize("scheme", ["kfold", "stratified", "repeated", "leave_one_out", "holdout", "time_series"])
+@pytest.mark.parametrize(
+    "scheme", ["kfold", "stratified", "repeated", "leave_one_out", "holdout", "time_series"]
+)
 def test_a_scheme_that_would_tear_groups_apart_is_refused(scheme: str) -> None:
     data = dataset(np.arange(20) % 2, np.arange(20) // 4, np.arange(20.0))
     with pytest.raises(RecipeError) as caught:
@@ -182,7 +219,9 @@ def test_too_few_groups_and_moments() -> None:
     )
     with pytest.raises(DataError) as caught:
         folds(dataset(few, groups=few.astype(np.int64)), "group", folds=4)
-    assert str(caught.value) == ("data.group: expected at least 4 groups for 4 folds; found 3. Lower evaluate.folds.")
+    assert str(caught.value) == (
+        "data.group: expected at least 4 groups for 4 folds; found 3. Lower evaluate.folds."
+    )
 
 
 def test_leave_one_out_of_many_rows_is_refused() -> None:

@@ -36,7 +36,9 @@ def test_refuses_an_option_of_another_scheme() -> None:
 
 @pytest.mark.parametrize("scheme", ["auto", "stratified"])
 def test_class_with_fewer_rows_than_folds(scheme: str) -> None:
-    """Of two classes as many folds as the rarer one has rows; a number that is given holds, and the gaps are told."""
+    """Of two classes as many folds as the rarer one has rows; a number that is given holds, and the
+    gaps are told.
+    """
     data = dataset(rare=3)
     found = make(Evaluate(scheme=scheme), data)
     assert len(found) == 3
@@ -53,7 +55,9 @@ def test_class_with_fewer_rows_than_folds(scheme: str) -> None:
     )
 
 
-@pytest.mark.parametrize("scheme", ["auto", "stratified", "kfold", "repeated", "holdout", "leave_one_out", "group"])
+@pytest.mark.parametrize(
+    "scheme", ["auto", "stratified", "kfold", "repeated", "holdout", "leave_one_out", "group"]
+)
 def test_a_class_with_one_row_trains_in_every_fold(scheme: str) -> None:
     groups = np.arange(20) // 3 if scheme == "group" else None
     data = dataset(rare=1, groups=groups)

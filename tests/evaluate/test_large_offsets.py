@@ -1,4 +1,5 @@
-"""A number column, a date or a target may stand anywhere: 1.7e9 or 1e12 more changes no answer, but by as much.
+"""A number column, a date or a target may stand anywhere: 1.7e9 or 1e12 more changes no answer, but
+by as much.
 
 Values are multiples of 1/64, so that they are the same values at every offset, to the bit.
 """
@@ -47,22 +48,39 @@ def gridded(values: Array) -> Array:
     return np.round(values * 64) / 64
 
 
-def dataset(offset: float = 0.0, task: Task = "classification", up: float = 0.0, kind: Any = "number") -> Dataset:
-    """`seconds`: half an hour after `offset`, which decides the target with `plain`; the target stands at `up`."""
+def dataset(
+    offset: float = 0.0, task: Task = "classification", up: float = 0.0, kind: Any = "number"
+) -> Dataset:
+    """`seconds`: half an hour after `offset`, which decides the target with `plain`; the target
+    stands at `up`.
+    """
     rng = np.random.default_rng(5)
-    seconds, plain, noise = gridded(rng.uniform(0, 1800, ROWS)), gridded(rng.normal(size=ROWS)), rng.normal(size=ROWS)
+    seconds, plain, noise = (
+        gridded(rng.uniform(0, 1800, ROWS)),
+        gridded(rng.normal(size=ROWS)),
+        rng.normal(size=ROWS),
+    )
     columns = {"seconds": Column(kind, seconds + offset), "plain": Column("number", plain)}
-    columns["town"] = Column("category", rng.integers(0, 3, ROWS).astype(np.int32), ("Bern", "Graz", "Riga"))
+    columns["town"] = Column(
+        "category", rng.integers(0, 3, ROWS).astype(np.int32), ("Bern", "Graz", "Riga")
+    )
     signal = gridded(seconds / 300 + plain + 0.2 * noise)
     table = Table(columns, ROWS)
     if task == "classification":
-        return Dataset(table, Target(task, (signal > np.median(signal)).astype(np.int64), ("y",), ("low", "high")))
+        return Dataset(
+            table,
+            Target(task, (signal > np.median(signal)).astype(np.int64), ("y",), ("low", "high")),
+        )
     if task == "regression":
         return Dataset(table, Target(task, signal + up, ("y",)))
-    return Dataset(table, Target(task, np.stack([signal, gridded(plain - signal)], axis=1) + up, ("p", "q")))
+    return Dataset(
+        table, Target(task, np.stack([signal, gridded(plain - signal)], axis=1) + up, ("p", "q"))
+    )
 
 
-def fitted(name: str, data: Dataset, prepare: dict[str, Any] | None = None, **options: Any) -> Model:
+def fitted(
+    name: str, data: Dataset, prepare: dict[str, Any] | None = None, **options: Any
+) -> Model:
     build = {"family": name, **QUICK[name], **options}
     return fit_model(candidate(build, prepare, TRAIN), data.take(TRAINING), Context(seed=3))
 
@@ -83,17 +101,26 @@ def agrees(model: Model, data: Dataset, atol: float) -> None:
     held_out = data.take(VALIDATION)
     found = answers(model, held_out.table)
     own = model.predict(held_out.table)
-    np.testing.assert_allclose(found["value" if model.output == "value" else model.output], own, atol=atol, rtol=1e-7)
+    np.testing.assert_allclose(
+        found["value" if model.output == "value" else model.output], own, atol=atol, rtol=1e-7
+    )
 
 
 def shift_of(model: Model) -> float:
     """What is subtracted of `seconds`; 0.0 where nothing is."""
-    steps = [step for block in model.preparer.blocks for step in block.steps if isinstance(step, Centering)]
+    steps = [
+        step
+        for block in model.preparer.blocks
+        for step in block.steps
+        if isinstance(step, Centering)
+    ]
     return float(sum(step.shift.sum() for step in steps))
 
 
 def stands_anywhere(name: str, task: Task, prepare: dict[str, Any]) -> None:
-    """The same bits from 1.7e9, from 1e12, and from near 0 by hand; and with a scaler as good as from 0."""
+    """The same bits from 1.7e9, from 1e12, and from near 0 by hand; and with a scaler as good as
+    from 0.
+    """
     epoch, far = dataset(EPOCH, task), dataset(FAR, task)
     model = fitted(name, epoch, prepare)
     near = dataset(EPOCH - shift_of(model), task)
@@ -120,7 +147,9 @@ OF_TABLES = [name for name in FAMILY.names() if "numbers" in FAMILY.load(name).r
 
 
 def pairs(*tasks: Task) -> list[tuple[str, Task]]:
-    return [(name, task) for name, task in product(OF_TABLES, tasks) if task in FAMILY.load(name).tasks]
+    return [
+        (name, task) for name, task in product(OF_TABLES, tasks) if task in FAMILY.load(name).tasks
+    ]
 
 
 @pytest.mark.slow
@@ -136,7 +165,9 @@ def test_every_family_is_tried() -> None:
 
 METHODS = [name for name in FEATURE.names() if "number" in FEATURE.load(name).takes]
 CHAINS: dict[str, dict[str, Any]] = {
-    name: {"number": name} if FEATURE.load(name).role == "change" else {"number": "none", FEATURE.load(name).role: name}
+    name: {"number": name}
+    if FEATURE.load(name).role == "change"
+    else {"number": "none", FEATURE.load(name).role: name}
     for name in METHODS
 }
 CHAINS["polynomial, standard"] = {"number": ["polynomial", "standard"]}
@@ -165,7 +196,9 @@ def test_a_column_with_gaps_may_stand_anywhere(imputer: str) -> None:
 
 @pytest.mark.parametrize("name", ["boosting", "linear"])
 def test_a_date_keeps_its_minutes(name: str) -> None:
-    """Days since 1970 are large against half an hour; the date's other parts are the same for all rows."""
+    """Days since 1970 are large against half an hour; the date's other parts are the same for all
+    rows.
+    """
     data = dataset(EPOCH, kind="date")
     assert score(fitted(name, data), data) > 0.8
     assert score(fitted(name, data, {"features": {"date": "standard"}}), data) > 0.8
@@ -174,7 +207,9 @@ def test_a_date_keeps_its_minutes(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not CASE.exists(), reason="the cases are not beside this checkout")
 def test_seconds_of_half_an_hour_as_lightgbm_has_them() -> None:
-    """0.984 over folds, by LightGBM itself on centered seconds; 0.768 where float32 has seen 1.7e9."""
+    """0.984 over folds, by LightGBM itself on centered seconds; 0.768 where float32 has seen
+    1.7e9.
+    """
     frame = pd.read_csv(CASE)
     columns = {name: Column("number", frame[name].to_numpy()) for name in ("t", "temp")}
     names, classes = np.unique(frame["state"], return_inverse=True)
@@ -211,7 +246,9 @@ def target_stands_anywhere(name: str, task: Task, **options: Any) -> None:
     scores = [each[0] for each in found]
     assert abs(scores[1] - scores[0]) < 0.02, scores
     assert abs(scores[2] - scores[0]) < 0.02, scores
-    if name not in NETWORKS or (task == "regression" and not options):  # not scaled, a network learns from where 0 is
+    if name not in NETWORKS or (
+        task == "regression" and not options
+    ):  # not scaled, a network learns from where 0 is
         for moved in found[1:]:
             assert abs(moved[1] - found[0][1]).mean() < 0.05 * found[0][1].std()
 
@@ -250,7 +287,9 @@ def test_a_target_may_stand_anywhere_for_every_family(name: str, task: Task) -> 
 def test_features_are_chosen_alike_wherever_the_target_stands(select: str) -> None:
     features = {"category": "target", "select": {"name": select, "keep": 2}}
     names = [
-        fitted("linear", dataset(offset, "regression", up), {"features": features}).preparer.feature_names
+        fitted(
+            "linear", dataset(offset, "regression", up), {"features": features}
+        ).preparer.feature_names
         for offset, up in ((0.0, 0.0), (EPOCH, 1e9))
     ]
     assert names[0] == names[1] == ("seconds", "plain")

@@ -40,11 +40,15 @@ def _one_hot(codes: Any, p: Any) -> Any:
 CLASSIFICATION: dict[str, Any] = {
     "accuracy": lambda c, p: reference.accuracy_score(c, p.argmax(1)),
     "balanced_accuracy": lambda c, p: reference.balanced_accuracy_score(c, p.argmax(1)),
-    "f1": lambda c, p: reference.f1_score(c, p.argmax(1), average="binary" if p.shape[1] == 2 else "macro"),
+    "f1": lambda c, p: reference.f1_score(
+        c, p.argmax(1), average="binary" if p.shape[1] == 2 else "macro"
+    ),
     "mcc": lambda c, p: reference.matthews_corrcoef(c, p.argmax(1)),
     "log_loss": lambda c, p: reference.log_loss(c, p),
     "roc_auc": lambda c, p: (
-        reference.roc_auc_score(c, p[:, 1]) if p.shape[1] == 2 else reference.roc_auc_score(c, p, multi_class="ovr")
+        reference.roc_auc_score(c, p[:, 1])
+        if p.shape[1] == 2
+        else reference.roc_auc_score(c, p, multi_class="ovr")
     ),
     "average_precision": lambda c, p: reference.average_precision_score(
         c if p.shape[1] == 2 else _one_hot(c, p), p[:, 1] if p.shape[1] == 2 else p
@@ -67,7 +71,9 @@ def score(name: str, target: Target, predicted: Any) -> float:
     return float(metric.score(target, predicted))
 
 
-Case = tuple[Target, Any, Any, float]  # a target, answers, perfect answers, and the reference's score
+Case = tuple[
+    Target, Any, Any, float
+]  # a target, answers, perfect answers, and the reference's score
 
 
 def of_classes(name: str, codes: Any, p: Any) -> Case:
@@ -110,13 +116,18 @@ CHECKS = (check_declares_what_it_is_for, check_equals_the_reference, check_perfe
 PAIRS = [
     (name, case, check)
     for name in NAMES
-    for case in ((case_of_two_classes, case_of_three_classes) if name in CLASSIFICATION else (case_of_values,))
+    for case in (
+        (case_of_two_classes, case_of_three_classes)
+        if name in CLASSIFICATION
+        else (case_of_values,)
+    )
     for check in CHECKS
 ]
 
 
 @pytest.mark.parametrize(
-    ("name", "case", "check"), [pytest.param(n, c, f, id=f"{n}-{c.__name__}-{f.__name__}") for n, c, f in PAIRS]
+    ("name", "case", "check"),
+    [pytest.param(n, c, f, id=f"{n}-{c.__name__}-{f.__name__}") for n, c, f in PAIRS],
 )
 def test_metric(name: str, case: Any, check: Any) -> None:
     check(name, case(name))
@@ -126,7 +137,9 @@ def test_every_metric_gets_its_checks() -> None:
     assert sorted([*CLASSIFICATION, *REGRESSION]) == NAMES
     counts = {**dict.fromkeys(CLASSIFICATION, 6), **dict.fromkeys(REGRESSION, 3)}
     assert Counter(name for name, *_ in PAIRS) == counts
-    assert {name for name in globals() if name.startswith("check_")} == {check.__name__ for check in CHECKS}
+    assert {name for name in globals() if name.startswith("check_")} == {
+        check.__name__ for check in CHECKS
+    }
 
 
 @pytest.mark.parametrize("name", sorted(CLASSIFICATION))

@@ -24,13 +24,17 @@ def score(name: str, target: Target, predicted: Any, **options: Any) -> float:
 
 
 def classes(codes: Any, count: int = 2) -> Target:
-    return Target("classification", np.asarray(codes, dtype=np.int64), ("y",), tuple("abcd"[:count]))
+    return Target(
+        "classification", np.asarray(codes, dtype=np.int64), ("y",), tuple("abcd"[:count])
+    )
 
 
 def values(y: Any) -> Target:
     y = np.asarray(y, dtype=np.float64)
     return Target(
-        "regression" if y.ndim == 1 else "reconstruction", y, tuple("abcd"[: 1 if y.ndim == 1 else y.shape[1]])
+        "regression" if y.ndim == 1 else "reconstruction",
+        y,
+        tuple("abcd"[: 1 if y.ndim == 1 else y.shape[1]]),
     )
 
 
@@ -43,13 +47,17 @@ def problem(name: str, rows: int = 60) -> tuple[Target, Array]:
     rng = np.random.default_rng(5)
     if is_for_classes(name):
         counts = rng.multinomial(8, (1 / 3, 1 / 3, 1 / 3), rows) + 2 / 3
-        return classes(rng.permutation(np.arange(rows) % 3), 3), counts / counts.sum(axis=1, keepdims=True)
+        return classes(rng.permutation(np.arange(rows) % 3), 3), counts / counts.sum(
+            axis=1, keepdims=True
+        )
     return values(rng.normal(size=rows)), rng.normal(size=(rows, 1)).round(1)
 
 
 def check_order_of_rows_does_not_matter(name: str) -> None:
     target, predicted = problem(name)
-    assert score(name, target.take(ORDER), predicted[ORDER]) == pytest.approx(score(name, target, predicted), abs=1e-12)
+    assert score(name, target.take(ORDER), predicted[ORDER]) == pytest.approx(
+        score(name, target, predicted), abs=1e-12
+    )
 
 
 def check_nothing_is_written_into(name: str) -> None:
@@ -79,7 +87,9 @@ def check_a_constant_prediction_is_scored(name: str) -> None:
         "calibration_error": 0.0,
     }
     if is_for_classes(name):
-        assert score(name, target, np.full_like(predicted, 1 / 3)) == pytest.approx(expected[name], abs=1e-12)
+        assert score(name, target, np.full_like(predicted, 1 / 3)) == pytest.approx(
+            expected[name], abs=1e-12
+        )
     else:
         mean = np.full_like(predicted, target.values.mean())
         assert math.isfinite(score(name, target, mean))
@@ -88,7 +98,9 @@ def check_a_constant_prediction_is_scored(name: str) -> None:
 
 
 def check_a_class_that_no_row_has(name: str) -> None:
-    """A fourth class with no rows and no probability changes nothing (the mean is over the classes that occur)."""
+    """A fourth class with no rows and no probability changes nothing (the mean is over the classes
+    that occur).
+    """
     target, predicted = problem(name)
     if is_for_classes(name):
         wider = np.concatenate([predicted, np.zeros((len(predicted), 1))], axis=1)
@@ -134,9 +146,15 @@ def test_metric(name: str) -> None:
 def test_roc_auc_counts_pairs_and_half_of_the_ties() -> None:
     truth = [0, 1, 1, 0, 1, 0, 0]
     p = [0.1, 0.9, 0.5, 0.5, 0.5, 0.7, 0.2]
-    pairs = [(p[i], p[j]) for i, j in itertools.product(range(7), range(7)) if truth[i] == 1 and truth[j] == 0]
+    pairs = [
+        (p[i], p[j])
+        for i, j in itertools.product(range(7), range(7))
+        if truth[i] == 1 and truth[j] == 0
+    ]
     wins = sum(1.0 if high > low else 0.5 if high == low else 0.0 for high, low in pairs)
-    assert score("roc_auc", classes(truth), [[1 - x, x] for x in p]) == pytest.approx(wins / len(pairs))
+    assert score("roc_auc", classes(truth), [[1 - x, x] for x in p]) == pytest.approx(
+        wins / len(pairs)
+    )
 
 
 def test_average_precision_sums_over_thresholds() -> None:
@@ -146,7 +164,9 @@ def test_average_precision_sums_over_thresholds() -> None:
         chosen = [t for t, x in zip(truth, p, strict=True) if x >= threshold]
         area += (sum(chosen) / 3 - recall) * sum(chosen) / len(chosen)
         recall = sum(chosen) / 3
-    assert score("average_precision", classes(truth), [[1 - x, x] for x in p]) == pytest.approx(area)
+    assert score("average_precision", classes(truth), [[1 - x, x] for x in p]) == pytest.approx(
+        area
+    )
 
 
 def test_mcc_and_f1_from_the_four_counts() -> None:
@@ -165,21 +185,31 @@ def test_mcc_and_f1_from_the_four_counts() -> None:
 
 
 def test_brier_of_two_and_of_three_classes() -> None:
-    assert score("brier", classes([1, 0]), [[0.2, 0.8], [0.9, 0.1]]) == pytest.approx((0.04 + 0.01) / 2)
+    assert score("brier", classes([1, 0]), [[0.2, 0.8], [0.9, 0.1]]) == pytest.approx(
+        (0.04 + 0.01) / 2
+    )
     assert score("brier", classes([2], 3), [[0.2, 0.3, 0.5]]) == pytest.approx(0.04 + 0.09 + 0.25)
 
 
 def test_log_loss_of_certain_mistakes_is_finite() -> None:
-    assert score("log_loss", classes([1, 0]), [[1.0, 0.0], [1.0, 0.0]]) == pytest.approx(-math.log(1e-15) / 2)
+    assert score("log_loss", classes([1, 0]), [[1.0, 0.0], [1.0, 0.0]]) == pytest.approx(
+        -math.log(1e-15) / 2
+    )
 
 
 def test_calibration_error_has_fifteen_bins() -> None:
     """Two bins: 0.95 sure and right half of the time; 0.6 sure and right always."""
     p = [[0.05, 0.95]] * 4 + [[0.6, 0.4]] * 4
-    assert score("calibration_error", classes([1, 1, 0, 0, 0, 0, 0, 0]), p) == pytest.approx(0.5 * 0.45 + 0.5 * 0.4)
+    assert score("calibration_error", classes([1, 1, 0, 0, 0, 0, 0, 0]), p) == pytest.approx(
+        0.5 * 0.45 + 0.5 * 0.4
+    )
     near = [[0.34, 0.66], [0.335, 0.665]]  # 0.66 and 0.665: one bin of fifteen, two of a hundred
-    assert score("calibration_error", classes([0, 1]), near) == pytest.approx((0.66 + 0.665 - 1) / 2)
-    assert score("calibration_error", classes([0, 1]), near, bins=200) == pytest.approx((0.66 + 0.335) / 2)
+    assert score("calibration_error", classes([0, 1]), near) == pytest.approx(
+        (0.66 + 0.665 - 1) / 2
+    )
+    assert score("calibration_error", classes([0, 1]), near, bins=200) == pytest.approx(
+        (0.66 + 0.335) / 2
+    )
 
 
 def test_mcc_of_one_class_is_zero_without_a_warning() -> None:
@@ -189,7 +219,11 @@ def test_mcc_of_one_class_is_zero_without_a_warning() -> None:
 
 def test_pinball_of_the_median_is_half_of_the_mean_absolute_error() -> None:
     target, predicted = values([3.0, 1.0]), [[1.0], [2.0]]
-    assert score("pinball", target, predicted) == pytest.approx(0.75) == score("mae", target, predicted) / 2
+    assert (
+        score("pinball", target, predicted)
+        == pytest.approx(0.75)
+        == score("mae", target, predicted) / 2
+    )
 
 
 def test_mape_is_a_share_and_survives_a_truth_of_zero() -> None:

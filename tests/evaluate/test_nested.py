@@ -1,4 +1,6 @@
-"""Nested cross-validation: how rows are divided twice, what cannot be, and the figures of a summary."""
+"""Nested cross-validation: how rows are divided twice, what cannot be, and the figures of a
+summary.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ SCHEMES = [
 ]
 
 
-@pytest.mark.parametrize("section", SCHEMES, ids=lambda section: f"{section.scheme}-{section.nested}")
+@pytest.mark.parametrize(
+    "section", SCHEMES, ids=lambda section: f"{section.scheme}-{section.nested}"
+)
 def test_rows_are_divided_twice_by_the_recipes_own_scheme(section: Evaluate) -> None:
     rows = 72 if section.nested == 3 else 120
     data = dataset(rows, groups=section.scheme == "group", times=section.scheme == "time_series")
@@ -55,11 +59,15 @@ def test_rows_are_divided_twice_by_the_recipes_own_scheme(section: Evaluate) -> 
             assert both.max() < whole.table.rows
             assert len(np.unique(both)) == len(both)
             if whole.groups is not None:
-                assert not np.intersect1d(whole.groups[one.train], whole.groups[one.validation]).size
+                assert not np.intersect1d(
+                    whole.groups[one.train], whole.groups[one.validation]
+                ).size
             if whole.times is not None:
                 assert whole.times[one.train].max() < whole.times[one.validation].min()
     if section.scheme != "time_series":
-        np.testing.assert_array_equal(np.sort(np.concatenate([fold.validation for fold in outer])), np.arange(rows))
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([fold.validation for fold in outer])), np.arange(rows)
+        )
     assert divide(section, data, ["accuracy"]) == pytest.approx(share)
 
 
@@ -97,13 +105,16 @@ BAD: list[tuple[Evaluate, Dataset, type[Exception], str]] = [
         rare(8),
         RecipeError,
         "evaluate.nested, training rows of outer fold 1 of 2: evaluate.metrics: expected a first metric that the validation rows "
-        "of every fold define; found 'roc_auc', which some fold of one class, or of equal values, does not. " + REMEDY,
+        "of every fold define; found 'roc_auc', which some fold of one class, or of equal values, does not. "
+        + REMEDY,
     ),
 ]
 
 
 @pytest.mark.parametrize(("section", "data", "kind", "text"), BAD)
-def test_what_cannot_be_divided_twice_is_told(section: Evaluate, data: Dataset, kind: Any, text: str) -> None:
+def test_what_cannot_be_divided_twice_is_told(
+    section: Evaluate, data: Dataset, kind: Any, text: str
+) -> None:
     metric = "roc_auc" if section.scheme == "kfold" else "accuracy"
     with pytest.raises(kind) as caught:
         divide(section, data, [metric])
@@ -119,7 +130,10 @@ def test_a_class_with_fewer_rows_than_folds_is_divided(folds: int, nested: int) 
 
 
 def outer(*pairs: tuple[float, float], among: int = 8) -> list[Outer]:
-    return [Outer(chosen=f"c{at % 2}", candidates=among, inner=i, score=s) for at, (i, s) in enumerate(pairs)]
+    return [
+        Outer(chosen=f"c{at % 2}", candidates=among, inner=i, score=s)
+        for at, (i, s) in enumerate(pairs)
+    ]
 
 
 def test_the_figures_of_a_summary() -> None:
@@ -150,4 +164,7 @@ def test_what_was_not_too_good_and_what_was_no_choice() -> None:
         in (summary("accuracy", [*outer((0.7, 0.8)), *outer((0.7, 0.8), among=3)]).sentences()[1])
     )
     alone = summary("accuracy", outer((0.7, 0.8), (0.7, 0.6), among=1))
-    assert alone.sentences()[1] == "One candidate, nothing to choose: 0.7 on inner folds, 0.7 on outer ones."
+    assert (
+        alone.sentences()[1]
+        == "One candidate, nothing to choose: 0.7 on inner folds, 0.7 on outer ones."
+    )

@@ -1,4 +1,6 @@
-"""What an outer fold's validation rows hold moves no bit of what its training rows choose and train."""
+"""What an outer fold's validation rows hold moves no bit of what its training rows choose and
+train.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ ASKED: dict[str, tuple[Any, dict[str, Any]]] = {
     "ensemble": (TREES, {"ensemble": True}),
     "auto": ("auto", {}),
     "search": (
-        [{"family": "linear", "C": {"low": 0.01, "high": 10, "log": True}}, {"family": "tree", "max_depth": [1, 3]}],
+        [
+            {"family": "linear", "C": {"low": 0.01, "high": 10, "log": True}},
+            {"family": "tree", "max_depth": [1, 3]},
+        ],
         {"search": {"trials": 5, "first_trials": 3}},
     ),
 }
@@ -37,7 +42,9 @@ Found = tuple[str, dict[str, float], str, float]
 
 
 def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
-    """Of every outer fold that was not done before: who won, its inner means, its fitted state, and its outer score."""
+    """Of every outer fold that was not done before: who won, its inner means, its fitted state, and
+    its outer score.
+    """
     build, options = ASKED[name]
     loaded = from_object(
         {
@@ -45,7 +52,13 @@ def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
             "data": {"source": "frame", "target": "y"},
             "build": build,
             "prepare": EVERYTHING,
-            "evaluate": {"scheme": "kfold", "folds": 2, "nested": 3, "metrics": ["log_loss"], **options},
+            "evaluate": {
+                "scheme": "kfold",
+                "folds": 2,
+                "nested": 3,
+                "metrics": ["log_loss"],
+                **options,
+            },
         }
     )
     chosen: dict[int, NestedChoice] = {}
@@ -61,16 +74,24 @@ def nested_by(data: Dataset, name: str, folder: Path) -> list[Found]:
         found = Here(run).complete(nest(work, rows, ("log_loss",), choose))
     assert found is not None
     return [
-        (found.folds[number].chosen, each.evaluation.means(), state.digest(each.model), found.folds[number].score)
+        (
+            found.folds[number].chosen,
+            each.evaluation.means(),
+            state.digest(each.model),
+            found.folds[number].score,
+        )
         for number, each in chosen.items()
     ]
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "candidates" else pytest.mark.slow) for name in ASKED]
+    "name",
+    [pytest.param(name, marks=() if name == "candidates" else pytest.mark.slow) for name in ASKED],
 )
 def test_outer_validation_rows_move_no_bit(name: str, tmp_path: Path) -> None:
-    """Another target, other values, new levels and levels in another order: the fold chooses and trains as it did."""
+    """Another target, other values, new levels and levels in another order: the fold chooses and
+    trains as it did.
+    """
     data = dataset(90)
     before = nested_by(data, name, tmp_path / "before")
     fold = outer_folds(

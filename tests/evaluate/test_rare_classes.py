@@ -1,4 +1,6 @@
-"""A class with one or two rows stops nobody: every family, every scheme, calibration, thresholds, nested folds, a whole run."""
+"""A class with one or two rows stops nobody: every family, every scheme, calibration, thresholds,
+nested folds, a whole run.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ SMALL: dict[str, Any] = {
 def dataset(counts: tuple[int, ...] = COUNTS) -> Dataset:
     rng = np.random.default_rng(0)
     codes = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    columns = {f"x{i}": Column("number", codes * (i + 1.0) + rng.normal(size=len(codes))) for i in range(3)}
+    columns = {
+        f"x{i}": Column("number", codes * (i + 1.0) + rng.normal(size=len(codes))) for i in range(3)
+    }
     names = tuple(f"c{i}" for i in range(len(counts)))
     return Dataset(Table(columns, len(codes)), Target("classification", codes, ("y",), names))
 
@@ -78,7 +82,11 @@ def test_every_metric_of_many_classes_is_defined(scheme: str) -> None:
 @pytest.mark.parametrize("rare", [2, 3, 4, 6])
 def test_every_metric_of_two_classes_is_defined(rare: int) -> None:
     data = dataset((30, rare))
-    assert set(baseline(data, make(Evaluate(), data), ["roc_auc", "log_loss", "f1"])) == {"roc_auc", "log_loss", "f1"}
+    assert set(baseline(data, make(Evaluate(), data), ["roc_auc", "log_loss", "f1"])) == {
+        "roc_auc",
+        "log_loss",
+        "f1",
+    }
 
 
 @pytest.mark.parametrize("groups", [False, True])
@@ -103,7 +111,8 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    "name", ["stratified", *(pytest.param(n, marks=pytest.mark.slow) for n in RUNS if n != "stratified")]
+    "name",
+    ["stratified", *(pytest.param(n, marks=pytest.mark.slow) for n in RUNS if n != "stratified")],
 )
 def test_ecoli(name: str, tmp_path: Path) -> None:
     """336 rows in eight classes, two of which have two rows; and a class with one row more."""
@@ -118,4 +127,6 @@ def test_ecoli(name: str, tmp_path: Path) -> None:
     kept = data.get("rare", "keep") == "keep"
     assert any("only (1" in text for text in found.warnings) is (data.get("rare") != "merge")
     assert next(q for q in found.receipt.quality if q.metric == "accuracy").baseline is not None
-    assert found.receipt.rows_trained + found.receipt.rows_holdout == (337 if kept or name == "merge" else 332)
+    assert found.receipt.rows_trained + found.receipt.rows_holdout == (
+        337 if kept or name == "merge" else 332
+    )

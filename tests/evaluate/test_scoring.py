@@ -1,4 +1,6 @@
-"""Metrics by name: what fits a task, what a family's output allows, and in which words the rest is refused."""
+"""Metrics by name: what fits a task, what a family's output allows, and in which words the rest is
+refused.
+"""
 
 import numpy as np
 import pytest
@@ -29,12 +31,16 @@ def test_rows_that_do_not_define_a_metric_have_no_score() -> None:
     one = CLASSES.take(np.array([1, 2]))
     found = scoring.score_all(["roc_auc", "accuracy"], one, DECISIONS[1:3], "decision")
     assert found == {"roc_auc": None, "accuracy": 0.5}
-    assert scoring.score_all(["r2"], VALUES.take(np.array([0])), np.array([[3.0]]), "value") == {"r2": None}
+    assert scoring.score_all(["r2"], VALUES.take(np.array([0])), np.array([[3.0]]), "value") == {
+        "r2": None
+    }
 
 
 def test_probabilities_are_scored_by_everything() -> None:
     p = np.array([0.2, 0.9, 0.4, 0.1, 0.7])
-    found = scoring.score_all([*LABELS, *SCORES, *PROBABILITIES], CLASSES, np.stack([1 - p, p], axis=1), "probability")
+    found = scoring.score_all(
+        [*LABELS, *SCORES, *PROBABILITIES], CLASSES, np.stack([1 - p, p], axis=1), "probability"
+    )
     assert None not in found.values()
     assert len(found) == 9
 
@@ -69,7 +75,9 @@ def test_a_metric_of_another_task() -> None:
     assert str(caught.value) == text
 
 
-@pytest.mark.parametrize("call", [scoring.greater_is_better, lambda name: scoring.check((name,), "regression")])
+@pytest.mark.parametrize(
+    "call", [scoring.greater_is_better, lambda name: scoring.check((name,), "regression")]
+)
 def test_a_misspelled_metric(call: object) -> None:
     assert callable(call)
     with pytest.raises(RecipeError) as caught:
@@ -81,7 +89,15 @@ def test_a_misspelled_metric(call: object) -> None:
 
 def test_directions() -> None:
     better = {name for name in METRIC.names() if scoring.greater_is_better(name)}
-    assert better == {"accuracy", "average_precision", "balanced_accuracy", "f1", "mcc", "r2", "roc_auc"}
+    assert better == {
+        "accuracy",
+        "average_precision",
+        "balanced_accuracy",
+        "f1",
+        "mcc",
+        "r2",
+        "roc_auc",
+    }
 
 
 def _dataset(target: Target) -> Dataset:
@@ -92,7 +108,9 @@ def _dataset(target: Target) -> Dataset:
 def test_the_baseline_knows_the_training_rows_classes_only() -> None:
     """Training rows: no, yes, yes. Validation: no, yes."""
     found = baseline(
-        _dataset(CLASSES), [Fold(np.array([0, 1, 2]), np.array([3, 4]))], ["accuracy", "log_loss", "roc_auc"]
+        _dataset(CLASSES),
+        [Fold(np.array([0, 1, 2]), np.array([3, 4]))],
+        ["accuracy", "log_loss", "roc_auc"],
     )
     assert found["accuracy"].tolist() == [0.5]
     assert found["log_loss"][0] == pytest.approx(-(np.log(1 / 3) + np.log(2 / 3)) / 2)
@@ -109,7 +127,9 @@ def test_the_baseline_of_values_is_the_training_rows_mean() -> None:
 
 def test_a_deciding_metric_that_the_folds_do_not_define() -> None:
     with pytest.raises(RecipeError) as caught:
-        baseline(_dataset(CLASSES), [Fold(np.array([0, 1, 2]), np.array([3]))], ["roc_auc", "accuracy"])
+        baseline(
+            _dataset(CLASSES), [Fold(np.array([0, 1, 2]), np.array([3]))], ["roc_auc", "accuracy"]
+        )
     assert str(caught.value) == (
         "evaluate.metrics: expected a first metric that the validation rows of every fold define; found 'roc_auc', which "
         "some fold of one class, or of equal values, does not. Put another metric first, or choose larger or stratified folds."

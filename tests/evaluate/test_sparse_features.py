@@ -1,4 +1,6 @@
-"""Large one-hot tables train on sparse features, and what is learned from them is what dense ones teach."""
+"""Large one-hot tables train on sparse features, and what is learned from them is what dense ones
+teach.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,12 @@ BUILDS: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
     ({"family": "mlp", "hidden": [8]}, {**STOP, "batch_size": "full", "stop": {}}),
     ({"family": "mlp", "hidden": [8]}, {**STOP, "stop": {"patience": 3, "metric": "loss"}}),
 ]
-CASES = [(*pair, task) for pair in BUILDS for task in TASKS if task in FAMILY.make(pair[0], "family").tasks]
+CASES = [
+    (*pair, task)
+    for pair in BUILDS
+    for task in TASKS
+    if task in FAMILY.make(pair[0], "family").tasks
+]
 
 
 def towns(task: Task) -> Dataset:
@@ -39,7 +46,9 @@ def towns(task: Task) -> Dataset:
     return Dataset(type(table)({"town": table.columns["town"]}, table.rows), whole.target)
 
 
-def fitted(build: dict[str, Any], train: dict[str, Any] | None, data: Dataset) -> tuple[Model, bool]:
+def fitted(
+    build: dict[str, Any], train: dict[str, Any] | None, data: Dataset
+) -> tuple[Model, bool]:
     chosen = candidate(build, {"impute": {"category": "most_frequent"}}, train)
     prepared = prepare_rows(chosen, data, Context())
     return fit_prepared(chosen, prepared, data.target, Context()), issparse(prepared.x)
@@ -56,7 +65,9 @@ def test_sparse_features_teach_what_dense_ones_do(
     found, is_sparse = fitted(build, train, data)
     assert is_sparse
     loose = build.get("penalty") == "l1" and task == "classification"  # liblinear's own tolerance
-    np.testing.assert_allclose(found.predict(data.table), plain.predict(data.table), atol=1e-4 if loose else 1e-6)
+    np.testing.assert_allclose(
+        found.predict(data.table), plain.predict(data.table), atol=1e-4 if loose else 1e-6
+    )
 
 
 @pytest.mark.parametrize("family", ["tree", "forest", "boosting"])
@@ -67,7 +78,9 @@ def test_families_that_take_none_get_none(family: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("after", [{"reduce": "pca"}, {"select": "mutual_information"}])
-def test_what_looks_at_all_features_gets_them_dense(after: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_looks_at_all_features_gets_them_dense(
+    after: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sparse, "DENSE_BYTES", 0)
     chosen = candidate({"family": "linear"}, {"features": after})
     assert not issparse(prepare_rows(chosen, towns("classification"), Context()).x)

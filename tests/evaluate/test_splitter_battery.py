@@ -22,7 +22,12 @@ def dataset(rows: int, task: str = "classification") -> Dataset:
         target = Target("classification", rng.permutation(np.arange(rows) % 2), ("y",), ("a", "b"))
     else:
         target = Target("regression", rng.normal(size=rows), ("y",))
-    return Dataset(table, target, rng.permutation(np.arange(rows) % 7), rng.permutation(rows).astype(np.float64))
+    return Dataset(
+        table,
+        target,
+        rng.permutation(np.arange(rows) % 7),
+        rng.permutation(rows).astype(np.float64),
+    )
 
 
 def split(name: str, data: Dataset, seed: int = 0) -> list[Fold]:
@@ -40,7 +45,9 @@ def check_sorted_and_apart(name: str, data: Dataset) -> None:
 
 def check_times_validated(name: str, data: Dataset) -> None:
     folds = split(name, data)
-    seen = np.bincount(np.concatenate([fold.validation for fold in folds]), minlength=data.table.rows)
+    seen = np.bincount(
+        np.concatenate([fold.validation for fold in folds]), minlength=data.table.rows
+    )
     if name in ONCE:
         assert (seen == 1).all()
     elif name == "repeated":
@@ -68,19 +75,36 @@ SEEDED = ("holdout", "kfold", "repeated", "stratified")
 CHECKS = (check_sorted_and_apart, check_times_validated, check_reproducible)
 
 
-PAIRS = [(name, check) for name in NAMES for check in (*CHECKS, *((check_seeded,) if name in SEEDED else ()))]
+PAIRS = [
+    (name, check)
+    for name in NAMES
+    for check in (*CHECKS, *((check_seeded,) if name in SEEDED else ()))
+]
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("rows", SIZES)
-@pytest.mark.parametrize(("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS])
+@pytest.mark.parametrize(
+    ("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS]
+)
 def test_splitter(name: str, check: Any, rows: int, task: str) -> None:
     check(name, dataset(rows, task))
 
 
 def test_every_splitter_gets_its_checks() -> None:
-    assert NAMES == ["group", "holdout", "kfold", "leave_one_out", "repeated", "stratified", "time_series"]
-    assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(NAMES, 3), **dict.fromkeys(SEEDED, 4)}
+    assert NAMES == [
+        "group",
+        "holdout",
+        "kfold",
+        "leave_one_out",
+        "repeated",
+        "stratified",
+        "time_series",
+    ]
+    assert Counter(name for name, _ in PAIRS) == {
+        **dict.fromkeys(NAMES, 3),
+        **dict.fromkeys(SEEDED, 4),
+    }
     written = {name for name in globals() if name.startswith("check_")}
     assert written == {check.__name__ for check in (*CHECKS, check_seeded)}
 

@@ -1,4 +1,6 @@
-"""Rows that are equal, or of one group, are on one side of every division: holdout, folds, inner folds, rows that are watched."""
+"""Rows that are equal, or of one group, are on one side of every division: holdout, folds, inner
+folds, rows that are watched.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,17 @@ from sixfold.runs.context import Context
 from sixfold.train import starting
 
 SCHEMES = [name for name in SPLITTER.names() if name != "group"]
-OPTIONS: dict[str, Any] = {"repeated": {"folds": 3, "repeats": 2}, "holdout": {}, "leave_one_out": {}}
+OPTIONS: dict[str, Any] = {
+    "repeated": {"folds": 3, "repeats": 2},
+    "holdout": {},
+    "leave_one_out": {},
+}
 Array = npt.NDArray[Any]
 
 
-def repeated(task: Task = "classification", different: int = 60, copies: int = 3, **more: Any) -> Dataset:
+def repeated(
+    task: Task = "classification", different: int = 60, copies: int = 3, **more: Any
+) -> Dataset:
     """Different rows, each several times, shuffled."""
     rng = np.random.default_rng(0)
     order = rng.permutation(np.repeat(np.arange(different), copies))
@@ -61,7 +69,9 @@ def apart(units: Array | None, one: Array, other: Array) -> bool:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_folds(scheme: str, task: Task) -> None:
     data = repeated(task)
-    data = replace(data, times=np.random.default_rng(2).permutation(data.table.rows).astype(np.float64))
+    data = replace(
+        data, times=np.random.default_rng(2).permutation(data.table.rows).astype(np.float64)
+    )
     found = make(Evaluate(scheme=scheme, **OPTIONS.get(scheme, {"folds": 3})), data)
     assert found
     for fold in found:
@@ -93,7 +103,10 @@ def test_holdout(task: Task, timed: bool) -> None:
 @pytest.mark.parametrize("data", [repeated(), grouped()], ids=["equal", "groups"])
 def test_calibration_and_thresholds(data: Dataset) -> None:
     if data.target.task != "classification":
-        data = replace(data, target=Target("classification", np.resize([0, 1], data.table.rows), ("y",), ("a", "b")))
+        data = replace(
+            data,
+            target=Target("classification", np.resize([0, 1], data.table.rows), ("y",), ("a", "b")),
+        )
     seen: list[Dataset] = []
 
     def fit(rows: Dataset, part: Context) -> Model:
@@ -114,7 +127,9 @@ def test_calibration_and_thresholds(data: Dataset) -> None:
 
 
 def test_target_encoding() -> None:
-    """A level that only equal rows have is unknown to their own fold: they get the mean of the others, not their target."""
+    """A level that only equal rows have is unknown to their own fold: they get the mean of the
+    others, not their target.
+    """
     rows, copies = 40, 4
     codes = np.repeat(np.arange(rows), copies)[:, None]
     y = np.repeat(np.random.default_rng(0).normal(size=rows), copies)[:, None]
@@ -128,7 +143,10 @@ def test_target_encoding() -> None:
 
 
 WATCHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    name: ({"family": name, **({"rounds": 5} if name == "boosting" else {})}, {"epochs": 1, "stop": {"patience": 1}})
+    name: (
+        {"family": name, **({"rounds": 5} if name == "boosting" else {})},
+        {"epochs": 1, "stop": {"patience": 1}},
+    )
     for name in FAMILY.names()
     if "numbers" in FAMILY.load(name).reads
 }
@@ -166,7 +184,10 @@ def test_early_stopping_of_every_family(
     """Whoever cuts rows off cuts off whole units, after rows were dropped in preparation, too."""
     build, train = WATCHERS[family]
     if "regression" not in FAMILY.load(family).tasks:
-        data = replace(data, target=Target("classification", np.resize([0, 1], data.table.rows), ("y",), ("a", "b")))
+        data = replace(
+            data,
+            target=Target("classification", np.resize([0, 1], data.table.rows), ("y",), ("a", "b")),
+        )
     fit_model(candidate(build, {"denoise": {"outliers": "iqr"}}, train), data, Context())
     wants = family == "boosting" or hasattr(FAMILY.load(family), "module")
     assert bool(watched) is wants
@@ -182,8 +203,14 @@ def test_few_groups_are_told(family: str) -> None:
     data = replace(data, groups=np.arange(300) // 150)
     events: list[tuple[str, dict[str, Any]]] = []
     build, train = WATCHERS[family]
-    fit_model(candidate(build, None, train), data, Context(emit_to=lambda kind, facts: events.append((kind, facts))))
-    assert any("no rows are watched" in facts.get("text", "") for kind, facts in events if kind == "note")
+    fit_model(
+        candidate(build, None, train),
+        data,
+        Context(emit_to=lambda kind, facts: events.append((kind, facts))),
+    )
+    assert any(
+        "no rows are watched" in facts.get("text", "") for kind, facts in events if kind == "note"
+    )
 
 
 def test_equal_in_all_but_the_target() -> None:
@@ -194,14 +221,20 @@ def test_equal_in_all_but_the_target() -> None:
     table = Table({"x": Column("number", x)}, 60)
     found = keep_together(Dataset(table, Target("classification", y, ("y",), ("a", "b"))))
     np.testing.assert_array_equal(found.together, np.repeat(np.arange(20) * 3, 3))
-    assert found.notes[0].startswith("60 rows equal another row in every column and differ in the target")
-    assert found.warnings[0].startswith("20 rows equal an earlier row in every column and the target.")
+    assert found.notes[0].startswith(
+        "60 rows equal another row in every column and differ in the target"
+    )
+    assert found.warnings[0].startswith(
+        "20 rows equal an earlier row in every column and the target."
+    )
     unlike = keep_together(Dataset(table, Target("regression", np.arange(60.0), ("y",))))
     assert unlike.together is None
 
 
 def test_groups_that_share_equal_rows_are_one() -> None:
-    """Groups 0 and 1, 2 and 3, … share a row; more links would make all groups one, which is told and not done."""
+    """Groups 0 and 1, 2 and 3, … share a row; more links would make all groups one, which is told
+    and not done.
+    """
     groups = np.repeat(np.arange(24), 5)
     x = np.arange(120.0)
     x[5::10] = x[0::10]
@@ -209,7 +242,9 @@ def test_groups_that_share_equal_rows_are_one() -> None:
     found = keep_together(Dataset(table, target, groups))
     assert found.together is not None
     for labels in (groups // 2, x):
-        assert all(len(np.unique(found.together[labels == label])) == 1 for label in np.unique(labels))
+        assert all(
+            len(np.unique(found.together[labels == label])) == 1 for label in np.unique(labels)
+        )
     assert len(np.unique(found.together)) == 12
     assert apart(found.together, *holdout.split(found, Data(source="frame", target="y")))
     chained = keep_together(repeated("regression", 60, 2, groups=np.arange(120) // 4))
@@ -220,7 +255,9 @@ def test_groups_that_share_equal_rows_are_one() -> None:
 def test_what_cannot_be_kept_together_is_divided_and_told() -> None:
     few = repeated("regression", 9, 5)
     assert few.together is None
-    assert few.notes[0].endswith("Not kept on one side of every split: there are too few different rows (9).")
+    assert few.notes[0].endswith(
+        "Not kept on one side of every split: there are too few different rows (9)."
+    )
     with pytest.raises(DataError, match="at least 11 different rows, as equal ones stay together"):
         make(Evaluate(folds=11), repeated("regression", 10, 5))
     ignored = keep_together(replace(repeated(), together=None, notes=(), warnings=()), "ignore")

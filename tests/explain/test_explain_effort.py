@@ -39,7 +39,11 @@ LINEAR: dict[str, Any] = {"family": "linear", "penalty": "none"}
 
 
 def evaluated(
-    data: Dataset, scheme: str = "kfold", metric: str = "mse", build: dict[str, Any] = LINEAR, **options: Any
+    data: Dataset,
+    scheme: str = "kfold",
+    metric: str = "mse",
+    build: dict[str, Any] = LINEAR,
+    **options: Any,
 ) -> tuple[Evaluation, list[Fold]]:
     folds = make(Evaluate(scheme=scheme, **options), data)
     family = FAMILY.make(build, "family")
@@ -48,7 +52,9 @@ def evaluated(
 
 
 def test_the_loss_of_a_linear_model_is_twice_what_the_column_explains() -> None:
-    """E (x − x')² θ² = 2 θ² Var(x) for two independent draws; a category of two halves has Var = 1/4."""
+    """E (x − x')² θ² = 2 θ² Var(x) for two independent draws; a category of two halves has Var =
+    1/4.
+    """
     data = problem()
     evaluation, folds = evaluated(data)
     found = {row.column: row for row in importances(evaluation, data, folds, 1, Effort(repeats=20))}
@@ -58,7 +64,10 @@ def test_the_loss_of_a_linear_model_is_twice_what_the_column_explains() -> None:
         assert found[name].mean == pytest.approx(wanted, rel=0.1)
     assert found["side"].mean == pytest.approx(0.5, rel=0.1)
     assert found["noise"].mean == pytest.approx(0.0, abs=1e-9)
-    assert (found["same"].mean, found["same"].spread) == (0.0, 0.0)  # constant: not a column of the model
+    assert (found["same"].mean, found["same"].spread) == (
+        0.0,
+        0.0,
+    )  # constant: not a column of the model
 
 
 def test_mean_and_spread_are_over_the_folds() -> None:
@@ -101,7 +110,9 @@ def test_work_is_bounded_in_rows_and_folds(monkeypatch: pytest.MonkeyPatch) -> N
     evaluation, folds = evaluated(data, folds=2)
     sizes: list[int] = []
     predict = Model.predict
-    monkeypatch.setattr(Model, "predict", lambda model, table: (sizes.append(table.rows), predict(model, table))[1])
+    monkeypatch.setattr(
+        Model, "predict", lambda model, table: (sizes.append(table.rows), predict(model, table))[1]
+    )
     importances(evaluation, data, folds, 0)
     assert set(sizes) == {2000}
     assert len(sizes) == 2 * (1 + 4)  # a score as it is, and one a column that the model asks for
@@ -120,7 +131,9 @@ def test_time_that_is_over_shuffles_nothing() -> None:
     assert importances(evaluation, data, folds, 0, Effort(deadline=0.0)) == []
 
 
-def test_models_that_know_the_rows_give_what_whole_predictions_give(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_know_the_rows_give_what_whole_predictions_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = problem(200)
     evaluation, folds = evaluated(data, folds=3, build={"family": "boosting", "rounds": 30})
     found = losses(evaluation.models, data, folds, "mse", 5, Effort(repeats=2))

@@ -15,8 +15,16 @@ from sixfold.runs.context import Context
 def test_the_informative_column_is_first_and_noise_is_nothing() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 3))
-    table = Table({name: Column("number", x[:, i].copy()) for i, name in enumerate(("noise", "much", "some"))}, 300)
-    data = Dataset(table, Target("regression", 3 * x[:, 1] + x[:, 2] + rng.normal(size=300) / 10, ("y",)))
+    table = Table(
+        {
+            name: Column("number", x[:, i].copy())
+            for i, name in enumerate(("noise", "much", "some"))
+        },
+        300,
+    )
+    data = Dataset(
+        table, Target("regression", 3 * x[:, 1] + x[:, 2] + rng.normal(size=300) / 10, ("y",))
+    )
     recipe = recipe_load.from_object(
         {
             "version": 1,
@@ -27,10 +35,16 @@ def test_the_informative_column_is_first_and_noise_is_nothing() -> None:
     ).recipe
     folds = make(Evaluate(), data)
     found = importances(
-        cross_validate(resolve(recipe, data, None)[0], data, folds, ["rmse"], Context()), data, folds, 0
+        cross_validate(resolve(recipe, data, None)[0], data, folds, ["rmse"], Context()),
+        data,
+        folds,
+        0,
     )
     assert [row.column for row in found] == ["much", "some", "noise"]
     assert found[0].mean > 2 and abs(found[2].mean) < 0.02
     assert found == importances(
-        cross_validate(resolve(recipe, data, None)[0], data, folds, ["rmse"], Context()), data, folds, 0
+        cross_validate(resolve(recipe, data, None)[0], data, folds, ["rmse"], Context()),
+        data,
+        folds,
+        0,
     )

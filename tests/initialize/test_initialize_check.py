@@ -11,7 +11,9 @@ from sixfold.recipe.kinds import INITIALIZER
 from sixfold.recipe.schema import Initialize
 
 DEAD = "{} starts hidden layers at 0: no gradient passes them, and they never change"
-EQUAL = "{} starts all units of a hidden layer equal: their gradients are equal, and they stay equal"
+EQUAL = (
+    "{} starts all units of a hidden layer equal: their gradients are equal, and they stay equal"
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,8 @@ def test_problems(scheme: Any, bias: Any, hidden: tuple[int, ...], expected: str
     assert problems(Initialize(scheme=scheme, bias=bias), hidden) == expected
 
 
-@pytest.mark.parametrize("name", [name for name in INITIALIZER.names() if name not in ("zeros", "constant")])
+@pytest.mark.parametrize(
+    "name", [name for name in INITIALIZER.names() if name not in ("zeros", "constant")]
+)
 def test_schemes_that_train(name: str) -> None:
     assert problems(Initialize(scheme={"name": name}), (8, 4)) is None

@@ -1,4 +1,6 @@
-"""Every check for every initializer: the folder is listed, and how many checks each got is asserted."""
+"""Every check for every initializer: the folder is listed, and how many checks each got is
+asserted.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,20 @@ from sixfold.recipe.section import Section
 
 OUT, IN = 300, 200
 CUT = 0.8796256610342398  # standard deviation of a standard normal cut off at ±2
-# name → options, mean, standard deviation, largest absolute distance from the mean (inf: none) by the formula
+# name → options, mean, standard deviation, largest absolute distance from the mean (inf: none) by
+# the formula
 FORMULAS: dict[str, tuple[dict[str, Any], float, float, float]] = {
     "zeros": ({}, 0.0, 0.0, 0.0),
     "constant": ({"value": 0.3}, 0.3, 0.0, 0.0),
     "normal": ({"mean": 0.5, "std": 0.2}, 0.5, 0.2, math.inf),
     "uniform": ({"low": -0.1, "high": 0.5}, 0.2, 0.6 / math.sqrt(12), 0.3),
     "truncated_normal": ({"mean": 0.1, "std": 0.2}, 0.1, 0.2 * CUT, 0.4),
-    "xavier_uniform": ({"gain": 2.0}, 0.0, 2 * math.sqrt(2 / (IN + OUT)), 2 * math.sqrt(6 / (IN + OUT))),
+    "xavier_uniform": (
+        {"gain": 2.0},
+        0.0,
+        2 * math.sqrt(2 / (IN + OUT)),
+        2 * math.sqrt(6 / (IN + OUT)),
+    ),
     "xavier_normal": ({"gain": 2.0}, 0.0, 2 * math.sqrt(2 / (IN + OUT)), math.inf),
     "he_uniform": ({}, 0.0, math.sqrt(2 / IN), math.sqrt(6 / IN)),
     "he_normal": ({}, 0.0, math.sqrt(2 / IN), math.inf),
@@ -33,7 +41,9 @@ FORMULAS: dict[str, tuple[dict[str, Any], float, float, float]] = {
 FOR_BIASES = {"zeros", "constant", "normal", "uniform", "truncated_normal"}
 
 
-def filled(name: str, shape: tuple[int, ...] = (OUT, IN), seed: int = 5, **options: Any) -> torch.Tensor:
+def filled(
+    name: str, shape: tuple[int, ...] = (OUT, IN), seed: int = 5, **options: Any
+) -> torch.Tensor:
     tensor = torch.nn.Parameter(torch.full(shape, torch.nan, dtype=torch.float64))
     INITIALIZER.make({"name": name, **options}).fill(tensor, torch.Generator().manual_seed(seed))
     return tensor.detach()
@@ -88,7 +98,10 @@ def check_biases(name: str) -> None:
 
 
 def check_unknown_option(name: str) -> None:
-    with pytest.raises(RecipeError, match=f"initializer {name}: expected one of its options; found 'surely_unknown'"):
+    with pytest.raises(
+        RecipeError,
+        match=f"initializer {name}: expected one of its options; found 'surely_unknown'",
+    ):
         INITIALIZER.make({"name": name, "surely_unknown": 1})
 
 
@@ -118,9 +131,15 @@ TORCH = {
     "xavier_uniform": torch.nn.init.xavier_uniform_,
     "xavier_normal": torch.nn.init.xavier_normal_,
     "orthogonal": torch.nn.init.orthogonal_,
-    "he_normal": lambda t, generator: torch.nn.init.kaiming_normal_(t, nonlinearity="relu", generator=generator),
-    "he_uniform": lambda t, generator: torch.nn.init.kaiming_uniform_(t, nonlinearity="relu", generator=generator),
-    "lecun_normal": lambda t, generator: torch.nn.init.kaiming_normal_(t, nonlinearity="linear", generator=generator),
+    "he_normal": lambda t, generator: torch.nn.init.kaiming_normal_(
+        t, nonlinearity="relu", generator=generator
+    ),
+    "he_uniform": lambda t, generator: torch.nn.init.kaiming_uniform_(
+        t, nonlinearity="relu", generator=generator
+    ),
+    "lecun_normal": lambda t, generator: torch.nn.init.kaiming_normal_(
+        t, nonlinearity="linear", generator=generator
+    ),
 }
 
 
@@ -139,7 +158,9 @@ def test_orthogonal_is_orthonormal(out: int, into: int) -> None:
 
 
 def test_no_spread_is_the_mean() -> None:
-    assert torch.equal(filled("truncated_normal", (3, 3), mean=2.0, std=0.0), torch.full((3, 3), 2.0).double())
+    assert torch.equal(
+        filled("truncated_normal", (3, 3), mean=2.0, std=0.0), torch.full((3, 3), 2.0).double()
+    )
 
 
 def test_bounds_in_the_wrong_order() -> None:

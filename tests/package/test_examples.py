@@ -1,4 +1,6 @@
-"""Rows that a report shows: against a plain ordering of out-of-fold predictions; thumbnails; what a page can bear."""
+"""Rows that a report shows: against a plain ordering of out-of-fold predictions; thumbnails; what a
+page can bear.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,21 @@ def many_classes(rows: int, classes: int) -> tuple[Dataset, Evaluation, list[Fol
     """Probabilities drawn at random, of folds that leave the last tenth of the rows out."""
     random = np.random.default_rng(3)
     names = tuple(f"class {n}" for n in range(classes))
-    table = Table({"x": Column("number", random.random(rows)), "y": Column("number", random.random(rows))}, rows)
-    data = Dataset(table, Target("classification", random.integers(0, classes, rows), ("t",), names))
+    table = Table(
+        {"x": Column("number", random.random(rows)), "y": Column("number", random.random(rows))},
+        rows,
+    )
+    data = Dataset(
+        table, Target("classification", random.integers(0, classes, rows), ("t",), names)
+    )
     predictions = random.dirichlet(np.ones(classes), rows)
     predictions[rows - rows // 10 :] = np.nan
     own = cross_validate(
-        candidate({"family": "linear"}), dataset(40), make(Evaluate(folds=2), dataset(40)), ["accuracy"], Context()
+        candidate({"family": "linear"}),
+        dataset(40),
+        make(Evaluate(folds=2), dataset(40)),
+        ["accuracy"],
+        Context(),
     )
     folds = [
         Fold(np.arange(rows), np.arange(0, rows - rows // 10, 2)),
@@ -63,7 +74,9 @@ def test_the_most_wrong_and_the_most_unsure_are_those_of_a_plain_ordering() -> N
     (wrong,), (unsure,) = kinds(found, "wrong"), kinds(found, "unsure")
     assert [e.row for e in wrong.examples] == [one[0] for one in mistakes[:7]]
     assert wrong.rows == len(mistakes)
-    assert [e.row for e in unsure.examples] == [one[0] for one in sorted(scored, key=lambda one: one[4])[:7]]
+    assert [e.row for e in unsure.examples] == [
+        one[0] for one in sorted(scored, key=lambda one: one[4])[:7]
+    ]
     first = wrong.examples[0]
     assert (first.truth, first.predicted) == tuple(f"class {n}" for n in mistakes[0][1:3])
     assert first.score == pytest.approx(evaluation.predictions[first.row].max(), rel=1e-3)
@@ -81,8 +94,12 @@ def test_every_cell_has_rows_of_its_own() -> None:
         own = [e.row for e in each.examples]
         assert len(own) == min(4, each.rows)
         assert set(data.target.values[own]) == {each.truth} and set(labels[own]) == {each.predicted}
-        assert each.rows == int(((data.target.values == each.truth) & (labels == each.predicted)).sum())
-    assert [each.truth == each.predicted for each in found] == sorted(each.truth == each.predicted for each in found)
+        assert each.rows == int(
+            ((data.target.values == each.truth) & (labels == each.predicted)).sum()
+        )
+    assert [each.truth == each.predicted for each in found] == sorted(
+        each.truth == each.predicted for each in found
+    )
 
 
 def test_many_classes_share_what_a_page_can_bear() -> None:
@@ -98,18 +115,28 @@ def test_a_threshold_decides_what_is_unsure() -> None:
     data = dataset(90)
     folds = make(Evaluate(folds=3), data)
     found = cross_validate(
-        candidate({"family": "linear"}, calibration={"threshold": "f1"}), data, folds, ["f1"], Context()
+        candidate({"family": "linear"}, calibration={"threshold": "f1"}),
+        data,
+        folds,
+        ["f1"],
+        Context(),
     )
     lists = examples.examples(data, found, folds, [], 5)
     limits = np.empty(90)
     for fold, model in zip(folds, found.models, strict=True):
         limits[fold.validation] = model.threshold
     distance = np.abs(found.predictions[:, 1] - limits)
-    assert [e.row for e in kinds(lists, "unsure")[0].examples] == np.argsort(distance, kind="stable")[:5].tolist()
+    assert [e.row for e in kinds(lists, "unsure")[0].examples] == np.argsort(
+        distance, kind="stable"
+    )[:5].tolist()
     labels = out_of_fold.labels(found, folds)
     mistakes = np.flatnonzero(labels != data.target.values)
     assert kinds(lists, "wrong")[0].rows == len(mistakes) > 0
-    assert all(e.truth == data.target.classes[int(data.target.values[e.row])] for each in lists for e in each.examples)
+    assert all(
+        e.truth == data.target.classes[int(data.target.values[e.row])]
+        for each in lists
+        for e in each.examples
+    )
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
@@ -125,13 +152,19 @@ def test_values_that_are_furthest_off(outputs: int) -> None:
     predictions = values + random.normal(size=(50, outputs)) * np.array([1.0, 1000.0])[:outputs]
     predictions[45:] = np.nan
     (found,) = examples.examples(
-        replace(data, target=target), replace(evaluation, predictions=predictions, output="value"), folds, [], 3
+        replace(data, target=target),
+        replace(evaluation, predictions=predictions, output="value"),
+        folds,
+        [],
+        3,
     )
     off = np.abs(predictions - values)[:45] / values[:45].std(axis=0)
     order = np.argsort(-np.sqrt((off**2).sum(axis=1)), kind="stable")[:3]
     assert [e.row for e in found.examples] == order.tolist()
     at = int(off[order[0]].argmax())
-    assert float(found.examples[0].truth.split()[-1]) == pytest.approx(values[order[0], at], rel=1e-5)
+    assert float(found.examples[0].truth.split()[-1]) == pytest.approx(
+        values[order[0], at], rel=1e-5
+    )
     assert float(found.examples[0].predicted) == pytest.approx(predictions[order[0], at], rel=1e-5)
 
 
@@ -191,8 +224,13 @@ def test_a_thumbnail_is_small_and_looks_alike() -> None:
 
 
 def shown(row: int, *columns: str, text: str = "") -> ShownExample:
-    values = tuple(ShownValue(column=name, type="image" if name == "photo" else "text", text=text) for name in columns)
-    return ShownExample(row=row, truth="no", predicted="yes", score=0.9, truth_score=0.1, values=values)
+    values = tuple(
+        ShownValue(column=name, type="image" if name == "photo" else "text", text=text)
+        for name in columns
+    )
+    return ShownExample(
+        row=row, truth="no", predicted="yes", score=0.9, truth_score=0.1, values=values
+    )
 
 
 def test_thumbnails_have_a_bound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +241,11 @@ def test_thumbnails_have_a_bound_together(tmp_path: Path, monkeypatch: pytest.Mo
         paths.append(str(path))
     (tmp_path / "3.png").write_text("no image")
     table = Table({"photo": Column("image", np.arange(4, dtype=np.int32), tuple(paths))}, 4)
-    lists = [ExampleList(kind="wrong", rows=9, examples=tuple(shown(row, "photo") for row in (3, 2, 1, 0, 2)))]
+    lists = [
+        ExampleList(
+            kind="wrong", rows=9, examples=tuple(shown(row, "photo") for row in (3, 2, 1, 0, 2))
+        )
+    ]
     everything = thumbnails.thumbnails(table, lists)
     assert sorted(everything) == [(0, "photo"), (1, "photo"), (2, "photo")]
     one = len(everything[2, "photo"])
@@ -213,7 +255,9 @@ def test_thumbnails_have_a_bound_together(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_cells_lead_to_their_examples(tmp_path: Path) -> None:
     lists = (
-        ExampleList(kind="wrong", rows=3, examples=(shown(1, "photo", "note", text="<b>&amp;</b>"),)),
+        ExampleList(
+            kind="wrong", rows=3, examples=(shown(1, "photo", "note", text="<b>&amp;</b>"),)
+        ),
         ExampleList(kind="cell", truth=0, predicted=1, rows=1, examples=(shown(1, "note"),)),
         ExampleList(kind="cell", truth=1, predicted=1, rows=7, examples=(shown(2, "note"),)),
     )
@@ -224,7 +268,9 @@ def test_cells_lead_to_their_examples(tmp_path: Path) -> None:
     found = Page(html)
     assert set(found.links) == {"#cell-0-1", "#cell-1-1", "#confusion", uri}
     assert all(f'id="{link[1:]}"' in html for link in found.links if link.startswith("#"))
-    assert re.search(r'<a href="#cell-0-1">1</a>', html) and re.search(r'<a href="#cell-1-1">7</a>', html)
+    assert re.search(r'<a href="#cell-0-1">1</a>', html) and re.search(
+        r'<a href="#cell-1-1">7</a>', html
+    )
     assert "<b>&amp;</b>" in found.text and "&lt;b&gt;&amp;amp;" in html
     bundle_page.check(html.encode(), tmp_path)
 
@@ -256,6 +302,7 @@ def test_every_fold_has_its_curve() -> None:
     assert len(re.findall("<polyline points=", chart)) == 3
     assert len(re.findall('<polyline class="line', chart)) == 1
     many = tuple(
-        Curve(candidate="mlp <b>", fold=n, epochs=(1, 2), loss=(2.0, 1.0), validation=(2.0, 1.5)) for n in range(500)
+        Curve(candidate="mlp <b>", fold=n, epochs=(1, 2), loss=(2.0, 1.0), validation=(2.0, 1.5))
+        for n in range(500)
     )
     assert len(render(sample().model_copy(update={"curves": many}), REPRODUCTION)) < 200_000

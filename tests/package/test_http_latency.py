@@ -15,7 +15,9 @@ import pytest
 import sixfold
 from sixfold.cli.receipt_table import lines, text
 from sixfold.package import http_latency
-from sixfold.package.http_latency import over_http  # before the fixture of all tests takes its place
+from sixfold.package.http_latency import (
+    over_http,  # before the fixture of all tests takes its place
+)
 from sixfold.recipe.receipt import OverHttp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))  # tiny_bundle
@@ -68,7 +70,9 @@ STARTS = [pytest.param(broken, marks=pytest.mark.slow) for broken in (no_connect
 
 
 @pytest.mark.parametrize("broken", [not_in_time, not_at_all, no_process, no_folder, *STARTS])
-def test_what_stops_it_is_said(broken: Callable[[pytest.MonkeyPatch], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stops_it_is_said(
+    broken: Callable[[pytest.MonkeyPatch], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = broken(monkeypatch)
     found = over_http(tiny_bundle.parts(), None)
     assert (found.p50_ms, found.p99_ms, found.requests) == (None, None, 0)
@@ -82,10 +86,17 @@ def test_a_budget_without_time_for_it_is_kept(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_receipt_shows_it() -> None:
-    measured = tiny_bundle.RECEIPT.model_copy(update={"http": OverHttp(p50_ms=0.4, p99_ms=0.9, requests=400)})
+    measured = tiny_bundle.RECEIPT.model_copy(
+        update={"http": OverHttp(p50_ms=0.4, p99_ms=0.9, requests=400)}
+    )
     assert ("one row over HTTP, p50 / p99 ms", "-", "0.400 / 0.900") in lines(measured)
-    missing = tiny_bundle.RECEIPT.model_copy(update={"http": OverHttp(why="the server did not start")})
-    assert "Latency over HTTP was not measured: the server did not start." in text(missing).splitlines()
+    missing = tiny_bundle.RECEIPT.model_copy(
+        update={"http": OverHttp(why="the server did not start")}
+    )
+    assert (
+        "Latency over HTTP was not measured: the server did not start."
+        in text(missing).splitlines()
+    )
     assert not any("HTTP" in name for name, _, _ in lines(missing))
 
 

@@ -1,4 +1,6 @@
-"""What a run leaves behind: the rows that the parity check asks, and how little they and the report take."""
+"""What a run leaves behind: the rows that the parity check asks, and how little they and the report
+take.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from sixfold.recipe.report import Report, Reproduction, Row
 
 
 def table(rows: int, columns: int = 6) -> Table:
-    """Column c holds c + row / rows, so that every value tells where it is from; a category and a date beside them."""
+    """Column c holds c + row / rows, so that every value tells where it is from; a category and a
+    date beside them.
+    """
     made = {f"n{c}": Column("number", c + np.arange(rows) / rows, ()) for c in range(columns)}
     made["kind"] = Column("category", (np.arange(rows) % 3).astype(np.int32), ("a", "b", "c"))
     return Table(made, rows)
@@ -31,7 +35,9 @@ def test_stored_rows_are_real_ones_and_mixed_ones(rows: int) -> None:
     found = stored_rows(whole, 0)
     assert found.rows == 1024
     real = min(rows, 500)
-    origin = np.stack([np.rint((found.columns[f"n{c}"].values - c) * rows) for c in range(6)], axis=1)
+    origin = np.stack(
+        [np.rint((found.columns[f"n{c}"].values - c) * rows) for c in range(6)], axis=1
+    )
     assert (origin[:real] == origin[:real, :1]).all()
     assert len(np.unique(origin[:real, 0])) == real
     mixed = origin[real:]
@@ -49,14 +55,20 @@ def test_stored_rows_are_real_ones_and_mixed_ones(rows: int) -> None:
 
 
 def test_the_same_seed_stores_the_same_rows() -> None:
-    first, second, other = (text_rows(stored_rows(table(40), seed), ["n0", "kind"]) for seed in (1, 1, 2))
+    first, second, other = (
+        text_rows(stored_rows(table(40), seed), ["n0", "kind"]) for seed in (1, 1, 2)
+    )
     assert first == second != other
 
 
 def test_mixed_rows_take_a_fraction_of_what_real_ones_take() -> None:
-    """A law on bytes: the values of the mixed rows come in the order in which the real rows have them."""
+    """A law on bytes: the values of the mixed rows come in the order in which the real rows have
+    them.
+    """
     generator = np.random.default_rng(0)
-    columns = {f"c{i}": Column("number", generator.normal(size=500).round(6), ()) for i in range(20)}
+    columns = {
+        f"c{i}": Column("number", generator.normal(size=500).round(6), ()) for i in range(20)
+    }
     rows = text_rows(stored_rows(Table(columns, 500), 0), list(columns))
     real, every = (len(Parity(some, {}).packed()) for some in (rows[:500], rows))
     assert every < 1.3 * real
@@ -79,16 +91,43 @@ def page(task: str, rows: int) -> str:
     else:
         target = Target("regression", generator.normal(size=rows), ("y",))
         predictions = generator.normal(size=(rows, 1))
-    cost = Cost(file_bytes=1, inputs=1, p50_1_ms=1, p99_1_ms=1, p50_64_ms=1, p99_64_ms=1, peak_memory_bytes=1)
+    cost = Cost(
+        file_bytes=1,
+        inputs=1,
+        p50_1_ms=1,
+        p99_1_ms=1,
+        p50_64_ms=1,
+        p99_64_ms=1,
+        peak_memory_bytes=1,
+    )
     receipt = Receipt(
-        name="r", candidate="c", rows_trained=rows, rows_holdout=0, metric="m", quality=(), before=cost, after=cost
+        name="r",
+        candidate="c",
+        rows_trained=rows,
+        rows_holdout=0,
+        metric="m",
+        quality=(),
+        before=cost,
+        after=cost,
     )
     output: OutputKind = "probability" if task == "classification" else "value"
-    drawn = figures(target, Evaluation("c", "c", output, ("m",), {}, predictions, FoldModels(), 0.0, ()))
+    drawn = figures(
+        target, Evaluation("c", "c", output, ("m",), {}, predictions, FoldModels(), 0.0, ())
+    )
     board = (Row(name="c", family="c", scores={"m": (1.0, 2.0)}, fit_s=1.0),)
-    content = Report(verdict=(), columns=(), baseline={}, leaderboard=board, figures=drawn, receipt=receipt)
-    assert all(len(repr(value)) <= 12 for figure in drawn for line in figure.lines for value in (*line.x, *line.y))
-    return render(content, Reproduction(command="", recipe="", data_sha256="", created="")) + content.model_dump_json()
+    content = Report(
+        verdict=(), columns=(), baseline={}, leaderboard=board, figures=drawn, receipt=receipt
+    )
+    assert all(
+        len(repr(value)) <= 12
+        for figure in drawn
+        for line in figure.lines
+        for value in (*line.x, *line.y)
+    )
+    return (
+        render(content, Reproduction(command="", recipe="", data_sha256="", created=""))
+        + content.model_dump_json()
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,10 +143,20 @@ def test_the_verdict_says_by_what_the_winner_was_chosen_and_what_compression_cos
     after: tuple[float, ...], baseline: float | None, rest: str
 ) -> None:
     cost = Cost(
-        file_bytes=9000, inputs=2, p50_1_ms=0.1, p99_1_ms=0.2, p50_64_ms=1, p99_64_ms=2, peak_memory_bytes=10**7
+        file_bytes=9000,
+        inputs=2,
+        p50_1_ms=0.1,
+        p99_1_ms=0.2,
+        p50_64_ms=1,
+        p99_64_ms=2,
+        peak_memory_bytes=10**7,
     )
     quality = Quality(
-        metric="accuracy", greater_is_better=True, folds_before=(0.8, 0.9), folds_after=after, baseline=baseline
+        metric="accuracy",
+        greater_is_better=True,
+        folds_before=(0.8, 0.9),
+        folds_after=after,
+        baseline=baseline,
     )
     steps = (Step(name="prune features", accepted=True, why="9 → 5"),) if after else ()
     receipt = Receipt(

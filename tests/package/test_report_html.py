@@ -47,9 +47,14 @@ EXAMPLE = ShownExample(
     predicted="yes",
     score=0.9,
     truth_score=0.1,
-    values=(ShownValue(column="note", type="text", text="a <note>"), ShownValue(column="x", type="number", text="1")),
+    values=(
+        ShownValue(column="note", type="text", text="a <note>"),
+        ShownValue(column="x", type="number", text="1"),
+    ),
 )
-REPRODUCTION = Reproduction(command="sixfold run a.yaml", recipe="version: 1", data_sha256="ab" * 32, created="today")
+REPRODUCTION = Reproduction(
+    command="sixfold run a.yaml", recipe="version: 1", data_sha256="ab" * 32, created="today"
+)
 
 
 def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
@@ -65,14 +70,32 @@ def sample(name: str = "mlp <b>", folds: int = 5, columns: int = 3) -> Report:
         ),
         baseline={"accuracy": 0.5, "log_loss": 0.7},
         leaderboard=(
-            Row(name=name, family="mlp", scores={"accuracy": scores, "log_loss": scores}, fit_s=1.5, why="best"),
+            Row(
+                name=name,
+                family="mlp",
+                scores={"accuracy": scores, "log_loss": scores},
+                fit_s=1.5,
+                why="best",
+            ),
             Row(name="svm", family="svm", scores={"accuracy": scores}, fit_s=0.5),
         ),
-        curves=(Curve(candidate=name, fold=0, epochs=(1, 2, 3), loss=(3.0, 2.0, 1.0), validation=(3.0, 2.5, 2.0)),),
+        curves=(
+            Curve(
+                candidate=name,
+                fold=0,
+                epochs=(1, 2, 3),
+                loss=(3.0, 2.0, 1.0),
+                validation=(3.0, 2.5, 2.0),
+            ),
+        ),
         confusion=Confusion(classes=("no", "yes"), counts=((5, 1), (2, 7))),
         figures=(
             Figure(kind="roc", lines=(Line(name="yes", x=steps, y=steps),)),
-            Figure(kind="residuals", lines=(Line(name="y", x=(1.0, 2.0), y=(-0.5, 0.5)),), words="Off by at most <2>."),
+            Figure(
+                kind="residuals",
+                lines=(Line(name="y", x=(1.0, 2.0), y=(-0.5, 0.5)),),
+                words="Off by at most <2>.",
+            ),
         ),
         examples=(
             ExampleList(kind="wrong", rows=3, examples=(EXAMPLE,)),
@@ -165,7 +188,9 @@ def test_outer_folds_are_shown_where_they_were_asked_for() -> None:
         Outer(chosen="<b>", candidates=4, inner=1.5, score=1.25),
         Outer(chosen="x", candidates=4, inner=1.5, score=1.75),
     )
-    nested = Nested(metric="rmse", greater_is_better=False, folds=folds, mean=1.5, spread=0.35, optimism=0.0)
+    nested = Nested(
+        metric="rmse", greater_is_better=False, folds=folds, mean=1.5, spread=0.35, optimism=0.0
+    )
     receipt = report.receipt.model_copy(update={"nested": nested})
     page = render(report.model_copy(update={"receipt": receipt}), REPRODUCTION)
     assert "&lt;b&gt;" in page
@@ -181,7 +206,9 @@ def test_outer_folds_are_shown_where_they_were_asked_for() -> None:
 
 def test_a_candidate_without_the_metric_shows_a_dash() -> None:
     report = sample().model_copy(
-        update={"leaderboard": (*sample().leaderboard, Row(name="x", family="svm", scores={}, fit_s=1))}
+        update={
+            "leaderboard": (*sample().leaderboard, Row(name="x", family="svm", scores={}, fit_s=1))
+        }
     )
     assert "–" in Page(render(report, REPRODUCTION)).text
 
@@ -191,7 +218,9 @@ def test_a_run_of_many_folds_and_columns_stays_under_2_mb() -> None:
     assert len(html.encode()) < 2_000_000
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.7, 12.0), (1e-6, 2e-6), (5.0, 5.0), (0, 1e9)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (-3.7, 12.0), (1e-6, 2e-6), (5.0, 5.0), (0, 1e9)]
+)
 def test_ticks_are_few_and_inside(low: float, high: float) -> None:
     values = charts.ticks(*charts.padded([low, high]))
     assert 2 <= len(values) <= 12
@@ -209,7 +238,12 @@ def test_a_score_stands_under_its_own_fold() -> None:
     first = sample().leaderboard[0]
     folds = len(first.scores["accuracy"])
     left = Row(
-        name="left", family="svm", scores={"accuracy": (0.1234,)}, fit_s=1, folds=(folds - 1,), dropped="Behind."
+        name="left",
+        family="svm",
+        scores={"accuracy": (0.1234,)},
+        fit_s=1,
+        folds=(folds - 1,),
+        dropped="Behind.",
     )
     page = render(sample().model_copy(update={"leaderboard": (first, left)}), REPRODUCTION)
     cells = re.findall(r"<tr><td>left</td>(.*?)</tr>", page)[-1]
@@ -236,7 +270,9 @@ class Elements(HTMLParser):
 def with_tags(value: Any) -> Any:
     """A report in whose every text, and every key of data, tags stand."""
     if isinstance(value, dict):
-        return {key if key in FIELDS else f"{key}{TAGS}": with_tags(item) for key, item in value.items()}
+        return {
+            key if key in FIELDS else f"{key}{TAGS}": with_tags(item) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [with_tags(item) for item in value]
     return f"{value}{TAGS}" if isinstance(value, str) and value not in KINDS else value
@@ -263,7 +299,11 @@ SECTIONS = (
     Outer,
     Nested,
 )
-FIELDS = {name for section in SECTIONS for name in section.model_fields} | {"p50_ms", "p99_ms", "requests"}
+FIELDS = {name for section in SECTIONS for name in section.model_fields} | {
+    "p50_ms",
+    "p99_ms",
+    "requests",
+}
 
 
 def test_tags_in_every_name_are_text(tmp_path: Path) -> None:
@@ -281,7 +321,9 @@ def test_tags_in_every_name_are_text(tmp_path: Path) -> None:
     assert not any(name.startswith("on") for name in found[1].attributes)
 
 
-@pytest.mark.parametrize("text", ["<meta name=x>", "<SCRIPT>", "<link>", "<base href=x>", "<Form>", "<iframe>"])
+@pytest.mark.parametrize(
+    "text", ["<meta name=x>", "<SCRIPT>", "<link>", "<base href=x>", "<Form>", "<iframe>"]
+)
 def test_a_page_with_other_elements_is_refused(tmp_path: Path, text: str) -> None:
     whole = render(sample(), REPRODUCTION)
     page.check(whole.encode(), tmp_path)

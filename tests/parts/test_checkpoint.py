@@ -1,4 +1,6 @@
-"""Local checkpoints: what transformers saved answers as transformers does, and no other folder is read."""
+"""Local checkpoints: what transformers saved answers as transformers does, and no other folder is
+read.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,16 @@ def test_a_checkpoint_answers_as_that_of_transformers_and_comes_back_without_its
     assert all("pooler" in name for name in found.unused)
     with torch.no_grad():
         expected = AutoModel.from_pretrained(folder)(input_ids=tokens).last_hidden_state
-        torch.testing.assert_close(found.module(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            found.module(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5
+        )
         (tmp_path / "state").mkdir()
         state.save(found.shape, tmp_path / "state")
         again = state.load(tmp_path / "state", checkpoint.CheckpointShape).network()
         again.load_state_dict(found.module.state_dict())
-        torch.testing.assert_close(again(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            again(input_ids=tokens).last_hidden_state, expected, rtol=1e-5, atol=1e-5
+        )
 
 
 def test_making_a_network_draws_nothing_that_others_draw(tmp_path: Path) -> None:
@@ -54,7 +60,11 @@ def test_several_files_of_weights_are_one_checkpoint(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(checkpoint.weight_files(tmp_path)) > 2
     found = read_checkpoint(tmp_path, OF_TEXTS).module.state_dict()
-    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items() if name in found)
+    assert all(
+        torch.equal(found[name], value)
+        for name, value in model.state_dict().items()
+        if name in found
+    )
 
 
 def test_code_of_a_folder_is_not_run(tmp_path: Path) -> None:
@@ -74,28 +84,48 @@ def test_a_digest_is_of_configuration_and_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"model_type": "gpt2"}, "expected a model_type of bert, distilbert, electra, roberta; found 'gpt2'. Choose"),
+        (
+            {"model_type": "gpt2"},
+            "expected a model_type of bert, distilbert, electra, roberta; found 'gpt2'. Choose",
+        ),
         ({"model_type": ["bert"]}, r"expected a model_type of .*; found \['bert'\]"),
         ({"model_type": None}, "expected a model_type of .*; found none"),
         ({"is_decoder": True}, "expected is_decoder False; found True"),
-        ({"quantization_config": {"bits": 4}}, "expected no quantization_config; found {'bits': 4}"),
-        ({"position_embedding_type": "relative_key"}, "position_embedding_type absolute; found 'relative_key'"),
+        (
+            {"quantization_config": {"bits": 4}},
+            "expected no quantization_config; found {'bits': 4}",
+        ),
+        (
+            {"position_embedding_type": "relative_key"},
+            "position_embedding_type absolute; found 'relative_key'",
+        ),
         ({"hidden_size": "wide"}, "a configuration that transformers knows; found .*hidden_size"),
         ({"hidden_act": "unknown"}, "a checkpoint that transformers can read; found 'unknown'"),
-        ({"num_attention_heads": 5}, "a checkpoint that transformers can read; found The hidden size"),
+        (
+            {"num_attention_heads": 5},
+            "a checkpoint that transformers can read; found The hidden size",
+        ),
         ({"hidden_size": 0}, "a checkpoint that transformers can read"),
         ({"hidden_size": 10**12}, "hidden_size of at most 10,000,000; found 1000000000000"),
         ({"num_hidden_layers": 5000}, "num_hidden_layers of at most 1,000; found 5000"),
         ({"num_hidden_layers": 1e400}, "num_hidden_layers of at most 1,000; found inf"),
-        ({"vocab_size": 9_000_000}, r"files of the [\d,]+ weights of config.json; found [\d,]+ bytes"),
+        (
+            {"vocab_size": 9_000_000},
+            r"files of the [\d,]+ weights of config.json; found [\d,]+ bytes",
+        ),
         (
             {"vocab_size": TOKENS + 1},
             "weights of every layer in config.json; found none that fit for embeddings.word_embeddings",
         ),
-        ({"num_hidden_layers": 3}, "weights of every layer .*; found none that fit for encoder.layer.2.* and 15 more"),
+        (
+            {"num_hidden_layers": 3},
+            "weights of every layer .*; found none that fit for encoder.layer.2.* and 15 more",
+        ),
     ],
 )
-def test_configurations_that_are_refused(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_configurations_that_are_refused(
+    changed: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=message):
         read_checkpoint(write(tmp_path, **changed), OF_TEXTS)
 
@@ -105,7 +135,10 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=match):
             read_checkpoint(folder, OF_TEXTS)
 
-    refused("expected a checkpoint: config.json, model.safetensors; found no such folder", tmp_path / "none")
+    refused(
+        "expected a checkpoint: config.json, model.safetensors; found no such folder",
+        tmp_path / "none",
+    )
     write(tmp_path)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-9])

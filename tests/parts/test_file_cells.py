@@ -35,14 +35,22 @@ def test_the_ending_is_that_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.binary(), pa.large_binary(), pa.struct([("bytes", pa.binary()), ("path", pa.string())])], ids=str
+    "kind",
+    [pa.binary(), pa.large_binary(), pa.struct([("bytes", pa.binary()), ("path", pa.string())])],
+    ids=str,
 )
 def test_an_empty_cell_is_told_with_its_row(tmp_path: Path, kind: pa.DataType) -> None:
-    cells = [b"one", None] if not pa.types.is_struct(kind) else [{"bytes": b"one", "path": "1.png"}, None]
+    cells = (
+        [b"one", None]
+        if not pa.types.is_struct(kind)
+        else [{"bytes": b"one", "path": "1.png"}, None]
+    )
     table = written(tmp_path / "a.parquet", cells, kind)
     assert holds_files(kind)
     assert content(name_of(table, "photo", 0)) == b"one"
-    with pytest.raises(DataError, match=r"a\.parquet, column 'photo', row 2: expected .*; found an empty cell"):
+    with pytest.raises(
+        DataError, match=r"a\.parquet, column 'photo', row 2: expected .*; found an empty cell"
+    ):
         content(name_of(table, "photo", 1))
 
 
@@ -64,7 +72,10 @@ def test_a_folder_that_was_removed_is_filled_again(tmp_path: Path) -> None:
 
 def test_the_disk_of_a_run_bounds_what_is_unpacked(tmp_path: Path) -> None:
     table = written(tmp_path / "a.parquet", [b"x" * 1000] * 20)
-    with scratch.of_run(tmp_path / "run", 10_000), pytest.raises(BudgetError, match=r"budget\.disk.*'photo'"):
+    with (
+        scratch.of_run(tmp_path / "run", 10_000),
+        pytest.raises(BudgetError, match=r"budget\.disk.*'photo'"),
+    ):
         content(name_of(table, "photo", 0))
 
 
@@ -83,5 +94,7 @@ def test_a_column_larger_than_the_memory_is_unpacked_bit_by_bit(tmp_path: Path) 
     """200 MB in one row group."""
     random = np.random.default_rng(0)
     table = written(tmp_path / "a.parquet", [random.bytes(500_000) for _ in range(400)])
-    found = subprocess.run([sys.executable, "-c", MEASURE, str(table)], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(table)], capture_output=True, text=True, check=True
+    )
     assert int(found.stdout) < 100  # MB

@@ -1,4 +1,6 @@
-"""Images on disk: survey, cache, views; what cannot be read is told or skipped; memory stays flat."""
+"""Images on disk: survey, cache, views; what cannot be read is told or skipped; memory stays
+flat.
+"""
 
 from __future__ import annotations
 
@@ -77,16 +79,24 @@ def test_a_bad_image_refuses_all_and_leaves_no_cache(folder: Path) -> None:
 def test_several_bad_images_are_named_together(folder: Path) -> None:
     for number in (1, 3):
         (folder / f"{number}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1\.png: .*others, too: .*3\.png\. .*data\.read: \{unreadable: skip\}"):
+    with pytest.raises(
+        DataError, match=r"1\.png: .*others, too: .*3\.png\. .*data\.read: \{unreadable: skip\}"
+    ):
         fill(paths(folder), CacheSettings(folder / "cache", ImageShape(8, 8, 1)))
 
 
 def test_bad_images_are_skipped_and_counted_where_the_recipe_says_so(folder: Path) -> None:
     (folder / "2.png").write_text("no image")
-    cache, faults = fill(paths(folder), CacheSettings(folder / "cache", ImageShape(10, 10, 1), "skip"))
+    cache, faults = fill(
+        paths(folder), CacheSettings(folder / "cache", ImageShape(10, 10, 1), "skip")
+    )
     assert [fault.row for fault in faults] == [2]
-    assert np.array_equal(cache.read(np.arange(4)), np.stack([some(5)[at][:, :, None] for at in (0, 1, 3, 4)]))
-    assert describe_faults(faults, 5) == (f"1 of 5 images cannot be used and is skipped ({folder / '2.png'}: text).")
+    assert np.array_equal(
+        cache.read(np.arange(4)), np.stack([some(5)[at][:, :, None] for at in (0, 1, 3, 4)])
+    )
+    assert describe_faults(faults, 5) == (
+        f"1 of 5 images cannot be used and is skipped ({folder / '2.png'}: text)."
+    )
 
 
 def test_where_all_are_bad_there_is_nothing_to_skip(tmp_path: Path) -> None:
@@ -97,7 +107,9 @@ def test_where_all_are_bad_there_is_nothing_to_skip(tmp_path: Path) -> None:
 
 def test_the_budget_of_disk_is_asked_first(folder: Path) -> None:
     settings = CacheSettings(folder / "cache", ImageShape(100, 100, 3), most_bytes=100_000)
-    with pytest.raises(BudgetError, match=r"room for 5 images of 100 × 100, color .*about 81 pixels"):
+    with pytest.raises(
+        BudgetError, match=r"room for 5 images of 100 × 100, color .*about 81 pixels"
+    ):
         fill(paths(folder), settings)
 
 
@@ -118,7 +130,9 @@ def test_a_cut_cache_is_told(folder: Path) -> None:
 
 def test_the_survey_takes_the_median_side_and_the_colors(folder: Path) -> None:
     shape, why = survey(paths(folder))
-    assert shape == ImageShape(12, 12, 1) or shape == ImageShape(8, 8, 1)  # 10 is as near to the one as to the other
+    assert shape == ImageShape(12, 12, 1) or shape == ImageShape(
+        8, 8, 1
+    )  # 10 is as near to the one as to the other
     assert why == f"Images become {shape.describe()}: the median of the shorter sides is 10 pixels."
     (folder / "large.png").write_bytes(png(np.zeros((400, 300, 3), dtype=np.uint8)))
     assert survey(ImageFiles([str(folder / "large.png")])) == (

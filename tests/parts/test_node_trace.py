@@ -1,4 +1,6 @@
-"""A traced forward pass answers as torch does, for any number of rows; what has no nodes is refused, never guessed."""
+"""A traced forward pass answers as torch does, for any number of rows; what has no nodes is
+refused, never guessed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from torch.nn import functional
 from torch.overrides import resolve_name
 
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.node_functions import COMPUTING, FREE, IN_PLACE, MOVING, SIZES, pointwise_convolution
+from sixfold.parts.node_functions import (
+    COMPUTING,
+    FREE,
+    IN_PLACE,
+    MOVING,
+    SIZES,
+    pointwise_convolution,
+)
 from sixfold.parts.node_trace import ROWS, traced
 
 FEATURES = 6
@@ -30,7 +39,8 @@ def like(x: torch.Tensor, *shape: int) -> torch.Tensor:
     return draw(*shape).to(x.dtype)
 
 
-# Every function that has nodes, with what it is here asked of [rows, 6]; the result starts with the rows, or ends with [rows, …].
+# Every function that has nodes, with what it is here asked of [rows, 6]; the result starts with the
+# rows, or ends with [rows, …].
 FUNCTIONS: dict[Any, Forward] = {
     torch.relu: torch.relu,
     torch.Tensor.relu: lambda x: x.relu(),
@@ -56,17 +66,23 @@ FUNCTIONS: dict[Any, Forward] = {
     torch.Tensor.sum: lambda x: (x / x.sum(dim=-1, keepdim=True)).sum(1),
     torch.Tensor.amax: lambda x: grid(x).amax(dim=(1, -1)),
     functional.linear: lambda x: functional.linear(x, like(x, 3, FEATURES), like(x, 3)),
-    functional.layer_norm: lambda x: functional.layer_norm(x, (FEATURES,), like(x, FEATURES), like(x, 1, FEATURES)[0]),
+    functional.layer_norm: lambda x: functional.layer_norm(
+        x, (FEATURES,), like(x, FEATURES), like(x, 1, FEATURES)[0]
+    ),
     functional.gelu: lambda x: functional.gelu(x, approximate="tanh"),
     functional.silu: functional.silu,
-    functional.embedding: lambda x: functional.embedding((x * 0).long() + 1, like(x, 3, 2)).flatten(-2),
+    functional.embedding: lambda x: functional.embedding((x * 0).long() + 1, like(x, 3, 2)).flatten(
+        -2
+    ),
     torch.Tensor.to: lambda x: x.to(torch.float64),
     torch.Tensor.double: lambda x: x.double(),
     torch.Tensor.long: lambda x: (x * 3).long(),
     torch.Tensor.unsqueeze: lambda x: x.unsqueeze(-1) + x.unsqueeze(1),
     torch.Tensor.flatten: lambda x: (x.unsqueeze(-1) * like(x, 1, 3)).flatten(-2),
     torch.Tensor.index_select: lambda x: x.index_select(-1, torch.tensor([4, 0])),
-    torch.cat: lambda x: torch.cat([like(x, 1, 2).expand(len_of(x), -1), torch.cat([x, x.relu()], -1)], -1),
+    torch.cat: lambda x: torch.cat(
+        [like(x, 1, 2).expand(len_of(x), -1), torch.cat([x, x.relu()], -1)], -1
+    ),
     functional.conv1d: lambda x: functional.conv1d(
         x.reshape(-1, 2, 3), like(x, 4, 2, 2), like(x, 4), (1,), (1,), (1,), 1
     ),
@@ -79,7 +95,9 @@ FUNCTIONS: dict[Any, Forward] = {
         (1, 1),
         2,
     ),
-    pointwise_convolution: lambda x: pointwise_convolution(grid(x), like(x, 4, 2, 1, 1), like(x, 4), 2),
+    pointwise_convolution: lambda x: pointwise_convolution(
+        grid(x), like(x, 4, 2, 1, 1), like(x, 4), 2
+    ),
     functional.max_pool2d: lambda x: functional.max_pool2d(grid(x), 3, 2, 1),
     functional.adaptive_avg_pool2d: lambda x: functional.adaptive_avg_pool2d(grid(x), (1, 1)),
     functional.pad: lambda x: functional.pad(grid(x), (1, 0, 2, 3)),
@@ -95,7 +113,11 @@ FUNCTIONS: dict[Any, Forward] = {
 }
 
 
-SINGLE = {functional.conv1d, functional.conv2d, pointwise_convolution}  # onnxruntime's Conv has no double
+SINGLE = {
+    functional.conv1d,
+    functional.conv2d,
+    pointwise_convolution,
+}  # onnxruntime's Conv has no double
 
 
 def len_of(x: torch.Tensor) -> int:
@@ -124,8 +146,15 @@ def grid(x: torch.Tensor) -> torch.Tensor:
 def model(forward: Forward, dtype: Any, *more: str) -> onnx.ModelProto:
     kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
     graph = Graph()
-    name = traced(forward, graph, graph.input("x", kind, FEATURES), torch.from_numpy(np.zeros((ROWS, FEATURES), dtype)))
-    graph.output("y", graph.cast(name, TensorProto.DOUBLE), TensorProto.DOUBLE, ["rows", "outputs", *more])
+    name = traced(
+        forward,
+        graph,
+        graph.input("x", kind, FEATURES),
+        torch.from_numpy(np.zeros((ROWS, FEATURES), dtype)),
+    )
+    graph.output(
+        "y", graph.cast(name, TensorProto.DOUBLE), TensorProto.DOUBLE, ["rows", "outputs", *more]
+    )
     return graph.model()
 
 
@@ -148,7 +177,9 @@ def test_a_function_answers_as_torchs(function: Any, dtype: Any) -> None:
     for rows in (1, 7, 0):
         x = np.random.default_rng(rows).normal(size=(rows, FEATURES)).astype(dtype)
         wanted = forward(torch.from_numpy(x)).double().numpy()
-        np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            session.run(None, {"x": x})[0], wanted, rtol=tolerance, atol=tolerance
+        )
 
 
 def test_every_function_that_has_nodes_was_looked_at() -> None:
@@ -169,7 +200,9 @@ def test_every_function_that_has_nodes_was_looked_at() -> None:
     ],
 )
 def test_what_has_no_nodes_is_refused(forward: Forward, name: str) -> None:
-    with pytest.raises(TypeError, match=rf"^{name} has no nodes: sixfold\.parts\.node_functions says which"):
+    with pytest.raises(
+        TypeError, match=rf"^{name} has no nodes: sixfold\.parts\.node_functions says which"
+    ):
         model(forward, np.float32)
 
 
@@ -178,13 +211,28 @@ def test_what_has_no_nodes_is_refused(forward: Forward, name: str) -> None:
     [
         (lambda x: functional.linear(x, x.relu(), draw(1)), "where only a constant can"),
         (lambda x: x.flatten(0), "the number of rows cannot"),
-        (lambda x: functional.gelu(x.double()), "gelu has nodes in single precision, or in its form with tanh"),
-        (lambda x: functional.relu(x, inplace=True), r"functional\.relu has nodes where it changes nothing"),
+        (
+            lambda x: functional.gelu(x.double()),
+            "gelu has nodes in single precision, or in its form with tanh",
+        ),
+        (
+            lambda x: functional.relu(x, inplace=True),
+            r"functional\.relu has nodes where it changes nothing",
+        ),
         (lambda x: functional.softmax(x, -1, dtype=torch.float64), "softmax has nodes in the type"),
-        (lambda x: functional.max_pool2d(grid(x), 2, ceil_mode=True), "a largest value has nodes by size"),
-        (lambda x: functional.adaptive_avg_pool2d(grid(x), 2), "an adaptive mean has nodes over all places"),
+        (
+            lambda x: functional.max_pool2d(grid(x), 2, ceil_mode=True),
+            "a largest value has nodes by size",
+        ),
+        (
+            lambda x: functional.adaptive_avg_pool2d(grid(x), 2),
+            "an adaptive mean has nodes over all places",
+        ),
         (lambda x: torch.cat([x, draw(x.shape[0], 2)], 1), "constants that differ from row to row"),
-        (lambda x: torch.cat([x, draw(1, 2).expand(x.shape[0], -1), x], 1), "constants that differ from row to row"),
+        (
+            lambda x: torch.cat([x, draw(1, 2).expand(x.shape[0], -1), x], 1),
+            "constants that differ from row to row",
+        ),
         (lambda x: viewed_and_changed(x), "a tensor that others look at is changed in its place"),
         (lambda x: x * x.shape[0], "another number of rows gives other nodes"),
         (lambda x: x.reshape(3, x.shape[0], 2), "another number of rows gives other nodes"),
@@ -195,7 +243,10 @@ def test_what_has_no_nodes_is_refused(forward: Forward, name: str) -> None:
         (lambda x: functional.pad(x, (0, -1)), "pad has nodes for zeros"),
         (lambda x: functional.pad(x, (0, 1), value=1.0), "pad has nodes for zeros"),
         (lambda x: x.chunk(4, 1)[0], "3 chunks where 4 were asked for"),
-        (lambda x: functional.conv1d(x.reshape(-1, 2, 3), draw(2, 2, 1), None, 1, "same", 1, 1), "padding in numbers"),
+        (
+            lambda x: functional.conv1d(x.reshape(-1, 2, 3), draw(2, 2, 1), None, 1, "same", 1, 1),
+            "padding in numbers",
+        ),
     ],
 )
 def test_what_would_need_other_nodes_is_refused(forward: Forward, problem: str) -> None:
@@ -226,6 +277,11 @@ def test_sizes_of_a_row_may_be_asked_for() -> None:
 
 
 def test_a_pointwise_convolution_by_steps_is_one_node() -> None:
-    made = model(lambda x: pointwise_convolution(grid(x), draw(4, 2, 1, 1), None, 2), np.float32, "height", "width")
+    made = model(
+        lambda x: pointwise_convolution(grid(x), draw(4, 2, 1, 1), None, 2),
+        np.float32,
+        "height",
+        "width",
+    )
     (node,) = (node for node in made.graph.node if node.op_type in ("Conv", "Slice"))
     assert next(each.ints for each in node.attribute if each.name == "strides") == [2, 2]

@@ -26,7 +26,9 @@ def test_what_no_output_asks_for_is_left_out() -> None:
     graph = Graph()
     x = graph.input("x", TensorProto.DOUBLE, 3)
     graph.op("Mul", x, graph.constant(np.arange(3.0)))
-    graph.output("y", graph.op("Add", x, graph.constant(np.ones(3))), TensorProto.DOUBLE, ["rows", 3])
+    graph.output(
+        "y", graph.op("Add", x, graph.constant(np.ones(3))), TensorProto.DOUBLE, ["rows", 3]
+    )
     model = graph.model()
     assert [node.op_type for node in model.graph.node] == ["Add", "Identity"]
     assert len(model.graph.initializer) == 1

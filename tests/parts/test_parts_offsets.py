@@ -61,7 +61,9 @@ def test_what_float32_holds_stays(name: str) -> None:
 @pytest.mark.parametrize("name", MOVE)
 def test_what_float32_blurs_moves_and_is_told_apart_then(name: str) -> None:
     values, offset = np.unique(MOVE[name][np.isfinite(MOVE[name])]), of(MOVE[name])
-    assert offset in values  # a value of the column: what is near to it loses nothing by the subtraction
+    assert (
+        offset in values
+    )  # a value of the column: what is near to it loses nothing by the subtraction
     with np.errstate(over="ignore"):
         single, moved = values.astype(np.float32), (values - offset).astype(np.float32)
     told_apart = len(np.unique(moved))
@@ -80,8 +82,8 @@ def test_each_column_by_itself() -> None:
 
 @given(st.integers(-(2**50), 2**50), st.integers(2, 300), st.integers(0, 99), st.booleans())
 def test_the_offset_moves_with_the_column(far: int, rows: int, seed: int, gaps: bool) -> None:
-    """Where a column asks, it asks for the same value of it wherever it stands; and float32 never keeps less than 11 bits of
-    how far the middle half lies apart.
+    """Where a column asks, it asks for the same value of it wherever it stands; and float32 never
+    keeps less than 11 bits of how far the middle half lies apart.
     """
     rng = np.random.default_rng(seed)
     values = rng.integers(-500, 501, rows).astype(np.float64)

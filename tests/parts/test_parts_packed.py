@@ -13,7 +13,9 @@ from sixfold.parts.packed import packed
 
 
 def model() -> onnx.ModelProto:
-    """Lists of whole numbers of every length in bytes, negative ones too, and of floats; an initializer, two inputs."""
+    """Lists of whole numbers of every length in bytes, negative ones too, and of floats; an
+    initializer, two inputs.
+    """
     graph = Graph()
     x = graph.input("x", TensorProto.DOUBLE, 4)
     graph.input("unused", TensorProto.STRING)
@@ -44,14 +46,25 @@ def test_no_number_of_a_list_has_a_tag_of_its_own() -> None:
     floats = [float(number) for number in many]
     found = graph.op("LabelEncoder", x, domain="ai.onnx.ml", keys_int64s=many, values_floats=floats)
     graph.output("y", found, TensorProto.FLOAT, ["rows", 1])
-    assert len(packed(graph.model())) < len(many) * (1 + 4) + 500 < len(graph.model().SerializeToString())
+    assert (
+        len(packed(graph.model()))
+        < len(many) * (1 + 4) + 500
+        < len(graph.model().SerializeToString())
+    )
 
 
 def test_onnxruntime_and_the_bundles_own_reader_take_them() -> None:
     own, plain = packed(model()), model().SerializeToString()
-    assert onnx.load_from_string(b"".join(onnx_messages.written(onnx_messages.read(own)))) == model()
-    feeds = {"x": np.array([[0.0, 127, 16_384, -1], [5, 2.0**31, 2.0**62, -(2.0**63)]]), "unused": np.array([[""]])}
-    first, second = (onnxruntime.InferenceSession(each).run(None, feeds)[0] for each in (own, plain))
+    assert (
+        onnx.load_from_string(b"".join(onnx_messages.written(onnx_messages.read(own)))) == model()
+    )
+    feeds = {
+        "x": np.array([[0.0, 127, 16_384, -1], [5, 2.0**31, 2.0**62, -(2.0**63)]]),
+        "unused": np.array([[""]]),
+    }
+    first, second = (
+        onnxruntime.InferenceSession(each).run(None, feeds)[0] for each in (own, plain)
+    )
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(first[0], [0.0, 1.2, 2.5, 3.8], atol=1e-6)
 

@@ -1,4 +1,6 @@
-"""Rows without their zeros hold the same numbers in less memory, and are used only where they do."""
+"""Rows without their zeros hold the same numbers in less memory, and are used only where they
+do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def stacked(x: np.ndarray, allowed: bool = True, precision: str = "float64") -> 
     return stack.result()
 
 
-@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=NUMBERS))
+@given(
+    hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=NUMBERS)
+)
 def test_both_forms_hold_the_same_numbers(x: np.ndarray) -> None:
     before, sparse.DENSE_BYTES = sparse.DENSE_BYTES, 0
     try:

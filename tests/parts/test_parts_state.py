@@ -1,4 +1,6 @@
-"""States are written without pickle and come back bit for bit; nothing but a State can be named in the file."""
+"""States are written without pickle and come back bit for bit; nothing but a State can be named in
+the file.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from sixfold.recipe.receipt import Step
 
 def network() -> FittedPerceptron:
     ones = np.ones((3, 2), dtype=np.float32)
-    return FittedPerceptron((ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3))
+    return FittedPerceptron(
+        (ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3)
+    )
 
 
 def test_arrays_come_back_bit_for_bit(tmp_path: Path) -> None:
@@ -31,7 +35,8 @@ def test_arrays_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["os:system", "sixfold.core.paths:write_atomic", "sixfold.parts.state:load", "builtins:eval"]
+    "name",
+    ["os:system", "sixfold.core.paths:write_atomic", "sixfold.parts.state:load", "builtins:eval"],
 )
 def test_only_states_can_be_named(tmp_path: Path, name: str) -> None:
     state.save(network(), tmp_path)

@@ -19,7 +19,8 @@ from sixfold.core.plugins import PACKAGE_ROOT
 from sixfold.parts import state
 from sixfold.parts.state import State
 
-# Everything that is importable and does something, classes that are no states, and names that are none.
+# Everything that is importable and does something, classes that are no states, and names that are
+# none.
 NAMES = [
     "sixfold.__main__:main",
     "sixfold.cli:main",
@@ -63,7 +64,9 @@ NAMES = [
 
 def saved(folder: Path) -> dict[str, Any]:
     ones = np.ones((3, 2), dtype=np.float32)
-    network = FittedPerceptron((ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3))
+    network = FittedPerceptron(
+        (ones,), (np.zeros(3, np.float32),), "relu", "softmax", np.zeros(3), np.ones(3)
+    )
     state.save(network, folder)
     tree: dict[str, Any] = json.loads((folder / "state.json").read_text())
     return tree
@@ -101,7 +104,9 @@ def test_the_command_line_is_not_run(tmp_path: Path) -> None:
         "except ValueError as error: print(type(error).__name__,"
         " [m for m in sys.modules if '__main__' in m or 'cli' in m and 'sixfold' in m])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
     assert (done.stdout, done.stderr) == ("BundleError ['__main__']\n", "")
 
 
@@ -114,9 +119,7 @@ def test_every_state_of_sixfold_is_found_in_a_fresh_process() -> None:
         if line.startswith("class ") and "(State" in line
     ]
     assert len(names) > 35
-    code = (
-        "import sys\nfrom sixfold.parts import state\nfor name in sys.argv[1:]: assert state._find(name, state.State)"
-    )
+    code = "import sys\nfrom sixfold.parts import state\nfor name in sys.argv[1:]: assert state._find(name, state.State)"
     subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=120)
 
 
@@ -212,7 +215,10 @@ def plugged(tmp_path: Path) -> dict[str, str]:
         path = tmp_path / "site" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *filter(None, sys.path)])}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *filter(None, sys.path)]),
+    }
 
 
 def test_the_state_of_an_installed_plugin_is_found_and_its_command_line_is_not_run(
@@ -226,16 +232,29 @@ def test_the_state_of_an_installed_plugin_is_found_and_its_command_line_is_not_r
     )
     for what in ("save", "load"):
         done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path), what], env=plugged, capture_output=True, text=True, timeout=120
+            [sys.executable, "-c", code, str(tmp_path), what],
+            env=plugged,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
     assert done.stdout == "Lowest False\n"
     content = (tmp_path / "state.json").read_text()
-    (tmp_path / "state.json").write_text(content.replace("plugged.learned:Lowest", "plugged.__main__:Lowest"))
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), "load"], env=plugged, capture_output=True, text=True, timeout=120
+    (tmp_path / "state.json").write_text(
+        content.replace("plugged.learned:Lowest", "plugged.__main__:Lowest")
     )
-    assert "expected a State of Sixfold or of a plug-in; found 'plugged.__main__:Lowest'" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), "load"],
+        env=plugged,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (
+        "expected a State of Sixfold or of a plug-in; found 'plugged.__main__:Lowest'"
+        in done.stderr
+    )
 
 
 @pytest.mark.slow
@@ -249,11 +268,18 @@ def test_a_run_with_an_installed_plugin_goes_on_and_its_bundle_needs_it_not(
     )
     run = [sys.executable, "-m", "sixfold", "run", "r.yaml", "--quiet"]
     for _ in range(2):
-        done = subprocess.run(run, cwd=tmp_path, env=plugged, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(
+            run, cwd=tmp_path, env=plugged, capture_output=True, text=True, timeout=200
+        )
         assert done.returncode == 0, done.stderr
     plain = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     verify = [sys.executable, "-m", "sixfold", "verify", "runs/model/bundle"]
-    done = subprocess.run(verify, cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        verify, cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr
     done = subprocess.run(run, cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, "expected the name of an imputer; found 'lowest'" in done.stderr) == (2, True)
+    assert (done.returncode, "expected the name of an imputer; found 'lowest'" in done.stderr) == (
+        2,
+        True,
+    )

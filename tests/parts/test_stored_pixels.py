@@ -1,4 +1,6 @@
-"""Pixels as features that stay on disk, what a run does with images that cannot be used, and with copies."""
+"""Pixels as features that stay on disk, what a run does with images that cannot be used, and with
+copies.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def photos(folder: Path, count: int = 24) -> Path:
     for number in range(count):
         path = folder / "photos" / ("dark" if number % 2 else "light") / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        values = rng.integers(0, 120, (SIDE, SIDE), dtype=np.uint8) + np.uint8(0 if number % 2 else 120)
+        values = rng.integers(0, 120, (SIDE, SIDE), dtype=np.uint8) + np.uint8(
+            0 if number % 2 else 120
+        )
         Image.fromarray(values).save(path)
     return folder / "photos"
 
@@ -47,7 +51,9 @@ def prepared(dataset: Dataset, family: str) -> Any:
     return prepare_rows(candidate, dataset, Context())
 
 
-def test_a_network_of_images_reads_them_from_disk_and_others_get_the_same_numbers(tmp_path: Path) -> None:
+def test_a_network_of_images_reads_them_from_disk_and_others_get_the_same_numbers(
+    tmp_path: Path,
+) -> None:
     photos(tmp_path)
     dataset = loaded(tmp_path)
     stored, held = prepared(dataset, "cnn").x, prepared(dataset, "linear").x
@@ -59,7 +65,9 @@ def test_a_network_of_images_reads_them_from_disk_and_others_get_the_same_number
     assert held_bytes(stored) == 0
     assert nonzeros(stored) == 24 * SIDE * SIDE
     assert bounds(stored).shape == (2, SIDE * SIDE)
-    raw = np.stack([np.asarray(Image.open(name)).ravel() for name in dataset.table.columns["image"].strings()])
+    raw = np.stack(
+        [np.asarray(Image.open(name)).ravel() for name in dataset.table.columns["image"].strings()]
+    )
     np.testing.assert_array_equal(stored[:], raw)
     np.testing.assert_array_equal(stored[3:7], raw[3:7])
     np.testing.assert_array_equal(stored[np.array([5, 0, 5])], raw[[5, 0, 5]])
@@ -76,11 +84,17 @@ def test_some_rows_of_a_fit_are_a_view(tmp_path: Path) -> None:
     assert fit.y.tolist() == dataset.target.values[[4, 1]].tolist()
 
 
-def test_images_that_cannot_be_used_are_refused_by_name_or_skipped_and_counted(tmp_path: Path) -> None:
+def test_images_that_cannot_be_used_are_refused_by_name_or_skipped_and_counted(
+    tmp_path: Path,
+) -> None:
     root = photos(tmp_path)
     (root / "dark" / "a_text.png").write_text("no image")
     (root / "dark" / "empty.png").write_bytes(b"")
-    header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (50_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
+    header = (
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+        + (50_000).to_bytes(4, "big") * 2
+        + b"\x08\x02\x00\x00\x00"
+    )
     (root / "light" / "huge.png").write_bytes(header + b"\x00" * 40)
     with pytest.raises(DataError) as caught:
         loaded(tmp_path)
@@ -97,7 +111,9 @@ def test_images_that_cannot_be_used_are_refused_by_name_or_skipped_and_counted(t
 
 
 def test_every_kind_of_picture_is_read_from_one_folder(tmp_path: Path) -> None:
-    """EXIF rotation, CMYK, 16 bits, palette, alpha, and all formats: upright, in the same colors."""
+    """EXIF rotation, CMYK, 16 bits, palette, alpha, and all formats: upright, in the same
+    colors.
+    """
     plain = np.zeros((40, 40, 3), dtype=np.uint8)
     plain[:20] = (200, 30, 30)
     image, root = Image.fromarray(plain), photos(tmp_path)
@@ -113,7 +129,10 @@ def test_every_kind_of_picture_is_read_from_one_folder(tmp_path: Path) -> None:
     Image.fromarray(gray.astype(np.uint16)).save(root / "light" / "x_16bit.png")
     column = loaded(tmp_path).table.columns["image"]
     pixels = StoredPixels(image_column.resized(column, ImageShape(8, 8, 3)))
-    found = {Path(name).name: pixels.cache.read(np.array([row]))[0] for row, name in enumerate(column.strings())}
+    found = {
+        Path(name).name: pixels.cache.read(np.array([row]))[0]
+        for row, name in enumerate(column.strings())
+    }
     drawn = {name: image for name, image in found.items() if name.startswith("x_")}
     assert len(drawn) == 9
     for name, resized in drawn.items():
@@ -162,5 +181,7 @@ def test_an_interrupted_run_keeps_its_resized_images_and_decodes_none_again(
         changed = Path(column.levels[0])
         Image.new("RGB", (10, 10), (1, 2, 3)).save(changed)
         image_column._CACHES.held.clear()
-        assert (image_column.resized(column, ImageShape(8, 8, 3)).read(np.array([0])) == (1, 2, 3)).all()
+        assert (
+            image_column.resized(column, ImageShape(8, 8, 3)).read(np.array([0])) == (1, 2, 3)
+        ).all()
     assert not (tmp_path / "run" / "scratch").exists()

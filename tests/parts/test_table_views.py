@@ -1,4 +1,6 @@
-"""`take` is a view: it shares its parent's values, gathers what is asked for, and is the copy that it stands for."""
+"""`take` is a view: it shares its parent's values, gathers what is asked for, and is the copy that
+it stands for.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def table(rows: int) -> Table:
 @given(st.lists(st.integers(0, 29), max_size=40), st.data())
 def test_a_view_of_a_view_is_the_copy_of_a_copy(first: list[int], data: st.DataObject) -> None:
     whole, rows = table(30), np.array(first, dtype=np.int64)
-    second = data.draw(st.lists(st.integers(0, len(first) - 1), max_size=10) if first else st.just([]))
+    second = data.draw(
+        st.lists(st.integers(0, len(first) - 1), max_size=10) if first else st.just([])
+    )
     again = np.array(second, dtype=np.int64)
     view = whole.take(rows).take(again)
     assert view.rows == len(second)
@@ -44,7 +48,9 @@ def test_a_view_of_a_view_is_the_copy_of_a_copy(first: list[int], data: st.DataO
 
 def test_changing_a_field_of_a_view_changes_nothing_else() -> None:
     view = table(10).take(np.array([3, 1]))
-    np.testing.assert_array_equal(replace(view.columns["n"], kind="date").values, view.columns["n"].values)
+    np.testing.assert_array_equal(
+        replace(view.columns["n"], kind="date").values, view.columns["n"].values
+    )
     np.testing.assert_array_equal(replace(view.columns["n"], values=np.ones(2)).values, np.ones(2))
 
 

@@ -18,7 +18,11 @@ PROSE = [f"this is message number {number} about something that we said" for num
         (PROSE[:10], 19, ""),  # too few rows to tell
         ([f"Person {n} Smith" for n in range(40)], 40, ""),  # names
         ([f"id-{n}" for n in range(40)], 40, ""),
-        ([f"今日は天気がいいですね{n}" for n in range(40)], 40, "6 words on average, 40 different ones in 40 rows"),
+        (
+            [f"今日は天気がいいですね{n}" for n in range(40)],
+            40,
+            "6 words on average, 40 different ones in 40 rows",
+        ),
         (["x" * 1_000_000 + str(n) for n in range(40)], 40, ""),
     ],
 )
@@ -39,7 +43,10 @@ def test_scripts_are_counted() -> None:
 
 
 def test_what_many_texts_share_is_told() -> None:
-    mails = [f"Dear customer of our bank number {n} yes\nBest regards\nyour bank in the old town" for n in range(20)]
+    mails = [
+        f"Dear customer of our bank number {n} yes\nBest regards\nyour bank in the old town"
+        for n in range(20)
+    ]
     said = " ".join(describe("mail", mails))
     assert "20 of 20 texts have the line 'best regards'." in said
     assert "20 of 20 texts begin with 'dear customer of our'." in said

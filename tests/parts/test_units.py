@@ -1,4 +1,6 @@
-"""Whole units: whatever the layers and the units are, none is torn, and each layer is as even as the units allow."""
+"""Whole units: whatever the layers and the units are, none is torn, and each layer is as even as
+the units allow.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def test_deal(rows: list[tuple[int, int]], folds: int, seed: int) -> None:
 
 
 @QUICK
-@given(layers=st.lists(st.integers(0, 2), min_size=30, max_size=60), folds=st.integers(2, 5), copies=st.integers(2, 4))
+@given(
+    layers=st.lists(st.integers(0, 2), min_size=30, max_size=60),
+    folds=st.integers(2, 5),
+    copies=st.integers(2, 4),
+)
 def test_rows_that_come_several_times_are_dealt_as_evenly_as_single_ones(
     layers: list[int], folds: int, copies: int
 ) -> None:

@@ -1,4 +1,6 @@
-"""What `run` refuses before training, `check` refuses, in the same words: both go by the list in `planning`."""
+"""What `run` refuses before training, `check` refuses, in the same words: both go by the list in
+`planning`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ ACCEPTED: list[dict[str, Any]] = [
     {"evaluate.folds": 50},
     {"evaluate.nested": 40},
     {"evaluate.nested": 2, "evaluate.folds": 14},  # more than rows of a class
-    {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3}}], "evaluate.search": {"trials": 2}},
+    {
+        "build": [{"family": "tree", "max_depth": {"low": 1, "high": 3}}],
+        "evaluate.search": {"trials": 2},
+    },
     {**VALUES, "train.stop": {"metric": "accuracy"}},  # of a loop that trains nothing here
 ]
 REFUSED: list[dict[str, Any]] = [
@@ -67,11 +72,27 @@ REFUSED: list[dict[str, Any]] = [
     {"evaluate.nested": 80},
     {"evaluate.nested": 2, "evaluate.folds": 40},
     {"data.source": "twice.csv", "evaluate.folds": 50},
-    {**VALUES, "evaluate.scheme": "leave_one_out", "evaluate.folds": None, "evaluate.ensemble": True},
-    {**VALUES, "evaluate.scheme": "leave_one_out", "evaluate.folds": None, "evaluate.metrics": ["r2"]},
+    {
+        **VALUES,
+        "evaluate.scheme": "leave_one_out",
+        "evaluate.folds": None,
+        "evaluate.ensemble": True,
+    },
+    {
+        **VALUES,
+        "evaluate.scheme": "leave_one_out",
+        "evaluate.folds": None,
+        "evaluate.metrics": ["r2"],
+    },
     {"data.group": "u", "evaluate.folds": 30},
     {"data.time": "d", "evaluate.folds": 70},
-    {"data.group": "y", "data.target": "b", "evaluate.folds": 2, "evaluate.metrics": ["roc_auc"], "data.holdout": 0},
+    {
+        "data.group": "y",
+        "data.target": "b",
+        "evaluate.folds": 2,
+        "evaluate.metrics": ["roc_auc"],
+        "data.holdout": 0,
+    },
     {"evaluate.threshold": "f1"},
     {"data.target": "b", "evaluate.threshold": "roc_auc"},
     {**VALUES, "evaluate.calibrate": "platt"},
@@ -99,8 +120,14 @@ REFUSED: list[dict[str, Any]] = [
     },
     {"data.source": "wide.csv", "prepare.features.number": [{"name": "polynomial", "degree": 4}]},
     {"data.drop": ["n", "g", "z", "d", "i", "u"], "prepare.denoise.outliers": {"name": "iqr"}},
-    {"build": [{"family": "tree", "max_depth": {"low": 1.5, "high": 3}}], "evaluate.search": {"trials": 2}},
-    {"build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}], "evaluate.search": {"trials": 2}},
+    {
+        "build": [{"family": "tree", "max_depth": {"low": 1.5, "high": 3}}],
+        "evaluate.search": {"trials": 2},
+    },
+    {
+        "build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}],
+        "evaluate.search": {"trials": 2},
+    },
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
     {"budget.disk": "5KB"},
 ]
@@ -157,7 +184,9 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
 
 
 class Outcome(NamedTuple):
-    """Of one recipe: what check told, what run raised before it trained ('' where it did train), and who raised."""
+    """Of one recipe: what check told, what run raised before it trained ('' where it did train),
+    and who raised.
+    """
 
     told: list[str]
     refused: str
@@ -177,7 +206,10 @@ def write_tables(folder: Path) -> None:
     (folder / "t.csv").write_text("n,g,c,i,u,d,b,y,z\n" + "\n".join(rows) + "\n")
     (folder / "twice.csv").write_text("n,g,c,i,u,d,b,y,z\n" + "\n".join(rows[:45] * 2) + "\n")
     names = [f"x{i}" for i in range(40)]
-    wide = [",".join([*(f"{(i * j) % 7 + j / 9:.2f}" for j in range(40)), "kl"[i % 2]]) for i in range(60)]
+    wide = [
+        ",".join([*(f"{(i * j) % 7 + j / 9:.2f}" for j in range(40)), "kl"[i % 2]])
+        for i in range(60)
+    ]
     (folder / "wide.csv").write_text(",".join([*names, "y"]) + "\n" + "\n".join(wide) + "\n")
 
 
@@ -206,7 +238,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(cross_validation, "evaluate_folds", train)
-        patch.setattr(forecast, "forecasts", lambda *_: ([], []))  # the rules alone are asked, without a trial
+        patch.setattr(
+            forecast, "forecasts", lambda *_: ([], [])
+        )  # the rules alone are asked, without a trial
         patch.setattr(check, "_disk", lambda _: None)
         yield {str(changes): _outcome(folder, changes) for changes in [*ACCEPTED, *REFUSED]}
 
@@ -225,22 +259,32 @@ def _outcome(folder: Path, changes: dict[str, Any]) -> Outcome:
     except Trained:
         return Outcome([str(error) for error in found], "", raisers)
     except SixfoldError as error:
-        return Outcome([str(one) for one in found], str(error), raisers | {_raiser(error.__cause__ or error)})
+        return Outcome(
+            [str(one) for one in found], str(error), raisers | {_raiser(error.__cause__ or error)}
+        )
     raise AssertionError("it trained without training")
 
 
 def _raiser(error: BaseException) -> str:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(SOURCE)]
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if Path(f.filename).is_relative_to(SOURCE)
+    ]
     return f"{Path(frames[-1].filename).relative_to(SOURCE)}:{frames[-1].name}" if frames else ""
 
 
 @pytest.mark.parametrize("changes", ACCEPTED, ids=str)
-def test_what_can_be_trained_is_accepted(outcomes: dict[str, Outcome], changes: dict[str, Any]) -> None:
+def test_what_can_be_trained_is_accepted(
+    outcomes: dict[str, Outcome], changes: dict[str, Any]
+) -> None:
     assert outcomes[str(changes)][:2] == ([], "")
 
 
 @pytest.mark.parametrize("changes", REFUSED, ids=str)
-def test_check_and_run_refuse_in_the_same_words(outcomes: dict[str, Outcome], changes: dict[str, Any]) -> None:
+def test_check_and_run_refuse_in_the_same_words(
+    outcomes: dict[str, Outcome], changes: dict[str, Any]
+) -> None:
     told, refused, _ = outcomes[str(changes)]
     assert refused
     assert told[0] == refused
@@ -286,7 +330,9 @@ def test_every_refusal_is_met_or_has_its_reason(outcomes: dict[str, Outcome]) ->
     written = {place for path in sorted(SOURCE.rglob("*.py")) for place in _refusals(path)}
     alone = {place for place in written - met if not any(map(place.startswith, REASONS))}
     assert alone == set()
-    assert [reason for reason in REASONS if not any(place.startswith(reason) for place in written)] == []
+    assert [
+        reason for reason in REASONS if not any(place.startswith(reason) for place in written)
+    ] == []
 
 
 def _refusals(path: Path) -> Iterator[str]:
@@ -295,5 +341,9 @@ def _refusals(path: Path) -> Iterator[str]:
         if isinstance(function, ast.FunctionDef):
             for node in ast.walk(function):
                 made = node.exc if isinstance(node, ast.Raise) else None
-                if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id in kinds:
+                if (
+                    isinstance(made, ast.Call)
+                    and isinstance(made.func, ast.Name)
+                    and made.func.id in kinds
+                ):
                     yield f"{path.relative_to(SOURCE)}:{function.name}"

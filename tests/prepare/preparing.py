@@ -1,4 +1,6 @@
-"""What the tests of preparation share: tables with gaps, and the graph's answer to a table or to a block of values."""
+"""What the tests of preparation share: tables with gaps, and the graph's answer to a table or to a
+block of values.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def number(values: Any) -> Column:
 
 
 def mixed_columns(rows: int, seed: int = 0) -> dict[str, Column]:
-    """Numbers (one skewed, one without gaps), a boolean, a date, two categories (one with rare levels), an identifier."""
+    """Numbers (one skewed, one without gaps), a boolean, a date, two categories (one with rare
+    levels), an identifier.
+    """
     rng = np.random.default_rng(seed)
 
     def gaps(values: Any, share: float = 0.1) -> Array:
@@ -51,7 +55,9 @@ def mixed_columns(rows: int, seed: int = 0) -> dict[str, Column]:
         "since": Column("date", gaps(rng.integers(-(10**9), 2 * 10**9, rows))),
         "town": category(towns),
         "weight": number(base * 2 + rng.normal(size=rows)),
-        "id": Column("identifier", np.arange(rows, dtype=np.int32), tuple(f"r{i}" for i in range(rows))),
+        "id": Column(
+            "identifier", np.arange(rows, dtype=np.int32), tuple(f"r{i}" for i in range(rows))
+        ),
     }
 
 
@@ -59,10 +65,17 @@ def mixed(rows: int = 160, seed: int = 0) -> Table:
     return Table(mixed_columns(rows, seed), rows)
 
 
-def target(rows: int = 160, task: Task = "classification", seed: int = 1, classes: int = 2) -> Target:
+def target(
+    rows: int = 160, task: Task = "classification", seed: int = 1, classes: int = 2
+) -> Target:
     rng = np.random.default_rng(seed)
     if task == "classification":
-        return Target(task, rng.integers(0, classes, rows), ("y",), tuple(f"class {i}" for i in range(classes)))
+        return Target(
+            task,
+            rng.integers(0, classes, rows),
+            ("y",),
+            tuple(f"class {i}" for i in range(classes)),
+        )
     if task == "regression":
         return Target(task, rng.normal(size=rows), ("y",))
     return Target(task, rng.normal(size=(rows, 3)), ("p", "q", "r"))
@@ -92,7 +105,12 @@ def ask_step(step: Any, x: Array) -> Array:
 def ask(preparer: Preparer, table: Table) -> Matrix:
     """The preparer's graph, on raw columns."""
     graph = Graph()
-    graph.output("y", exported(preparer, graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
+    graph.output(
+        "y",
+        exported(preparer, graph),
+        TYPES[preparer.precision],
+        ["rows", len(preparer.feature_names)],
+    )
     feeds = feed(preparer, table)
     return np.asarray(session(graph, feeds).run(None, feeds)[0])
 
@@ -113,7 +131,12 @@ def feed(preparer: Preparer, table: Table) -> dict[str, Array]:
 
 def nodes(preparer: Preparer) -> int:
     graph = Graph()
-    graph.output("y", exported(preparer, graph), TYPES[preparer.precision], ["rows", len(preparer.feature_names)])
+    graph.output(
+        "y",
+        exported(preparer, graph),
+        TYPES[preparer.precision],
+        ["rows", len(preparer.feature_names)],
+    )
     return len(graph.model().graph.node)
 
 

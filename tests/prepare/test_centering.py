@@ -1,4 +1,6 @@
-"""Columns far from 0 against their variation: centered before the chain and the cast, the others left as they are."""
+"""Columns far from 0 against their variation: centered before the chain and the cast, the others
+left as they are.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,12 @@ def fitted(data: Table, needs: Needs = TREES, **prepare: Any) -> tuple[Preparer,
 
 
 def shifts(preparer: Preparer) -> list[Array]:
-    return [step.shift for block in preparer.blocks for step in block.steps if isinstance(step, Centering)]
+    return [
+        step.shift
+        for block in preparer.blocks
+        for step in block.steps
+        if isinstance(step, Centering)
+    ]
 
 
 def test_float32_tells_seconds_apart() -> None:
@@ -93,7 +100,11 @@ def test_codes_are_never_moved() -> None:
 @pytest.mark.parametrize("parts", [["days"], ["year", "days"], ["hour", "days", "weekday"]])
 def test_days_of_a_date_keep_the_minutes(parts: list[str]) -> None:
     data = Table({"when": Column("date", MINUTES * 60 + 1.7e9)}, ROWS)
-    preparer, x = fitted(data, features={"date": {"name": "date_parts", "parts": parts}}, denoise={"constants": "keep"})
+    preparer, x = fitted(
+        data,
+        features={"date": {"name": "date_parts", "parts": parts}},
+        denoise={"constants": "keep"},
+    )
     days = x[:, list(preparer.feature_names).index("when days")]
     assert len(np.unique(days)) == len(np.unique(MINUTES))
     np.testing.assert_allclose(np.diff(days.astype(np.float64)), np.diff(MINUTES) / 1440, atol=1e-6)

@@ -1,4 +1,6 @@
-"""Every check for every denoiser: the folder is listed, and how many checks each one got is asserted."""
+"""Every check for every denoiser: the folder is listed, and how many checks each one got is
+asserted.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,10 @@ def tukey(x: Array) -> Array:
 
 def forest(x: Array) -> Array:
     return np.asarray(
-        IsolationForest(n_estimators=30, contamination=0.05, random_state=SEED).fit_predict(complete(x)) < 0
+        IsolationForest(n_estimators=30, contamination=0.05, random_state=SEED).fit_predict(
+            complete(x)
+        )
+        < 0
     )
 
 
@@ -63,7 +68,10 @@ CASES = {
         tukey,
         {"factor": 2.0},
         (
-            ({"factor": 0}, "denoiser iqr, factor: expected greater than 0; found 0. Change factor."),
+            (
+                {"factor": 0},
+                "denoiser iqr, factor: expected greater than 0; found 0. Change factor.",
+            ),
             ({"action": "mask"}, f"denoiser iqr, action: {ACTION}"),
         ),
     ),
@@ -87,7 +95,9 @@ CASES = {
 
 
 def rows() -> Array:
-    """Correlated numbers with gaps, and three rows that are far away from all others and from each other."""
+    """Correlated numbers with gaps, and three rows that are far away from all others and from each
+    other.
+    """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, 3)) + rng.normal(size=(ROWS, 1))
     x[rng.random(x.shape) < 0.05] = NAN
@@ -105,7 +115,9 @@ def table() -> Table:
 
 
 def prepared(name: str, **options: Any) -> tuple[Preparer, Array, Array]:
-    prepare = Prepare.model_validate({"denoise": {"outliers": {"name": name, **CASES[name].options, **options}}})
+    prepare = Prepare.model_validate(
+        {"denoise": {"outliers": {"name": name, **CASES[name].options, **options}}}
+    )
     return fit(table(), target(ROWS), prepare, Needs(number=()), SEED)
 
 
@@ -123,7 +135,9 @@ def check_drop_leaves_training_rows_out(name: str) -> None:
     assert not set(PLANTED) & set(kept.tolist())
     assert x.shape[0] == len(kept) == ROWS - len(set(range(ROWS)) - set(kept.tolist()))
     assert preparer.notes == (f"{ROWS - len(kept)} outliers left out of training ({name}).",)
-    assert abs(int(found.sum()) - (ROWS - len(kept))) <= 2  # the preparer draws with a seed of its own
+    assert (
+        abs(int(found.sum()) - (ROWS - len(kept))) <= 2
+    )  # the preparer draws with a seed of its own
     np.testing.assert_array_equal(preparer.transform(table().take(kept)), x)
 
 
@@ -157,11 +171,15 @@ def check_bounds_leave_gaps_alone(name: str) -> None:
 def check_save_and_load(name: str, folder: Path) -> None:
     preparer, _, _ = prepared(name, action="clip")
     saved(preparer, folder)
-    np.testing.assert_array_equal(state.load(folder, Preparer).transform(table()), preparer.transform(table()))
+    np.testing.assert_array_equal(
+        state.load(folder, Preparer).transform(table()), preparer.transform(table())
+    )
 
 
 def check_the_same_seed_gives_the_same_rows(name: str) -> None:
-    np.testing.assert_array_equal(make(name).outliers(rows(), SEED), make(name).outliers(rows(), SEED))
+    np.testing.assert_array_equal(
+        make(name).outliers(rows(), SEED), make(name).outliers(rows(), SEED)
+    )
 
 
 def check_refuses_bad_settings(name: str) -> None:
@@ -174,7 +192,9 @@ def check_refuses_bad_settings(name: str) -> None:
 def check_refuses_a_table_without_numbers(name: str) -> None:
     prepare = Prepare.model_validate({"denoise": {"outliers": name}})
     with pytest.raises(RecipeError) as caught:
-        fit(Table({"town": mixed_columns(ROWS)["town"]}, ROWS), target(ROWS), prepare, Needs(), SEED)
+        fit(
+            Table({"town": mixed_columns(ROWS)["town"]}, ROWS), target(ROWS), prepare, Needs(), SEED
+        )
     assert str(caught.value) == (
         "prepare.denoise.outliers: expected number columns; found none among the training rows. "
         "Leave outliers out, or look at data.types."
@@ -189,7 +209,9 @@ def check_a_column_of_one_value_and_few_rows(name: str) -> None:
         np.testing.assert_array_equal(bounds.transform(some)[:, 0], some[:, 0])
 
 
-CHECKS: dict[str, Callable[..., None]] = {n: f for n, f in dict(globals()).items() if n.startswith("check_")}
+CHECKS: dict[str, Callable[..., None]] = {
+    n: f for n, f in dict(globals()).items() if n.startswith("check_")
+}
 PAIRS = [(name, check) for name in DENOISER.names() for check in CHECKS]
 
 
@@ -210,5 +232,9 @@ def test_every_denoiser_gets_every_check() -> None:
 def test_clip_bounds_go_to_number_columns_only() -> None:
     prepare = Prepare.model_validate({"denoise": {"outliers": {"name": "iqr", "action": "clip"}}})
     preparer, _, _ = fit(mixed(), target(), prepare, Needs(), 0)
-    clipped = [block.columns for block in preparer.blocks if any(isinstance(step, Clip) for step in block.steps)]
+    clipped = [
+        block.columns
+        for block in preparer.blocks
+        if any(isinstance(step, Clip) for step in block.steps)
+    ]
     assert clipped == [("height", "income", "weight")]

@@ -1,4 +1,6 @@
-"""Embeddings of a local checkpoint as features: against transformers, against the graph, and what of a folder is refused."""
+"""Embeddings of a local checkpoint as features: against transformers, against the graph, and what
+of a folder is refused.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +60,14 @@ def by_transformers(folder: Path, texts: list[str], length: int, first: bool, un
     tokens = torch.from_numpy(TokenReader(read_word_pieces(folder, length, 10_000)).read(texts))
     here = (tokens != 0).long()
     with torch.no_grad():
-        states = BertModel.from_pretrained(folder).eval()(input_ids=tokens, attention_mask=here).last_hidden_state
-    found = states[:, 0] if first else (states * here[:, :, None]).sum(1) / here.sum(1, keepdim=True)
+        states = (
+            BertModel.from_pretrained(folder)
+            .eval()(input_ids=tokens, attention_mask=here)
+            .last_hidden_state
+        )
+    found = (
+        states[:, 0] if first else (states * here[:, :, None]).sum(1) / here.sum(1, keepdim=True)
+    )
     return (torch.nn.functional.normalize(found, dim=1) if unit else found).numpy()
 
 
@@ -75,7 +83,9 @@ def test_numbers_are_those_of_transformers(tmp_path: Path, pooling: str, unit: b
 def test_the_graph_gives_what_training_had_and_holds_the_weights_once(folder: Path) -> None:
     step, graph = fit(folder), Graph()
     inputs = RawInputs(graph, [], frozenset())
-    block = EncodedBlock("text", ("body",), step, ("x",) * step.width, ("body",) * step.width, (0,) * step.width)
+    block = EncodedBlock(
+        "text", ("body",), step, ("x",) * step.width, ("body",) * step.width, (0,) * step.width
+    )
     one = block.export(graph, inputs)
     graph.output("x", one, TensorProto.DOUBLE, ["rows", step.width])
     model = graph.model()
@@ -83,7 +93,9 @@ def test_the_graph_gives_what_training_had_and_holds_the_weights_once(folder: Pa
     encoder = reader_of("text").encoder("text_0", content.encode(), "model.onnx")
     tokens = encoder.encode(TEXTS)
     checked = session(graph, {"text_0": tokens})
-    np.testing.assert_allclose(checked.run(None, {"text_0": tokens})[0], step.transform(TEXTS), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        checked.run(None, {"text_0": tokens})[0], step.transform(TEXTS), rtol=0, atol=2e-6
+    )
     for row, text in enumerate(TEXTS):
         alone = checked.run(None, {"text_0": encoder.encode([text])})[0]
         np.testing.assert_allclose(alone[0], step.transform(TEXTS)[row], rtol=0, atol=2e-6)
@@ -122,7 +134,9 @@ def test_the_state_names_the_folder_and_holds_no_weights(folder: Path, tmp_path:
     step = fit(folder)
     state.save(step, tmp_path)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2_000
-    np.testing.assert_array_equal(state.load(tmp_path, Embedding).transform(TEXTS), step.transform(TEXTS))
+    np.testing.assert_array_equal(
+        state.load(tmp_path, Embedding).transform(TEXTS), step.transform(TEXTS)
+    )
 
 
 def test_a_checkpoint_that_changed_is_another_key_and_no_longer_the_states(tmp_path: Path) -> None:
@@ -149,14 +163,24 @@ def changed(folder: Path, name: str, content: dict[str, Any]) -> None:
     [
         ("config.json", {"model_type": "gpt2"}, "found 'gpt2'"),
         ("config.json", {"hidden_act": "relu"}, "found 'relu'"),
-        ("tokenizer.json", {"model": {"type": "Unigram"}}, "model.type: WordPiece; found 'Unigram'"),
+        (
+            "tokenizer.json",
+            {"model": {"type": "Unigram"}},
+            "model.type: WordPiece; found 'Unigram'",
+        ),
         ("tokenizer.json", {"normalizer": {"type": "Replace"}}, "found 'Replace'"),
-        ("tokenizer.json", {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}}}, "found 'Split'"),
+        (
+            "tokenizer.json",
+            {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}}},
+            "found 'Split'",
+        ),
         ("tokenizer.json", {"model": {"vocab": {"[PAD]": 0, "a": 7}}}, "places that are not"),
         ("tokenizer.json", {"model": {"vocab": {"[PAD]": 0, "[UNK]": 1}}}, "[CLS]"),
     ],
 )
-def test_checkpoints_of_another_kind(tmp_path: Path, name: str, content: dict[str, Any], found: str) -> None:
+def test_checkpoints_of_another_kind(
+    tmp_path: Path, name: str, content: dict[str, Any], found: str
+) -> None:
     own = tiny_bert.write(tmp_path / "bert")
     changed(own, name, content)
     with pytest.raises(DataError) as caught:

@@ -1,4 +1,6 @@
-"""Every check for every feature method: the folder is listed, and how many checks each one got is asserted."""
+"""Every check for every feature method: the folder is listed, and how many checks each one got is
+asserted.
+"""
 
 from __future__ import annotations
 
@@ -35,24 +37,42 @@ from sixfold.prepare.step import CrossFitted, Training
 from sixfold.recipe.kinds import FEATURE
 
 ROWS, LEVELS, SEED = 120, 7, 3
-LETTERS = np.array(["a", "b", "c", "d", "e", "f", "g", "unseen", None], dtype=object)  # the last two: codes -2 and -1
-Reference = Callable[[Array, Array, Array], Array]  # training rows, their classes, new rows → features of the new rows
+LETTERS = np.array(
+    ["a", "b", "c", "d", "e", "f", "g", "unseen", None], dtype=object
+)  # the last two: codes -2 and -1
+Reference = Callable[
+    [Array, Array, Array], Array
+]  # training rows, their classes, new rows → features of the new rows
 
 
 def numbers(rows: int = ROWS, seed: int = 0) -> Array:
     """Skewed, with ties, and an ordinary column."""
     rng = np.random.default_rng(seed)
-    return np.column_stack([np.exp(rng.normal(size=rows)), np.round(rng.normal(size=rows) * 3), rng.normal(size=rows)])
+    return np.column_stack(
+        [np.exp(rng.normal(size=rows)), np.round(rng.normal(size=rows) * 3), rng.normal(size=rows)]
+    )
 
 
 def dates(rows: int = ROWS, seed: int = 0) -> Array:
-    moments = np.random.default_rng(seed).integers(-60_000_000_000, 200_000_000_000, (rows, 2)).astype(np.float64)
-    moments[:5, 0] = [0.0, -1.0, 951_782_400.0, 4_107_542_400.0, 1_709_210_096.5]  # leap days, and days around them
+    moments = (
+        np.random.default_rng(seed)
+        .integers(-60_000_000_000, 200_000_000_000, (rows, 2))
+        .astype(np.float64)
+    )
+    moments[:5, 0] = [
+        0.0,
+        -1.0,
+        951_782_400.0,
+        4_107_542_400.0,
+        1_709_210_096.5,
+    ]  # leap days, and days around them
     return moments
 
 
 def classes(rows: int = ROWS, seed: int = 0) -> Array:
-    return (numbers(rows, seed)[:, 2] + np.random.default_rng(5).normal(size=rows) > 0).astype(np.int64)
+    return (numbers(rows, seed)[:, 2] + np.random.default_rng(5).normal(size=rows) > 0).astype(
+        np.int64
+    )
 
 
 def sk(transformer: Any) -> Reference:
@@ -68,8 +88,12 @@ def sk_letters(transformer: Any) -> Reference:
 
 
 def sk_rare(**options: Any) -> Reference:
-    """OneHotEncoder groups rare levels too, and it puts a missing value among them as a level of its own: none is here."""
-    return sk_letters(OneHotEncoder(sparse_output=False, handle_unknown="infrequent_if_exist", **options))
+    """OneHotEncoder groups rare levels too, and it puts a missing value among them as a level of
+    its own: none is here.
+    """
+    return sk_letters(
+        OneHotEncoder(sparse_output=False, handle_unknown="infrequent_if_exist", **options)
+    )
 
 
 def kept_by_score(x: Array, y: Array, new: Array) -> Array:
@@ -79,7 +103,9 @@ def kept_by_score(x: Array, y: Array, new: Array) -> Array:
 
 def kept_by_trees(x: Array, y: Array, new: Array) -> Array:
     trees = ExtraTreesClassifier(50, random_state=SEED, min_samples_leaf=5)
-    return np.asarray(SelectFromModel(trees, max_features=2, threshold=-np.inf).fit(x, y).transform(new))
+    return np.asarray(
+        SelectFromModel(trees, max_features=2, threshold=-np.inf).fit(x, y).transform(new)
+    )
 
 
 def calendar(x: Array, y: Array, new: Array) -> Array:
@@ -88,13 +114,17 @@ def calendar(x: Array, y: Array, new: Array) -> Array:
     for row in new:
         moments = [epoch + dt.timedelta(seconds=float(s)) for s in row]
         names = ("year", "month", "day", "weekday", "hour")
-        parts = [[getattr(m, n)() if n == "weekday" else getattr(m, n) for m in moments] for n in names]
+        parts = [
+            [getattr(m, n)() if n == "weekday" else getattr(m, n) for m in moments] for n in names
+        ]
         found.append([*(value for part in parts for value in part), *(s / 86400 for s in row)])
     return np.array(found, dtype=np.float64)
 
 
 def by_the_formula(x: Array, y: Array, new: Array) -> Array:
-    """Gorishniy, Rubachev and Babenko, 2022, equation 1, value by value; 6 bins between quantiles."""
+    """Gorishniy, Rubachev and Babenko, 2022, equation 1, value by value; 6 bins between
+    quantiles.
+    """
     rows = []
     for row in new:
         found = []
@@ -114,7 +144,9 @@ def by_the_formula(x: Array, y: Array, new: Array) -> Array:
 
 @dataclass(frozen=True)
 class Case:
-    """The reference with default options (or `options`), what it must refuse, and other options to export and save."""
+    """The reference with default options (or `options`), what it must refuse, and other options to
+    export and save.
+    """
 
     reference: Reference
     options: dict[str, Any] = field(default_factory=dict)
@@ -127,10 +159,16 @@ NO_OPTIONS = "expected one of its options; found 'power'. Leave it out: there ar
 KEEP = "expected a share below 1, or a whole number; found 2.5. Change keep."
 CASES = {
     "none": Case(lambda x, y, new: new, refuses=(({"power": 2}, f"feature none: {NO_OPTIONS}"),)),
-    "standard": Case(sk(StandardScaler()), refuses=(({"power": 2}, f"feature standard: {NO_OPTIONS}"),)),
-    "min_max": Case(sk(MinMaxScaler()), refuses=(({"power": 2}, f"feature min_max: {NO_OPTIONS}"),)),
+    "standard": Case(
+        sk(StandardScaler()), refuses=(({"power": 2}, f"feature standard: {NO_OPTIONS}"),)
+    ),
+    "min_max": Case(
+        sk(MinMaxScaler()), refuses=(({"power": 2}, f"feature min_max: {NO_OPTIONS}"),)
+    ),
     "robust": Case(sk(RobustScaler()), refuses=(({"power": 2}, f"feature robust: {NO_OPTIONS}"),)),
-    "power": Case(sk(PowerTransformer()), refuses=(({"power": 2}, f"feature power: {NO_OPTIONS}"),)),
+    "power": Case(
+        sk(PowerTransformer()), refuses=(({"power": 2}, f"feature power: {NO_OPTIONS}"),)
+    ),
     "quantile": Case(
         sk(QuantileTransformer(n_quantiles=100, subsample=None)),
         refuses=(
@@ -142,7 +180,11 @@ CASES = {
         variants=({"output": "normal"}, {"quantiles": 5}),
     ),
     "binning": Case(
-        sk(KBinsDiscretizer(6, encode="onehot-dense", strategy="quantile", quantile_method="linear")),
+        sk(
+            KBinsDiscretizer(
+                6, encode="onehot-dense", strategy="quantile", quantile_method="linear"
+            )
+        ),
         {"bins": 6},
         refuses=(
             (
@@ -156,14 +198,20 @@ CASES = {
         by_the_formula,
         {"bins": 6},
         refuses=(
-            ({"bins": 0}, "feature piecewise_linear, bins: expected greater than or equal to 1; found 0. Change bins."),
+            (
+                {"bins": 0},
+                "feature piecewise_linear, bins: expected greater than or equal to 1; found 0. Change bins.",
+            ),
         ),
         variants=({}, {"bins": 1}),
     ),
     "polynomial": Case(
         sk(PolynomialFeatures(2, include_bias=False)),
         refuses=(
-            ({"degree": 1}, "feature polynomial, degree: expected greater than or equal to 2; found 1. Change degree."),
+            (
+                {"degree": 1},
+                "feature polynomial, degree: expected greater than or equal to 2; found 1. Change degree.",
+            ),
         ),
         variants=({"degree": 3}, {"interaction_only": True}),
     ),
@@ -213,7 +261,11 @@ CASES = {
         codes=codes(ROWS, LEVELS, missing=False),
     ),
     "ordinal": Case(
-        sk_letters(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)),
+        sk_letters(
+            OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1
+            )
+        ),
         refuses=(({"power": 2}, f"feature ordinal: {NO_OPTIONS}"),),
         codes=codes(ROWS, LEVELS),
     ),
@@ -249,13 +301,17 @@ def new_rows(name: str) -> Array:
         return np.array([[0, 1], [6, -2], [-2, 2], [3, 3], [2, 0], [5, 6]], dtype=np.int64)
     if name == "date_parts":
         return dates(60, seed=7)
-    return np.vstack([numbers(50, seed=7), x.max(axis=0), x.min(axis=0), x[:3], x[:1] * 1000, x[:1] * -1000])
+    return np.vstack(
+        [numbers(50, seed=7), x.max(axis=0), x.min(axis=0), x[:3], x[:1] * 1000, x[:1] * -1000]
+    )
 
 
 def training(x: Array, seed: int = SEED) -> Training:
     y = classes(len(x))
     levels = (tuple("abcdefg"),) * x.shape[1] if x.dtype.kind == "i" else ()
-    return Training(tuple(f"x{i}" for i in range(x.shape[1])), np.eye(2)[y], "classification", seed, levels)
+    return Training(
+        tuple(f"x{i}" for i in range(x.shape[1])), np.eye(2)[y], "classification", seed, levels
+    )
 
 
 def fit(name: str, **options: Any) -> Any:
@@ -284,7 +340,9 @@ def check_graph_equals_numpy(name: str) -> None:
 
 
 def check_missing_values(name: str) -> None:
-    """A gap never raises; numbers stay missing (pca: the whole row; a bin: the lowest), and the graph agrees."""
+    """A gap never raises; numbers stay missing (pca: the whole row; a bin: the lowest), and the
+    graph agrees.
+    """
     new = new_rows(name)[:4].copy()
     new[1, 0] = NAN if new.dtype.kind == "f" else -1
     for options in variants(name):
@@ -292,7 +350,11 @@ def check_missing_values(name: str) -> None:
         plain = step.transform(new)
         np.testing.assert_allclose(ask_step(step, new), plain, rtol=1e-9, atol=1e-9, equal_nan=True)
         assert np.isfinite(plain[[0, 2, 3]]).all()
-        if new.dtype.kind == "f" and name not in ("binning", "mutual_information", "model_importance"):
+        if new.dtype.kind == "f" and name not in (
+            "binning",
+            "mutual_information",
+            "model_importance",
+        ):
             assert np.isnan(plain[1]).any()
 
 
@@ -310,7 +372,9 @@ def check_learns_from_rows_with_gaps(name: str) -> None:
     for options in variants(name):
         step = make(name, **options).fit(x, training(x))
         assert np.isfinite(step.transform(new_rows(name))).all()
-        np.testing.assert_allclose(ask_step(step, x), step.transform(x), rtol=1e-9, atol=1e-9, equal_nan=True)
+        np.testing.assert_allclose(
+            ask_step(step, x), step.transform(x), rtol=1e-9, atol=1e-9, equal_nan=True
+        )
 
 
 def check_a_column_of_one_value(name: str) -> None:
@@ -327,7 +391,9 @@ def check_save_and_load(name: str, folder: Path) -> None:
         step = fit(name, **options)
         saved(step, folder / str(number))
         again: Any = state.load(folder / str(number), State)
-        np.testing.assert_array_equal(again.transform(new_rows(name)), step.transform(new_rows(name)))
+        np.testing.assert_array_equal(
+            again.transform(new_rows(name)), step.transform(new_rows(name))
+        )
 
 
 def check_the_same_seed_gives_the_same_bytes(name: str, folder: Path) -> None:
@@ -373,10 +439,12 @@ def check_is_cross_fitted_where_that_is_checked(name: str) -> None:
     assert isinstance(make(name), CrossFitted) == (name in CROSS_FITTED)
 
 
-CHECKS: dict[str, Callable[..., None]] = {n: f for n, f in dict(globals()).items() if n.startswith("check_")}
+CHECKS: dict[str, Callable[..., None]] = {
+    n: f for n, f in dict(globals()).items() if n.startswith("check_")
+}
 CROSS_FITTED = {"target"}
-# They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py, test_tokens.py,
-# test_embedding.py, test_pixels.py.
+# They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py,
+# test_tokens.py, test_embedding.py, test_pixels.py.
 OF_TEXTS = {"embedding", "image_embedding", "ngrams", "pixels", "tokens"}
 PAIRS = [
     (name, check)
@@ -397,6 +465,11 @@ def test_feature(name: str, check: str, tmp_path: Path) -> None:
 
 
 def test_every_feature_gets_every_check() -> None:
-    assert {name for name in FEATURE.names() if {"text", "image"} & FEATURE.load(name).takes} == OF_TEXTS
+    assert {
+        name for name in FEATURE.names() if {"text", "image"} & FEATURE.load(name).takes
+    } == OF_TEXTS
     assert set(CASES) == set(FEATURE.names()) - OF_TEXTS
-    assert Counter(name for name, _ in PAIRS) == {**dict.fromkeys(CASES, 11), **dict.fromkeys(CROSS_FITTED, 12)}
+    assert Counter(name for name, _ in PAIRS) == {
+        **dict.fromkeys(CASES, 11),
+        **dict.fromkeys(CROSS_FITTED, 12),
+    }

@@ -15,7 +15,12 @@ from PIL import Image
 
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import CacheSettings, ImageFiles, fill
-from sixfold.prepare.image_duplicates import describe_groups, difference_hash, duplicate_groups, hamming
+from sixfold.prepare.image_duplicates import (
+    describe_groups,
+    difference_hash,
+    duplicate_groups,
+    hamming,
+)
 
 
 def picture(seed: int, side: int = 120) -> Image.Image:
@@ -23,7 +28,9 @@ def picture(seed: int, side: int = 120) -> Image.Image:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0:side] / side
     total = sum(
-        np.sin(random.uniform(1, 20) * x + random.uniform(1, 20) * y + random.uniform(0, 6))[:, :, None]
+        np.sin(random.uniform(1, 20) * x + random.uniform(1, 20) * y + random.uniform(0, 6))[
+            :, :, None
+        ]
         * random.uniform(0.2, 1, 3)
         for _ in range(6)
     )
@@ -37,7 +44,9 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def groups(images: list[bytes], folder: Path, shape: ImageShape | None = None) -> npt.NDArray[np.int64]:
+def groups(
+    images: list[bytes], folder: Path, shape: ImageShape | None = None
+) -> npt.NDArray[np.int64]:
     for number, content in enumerate(images):
         (folder / f"{number:03}.image").write_bytes(content)
     files = ImageFiles(sorted(map(str, folder.glob("*.image"))))
@@ -90,7 +99,9 @@ def test_the_hash_says_where_it_gets_brighter() -> None:
 
 @pytest.mark.slow
 def test_pairs_of_few_different_bits_are_found_as_by_comparing_all(tmp_path: Path) -> None:
-    images = [encoded(picture(seed // 2), "JPEG", quality=40 + 50 * (seed % 2)) for seed in range(200)]
+    images = [
+        encoded(picture(seed // 2), "JPEG", quality=40 + 50 * (seed % 2)) for seed in range(200)
+    ]
     found = groups(images, tmp_path)
     assert all(found[at] == found[at + 1] for at in range(0, 200, 2))
     assert len(set(found)) == 100

@@ -1,4 +1,6 @@
-"""Embeddings of images as features: against transformers, against the graph, computed once an image, and in bounded memory."""
+"""Embeddings of images as features: against transformers, against the graph, computed once an
+image, and in bounded memory.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table_of(paths: list[Path]) -> Table:
-    return Table({"scan": Column("image", np.arange(len(paths), dtype=np.int32), tuple(map(str, paths)))}, len(paths))
+    return Table(
+        {"scan": Column("image", np.arange(len(paths), dtype=np.int32), tuple(map(str, paths)))},
+        len(paths),
+    )
 
 
 def squares(folder: Path, count: int, side: int = 36) -> list[Path]:
@@ -53,7 +58,9 @@ def test_numbers_are_those_of_transformers_and_its_processor(folder: Path, tmp_p
     model = tiny_images.write(tmp_path / "again", "convnext")
     with torch.no_grad():
         wanted = model.convnext(pixel_values=given).pooler_output.numpy()
-    prepare = Prepare.model_validate({"features": {"image": {"name": "image_embedding", "checkpoint": str(folder)}}})
+    prepare = Prepare.model_validate(
+        {"features": {"image": {"name": "image_embedding", "checkpoint": str(folder)}}}
+    )
     target = Target("classification", np.arange(7) % 2, ("y",), ("a", "b"))
     made, x, _ = preparer.fit(table_of(paths), target, prepare, Needs(), 0)
     assert isinstance(x, np.ndarray) and x.dtype == np.float64
@@ -85,7 +92,9 @@ def test_an_image_has_the_same_bits_whatever_is_beside_it(
     embedded_images._embedder.cache_clear()
     monkeypatch.setattr(embedded_images, "READ", 3)
     read = fit_embedded("scan", folder).reader(table)
-    np.testing.assert_array_equal(np.concatenate([read(slice(row, row + 1)) for row in range(11)]), together)
+    np.testing.assert_array_equal(
+        np.concatenate([read(slice(row, row + 1)) for row in range(11)]), together
+    )
     embedded_images._embedder.cache_clear()
     np.testing.assert_array_equal(fit_embedded("scan", folder).reader(table)(slice(None)), together)
 

@@ -1,4 +1,6 @@
-"""Every check for every imputer: the folder is listed, and how many checks each one got is asserted."""
+"""Every check for every imputer: the folder is listed, and how many checks each one got is
+asserted.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,11 @@ ROWS, WIDTH, LEVELS = 90, 5, 6
 def numbers(rows: int = ROWS, seed: int = 0) -> Array:
     """Correlated columns with gaps; the last one has none."""
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, 2)) @ rng.normal(size=(2, WIDTH)) + 0.3 * rng.normal(size=(rows, WIDTH)) + 5.0
+    x = (
+        rng.normal(size=(rows, 2)) @ rng.normal(size=(2, WIDTH))
+        + 0.3 * rng.normal(size=(rows, WIDTH))
+        + 5.0
+    )
     x[:, 1] = np.round(x[:, 1])
     gaps = rng.random((rows, WIDTH)) < 0.15
     gaps[:, -1] = False
@@ -38,21 +44,30 @@ def numbers(rows: int = ROWS, seed: int = 0) -> Array:
 
 
 def simple(strategy: str, **options: Any) -> Callable[[Array, Array], Array]:
-    return lambda x, new: np.asarray(SimpleImputer(strategy=strategy, **options).fit(x).transform(new))
+    return lambda x, new: np.asarray(
+        SimpleImputer(strategy=strategy, **options).fit(x).transform(new)
+    )
 
 
 def nearest(x: Array, new: Array) -> Array:
     scaler = StandardScaler().fit(x)
     found = KNNImputer(n_neighbors=5).fit(scaler.transform(x)).transform(scaler.transform(new))
     found = scaler.inverse_transform(found)
-    found[:, ~np.isnan(x).any(axis=0)] = scaler.mean_[~np.isnan(x).any(axis=0)]  # without gaps in training: the mean
+    found[:, ~np.isnan(x).any(axis=0)] = scaler.mean_[
+        ~np.isnan(x).any(axis=0)
+    ]  # without gaps in training: the mean
     return np.asarray(np.where(np.isnan(new), found, new))
 
 
 def iterated(x: Array, new: Array) -> Array:
     low, high = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
     imputer = IterativeImputer(
-        BayesianRidge(), max_iter=5, random_state=3, skip_complete=True, min_value=low, max_value=high
+        BayesianRidge(),
+        max_iter=5,
+        random_state=3,
+        skip_complete=True,
+        min_value=low,
+        max_value=high,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -61,7 +76,9 @@ def iterated(x: Array, new: Array) -> Array:
 
 @dataclass(frozen=True)
 class Case:
-    """The reference for numbers; what a missing code becomes (rows of `codes`, where it takes categories)."""
+    """The reference for numbers; what a missing code becomes (rows of `codes`, where it takes
+    categories).
+    """
 
     numbers: Callable[[Array, Array], Array]
     missing_code: int | None = None
@@ -74,7 +91,9 @@ CASES = {
     "mean": Case(simple("mean"), refuses=(({"value": 1}, f"imputer mean: {NO_OPTIONS}"),)),
     "median": Case(simple("median"), refuses=(({"value": 1}, f"imputer median: {NO_OPTIONS}"),)),
     "most_frequent": Case(
-        simple("most_frequent"), missing_code=0, refuses=(({"value": 1}, f"imputer most_frequent: {NO_OPTIONS}"),)
+        simple("most_frequent"),
+        missing_code=0,
+        refuses=(({"value": 1}, f"imputer most_frequent: {NO_OPTIONS}"),),
     ),
     "constant": Case(
         simple("constant", fill_value=0.0),
@@ -113,7 +132,11 @@ CASES = {
         ),
         variants=({}, {"rounds": 2, "rows": 30}),
     ),
-    "none": Case(lambda x, new: new, missing_code=-1, refuses=(({"value": 1}, f"imputer none: {NO_OPTIONS}"),)),
+    "none": Case(
+        lambda x, new: new,
+        missing_code=-1,
+        refuses=(({"value": 1}, f"imputer none: {NO_OPTIONS}"),),
+    ),
 }
 
 
@@ -123,7 +146,9 @@ def make(name: str, **options: Any) -> Any:
 
 def training(width: int, levels: int = 0) -> Training:
     known = (tuple(f"level {i}" for i in range(levels)),) * width if levels else ()
-    return Training(tuple(f"x{i}" for i in range(width)), np.zeros((ROWS, 1)), "regression", 3, known)
+    return Training(
+        tuple(f"x{i}" for i in range(width)), np.zeros((ROWS, 1)), "regression", 3, known
+    )
 
 
 def fit(name: str, x: Array, **options: Any) -> Any:
@@ -137,7 +162,9 @@ def blocks(name: str) -> list[Array]:
 
 
 def new_rows(x: Array) -> Array:
-    """Rows that were not trained on: gaps, a row of gaps alone, values out of range, unseen codes."""
+    """Rows that were not trained on: gaps, a row of gaps alone, values out of range, unseen
+    codes.
+    """
     if x.dtype.kind == "i":
         return np.array([[0, 1], [-1, -1], [-2, 3], [5, -2]], dtype=np.int64)
     found = numbers(40, seed=9)
@@ -156,18 +183,26 @@ def check_numbers_equal_the_reference(name: str) -> None:
     x = numbers()
     step, new = fit(name, x), new_rows(x)
     np.testing.assert_allclose(step.transform(x), CASES[name].numbers(x, x), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(step.transform(new), CASES[name].numbers(x, new), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        step.transform(new), CASES[name].numbers(x, new), rtol=1e-9, atol=1e-9
+    )
 
 
 def check_categories_equal_the_reference(name: str) -> None:
     x = codes(ROWS, LEVELS)
     new = new_rows(x)
     found = fit(name, x).transform(new)
-    np.testing.assert_array_equal(found[:, 1], np.where(new[:, 1] == -1, CASES[name].missing_code, new[:, 1]))
+    np.testing.assert_array_equal(
+        found[:, 1], np.where(new[:, 1] == -1, CASES[name].missing_code, new[:, 1])
+    )
 
 
 def check_takes_what_is_tried(name: str) -> None:
-    kinds = {"number", "date"} if CASES[name].missing_code is None else {"number", "date", "category", "boolean"}
+    kinds = (
+        {"number", "date"}
+        if CASES[name].missing_code is None
+        else {"number", "date", "category", "boolean"}
+    )
     assert "number" in make(name).takes <= kinds
     assert ("category" in make(name).takes) == (CASES[name].missing_code is not None)
 
@@ -175,7 +210,9 @@ def check_takes_what_is_tried(name: str) -> None:
 def check_graph_equals_numpy(name: str) -> None:
     for step, x, new in steps(name):
         for rows in (x, new, new[:1], x[:1]):
-            np.testing.assert_allclose(ask_step(step, rows), step.transform(rows), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                ask_step(step, rows), step.transform(rows), rtol=1e-9, atol=1e-9
+            )
 
 
 def check_numbers_have_no_gaps_left(name: str) -> None:
@@ -219,7 +256,9 @@ def check_refuses_bad_settings(name: str) -> None:
 def check_names_and_sources(name: str) -> None:
     for step, x, _ in steps(name):
         names = [f"x{i}" for i in range(x.shape[1])]
-        assert [(f.name, f.source) for f in step.features(names)] == [(n, i) for i, n in enumerate(names)]
+        assert [(f.name, f.source) for f in step.features(names)] == [
+            (n, i) for i, n in enumerate(names)
+        ]
 
 
 def check_does_not_change_its_input(name: str) -> None:
@@ -232,12 +271,21 @@ def check_does_not_change_its_input(name: str) -> None:
         np.testing.assert_array_equal(trained, x)
 
 
-CHECKS: dict[str, Callable[..., None]] = {n: f for n, f in dict(globals()).items() if n.startswith("check_")}
+CHECKS: dict[str, Callable[..., None]] = {
+    n: f for n, f in dict(globals()).items() if n.startswith("check_")
+}
 NOT_FOR = {
-    "check_categories_equal_the_reference": {name for name, case in CASES.items() if case.missing_code is None},
+    "check_categories_equal_the_reference": {
+        name for name, case in CASES.items() if case.missing_code is None
+    },
     "check_numbers_have_no_gaps_left": {"none"},
 }
-PAIRS = [(name, check) for name in IMPUTER.names() for check in CHECKS if name not in NOT_FOR.get(check, ())]
+PAIRS = [
+    (name, check)
+    for name in IMPUTER.names()
+    for check in CHECKS
+    if name not in NOT_FOR.get(check, ())
+]
 
 
 @pytest.mark.parametrize(("name", "check"), PAIRS)
@@ -263,8 +311,12 @@ def test_every_imputer_gets_every_check() -> None:
 
 
 def test_equally_near_donors_are_taken_in_order() -> None:
-    """Six donors at the same distance, more than are asked for: the graph must choose as NumPy does."""
-    x = np.array([[1.0, 10.0], [1.0, 20.0], [1.0, 30.0], [3.0, 40.0], [3.0, 50.0], [3.0, 60.0], [2.0, NAN]])
+    """Six donors at the same distance, more than are asked for: the graph must choose as NumPy
+    does.
+    """
+    x = np.array(
+        [[1.0, 10.0], [1.0, 20.0], [1.0, 30.0], [3.0, 40.0], [3.0, 50.0], [3.0, 60.0], [2.0, NAN]]
+    )
     step = fit("k_nearest", x, neighbors=2)
     new = np.array([[2.0, NAN], [1.0, NAN], [NAN, NAN]])
     expected = [15.0, 15.0, 35.0]

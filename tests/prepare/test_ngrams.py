@@ -1,4 +1,6 @@
-"""N-grams as features: against scikit-learn, against the graph, and against rows that were held out."""
+"""N-grams as features: against scikit-learn, against the graph, and against rows that were held
+out.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,20 @@ ODD = [
 def some_texts(count: int = 60, seed: int = 0) -> list[str]:
     """Sentences of a few words, some of them repeated, with odd ones between."""
     rng = random.Random(seed)
-    pool = ["free", "Prize", "call", "me", "o'clock", "ünder", "now!", "1,000", "£5", "x", "日本語", "WINNER"]
+    pool = [
+        "free",
+        "Prize",
+        "call",
+        "me",
+        "o'clock",
+        "ünder",
+        "now!",
+        "1,000",
+        "£5",
+        "x",
+        "日本語",
+        "WINNER",
+    ]
     made = [" ".join(rng.choice(pool) for _ in range(rng.randint(1, 12))) for _ in range(count)]
     return [*made, *ODD]
 
@@ -71,24 +86,35 @@ def sk(options: dict[str, Any], **more: Any) -> TfidfVectorizer:
         ({"words": (1, 2), "characters": None}, {"analyzer": "word", "ngram_range": (1, 2)}),
         ({"words": (2, 3), "characters": None}, {"analyzer": "word", "ngram_range": (2, 3)}),
         ({"words": None, "characters": (2, 5)}, {"analyzer": "char_wb", "ngram_range": (2, 5)}),
-        ({"words": None, "characters": (1, 3), "across_words": True}, {"analyzer": "char", "ngram_range": (1, 3)}),
+        (
+            {"words": None, "characters": (1, 3), "across_words": True},
+            {"analyzer": "char", "ngram_range": (1, 3)},
+        ),
     ],
 )
-def test_as_scikit_learn(own: dict[str, Any], other: dict[str, Any], weight: str, sublinear: bool) -> None:
+def test_as_scikit_learn(
+    own: dict[str, Any], other: dict[str, Any], weight: str, sublinear: bool
+) -> None:
     texts, new = some_texts(), some_texts(seed=1)
     ours = fit(texts, **own, weight=weight, sublinear=sublinear, features=100_000)
     theirs = sk(other, min_df=2, use_idf=weight == "idf", sublinear_tf=sublinear).fit(texts)
     assert list(ours.parts[0].terms) == theirs.get_feature_names_out().tolist()
     for rows in (texts, new):
-        np.testing.assert_allclose(ours.transform(rows).toarray(), theirs.transform(rows).toarray(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            ours.transform(rows).toarray(), theirs.transform(rows).toarray(), rtol=0, atol=1e-12
+        )
 
 
 def test_words_beside_characters_have_norm_one_each() -> None:
     texts = some_texts()
     ours = fit(texts, words=(1, 2), characters=(2, 4)).transform(texts)
     parts = [
-        sk({"analyzer": "word", "ngram_range": (1, 2)}, min_df=2, sublinear_tf=True).fit_transform(texts),
-        sk({"analyzer": "char_wb", "ngram_range": (2, 4)}, min_df=2, sublinear_tf=True).fit_transform(texts),
+        sk({"analyzer": "word", "ngram_range": (1, 2)}, min_df=2, sublinear_tf=True).fit_transform(
+            texts
+        ),
+        sk(
+            {"analyzer": "char_wb", "ngram_range": (2, 4)}, min_df=2, sublinear_tf=True
+        ).fit_transform(texts),
     ]
     np.testing.assert_allclose(ours.toarray(), hstack(parts).toarray(), rtol=0, atol=1e-12)
 
@@ -99,7 +125,9 @@ def test_the_most_frequent_are_kept_and_ties_go_by_the_alphabet() -> None:
     assert found.parts[0].terms == ("a", "b")  # b in three texts, a before c with two each
 
 
-@pytest.mark.parametrize("options", [{}, {"hashed": True, "features": 64}, {"unit_norm": False, "weight": "none"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"hashed": True, "features": 64}, {"unit_norm": False, "weight": "none"}]
+)
 def test_serving_gives_the_same_bits(options: dict[str, Any]) -> None:
     texts, new = some_texts(), some_texts(seed=1)
     step = fit(texts, **options)
@@ -110,14 +138,22 @@ def test_one_text_after_the_other_gives_the_same_bits() -> None:
     step, new = fit(some_texts()), some_texts(seed=1)
     encoder = TextEncoder(TextInput(name="text_0", column="body", terms=step.parts))
     np.testing.assert_array_equal(
-        np.concatenate([encoder.encode_in_place([text]).copy() for text in new]), encoder.encode(new)
+        np.concatenate([encoder.encode_in_place([text]).copy() for text in new]),
+        encoder.encode(new),
     )
 
 
 def test_a_hash_counts_what_its_places_share() -> None:
     texts = ["a b c d", "a"]
     step = fit(
-        texts, words=(1, 1), characters=None, features=2, hashed=True, weight="none", sublinear=False, unit_norm=False
+        texts,
+        words=(1, 1),
+        characters=None,
+        features=2,
+        hashed=True,
+        weight="none",
+        sublinear=False,
+        unit_norm=False,
     )
     place = hashed(2)
     expected = np.zeros((2, 2))
@@ -201,7 +237,9 @@ def test_options_that_say_nothing_are_refused(options: dict[str, Any], message: 
         ({"texts": 0}, "rows that are not one for each term"),
     ],
 )
-def test_terms_of_a_bundle_that_contradict_each_other_are_refused(change: dict[str, Any], message: str) -> None:
+def test_terms_of_a_bundle_that_contradict_each_other_are_refused(
+    change: dict[str, Any], message: str
+) -> None:
     fields = fit(["a b", "a b"], characters=None, words=(1, 1)).parts[0].model_dump()
     with pytest.raises(ValueError, match=message):
         TermWeights(**{**fields, **change})
@@ -212,7 +250,9 @@ def table_of(texts: list[str]) -> Table:
     levels = tuple(sorted(set(texts) - {""}))
     codes = np.array([levels.index(text) if text else -1 for text in texts], dtype=np.int32)
     number = np.array([float(len(text)) for text in texts])
-    return Table({"body": Column("text", codes, levels), "size": Column("number", number)}, len(texts))
+    return Table(
+        {"body": Column("text", codes, levels), "size": Column("number", number)}, len(texts)
+    )
 
 
 @pytest.mark.parametrize("sparse", [True, False])
@@ -234,7 +274,9 @@ def test_a_preparer_of_text_and_numbers(sparse: bool, tmp_path: Any) -> None:
     (content,) = [prop.value for prop in graph.model().metadata_props if prop.key == "text_0"]
     encoder = reader_of("text").encoder("text_0", content.encode(), "model.onnx")
     feeds = {"numbers": table.columns["size"].values[:, None], "text_0": encoder.encode(texts)}
-    np.testing.assert_allclose(session(graph, feeds).run(None, feeds)[0], dense_x, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        session(graph, feeds).run(None, feeds)[0], dense_x, rtol=1e-9, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("sparse", [True, False])
@@ -245,7 +287,9 @@ def test_held_out_texts_change_no_bit(sparse: bool) -> None:
     target = Target("classification", np.arange(len(texts)) % 2, ("y",), ("n", "p"))
     found = []
     for some in (texts, other):
-        preparer, x, _ = preparer_of(table_of(some).take(rows), target.take(rows), Prepare(), Needs(sparse=sparse), 0)
+        preparer, x, _ = preparer_of(
+            table_of(some).take(rows), target.take(rows), Prepare(), Needs(sparse=sparse), 0
+        )
         found.append((state.digest(preparer), (x.toarray() if sparse else x).tobytes()))
     assert found[0] == found[1]
     inside, _, _ = preparer_of(table_of(other), target, Prepare(), Needs(sparse=sparse), 0)

@@ -1,4 +1,6 @@
-"""Images as pixels: what is learned is learned of training rows alone; the cache gives every row its own image."""
+"""Images as pixels: what is learned is learned of training rows alone; the cache gives every row
+its own image.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_what_it_refuses(options: dict[str, object]) -> None:
 
 def test_what_is_asked_for_is_given(tmp_path: Path) -> None:
     table = images(tmp_path, [16, 16])
-    from_recipe = Prepare.model_validate({"features": {"image": {"name": "pixels", "side": 8, "color": True}}})
+    from_recipe = Prepare.model_validate(
+        {"features": {"image": {"name": "pixels", "side": 8, "color": True}}}
+    )
     target = Target("classification", np.array([0, 1]), ("y",), ("a", "b"))
     made, _, _ = preparer.fit(table, target, from_recipe, Needs(), 0)
     assert made.layout[0].image == ImageShape(8, 8, 3)

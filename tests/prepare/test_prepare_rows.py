@@ -18,9 +18,13 @@ from sixfold.prepare.preparer import Preparer, fit
 from sixfold.recipe.schema import Prepare
 
 
-def prepared(columns: dict[str, Column], y: list[Any], **denoise: Any) -> tuple[Preparer, list[int]]:
+def prepared(
+    columns: dict[str, Column], y: list[Any], **denoise: Any
+) -> tuple[Preparer, list[int]]:
     values = np.array(y, dtype=np.int64)
-    target = Target("classification", values, ("y",), tuple(f"class {i}" for i in range(int(values.max()) + 1)))
+    target = Target(
+        "classification", values, ("y",), tuple(f"class {i}" for i in range(int(values.max()) + 1))
+    )
     prepare = Prepare.model_validate({"denoise": denoise})
     preparer, _, kept = fit(Table(columns, len(y)), target, prepare, Needs(), 0)
     return preparer, kept.tolist()
@@ -65,7 +69,9 @@ def test_contradictions_are_dropped() -> None:
 def test_contradictions_of_values_too() -> None:
     target = Target("regression", np.array([1.0, 2.0, 3.0, 3.0]), ("y",))
     table = Table({"x": number([1, 1, 2, 3])}, 4)
-    _, _, kept = fit(table, target, Prepare.model_validate({"denoise": {"contradictions": "drop"}}), Needs(), 0)
+    _, _, kept = fit(
+        table, target, Prepare.model_validate({"denoise": {"contradictions": "drop"}}), Needs(), 0
+    )
     assert kept.tolist() == [2, 3]
 
 
@@ -91,7 +97,10 @@ def test_no_rows_is_an_error() -> None:
     target = Target("regression", np.array([]), ("y",))
     with pytest.raises(DataError) as caught:
         fit(Table({"x": number([])}, 0), target, Prepare(), Needs(), 0)
-    assert str(caught.value) == "prepare: expected training rows; found none. Use more rows, or fewer folds."
+    assert (
+        str(caught.value)
+        == "prepare: expected training rows; found none. Use more rows, or fewer folds."
+    )
 
 
 def test_columns_without_values_and_constant_ones_are_left_out() -> None:
@@ -123,7 +132,11 @@ def test_no_column_left_is_an_error() -> None:
     )
 
 
-cells = st.lists(st.tuples(st.sampled_from([NAN, 0.0, -0.0, 1.5]), st.sampled_from(["", "a", "b"]), st.integers(0, 1)))
+cells = st.lists(
+    st.tuples(
+        st.sampled_from([NAN, 0.0, -0.0, 1.5]), st.sampled_from(["", "a", "b"]), st.integers(0, 1)
+    )
+)
 
 
 @settings(max_examples=60, deadline=None, database=None)
@@ -131,9 +144,13 @@ cells = st.lists(st.tuples(st.sampled_from([NAN, 0.0, -0.0, 1.5]), st.sampled_fr
 def test_rows_equal_a_plain_search(found: list[tuple[float, str, int]]) -> None:
     """Against the definition, row by row in Python."""
     plain = [(None if x != x else x + 0.0, c, y) for x, c, y in found]
-    table = Table({"x": number([f[0] for f in found]), "c": category([f[1] for f in found])}, len(found))
+    table = Table(
+        {"x": number([f[0] for f in found]), "c": category([f[1] for f in found])}, len(found)
+    )
     target = Target("classification", np.array([f[2] for f in found]), ("y",), ("n", "p"))
     groups = rows.groups(table)
-    assert rows.duplicates(groups, target).tolist() == [row in plain[:i] for i, row in enumerate(plain)]
+    assert rows.duplicates(groups, target).tolist() == [
+        row in plain[:i] for i, row in enumerate(plain)
+    ]
     answers = [{y for *x, y in plain if x == list(row[:2])} for row in plain]
     assert rows.contradictions(groups, target).tolist() == [len(answer) > 1 for answer in answers]

@@ -11,7 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from preparing import NAN, Array, ask, at, category, exported, mixed, mixed_columns, nodes, number, saved, target
+from preparing import (
+    NAN,
+    Array,
+    ask,
+    at,
+    category,
+    exported,
+    mixed,
+    mixed_columns,
+    nodes,
+    number,
+    saved,
+    target,
+)
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.parts import state
@@ -22,9 +35,12 @@ from sixfold.recipe.schema import Prepare
 
 TREES = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
 PLAIN = Needs(number=(), category=("ordinal",))
+NONE = Needs()
 
 
-def prepared(needs: Needs = Needs(), table: Table | None = None, **sections: Any) -> tuple[Preparer, Array]:  # noqa: B008
+def prepared(
+    needs: Needs = NONE, table: Table | None = None, **sections: Any
+) -> tuple[Preparer, Array]:
     table = table or mixed()
     preparer, x, _ = fit(table, target(table.rows), Prepare.model_validate(sections), needs, 0)
     return preparer, x
@@ -48,7 +64,7 @@ def unknown_rows() -> Table:
     )
 
 
-def refusal(table: Table | None = None, needs: Needs = Needs(), **sections: Any) -> str:  # noqa: B008
+def refusal(table: Table | None = None, needs: Needs = NONE, **sections: Any) -> str:
     with pytest.raises((RecipeError, DataError)) as caught:
         prepared(needs, table, **sections)
     return str(caught.value)
@@ -78,12 +94,16 @@ def test_defaults_of_a_family_that_takes_gaps() -> None:
     raw = mixed().columns
     np.testing.assert_array_equal(x[:, 1], raw["income"].values.astype(np.float32))
     letters = x[:, preparer.feature_names.index("letter")]
-    np.testing.assert_array_equal(letters, [ord(text) - ord("a") for text in raw["letter"].strings()])
+    np.testing.assert_array_equal(
+        letters, [ord(text) - ord("a") for text in raw["letter"].strings()]
+    )
     assert np.isnan(x[:, preparer.feature_names.index("new")]).any()
 
 
 def test_the_recipe_wins_over_the_family() -> None:
-    preparer, x = prepared(TREES, impute={"number": "mean"}, features={"number": "min_max", "category": "one_hot"})
+    preparer, x = prepared(
+        TREES, impute={"number": "mean"}, features={"number": "min_max", "category": "one_hot"}
+    )
     assert "town = Riga" in preparer.feature_names
     heights = x[:, preparer.feature_names.index("height")]
     assert heights.min() == 0.0 and heights.max() == 1.0
@@ -93,7 +113,11 @@ def test_columns_go_before_the_type() -> None:
     preparer, x = prepared(
         impute={"number": "mean", "columns": {"income": {"name": "constant", "value": -1.0}}},
         features={
-            "columns": {"income": "none", "town": "ordinal", "since": [{"name": "date_parts", "parts": ["year"]}]}
+            "columns": {
+                "income": "none",
+                "town": "ordinal",
+                "since": [{"name": "date_parts", "parts": ["year"]}],
+            }
         },
     )
     assert [n for n in preparer.feature_names if not n.startswith("letter")] == [
@@ -105,11 +129,15 @@ def test_columns_go_before_the_type() -> None:
         "town",
     ]
     income = mixed().columns["income"].values
-    np.testing.assert_array_equal(x[:, preparer.feature_names.index("income")], np.where(np.isnan(income), -1, income))
+    np.testing.assert_array_equal(
+        x[:, preparer.feature_names.index("income")], np.where(np.isnan(income), -1, income)
+    )
 
 
 def test_one_column_with_a_joint_imputer_sees_the_others() -> None:
-    """k_nearest for one column looks at all number columns, though the others are imputed by their median."""
+    """k_nearest for one column looks at all number columns, though the others are imputed by their
+    median.
+    """
     for name in ("k_nearest", "iterative"):
         whole, x = prepared(PLAIN, impute={"number": name})
         single, own = prepared(PLAIN, impute={"columns": {"income": name}})
@@ -117,11 +145,15 @@ def test_one_column_with_a_joint_imputer_sees_the_others() -> None:
         np.testing.assert_array_equal(own[:, column], x[:, whole.feature_names.index("income")])
         heights = own[:, single.feature_names.index("height")]
         assert len(np.unique(heights[np.isnan(mixed().columns["height"].values)])) == 1
-        np.testing.assert_allclose(ask(single, unknown_rows()), single.transform(unknown_rows()), atol=1e-9)
+        np.testing.assert_allclose(
+            ask(single, unknown_rows()), single.transform(unknown_rows()), atol=1e-9
+        )
 
 
 def test_order_of_the_steps() -> None:
-    """Clip, then impute (the mean of clipped values), then the indicator, then the chain, then select and reduce."""
+    """Clip, then impute (the mean of clipped values), then the indicator, then the chain, then
+    select and reduce.
+    """
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 1000.0, NAN])
     table = Table({"x": number(values), "z": number(np.arange(7.0) ** 2)}, 7)
     preparer, x = prepared(
@@ -159,7 +191,8 @@ def test_indicators_for_columns_with_gaps_only() -> None:
     for name in flagged:
         column = name.removesuffix(" is missing")
         np.testing.assert_array_equal(
-            x[:, preparer.feature_names.index(name)], mixed().columns[column].missing().astype(float)
+            x[:, preparer.feature_names.index(name)],
+            mixed().columns[column].missing().astype(float),
         )
     np.testing.assert_array_equal(ask(preparer, unknown_rows()), preparer.transform(unknown_rows()))
 
@@ -167,7 +200,9 @@ def test_indicators_for_columns_with_gaps_only() -> None:
 def test_an_empty_string_is_a_missing_category() -> None:
     """Whether the table says so by code -1 or by a level ''."""
     as_code = Table({"c": category(["a", "", "b", "b"])}, 4)
-    as_level = Table({"c": Column("category", np.array([0, 1, 2, 2], dtype=np.int32), ("a", "", "b"))}, 4)
+    as_level = Table(
+        {"c": Column("category", np.array([0, 1, 2, 2], dtype=np.int32), ("a", "", "b"))}, 4
+    )
     one, x = prepared(table=as_code)
     other, y = prepared(table=as_level)
     assert one.feature_names == other.feature_names == ("c = a", "c = b", "c = (missing)")
@@ -186,12 +221,16 @@ def test_unseen_categories() -> None:
     assert ordinal.transform(new)[1, ordinal.feature_names.index("letter")] == -1
     encoded, _ = prepared(features={"category": "target"})
     prior = target().values.mean()
-    assert encoded.transform(new)[1, encoded.feature_names.index("letter target 0")] == pytest.approx(prior)
+    assert encoded.transform(new)[
+        1, encoded.feature_names.index("letter target 0")
+    ] == pytest.approx(prior)
 
 
 def test_same_chains_are_one_block() -> None:
     """Interactions of two columns that name the same chain."""
-    preparer, _ = prepared(features={"columns": {n: ["standard", "polynomial"] for n in ("height", "weight")}})
+    preparer, _ = prepared(
+        features={"columns": {n: ["standard", "polynomial"] for n in ("height", "weight")}}
+    )
     assert "height × weight" in preparer.feature_names
     assert "income × weight" not in preparer.feature_names
     assert preparer.feature_sources[preparer.feature_names.index("height × weight")] == ""
@@ -199,7 +238,10 @@ def test_same_chains_are_one_block() -> None:
 
 def test_selection_and_reduction_follow() -> None:
     preparer, x = prepared(
-        features={"select": {"name": "model_importance", "keep": 6}, "reduce": {"name": "pca", "components": 2}}
+        features={
+            "select": {"name": "model_importance", "keep": 6},
+            "reduce": {"name": "pca", "components": 2},
+        }
     )
     assert preparer.feature_names == ("component 1", "component 2")
     assert preparer.feature_sources == ("", "")
@@ -223,7 +265,11 @@ def test_a_reduction_brings_its_imputer() -> None:
 
 def test_reconstruction_and_regression_targets() -> None:
     for task in ("regression", "reconstruction"):
-        for features in ({"category": "target"}, {"select": "mutual_information"}, {"select": "model_importance"}):
+        for features in (
+            {"category": "target"},
+            {"select": "mutual_information"},
+            {"select": "model_importance"},
+        ):
             prepare = Prepare.model_validate({"features": features})
             preparer, x, _ = fit(mixed(), target(task=task), prepare, Needs(), 0)
             assert np.isfinite(x).all() and len(preparer.feature_names) == x.shape[1]
@@ -235,7 +281,9 @@ def test_reconstruction_and_regression_targets() -> None:
 @settings(max_examples=25, deadline=None, database=None)
 @given(
     arrays.arrays(
-        np.float64, st.tuples(st.integers(2, 30), st.integers(1, 4)), elements=st.floats(-1e6, 1e6, width=32)
+        np.float64,
+        st.tuples(st.integers(2, 30), st.integers(1, 4)),
+        elements=st.floats(-1e6, 1e6, width=32),
     ),
     st.sampled_from(["standard", "min_max", "robust", "quantile"]),
 )
@@ -257,12 +305,17 @@ def test_scaled_training_rows_keep_their_law(values: Array, method: str) -> None
 
 
 @settings(max_examples=25, deadline=None, database=None)
-@given(st.lists(st.sampled_from(["a", "b", "ü", " ", "c = d", ""]), min_size=2, max_size=25), st.integers(1, 4))
+@given(
+    st.lists(st.sampled_from(["a", "b", "ü", " ", "c = d", ""]), min_size=2, max_size=25),
+    st.integers(1, 4),
+)
 def test_one_hot_gives_a_row_at_most_one_1(strings: list[str], min_rows: int) -> None:
     if len(set(strings)) < 2:
         return
     table = Table({"c": category(strings)}, len(strings))
-    preparer, x = prepared(table=table, features={"category": {"name": "one_hot", "min_rows": min_rows}})
+    preparer, x = prepared(
+        table=table, features={"category": {"name": "one_hot", "min_rows": min_rows}}
+    )
     np.testing.assert_array_equal(x.sum(axis=1), 1)
     np.testing.assert_array_equal(ask(preparer, table), x)
 
@@ -275,7 +328,9 @@ def test_date_parts_equal_the_calendar_of_numpy(moments: list[int]) -> None:
     days = np.array([*moments, 0, 86400 * 400], dtype="datetime64[s]")
     years = days.astype("datetime64[Y]").astype(int) + 1970
     months = days.astype("datetime64[M]").astype(int) % 12 + 1
-    of_month = (days.astype("datetime64[D]") - days.astype("datetime64[M]").astype("datetime64[D]")).astype(int) + 1
+    of_month = (
+        days.astype("datetime64[D]") - days.astype("datetime64[M]").astype("datetime64[D]")
+    ).astype(int) + 1
     np.testing.assert_array_equal(x[:, :3], np.stack([years, months, of_month], axis=1))
     np.testing.assert_array_equal(ask(preparer, table), x)
 
@@ -292,7 +347,10 @@ SLOW = {*product(("k_nearest",), SCALERS[1:]), *product(("iterative",), SCALERS[
 
 @pytest.mark.parametrize(
     ("imputer", "scaler"),
-    [pytest.param(*both, marks=[pytest.mark.slow] if both in SLOW else []) for both in product(IMPUTERS, SCALERS)],
+    [
+        pytest.param(*both, marks=[pytest.mark.slow] if both in SLOW else [])
+        for both in product(IMPUTERS, SCALERS)
+    ],
 )
 def test_graph_equals_the_preparer(imputer: str, scaler: str, tmp_path: Path) -> None:
     for number_of, encoder in enumerate(ENCODERS):
@@ -302,10 +360,14 @@ def test_graph_equals_the_preparer(imputer: str, scaler: str, tmp_path: Path) ->
         )
         assert x.shape == (160, len(preparer.feature_names)) == (160, len(preparer.feature_sources))
         for table in (mixed(), unknown_rows(), at(mixed(), 5)):
-            np.testing.assert_allclose(ask(preparer, table), preparer.transform(table), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                ask(preparer, table), preparer.transform(table), rtol=1e-9, atol=1e-9
+            )
         saved(preparer, tmp_path / str(number_of))
         again = state.load(tmp_path / str(number_of), Preparer)
-        np.testing.assert_array_equal(again.transform(unknown_rows()), preparer.transform(unknown_rows()))
+        np.testing.assert_array_equal(
+            again.transform(unknown_rows()), preparer.transform(unknown_rows())
+        )
 
 
 def test_graph_keeps_gaps_and_precision() -> None:
@@ -318,7 +380,11 @@ def test_graph_keeps_gaps_and_precision() -> None:
 
 def test_training_rows_get_what_they_would_get_later() -> None:
     """Bit for bit, unless a method is cross-fitted."""
-    for features in ({}, {"number": ["power", "polynomial"]}, {"number": "quantile", "category": "ordinal"}):
+    for features in (
+        {},
+        {"number": ["power", "polynomial"]},
+        {"number": "quantile", "category": "ordinal"},
+    ):
         preparer, x = prepared(features=features)
         np.testing.assert_array_equal(preparer.transform(mixed()), x)
 
@@ -332,7 +398,9 @@ def test_more_rows_than_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_graph_is_small() -> None:
-    """Nodes cost about a microsecond each at one row: they grow with the treatments, not with the columns."""
+    """Nodes cost about a microsecond each at one row: they grow with the treatments, not with the
+    columns.
+    """
     columns = {f"x{i}": mixed_columns(160, seed=i)["income"] for i in range(60)}
     plain, _ = prepared(table=Table(columns, 160))
     assert nodes(plain) <= 8
@@ -429,7 +497,9 @@ def test_gaps_for_a_family_that_takes_none() -> None:
         "prepare.impute: expected an imputer, for a family that takes no missing values; "
         "found missing values in feature 'height'. Use median, or a family such as boosting."
     )
-    prepared(impute={"number": "none", "columns": {"since": "median"}}, features={"number": "binning"})
+    prepared(
+        impute={"number": "none", "columns": {"since": "median"}}, features={"number": "binning"}
+    )
 
 
 def test_numbers_beyond_the_precision() -> None:

@@ -1,4 +1,6 @@
-"""Byte-level BPE: trained on training texts alone, the same in every process, and without a text that it cannot hold."""
+"""Byte-level BPE: trained on training texts alone, the same in every process, and without a text
+that it cannot hold.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ from sixfold.recipe.texts import BYTE_LETTERS, TextInput, TokenPieces
 
 TRAINING = Training((), np.zeros((0, 1)), "classification", 0)
 TEXTS = [
-    f"the {word} of the {other}" for word in ("cat", "queen", "house", "Haus") for other in ("mat", "sea", "ß")
+    f"the {word} of the {other}"
+    for word in ("cat", "queen", "house", "Haus")
+    for other in ("mat", "sea", "ß")
 ] * 4
 
 
@@ -87,7 +91,9 @@ def test_the_order_of_the_texts_and_the_process_change_no_bit() -> None:
         "print(made.pieces.model_dump_json(), end='')"
     )
     assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
         == STEP.pieces.model_dump_json()
     )
 
@@ -116,9 +122,16 @@ def test_sizes_that_cannot_be(size: int) -> None:
 
 
 def test_no_tokenizer_is_read_that_brings_rules_of_its_own() -> None:
-    """A description names one of two kinds; a pattern, a normalizer or a special token has no place in it."""
+    """A description names one of two kinds; a pattern, a normalizer or a special token has no place
+    in it.
+    """
     fields = STEP.pieces.model_dump(mode="json")
-    for extra in ({"pattern": "(a+)+$"}, {"normalizer": {}}, {"kind": "unigram"}, {"added_tokens": []}):
+    for extra in (
+        {"pattern": "(a+)+$"},
+        {"normalizer": {}},
+        {"kind": "unigram"},
+        {"added_tokens": []},
+    ):
         assert described({**fields, **extra})[0] == "text_0"
     assert described(fields)[1] == TextInput(name="text_0", column="body", tokens=STEP.pieces)
 
@@ -172,7 +185,14 @@ def word_pieces(**options: object) -> TokenPieces:
         "##\u00df",
         "\u65e5",
     )
-    rules = {"kind": "word_pieces", "unicode": "none", "case": "fold", "longest": 1000, "accents": False, "unknown": 1}
+    rules = {
+        "kind": "word_pieces",
+        "unicode": "none",
+        "case": "fold",
+        "longest": 1000,
+        "accents": False,
+        "unknown": 1,
+    }
     ends = {"before": (2,), "after": (3,), "length": 10}
     return TokenPieces(**{"pieces": pieces, **rules, **ends, **options})  # type: ignore[arg-type]
 
@@ -220,7 +240,11 @@ def test_the_graph_takes_what_the_preparer_gives() -> None:
     target = Target("classification", np.arange(len(texts)) % 2, ("y",), ("a", "b"))
     needs = Needs(text="tokens", precision="float32")
     made, x, _ = fit_preparer(table, target, Prepare(), needs, 0)
-    assert x.dtype == np.float32 and made.layout[0].kind == "tokens" and made.layout[0].tokens == made.feature_levels[0]
+    assert (
+        x.dtype == np.float32
+        and made.layout[0].kind == "tokens"
+        and made.layout[0].tokens == made.feature_levels[0]
+    )
     assert made.notes[0].startswith("Text 'body': ")
     graph = Graph()
     value = made.export(graph, RawInputs(graph, [], frozenset()))
@@ -228,5 +252,7 @@ def test_the_graph_takes_what_the_preparer_gives() -> None:
     model = graph.model()
     (content,) = [prop.value for prop in model.metadata_props if prop.key == "text_0"]
     encoded = reader_of("text").encoder("text_0", content.encode(), "model.onnx").encode(texts)
-    np.testing.assert_array_equal(session(graph, {"text_0": encoded}).run(None, {"text_0": encoded})[0], x)
+    np.testing.assert_array_equal(
+        session(graph, {"text_0": encoded}).run(None, {"text_0": encoded})[0], x
+    )
     np.testing.assert_array_equal(encoded, x)

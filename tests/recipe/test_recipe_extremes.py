@@ -1,4 +1,6 @@
-"""Values that the schema takes and no machine can do: `check` says so in four parts, or the run would start."""
+"""Values that the schema takes and no machine can do: `check` says so in four parts, or the run
+would start.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ from sixfold.core.errors import SixfoldError
 from sixfold.recipe.load import load, problems
 
 LARGE, DEEP = "9" * 100, "1e308"
-NUMBERS = (LARGE, "1" + "0" * 18, "9223372036854775808", DEEP, "5e-324", "1e-300", "4294967296", "0x7fffffff")
+NUMBERS = (
+    LARGE,
+    "1" + "0" * 18,
+    "9223372036854775808",
+    DEEP,
+    "5e-324",
+    "1e-300",
+    "4294967296",
+    "0x7fffffff",
+)
 BASE: dict[str, Any] = {
     "name": "extreme",
     "data": {"source": "t.csv", "target": "y"},
@@ -59,7 +70,11 @@ KEYS = (
     "budget.disk",
     "serve.max_body",
 )
-NEEDED = {"train.optimizer": {"name": "adam"}, "evaluate.search": {"trials": 2}, "compress.fixed_point": {"factor": 4}}
+NEEDED = {
+    "train.optimizer": {"name": "adam"},
+    "evaluate.search": {"trials": 2},
+    "compress.fixed_point": {"factor": 4},
+}
 
 
 def recipe(key: str, number: str) -> str:
@@ -70,7 +85,9 @@ def recipe(key: str, number: str) -> str:
         target = target.setdefault(part, dict(NEEDED.get(".".join(path[: at + 1]), {})))
     target[path[-1]] = "NUMBER"
     text = f'"{number}GiB"' if key in ("budget.memory", "budget.disk", "serve.max_body") else number
-    text = f'"{number}h"' if key == "budget.time" else f"[{number}]" if key == "build.hidden" else text
+    text = (
+        f'"{number}h"' if key == "budget.time" else f"[{number}]" if key == "build.hidden" else text
+    )
     return json.dumps(whole).replace('"NUMBER"', text)
 
 

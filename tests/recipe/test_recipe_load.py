@@ -78,7 +78,11 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "hidden: [128, x]",
             "r.yaml, line 7, column 33: build[0].hidden[1]: expected a whole number",
         ),
-        ("C: [0.1, 1, 10]", "C: [0.1, -1]", "r.yaml, line 8, column 41: build[1].C[1]: expected a number, above 0"),
+        (
+            "C: [0.1, 1, 10]",
+            "C: [0.1, -1]",
+            "r.yaml, line 8, column 41: build[1].C[1]: expected a number, above 0",
+        ),
         (
             "name: adam",
             "name: adm",
@@ -97,7 +101,11 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "folds: 1",
             "r.yaml, line 12, column 12: evaluate.folds: expected a whole number, at least 2; found 1.",
         ),
-        ("folds: 5", "folds: five", "found the text 'five'. Write the number without quotes or unit."),
+        (
+            "folds: 5",
+            "folds: five",
+            "found the text 'five'. Write the number without quotes or unit.",
+        ),
         (
             "metrics: [accuracy]",
             "metrics: [acuracy]",
@@ -110,7 +118,11 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "r.yaml, line 3, column 1: data: expected the key 'target'; found none. "
             "Name the column to predict, or task: reconstruction.",
         ),
-        ("  source: adult.csv\n", "", "r.yaml, line 3, column 1: data: expected the key 'source'; found none."),
+        (
+            "  source: adult.csv\n",
+            "",
+            "r.yaml, line 3, column 1: data: expected the key 'source'; found none.",
+        ),
         ("version: 1", "version: 2", "r.yaml, line 1, column 1: version: expected 1; found 2."),
         (
             "name: income",
@@ -118,8 +130,16 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "r.yaml, line 3, column 1: name: expected each key once; found 'name' again. Remove one of the two.",
         ),
         ("name: income", "name: [unclosed", "r.yaml, line 3, column 5: expected YAML; found"),
-        ("folds: 5", "scheme: group", "evaluate.scheme: expected data.group for the scheme group; found none."),
-        ("folds: 5", "scheme: kfolds", "expected the name of a splitter; found 'kfolds'. Did you mean 'kfold'?"),
+        (
+            "folds: 5",
+            "scheme: group",
+            "evaluate.scheme: expected data.group for the scheme group; found none.",
+        ),
+        (
+            "folds: 5",
+            "scheme: kfolds",
+            "expected the name of a splitter; found 'kfolds'. Did you mean 'kfold'?",
+        ),
         (
             "name: adam, learning_rate: 1e-3",
             "name: lbfgs",
@@ -146,7 +166,10 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, me
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     texts = found(
-        tmp_path, GOOD.replace("name: income", "nam: x").replace("folds: 5", "folds: 1").replace("mlp", "mpl")
+        tmp_path,
+        GOOD.replace("name: income", "nam: x")
+        .replace("folds: 5", "folds: 1")
+        .replace("mlp", "mpl"),
     )
     assert len(texts) == 3
 
@@ -154,7 +177,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "r.yaml: expected a mapping with the key data; found nothing. Start from `sixfold init`."),
+        (
+            b"",
+            "r.yaml: expected a mapping with the key data; found nothing. Start from `sixfold init`.",
+        ),
         (b"- 1\n", "r.yaml: expected a mapping with the key data; found [1]."),
         (b"\xff\xfe\x00", "expected UTF-8 text; found byte 0 that is not. Save it as UTF-8."),
     ],
@@ -168,7 +194,9 @@ def test_files_that_are_no_recipes(tmp_path: Path, content: bytes, message: str)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="expected a recipe file; found No such file or directory"):
+    with pytest.raises(
+        RecipeError, match="expected a recipe file; found No such file or directory"
+    ):
         load(tmp_path / "none.yaml")
 
 
@@ -216,7 +244,20 @@ def test_an_object_is_the_same_as_a_file(tmp_path: Path) -> None:
 
 
 KEYS = st.sampled_from(
-    ["data", "build", "train", "evaluate", "name", "family", "hidden", "optimizer", "folds", "keep", "prune", "x"]
+    [
+        "data",
+        "build",
+        "train",
+        "evaluate",
+        "name",
+        "family",
+        "hidden",
+        "optimizer",
+        "folds",
+        "keep",
+        "prune",
+        "x",
+    ]
 )
 VALUES = st.recursive(
     st.none()
@@ -246,5 +287,7 @@ def test_loading_a_recipe_imports_nothing_heavy(tmp_path: Path) -> None:
         "import sys, pathlib; from sixfold.recipe.load import load; load(pathlib.Path(sys.argv[1]));"
         "print([m for m in ('torch', 'sklearn', 'pandas', 'pyarrow', 'onnx', 'scipy', 'lightgbm') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "r.yaml")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "r.yaml")], capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]", done.stderr

@@ -15,7 +15,9 @@ from sixfold.recipe.published import schema
 
 def remedy(**sections: Any) -> str:
     with pytest.raises(RecipeError) as caught:
-        from_object({"data": {"source": "a.csv", "target": "y", **sections.pop("data", {})}, **sections})
+        from_object(
+            {"data": {"source": "a.csv", "target": "y", **sections.pop("data", {})}, **sections}
+        )
     assert caught.value.expected == "a known key"
     return caught.value.remedy
 
@@ -33,13 +35,22 @@ def remedy(**sections: Any) -> str:
         ),
         ({"train": {"folds": 5}}, "folds belongs into evaluate: write `evaluate: {folds: 5}`."),
         ({"evaluate": {"epochs": 3}}, "epochs belongs into train: write `train: {epochs: 3}`."),
-        ({"train": {"stop": {"epochs": 3}}}, "epochs belongs into train: write `train: {epochs: 3}`."),
-        ({"patience": 4}, "patience belongs into train.stop: write `train: {stop: {patience: 4}}`."),
+        (
+            {"train": {"stop": {"epochs": 3}}},
+            "epochs belongs into train: write `train: {epochs: 3}`.",
+        ),
+        (
+            {"patience": 4},
+            "patience belongs into train.stop: write `train: {stop: {patience: 4}}`.",
+        ),
         (
             {"data": {"budget": {"time": "3m"}}},
             "budget belongs into the top of the recipe: write `budget: {time: 3m}`.",
         ),
-        ({"train": {"seed": 3}}, "seed belongs into data, initialize or evaluate: write `data: {seed: 3}`."),
+        (
+            {"train": {"seed": 3}},
+            "seed belongs into data, initialize or evaluate: write `data: {seed: 3}`.",
+        ),
         (
             {"prepare": {"number": "mean"}},
             "number belongs into prepare.impute or prepare.features: write `impute: {number: mean}`.",
@@ -79,7 +90,9 @@ def test_where_a_key_belongs(sections: dict[str, Any], text: str) -> None:
         ),
     ],
 )
-def test_plug_ins_that_the_recipe_names_go_before_others(sections: dict[str, Any], text: str) -> None:
+def test_plug_ins_that_the_recipe_names_go_before_others(
+    sections: dict[str, Any], text: str
+) -> None:
     assert remedy(**sections) == text
 
 
@@ -126,9 +139,7 @@ def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_n
     known = "All: average, batch_size, clip, epochs, optimizer, precision, report_every, schedule, stop, warm_up."
     assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"
     assert remedy(train={"learning": 1}) == known
-    scores = (
-        "All: calibrate, ensemble, folds, metrics, nested, repeats, scheme, search, seed, select, share, threshold."
-    )
+    scores = "All: calibrate, ensemble, folds, metrics, nested, repeats, scheme, search, seed, select, share, threshold."
     assert remedy(evaluate={"calibrat": 1}) == f"Did you mean 'calibrate'? {scores}"
     assert remedy(evaluate={"learning": 1}) == scores  # `calibrate` has half of its letters
     assert remedy(evaluate={"metric": "accuracy"}) == (
@@ -137,8 +148,14 @@ def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_n
 
 
 def test_a_value_that_would_not_fit_there_is_not_told_to_be_written() -> None:
-    assert remedy(train={"folds": "many"}) == "folds belongs into evaluate: write `evaluate: {folds: …}`."
-    assert remedy(train={"hidden": [0]}) == "hidden belongs into build: write `build: {family: mlp, hidden: …}`."
+    assert (
+        remedy(train={"folds": "many"})
+        == "folds belongs into evaluate: write `evaluate: {folds: …}`."
+    )
+    assert (
+        remedy(train={"hidden": [0]})
+        == "hidden belongs into build: write `build: {family: mlp, hidden: …}`."
+    )
     long = "x" * 200
     assert remedy(train={"source": long}) == "source belongs into data: write `data: {source: …}`."
 
@@ -146,7 +163,8 @@ def test_a_value_that_would_not_fit_there_is_not_told_to_be_written() -> None:
 def test_file_line_and_column_stay(tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
-        "data: {source: a.csv, target: y}\ntrain:\n  epochs: 3\n  learning_rate: auto\n", encoding="utf-8"
+        "data: {source: a.csv, target: y}\ntrain:\n  epochs: 3\n  learning_rate: auto\n",
+        encoding="utf-8",
     )
     with pytest.raises(RecipeError) as caught:
         load(recipe)
@@ -156,7 +174,8 @@ def test_file_line_and_column_stay(tmp_path: Path) -> None:
     )
     recipe.write_text("data: {source: a.csv, target: y}\n", encoding="utf-8")
     with pytest.raises(
-        RecipeError, match=r"^--set train\.folds: expected a known key; found 'folds'\. folds belongs into"
+        RecipeError,
+        match=r"^--set train\.folds: expected a known key; found 'folds'\. folds belongs into",
     ):
         load(recipe, ["train.folds=5"])
 
@@ -164,7 +183,17 @@ def test_file_line_and_column_stay(tmp_path: Path) -> None:
 def test_every_key_and_every_option_of_the_schema_has_its_place() -> None:
     """None is kept by hand: what the schema knows is found."""
     found = places._all()
-    for section in ("Data", "Denoise", "Train", "Stop", "Evaluate", "Search", "Compress", "Budget", "Serve"):
+    for section in (
+        "Data",
+        "Denoise",
+        "Train",
+        "Stop",
+        "Evaluate",
+        "Search",
+        "Compress",
+        "Budget",
+        "Serve",
+    ):
         assert schema()["$defs"][section]["properties"].keys() <= found.keys()
     for kind, place in (
         ("optimizer", ("train", "optimizer")),
@@ -174,4 +203,7 @@ def test_every_key_and_every_option_of_the_schema_has_its_place() -> None:
         for name in schema()["x-plugins"][kind]:
             options = schema()["$defs"][f"{kind}.{name}"]["properties"]
             for key in (key for key, option in options.items() if "const" not in option):
-                assert any(home.path == place and home.owner == name for home in found[key]), (name, key)
+                assert any(home.path == place and home.owner == name for home in found[key]), (
+                    name,
+                    key,
+                )

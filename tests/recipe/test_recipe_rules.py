@@ -1,4 +1,6 @@
-"""What the sections demand of each other: every rule, its text, and that no rule is without a case."""
+"""What the sections demand of each other: every rule, its text, and that no rule is without a
+case.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     (
         rules.task_and_target,
         {"data.target": None},
-        ["data: expected the key 'target'; found none. Name the column to predict, or task: reconstruction."],
+        [
+            "data: expected the key 'target'; found none. Name the column to predict, or task: reconstruction."
+        ],
     ),
     (
         rules.task_and_target,
@@ -77,7 +81,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.families_fit_the_task,
-        {"task": "reconstruction", "data.target": None, "build": ["mlp", "svm"], "evaluate.metrics": []},
+        {
+            "task": "reconstruction",
+            "data.target": None,
+            "build": ["mlp", "svm"],
+            "evaluate.metrics": [],
+        },
         [
             "build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
             "Choose from: forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."
@@ -85,7 +94,11 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.metrics_fit_the_task,
-        {"task": "regression", "evaluate.metrics": ["mse", "f1"], "train": {"stop": {"metric": ["loss", "accuracy"]}}},
+        {
+            "task": "regression",
+            "evaluate.metrics": ["mse", "f1"],
+            "train": {"stop": {"metric": ["loss", "accuracy"]}},
+        },
         [
             "evaluate.metrics[1]: expected metrics for regression; found 'f1', which is for classification. "
             f"Choose from: {METRICS_FOR_VALUES}.",
@@ -163,16 +176,26 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     (
         rules.lbfgs_takes_all_rows,
         {"train": {"optimizer": "lbfgs"}},
-        ["train.optimizer: expected batch_size: full with lbfgs; found 64 (the default). Write `batch_size: full`."],
+        [
+            "train.optimizer: expected batch_size: full with lbfgs; found 64 (the default). Write `batch_size: full`."
+        ],
     ),
     (
         rules.lbfgs_takes_all_rows,
         {"train": {"optimizer": ["adam", {"name": "lbfgs"}], "batch_size": ["full", 8]}},
-        ["train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."],
+        [
+            "train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."
+        ],
     ),
     (
         rules.schedule_free_has_no_schedule,
-        {"train": {"optimizer": ["adam", "schedule_free_sgd"], "schedule": "cosine", "warm_up": 0.1}},
+        {
+            "train": {
+                "optimizer": ["adam", "schedule_free_sgd"],
+                "schedule": "cosine",
+                "warm_up": 0.1,
+            }
+        },
         [
             "train.schedule: expected constant with schedule_free_sgd; found cosine. Leave out `schedule`.",
             "train.warm_up: expected none with schedule_free_sgd; found 0.1. Leave out `warm_up`.",
@@ -196,7 +219,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.grids_can_be_counted,
-        {"build": [{"family": "mlp", "dropout": [n / 200 for n in range(101)]}], "train.epochs": list(range(1, 101))},
+        {
+            "build": [{"family": "mlp", "dropout": [n / 200 for n in range(101)]}],
+            "train.epochs": list(range(1, 101)),
+        },
         [
             "build: expected at most 10,000 candidates; found 10,100. Shorten the lists in build, train and evaluate: "
             "every combination is a candidate."
@@ -217,7 +243,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.ranges_are_searched,
-        {"build": {"family": "svm", "C": {"low": 2, "high": 1}}, "evaluate": {"search": {"trials": 5}}},
+        {
+            "build": {"family": "svm", "C": {"low": 2, "high": 1}},
+            "evaluate": {"search": {"trials": 5}},
+        },
         [
             'build[0].C: expected a range (low below high); found {"low": 2, "high": 1}. Write {low: 0.001, high: 10, log: true}.'
         ],
@@ -255,10 +284,19 @@ FINE: list[dict[str, Any]] = [
     {"task": "regression", "evaluate.metrics": ["rmse"], "compress": {"keep": {"rmse": 0.1}}},
     {"task": "reconstruction", "data.target": None, "build": "mlp", "evaluate.metrics": ["mse"]},
     {"train": {"stop": {"metric": "f1", "patience": 3}}, "task": "classification"},
-    {"build": {"family": "svm", "C": {"low": 0.1, "high": 2, "log": True}}, "evaluate": {"search": {"trials": 5}}},
-    {"build": {"family": "svm", "C": list(range(1, 20_001))}, "evaluate": {"search": {"trials": 5}}},
+    {
+        "build": {"family": "svm", "C": {"low": 0.1, "high": 2, "log": True}},
+        "evaluate": {"search": {"trials": 5}},
+    },
+    {
+        "build": {"family": "svm", "C": list(range(1, 20_001))},
+        "evaluate": {"search": {"trials": 5}},
+    },
     # the loop's grid multiplies the network only: 101 × 1 + 1 × 100
-    {"build": [{"family": "svm", "C": list(range(1, 9_001))}, "mlp"], "train": {"epochs": list(range(1, 901))}},
+    {
+        "build": [{"family": "svm", "C": list(range(1, 9_001))}, "mlp"],
+        "train": {"epochs": list(range(1, 901))},
+    },
 ]
 
 
@@ -277,7 +315,9 @@ def laid_over(changes: dict[str, Any]) -> dict[str, Any]:
 def test_a_rule(rule: Callable[..., Any], changes: dict[str, Any], texts: list[str]) -> None:
     value = laid_over(changes)
     document = Document("", value)
-    assert [str(problem).removeprefix(": ") for problem in rule(Recipe.model_validate(value), document)] == texts
+    assert [
+        str(problem).removeprefix(": ") for problem in rule(Recipe.model_validate(value), document)
+    ] == texts
     with pytest.raises(RecipeError) as caught:
         from_object(value)
     assert str(caught.value) == f"recipe: {texts[0]}"

@@ -1,4 +1,6 @@
-"""Any scalar at any key: refused in four parts, or read, written and read again as the same recipe; never a traceback."""
+"""Any scalar at any key: refused in four parts, or read, written and read again as the same recipe;
+never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -194,11 +196,17 @@ def flow(path: tuple[str, ...], text: str) -> str:
     inner = text
     for part in reversed(path[2:]):
         inner = f"{{{part}: {inner}}}"
-    return "data:\n" + "".join(f"  {key}: {value}\n" for key, value in data.items()) + f"  {path[1]}: {inner}\n"
+    return (
+        "data:\n"
+        + "".join(f"  {key}: {value}\n" for key, value in data.items())
+        + f"  {path[1]}: {inner}\n"
+    )
 
 
 def survives(text: str, file: Path) -> bool:
-    """Whether the text is accepted; then it has to be the same after writing and reading. Raises what is no RecipeError."""
+    """Whether the text is accepted; then it has to be the same after writing and reading. Raises
+    what is no RecipeError.
+    """
     file.write_text(text, encoding="utf-8", errors="surrogatepass")
     found = recipe_load.problems(file)
     try:
@@ -250,11 +258,16 @@ def test_every_scalar_at_every_key(tmp_path: Path) -> None:
         ("target: 1_000", ("data", "target"), "1_000"),
     ],
 )
-def test_what_used_to_end_after_the_training(tmp_path: Path, text: str, path: tuple[str, ...], value: Any) -> None:
+def test_what_used_to_end_after_the_training(
+    tmp_path: Path, text: str, path: tuple[str, ...], value: Any
+) -> None:
     data = "data: {source: a.csv, target: y}\n"
     for key in ("drop", "target"):
         if text.startswith(f"{key}:"):
-            data, text = f"data: {{source: a.csv, {'target: y, ' if key == 'drop' else ''}{text}}}\n", ""
+            data, text = (
+                f"data: {{source: a.csv, {'target: y, ' if key == 'drop' else ''}{text}}}\n",
+                "",
+            )
     assert survives(f"{data}{text}\n", tmp_path / "r.yaml")
     found: Any = recipe_load.load(tmp_path / "r.yaml").recipe
     for part in path:
@@ -263,7 +276,9 @@ def test_what_used_to_end_after_the_training(tmp_path: Path, text: str, path: tu
 
 
 def test_a_number_beyond_whole_ones_is_refused_by_check_and_run_alike(tmp_path: Path) -> None:
-    assert not survives("data: {source: a.csv, target: y}\nserve: {max_rows: 1.5e0}\n", tmp_path / "r.yaml")
+    assert not survives(
+        "data: {source: a.csv, target: y}\nserve: {max_rows: 1.5e0}\n", tmp_path / "r.yaml"
+    )
     [problem] = recipe_load.problems(tmp_path / "r.yaml")
     assert str(problem) == (
         "r.yaml, line 2, column 9: serve.max_rows: expected a whole number, at least 1; found 1.5. Change the value."
@@ -277,7 +292,9 @@ plain = st.recursive(
     | st.floats()
     | st.text(max_size=20)
     | st.sampled_from(SCALARS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 

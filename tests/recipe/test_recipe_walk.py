@@ -1,4 +1,6 @@
-"""Any recipe, however damaged, is accepted or refused in our words; and our walk agrees with the published schema."""
+"""Any recipe, however damaged, is accepted or refused in our words; and our walk agrees with the
+published schema.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,11 @@ FULL: dict[str, Any] = {
     "prepare": {
         "denoise": {"duplicates": "drop", "outliers": {"name": "iqr"}},
         "impute": {"number": "median", "columns": {"a": {"name": "constant", "value": 3}}},
-        "features": {"number": ["standard", {"name": "pca"}], "category": "one_hot", "select": None},
+        "features": {
+            "number": ["standard", {"name": "pca"}],
+            "category": "one_hot",
+            "select": None,
+        },
     },
     "build": [
         {"family": "mlp", "hidden": [[64], [32, 16]], "dropout": [0.0, 0.1]},
@@ -51,7 +57,11 @@ FULL: dict[str, Any] = {
         "stop": {"patience": [3, 5], "metric": "accuracy"},
     },
     "evaluate": {"scheme": "repeated", "folds": 3, "repeats": 2, "metrics": ["accuracy", "f1"]},
-    "compress": {"keep": {"f1": -0.01}, "prune": ["features", {"target": "neurons"}], "fixed_point": {"factor": 64}},
+    "compress": {
+        "keep": {"f1": -0.01},
+        "prune": ["features", {"target": "neurons"}],
+        "fixed_point": {"factor": 64},
+    },
     "budget": {"time": "10m", "memory": "4GiB", "disk": None},
     "serve": {"port": 0, "max_body": "1MiB"},
 }
@@ -94,8 +104,17 @@ VALUES = st.sampled_from(
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [*([path] if path else []), *(place for key, item in inner for place in places(item, (*path, key)))]
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [
+        *([path] if path else []),
+        *(place for key, item in inner for place in places(item, (*path, key))),
+    ]
 
 
 def at(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -106,7 +125,9 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> dict[str, Any]:
-    """The full recipe after one to three blows: a value replaced, a key renamed, added or removed."""
+    """The full recipe after one to three blows: a value replaced, a key renamed, added or
+    removed.
+    """
     recipe = copy.deepcopy(FULL)
     for _ in range(draw(st.integers(1, 3))):
         *way, last = draw(st.sampled_from(places(recipe)))
@@ -117,7 +138,9 @@ def damaged(draw: st.DrawFn) -> dict[str, Any]:
         elif blow == "remove":
             del holder[last]
         elif blow == "rename" and isinstance(holder, dict):
-            holder[draw(st.sampled_from(["x", "namee", "family", "target", "name"]))] = holder.pop(last)
+            holder[draw(st.sampled_from(["x", "namee", "family", "target", "name"]))] = holder.pop(
+                last
+            )
         elif isinstance(holder, dict):
             holder["extra"] = copy.deepcopy(draw(VALUES))
     return recipe
@@ -154,7 +177,9 @@ def test_a_damaged_recipe_is_refused_in_our_words(recipe: dict[str, Any]) -> Non
 @given(damaged())
 def test_our_walk_and_the_published_schema_agree(recipe: dict[str, Any]) -> None:
     ours = schema_problems(Document("recipe", recipe))
-    assert (not ours) == (VALIDATOR.is_valid(recipe) and finite(recipe)), [str(problem) for problem in ours]
+    assert (not ours) == (VALIDATOR.is_valid(recipe) and finite(recipe)), [
+        str(problem) for problem in ours
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -168,7 +193,11 @@ def test_a_file_and_an_object_are_refused_alike(
     try:
         from_object(recipe)
     except RecipeError as error:
-        assert (found[0].expected, found[0].found, found[0].remedy) == (error.expected, error.found, error.remedy)
+        assert (found[0].expected, found[0].found, found[0].remedy) == (
+            error.expected,
+            error.found,
+            error.remedy,
+        )
         assert found[0].where.startswith("r.yaml, line ") or found[0].where.startswith("r.yaml:")
         with pytest.raises(RecipeError) as caught:
             load(path)
@@ -203,7 +232,10 @@ def test_a_later_mistake_gets_its_line(tmp_path: Path) -> None:
     path.write_text("data: {source: a.csv, target: y}\nevaluate:\n  folds: 7\n")
     loaded = load(path, ["evaluate.seed=3"])
     later = loaded.placed(RecipeError("evaluate.folds", "at most 5", "7", "Lower it."))
-    assert str(later) == "r.yaml, line 3, column 3: evaluate.folds: expected at most 5; found 7. Lower it."
+    assert (
+        str(later)
+        == "r.yaml, line 3, column 3: evaluate.folds: expected at most 5; found 7. Lower it."
+    )
     changed = loaded.placed(RecipeError("evaluate.seed", "2", "3", "Change it."))
     assert changed.where == "--set evaluate.seed"
     for where in ("optimizer adam, beta1", "a.csv, line 3", "build[3]", "class 'yes'", ""):

@@ -1,4 +1,6 @@
-"""Reading YAML: what stands where, what is refused, and that nothing in a file can hang or crash the reader."""
+"""Reading YAML: what stands where, what is refused, and that nothing in a file can hang or crash
+the reader.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def test_every_key_and_item_has_its_line_and_column() -> None:
     assert document.marks[("build", 0, "hidden")] == (3, 19)
     assert document.marks[("build", 0, "hidden", 1)] == (4, 7)
     assert document.marks[("build", 1, "family")] == (5, 5)
-    assert document.place(("build", 0, "hidden", 1)) == "r.yaml, line 4, column 7: build[0].hidden[1]"
+    assert (
+        document.place(("build", 0, "hidden", 1)) == "r.yaml, line 4, column 7: build[0].hidden[1]"
+    )
     assert document.place(("build", 1, "C")) == "r.yaml, line 5, column 5: build[1].C"
     assert document.place(()) == "r.yaml, line 1, column 1"
 
@@ -79,7 +83,16 @@ def test_scalars_are_those_of_the_core_schema(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["!!int abc", "!!bool foo", "!!timestamp x", "!!str 5", "! 5", "!!python/name:os.system", "!x [a]"]
+    "text",
+    [
+        "!!int abc",
+        "!!bool foo",
+        "!!timestamp x",
+        "!!str 5",
+        "! 5",
+        "!!python/name:os.system",
+        "!x [a]",
+    ],
 )
 def test_no_tag_is_taken(text: str) -> None:
     tag = text.split()[0]
@@ -97,7 +110,9 @@ def test_long_numbers_are_refused_with_their_place(digits: str) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ['a: "\\U00110000"', "%YAML " + "1" * 5000 + ".1\n---\na: 1", "%YAML 2.0\n---\na: 1"])
+@pytest.mark.parametrize(
+    "text", ['a: "\\U00110000"', "%YAML " + "1" * 5000 + ".1\n---\na: 1", "%YAML 2.0\n---\na: 1"]
+)
 def test_what_pyyaml_stumbles_over_is_refused_in_our_words(text: str) -> None:
     with pytest.raises(RecipeError, match=r"r, line 1.*: expected YAML; found "):
         parse(text, "r")
@@ -127,11 +142,15 @@ def test_a_merge_is_overruled_by_what_stands_beside_it() -> None:
         ),
         (
             "a: 1\n? [x, y]\n: 2\n",
-            ["r, line 2: expected a key that is text; found a list or a mapping. Write one word before the colon."],
+            [
+                "r, line 2: expected a key that is text; found a list or a mapping. Write one word before the colon."
+            ],
         ),
         (
             "a: 1\n<<: 5\n",
-            ["r, line 2: expected a mapping to merge with <<; found something else. Merge an anchor of a mapping."],
+            [
+                "r, line 2: expected a mapping to merge with <<; found something else. Merge an anchor of a mapping."
+            ],
         ),
         (
             "a: !!python/object/apply:os.system [ls]\n",
@@ -190,9 +209,14 @@ LEVELS = range(1, 9)
         ("a: " + "[" * 50 + "]" * 50, DEEP),
         ("a: &a [*a]", DEEP),
         ("a: &a {<<: *a}", DEEP),
-        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in LEVELS), MANY),
         (
-            "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in LEVELS),
+            "a0: &a0 [x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in LEVELS),
+            MANY,
+        ),
+        (
+            "a0: &a0 {x: 1}\n"
+            + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in LEVELS),
             MANY,
         ),
     ],
@@ -204,7 +228,9 @@ def test_files_that_cannot_be_read(text: str, message: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!<>|?#'\"\n \t,.019e~%@`\x00\ufeff"), max_size=60))
+@given(
+    st.text(alphabet=st.sampled_from("ab:-[]{}&*!<>|?#'\"\n \t,.019e~%@`\x00\ufeff"), max_size=60)
+)
 def test_any_text_is_read_or_refused_in_our_words(text: str) -> None:
     try:
         parse(text, "r")

@@ -13,14 +13,23 @@ from sixfold.recipe.reading import Marks
 from sixfold.recipe.signature import Input
 from sixfold.serve import pages
 
-MARKS = [None, Marks(decimal=","), Marks(decimal=",", thousands="."), Marks(thousands=","), Marks(strip=("$", "kg"))]
+MARKS = [
+    None,
+    Marks(decimal=","),
+    Marks(decimal=",", thousands="."),
+    Marks(thousands=","),
+    Marks(strip=("$", "kg")),
+]
 
 
 @given(st.sampled_from(MARKS), st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_is_read_as_it_is_shown(marks: Marks | None, value: float) -> None:
     column = Input(name="x", type="number", read=marks, median=value)
     read = reader(column, frozenset({""}))
-    assert math.isclose(read(column.text_of(value)), value, rel_tol=1e-5, abs_tol=1e-320) or abs(value) > 1.79e308
+    assert (
+        math.isclose(read(column.text_of(value)), value, rel_tol=1e-5, abs_tol=1e-320)
+        or abs(value) > 1.79e308
+    )
 
 
 @pytest.mark.parametrize("marks", MARKS, ids=str)

@@ -1,6 +1,8 @@
-"""Every file of a run folder, damaged in every way: the next run ends with the same bundle, or with an error that names it.
+"""Every file of a run folder, damaged in every way: the next run ends with the same bundle, or with
+an error that names it.
 
-One small run is trained once and copied. Never a traceback, never a silent load, never something of somebody else's removed.
+One small run is trained once and copied. Never a traceback, never a silent load, never something of
+somebody else's removed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,12 @@ data: {source: "sklearn:iris", target: target, holdout: 0.2}
 build: [{family: tree}, {family: linear}]
 evaluate: {folds: 2, metrics: [accuracy]}
 """
-SAME = ("model.onnx", "signature.json", "recipe.yaml", "parity.jsonl.gz")  # receipt and report hold measured times
+SAME = (
+    "model.onnx",
+    "signature.json",
+    "recipe.yaml",
+    "parity.jsonl.gz",
+)  # receipt and report hold measured times
 STRANGER = b"somebody else's"
 
 
@@ -133,20 +140,30 @@ def again(recipe: Loaded, folder: Path, trained: Path) -> str:
         return str(error)
     for name in SAME:
         assert (done.bundle / name).read_bytes() == (trained / "bundle" / name).read_bytes(), name
-    before, now = (json.loads((one / "bundle" / "receipt.json").read_text()) for one in (trained, folder))
+    before, now = (
+        json.loads((one / "bundle" / "receipt.json").read_text()) for one in (trained, folder)
+    )
     assert before["quality"] == now["quality"]
     return "same"
 
 
-def damaged_copy(trained: Path, folder: Path, name: str, damage: Callable[[Path, random.Random], None]) -> Path:
+def damaged_copy(
+    trained: Path, folder: Path, name: str, damage: Callable[[Path, random.Random], None]
+) -> Path:
     shutil.copytree(trained, folder / "run")
     damage(folder / "run" / name, random.Random(f"{name} {damage.__name__}"))
     return folder / "run"
 
 
-@pytest.mark.parametrize(("name", "damage"), QUICK, ids=lambda each: getattr(each, "__name__", each))
+@pytest.mark.parametrize(
+    ("name", "damage"), QUICK, ids=lambda each: getattr(each, "__name__", each)
+)
 def test_a_damaged_file_is_made_again_or_named(
-    recipe: Loaded, trained: Path, tmp_path: Path, name: str, damage: Callable[[Path, random.Random], None]
+    recipe: Loaded,
+    trained: Path,
+    tmp_path: Path,
+    name: str,
+    damage: Callable[[Path, random.Random], None],
 ) -> None:
     folder = damaged_copy(trained, tmp_path, name, damage)
     found = again(recipe, folder, trained)
@@ -170,7 +187,9 @@ def test_every_file_in_every_way(recipe: Loaded, trained: Path, tmp_path: Path) 
             for letter in (tmp_path / str(tried - 1)).rglob("elsewhere.txt"):
                 assert letter.read_bytes() == STRANGER
             shutil.rmtree(tmp_path / str(tried - 1))
-    print(f"{tried} damages: {same} times the same bundle, {refused} times an error that names the file")
+    print(
+        f"{tried} damages: {same} times the same bundle, {refused} times an error that names the file"
+    )
     assert tried == len(DAMAGES) * len(files_of(trained)) >= 150
 
 
@@ -186,7 +205,9 @@ def test_what_is_somebody_elses_stays(recipe: Loaded, tmp_path: Path, place: str
     assert (folder / "letter.txt").read_bytes() == STRANGER
 
 
-@pytest.mark.parametrize("what", ["flipped", "half", "zeros", "not text", "a list", "a number", "deep", "long"])
+@pytest.mark.parametrize(
+    "what", ["flipped", "half", "zeros", "not text", "a list", "a number", "deep", "long"]
+)
 def test_a_damaged_line_is_a_warning_with_its_number(tmp_path: Path, what: str) -> None:
     whole = events.line({"event": "note", "time": 1.0, "text": "one"})
     lines = {
@@ -206,12 +227,20 @@ def test_a_damaged_line_is_a_warning_with_its_number(tmp_path: Path, what: str) 
             kinds = [event["event"] for event in folder.history()]
             assert kinds == ["note", "note", "warning"]
     text = list(folder.history())[-1]["text"]
-    assert text == f"{path}, line 2: is damaged and passed over; what was told there is not known any more"
+    assert (
+        text
+        == f"{path}, line 2: is damaged and passed over; what was told there is not known any more"
+    )
 
 
 def test_no_bit_of_an_event_can_flip_unseen() -> None:
     line = events.line({"event": "epoch", "time": 1.5, "losses": [0.1, 0.25], "text": "é"})[:-1]
-    assert events.parsed(line) == {"event": "epoch", "time": 1.5, "losses": [0.1, 0.25], "text": "é"}
+    assert events.parsed(line) == {
+        "event": "epoch",
+        "time": 1.5,
+        "losses": [0.1, 0.25],
+        "text": "é",
+    }
     for bit in range(8 * len(line)):
         data = bytearray(line)
         data[bit // 8] ^= 1 << bit % 8

@@ -46,9 +46,13 @@ def test_what_is_whole_or_nothing_may_take_all_that_is_left() -> None:
     assert Limits.start(Budget()).rest(0.9).time_s is None
 
 
-@pytest.mark.parametrize(("time_s", "work_s"), [(100, 95.0), (30, 28.5), (10, 8.5), (4, 2.5), (2, 1.0)])
+@pytest.mark.parametrize(
+    ("time_s", "work_s"), [(100, 95.0), (30, 28.5), (10, 8.5), (4, 2.5), (2, 1.0)]
+)
 def test_a_short_time_keeps_enough_to_finish(time_s: int, work_s: float) -> None:
-    """5%, and 1.5 s at least where that is less than half; evaluation and refit have their shares of the rest."""
+    """5%, and 1.5 s at least where that is less than half; evaluation and refit have their shares
+    of the rest.
+    """
     limits = Limits.start(Budget(time=f"{time_s}s"), started=0.0)
     assert limits.deadline(WORK_SHARE) == pytest.approx(work_s)
     assert limits.deadline(0.5 * WORK_SHARE) == pytest.approx(work_s / 2)
@@ -63,7 +67,9 @@ def test_the_clock_may_have_started_before() -> None:
 
 @pytest.mark.parametrize("compresses", [False, True])
 @pytest.mark.parametrize("evaluated", [0.5, 4.0, 20.0, 999.0])
-def test_a_row_has_the_same_time_in_evaluation_and_refit(compresses: bool, evaluated: float) -> None:
+def test_a_row_has_the_same_time_in_evaluation_and_refit(
+    compresses: bool, evaluated: float
+) -> None:
     evaluation, refit = Limits.start(Budget(time="1h")).until(compresses, evaluated)
     assert evaluation / evaluated == pytest.approx(refit - evaluation)
     assert refit == (0.75 if compresses else 0.95)
@@ -75,14 +81,18 @@ def test_time_that_is_spent_is_an_error_with_the_work_in_it() -> None:
 
 
 def test_memory_that_was_held_between_two_safe_points_is_seen() -> None:
-    """A peak that is over when somebody asks counts; and what is given up gives the next one a chance."""
+    """A peak that is over when somebody asks counts; and what is given up gives the next one a
+    chance.
+    """
     held = [500]
     guard = MemoryGuard(1000, lambda: held[0])
     guard.check()
     held[0] = 2000
     guard.look()  # as the thread does
     held[0] = 600
-    with pytest.raises(BudgetError, match=r"budget\.memory: expected at most 1\.0 kB; found 2\.0 kB in use"):
+    with pytest.raises(
+        BudgetError, match=r"budget\.memory: expected at most 1\.0 kB; found 2\.0 kB in use"
+    ):
         guard.check()
     guard.recover()
     guard.check()
@@ -112,7 +122,8 @@ def test_the_guard_looks_while_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> N
 def test_disk_is_asked_before_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"\x00" * 2000)
     with pytest.raises(
-        BudgetError, match=r"budget\.disk: expected at most 4\.0 kB; found 2\.0 kB in .*, and 2\.0 kB to write"
+        BudgetError,
+        match=r"budget\.disk: expected at most 4\.0 kB; found 2\.0 kB in .*, and 2\.0 kB to write",
     ):
         DiskLimit(tmp_path, 4000).room(2000)
     DiskLimit(tmp_path, 4000).room(500)
@@ -126,7 +137,11 @@ def test_what_is_kept_to_continue_goes_before_anything_is_refused(tmp_path: Path
         (tmp_path / name / "x").write_bytes(b"\x00" * 1000)
     limit = DiskLimit(tmp_path, 6000)
     limit.room(1500, spare=("evaluate-*",), keep=(tmp_path / "refit.saved" / "piece.tmp",))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluate-0", "refit", "refit.saved"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "evaluate-0",
+        "refit",
+        "refit.saved",
+    ]
     limit.room(2500, spare=("evaluate-*",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluate-0", "refit"]
     limit.room(3500, spare=("evaluate-*",))
@@ -136,7 +151,9 @@ def test_what_is_kept_to_continue_goes_before_anything_is_refused(tmp_path: Path
 
 
 def test_a_state_without_room_is_not_saved(tmp_path: Path) -> None:
-    full = Checkpoints(tmp_path, "key", lambda kind, facts: None, 0.0, disk=DiskLimit(tmp_path, 3000))
+    full = Checkpoints(
+        tmp_path, "key", lambda kind, facts: None, 0.0, disk=DiskLimit(tmp_path, 3000)
+    )
     full.keep("folds-0", lambda folder: None, 10_000)
     assert full.within("part").disk is full.disk
     assert full.piece("folds-0") is None

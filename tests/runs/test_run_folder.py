@@ -1,4 +1,6 @@
-"""A stage is whole or absent; a finished one is never done again; the stream of events survives a kill."""
+"""A stage is whole or absent; a finished one is never done again; the stream of events survives a
+kill.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ def test_an_event_is_one_line_whatever_it_says(tmp_path: Path) -> None:
         found = list(folder.history())
     assert (tmp_path / "events.jsonl").read_bytes().count(b"\n") == 3
     notes[2]["loss"] = None  # JSON has no infinity
-    assert [{name: event[name] for name in facts} for event, facts in zip(found, notes, strict=True)] == notes
+    assert [
+        {name: event[name] for name in facts} for event, facts in zip(found, notes, strict=True)
+    ] == notes
 
 
 @pytest.mark.parametrize("how", ["truncate", "flip", "remove", "manifest"])
@@ -117,7 +121,9 @@ def test_a_failing_stage_leaves_no_stage(tmp_path: Path) -> None:
 
 
 def test_half_a_line_at_the_end_of_the_events_is_cut_off(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_bytes(events.line({"event": "note", "time": 1}) + b'{"event": "epo')
+    (tmp_path / "events.jsonl").write_bytes(
+        events.line({"event": "note", "time": 1}) + b'{"event": "epo'
+    )
     with RunFolder(tmp_path) as folder:
         folder.emit("note", {"text": "again"})
         assert [event["event"] for event in folder.history()] == ["note", "note"]
@@ -133,7 +139,9 @@ def test_listeners_hear_every_event(tmp_path: Path) -> None:
 def test_a_read_only_place_is_said(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
-    with pytest.raises(SystemFault, match="expected a file that can be written; found Not a directory"):
+    with pytest.raises(
+        SystemFault, match="expected a file that can be written; found Not a directory"
+    ):
         RunFolder(blocker / "run").__enter__()
     if os.getuid() != 0:  # root may write anywhere
         tmp_path.chmod(0o500)
@@ -173,10 +181,14 @@ def json_lines(path: Path) -> int:
 def test_kills_at_random_moments_leave_only_whole_stages(tmp_path: Path) -> None:
     rng = random.Random(0)
     for _ in range(30):
-        child = multiprocessing.get_context("spawn").Process(target=stages_forever, args=(tmp_path,))
+        child = multiprocessing.get_context("spawn").Process(
+            target=stages_forever, args=(tmp_path,)
+        )
         child.start()
         seen = json_lines(tmp_path)
-        while json_lines(tmp_path) <= seen + 2 and child.is_alive():  # it has begun, however slow the machine is
+        while (
+            json_lines(tmp_path) <= seen + 2 and child.is_alive()
+        ):  # it has begun, however slow the machine is
             time.sleep(0.01)
         time.sleep(rng.random() * 0.3)
         assert child.pid is not None
@@ -194,12 +206,16 @@ TAKE = "import sys, pathlib, sixfold.runs.folder as f; f.RunFolder(pathlib.Path(
 
 def refused(path: Path) -> str:
     """What another process is told that wants the folder."""
-    done = subprocess.run([sys.executable, "-c", TAKE, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TAKE, str(path)], capture_output=True, text=True, check=False
+    )
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
 @pytest.mark.parametrize("how", ["left", "removed", "replaced"])
-def test_the_folder_itself_is_locked_whatever_becomes_of_the_lock_file(tmp_path: Path, how: str) -> None:
+def test_the_folder_itself_is_locked_whatever_becomes_of_the_lock_file(
+    tmp_path: Path, how: str
+) -> None:
     with RunFolder(tmp_path):
         if how != "left":
             (tmp_path / ".lock").unlink()
@@ -227,7 +243,9 @@ def test_a_run_whose_folder_is_gone_does_not_begin_another_one(tmp_path: Path, h
         if how == "removed":
             shutil.rmtree(path)
         else:
-            with pytest.raises(SystemFault, match="expected the folder in which the run began; found"):
+            with pytest.raises(
+                SystemFault, match="expected the folder in which the run began; found"
+            ):
                 staged(folder, "data", "key", work)
         with pytest.raises(SystemFault, match="expected the folder in which the run began; found"):
             staged(folder, "more", "key", write_hello)
@@ -236,7 +254,9 @@ def test_a_run_whose_folder_is_gone_does_not_begin_another_one(tmp_path: Path, h
     assert list(path.iterdir()) == [] if how == "replaced" else not path.exists()
 
 
-def test_where_folders_cannot_be_locked_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_folders_cannot_be_locked_the_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on NFS, which answers EBADF for what is not open for writing."""
     real = fcntl.flock
 
@@ -255,7 +275,9 @@ def test_two_runs_at_the_same_moment(tmp_path: Path) -> None:
     code = TAKE + "; print('mine', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     children = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         for _ in range(4)
     ]
     first = [child.stdout.readline() for child in children if child.stdout is not None]
@@ -264,7 +286,9 @@ def test_two_runs_at_the_same_moment(tmp_path: Path) -> None:
     assert sorted(first) == [b""] * 3 + [b"mine\n"]
 
 
-def test_a_run_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_on_elsewhere_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(2):
         with RunFolder(tmp_path) as folder:
             environment.tell(folder)

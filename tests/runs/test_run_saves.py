@@ -1,4 +1,6 @@
-"""Damage of what a stage saved: cut short, a flipped bit, a missing file, a kill while saving: seen every time."""
+"""Damage of what a stage saved: cut short, a flipped bit, a missing file, a kill while saving: seen
+every time.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +64,11 @@ def damaged(data: bytes, rng: random.Random, flip: bool) -> bytes:
 
 @pytest.mark.parametrize(("count", "flip"), [(100, False), (200, True)])
 def test_every_cut_and_every_flipped_bit_is_seen(tmp_path: Path, count: int, flip: bool) -> None:
-    """100 truncations and 200 flipped bits, in any file of the newest state, its manifest too: the older one is used.
+    """100 truncations and 200 flipped bits, in any file of the newest state, its manifest too: the
+    older one is used.
 
-    A flipped bit in the manifest may leave its meaning as it was (a space that became a tab): then the files are whole.
+    A flipped bit in the manifest may leave its meaning as it was (a space that became a tab): then
+    the files are whole.
     """
     two_states(tmp_path / "plain")
     rng = random.Random(0)

@@ -1,4 +1,6 @@
-"""Executors: the same bytes here and in processes of their own, and what becomes of one that ends by itself."""
+"""Executors: the same bytes here and in processes of their own, and what becomes of one that ends
+by itself.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,9 @@ def recipe(source: Path, **budget: Any) -> Any:
 
 def written(run: Path) -> dict[str, bytes]:
     """All arrays of all stages, and the model."""
-    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*.safetensors"))} | {
-        "model": (run / "bundle" / "model.onnx").read_bytes()
-    }
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*.safetensors"))
+    } | {"model": (run / "bundle" / "model.onnx").read_bytes()}
 
 
 def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
@@ -67,10 +69,18 @@ def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
     assert here.receipt.quality == beside.receipt.quality
     order = [(event["event"], event.get("stage")) for event in seen]
     first_end = next(at for at, (kind, _) in enumerate(order) if kind == "stage_finished")
-    assert {("stage_started", "evaluate-0"), ("stage_started", "evaluate-1")} <= set(order[:first_end])
-    assert {event["candidate"] for event in seen if event["event"] == "fold_scored"} == {"linear", "tree", "mlp"}
+    assert {("stage_started", "evaluate-0"), ("stage_started", "evaluate-1")} <= set(
+        order[:first_end]
+    )
+    assert {event["candidate"] for event in seen if event["event"] == "fold_scored"} == {
+        "linear",
+        "tree",
+        "mlp",
+    }
     assert not list((tmp_path / "beside").glob("*.shared"))
-    again = pipeline.run(recipe(source, workers=3), tmp_path / "beside")  # finished stages are whoever's
+    again = pipeline.run(
+        recipe(source, workers=3), tmp_path / "beside"
+    )  # finished stages are whoever's
     assert written(again.folder) == written(here.folder)
 
 
@@ -86,11 +96,18 @@ def inputs(rows: int = 30) -> FoldInputs:
 def stages(count: int, shared: FoldInputs, **train: Any) -> list[Stage]:
     from sixfold.plan.candidates import resolve
 
-    asked = {"version": 1, "data": {"source": "t", "target": "y"}, "build": [{"family": "mlp", "hidden": [2]}]}
+    asked = {
+        "version": 1,
+        "data": {"source": "t", "target": "y"},
+        "build": [{"family": "mlp", "hidden": [2]}],
+    }
     loaded = from_object({**asked, "train": {"epochs": 2, **train}})
     candidates = tuple(resolve(loaded.recipe, shared.dataset, None))
     action = EvaluateFolds(candidates, (0, 1, 2))
-    return [Stage(f"evaluate-{number}", "key", action, shared, Context(number)) for number in range(count)]
+    return [
+        Stage(f"evaluate-{number}", "key", action, shared, Context(number))
+        for number in range(count)
+    ]
 
 
 def handed_out(*parts: list[Stage]) -> Work[list[Done]]:
@@ -111,7 +128,9 @@ def test_stages_in_the_order_they_were_handed_out(tmp_path: Path) -> None:
         again = Here(folder).complete(handed_out(stages(3, shared)))
     for one, other in zip(again, found, strict=False):
         assert isinstance(one, Path) and isinstance(other, Path)
-        assert (one / "state.safetensors").read_bytes() == (other / "state.safetensors").read_bytes()
+        assert (one / "state.safetensors").read_bytes() == (
+            other / "state.safetensors"
+        ).read_bytes()
 
 
 def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -> None:
@@ -119,7 +138,11 @@ def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -
     wrong = stages(1, shared, epochs=50, optimizer={"name": "sgd", "learning_rate": 1000})
     with RunFolder(tmp_path / "here") as folder:
         (here,) = Here(folder).complete(handed_out(wrong))
-    late = [Stage("evaluate-9", "key", wrong[0].action, shared, Context(0, deadline=time.monotonic() - 1))]
+    late = [
+        Stage(
+            "evaluate-9", "key", wrong[0].action, shared, Context(0, deadline=time.monotonic() - 1)
+        )
+    ]
     with RunFolder(tmp_path / "beside") as folder, Processes(folder, 2) as processes:
         (beside,) = processes.complete(handed_out(wrong))
         (over,) = processes.complete(handed_out(late))
@@ -130,8 +153,12 @@ def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sent", "kind"), [(signal.SIGKILL, BudgetError), (signal.SIGTERM, SystemFault)])
-def test_a_worker_that_is_gone_is_told(tmp_path: Path, sent: signal.Signals, kind: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("sent", "kind"), [(signal.SIGKILL, BudgetError), (signal.SIGTERM, SystemFault)]
+)
+def test_a_worker_that_is_gone_is_told(
+    tmp_path: Path, sent: signal.Signals, kind: type[Exception]
+) -> None:
     shared = inputs()
 
     def kill(event: dict[str, Any]) -> None:
@@ -142,7 +169,9 @@ def test_a_worker_that_is_gone_is_told(tmp_path: Path, sent: signal.Signals, kin
     endless = stages(1, shared, epochs=10**7)
     with RunFolder(tmp_path, [kill]) as folder, Processes(folder, 2) as processes:
         if kind is SystemFault:
-            with pytest.raises(SystemFault, match="a worker process: expected an answer; found exit code"):
+            with pytest.raises(
+                SystemFault, match="a worker process: expected an answer; found exit code"
+            ):
                 processes.complete(handed_out(endless))
         else:
             (found,) = processes.complete(handed_out(endless))
@@ -164,7 +193,9 @@ def test_workers_end_with_the_run(tmp_path: Path) -> None:
         from pathlib import Path
         pipeline.run(recipe, Path({str(tmp_path / "run")!r}))
     """)
-    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         until = time.monotonic() + 120
         children: list[psutil.Process] = []

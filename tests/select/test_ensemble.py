@@ -30,7 +30,11 @@ from sixfold.runs.context import Context
 from sixfold.select import ensemble
 from sixfold.select.ensemble import Blend
 
-BUILDS: tuple[dict[str, Any], ...] = ({"family": "linear"}, {"family": "tree", "max_depth": 3}, {"family": "forest"})
+BUILDS: tuple[dict[str, Any], ...] = (
+    {"family": "linear"},
+    {"family": "tree", "max_depth": 3},
+    {"family": "forest"},
+)
 NUMBERS = st.floats(-4, 4, allow_nan=False).map(lambda x: round(x, 3))
 
 
@@ -43,11 +47,17 @@ def answers(model: Model, table: Table) -> dict[str, Array]:
     return dict(zip(names, session.run(None, feed), strict=True))
 
 
-def evaluated(data: Dataset, folds: list[Fold], metric: str, train: dict[str, Any] | None = None) -> list[Evaluation]:
+def evaluated(
+    data: Dataset, folds: list[Fold], metric: str, train: dict[str, Any] | None = None
+) -> list[Evaluation]:
     found = []
     for build in BUILDS:
         one = candidate(build, train=train)
-        found.append(cross_validate(replace(one, name=str(build["family"])), data, folds, [metric], Context()))
+        found.append(
+            cross_validate(
+                replace(one, name=str(build["family"])), data, folds, [metric], Context()
+            )
+        )
     return found
 
 
@@ -89,7 +99,9 @@ LEAVING_HELPS = np.array(
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float64, (5, 12), elements=NUMBERS), arrays(np.float64, 12, elements=NUMBERS))
 @example(LEAVING_HELPS, np.array([0.0, 1, 1, 0, -1, 0, 0, 0, -2, 0, 4, 0]))
-def test_who_brings_little_leaves_and_nine_tenths_of_the_gain_stay(members: Array, y: Array) -> None:
+def test_who_brings_little_leaves_and_nine_tenths_of_the_gain_stay(
+    members: Array, y: Array
+) -> None:
     def score(mean: Array) -> float:
         return -float(np.mean((mean - y) ** 2))
 
@@ -103,7 +115,9 @@ def test_who_brings_little_leaves_and_nine_tenths_of_the_gain_stay(members: Arra
     for member in np.flatnonzero(few):  # nobody more can leave
         rest = np.where(np.arange(5) == member, 0.0, few)
         assert (
-            not rest.any() or score(rest / rest.sum() @ members) - best < 0.9 * (score(whole @ members) - best) + 1e-9
+            not rest.any()
+            or score(rest / rest.sum() @ members) - best
+            < 0.9 * (score(whole @ members) - best) + 1e-9
         )
 
 
@@ -111,7 +125,9 @@ def test_a_member_of_chance_leaves() -> None:
     rng = np.random.default_rng(1)
     first, second, chance = rng.normal(size=(3, 300))
     y = 0.5 * first + 0.5 * second + 0.02 * chance + 0.3 * rng.normal(size=300)
-    weights = ensemble.select([first, second, chance], lambda mean: -float(np.mean((mean - y) ** 2)))
+    weights = ensemble.select(
+        [first, second, chance], lambda mean: -float(np.mean((mean - y) ** 2))
+    )
     assert weights[2] == 0.0
     assert weights[:2].min() > 0.4
 
@@ -130,15 +146,21 @@ def test_every_fold_is_scored_by_weights_of_other_rows() -> None:
     for number, fold in enumerate(folds):
         others = np.setdiff1d(np.arange(160), fold.validation)
         weights = ensemble.blend(members, data.target, others, "log_loss").weights
-        p = sum(w * one.predictions[fold.validation] for w, one in zip(weights, members, strict=True))
+        p = sum(
+            w * one.predictions[fold.validation] for w, one in zip(weights, members, strict=True)
+        )
         np.testing.assert_allclose(found.predictions[fold.validation], p, atol=1e-12)
-        assert found.scores["log_loss"][number] == pytest.approx(log_loss(data.target.values[fold.validation], p))
+        assert found.scores["log_loss"][number] == pytest.approx(
+            log_loss(data.target.values[fold.validation], p)
+        )
         hidden = [replace(one, predictions=one.predictions.copy()) for one in members]
         for one in hidden:
             one.predictions[fold.validation] = 0.5
         y = data.target.values.copy()
         y[fold.validation] = 1 - y[fold.validation]
-        again = ensemble.blend(hidden, replace(data.target, values=y), ensemble.seen(hidden, fold.train), "log_loss")
+        again = ensemble.blend(
+            hidden, replace(data.target, values=y), ensemble.seen(hidden, fold.train), "log_loss"
+        )
         assert again.weights == weights
     assert found.name == found.family == "ensemble"
     assert found.output == "probability"
@@ -164,11 +186,15 @@ def test_a_time_series_learns_its_weights_from_the_past() -> None:
 
 def test_the_ensemble_decides_by_a_threshold_of_its_own() -> None:
     data = dataset(200)
-    y = (np.log(data.table.columns["wage"].values) + np.random.default_rng(4).normal(size=200) > 1.3).astype(np.int64)
+    y = (
+        np.log(data.table.columns["wage"].values) + np.random.default_rng(4).normal(size=200) > 1.3
+    ).astype(np.int64)
     data = replace(data, target=replace(data.target, values=y))
     folds = make(Evaluate(folds=3), data)
     members = evaluated(data, folds, "log_loss")
-    found = join([ensemble.cross_validate(members, data, folds, ["log_loss", "f1"], "f1")], data, folds)
+    found = join(
+        [ensemble.cross_validate(members, data, folds, ["log_loss", "f1"], "f1")], data, folds
+    )
     for number, fold in enumerate(folds):
         model = found.models[number]
         assert model.threshold is not None
@@ -176,7 +202,9 @@ def test_the_ensemble_decides_by_a_threshold_of_its_own() -> None:
         assert found.scores["f1"][number] == pytest.approx(f1_score(y[fold.validation], above))
 
 
-def combined(builds: list[dict[str, Any]], data: Dataset, calibration: dict[str, Any] | None = None) -> Model:
+def combined(
+    builds: list[dict[str, Any]], data: Dataset, calibration: dict[str, Any] | None = None
+) -> Model:
     made = [candidate(build, train={"epochs": 3}, calibration=calibration) for build in builds]
     models = [fit_model(one, data, Context()) for one in made]
     weights = np.arange(1.0, len(models) + 1)
@@ -186,15 +214,22 @@ def combined(builds: list[dict[str, Any]], data: Dataset, calibration: dict[str,
 @pytest.mark.parametrize("classes", [("nein", "ja"), ("a", "b", "c")])
 def test_one_graph_answers_for_all_members(classes: tuple[str, ...], tmp_path: Path) -> None:
     data, other = dataset(150, classes=classes), dataset(300, classes=classes, seed=5)
-    builds: list[dict[str, Any]] = [{"family": name} for name in ("svm", "linear", "boosting", "forest", "tree", "mlp")]
+    builds: list[dict[str, Any]] = [
+        {"family": name} for name in ("svm", "linear", "boosting", "forest", "tree", "mlp")
+    ]
     model = combined(builds, data, {"calibrate": "platt"})
     found, p = answers(model, other.table), model.predict(other.table)
     assert list(found) == ["label", "probability"]
     np.testing.assert_allclose(found["probability"], p, rtol=0, atol=1e-6)
     assert found["label"][:, 0].tolist() == model.labels(other.table).tolist()
-    turned = Table({**other.table.columns, "wage": other.table.columns["wage"].take(np.arange(300)[::-1])}, 300)
+    turned = Table(
+        {**other.table.columns, "wage": other.table.columns["wage"].take(np.arange(300)[::-1])}, 300
+    )
     np.testing.assert_array_equal(model.near(other.table)(turned), model.predict(turned))
-    made = [candidate(build, train={"epochs": 3}, calibration={"calibrate": "platt"}) for build in builds]
+    made = [
+        candidate(build, train={"epochs": 3}, calibration={"calibrate": "platt"})
+        for build in builds
+    ]
     alone = [fit_model(one, data, Context()) for one in made]
     weights = np.arange(1.0, 7.0) / 21
     mean = sum(w * one.predict(other.table) for w, one in zip(weights, alone, strict=True))
@@ -218,7 +253,9 @@ def test_values_and_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_graph_holds_nothing_twice_and_nothing_in_vain() -> None:
     """A law on every member's nodes beside the others': six families, three preparers."""
     data = dataset(150, classes=("a", "b", "c"))
-    builds: list[dict[str, Any]] = [{"family": name} for name in ("linear", "boosting", "forest", "tree", "mlp", "svm")]
+    builds: list[dict[str, Any]] = [
+        {"family": name} for name in ("linear", "boosting", "forest", "tree", "mlp", "svm")
+    ]
     graph = combined(builds, data, {"calibrate": "platt"}).export().graph
     tensors, nodes = [], []
     for tensor in graph.initializer:
@@ -233,15 +270,22 @@ def test_the_graph_holds_nothing_twice_and_nothing_in_vain() -> None:
         nodes.append(bare_node.SerializeToString(deterministic=True))
     assert len(set(tensors)) == len(tensors) > 10
     assert len(set(nodes)) == len(nodes) > 40
-    asked = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    asked = {name for node in graph.node for name in node.input} | {
+        value.name for value in graph.output
+    }
     assert {tensor.name for tensor in graph.initializer} <= asked
     assert {name for node in graph.node for name in node.output} <= asked
-    assert [node.op_type for node in graph.node].count("Slice") == 0  # members take their features as they were made
+    assert [node.op_type for node in graph.node].count(
+        "Slice"
+    ) == 0  # members take their features as they were made
 
 
 def test_equal_preparers_are_one_and_members_without_weight_are_none() -> None:
     data = dataset(80)
-    grid = [fit_model(candidate({"family": "linear", "C": c}), data, Context()) for c in (0.1, 1.0, 10.0)]
+    grid = [
+        fit_model(candidate({"family": "linear", "C": c}), data, Context())
+        for c in (0.1, 1.0, 10.0)
+    ]
     model = ensemble.combine(grid, Blend((0.5, 0.0, 0.5), 0.3))
     assert isinstance(model.preparer, Joined)
     assert len(model.preparer.preparers) == 1

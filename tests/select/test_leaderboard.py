@@ -11,7 +11,9 @@ from sixfold.evaluate.fold_models import FoldModels
 from sixfold.select import leaderboard
 
 
-def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str = "accuracy") -> Evaluation:
+def evaluation(
+    name: str, scores: list[float], seconds: float = 1.0, metric: str = "accuracy"
+) -> Evaluation:
     return Evaluation(
         name,
         "linear",
@@ -27,7 +29,10 @@ def evaluation(name: str, scores: list[float], seconds: float = 1.0, metric: str
 
 def test_direction() -> None:
     for metric, winner in (("accuracy", 1), ("log_loss", 0)):
-        found = [evaluation("a", [0.1, 0.2], metric=metric), evaluation("b", [0.3, 0.4], metric=metric)]
+        found = [
+            evaluation("a", [0.1, 0.2], metric=metric),
+            evaluation("b", [0.3, 0.4], metric=metric),
+        ]
         assert leaderboard.best(found, metric) == winner
 
 
@@ -45,7 +50,9 @@ def test_unscored_come_last_and_never_win() -> None:
 
 
 def test_a_score_that_is_none_is_a_dash() -> None:
-    board = leaderboard.leaderboard([evaluation("a", [0.5, 0.7]), evaluation("b", [float("nan")] * 2)], "accuracy")
+    board = leaderboard.leaderboard(
+        [evaluation("a", [0.5, 0.7]), evaluation("b", [float("nan")] * 2)], "accuracy"
+    )
     assert str(board).splitlines()[2].split() == ["b", "-", "-", "-", "1.0"]
     assert "nan" not in board._repr_html_()
 
@@ -60,7 +67,9 @@ def test_leaderboard_shows_mean_spread_and_folds() -> None:
 
 def test_who_was_dropped_comes_last_with_the_folds_it_had_and_why() -> None:
     nan = float("nan")
-    left = replace(evaluation("a", [0.9, nan, 0.9]), numbers=(0, 2), dropped="0.1 behind the leader")
+    left = replace(
+        evaluation("a", [0.9, nan, 0.9]), numbers=(0, 2), dropped="0.1 behind the leader"
+    )
     board = leaderboard.leaderboard([left, evaluation("b", [0.5, 0.5, 0.6])], "accuracy")
     assert [standing.name for standing in board.standings] == ["b", "a"]
     assert board.standings[1].folds == (0.9, 0.9)

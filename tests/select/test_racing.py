@@ -1,4 +1,6 @@
-"""A recipe that races: who is dropped, by what the run hands over, in a run that was killed, whatever the holdout."""
+"""A recipe that races: who is dropped, by what the run hands over, in a run that was killed,
+whatever the holdout.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ def recipe(metric: str = "log_loss", **options: Any) -> Loaded:
                 {"family": "linear", "C": [1e-6, 1e-4, 1e-2, 0.1, 0.3, 1, 3, 10]},
                 {"family": "tree", "max_depth": [1, 2, 4]},
             ],
-            "evaluate": {"folds": 6, "metrics": [metric], "select": {"method": "racing", **options}, "ensemble": True},
+            "evaluate": {
+                "folds": 6,
+                "metrics": [metric],
+                "select": {"method": "racing", **options},
+                "ensemble": True,
+            },
         }
     )
 
@@ -38,10 +45,15 @@ def found(run: pipeline.Run) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_a_race_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_race_is_a_run_and_goes_on_where_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = pipeline.run(recipe(), tmp_path / "whole")
     dropped = [one for one in whole.leaderboard.standings if one.dropped]
-    assert any(len(one.folds) == 2 and "behind the leader on 2 of 6 folds" in one.dropped for one in dropped)
+    assert any(
+        len(one.folds) == 2 and "behind the leader on 2 of 6 folds" in one.dropped
+        for one in dropped
+    )
     assert not whole.leaderboard.standings[0].dropped
     calls = 0
 
@@ -70,15 +82,20 @@ def test_the_holdout_moves_no_decision(tmp_path: Path) -> None:
     order[held_out] = held_out[::-1]  # other measurements to the same labels
     other = replace(data, table=data.table.take(order))
     runs = [
-        pipeline.run(loaded, tmp_path / name, dataset=each) for name, each in (("as it is", data), ("other", other))
+        pipeline.run(loaded, tmp_path / name, dataset=each)
+        for name, each in (("as it is", data), ("other", other))
     ]
     assert found(runs[0]) == found(runs[1])
     assert runs[0].receipt.quality[0].holdout_after != runs[1].receipt.quality[0].holdout_after
 
 
 @pytest.mark.parametrize(("metric", "pieces"), [("log_loss", 16), ("accuracy", 16), ("roc_auc", 0)])
-def test_pieces_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, pieces: int) -> None:
-    """Their mean, weighted by their rows, is the fold's score; of a metric that is no mean there are none."""
+def test_pieces_are_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, pieces: int
+) -> None:
+    """Their mean, weighted by their rows, is the fold's score; of a metric that is no mean there
+    are none.
+    """
     seen: list[Scored] = []
     plain = comparison.Comparison.score
 
@@ -96,6 +113,12 @@ def test_pieces_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     for each in seen:
         assert each.pieces is not None
         assert each.pieces.shape == (*each.folds.shape, pieces)
-        np.testing.assert_allclose(np.average(each.pieces, axis=2, weights=weights), each.folds, rtol=0.02)
-    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
-    assert {event["folds"] for event in events if event["event"] == "candidate_dropped"} <= set(range(2, 6))
+        np.testing.assert_allclose(
+            np.average(each.pieces, axis=2, weights=weights), each.folds, rtol=0.02
+        )
+    events = [
+        json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    ]
+    assert {event["folds"] for event in events if event["event"] == "candidate_dropped"} <= set(
+        range(2, 6)
+    )

@@ -1,4 +1,6 @@
-"""Search: ranges as a recipe writes them, known optima found, pruning that spares the best, equal seeds."""
+"""Search: ranges as a recipe writes them, known optima found, pruning that spares the best, equal
+seeds.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,17 @@ from sixfold.recipe.space import Range, Search, is_range, ranges
 from sixfold.select import search as module
 
 FIELDS = FieldKinds(
-    is_list=lambda key: key == "hidden", is_whole=lambda key: key.rpartition(".")[2] in ("max_depth", "nesterov")
+    is_list=lambda key: key == "hidden",
+    is_whole=lambda key: key.rpartition(".")[2] in ("max_depth", "nesterov"),
 )
 FOLDS = 5
 
 
 def search(propose: Any, score: Any, *rest: Any, **named: Any) -> Any:
     """The search, each of its requests answered by `score(candidate, folds)`."""
-    return answered(module.search(propose, *rest, **named), lambda asked: score(asked.candidate, asked.numbers))
+    return answered(
+        module.search(propose, *rest, **named), lambda asked: score(asked.candidate, asked.numbers)
+    )
 
 
 class First:
@@ -43,7 +48,9 @@ class First:
         self.asked[name] = (low, high, step, log)
         return low
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
         self.asked[name] = (low, high, step, log)
         return low
 
@@ -57,14 +64,26 @@ class First:
 
 def test_what_a_recipe_writes() -> None:
     trial = First({"kernel": 1})
-    options = {"family": "svm", "C": {"low": 1e-3, "high": 10, "log": True}, "kernel": ["linear", "rbf"], "tol": 1e-3}
-    assert suggest(trial, options, FIELDS) == {"family": "svm", "C": 1e-3, "kernel": "rbf", "tol": 1e-3}
+    options = {
+        "family": "svm",
+        "C": {"low": 1e-3, "high": 10, "log": True},
+        "kernel": ["linear", "rbf"],
+        "tol": 1e-3,
+    }
+    assert suggest(trial, options, FIELDS) == {
+        "family": "svm",
+        "C": 1e-3,
+        "kernel": "rbf",
+        "tol": 1e-3,
+    }
     assert trial.asked == {"C": (1e-3, 10, None, True), "kernel": [0, 1]}
 
 
 def test_whole_numbers_for_options_that_take_them() -> None:
     trial = First()
-    found = suggest(trial, {"max_depth": {"low": 2, "high": 16, "step": 2}, "C": {"low": 2, "high": 16}}, FIELDS)
+    found = suggest(
+        trial, {"max_depth": {"low": 2, "high": 16, "step": 2}, "C": {"low": 2, "high": 16}}, FIELDS
+    )
     assert found == {"max_depth": 2, "C": 2.0}
     assert type(found["max_depth"]) is int
     assert trial.asked == {"max_depth": (2, 16, 2, False), "C": (2.0, 16.0, None, False)}
@@ -93,20 +112,32 @@ def test_alternatives_have_their_own_options() -> None:
     assert suggest(First({"optimizer": 2}), options, FIELDS) == {"optimizer": "lbfgs"}
 
 
-@given(items=st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(), min_size=1, max_size=4), min_size=1))
+@given(
+    items=st.dictionaries(
+        st.sampled_from("abc"), st.lists(st.integers(), min_size=1, max_size=4), min_size=1
+    )
+)
 def test_lists_alone_are_the_grid(items: dict[str, list[int]]) -> None:
     """What can be chosen are the grid's combinations, in the grid's order."""
     choices = itertools.product(*(range(len(values)) for values in items.values()))
-    found = [suggest(First(dict(zip(items, choice, strict=True))), items, FIELDS) for choice in choices]
+    found = [
+        suggest(First(dict(zip(items, choice, strict=True))), items, FIELDS) for choice in choices
+    ]
     assert found == grid.expand(items, lambda key: False)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ({"low": 2, "high": 1}, r"C: expected a range \(low below high\); found \{'low': 2, 'high': 1\}"),
+        (
+            {"low": 2, "high": 1},
+            r"C: expected a range \(low below high\); found \{'low': 2, 'high': 1\}",
+        ),
         ({"low": 0, "high": 1, "log": True}, r"C: expected a range \(low above 0, for log\)"),
-        ({"low": 1, "high": 9, "log": True, "step": 1}, r"C: expected a range \(log or step, not both\)"),
+        (
+            {"low": 1, "high": 9, "log": True, "step": 1},
+            r"C: expected a range \(log or step, not both\)",
+        ),
         ({"low": "a", "high": 1}, r"C: expected a range \(low: a valid number"),
         ({"low": 0, "high": 1, "base": 2}, r"C: expected a range \(base: Extra inputs"),
     ],
@@ -132,7 +163,11 @@ def test_ranges_are_found_wherever_they_stand() -> None:
 
 def test_ranges_and_searches_check_themselves() -> None:
     assert Range(low=1, high=2).log is False
-    for options in ({"trials": 0}, {"trials": 5, "prune": "never"}, {"trials": 5, "first_trials": 0}):
+    for options in (
+        {"trials": 0},
+        {"trials": 5, "prune": "never"},
+        {"trials": 5, "first_trials": 0},
+    ):
         with pytest.raises(ValidationError):
             Search.model_validate(options)
 
@@ -141,10 +176,15 @@ def test_ranges_and_searches_check_themselves() -> None:
 
 
 def valley(candidate: dict[str, Any], fold: int) -> float:
-    """Best at C = 0.3 with kernel 1; folds shift all candidates alike, and each a little on its own."""
+    """Best at C = 0.3 with kernel 1; folds shift all candidates alike, and each a little on its
+    own.
+    """
     own = 0.01 * np.sin(1000 * candidate["C"] + fold)
     return float(
-        -((np.log10(candidate["C"]) - np.log10(0.3)) ** 2) - 0.5 * (candidate["kernel"] == 0) + 0.1 * fold + own
+        -((np.log10(candidate["C"]) - np.log10(0.3)) ** 2)
+        - 0.5 * (candidate["kernel"] == 0)
+        + 0.1 * fold
+        + own
     )
 
 
@@ -177,18 +217,25 @@ def test_a_known_optimum_is_found_in_fewer_fits_than_a_grid(prune: Any) -> None:
 
 
 def test_it_beats_chance() -> None:
-    """By the same number of trials: the median over 10 seeds is nearer to the optimum than random proposals'."""
+    """By the same number of trials: the median over 10 seeds is nearer to the optimum than random
+    proposals'.
+    """
     for_all = Search(trials=40, prune="none")
     by_chance = Search(trials=40, first_trials=40, prune="none")
     best = [
-        [-(search(propose, on_folds(valley), 1, settings, seed).best or pytest.fail()).mean for seed in range(10)]
+        [
+            -(search(propose, on_folds(valley), 1, settings, seed).best or pytest.fail()).mean
+            for seed in range(10)
+        ]
         for settings in (for_all, by_chance)
     ]
     assert np.median(best[0]) < np.median(best[1])
 
 
 @pytest.mark.parametrize(("prune", "blocks"), [("none", {5}), ("median", {1}), ("halving", {1, 2})])
-def test_folds_come_as_many_at_a_time_as_the_pruner_wants_to_see(prune: Any, blocks: set[int]) -> None:
+def test_folds_come_as_many_at_a_time_as_the_pruner_wants_to_see(
+    prune: Any, blocks: set[int]
+) -> None:
     asked: list[int] = []
 
     def score(candidate: Any, folds: Any) -> list[float]:
@@ -200,7 +247,9 @@ def test_folds_come_as_many_at_a_time_as_the_pruner_wants_to_see(prune: Any, blo
 
 
 def test_equal_seeds_make_equal_trials() -> None:
-    one, other, third = (search(propose, on_folds(valley), FOLDS, Search(trials=25), seed) for seed in (1, 1, 2))
+    one, other, third = (
+        search(propose, on_folds(valley), FOLDS, Search(trials=25), seed) for seed in (1, 1, 2)
+    )
     assert one == other
     assert one != third
 
@@ -237,9 +286,19 @@ def test_a_fold_that_cannot_score_ends_the_trial_not_the_search() -> None:
 
 
 def test_it_ends_when_it_is_enough_but_not_before_one_trial() -> None:
-    assert len(search(propose, on_folds(valley), FOLDS, Search(trials=50), 0, lambda: True).trials) == 1
+    assert (
+        len(search(propose, on_folds(valley), FOLDS, Search(trials=50), 0, lambda: True).trials)
+        == 1
+    )
     left = iter([False, False, True])
-    assert len(search(propose, on_folds(valley), FOLDS, Search(trials=50), 0, lambda: next(left)).trials) == 3
+    assert (
+        len(
+            search(
+                propose, on_folds(valley), FOLDS, Search(trials=50), 0, lambda: next(left)
+            ).trials
+        )
+        == 3
+    )
 
 
 def test_it_is_quiet_and_leaves_the_log_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,6 @@
-"""A recipe that searches: proposals from its ranges, on the same folds, resumed, in its time; failures left out."""
+"""A recipe that searches: proposals from its ranges, on the same folds, resumed, in its time;
+failures left out.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,22 @@ def recipe(trials: int = 8, **sections: Any) -> Loaded:
         "version": 1,
         "data": {"source": "sklearn:breast_cancer", "target": "target"},
         "build": [
-            {"family": "svm", "kernel": ["linear", "rbf"], "C": {"low": 1e-2, "high": 100, "log": True}},
+            {
+                "family": "svm",
+                "kernel": ["linear", "rbf"],
+                "C": {"low": 1e-2, "high": 100, "log": True},
+            },
             {"family": "mlp", "hidden": [[8], [8, 4]]},
         ],
-        "train": {"optimizer": {"name": "adam", "learning_rate": RATE}, "epochs": {"low": 2, "high": 6}},
-        "evaluate": {"folds": 3, "metrics": ["accuracy"], "search": {"trials": trials, "first_trials": 4}},
+        "train": {
+            "optimizer": {"name": "adam", "learning_rate": RATE},
+            "epochs": {"low": 2, "high": 6},
+        },
+        "evaluate": {
+            "folds": 3,
+            "metrics": ["accuracy"],
+            "search": {"trials": trials, "first_trials": 4},
+        },
     }
     return from_object({**parts, **sections})
 
@@ -58,11 +71,15 @@ def test_whole_numbers_are_known_inside_of_mappings() -> None:
     assert (first.train.optimizer["momentum"], last.train.optimizer["momentum"]) == (0.0, 0.9)
 
 
-def test_settings_that_contradict_each_other_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+def test_settings_that_contradict_each_other_are_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
     build = {"family": "boosting", "rounds": {"low": 1, "high": 3}}
     with pytest.raises(RecipeError, match="families for reconstruction"):
         data = {"source": "sklearn:digits", "drop": ["target"]}
-        pipeline.run(recipe(build=build, data=data, task="reconstruction", train={}), tmp_path / "run")
+        pipeline.run(
+            recipe(build=build, data=data, task="reconstruction", train={}), tmp_path / "run"
+        )
     assert not list((tmp_path / "run").glob("evaluate-*"))
 
 
@@ -71,9 +88,15 @@ def kinds(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_search_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_is_a_run_and_goes_on_where_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = pipeline.run(recipe(), tmp_path / "whole")
-    planned = [event["candidate"] for event in kinds(tmp_path / "whole") if event["event"] == "candidate_planned"]
+    planned = [
+        event["candidate"]
+        for event in kinds(tmp_path / "whole")
+        if event["event"] == "candidate_planned"
+    ]
     assert 2 < len(planned) <= 8
     assert {one.name for one in whole.leaderboard.standings} == set(planned)
     assert whole.leaderboard.standings[0].mean > 0.93
@@ -93,7 +116,9 @@ def test_a_search_is_a_run_and_goes_on_where_it_was_killed(tmp_path: Path, monke
         pipeline.run(recipe(), tmp_path / "run")
     again = pipeline.run(recipe(), tmp_path / "run")
     folders = list((tmp_path / "whole").glob("evaluate-*"))
-    assert calls == 1 + len(folders)  # the one that was killed is done again, those before it are not
+    assert calls == 1 + len(
+        folders
+    )  # the one that was killed is done again, those before it are not
     assert (again.bundle / "model.onnx").read_bytes() == (whole.bundle / "model.onnx").read_bytes()
 
 

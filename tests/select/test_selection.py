@@ -1,4 +1,6 @@
-"""Every selection: what any must hold, what each promises; races by the hundred are in test_selection_simulated.py."""
+"""Every selection: what any must hold, what each promises; races by the hundred are in
+test_selection_simulated.py.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def make(name: str, **options: Any) -> Selection:
 
 
 def replay(selection: Selection, matrix: FloatArray, seed: int = 0, bounds: Any = None) -> Selected:
-    """Select as if `matrix` [candidates, folds] were scored now; every score is asked for once at most."""
+    """Select as if `matrix` [candidates, folds] were scored now; every score is asked for once at
+    most.
+    """
     asked = np.zeros(matrix.shape, dtype=np.int64)
 
     def score(positions: Sequence[int], folds: Sequence[int]) -> Scored:
@@ -47,7 +51,9 @@ def replay(selection: Selection, matrix: FloatArray, seed: int = 0, bounds: Any 
 def scores(candidates: int, folds: int, seed: int, places: int) -> FloatArray:
     rng = np.random.default_rng(seed)
     values = (
-        rng.normal(0.8, 0.05, (candidates, 1)) + rng.normal(0, 0.02, folds) + rng.normal(0, 0.02, (candidates, folds))
+        rng.normal(0.8, 0.05, (candidates, 1))
+        + rng.normal(0, 0.02, folds)
+        + rng.normal(0, 0.02, (candidates, folds))
     )
     return np.round(values, places)  # few places: ties
 
@@ -65,7 +71,9 @@ def test_all_selections_are_covered() -> None:
     seed=st.integers(0, 2**20),
     places=st.sampled_from([1, 2, 9]),
 )
-def test_what_any_selection_holds(name: str, candidates: int, folds: int, seed: int, places: int) -> None:
+def test_what_any_selection_holds(
+    name: str, candidates: int, folds: int, seed: int, places: int
+) -> None:
     matrix = scores(candidates, folds, seed, places)
     selection = make(name)
     assert sum(selection.blocks(folds)) == folds
@@ -78,7 +86,8 @@ def test_what_any_selection_holds(name: str, candidates: int, folds: int, seed: 
     known = np.isfinite(selected.scores)
     np.testing.assert_array_equal(selected.scores[known], matrix[known])
     assert (
-        known.sum(axis=1) == [{d.position: d.folds for d in selected.drops}.get(c, folds) for c in range(candidates)]
+        known.sum(axis=1)
+        == [{d.position: d.folds for d in selected.drops}.get(c, folds) for c in range(candidates)]
     ).all()
     assert all(str(drop.folds) in drop.reason for drop in selected.drops)
     again = replay(selection, matrix, seed)
@@ -156,7 +165,11 @@ def test_halving_compares_two_on_all_folds() -> None:
 
 @pytest.mark.parametrize(
     ("options", "folds", "blocks"),
-    [({}, 6, (2, 1, 1, 1, 1)), ({"first_folds": 3, "next_folds": 4}, 10, (3, 4, 3)), ({"first_folds": 3}, 2, (2,))],
+    [
+        ({}, 6, (2, 1, 1, 1, 1)),
+        ({"first_folds": 3, "next_folds": 4}, 10, (3, 4, 3)),
+        ({"first_folds": 3}, 2, (2,)),
+    ],
 )
 def test_looks(options: dict[str, Any], folds: int, blocks: tuple[int, ...]) -> None:
     assert make("racing", **options).blocks(folds) == blocks
@@ -169,14 +182,20 @@ def in_pieces(matrix: FloatArray, seed: int, scale: float) -> FloatArray:
 
 
 def chance(behind: FloatArray, own: FloatArray, folds: int) -> float:
-    """The formula for two candidates, by hand: D ~ d̄ + √(1/t - 1/K)·√(Var d)·T(ν), and a tie of half a standard error."""
+    """The formula for two candidates, by hand: D ~ d̄ + √(1/t - 1/K)·√(Var d)·T(ν), and a tie of
+    half a standard error.
+    """
     done, freedom = len(behind), len(behind) - 1 + endings.PRIOR
     residual = own - own.mean(axis=1, keepdims=True)
     residual -= residual.mean(axis=0)
     each = (residual[0] ** 2).sum() / (done - 1)  # of two, both have the same, and of opposite sign
     variance = 4 * (done - 1) * each + 2 * endings.PRIOR * each  # of the difference, times ν
     tie = 0.5 * np.sqrt(2 * each / folds)
-    return float(stats.t.sf((behind.mean() + tie) / np.sqrt(variance / freedom * (1 / done - 1 / folds)), freedom))
+    return float(
+        stats.t.sf(
+            (behind.mean() + tie) / np.sqrt(variance / freedom * (1 / done - 1 / folds)), freedom
+        )
+    )
 
 
 @pytest.mark.parametrize("shift", [0.001, 0.01, 0.02, 0.05])
@@ -189,7 +208,9 @@ def test_two_candidates_are_drawn_by_the_formula(shift: float) -> None:
     drawn = (found.means[0] > found.means[1] + 0.5 * found.error).mean()
     assert abs(drawn - expected) < 4 * np.sqrt(expected / endings.DRAWS) + 1 / endings.DRAWS
     dropped = make("racing").dropped(Seen(matrix, 8))
-    assert bool(dropped) is (expected < 0.05 * 4 / (5 + 4 + 3 + 2 + 1))  # looks after 3, 4, … 7 of 8 folds
+    assert bool(dropped) is (
+        expected < 0.05 * 4 / (5 + 4 + 3 + 2 + 1)
+    )  # looks after 3, 4, … 7 of 8 folds
     if dropped:
         assert dropped[0][1].startswith(
             f"{shift:.3g} behind the leader on 4 of 8 folds, chance to end ahead by more than a tie"
@@ -197,14 +218,18 @@ def test_two_candidates_are_drawn_by_the_formula(shift: float) -> None:
 
 
 def test_means_over_all_folds_spread_as_drawn() -> None:
-    """What is drawn from t folds covers what all K say: the rank of the truth among the draws is uniform, for rows that make
-    candidates alike, with folds that vary three times as rows do, and a part that all folds share.
+    """What is drawn from t folds covers what all K say: the rank of the truth among the draws is
+    uniform, for rows that make candidates alike, with folds that vary three times as rows do, and a
+    part that all folds share.
     """
     rng, ranks = np.random.default_rng(0), []
     for _ in range(150):
         base = rng.normal(size=(1, 10, 16))
         pieces = (
-            base + 0.5 * rng.normal(size=(12, 10, 16)) + rng.normal(0, 0.18, (12, 10, 1)) + rng.normal(0, 3, (12, 1, 1))
+            base
+            + 0.5 * rng.normal(size=(12, 10, 16))
+            + rng.normal(0, 0.18, (12, 10, 1))
+            + rng.normal(0, 3, (12, 1, 1))
         )
         whole = pieces.mean(axis=2)
         found = endings.draw(whole[:, :4], 10, pieces[:, :4])
@@ -214,11 +239,15 @@ def test_means_over_all_folds_spread_as_drawn() -> None:
 
 
 def test_rows_tell_what_two_folds_cannot() -> None:
-    """Equal fold scores, but rows that differ: with pieces that vary nobody is dropped, with quiet ones all but the best."""
+    """Equal fold scores, but rows that differ: with pieces that vary nobody is dropped, with quiet
+    ones all but the best.
+    """
     matrix = 0.9 - np.arange(6)[:, None] * 0.01 + np.array([0.0, 0.001])
     assert make("racing").dropped(Seen(matrix, 10)) == []  # of two folds alone: no look
     assert make("racing").dropped(Seen(matrix, 10, None, in_pieces(matrix, 0, 0.5))) == []
-    assert [at for at, _ in make("racing").dropped(Seen(matrix, 10, None, in_pieces(matrix, 0, 0.002)))] == [
+    assert [
+        at for at, _ in make("racing").dropped(Seen(matrix, 10, None, in_pieces(matrix, 0, 0.002)))
+    ] == [
         1,
         2,
         3,
@@ -268,7 +297,9 @@ def test_equal_differences_drop_nobody() -> None:
 
 
 def test_who_cannot_catch_up_is_dropped_for_certain() -> None:
-    matrix = np.stack([np.full(8, 0.5), np.full(8, 0.9), np.full(8, 0.8)])  # 3.2 and 0.8 behind, 2 can be made up
+    matrix = np.stack(
+        [np.full(8, 0.5), np.full(8, 0.9), np.full(8, 0.8)]
+    )  # 3.2 and 0.8 behind, 2 can be made up
     assert make("racing").dropped(Seen(matrix, 10, ScoreBounds(0.0, 1.0))) == [
         (0, "0.4 behind the leader on 8 of 10 folds, more than can be made up")
     ]

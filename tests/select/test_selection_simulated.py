@@ -1,4 +1,6 @@
-"""Races by the hundred with known truth: how often the choice is worse than promised, and what is saved."""
+"""Races by the hundred with known truth: how often the choice is worse than promised, and what is
+saved.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +24,23 @@ from sixfold.select.selecting import Scored, Selected, Selection, select
 
 RACES, FOLDS, PIECES, CANDIDATES = 100, 10, 16, 60
 Truth = Callable[[np.random.Generator], FloatArray]
-"""→ [candidates, folds, pieces]: a score of each piece of each fold's rows, whose mean is the fold's."""
+"""→ [candidates, folds, pieces]: a score of each piece of each fold's rows, whose mean is the
+fold's.
+"""
 
 
 class Told(NamedTuple):
-    """Of one race. `behind`: the choice's mean over all folds, in standard errors of the winner's."""
+    """Of one race. `behind`: the choice's mean over all folds, in standard errors of the
+    winner's.
+    """
 
     behind: float
     fits: int
 
 
-def race(selection: Selection, pieces: FloatArray, seed: int, with_pieces: bool = True) -> tuple[Selected, Told]:
+def race(
+    selection: Selection, pieces: FloatArray, seed: int, with_pieces: bool = True
+) -> tuple[Selected, Told]:
     """`pieces` as in `Truth`."""
     matrix = pieces.mean(axis=2)
 
@@ -41,7 +49,10 @@ def race(selection: Selection, pieces: FloatArray, seed: int, with_pieces: bool 
         return Scored(matrix[place], pieces[place] if with_pieces else None)
 
     selected, means = (
-        answered(select(selection, *matrix.shape, seed), lambda block: score(block.positions, block.numbers)),
+        answered(
+            select(selection, *matrix.shape, seed),
+            lambda block: score(block.positions, block.numbers),
+        ),
         matrix.mean(axis=1),
     )
     best, chosen = int(means.argmax()), max(selected.finished, key=lambda at: round(means[at], 12))
@@ -59,8 +70,9 @@ def noise(
     folds: float = 0.005,
     tails: float = np.inf,
 ) -> FloatArray:
-    """Scores of equal candidates: what a fold and its rows do to all, what the rows do to each (in the mean of a fold,
-    rows / 4), and what a fold's training rows do to each. `own`: [candidates, sources], how luck is shared; left out, not.
+    """Scores of equal candidates: what a fold and its rows do to all, what the rows do to each (in
+    the mean of a fold, rows / 4), and what a fold's training rows do to each. `own`: [candidates,
+    sources], how luck is shared; left out, not.
     """
     own = np.eye(CANDIDATES) if own is None else own
 
@@ -70,7 +82,9 @@ def noise(
 
     shared = rng.normal(0, 0.02, (1, FOLDS, 1)) + rng.normal(0, 0.04, (1, FOLDS, PIECES))
     sources = own.shape[1]
-    return np.asarray(shared + rows * luck(sources, FOLDS, PIECES) + folds * luck(sources, FOLDS, 1))
+    return np.asarray(
+        shared + rows * luck(sources, FOLDS, PIECES) + folds * luck(sources, FOLDS, 1)
+    )
 
 
 def shift(rng: np.random.Generator, spread: float, candidates: int = CANDIDATES) -> FloatArray:
@@ -79,7 +93,9 @@ def shift(rng: np.random.Generator, spread: float, candidates: int = CANDIDATES)
 
 def neighbors(correlation: float = 0.95) -> FloatArray:
     """A grid's settings: luck shared with the neighbor, less with those further off."""
-    return np.linalg.cholesky(correlation ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES))))
+    return np.linalg.cholesky(
+        correlation ** np.abs(np.subtract.outer(np.arange(CANDIDATES), np.arange(CANDIDATES)))
+    )
 
 
 def equal(rng: np.random.Generator) -> FloatArray:
@@ -116,7 +132,9 @@ def families(rng: np.random.Generator) -> FloatArray:
 
 
 def unlike(rng: np.random.Generator, others: int) -> FloatArray:
-    """Settings of one family, nearly the same on every row, and some of another, with luck of their own."""
+    """Settings of one family, nearly the same on every row, and some of another, with luck of their
+    own.
+    """
     own = np.ones((CANDIDATES, 1)) * np.r_[np.zeros(others), np.ones(CANDIDATES - others)][:, None]
     scale = np.r_[np.ones(others), np.full(CANDIDATES - others, 0.1)]
     return noise(rng, np.concatenate([own, np.diag(scale)], axis=1))
@@ -153,12 +171,16 @@ def heavy_folds(rng: np.random.Generator) -> FloatArray:
 def right_or_wrong(rng: np.random.Generator, spread: float = 0.3) -> FloatArray:
     """64 rows a fold, some hard for all: many ties."""
     rows = (1, FOLDS, PIECES * 4), (CANDIDATES, FOLDS, PIECES * 4)
-    hard = 1.5 * rng.normal(size=rows[0]) + 0.7 * np.einsum("cs,sfr->cfr", neighbors(), rng.normal(size=rows[1]))
+    hard = 1.5 * rng.normal(size=rows[0]) + 0.7 * np.einsum(
+        "cs,sfr->cfr", neighbors(), rng.normal(size=rows[1])
+    )
     right = hard > -1.5 + np.abs(rng.normal(0, spread, (CANDIDATES, 1, 1)))
     return np.asarray(right.reshape(CANDIDATES, FOLDS, PIECES, 4).mean(axis=3))
 
 
-TRUTHS: list[tuple[Truth, float, float]] = [  # how many times fewer fits than all, at least: with pieces, and without
+TRUTHS: list[
+    tuple[Truth, float, float]
+] = [  # how many times fewer fits than all, at least: with pieces, and without
     (equal, 2.4, 2.0),
     (one_better, 2.4, 2.0),
     (spread, 3.2, 2.7),
@@ -186,7 +208,9 @@ def name_of(value: Any) -> str:
 
 
 def told_of(truth: Truth, rate: float, with_pieces: bool) -> tuple[float, float]:
-    """The share of races whose choice is more than a standard error behind, and how many times fewer fits than all."""
+    """The share of races whose choice is more than a standard error behind, and how many times
+    fewer fits than all.
+    """
     rng, racing = np.random.default_rng(20), SELECTION.make({"name": "racing", "error_rate": rate})
     told, all_fits = [], 0
     for number in range(RACES):
@@ -196,7 +220,9 @@ def told_of(truth: Truth, rate: float, with_pieces: bool) -> tuple[float, float]
     times = all_fits / sum(each.fits for each in told)
     worse, other = (float(np.mean([each.behind > limit for each in told])) for limit in (1, 0))
     how = f"{name_of(truth)}, {'pieces' if with_pieces else 'folds alone'}, rate {rate}"
-    print(f"{how}: worse than promised {worse:.2f}, another than the winner {other:.2f}, {times:.2f} times fewer fits")
+    print(
+        f"{how}: worse than promised {worse:.2f}, another than the winner {other:.2f}, {times:.2f} times fewer fits"
+    )
     return worse, times
 
 
@@ -213,7 +239,9 @@ def test_the_choice_is_worse_than_promised_at_most_as_often_as_stated(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.01, 0.2])
-@pytest.mark.parametrize("truth", [equal, unsteady, heavy_folds, partial(unlike, others=5)], ids=name_of)
+@pytest.mark.parametrize(
+    "truth", [equal, unsteady, heavy_folds, partial(unlike, others=5)], ids=name_of
+)
 def test_other_rates_hold(truth: Truth, rate: float) -> None:
     assert told_of(truth, rate, True)[0] <= rate
 
@@ -223,7 +251,11 @@ def test_halving_loses_little_where_candidates_differ() -> None:
     rng = np.random.default_rng(20)
     halving, lost = SELECTION.make({"name": "halving"}), 0
     for number in range(3 * RACES):
-        matrix = rng.normal(0, 0.02, FOLDS) + rng.normal(0, 0.01, (CANDIDATES, FOLDS)) + shift(rng, 0.02)[:, :, 0]
+        matrix = (
+            rng.normal(0, 0.02, FOLDS)
+            + rng.normal(0, 0.01, (CANDIDATES, FOLDS))
+            + shift(rng, 0.02)[:, :, 0]
+        )
         selected, told = race(halving, matrix[:, :, None], number)
         lost += told.behind > 0
         assert matrix.size / selected.fits == 3.75
@@ -238,13 +270,19 @@ DataSplit = Iterator[list[FloatArray]]
 """Fold by fold: of every candidate, [rows] what the metric is a mean of."""
 
 
-def in_pieces(rows: DataSplit, of_mean: Callable[[FloatArray], FloatArray] = lambda mean: mean) -> FloatArray:
+def in_pieces(
+    rows: DataSplit, of_mean: Callable[[FloatArray], FloatArray] = lambda mean: mean
+) -> FloatArray:
     """[candidates, folds, pieces], shifted within a fold so that their mean is the fold's score."""
     folds = []
     for candidates in rows:
         every = np.stack(candidates)
-        pieces = of_mean(np.stack([every[:, first::PIECES].mean(axis=1) for first in range(PIECES)], axis=1))
-        folds.append(pieces - pieces.mean(axis=1, keepdims=True) + of_mean(every.mean(axis=1))[:, None])
+        pieces = of_mean(
+            np.stack([every[:, first::PIECES].mean(axis=1) for first in range(PIECES)], axis=1)
+        )
+        folds.append(
+            pieces - pieces.mean(axis=1, keepdims=True) + of_mean(every.mean(axis=1))[:, None]
+        )
     return np.stack(folds, axis=1)
 
 
@@ -258,7 +296,9 @@ def svm(x: FloatArray, y: FloatArray, seed: int) -> DataSplit:
     """Accuracy of 10 C × 6 gamma."""
     for train, validation in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
         yield [
-            (SVC(C=c, kernel="precomputed").fit(inner, y[train]).predict(outer) == y[validation]).astype(np.float64)
+            (
+                SVC(C=c, kernel="precomputed").fit(inner, y[train]).predict(outer) == y[validation]
+            ).astype(np.float64)
             for inner, outer in kernels(x, train, validation)
             for c in C
         ]
@@ -283,7 +323,8 @@ def svr_diabetes(seed: int) -> FloatArray:
     def rows() -> DataSplit:
         for train, validation in KFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
             yield [
-                (SVR(C=c, kernel="precomputed").fit(inner, y[train]).predict(outer) - y[validation]) ** 2
+                (SVR(C=c, kernel="precomputed").fit(inner, y[train]).predict(outer) - y[validation])
+                ** 2
                 for inner, outer in kernels(x, train, validation)
                 for c in C
             ]
@@ -296,26 +337,35 @@ def linear_cancer(seed: int) -> FloatArray:
     x, y = load_breast_cancer(return_X_y=True)
 
     def rows() -> DataSplit:
-        for train, validation in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
+        for train, validation in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(
+            x, y
+        ):
             scaler = StandardScaler().fit(x[train])
             a, b, column = scaler.transform(x[train]), scaler.transform(x[validation]), []
             model = LogisticRegression(warm_start=True, max_iter=1000)
             for c in np.logspace(-4, 3, CANDIDATES):
-                right = model.set_params(C=c).fit(a, y[train]).predict_proba(b)[np.arange(len(b)), y[validation]]
+                right = (
+                    model.set_params(C=c)
+                    .fit(a, y[train])
+                    .predict_proba(b)[np.arange(len(b)), y[validation]]
+                )
                 column.append(np.log(right.clip(1e-15)))
             yield column
 
     return in_pieces(rows())
 
 
-@pytest.fixture(scope="module", params=[svm_cancer, linear_cancer, svm_digits, svr_diabetes], ids=name_of)
+@pytest.fixture(
+    scope="module", params=[svm_cancer, linear_cancer, svm_digits, svr_diabetes], ids=name_of
+)
 def matrices(request: pytest.FixtureRequest) -> list[FloatArray]:
     return [request.param(seed) for seed in range(REPEATS)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "with_pieces", "saved"), [("racing", True, 2.2), ("racing", False, 1.9), ("halving", False, 2.9)]
+    ("name", "with_pieces", "saved"),
+    [("racing", True, 2.2), ("racing", False, 1.9), ("halving", False, 2.9)],
 )
 def test_the_choice_is_within_one_standard_error(
     matrices: list[FloatArray], name: str, with_pieces: bool, saved: float

@@ -44,17 +44,23 @@ def test_without_shared_rows_it_is_the_paired_t_test() -> None:
     found = by_folds(NAMES, "accuracy", (one, other), share=0.0)
     reference = stats.ttest_rel(one, other)
     interval = reference.confidence_interval(0.95)
-    np.testing.assert_allclose([found.difference, found.p], [np.mean(one - other), reference.pvalue])
+    np.testing.assert_allclose(
+        [found.difference, found.p], [np.mean(one - other), reference.pvalue]
+    )
     np.testing.assert_allclose([found.low, found.high], [interval.low, interval.high])
 
 
 def test_the_formula_by_hand() -> None:
-    """Differences 1, 2, 3, 4, 5 hundredths, 5 folds: S² = 2.5e-4, t = 0.03 / √((1/5 + 1/4)·S²), 4 degrees of freedom."""
+    """Differences 1, 2, 3, 4, 5 hundredths, 5 folds: S² = 2.5e-4, t = 0.03 / √((1/5 + 1/4)·S²), 4
+    degrees of freedom.
+    """
     one = np.array([0.81, 0.82, 0.83, 0.84, 0.85])
     found = by_folds(NAMES, "accuracy", (one, np.full(5, 0.8)), share=0.25)
     error = math.sqrt(0.45 * 2.5e-4)
     np.testing.assert_allclose(found.p, 2 * stats.t(4).sf(0.03 / error))
-    np.testing.assert_allclose([found.low, found.high], [0.03 - 2.7764451 * error, 0.03 + 2.7764451 * error], rtol=1e-7)
+    np.testing.assert_allclose(
+        [found.low, found.high], [0.03 - 2.7764451 * error, 0.03 + 2.7764451 * error], rtol=1e-7
+    )
     assert found.told_apart
 
 
@@ -67,7 +73,9 @@ def test_repeated_folds_are_not_independent_ones() -> None:
 
 
 def test_less_is_better_for_errors() -> None:
-    found = by_folds(NAMES, "rmse", (np.array([1.0, 1.1, 1.2]), np.array([3.0, 3.2, 3.1])), share=0.5)
+    found = by_folds(
+        NAMES, "rmse", (np.array([1.0, 1.1, 1.2]), np.array([3.0, 3.2, 3.1])), share=0.5
+    )
     assert found.difference == pytest.approx(2.0)
 
 
@@ -102,7 +110,12 @@ def test_two_folds_have_one_degree_of_freedom() -> None:
             math.nan,
             "svm is ahead of mlp by 10 points of accuracy on 3 folds, which cannot say how much chance does.",
         ),
-        ([0.9, 0.7, 0.8], [0.9, 0.7, 0.8], 1.0, "svm and mlp score the same on 3 folds (accuracy)."),
+        (
+            [0.9, 0.7, 0.8],
+            [0.9, 0.7, 0.8],
+            1.0,
+            "svm and mlp score the same on 3 folds (accuracy).",
+        ),
         ([0.9], [0.9], math.nan, "svm and mlp score the same on 1 fold (accuracy)."),
         ([math.nan], [0.9], math.nan, "svm and mlp have no score of accuracy on the same folds."),
         ([], [], math.nan, "svm and mlp have no score of accuracy on the same folds."),
@@ -151,18 +164,24 @@ def test_two_sides_of_one_comparison() -> None:
 )
 def test_the_sentence(numbers: tuple[float, ...], text: str) -> None:
     difference, low, high, p = numbers
-    notes = Difference(*NAMES, "accuracy", difference, low, high, p, 0.95, "10 folds", "corrected resampled t-test")
+    notes = Difference(
+        *NAMES, "accuracy", difference, low, high, p, 0.95, "10 folds", "corrected resampled t-test"
+    )
     assert str(notes) == text
 
 
 def test_metrics_without_bounds_are_told_in_their_unit() -> None:
-    notes = Difference(*NAMES, "rmse", 1.25, 0.5, 2.0, 0.01, 0.9, "10 folds", "corrected resampled t-test")
+    notes = Difference(
+        *NAMES, "rmse", 1.25, 0.5, 2.0, 0.01, 0.9, "10 folds", "corrected resampled t-test"
+    )
     assert "by 1.25 (rmse), 90% interval 0.5 to 2, p = 0.01" in str(notes)
 
 
 @pytest.mark.slow
 def test_the_interval_covers_where_the_naive_one_does_not() -> None:
-    """200 worlds: 10 folds of a nearest-mean and a one-feature rule on 100 fresh rows; the truth from 20,000 more rows."""
+    """200 worlds: 10 folds of a nearest-mean and a one-feature rule on 100 fresh rows; the truth
+    from 20,000 more rows.
+    """
     rng = np.random.default_rng(0)
     corrected = naive = 0
     for _ in range(200):
@@ -171,8 +190,18 @@ def test_the_interval_covers_where_the_naive_one_does_not() -> None:
         parts = rng.permutation(100).reshape(10, 10)
         folds = [Fold(np.setdiff1d(np.arange(100), part), part) for part in parts]
         rules = [(_means(x[f.train, :k], y[f.train]), k, f) for f in folds for k in (1, 5)]
-        scores = np.array([_right(rule, x[f.validation, :k], y[f.validation]) for rule, k, f in rules]).reshape(10, 2)
-        truth = np.mean([(1 if k == 5 else -1) * _right(rule, far[0][:, :k], far[1]) for rule, k, _ in rules]) * 2
+        scores = np.array(
+            [_right(rule, x[f.validation, :k], y[f.validation]) for rule, k, f in rules]
+        ).reshape(10, 2)
+        truth = (
+            np.mean(
+                [
+                    (1 if k == 5 else -1) * _right(rule, far[0][:, :k], far[1])
+                    for rule, k, _ in rules
+                ]
+            )
+            * 2
+        )
         pair = (scores[:, 1], scores[:, 0])
         corrected += _covers(by_folds(NAMES, "accuracy", pair, 1 / 9), truth)
         naive += _covers(by_folds(NAMES, "accuracy", pair, 0.0), truth)
@@ -211,7 +240,8 @@ def pair_of(
 ) -> tuple[Target, tuple[Predicted, Predicted]]:
     truth = rng.integers(0, 2, rows)
     one, other = (
-        Predicted(n, labels(rng.random(rows) < r, truth), "probability") for n, r in zip(NAMES, rates, strict=True)
+        Predicted(n, labels(rng.random(rows) < r, truth), "probability")
+        for n, r in zip(NAMES, rates, strict=True)
     )
     return classes(truth), (one, other)
 
@@ -241,13 +271,16 @@ def test_equal_candidates_are_equal(metric: str) -> None:
     assert str(found) == f"svm and mlp score the same on 100 rows ({metric})."
 
 
-def test_metrics_that_average_and_those_that_score_anew_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_that_average_and_those_that_score_anew_agree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     target, pair = pair_of(np.random.default_rng(1), 300, (0.85, 0.8))
     fast = by_rows(pair, target, "accuracy", draws=Draws(200))
     monkeypatch.setattr(scoring, "MeanOverRows", ())  # nothing is an instance of it
     slow = by_rows(pair, target, "accuracy", draws=Draws(200))
     np.testing.assert_allclose(
-        [fast.difference, fast.low, fast.high, fast.p], [slow.difference, slow.low, slow.high, slow.p]
+        [fast.difference, fast.low, fast.high, fast.p],
+        [slow.difference, slow.low, slow.high, slow.p],
     )
 
 
@@ -257,10 +290,15 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
     if "classification" in metric.tasks:
         target, values = classes(rng.integers(0, 3, 50), 3), rng.dirichlet(np.ones(3), 50)
     else:
-        target, values = Target("reconstruction", rng.normal(size=(50, 3)), ("p", "q", "r")), rng.normal(size=(50, 3))
+        target, values = (
+            Target("reconstruction", rng.normal(size=(50, 3)), ("p", "q", "r")),
+            rng.normal(size=(50, 3)),
+        )
     score = metric.score(target, values)
     if isinstance(metric, MeanOverRows):
-        assert metric.of_mean(float(metric.rows(target, values).mean())) == pytest.approx(score, rel=1e-12)
+        assert metric.of_mean(float(metric.rows(target, values).mean())) == pytest.approx(
+            score, rel=1e-12
+        )
     worst_and_best = bounds(name)
     if worst_and_best is not None:
         assert worst_and_best[0] <= score <= worst_and_best[1]
@@ -277,12 +315,16 @@ def test_the_fast_metrics_are_the_averaged_ones() -> None:
 
 
 def test_whole_groups_are_drawn() -> None:
-    """Ten copies of each row say no more than one: with groups the interval stays, without it shrinks by √10."""
+    """Ten copies of each row say no more than one: with groups the interval stays, without it
+    shrinks by √10.
+    """
     target, pair = pair_of(np.random.default_rng(2), 120, (0.85, 0.75))
     ten = np.repeat(np.arange(120), 10)
     copies = tuple(each._replace(values=each.values[ten]) for each in pair)
     one = by_rows(pair, target, "accuracy", draws=Draws(2000))
-    grouped = by_rows((copies[0], copies[1]), target.take(ten), "accuracy", ten[::-1][::-1], Draws(2000))
+    grouped = by_rows(
+        (copies[0], copies[1]), target.take(ten), "accuracy", ten[::-1][::-1], Draws(2000)
+    )
     torn = by_rows((copies[0], copies[1]), target.take(ten), "accuracy", draws=Draws(2000))
     assert grouped.by == "120 groups"
     np.testing.assert_allclose([grouped.low, grouped.high], [one.low, one.high], atol=1e-12)
@@ -311,9 +353,13 @@ def test_rows_without_a_prediction_are_left_out() -> None:
     target, pair = pair_of(np.random.default_rng(5), 60, (0.9, 0.7))
     values = pair[1].values.copy()
     values[:10] = np.nan
-    found = by_rows((pair[0], pair[1]._replace(values=values)), target, "accuracy", draws=Draws(100))
+    found = by_rows(
+        (pair[0], pair[1]._replace(values=values)), target, "accuracy", draws=Draws(100)
+    )
     rest = tuple(p._replace(values=p.values[10:]) for p in pair)
-    alone = by_rows((rest[0], rest[1]), target.take(np.arange(10, 60)), "accuracy", draws=Draws(100))
+    alone = by_rows(
+        (rest[0], rest[1]), target.take(np.arange(10, 60)), "accuracy", draws=Draws(100)
+    )
     assert found == alone
     assert found.by == "50 rows"
 
@@ -347,7 +393,9 @@ def test_a_metric_of_another_task_is_refused() -> None:
 def test_equal_seeds_draw_equal_rows() -> None:
     target, pair = pair_of(np.random.default_rng(9), 50, (0.9, 0.7))
     assert by_rows(pair, target, "accuracy") == by_rows(pair, target, "accuracy")
-    assert by_rows(pair, target, "accuracy") != by_rows(pair, target, "accuracy", draws=Draws(seed=1))
+    assert by_rows(pair, target, "accuracy") != by_rows(
+        pair, target, "accuracy", draws=Draws(seed=1)
+    )
 
 
 @pytest.mark.slow

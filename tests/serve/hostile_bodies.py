@@ -1,4 +1,6 @@
-"""Bodies of the largest size that a server takes, each of which would cost far more than its bytes if it were simply read."""
+"""Bodies of the largest size that a server takes, each of which would cost far more than its bytes
+if it were simply read.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,16 @@ import tiny_bundle
 
 LARGEST = 8 << 20
 ROWS = 10_000
-RECIPE = tiny_bundle.RECIPE.replace("max_rows: 100, max_body: 64KiB", f"max_rows: {ROWS}, max_body: 8MiB")
+RECIPE = tiny_bundle.RECIPE.replace(
+    "max_rows: 100, max_body: 64KiB", f"max_rows: {ROWS}, max_body: 8MiB"
+)
 HEADER = "size,label,new,since,colour\n"
 
 
 class Body(NamedTuple):
-    """A body, its type, where it is sent, and the status that is its answer if it is not refused as one too many."""
+    """A body, its type, where it is sent, and the status that is its answer if it is not refused as
+    one too many.
+    """
 
     name: str
     content: bytes
@@ -33,7 +39,12 @@ def largest(size: int = LARGEST, rows: int = ROWS) -> Iterator[Body]:
     raw = dict(tiny_bundle.raw())
     each = (size - 200) // rows
     line = "1.5,2,true,2026-11-23,"
-    yield Body("csv", (HEADER + (line + "x" * (each - len(line) - 2) + "\n") * rows).encode(), 200, "text/csv")
+    yield Body(
+        "csv",
+        (HEADER + (line + "x" * (each - len(line) - 2) + "\n") * rows).encode(),
+        200,
+        "text/csv",
+    )
     row = json.dumps(raw)
     spaced = json.dumps([raw])[1:-2] + " " * (each - len(row) - 2) + "}"
     yield Body("rows", f"[{','.join([spaced] * rows)}]".encode(), 200)
@@ -52,11 +63,19 @@ def largest(size: int = LARGEST, rows: int = ROWS) -> Iterator[Body]:
 def _values(size: int) -> Iterator[Body]:
     yield Body("empty objects", f"[{','.join(['{}'] * (size // 3 - 10))}]".encode(), 422)
     yield Body("empty lists", f"[{','.join(['[]'] * (size // 3 - 10))}]".encode(), 422)
-    for name, value in (("numbers", "1"), ("texts", '"ab"'), ("objects", "{}"), ("lists", "[]"), ("nulls", "null")):
+    for name, value in (
+        ("numbers", "1"),
+        ("texts", '"ab"'),
+        ("objects", "{}"),
+        ("lists", "[]"),
+        ("nulls", "null"),
+    ):
         values = ",".join([value] * (size // (len(value) + 1) - 30))
         yield Body(f"a column of {name}", f'{{"columns":{{"size":[{values}]}}}}'.encode(), 413)
     tensor = {"name": "size", "shape": [ROWS], "datatype": "FP64", "data": "VALUES"}
-    text = json.dumps({"inputs": [tensor]}).replace('"VALUES"', f"[{','.join(['1.5'] * (size // 4 - 60))}]")
+    text = json.dumps({"inputs": [tensor]}).replace(
+        '"VALUES"', f"[{','.join(['1.5'] * (size // 4 - 60))}]"
+    )
     yield Body("a tensor of numbers", text.encode(), 413, path="/v2/models/tiny/infer")
     tensors = ",".join(['{"name":"size"}'] * (size // 16 - 10))
     yield Body("tensors", f'{{"inputs":[{tensors}]}}'.encode(), 413, path="/v2/models/tiny/infer")
@@ -74,12 +93,19 @@ def _texts(size: int) -> Iterator[Body]:
 
 
 def _csv(size: int) -> Iterator[Body]:
-    yield Body("a header of names", ",".join(f"a{n:07d}" for n in range(size // 9)).encode(), 422, "text/csv")
+    yield Body(
+        "a header of names",
+        ",".join(f"a{n:07d}" for n in range(size // 9)).encode(),
+        422,
+        "text/csv",
+    )
     yield Body("a header of nothing", b"," * size, 422, "text/csv")
     yield Body("a header of one name", b"a" * size, 422, "text/csv")
     yield Body("lines", b"\n" * size, 422, "text/csv")
     yield Body("short rows", (HEADER + "1,2,t,,r\n" * (size // 9 - 10)).encode(), 413, "text/csv")
-    yield Body("a record of lines", (HEADER + '"a\n",' * (size // 5 - 10)).encode(), 422, "text/csv")
+    yield Body(
+        "a record of lines", (HEADER + '"a\n",' * (size // 5 - 10)).encode(), 422, "text/csv"
+    )
     yield Body("an open quote", (HEADER + '"' + "a\n" * (size // 2 - 30)).encode(), 422, "text/csv")
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HEAVY = ("torch", "sklearn", "pandas", "pyarrow", "onnx", "scipy", "lightgbm")
-# The process refuses to unpickle anything, and says at its end which of the heavy packages it has imported.
+# The process refuses to unpickle anything, and says at its end which of the heavy packages it has
+# imported.
 PROCESS = f"""
 import _pickle, pickle, sys
 
@@ -35,11 +36,15 @@ print("imported", [name for name in {HEAVY!r} if name in sys.modules], flush=Tru
 
 
 class Server:
-    """A server process on a free port. `without`: modules that are not installed there; `before`: code that it runs first."""
+    """A server process on a free port. `without`: modules that are not installed there; `before`:
+    code that it runs first.
+    """
 
     def __init__(self, bundle: Path, without: Sequence[str] = (), before: str = "") -> None:
         command = [sys.executable, "-c", PROCESS.replace("BEFORE", before), str(bundle), *without]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.line)

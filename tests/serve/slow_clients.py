@@ -19,7 +19,9 @@ def connect(port: int) -> socket.socket:
 
 @contextmanager
 def opened(port: int, number: int, first: bytes = b"") -> Iterator[list[socket.socket]]:
-    """So many connections, on each of which `first` was sent; some may be closed by the server meanwhile."""
+    """So many connections, on each of which `first` was sent; some may be closed by the server
+    meanwhile.
+    """
     with ExitStack() as stack:
         connections = []
         for _ in range(number):
@@ -82,7 +84,9 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """One whole answer, its head and its body. Raises ConnectionError where the connection ends before it does."""
+    """One whole answer, its head and its body. Raises ConnectionError where the connection ends
+    before it does.
+    """
     received = b""
     while b"\r\n\r\n" not in received:
         received += _some(connection, received)

@@ -54,7 +54,10 @@ def error(response: httpx.Response) -> list[str]:
     [
         {"rows": [tiny_bundle.raw(), tiny_bundle.raw(size=None)]},
         [tiny_bundle.raw(), tiny_bundle.raw(size="NA")],
-        {"columns": {name: [value, value] for name, value in tiny_bundle.raw().items()} | {"size": [1.5, None]}},
+        {
+            "columns": {name: [value, value] for name, value in tiny_bundle.raw().items()}
+            | {"size": [1.5, None]}
+        },
     ],
 )
 def test_rows_lists_and_columns_get_the_same_answers(send: Send, body: Any) -> None:
@@ -62,13 +65,20 @@ def test_rows_lists_and_columns_get_the_same_answers(send: Send, body: Any) -> N
     assert response.status_code == 200
     first, second = response.json()["predictions"]
     assert first["label"] == "keep"
-    assert first["probability"]["keep"] == pytest.approx(tiny_bundle.expected()["probability"][0, 0], abs=1e-12)
+    assert first["probability"]["keep"] == pytest.approx(
+        tiny_bundle.expected()["probability"][0, 0], abs=1e-12
+    )
     assert second["probability"]["keep"] < first["probability"]["keep"]
 
 
 def test_csv_is_read_as_the_stored_rows(send: Send) -> None:
     lines = ["size,label,new,since,colour", *(",".join(row.values()) for row in tiny_bundle.ROWS)]
-    response = send("POST", "/predict", content="\r\n".join(lines), headers={"Content-Type": "text/csv; charset=utf-8"})
+    response = send(
+        "POST",
+        "/predict",
+        content="\r\n".join(lines),
+        headers={"Content-Type": "text/csv; charset=utf-8"},
+    )
     found = [row["probability"]["keep"] for row in response.json()["predictions"]]
     assert found == pytest.approx(tiny_bundle.expected()["probability"][:, 0].tolist(), abs=1e-12)
 
@@ -80,7 +90,12 @@ def test_the_target_may_be_sent_along(send: Send) -> None:
 MANY = [tiny_bundle.raw()] * 101
 REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
     (
-        {"json": [tiny_bundle.raw(), {"sise" if n == "size" else n: v for n, v in tiny_bundle.raw().items()}]},
+        {
+            "json": [
+                tiny_bundle.raw(),
+                {"sise" if n == "size" else n: v for n, v in tiny_bundle.raw().items()},
+            ]
+        },
         422,
         ["row 2, column 'size'", "the column 'size'", "'sise'", "Rename it to 'size'."],
     ),
@@ -112,7 +127,12 @@ REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
     (
         {"json": [tiny_bundle.raw(new="perhaps")]},
         422,
-        ["row 1, column 'new'", "true or false", "'perhaps'", "Send null where the value is missing."],
+        [
+            "row 1, column 'new'",
+            "true or false",
+            "'perhaps'",
+            "Send null where the value is missing.",
+        ],
     ),
     (
         {"json": [tiny_bundle.raw(since="yesterday")]},
@@ -149,11 +169,20 @@ REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
             "Put a single row into a list: [row].",
         ],
     ),
-    ({"json": MANY}, 413, ["the body", "at most 100 rows", "101", "Send them in several requests."]),
+    (
+        {"json": MANY},
+        413,
+        ["the body", "at most 100 rows", "101", "Send them in several requests."],
+    ),
     (
         {"content": b" " * 70_000},
         413,
-        ["the body", "at most 65.5 kB", "more", "Send fewer rows a request, or raise serve.max_body."],
+        [
+            "the body",
+            "at most 65.5 kB",
+            "more",
+            "Send fewer rows a request, or raise serve.max_body.",
+        ],
     ),
     (
         {"content": b'[{"size": NaN}]'},
@@ -175,11 +204,20 @@ REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
             "Send null for a missing value.",
         ],
     ),
-    ({"content": b"\xff"}, 400, ["the body", "UTF-8", "invalid start byte at byte 0", "Encode it as UTF-8."]),
+    (
+        {"content": b"\xff"},
+        400,
+        ["the body", "UTF-8", "invalid start byte at byte 0", "Encode it as UTF-8."],
+    ),
     (
         {"content": b"x", "headers": {"Content-Type": "image/png"}},
         415,
-        ["Content-Type", "application/json, text/csv or multipart/form-data", "'image/png'", "Set the header."],
+        [
+            "Content-Type",
+            "application/json, text/csv or multipart/form-data",
+            "'image/png'",
+            "Set the header.",
+        ],
     ),
     (
         {"content": b"x", "headers": {"Content-Encoding": "gzip"}},
@@ -189,7 +227,12 @@ REFUSALS: list[tuple[dict[str, Any], int, list[str]]] = [
     (
         {"content": b"size,label\n1,2,3\n", "headers": {"Content-Type": "text/csv"}},
         422,
-        ["the body, line 2", "2 fields", "3 fields", "Put text that holds the separator into quotes."],
+        [
+            "the body, line 2",
+            "2 fields",
+            "3 fields",
+            "Put text that holds the separator into quotes.",
+        ],
     ),
     (
         {"content": b"size,size\n1,2\n", "headers": {"Content-Type": "text/csv"}},
@@ -245,7 +288,9 @@ def test_overload_is_refused_at_once_with_a_time_to_come_again(bundle: Bundle) -
     app = create(bundle, bundle.recipe.serve.model_copy(update={"concurrency": 1}))
 
     async def run() -> None:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as client:
             with ExitStack() as work:
                 for _ in range(5):
                     work.enter_context(app.server.gate.place())
@@ -276,18 +321,26 @@ def test_bodies_that_come_slowly_take_no_place(bundle: Bundle) -> None:
             await release.wait()
             yield json.dumps(tiny_bundle.raw()).encode() + b"]"
 
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            waiting = [asyncio.create_task(client.post("/predict", content=slow())) for _ in range(5)]
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as client:
+            waiting = [
+                asyncio.create_task(client.post("/predict", content=slow())) for _ in range(5)
+            ]
             await asyncio.sleep(0.05)
             assert (await client.get("/readyz")).status_code == 200
             assert (await client.post("/predict", json=[tiny_bundle.raw()])).status_code == 200
             release.set()
-            assert [response.status_code for response in await asyncio.gather(*waiting)] == [200] * 5
+            assert [response.status_code for response in await asyncio.gather(*waiting)] == [
+                200
+            ] * 5
 
     asyncio.run(run())
 
 
-def test_a_body_that_does_not_come_is_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_come_is_given_up(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.05)
     app = create(bundle, bundle.recipe.serve.model_copy(update={"concurrency": 1}))
 
@@ -296,7 +349,9 @@ def test_a_body_that_does_not_come_is_given_up(bundle: Bundle, monkeypatch: pyte
             yield b"["
             await asyncio.Event().wait()
 
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as client:
             refused = await client.post("/predict", content=stuck())
             assert (refused.status_code, error(refused)[1]) == (408, "all of it within 0.05 s")
             assert (
@@ -315,14 +370,20 @@ def test_signature_and_health(send: Send, bundle: Bundle) -> None:
 def test_unknown_paths_and_methods_have_the_same_form(send: Send) -> None:
     missing, wrong = send("GET", "/nowhere"), send("GET", "/predict")
     assert (missing.status_code, error(missing)[1]) == (404, "a path of this server")
-    assert (wrong.status_code, error(wrong)[1], wrong.headers["Allow"]) == (405, "a method of this path", "POST")
+    assert (wrong.status_code, error(wrong)[1], wrong.headers["Allow"]) == (
+        405,
+        "a method of this path",
+        "POST",
+    )
 
 
 def test_metrics_count_requests_rows_and_time(bundle: Bundle) -> None:
     app = create(bundle, bundle.recipe.serve)
 
     async def run() -> str:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as client:
             await client.post("/predict", json=[tiny_bundle.raw()] * 3)
             await client.post("/predict", json=[])
             await client.get("/whatever")
@@ -355,7 +416,13 @@ def test_the_openapi_document_has_every_route(send: Send, bundle: Bundle) -> Non
     document = send("GET", "/openapi.json").json()
     assert {"/predict", "/signature", "/v2/models/tiny/infer"} <= set(document["paths"])
     example = document["components"]["schemas"]["Row"]["example"]
-    assert example == {"size": 2.5, "label": 1, "new": False, "since": "2023-11-14T22:13:20Z", "colour": "red"}
+    assert example == {
+        "size": 2.5,
+        "label": 1,
+        "new": False,
+        "since": "2023-11-14T22:13:20Z",
+        "colour": "red",
+    }
     assert send("POST", "/predict", json=[example]).status_code == 200
     for path, methods in document["paths"].items():
         if "get" in methods:
@@ -367,7 +434,9 @@ def test_a_regression_answers_with_a_number(tmp_path: Path) -> None:
     app = create(bundle, bundle.recipe.serve)
 
     async def run() -> Any:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as client:
             return (await client.post("/predict", json=[tiny_bundle.raw()])).json()
 
     value = asyncio.run(run())["predictions"][0]["value"]
@@ -376,12 +445,28 @@ def test_a_regression_answers_with_a_number(tmp_path: Path) -> None:
 
 NAMES = st.sampled_from(["size", "label", "new", "since", "colour"]) | st.text(max_size=3)
 ODD = st.sampled_from(
-    ["\ud800", "\x00", "1e999", 10**400, -(2**63), "9999-12-31", "0001-01-01T00:00+14:00", "nan", 1e308]
+    [
+        "\ud800",
+        "\x00",
+        "1e999",
+        10**400,
+        -(2**63),
+        "9999-12-31",
+        "0001-01-01T00:00+14:00",
+        "nan",
+        1e308,
+    ]
 )
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | ODD
-VALUES = st.recursive(ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6))
+VALUES = st.recursive(
+    ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6)
+)
 ROWS = st.fixed_dictionaries(dict.fromkeys(tiny_bundle.raw(), ATOMS))
-BODIES = VALUES | st.lists(ROWS, max_size=3) | st.fixed_dictionaries({"rows": st.lists(ROWS | VALUES, max_size=3)})
+BODIES = (
+    VALUES
+    | st.lists(ROWS, max_size=3)
+    | st.fixed_dictionaries({"rows": st.lists(ROWS | VALUES, max_size=3)})
+)
 COLUMNS = st.fixed_dictionaries(
     {"columns": st.fixed_dictionaries({n: st.lists(ATOMS, max_size=2) for n in tiny_bundle.raw()})}
 )
@@ -394,18 +479,28 @@ def test_no_json_is_a_fault_of_the_server(send: Send, body: Any) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(body=st.binary(max_size=60), kind=st.sampled_from(["text/csv", "application/json", "", "a/b;c"]))
+@given(
+    body=st.binary(max_size=60), kind=st.sampled_from(["text/csv", "application/json", "", "a/b;c"])
+)
 def test_no_bytes_are_a_fault_of_the_server(send: Send, body: bytes, kind: str) -> None:
     prefix = b"size,label,new,since,colour\n" if kind == "text/csv" else b""
-    assert send("POST", "/predict", content=prefix + body, headers={"Content-Type": kind}).status_code < 500
+    assert (
+        send("POST", "/predict", content=prefix + body, headers={"Content-Type": kind}).status_code
+        < 500
+    )
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=VALUES, length=st.text("0123456789x-", max_size=4))
 def test_no_inference_request_is_a_fault_of_the_server(send: Send, body: Any, length: str) -> None:
-    tensors = {"inputs": [{"name": "size", "shape": [1], "datatype": "FP64", "data": body}, body], "outputs": body}
+    tensors = {
+        "inputs": [{"name": "size", "shape": [1], "datatype": "FP64", "data": body}, body],
+        "outputs": body,
+    }
     for content in (body, tensors):
         for headers in ({}, {"Inference-Header-Content-Length": length}):
-            response = send("POST", "/v2/models/tiny/infer", content=json.dumps(content), headers=headers)
+            response = send(
+                "POST", "/v2/models/tiny/infer", content=json.dumps(content), headers=headers
+            )
             assert response.status_code < 500
             assert isinstance(response.json()["error"], str)

@@ -1,4 +1,6 @@
-"""The server under attack, as a process: large bodies, slow clients, half requests; what it holds, and who is still answered."""
+"""The server under attack, as a process: large bodies, slow clients, half requests; what it holds,
+and who is still answered.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SHORT = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_bundle.make(tmp_path_factory.mktemp("attacks") / "bundle", recipe=hostile_bodies.RECIPE)
+    return tiny_bundle.make(
+        tmp_path_factory.mktemp("attacks") / "bundle", recipe=hostile_bodies.RECIPE
+    )
 
 
 @pytest.fixture(scope="module", params=[(), QUICK], ids=["httptools", "h11"])
@@ -67,11 +71,16 @@ def flood(server: Server, bodies: list[hostile_bodies.Body]) -> list[tuple[int, 
 
 
 def check_growth(folder: Path, clients: int, kinds: list[hostile_bodies.Body]) -> None:
-    """So many clients send the same kind of body at once, kind after kind: the server never holds much more than at its start."""
+    """So many clients send the same kind of body at once, kind after kind: the server never holds
+    much more than at its start.
+    """
     server, most = Server(folder), 0
     try:
         for _ in range(3):
-            assert server.ask("POST", "/predict", json.dumps([tiny_bundle.raw()] * 50).encode())[0] == 200
+            assert (
+                server.ask("POST", "/predict", json.dumps([tiny_bundle.raw()] * 50).encode())[0]
+                == 200
+            )
         before = server.memory_bytes("VmRSS")
         for body in kinds:
             found = Counter(status for status, _ in flood(server, [body] * clients))
@@ -82,7 +91,9 @@ def check_growth(folder: Path, clients: int, kinds: list[hostile_bodies.Body]) -
             assert grown <= GROWTH_BYTES, f"{body.name}: {grown:,} bytes more"
             most = max(most, grown)
             assert server.ask("POST", "/predict", BODY)[0] == 200
-        print(f"\n{len(kinds)} kinds of bodies, {clients} clients each: at most {most:,} bytes more")
+        print(
+            f"\n{len(kinds)} kinds of bodies, {clients} clients each: at most {most:,} bytes more"
+        )
     finally:
         server.stop()
 
@@ -99,7 +110,9 @@ def test_no_kind_of_large_body_grows_the_server(folder: Path) -> None:
 
 
 def test_half_heads_do_not_close_the_service(folder: Path) -> None:
-    """Three hundred connections that send half a head, of a server that may open two hundred files."""
+    """Three hundred connections that send half a head, of a server that may open two hundred
+    files.
+    """
     server = Server(folder, before=FEW_FILES)
     half = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
     with opened(server.port, 300, half) as connections:
@@ -140,11 +153,15 @@ def test_without_descriptors_it_waits_and_says_so_rarely(folder: Path) -> None:
 
 
 def test_half_requests_end_on_their_own_clock(server: Server) -> None:
-    """Nothing, half a head, half a body, and a byte now and then: whichever way, a connection is given up."""
+    """Nothing, half a head, half a body, and a byte now and then: whichever way, a connection is
+    given up.
+    """
     chunk = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"
     with ExitStack() as stack:
         parts = (b"", b"GET /livez HTT", post()[:-5], chunk)
-        connections = [one for part in parts for one in stack.enter_context(opened(server.port, 5, part))]
+        connections = [
+            one for part in parts for one in stack.enter_context(opened(server.port, 5, part))
+        ]
         assert slow_clients.until(connections, 15) < 10
 
 
@@ -175,7 +192,8 @@ def test_large_bodies_that_trickle_make_room_for_others(folder: Path) -> None:
     with opened(server.port, 3, post(b"[", length=hostile_bodies.LARGEST)) as connections:
         time.sleep(0.5)
         assert sorted(
-            b"503" in (connection.recv(50) if still else b"") for connection, still in readable(connections)
+            b"503" in (connection.recv(50) if still else b"")
+            for connection, still in readable(connections)
         ) == [False, True, True]
         assert server.ask("POST", "/predict", body)[0] in (200, 503)
         assert server.ask("POST", "/predict", body + b" " * (4 << 20))[0] == 200
@@ -194,8 +212,12 @@ def readable(connections: list[socket.socket]) -> Iterator[tuple[socket.socket, 
 @pytest.mark.slow
 def test_answers_that_nobody_takes_are_dropped(folder: Path) -> None:
     """Sixty clients ask for 10,000 rows each, and never read."""
-    server = Server(folder, before="from sixfold.serve import connections; connections.MOST_UNSENT = 8 << 20")
-    columns = json.dumps({"columns": {name: [value] * 10_000 for name, value in tiny_bundle.raw().items()}}).encode()
+    server = Server(
+        folder, before="from sixfold.serve import connections; connections.MOST_UNSENT = 8 << 20"
+    )
+    columns = json.dumps(
+        {"columns": {name: [value] * 10_000 for name, value in tiny_bundle.raw().items()}}
+    ).encode()
     assert server.ask("POST", "/predict", columns)[0] == 200
     before = server.memory_bytes("VmRSS")
     with opened(server.port, 60) as connections:
@@ -211,18 +233,35 @@ def test_answers_that_nobody_takes_are_dropped(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "status"),
     [
-        ("a long head", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: %s\r\n" % (b"a" * 300_000), b"4"),
-        ("an endless head", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X-A: a\r\n" * 200_000, b"4"),
-        ("many headers", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X-A: a\r\n" * 500 + b"\r\n", b"431"),
+        (
+            "a long head",
+            b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: %s\r\n" % (b"a" * 300_000),
+            b"4",
+        ),
+        (
+            "an endless head",
+            b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X-A: a\r\n" * 200_000,
+            b"4",
+        ),
+        (
+            "many headers",
+            b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X-A: a\r\n" * 500 + b"\r\n",
+            b"431",
+        ),
         ("a long address", b"GET /" + b"a" * 300_000, b"4"),
         ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 100, b"400"),
         ("no HTTP at all", b"\x00" * 1000, b"400"),
         (
             "an absurd length",
-            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %s\r\n\r\n" % (b"9" * 40),
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %s\r\n\r\n"
+            % (b"9" * 40),
             b"4",
         ),
-        ("a negative length", b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n", b"400"),
+        (
+            "a negative length",
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+            b"400",
+        ),
         ("two lengths", post(BODY, b"Content-Length: 3"), b"400"),
         ("length and chunks", post(BODY, b"Transfer-Encoding: chunked"), b"400"),
         ("chunks and another", post(b"", b"Transfer-Encoding: chunked, identity"), b"4"),
@@ -230,12 +269,22 @@ def test_answers_that_nobody_takes_are_dropped(folder: Path) -> None:
         ("a space before the colon", b"GET /livez HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n", b"400"),
         ("a folded header", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\r\n b\r\n\r\n", b""),
         ("no host", b"GET /livez HTTP/1.1\r\n\r\n", b"400"),
-        ("two hosts", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n", b"400"),
+        (
+            "two hosts",
+            b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
+            b"400",
+        ),
         ("another host", b"GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"421"),
-        ("another page", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n\r\n", b"403"),
+        (
+            "another page",
+            b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n\r\n",
+            b"403",
+        ),
     ],
 )
-def test_what_no_client_sends_is_refused(server: Server, name: str, content: bytes, status: bytes) -> None:
+def test_what_no_client_sends_is_refused(
+    server: Server, name: str, content: bytes, status: bytes
+) -> None:
     with connect(server.port) as connection:
         slow_clients.send(connection, content)
         connection.shutdown(socket.SHUT_WR)
@@ -258,7 +307,9 @@ CHUNKED = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chun
         ("trailers", b"1\r\n \r\n0\r\n" + b"X-A: b\r\n" * 50_000),
     ],
 )
-def test_chunks_that_are_more_frame_than_body_are_refused(server: Server, name: str, content: bytes) -> None:
+def test_chunks_that_are_more_frame_than_body_are_refused(
+    server: Server, name: str, content: bytes
+) -> None:
     with connect(server.port) as connection:
         slow_clients.send(connection, CHUNKED + content)
         received = rest(connection)
@@ -288,10 +339,14 @@ def test_a_client_that_closes_its_side_is_answered(server: Server) -> None:
 
 
 def test_a_refused_body_is_not_taken_for_the_next_request(server: Server) -> None:
-    """A client that waits for 100 Continue never sends its body: what it sends next must not be read as that."""
+    """A client that waits for 100 Continue never sends its body: what it sends next must not be
+    read as that.
+    """
     hidden = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with connect(server.port) as connection:
-        connection.sendall(post(b"", b"Expect: 100-continue", b"Content-Encoding: gzip", length=len(hidden)))
+        connection.sendall(
+            post(b"", b"Expect: 100-continue", b"Content-Encoding: gzip", length=len(hidden))
+        )
         time.sleep(0.1)
         slow_clients.send(connection, hidden)
         received = rest(connection)

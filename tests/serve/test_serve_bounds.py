@@ -60,9 +60,15 @@ def test_the_one_that_has_waited_for_longest_makes_room() -> None:
         members.append(Member(3, 10.0))
         assert connections.make_room()
         order += [number for number in gone(members) if number not in order]
-    assert order == [3, 2, 1]  # the one that is closing anyway, then by time; never one that is worked on
+    assert order == [
+        3,
+        2,
+        1,
+    ]  # the one that is closing anyway, then by time; never one that is worked on
     assert not connections.make_room()
-    assert Connections(members, 100).make_room() and not Connections(members, 100).make_room(opening=100)
+    assert Connections(members, 100).make_room() and not Connections(members, 100).make_room(
+        opening=100
+    )
 
 
 def test_what_does_not_go_on_is_dropped() -> None:
@@ -160,7 +166,13 @@ def test_the_same_message_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None
         record = logging.LogRecord("a", logging.WARNING, "", 0, "Something: %s", (now,), None)
         if rarely.filter(record):
             written.append(record.getMessage())
-    assert written == ["Something: 0.0", "Something: 1.1 (3 more like this)", "Something: 2.5 (1 more like this)"]
+    assert written == [
+        "Something: 0.0",
+        "Something: 1.1 (3 more like this)",
+        "Something: 2.5 (1 more like this)",
+    ]
     for number in range(1000):
-        assert rarely.filter(logging.LogRecord("a", logging.WARNING, "", 0, f"message {number}", (), None))
+        assert rarely.filter(
+            logging.LogRecord("a", logging.WARNING, "", 0, f"message {number}", (), None)
+        )
     assert len(rarely._last) <= quiet_log.REMEMBERED

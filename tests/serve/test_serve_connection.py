@@ -1,4 +1,6 @@
-"""Answers over a kept-alive connection: in one piece, at once, with uvloop and httptools and without them."""
+"""Answers over a kept-alive connection: in one piece, at once, with uvloop and httptools and
+without them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ BODY = json.dumps([tiny_bundle.raw()]).encode()
 
 
 def post(path: str, body: bytes, *headers: bytes) -> bytes:
-    head = [b"POST %s HTTP/1.1" % path.encode(), b"Host: 127.0.0.1", b"Content-Length: %d" % len(body), *headers]
+    head = [
+        b"POST %s HTTP/1.1" % path.encode(),
+        b"Host: 127.0.0.1",
+        b"Content-Length: %d" % len(body),
+        *headers,
+    ]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
@@ -41,7 +48,9 @@ def whole(connection: socket.socket, received: bytes = b"") -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = tiny_bundle.RECIPE.replace("max_rows: 100, max_body: 64KiB", "max_rows: 100000, max_body: 64MiB")
+    recipe = tiny_bundle.RECIPE.replace(
+        "max_rows: 100, max_body: 64KiB", "max_rows: 100000, max_body: 64MiB"
+    )
     return tiny_bundle.make(tmp_path_factory.mktemp("connection") / "bundle", recipe=recipe)
 
 
@@ -71,19 +80,27 @@ def test_an_answer_comes_in_one_piece_and_at_once(server: Server, path: str) -> 
         )
     ]
     bodies = {"/predict": BODY, "/v2/models/tiny/infer": json.dumps({"inputs": inputs}).encode()}
-    request = post(path, bodies[path]) if path in bodies else b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    request = (
+        post(path, bodies[path])
+        if path in bodies
+        else b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         started = time.perf_counter()
         for _ in range(20):
             connection.sendall(request)
             first = connection.recv(1 << 20)
-            assert whole(connection, first) == first.partition(b"\r\n\r\n")[2]  # no second piece was waited for
+            assert (
+                whole(connection, first) == first.partition(b"\r\n\r\n")[2]
+            )  # no second piece was waited for
         assert time.perf_counter() - started < 20 * STALL_S
 
 
 def test_a_long_answer_is_not_held_back(server: Server) -> None:
-    """The last segment of many is shorter than the others: Nagle's algorithm would keep it until the others are acknowledged."""
+    """The last segment of many is shorter than the others: Nagle's algorithm would keep it until
+    the others are acknowledged.
+    """
     body = json.dumps([tiny_bundle.raw()] * 2000).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(post("/predict", body))
@@ -95,7 +112,9 @@ def test_a_long_answer_is_not_held_back(server: Server) -> None:
 
 def test_requests_that_come_together_are_answered_in_order(server: Server) -> None:
     sizes = (0.0, -8.0, 2.5)
-    requests = [post("/predict", json.dumps([tiny_bundle.raw(size=size)]).encode()) for size in sizes]
+    requests = [
+        post("/predict", json.dumps([tiny_bundle.raw(size=size)]).encode()) for size in sizes
+    ]
     alone, together = [], b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         for request in requests:
@@ -115,7 +134,9 @@ def test_accepted_sockets_have_no_delay() -> None:
         found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            found.set_result(
+                writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            )
             writer.close()
 
         listening = run._listen("127.0.0.1", 0)
@@ -129,8 +150,12 @@ def test_accepted_sockets_have_no_delay() -> None:
 
 @pytest.mark.slow
 def test_long_work_does_not_hold_up_short_work(server: Server) -> None:
-    """Requests of many rows take the threads: while they are answered, a request of one row is, too."""
-    body = json.dumps({"columns": {name: [value] * 50_000 for name, value in tiny_bundle.raw().items()}}).encode()
+    """Requests of many rows take the threads: while they are answered, a request of one row is,
+    too.
+    """
+    body = json.dumps(
+        {"columns": {name: [value] * 50_000 for name, value in tiny_bundle.raw().items()}}
+    ).encode()
     done: list[float] = []
 
     def ask() -> None:
@@ -190,7 +215,9 @@ def test_a_head_waits_for_its_body() -> None:
     joined.write(body)
     assert inner.said == [head + body]
     joined.write(b"more of it")
-    joined.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # the client waits for it before it sends its body
+    joined.write(
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+    )  # the client waits for it before it sends its body
     joined.write(b"")
     assert inner.said[1:] == [b"more of it", b"HTTP/1.1 100 Continue\r\n\r\n"]
     joined.write(head)
@@ -204,7 +231,11 @@ def test_a_head_waits_for_its_body() -> None:
     joined.close()
     joined.write(b"more")
     joined.flush()
-    assert inner.said[6:] == [head, "ended", "resumed"]  # what comes in is read, and dropped, until the client closes
+    assert inner.said[6:] == [
+        head,
+        "ended",
+        "resumed",
+    ]  # what comes in is read, and dropped, until the client closes
     assert joined.is_closing() and not inner.is_closing()
     joined.abort()
     assert inner.said[9:] == ["aborted"]
@@ -224,5 +255,7 @@ def test_answers_without_a_body_come_too(server: Server) -> None:
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100")
         connection.sendall(BODY)
         assert b"predictions" in whole(connection)
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999999999\r\n\r\n")
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999999999\r\n\r\n"
+        )
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")

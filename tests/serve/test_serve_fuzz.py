@@ -1,5 +1,5 @@
-"""Requests generated from the server's own OpenAPI document, right ones and wrong ones: none is a fault of the server, and every
-answer is as the document says.
+"""Requests generated from the server's own OpenAPI document, right ones and wrong ones: none is a
+fault of the server, and every answer is as the document says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from server_process import Server
 
 CASES = 120  # of each operation that takes a body; 10,200 were run once (docs/reliability.md)
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warnings of packages that schemathesis brings
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+]  # warnings of packages that schemathesis brings
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,12 @@ def checks() -> list[Any]:
     from schemathesis import checks
 
     checks.load_all_checks()
-    names = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+    names = (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    )
     return checks.CHECKS.get_by_names(names)
 
 
@@ -64,7 +72,9 @@ def test_generated_requests(server: Server) -> None:
 
             ask()
     assert len(seen) == 11
-    assert sum(seen.values()) >= 2 * CASES * 0.8, seen  # Hypothesis may find that there are no more cases
+    assert sum(seen.values()) >= 2 * CASES * 0.8, (
+        seen
+    )  # Hypothesis may find that there are no more cases
     assert statuses[200] > 10 and statuses[422] + statuses[400] > 50, statuses
 
 
@@ -75,7 +85,9 @@ def modes_of_generation() -> list[Any]:
 
 
 def test_one_server_answers_alike_whatever_came_before(server: Server, tmp_path: Path) -> None:
-    """Stateful as far as it applies: there is no state, so the same request has the same answer after all of the above."""
+    """Stateful as far as it applies: there is no state, so the same request has the same answer
+    after all of the above.
+    """
     other = Server(tiny_bundle.make(tmp_path / "bundle"))
     try:
         for path in ("/signature", "/openapi.json", "/v2", "/v2/models/tiny", "/readyz", "/"):

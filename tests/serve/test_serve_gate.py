@@ -35,7 +35,9 @@ def where(gate: Gate, rows: int | None) -> str:
         ({0: SHORT_S / 2}, None, "thread"),  # a body that was not read yet is long
     ],
 )
-def test_short_work_is_done_at_once(seconds: dict[int, float], rows: int | None, expected: str) -> None:
+def test_short_work_is_done_at_once(
+    seconds: dict[int, float], rows: int | None, expected: str
+) -> None:
     gate = Gate(2)
     gate.seconds.update(seconds)
     assert where(gate, rows) == expected
@@ -72,7 +74,9 @@ def test_one_slow_run_does_not_send_short_work_away() -> None:
 
 
 def test_the_loop_does_not_work_beside_as_many_threads_as_may() -> None:
-    """`concurrency` is of all work: with its threads busy, short work waits for one of them, too."""
+    """`concurrency` is of all work: with its threads busy, short work waits for one of them,
+    too.
+    """
     gate = Gate(2)
     gate.seconds[1] = SHORT_S / 10
     release, busy = threading.Event(), threading.Barrier(3)

@@ -22,7 +22,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load(tiny_bundle.make(tmp_path_factory.mktemp("hosts") / "bundle"))
 
 
-def status(hosts: Hosts, *headers: tuple[str, str], version: str = "1.1", server: Any = SERVER) -> int:
+def status(
+    hosts: Hosts, *headers: tuple[str, str], version: str = "1.1", server: Any = SERVER
+) -> int:
     """200, or that of the refusal; asked twice, since what was good is remembered."""
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     found = []
@@ -96,7 +98,10 @@ def test_the_address_that_a_request_came_to_is_its_server() -> None:
     ],
 )
 def test_pages(origin: str, expected: int) -> None:
-    for headers in ([("host", "localhost:8000"), ("origin", origin)], [("origin", origin), ("host", "localhost:8000")]):
+    for headers in (
+        [("host", "localhost:8000"), ("origin", origin)],
+        [("origin", origin), ("host", "localhost:8000")],
+    ):
         assert status(Hosts(), *headers) == expected
     assert status(Hosts(["*"]), ("host", "localhost:8000"), ("origin", origin)) == 200
 
@@ -135,7 +140,9 @@ def test_refusals_have_the_form_of_all_others(bundle: Bundle) -> None:
     async def call(path: str) -> httpx.Response:
         transport = httpx.ASGITransport(create(bundle, bundle.recipe.serve, Hosts()))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post(path, json=[tiny_bundle.raw()], headers={"Host": "evil.example"})
+            return await client.post(
+                path, json=[tiny_bundle.raw()], headers={"Host": "evil.example"}
+            )
 
     refused = asyncio.run(call("/predict"))
     assert (refused.status_code, refused.headers["Connection"]) == (421, "close")

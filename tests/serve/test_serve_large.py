@@ -1,4 +1,6 @@
-"""Large bodies, which are read piece by piece, get the answers and the refusals that small ones get."""
+"""Large bodies, which are read piece by piece, get the answers and the refusals that small ones
+get.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,12 @@ def sender(bundle: Bundle) -> Send:
 
     def send(content: bytes, kind: str = "application/json") -> httpx.Response:
         async def call() -> httpx.Response:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-                return await client.post("/predict", content=content, headers={"Content-Type": kind})
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://test"
+            ) as client:
+                return await client.post(
+                    "/predict", content=content, headers={"Content-Type": kind}
+                )
 
         return asyncio.run(call())
 
@@ -52,14 +58,21 @@ def sender(bundle: Bundle) -> Send:
 
 
 RAW = [
-    dict(tiny_bundle.raw(size=size, colour=colour)) for size, colour in ((1, "red"), (None, "😀\n"), (-8.5, "café"))
+    dict(tiny_bundle.raw(size=size, colour=colour))
+    for size, colour in ((1, "red"), (None, "😀\n"), (-8.5, "café"))
 ] * 3
-CSV = "\ufeffsize,label,new,since,colour\r\n" + '1,2,true,2026-11-23,"a\n""b"\r\n\r\n-8,0,f,,café\r\n' * 4
+CSV = (
+    "\ufeffsize,label,new,since,colour\r\n"
+    + '1,2,true,2026-11-23,"a\n""b"\r\n\r\n-8,0,f,,café\r\n' * 4
+)
 GOOD = [
     ("application/json", json.dumps(RAW, ensure_ascii=False)),
     ("application/json", json.dumps(RAW, indent=1)),
     ("application/json", ' \n{ "rows" : ' + json.dumps(RAW) + " }\n "),
-    ("application/json", json.dumps({"columns": {name: [row[name] for row in RAW] for name in RAW[0]}})),
+    (
+        "application/json",
+        json.dumps({"columns": {name: [row[name] for row in RAW] for name in RAW[0]}}),
+    ),
     ("text/csv", CSV),
 ]
 
@@ -111,8 +124,14 @@ def test_the_same_refusals(piecewise: Send, text: str | bytes, status: int, told
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -155,7 +174,9 @@ def test_a_list_in_windows_is_the_list(
 
 
 def test_a_long_row_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows that double: what is scanned of a row in all is no more than a few times its length."""
+    """Windows that double: what is scanned of a row in all is no more than a few times its
+    length.
+    """
     scanned = 0
 
     def scan(text: str, at: int) -> tuple[Any, int]:

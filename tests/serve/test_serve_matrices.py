@@ -1,4 +1,6 @@
-"""Tensors that hold all columns of a type: the same answers as a tensor a column, in JSON and as bytes."""
+"""Tensors that hold all columns of a type: the same answers as a tensor a column, in JSON and as
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def tensor(name: str, rows: list[list[Any]], datatype: str, nested: bool = False
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_tensor_of_all_columns_of_a_type_is_those_columns(nested: bool) -> None:
-    inputs = [tensor("numbers", SIZES, "FP64", nested), tensor("categories", COLOURS, "BYTES", nested)]
+    inputs = [
+        tensor("numbers", SIZES, "FP64", nested),
+        tensor("categories", COLOURS, "BYTES", nested),
+    ]
     found = Inputs(tiny_bundle.signature()).columns({"inputs": inputs}, b"")
     assert found == {"size": [1.5, -8.0], "label": [2.0, 0.25], "colour": ["red", "café"]}
 
@@ -81,7 +86,9 @@ TENSORS = [{"name": n, "shape": [1], "datatype": "BYTES", "data": [v]} for n, v 
 def test_the_quick_way_for_one_row_gives_what_the_other_gives() -> None:
     inputs = Inputs(tiny_bundle.signature())
     head = {"inputs": [*TENSORS[:-1], TENSORS[-1] | {"shape": [1, 1]}]}
-    assert [inputs.plain_row(head)] == [{name: values[0] for name, values in inputs.columns(head, b"").items()}]
+    assert [inputs.plain_row(head)] == [
+        {name: values[0] for name, values in inputs.columns(head, b"").items()}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +108,10 @@ def test_the_quick_way_for_one_row_gives_what_the_other_gives() -> None:
     ],
 )
 def test_it_leaves_all_else_to_the_other(tensor: dict[str, Any]) -> None:
-    assert Inputs(tiny_bundle.signature()).plain_row({"inputs": [*TENSORS[:-1], TENSORS[-1] | tensor]}) is None
+    assert (
+        Inputs(tiny_bundle.signature()).plain_row({"inputs": [*TENSORS[:-1], TENSORS[-1] | tensor]})
+        is None
+    )
 
 
 @pytest.mark.parametrize("inputs", [None, [], 5, [5], "text", [[]]])

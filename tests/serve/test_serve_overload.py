@@ -1,4 +1,6 @@
-"""Ten times what a server can do, then what it can: it refuses quickly, answers the others in time, and is itself again."""
+"""Ten times what a server can do, then what it can: it refuses quickly, answers the others in time,
+and is itself again.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,13 @@ from server_process import Server
 WORK_S, CONCURRENCY = 0.02, 2
 PLACES = CONCURRENCY * 5
 SECONDS = 3.0
-RETRY_S = 0.1  # sooner than it says: with it, ten times as many clients ask ten times what it can do
+RETRY_S = (
+    0.1  # sooner than it says: with it, ten times as many clients ask ten times what it can do
+)
 BODY = json.dumps([tiny_bundle.raw()] * 100).encode()  # is never worked on by the event loop
-REQUEST = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+REQUEST = (
+    b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+)
 SLOW = (
     "import time; from sixfold.bundle.predictor import Predictor; ask = Predictor.predict; "
     f"Predictor.predict = lambda self, *a, **k: (time.sleep({WORK_S}), ask(self, *a, **k))[1]"
@@ -41,7 +47,9 @@ async def client(port: int, end: float, answers: list[Answer]) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         await reader.readexactly(length)
-        answers.append(Answer(int(head[9:12]), time.monotonic() - started, b"retry-after: 1" in head.lower()))
+        answers.append(
+            Answer(int(head[9:12]), time.monotonic() - started, b"retry-after: 1" in head.lower())
+        )
         if answers[-1].status == 503:
             await asyncio.sleep(RETRY_S)
     writer.close()
@@ -67,7 +75,9 @@ def test_overload(tmp_path: Path) -> None:
     recipe = tiny_bundle.RECIPE.replace("max_rows", f"concurrency: {CONCURRENCY}, max_rows")
     server = Server(tiny_bundle.make(tmp_path / "bundle", recipe=recipe), before=SLOW)
     try:
-        before, flooded, after = (load(server.port, clients) for clients in (PLACES, 10 * PLACES, PLACES))
+        before, flooded, after = (
+            load(server.port, clients) for clients in (PLACES, 10 * PLACES, PLACES)
+        )
         assert {one.status for one in before} == {one.status for one in after} == {200}
         assert {one.status for one in flooded} == {200, 503}
         refused = [one for one in flooded if one.status == 503]

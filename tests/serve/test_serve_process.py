@@ -1,4 +1,6 @@
-"""The server as a process: tritonclient, readiness, SIGTERM, and what it never imports or unpickles."""
+"""The server as a process: tritonclient, readiness, SIGTERM, and what it never imports or
+unpickles.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,13 @@ def test_triton_client_gets_the_same_answers(server: Server, binary: bool) -> No
         assert client.is_model_ready("tiny", "1")
         assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
         types = {t["name"]: t["datatype"] for t in client.get_model_metadata("tiny")["inputs"]}
-        assert types == {"size": "FP64", "label": "FP64", "new": "BOOL", "since": "BYTES", "colour": "BYTES"}
+        assert types == {
+            "size": "FP64",
+            "label": "FP64",
+            "new": "BOOL",
+            "since": "BYTES",
+            "colour": "BYTES",
+        }
         arrays = {
             "size": np.array([[1.5], [np.nan]]) if binary else np.array([[1.5], [0.0]]),
             "label": np.array([[2], [3]], dtype=np.int64),
@@ -69,16 +77,23 @@ def test_triton_client_gets_the_same_answers(server: Server, binary: bool) -> No
             kind = {"f": "FP64", "i": "INT64", "b": "BOOL", "O": "BYTES"}[array.dtype.kind]
             inputs.append(triton.InferInput(name, list(array.shape), kind))
             inputs[-1].set_data_from_numpy(array, binary_data=binary)
-        outputs = None if binary else [triton.InferRequestedOutput("probability", binary_data=False)]
+        outputs = (
+            None if binary else [triton.InferRequestedOutput("probability", binary_data=False)]
+        )
         result = client.infer("tiny", inputs, outputs=outputs, request_id="42")
-        score = [tiny_bundle.score(1.5, 2, 1, 1795392000.0, "red"), tiny_bundle.score(0.0, 3, 0, 0.0, "café")]
+        score = [
+            tiny_bundle.score(1.5, 2, 1, 1795392000.0, "red"),
+            tiny_bundle.score(0.0, 3, 0, 0.0, "café"),
+        ]
         first = 1 / (1 + np.exp(-np.array(score)))
         np.testing.assert_allclose(result.as_numpy("probability")[:, 0], first, atol=1e-12)
         assert result.get_response()["id"] == "42"
         if binary:
             assert result.as_numpy("label").tolist() == [[b"keep"], [b"keep"]]
         with pytest.raises(
-            triton.InferenceServerException if hasattr(triton, "InferenceServerException") else Exception
+            triton.InferenceServerException
+            if hasattr(triton, "InferenceServerException")
+            else Exception
         ) as caught:
             client.infer("tiny", inputs[1:])
         assert "the column 'size'" in str(caught.value)
@@ -91,7 +106,8 @@ def test_a_slow_request_is_finished_after_sigterm(folder: Path) -> None:
     body = json.dumps([tiny_bundle.raw()]).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5]
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body[:5]
         )
         while b"sixfold_in_flight 2.0" not in server.ask("GET", "/metrics")[1]:
             time.sleep(0.02)
@@ -152,7 +168,10 @@ def test_a_taken_port_is_said(folder: Path) -> None:
             "except SystemFault as error: print(error)"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, str(folder), str(port)], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", code, str(folder), str(port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     assert done.stdout == (
         f"127.0.0.1:{port}: expected a free address; found Address already in use. "

@@ -21,7 +21,17 @@ DEFAULT = Serve()
 SERVES = st.builds(
     Serve,
     host=st.sampled_from(
-        ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "example.org", "", "127.0.0.2", "2130706433"]
+        [
+            "127.0.0.1",
+            "localhost",
+            "::1",
+            "0.0.0.0",
+            "::",
+            "example.org",
+            "",
+            "127.0.0.2",
+            "2130706433",
+        ]
     ),
     port=st.integers(0, 65535),
     concurrency=st.integers(1, 1024),
@@ -51,7 +61,9 @@ def test_the_command_line_goes_before_the_recipe(asked: Serve, trusted: bool) ->
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_a_bundle_that_asks_for_all_addresses_is_told_and_stays_on_loopback(tmp_path: Path, trusted: bool) -> None:
+def test_a_bundle_that_asks_for_all_addresses_is_told_and_stays_on_loopback(
+    tmp_path: Path, trusted: bool
+) -> None:
     recipe = tiny_bundle.RECIPE.replace("serve: {", "serve: {host: 0.0.0.0, concurrency: 999, ")
     folder = tiny_bundle.make(tmp_path / "bundle", recipe=recipe)
     command = [
@@ -64,7 +76,9 @@ def test_a_bundle_that_asks_for_all_addresses_is_told_and_stays_on_loopback(tmp_
         "0",
         *(["--trust-recipe"] if trusted else []),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.send_signal(signal.SIGTERM)

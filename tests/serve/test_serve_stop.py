@@ -1,4 +1,6 @@
-"""How a server ends: with every request answered that it was sent, within its time, and at once when it is told twice."""
+"""How a server ends: with every request answered that it was sent, within its time, and at once
+when it is told twice.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,12 @@ from sixfold.serve.run import STOP_S, STOP_WAIT_S
 
 QUICK = ("uvloop", "httptools")
 BODY = json.dumps([tiny_bundle.raw()]).encode()
-REQUEST = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
-# Work that ends long after the server should: in a thread, as onnxruntime does it, without Python's lock.
-STUCK = (
-    "from sixfold.bundle.predictor import Predictor; import time; Predictor.predict = lambda *_, **__: time.sleep(120)"
+REQUEST = (
+    b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 )
+# Work that ends long after the server should: in a thread, as onnxruntime does it, without Python's
+# lock.
+STUCK = "from sixfold.bundle.predictor import Predictor; import time; Predictor.predict = lambda *_, **__: time.sleep(120)"
 END_S = 30.0
 
 
@@ -34,9 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Client(threading.Thread):
-    """Asks again and again until it is told to go or cannot connect; counts what became of its requests.
+    """Asks again and again until it is told to go or cannot connect; counts what became of its
+    requests.
 
-    `keep`: on one connection, which it leaves only when an answer says so. `pause_s`: between two requests.
+    `keep`: on one connection, which it leaves only when an answer says so. `pause_s`: between two
+    requests.
     """
 
     def __init__(self, port: int, keep: bool, pause_s: float) -> None:
@@ -136,7 +141,8 @@ def busy(server: Server, number: int) -> list[socket.socket]:
 def stuck(folder: Path) -> Server:
     """A server whose model answers long after the end. It would ask it for a row at its start."""
     return Server(
-        folder, before=f"{STUCK}; from sixfold.serve.inference import Server; Server.warm = lambda self: None"
+        folder,
+        before=f"{STUCK}; from sixfold.serve.inference import Server; Server.warm = lambda self: None",
     )
 
 

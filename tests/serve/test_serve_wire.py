@@ -1,4 +1,6 @@
-"""Bytes that are nearly HTTP: cut, doubled, changed and joined at random places. None is a fault of the server."""
+"""Bytes that are nearly HTTP: cut, doubled, changed and joined at random places. None is a fault of
+the server.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ BODY = json.dumps([tiny_bundle.raw()]).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 REQUESTS = [
     HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY,
-    HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Trailer: a\r\n\r\n" % (len(BODY), BODY),
+    HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Trailer: a\r\n\r\n"
+    % (len(BODY), BODY),
     HEAD + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n[1]",
     b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     b"GET /readyz HTTP/1.0\r\n\r\n",

@@ -51,10 +51,14 @@ def page(chromium: Browser) -> Iterator[Page]:
     """Nothing may be wrong with it: a script's error, or something that its own policy forbids."""
     opened, faults = chromium.new_page(), list[str]()
     opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    opened.on(
+        "console", lambda message: faults.append(message.text) if message.type == "error" else None
+    )
     yield opened
     opened.close()
-    assert [fault for fault in faults if "status of 422" not in fault] == []  # the browser tells of a refusal
+    assert [
+        fault for fault in faults if "status of 422" not in fault
+    ] == []  # the browser tells of a refusal
 
 
 def answer(page: Page) -> str:
@@ -81,7 +85,9 @@ def test_an_image_that_is_chosen_is_shown_and_answered(page: Page, servers: dict
     page.on("request", lambda request: kinds.append(request.headers.get("content-type", "")))
     page.goto(servers["bright"])
     expect(page.locator("#result")).to_contain_text("Choose an image")
-    page.get_by_label("photo").set_input_files({"name": "dusk.png", "mimeType": "image/png", "buffer": PHOTO})
+    page.get_by_label("photo").set_input_files(
+        {"name": "dusk.png", "mimeType": "image/png", "buffer": PHOTO}
+    )
     assert answer(page) == "bright"
     expect(page.locator(".sight img")).to_have_js_property("naturalWidth", 9)
     expect(page.locator(".drop")).to_contain_text("dusk.png")
@@ -103,31 +109,43 @@ def test_an_image_may_be_dropped(page: Page, servers: dict[str, str]) -> None:
     expect(page.locator(".drop")).to_contain_text("dropped.png")
 
 
-def test_what_is_no_image_is_told_as_the_server_tells_it(page: Page, servers: dict[str, str]) -> None:
+def test_what_is_no_image_is_told_as_the_server_tells_it(
+    page: Page, servers: dict[str, str]
+) -> None:
     page.goto(servers["bright"])
     page.get_by_role("button", name="Predict").click()
     expect(page.locator("#result")).to_contain_text("photo: expected an image; found none.")
-    page.get_by_label("photo").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"a text"})
+    page.get_by_label("photo").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": b"a text"}
+    )
     expect(page.locator("#result .bad")).to_contain_text("row 1, column 'photo': expected an image")
     expect(page.locator("#result .bad")).to_contain_text("found text.")
     expect(page.locator(".sight")).to_have_text("no preview")
 
 
-def test_a_file_that_is_too_large_is_not_sent(page: Page, servers: dict[str, str], tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_not_sent(
+    page: Page, servers: dict[str, str], tmp_path: Path
+) -> None:
     sent = list[str]()
     page.goto(servers["bright"])
     page.on("request", lambda request: sent.append(request.url))
     (tmp_path / "large.png").write_bytes(bytes(9 << 20))
     page.get_by_label("photo").set_input_files(tmp_path / "large.png")
-    expect(page.locator("#result .bad")).to_contain_text("large.png: expected at most 8.4 MB; found 9.4 MB.")
+    expect(page.locator("#result .bad")).to_contain_text(
+        "large.png: expected at most 8.4 MB; found 9.4 MB."
+    )
     assert sent == []
 
 
-def test_the_command_works_when_it_is_pasted(page: Page, servers: dict[str, str], tmp_path: Path) -> None:
+def test_the_command_works_when_it_is_pasted(
+    page: Page, servers: dict[str, str], tmp_path: Path
+) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     page.goto(servers["bright"])
     command = page.locator("#command").inner_text()
     (tmp_path / "image.png").write_bytes(PHOTO)
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert '"label":"bright"' in done.stdout

@@ -1,4 +1,6 @@
-"""Augmentation: what each change does, that it depends on its generator alone, and that mixing says who was mixed."""
+"""Augmentation: what each change does, that it depends on its generator alone, and that mixing says
+who was mixed.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,12 @@ def test_a_shift_moves_the_image_and_fills_with_zeros() -> None:
     places = set()
     for row, image in enumerate(images(200).float()):
         padded = torch.nn.functional.pad(image, (2, 2, 2, 2))
-        at = [(y, x) for y in range(5) for x in range(5) if torch.equal(padded[:, y : y + 12, x : x + 12], found[row])]
+        at = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if torch.equal(padded[:, y : y + 12, x : x + 12], found[row])
+        ]
         assert len(at) == 1
         places.update(at)
     assert len(places) == 25

@@ -1,7 +1,9 @@
-"""A step that is recorded and played again is the step: the same bits, whoever leaves the stack meanwhile.
+"""A step that is recorded and played again is the step: the same bits, whoever leaves the stack
+meanwhile.
 
-A CUDA graph plays kernels on the addresses that they were recorded with, and no Python. `on_tape` does just that on the
-processor: what would be stale there (a rate written into a call, memory that moved) is stale here.
+A CUDA graph plays kernels on the addresses that they were recorded with, and no Python. `on_tape`
+does just that on the processor: what would be stale there (a rate written into a call, memory that
+moved) is stale here.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from sixfold.train import captured, replicas
 
 X, Y = load_digits(return_X_y=True)
 FITS = [Fit(X[:rows] / 16.0, Y[:rows], "classification", 10, seed=rows) for rows in (90, 75, 97)]
-STEPPED = [name for name in OPTIMIZER.names() if not getattr(OPTIMIZER.load(name), "full_batch", False)]
+STEPPED = [
+    name for name in OPTIMIZER.names() if not getattr(OPTIMIZER.load(name), "full_batch", False)
+]
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
 
 
@@ -68,14 +72,18 @@ def on_tape(call: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[[]
 def candidate(train: dict[str, Any], family: str = "mlp", **build: Any) -> Candidate:
     small: dict[str, Any] = {"hidden": [8]} if family == "mlp" else {"width": 8, "blocks": 1}
     settings = FAMILY.load(family)(**small | build)
-    return Candidate("one", family, settings, Prepare(), Initialize(seed=1), Train(**{"batch_size": 16, **train}))
+    return Candidate(
+        "one", family, settings, Prepare(), Initialize(seed=1), Train(**{"batch_size": 16, **train})
+    )
 
 
 def numbers(fitted: Fitted) -> Iterator[np.ndarray[Any, Any]]:
     yield from fitted.parameters().values()  # type: ignore[attr-defined]
 
 
-def both(one: Candidate, fits: list[Fit], monkeypatch: pytest.MonkeyPatch) -> list[tuple[Fitted, Fitted]]:
+def both(
+    one: Candidate, fits: list[Fit], monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[Fitted, Fitted]]:
     """Trained without and with a recording, which has to be one."""
     plain = list(fit_many([one], fits, Context()))
     RECORDED.clear()
@@ -93,16 +101,29 @@ def assert_same_bits(pairs: list[tuple[Fitted, Fitted]]) -> None:
 
 
 @pytest.mark.parametrize("name", STEPPED)
-def test_every_optimizer_steps_by_played_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_optimizer_steps_by_played_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a rate that changes every step, which no recording may hold."""
-    train = {"optimizer": name, "epochs": 4, "schedule": "cosine", "warm_up": 0.2, "average": {"ema": 0.9}, "clip": 1.0}
+    train = {
+        "optimizer": name,
+        "epochs": 4,
+        "schedule": "cosine",
+        "warm_up": 0.2,
+        "average": {"ema": 0.9},
+        "clip": 1.0,
+    }
     assert_same_bits(both(candidate(train), FITS, monkeypatch))
     assert len(RECORDED) == 1
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu", "silu"])
-def test_the_perceptron_with_dropout_and_smoothed_labels(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = candidate({"epochs": 3}, hidden=[8, 6], activation=activation, dropout=0.3, label_smoothing=0.1)
+def test_the_perceptron_with_dropout_and_smoothed_labels(
+    activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = candidate(
+        {"epochs": 3}, hidden=[8, 6], activation=activation, dropout=0.3, label_smoothing=0.1
+    )
     assert_same_bits(both(one, FITS, monkeypatch))
 
 
@@ -116,9 +137,15 @@ def test_tabular_networks_with_waves_and_categories(
     fits = []
     for rows in (60, 71):
         x = np.column_stack(
-            [generator.normal(size=(rows, 3)), generator.integers(-1, 4, rows), generator.integers(0, 2, rows)]
+            [
+                generator.normal(size=(rows, 3)),
+                generator.integers(-1, 4, rows),
+                generator.integers(0, 2, rows),
+            ]
         )
-        fits.append(Fit(x, generator.normal(size=rows), "regression", 1, seed=rows, levels=(0, 0, 0, 4, 2)))
+        fits.append(
+            Fit(x, generator.normal(size=rows), "regression", 1, seed=rows, levels=(0, 0, 0, 4, 2))
+        )
     one = candidate({"epochs": 3}, family, numbers="periodic", dropout=dropout)
     assert_same_bits(both(one, fits, monkeypatch))
 
@@ -138,11 +165,17 @@ def test_a_range_test_records_its_steps(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(RECORDED) == 2
 
 
-def test_an_optimizer_that_asks_for_gradients_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimizer_that_asks_for_gradients_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """L-BFGS calls for as many as it likes, and reads their losses."""
     monkeypatch.setattr(replicas, "recorder_of", lambda device, operations: on_tape)
     RECORDED.clear()
-    list(fit_many([candidate({"optimizer": "lbfgs", "batch_size": "full", "epochs": 2})], FITS, Context()))
+    list(
+        fit_many(
+            [candidate({"optimizer": "lbfgs", "batch_size": "full", "epochs": 2})], FITS, Context()
+        )
+    )
     assert not RECORDED
 
 

@@ -1,4 +1,6 @@
-"""`optimizer: auto`: the rules at their borders, what is said, and that it trains as if the choice had been written."""
+"""`optimizer: auto`: the rules at their borders, what is said, and that it trains as if the choice
+had been written.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,13 @@ X = RNG.normal(size=(400, 8))
 CLASSES = (X[:, 0] * X[:, 1] > 0).astype(np.int64)
 
 
-def candidate(optimizer: Any, batch_size: Any, hidden: tuple[int, ...] = (16,), name: str = "mlp") -> Candidate:
+def candidate(
+    optimizer: Any, batch_size: Any, hidden: tuple[int, ...] = (16,), name: str = "mlp"
+) -> Candidate:
     section = Train(optimizer=optimizer, batch_size=batch_size, epochs=3)
-    return Candidate(name, "mlp", FAMILY.load("mlp")(hidden=hidden), Prepare(), Initialize(), section)
+    return Candidate(
+        name, "mlp", FAMILY.load("mlp")(hidden=hidden), Prepare(), Initialize(), section
+    )
 
 
 def classes(rows: int = 400, seed: int = 0) -> Fit:
@@ -57,18 +63,31 @@ def test_of_square_layers_muons_extra_work_is_five_times_width_over_batch() -> N
 
 
 def test_the_work_is_that_of_the_products() -> None:
-    """Counted product by product: XXᵀ, its square, and their sum times X; a row takes three products with the weights."""
+    """Counted product by product: XXᵀ, its square, and their sum times X; a row takes three
+    products with the weights.
+    """
     m, n, rows = 6, 10, 50
     iteration = 2 * m * m * n + 2 * m * m * m + 2 * m * m * n
-    assert muon_extra([(m, n)], rows) == pytest.approx(5 * iteration / (3 * 2 * m * n * rows), rel=1e-12)
+    assert muon_extra([(m, n)], rows) == pytest.approx(
+        5 * iteration / (3 * 2 * m * n * rows), rel=1e-12
+    )
     assert muon_extra([(n, m)], rows) == muon_extra([(m, n)], rows)
 
 
-@pytest.mark.parametrize(("rows", "chosen"), [(1599, "adamw"), (1600, "muon"), (10_000, "muon"), (1, "adamw")])
+@pytest.mark.parametrize(
+    ("rows", "chosen"), [(1599, "adamw"), (1600, "muon"), (10_000, "muon"), (1, "adamw")]
+)
 def test_muon_up_to_a_fifth_of_extra_work(rows: int, chosen: str) -> None:
-    """5·64 / 1600 = 0.2; whether it is all rows or not; for values, too, where there are mini-batches."""
+    """5·64 / 1600 = 0.2; whether it is all rows or not; for values, too, where there are
+    mini-batches.
+    """
     shapes = [(64, 64), (64,), (64, 64), (64,)]
-    assert choose(shapes, rows) == choose(shapes, rows, full=True) == choose(shapes, rows, task="regression") == chosen
+    assert (
+        choose(shapes, rows)
+        == choose(shapes, rows, full=True)
+        == choose(shapes, rows, task="regression")
+        == chosen
+    )
 
 
 def test_muon_is_for_hidden_layers() -> None:
@@ -86,13 +105,17 @@ def test_muon_is_for_hidden_layers() -> None:
         (9_999, True, "classification", "adamw"),
     ],
 )
-def test_lbfgs_for_values_all_rows_at_once_and_few_parameters(columns: int, full: bool, task: str, chosen: str) -> None:
+def test_lbfgs_for_values_all_rows_at_once_and_few_parameters(
+    columns: int, full: bool, task: str, chosen: str
+) -> None:
     """With the bias 10,000 parameters."""
     assert choose([(1, columns), (1,)], 500, full=full, task=task) == chosen
 
 
 def test_every_choice_is_an_optimizer_that_can_be_made() -> None:
-    for work in (FitShape(((4, 4), (4, 4)), 1000, True, task) for task in ("classification", "regression")):
+    for work in (
+        FitShape(((4, 4), (4, 4)), 1000, True, task) for task in ("classification", "regression")
+    ):
         for rate in ("auto", "own"):
             options = OPTIMIZER.make({"name": "auto", "learning_rate": rate}).choose(work).optimizer
             assert options["name"] in OPTIMIZER.names()
@@ -132,12 +155,16 @@ def test_lbfgs_says_why_and_takes_no_range_test() -> None:
         ("full", values(), {"name": "lbfgs"}),
     ],
 )
-def test_it_trains_as_if_the_choice_had_been_written(batch_size: Any, what: Fit, written: dict[str, Any]) -> None:
+def test_it_trains_as_if_the_choice_had_been_written(
+    batch_size: Any, what: Fit, written: dict[str, Any]
+) -> None:
     """Bit by bit; and beside others that choose otherwise."""
     chosen = fit([candidate("auto", batch_size)], [what])[0][0]
     for other in (
         fit([candidate(written, batch_size)], [what])[0][0],
-        fit([candidate("auto", batch_size), candidate("sgd", batch_size, name="beside")], [what])[0][0],
+        fit([candidate("auto", batch_size), candidate("sgd", batch_size, name="beside")], [what])[
+            0
+        ][0],
     ):
         for left, right in zip(chosen.weights, other.weights, strict=True):  # type: ignore[attr-defined]
             np.testing.assert_allclose(left, right, rtol=0, atol=1e-6)
@@ -162,7 +189,8 @@ def test_options_that_it_does_not_have() -> None:
     with pytest.raises(RecipeError) as caught:
         OPTIMIZER.make({"name": "auto", "learning_rate": 0.1})
     assert (
-        str(caught.value) == "optimizer auto, learning_rate: expected 'auto' or 'own'; found 0.1. Change learning_rate."
+        str(caught.value)
+        == "optimizer auto, learning_rate: expected 'auto' or 'own'; found 0.1. Change learning_rate."
     )
     assert "auto" not in OPTIMIZER.names()
     assert OPTIMIZER.askable() == sorted([*OPTIMIZER.names(), "auto"])

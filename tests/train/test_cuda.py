@@ -1,5 +1,5 @@
-"""What only a GPU can show. Run with `pytest tests/train/test_cuda.py` on a machine that has one; elsewhere test_device.py and
-test_captured.py stand for it.
+"""What only a GPU can show. Run with `pytest tests/train/test_cuda.py` on a machine that has one;
+elsewhere test_device.py and test_captured.py stand for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ BUILDS: list[tuple[str, dict[str, Any]]] = [
 
 def candidate(train: dict[str, Any], family: str = "mlp", **build: Any) -> Candidate:
     settings = FAMILY.load(family)(**build or {"hidden": [16, 8]})
-    return Candidate("one", family, settings, Prepare(), Initialize(seed=5), Train(**{"batch_size": 32, **train}))
+    return Candidate(
+        "one", family, settings, Prepare(), Initialize(seed=5), Train(**{"batch_size": 32, **train})
+    )
 
 
 def trained(one: Candidate, device: str = "cuda", **facts: Any) -> list[Fitted]:
@@ -57,7 +59,9 @@ def assert_close(one: list[Fitted], other: list[Fitted], tolerance: float) -> No
 
 @pytest.mark.parametrize("name", OPTIMIZER.names())
 def test_the_gpu_and_the_processor_train_the_same_network(name: str) -> None:
-    """In float64, where 100 steps leave no more than rounding; muon multiplies in bfloat16 on both, and apart from them."""
+    """In float64, where 100 steps leave no more than rounding; muon multiplies in bfloat16 on both,
+    and apart from them.
+    """
     full = getattr(OPTIMIZER.load(name), "full_batch", False)
     rate = {} if name in ("auto", "lbfgs", "adafactor") else {"learning_rate": 0.001}
     batches = {"batch_size": "full", "epochs": 3} if full else {"batch_size": 32, "epochs": 10}
@@ -67,7 +71,9 @@ def test_the_gpu_and_the_processor_train_the_same_network(name: str) -> None:
 
 
 @pytest.mark.parametrize(("family", "build"), BUILDS)
-def test_a_recorded_step_is_the_step(family: str, build: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_step_is_the_step(
+    family: str, build: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With and without a CUDA graph, dropout, a mean of weights, clipping and early stopping."""
     stop = {"patience": 3, "validation": 0.2}
     train = {
@@ -101,12 +107,20 @@ def test_killed_and_continued_on_the_gpu(tmp_path: Path, monkeypatch: pytest.Mon
         patch.setattr(Stepper, "take", take)
         with pytest.raises(KeyboardInterrupt):
             trained(one, saves=saves)
-    assert_close(whole, trained(one, saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)), 1e-8)
+    assert_close(
+        whole,
+        trained(one, saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)),
+        1e-8,
+    )
 
 
 def test_a_deadline_holds_though_python_runs_ahead() -> None:
     """It ends within the steps that were asked for, not when the queue of the GPU is empty."""
     notes: list[tuple[str, dict[str, Any]]] = []
     one = candidate({"epochs": 1_000_000}, "mlp", hidden=[64])
-    trained(one, deadline=time.monotonic() + 2.0, emit_to=lambda kind, facts: notes.append((kind, facts)))
+    trained(
+        one,
+        deadline=time.monotonic() + 2.0,
+        emit_to=lambda kind, facts: notes.append((kind, facts)),
+    )
     assert any(kind == "training_stopped" and facts.get("cut") for kind, facts in notes)

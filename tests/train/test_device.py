@@ -1,5 +1,6 @@
-"""Where networks train. Without a GPU torch's `meta` device stands for one: its tensors have no numbers and cannot be read, so
-an epoch is walked through as it would be on a GPU, and every operation that would mix devices is seen.
+"""Where networks train. Without a GPU torch's `meta` device stands for one: its tensors have no
+numbers and cannot be read, so an epoch is walked through as it would be on a GPU, and every
+operation that would mix devices is seen.
 """
 
 from __future__ import annotations
@@ -32,20 +33,28 @@ from sixfold.train.starting import replicas_of
 
 GPU = torch.device("meta")
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
-    *(("mlp", {"hidden": [8, 4], "activation": name}) for name in ("relu", "tanh", "sigmoid", "gelu", "silu")),
+    *(
+        ("mlp", {"hidden": [8, 4], "activation": name})
+        for name in ("relu", "tanh", "sigmoid", "gelu", "silu")
+    ),
     *(
         (name, {"width": 8, "blocks": 1, "numbers": kind})
         for name in ("residual_mlp", "tabm")
         for kind in ("linear", "periodic")
     ),
 ]
-IN_PLACE = {torch.ops.aten._fused_sgd_.default, torch.ops.aten._fused_adagrad_.default}  # which `meta` does not know
+IN_PLACE = {
+    torch.ops.aten._fused_sgd_.default,
+    torch.ops.aten._fused_adagrad_.default,
+}  # which `meta` does not know
 READS = ("lbfgs", "adafactor")
 CROSSING = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default}
 
 
 class Apart(TorchDispatchMode):
-    """No operation mixes devices but a copy; inside a recording there is no copy either, and nothing of the processor."""
+    """No operation mixes devices but a copy; inside a recording there is no copy either, and
+    nothing of the processor.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,13 +67,17 @@ class Apart(TorchDispatchMode):
         return result
 
     def _look(self, func: Any, tree: Any) -> None:
-        seen = {one.device for one in tree_leaves(tree) if isinstance(one, torch.Tensor) and one.ndim}
+        seen = {
+            one.device for one in tree_leaves(tree) if isinstance(one, torch.Tensor) and one.ndim
+        }
         assert seen <= {GPU} if self.recording else len(seen) < 2 or func in CROSSING, (func, seen)
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
-    """A GPU that computes nothing. Dropout draws from a generator of the processor; fused kernels are let in."""
+    """A GPU that computes nothing. Dropout draws from a generator of the processor; fused kernels
+    are let in.
+    """
     _entrance._there.cache_clear()
     mode = Apart()
 
@@ -75,9 +88,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
         return result, lambda: None
 
     for module in (starting, range_test):
-        monkeypatch.setattr(module, "generator", lambda device, seed: torch.Generator().manual_seed(seed))
+        monkeypatch.setattr(
+            module, "generator", lambda device, seed: torch.Generator().manual_seed(seed)
+        )
     monkeypatch.setattr(starting, "device_of", lambda name: GPU)
-    monkeypatch.setattr(replicas, "recorder_of", lambda device, operations: record if device == GPU else None)
+    monkeypatch.setattr(
+        replicas, "recorder_of", lambda device, operations: record if device == GPU else None
+    )
     optimizers = importlib.import_module("torch.optim.optimizer")
     monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"])
     yield mode
@@ -92,14 +109,25 @@ def fits(sparse: bool = False) -> list[Fit]:
         x = np.column_stack([numbers, codes]).astype(np.float32)
         levels = () if sparse else (0, 0, 0, 4, 4)
         found.append(
-            Fit(csr_array(x) if sparse else x, generator.integers(0, 3, rows), "classification", 3, rows, levels=levels)
+            Fit(
+                csr_array(x) if sparse else x,
+                generator.integers(0, 3, rows),
+                "classification",
+                3,
+                rows,
+                levels=levels,
+            )
         )
     return found
 
 
 def candidate(train: dict[str, Any], family: str = "mlp", **build: Any) -> Candidate:
-    section = Train(**{"batch_size": 16, "epochs": 2, "stop": {"patience": 3, "validation": 0.2}, **train})
-    return Candidate("one", family, FAMILY.load(family)(**build), Prepare(), Initialize(seed=1), section)
+    section = Train(
+        **{"batch_size": 16, "epochs": 2, "stop": {"patience": 3, "validation": 0.2}, **train}
+    )
+    return Candidate(
+        "one", family, FAMILY.load(family)(**build), Prepare(), Initialize(seed=1), section
+    )
 
 
 def stacked(one: Candidate, some: list[Fit]) -> ReplicaLearner:
@@ -126,10 +154,14 @@ def epoch(built: ReplicaLearner, gpu: Apart) -> None:
     assert all(one.device == GPU for one in [*losses, built.theta, built.gradient])
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMIZER.names() if name not in ("auto", *READS)])
+@pytest.mark.parametrize(
+    "name", [name for name in OPTIMIZER.names() if name not in ("auto", *READS)]
+)
 def test_a_step_of_every_optimizer_stays_on_the_gpu(name: str, gpu: Apart) -> None:
     """But of those that read values in their step, which a real GPU alone can show."""
-    built = stacked(candidate({"optimizer": name, "clip": 1.0, "average": {"ema": 0.9}}, hidden=[8]), fits())
+    built = stacked(
+        candidate({"optimizer": name, "clip": 1.0, "average": {"ema": 0.9}}, hidden=[8]), fits()
+    )
     epoch(built, gpu)
     with gpu:
         built.keep([0, 2])
@@ -153,7 +185,9 @@ def test_sparse_rows_come_to_the_gpu_a_block_at_a_time(gpu: Apart) -> None:
             assert batch.x.device == step(built, batch).device == GPU
 
 
-def test_a_network_by_torch_func_is_on_the_gpu_and_is_not_recorded(gpu: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_by_torch_func_is_on_the_gpu_and_is_not_recorded(
+    gpu: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody knows what it does in a step."""
     monkeypatch.setattr(replicas, "Stackable", type("Nobody", (), {}))
     built = stacked(candidate({}, hidden=[8]), fits())
@@ -182,7 +216,9 @@ def test_a_gpu_that_is_not_there_is_refused_before_the_first_step() -> None:
 
 def test_a_full_gpu_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..."
+        )
 
     monkeypatch.setattr(network, "train", full)
     with pytest.raises(FitError, match="CUDA out of memory") as caught:

@@ -1,4 +1,6 @@
-"""Training through its one door: exact gradient descent, exact SGD, stops, restored weights, errors, determinism."""
+"""Training through its one door: exact gradient descent, exact SGD, stops, restored weights,
+errors, determinism.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,17 @@ def _every_epoch_has_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def candidate(build: dict[str, Any], train: dict[str, Any], **initialize: Any) -> Candidate:
     family = FAMILY.load("mlp")(**build)
-    return Candidate("mlp", "mlp", family, Prepare(), Initialize(**{"seed": 5, **initialize}), Train(**train))
+    return Candidate(
+        "mlp", "mlp", family, Prepare(), Initialize(**{"seed": 5, **initialize}), Train(**train)
+    )
 
 
 def fit(
-    build: dict[str, Any], train: dict[str, Any], what: Fit = VALUES, watch: Watch | None = None, **initialize: Any
+    build: dict[str, Any],
+    train: dict[str, Any],
+    what: Fit = VALUES,
+    watch: Watch | None = None,
+    **initialize: Any,
 ) -> tuple[Any, Events]:
     events: Events = []
     context = Context(emit_to=lambda kind, facts: events.append((kind, facts)))
@@ -60,7 +68,13 @@ def reason(events: Events) -> str:
 
 def descent(rate: float, count: int, **more: Any) -> dict[str, Any]:
     optimizer = {"name": "sgd", "learning_rate": rate}
-    return {"optimizer": optimizer, "batch_size": "full", "epochs": count, "precision": "float64", **more}
+    return {
+        "optimizer": optimizer,
+        "batch_size": "full",
+        "epochs": count,
+        "precision": "float64",
+        **more,
+    }
 
 
 def test_gradient_descent_equals_the_closed_form() -> None:
@@ -71,7 +85,9 @@ def test_gradient_descent_equals_the_closed_form() -> None:
     for steps in (1, 2, 10, 100):
         fitted, _ = fit({"hidden": []}, descent(rate, steps), scheme="zeros")
         theta = np.vstack([fitted.weights[0].T, fitted.biases[0]])
-        np.testing.assert_allclose(theta, best - np.linalg.matrix_power(shrink, steps) @ best, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            theta, best - np.linalg.matrix_power(shrink, steps) @ best, rtol=0, atol=1e-10
+        )
 
 
 def test_single_sample_sgd_equals_numpy_on_the_same_order() -> None:
@@ -95,11 +111,15 @@ def numbered(rows: int, size: int, seed: int) -> Batches:
 
 
 def epoch(together: ReplicaBatches) -> list[list[list[int]]]:
-    """Of one more epoch: replica → batch → row numbers. A batch is read before the next block overwrites it."""
+    """Of one more epoch: replica → batch → row numbers. A batch is read before the next block
+    overwrites it.
+    """
     found = [
         [rows[weight > 0].tolist() for rows, weight in zip(batch.target, batch.weight, strict=True)]
         for batch in together.epoch()
-        if torch.equal(batch.x[..., 0].long() * (batch.weight > 0), batch.target * (batch.weight > 0))
+        if torch.equal(
+            batch.x[..., 0].long() * (batch.weight > 0), batch.target * (batch.weight > 0)
+        )
     ]
     assert len(found) == together.count
     return [[rows for rows in replica if rows] for replica in zip(*found, strict=True)]
@@ -118,7 +138,9 @@ def test_mini_batches_hold_every_row_once_and_keep_the_smaller_last_one() -> Non
 
 
 def test_replicas_side_by_side_see_what_each_would_see_alone() -> None:
-    """Folds of unequal size: another last batch, another number of batches, fewer rows than a batch."""
+    """Folds of unequal size: another last batch, another number of batches, fewer rows than a
+    batch.
+    """
     sizes = [(10, 4, 2), (9, 4, 3), (7, 4, 4), (3, 3, 5)]
     together = ReplicaBatches([numbered(*size) for size in sizes])
     alone = [ReplicaBatches([numbered(*size)]) for size in sizes]
@@ -209,9 +231,12 @@ def test_epoch_events_and_report_every() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"average": {"swa": 0.5}}, {"optimizer": "schedule_free_sgd"}, {"stop": {"patience": 3}}]
+    "more",
+    [{}, {"average": {"swa": 0.5}}, {"optimizer": "schedule_free_sgd"}, {"stop": {"patience": 3}}],
 )
-def test_how_often_the_loss_is_told_changes_nothing(more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_often_the_loss_is_told_changes_nothing(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of epochs that nobody looks at, the steps follow on one another; at most `UNSEEN` of them."""
     train = {"epochs": 12, "batch_size": 16, **more}
     always, events = fit({"hidden": [4]}, train)
@@ -226,9 +251,16 @@ def test_how_often_the_loss_is_told_changes_nothing(more: dict[str, Any], monkey
     assert {5, 10} < {e["epoch"] for e in epochs(fewer)} < told.keys()
     assert [e["epoch"] for e in epochs(two)] == [1, max(told)]
     for few in (fewer, two, same):
-        assert all(told[e["epoch"]] == (e["loss"], e["gradient_norm"], e["validation"]) for e in epochs(few))
-        assert [loss for e in epochs(few) for loss in e["losses"]] == [told[epoch][0] for epoch in sorted(told)]
-        assert [v for e in epochs(few) for v in e["validations"]] == [v for _, (_, _, v) in sorted(told.items()) if v]
+        assert all(
+            told[e["epoch"]] == (e["loss"], e["gradient_norm"], e["validation"])
+            for e in epochs(few)
+        )
+        assert [loss for e in epochs(few) for loss in e["losses"]] == [
+            told[epoch][0] for epoch in sorted(told)
+        ]
+        assert [v for e in epochs(few) for v in e["validations"]] == [
+            v for _, (_, _, v) in sorted(told.items()) if v
+        ]
 
 
 def test_schedule_and_warm_up_reach_the_optimizer() -> None:
@@ -265,7 +297,11 @@ def test_a_metric_is_watched_in_its_own_direction() -> None:
         return float((predicted.argmax(axis=1) == y).mean())
 
     watch = Watch("accuracy", True, accuracy)
-    train = {"epochs": 300, "stop": {"metric": "accuracy", "target": 0.85, "validation": 0.3}, "batch_size": 8}
+    train = {
+        "epochs": 300,
+        "stop": {"metric": "accuracy", "target": 0.85, "validation": 0.3},
+        "batch_size": 8,
+    }
     x = np.random.default_rng(4).normal(size=(200, 3))
     what = Fit(x, np.digitize(x[:, 0], [-0.5, 0.5]), "classification", 3)
     _, events = fit({"hidden": [8]}, train, what, watch)
@@ -277,7 +313,9 @@ def test_a_metric_is_watched_in_its_own_direction() -> None:
 
 
 def test_gradient_norm_stops() -> None:
-    _, events = fit({"hidden": []}, descent(0.3, 5000, stop={"gradient_norm": 1e-4}), scheme="zeros")
+    _, events = fit(
+        {"hidden": []}, descent(0.3, 5000, stop={"gradient_norm": 1e-4}), scheme="zeros"
+    )
     norms = [e["gradient_norm"] for e in epochs(events)]
     assert norms[-1] < 1e-4 <= min(norms[:-1])
     assert reason(events).endswith("is below 0.0001")
@@ -287,7 +325,9 @@ def test_gradient_norm_stops() -> None:
 
 def test_time_stops_and_keeps_what_there_is() -> None:
     events: Events = []
-    context = Context(emit_to=lambda kind, facts: events.append((kind, facts)), deadline=time.monotonic() + 0.3)
+    context = Context(
+        emit_to=lambda kind, facts: events.append((kind, facts)), deadline=time.monotonic() + 0.3
+    )
     many = candidate({"hidden": [4]}, {"epochs": 10**6, "report_every": 10**6})
     fitted = list(fit_many([many], [VALUES, VALUES], context))
     reasons = [facts["reason"] for kind, facts in events if kind == "training_stopped"]
@@ -327,7 +367,9 @@ def test_a_loss_that_is_no_number_names_its_step(row: int) -> None:
 
 @pytest.mark.parametrize("replica", [0, 1])
 def test_a_loss_that_is_no_number_is_found_among_steps_that_nobody_looks_at(replica: int) -> None:
-    """The step is the same as if every epoch were looked at. The second fit has one step less an epoch than the first."""
+    """The step is the same as if every epoch were looked at. The second fit has one step less an
+    epoch than the first.
+    """
     fits = [
         Fit(X[:rows] * (1.0 + 29.0 * (at == replica)), Y[:rows], "reconstruction", 2)
         for at, rows in enumerate((40, 30))
@@ -346,7 +388,12 @@ def test_last_step_that_breaks_the_weights() -> None:
     x = np.full((4, 1), 1e30)
     with pytest.raises(FitError, match="train, step 1: expected weights that are finite numbers"):
         train = {**descent(1e3, 1), "precision": "float32"}
-        fit({"hidden": []}, train, Fit(x, np.array([1e18, -1e18] * 2), "reconstruction", 1), scheme="zeros")
+        fit(
+            {"hidden": []},
+            train,
+            Fit(x, np.array([1e18, -1e18] * 2), "reconstruction", 1),
+            scheme="zeros",
+        )
 
 
 def test_symmetric_start_is_refused() -> None:
@@ -381,7 +428,9 @@ def test_dropout_changes_training_and_not_prediction() -> None:
 
 def test_resume_goes_on_where_it_was() -> None:
     half, _ = fit({"hidden": [6]}, descent(0.1, 20))
-    resumed, _ = fit({"hidden": [6]}, descent(0.1, 30), Fit(X, Y, "reconstruction", 2, seed=3, start=half))
+    resumed, _ = fit(
+        {"hidden": [6]}, descent(0.1, 30), Fit(X, Y, "reconstruction", 2, seed=3, start=half)
+    )
     whole, _ = fit({"hidden": [6]}, descent(0.1, 50))
     np.testing.assert_allclose(resumed.weights[0], whole.weights[0], rtol=0, atol=1e-14)
     np.testing.assert_allclose(resumed.biases[1], whole.biases[1], rtol=0, atol=1e-14)
@@ -394,7 +443,9 @@ def test_rows_watched_are_cut_in_proportion() -> None:
         kept, watched = cut(what, 0.2, seed)
         assert sorted([*kept, *watched]) == list(range(91))
         assert np.bincount(y[watched], minlength=3).tolist() == [12, 6, 0]
-    assert [len(rows) for rows in cut(Fit(np.zeros((1, 1)), np.zeros(1), "regression", 1), 0.5, 0)] == [1, 0]
+    assert [
+        len(rows) for rows in cut(Fit(np.zeros((1, 1)), np.zeros(1), "regression", 1), 0.5, 0)
+    ] == [1, 0]
 
 
 def test_solver_families_go_through_the_same_door() -> None:
@@ -406,11 +457,19 @@ def test_solver_families_go_through_the_same_door() -> None:
 
 
 def test_regression_walkthrough() -> None:
-    """1000 rows × 10 columns, 10 → 10 (relu) → 10, Adam on the mean squared error, full batch, 1000 epochs."""
+    """1000 rows × 10 columns, 10 → 10 (relu) → 10, Adam on the mean squared error, full batch, 1000
+    epochs.
+    """
     rows = np.random.default_rng(0).random((1100, 10))
-    train = {"optimizer": {"name": "adam", "learning_rate": 0.001}, "batch_size": "full", "epochs": 1000}
+    train = {
+        "optimizer": {"name": "adam", "learning_rate": 0.001},
+        "batch_size": "full",
+        "epochs": 1000,
+    }
     what = Fit(rows[:1000], rows[:1000], "reconstruction", 10)
-    fitted, events = fit({"hidden": [10]}, {**train, "report_every": 100}, what, scheme="xavier_uniform")
+    fitted, events = fit(
+        {"hidden": [10]}, {**train, "report_every": 100}, what, scheme="xavier_uniform"
+    )
     facts = epochs(events)
     losses = [e["loss"] for e in facts]
     assert [e["epoch"] for e in facts] == list(range(100, 1001, 100))

@@ -1,4 +1,6 @@
-"""Images as the loop reads them: mixing by its formula, a step as in a plain loop of torch, distillation as in the paper."""
+"""Images as the loop reads them: mixing by its formula, a step as in a plain loop of torch,
+distillation as in the paper.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ Y = RANDOM.integers(0, 3, 64)
 def small() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * 36, 3),
     )
 
 
@@ -40,9 +46,14 @@ def test_images_come_as_they_are_where_nothing_is_drawn() -> None:
 
 
 def test_a_batch_is_augmented_by_its_generator() -> None:
-    examples, rows = ImageExamples(IMAGES, torch.from_numpy(Y), 3, Augment(shift=0.3)), np.arange(20)
+    examples, rows = (
+        ImageExamples(IMAGES, torch.from_numpy(Y), 3, Augment(shift=0.3)),
+        np.arange(20),
+    )
     x, y = examples.read(rows, draw())
-    wanted = augment(torch.from_numpy(IMAGES[:20].transpose(0, 3, 1, 2).copy()), Augment(shift=0.3), draw())
+    wanted = augment(
+        torch.from_numpy(IMAGES[:20].transpose(0, 3, 1, 2).copy()), Augment(shift=0.3), draw()
+    )
     assert torch.equal(x, wanted.images)
     assert torch.equal(x, examples.read(rows, draw())[0])
     assert not torch.equal(x, examples.read(rows, draw(6))[0])
@@ -55,7 +66,9 @@ def test_the_loss_of_mixed_images_weighs_the_losses_of_both_labels() -> None:
     mixed = augment(torch.from_numpy(IMAGES[:16].transpose(0, 3, 1, 2).copy()), settings, draw())
     assert mixed.partner is not None and mixed.weight is not None
     scores, y = torch.randn(16, 3), torch.from_numpy(Y[:16])
-    own, other = (functional.cross_entropy(scores, each, reduction="none") for each in (y, y[mixed.partner]))
+    own, other = (
+        functional.cross_entropy(scores, each, reduction="none") for each in (y, y[mixed.partner])
+    )
     wanted = mixed.weight * own + (1 - mixed.weight) * other
     assert torch.allclose(row_losses(scores, shares), wanted, atol=1e-6)
     assert torch.allclose(shares.sum(1), torch.ones(16))
@@ -67,7 +80,9 @@ def test_values_are_compared_by_their_squares() -> None:
 
 def test_steps_are_those_of_a_plain_loop() -> None:
     learner, module = ModuleLearner(image_fit(small(), IMAGES, Y, batch_size=16, epochs=2)), small()
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        module.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
     for number in range(4):
         rows = np.arange(16 * number, 16 * number + 16)
         batch = RowBatch(rows, number)

@@ -1,4 +1,6 @@
-"""One module as a learner: the same loop, exact resume, deadline, mean of weights, clipping and schedule as for replicas."""
+"""One module as a learner: the same loop, exact resume, deadline, mean of weights, clipping and
+schedule as for replicas.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,12 @@ class KilledError(Exception):
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(216, 10)
+        nn.Conv2d(1, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Flatten(),
+        nn.Linear(216, 10),
     )
 
 
@@ -50,7 +57,9 @@ def losses(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(outputs, y, reduction="none")
 
 
-def fit(context: Context | None = None, rows: int = 90, images: Any = IMAGES, **options: Any) -> ModuleFit:
+def fit(
+    context: Context | None = None, rows: int = 90, images: Any = IMAGES, **options: Any
+) -> ModuleFit:
     section = Train(**{"batch_size": 16, "epochs": 3, **options})
     labels = torch.from_numpy(Y)
     return ModuleFit(
@@ -62,11 +71,15 @@ def fit(context: Context | None = None, rows: int = 90, images: Any = IMAGES, **
         context=context or Context(),
         seed=7,
         operations=0.0,
-        watched=StoredExamples(images[1000:1080], labels[1000:1080]) if section.stop.patience else None,
+        watched=StoredExamples(images[1000:1080], labels[1000:1080])
+        if section.stop.patience
+        else None,
     )
 
 
-def train_until(one: ModuleFit, steps: float, saves: Checkpoints | None, patch: pytest.MonkeyPatch) -> list[Trained]:
+def train_until(
+    one: ModuleFit, steps: float, saves: Checkpoints | None, patch: pytest.MonkeyPatch
+) -> list[Trained]:
     done, plain = itertools.count(), Stepper.take
 
     def take(self: Stepper, closure: Any = None) -> None:
@@ -176,7 +189,9 @@ def test_a_mean_of_weights_is_what_is_judged_and_training_goes_on_from_the_last(
     ],
 )
 def test_it_is_stepped_as_a_replica_is(options: dict[str, Any]) -> None:
-    """A perceptron on all rows at once, in float64: the same weights by hand and by autograd of its module."""
+    """A perceptron on all rows at once, in float64: the same weights by hand and by autograd of its
+    module.
+    """
     section = Train(**{"batch_size": "full", "epochs": 12, "precision": "float64", **options})
     family = FAMILY.load("mlp")(hidden=[5], activation="tanh")
     x, y = X[:60] / 16.0, Y[:60]

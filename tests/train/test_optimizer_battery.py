@@ -1,4 +1,6 @@
-"""Every check for every optimizer: against its formula in NumPy, and how many checks each got is asserted."""
+"""Every check for every optimizer: against its formula in NumPy, and how many checks each got is
+asserted.
+"""
 
 from __future__ import annotations
 
@@ -99,8 +101,12 @@ def adafactor(theta: Array, g: Array, o: dict[str, Any], memory: dict[str, Any])
     t = memory["t"] = memory.get("t", 0) + 1
     kept = 1 - t ** -o["decay"]
     if theta.ndim == 2:
-        memory["r"] = r = kept * memory.get("r", 0.0) + (1 - kept) * (g**2).mean(axis=1, keepdims=True)
-        memory["c"] = c = kept * memory.get("c", 0.0) + (1 - kept) * (g**2).mean(axis=0, keepdims=True)
+        memory["r"] = r = kept * memory.get("r", 0.0) + (1 - kept) * (g**2).mean(
+            axis=1, keepdims=True
+        )
+        memory["c"] = c = kept * memory.get("c", 0.0) + (1 - kept) * (g**2).mean(
+            axis=0, keepdims=True
+        )
         v = r @ c / r.mean()
     else:
         memory["v"] = v = kept * memory.get("v", 0.0) + (1 - kept) * g**2
@@ -114,7 +120,9 @@ def muon_of_a_vector(theta: Array, g: Array, o: dict[str, Any], memory: dict[str
     return adamw(theta, g, {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, **o}, memory)
 
 
-def schedule_free(theta: Array, g: Array, o: dict[str, Any], memory: dict[str, Any], step: Array, beta: float) -> Array:
+def schedule_free(
+    theta: Array, g: Array, o: dict[str, Any], memory: dict[str, Any], step: Array, beta: float
+) -> Array:
     """θ is y, between z and their mean x; with one rate all z count as much."""
     t = memory["k"] = memory.get("k", 0) + 1
     z, x = memory.get("z", theta), memory.get("x", theta)
@@ -143,16 +151,58 @@ FORMULAS: dict[str, tuple[Step, tuple[dict[str, Any], ...]]] = {
         ),
     ),
     "adagrad": (adagrad, ({}, {"learning_rate": 0.5, "weight_decay": 0.1, "epsilon": 1e-3})),
-    "rmsprop": (rmsprop, ({}, {"decay": 0.9, "momentum": 0.7, "weight_decay": 0.1, "epsilon": 1e-3})),
-    "adam": (adam, ({}, {"learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.1, "epsilon": 1e-2})),
-    "adamw": (adamw, ({}, {"learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.3, "epsilon": 1e-2})),
+    "rmsprop": (
+        rmsprop,
+        ({}, {"decay": 0.9, "momentum": 0.7, "weight_decay": 0.1, "epsilon": 1e-3}),
+    ),
+    "adam": (
+        adam,
+        (
+            {},
+            {
+                "learning_rate": 0.1,
+                "beta1": 0.8,
+                "beta2": 0.9,
+                "weight_decay": 0.1,
+                "epsilon": 1e-2,
+            },
+        ),
+    ),
+    "adamw": (
+        adamw,
+        (
+            {},
+            {
+                "learning_rate": 0.1,
+                "beta1": 0.8,
+                "beta2": 0.9,
+                "weight_decay": 0.3,
+                "epsilon": 1e-2,
+            },
+        ),
+    ),
     "lion": (lion, ({}, {"learning_rate": 0.01, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.3})),
-    "adafactor": (adafactor, ({}, {"learning_rate": 0.3, "decay": 0.5, "clip": 1.5, "weight_decay": 0.1})),
+    "adafactor": (
+        adafactor,
+        ({}, {"learning_rate": 0.3, "decay": 0.5, "clip": 1.5, "weight_decay": 0.1}),
+    ),
     "muon": (muon_of_a_vector, ({}, {"learning_rate": 0.1, "weight_decay": 0.3})),
-    "schedule_free_sgd": (schedule_free_sgd, ({}, {"learning_rate": 0.05, "momentum": 0.7, "weight_decay": 0.1})),
+    "schedule_free_sgd": (
+        schedule_free_sgd,
+        ({}, {"learning_rate": 0.05, "momentum": 0.7, "weight_decay": 0.1}),
+    ),
     "schedule_free_adamw": (
         schedule_free_adamw,
-        ({}, {"learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.1, "epsilon": 1e-2}),
+        (
+            {},
+            {
+                "learning_rate": 0.1,
+                "beta1": 0.8,
+                "beta2": 0.9,
+                "weight_decay": 0.1,
+                "epsilon": 1e-2,
+            },
+        ),
     ),
     "lbfgs": (
         lbfgs,
@@ -213,11 +263,15 @@ def check_repeats_bit_for_bit(name: str) -> None:
 
 
 def check_state_is_plain_and_restores_the_next_step(name: str) -> None:
-    """It is saved as arrays and JSON: tensors, numbers, texts, None, lists and dicts; the next step has the same bits."""
+    """It is saved as arrays and JSON: tensors, numbers, texts, None, lists and dicts; the next step
+    has the same bits.
+    """
 
     def plain(value: Any) -> bool:
         if isinstance(value, dict | list | tuple):
-            return all(plain(item) for item in (value.values() if isinstance(value, dict) else value))
+            return all(
+                plain(item) for item in (value.values() if isinstance(value, dict) else value)
+            )
         return value is None or isinstance(value, torch.Tensor | bool | int | float | str)
 
     made = OPTIMIZER.make({"name": name})
@@ -249,8 +303,9 @@ def step_on(optimizer: Any, theta: torch.nn.Parameter, steps: int) -> None:
 def check_refusals(name: str) -> None:
     with pytest.raises(RecipeError) as caught:
         OPTIMIZER.make({"name": name, "learning_rat": 0.1})
-    assert f"optimizer {name}: expected one of its options; found 'learning_rat'. Did you mean 'learning_rate'?" in str(
-        caught.value
+    assert (
+        f"optimizer {name}: expected one of its options; found 'learning_rat'. Did you mean 'learning_rate'?"
+        in str(caught.value)
     )
     with pytest.raises(RecipeError) as caught:
         OPTIMIZER.make({"name": name, "learning_rate": 0})

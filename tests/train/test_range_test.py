@@ -1,4 +1,6 @@
-"""`learning_rate: auto`: against quadratics whose best rate is known, alone and together, on training rows only."""
+"""`learning_rate: auto`: against quadratics whose best rate is known, alone and together, on
+training rows only.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,18 @@ from sixfold.train.replicas import ReplicaLearner
 
 Events = list[tuple[str, dict[str, Any]]]
 AUTO = {"learning_rate": "auto"}
-RATED = [name for name in OPTIMIZER.names() if "auto" in str(OPTIMIZER.load(name).model_json_schema())]
+RATED = [
+    name for name in OPTIMIZER.names() if "auto" in str(OPTIMIZER.load(name).model_json_schema())
+]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4)) * np.array([1.0, 0.9, 1.1, 1.0])
 Y = X @ RNG.normal(size=(4, 1)) + 0.05 * RNG.normal(size=(300, 1))
 DIGITS = load_digits(return_X_y=True)
 
 
-def candidate(optimizer: dict[str, Any], name: str = "mlp", hidden: tuple[int, ...] = (16,), **train: Any) -> Candidate:
+def candidate(
+    optimizer: dict[str, Any], name: str = "mlp", hidden: tuple[int, ...] = (16,), **train: Any
+) -> Candidate:
     family = FAMILY.load("mlp")(hidden=hidden)
     section = Train(**{"batch_size": 16, "epochs": 2, **train, "optimizer": optimizer})
     return Candidate(name, "mlp", family, Prepare(), Initialize(seed=5), section)
@@ -46,9 +52,13 @@ def digits(rows: int, seed: int) -> Fit:
     return Fit(x[chosen] / 16.0, y[chosen], "classification", 10, seed=seed)
 
 
-def fit(candidates: list[Candidate], fits: list[Fit], **context: Any) -> tuple[list[Fitted], Events]:
+def fit(
+    candidates: list[Candidate], fits: list[Fit], **context: Any
+) -> tuple[list[Fitted], Events]:
     events: Events = []
-    return list(fit_many(candidates, fits, Context(emit_to=lambda *event: events.append(event), **context))), events
+    return list(
+        fit_many(candidates, fits, Context(emit_to=lambda *event: events.append(event), **context))
+    ), events
 
 
 def rates(events: Events) -> list[float]:
@@ -67,10 +77,13 @@ def texts(events: Events, wanted: str = "note") -> list[str]:
 
 @pytest.mark.parametrize("scale", [1.0, 5.0, 30.0])
 def test_of_a_quadratic_the_rate_is_below_that_at_which_descent_diverges(scale: float) -> None:
-    """J(θ) = mean((Z·θ − Y)²), Z = [X, 1]: θ diverges above 2 / λmax(2·ZᵀZ/R), and 1 / λmax is the fastest for the steepest
-    direction. Features thirty times as large want a rate 900 times as small: found far from the optimizer's own.
+    """J(θ) = mean((Z·θ − Y)²), Z = [X, 1]: θ diverges above 2 / λmax(2·ZᵀZ/R), and 1 / λmax is the
+    fastest for the steepest direction. Features thirty times as large want a rate 900 times as
+    small: found far from the optimizer's own.
     """
-    one = candidate({"name": "sgd", "learning_rate": "auto"}, hidden=(), batch_size="full", epochs=30)
+    one = candidate(
+        {"name": "sgd", "learning_rate": "auto"}, hidden=(), batch_size="full", epochs=30
+    )
     _, events = fit([one], [Fit(scale * X, Y, "reconstruction", 1)])
     Z = np.hstack([scale * X, np.ones((len(X), 1))])
     highest = np.linalg.eigvalsh(2 * Z.T @ Z / len(Z)).max()
@@ -85,7 +98,9 @@ def test_the_rates_rise_by_equal_factors() -> None:
 
 
 def test_the_rate_is_where_the_share_of_the_fall_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fall along a straight line over 40 steps, then a rise: means over 5 steps change nothing on a line."""
+    """A fall along a straight line over 40 steps, then a rise: means over 5 steps change nothing on
+    a line.
+    """
     steps = np.arange(60.0)
     changes = np.where(steps <= 10, 0.0, np.where(steps <= 50, (10 - steps) / 80, steps - 50.5))
     curve = RangeCurve(10.0 ** (steps / 20 - 3), changes)
@@ -99,7 +114,9 @@ def test_the_rate_is_where_the_share_of_the_fall_is_done(monkeypatch: pytest.Mon
 
 
 def test_the_rate_stays_clear_of_where_the_fall_is_lost() -> None:
-    """A steep end: the loss is above its start again at step 40, five steps of a tenth of a decade after two thirds."""
+    """A steep end: the loss is above its start again at step 40, five steps of a tenth of a decade
+    after two thirds.
+    """
     steps = np.arange(50.0)
     changes = np.where(steps < 30, 0.0, np.where(steps < 38, -(steps - 29) / 20, 0.5))
     rates = 10.0 ** (steps / 10 - 4)
@@ -127,12 +144,29 @@ def test_what_follows_a_divergence_is_not_looked_at() -> None:
     ],
 )
 def test_no_fall_no_rate(changes: Any) -> None:
-    assert RangeCurve(np.geomspace(1e-5, 1, len(changes)) if len(changes) else np.zeros(0), changes).best() is None
+    assert (
+        RangeCurve(
+            np.geomspace(1e-5, 1, len(changes)) if len(changes) else np.zeros(0), changes
+        ).best()
+        is None
+    )
 
 
 def test_rounded_down_to_one_two_five() -> None:
     given = (0.00099, 0.001, 0.0019, 0.002, 0.0033, 0.0051, 0.0099, 1.0, 1.5, 80.0, 1e-9)
-    assert [rounded(rate) for rate in given] == [0.0005, 0.001, 0.001, 0.002, 0.002, 0.005, 0.005, 1.0, 1.0, 50.0, 1e-9]
+    assert [rounded(rate) for rate in given] == [
+        0.0005,
+        0.001,
+        0.001,
+        0.002,
+        0.002,
+        0.005,
+        0.005,
+        1.0,
+        1.0,
+        50.0,
+        1e-9,
+    ]
 
 
 # ---- alone and together ------------------------------------------------------------------------------------------
@@ -140,7 +174,9 @@ def test_rounded_down_to_one_two_five() -> None:
 
 @pytest.mark.parametrize("name", RATED)
 def test_a_rate_does_not_depend_on_who_is_tested_beside(name: str) -> None:
-    """Folds of unequal size, one smaller than a batch; to the bit, as it is rounded; another optimizer trains beside."""
+    """Folds of unequal size, one smaller than a batch; to the bit, as it is rounded; another
+    optimizer trains beside.
+    """
     fits = [digits(count, seed) for seed, count in enumerate((320, 290, 352, 11))]
     one, other = candidate({"name": name, **AUTO}), candidate({"name": "sgd", **AUTO}, "other")
     together = rates(fit([one, other], fits)[1])[::2]
@@ -195,7 +231,9 @@ def test_a_batch_of_many_rows_is_tested_on_fewer(monkeypatch: pytest.MonkeyPatch
     plain = ReplicaLearner.step
     monkeypatch.setattr(range_test, "ROWS", 10)
     monkeypatch.setattr(
-        ReplicaLearner, "step", lambda self, batch: (seen.append(tuple(batch.x.shape)), plain(self, batch))[1]
+        ReplicaLearner,
+        "step",
+        lambda self, batch: (seen.append(tuple(batch.x.shape)), plain(self, batch))[1],
     )
     fit([candidate({"name": "adam", **AUTO}, batch_size="full", epochs=1)], [digits(300, 0)])
     assert seen == [(1, 20, 64)] * 30 + [(1, 300, 64)]
@@ -228,7 +266,9 @@ def test_a_loss_that_does_not_fall_leaves_the_optimizer_its_own_rate() -> None:
 
 def test_without_time_there_is_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(range_test, "SHARE_OF_TIME", 0.0)
-    _, events = fit([candidate({"name": "adam", **AUTO})], [digits(100, 0)], deadline=time.monotonic() + 600)
+    _, events = fit(
+        [candidate({"name": "adam", **AUTO})], [digits(100, 0)], deadline=time.monotonic() + 600
+    )
     assert "time was over; adam keeps its own, 0.001" in texts(events, "warning")[0]
     assert rates(events) == [0.001]
 

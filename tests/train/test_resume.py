@@ -1,4 +1,6 @@
-"""Killed between any two steps and continued, training ends with the same bits; a damaged state is seen and passed over."""
+"""Killed between any two steps and continued, training ends with the same bits; a damaged state is
+seen and passed over.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def assert_same_bits(one: list[Fitted], other: list[Fitted]) -> None:
         np.testing.assert_array_equal(left, right)
 
 
-def train_until(one: Candidate, context: Context, steps: float, monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
+def train_until(
+    one: Candidate, context: Context, steps: float, monkeypatch: pytest.MonkeyPatch
+) -> list[Fitted]:
     """Trains the three fits; killed before step number `steps`."""
     done = itertools.count()
     plain = Stepper.take
@@ -86,19 +90,26 @@ RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "epochs that nobody looks at": ({"batch_size": 16, "epochs": 7, "report_every": 3}, {}),
     "the same, of one step each": ({"batch_size": "full", "epochs": 50, "report_every": 20}, {}),
-    "the mean of the last epochs": ({"batch_size": 16, "epochs": 6, "average": {"swa": 0.5}, "schedule": "cosine"}, {}),
+    "the mean of the last epochs": (
+        {"batch_size": 16, "epochs": 6, "average": {"swa": 0.5}, "schedule": "cosine"},
+        {},
+    ),
 }
 
 
 QUICK = {"adamw", "lbfgs", "epochs that nobody looks at"}
-OF_TWO_KINDS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+OF_TWO_KINDS = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES
+]
 
 
 @pytest.mark.parametrize("name", OF_TWO_KINDS)
 def test_killed_at_many_steps_it_ends_with_the_same_bits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """First step, mid-epoch, end of an epoch, after a replica has stopped; and several kills, one after the other."""
+    """First step, mid-epoch, end of an epoch, after a replica has stopped; and several kills, one
+    after the other.
+    """
     one = candidate(*RECIPES[name][:1], **RECIPES[name][1])
     whole = train_until(one, Context(), np.inf, monkeypatch)
     for number, kills in enumerate([(1,), (2,), (6,), (7,), (11, 3, 9), (30,), (45, 20)]):
@@ -114,12 +125,18 @@ def test_killed_at_many_steps_it_ends_with_the_same_bits(
             assert_same_bits(train_until(one, context, np.inf, monkeypatch), whole)
 
 
-@pytest.mark.parametrize("name", ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("muon", "auto"))])
+@pytest.mark.parametrize(
+    "name", ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("muon", "auto"))]
+)
 def test_killed_in_a_range_test_or_after_it_the_rate_is_the_same(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is done again, and finds the same. It takes 120 steps: 30 of each fit in 8 epochs of 6, 5 and 4 whole batches."""
-    one = candidate({"optimizer": {"name": name, "learning_rate": "auto"}, "batch_size": 16, "epochs": 6})
+    """It is done again, and finds the same. It takes 120 steps: 30 of each fit in 8 epochs of 6, 5
+    and 4 whole batches.
+    """
+    one = candidate(
+        {"optimizer": {"name": name, "learning_rate": "auto"}, "batch_size": 16, "epochs": 6}
+    )
     whole = train_until(one, Context(), np.inf, monkeypatch)
     for number, kills in enumerate([(10,), (119,), (130,), (160, 119, 170)]):
         for kill in kills:
@@ -130,11 +147,17 @@ def test_killed_in_a_range_test_or_after_it_the_rate_is_the_same(
         assert_same_bits(train_until(one, context, np.inf, monkeypatch), whole)
 
 
-def test_a_resumed_training_does_not_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two optimizers step the folds (6 or 5 batches an epoch): 44 steps. Step 20 is the first of a batch's two: done again."""
+def test_a_resumed_training_does_not_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two optimizers step the folds (6 or 5 batches an epoch): 44 steps. Step 20 is the first of a
+    batch's two: done again.
+    """
     one, steps = candidate({"batch_size": 16, "epochs": 4}), []
     plain = Stepper.take
-    monkeypatch.setattr(Stepper, "take", lambda self, *closure: (steps.append(1), plain(self, *closure)))
+    monkeypatch.setattr(
+        Stepper, "take", lambda self, *closure: (steps.append(1), plain(self, *closure))
+    )
     train_until(one, Context(), np.inf, monkeypatch)
     assert len(steps) == 44
     with pytest.raises(KilledError):
@@ -148,7 +171,9 @@ def states(folder: Path) -> list[Path]:
     return sorted((folder / "training-1").glob("step-*"))
 
 
-def test_two_states_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_states_are_kept_and_a_damaged_one_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = candidate({"batch_size": 16, "epochs": 4})
     whole = train_until(one, Context(), np.inf, monkeypatch)
     with pytest.raises(KilledError):
@@ -159,6 +184,8 @@ def test_two_states_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path, mo
     (newer / "state.safetensors").write_bytes(bytes(data))
     notes: list[str] = []
     again = train_until(one, Context(saves=saves(tmp_path, notes)), np.inf, monkeypatch)
-    assert notes[0] == f"training-1/{newer.name}: state.safetensors is damaged; an older state is used"
+    assert (
+        notes[0] == f"training-1/{newer.name}: state.safetensors is damaged; an older state is used"
+    )
     assert_same_bits(again, whole)
     assert older.name < newer.name

@@ -26,7 +26,12 @@ FORMULAS: dict[str, tuple[dict[str, Any], Callable[[int, int], float]]] = {
 def torch_one_cycle(steps: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1.0, total_steps=steps, pct_start=0.4, div_factor=10.0, final_div_factor=100.0
+        optimizer,
+        max_lr=1.0,
+        total_steps=steps,
+        pct_start=0.4,
+        div_factor=10.0,
+        final_div_factor=100.0,
     )
     rates = []
     for _ in range(steps):
@@ -59,7 +64,9 @@ def check_stays_in_range(name: str) -> None:
 
 
 def check_unknown_option(name: str) -> None:
-    with pytest.raises(RecipeError, match=f"schedule {name}: expected one of its options; found 'surely_unknown'"):
+    with pytest.raises(
+        RecipeError, match=f"schedule {name}: expected one of its options; found 'surely_unknown'"
+    ):
         SCHEDULE.make({"name": name, "surely_unknown": 1})
 
 
@@ -84,7 +91,9 @@ def test_every_schedule_gets_its_checks() -> None:
 
 def test_warm_up_rises_then_the_schedule_begins() -> None:
     rate = Rate(0.4, SCHEDULE.make({"name": "cosine"}), warm_up=0.2, steps=20)
-    expected = [0.1, 0.2, 0.3, 0.4] + [0.4 * (1 + math.cos(math.pi * t / 16)) / 2 for t in range(16)]
+    expected = [0.1, 0.2, 0.3, 0.4] + [
+        0.4 * (1 + math.cos(math.pi * t / 16)) / 2 for t in range(16)
+    ]
     assert [rate.at(step) for step in range(20)] == pytest.approx(expected, rel=1e-12)
 
 

@@ -1,4 +1,6 @@
-"""Many fits at once equal the fits one by one: every optimizer, folds of unequal size, both kinds of gradients."""
+"""Many fits at once equal the fits one by one: every optimizer, folds of unequal size, both kinds
+of gradients.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ from sixfold.train.replicas import ReplicaLearner as original
 RNG = np.random.default_rng(0)
 DIGITS = load_digits(return_X_y=True)
 # rows of each fold, and of a batch: equal; one step more for some; a fold smaller than a batch
-FOLDS = {"equal": ([320, 320, 320], 32), "unequal": ([321, 290, 352, 31], 32), "tiny": ([40, 7, 33], 16)}
+FOLDS = {
+    "equal": ([320, 320, 320], 32),
+    "unequal": ([321, 290, 352, 31], 32),
+    "tiny": ([40, 7, 33], 16),
+}
 EPOCHS = {"equal": 10, "unequal": 10, "tiny": 34}  # about 100 steps for the largest fold
 
 
@@ -48,7 +54,9 @@ def train_all(candidates: list[Candidate], fits: list[Fit]) -> list[Fitted]:
 
 
 def assert_equal_networks(one: Any, other: Any, tolerance: float) -> None:
-    for left, right in zip((*one.weights, *one.biases), (*other.weights, *other.biases), strict=True):
+    for left, right in zip(
+        (*one.weights, *one.biases), (*other.weights, *other.biases), strict=True
+    ):
         np.testing.assert_allclose(left, right, rtol=0, atol=tolerance)
 
 
@@ -77,15 +85,26 @@ def test_together_equals_one_by_one(name: str, folds: str) -> None:
 def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
     """In float64: of every replica, with weights that differ by row, with and without dropout."""
     for dropout, smoothing in ((0.0, 0.0), (0.4, 0.0), (0.0, 0.2)):
-        family = FAMILY.load("mlp")(hidden=[7, 5], activation=activation, dropout=dropout, label_smoothing=smoothing)
+        family = FAMILY.load("mlp")(
+            hidden=[7, 5], activation=activation, dropout=dropout, label_smoothing=smoothing
+        )
         fits = [make(20, seed) for seed in range(3)]
         shape = (fits[0].x.shape[1], fits[0].outputs)
         modules = [family.module(Shape(*shape, fits[0].task)).double() for _ in fits]
-        theta = torch.stack([torch.nn.utils.parameters_to_vector(module.parameters()).detach() for module in modules])
+        theta = torch.stack(
+            [
+                torch.nn.utils.parameters_to_vector(module.parameters()).detach()
+                for module in modules
+            ]
+        )
         x = torch.stack([torch.from_numpy(fit.x) for fit in fits])
-        y = torch.stack([torch.from_numpy(np.array(family.targets(modules[0], fit))) for fit in fits])
+        y = torch.stack(
+            [torch.from_numpy(np.array(family.targets(modules[0], fit))) for fit in fits]
+        )
         weight = torch.rand(3, 20, dtype=torch.float64)
-        noise = [torch.rand(3, *drawn, dtype=torch.float64) for drawn in modules[0].noise_shapes(20)]
+        noise = [
+            torch.rand(3, *drawn, dtype=torch.float64) for drawn in modules[0].noise_shapes(20)
+        ]
         gradients = []
         losses = []
         for by_hand in (True, False):
@@ -99,7 +118,9 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
             losses.append(program.gradient(x, *(part[:, 0] for part in encoded), noise))
             gradients.append(gradient)
             if not dropout:
-                torch.testing.assert_close((program.losses(x, y) * weight).sum(dim=1), losses[-1].clone())
+                torch.testing.assert_close(
+                    (program.losses(x, y) * weight).sum(dim=1), losses[-1].clone()
+                )
         for at, module in enumerate(modules):
             module.zero_grad()
             drawn = [each[at] for each in noise]
@@ -109,17 +130,24 @@ def test_gradients_by_hand_equal_autograd(make: Any, activation: str) -> None:
             for gradient in gradients:
                 torch.testing.assert_close(gradient[at], wanted, rtol=0, atol=1e-12)
             for each in losses:
-                torch.testing.assert_close(each[at].clone(), (own * weight[at]).sum().detach(), rtol=0, atol=1e-12)
+                torch.testing.assert_close(
+                    each[at].clone(), (own * weight[at]).sum().detach(), rtol=0, atol=1e-12
+                )
 
 
 def test_a_grid_of_rates_trains_as_one() -> None:
-    """Candidates that differ in optimizer and schedule, on folds of unequal size: each as if it were alone."""
+    """Candidates that differ in optimizer and schedule, on folds of unequal size: each as if it
+    were alone.
+    """
     trains = [
         {"optimizer": {"name": "adam", "learning_rate": 0.01}},
         {"optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}, "schedule": "cosine"},
         {"optimizer": {"name": "adamw", "learning_rate": 0.003}, "warm_up": 0.2},
     ]
-    grid = [candidate({**each, "batch_size": 16, "epochs": 6}, f"mlp {at}") for at, each in enumerate(trains)]
+    grid = [
+        candidate({**each, "batch_size": 16, "epochs": 6}, f"mlp {at}")
+        for at, each in enumerate(trains)
+    ]
     assert len({each.batch_key() for each in grid}) == 1
     fits = [digits(count, seed) for seed, count in enumerate((100, 65, 96))]
     together = iter(train_all(grid, fits))
@@ -160,9 +188,15 @@ def test_dropout_is_drawn_by_each_replica_for_itself(counts: tuple[int, ...]) ->
 
 
 def test_folds_that_lack_a_feature_train_apart() -> None:
-    """A category that no training row of a fold has is a feature less: results come in the order that was asked for."""
+    """A category that no training row of a fold has is a feature less: results come in the order
+    that was asked for.
+    """
     one = candidate({"batch_size": 16, "epochs": 3})
-    fits = [values(40, 0), Fit(values(40, 1).x[:, :5], values(40, 1).y, "reconstruction", 2), values(40, 2)]
+    fits = [
+        values(40, 0),
+        Fit(values(40, 1).x[:, :5], values(40, 1).y, "reconstruction", 2),
+        values(40, 2),
+    ]
     together = train_all([one], fits)
     assert [each.weights[0].shape[1] for each in together] == [6, 5, 6]  # type: ignore[attr-defined]
     for fit, fitted in zip(fits, together, strict=True):
@@ -189,7 +223,9 @@ LOOP = [name for name in FAMILY.names() if issubclass(FAMILY.load(name), Network
 
 
 @pytest.mark.parametrize("name", LOOP)
-def test_a_family_trains_by_a_program_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_family_trains_by_a_program_of_its_own(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not by torch.func; and not that it could: that it does."""
     made = []
 
@@ -199,7 +235,9 @@ def test_a_family_trains_by_a_program_of_its_own(name: str, monkeypatch: pytest.
             super().__init__(*parts)
 
     monkeypatch.setattr("sixfold.train.replicas.FunctionalProgram", Counted)
-    one = Candidate(name, name, FAMILY.load(name)(), Prepare(), Initialize(), Train(epochs=1, batch_size=16))
+    one = Candidate(
+        name, name, FAMILY.load(name)(), Prepare(), Initialize(), Train(epochs=1, batch_size=16)
+    )
     train_all([one], [digits(32, 0), digits(32, 1)])
     assert made == []
 
@@ -208,7 +246,9 @@ def test_the_families_of_the_loop_are_all_tried() -> None:
     assert sorted(LOOP) == ["mlp", "residual_mlp", "tabm"]
 
 
-@pytest.mark.parametrize(("name", "torchs"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+@pytest.mark.parametrize(
+    ("name", "torchs"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
 def test_the_quick_step_is_torchs_own(name: str, torchs: Any) -> None:
     """Bit by bit, with a learning rate that changes."""
     start = [torch.randn(3, 7), torch.randn(5)]

@@ -1,4 +1,6 @@
-"""Tabular networks that train as one: the same numbers as alone, gradients equal to autograd's, killed and continued alike."""
+"""Tabular networks that train as one: the same numbers as alone, gradients equal to autograd's,
+killed and continued alike.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +25,41 @@ from sixfold.train.replicas import ReplicaLearner as original
 from sixfold.train.starting import fill
 from sixfold.train.stepper import Stepper
 
-FOLDS = {"equal": ([96, 96, 96], 16, 17), "unequal": ([97, 80, 112, 15], 16, 15), "tiny": ([40, 7, 33], 16, 34)}
+FOLDS = {
+    "equal": ([96, 96, 96], 16, 17),
+    "unequal": ([97, 80, 112, 15], 16, 15),
+    "tiny": ([40, 7, 33], 16, 34),
+}
 BUILDS: dict[str, tuple[str, dict[str, Any]]] = {
     "residual": ("residual_mlp", {"width": 12, "blocks": 2, "dropout": 0.0}),
-    "residual, waves, dropout": ("residual_mlp", {"width": 8, "blocks": 1, "numbers": "periodic", "dropout": 0.3}),
+    "residual, waves, dropout": (
+        "residual_mlp",
+        {"width": 8, "blocks": 1, "numbers": "periodic", "dropout": 0.3},
+    ),
     "members": ("tabm", {"width": 12, "blocks": 2, "members": 3}),
     "members, waves, dropout": (
         "tabm",
-        {"width": 8, "blocks": 2, "members": 3, "numbers": "periodic", "dropout": 0.3, "label_smoothing": 0.1},
+        {
+            "width": 8,
+            "blocks": 2,
+            "members": 3,
+            "numbers": "periodic",
+            "dropout": 0.3,
+            "label_smoothing": 0.1,
+        },
     ),
     "members, no layer": ("tabm", {"width": 8, "blocks": 0, "members": 2}),
 }
 
 
-def rows(count: int, seed: int, task: Any = "classification", levels: tuple[int, ...] = (0, 5, 0, 3)) -> Fit:
+def rows(
+    count: int, seed: int, task: Any = "classification", levels: tuple[int, ...] = (0, 5, 0, 3)
+) -> Fit:
     """Numbers and codes of categories, -1 among them."""
     rng = np.random.default_rng(seed)
-    x = np.stack([rng.integers(-1, n, count) if n else rng.normal(size=count) for n in levels], axis=1).astype(float)
+    x = np.stack(
+        [rng.integers(-1, n, count) if n else rng.normal(size=count) for n in levels], axis=1
+    ).astype(float)
     signal = x[:, 0] + (x[:, 1] == 2) - (x[:, 3] == 1)
     if task == "classification":
         return Fit(x, np.digitize(signal, [-0.5, 0.8]), task, 3, seed=seed, levels=levels)
@@ -48,7 +68,9 @@ def rows(count: int, seed: int, task: Any = "classification", levels: tuple[int,
 
 def candidate(build: str, **train: Any) -> Candidate:
     family, options = BUILDS[build]
-    return Candidate(build, family, FAMILY.load(family)(**options), Prepare(), Initialize(seed=5), Train(**train))
+    return Candidate(
+        build, family, FAMILY.load(family)(**options), Prepare(), Initialize(seed=5), Train(**train)
+    )
 
 
 def train_all(one: Candidate, fits: list[Fit], context: Context | None = None) -> list[Fitted]:
@@ -85,17 +107,28 @@ def test_every_optimizer_steps_them_as_one(name: str) -> None:
 
 @pytest.mark.parametrize("task", ["classification", "reconstruction"])
 @pytest.mark.parametrize("build", BUILDS)
-def test_gradients_equal_autograd_of_one_replica(build: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float64, of every replica: as one stack, in groups, and by torch.func; dropout with the same numbers."""
+def test_gradients_equal_autograd_of_one_replica(
+    build: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, of every replica: as one stack, in groups, and by torch.func; dropout with the
+    same numbers.
+    """
     family = candidate(build).family
     fits = [rows(20, seed, task) for seed in range(3)]
     modules = [family.module(Shape(4, fits[0].outputs, task, (0, 8, 0, 4))).double() for _ in fits]  # type: ignore[union-attr]
     for seed, module in enumerate(modules):
         fill(module, Initialize(bias="normal"), seed)
-        with torch.no_grad():  # no array at a start that hides a wrong slope: adapters off 1, vectors off 0
+        with (
+            torch.no_grad()
+        ):  # no array at a start that hides a wrong slope: adapters off 1, vectors off 0
             for parameter in module.parameters():
-                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)), alpha=0.3)
-    theta = torch.stack([torch.nn.utils.parameters_to_vector(module.parameters()).detach() for module in modules])
+                parameter.add_(
+                    torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)),
+                    alpha=0.3,
+                )
+    theta = torch.stack(
+        [torch.nn.utils.parameters_to_vector(module.parameters()).detach() for module in modules]
+    )
     x = torch.stack([torch.from_numpy(fit.x) for fit in fits])
     y = torch.stack([torch.from_numpy(np.array(family.targets(modules[0], fit))) for fit in fits])  # type: ignore[union-attr]
     weight = torch.rand(3, 20, dtype=torch.float64)
@@ -103,7 +136,9 @@ def test_gradients_equal_autograd_of_one_replica(build: str, task: str, monkeypa
     found = []
     assert isinstance(family, Stackable)
     for kind in ("stack", "groups", "torch.func"):
-        monkeypatch.setattr("sixfold.build._stacked_network.CACHED", 1 if kind == "groups" else 1 << 21)
+        monkeypatch.setattr(
+            "sixfold.build._stacked_network.CACHED", 1 if kind == "groups" else 1 << 21
+        )
         gradient = torch.zeros_like(theta)
         program: Any = family.program(modules[0], theta, gradient)
         if kind == "torch.func":
@@ -121,7 +156,9 @@ def test_gradients_equal_autograd_of_one_replica(build: str, task: str, monkeypa
         wanted = torch.cat([slope.flatten() for slope in slopes])
         for gradient, losses in found:
             torch.testing.assert_close(gradient[at], wanted, rtol=0, atol=1e-12)
-            torch.testing.assert_close(losses[at], (own * weight[at]).sum().detach(), rtol=0, atol=1e-12)
+            torch.testing.assert_close(
+                losses[at], (own * weight[at]).sum().detach(), rtol=0, atol=1e-12
+            )
 
 
 def test_slopes_of_vectors_add_up_what_the_same_value_was_asked_for() -> None:
@@ -142,7 +179,9 @@ def test_slopes_of_vectors_add_up_what_the_same_value_was_asked_for() -> None:
 
 
 def test_folds_with_other_levels_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """5, 6 and 8 levels need the same table: of 8 and one for values never seen; 9 levels need another one."""
+    """5, 6 and 8 levels need the same table: of 8 and one for values never seen; 9 levels need
+    another one.
+    """
     stacks: list[int] = []
     monkeypatch.setattr(
         "sixfold.build.network.ReplicaLearner",
@@ -166,7 +205,9 @@ class KilledError(Exception):
 def test_killed_and_continued_it_ends_with_the_same_bits(
     build: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = candidate(build, batch_size=16, epochs=20, stop={"patience": 2, "validation": 0.25}, clip=1.0)
+    one = candidate(
+        build, batch_size=16, epochs=20, stop={"patience": 2, "validation": 0.25}, clip=1.0
+    )
     fits = [rows(count, seed) for seed, count in enumerate((90, 75, 96))]
     whole, plain = train_all(one, fits), Stepper.take
 
@@ -181,7 +222,9 @@ def test_killed_and_continued_it_ends_with_the_same_bits(
         with monkeypatch.context() as patch:
             patch.setattr(Stepper, "take", take)
             return train_all(
-                one, fits, Context(saves=Checkpoints(folder, "key", lambda kind, facts: None, every_s=0.0))
+                one,
+                fits,
+                Context(saves=Checkpoints(folder, "key", lambda kind, facts: None, every_s=0.0)),
             )
 
     for number, kills in enumerate([(1,), (6,), (11, 3, 9)]):
@@ -200,6 +243,8 @@ def test_a_state_trains_on_as_the_network_it_came_from(build: str) -> None:
     family: Any = candidate(build).family
     again = family.fitted(family.resume(half), Shape(4, 3, "classification", (0, 8, 0, 4)))
     assert_equal(again, half, 0.0)
-    further: Any = train_all(candidate(build, batch_size=16, epochs=1), [Fit(fit.x, fit.y, fit.task, 3, start=half)])[0]
+    further: Any = train_all(
+        candidate(build, batch_size=16, epochs=1), [Fit(fit.x, fit.y, fit.task, 3, start=half)]
+    )[0]
     assert further.arrays.keys() == half.arrays.keys()
     assert any((further.arrays[name] != half.arrays[name]).any() for name in half.arrays)

@@ -15,7 +15,9 @@ def _as_before() -> object:
     torch.set_num_threads(had)
 
 
-@pytest.mark.parametrize(("operations", "wanted"), [(1.0, 1), (1.9, 1), (2.0, 2), (3.5, 3), (100.0, 4)])
+@pytest.mark.parametrize(
+    ("operations", "wanted"), [(1.0, 1), (1.9, 1), (2.0, 2), (3.5, 3), (100.0, 4)]
+)
 def test_threads_follow_the_work(operations: float, wanted: int) -> None:
     torch.set_num_threads(4)
     with threads.busy(operations * threads.OPERATIONS):

@@ -1,6 +1,7 @@
 """What stands between two layers of a network.
 
-Only what onnxruntime computes in float32 and float64 (its Erf has no float64: gelu is the form with tanh).
+Only what onnxruntime computes in float32 and float64 (its Erf has no float64: gelu is the form with
+tanh).
 """
 
 from __future__ import annotations

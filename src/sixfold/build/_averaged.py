@@ -58,7 +58,9 @@ class AveragedTrees(State):
         return np.concatenate([1.0 - share, share], axis=1)
 
     def export(self, graph: Graph, x: str) -> str:
-        """The ensemble's sums, then the mean; classes' shares are the same bits as `predict` gives."""
+        """The ensemble's sums, then the mean; classes' shares are the same bits as `predict`
+        gives.
+        """
         total = self.trees.export(graph, x)
         if self.task == "classification" and self.trees.outputs > 1:
             every = graph.op("ReduceSum", total, graph.constant([1], np.int64), keepdims=1)
@@ -67,7 +69,9 @@ class AveragedTrees(State):
         return mean if self.task != "classification" else _links.both_classes(graph, mean)
 
     def importances(self) -> FloatArray:
-        """Share of the decrease of impurity that each feature brought, [F], sum 1; every tree has the same weight."""
+        """Share of the decrease of impurity that each feature brought, [F], sum 1; every tree has
+        the same weight.
+        """
         return self.trees.importances()
 
 
@@ -76,9 +80,13 @@ GROWN_BYTES = 72  # of a node while it grows, without its values: scikit-learn's
 
 
 def expected_nodes(grow: Callable[[Fit], Any], few: Fit, rows: int, max_depth: int | None) -> float:
-    """Nodes of a tree on `rows` rows: grown on a quarter of the few rows and on all of them, and on along the same power."""
+    """Nodes of a tree on `rows` rows: grown on a quarter of the few rows and on all of them, and on
+    along the same power.
+    """
     some = np.arange(0, few.rows, 4)
-    small, large = (grow(fit).tree_.node_count for fit in (replace(few, x=few.x[some], y=few.y[some]), few))
+    small, large = (
+        grow(fit).tree_.node_count for fit in (replace(few, x=few.x[some], y=few.y[some]), few)
+    )
     more = rows / max(1, few.rows)
     if more <= 1 or len(some) < 2:
         return float(large)
@@ -92,7 +100,9 @@ def value_bytes(few: Fit) -> int:
 
 
 def criterion(name: str, task: Task, family: str) -> str:
-    """The criterion in scikit-learn's words; `auto` is the task's first. Raises RecipeError for the other task's."""
+    """The criterion in scikit-learn's words; `auto` is the task's first. Raises RecipeError for the
+    other task's.
+    """
     allowed = CRITERIA["classification" if task == "classification" else "regression"]
     if name == "auto":
         return allowed[0]
@@ -107,13 +117,17 @@ def criterion(name: str, task: Task, family: str) -> str:
 
 
 def classes(fit: Fit, family: str) -> IntArray:
-    """The classes among the rows, sorted; none for values. Raises FitError when there is only one."""
+    """The classes among the rows, sorted; none for values. Raises FitError when there is only
+    one.
+    """
     return present(fit, family) if fit.task == "classification" else np.empty(0, dtype=np.int64)
 
 
-def collect(estimators: Sequence[Any], fit: Fit, names: IntArray, offset: float | FloatArray = 0.0) -> AveragedTrees:
-    """The state of fitted scikit-learn trees; `names`: what their value columns stand for (a forest renumbers them);
-    `offset`: as `_targets.centered` found it.
+def collect(
+    estimators: Sequence[Any], fit: Fit, names: IntArray, offset: float | FloatArray = 0.0
+) -> AveragedTrees:
+    """The state of fitted scikit-learn trees; `names`: what their value columns stand for (a forest
+    renumbers them); `offset`: as `_targets.centered` found it.
     """
     if fit.task != "classification":
         values = [tree.tree_.value[:, :, 0] + offset for tree in estimators]

@@ -1,4 +1,6 @@
-"""Which classes a fit's rows hold: a fold may lack a rare class, and every family must still give it a column."""
+"""Which classes a fit's rows hold: a fold may lack a rare class, and every family must still give
+it a column.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from sixfold.parts.table import IntArray
 
 
 def present(fit: Fit, family: str) -> IntArray:
-    """The sorted class indices that occur among the fit's rows. Raises FitError when there are fewer than two."""
+    """The sorted class indices that occur among the fit's rows. Raises FitError when there are
+    fewer than two.
+    """
     classes = np.unique(fit.y).astype(np.int64)
     if len(classes) < 2:
         raise FitError(

@@ -1,8 +1,10 @@
-"""Weakest-link pruning of one grown tree for any number of complexities (Breiman, Friedman, Olshen and Stone, 1984, ch. 3).
+"""Weakest-link pruning of one grown tree for any number of complexities (Breiman, Friedman, Olshen
+and Stone, 1984, ch. 3).
 
-A branch t with |T_t| leaves is worth g(t) = (R(t) - R(T_t)) / (|T_t| - 1), where R is the impurity weighted by the share
-of rows. The weakest branch becomes a leaf, again and again, until only the root is left: the trees of all complexities
-are nested in this one order. Sums are added in the order in which scikit-learn adds them, so that ties break alike.
+A branch t with |T_t| leaves is worth g(t) = (R(t) - R(T_t)) / (|T_t| - 1), where R is the impurity
+weighted by the share of rows. The weakest branch becomes a leaf, again and again, until only the
+root is left: the trees of all complexities are nested in this one order. Sums are added in the
+order in which scikit-learn adds them, so that ties break alike.
 
 Shape letters: N nodes.
 """
@@ -30,7 +32,9 @@ NODES = (
 
 @dataclass(frozen=True)
 class Nodes:
-    """What scikit-learn's `tree_` holds of each node; a leaf's children are -1, and the root is node 0."""
+    """What scikit-learn's `tree_` holds of each node; a leaf's children are -1, and the root is
+    node 0.
+    """
 
     children_left: IntArray
     children_right: IntArray
@@ -75,13 +79,15 @@ class Nodes:
 
 
 class WeakestLinks:
-    """The order in which the branches of a tree become leaves: `worth` [cuts], never falling, and `cut_at` [N], the
-    number of the cut that removes a node (the number of all cuts: none does).
+    """The order in which the branches of a tree become leaves: `worth` [cuts], never falling, and
+    `cut_at` [N], the number of the cut that removes a node (the number of all cuts: none does).
     """
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
-        self._risk = nodes.weighted_n_node_samples * nodes.impurity / nodes.weighted_n_node_samples[0]
+        self._risk = (
+            nodes.weighted_n_node_samples * nodes.impurity / nodes.weighted_n_node_samples[0]
+        )
         self._parent = nodes.parents().tolist()
         self._branch_risk, self._leaves = self._sums()
         self._gone = np.zeros(nodes.node_count, dtype=bool)
@@ -102,13 +108,20 @@ class WeakestLinks:
             self.cut_at[below] = cut
 
     def tree(self, alpha: float) -> Nodes:
-        """The tree cut back where a branch is worth at most `alpha`; 0 cuts nothing, as in scikit-learn."""
+        """The tree cut back where a branch is worth at most `alpha`; 0 cuts nothing, as in
+        scikit-learn.
+        """
         cuts = int(np.searchsorted(self.worth, alpha, side="right")) if alpha > 0 else 0
         return self.nodes.cut(self.cut_at < cuts)
 
     def _sums(self) -> tuple[FloatArray, IntArray]:
-        """Risk and number of the leaves below every node, [N]; leaf after leaf, each to all above it."""
-        risk, leaves = np.zeros(self.nodes.node_count), np.zeros(self.nodes.node_count, dtype=np.int64)
+        """Risk and number of the leaves below every node, [N]; leaf after leaf, each to all above
+        it.
+        """
+        risk, leaves = (
+            np.zeros(self.nodes.node_count),
+            np.zeros(self.nodes.node_count, dtype=np.int64),
+        )
         for leaf in np.flatnonzero(self.nodes.children_left < 0):
             above = self._above(int(leaf))
             risk[leaf] = self._risk[leaf]

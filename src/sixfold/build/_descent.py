@@ -1,6 +1,8 @@
-"""Rows through trees to their leaves, in NumPy: every pair of row and tree, or the pairs that changed features can move.
+"""Rows through trees to their leaves, in NumPy: every pair of row and tree, or the pairs that
+changed features can move.
 
-Shape letters: R rows, F features, T trees, N nodes (of all trees together), P pairs of row and tree that are still walked.
+Shape letters: R rows, F features, T trees, N nodes (of all trees together), P pairs of row and tree
+that are still walked.
 """
 
 from __future__ import annotations
@@ -44,8 +46,12 @@ class Descent:
             passed[self._child[2 * parents + 1]] = below
         return passed
 
-    def moved(self, x_RF: npt.NDArray[np.float32], leaf_RT: Indices, asking_N: BoolArray) -> Indices:
-        """`leaves` of rows for which only ways that are `asking` can have become others than those to `leaf_RT`."""
+    def moved(
+        self, x_RF: npt.NDArray[np.float32], leaf_RT: Indices, asking_N: BoolArray
+    ) -> Indices:
+        """`leaves` of rows for which only ways that are `asking` can have become others than those
+        to `leaf_RT`.
+        """
         leaf = leaf_RT.copy().ravel()
         pairs = np.flatnonzero(asking_N[leaf])
         leaf[pairs] = self._first[pairs % len(self._first)]
@@ -57,7 +63,11 @@ class Descent:
 
         Trees grown leaf by leaf are twice as deep as their leaves are on average.
         """
-        flat, threshold, missing_left = x_RF.ravel(), self._trees.threshold, self._trees.missing_left
+        flat, threshold, missing_left = (
+            x_RF.ravel(),
+            self._trees.threshold,
+            self._trees.missing_left,
+        )
         has_missing = bool(np.isnan(flat).any())
         node_P, offset_P = leaf[pair_P], pair_P // max(1, len(self._first)) * self._trees.features
         while len(node_P):

@@ -1,12 +1,15 @@
-"""The duals of kernel machines, for a whole grid of (C, epsilon) on one kernel matrix: libsvm on small working sets.
+"""The duals of kernel machines, for a whole grid of (C, epsilon) on one kernel matrix: libsvm on
+small working sets.
 
-    min_β ½ β'Kβ - t'β + ε Σ|β|,  Σβ = 0,  values: |β_i| ≤ C;  classes (t = ±1, ε = 0): 0 ≤ t_i β_i ≤ C
+    min_β ½ β'Kβ - t'β + ε Σ|β|,  Σβ = 0,  values: |β_i| ≤ C;  classes (t = ±1, ε = 0): 0 ≤ t_i β_i
+    ≤ C
 
-f(x) = Σ β_i k(x_i, x) + b. Rows with β = 0 at the optimum do not change it, so libsvm is given the rows that may have
-weight: the support vectors of the neighboring C and the rows near the margin there. Rows left out that break the
-Karush-Kuhn-Tucker conditions are added until none does: then the gap between the most violating pair of *all* rows is
-libsvm's own tolerance, and the solution is one of the whole problem (Osuna, Freund, Girosi 1997; the gap: Keerthi et al.
-2001; Fan, Chen, Lin 2005). Shape letters: R, F rows and features of a fit, N rows of a problem, S support vectors.
+f(x) = Σ β_i k(x_i, x) + b. Rows with β = 0 at the optimum do not change it, so libsvm is given the
+rows that may have weight: the support vectors of the neighboring C and the rows near the margin
+there. Rows left out that break the Karush-Kuhn-Tucker conditions are added until none does: then
+the gap between the most violating pair of *all* rows is libsvm's own tolerance, and the solution is
+one of the whole problem (Osuna, Freund, Girosi 1997; the gap: Keerthi et al. 2001; Fan, Chen, Lin
+2005). Shape letters: R, F rows and features of a fit, N rows of a problem, S support vectors.
 """
 
 from __future__ import annotations
@@ -60,14 +63,18 @@ class Dual:
     classes: bool
 
     def solve(self, points: Sequence[Point]) -> Iterator[Solution]:
-        """One solution a point, in their order; each starts from the rows that mattered to the one before."""
+        """One solution a point, in their order; each starts from the rows that mattered to the one
+        before.
+        """
         rows = self._few()
         for point in points:
             solution, rows = self._solve(point, rows)
             yield solution
 
     def _few(self) -> IntArray:
-        """Rows to start from, evenly spaced over the targets; the least and the largest are among them."""
+        """Rows to start from, evenly spaced over the targets; the least and the largest are among
+        them.
+        """
         order = np.argsort(self.targets, kind="stable")
         count = len(order) // START
         if count < LEAST:
@@ -88,10 +95,14 @@ class Dual:
             rows = np.union1d(rows, missing)
 
     def _near(self, solution: Solution, margin: FloatArray) -> IntArray:
-        """Support vectors and rows near the margin; all rows where that leaves out few, or leaves few."""
+        """Support vectors and rows near the margin; all rows where that leaves out few, or leaves
+        few.
+        """
         near = margin > -NEAR
         near[solution.rows] = True
-        return np.flatnonzero(near) if LEAST <= near.sum() < MANY * len(near) else np.arange(len(near))
+        return (
+            np.flatnonzero(near) if LEAST <= near.sum() < MANY * len(near) else np.arange(len(near))
+        )
 
     def _libsvm(self, point: Point, rows: IntArray, tolerance: float) -> Solution:
         part = self.matrix if len(rows) == len(self.matrix) else self.matrix[rows[:, None], rows]
@@ -109,11 +120,14 @@ class Dual:
             total += solution.weights[part] @ self.matrix[solution.rows[part]].astype(np.float64)
         return total
 
-    def _conditions(self, point: Point, solution: Solution) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _conditions(
+        self, point: Point, solution: Solution
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """At the optimum max(up) ≤ min(low), and b lies between; [N] each.
 
-        `up`: minus the derivative of the objective by β_i where β_i may rise, else -inf; `low`: where it may fall, else
-        inf. `margin`: by how much a row is inside the margin, or outside the tube.
+        `up`: minus the derivative of the objective by β_i where β_i may rise, else -inf; `low`:
+        where it may fall, else inf. `margin`: by how much a row is inside the margin, or outside
+        the tube.
         """
         weight = np.zeros(len(self.targets))
         weight[solution.rows] = solution.weights
@@ -123,13 +137,19 @@ class Dual:
             falls = np.where(self.targets > 0, weight > 0, weight > -point.C)
             up, low = np.where(rises, error, -np.inf), np.where(falls, error, np.inf)
             return up, low, self.targets * (error - solution.bias)
-        up = np.where(weight < point.C, error - np.where(weight >= 0, point.epsilon, -point.epsilon), -np.inf)
-        low = np.where(weight > -point.C, error - np.where(weight > 0, point.epsilon, -point.epsilon), np.inf)
+        up = np.where(
+            weight < point.C, error - np.where(weight >= 0, point.epsilon, -point.epsilon), -np.inf
+        )
+        low = np.where(
+            weight > -point.C, error - np.where(weight > 0, point.epsilon, -point.epsilon), np.inf
+        )
         return up, low, np.abs(error - solution.bias) - point.epsilon
 
 
 def _missing(up: FloatArray, low: FloatArray, rows: IntArray) -> IntArray:
-    """Rows outside the working set to add: those that widen the gap beyond the tolerance, with rows nearly as bad."""
+    """Rows outside the working set to add: those that widen the gap beyond the tolerance, with rows
+    nearly as bad.
+    """
     most, least = up[rows].max(), low[rows].min()
     if max(most, up.max()) - min(least, low.min()) <= max(TOLERANCE, most - least):
         return rows[:0]

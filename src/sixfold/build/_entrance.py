@@ -1,10 +1,12 @@
-"""How features enter a tabular network: numbers as they are or as waves, categories as vectors from a table.
+"""How features enter a tabular network: numbers as they are or as waves, categories as vectors from
+a table.
 
-Waves: Gorishniy, Rubachev and Babenko, On embeddings for numerical features in tabular deep learning, 2022, with the linear
-layer shared by all numbers ("lite": Gorishniy and others, TabR, 2023), which is one product instead of one a number.
+Waves: Gorishniy, Rubachev and Babenko, On embeddings for numerical features in tabular deep
+learning, 2022, with the linear layer shared by all numbers ("lite": Gorishniy and others, TabR,
+2023), which is one product instead of one a number.
 
-Shape letters: R rows, F features, N numbers among them, C codes of categories, Q frequencies, E width of a vector, D width of
-the result. For torch any axes may lead: K replicas, or none.
+Shape letters: R rows, F features, N numbers among them, C codes of categories, Q frequencies, E
+width of a vector, D width of the result. For torch any axes may lead: K replicas, or none.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
 
 
 def looked_up(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """[…, V, E], […, R, C] int64 → […, R, C · E]; its gradient adds up what the same row was asked for."""
+    """[…, V, E], […, R, C] int64 → […, R, C · E]; its gradient adds up what the same row was asked
+    for.
+    """
     if table.ndim == 2:
         return functional.embedding(rows, table).flatten(-2)
     every = rows.flatten(-2)
@@ -52,8 +56,9 @@ def _there(numbers: tuple[int, ...], device: torch.device) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class FeatureEmbedding(State):
-    """`numbers`, `codes`: their columns. `sizes`: rows of each category's table, the first for -1, a value never seen; the
-    tables are one after the other in `table`. `frequencies`: waves a number, 0 for numbers as they are. `width`: E.
+    """`numbers`, `codes`: their columns. `sizes`: rows of each category's table, the first for -1,
+    a value never seen; the tables are one after the other in `table`. `frequencies`: waves a
+    number, 0 for numbers as they are. `width`: E.
     """
 
     numbers: tuple[int, ...]
@@ -68,12 +73,21 @@ class FeatureEmbedding(State):
         levels = shape.levels or (0,) * shape.features
         codes = tuple(at for at, count in enumerate(levels) if count)
         numbers = tuple(at for at, count in enumerate(levels) if not count)
-        return cls(numbers, codes, tuple(levels[at] + 1 for at in codes), frequencies if numbers else 0, width)
+        return cls(
+            numbers,
+            codes,
+            tuple(levels[at] + 1 for at in codes),
+            frequencies if numbers else 0,
+            width,
+        )
 
     @property
     def outputs(self) -> int:
         """D."""
-        return len(self.numbers) * (self.width if self.frequencies else 1) + len(self.codes) * self.width
+        return (
+            len(self.numbers) * (self.width if self.frequencies else 1)
+            + len(self.codes) * self.width
+        )
 
     @property
     def held(self) -> int:
@@ -96,7 +110,9 @@ class FeatureEmbedding(State):
         return {**(waves if self.frequencies else {}), **(table if self.codes else {})}
 
     def start(self, parts: LayerParts, scale: float, generator: torch.Generator) -> frozenset[str]:
-        """Frequencies ~ N(0, scale²); vectors at 0, so that a value never seen adds nothing, as in one_hot."""
+        """Frequencies ~ N(0, scale²); vectors at 0, so that a value never seen adds nothing, as in
+        one_hot.
+        """
         with torch.no_grad():
             if self.frequencies:
                 parts["frequency"].normal_(0.0, scale, generator=generator)

@@ -1,4 +1,6 @@
-"""What of a checkpoint is learned: all its weights, low-rank adapters beside its products, or a head on it as it is."""
+"""What of a checkpoint is learned: all its weights, low-rank adapters beside its products, or a
+head on it as it is.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,18 @@ def _defaults(rate: float, epochs: int, why: str) -> TrainDefaults:
     return TrainDefaults(options, why)
 
 
-# Whole: Devlin and others, BERT, 2019, section A.3 (2e-5 to 5e-5, 2 to 4 epochs, warm-up over a tenth), and Liu and others,
-# ConvNeXt, 2022, table 5 (5e-5, 30 epochs); one epoch more than BERT's, as few rows get few steps. Adapters: Hu and others,
-# LoRA, 2021, table 9 (4e-4 or 5e-4). The head is guessed.
+# Whole: Devlin and others, BERT, 2019, section A.3 (2e-5 to 5e-5, 2 to 4 epochs, warm-up over a
+# tenth), and Liu and others, ConvNeXt, 2022, table 5 (5e-5, 30 epochs); one epoch more than BERT's,
+# as few rows get few steps. Adapters: Hu and others, LoRA, 2021, table 9 (4e-4 or 5e-4). The head
+# is guessed.
 DEFAULTS: Final = {
     "whole": _defaults(5e-5, 5, "fine-tuning of a whole checkpoint: a small rate, few epochs"),
-    "lora": _defaults(5e-4, 5, "low-rank adapters of a checkpoint: ten times the rate of fine-tuning it whole"),
-    "head": _defaults(1e-2, 10, "a head on a frozen checkpoint: a linear model, whose rate may be large"),
+    "lora": _defaults(
+        5e-4, 5, "low-rank adapters of a checkpoint: ten times the rate of fine-tuning it whole"
+    ),
+    "head": _defaults(
+        1e-2, 10, "a head on a frozen checkpoint: a linear model, whose rate may be large"
+    ),
 }
 
 
@@ -47,8 +54,12 @@ class FineTuning(BaseModel):
         description="What is learned of a checkpoint: all its weights; low-rank adapters beside its products, merged at the "
         "end; or a head on it as it is.",
     )
-    rank: int = Field(RANK, ge=1, le=1024, description="Of lora: columns of the two matrices of each product.")
-    alpha: float = Field(ALPHA, gt=0, description="Of lora: what adapters add is multiplied by alpha / rank.")
+    rank: int = Field(
+        RANK, ge=1, le=1024, description="Of lora: columns of the two matrices of each product."
+    )
+    alpha: float = Field(
+        ALPHA, gt=0, description="Of lora: what adapters add is multiplied by alpha / rank."
+    )
 
     @model_validator(mode="after")
     def _adapters_alone_have_a_rank(self) -> Self:
@@ -57,13 +68,17 @@ class FineTuning(BaseModel):
         return self
 
     def adapted(self, encoder: nn.Module, family: str) -> None:
-        """Freeze what is not learned, and add what is; in place. Raises FitError where there is no product for an adapter."""
+        """Freeze what is not learned, and add what is; in place. Raises FitError where there is no
+        product for an adapter.
+        """
         encoder.requires_grad_(self.adapt == "whole")
         if self.adapt == "lora":
             with_adapters(encoder, self.rank, self.alpha)
             if not start_adapters(encoder, torch.Generator().manual_seed(SEED_OF_MERGED)):
                 remedy = "Choose adapt: whole, or a checkpoint of a transformer's kind."
-                raise FitError(f"build, {family}", "products beside which adapters can stand", "none", remedy)
+                raise FitError(
+                    f"build, {family}", "products beside which adapters can stand", "none", remedy
+                )
 
     def merged(self, module: Any) -> Any:
         """The module with its adapters merged into its weights; a copy, where there are any."""
@@ -72,6 +87,10 @@ class FineTuning(BaseModel):
     def learned(self, network: nn.Module, encoder: nn.Module) -> str:
         """In words, of a network that is adapted already and its encoder."""
         few = sum(one.numel() for one in network.parameters() if one.requires_grad)
-        added = sum(one.numel() for one in encoder.parameters() if one.requires_grad) if self.adapt == "lora" else 0
+        added = (
+            sum(one.numel() for one in encoder.parameters() if one.requires_grad)
+            if self.adapt == "lora"
+            else 0
+        )
         whole = sum(one.numel() for one in encoder.parameters()) - added
         return f"{few:,} weights are learned, of a checkpoint that has {whole:,} ({self.adapt})"

@@ -1,4 +1,6 @@
-"""A fine-tuned image checkpoint: its embedding with a linear head, as a module, as arrays and as nodes of the graph."""
+"""A fine-tuned image checkpoint: its embedding with a linear head, as a module, as arrays and as
+nodes of the graph.
+"""
 
 # Letters: B rows of a batch, H height, W width, D width of an embedding, O outputs.
 from __future__ import annotations
@@ -35,7 +37,9 @@ class TunedImageEncoder(nn.Module):
         self.embedding, self.head = embedding, head
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """The head is filled by `initialize`, adapters as in their paper; what the checkpoint brought stays."""
+        """The head is filled by `initialize`, adapters as in their paper; what the checkpoint
+        brought stays.
+        """
         start_adapters(self, generator)
         return frozenset(f"embedding.{name}" for name, _ in self.embedding.named_parameters())
 
@@ -77,24 +81,30 @@ class FittedImageEncoder(State):
         """The network, in evaluation."""
         outputs, width = self.weights["head.weight"].shape
         made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs))
-        made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
+        made.load_state_dict(
+            {name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()}
+        )
         return made.eval()
 
     def predict(self, images: Images) -> FloatArray:
-        """uint8 [B, H, W, 3], read a few at a time → float64 [B, O], rows sum to 1. On one thread, whose sums are the same on
-        any machine's number of cores.
+        """uint8 [B, H, W, 3], read a few at a time → float64 [B, O], rows sum to 1. On one thread,
+        whose sums are the same on any machine's number of cores.
         """
         module = ScaledImages(self.module(), self.shape.preparation.scaling).eval()
         found = [np.zeros((0, len(self.weights["head.bias"])))]
         with threads.busy(0), torch.no_grad():
             for start in range(0, len(images), AT_ONCE):
                 some = images[start : start + AT_ONCE].transpose(0, 3, 1, 2)
-                scores = module(torch.from_numpy(np.ascontiguousarray(some)).to(torch.float32)).to(torch.float64)
+                scores = module(torch.from_numpy(np.ascontiguousarray(some)).to(torch.float32)).to(
+                    torch.float64
+                )
                 found.append(scores.softmax(1).numpy())
         return np.concatenate(found)
 
     def export(self, graph: Graph, images: str) -> str:
-        """The same as nodes, batch normalization folded; `images` is [rows, H, W, 3]; double [rows, O]."""
+        """The same as nodes, batch normalization folded; `images` is [rows, H, W, 3]; double [rows,
+        O].
+        """
         preparation = self.shape.preparation
         scaled = preparation.scaling.export(graph, images)
         scores = embedded(norms_folded(self.module()), graph, scaled, preparation.example())

@@ -1,4 +1,6 @@
-"""A trained residual network with the normalization of its images: a state of arrays, and nodes of the graph."""
+"""A trained residual network with the normalization of its images: a state of arrays, and nodes of
+the graph.
+"""
 
 # Letters: B rows of a batch, H height, W width, C channels, O outputs.
 from __future__ import annotations
@@ -28,7 +30,9 @@ AT_ONCE: Final = 64
 
 
 class ScaledImages(nn.Module):
-    """A network and the scaling before it, which is learned from the training images without a gradient."""
+    """A network and the scaling before it, which is learned from the training images without a
+    gradient.
+    """
 
     def __init__(self, network: nn.Module, scaling: PixelScaling) -> None:
         super().__init__()
@@ -41,7 +45,12 @@ class ScaledImages(nn.Module):
     @property
     def scaling(self) -> PixelScaling:
         """As it was given."""
-        return PixelScaling(*(each.detach().to(torch.float32).numpy().copy() for each in (self.mean, self.deviation)))
+        return PixelScaling(
+            *(
+                each.detach().to(torch.float32).numpy().copy()
+                for each in (self.mean, self.deviation)
+            )
+        )
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
         """Norms keep their own start, and the network what it fills itself."""
@@ -50,7 +59,9 @@ class ScaledImages(nn.Module):
         return filled | {f"network.{name}" for name in own}
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] of bytes → [B, O], in the layout that convolutions on processors like best."""
+        """[B, C, H, W] of bytes → [B, O], in the layout that convolutions on processors like
+        best.
+        """
         mean, factor = self.mean[:, None, None], (1 / self.deviation)[:, None, None]
         scaled = ((images_BCHW - mean) * factor).contiguous(memory_format=torch.channels_last)
         return self.network(scaled)  # type: ignore[no-any-return]
@@ -65,7 +76,9 @@ class ImageSize(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedImages(State):
-    """`weights`: the network's state, narrower than `shape` says where channels were removed; of one image `side` × `side`."""
+    """`weights`: the network's state, narrower than `shape` says where channels were removed; of
+    one image `side` × `side`.
+    """
 
     shape: NetworkShape
     side: ImageSize
@@ -74,7 +87,9 @@ class FittedImages(State):
     output: OutputKind = field(default="probability")
 
     @classmethod
-    def of(cls, module: nn.Module, shape: NetworkShape, side: ImageSize, scaling: PixelScaling) -> Self:
+    def of(
+        cls, module: nn.Module, shape: NetworkShape, side: ImageSize, scaling: PixelScaling
+    ) -> Self:
         """What a trained network holds; in float32, whatever it was trained in."""
         return cls(shape, side, scaling, stored_weights(module))
 
@@ -86,23 +101,35 @@ class FittedImages(State):
         return module
 
     def predict(self, images: Images) -> FloatArray:
-        """uint8 [B, H, W, C], read a few at a time → float64 [B, O]: probabilities, rows sum to 1; or values.
+        """uint8 [B, H, W, C], read a few at a time → float64 [B, O]: probabilities, rows sum to 1;
+        or values.
 
         On one thread, whose sums are the same on any machine's number of cores.
         """
-        module, found = ScaledImages(self.module(), self.scaling).eval(), [np.zeros((0, self.shape.outputs))]
+        module, found = (
+            ScaledImages(self.module(), self.scaling).eval(),
+            [np.zeros((0, self.shape.outputs))],
+        )
         with threads.busy(0), torch.no_grad():
             for start in range(0, len(images), AT_ONCE):
                 some = images[start : start + AT_ONCE].transpose(0, 3, 1, 2)
-                scores = module(torch.from_numpy(np.ascontiguousarray(some)).to(torch.float32)).to(torch.float64)
-                found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
+                scores = module(torch.from_numpy(np.ascontiguousarray(some)).to(torch.float32)).to(
+                    torch.float64
+                )
+                found.append(
+                    (scores.softmax(1) if self.output == "probability" else scores).numpy()
+                )
         return np.concatenate(found)
 
     def export(self, graph: Graph, images: str) -> str:
-        """The same as nodes, batch normalization folded; `images` is uint8 [rows, H, W, C]; double [rows, O]."""
+        """The same as nodes, batch normalization folded; `images` is uint8 [rows, H, W, C]; double
+        [rows, O].
+        """
         folded = norms_folded(self.module())
         example = torch.zeros(2, self.shape.channels, *self.side)
-        scores = graph.cast(embedded(folded, graph, self.scaling.export(graph, images), example), TensorProto.DOUBLE)
+        scores = graph.cast(
+            embedded(folded, graph, self.scaling.export(graph, images), example), TensorProto.DOUBLE
+        )
         return graph.op("Softmax", scores, axis=1) if self.output == "probability" else scores
 
 

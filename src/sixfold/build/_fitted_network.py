@@ -1,4 +1,5 @@
-"""A trained network: it predicts by its forward pass, which is written once, in torch, and exports the nodes of the same pass.
+"""A trained network: it predicts by its forward pass, which is written once, in torch, and exports
+the nodes of the same pass.
 
 Shape letters: R rows, F features, M members, K outputs.
 """
@@ -23,9 +24,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.train import threads
 
-AT_ONCE: Final = (
-    256  # rows predicted in one piece, so that caches hold them: 2.3 times as fast as 1024 for tabm (measured)
-)
+AT_ONCE: Final = 256  # rows predicted in one piece, so that caches hold them: 2.3 times as fast as 1024 for tabm (measured)
 Array = npt.NDArray[Any]
 LayerParts = Mapping[str, torch.Tensor]
 
@@ -33,8 +32,9 @@ LayerParts = Mapping[str, torch.Tensor]
 class FittedNetwork(State, ABC):
     """Its fields are the subclass's, these among them.
 
-    `target_shift`, `target_scale`: float64 [K]; values = scores · scale + shift. `arithmetic`: of predictions; float64 for
-    values, since a scale of 10⁵ would turn float32's rounding into visible differences between libraries.
+    `target_shift`, `target_scale`: float64 [K]; values = scores · scale + shift. `arithmetic`: of
+    predictions; float64 for values, since a scale of 10⁵ would turn float32's rounding into visible
+    differences between libraries.
     """
 
     link: Link
@@ -67,7 +67,9 @@ class FittedNetwork(State, ABC):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type that predictions are computed in: `arithmetic`, or the arrays' own where that is wider."""
+        """The type that predictions are computed in: `arithmetic`, or the arrays' own where that is
+        wider.
+        """
         stored = next(iter(self.arrays_by_name().values())).dtype
         return np.result_type(stored, np.dtype(self.arithmetic))
 
@@ -94,10 +96,15 @@ class FittedNetwork(State, ABC):
             return np.asarray(torch.cat(answers).numpy())
 
     def export(self, graph: Graph, x: str) -> str:
-        """The same as nodes; link, target scale and mean in double. Arrays keep their own type in the file."""
+        """The same as nodes; link, target scale and mean in double. Arrays keep their own type in
+        the file.
+        """
         dtype = self.dtype
         kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
-        forward, example = partial(self.forward, self.parts(dtype)), tensor(np.zeros((ROWS, self.features), dtype))
+        forward, example = (
+            partial(self.forward, self.parts(dtype)),
+            tensor(np.zeros((ROWS, self.features), dtype)),
+        )
         with threads.one_thread():  # two rows are not worth waking others
             return traced(forward, graph, graph.cast(x, kind), example)
 
@@ -106,7 +113,9 @@ class FittedNetwork(State, ABC):
         return replace(self, arithmetic="float32")  # type: ignore[type-var]
 
     def parameters(self) -> dict[str, FloatArray]:
-        """Every array that was learned; the target's scale is not learned by gradient, and not among them."""
+        """Every array that was learned; the target's scale is not learned by gradient, and not
+        among them.
+        """
         return {name: array.astype(np.float64) for name, array in self.arrays_by_name().items()}
 
 

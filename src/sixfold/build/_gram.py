@@ -41,15 +41,18 @@ def gram(kernel: Similarity, x: FloatArray) -> Single:
     whole = np.empty((len(x), len(x)), dtype=np.float32)
     for start in range(0, len(x), BLOCK):
         rows, rest = x[start : start + BLOCK], x[start:]
-        block = _rbf(kernel.gamma, rows, rest) if kernel.name == "rbf" else kernel.matrix(rows, rest)
+        block = (
+            _rbf(kernel.gamma, rows, rest) if kernel.name == "rbf" else kernel.matrix(rows, rest)
+        )
         whole[start : start + BLOCK, start:] = block
         whole[start:, start : start + BLOCK] = whole[start : start + BLOCK, start:].T
     return whole
 
 
 def _rbf(gamma: float, x: FloatArray, support: FloatArray) -> Single:
-    """exp(-γ‖x - s‖²): the distance in double precision (it is a difference of large numbers), its exponential in
-    single: a third of the time, and an error of at most 1e-7, as large as that of rounding.
+    """exp(-γ‖x - s‖²): the distance in double precision (it is a difference of large numbers), its
+    exponential in single: a third of the time, and an error of at most 1e-7, as large as that of
+    rounding.
     """
     squares = (x * x).sum(axis=1)[:, None] + (support * support).sum(axis=1)
     squares -= 2.0 * x @ support.T

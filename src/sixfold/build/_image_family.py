@@ -1,4 +1,6 @@
-"""What families of one column of images have in common: how training images are changed and read."""
+"""What families of one column of images have in common: how training images are changed and
+read.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class ImageModel(Protocol):
 
 @dataclass(frozen=True)
 class PixelModel(State):
-    """A fitted network (`network`, of the subclass) whose features are pixels as one row, [rows, height · width · channels]."""
+    """A fitted network (`network`, of the subclass) whose features are pixels as one row, [rows,
+    height · width · channels].
+    """
 
     channels: int
     network: Any
@@ -104,12 +108,28 @@ class ImageFamily(ModuleFamily):
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"pixels"})
 
-    shift: float = Field(0.08, ge=0, le=0.5, description="Random shift, at most this share of a side; edges are zeros.")
-    flip: bool = Field(False, description="Mirror half of the images. Not for digits, text, or anything with a side.")
-    color: float = Field(0.0, ge=0, le=1, description="Brightness and contrast change by at most this share.")
-    cutout: float = Field(0.0, ge=0, lt=1, description="Side of a square that is blanked, as a share of the image's.")
-    mixup: float = Field(0.0, ge=0, le=8, description="Mix two images, weights by Beta(mixup, mixup); 0: not.")
-    cutmix: float = Field(0.0, ge=0, le=8, description="Paste a box of another image, area by Beta; 0: not.")
+    shift: float = Field(
+        0.08,
+        ge=0,
+        le=0.5,
+        description="Random shift, at most this share of a side; edges are zeros.",
+    )
+    flip: bool = Field(
+        False,
+        description="Mirror half of the images. Not for digits, text, or anything with a side.",
+    )
+    color: float = Field(
+        0.0, ge=0, le=1, description="Brightness and contrast change by at most this share."
+    )
+    cutout: float = Field(
+        0.0, ge=0, lt=1, description="Side of a square that is blanked, as a share of the image's."
+    )
+    mixup: float = Field(
+        0.0, ge=0, le=8, description="Mix two images, weights by Beta(mixup, mixup); 0: not."
+    )
+    cutmix: float = Field(
+        0.0, ge=0, le=8, description="Paste a box of another image, area by Beta; 0: not."
+    )
 
     @property
     @abstractmethod
@@ -125,7 +145,9 @@ class ImageFamily(ModuleFamily):
     def examples(self, fit: Fit) -> ExampleReader:
         """Images by batches, augmented."""
         y = torch.from_numpy(np.array(fit.y, dtype=np.int64))
-        return ImageExamples(PixelRows(fit.x, image_of(fit, self.name)), y, fit.outputs, self.augmentation)
+        return ImageExamples(
+            PixelRows(fit.x, image_of(fit, self.name)), y, fit.outputs, self.augmentation
+        )
 
 
 def image_of(fit: Fit, family: str) -> ImageShape:

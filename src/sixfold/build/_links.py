@@ -17,7 +17,9 @@ Link = Literal["identity", "sigmoid", "softmax"]
 
 
 def apply(link: Link, scores: FloatArray) -> FloatArray:
-    """[R, columns] → [R, outputs]. `sigmoid` takes one column, the log-odds of class 1, and gives [1 - p, p]."""
+    """[R, columns] → [R, outputs]. `sigmoid` takes one column, the log-odds of class 1, and gives
+    [1 - p, p].
+    """
     if link == "identity":
         return scores
     if link == "softmax":

@@ -1,7 +1,7 @@
 """LightGBM's model text as node arrays.
 
-Its JSON dump holds the same numbers, but took longer than making the trees did (3,717 trees): a Python object a node. In the
-text every tree is a few lines of numbers, which NumPy reads whole.
+Its JSON dump holds the same numbers, but took longer than making the trees did (3,717 trees): a
+Python object a node. In the text every tree is a few lines of numbers, which NumPy reads whole.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ MISSING_IS_NAN = 8  # the column had NaN in training; otherwise NaN is read as 0
 def read_trees(text: str, outputs: int) -> Trees:
     """`Booster.model_to_string` as arrays: in each tree the branches, root first, then the leaves.
 
-    Splits are numerical (`<=`), no column is declared categorical. NaN goes where `default_left` says if the column had
-    NaN in training (missing type NaN); else LightGBM reads NaN as 0 (missing type None).
+    Splits are numerical (`<=`), no column is declared categorical. NaN goes where `default_left`
+    says if the column had NaN in training (missing type NaN); else LightGBM reads NaN as 0 (missing
+    type None).
     """
     head, _, rest = text.partition("\nTree=0\n")
     found: dict[str, list[str]] = defaultdict(list)
@@ -46,15 +47,22 @@ def read_trees(text: str, outputs: int) -> Trees:
 
     child = {side: _numbers(found[side]).astype(np.int64) for side in ("left_child", "right_child")}
     # branches count from 0 in their tree, leaves from -1 down
-    node = {side: first[tree] + np.where(at >= 0, at, (leaves - 1)[tree] - at - 1) for side, at in child.items()}
+    node = {
+        side: first[tree] + np.where(at >= 0, at, (leaves - 1)[tree] - at - 1)
+        for side, at in child.items()
+    }
     itself, value = np.arange(len(leaf)), np.zeros(len(leaf))
     value[leaf] = _numbers(found["leaf_value"])
     return Trees(
         first=first,
         feature=_spread(_numbers(found["split_feature"]).astype(np.int32), branch, len(leaf)),
         threshold=_spread(round_down(threshold), branch, len(leaf)),
-        left=np.where(leaf, itself, _spread(node["left_child"], branch, len(leaf))).astype(np.int32),
-        right=np.where(leaf, itself, _spread(node["right_child"], branch, len(leaf))).astype(np.int32),
+        left=np.where(leaf, itself, _spread(node["left_child"], branch, len(leaf))).astype(
+            np.int32
+        ),
+        right=np.where(leaf, itself, _spread(node["right_child"], branch, len(leaf))).astype(
+            np.int32
+        ),
         missing_left=_spread(missing_left, branch, len(leaf)),
         value=value[:, None],
         gain=_spread(np.maximum(_numbers(found["split_gain"]), 0.0), branch, len(leaf)),

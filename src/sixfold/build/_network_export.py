@@ -11,6 +11,8 @@ from sixfold.train import threads
 
 
 def embedded(module: nn.Module, graph: Graph, value: str, example: torch.Tensor) -> str:
-    """The nodes of `module` in `graph`, from `value`, which is as `example` but for its rows, of which that has two."""
+    """The nodes of `module` in `graph`, from `value`, which is as `example` but for its rows, of
+    which that has two.
+    """
     with threads.one_thread():
         return traced(module.eval(), graph, value, example)

@@ -19,8 +19,9 @@ LARGEST_STEM: Final = 64  # pixels a side up to which the first convolution keep
 
 @dataclass(frozen=True)
 class NetworkShape(State):
-    """What a residual network looks like. `widths`: channels of each stage, each of half the resolution of the one before;
-    `blocks`: residual blocks a stage; `stem_stride`: step of the first convolution, 1 for small images.
+    """What a residual network looks like. `widths`: channels of each stage, each of half the
+    resolution of the one before; `blocks`: residual blocks a stage; `stem_stride`: step of the
+    first convolution, 1 for small images.
     """
 
     channels: int
@@ -30,8 +31,8 @@ class NetworkShape(State):
     stem_stride: int = 1
 
 
-# Widths and blocks of each size. Nano: 99.45% of 2,000 unseen digits after 8,000 (measured); the others double the channels
-# or the blocks, as He et al. (2016) do.
+# Widths and blocks of each size. Nano: 99.45% of 2,000 unseen digits after 8,000 (measured); the
+# others double the channels or the blocks, as He et al. (2016) do.
 SIZES: Final[dict[NetworkSize, tuple[tuple[int, ...], int]]] = {
     "nano": ((16, 32, 64), 1),
     "small": ((32, 64, 128), 1),
@@ -41,9 +42,11 @@ SIZES: Final[dict[NetworkSize, tuple[tuple[int, ...], int]]] = {
 
 
 def derived_size(side: int, rows: int) -> tuple[NetworkSize, str]:
-    """The size for images of `side` pixels and so many training rows, and the reason, a sentence for the user.
+    """The size for images of `side` pixels and so many training rows, and the reason, a sentence
+    for the user.
 
-    Guessed from the number of parameters that the rows can pay for: about 80 thousand, 0.3, 2.8 and 11 million.
+    Guessed from the number of parameters that the rows can pay for: about 80 thousand, 0.3, 2.8 and
+    11 million.
     """
     if side <= 32 and rows < 20_000:
         return "nano", f"size nano: {rows:,} images of {side} pixels a side."
@@ -69,11 +72,17 @@ class PointwiseConvolution(nn.Conv2d):
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """[B, before, H, W] → [B, after, H/stride, W/stride]."""
         step = self.stride[0]
-        return super().forward(x_BCHW) if step == 1 else pointwise_convolution(x_BCHW, self.weight, self.bias, step)
+        return (
+            super().forward(x_BCHW)
+            if step == 1
+            else pointwise_convolution(x_BCHW, self.weight, self.bias, step)
+        )
 
 
 class ConvolutionNorm(nn.Module):
-    """A convolution without bias, then batch normalization: one convolution with a bias once they are folded."""
+    """A convolution without bias, then batch normalization: one convolution with a bias once they
+    are folded.
+    """
 
     def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -87,7 +96,9 @@ class ConvolutionNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """relu(x + f(x)) with two convolutions (He et al. 2016); where shapes differ, x is projected by a convolution."""
+    """relu(x + f(x)) with two convolutions (He et al. 2016); where shapes differ, x is projected by
+    a convolution.
+    """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -122,7 +133,9 @@ class ImageResidualNetwork(nn.Module):
 
 
 def sized_as(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-    """`module` with layers as wide as `weights` says (channels were removed), holding them. Changes and returns `module`."""
+    """`module` with layers as wide as `weights` says (channels were removed), holding them. Changes
+    and returns `module`.
+    """
     for name, layer in list(module.named_modules()):
         if f"{name}.weight" not in weights:
             continue
@@ -136,7 +149,9 @@ def _resized(layer: nn.Module, weight: torch.Tensor) -> nn.Module:
     """A layer of this kind for a weight of this shape; its numbers are filled in later."""
     if isinstance(layer, nn.Conv2d):
         after, before, kernel, _ = weight.shape
-        return type(layer)(before, after, kernel, layer.stride, kernel // 2, bias=layer.bias is not None)  # type: ignore[arg-type]
+        return type(layer)(
+            before, after, kernel, layer.stride, kernel // 2, bias=layer.bias is not None
+        )  # type: ignore[arg-type]
     if isinstance(layer, nn.BatchNorm2d):
         return nn.BatchNorm2d(len(weight))
     return nn.Linear(weight.shape[1], weight.shape[0])

@@ -1,11 +1,12 @@
-"""Ridge regression for many penalties from one factorization, and what each row left out says of them, without a refit.
+"""Ridge regression for many penalties from one factorization, and what each row left out says of
+them, without a refit.
 
 Shape letters: R rows, F features, K outputs, A penalties, M the smaller of R and F.
 
-min over w, b of ‖y - x w - b‖² + α‖w‖², b not penalized: with centered columns b is the mean of y, and
-w = (XᵀX + αI)⁻¹ Xᵀy = Xᵀ(XXᵀ + αI)⁻¹ y. One symmetric eigendecomposition V diag(λ) Vᵀ of the smaller of the two matrices
-leaves a diagonal division for every α (Golub, Heath and Wahba, 1979, "Generalized cross-validation as a method for
-choosing a good ridge parameter").
+min over w, b of ‖y - x w - b‖² + α‖w‖², b not penalized: with centered columns b is the mean of y,
+and w = (XᵀX + αI)⁻¹ Xᵀy = Xᵀ(XXᵀ + αI)⁻¹ y. One symmetric eigendecomposition V diag(λ) Vᵀ of the
+smaller of the two matrices leaves a diagonal division for every α (Golub, Heath and Wahba, 1979,
+"Generalized cross-validation as a method for choosing a good ridge parameter").
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ CONDITION = 1e8  # (largest λ) / (λ + α) up to which λ, known to 1e-16 of th
 
 @dataclass(frozen=True)
 class Ridge:
-    """The factorized problem. `basis`: [F, M], `values`: λ [M], rising, `moments`: [M, K]: w = basis (moments / (λ + α)).
+    """The factorized problem. `basis`: [F, M], `values`: λ [M], rising, `moments`: [M, K]: w =
+    basis (moments / (λ + α)).
 
     `mean_x`: [F], `mean_y`: [K].
     """
@@ -38,7 +40,9 @@ class Ridge:
     mean_y: FloatArray
 
     def exact(self, penalties: FloatArray) -> BoolArray:
-        """For which penalties [A] rounding does not show. Columns of very unlike scales with a tiny α are not."""
+        """For which penalties [A] rounding does not show. Columns of very unlike scales with a tiny
+        α are not.
+        """
         return np.asarray(self.values[-1] <= CONDITION * (self.values[0] + penalties))
 
     def weights(self, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -51,7 +55,9 @@ class Ridge:
 
 
 def factorized(x: Features, y: FloatArray) -> Ridge:
-    """[R, F] and [R, K] → the eigenvectors of the Gram matrix (R > F) or of the kernel matrix (R <= F)."""
+    """[R, F] and [R, K] → the eigenvectors of the Gram matrix (R > F) or of the kernel matrix (R <=
+    F).
+    """
     mean_x, mean_y = np.asarray(x.mean(axis=0, dtype=np.float64)), y.mean(axis=0)
     y_RK = y - mean_y
     if x.shape[0] > x.shape[1]:
@@ -68,9 +74,11 @@ def factorized(x: Features, y: FloatArray) -> Ridge:
 
 
 def penalties_for(largest: float) -> FloatArray:
-    """Penalties worth trying where the largest eigenvalue is `largest`: 10^(k/4), from 1e-6 of it to ten times it, rising.
+    """Penalties worth trying where the largest eigenvalue is `largest`: 10^(k/4), from 1e-6 of it
+    to ten times it, rising.
 
-    Below, more than six digits of a left-out row's error would be rounding: 1 − h ≥ α / (λ + α) · (1 − 1/R).
+    Below, more than six digits of a left-out row's error would be rounding: 1 − h ≥ α / (λ + α) ·
+    (1 − 1/R).
     """
     if not largest > 0:  # constant columns: nothing is learned, whatever the penalty
         return np.ones(1)
@@ -79,29 +87,37 @@ def penalties_for(largest: float) -> FloatArray:
 
 
 def left_out(ridge: Ridge, x: Features, y: FloatArray, penalties: FloatArray) -> FloatArray:
-    """The mean squared error, [A], of predicting each row by the ridge that is trained on all rows but that one.
+    """The mean squared error, [A], of predicting each row by the ridge that is trained on all rows
+    but that one.
 
-    `x`: [R, F] and `y`: [R, K], the rows that `ridge` was factorized from. No refit: with the leverage of a row, intercept
-    included, h = 1/R + Σ z² / (λ + α) and z = (x − mean) · (basis / its column's length), the row without itself has the
-    error (y − ŷ) / (1 − h) (PRESS: Allen, 1974; ridge: Golub, Heath and Wahba, 1979).
+    `x`: [R, F] and `y`: [R, K], the rows that `ridge` was factorized from. No refit: with the
+    leverage of a row, intercept included, h = 1/R + Σ z² / (λ + α) and z = (x − mean) · (basis /
+    its column's length), the row without itself has the error (y − ŷ) / (1 − h) (PRESS: Allen,
+    1974; ridge: Golub, Heath and Wahba, 1979).
     """
     weights_AFK, bias_AK = ridge.weights(penalties)
     lengths_M = (ridge.basis**2).sum(axis=0)
-    lengths_M[lengths_M <= ROUNDING * lengths_M.max()] = np.inf  # of no row anything, but for rounding
+    lengths_M[lengths_M <= ROUNDING * lengths_M.max()] = (
+        np.inf
+    )  # of no row anything, but for rounding
     shrink_MA = 1.0 / (lengths_M[:, None] * (ridge.values[:, None] + penalties))
     flat_FAK = np.moveaxis(weights_AFK, 0, 1).reshape(x.shape[1], -1)
     total = np.zeros(len(penalties))
     for start in range(0, x.shape[0], BLOCK):
         block = np.asarray(dense(x[start : start + BLOCK]), dtype=np.float64)
         leverage_RA = 1.0 / x.shape[0] + ((block - ridge.mean_x) @ ridge.basis) ** 2 @ shrink_MA
-        error_RAK = y[start : start + BLOCK, None] - bias_AK - (block @ flat_FAK).reshape(len(block), *bias_AK.shape)
+        error_RAK = (
+            y[start : start + BLOCK, None]
+            - bias_AK
+            - (block @ flat_FAK).reshape(len(block), *bias_AK.shape)
+        )
         total += ((error_RAK / (1.0 - leverage_RA)[:, :, None]) ** 2).sum(axis=(0, 2))
     return np.asarray(total / y.size)
 
 
 def best(largest: float, left_out: Callable[[FloatArray], FloatArray]) -> float:
-    """The penalty, of `penalties_for(largest)`, with the least `left_out` error; of those equal to twelve digits the
-    strongest.
+    """The penalty, of `penalties_for(largest)`, with the least `left_out` error; of those equal to
+    twelve digits the strongest.
     """
     penalties = penalties_for(largest)
     if len(penalties) == 1:
@@ -113,8 +129,8 @@ def best(largest: float, left_out: Callable[[FloatArray], FloatArray]) -> float:
 def _eigen(symmetric: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues, rising, rounding below 0 cut off, and eigenvectors as columns.
 
-    NumPy's, as the products around it: SciPy brings a BLAS of its own, whose threads wait for the same cores (measured on 2
-    cores, 18,000 × 200: 207 ms instead of 30 ms).
+    NumPy's, as the products around it: SciPy brings a BLAS of its own, whose threads wait for the
+    same cores (measured on 2 cores, 18,000 × 200: 207 ms instead of 30 ms).
     """
     values, vectors = np.linalg.eigh(symmetric)
     return np.maximum(values, 0.0), vectors

@@ -1,7 +1,8 @@
 """Many replicas of TabM as one: gradients derived by hand, in memory that is used again.
 
-What a member scales by its adapters is as large as what a layer multiplies: autograd spends most of its time on moving those
-numbers and on fresh memory for them (measured; the products take a fifth of it). Here each is written in place.
+What a member scales by its adapters is as large as what a layer multiplies: autograd spends most of
+its time on moving those numbers and on fresh memory for them (measured; the products take a fifth
+of it). Here each is written in place.
 
 Shape letters: K replicas, M members, B rows, I inputs of a layer, D its width, O outputs.
 """
@@ -20,7 +21,9 @@ aten = torch.ops.aten
 
 
 class MemberLayer(NamedTuple):
-    """Of some replicas: `weight` [K, D, I], shared; `inward` [K, M, 1, I], `outward`, `bias` [K, M, 1, D]: values, or slopes."""
+    """Of some replicas: `weight` [K, D, I], shared; `inward` [K, M, 1, I], `outward`, `bias` [K, M,
+    1, D]: values, or slopes.
+    """
 
     weight: torch.Tensor
     inward: torch.Tensor
@@ -29,11 +32,15 @@ class MemberLayer(NamedTuple):
 
 
 class StackedMembers:
-    """`plain`: the same by autograd, which holds θ and its gradient, knows the losses and judges. `dropout`: its share."""
+    """`plain`: the same by autograd, which holds θ and its gradient, knows the losses and judges.
+    `dropout`: its share.
+    """
 
     records = True
 
-    def __init__(self, plain: StackedNetwork, entrance: FeatureEmbedding, blocks: int, dropout: float) -> None:
+    def __init__(
+        self, plain: StackedNetwork, entrance: FeatureEmbedding, blocks: int, dropout: float
+    ) -> None:
         self.plain, self.entrance, self.blocks, self.dropout = plain, entrance, blocks, dropout
         self.memory: dict[str, torch.Tensor] = {}
 
@@ -46,11 +53,17 @@ class StackedMembers:
         return self.plain.losses(x, y)
 
     def gradient(
-        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+        self,
+        x: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        noise: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         found = [
-            self._gradient(some, x[some], target[some], weight[some], [drawn[some] for drawn in noise])
+            self._gradient(
+                some, x[some], target[some], weight[some], [drawn[some] for drawn in noise]
+            )
             for some in groups(x, self.plain.held)
         ]
         return torch.cat(found)
@@ -63,11 +76,17 @@ class StackedMembers:
         weight: torch.Tensor,
         noise: Sequence[torch.Tensor],
     ) -> torch.Tensor:
-        named = {name: self.plain.parts[name][some].detach().requires_grad_() for name in self.entrance.shapes()}
+        named = {
+            name: self.plain.parts[name][some].detach().requires_grad_()
+            for name in self.entrance.shapes()
+        }
         with torch.enable_grad():
             entered = self.entrance.enter(named, x)
         with torch.no_grad():
-            kept = [(drawn.transpose(1, 2) >= self.dropout).to(x.dtype).div_(1.0 - self.dropout) for drawn in noise]
+            kept = [
+                (drawn.transpose(1, 2) >= self.dropout).to(x.dtype).div_(1.0 - self.dropout)
+                for drawn in noise
+            ]
             inputs, products, scores = self._forward(some, entered.detach().unsqueeze(1), kept)
         with torch.enable_grad():
             outputs = scores.transpose(1, 2).requires_grad_()
@@ -76,14 +95,18 @@ class StackedMembers:
         with torch.no_grad():
             slope = self._backward(some, delta_KBMO.transpose(1, 2), inputs, products, kept)
         if named:
-            for name, found in zip(named, torch.autograd.grad(entered, list(named.values()), slope), strict=True):
+            for name, found in zip(
+                named, torch.autograd.grad(entered, list(named.values()), slope), strict=True
+            ):
                 self.plain.slopes[name][some].copy_(found)
         return losses.detach()
 
     def _forward(
         self, some: slice, h: torch.Tensor, kept: Sequence[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
-        """What enters every layer, [K, M, B, I]; r ⊙ that, and its product with W; the scores [K, M, B, O]."""
+        """What enters every layer, [K, M, B, I]; r ⊙ that, and its product with W; the scores [K,
+        M, B, O].
+        """
         inputs, products = [h], []
         for n in range(self.blocks):
             layer = self._layer(n, some, self.plain.parts)
@@ -97,7 +120,11 @@ class StackedMembers:
             inputs.append(h)
             products.append((inner, z))
         head = self.plain.parts["head_weight"][some]
-        return inputs, products, torch.matmul(h, head.mT).add_(self.plain.parts["head_bias"][some].unsqueeze(2))
+        return (
+            inputs,
+            products,
+            torch.matmul(h, head.mT).add_(self.plain.parts["head_bias"][some].unsqueeze(2)),
+        )
 
     def _backward(
         self,
@@ -112,7 +139,10 @@ class StackedMembers:
         self.plain.slopes["head_weight"][some].copy_(torch.matmul(delta.mT, inputs[-1]))
         delta = torch.matmul(delta, self.plain.parts["head_weight"][some])
         for n in reversed(range(self.blocks)):
-            layer, slopes = self._layer(n, some, self.plain.parts), self._layer(n, some, self.plain.slopes)
+            layer, slopes = (
+                self._layer(n, some, self.plain.parts),
+                self._layer(n, some, self.plain.slopes),
+            )
             inner, z = products[n]
             if kept:
                 delta.mul_(kept[n])
@@ -128,7 +158,9 @@ class StackedMembers:
         return delta.sum(1)
 
     def _layer(self, n: int, some: slice, named: dict[str, torch.Tensor]) -> MemberLayer:
-        weight, *each = (named[f"layer{n}_{part}"][some] for part in ("weight", "in", "out", "bias"))
+        weight, *each = (
+            named[f"layer{n}_{part}"][some] for part in ("weight", "in", "out", "bias")
+        )
         return MemberLayer(weight, *(part.unsqueeze(2) for part in each))
 
     def _held(self, name: str, like: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

@@ -1,7 +1,9 @@
-"""Many replicas of a network that is written for any leading axes: one graph of autograd for all of them.
+"""Many replicas of a network that is written for any leading axes: one graph of autograd for all of
+them.
 
-torch.func.vmap gives the same numbers, but takes every operation of both passes through Python, and makes of the gradient of
-each slice of θ one as large as θ. A graph for each replica does each small operation K times.
+torch.func.vmap gives the same numbers, but takes every operation of both passes through Python, and
+makes of the gradient of each slice of θ one as large as θ. A graph for each replica does each small
+operation K times.
 
 Shape letters: K replicas, P parameters of one, B rows.
 """
@@ -17,17 +19,17 @@ Run = Callable[..., torch.Tensor]
 Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Flat = tuple[torch.Tensor, torch.Tensor]
 Views = dict[str, torch.Tensor]
-# Numbers that the passes of one step may hold: beyond the caches of a core one replica after the other is faster. Measured
-# with 2 MiB of second-level cache, 5 folds of tabm by autograd: stacked 1.8 times faster at 0.9 million, even at 3.4 million,
-# 1.4 times slower at 14 million.
+# Numbers that the passes of one step may hold: beyond the caches of a core one replica after the
+# other is faster. Measured with 2 MiB of second-level cache, 5 folds of tabm by autograd: stacked
+# 1.8 times faster at 0.9 million, even at 3.4 million, 1.4 times slower at 14 million.
 CACHED = 1 << 21
 ON_GPU = 1 << 27  # on a GPU, which wants much at once: guessed, 512 MiB in single precision
 
 
 class StackedNetwork:
-    """`run`: (parameters by name, each [K, …]; x [K, B, features]; noise or None) → outputs [K, B, …]; `losses`: those of every
-    row, [K, B]. `flat`: θ and its gradient, [K, P], a row a replica, in the order of `module`'s parameters. `held`: numbers that
-    a row holds in training.
+    """`run`: (parameters by name, each [K, …]; x [K, B, features]; noise or None) → outputs [K, B,
+    …]; `losses`: those of every row, [K, B]. `flat`: θ and its gradient, [K, P], a row a replica,
+    in the order of `module`'s parameters. `held`: numbers that a row holds in training.
     """
 
     records = True
@@ -41,13 +43,19 @@ class StackedNetwork:
         return y, weight
 
     def gradient(
-        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+        self,
+        x: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        noise: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         found = []
         for some in groups(x, self.held):
             with torch.enable_grad():
-                parts = {name: part[some].detach().requires_grad_() for name, part in self.parts.items()}
+                parts = {
+                    name: part[some].detach().requires_grad_() for name, part in self.parts.items()
+                }
                 outputs = self.run(parts, x[some], [drawn[some] for drawn in noise] or None)
                 losses = (self.row_losses(outputs, target[some]) * weight[some]).sum(1)
                 slopes = torch.autograd.grad(losses.sum(), list(parts.values()))
@@ -61,7 +69,9 @@ class StackedNetwork:
         """The loss of every row without noise, [K, B]."""
         rows = max(1, _at_once(x) // (self.held * len(x)))
         pairs = zip(torch.split(x, rows, 1), torch.split(y, rows, 1), strict=True)
-        return torch.cat([self.row_losses(self.run(self.parts, part), own) for part, own in pairs], 1)
+        return torch.cat(
+            [self.row_losses(self.run(self.parts, part), own) for part, own in pairs], 1
+        )
 
 
 def views(module: nn.Module, flat: Flat) -> tuple[Views, Views]:
@@ -77,7 +87,9 @@ def views(module: nn.Module, flat: Flat) -> tuple[Views, Views]:
 
 
 def groups(x: torch.Tensor, held: int) -> list[slice]:
-    """Replicas of `x` [K, B, features] that go as one: as many as the caches hold, where a row holds `held` numbers."""
+    """Replicas of `x` [K, B, features] that go as one: as many as the caches hold, where a row
+    holds `held` numbers.
+    """
     size = max(1, _at_once(x) // (x.shape[1] * held))
     return [slice(start, start + size) for start in range(0, len(x), size)]
 

@@ -1,8 +1,9 @@
-"""Kernel machines of many fits over a grid of (C, epsilon): one kernel matrix a fit, chains of neighbors in threads.
+"""Kernel machines of many fits over a grid of (C, epsilon): one kernel matrix a fit, chains of
+neighbors in threads.
 
-scikit-learn's libsvm lets other threads run while it solves. What is computed does not depend on how many there are. The
-matrix products inside use one thread each: with more, they wait for one another (measured: twice the processor time, and
-five times the time on a busy machine).
+scikit-learn's libsvm lets other threads run while it solves. What is computed does not depend on
+how many there are. The matrix products inside use one thread each: with more, they wait for one
+another (measured: twice the processor time, and five times the time on a busy machine).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from sixfold.parts.table import FloatArray, IntArray
 from sixfold.runs.context import Context
 
 MEMORY_BYTES = 1 << 30  # of all threads together
-FIRST_CHAIN = 2 / 3  # of the points, where two chains share them: small C take fewer steps (measured)
+FIRST_CHAIN = (
+    2 / 3
+)  # of the points, where two chains share them: small C take fewer steps (measured)
 VALUE_BYTES = 12  # of a kernel value: float32 in the matrix, float64 in what libsvm is given
 
 Found = dict[Point, Solution]
@@ -29,7 +32,9 @@ Found = dict[Point, Solution]
 
 @dataclass(frozen=True)
 class Problem:
-    """One machine to solve: the positions of its rows in the fit, int64 [N], and their targets (±1 if `classes`)."""
+    """One machine to solve: the positions of its rows in the fit, int64 [N], and their targets (±1
+    if `classes`).
+    """
 
     rows: IntArray
     targets: FloatArray
@@ -54,7 +59,8 @@ def solve_grid(
 ) -> Iterator[list[Found]]:
     """Yield, work by work, what was found for each of its problems. Raises BudgetError.
 
-    A work is one task, a chain of neighboring points; the last of an odd number is two, so that no thread stands idle.
+    A work is one task, a chain of neighboring points; the last of an odd number is two, so that no
+    thread stands idle.
     """
     rising = sorted(set(points))
     cut = round(FIRST_CHAIN * len(rising))
@@ -62,9 +68,14 @@ def solve_grid(
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         try:
             for work, alone in _last_alone(works):
-                chains = [rising[:cut], rising[cut:]] if alone and len(work.problems) == 1 else [rising]
+                chains = (
+                    [rising[:cut], rising[cut:]] if alone and len(work.problems) == 1 else [rising]
+                )
                 waiting.append(
-                    [[pool.submit(_chain, work.gram, p, c, context) for c in chains if c] for p in work.problems]
+                    [
+                        [pool.submit(_chain, work.gram, p, c, context) for c in chains if c]
+                        for p in work.problems
+                    ]
                 )
                 if len(waiting) > threads:
                     yield _found(waiting.popleft())
@@ -76,7 +87,10 @@ def solve_grid(
 
 def _found(futures: list[list[Future[Found]]]) -> list[Found]:
     """The chains of each problem as one."""
-    return [{point: one for chain in chains for point, one in chain.result().items()} for chains in futures]
+    return [
+        {point: one for chain in chains for point, one in chain.result().items()}
+        for chains in futures
+    ]
 
 
 def _last_alone(works: Iterable[FitGrid]) -> Iterator[tuple[FitGrid, bool]]:

@@ -29,7 +29,9 @@ Numbers = Literal["linear", "periodic", "piecewise_linear"]
 
 @dataclass(frozen=True)
 class TabularNetwork(FittedNetwork):
-    """A trained network: `arrays` by the names of the module's parameters, all float32 or all float64."""
+    """A trained network: `arrays` by the names of the module's parameters, all float32 or all
+    float64.
+    """
 
     entrance: FeatureEmbedding
     arrays: dict[str, Array]
@@ -49,14 +51,25 @@ class TabularNetwork(FittedNetwork):
 
     def with_parameters(self, parameters: dict[str, FloatArray]) -> Self:
         """The same network with other numbers, rounded to its precision."""
-        return replace(self, arrays={name: parameters[name].astype(array.dtype) for name, array in self.arrays.items()})
+        return replace(
+            self,
+            arrays={
+                name: parameters[name].astype(array.dtype) for name, array in self.arrays.items()
+            },
+        )
 
 
 class TabularModule(nn.Module, ABC):
-    """The network while it is trained; a pass is `run`, which knows nothing of who holds the parameters."""
+    """The network while it is trained; a pass is `run`, which knows nothing of who holds the
+    parameters.
+    """
 
     def __init__(
-        self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
+        self,
+        entrance: FeatureEmbedding,
+        shapes: dict[str, tuple[int, ...]],
+        dropout: float,
+        scale: float,
     ) -> None:
         super().__init__()
         self.entrance, self.dropout, self.scale = entrance, dropout, scale
@@ -69,7 +82,9 @@ class TabularModule(nn.Module, ABC):
         return self.run(dict(self.named_parameters()), x, noise)
 
     @abstractmethod
-    def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def run(
+        self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """As `forward`, for any axes before those of `x` and of each of `parts`."""
 
     @property
@@ -78,8 +93,12 @@ class TabularModule(nn.Module, ABC):
         """Numbers held for one row of a batch in training, about."""
 
     def kept(self, noise: Sequence[torch.Tensor] | None, like: torch.Tensor) -> list[torch.Tensor]:
-        """What units are multiplied by: 0 for the share `dropout` of them, the others become as much larger."""
-        return [(drawn >= self.dropout).to(like.dtype) / (1.0 - self.dropout) for drawn in noise or ()]
+        """What units are multiplied by: 0 for the share `dropout` of them, the others become as
+        much larger.
+        """
+        return [
+            (drawn >= self.dropout).to(like.dtype) / (1.0 - self.dropout) for drawn in noise or ()
+        ]
 
 
 class TabularSettings(NetworkFamily):
@@ -91,17 +110,27 @@ class TabularSettings(NetworkFamily):
         "medium", description="How large the network is where `width` and `blocks` are left out."
     )
     width: int | None = Field(
-        None, ge=1, le=65536, description="Units of every layer. Left out: from `size` and the features."
+        None,
+        ge=1,
+        le=65536,
+        description="Units of every layer. Left out: from `size` and the features.",
     )
-    blocks: int | None = Field(None, ge=0, le=100, description="Hidden blocks. Left out: from `size`.")
+    blocks: int | None = Field(
+        None, ge=0, le=100, description="Hidden blocks. Left out: from `size`."
+    )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of hidden units left out in each training step, in [0, 1)."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of hidden units left out in each training step, in [0, 1).",
     )
     numbers: Numbers = Field(
         "linear",
         description="linear: standardized; periodic: learned sines and cosines; piecewise_linear: shares of quantile bins.",
     )
-    frequencies: int = Field(16, ge=1, le=1000, description="Of periodic: sines a number, and as many cosines.")
+    frequencies: int = Field(
+        16, ge=1, le=1000, description="Of periodic: sines a number, and as many cosines."
+    )
     frequency_scale: float = Field(
         0.01,
         gt=0,
@@ -111,10 +140,14 @@ class TabularSettings(NetworkFamily):
         8, ge=1, le=1000, description="Length of a category's vector, and of a periodic number's."
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016)."
+        0.0,
+        ge=0,
+        lt=1,
+        description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016).",
     )
     scale_target: bool | None = Field(
-        None, description="Standardize the target while training; undone in the model. Left out: for regression only."
+        None,
+        description="Standardize the target while training; undone in the model. Left out: for regression only.",
     )
 
     @property
@@ -125,10 +158,14 @@ class TabularSettings(NetworkFamily):
 
     def entrance(self, shape: Shape) -> FeatureEmbedding:
         """How features of this shape enter."""
-        return FeatureEmbedding.of(shape, self.frequencies if self.numbers == "periodic" else 0, self.embedding_width)
+        return FeatureEmbedding.of(
+            shape, self.frequencies if self.numbers == "periodic" else 0, self.embedding_width
+        )
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """int64 [R] classes, or float64 [R, K] values, standardized by the first call's rows where that is asked."""
+        """int64 [R] classes, or float64 [R, K] values, standardized by the first call's rows where
+        that is asked.
+        """
         network = tabular(module)
         unscaled = np.zeros(fit.outputs), np.ones(fit.outputs)
         if fit.task == "classification":
@@ -146,7 +183,8 @@ class TabularSettings(NetworkFamily):
         return np.asarray((y_RK - shift) / scale, dtype=np.float64)
 
     def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each row, or its squared error, the mean over the outputs; of several members the mean of theirs.
+        """Cross-entropy of each row, or its squared error, the mean over the outputs; of several
+        members the mean of theirs.
 
         `outputs`: […, R, K] or […, R, M, K]; `y`: int64 […, R], or […, R, K].
         """
@@ -154,20 +192,30 @@ class TabularSettings(NetworkFamily):
             logs = outputs.log_softmax(-1)
             logs = logs if outputs.ndim == y.ndim + 1 else logs.mean(-2)
             own = logs.gather(-1, y.unsqueeze(-1)).squeeze(-1)
-            return -torch.lerp(own, logs.mean(-1), self.label_smoothing) if self.label_smoothing else -own
+            return (
+                -torch.lerp(own, logs.mean(-1), self.label_smoothing)
+                if self.label_smoothing
+                else -own
+            )
         if outputs.ndim == y.ndim:
             return (outputs - y).square().mean(-1)
         return (outputs - y.unsqueeze(-2)).square().mean((-2, -1))
 
 
-def sized(settings: TabularSettings, inputs: int, sizes: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
-    """Width and blocks: as asked, or the next power of two above what enters, within the bounds of `size`."""
+def sized(
+    settings: TabularSettings, inputs: int, sizes: dict[str, tuple[int, int, int]]
+) -> tuple[int, int]:
+    """Width and blocks: as asked, or the next power of two above what enters, within the bounds of
+    `size`.
+    """
     low, high, count = sizes[settings.size]
     width = settings.width or min(high, max(low, 1 << max(0, inputs - 1).bit_length()))
     return width, count if settings.blocks is None else settings.blocks
 
 
-def notes(settings: TabularSettings, shape: Shape, inputs: int, sizes: dict[str, tuple[int, int, int]]) -> str:
+def notes(
+    settings: TabularSettings, shape: Shape, inputs: int, sizes: dict[str, tuple[int, int, int]]
+) -> str:
     """What was chosen, and why, a sentence; '' when the recipe says it all."""
     if settings.width is not None and settings.blocks is not None:
         return ""

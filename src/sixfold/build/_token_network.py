@@ -1,4 +1,5 @@
-"""What the networks over tokens share: how rows of tokens are read, and how a trained network is kept, predicts and is exported.
+"""What the networks over tokens share: how rows of tokens are read, and how a trained network is
+kept, predicts and is exported.
 
 Shape letters: B texts, L tokens, K outputs.
 """
@@ -34,7 +35,9 @@ STEP: Final = 8  # tokens by which rows of a batch are longer or shorter
 
 
 class ScaledOutputs(nn.Module):
-    """A network and, behind it, the mean and the spread of the values that it learns: 0 and 1 for classes."""
+    """A network and, behind it, the mean and the spread of the values that it learns: 0 and 1 for
+    classes.
+    """
 
     def __init__(self, network: nn.Module, shift: FloatArray, scale: FloatArray) -> None:
         super().__init__()
@@ -46,7 +49,9 @@ class ScaledOutputs(nn.Module):
         """As the network starts."""
         if not isinstance(self.network, Starting):
             return frozenset()
-        return frozenset(f"network.{name}" for name in self.network.start(weights, biases, generator))
+        return frozenset(
+            f"network.{name}" for name in self.network.start(weights, biases, generator)
+        )
 
     def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """int64 [B, L] → [B, K] scores of classes, or values."""
@@ -54,7 +59,9 @@ class ScaledOutputs(nn.Module):
 
 
 def spread(fit: Fit, family: str) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of each output's values, [K]: 0 and 1 for classes. Raises FitError for one class alone."""
+    """Mean and standard deviation of each output's values, [K]: 0 and 1 for classes. Raises
+    FitError for one class alone.
+    """
     if fit.task == "classification":
         present(fit, family)
         return np.zeros(fit.outputs), np.ones(fit.outputs)
@@ -65,7 +72,9 @@ def spread(fit: Fit, family: str) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Rows of tokens, stored as real numbers, read without the padding that all rows of a batch have."""
+    """Rows of tokens, stored as real numbers, read without the padding that all rows of a batch
+    have.
+    """
 
     x: Matrix
     y: torch.Tensor
@@ -73,13 +82,17 @@ class TokenRows:
     def __len__(self) -> int:
         return len(self.y)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(
+        self, rows: IntArray, draw: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """As in `ExampleReader`: int64 [B, L]."""
         return torch.from_numpy(trimmed(self.x[rows])), self.y[torch.from_numpy(rows)]
 
 
 def trimmed(x: Matrix) -> IntArray:
-    """int64, without columns at the end that are padding in every row; a multiple of STEP stays, as far as there is one."""
+    """int64, without columns at the end that are padding in every row; a multiple of STEP stays, as
+    far as there is one.
+    """
     used = np.flatnonzero(x.any(axis=0))
     length = -(-(int(used[-1]) + 1 if len(used) else 1) // STEP) * STEP
     return np.ascontiguousarray(x[:, :length], dtype=np.int64)
@@ -87,8 +100,8 @@ def trimmed(x: Matrix) -> IntArray:
 
 @dataclass(frozen=True)
 class TokenNetwork(State):
-    """A trained network over tokens. `shape`: of the network, `weights`: all that it holds, float32; `length`: tokens a row;
-    `offset`: as in `parts.fit.Offset`.
+    """A trained network over tokens. `shape`: of the network, `weights`: all that it holds,
+    float32; `length`: tokens a row; `offset`: as in `parts.fit.Offset`.
     """
 
     shape: Any
@@ -113,7 +126,9 @@ class TokenNetwork(State):
         outputs = self.weights["shift"]
         with own_draws():  # layers fill themselves, in whatever thread
             module = ScaledOutputs(self.network(), outputs, outputs)
-        module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
+        module.load_state_dict(
+            {name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()}
+        )
         return module.eval()
 
     def single(self) -> Self:
@@ -121,13 +136,17 @@ class TokenNetwork(State):
         return self
 
     def predict(self, x: Matrix) -> FloatArray:
-        """[rows, L] tokens → float64 [rows, K], on one thread, whose sums are the same on any machine's number of cores."""
+        """[rows, L] tokens → float64 [rows, K], on one thread, whose sums are the same on any
+        machine's number of cores.
+        """
         module, found = self.module(), [np.zeros((0, len(self.weights["shift"])))]
         with threads.busy(0), torch.no_grad():
             for start in range(0, len(x), AT_ONCE):
                 tokens = torch.from_numpy(trimmed(x[start : start + AT_ONCE]))
                 scores = module(tokens).to(torch.float64)
-                found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
+                found.append(
+                    (scores.softmax(1) if self.output == "probability" else scores).numpy()
+                )
         return moved(np.concatenate(found), self.offset)
 
     def export(self, graph: Graph, x: str) -> str:
@@ -177,7 +196,9 @@ class TokenFamily(ModuleFamily):
         """The same settings with the size that so many rows get."""
 
     def module(self, fit: Fit) -> nn.Module:
-        """The network with the spread of the fit's values. Raises FitError for other features than the tokens of one column."""
+        """The network with the spread of the fit's values. Raises FitError for other features than
+        the tokens of one column.
+        """
         return ScaledOutputs(self.network(fit, self.tokens_of(fit)), *spread(fit, self.name))
 
     def examples(self, fit: Fit) -> ExampleReader:

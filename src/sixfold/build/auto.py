@@ -11,13 +11,16 @@ from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import ColumnKind, Dataset, Task
 from sixfold.recipe.kinds import IDENTIFIER
 
-# Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four fifths each, and the refit.
+# Fits that the seconds of COSTS are for, in multiples of the training rows: five folds of four
+# fifths each, and the refit.
 FITS = 5.0
 USED = 0.9  # of the time for training; the rest is for a table, or a machine, on which it takes longer than expected
 SVM_ROWS = 5_000
 MLP_ROWS = 500
 FOREST_ROWS = 20_000
-CLASS_ROWS = 10  # of a class, at least, for probabilities fitted on inner folds: each has rows of it then
+CLASS_ROWS = (
+    10  # of a class, at least, for probabilities fitted on inner folds: each has rows of it then
+)
 INNER = 3  # fits of two thirds of the rows that follow a fit whose scores become probabilities (evaluate/cross_fit.py)
 
 
@@ -25,8 +28,8 @@ Candidate = tuple[str, dict[str, Any], str]
 
 
 class ExpectedCost(NamedTuple):
-    """Seconds: `start`, and so many a million of what grows: `values` (rows × columns), `rows`, or `pairs` of rows. `each`:
-    for every class, where there are three or more.
+    """Seconds: `start`, and so many a million of what grows: `values` (rows × columns), `rows`, or
+    `pairs` of rows. `each`: for every class, where there are three or more.
     """
 
     start: float
@@ -35,9 +38,10 @@ class ExpectedCost(NamedTuple):
     each: bool = False
 
 
-# Measured, seconds of one core for five folds and the refit: breast cancer, diabetes, digits, and 30,000 random rows of 14
-# columns (`python -m bench.auto_costs`). They are constants, so that the same recipe has the same candidates, however busy the
-# machine is and wherever a run that was killed goes on.
+# Measured, seconds of one core for five folds and the refit: breast cancer, diabetes, digits, and
+# 30,000 random rows of 14 columns (`python -m bench.auto_costs`). They are constants, so that the
+# same recipe has the same candidates, however busy the machine is and wherever a run that was
+# killed goes on.
 COSTS = {
     "linear": ExpectedCost(0.05, 4.0),
     "tree": ExpectedCost(0.03, 2.4),
@@ -45,21 +49,26 @@ COSTS = {
     "forest": ExpectedCost(0.4, 25.0),
     "svm": ExpectedCost(0.05, 0.2, of="pairs"),
     "mlp": ExpectedCost(0.5, 400.0, of="rows"),
-    # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images take more.
+    # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images
+    # take more.
     "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
 }
 
 
 def candidates(
-    dataset: Dataset, training_s: float | None, evaluated: float = FITS - 1.0, inner_fits: bool | None = None
+    dataset: Dataset,
+    training_s: float | None,
+    evaluated: float = FITS - 1.0,
+    inner_fits: bool | None = None,
 ) -> list[Candidate]:
     """Family, its options, and the reason in words, for every candidate.
 
-    `training_s`: seconds for all training, or None; `evaluated`: rows that all folds train on, in multiples of the rows;
-    `inner_fits`: whether calibration or thresholds ask for fits on inner folds, None where the recipe does not say. In a short
-    time the least certain are left out; the first is kept however short it is. Without a limit the most certain comes first;
-    with one, the cheapest: a candidate's part of what is left is then never less than what it is expected to take, and the
-    most expensive has all that the others leave.
+    `training_s`: seconds for all training, or None; `evaluated`: rows that all folds train on, in
+    multiples of the rows; `inner_fits`: whether calibration or thresholds ask for fits on inner
+    folds, None where the recipe does not say. In a short time the least certain are left out; the
+    first is kept however short it is. Without a limit the most certain comes first; with one, the
+    cheapest: a candidate's part of what is left is then never less than what it is expected to
+    take, and the most expensive has all that the others leave.
     """
     wanted = _wanted(dataset)
     if training_s is None:
@@ -75,8 +84,12 @@ def candidates(
     return [one for _, one in sorted(chosen, key=lambda pair: pair[0])]
 
 
-def expected_s(family: str, dataset: Dataset, evaluated: float, inner_fits: bool | None = None) -> float:
-    """Seconds of one core that a candidate takes on all folds, and once more on all rows; `inner_fits` as in `candidates`."""
+def expected_s(
+    family: str, dataset: Dataset, evaluated: float, inner_fits: bool | None = None
+) -> float:
+    """Seconds of one core that a candidate takes on all folds, and once more on all rows;
+    `inner_fits` as in `candidates`.
+    """
     cost, rows, classes = COSTS[family], dataset.table.rows, len(dataset.target.classes)
     kinds = [column.kind for column in dataset.table.columns.values()]
     columns = sum(modality_of(kind).columns if is_modality(kind) else 1 for kind in kinds)
@@ -87,19 +100,29 @@ def expected_s(family: str, dataset: Dataset, evaluated: float, inner_fits: bool
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
 
 
-def calibrated(one: Candidate, calibration: dict[str, Any], dataset: Dataset) -> tuple[Candidate, dict[str, Any]]:
-    """A candidate and what the recipe says of its scores: those of a kernel machine become probabilities, unless the recipe
-    says what becomes of scores. So it can be judged by every metric, be a member of an ensemble, and answer as the others do.
+def calibrated(
+    one: Candidate, calibration: dict[str, Any], dataset: Dataset
+) -> tuple[Candidate, dict[str, Any]]:
+    """A candidate and what the recipe says of its scores: those of a kernel machine become
+    probabilities, unless the recipe says what becomes of scores. So it can be judged by every
+    metric, be a member of an ensemble, and answer as the others do.
     """
     family, options, why = one
     if family != "svm" or "calibrate" in calibration or not _has_inner_folds(dataset):
         return one, calibration
-    return (family, options, f"{why}; platt makes its scores probabilities"), {**calibration, "calibrate": "platt"}
+    return (family, options, f"{why}; platt makes its scores probabilities"), {
+        **calibration,
+        "calibrate": "platt",
+    }
 
 
 def _has_inner_folds(dataset: Dataset) -> bool:
     """Whether every part of the training rows is sure to have inner folds with all classes."""
-    if dataset.target.task != "classification" or dataset.groups is not None or dataset.times is not None:
+    if (
+        dataset.target.task != "classification"
+        or dataset.groups is not None
+        or dataset.times is not None
+    ):
         return False
     classes = dataset.target.values.astype(np.int64)
     units = np.arange(len(classes)) if dataset.units is None else dataset.units
@@ -111,10 +134,16 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     rows = dataset.table.rows
     if dataset.target.task == "reconstruction":
         return [
-            ("linear", {}, "the simplest map from the columns to themselves: what any network has to beat"),
+            (
+                "linear",
+                {},
+                "the simplest map from the columns to themselves: what any network has to beat",
+            ),
             ("mlp", {}, "a network can reconstruct what is not linear"),
         ]
-    kinds = dict.fromkeys(column.kind for column in dataset.table.columns.values() if column.kind != IDENTIFIER)
+    kinds = dict.fromkeys(
+        column.kind for column in dataset.table.columns.values() if column.kind != IDENTIFIER
+    )
     wanted = _for_modalities(kinds, dataset.target.task) or _for_tables(rows)
     return [wanted[0], *_together(kinds.keys(), rows), *wanted[1:]]
 
@@ -135,21 +164,39 @@ def _for_tables(rows: int) -> list[Candidate]:
     ]
     if rows <= SVM_ROWS:
         wanted.append(
-            ("svm", {"kernel": "rbf"}, f"{rows:,} rows, at most {SVM_ROWS:,}: a kernel machine can use them all")
+            (
+                "svm",
+                {"kernel": "rbf"},
+                f"{rows:,} rows, at most {SVM_ROWS:,}: a kernel machine can use them all",
+            )
         )
     if rows <= FOREST_ROWS:
-        wanted.append(("forest", {}, f"{rows:,} rows, at most {FOREST_ROWS:,}: robust where boosting overfits"))
+        wanted.append(
+            (
+                "forest",
+                {},
+                f"{rows:,} rows, at most {FOREST_ROWS:,}: robust where boosting overfits",
+            )
+        )
     if rows >= MLP_ROWS:
         wanted.append(("mlp", {}, f"{rows:,} rows, at least {MLP_ROWS:,}: enough for a network"))
     return wanted
 
 
 def _together(kinds: Set[ColumnKind], rows: int) -> list[Candidate]:
-    """A network for several kinds of columns, where images are among them: pixels tell little to other families, and n-grams
-    beside numbers are taken well by those.
+    """A network for several kinds of columns, where images are among them: pixels tell little to
+    other families, and n-grams beside numbers are taken well by those.
     """
     if "image" not in kinds or len(kinds) < 2 or rows < MLP_ROWS:
         return []
     texts, table = "text" in kinds, bool(kinds - {"text", "image"})
-    others = " and ".join(name for name, here in (("texts", texts), ("numbers or categories", table)) if here)
-    return [("fusion", {}, f"images beside {others}, {rows:,} rows: an encoder for each kind, learned together")]
+    others = " and ".join(
+        name for name, here in (("texts", texts), ("numbers or categories", table)) if here
+    )
+    return [
+        (
+            "fusion",
+            {},
+            f"images beside {others}, {rows:,} rows: an encoder for each kind, learned together",
+        )
+    ]

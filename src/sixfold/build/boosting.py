@@ -28,13 +28,15 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.runs.context import Context
 
-# Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300 rounds: 1.4 s with one
-# thread, 0.9 s with two; but with another process on the same cores two threads once took 68 s, waiting for each other.
+# Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300
+# rounds: 1.4 s with one thread, 0.9 s with two; but with another process on the same cores two
+# threads once took 68 s, waiting for each other.
 ONE_THREAD = 2_000_000
 
 LEAST_WATCHED = 20  # rows: fewer say too little about when to stop
 
-# Part of the time left that rounds are made in; reading them and predicting takes as long: measured with 3,700 rounds.
+# Part of the time left that rounds are made in; reading them and predicting takes as long: measured
+# with 3,700 rounds.
 TRAINING_PART = 0.4
 
 
@@ -84,10 +86,12 @@ class BoostedTrees(State):
 
 @dataclass(frozen=True)
 class Binned:
-    """The rows of a fit with every feature cut into bins, for all trainings on them or on a part of them.
+    """The rows of a fit with every feature cut into bins, for all trainings on them or on a part of
+    them.
 
-    The bins come from the rows of this fit alone. lightgbm.cv makes them once for all folds, from held-out rows, too; here
-    nothing is learned from a held-out row, so folds are not taken from one table of bins.
+    The bins come from the rows of this fit alone. lightgbm.cv makes them once for all folds, from
+    held-out rows, too; here nothing is learned from a held-out row, so folds are not taken from one
+    table of bins.
     """
 
     fit: Fit
@@ -100,8 +104,15 @@ class Binned:
         """Bins of all rows of `fit`. Raises FitError when all are of one class."""
         if fit.task == "classification":
             present(fit, "boosting")
-        center = 0.0 if fit.task == "classification" else float(np.mean(fit.y))  # LightGBM keeps targets as float32
-        return cls(fit, lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(), center, threads)
+        center = (
+            0.0 if fit.task == "classification" else float(np.mean(fit.y))
+        )  # LightGBM keeps targets as float32
+        return cls(
+            fit,
+            lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(),
+            center,
+            threads,
+        )
 
     def take(self, rows: IntArray) -> lightgbm.Dataset:
         """Some rows, in the bins of all; `rows` is sorted."""
@@ -109,15 +120,19 @@ class Binned:
 
 
 class Settings(SolverFamily):
-    """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of those before. Takes
-    missing values as they are; needs no scaling. With `patience`, rows are cut off to be watched, the best number of
-    rounds is kept, and (`refit`) all rows are learned with that number.
+    """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of
+    those before. Takes missing values as they are; needs no scaling. With `patience`, rows are cut
+    off to be watched, the best number of rounds is kept, and (`refit`) all rows are learned with
+    that number.
     """
 
     ends_in_time: ClassVar[bool] = True
-    needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    needs: ClassVar[Needs] = Needs(
+        number=(), category=("ordinal",), impute_number=None, precision="float32"
+    )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
-    # none of these changes the bins: features are not filtered by min_rows_leaf beforehand (feature_pre_filter)
+    # none of these changes the bins: features are not filtered by min_rows_leaf beforehand
+    # (feature_pre_filter)
     shared: ClassVar[frozenset[str]] = frozenset(
         {
             "rounds",
@@ -136,29 +151,45 @@ class Settings(SolverFamily):
     )
 
     rounds: int = Field(300, ge=1, le=20_000, description="Boosting rounds at most, 1 to 20,000.")
-    learning_rate: float = Field(0.05, gt=0, le=1, description="Share of each round's correction that is used.")
+    learning_rate: float = Field(
+        0.05, gt=0, le=1, description="Share of each round's correction that is used."
+    )
     leaves: int = Field(31, ge=2, le=4096, description="Leaves of a tree at most, 2 to 4096.")
-    max_depth: int | None = Field(None, ge=1, le=64, description="Most questions from root to leaf; none: no limit.")
+    max_depth: int | None = Field(
+        None, ge=1, le=64, description="Most questions from root to leaf; none: no limit."
+    )
     min_rows_leaf: int = Field(20, ge=1, description="Fewest training rows in a leaf, at least 1.")
-    feature_fraction: float = Field(0.5, gt=0, le=1, description="Share of the features that a tree may use.")
-    row_fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows that a tree is grown on.")
+    feature_fraction: float = Field(
+        0.5, gt=0, le=1, description="Share of the features that a tree may use."
+    )
+    row_fraction: float = Field(
+        1.0, gt=0, le=1, description="Share of the rows that a tree is grown on."
+    )
     l1: float = Field(0.0, ge=0, description="Penalty on the size of leaf values.")
     l2: float = Field(0.0, ge=0, description="Penalty on the squares of leaf values.")
     patience: int | None = Field(
         30, ge=1, description="Rounds without improvement on the rows cut off; none: all rounds."
     )
-    validation: float = Field(0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched.")
-    refit: bool = Field(True, description="After an early stop, learn all rows with the best number of rounds.")
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched."
+    )
+    refit: bool = Field(
+        True, description="After an early stop, learn all rows with the best number of rounds."
+    )
 
     @property
     def side_by_side(self) -> bool:
         """LightGBM works outside of Python's lock."""
         return True
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting, each its BoostedTrees; the rows of a fit are binned once.
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting, each its BoostedTrees; the rows of
+        a fit are binned once.
 
-        Where no rows are watched, settings that differ in `rounds` alone are trained once, to the largest.
+        Where no rows are watched, settings that differ in `rounds` alone are trained once, to the
+        largest.
         """
         most: dict[str, int] = {}
         for setting in settings:
@@ -179,7 +210,9 @@ class Settings(SolverFamily):
                     found.append(setting._stopped(binned, watched, context))
                     continue
                 if key not in longest:
-                    longest[key] = setting._train(binned, np.arange(fit.rows), watched, most[key], context)
+                    longest[key] = setting._train(
+                        binned, np.arange(fit.rows), watched, most[key], context
+                    )
                 found.append(longest[key].first_rounds(setting.rounds))
             return found
 
@@ -189,14 +222,18 @@ class Settings(SolverFamily):
         return self.model_copy(update={"rounds": 1}).model_dump_json()
 
     def _stopped(self, binned: Binned, watched: IntArray, context: Context) -> BoostedTrees:
-        """Trained until the rows watched get no better; then, with `refit`, on all rows for as many rounds."""
+        """Trained until the rows watched get no better; then, with `refit`, on all rows for as many
+        rounds.
+        """
         every = np.arange(binned.fit.rows)
         started = time.monotonic()
         stopped = self._train(binned, np.setdiff1d(every, watched), watched, self.rounds, context)
         if not self.refit:
             return stopped
         if context.left_s() < time.monotonic() - started:
-            context.emit("warning", text="boosting: no time to learn the rows watched, too", cut=True)
+            context.emit(
+                "warning", text="boosting: no time to learn the rows watched, too", cut=True
+            )
             return stopped
         return self._train(binned, every, watched[:0], stopped.rounds, context)
 
@@ -204,7 +241,9 @@ class Settings(SolverFamily):
         return self.patience is not None and round(self.validation * fit.rows) >= LEAST_WATCHED
 
     def _watched(self, fit: Fit) -> IntArray:
-        """Rows cut off for early stopping; none where fewer than 20 could be, or where a class would lose its last."""
+        """Rows cut off for early stopping; none where fewer than 20 could be, or where a class
+        would lose its last.
+        """
         count = round(self.validation * fit.rows)
         if not self._watches(fit):
             return np.empty(0, dtype=np.int64)
@@ -217,7 +256,9 @@ class Settings(SolverFamily):
                 return np.empty(0, dtype=np.int64)
         return np.sort(rows)
 
-    def _train(self, binned: Binned, rows: IntArray, watched: IntArray, rounds: int, context: Context) -> BoostedTrees:
+    def _train(
+        self, binned: Binned, rows: IntArray, watched: IntArray, rounds: int, context: Context
+    ) -> BoostedTrees:
         fit = binned.fit
         parameters = self._parameters(fit, binned.threads)
         callbacks: list[Callable[[CallbackEnv], None]] = [_stop_in_time(context)]
@@ -225,7 +266,9 @@ class Settings(SolverFamily):
         if len(watched):
             valid = [binned.take(watched)]
             callbacks.append(lightgbm.early_stopping(self.patience or 1, verbose=False))
-        booster = lightgbm.train(parameters, binned.take(rows), rounds, valid_sets=valid, callbacks=callbacks)
+        booster = lightgbm.train(
+            parameters, binned.take(rows), rounds, valid_sets=valid, callbacks=callbacks
+        )
         columns = fit.outputs if fit.task == "classification" and fit.outputs > 2 else 1
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         link: _links.Link = "identity"
@@ -261,7 +304,9 @@ class Settings(SolverFamily):
 
 
 def _stop_in_time(context: Context) -> Callable[[CallbackEnv], None]:
-    """A LightGBM callback: when its part of the time is over, training ends with the rounds it has."""
+    """A LightGBM callback: when its part of the time is over, training ends with the rounds it
+    has.
+    """
     left_s = context.left_s()
     spare_s = (1.0 - TRAINING_PART) * left_s if math.isfinite(left_s) else 0.0
 

@@ -16,7 +16,9 @@ from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
 
 @dataclass(frozen=True)
 class Candidate(State):
-    """`name` is unique among the candidates of a run ("mlp", "svm C=10"); `family` is the family's Settings."""
+    """`name` is unique among the candidates of a run ("mlp", "svm C=10"); `family` is the family's
+    Settings.
+    """
 
     name: str
     family_name: str
@@ -28,8 +30,8 @@ class Candidate(State):
     calibration: Calibration = field(default_factory=Calibration)
 
     def key(self) -> str:
-        """SHA-256 of everything that the fits of this candidate depend on, besides the rows. Raises DataError for a
-        folder of the recipe's that is not there.
+        """SHA-256 of everything that the fits of this candidate depend on, besides the rows. Raises
+        DataError for a folder of the recipe's that is not there.
         """
         parts = [
             self.family_name,
@@ -43,8 +45,8 @@ class Candidate(State):
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def batch_key(self) -> str:
-        """Equal for candidates whose fits may be one piece of work: they differ in what their family shares, or in how the same
-        network is stepped (`Family.shared`, `Family.apart`).
+        """Equal for candidates whose fits may be one piece of work: they differ in what their
+        family shares, or in how the same network is stepped (`Family.shared`, `Family.apart`).
         """
         parts = [
             self.family_name,
@@ -59,11 +61,15 @@ class Candidate(State):
         return Setting(self.name, self.family, self.initialize, self.train, watch)
 
 
-def fits_of(candidates: Sequence[Candidate], fits: Sequence[Fit], watch: Watch | None = None) -> list[Fit]:
-    """Every fit by every candidate, fit by fit: what `Family.fit` of the first candidate takes. They are alike (`batch_key`).
+def fits_of(
+    candidates: Sequence[Candidate], fits: Sequence[Fit], watch: Watch | None = None
+) -> list[Fit]:
+    """Every fit by every candidate, fit by fit: what `Family.fit` of the first candidate takes.
+    They are alike (`batch_key`).
 
-    Events of a fit say who it is: its number, where nothing else is known of one of several, and the candidate's name where
-    there are several. `watch`: the metric that `train.stop.metric` names, where that is not `loss`.
+    Events of a fit say who it is: its number, where nothing else is known of one of several, and
+    the candidate's name where there are several. `watch`: the metric that `train.stop.metric`
+    names, where that is not `loss`.
     """
     settings = [candidate.setting(watch) for candidate in candidates]
     found = []
@@ -76,6 +82,8 @@ def fits_of(candidates: Sequence[Candidate], fits: Sequence[Fit], watch: Watch |
 
 
 def by_device(candidates: Sequence[Candidate]) -> tuple[list[str], list[str]]:
-    """Names of the candidates that a GPU can train, and of those that the processor trains always."""
+    """Names of the candidates that a GPU can train, and of those that the processor trains
+    always.
+    """
     by_loop = [one.name for one in candidates if one.family.trained_by_the_loop]
     return by_loop, [one.name for one in candidates if one.name not in by_loop]

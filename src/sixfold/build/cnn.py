@@ -42,14 +42,16 @@ class PixelNetwork(PixelModel):
 
 
 class Settings(ImageFamily):
-    """A convolutional network with residual blocks, for a column of images alone, trained from scratch on augmented images. See
-    `train` for how; what is left out there is, for it, SGD with Nesterov's momentum, 25 epochs and one cycle of the rate.
+    """A convolutional network with residual blocks, for a column of images alone, trained from
+    scratch on augmented images. See `train` for how; what is left out there is, for it, SGD with
+    Nesterov's momentum, 25 epochs and one cycle of the rate.
     """
 
     needs: ClassVar[Needs] = Needs(precision="float32", stored_pixels=True)
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
-        "auto", description="Width and depth; auto: by the size of the images and the number of rows."
+        "auto",
+        description="Width and depth; auto: by the size of the images and the number of rows.",
     )
 
     @property
@@ -65,19 +67,23 @@ class Settings(ImageFamily):
     def derived(self, fit: Fit) -> str:
         """The size that was chosen and why, and how images are augmented."""
         size = (
-            derived_size(image_of(fit, self.name).height, fit.rows)[1] if self.size == "auto" else f"size {self.size}."
+            derived_size(image_of(fit, self.name).height, fit.rows)[1]
+            if self.size == "auto"
+            else f"size {self.size}."
         )
         return f"cnn: {size} {self.augmentation.describe()}"
 
     def module(self, fit: Fit) -> nn.Module:
-        """The network of this size with the scaling of the fit's pixels. Raises FitError for other features than the pixels of
-        one column.
+        """The network of this size with the scaling of the fit's pixels. Raises FitError for other
+        features than the pixels of one column.
         """
         shape = image_of(fit, self.name)
         present(fit, self.name)
         size = self.size if self.size != "auto" else derived_size(shape.height, fit.rows)[0]
         structure = network_shape(size, shape.channels, fit.outputs, shape.height)
-        return ScaledImages(ImageResidualNetwork(structure), PixelScaling.of(PixelRows(fit.x, shape).batches()))
+        return ScaledImages(
+            ImageResidualNetwork(structure), PixelScaling.of(PixelRows(fit.x, shape).batches())
+        )
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state, as wide as that is."""
@@ -87,17 +93,26 @@ class Settings(ImageFamily):
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays."""
-        if not (isinstance(module, ScaledImages) and isinstance(module.network, ImageResidualNetwork)):
+        if not (
+            isinstance(module, ScaledImages) and isinstance(module.network, ImageResidualNetwork)
+        ):
             raise TypeError(f"{type(module).__name__} is no ScaledImages")
         shape = image_of(fit, self.name)
         network = FittedImages.of(
-            module.network, module.network.shape, ImageSize(shape.height, shape.width), module.scaling
+            module.network,
+            module.network.shape,
+            ImageSize(shape.height, shape.width),
+            module.scaling,
         )
         return PixelNetwork(shape.channels, network)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """Of the size that so many rows get."""
-        size = self.size if self.size != "auto" else derived_size(image_of(few[0], self.name).height, rows)[0]
+        size = (
+            self.size
+            if self.size != "auto"
+            else derived_size(image_of(few[0], self.name).height, rows)[0]
+        )
         sized = self.model_copy(update={"size": size})
         setting = replace(few[0].setting, family=sized)
         return ModuleFamily.cost(sized, [replace(few[0], setting=setting)], rows)

@@ -1,4 +1,6 @@
-"""One door to every kind of model: `Family.fit`. A family's `Settings` class is its options and this."""
+"""One door to every kind of model: `Family.fit`. A family's `Settings` class is its options and
+this.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,24 @@ from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from sixfold.core.cores import cores
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
-from sixfold.recipe.schema import Initialize, Options
+from sixfold.recipe.plugin_fields import Options
+from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
-CACHE_BYTES = 512 * 2**20  # of features of folds: that are kept for other candidates, and that are trained as one
-# Of features of fits solved side by side: where a fit is large, threads inside it do nearly as well.
+CACHE_BYTES = (
+    512 * 2**20
+)  # of features of folds: that are kept for other candidates, and that are trained as one
+# Of features of fits solved side by side: where a fit is large, threads inside it do nearly as
+# well.
 SIDE_BYTES = 128 * 2**20
 
 
 class FitCost(NamedTuple):
-    """What fits take besides their features. `fit_bytes`: held at the peak by one fit (kernel matrices, trees while they grow),
-    of all settings that are solved with it; by one replica of a network. `model_bytes`: of one result. `together`: fits that
-    are trained as one piece of work at most, where the loop trains them.
+    """What fits take besides their features. `fit_bytes`: held at the peak by one fit (kernel
+    matrices, trees while they grow), of all settings that are solved with it; by one replica of a
+    network. `model_bytes`: of one result. `together`: fits that are trained as one piece of work at
+    most, where the loop trains them.
     """
 
     fit_bytes: int = 0
@@ -30,8 +37,9 @@ class FitCost(NamedTuple):
 
 
 class TrainDefaults(NamedTuple):
-    """What a family likes of the recipe's `train`: `options` take the place of the keys that the recipe leaves out, and `why` is
-    said with them. The recipe's own word goes before them, key by key.
+    """What a family likes of the recipe's `train`: `options` take the place of the keys that the
+    recipe leaves out, and `why` is said with them. The recipe's own word goes before them, key by
+    key.
     """
 
     options: Options = {}  # noqa: RUF012 (never changed)
@@ -39,14 +47,16 @@ class TrainDefaults(NamedTuple):
 
 
 class Family(Section, ABC):
-    """One kind of model: how it likes its features, what a fit costs, and how fits are made. The options are the fields of the
-    subclass. What is said here of all families are defaults that an ordinary solver needs not change.
+    """One kind of model: how it likes its features, what a fit costs, and how fits are made. The
+    options are the fields of the subclass. What is said here of all families are defaults that an
+    ordinary solver needs not change.
 
-    `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it. `ends_in_time`: a fit ends at the
-    deadline with what it has; of other families one that has begun goes on to its end. `decides`: for classes it gives
-    decision values, no probabilities. `reads`: kinds of features that it can make something of. `shared`: fields in which
-    settings may differ that are solved as one piece of work (one factorization for all penalties); `apart`: the same of the
-    keys of `train`.
+    `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it.
+    `ends_in_time`: a fit ends at the deadline with what it has; of other families one that has
+    begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
+    `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
+    differ that are solved as one piece of work (one factorization for all penalties); `apart`: the
+    same of the keys of `train`.
     """
 
     tasks: ClassVar[frozenset[Task]]
@@ -74,14 +84,17 @@ class Family(Section, ABC):
 
     @abstractmethod
     def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one result a fit, in order; each fit by its own settings (`Fit.setting`), or by `self` where it names none.
+        """Yield one result a fit, in order; each fit by its own settings (`Fit.setting`), or by
+        `self` where it names none.
 
-        A grid on several folds is a sequence of fits, those on the same rows next to each other: what they have in common is
-        done once. Raises FitError, RecipeError, BudgetError.
+        A grid on several folds is a sequence of fits, those on the same rows next to each other:
+        what they have in common is done once. Raises FitError, RecipeError, BudgetError.
         """
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Of fits on `rows` rows. `few`: the same on some of the rows, one a setting; they may be tried on."""
+        """Of fits on `rows` rows. `few`: the same on some of the rows, one a setting; they may be
+        tried on.
+        """
         return FitCost()
 
     def work(self, rows: int) -> float:
@@ -89,11 +102,15 @@ class Family(Section, ABC):
         return float(rows)
 
     def folds_at_once(self, size: int) -> int:
-        """Folds that are worked on as one piece of work, when the features of one take `size` bytes."""
+        """Folds that are worked on as one piece of work, when the features of one take `size`
+        bytes.
+        """
         return max(1, min(cores(), SIDE_BYTES // max(1, size))) if self.side_by_side else 1
 
     def content_digest(self) -> str:
-        """SHA-256 of what the files hold that its options name; '' where they name none. Raises DataError."""
+        """SHA-256 of what the files hold that its options name; '' where they name none. Raises
+        DataError.
+        """
         return ""
 
     def check_task(self, task: Task) -> None:
@@ -103,12 +120,16 @@ class Family(Section, ABC):
         """Raises FitError for a start from which it could never be trained."""
 
     def own(self, fit: Fit) -> Self:
-        """The settings of this family that a fit is made by. Raises TypeError for those of another family."""
+        """The settings of this family that a fit is made by. Raises TypeError for those of another
+        family.
+        """
         family = fit.setting.family
         if family is None:
             return self
         if not isinstance(family, type(self)):
-            raise TypeError(f"{type(family).__module__} is another family than {type(self).__module__}")
+            raise TypeError(
+                f"{type(family).__module__} is another family than {type(self).__module__}"
+            )
         return family
 
 
@@ -128,14 +149,18 @@ class SolverFamily(Family):
                         yield from setting.solve([setting], [fit], context)
 
     @abstractmethod
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting. `settings` differ in the fields `shared` alone, and `self` is
-        the first of them: one where there are none.
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting. `settings` differ in the fields
+        `shared` alone, and `self` is the first of them: one where there are none.
         """
 
 
 def _grids(fits: Sequence[Fit]) -> Iterator[list[list[Fit]]]:
-    """Fits by the rows that they are made on, those together that have the same settings on each."""
+    """Fits by the rows that they are made on, those together that have the same settings on
+    each.
+    """
     grid: list[list[Fit]] = []
     for same in _on_same_rows(fits):
         if grid and [fit.setting for fit in grid[-1]] != [fit.setting for fit in same]:
@@ -150,7 +175,9 @@ def _on_same_rows(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     """Neighbors that differ in their settings alone."""
     same: list[Fit] = []
     for fit in fits:
-        if same and not (fit.x is same[0].x and fit.setting not in [other.setting for other in same]):
+        if same and not (
+            fit.x is same[0].x and fit.setting not in [other.setting for other in same]
+        ):
             yield same
             same = []
         same.append(fit)
@@ -160,7 +187,9 @@ def _on_same_rows(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
 
 @runtime_checkable
 class CostComplexity(Protocol):
-    """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float, 0 cuts nothing)."""
+    """Ability of a family's Settings: its trees can be cut back by its field `complexity` (a float,
+    0 cuts nothing).
+    """
 
     def complexity_path(self, fit: Fit) -> FloatArray:
         """Rising values of `complexity`, at each of which the tree of `fit` loses a branch."""

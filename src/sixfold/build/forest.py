@@ -1,4 +1,6 @@
-"""Random forest: the mean of trees grown on bootstrapped rows and random features (Breiman 2001)."""
+"""Random forest: the mean of trees grown on bootstrapped rows and random features (Breiman
+2001).
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,33 @@ ONE_THREAD = 50_000  # values (rows × features) up to which starting threads co
 
 
 class Settings(SolverFamily):
-    """Random forest: the mean of `trees` trees, each grown on rows drawn with replacement and a random share of the
-    features at every split (Breiman 2001). Takes missing values as they are; needs no scaling.
+    """Random forest: the mean of `trees` trees, each grown on rows drawn with replacement and a
+    random share of the features at every split (Breiman 2001). Takes missing values as they are;
+    needs no scaling.
     """
 
-    needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    needs: ClassVar[Needs] = Needs(
+        number=(), category=("ordinal",), impute_number=None, precision="float32"
+    )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
     trees: int = Field(100, ge=1, le=5000, description="Trees, 1 to 5000.")
-    max_depth: int | None = Field(12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
-    min_rows_leaf: int = Field(3, ge=1, description="Fewest training rows in a leaf, at least 1.")
-    max_leaves: int | None = Field(None, ge=2, description="Most leaves of a tree, best splits first; at least 2.")
-    feature_fraction: float | None = Field(
-        None, gt=0, le=1, description="Share of the features tried at a split. Default: √features; a third for values."
+    max_depth: int | None = Field(
+        12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64."
     )
-    row_fraction: float = Field(1.0, gt=0, le=1, description="Rows drawn for a tree, as a share of all.")
+    min_rows_leaf: int = Field(3, ge=1, description="Fewest training rows in a leaf, at least 1.")
+    max_leaves: int | None = Field(
+        None, ge=2, description="Most leaves of a tree, best splits first; at least 2."
+    )
+    feature_fraction: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the features tried at a split. Default: √features; a third for values.",
+    )
+    row_fraction: float = Field(
+        1.0, gt=0, le=1, description="Rows drawn for a tree, as a share of all."
+    )
     criterion: Literal["auto", "gini", "entropy", "squared_error"] = Field(
         "auto", description="Impurity: gini (classes' default), entropy; squared_error (values)."
     )
@@ -49,7 +63,9 @@ class Settings(SolverFamily):
         """scikit-learn's trees work outside of Python's lock."""
         return True
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
         """Yield one forest a fit, in order."""
 
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:

@@ -1,4 +1,6 @@
-"""Numbers, categories, texts and images of a row together: one network with an encoder for each kind of column."""
+"""Numbers, categories, texts and images of a row together: one network with an encoder for each
+kind of column.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,16 @@ from sixfold.train.augment import Augment, augment
 from sixfold.train.module import ExampleReader
 
 Size = Literal["nano", "small", "medium", "large"]
-WIDTHS: Final[dict[Size, int]] = {"nano": 32, "small": 64, "medium": 128, "large": 256}  # of each encoder; guessed
-ROWS: Final[dict[Size, int]] = {"nano": 20_000, "small": 200_000}  # below which a size is chosen; as of text_cnn
+WIDTHS: Final[dict[Size, int]] = {
+    "nano": 32,
+    "small": 64,
+    "medium": 128,
+    "large": 256,
+}  # of each encoder; guessed
+ROWS: Final[dict[Size, int]] = {
+    "nano": 20_000,
+    "small": 200_000,
+}  # below which a size is chosen; as of text_cnn
 FILTERS: Final = (1, 2, 3)  # tokens that a filter spans: single words first, phrases too
 AT_ONCE: Final = 64  # rows predicted in one piece
 READ: Final = 256  # rows whose pixels are looked at together
@@ -49,7 +59,9 @@ DEFAULTS: Final = TrainDefaults(
 
 @dataclass(frozen=True)
 class FittedFusion(State):
-    """A trained network: its shape and all that it holds, float32 but for counters. `offset`: as in `parts.fit.Offset`."""
+    """A trained network: its shape and all that it holds, float32 but for counters. `offset`: as in
+    `parts.fit.Offset`.
+    """
 
     shape: FusionShape
     weights: dict[str, npt.NDArray[Any]]
@@ -60,13 +72,17 @@ class FittedFusion(State):
     def of(cls, module: nn.Module, shape: FusionShape, fit: Fit) -> Self:
         """What a trained module holds."""
         weights = {name: _stored(value) for name, value in module.state_dict().items()}
-        return cls(shape, weights, "probability" if fit.task == "classification" else "value", fit.offset)
+        return cls(
+            shape, weights, "probability" if fit.task == "classification" else "value", fit.offset
+        )
 
     def module(self) -> nn.Module:
         """The trained network, in evaluation."""
         outputs = self.weights["shift"]
         module = ScaledOutputs(FusionNetwork(self.shape), outputs, outputs)
-        module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
+        module.load_state_dict(
+            {name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()}
+        )
         return module.eval()
 
     def single(self) -> Self:
@@ -74,19 +90,27 @@ class FittedFusion(State):
         return self
 
     def predict(self, x: Matrix) -> FloatArray:
-        """[rows, features] → float64 [rows, outputs], on one thread, whose sums are the same on any number of cores."""
+        """[rows, features] → float64 [rows, outputs], on one thread, whose sums are the same on any
+        number of cores.
+        """
         module, found = self.module(), [np.zeros((0, self.shape.outputs))]
         with threads.busy(0), torch.no_grad():
             for start in range(0, len(x), AT_ONCE):
                 some = torch.from_numpy(np.array(x[start : start + AT_ONCE], dtype=np.float32))
                 scores = module(some).to(torch.float64)
-                found.append((scores.softmax(1) if self.output == "probability" else scores).numpy())
+                found.append(
+                    (scores.softmax(1) if self.output == "probability" else scores).numpy()
+                )
         return moved(np.concatenate(found), self.offset)
 
     def export(self, graph: Graph, x: str) -> str:
-        """The same as nodes; `x` is [rows, features] float32: tokens are whole numbers below 2^24, which it holds exactly."""
+        """The same as nodes; `x` is [rows, features] float32: tokens are whole numbers below 2^24,
+        which it holds exactly.
+        """
         example = torch.zeros(2, self.shape.features)
-        scores = graph.cast(embedded(norms_folded(self.module()), graph, x, example), TensorProto.DOUBLE)
+        scores = graph.cast(
+            embedded(norms_folded(self.module()), graph, x, example), TensorProto.DOUBLE
+        )
         return (
             graph.op("Softmax", scores, axis=1)
             if self.output == "probability"
@@ -96,7 +120,9 @@ class FittedFusion(State):
 
 @dataclass(frozen=True)
 class FusionExamples:
-    """An `ExampleReader` of rows of features, [B, F] float32, in which the pixels of training rows are augmented."""
+    """An `ExampleReader` of rows of features, [B, F] float32, in which the pixels of training rows
+    are augmented.
+    """
 
     x: Matrix
     y: torch.Tensor
@@ -106,7 +132,9 @@ class FusionExamples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(
+        self, rows: IntArray, draw: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """As in `ExampleReader`."""
         x = torch.from_numpy(np.array(self.x[rows], dtype=np.float32))
         if draw is not None:
@@ -117,9 +145,10 @@ class FusionExamples:
 
 
 class Settings(ModuleFamily):
-    """One network for columns of several kinds, trained from scratch: an encoder for all numbers and categories, one for each
-    column of text, one for each column of images, and two products over what they give, side by side. For what only shows
-    where columns are seen together. Kinds that a table lacks have no encoder.
+    """One network for columns of several kinds, trained from scratch: an encoder for all numbers
+    and categories, one for each column of text, one for each column of images, and two products
+    over what they give, side by side. For what only shows where columns are seen together. Kinds
+    that a table lacks have no encoder.
     """
 
     needs: ClassVar[Needs] = Needs(precision="float32", text="tokens")
@@ -127,13 +156,24 @@ class Settings(ModuleFamily):
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "tokens", "pixels"})
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
-        "auto", description="Width of the encoders; auto: by the number of rows and the size of the images."
+        "auto",
+        description="Width of the encoders; auto: by the number of rows and the size of the images.",
     )
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of what encoders give that is left out in each step.")
-    shift: float = Field(0.08, ge=0, le=0.5, description="Images: random shift, at most this share of a side.")
-    flip: bool = Field(False, description="Images: mirror half of them. Not for digits or anything with a side.")
-    color: float = Field(0.0, ge=0, le=1, description="Images: brightness and contrast change by at most this share.")
-    cutout: float = Field(0.0, ge=0, lt=1, description="Images: side of a square that is blanked, as a share.")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of what encoders give that is left out in each step."
+    )
+    shift: float = Field(
+        0.08, ge=0, le=0.5, description="Images: random shift, at most this share of a side."
+    )
+    flip: bool = Field(
+        False, description="Images: mirror half of them. Not for digits or anything with a side."
+    )
+    color: float = Field(
+        0.0, ge=0, le=1, description="Images: brightness and contrast change by at most this share."
+    )
+    cutout: float = Field(
+        0.0, ge=0, lt=1, description="Images: side of a square that is blanked, as a share."
+    )
 
     @property
     def train_defaults(self) -> TrainDefaults:
@@ -142,7 +182,9 @@ class Settings(ModuleFamily):
 
     @property
     def augmentation(self) -> Augment:
-        """How training images are changed. None are mixed: the other columns of two rows could not be."""
+        """How training images are changed. None are mixed: the other columns of two rows could not
+        be.
+        """
         return Augment(shift=self.shift, flip=self.flip, color=self.color, cutout=self.cutout)
 
     def derived(self, fit: Fit) -> str:
@@ -152,7 +194,9 @@ class Settings(ModuleFamily):
         names = [f"'{group.columns[0]}'" for group in fit.layout if group.kind != "numbers"]
         numbers = len(shape.numbers) + len(shape.codes)
         parts = (
-            [f"numbers and categories ({numbers:,} features)"] if numbers > 1 else ["the number"] * numbers
+            [f"numbers and categories ({numbers:,} features)"]
+            if numbers > 1
+            else ["the number"] * numbers
         ) + names
         changed = f" {self.augmentation.describe()}" if shape.images else ""
         return f"fusion: size {size} ({why}); an encoder each for {', '.join(parts)}.{changed}"
@@ -164,7 +208,11 @@ class Settings(ModuleFamily):
         levels = fit.shape.levels or (0,) * fit.x.shape[1]
         codes = tuple(at for at in plain if levels[at])
         texts = tuple(
-            TokenColumn(g.start, g.stop, ConvolutionShape(g.tokens, width, width, width, FILTERS, self.dropout))
+            TokenColumn(
+                g.start,
+                g.stop,
+                ConvolutionShape(g.tokens, width, width, width, FILTERS, self.dropout),
+            )
             for g in fit.layout
             if g.kind == "tokens"
         )
@@ -212,32 +260,52 @@ class Settings(ModuleFamily):
 
 
 def derived(fit: Fit, rows: int | None = None) -> tuple[Size, str]:
-    """The size for so many rows (None: those of `fit`), and why: images decide where there are any."""
+    """The size for so many rows (None: those of `fit`), and why: images decide where there are
+    any.
+    """
     count = fit.rows if rows is None else rows
     sides = [group.image.height for group in fit.layout if group.image is not None]
     if sides:
-        return derived_size(max(sides), count)[0], f"{counted(count, 'row')}, images of {max(sides)} pixels a side"
-    return next((size for size, most in ROWS.items() if count < most), "medium"), counted(count, "row")
+        return derived_size(max(sides), count)[
+            0
+        ], f"{counted(count, 'row')}, images of {max(sides)} pixels a side"
+    return next((size for size, most in ROWS.items() if count < most), "medium"), counted(
+        count, "row"
+    )
 
 
 def _numbers(fit: Fit) -> tuple[int, ...]:
-    """The features that are numbers or codes of categories: all of them where no layout is given."""
+    """The features that are numbers or codes of categories: all of them where no layout is
+    given.
+    """
     if not fit.layout:
         return tuple(range(fit.x.shape[1]))
-    return tuple(at for group in fit.layout if group.kind == "numbers" for at in range(group.start, group.stop))
+    return tuple(
+        at
+        for group in fit.layout
+        if group.kind == "numbers"
+        for at in range(group.start, group.stop)
+    )
 
 
 def _pixels(group: FeatureGroup, size: Size) -> PixelColumn:
     if group.image is None:
         raise TypeError(f"pixels of {group.columns} without the size of the image")
     image, width = group.image, WIDTHS[size]
-    return PixelColumn(group.start, image.height, image.width, network_shape(size, image.channels, width, image.height))
+    return PixelColumn(
+        group.start,
+        image.height,
+        image.width,
+        network_shape(size, image.channels, width, image.height),
+    )
 
 
 def _batches(fit: Fit, column: PixelColumn) -> Iterator[npt.NDArray[np.uint8]]:
     """The pixels of all rows, uint8 [some, height, width, channels]."""
     for start in range(0, fit.rows, READ):
-        pixels = np.asarray(fit.x[start : start + READ, column.start : column.stop]).astype(np.uint8)
+        pixels = np.asarray(fit.x[start : start + READ, column.start : column.stop]).astype(
+            np.uint8
+        )
         yield pixels.reshape(len(pixels), column.height, column.width, -1)
 
 

@@ -15,9 +15,11 @@ SHORT = 8  # characters of a number that stands in a name as it is
 def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Options]:
     """Every combination of the values given as lists, the last key changing fastest.
 
-    Mappings are looked into, also those in a list: `optimizer: [{name: sgd, momentum: [0, 0.9]}, adam]` is a grid of three.
-    `is_list_field(key)` (`outer.inner` inside a mapping) says that a field is itself a list, like `hidden`: then only a
-    list of lists (or of null, for one that is left out) is a grid. An empty list is a value, not a grid.
+    Mappings are looked into, also those in a list:
+    `optimizer: [{name: sgd, momentum: [0, 0.9]}, adam]` is a grid of three. `is_list_field(key)`
+    (`outer.inner` inside a mapping) says that a field is itself a list, like `hidden`: then only a
+    list of lists (or of null, for one that is left out) is a grid. An empty list is a value, not a
+    grid.
 
     >>> expand({"family": "svm", "C": [1, 10]}, lambda key: False)
     [{'family': 'svm', 'C': 1}, {'family': 'svm', 'C': 10}]
@@ -26,12 +28,21 @@ def expand(options: Options, is_list_field: Callable[[str], bool]) -> list[Optio
     for key, value in options.items():
         inner = partial(_inner, is_list_field, key)
         tried = [value] if isinstance(value, dict) else values(value, is_list_field(key))
-        choices.append([one for item in tried for one in (expand(item, inner) if isinstance(item, dict) else [item])])
-    return [dict(zip(options, combination, strict=True)) for combination in itertools.product(*choices)]
+        choices.append(
+            [
+                one
+                for item in tried
+                for one in (expand(item, inner) if isinstance(item, dict) else [item])
+            ]
+        )
+    return [
+        dict(zip(options, combination, strict=True)) for combination in itertools.product(*choices)
+    ]
 
 
 def names(candidates: Sequence[Options]) -> list[str]:
-    """A unique name for each candidate: its family, and the options in which it differs from others of that family.
+    """A unique name for each candidate: its family, and the options in which it differs from others
+    of that family.
 
     >>> names([{"family": "svm", "C": 1}, {"family": "svm", "C": 10}, {"family": "mlp"}])
     ['svm C=1', 'svm C=10', 'mlp']
@@ -47,7 +58,9 @@ def names(candidates: Sequence[Options]) -> list[str]:
 
 
 def values(value: Any, is_list: bool) -> list[Any]:
-    """What is tried for one option: the items of a list that is a grid, else the value alone. `is_list`: of the field."""
+    """What is tried for one option: the items of a list that is a grid, else the value alone.
+    `is_list`: of the field.
+    """
     if not isinstance(value, list) or not value:
         return [value]
     if is_list and not all(item is None or isinstance(item, list) for item in value):

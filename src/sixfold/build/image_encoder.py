@@ -1,4 +1,6 @@
-"""A local image checkpoint that is fine-tuned: ViT, DeiT, ConvNeXt or ResNet, with a head of its own."""
+"""A local image checkpoint that is fine-tuned: ViT, DeiT, ConvNeXt or ResNet, with a head of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,15 @@ class PixelEncoder(PixelModel):
 
 
 class Settings(FineTuning, ImageFamily):
-    """A local checkpoint of ViT's, DeiT's, ConvNeXt's or ResNet's kind, fine-tuned for a column of images alone, on augmented
-    images, or its head alone. The folder holds config.json, model.safetensors and preprocessor_config.json, which say what
-    images become: their size, and how they are scaled.
+    """A local checkpoint of ViT's, DeiT's, ConvNeXt's or ResNet's kind, fine-tuned for a column of
+    images alone, on augmented images, or its head alone. The folder holds config.json,
+    model.safetensors and preprocessor_config.json, which say what images become: their size, and
+    how they are scaled.
     """
 
-    checkpoint: str = Field(min_length=1, description="The folder; relative to where the command is started.")
+    checkpoint: str = Field(
+        min_length=1, description="The folder; relative to where the command is started."
+    )
 
     @property
     def name(self) -> str:
@@ -74,11 +79,15 @@ class Settings(FineTuning, ImageFamily):
         return f"image_encoder: checkpoint {told}: images of {shape}; {learned}. {self.augmentation.describe()}"
 
     def module(self, fit: Fit) -> nn.Module:
-        """The checkpoint with a new head. Raises DataError, and FitError for other features than images of its size."""
+        """The checkpoint with a new head. Raises DataError, and FitError for other features than
+        images of its size.
+        """
         present(fit, self.name)
         found = read_image_checkpoint(Path(self.checkpoint))
         _check_images(found, fit)
-        return _Scaled(self._adapted(found.module, nn.Linear(found.width, fit.outputs)), found.shape)
+        return _Scaled(
+            self._adapted(found.module, nn.Linear(found.width, fit.outputs)), found.shape
+        )
 
     def _adapted(self, embedding: ImageEmbedding, head: nn.Linear) -> TunedImageEncoder:
         """Ready to be trained. Raises FitError where there is no product for an adapter."""
@@ -96,7 +105,9 @@ class Settings(FineTuning, ImageFamily):
         """The trained network as arrays; adapters are merged into the weights."""
         if not isinstance(module, _Scaled):
             raise TypeError(f"{type(module).__name__} is no fine-tuned checkpoint")
-        return PixelEncoder(CHANNELS, FittedImageEncoder.of(self.merged(module.network), module.shape))
+        return PixelEncoder(
+            CHANNELS, FittedImageEncoder.of(self.merged(module.network), module.shape)
+        )
 
 
 class _Scaled(ScaledImages):
@@ -112,4 +123,6 @@ def _check_images(found: ImageCheckpoint, fit: Fit) -> None:
     shape, wanted = image_of(fit, "image_encoder"), found.shape.preparation.shape
     if shape != wanted:
         remedy = "Leave prepare.features for images out: the checkpoint says what they become."
-        raise FitError("build, image_encoder", f"images of {wanted.describe()}", shape.describe(), remedy)
+        raise FitError(
+            "build, image_encoder", f"images of {wanted.describe()}", shape.describe(), remedy
+        )

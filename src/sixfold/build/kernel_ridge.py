@@ -23,17 +23,20 @@ from sixfold.parts.sparse import dense
 from sixfold.parts.table import FloatArray, Task
 from sixfold.runs.context import Context
 
-ROUNDING = 1e-12  # of the largest eigenvalue: a kernel matrix with one below minus that is not positive
+ROUNDING = (
+    1e-12  # of the largest eigenvalue: a kernel matrix with one below minus that is not positive
+)
 COPIES, EIGEN_COPIES = 3, 5  # of the kernel matrix at the peak of a fit
 MEMORY_BYTES = 2 << 30  # of the matrices of all fits that are solved side by side
 FEW = 8  # penalties below which a Cholesky factorization of each is less work (1,500 rows: 0.08 s; eigenvectors 0.6 s)
 
 
 class Settings(SolverFamily):
-    """Kernel ridge regression: least squares with a smooth function of the rows that are like it. Minimizes
-    Σ (y - ȳ - f(x))² + alpha · ‖f‖², f = Σ c k(·, row): c = (K + alpha I)⁻¹ (y - ȳ). All rows are kept, unlike svm, and
-    a whole grid of penalties costs one eigendecomposition (Saunders, Gammerman and Vovk, 1998). Takes at most `sample`
-    rows, because time grows with their cube. A linear kernel is family linear's ridge.
+    """Kernel ridge regression: least squares with a smooth function of the rows that are like it.
+    Minimizes Σ (y - ȳ - f(x))² + alpha · ‖f‖², f = Σ c k(·, row): c = (K + alpha I)⁻¹ (y - ȳ). All
+    rows are kept, unlike svm, and a whole grid of penalties costs one eigendecomposition (Saunders,
+    Gammerman and Vovk, 1998). Takes at most `sample` rows, because time grows with their cube. A
+    linear kernel is family linear's ridge.
     """
 
     needs: ClassVar[Needs] = Needs(sparse=True)
@@ -46,20 +49,29 @@ class Settings(SolverFamily):
         description="Strength of the penalty, above 0; auto: that which predicts each training row best without it.",
     )
     gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
-        "scale", description="Factor in the kernel: scale is 1 / (features · variance), auto is 1 / features."
+        "scale",
+        description="Factor in the kernel: scale is 1 / (features · variance), auto is 1 / features.",
     )
     degree: int = Field(3, ge=1, le=10, description="Degree of poly, 1 to 10.")
     coef0: float = Field(0.0, description="Constant r of poly and sigmoid.")
-    sample: int = Field(5000, ge=10, description="Most training rows, drawn with the seed; at least 10.")
+    sample: int = Field(
+        5000, ge=10, description="Most training rows, drawn with the seed; at least 10."
+    )
 
     @property
     def side_by_side(self) -> bool:
         """LAPACK works outside of Python's lock."""
         return True
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting; the kernel matrix is decomposed once a fit."""
-        penalties = np.array([np.nan if setting.alpha == "auto" else setting.alpha for setting in settings])
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting; the kernel matrix is decomposed
+        once a fit.
+        """
+        penalties = np.array(
+            [np.nan if setting.alpha == "auto" else setting.alpha for setting in settings]
+        )
 
         def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             return list(self._machines(self._sampled(fit, context), penalties, context))
@@ -69,12 +81,17 @@ class Settings(SolverFamily):
         for first in range(0, len(fits), together):
             yield from side_by_side(fits[first : first + together], all_of, context)
 
-    def _machines(self, fit: Fit, penalties: FloatArray, context: Context) -> Iterator[KernelMachine]:
+    def _machines(
+        self, fit: Fit, penalties: FloatArray, context: Context
+    ) -> Iterator[KernelMachine]:
         """One a penalty, of the rows of one fit."""
         context.check_time("fitting kernel_ridge")
         x = np.asarray(fit.x, dtype=np.float64)
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(x), -1)
-        kernel, bias = Kernel(self.kernel, self._gamma(x), self.coef0, self.degree), y_RK.mean(axis=0)
+        kernel, bias = (
+            Kernel(self.kernel, self._gamma(x), self.coef0, self.degree),
+            y_RK.mean(axis=0),
+        )
         positive = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
         if np.isnan(penalties).any():
             told = replace(context, facts={**context.facts, **fit.facts})
@@ -90,18 +107,27 @@ class Settings(SolverFamily):
         return float(min(rows, self.sample)) ** 3
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes; of the model the rows, and a
-        coefficient of each for every output.
+        """Kernel matrices: that of the rows, that with a penalty, and what factoring it takes; of
+        the model the rows, and a coefficient of each for every output.
         """
-        copies = EIGEN_COPIES if len(few) >= FEW or self.alpha == "auto" or self.kernel != "rbf" else COPIES
+        copies = (
+            EIGEN_COPIES
+            if len(few) >= FEW or self.alpha == "auto" or self.kernel != "rbf"
+            else COPIES
+        )
         own = min(rows, self.sample)
-        return FitCost(int(copies * 8 * own * own), int(8 * own * (few[0].x.shape[1] + few[0].outputs)))
+        return FitCost(
+            int(copies * 8 * own * own), int(8 * own * (few[0].x.shape[1] + few[0].outputs))
+        )
 
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:
             return replace(fit, x=dense(fit.x))
         rows = stratified_sample(np.zeros(fit.rows, dtype=np.int64), self.sample, fit.seed)
-        context.emit("note", text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random")
+        context.emit(
+            "note",
+            text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random",
+        )
         return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
 
     def _gamma(self, x: Matrix) -> float:
@@ -111,11 +137,13 @@ class Settings(SolverFamily):
         return 1.0 / x.shape[1] if self.gamma == "auto" else float(self.gamma)
 
 
-def _coefficients(matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, positive: bool) -> Iterator[FloatArray]:
+def _coefficients(
+    matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, positive: bool
+) -> Iterator[FloatArray]:
     """(K + αI)⁻¹ y for every α, each [R, K].
 
-    A few α of a positive kernel are a Cholesky factorization each, a fraction of the eigenvectors' work; more share one
-    eigendecomposition.
+    A few α of a positive kernel are a Cholesky factorization each, a fraction of the eigenvectors'
+    work; more share one eigendecomposition.
     """
     if not positive or len(penalties) >= FEW:
         yield from _by_eigenvectors(matrix, y_RK, penalties, Context())
@@ -130,10 +158,12 @@ def _coefficients(matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, p
 def _by_eigenvectors(
     matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, context: Context
 ) -> Iterator[FloatArray]:
-    """The same from K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product; NaN is the α found by `_left_out`.
+    """The same from K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product; NaN is the α
+    found by `_left_out`.
 
-    Where a kernel is not positive (sigmoid; poly with a negative constant) the directions of negative eigenvalues get no
-    part: the nearest positive matrix ("spectrum clip", Chen et al., 2009), for otherwise K + αI may be singular.
+    Where a kernel is not positive (sigmoid; poly with a negative constant) the directions of
+    negative eigenvalues get no part: the nearest positive matrix ("spectrum clip", Chen et al.,
+    2009), for otherwise K + αI may be singular.
     """
     values, vectors = np.linalg.eigh(matrix)  # not SciPy's: see _ridge._eigen
     moments = vectors.T @ y_RK
@@ -142,22 +172,31 @@ def _by_eigenvectors(
     found = np.nan
     if np.isnan(penalties).any():
         found = _ridge.best(float(values[-1]), partial(_left_out, values, vectors, y_RK))
-        context.emit("note", text=f"kernel_ridge: alpha {found:.3g}, which predicts each training row best without it")
+        context.emit(
+            "note",
+            text=f"kernel_ridge: alpha {found:.3g}, which predicts each training row best without it",
+        )
     for alpha in np.where(np.isnan(penalties), found, penalties):
         yield np.asarray(vectors @ (moments / (values + alpha)[:, None]), dtype=np.float64)
 
 
-def _left_out(values: FloatArray, vectors: FloatArray, y_RK: FloatArray, penalties: FloatArray) -> FloatArray:
-    """The mean squared error, [A], of predicting each row by the model of all rows but that one, its own mean included.
+def _left_out(
+    values: FloatArray, vectors: FloatArray, y_RK: FloatArray, penalties: FloatArray
+) -> FloatArray:
+    """The mean squared error, [A], of predicting each row by the model of all rows but that one,
+    its own mean included.
 
-    With M = I − K(K + αI)⁻¹ = V diag(α / (λ + α)) Vᵀ, the row's error is (M(y − m))ᵢ / Mᵢᵢ, where m is the mean of the
-    other rows' targets: −yᵢ / (R − 1), for `y_RK` is centered (Allen, 1974; Craven and Wahba, 1979).
+    With M = I − K(K + αI)⁻¹ = V diag(α / (λ + α)) Vᵀ, the row's error is (M(y − m))ᵢ / Mᵢᵢ, where m
+    is the mean of the other rows' targets: −yᵢ / (R − 1), for `y_RK` is centered (Allen, 1974;
+    Craven and Wahba, 1979).
     """
     ones, moments, squares = vectors.sum(axis=0), vectors.T @ y_RK, vectors**2
     means = -y_RK / (len(y_RK) - 1)
     errors = []
     for alpha in penalties:
         shrink = alpha / (values + alpha)
-        without = vectors @ (shrink[:, None] * moments) - means * (vectors @ (shrink * ones))[:, None]
+        without = (
+            vectors @ (shrink[:, None] * moments) - means * (vectors @ (shrink * ones))[:, None]
+        )
         errors.append(np.mean((without / (squares @ shrink)[:, None]) ** 2))
     return np.array(errors)

@@ -31,7 +31,9 @@ from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.runs.context import Context
 
 BIAS_SCALE = 100.0  # liblinear penalizes the bias like a weight; as 100 · b it costs a hundredth
-ABSENT = -1e4  # log-odds of a class that no training row has: its probability is exactly 0 in double precision
+ABSENT = (
+    -1e4
+)  # log-odds of a class that no training row has: its probability is exactly 0 in double precision
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class LinearModel(State):
     def export(self, graph: Graph, x: str) -> str:
         """A product, Add and the link, in double precision."""
         product = graph.product(x, self.weights)
-        return _links.export(self.link, graph, graph.op("Add", product, graph.constant(self.bias, np.float64)))
+        return _links.export(
+            self.link, graph, graph.op("Add", product, graph.constant(self.bias, np.float64))
+        )
 
     def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
         """Weights and bias."""
@@ -70,23 +74,28 @@ class LinearModel(State):
 
 
 class Settings(SolverFamily):
-    """Linear model: logistic regression for classes (one sigmoid, or softmax over all classes), ridge, lasso or least
-    squares for values. Minimizes Σ loss(row) + alpha · penalty(weights); the bias is not penalized. The loss is the
-    log loss with penalty ½‖w‖² (l2) or ‖w‖₁ (l1); for values it is the squared error with ‖w‖² (ridge), or half of it
-    with ‖w‖₁ (lasso). Sums, not means: the strength needs no change when rows are added.
+    """Linear model: logistic regression for classes (one sigmoid, or softmax over all classes),
+    ridge, lasso or least squares for values. Minimizes Σ loss(row) + alpha · penalty(weights); the
+    bias is not penalized. The loss is the log loss with penalty ½‖w‖² (l2) or ‖w‖₁ (l1); for values
+    it is the squared error with ‖w‖² (ridge), or half of it with ‖w‖₁ (lasso). Sums, not means: the
+    strength needs no change when rows are added.
     """
 
     needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
 
-    penalty: Literal["l2", "l1", "none"] = Field("l2", description="l2: ridge; l1: lasso, sparse weights; none.")
+    penalty: Literal["l2", "l1", "none"] = Field(
+        "l2", description="l2: ridge; l1: lasso, sparse weights; none."
+    )
     alpha: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Strength of the penalty, above 0; auto, of ridge: that which predicts each training row best without "
         "it. Default 1.",
     )
-    C: float | None = Field(None, gt=0, description="1 / alpha, as scikit-learn names it; give one of the two.")
+    C: float | None = Field(
+        None, gt=0, description="1 / alpha, as scikit-learn names it; give one of the two."
+    )
     max_iter: int = Field(1000, ge=1, description="Iterations of the solver, at least 1.")
 
     @model_validator(mode="after")
@@ -95,9 +104,13 @@ class Settings(SolverFamily):
         if len(given) == 2:
             raise ValueError("alpha and C are the same strength (C = 1 / alpha): give one of them")
         if given and self.penalty == "none":
-            raise ValueError(f"penalty none has no strength: leave {given[0]} out, or choose penalty l2 or l1")
+            raise ValueError(
+                f"penalty none has no strength: leave {given[0]} out, or choose penalty l2 or l1"
+            )
         if self.alpha == "auto" and self.penalty != "l2":
-            raise ValueError("alpha auto is found for ridge: choose penalty l2, or give alpha a number")
+            raise ValueError(
+                "alpha auto is found for ridge: choose penalty l2, or give alpha a number"
+            )
         return self
 
     @property
@@ -117,9 +130,12 @@ class Settings(SolverFamily):
                 "List some: `C: [0.1, 1, 10]`.",
             )
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting. Ridge on dense rows: every strength from one
-        factorization of the fit; logistic regression: each from the weights of the next stronger penalty.
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting. Ridge on dense rows: every
+        strength from one factorization of the fit; logistic regression: each from the weights of
+        the next stronger penalty.
         """
         for fit in fits:
             context.check_time("fitting linear")
@@ -135,18 +151,25 @@ class Settings(SolverFamily):
 
     def _told(self, context: Context) -> AbstractContextManager[None]:
         context.check_time("fitting linear")
-        return told(context, f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty")
+        return told(
+            context,
+            f"linear: not converged within max_iter={self.max_iter}; raise it, or the penalty",
+        )
 
     def _alone(self, fit: Fit, context: Context) -> LinearModel:
         with self._told(context):
             return self._regress(fit)
 
     def _logistic(self, fit: Fit, classes: int) -> LogisticRegression:
-        """The solver that suits the penalty and the size; all but liblinear start from where they last ended."""
+        """The solver that suits the penalty and the size; all but liblinear start from where they
+        last ended.
+        """
         rows, features = fit.x.shape
         solver = "lbfgs"
         tolerance = 1e-6
-        if self.penalty == "l1":  # liblinear measured 14 times faster than saga (32,561 × 108), but knows two classes
+        if (
+            self.penalty == "l1"
+        ):  # liblinear measured 14 times faster than saga (32,561 × 108), but knows two classes
             solver, tolerance = ("liblinear" if classes == 2 else "saga"), 1e-4
         elif (
             self.penalty == "none"
@@ -167,10 +190,14 @@ class Settings(SolverFamily):
     def _regress(self, fit: Fit) -> LinearModel:
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
         x = fit.x
-        if self.penalty == "l2" and issparse(x):  # conjugate gradients, as far as double precision goes
+        if self.penalty == "l2" and issparse(
+            x
+        ):  # conjugate gradients, as far as double precision goes
             estimator = Ridge(alpha=self.strength, solver="sparse_cg", tol=1e-12)
         elif self.penalty == "l2":
-            estimator = Ridge(alpha=self.strength, solver="cholesky" if x.shape[0] > x.shape[1] else "svd")
+            estimator = Ridge(
+                alpha=self.strength, solver="cholesky" if x.shape[0] > x.shape[1] else "svd"
+            )
         elif self.penalty == "l1":
             make = Lasso if y_RK.shape[1] == 1 else MultiTaskLasso
             x = x if make is Lasso else dense(x)
@@ -195,11 +222,17 @@ def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterato
         penalties[np.isnan(penalties)] = found
     weights_AFK, bias_AK = ridge.weights(penalties)
     for at, exact in enumerate(ridge.exact(penalties)):
-        yield LinearModel(weights_AFK[at], bias_AK[at], "identity") if exact else settings[at]._alone(fit, context)
+        yield (
+            LinearModel(weights_AFK[at], bias_AK[at], "identity")
+            if exact
+            else settings[at]._alone(fit, context)
+        )
 
 
 def _chain(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
-    """Logistic regression of every setting, from the strongest penalty to the weakest, each from the weights before."""
+    """Logistic regression of every setting, from the strongest penalty to the weakest, each from
+    the weights before.
+    """
     classes = present(fit, "linear")
     estimator = settings[0]._logistic(fit, len(classes))
     found: dict[float, LinearModel] = {}
@@ -213,7 +246,9 @@ def _chain(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator
 
 
 def _model(estimator: LogisticRegression, fit: Fit, classes: IntArray) -> LinearModel:
-    """Scores of the classes present as scores of all; copies, for the next start may work on the same arrays."""
+    """Scores of the classes present as scores of all; copies, for the next start may work on the
+    same arrays.
+    """
     weights, bias = estimator.coef_.T.copy(), estimator.intercept_.copy()
     if fit.outputs == 2:
         return LinearModel(np.ascontiguousarray(weights), bias, "sigmoid")

@@ -1,4 +1,5 @@
-"""Multilayer perceptron: h₁ = a(W₁x + b₁), …, outputs = W_L h + b_L; trained by the loop of `train`.
+"""Multilayer perceptron: h₁ = a(W₁x + b₁), …, outputs = W_L h + b_L; trained by the loop of
+`train`.
 
 Shape letters: R rows, F features, K outputs.
 """
@@ -27,9 +28,14 @@ from sixfold.parts.fit import Fit, Fitted, Needs, Shape
 from sixfold.parts.offsets import offsets
 from sixfold.parts.table import FloatArray, IntArray, Task
 
-# Width of the first hidden layer: the next power of two above the features, within these bounds; each further layer has
-# half. Guessed, then seen to do on Adult (108 features), digits (64) and breast cancer (30).
-SIZES: dict[str, tuple[int, int, int]] = {"small": (16, 32, 1), "medium": (32, 128, 2), "large": (64, 256, 3)}
+# Width of the first hidden layer: the next power of two above the features, within these bounds;
+# each further layer has half. Guessed, then seen to do on Adult (108 features), digits (64) and
+# breast cancer (30).
+SIZES: dict[str, tuple[int, int, int]] = {
+    "small": (16, 32, 1),
+    "medium": (32, 128, 2),
+    "large": (64, 256, 3),
+}
 
 
 class DenseLayer(NamedTuple):
@@ -40,11 +46,16 @@ class DenseLayer(NamedTuple):
 
 
 def layer_outputs(
-    layers: Sequence[DenseLayer], activation: Activation, x: torch.Tensor, kept: Sequence[torch.Tensor] = ()
+    layers: Sequence[DenseLayer],
+    activation: Activation,
+    x: torch.Tensor,
+    kept: Sequence[torch.Tensor] = (),
 ) -> Iterator[torch.Tensor]:
-    """The forward pass: what every layer gives for [R, F], the hidden ones after their activation, and the outputs last.
+    """The forward pass: what every layer gives for [R, F], the hidden ones after their activation,
+    and the outputs last.
 
-    `kept`: what every hidden layer's outputs are multiplied by, [R, units], before the next layer takes them: for dropout.
+    `kept`: what every hidden layer's outputs are multiplied by, [R, units], before the next layer
+    takes them: for dropout.
     """
     h = x
     for n, (weight, bias) in enumerate(layers[:-1]):
@@ -56,9 +67,11 @@ def layer_outputs(
 
 @dataclass(frozen=True)
 class FittedPerceptron(FittedNetwork):
-    """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all float32 or all float64.
+    """A trained perceptron. `weights`: one [out, in] a layer; `biases`: one [out] a layer; all
+    float32 or all float64.
 
-    Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start` trains on from it.
+    Neurons are cut as rows of one layer's arrays and columns of the next one's weights; `Fit.start`
+    trains on from it.
     """
 
     weights: tuple[npt.NDArray[Any], ...]
@@ -81,7 +94,10 @@ class FittedPerceptron(FittedNetwork):
 
     def layers(self) -> list[tuple[str, tuple[int, int], int]]:
         """Name, shape (in, out) and number of parameters of every layer."""
-        names = [*(f"hidden {n} ({self.activation})" for n in range(1, len(self.weights))), "output"]
+        names = [
+            *(f"hidden {n} ({self.activation})" for n in range(1, len(self.weights))),
+            "output",
+        ]
         pairs = zip(names, self.weights, self.biases, strict=True)
         return [(name, (w.shape[1], w.shape[0]), w.size + b.size) for name, w, b in pairs]
 
@@ -92,7 +108,9 @@ class FittedPerceptron(FittedNetwork):
 
     def outputs_of_layers(self, parts: LayerParts, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """As `layer_outputs`; `parts`: the arrays, in the type of `x`."""
-        layers = [DenseLayer(parts[f"weight_{n}"], parts[f"bias_{n}"]) for n in range(len(self.weights))]
+        layers = [
+            DenseLayer(parts[f"weight_{n}"], parts[f"bias_{n}"]) for n in range(len(self.weights))
+        ]
         return layer_outputs(layers, self.activation, x)
 
     def scores(self, parts: LayerParts, x: torch.Tensor) -> torch.Tensor:
@@ -104,7 +122,11 @@ class FittedPerceptron(FittedNetwork):
         """The same network with other numbers, rounded to its precision."""
         dtype, count = self.weights[0].dtype, range(len(self.weights))
         weights = tuple(parameters[f"weight_{n}"].astype(dtype) for n in count)
-        return replace(self, weights=weights, biases=tuple(parameters[f"bias_{n}"].astype(dtype) for n in count))
+        return replace(
+            self,
+            weights=weights,
+            biases=tuple(parameters[f"bias_{n}"].astype(dtype) for n in count),
+        )
 
 
 class Perceptron(nn.Module):
@@ -112,15 +134,23 @@ class Perceptron(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], activation: Activation, dropout: float) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(widths))
+        self.layers = nn.ModuleList(
+            nn.Linear(before, after) for before, after in itertools.pairwise(widths)
+        )
         self.activation = activation
         self.dropout = dropout
         self.classes = False  # what is compared: noted with the first targets
         self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
 
     def forward(self, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """[R, F] → [R, K]: scores of classes, or scaled values. `noise`: as `noise_shapes` says; None drops nothing."""
-        layers = [DenseLayer(layer.weight, layer.bias) for layer in self.layers if isinstance(layer, nn.Linear)]
+        """[R, F] → [R, K]: scores of classes, or scaled values. `noise`: as `noise_shapes` says;
+        None drops nothing.
+        """
+        layers = [
+            DenseLayer(layer.weight, layer.bias)
+            for layer in self.layers
+            if isinstance(layer, nn.Linear)
+        ]
         kept = [(drawn >= self.dropout).to(x.dtype) / (1.0 - self.dropout) for drawn in noise or ()]
         *_, outputs = layer_outputs(layers, self.activation, x, kept)
         return outputs
@@ -132,28 +162,42 @@ class Perceptron(nn.Module):
 
 
 class Settings(NetworkFamily):
-    """Multilayer perceptron: cross-entropy for classes, mean squared error for values. `hidden: []` is a linear model.
-    Widths that are left out come from `size`. See `initialize` for how it starts and `train` for how it is trained.
+    """Multilayer perceptron: cross-entropy for classes, mean squared error for values. `hidden: []`
+    is a linear model. Widths that are left out come from `size`. See `initialize` for how it starts
+    and `train` for how it is trained.
     """
 
-    needs: ClassVar[Needs] = Needs(sparse=True)  # float64: the network rounds to the precision of `train` itself
+    needs: ClassVar[Needs] = Needs(
+        sparse=True
+    )  # float64: the network rounds to the precision of `train` itself
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
 
     size: Literal["small", "medium", "large"] = Field(
-        "medium", description="How large the hidden layers are where `hidden` is left out: 1, 2 or 3 layers."
+        "medium",
+        description="How large the hidden layers are where `hidden` is left out: 1, 2 or 3 layers.",
     )
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] | None = Field(
-        None, description="Units of each hidden layer, 1 to 65536; [] for none. Left out: from `size` and the features."
+        None,
+        description="Units of each hidden layer, 1 to 65536; [] for none. Left out: from `size` and the features.",
     )
-    activation: Activation = Field("relu", description="Between layers: relu, tanh, sigmoid, gelu (tanh form), silu.")
+    activation: Activation = Field(
+        "relu", description="Between layers: relu, tanh, sigmoid, gelu (tanh form), silu."
+    )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of hidden units left out in each training step, in [0, 1)."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of hidden units left out in each training step, in [0, 1).",
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016)."
+        0.0,
+        ge=0,
+        lt=1,
+        description="ε in [0, 1): a class counts 1 − ε, and all share ε (Szegedy and others, 2016).",
     )
     scale_target: bool | None = Field(
-        None, description="Standardize the target while training; undone in the model. Left out: for regression only."
+        None,
+        description="Standardize the target while training; undone in the model. Left out: for regression only.",
     )
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
@@ -165,7 +209,9 @@ class Settings(NetworkFamily):
         return tuple(max(8, first >> n) for n in range(count))
 
     def least_widths(self) -> tuple[int, ...]:
-        """Those that are asked for; those from `size` are known with the features, and never below 8."""
+        """Those that are asked for; those from `size` are known with the features, and never below
+        8.
+        """
         return (2,) if self.hidden is None else self.hidden
 
     def derived(self, shape: Shape) -> str:
@@ -180,10 +226,14 @@ class Settings(NetworkFamily):
 
     def module(self, shape: Shape) -> Perceptron:
         """A network whose parameters `initialize` still has to fill."""
-        return Perceptron((shape.features, *self.widths(shape), shape.outputs), self.activation, self.dropout)
+        return Perceptron(
+            (shape.features, *self.widths(shape), shape.outputs), self.activation, self.dropout
+        )
 
     def targets(self, module: nn.Module, fit: Fit) -> FloatArray | IntArray:
-        """int64 [R] classes, or float64 [R, K] values, standardized by the first call's rows where that is asked."""
+        """int64 [R] classes, or float64 [R, K] values, standardized by the first call's rows where
+        that is asked.
+        """
         network = _perceptron(module)
         network.classes = fit.task == "classification"
         if network.classes:
@@ -201,10 +251,14 @@ class Settings(NetworkFamily):
     def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of each row, or its squared error, the mean over the outputs."""
         if y.dtype == torch.int64:
-            return functional.cross_entropy(outputs, y, reduction="none", label_smoothing=self.label_smoothing)
+            return functional.cross_entropy(
+                outputs, y, reduction="none", label_smoothing=self.label_smoothing
+            )
         return (outputs - y).square().mean(dim=1)
 
-    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedPerceptron:
+    def program(
+        self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor
+    ) -> StackedPerceptron:
         """Many replicas as one, with gradients derived by hand."""
         network = _perceptron(module)
         layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
@@ -228,7 +282,9 @@ class Settings(NetworkFamily):
         )
 
     def resume(self, fitted: Fitted) -> Perceptron:
-        """The network a state came from; its widths are those of the arrays, whatever `hidden` says."""
+        """The network a state came from; its widths are those of the arrays, whatever `hidden`
+        says.
+        """
         if not isinstance(fitted, FittedPerceptron):
             raise TypeError(f"{type(fitted).__name__} is no Network")
         widths = (fitted.weights[0].shape[1], *(len(bias) for bias in fitted.biases))

@@ -1,7 +1,8 @@
-"""Families whose model is one module, trained by the loop of `train`: images, texts, whatever is too large to be stacked.
+"""Families whose model is one module, trained by the loop of `train`: images, texts, whatever is
+too large to be stacked.
 
-Each fit is trained on one thread, several fits side by side: torch's sums depend on the number of threads, and the same recipe
-gives the same bytes on one core as on many.
+Each fit is trained on one thread, several fits side by side: torch's sums depend on the number of
+threads, and the same recipe gives the same bytes on one core as on many.
 """
 
 from __future__ import annotations
@@ -44,11 +45,12 @@ ONE_THREAD = 0.0  # operations of a step for which `threads.busy` gives one thre
 
 
 class ModuleFamily(Family):
-    """A family whose fit is one `nn.Module`. The subclass says what module, how its examples are read, and what state is kept;
-    where it likes `loss` otherwise than cross-entropy or squared error, that too. `train_defaults` of `Family` holds what it
-    likes of the recipe's `train`.
+    """A family whose fit is one `nn.Module`. The subclass says what module, how its examples are
+    read, and what state is kept; where it likes `loss` otherwise than cross-entropy or squared
+    error, that too. `train_defaults` of `Family` holds what it likes of the recipe's `train`.
 
-    All that a fit draws at random follows from the seed: order, what `ExampleReader.read` does with its generator, dropout.
+    All that a fit draws at random follows from the seed: order, what `ExampleReader.read` does with
+    its generator, dropout.
     """
 
     trained_by_the_loop: ClassVar[bool] = True
@@ -56,20 +58,25 @@ class ModuleFamily(Family):
 
     @abstractmethod
     def module(self, fit: Fit) -> nn.Module:
-        """A new network for the rows of `fit`, float32, on the processor. `initialize` fills its parameters, but for those that
-        it fills itself (`train.network.Starting`: the scales of a norm, a checkpoint's weights). What it learns from the rows
-        without a gradient (the mean of the pixels) stands in its buffers; only floating ones are kept.
+        """A new network for the rows of `fit`, float32, on the processor. `initialize` fills its
+        parameters, but for those that it fills itself (`train.network.Starting`: the scales of a
+        norm, a checkpoint's weights). What it learns from the rows without a gradient (the mean of
+        the pixels) stands in its buffers; only floating ones are kept.
 
         Its `forward` takes what `examples` reads, with a batch of 1, too, in evaluation.
         """
 
     @abstractmethod
     def resume(self, fitted: Fitted) -> nn.Module:
-        """The network that a state came from, to be trained further (after pruning it may be narrower)."""
+        """The network that a state came from, to be trained further (after pruning it may be
+        narrower).
+        """
 
     @abstractmethod
     def examples(self, fit: Fit) -> ExampleReader:
-        """The rows of `fit` as inputs and targets, read a batch at a time; nothing of their size is held."""
+        """The rows of `fit` as inputs and targets, read a batch at a time; nothing of their size is
+        held.
+        """
 
     @abstractmethod
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
@@ -89,7 +96,9 @@ class ModuleFamily(Family):
         return True
 
     def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield one network a fit, in order; as many at once as there are cores. Time left is divided among the fits."""
+        """Yield one network a fit, in order; as many at once as there are cores. Time left is
+        divided among the fits.
+        """
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
@@ -109,7 +118,11 @@ class ModuleFamily(Family):
         section = fit.setting.train
         module = self.own(fit).module(fit).to(DTYPES[section.precision])
         batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
-        x, _ = self.own(fit).examples(fit).read(np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0))
+        x, _ = (
+            self.own(fit)
+            .examples(fit)
+            .read(np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0))
+        )
         x = x.to(DTYPES[section.precision]) if x.is_floating_point() else x
         weights = sum(parameter.nbytes for parameter in module.parameters())
         return FitCost(8 * weights + 2 * batch * saved_bytes(module, x) // len(x), weights, cores())
@@ -132,7 +145,9 @@ class ModuleFamily(Family):
                 training, watched = fit.take(rows), fit.take(cut_off)
             elif fit.groups is not None:
                 context.emit("note", text=f"{setting.name}: {UNWATCHED}")
-        module = self._start(training, seed("weights")).to(device_of(context.device), DTYPES[setting.train.precision])
+        module = self._start(training, seed("weights")).to(
+            device_of(context.device), DTYPES[setting.train.precision]
+        )
         watch = setting.watch
         examples, losses = self._compared(training)
         return ModuleFit(
@@ -140,7 +155,9 @@ class ModuleFamily(Family):
             examples=examples,
             losses=losses,
             train=setting.train,
-            stopping=EarlyStopping(setting.train.stop, watch is not None and watch.greater_is_better),
+            stopping=EarlyStopping(
+                setting.train.stop, watch is not None and watch.greater_is_better
+            ),
             context=context,
             seed=seed("training"),
             watched=None if watched is None else self.examples(watched),
@@ -152,7 +169,9 @@ class ModuleFamily(Family):
         """What is read and what is minimized: with a teacher, it is distilled."""
         if fit.teacher is None:
             return self.examples(fit), self.losses
-        return DistilledExamples(self.examples(fit), self.resume(fit.teacher).eval()), DistilledLosses(self.losses)
+        return DistilledExamples(
+            self.examples(fit), self.resume(fit.teacher).eval()
+        ), DistilledLosses(self.losses)
 
     def _start(self, fit: Fit, seed: int) -> nn.Module:
         if fit.start is not None:
@@ -169,7 +188,10 @@ class ModuleFamily(Family):
             return None
         if watch is None or watch.name != metric:
             raise RecipeError(
-                "train.stop.metric", "loss, or a metric that is scored here", f"'{metric}'", "Watch loss."
+                "train.stop.metric",
+                "loss, or a metric that is scored here",
+                f"'{metric}'",
+                "Watch loss.",
             )
 
         def score(module: nn.Module) -> float:
@@ -181,14 +203,18 @@ class ModuleFamily(Family):
 
 
 def _centered(fit: Fit) -> Fit:
-    """The same work on values less an offset, where float32 could not tell them apart without; that of the model it goes on from,
-    or learns from, where there is one.
+    """The same work on values less an offset, where float32 could not tell them apart without; that
+    of the model it goes on from, or learns from, where there is one.
     """
     if fit.task == "classification":
         return fit
     before: tuple[object, ...] = (fit.start, fit.teacher)
     known = [model.offset for model in before if isinstance(model, Offset)]
-    found = np.array(known[0]) if known else offsets(np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1))
+    found = (
+        np.array(known[0])
+        if known
+        else offsets(np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1))
+    )
     return replace(fit, y=fit.y - found, offset=tuple(found.tolist())) if found.any() else fit
 
 
@@ -213,7 +239,9 @@ class _Wave:
             ]
             try:
                 ended = wait(futures, return_when=FIRST_EXCEPTION).done
-                failed = [error for future in futures if future in ended and (error := future.exception())]
+                failed = [
+                    error for future in futures if future in ended and (error := future.exception())
+                ]
                 if failed:
                     raise failed[0]
             finally:
@@ -221,13 +249,17 @@ class _Wave:
         yield from (future.result() for future in futures)
 
     def _own(self, stop: threading.Event) -> Context:
-        """For one of them: its checkpoints have a folder of their own, whoever is trained beside it."""
+        """For one of them: its checkpoints have a folder of their own, whoever is trained beside
+        it.
+        """
         saves, check, emit = self.context.saves, self.context.check_memory, self.context.emit_to
 
         def check_memory() -> None:
             check()
             if stop.is_set():
-                raise BudgetError("budget", "fits that go on", "another one that failed", "See that one's error.")
+                raise BudgetError(
+                    "budget", "fits that go on", "another one that failed", "See that one's error."
+                )
 
         def emit_to(kind: str, facts: dict[str, Any]) -> None:
             with _EMITTING:

@@ -27,12 +27,16 @@ from sixfold.train.replicas import ReplicaLearner
 from sixfold.train.starting import replicas_of
 from sixfold.train.stepper import wants_full_batch
 
-STACK_BYTES = 1 << 30  # replicas that train as one hold at most this: parameters six times, and a batch's values
+STACK_BYTES = (
+    1 << 30
+)  # replicas that train as one hold at most this: parameters six times, and a batch's values
 Numbered = dict[int, Fit]
 
 
 class NetworkFamily(Family):
-    """A `train.network.Network`: the subclass says what module, which targets and what loss, and what state is kept."""
+    """A `train.network.Network`: the subclass says what module, which targets and what loss, and
+    what state is kept.
+    """
 
     trained_by_the_loop: ClassVar[bool] = True
     ends_in_time: ClassVar[bool] = True
@@ -80,13 +84,19 @@ class NetworkFamily(Family):
             context.check_time(f"fitting {fits[0].setting.name}")
             deadline = None
             if context.deadline is not None:
-                deadline = time.monotonic() + context.left_s() * len(fitting) / (len(fits) - len(done))
+                deadline = time.monotonic() + context.left_s() * len(fitting) / (
+                    len(fits) - len(done)
+                )
             with enough_memory():
-                replicas = range_test.rated(self, replicas_of(self, fitting, context), deadline, context)
+                replicas = range_test.rated(
+                    self, replicas_of(self, fitting, context), deadline, context
+                )
                 learner = ReplicaLearner(self, replicas)
                 for place, weights in train(learner, deadline, context.saves):
                     replica = learner.first[place]
-                    done[replica.number] = self.fitted(filled(replica.module, weights), replica.fit.shape)
+                    done[replica.number] = self.fitted(
+                        filled(replica.module, weights), replica.fit.shape
+                    )
         yield from (done[number] for number in range(len(fits)))
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
@@ -95,13 +105,21 @@ class NetworkFamily(Family):
         with torch.device("meta"):  # to be counted, not to be held
             module = self.module(few[0].shape)
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        widths = sum(sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1)
+        widths = sum(
+            sum(parameter.shape[:1]) for parameter in module.parameters() if parameter.ndim > 1
+        )
         batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
-        held = module.held_numbers if isinstance(module, Wide) else few[0].shape.features + 3 * widths
+        held = (
+            module.held_numbers if isinstance(module, Wide) else few[0].shape.features + 3 * widths
+        )
         values: int = 6 * parameters + batch * held
-        wide = section.precision == "float64" or any(range_test.asked(fit.setting.train) for fit in few)
+        wide = section.precision == "float64" or any(
+            range_test.asked(fit.setting.train) for fit in few
+        )
         size = values * (8 if wide else 4)
-        alone = any(wants_full_batch(fit.setting.train) for fit in few)  # it asks for gradients itself
+        alone = any(
+            wants_full_batch(fit.setting.train) for fit in few
+        )  # it asks for gradients itself
         return FitCost(size, 0, 1 if alone else max(1, STACK_BYTES // size))
 
     def folds_at_once(self, size: int) -> int:
@@ -111,11 +129,17 @@ class NetworkFamily(Family):
     def check_start(self, initialize: Initialize) -> None:
         """Raises FitError for a start from which it could never be trained."""
         if problem := check.problems(initialize, self.least_widths()):
-            raise FitError("initialize.scheme", "a start that can train", problem, "Use he_normal or xavier_uniform.")
+            raise FitError(
+                "initialize.scheme",
+                "a start that can train",
+                problem,
+                "Use he_normal or xavier_uniform.",
+            )
 
     def _stacks(self, fits: Sequence[Fit]) -> list[Numbered]:
-        """Fits that train as one: of equal settings but for `apart`, with equally many features (a category that one fold lacks
-        is a feature less), as many as STACK_BYTES hold; networks that were pruned alone, as they may differ in their widths.
+        """Fits that train as one: of equal settings but for `apart`, with equally many features (a
+        category that one fold lacks is a feature less), as many as STACK_BYTES hold; networks that
+        were pruned alone, as they may differ in their widths.
         """
         alike: dict[tuple[Shape | str, ...], list[int]] = {}
         for number, fit in enumerate(fits):

@@ -1,8 +1,9 @@
 """Residual perceptron: h ← h + W₂ a(W₁ norm(h) + b₁) + b₂, block after block.
 
-Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data, 2021 ("ResNet"). The norm is over a
-row's units (Ba, Kiros and Hinton, Layer normalization, 2016), not over the batch as there: statistics of batches are buffers
-that change, and replicas that train as one, with batches of unequal size, have none.
+Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data, 2021
+("ResNet"). The norm is over a row's units (Ba, Kiros and Hinton, Layer normalization, 2016), not
+over the batch as there: statistics of batches are buffers that change, and replicas that train as
+one, with batches of unequal size, have none.
 
 Shape letters: R rows, D width, K outputs.
 """
@@ -33,13 +34,17 @@ from sixfold.build._tabular import (
 from sixfold.parts.fit import Fitted, Shape
 from sixfold.train.network import Scheme
 
-# Bounds of the width, and blocks: guessed, then seen to do on Adult, digits and diabetes (docs/explanation/tabular-networks.md).
+# Bounds of the width, and blocks: guessed, then seen to do on Adult, digits and diabetes
+# (docs/explanation/tabular-networks.md).
 SIZES = {"small": (32, 64, 1), "medium": (64, 128, 2), "large": (128, 256, 4)}
 TINY = 1e-5  # added to the variance, as in torch
 
 
-def residual_scores(parts: LayerParts, h: torch.Tensor, kept: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-    """The forward pass: what entered, […, R, D of the entrance], → […, R, K]; any axes may lead, those of each of `parts`.
+def residual_scores(
+    parts: LayerParts, h: torch.Tensor, kept: Sequence[torch.Tensor] = ()
+) -> torch.Tensor:
+    """The forward pass: what entered, […, R, D of the entrance], → […, R, K]; any axes may lead,
+    those of each of `parts`.
 
     `kept`: what the units in every block are multiplied by, […, R, D], for dropout.
     """
@@ -59,10 +64,14 @@ def residual_scores(parts: LayerParts, h: torch.Tensor, kept: Sequence[torch.Ten
 
 
 def layer_norm(h: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Each row of […, R, D] to mean 0 and variance 1 over its units, then times `gain` plus `shift`, […, D]."""
+    """Each row of […, R, D] to mean 0 and variance 1 over its units, then times `gain` plus
+    `shift`, […, D].
+    """
     if gain.ndim == 1:
         return functional.layer_norm(h, gain.shape, gain, shift, TINY)
-    normed = functional.layer_norm(h, gain.shape[-1:], eps=TINY)  # which takes no gain for each replica
+    normed = functional.layer_norm(
+        h, gain.shape[-1:], eps=TINY
+    )  # which takes no gain for each replica
     return torch.addcmul(shift.unsqueeze(-2), normed, gain.unsqueeze(-2))
 
 
@@ -103,7 +112,11 @@ class Residual(TabularModule):
     """The network while it is trained."""
 
     def __init__(
-        self, entrance: FeatureEmbedding, shapes: dict[str, tuple[int, ...]], dropout: float, scale: float
+        self,
+        entrance: FeatureEmbedding,
+        shapes: dict[str, tuple[int, ...]],
+        dropout: float,
+        scale: float,
     ) -> None:
         super().__init__(entrance, shapes, dropout, scale)
         self.blocks = block_count(shapes)
@@ -126,20 +139,29 @@ class Residual(TabularModule):
         """Dropout draws a number for every hidden unit of every block."""
         return ((rows, self.width),) * self.blocks if self.dropout else ()
 
-    def run(self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def run(
+        self, parts: LayerParts, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """[…, R, F] → […, R, K]."""
         return residual_scores(parts, self.entrance.enter(parts, x), self.kept(noise, x))
 
 
 class Settings(TabularSettings):
-    """Residual perceptron with vectors for categories: cross-entropy for classes, mean squared error for values.
+    """Residual perceptron with vectors for categories: cross-entropy for classes, mean squared
+    error for values.
 
-    Widths that are left out come from `size`. See `initialize` for how it starts and `train` for how it is trained.
+    Widths that are left out come from `size`. See `initialize` for how it starts and `train` for
+    how it is trained.
     """
 
-    blocks: int | None = Field(None, ge=0, le=100, description="Residual blocks of two layers. Left out: from `size`.")
+    blocks: int | None = Field(
+        None, ge=0, le=100, description="Residual blocks of two layers. Left out: from `size`."
+    )
     dropout: float = Field(
-        0.2, ge=0, lt=1, description="Share of a block's hidden units left out in each training step, in [0, 1)."
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of a block's hidden units left out in each training step, in [0, 1).",
     )
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
@@ -155,19 +177,29 @@ class Settings(TabularSettings):
         """A network whose parameters `initialize` still has to fill."""
         entrance = self.entrance(shape)
         width, blocks = sized(self, entrance.outputs, SIZES)
-        shapes: dict[str, tuple[int, ...]] = {"first_weight": (width, entrance.outputs), "first_bias": (width,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "first_weight": (width, entrance.outputs),
+            "first_bias": (width,),
+        }
         for n in range(blocks):
             shapes |= {f"block{n}_gain": (width,), f"block{n}_shift": (width,)}
             for layer in ("in", "out"):
-                shapes |= {f"block{n}_{layer}_weight": (width, width), f"block{n}_{layer}_bias": (width,)}
+                shapes |= {
+                    f"block{n}_{layer}_weight": (width, width),
+                    f"block{n}_{layer}_bias": (width,),
+                }
         shapes |= {"head_gain": (width,), "head_shift": (width,)}
         shapes |= {"head_weight": (shape.outputs, width), "head_bias": (shape.outputs,)}
         return Residual(entrance, shapes, self.dropout, self.frequency_scale)
 
-    def program(self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> StackedNetwork:
+    def program(
+        self, module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor
+    ) -> StackedNetwork:
         """Many replicas as one graph of autograd."""
         network = tabular(module)
-        return StackedNetwork(network, network.run, self.losses, (theta, gradient), network.held_numbers)
+        return StackedNetwork(
+            network, network.run, self.losses, (theta, gradient), network.held_numbers
+        )
 
     def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
         """The trained network as arrays."""
@@ -177,5 +209,11 @@ class Settings(TabularSettings):
         """The network a state came from."""
         if not isinstance(fitted, ResidualNetwork):
             raise TypeError(f"{type(fitted).__name__} is no ResidualNetwork")
-        shapes = {name: array.shape for name, array in fitted.arrays.items() if name not in fitted.entrance.shapes()}
-        return resumed(Residual(fitted.entrance, shapes, self.dropout, self.frequency_scale), fitted)
+        shapes = {
+            name: array.shape
+            for name, array in fitted.arrays.items()
+            if name not in fitted.entrance.shapes()
+        }
+        return resumed(
+            Residual(fitted.entrance, shapes, self.dropout, self.frequency_scale), fitted
+        )

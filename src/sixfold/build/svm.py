@@ -1,6 +1,7 @@
 """Support vector machines: linear in the primal (liblinear), kernels in the dual (libsvm).
 
-Shape letters: R rows, F features, S support vectors, P decision columns (pairs of classes), K classes.
+Shape letters: R rows, F features, S support vectors, P decision columns (pairs of classes), K
+classes.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ from sixfold.runs.context import Context
 
 ABSENT = -1e6  # decision value of a class that no training row has: below every other
 CACHE_MB = 500  # of kernel values, that libsvm keeps
-BLOCK = 1 << 18  # kernel values held at once while predicting: 2 MiB stay in the cache; 32 MiB took twice the time
+BLOCK = (
+    1 << 18
+)  # kernel values held at once while predicting: 2 MiB stay in the cache; 32 MiB took twice the time
 
 
 @dataclass(frozen=True)
 class LinearMachine(State):
-    """`weights`: [F, P], `bias`: [P]. Two classes: P = 1; more: one column a class (one against the rest)."""
+    """`weights`: [F, P], `bias`: [P]. Two classes: P = 1; more: one column a class (one against the
+    rest).
+    """
 
     weights: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
@@ -56,7 +61,9 @@ class LinearMachine(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """MatMul and Add in double precision."""
-        decision = graph.op("Add", graph.product(x, self.weights), graph.constant(self.bias, np.float64))
+        decision = graph.op(
+            "Add", graph.product(x, self.weights), graph.constant(self.bias, np.float64)
+        )
         if self.task == "classification" and len(self.bias) == 1:
             return graph.concat([graph.op("Neg", decision), decision])
         return decision
@@ -76,7 +83,9 @@ class LinearMachine(State):
 
 @dataclass(frozen=True)
 class Kernel(State):
-    """k(x, s): linear x·s, poly (γ x·s + r)^degree, rbf exp(-γ‖x - s‖²), sigmoid tanh(γ x·s + r)."""
+    """k(x, s): linear x·s, poly (γ x·s + r)^degree, rbf exp(-γ‖x - s‖²), sigmoid tanh(γ x·s +
+    r).
+    """
 
     name: Literal["poly", "rbf", "sigmoid"]
     gamma: float
@@ -95,17 +104,32 @@ class Kernel(State):
             squares *= -self.gamma
             return np.asarray(np.exp(squares, out=squares))
         inner = self.gamma * dot_RS + self.coef0
-        return np.asarray(np.tanh(inner) if self.name == "sigmoid" else inner**self.degree, dtype=np.float64)
+        return np.asarray(
+            np.tanh(inner) if self.name == "sigmoid" else inner**self.degree, dtype=np.float64
+        )
 
     def export(self, graph: Graph, x: str, support: FloatArray) -> str:
         """The same as nodes, in double precision; the support vectors are stored once."""
         vectors = graph.constant(support, np.float64)
         if self.name == "rbf":
-            dot = graph.op("Gemm", x, vectors, graph.constant((support * support).sum(axis=1)), alpha=-2.0, transB=1)
+            dot = graph.op(
+                "Gemm",
+                x,
+                vectors,
+                graph.constant((support * support).sum(axis=1)),
+                alpha=-2.0,
+                transB=1,
+            )
             squares = graph.op("ReduceSumSquare", x, graph.constant([1], np.int64), keepdims=1)
-            distance = graph.op("Max", graph.op("Add", dot, squares), graph.constant(0.0, np.float64))
-            return graph.op("Exp", graph.op("Mul", distance, graph.constant(-self.gamma, np.float64)))
-        dot = graph.op("Mul", graph.op("Gemm", x, vectors, transB=1), graph.constant(self.gamma, np.float64))
+            distance = graph.op(
+                "Max", graph.op("Add", dot, squares), graph.constant(0.0, np.float64)
+            )
+            return graph.op(
+                "Exp", graph.op("Mul", distance, graph.constant(-self.gamma, np.float64))
+            )
+        dot = graph.op(
+            "Mul", graph.op("Gemm", x, vectors, transB=1), graph.constant(self.gamma, np.float64)
+        )
         inner = graph.op("Add", dot, graph.constant(self.coef0, np.float64))
         if self.name == "sigmoid":
             return graph.op("Tanh", inner)
@@ -116,8 +140,9 @@ class Kernel(State):
 class KernelMachine(State):
     """`support`: [S, F], `weights`: [S, P] dual coefficients, `bias`: [P].
 
-    Values: P = 1. Two classes: P = 1, positive for the second of `classes`. More: a column for every pair i < j of
-    `classes` in lexicographic order, positive for i. `outputs`: classes the model must give columns for.
+    Values: P = 1. Two classes: P = 1, positive for the second of `classes`. More: a column for
+    every pair i < j of `classes` in lexicographic order, positive for i. `outputs`: classes the
+    model must give columns for.
     """
 
     kernel: Kernel
@@ -136,18 +161,32 @@ class KernelMachine(State):
     def predict(self, x: Matrix) -> FloatArray:
         """[R, F] → [R, K] decision values, the largest wins; or [R, 1] values.
 
-        With three or more classes a column is the smallest decision value for the class in its pairs.
+        With three or more classes a column is the smallest decision value for the class in its
+        pairs.
         """
         step = max(1, BLOCK // max(1, len(self.support)))
-        blocks = [x[start : start + step].astype(np.float64, copy=False) for start in range(0, max(1, len(x)), step)]
-        d_RP = np.concatenate([self.kernel.matrix(b, self.support) @ self.weights for b in blocks]) + self.bias
+        blocks = [
+            x[start : start + step].astype(np.float64, copy=False)
+            for start in range(0, max(1, len(x)), step)
+        ]
+        d_RP = (
+            np.concatenate([self.kernel.matrix(b, self.support) @ self.weights for b in blocks])
+            + self.bias
+        )
         if self.task != "classification":
             return d_RP
-        return _place(_mirrored(d_RP) if len(self.classes) == 2 else _pairs.least(d_RP, len(self.classes)), self)
+        return _place(
+            _mirrored(d_RP) if len(self.classes) == 2 else _pairs.least(d_RP, len(self.classes)),
+            self,
+        )
 
     def export(self, graph: Graph, x: str) -> str:
-        """The kernel as MatMul, Exp, Pow or Tanh; a product for each class of three or more. Double precision."""
-        scores = self._export_pairs(graph, x) if len(self.classes) > 2 else self._export_one(graph, x)
+        """The kernel as MatMul, Exp, Pow or Tanh; a product for each class of three or more. Double
+        precision.
+        """
+        scores = (
+            self._export_pairs(graph, x) if len(self.classes) > 2 else self._export_one(graph, x)
+        )
         if self.task != "classification" or len(self.classes) == self.outputs:
             return scores
         placement, offset = _placement(self)
@@ -174,7 +213,12 @@ class KernelMachine(State):
 
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same machine with other numbers."""
-        return replace(self, support=parameters["support"], weights=parameters["weights"], bias=parameters["bias"])
+        return replace(
+            self,
+            support=parameters["support"],
+            weights=parameters["weights"],
+            bias=parameters["bias"],
+        )
 
     @property
     def support_count(self) -> int:
@@ -189,10 +233,11 @@ class KernelMachine(State):
 class Settings(SolverFamily):
     """Support vector machine: margin classifier, or regression within a tube of half-width epsilon.
 
-    `linear` is solved in the primal with the squared hinge loss (liblinear; more than two classes: one against the
-    rest) and takes every row. `rbf`, `poly` and `sigmoid` are solved in the dual (libsvm; one against one) on at most
-    `sample` rows, because time grows with their square. Values are learned in units of their standard deviation, so C
-    and epsilon need no change with the target's unit.
+    `linear` is solved in the primal with the squared hinge loss (liblinear; more than two classes:
+    one against the rest) and takes every row. `rbf`, `poly` and `sigmoid` are solved in the dual
+    (libsvm; one against one) on at most `sample` rows, because time grows with their square. Values
+    are learned in units of their standard deviation, so C and epsilon need no change with the
+    target's unit.
     """
 
     needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
@@ -200,23 +245,34 @@ class Settings(SolverFamily):
     shared: ClassVar[frozenset[str]] = frozenset({"C", "epsilon"})
     decides: ClassVar[bool] = True
 
-    kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")
+    kernel: Literal["linear", "rbf", "poly", "sigmoid"] = Field(
+        "rbf", description="Similarity of two rows."
+    )
     C: float = Field(1.0, gt=0, description="Weight of errors against the margin, above 0.")
     gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
-        "scale", description="Factor of rbf, poly, sigmoid: scale is 1 / (features · variance), auto is 1 / features."
+        "scale",
+        description="Factor of rbf, poly, sigmoid: scale is 1 / (features · variance), auto is 1 / features.",
     )
     degree: int = Field(3, ge=1, le=10, description="Degree of poly, 1 to 10.")
     coef0: float = Field(0.0, description="Constant r of poly and sigmoid.")
-    epsilon: float = Field(0.1, ge=0, description="Half-width of the regression tube, in standard deviations.")
-    sample: int = Field(5000, ge=10, description="Most training rows of a kernel machine, drawn with the seed; >= 10.")
+    epsilon: float = Field(
+        0.1, ge=0, description="Half-width of the regression tube, in standard deviations."
+    )
+    sample: int = Field(
+        5000,
+        ge=10,
+        description="Most training rows of a kernel machine, drawn with the seed; >= 10.",
+    )
     max_iter: int = Field(10_000, ge=1, description="Iterations of the linear solver, at least 1.")
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting, a LinearMachine or KernelMachine: of several settings by one
-        kernel matrix a fit, where it fits into memory.
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting, a LinearMachine or KernelMachine:
+        of several settings by one kernel matrix a fit, where it fits into memory.
 
-        Where the kernel need not be positive (sigmoid; poly with a negative constant) a problem has several optima, and
-        each setting goes its own way to the one that it finds alone.
+        Where the kernel need not be positive (sigmoid; poly with a negative constant) a problem has
+        several optima, and each setting goes its own way to the one that it finds alone.
         """
         one_optimum = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
         threads = workers(min(self.sample, max((fit.rows for fit in fits), default=1)))
@@ -233,7 +289,10 @@ class Settings(SolverFamily):
         if self.kernel == "linear":
             for fit in fits:
                 context.check_time("fitting svm")
-                with told(context, f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C"):
+                with told(
+                    context,
+                    f"svm: not converged within max_iter={self.max_iter}; raise it, or lower C",
+                ):
                     machine = self._solve_linear(fit)
                 yield machine
             return
@@ -246,10 +305,14 @@ class Settings(SolverFamily):
 
     @property
     def side_by_side(self) -> bool:
-        """libsvm works outside of Python's lock; warnings of liblinear belong to the whole process."""
+        """libsvm works outside of Python's lock; warnings of liblinear belong to the whole
+        process.
+        """
         return self.kernel != "linear"
 
-    def _grid(self, settings: Sequence[Self], fits: Sequence[Fit], threads: int, context: Context) -> Iterator[Fitted]:
+    def _grid(
+        self, settings: Sequence[Self], fits: Sequence[Fit], threads: int, context: Context
+    ) -> Iterator[Fitted]:
         regression = bool(fits) and fits[0].task != "classification"
         points = [Point(setting.epsilon if regression else 0.0, setting.C) for setting in settings]
         begun: deque[Fit] = deque()
@@ -258,7 +321,8 @@ class Settings(SolverFamily):
             for fit in fits:
                 begun.append(self._sampled(fit, context))
                 yield FitGrid(
-                    Gram(self._kernel(begun[-1].x), np.asarray(begun[-1].x, dtype=np.float64)), _problems(begun[-1])
+                    Gram(self._kernel(begun[-1].x), np.asarray(begun[-1].x, dtype=np.float64)),
+                    _problems(begun[-1]),
                 )
 
         for found in solve_grid(works(), points, threads, context):
@@ -271,8 +335,9 @@ class Settings(SolverFamily):
         return float(rows) if self.kernel == "linear" else float(min(rows, self.sample)) ** 2
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in double, and the next fit's. Of
-        the model all rows as support vectors, with a coefficient for every pair of classes.
+        """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in
+        double, and the next fit's. Of the model all rows as support vectors, with a coefficient for
+        every pair of classes.
         """
         if self.kernel == "linear":
             return FitCost()
@@ -285,10 +350,16 @@ class Settings(SolverFamily):
     def _sampled(self, fit: Fit, context: Context) -> Fit:
         if fit.rows <= self.sample:
             return replace(fit, x=dense(fit.x))
-        labels = fit.y.astype(np.int64) if fit.task == "classification" else np.zeros(len(fit.y), dtype=np.int64)
+        labels = (
+            fit.y.astype(np.int64)
+            if fit.task == "classification"
+            else np.zeros(len(fit.y), dtype=np.int64)
+        )
         rows = stratified_sample(labels, self.sample, fit.seed)
         text = f"svm: kernel {self.kernel} learns from {self.sample:,} of {fit.rows:,} rows, drawn at random"
-        context.emit("note", text=text + (" within classes" if fit.task == "classification" else ""))
+        context.emit(
+            "note", text=text + (" within classes" if fit.task == "classification" else "")
+        )
         return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
 
     def _solve_linear(self, fit: Fit) -> LinearMachine:
@@ -305,8 +376,14 @@ class Settings(SolverFamily):
         if fit.outputs == 2:
             return LinearMachine(np.ascontiguousarray(weights), bias, fit.task)
         if len(classes) == 2:
-            weights, bias = np.concatenate([-weights, weights], axis=1), np.concatenate([-bias, bias])
-        all_weights, all_bias = np.zeros((fit.x.shape[1], fit.outputs)), np.full(fit.outputs, ABSENT)
+            weights, bias = (
+                np.concatenate([-weights, weights], axis=1),
+                np.concatenate([-bias, bias]),
+            )
+        all_weights, all_bias = (
+            np.zeros((fit.x.shape[1], fit.outputs)),
+            np.full(fit.outputs, ABSENT),
+        )
         all_weights[:, classes], all_bias[classes] = weights, bias
         return LinearMachine(all_weights, all_bias, fit.task)
 
@@ -324,13 +401,21 @@ class Settings(SolverFamily):
             center, scale = _units(fit.y)
             machine = SVR(epsilon=self.epsilon, **shared).fit(fit.x, (fit.y - center) / scale)
             bias = machine.intercept_ * scale + center
-            return KernelMachine(kernel, fit.x[machine.support_], machine.dual_coef_.T * scale, bias, fit.task, (), 1)
+            return KernelMachine(
+                kernel, fit.x[machine.support_], machine.dual_coef_.T * scale, bias, fit.task, (), 1
+            )
         classes = present(fit, "svm")
         machine = SVC(**shared).fit(fit.x, fit.y)
-        weights = machine.dual_coef_.T if len(classes) == 2 else _pairs.dense(machine.dual_coef_, machine.n_support_)
+        weights = (
+            machine.dual_coef_.T
+            if len(classes) == 2
+            else _pairs.dense(machine.dual_coef_, machine.n_support_)
+        )
         support, bias = fit.x[machine.support_], machine.intercept_
         names = tuple(int(name) for name in classes)
-        return KernelMachine(kernel, support, np.ascontiguousarray(weights), bias, fit.task, names, fit.outputs)
+        return KernelMachine(
+            kernel, support, np.ascontiguousarray(weights), bias, fit.task, names, fit.outputs
+        )
 
     def _kernel(self, x: Matrix) -> Kernel:
         return Kernel(self.kernel, self._gamma(x), self.coef0, self.degree)  # type: ignore[arg-type]  # not linear here
@@ -345,8 +430,9 @@ class Settings(SolverFamily):
 
 
 def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
-    """Sorted indices of `count` rows, each label in its share: within a label, shuffled row i of n has rank (i + u) / n
-    with u uniform in [0, 1); the `count` smallest ranks are taken, and one row of every label at least.
+    """Sorted indices of `count` rows, each label in its share: within a label, shuffled row i of n
+    has rank (i + u) / n with u uniform in [0, 1); the `count` smallest ranks are taken, and one row
+    of every label at least.
     """
     generator = np.random.default_rng(seed)
     rank = np.empty(len(labels))
@@ -363,10 +449,16 @@ def _units(y: FloatArray | IntArray) -> tuple[float, float]:
 
 
 def _problems(fit: Fit) -> list[Problem]:
-    """Values: one. Two classes: one, +1 for the second. More: one for each pair i < j of those present, +1 for i."""
+    """Values: one. Two classes: one, +1 for the second. More: one for each pair i < j of those
+    present, +1 for i.
+    """
     if fit.task != "classification":
         center, scale = _units(fit.y)
-        return [Problem(np.arange(fit.rows), np.asarray((fit.y - center) / scale, dtype=np.float64), False)]
+        return [
+            Problem(
+                np.arange(fit.rows), np.asarray((fit.y - center) / scale, dtype=np.float64), False
+            )
+        ]
     classes = [int(name) for name in present(fit, "svm")]
     signs = itertools.combinations(classes, 2) if len(classes) > 2 else [(classes[1], classes[0])]
     problems = []
@@ -377,7 +469,9 @@ def _problems(fit: Fit) -> list[Problem]:
 
 
 def _machine(kernel: Kernel, fit: Fit, found: Sequence[Solution]) -> KernelMachine:
-    """One solution a problem as one machine: every vector that any of them stands on is stored once."""
+    """One solution a problem as one machine: every vector that any of them stands on is stored
+    once.
+    """
     rows = np.unique(np.concatenate([one.rows for one in found]))
     weights, bias = np.zeros((len(rows), len(found))), np.array([one.bias for one in found])
     for column, one in enumerate(found):
@@ -385,7 +479,9 @@ def _machine(kernel: Kernel, fit: Fit, found: Sequence[Solution]) -> KernelMachi
     support = fit.x[rows]
     if fit.task != "classification":
         center, scale = _units(fit.y)
-        return KernelMachine(kernel, support, weights * scale, bias * scale + center, fit.task, (), 1)
+        return KernelMachine(
+            kernel, support, weights * scale, bias * scale + center, fit.task, (), 1
+        )
     names = tuple(int(name) for name in present(fit, "svm"))
     return KernelMachine(kernel, support, weights, bias, fit.task, names, fit.outputs)
 
@@ -395,7 +491,10 @@ def _mirrored(d_R1: FloatArray) -> FloatArray:
 
 
 def _placement(machine: KernelMachine) -> tuple[FloatArray, FloatArray]:
-    placement, offset = np.zeros((len(machine.classes), machine.outputs)), np.full(machine.outputs, ABSENT)
+    placement, offset = (
+        np.zeros((len(machine.classes), machine.outputs)),
+        np.full(machine.outputs, ABSENT),
+    )
     placement[np.arange(len(machine.classes)), list(machine.classes)] = 1.0
     offset[list(machine.classes)] = 0.0
     return placement, offset

@@ -37,8 +37,9 @@ class FittedConvolutions(TokenNetwork):
 
 
 class Settings(TokenFamily):
-    """A convolutional network over the tokens of a column of text alone: filters over a few tokens, of which the largest answer
-    anywhere in the text counts. Small and fast, for what single phrases tell.
+    """A convolutional network over the tokens of a column of text alone: filters over a few tokens,
+    of which the largest answer anywhere in the text counts. Small and fast, for what single phrases
+    tell.
     """
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
@@ -47,7 +48,9 @@ class Settings(TokenFamily):
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(
         (2, 3, 4), min_length=1, max_length=8, description="Tokens that a filter spans, 1 to 16."
     )
-    dropout: float = Field(0.3, ge=0, lt=1, description="Share of the filters' answers left out in each training step.")
+    dropout: float = Field(
+        0.3, ge=0, lt=1, description="Share of the filters' answers left out in each training step."
+    )
 
     @property
     def name(self) -> str:
@@ -72,7 +75,11 @@ class Settings(TokenFamily):
     def network(self, fit: Fit, tokens: FeatureGroup) -> nn.Module:
         """A network for these tokens."""
         vector, channels = SIZES[self.sized(fit.rows).size]
-        return TextCNN(ConvolutionShape(tokens.tokens, fit.outputs, vector, channels, self.widths, self.dropout))
+        return TextCNN(
+            ConvolutionShape(
+                tokens.tokens, fit.outputs, vector, channels, self.widths, self.dropout
+            )
+        )
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays."""

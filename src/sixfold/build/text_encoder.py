@@ -1,4 +1,6 @@
-"""A transformer over the tokens of texts: a small one from scratch, or a local checkpoint that is fine-tuned."""
+"""A transformer over the tokens of texts: a small one from scratch, or a local checkpoint that is
+fine-tuned.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,14 @@ from sixfold.parts.checkpoint import Checkpoint, read_checkpoint
 from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Needs
 
-# Width, heads and layers. Guessed: as BERT's smallest (Turc and others, Well-read students learn better, 2019), and half of it.
-SIZES: Final = {"nano": (64, 2, 2), "small": (128, 2, 2), "medium": (256, 4, 4), "large": (512, 8, 4)}
+# Width, heads and layers. Guessed: as BERT's smallest (Turc and others, Well-read students learn
+# better, 2019), and half of it.
+SIZES: Final = {
+    "nano": (64, 2, 2),
+    "small": (128, 2, 2),
+    "medium": (256, 4, 4),
+    "large": (512, 8, 4),
+}
 ROWS: Final = {"nano": 20_000, "small": 200_000}  # texts below which a size is chosen; guessed
 FROM_SCRATCH: Final = TrainDefaults(
     {
@@ -33,7 +41,9 @@ FROM_SCRATCH: Final = TrainDefaults(
     "a small transformer from scratch: a rate that rises and falls, and gradients that are clipped",
 )
 # As nodes, too.
-ACTIVATIONS: Final = frozenset({"gelu", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu"})
+ACTIVATIONS: Final = frozenset(
+    {"gelu", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu"}
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,9 @@ class FittedTransformer(TokenNetwork):
 
 @dataclass(frozen=True)
 class FittedCheckpoint(TokenNetwork):
-    """A fine-tuned TunedEncoder, its adapters merged; `shape`, a TunedShape, holds its configuration."""
+    """A fine-tuned TunedEncoder, its adapters merged; `shape`, a TunedShape, holds its
+    configuration.
+    """
 
     def network(self) -> nn.Module:
         """A network of this shape."""
@@ -55,10 +67,11 @@ class FittedCheckpoint(TokenNetwork):
 
 
 class Settings(FineTuning, TokenFamily):
-    """A transformer over the tokens of a column of text alone, for what the order of words tells: a small one from scratch, where
-    there are many texts, or a local checkpoint of the kind of BERT, DistilBERT, ELECTRA or RoBERTa, fine-tuned. Both end in
-    the mean over the tokens and a linear head. A checkpoint brings its tokens; its folder holds config.json,
-    model.safetensors and tokenizer.json.
+    """A transformer over the tokens of a column of text alone, for what the order of words tells: a
+    small one from scratch, where there are many texts, or a local checkpoint of the kind of BERT,
+    DistilBERT, ELECTRA or RoBERTa, fine-tuned. Both end in the mean over the tokens and a linear
+    head. A checkpoint brings its tokens; its folder holds config.json, model.safetensors and
+    tokenizer.json.
     """
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
@@ -124,7 +137,9 @@ class Settings(FineTuning, TokenFamily):
         network = self._tuned(found, outputs)
         learned = self.learned(network, network.encoder)
         unused = (
-            f"; {len(found.unused)} arrays of it are not used: {', '.join(found.unused[:3])}" if found.unused else ""
+            f"; {len(found.unused)} arrays of it are not used: {', '.join(found.unused[:3])}"
+            if found.unused
+            else ""
         )
         name = Path(self.checkpoint or "").name
         return f"text_encoder: checkpoint {name} ({found.shape.kind}, SHA-256 {found.digest[:12]}…): {learned}{unused}."
@@ -137,7 +152,9 @@ class Settings(FineTuning, TokenFamily):
             return network
         width, heads, layers = SIZES[self.sized(fit.rows).size]
         length = tokens.stop - tokens.start
-        return TextTransformer(EncoderShape(tokens.tokens, length, fit.outputs, width, heads, layers, self.dropout))
+        return TextTransformer(
+            EncoderShape(tokens.tokens, length, fit.outputs, width, heads, layers, self.dropout)
+        )
 
     def _tuned(self, found: Checkpoint, outputs: int) -> TunedEncoder:
         shape = TunedShape(found.shape, found.digest, outputs, self.dropout)
@@ -161,35 +178,52 @@ class Settings(FineTuning, TokenFamily):
 
 
 def _read(folder: str) -> Checkpoint:
-    """Raises DataError for a folder that is no checkpoint of texts, or one whose bundle could not be written."""
+    """Raises DataError for a folder that is no checkpoint of texts, or one whose bundle could not
+    be written.
+    """
     found = read_checkpoint(Path(folder), checkpoint.OF_TEXTS)
     fields = found.shape.fields
     activation = fields.get("hidden_act", fields.get("activation", "gelu"))
     if activation not in ACTIVATIONS:
         expected = f"an activation of {', '.join(sorted(ACTIVATIONS))}"
-        raise DataError(str(Path(folder) / CONFIG), expected, repr(activation)[:80], checkpoint.ANOTHER)
+        raise DataError(
+            str(Path(folder) / CONFIG), expected, repr(activation)[:80], checkpoint.ANOTHER
+        )
     return found
 
 
 def _tokenizer(folder: Path) -> str:
-    """SHA-256, as the tokens say it (`FeatureGroup.tokenizer`). Raises DataError where there is none."""
+    """SHA-256, as the tokens say it (`FeatureGroup.tokenizer`). Raises DataError where there is
+    none.
+    """
     checkpoint_files.present(folder, (TOKENIZER,))
     return checkpoint_files.digest(folder, (TOKENIZER,))
 
 
 def _check_tokens(shape: TunedShape, tokens: FeatureGroup, folder: Path) -> None:
-    """Raises FitError for other tokens than the checkpoint's own, DataError for more of them than it has vectors."""
+    """Raises FitError for other tokens than the checkpoint's own, DataError for more of them than
+    it has vectors.
+    """
     length, vectors = tokens.stop - tokens.start, int(shape.encoder.fields.get("vocab_size", 0))
     if tokens.tokenizer != _tokenizer(folder):
-        found = "those of another tokenizer" if tokens.tokenizer else "tokens that were learned from the training texts"
+        found = (
+            "those of another tokenizer"
+            if tokens.tokenizer
+            else "tokens that were learned from the training texts"
+        )
         remedy = f"Leave prepare.features for texts out, or give its tokens checkpoint: {folder}."
         raise FitError("build, text_encoder", f"the tokens of {folder.name}", found, remedy)
     if tokens.tokens > vectors:
         found = f"{tokens.tokens:,} tokens in {TOKENIZER}"
-        raise DataError(str(folder), f"at most vocab_size, {vectors:,}, tokens", found, checkpoint.ANOTHER)
+        raise DataError(
+            str(folder), f"at most vocab_size, {vectors:,}, tokens", found, checkpoint.ANOTHER
+        )
     if length > shape.longest:
         raise FitError(
-            "build, text_encoder", f"at most {shape.longest} tokens a text", str(length), "Lower tokens.length."
+            "build, text_encoder",
+            f"at most {shape.longest} tokens a text",
+            str(length),
+            "Lower tokens.length.",
         )
 
 

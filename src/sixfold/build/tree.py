@@ -20,18 +20,25 @@ from sixfold.runs.context import Context
 
 
 class Settings(SolverFamily):
-    """One decision tree (CART): a chain of questions that can be read. Takes missing values as they are; needs no
-    scaling. Grown to max_depth or max_leaves, then cut back where a split is not worth `complexity` (cost-complexity
-    pruning, Breiman et al. 1984; relative to the root's impurity, so that it means the same in any unit).
+    """One decision tree (CART): a chain of questions that can be read. Takes missing values as they
+    are; needs no scaling. Grown to max_depth or max_leaves, then cut back where a split is not
+    worth `complexity` (cost-complexity pruning, Breiman et al. 1984; relative to the root's
+    impurity, so that it means the same in any unit).
     """
 
-    needs: ClassVar[Needs] = Needs(number=(), category=("ordinal",), impute_number=None, precision="float32")
+    needs: ClassVar[Needs] = Needs(
+        number=(), category=("ordinal",), impute_number=None, precision="float32"
+    )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"complexity"})
 
-    max_depth: int | None = Field(12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64.")
+    max_depth: int | None = Field(
+        12, ge=1, le=64, description="Most questions from root to leaf, 1 to 64."
+    )
     min_rows_leaf: int = Field(10, ge=1, description="Fewest training rows in a leaf, at least 1.")
-    max_leaves: int | None = Field(None, ge=2, description="Most leaves, best splits first; at least 2.")
+    max_leaves: int | None = Field(
+        None, ge=2, description="Most leaves, best splits first; at least 2."
+    )
     complexity: float = Field(
         0.0005,
         ge=0,
@@ -51,8 +58,12 @@ class Settings(SolverFamily):
         """scikit-learn's trees work outside of Python's lock."""
         return True
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
-        """Yield fit by fit, and within a fit setting by setting: of several a tree grown once, cut back for each."""
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
+        """Yield fit by fit, and within a fit setting by setting: of several a tree grown once, cut
+        back for each.
+        """
 
         def one(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
@@ -73,8 +84,14 @@ class Settings(SolverFamily):
         return side_by_side(fits, one if len(settings) == 1 else all_of, context)
 
     def complexity_path(self, fit: Fit) -> FloatArray:
-        """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a branch."""
-        path = self._estimator(fit).set_params(ccp_alpha=0.0).cost_complexity_pruning_path(fit.x, centered(fit)[0])
+        """Rising values of `complexity`, from 0 up, at each of which the tree of `fit` loses a
+        branch.
+        """
+        path = (
+            self._estimator(fit)
+            .set_params(ccp_alpha=0.0)
+            .cost_complexity_pruning_path(fit.x, centered(fit)[0])
+        )
         return np.unique(np.maximum(path.ccp_alphas, 0.0)) / (self._root_impurity(fit) or 1.0)
 
     def work(self, rows: int) -> float:
@@ -105,8 +122,14 @@ class Settings(SolverFamily):
         )
 
     def _root_impurity(self, fit: Fit) -> float:
-        """Impurity of all rows together: Gini, entropy in bits, or the variance (mean over the outputs)."""
+        """Impurity of all rows together: Gini, entropy in bits, or the variance (mean over the
+        outputs).
+        """
         if fit.task != "classification":
             return float(np.mean(np.var(fit.y, axis=0)))
         share = np.unique(fit.y, return_counts=True)[1] / len(fit.y)
-        return float(-(share * np.log2(share)).sum() if self.criterion == "entropy" else 1.0 - (share**2).sum())
+        return float(
+            -(share * np.log2(share)).sum()
+            if self.criterion == "entropy"
+            else 1.0 - (share**2).sum()
+        )

@@ -1,7 +1,8 @@
-"""Whether the files of a bundle tell of one model: the signature of itself; recipe, receipt and report with it and each other.
+"""Whether the files of a bundle tell of one model: the signature of itself; recipe, receipt and
+report with it and each other.
 
-Each rule yields where it is wrong, what is expected, and what was found. What is measured (seconds, memory) or said in words
-cannot be checked again from the files alone, and is not.
+Each rule yields where it is wrong, what is expected, and what was found. What is measured (seconds,
+memory) or said in words cannot be checked again from the files alone, and is not.
 """
 
 from __future__ import annotations
@@ -48,8 +49,14 @@ def _signature_itself(signature: Signature) -> Findings:
         yield from _once(what, names)
     yield from _outputs(signature)
     if not _are_of(signature.class_type, signature.classes):
-        yield SIGNATURE, f"classes that are of class_type {signature.class_type}", _some(signature.classes)
-    if signature.fields and (other := {column.name for column in signature.inputs} - set(signature.fields)):
+        yield (
+            SIGNATURE,
+            f"classes that are of class_type {signature.class_type}",
+            _some(signature.classes),
+        )
+    if signature.fields and (
+        other := {column.name for column in signature.inputs} - set(signature.fields)
+    ):
         yield SIGNATURE, "columns that are among the fields", _some(other)
     for column in signature.inputs:
         yield from _input(column)
@@ -62,10 +69,19 @@ def _outputs(signature: Signature) -> Findings:
     if signature.task == "classification":
         allowed = [["label", "probability"], ["label", "decision"]]
     if names not in allowed:
-        yield SIGNATURE, f"outputs {' or '.join(map(', '.join, allowed))} for {signature.task}", ", ".join(names)
+        yield (
+            SIGNATURE,
+            f"outputs {' or '.join(map(', '.join, allowed))} for {signature.task}",
+            ", ".join(names),
+        )
         return
     classes = signature.classes
-    expected = {"label": signature.target, "probability": classes, "decision": classes, "value": signature.target}
+    expected = {
+        "label": signature.target,
+        "probability": classes,
+        "decision": classes,
+        "value": signature.target,
+    }
     for name, columns in found.items():
         if columns != expected[name]:
             yield SIGNATURE, f"the columns of {name} to be {_some(expected[name])}", _some(columns)
@@ -82,7 +98,9 @@ def _input(column: Input) -> Findings:
         yield where, "a level_type of a category only", column.type
     if not _are_of(column.level_type, column.levels):
         yield where, f"levels that are of level_type {column.level_type}", _some(column.levels)
-    known = [value for value in (column.minimum, column.median, column.maximum) if value is not None]
+    known = [
+        value for value in (column.minimum, column.median, column.maximum) if value is not None
+    ]
     if known != sorted(known):
         yield where, "minimum, median and maximum in this order", ", ".join(map(str, known))
     if known and column.type not in ("number", "date"):
@@ -96,17 +114,33 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     if (data.target is None) != (signature.task == "reconstruction"):
         yield RECIPE, "a target for everything but a reconstruction", str(data.target)
     if data.target is not None and signature.target != (data.target,):
-        yield RECIPE, f"the target of the signature, {_some(signature.target)}", shorten(data.target)
+        yield (
+            RECIPE,
+            f"the target of the signature, {_some(signature.target)}",
+            shorten(data.target),
+        )
     if data.missing != signature.missing:
-        yield RECIPE, f"data.missing as in the signature, {_some(signature.missing)}", _some(data.missing)
+        yield (
+            RECIPE,
+            f"data.missing as in the signature, {_some(signature.missing)}",
+            _some(data.missing),
+        )
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
     unused = {*data.drop, *filter(None, (data.target, data.group))}
     for column in signature.inputs:
         if column.name in unused:
-            yield SIGNATURE, "no column that the recipe drops, groups by or predicts", shorten(column.name)
+            yield (
+                SIGNATURE,
+                "no column that the recipe drops, groups by or predicts",
+                shorten(column.name),
+            )
         if data.types.get(column.name, column.type) != column.type:
-            yield SIGNATURE, f"'{shorten(column.name)}' as in data.types, {data.types[column.name]}", column.type
+            yield (
+                SIGNATURE,
+                f"'{shorten(column.name)}' as in data.types, {data.types[column.name]}",
+                column.type,
+            )
         if column.read != (data.read.marks_of(column.name) if column.type == "number" else None):
             yield SIGNATURE, f"marks of '{shorten(column.name)}' as in data.read", str(column.read)
 
@@ -117,16 +151,31 @@ def _receipt(receipt: Receipt, recipe: Recipe) -> Findings:
     if receipt.name != recipe.name:
         yield RECEIPT, f"the name of the recipe, {recipe.name}", shorten(receipt.name)
     if metrics[:1] != [receipt.metric]:
-        yield RECEIPT, f"its deciding metric, {shorten(receipt.metric)}, as the first one", _some(metrics)
+        yield (
+            RECEIPT,
+            f"its deciding metric, {shorten(receipt.metric)}, as the first one",
+            _some(metrics),
+        )
     if recipe.evaluate.metrics and list(recipe.evaluate.metrics) != metrics:
-        yield RECEIPT, f"the metrics of the recipe, {_some(recipe.evaluate.metrics)}", _some(metrics)
+        yield (
+            RECEIPT,
+            f"the metrics of the recipe, {_some(recipe.evaluate.metrics)}",
+            _some(metrics),
+        )
     if (nested := receipt.nested) is not None and nested.metric != receipt.metric:
         yield RECEIPT, f"nested scores by {shorten(receipt.metric)}", shorten(nested.metric)
     yield from _compression(receipt, recipe)
     for quality in receipt.quality:
         if len({len(quality.folds_before), len(quality.folds_after)} - {0}) > 1:
-            yield RECEIPT, f"{quality.metric} of as many folds after as before", f"{len(quality.folds_after)}"
-        if receipt.rows_holdout == 0 and (quality.holdout_before, quality.holdout_after) != (None, None):
+            yield (
+                RECEIPT,
+                f"{quality.metric} of as many folds after as before",
+                f"{len(quality.folds_after)}",
+            )
+        if receipt.rows_holdout == 0 and (quality.holdout_before, quality.holdout_after) != (
+            None,
+            None,
+        ):
             yield RECEIPT, "no score of the holdout, which has no rows", shorten(quality.metric)
 
 
@@ -134,13 +183,18 @@ def _compression(receipt: Receipt, recipe: Recipe) -> Findings:
     if receipt.steps and recipe.compress is None:
         yield RECEIPT, "no steps, as the recipe compresses nothing", f"{len(receipt.steps)}"
     accepted = any(step.accepted for step in receipt.steps)
-    if (receipt.verdict == "not asked for") == bool(receipt.steps) or (receipt.verdict == "compressed") != accepted:
+    if (receipt.verdict == "not asked for") == bool(receipt.steps) or (
+        receipt.verdict == "compressed"
+    ) != accepted:
         yield RECEIPT, f"a verdict on {len(receipt.steps)} steps", receipt.verdict
 
 
 def _costs(receipt: Receipt) -> Findings:
     """Numbers that no measuring gives."""
-    counts: dict[str, float] = {"rows_trained": receipt.rows_trained - 1, "rows_holdout": receipt.rows_holdout}
+    counts: dict[str, float] = {
+        "rows_trained": receipt.rows_trained - 1,
+        "rows_holdout": receipt.rows_holdout,
+    }
     counts |= {"parity_worst": receipt.parity_worst, "duration_s": receipt.duration_s}
     for name, value in counts.items():
         if value < 0:
@@ -148,8 +202,14 @@ def _costs(receipt: Receipt) -> Findings:
     for cost in (receipt.before, receipt.after):
         yield from _cost(cost)
     if (http := receipt.http) is not None:
-        if (http.p50_ms is None) != (http.p99_ms is None) or (http.p50_ms is None) == (http.requests > 0):
-            yield RECEIPT, "a latency over HTTP with its requests, or none", f"{http.requests} requests"
+        if (http.p50_ms is None) != (http.p99_ms is None) or (http.p50_ms is None) == (
+            http.requests > 0
+        ):
+            yield (
+                RECEIPT,
+                "a latency over HTTP with its requests, or none",
+                f"{http.requests} requests",
+            )
         elif not 0 <= (http.p50_ms or 0) <= (http.p99_ms or 0):
             yield RECEIPT, "p50 below p99", f"{http.p50_ms} and {http.p99_ms} ms"
 
@@ -166,25 +226,45 @@ def _model(receipt: Receipt, signature: Signature, model_bytes: int) -> Findings
     if receipt.after.file_bytes != model_bytes:
         yield RECEIPT, f"the bytes of model.onnx, {model_bytes:,}", f"{receipt.after.file_bytes:,}"
     if receipt.after.inputs != len(signature.inputs):
-        yield RECEIPT, f"as many raw columns as the signature, {len(signature.inputs)}", f"{receipt.after.inputs}"
+        yield (
+            RECEIPT,
+            f"as many raw columns as the signature, {len(signature.inputs)}",
+            f"{receipt.after.inputs}",
+        )
 
 
 def _report(report: Report, receipt: Receipt) -> Findings:
     if report.receipt != receipt:
-        fields = [name for name in Receipt.model_fields if getattr(report.receipt, name) != getattr(receipt, name)]
+        fields = [
+            name
+            for name in Receipt.model_fields
+            if getattr(report.receipt, name) != getattr(receipt, name)
+        ]
         yield REPORT, "the receipt of receipt.json", f"another {', '.join(fields)}"
     rows = {row.name: row for row in report.leaderboard}
     winner = rows.get(receipt.candidate)
     if winner is None:
-        yield REPORT, f"the candidate of the receipt, {shorten(receipt.candidate)}, on the leaderboard", _some(rows)
+        yield (
+            REPORT,
+            f"the candidate of the receipt, {shorten(receipt.candidate)}, on the leaderboard",
+            _some(rows),
+        )
         return
     for quality in receipt.quality:
         scores = winner.scores.get(quality.metric, ())
         if quality.folds_before and scores != quality.folds_before:
-            yield REPORT, f"the winner's {quality.metric} as in the receipt", "other scores of its folds"
+            yield (
+                REPORT,
+                f"the winner's {quality.metric} as in the receipt",
+                "other scores of its folds",
+            )
         baseline = report.baseline.get(quality.metric)
         if baseline != quality.baseline:
-            yield REPORT, f"the baseline of {quality.metric} as in the receipt, {quality.baseline}", f"{baseline}"
+            yield (
+                REPORT,
+                f"the baseline of {quality.metric} as in the receipt, {quality.baseline}",
+                f"{baseline}",
+            )
 
 
 def _report_columns(report: Report, signature: Signature) -> Findings:
@@ -192,7 +272,11 @@ def _report_columns(report: Report, signature: Signature) -> Findings:
     yield from _once("columns", [column.name for column in report.columns], REPORT)
     for column in signature.inputs:
         if columns.get(column.name) != column.type:
-            yield REPORT, f"'{shorten(column.name)}', {column.type}, among its columns", str(columns.get(column.name))
+            yield (
+                REPORT,
+                f"'{shorten(column.name)}', {column.type}, among its columns",
+                str(columns.get(column.name)),
+            )
     if other := {importance.column for importance in report.importances} - columns.keys():
         yield REPORT, "importances of its columns", _some(other)
 
@@ -201,13 +285,23 @@ def _report_charts(report: Report, signature: Signature) -> Findings:
     if report.confusion is not None:
         classes, counts = report.confusion.classes, report.confusion.counts
         if classes != signature.classes:
-            yield REPORT, f"the classes of the signature, {_some(signature.classes)}", _some(classes)
-        if any(len(row) != len(classes) for row in (counts, *counts)) or any(n < 0 for row in counts for n in row):
+            yield (
+                REPORT,
+                f"the classes of the signature, {_some(signature.classes)}",
+                _some(classes),
+            )
+        if any(len(row) != len(classes) for row in (counts, *counts)) or any(
+            n < 0 for row in counts for n in row
+        ):
             yield REPORT, "a count for every two classes", "others"
     for curve in report.curves:
         lengths = {len(curve.epochs), len(curve.loss), len(curve.validation) or len(curve.loss)}
         if len(lengths) > 1 or list(curve.epochs) != sorted(set(curve.epochs)):
-            yield REPORT, "learning curves with a loss for every epoch", f"others, of {shorten(curve.candidate)}"
+            yield (
+                REPORT,
+                "learning curves with a loss for every epoch",
+                f"others, of {shorten(curve.candidate)}",
+            )
 
 
 def _once(what: str, names: Sequence[str], where: str = SIGNATURE) -> Findings:

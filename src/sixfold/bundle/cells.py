@@ -1,7 +1,8 @@
 """One raw value of a row, as text or as an object, to what the graph takes: a float or a string.
 
-Values are read by the rules of `core.values`, which training reads its tables by: an object is the value that its text is.
-Every reader raises CellError with what was expected; the front end adds the row and the column.
+Values are read by the rules of `core.values`, which training reads its tables by: an object is the
+value that its text is. Every reader raises CellError with what was expected; the front end adds the
+row and the column.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import Input
 
 NAN: Final = float("nan")
-LONGEST_UNSEEN: Final = 200  # characters that are held of a category without such a level: all are one to the model
+LONGEST_UNSEEN: Final = (
+    200  # characters that are held of a category without such a level: all are one to the model
+)
 
 
 def reader(column: Input, missing: frozenset[str]) -> Cell:
-    """From a raw value of a column to a float (NaN is missing); of a category to a string ('' is missing); of another modality as
-    its reader says.
+    """From a raw value of a column to a float (NaN is missing); of a category to a string ('' is
+    missing); of another modality as its reader says.
 
     `missing`: tokens, "" among them.
     """
@@ -35,7 +38,10 @@ def reader(column: Input, missing: frozenset[str]) -> Cell:
         return lambda value: _date(value, missing)
     if column.type == "boolean":
         return lambda value: _boolean(value, missing)
-    gone, marks = missing_numbers(missing), column.read.format() if column.read is not None else None
+    gone, marks = (
+        missing_numbers(missing),
+        column.read.format() if column.read is not None else None,
+    )
     if not gone:
         return lambda value: _number(value, missing, marks)
 
@@ -105,7 +111,9 @@ def _date(value: Any, missing: frozenset[str]) -> float:
 
 
 def _category(column: Input, missing: frozenset[str]) -> Callable[[Any], str]:
-    """The level that a value means; one that was never seen is as it is written, or its beginning, which no level is either."""
+    """The level that a value means; one that was never seen is as it is written, or its beginning,
+    which no level is either.
+    """
     kind, known = column.level_type, {level: level for level in column.levels}
     gone = missing | {values.level(token, kind) for token in missing}
     longest = max([LONGEST_UNSEEN, *map(len, known)]) + 1

@@ -1,4 +1,6 @@
-"""A file as a raw value of a row (an image, a recording): bytes, base64, or, for callers on this machine, its path."""
+"""A file as a raw value of a row (an image, a recording): bytes, base64, or, for callers on this
+machine, its path.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ LONGEST_PATH: Final = 4096
 
 
 def with_paths(rows: Any, signature: Signature, folder: Path) -> Any:
-    """Rows in which a text that names a file, in a column of files, is its path; relative ones start from `folder`.
+    """Rows in which a text that names a file, in a column of files, is its path; relative ones
+    start from `folder`.
 
     For callers on this machine alone: what comes over the network is never a path.
     """
@@ -26,7 +29,10 @@ def with_paths(rows: Any, signature: Signature, folder: Path) -> Any:
     if not names:
         return rows
     if isinstance(rows, Mapping):
-        return {name: [_path(v, folder) for v in cells] if name in names else cells for name, cells in rows.items()}
+        return {
+            name: [_path(v, folder) for v in cells] if name in names else cells
+            for name, cells in rows.items()
+        }
     if hasattr(rows, "to_dict"):
         rows = rows.to_dict("records")
     if isinstance(rows, str | bytes) or not isinstance(rows, Sequence):
@@ -57,7 +63,8 @@ def _path(value: Any, folder: Path) -> Any:
 
 
 def content_of(value: Any) -> bytes | None:
-    """The content of the file that a raw value is: bytes, a path (never a text that names one), or base64; else None.
+    """The content of the file that a raw value is: bytes, a path (never a text that names one), or
+    base64; else None.
 
     Raises DataError for a file that cannot be read.
     """
@@ -80,4 +87,6 @@ def _file(path: Path) -> bytes:
             return file.read(MOST_BYTES + 1)  # `decode` refuses what is larger
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(str(path), "a file that can be read", reason, "Check path and permissions.") from None
+        raise DataError(
+            str(path), "a file that can be read", reason, "Check path and permissions."
+        ) from None

@@ -1,4 +1,6 @@
-"""The same rows in every form in which they may be sent: what the proof of a bundle asks for, one form after the other."""
+"""The same rows in every form in which they may be sent: what the proof of a bundle asks for, one
+form after the other.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,25 @@ TextRows = Sequence[Mapping[str, str]]
 
 
 def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]:
-    """Name and rows of each form but text: CSV, JSON, Python's objects, columns of objects, columns as arrays.
+    """Name and rows of each form but text: CSV, JSON, Python's objects, columns of objects, columns
+    as arrays.
 
     `rows`: text as one would find it in a CSV, '' for a missing value.
     """
-    columns, missing = {column.name: column for column in signature.inputs}, {"", *signature.missing}
+    columns, missing = (
+        {column.name: column for column in signature.inputs},
+        {"", *signature.missing},
+    )
     # A file may be longer than a line of text.
-    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _files(signature):
+    if max(sum(map(len, row.values())) for row in rows) < LONGEST_LINE // 4 or not _files(
+        signature
+    ):
         yield "CSV", list(csv_rows(io.StringIO(_as_csv(rows), newline=""), ",", "the stored rows"))
     objects = [
-        {name: None if row[name] in missing else _object(row[name], column) for name, column in columns.items()}
+        {
+            name: None if row[name] in missing else _object(row[name], column)
+            for name, column in columns.items()
+        }
         for row in rows
     ]
     yield "JSON", json.loads(json.dumps(objects, default=_iso))
@@ -46,7 +57,9 @@ def _files(signature: Signature) -> bool:
 
 def _as_csv(rows: TextRows) -> str:
     sink = io.StringIO(newline="")
-    writer = csv.DictWriter(sink, list(rows[0]), quoting=csv.QUOTE_ALL)  # a row of one empty cell is no empty line
+    writer = csv.DictWriter(
+        sink, list(rows[0]), quoting=csv.QUOTE_ALL
+    )  # a row of one empty cell is no empty line
     writer.writeheader()
     writer.writerows(rows)
     return sink.getvalue()

@@ -25,23 +25,36 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import NUMBERS, Input, Signature
 
 Feeds = dict[str, npt.NDArray[Any]]
-RawRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any  # Any: a pandas DataFrame, not imported
+RawRows = (
+    Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Any
+)  # Any: a pandas DataFrame, not imported
 Extra = Literal["ignore", "refuse"]
 LONGEST_LINE: Final = 1 << 20  # characters of one line of text; guessed
 SHORT_RECORD: Final = 64 << 10  # characters of a CSV record that a request may always have; guessed
 OF_COLUMN: Final = 4 << 10  # and a column; guessed
-SPARE_COLUMNS: Final = 16  # that a request may have besides those of the signature, to be told which they are
+SPARE_COLUMNS: Final = (
+    16  # that a request may have besides those of the signature, to be told which they are
+)
 MOST_ALIKE: Final = 200  # names that are compared with a misspelled one, and
 LONGEST_ALIKE: Final = 100  # their characters: comparing takes the product of the lengths
 SHOWN: Final = 60  # characters of a value in a message
 _START: Final = reprlib.Repr()
 _START.maxlist = _START.maxtuple = _START.maxdict = _START.maxset = 20
-_START.maxlevel, _START.maxstring, _START.maxlong, _START.maxother = 6, 4 * SHOWN, 4 * SHOWN, 4 * SHOWN
-PLAIN: Final[frozenset[type]] = frozenset({float, int, type(None)})  # what NumPy reads as `cells` does: None is NaN
+_START.maxlevel, _START.maxstring, _START.maxlong, _START.maxother = (
+    6,
+    4 * SHOWN,
+    4 * SHOWN,
+    4 * SHOWN,
+)
+PLAIN: Final[frozenset[type]] = frozenset(
+    {float, int, type(None)}
+)  # what NumPy reads as `cells` does: None is NaN
 
 
 class FrontEnd:
-    """Turns raw rows into feeds by a signature. `where` in messages counts rows from `first_row`."""
+    """Turns raw rows into feeds by a signature. `where` in messages counts rows from
+    `first_row`.
+    """
 
     def __init__(self, signature: Signature) -> None:
         missing = frozenset({"", *signature.missing})
@@ -51,7 +64,10 @@ class FrontEnd:
         }
         self._order = tuple(column.name for column in signature.inputs)
         self._names = set(self._order)
-        self._targets = {*signature.target, *signature.fields} - self._names  # may be sent, and are not looked at
+        self._targets = {
+            *signature.target,
+            *signature.fields,
+        } - self._names  # may be sent, and are not looked at
         self._missing_numbers = sorted(missing_numbers(missing))
         numbers = self._groups.get(NUMBERS, [])
         self._plain = _Taken([each.input.name for each in numbers if each.input.type == "number"])
@@ -60,8 +76,8 @@ class FrontEnd:
         self._plain_at: slice | list[int] = slice(None) if len(plain) == len(numbers) else plain
 
     def feeds(self, rows: RawRows, extra: Extra = "ignore", first_row: int = 1) -> Feeds:
-        """`numbers`: float64 [rows, columns] with NaN; `categories`: str objects [rows, columns] with ''; of each other modality
-        (`texts`, `images`) objects as its reader holds them.
+        """`numbers`: float64 [rows, columns] with NaN; `categories`: str objects [rows, columns]
+        with ''; of each other modality (`texts`, `images`) objects as its reader holds them.
 
         Raises RowError.
         """
@@ -79,7 +95,8 @@ class FrontEnd:
         return self._from_rows(rows, extra, first_row)
 
     def plain_row(self, rows: RawRows, extra: Extra = "ignore") -> npt.NDArray[np.float64] | None:
-        """[columns] of one row, where all columns are numbers and all of its values are; None where `feeds` has to look.
+        """[columns] of one row, where all columns are numbers and all of its values are; None where
+        `feeds` has to look.
 
         What `feeds` would give, in less time: nothing is refused here.
         """
@@ -95,13 +112,21 @@ class FrontEnd:
         numbers = self._plain_numbers([cells])
         return None if numbers is None else numbers[0]
 
-    def from_columns(self, columns: Mapping[str, Sequence[Any]], extra: Extra, first_row: int = 1) -> Feeds:
+    def from_columns(
+        self, columns: Mapping[str, Sequence[Any]], extra: Extra, first_row: int = 1
+    ) -> Feeds:
         """The same for a mapping of columns, all of one length."""
         self._check_names(columns, extra, "columns")
-        lengths = {name: len(self._sequence(name, columns[name])) for name in columns if name in self._names}
+        lengths = {
+            name: len(self._sequence(name, columns[name]))
+            for name in columns
+            if name in self._names
+        }
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f"'{name}' {length}" for name, length in list(lengths.items())[:5])
-            raise RowError("columns", "columns of equal length", shown, "Give every column one value a row.")
+            raise RowError(
+                "columns", "columns of equal length", shown, "Give every column one value a row."
+            )
         rows = next(iter(lengths.values()), 0)
         feeds = {name: _empty(name, rows, len(group)) for name, group in self._groups.items()}
         for name, group in self._groups.items():
@@ -114,15 +139,28 @@ class FrontEnd:
         places: dict[str, int] = {}
         for place, name in enumerate(map(str, frame.columns)):
             if name in places and name in self._names:
-                raise RowError("the DataFrame", "each column once", f"'{shorten(name)}' twice", "Rename one of them.")
+                raise RowError(
+                    "the DataFrame",
+                    "each column once",
+                    f"'{shorten(name)}' twice",
+                    "Rename one of them.",
+                )
             places[name] = place
         self._check_names(places, extra, "columns")
         kinds = frame.dtypes.tolist()
         feeds = {name: _empty(name, len(frame), len(group)) for name, group in self._groups.items()}
         for name, group in self._groups.items():
-            numbers = [at for at, column in enumerate(group) if column.holds(kinds[places[column.input.name]])]
-            block = frame.iloc[:, [places[group[at].input.name] for at in numbers]].to_numpy(dtype=np.float64)
-            whole = bool(numbers) and not np.isinf(block).any()  # else column by column, to name the row
+            numbers = [
+                at
+                for at, column in enumerate(group)
+                if column.holds(kinds[places[column.input.name]])
+            ]
+            block = frame.iloc[:, [places[group[at].input.name] for at in numbers]].to_numpy(
+                dtype=np.float64
+            )
+            whole = (
+                bool(numbers) and not np.isinf(block).any()
+            )  # else column by column, to name the row
             if whole:
                 feeds[name][:, numbers] = self._without_missing(block.copy())
             for at in sorted(set(range(len(group))).difference(numbers if whole else ())):
@@ -143,7 +181,11 @@ class FrontEnd:
             if row.keys() != names:
                 self._check_names(row, extra, f"row {first_row + number}")
         feeds = {name: _empty(name, len(rows), len(group)) for name, group in self._groups.items()}
-        plain = self._plain_numbers([self._plain.take(row) for row in rows]) if self._plain.names and rows else None
+        plain = (
+            self._plain_numbers([self._plain.take(row) for row in rows])
+            if self._plain.names and rows
+            else None
+        )
         if plain is not None:
             feeds[NUMBERS][:, self._plain_at] = plain
         for name, group in self._groups.items():
@@ -154,7 +196,9 @@ class FrontEnd:
         return feeds
 
     def _plain_numbers(self, cells: Sequence[tuple[Any, ...]]) -> npt.NDArray[np.float64] | None:
-        """[rows, columns] where every cell is a finite number of Python's, NaN or None; else None."""
+        """[rows, columns] where every cell is a finite number of Python's, NaN or None; else
+        None.
+        """
         if not (_are(cells[:1], PLAIN) and _are(cells, PLAIN)):  # of many rows the first tells most
             return None
         try:
@@ -171,7 +215,11 @@ class FrontEnd:
 
     def _values(self, column: _Column, values: Any, first_row: int) -> Any:
         """The values of a column, as the graph takes them."""
-        if column.input.type == "number" and isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        if (
+            column.input.type == "number"
+            and isinstance(values, np.ndarray)
+            and values.dtype.kind in "fiu"
+        ):
             numbers = values.astype(np.float64)
             if not np.isinf(numbers).any():  # else cell by cell, to name the row
                 return self._without_missing(numbers)
@@ -180,16 +228,24 @@ class FrontEnd:
             for value in values:
                 found.append(cell(value))
         except CellError as error:
-            raise self._cell_error(column.input, values[len(found)], str(error), first_row + len(found)) from None
+            raise self._cell_error(
+                column.input, values[len(found)], str(error), first_row + len(found)
+            ) from None
         return found
 
     def _cell_error(self, column: Input, value: Any, expected: str, row: int) -> RowError:
         plain = column.type in PLAIN_KINDS
-        remedy = "Send null where the value is missing." if plain else reader_of(column.type).shown.remedy
+        remedy = (
+            "Send null where the value is missing."
+            if plain
+            else reader_of(column.type).shown.remedy
+        )
         return RowError(f"row {row}, column '{column.name}'", expected, shown(value), remedy)
 
     def _check_names(self, found: Mapping[Any, Any], extra: Extra, where: str) -> None:
-        """Every column of the signature is there; with `refuse`, no other column is, besides the target."""
+        """Every column of the signature is there; with `refuse`, no other column is, besides the
+        target.
+        """
         for name in self._order:
             if name not in found:
                 near = _nearest(name, (str(f) for f in found if f not in self._names), 0.6)
@@ -198,7 +254,9 @@ class FrontEnd:
                     f"{where}, column '{name}'",
                     f"the column '{name}'",
                     came,
-                    f"Rename it to '{name}'." if near else "Add the column; send null where its value is missing.",
+                    f"Rename it to '{name}'."
+                    if near
+                    else "Add the column; send null where its value is missing.",
                 )
         if extra == "refuse":
             for name in found:
@@ -217,7 +275,9 @@ class FrontEnd:
 
     def _sequence(self, name: str, values: Any) -> Sequence[Any]:
         if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
-            raise RowError(f"column '{name}'", "a list of values", shown(values), "Give one value a row.")
+            raise RowError(
+                f"column '{name}'", "a list of values", shown(values), "Give one value a row."
+            )
         return values  # type: ignore[no-any-return]
 
 
@@ -256,12 +316,16 @@ def _is_numeric(dtype: Any) -> bool:
 
 
 def _values(series: Any) -> Any:
-    """A DataFrame's column: numbers stay an array, everything else becomes a list of Python values."""
+    """A DataFrame's column: numbers stay an array, everything else becomes a list of Python
+    values.
+    """
     return series.to_numpy() if _is_numeric(series.dtype) else series.tolist()
 
 
 def most_columns(signature: Signature) -> int:
-    """Columns that a request may have: those of the signature and of the training file, and some to be told about."""
+    """Columns that a request may have: those of the signature and of the training file, and some to
+    be told about.
+    """
     names = {*(column.name for column in signature.inputs), *signature.target, *signature.fields}
     return len(names) + SPARE_COLUMNS
 
@@ -272,7 +336,9 @@ def longest_record(columns: int) -> int:
 
 
 class _Lines(Iterator[str]):
-    """The lines of a text; what lies between two calls of `next_record` has at most `longest` characters."""
+    """The lines of a text; what lies between two calls of `next_record` has at most `longest`
+    characters.
+    """
 
     def __init__(self, lines: Iterable[str], where: str, longest: int) -> None:
         self._lines, self._where, self._longest = iter(lines), where, longest
@@ -297,11 +363,16 @@ class _Lines(Iterator[str]):
 
 
 def csv_rows(
-    lines: Iterable[str], separator: str, where: str, fields: Fields | None = None, columns: int | None = None
+    lines: Iterable[str],
+    separator: str,
+    where: str,
+    fields: Fields | None = None,
+    columns: int | None = None,
 ) -> Iterator[dict[str, str]]:
     """Rows of a CSV text with a header; with `fields`, of a model without one, also without.
 
-    `columns`: at most so many, of a request. Raises RowError with the line for ragged rows and bad quotes.
+    `columns`: at most so many, of a request. Raises RowError with the line for ragged rows and bad
+    quotes.
     """
     bounded = _Lines(lines, where, LONGEST_LINE if columns is None else longest_record(columns))
     reader = csv.reader(bounded, delimiter=separator, strict=True)
@@ -332,16 +403,28 @@ def csv_rows(
                 )
             yield dict(zip(header, record, strict=True))
     except csv.Error as error:
-        raise RowError(f"{where}, line {reader.line_num}", "CSV", str(error), "Check the quotes.") from None
+        raise RowError(
+            f"{where}, line {reader.line_num}", "CSV", str(error), "Check the quotes."
+        ) from None
 
 
 def _check_header(header: Sequence[str], where: str) -> None:
     if not header or header == [""]:
-        raise RowError(f"{where}, line 1", "a header with the names of the columns", "nothing", "Add a first line.")
+        raise RowError(
+            f"{where}, line 1",
+            "a header with the names of the columns",
+            "nothing",
+            "Add a first line.",
+        )
     if len(set(header)) < len(header):
         seen: set[str] = set()
         twice = next(name for name in header if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise RowError(f"{where}, line 1", "each column once", f"'{shorten(twice)}' twice", "Rename one of them.")
+        raise RowError(
+            f"{where}, line 1",
+            "each column once",
+            f"'{shorten(twice)}' twice",
+            "Rename one of them.",
+        )
 
 
 def shown(value: Any) -> str:
@@ -350,7 +433,9 @@ def shown(value: Any) -> str:
 
 
 def _nearest(name: str, names: Iterable[str], cutoff: float) -> list[str]:
-    """The name that is most like this one, if there is one: among the first that are short enough to be compared."""
+    """The name that is most like this one, if there is one: among the first that are short enough
+    to be compared.
+    """
     if len(name) > LONGEST_ALIKE:
         return []
     short = itertools.islice((one for one in names if len(one) <= LONGEST_ALIKE), MOST_ALIKE)

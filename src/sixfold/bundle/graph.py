@@ -1,8 +1,8 @@
 """What onnxruntime may be given: a model that was read to its last byte, checked, and written anew.
 
-Two readers of one format never agree on everything, and what ours passes over another may follow to a file outside. So
-onnxruntime gets nothing that was not understood here: `onnx_messages` reads the bytes, `onnx_graph` the operators, `onnx_shapes`
-what a row will take.
+Two readers of one format never agree on everything, and what ours passes over another may follow to
+a file outside. So onnxruntime gets nothing that was not understood here: `onnx_messages` reads the
+bytes, `onnx_graph` the operators, `onnx_shapes` what a row will take.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sixfold.bundle.onnx_graph import ModelGraph
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.core.errors import BundleError
 
-AGAIN: Final = (
-    "Run the recipe again: Sixfold writes models that hold all of their tensors, and operators of its own list only."
-)
+AGAIN: Final = "Run the recipe again: Sixfold writes models that hold all of their tensors, and operators of its own list only."
 
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """`content`: the model, written anew from what was read. `cells`: those of all values of one row."""
+    """`content`: the model, written anew from what was read. `cells`: those of all values of one
+    row.
+    """
 
     content: bytes
     graph: ModelGraph
@@ -38,9 +38,13 @@ class CheckedModel:
         try:
             message = onnx_messages.read(model)
             graph = ModelGraph.of(message)
-            return cls(b"".join(onnx_messages.written(message)), graph, onnx_shapes.costs(graph).cells)
+            return cls(
+                b"".join(onnx_messages.written(message)), graph, onnx_shapes.costs(graph).cells
+            )
         except WireError as error:
-            raise BundleError(where, "an ONNX model as Sixfold writes it", str(error), AGAIN) from None
+            raise BundleError(
+                where, "an ONNX model as Sixfold writes it", str(error), AGAIN
+            ) from None
 
     def session(self, where: str) -> ort.InferenceSession:
         """On one thread, the way a receipt's latency was measured. Raises BundleError."""
@@ -51,10 +55,13 @@ class CheckedModel:
         try:
             return ort.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes that it does not export
-            raise BundleError(where, "a model that onnxruntime can run", first_line(error), AGAIN) from None
+            raise BundleError(
+                where, "a model that onnxruntime can run", first_line(error), AGAIN
+            ) from None
 
     def classes(self) -> tuple[str, ...] | None:
-        """The labels that the output `label` is taken from, in the order of the classes' columns; None without a label.
+        """The labels that the output `label` is taken from, in the order of the classes' columns;
+        None without a label.
 
         Raises WireError where it is not taken from a list of texts by the number of a class.
         """
@@ -64,7 +71,11 @@ class CheckedModel:
         node = makers.get("label")
         while node is not None and node.operator == "Identity":
             node = makers.get(node.inputs[0])
-        names = self.graph.tensors.get(node.inputs[0]) if node is not None and node.operator == "Gather" else None
+        names = (
+            self.graph.tensors.get(node.inputs[0])
+            if node is not None and node.operator == "Gather"
+            else None
+        )
         if names is None:
             raise WireError("a label that is not taken from a list of classes")
         return names.texts()
@@ -77,8 +88,12 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def answering(where: str) -> Iterator[None]:
-    """Inside, what onnxruntime raises is a BundleError: the graph fails on values that its signature allows."""
+    """Inside, what onnxruntime raises is a BundleError: the graph fails on values that its
+    signature allows.
+    """
     try:
         yield
     except Exception as error:  # onnxruntime raises classes that it does not export
-        raise BundleError(where, "a graph that answers what its signature allows", first_line(error), AGAIN) from None
+        raise BundleError(
+            where, "a graph that answers what its signature allows", first_line(error), AGAIN
+        ) from None

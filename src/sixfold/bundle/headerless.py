@@ -1,4 +1,6 @@
-"""Lines of values for a model that learned from a file without a header: which field is which column."""
+"""Lines of values for a model that learned from a file without a header: which field is which
+column.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ SHOWN = 4  # names in a message
 
 @dataclass(frozen=True)
 class Fields:
-    """The columns of the training file in their order, those that the model needs, and its targets."""
+    """The columns of the training file in their order, those that the model needs, and its
+    targets.
+    """
 
     names: tuple[str, ...]
     needed: frozenset[str]
@@ -29,10 +33,11 @@ class Fields:
         return cls(signature.fields, needed, frozenset(signature.target) - needed)
 
     def of_line(self, first: Sequence[str], where: str) -> tuple[list[str], bool]:
-        """The columns of a text's fields by its first record, and whether that record holds their names, not values.
+        """The columns of a text's fields by its first record, and whether that record holds their
+        names, not values.
 
-        It does where every column that the model needs is named there. Else fields stand as in the training file, the
-        target among them or left out. Raises RowError.
+        It does where every column that the model needs is named there. Else fields stand as in the
+        training file, the target among them or left out. Raises RowError.
         """
         named = [name.strip() for name in first]
         if self.needed <= set(named):

@@ -1,4 +1,6 @@
-"""Images at serving: from the bytes of a file to the pixels that the graph takes, through the resizing that training used."""
+"""Images at serving: from the bytes of a file to the pixels that the graph takes, through the
+resizing that training used.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,13 @@ from sixfold.recipe.images import ImageInput
 
 DESCRIPTION: Final = JsonLimits(1 << 17, values=64)  # of what one input is described by
 AGAIN: Final = "Copy the bundle again from where it was made."
-LARGE_PIXELS: Final = (
-    4_000_000  # of an image; larger ones are decoded one at a time, as each takes up to seven bytes a pixel
-)
+LARGE_PIXELS: Final = 4_000_000  # of an image; larger ones are decoded one at a time, as each takes up to seven bytes a pixel
 _one_large: Final = threading.Lock()
 
 
 class ImageEncoder:
-    """The features of one input of the graph. Calls may come from several threads at once. Raises BundleError for a resizing
-    that Sixfold does not write.
+    """The features of one input of the graph. Calls may come from several threads at once. Raises
+    BundleError for a resizing that Sixfold does not write.
     """
 
     def __init__(self, described: ImageInput, where: str = "model.onnx") -> None:
@@ -41,16 +41,22 @@ class ImageEncoder:
             raise BundleError(self._where, "a graph as base64", "other text", AGAIN) from None
         self._session = CheckedModel.of(graph, self._where).session(self._where)
         found = [(node.name, node.type, list(node.shape)) for node in self._session.get_outputs()]
-        wanted = [("resized", "tensor(uint8)", [described.height, described.width, described.channels])]
+        wanted = [
+            ("resized", "tensor(uint8)", [described.height, described.width, described.channels])
+        ]
         taken = [node.name for node in self._session.get_inputs()]
         if found != wanted or taken != ["image"]:
-            raise BundleError(self._where, f"a graph from 'image' to {wanted}", f"{taken} to {found}"[:300], AGAIN)
+            raise BundleError(
+                self._where, f"a graph from 'image' to {wanted}", f"{taken} to {found}"[:300], AGAIN
+            )
 
     def encode(self, images: Sequence[bytes], first_row: int = 1) -> npt.NDArray[np.float64]:
         """Encoded images → [rows, cells]. Raises RowError; rows are counted from `first_row`."""
         found = np.empty((len(images), self.cells))
         for row, content in enumerate(images):
-            found[row] = self._pixels(content, f"row {first_row + row}, column '{self.described.column}'").reshape(-1)
+            found[row] = self._pixels(
+                content, f"row {first_row + row}, column '{self.described.column}'"
+            ).reshape(-1)
         return found
 
     encode_in_place = encode
@@ -97,8 +103,12 @@ def _refused_rows() -> Iterator[None]:
 
 
 def _reader(where: str) -> Any:
-    """What decodes images. It takes Pillow, which a model without images does not. Raises BundleError where that is not there."""
+    """What decodes images. It takes Pillow, which a model without images does not. Raises
+    BundleError where that is not there.
+    """
     try:
         return importlib.import_module("sixfold.bundle.images")
     except ImportError:
-        raise BundleError(where, "Pillow, as the model takes images", "none", 'pip install "sixfold[image]"') from None
+        raise BundleError(
+            where, "Pillow, as the model takes images", "none", 'pip install "sixfold[image]"'
+        ) from None

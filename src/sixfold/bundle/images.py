@@ -1,4 +1,6 @@
-"""Bytes of an image file to pixels, the same for training and serving. What is too large is refused from its header alone."""
+"""Bytes of an image file to pixels, the same for training and serving. What is too large is refused
+from its header alone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Channels = Literal[1, 3]
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What may be decoded: bytes of the file, and pixels of its header (a pixel takes up to four bytes while it is decoded)."""
+    """What may be decoded: bytes of the file, and pixels of its header (a pixel takes up to four
+    bytes while it is decoded).
+    """
 
     most_bytes: int = 64 << 20
     most_pixels: int = 50_000_000
@@ -36,7 +40,9 @@ LIMITS: Final = ImageLimits()
 
 
 def read(path: Path, channels: Channels, limits: ImageLimits = LIMITS) -> Pixels:
-    """The pixels of a file, uint8 [height, width, channels]. Raises DataError with the file's name, SystemFault never."""
+    """The pixels of a file, uint8 [height, width, channels]. Raises DataError with the file's name,
+    SystemFault never.
+    """
     try:
         size = path.stat().st_size
         if size > limits.most_bytes:
@@ -44,15 +50,19 @@ def read(path: Path, channels: Channels, limits: ImageLimits = LIMITS) -> Pixels
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(str(path), "an image that can be read", reason, "Check the path and its permissions.") from None
+        raise DataError(
+            str(path), "an image that can be read", reason, "Check the path and its permissions."
+        ) from None
     return decode(content, str(path), channels, limits)
 
 
 def decode(content: bytes, name: str, channels: Channels, limits: ImageLimits = LIMITS) -> Pixels:
-    """The pixels of an encoded image, uint8 [height, width, channels], upright (EXIF), of a GIF the first frame.
+    """The pixels of an encoded image, uint8 [height, width, channels], upright (EXIF), of a GIF the
+    first frame.
 
-    Color becomes gray by ITU-R 601, gray becomes three equal channels; 16 bits become 8 by rounding; transparency shows
-    white. `name` stands in messages. Raises DataError for what is no image, damaged, or larger than `limits`.
+    Color becomes gray by ITU-R 601, gray becomes three equal channels; 16 bits become 8 by
+    rounding; transparency shows white. `name` stands in messages. Raises DataError for what is no
+    image, damaged, or larger than `limits`.
     """
     _check_not_empty(content, name)
     if len(content) > limits.most_bytes:
@@ -63,7 +73,9 @@ def decode(content: bytes, name: str, channels: Channels, limits: ImageLimits = 
 
 
 def size_of(content: bytes, name: str) -> tuple[int, int]:
-    """Height and width by the header, as stored (before EXIF turns it). Raises DataError for what is no image."""
+    """Height and width by the header, as stored (before EXIF turns it). Raises DataError for what
+    is no image.
+    """
     _check_not_empty(content, name)
     with _refused(name), _opened(content, name) as image:
         return image.height, image.width
@@ -79,8 +91,8 @@ def is_color(content: bytes, name: str) -> bool:
 
 
 def center_crop(image: Pixels, height: int, width: int) -> Pixels:
-    """The largest middle part, a view, whose sides are as `height` to `width`: what is resized next, so that a picture of
-    1 × 50,000,000 pixels costs nothing.
+    """The largest middle part, a view, whose sides are as `height` to `width`: what is resized
+    next, so that a picture of 1 × 50,000,000 pixels costs nothing.
     """
     has_height, has_width = image.shape[:2]
     kept_height = min(has_height, max(1, round(has_width * height / width)))
@@ -103,7 +115,9 @@ def _check_size(image: Image.Image, name: str, limits: ImageLimits) -> None:
     """By the header: nothing is decoded yet. Raises DataError."""
     if image.width * image.height > limits.most_pixels:
         allowed = f"an image of at most {limits.most_pixels:,} pixels"
-        raise DataError(name, allowed, f"{image.width:,} × {image.height:,}", "Make the image smaller.")
+        raise DataError(
+            name, allowed, f"{image.width:,} × {image.height:,}", "Make the image smaller."
+        )
 
 
 @contextmanager
@@ -127,13 +141,17 @@ def _shown(content: bytes) -> str:
 
 @contextmanager
 def _refused(name: str) -> Iterator[None]:
-    """Inside, what Pillow raises is a DataError. Its decoders raise a dozen classes for damaged files, IndexError among them."""
+    """Inside, what Pillow raises is a DataError. Its decoders raise a dozen classes for damaged
+    files, IndexError among them.
+    """
     try:
         yield
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(name, "an image of a usual size", str(error)[:200], "Make the image smaller.") from None
+        raise DataError(
+            name, "an image of a usual size", str(error)[:200], "Make the image smaller."
+        ) from None
     except Exception as error:
         reason = f"a damaged one ({type(error).__name__}: {str(error)[:120]})"
         raise DataError(name, "a whole image", reason, "Export it again, or remove it.") from None
@@ -142,7 +160,9 @@ def _refused(name: str) -> Iterator[None]:
 def _pixels(image: Image.Image, name: str, channels: Channels) -> Pixels:
     """Decode, turn upright, and bring to one byte a channel."""
     if image.mode.startswith("F"):
-        raise DataError(name, "an image of whole numbers", "one of floating-point numbers", ANOTHER_FORMAT)
+        raise DataError(
+            name, "an image of whole numbers", "one of floating-point numbers", ANOTHER_FORMAT
+        )
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
         return _of_16_bits(np.asarray(upright), channels)

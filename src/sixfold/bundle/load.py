@@ -48,7 +48,8 @@ class Bundle:
         return self.recipe.name
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
-        """Answers for a list of dicts, a dict of columns, or a pandas DataFrame, of raw values or of text.
+        """Answers for a list of dicts, a dict of columns, or a pandas DataFrame, of raw values or
+        of text.
 
         An image is given as bytes, base64 or the path of a file.
         Columns that the model does not ask for are passed over, or refused with `extra="refuse"`.
@@ -57,8 +58,14 @@ class Bundle:
         return self.predictor.predict(with_paths(rows, self.signature, Path()), extra)
 
     def _repr_html_(self) -> str:
-        inputs = ", ".join(f"{column.name} ({column.type})" for column in self.signature.inputs[:12])
-        more = f" and {len(self.signature.inputs) - 12} more" if len(self.signature.inputs) > 12 else ""
+        inputs = ", ".join(
+            f"{column.name} ({column.type})" for column in self.signature.inputs[:12]
+        )
+        more = (
+            f" and {len(self.signature.inputs) - 12} more"
+            if len(self.signature.inputs) > 12
+            else ""
+        )
         about = html.escape(f"{self.signature.task}, {self.receipt.candidate}")
         return f"<p><b>{html.escape(self.name)}</b>: {about}</p><p>{html.escape(inputs)}{more}</p>"
 
@@ -66,7 +73,8 @@ class Bundle:
 def load(path: str | Path, allow: Collection[str] = ()) -> Bundle:
     """Read a bundle folder. Every byte is checked against the manifest first. Raises BundleError.
 
-    `allow`: names of installed plug-ins of other packages that the bundle may use (its runtime, readers of its columns).
+    `allow`: names of installed plug-ins of other packages that the bundle may use (its runtime,
+    readers of its columns).
     """
     return from_files(manifest.read(Path(path), allow), allow)
 
@@ -84,7 +92,9 @@ def from_files(sealed: Sealed, allow: Collection[str] = ()) -> Bundle:
 
 
 def section_of(section: type[S], name: str, files: Mapping[str, bytes], folder: Path) -> S:
-    """The content of one JSON file, by pydantic's reader alone, after a look at what it would build. Raises BundleError."""
+    """The content of one JSON file, by pydantic's reader alone, after a look at what it would
+    build. Raises BundleError.
+    """
     if found := json_limits.violation(files[name], manifest.LIMITS[name]):
         raise BundleError(str(folder / name), *found, manifest.AGAIN)
     try:
@@ -108,6 +118,8 @@ def _recipe(content: bytes, where: Path) -> Recipe:
     try:
         return recipe_load.from_text(content.decode("utf-8"), str(where))
     except UnicodeDecodeError as error:
-        raise BundleError(str(where), "UTF-8 text", f"byte {error.start} that is not", manifest.AGAIN) from None
+        raise BundleError(
+            str(where), "UTF-8 text", f"byte {error.start} that is not", manifest.AGAIN
+        ) from None
     except RecipeError as error:
         raise BundleError(error.where, error.expected, error.found, manifest.AGAIN) from None

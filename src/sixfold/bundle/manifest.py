@@ -1,4 +1,6 @@
-"""The seal of a bundle: name, bytes and SHA-256 of every file, written last, checked before a byte is used."""
+"""The seal of a bundle: name, bytes and SHA-256 of every file, written last, checked before a byte
+is used.
+"""
 
 from __future__ import annotations
 
@@ -25,27 +27,35 @@ from sixfold.recipe.section import Section
 MANIFEST: Final = "manifest.json"
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
-# The largest size of each file, in bytes: what is larger was not written by Sixfold. With room for a table of 5,000 columns and
-# for categories of 100,000 levels each (`recipe.signature`, which `check` asks); guessed, and far above what occurs.
+# The largest size of each file, in bytes: what is larger was not written by Sixfold. With room for
+# a table of 5,000 columns and for categories of 100,000 levels each (`recipe.signature`, which
+# `check` asks); guessed, and far above what occurs.
 COMMON: Final = {
-    "signature.json": 20 * MIB,  # what `recipe.signature.MOST` allows; 5,000 columns of numbers take 1.1 MB
+    "signature.json": 20
+    * MIB,  # what `recipe.signature.MOST` allows; 5,000 columns of numbers take 1.1 MB
     "recipe.yaml": MIB,  # as much as a recipe may have anywhere
-    "receipt.json": 8 * MIB,  # 16 metrics on 5,000 folds of leave_one_out, twice, with an indent: 5 MB
+    "receipt.json": 8
+    * MIB,  # 16 metrics on 5,000 folds of leave_one_out, twice, with an indent: 5 MB
     "report.html": 16 * MIB,  # 5,000 columns take 2 MB
     "report.json": 20 * MIB,  # charts are bounded where they are made (`reporting`)
     "parity.jsonl.gz": 16 * MIB,  # packed; what it may unpack to is the business of `parity`
 }
 MODEL: Final = "model.onnx"
-# Of a bundle that onnxruntime answers for: protobuf's own limit; what a session takes beyond it is the model's to say.
+# Of a bundle that onnxruntime answers for: protobuf's own limit; what a session takes beyond it is
+# the model's to say.
 LARGEST: Final = {MODEL: 2 * GIB - 1, **COMMON}
-ONNX: Final = "onnx"  # the runtime where a manifest names none: bundles were written before there was another
+ONNX: Final = (
+    "onnx"  # the runtime where a manifest names none: bundles were written before there was another
+)
 # What a reader may be given of the JSON files: as many objects as fit 100 MB of memory.
 LIMITS: Final = {
     "signature.json": json_limits.JsonLimits(LARGEST["signature.json"], values=800_000),
     "receipt.json": json_limits.JsonLimits(LARGEST["receipt.json"], values=400_000),
     "report.json": json_limits.JsonLimits(LARGEST["report.json"], values=800_000),
 }
-MANIFEST_LIMITS: Final = json_limits.JsonLimits(size_bytes=16 << 10, values=100)  # seven files and four facts
+MANIFEST_LIMITS: Final = json_limits.JsonLimits(
+    size_bytes=16 << 10, values=100
+)  # seven files and four facts
 PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MOST_SHOWN: Final = 5  # foreign files that a message names
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
@@ -53,7 +63,8 @@ AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe 
 
 @dataclass(frozen=True)
 class Sealed:
-    """The files of a bundle, name → content: each was compared with the manifest, and what was compared is what is used.
+    """The files of a bundle, name → content: each was compared with the manifest, and what was
+    compared is what is used.
 
     `folder` is for messages: nothing is opened again. `runtime`: whose the files are.
     """
@@ -71,39 +82,50 @@ class Entry(Section):
 
 
 class Manifest(Section):
-    """`runtime`: what answers for the bundle; where it is onnxruntime the file does not say it. `seal` is the SHA-256 of
-    everything else in the manifest, so that a flipped bit here is found too.
+    """`runtime`: what answers for the bundle; where it is onnxruntime the file does not say it.
+    `seal` is the SHA-256 of everything else in the manifest, so that a flipped bit here is found
+    too.
     """
 
     format: Literal[1] = 1
-    version: str = Field(max_length=100, description="The version of Sixfold that wrote the bundle.")
+    version: str = Field(
+        max_length=100, description="The version of Sixfold that wrote the bundle."
+    )
     runtime: str = Field(ONNX, pattern=r"^[a-z][a-z0-9_]{0,62}$")
     files: dict[str, Entry] = Field(max_length=100)
     seal: str = Field("", max_length=64)
 
     def rendered(self) -> bytes:
         """The only bytes that a valid manifest of this content can have."""
-        facts: dict[str, Any] = self.model_dump(exclude={"seal", *({"runtime"} if self.runtime == ONNX else ())})
+        facts: dict[str, Any] = self.model_dump(
+            exclude={"seal", *({"runtime"} if self.runtime == ONNX else ())}
+        )
         facts["seal"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return (json.dumps(facts, indent=1) + "\n").encode()
 
 
 def largest(runtime: str) -> Mapping[str, int]:
-    """The files of a bundle that `runtime` answers for, and their largest sizes. Raises RecipeError for one not installed."""
+    """The files of a bundle that `runtime` answers for, and their largest sizes. Raises RecipeError
+    for one not installed.
+    """
     return LARGEST if runtime == ONNX else {**COMMON, **RUNTIME.load(runtime).files}
 
 
 def make(version: str, files: Mapping[str, bytes], runtime: str = ONNX) -> Manifest:
     """The manifest of `files` (name → content)."""
-    entries = {n: Entry(bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())}
+    entries = {
+        n: Entry(bytes=len(c), sha256=hashlib.sha256(c).hexdigest())
+        for n, c in sorted(files.items())
+    }
     return Manifest(version=version, runtime=runtime, files=entries)
 
 
 def read(folder: Path, allow: Collection[str] = ()) -> Sealed:
     """Every file of a bundle, each checked against the manifest. Raises BundleError.
 
-    The bytes that were hashed are the bytes that are returned: nothing is opened twice. All sizes are looked at before the
-    first file is read. `allow`: runtimes of other packages that the bundle may name.
+    The bytes that were hashed are the bytes that are returned: nothing is opened twice. All sizes
+    are looked at before the first file is read. `allow`: runtimes of other packages that the bundle
+    may name.
     """
     manifest = _read_manifest(folder)
     check_allowed(RUNTIME, [manifest.runtime], allow, str(folder / MANIFEST))
@@ -111,14 +133,21 @@ def read(folder: Path, allow: Collection[str] = ()) -> Sealed:
     most = largest(manifest.runtime)
     for name, entry in manifest.files.items():
         if entry.bytes > most[name]:
-            raise BundleError(str(folder / name), f"at most {most[name]} bytes", f"{entry.bytes} bytes", AGAIN)
+            raise BundleError(
+                str(folder / name), f"at most {most[name]} bytes", f"{entry.bytes} bytes", AGAIN
+            )
         _check_size(folder / name, entry)
-    files = {name: _read_sealed(folder, name, entry, most[name]) for name, entry in manifest.files.items()}
+    files = {
+        name: _read_sealed(folder, name, entry, most[name])
+        for name, entry in manifest.files.items()
+    }
     return Sealed(folder, manifest.runtime, files)
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether the folder holds a bundle's manifest and nothing that a bundle does not have; it may be damaged."""
+    """Whether the folder holds a bundle's manifest and nothing that a bundle does not have; it may
+    be damaged.
+    """
     try:
         manifest = _read_manifest(folder)
         check_allowed(RUNTIME, [manifest.runtime], [manifest.runtime], str(folder / MANIFEST))
@@ -130,7 +159,9 @@ def is_bundle(folder: Path) -> bool:
 
 def _read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
-        raise BundleError(str(folder), "the folder of a bundle", "no folder of this name", "Check the path.")
+        raise BundleError(
+            str(folder), "the folder of a bundle", "no folder of this name", "Check the path."
+        )
     content = read_plain(folder / MANIFEST, MANIFEST_LIMITS.size_bytes)
     if found := json_limits.violation(content, MANIFEST_LIMITS):
         raise BundleError(str(folder / MANIFEST), *found, AGAIN)
@@ -138,9 +169,13 @@ def _read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         problem = f"{error.error_count()} faults ({error.errors(include_url=False)[0]['msg']})"
-        raise BundleError(str(folder / MANIFEST), "a manifest of format 1", problem, AGAIN) from None
+        raise BundleError(
+            str(folder / MANIFEST), "a manifest of format 1", problem, AGAIN
+        ) from None
     if manifest.rendered() != content:
-        raise BundleError(str(folder / MANIFEST), "a manifest that agrees with its seal", "other content", AGAIN)
+        raise BundleError(
+            str(folder / MANIFEST), "a manifest that agrees with its seal", "other content", AGAIN
+        )
     return manifest
 
 
@@ -149,13 +184,17 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     for name in manifest.files:
         if name not in allowed or not PLAIN_NAME.fullmatch(name):
             known = ", ".join(allowed)
-            raise BundleError(str(folder / MANIFEST), f"the files of a bundle ({known})", repr(name), AGAIN)
+            raise BundleError(
+                str(folder / MANIFEST), f"the files of a bundle ({known})", repr(name), AGAIN
+            )
     for name in allowed:
         if name not in manifest.files:
             raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
     with os.scandir(folder) as found:  # one after the other: a stranger's folder may hold a million
         names = (entry.name for entry in found)
-        foreign = sorted(islice((name for name in names if name not in {MANIFEST, *manifest.files}), MOST_SHOWN))
+        foreign = sorted(
+            islice((name for name in names if name not in {MANIFEST, *manifest.files}), MOST_SHOWN)
+        )
     if foreign:
         raise BundleError(
             str(folder),
@@ -166,11 +205,15 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_size(path: Path, entry: Entry) -> None:
-    """Before anything is read: a file that is longer or shorter than its entry has other content."""
+    """Before anything is read: a file that is longer or shorter than its entry has other
+    content.
+    """
     try:
         facts = path.lstat()
     except OSError as error:
-        raise BundleError(str(path), "a plain file", (error.strerror or "an error").lower(), AGAIN) from None
+        raise BundleError(
+            str(path), "a plain file", (error.strerror or "an error").lower(), AGAIN
+        ) from None
     if stat.S_ISREG(facts.st_mode) and facts.st_size != entry.bytes:
         raise BundleError(str(path), f"{entry.bytes} bytes", f"{facts.st_size} bytes", AGAIN)
 
@@ -187,11 +230,17 @@ def _read_sealed(folder: Path, name: str, entry: Entry, most: int) -> bytes:
 
 
 def read_plain(path: Path, largest: int) -> bytes:
-    """The content of a regular file with one name, at most `largest` bytes. No link of either kind is followed."""
+    """The content of a regular file with one name, at most `largest` bytes. No link of either kind
+    is followed.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        found = "a symbolic link" if error.errno == errno.ELOOP else (error.strerror or "an error").lower()
+        found = (
+            "a symbolic link"
+            if error.errno == errno.ELOOP
+            else (error.strerror or "an error").lower()
+        )
         raise BundleError(str(path), "a plain file", found, AGAIN) from None
     facts = os.fstat(handle)
     if not stat.S_ISREG(facts.st_mode):
@@ -200,8 +249,18 @@ def read_plain(path: Path, largest: int) -> bytes:
     with os.fdopen(handle, "rb") as file:
         if facts.st_nlink > 1:  # some network filesystems report 0
             found = f"{facts.st_nlink} hard links to it"
-            raise BundleError(str(path), "a file with one name", found, "Copy the folder with `cp -r`, without links.")
+            raise BundleError(
+                str(path),
+                "a file with one name",
+                found,
+                "Copy the folder with `cp -r`, without links.",
+            )
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise BundleError(str(path), f"at most {largest} bytes", f"{max(facts.st_size, len(content))} bytes", AGAIN)
+        raise BundleError(
+            str(path),
+            f"at most {largest} bytes",
+            f"{max(facts.st_size, len(content))} bytes",
+            AGAIN,
+        )
     return content

@@ -1,4 +1,6 @@
-"""The serving half of a modality: how a raw value of a column is read, and what the graph takes of it."""
+"""The serving half of a modality: how a raw value of a column is read, and what the graph takes of
+it.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,23 @@ Cell = Callable[[Any], Any]  # from a raw value to what is held of it
 
 
 class CellError(ValueError):
-    """The value is not what the column takes; the message says what is. The front end adds the row and the column."""
+    """The value is not what the column takes; the message says what is. The front end adds the row
+    and the column.
+    """
 
 
 class InputEncoder(Protocol):
-    """What makes one input of the graph of one raw column. Calls may come from several threads at once."""
+    """What makes one input of the graph of one raw column. Calls may come from several threads at
+    once.
+    """
 
     column: str  # the raw column
     cells: int  # features of a row
 
     def encode(self, values: Sequence[Any], first_row: int = 1) -> npt.NDArray[np.float64]:
-        """Values as `ModalityReader.cell` reads them → [rows, cells]. Raises RowError; rows are counted from `first_row`."""
+        """Values as `ModalityReader.cell` reads them → [rows, cells]. Raises RowError; rows are
+        counted from `first_row`.
+        """
 
     def encode_in_place(self, values: Sequence[Any], first_row: int = 1) -> npt.NDArray[np.float64]:
         """The same, in memory that the next call of this thread may write over."""
@@ -54,9 +62,10 @@ class DecodesImages(Protocol):
 
 @dataclass(frozen=True)
 class Shown:
-    """How a column is shown to who sends rows. `hint`: what a field takes; `example`: as JSON; `in_csv`: the same in a CSV;
-    `schema`: the JSON Schema of a value; `remedy`: what to do about a value that is refused. `field`: of the page to try;
-    of a file, `accept`: media types, with a comma between them, and `noun`: `an image`.
+    """How a column is shown to who sends rows. `hint`: what a field takes; `example`: as JSON;
+    `in_csv`: the same in a CSV; `schema`: the JSON Schema of a value; `remedy`: what to do about a
+    value that is refused. `field`: of the page to try; of a file, `accept`: media types, with a
+    comma between them, and `noun`: `an image`.
     """
 
     hint: str
@@ -72,8 +81,8 @@ class Shown:
 class ModalityReader(Protocol):
     """A plug-in of the kind `reader`; its file has the modality's name.
 
-    `missing`: what a missing value is read as; None where every row must have one. `in_files`: a value is a file: its bytes,
-    these as base64, or, for callers on this machine, its path.
+    `missing`: what a missing value is read as; None where every row must have one. `in_files`: a
+    value is a file: its bytes, these as base64, or, for callers on this machine, its path.
     """
 
     missing: ClassVar[str | None]
@@ -81,10 +90,14 @@ class ModalityReader(Protocol):
     shown: ClassVar[Shown]
 
     def cell(self, missing: frozenset[str]) -> Cell:
-        """From a raw value to what the encoder takes; `missing`: tokens, '' among them. Raises CellError."""
+        """From a raw value to what the encoder takes; `missing`: tokens, '' among them. Raises
+        CellError.
+        """
 
     def encoder(self, name: str, described: bytes, where: str) -> InputEncoder:
-        """Of what the model's metadata say of the input `name`: read as if a stranger wrote it. Raises BundleError."""
+        """Of what the model's metadata say of the input `name`: read as if a stranger wrote it.
+        Raises BundleError.
+        """
 
 
 def text_of(value: Any, expected: str) -> str:
@@ -104,7 +117,9 @@ def reader_of(modality: str) -> ModalityReader:
 
 def modalities(signature: Signature) -> list[str]:
     """Of the columns that have a reader, in their order, each once."""
-    return list(dict.fromkeys(each.type for each in signature.inputs if each.type not in PLAIN_KINDS))
+    return list(
+        dict.fromkeys(each.type for each in signature.inputs if each.type not in PLAIN_KINDS)
+    )
 
 
 def input_names(described: Iterable[str], modality: str) -> list[str]:
@@ -113,15 +128,21 @@ def input_names(described: Iterable[str], modality: str) -> list[str]:
     return sorted(filter(own.fullmatch, described), key=lambda name: (len(name), name))
 
 
-def described_input(section: type[E], name: str, content: bytes, limits: JsonLimits, where: str) -> E:
-    """The description of an input, by pydantic's reader alone, after a look at what it would build. Raises BundleError."""
+def described_input(
+    section: type[E], name: str, content: bytes, limits: JsonLimits, where: str
+) -> E:
+    """The description of an input, by pydantic's reader alone, after a look at what it would build.
+    Raises BundleError.
+    """
     if violation := json_limits.violation(content, limits):
         raise BundleError(where, f"{name}: {violation[0]}", violation[1], AGAIN)
     try:
         found = section.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise BundleError(where, f"{name} described as Sixfold does", first["msg"][:200], AGAIN) from None
+        raise BundleError(
+            where, f"{name} described as Sixfold does", first["msg"][:200], AGAIN
+        ) from None
     if found.name != name:
         raise BundleError(where, f"the description of {name}", found.name, AGAIN)
     return found

@@ -1,4 +1,6 @@
-"""One row after the other through a session: its input and outputs are bound once, to memory of their own."""
+"""One row after the other through a session: its input and outputs are bound once, to memory of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ class OneRow:
         return cls(session, binding, cells)
 
     def ask(self, numbers: npt.NDArray[np.float64]) -> list[npt.NDArray[Any]]:
-        """[columns] → the outputs, each [1, columns], in memory of their own: onnxruntime writes over its own next time.
+        """[columns] → the outputs, each [1, columns], in memory of their own: onnxruntime writes
+        over its own next time.
 
-        They are taken one by one: in onnxruntime 1.32 `copy_outputs_to_cpu` ends the process for strings.
+        They are taken one by one: in onnxruntime 1.32 `copy_outputs_to_cpu` ends the process for
+        strings.
         """
         self.cells[0] = numbers
         self.session.run_with_iobinding(self.binding)

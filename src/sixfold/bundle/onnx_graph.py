@@ -1,5 +1,5 @@
-"""A model's graph as nodes, attributes and tensors: only operators and attributes that Sixfold writes, only tensors whose
-bytes are as many as their shape says.
+"""A model's graph as nodes, attributes and tensors: only operators and attributes that Sixfold
+writes, only tensors whose bytes are as many as their shape says.
 """
 
 from __future__ import annotations
@@ -60,15 +60,26 @@ class Tensor:
 
     @classmethod
     def of(cls, message: Message) -> Tensor:
-        """Raises WireError where the bytes are not as many as the shape says, or of a type that is not written."""
+        """Raises WireError where the bytes are not as many as the shape says, or of a type that is
+        not written.
+        """
         dims, data_type = tuple(message.get(1, [])), single(message, 2, 0)
-        if len(dims) > MOST_DIMS or any(dim > LARGEST_DIM for dim in dims) or data_type not in TYPES:
+        if (
+            len(dims) > MOST_DIMS
+            or any(dim > LARGEST_DIM for dim in dims)
+            or data_type not in TYPES
+        ):
             raise WireError(f"a tensor of type {data_type} and shape {list(dims)}")
-        tensor, held = cls(dims, data_type, message), [number for number in (*PAYLOADS, 9) if number in message]
+        tensor, held = (
+            cls(dims, data_type, message),
+            [number for number in (*PAYLOADS, 9) if number in message],
+        )
         if (tensor.size and len(held) != 1) or len(held) > 1:
             raise WireError(f"a tensor with {len(held)} lists of values")
         if held and tensor._count(held[0]) != tensor.size:
-            raise WireError(f"a tensor of shape {list(dims)} with {tensor._count(held[0]):,} values")
+            raise WireError(
+                f"a tensor of shape {list(dims)} with {tensor._count(held[0]):,} values"
+            )
         return tensor
 
     @property
@@ -103,7 +114,9 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """An operator, the values that it takes ('' is left out) and gives, and its attributes by name."""
+    """An operator, the values that it takes ('' is left out) and gives, and its attributes by
+    name.
+    """
 
     operator: str
     inputs: tuple[str, ...]
@@ -123,7 +136,9 @@ class Node:
 
 @dataclass(frozen=True)
 class ModelGraph:
-    """`inputs`, `outputs`: name → shape, None for the number of rows. Each value is made once, before it is taken."""
+    """`inputs`, `outputs`: name → shape, None for the number of rows. Each value is made once,
+    before it is taken.
+    """
 
     nodes: Sequence[Node]
     tensors: Mapping[str, Tensor]
@@ -137,13 +152,18 @@ class ModelGraph:
         if any(version not in VERSIONS.get(domain, ()) for domain, version in versions.items()):
             raise WireError(f"operators of the versions {versions}")
         graph = single(model, 7, {})
-        tensors = {text(single(message, 8, b"")): Tensor.of(message) for message in graph.get(5, [])}
+        tensors = {
+            text(single(message, 8, b"")): Tensor.of(message) for message in graph.get(5, [])
+        }
         if len(tensors) != len(graph.get(5, [])):
             raise WireError("two tensors of one name")
         found = cls(
             [_node(message) for message in graph.get(1, [])],
             tensors,
-            *({text(single(value, 1, b"")): _shape(value) for value in graph.get(field, [])} for field in (11, 12)),
+            *(
+                {text(single(value, 1, b"")): _shape(value) for value in graph.get(field, [])}
+                for field in (11, 12)
+            ),
         )
         found._check_order()
         return found
@@ -155,8 +175,14 @@ class ModelGraph:
         for node in self.nodes:
             missing = next((name for name in node.inputs if name and name not in known), None)
             again = next((name for name in node.outputs if not name or name in known), None)
-            if missing is not None or again is not None or len({*node.outputs}) != len(node.outputs):
-                raise WireError(f"{node.operator} with a value that is not made before it, or made twice")
+            if (
+                missing is not None
+                or again is not None
+                or len({*node.outputs}) != len(node.outputs)
+            ):
+                raise WireError(
+                    f"{node.operator} with a value that is not made before it, or made twice"
+                )
             known.update(node.outputs)
         if not known.issuperset(self.outputs):
             raise WireError("an output that no node makes")
@@ -171,10 +197,14 @@ def _node(message: Message) -> Node:
     for attribute in message.get(5, []):
         name = text(single(attribute, 1, b""))
         if name not in known or name in attributes:
-            raise WireError(f"the attribute {shown(name)} of {operator}{' twice' if name in attributes else ''}")
+            raise WireError(
+                f"the attribute {shown(name)} of {operator}{' twice' if name in attributes else ''}"
+            )
         number, field = KINDS[known[name]]
         if single(attribute, 20, 0) != number or not {1, 20, field}.issuperset(attribute):
-            raise WireError(f"the attribute {name} of {operator} as another kind than {known[name]}")
+            raise WireError(
+                f"the attribute {name} of {operator} as another kind than {known[name]}"
+            )
         if known[name] == "tensor":
             attributes[name] = Tensor.of(single(attribute, field, {}))
         elif known[name] == "strings":

@@ -1,9 +1,10 @@
 """The messages of an ONNX model: read strictly, and written anew from what was read.
 
-protobuf lets a message be written in many ways, and readers differ in which of them they take: what one skips as unknown
-is the name of a file to another. So there is one way here: the fields below and no other, each with its one wire type, a
-single field once, keys and numbers in as few bytes as they need, lists of numbers packed (but `dims`, which protobuf's
-own writer does not pack). What is read is written again field by field, and only these bytes go to onnxruntime.
+protobuf lets a message be written in many ways, and readers differ in which of them they take: what
+one skips as unknown is the name of a file to another. So there is one way here: the fields below
+and no other, each with its one wire type, a single field once, keys and numbers in as few bytes as
+they need, lists of numbers packed (but `dims`, which protobuf's own writer does not pack). What is
+read is written again field by field, and only these bytes go to onnxruntime.
 
 Field numbers are those of onnx.proto; the wire format: protobuf.dev/programming-guides/encoding.
 """
@@ -172,7 +173,9 @@ def _foreign(key: int, kind: str) -> str:
 
 
 def varint(data: memoryview, position: int) -> tuple[int, int]:
-    """A number in as few bytes as it needs, below 2^64, and the position after it. Raises WireError."""
+    """A number in as few bytes as it needs, below 2^64, and the position after it. Raises
+    WireError.
+    """
     if position < len(data) and (value := data[position]) < 0x80:  # most are
         return value, position + 1
     value = 0
@@ -197,18 +200,27 @@ def check_packed(content: memoryview, name: str) -> None:
         raise WireError(f"a list {name} that ends in the middle of a number")
     lengths = np.diff(ends, prepend=-1)
     last = data[ends]
-    if bool(((lengths > 10) | ((lengths > 1) & (last == 0)) | ((lengths == 10) & (last > 1))).any()):
+    if bool(
+        ((lengths > 10) | ((lengths > 1) & (last == 0)) | ((lengths == 10) & (last > 1))).any()
+    ):
         raise WireError(f"a list {name} with a number in more bytes than it needs")
 
 
 def unpacked(content: bytes | memoryview) -> npt.NDArray[np.int64]:
-    """The numbers of a packed list that was checked; negative ones are the two's complement in 64 bits."""
+    """The numbers of a packed list that was checked; negative ones are the two's complement in 64
+    bits.
+    """
     data = np.frombuffer(content, dtype=np.uint8)
     ends = np.flatnonzero(data < 0x80)
-    starts, found = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64), np.zeros(len(ends), dtype=np.uint64)
+    starts, found = (
+        np.concatenate([[0], ends[:-1] + 1]).astype(np.int64),
+        np.zeros(len(ends), dtype=np.uint64),
+    )
     for place in range(int((ends - starts).max(initial=-1)) + 1):
         among = starts + place <= ends
-        found[among] |= (data[starts[among] + place] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
+        found[among] |= (data[starts[among] + place] & 0x7F).astype(np.uint64) << np.uint64(
+            7 * place
+        )
     return found.view(np.int64)
 
 

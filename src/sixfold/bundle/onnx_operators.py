@@ -1,5 +1,5 @@
-"""The operators that Sixfold writes, with their attributes: no other is run. `tests/bundle/test_onnx_operators.py` holds the
-list against the exporters, both ways.
+"""The operators that Sixfold writes, with their attributes: no other is run.
+`tests/bundle/test_onnx_operators.py` holds the list against the exporters, both ways.
 """
 
 from __future__ import annotations
@@ -7,7 +7,10 @@ from __future__ import annotations
 from typing import Final
 
 ML: Final = "ai.onnx.ml"
-VERSIONS: Final[dict[str, tuple[int, ...]]] = {"": (18,), ML: (4, 5)}  # of the operators of a domain
+VERSIONS: Final[dict[str, tuple[int, ...]]] = {
+    "": (18,),
+    ML: (4, 5),
+}  # of the operators of a domain
 AXIS: Final = {"axis": "int"}
 KEEPDIMS: Final = {"keepdims": "int"}
 
@@ -55,11 +58,19 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
             "Where",
         )
     },
-    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), KEEPDIMS),
+    **dict.fromkeys(
+        ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), KEEPDIMS
+    ),
     **dict.fromkeys(("Concat", "DequantizeLinear", "Gather", "Softmax"), AXIS),
     "ArgMax": AXIS | KEEPDIMS,
     "Cast": {"to": "int"},
-    "Conv": {"dilations": "ints", "group": "int", "kernel_shape": "ints", "pads": "ints", "strides": "ints"},
+    "Conv": {
+        "dilations": "ints",
+        "group": "int",
+        "kernel_shape": "ints",
+        "pads": "ints",
+        "strides": "ints",
+    },
     "Gemm": {"alpha": "float", "transB": "int"},
     "LayerNormalization": AXIS | {"epsilon": "float"},
     "MaxPool": {"kernel_shape": "ints", "pads": "ints", "strides": "ints"},
@@ -67,7 +78,11 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     "Split": AXIS | {"num_outputs": "int"},
     "TopK": AXIS | {"largest": "int", "sorted": "int"},
     "Transpose": {"perm": "ints"},
-    f"{ML}.LabelEncoder": {"keys_strings": "strings", "values_int64s": "ints", "default_int64": "int"},
+    f"{ML}.LabelEncoder": {
+        "keys_strings": "strings",
+        "values_int64s": "ints",
+        "default_int64": "int",
+    },
     f"{ML}.TreeEnsemble": {
         "aggregate_function": "int",
         "n_targets": "int",

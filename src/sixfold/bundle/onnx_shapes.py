@@ -1,8 +1,10 @@
-"""What a graph takes, before it is run: the shape of every value, from the shapes of the inputs and the constants.
+"""What a graph takes, before it is run: the shape of every value, from the shapes of the inputs and
+the constants.
 
-A small file can ask for any amount of memory: by a constant that is a shape, or by values that are multiplied against each
-other, node after node. Shapes are followed as ONNX defines them for the operators of `onnx_operators`; a dimension is a number,
-or so many times the number of rows, which is written as a negative number: -1 is [rows], -3 three times as many.
+A small file can ask for any amount of memory: by a constant that is a shape, or by values that are
+multiplied against each other, node after node. Shapes are followed as ONNX defines them for the
+operators of `onnx_operators`; a dimension is a number, or so many times the number of rows, which
+is written as a negative number: -1 is [rows], -3 three times as many.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.onnx_trees import check_trees
 
 ROWS: Final = -1
-# Inputs that are one image of any height and width: what decodes it bounds its pixels, and only Resize may take it.
+# Inputs that are one image of any height and width: what decodes it bounds its pixels, and only
+# Resize may take it.
 PICTURES: Final = ((None, None, 1), (None, None, 3))
-MOST_CELLS: Final = 1 << 24  # of all values of one row, 128 MiB in double: 5,000 columns make 50,000
-MOST_PRODUCTS: Final = 1 << 28  # for one row, a tenth of a second: 20,000 support vectors of 1,000 columns make 2^25
-# A file that is large itself may take more, so many times the numbers that it holds: a transformer uses each weight once a token,
-# and the values of 128 tokens are half as many as its weights. The most have small transformers of images: with 5.5 million
-# weights 5.2 times as many cells (measured), and in int8 10.5 times.
+MOST_CELLS: Final = (
+    1 << 24
+)  # of all values of one row, 128 MiB in double: 5,000 columns make 50,000
+MOST_PRODUCTS: Final = (
+    1 << 28
+)  # for one row, a tenth of a second: 20,000 support vectors of 1,000 columns make 2^25
+# A file that is large itself may take more, so many times the numbers that it holds: a transformer
+# uses each weight once a token, and the values of 128 tokens are half as many as its weights. The
+# most have small transformers of images: with 5.5 million weights 5.2 times as many cells
+# (measured), and in int8 10.5 times.
 CELLS_A_NUMBER: Final = 12
 PRODUCTS_A_NUMBER: Final = 1024
 Shape = tuple[int, ...]
@@ -32,18 +40,24 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one row: the cells of all values, and the products that make them; a value that needs no row counts once."""
+    """Of one row: the cells of all values, and the products that make them; a value that needs no
+    row counts once.
+    """
 
     cells: int
     products: int
 
 
 def costs(graph: ModelGraph) -> Costs:
-    """Raises WireError for shapes that do not fit, and for a row that takes more than the two bounds."""
+    """Raises WireError for shapes that do not fit, and for a row that takes more than the two
+    bounds.
+    """
     walk = _walked(graph)
     for name, shape in graph.outputs.items():
         found = walk.shapes[name]
-        if len(found) != len(shape) or any(dim not in (None, has) for dim, has in zip(shape, found, strict=True)):
+        if len(found) != len(shape) or any(
+            dim not in (None, has) for dim, has in zip(shape, found, strict=True)
+        ):
             raise WireError(f"the output {onnx_graph.shown(name)} of shape {found}")
     return Costs(walk.cells, walk.products)
 
@@ -65,14 +79,18 @@ class _Walk:
 
     def __init__(self, graph: ModelGraph) -> None:
         self.tensors = graph.tensors
-        self.shapes: dict[str, Shape] = {name: tensor.dims for name, tensor in graph.tensors.items()}
+        self.shapes: dict[str, Shape] = {
+            name: tensor.dims for name, tensor in graph.tensors.items()
+        }
         self.pictures = {name for name, shape in graph.inputs.items() if shape in PICTURES}
         for name, shape in graph.inputs.items():
             if name in self.pictures:
                 self.shapes[name] = (1, 1, shape[2] or 1)
                 continue
             if None in shape[1:]:
-                raise WireError(f"the input {onnx_graph.shown(name)} with more free dimensions than its rows")
+                raise WireError(
+                    f"the input {onnx_graph.shown(name)} with more free dimensions than its rows"
+                )
             self.shapes[name] = tuple(ROWS if dim is None else dim for dim in shape)
         stored = sum(math.prod(tensor.dims) for tensor in graph.tensors.values())
         self.most_cells = max(MOST_CELLS, CELLS_A_NUMBER * stored)
@@ -88,17 +106,23 @@ class _Walk:
         try:
             found = RULES[node.operator](_Call(node, given, self.tensors))
         except (IndexError, ValueError, KeyError, ZeroDivisionError, OverflowError):
-            raise WireError(f"{node.operator} of values whose shapes do not fit: {given}"[:300]) from None
+            raise WireError(
+                f"{node.operator} of values whose shapes do not fit: {given}"[:300]
+            ) from None
         if len(found) < len(node.outputs):
             raise WireError(f"{node.operator} with {len(node.outputs)} outputs")
         for name, shape in zip(node.outputs, found, strict=False):
             if len(shape) > MOST_DIMS or sum(dim < 0 for dim in shape) > 1:
-                raise WireError(f"{node.operator} that makes {len(shape)} dimensions, or rows times rows")
+                raise WireError(
+                    f"{node.operator} that makes {len(shape)} dimensions, or rows times rows"
+                )
             self.shapes[name] = shape
             self.cells += abs(math.prod(shape))
         self.products += abs(math.prod(found[0])) * _inner(node, given)
         if self.cells > self.most_cells or self.products > self.most_products:
-            raise WireError(f"a row that takes more than {self.most_cells:,} cells or {self.most_products:,} products")
+            raise WireError(
+                f"a row that takes more than {self.most_cells:,} cells or {self.most_products:,} products"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,7 +162,9 @@ def _place(axis: int, dims: int) -> int:
 def _broadcast(shapes: Sequence[Shape]) -> Shape:
     width, found = max(map(len, shapes)), []
     for at in range(width):
-        dims = {shape[at - width + len(shape)] for shape in shapes if at - width + len(shape) >= 0} - {1}
+        dims = {
+            shape[at - width + len(shape)] for shape in shapes if at - width + len(shape) >= 0
+        } - {1}
         if len(dims) > 1:
             raise ValueError("shapes that differ")
         found.append(dims.pop() if dims else 1)
@@ -163,7 +189,11 @@ def _arg_max(call: _Call) -> list[Shape]:
 
 def _reduce(call: _Call) -> list[Shape]:
     shape = call.given[0]
-    axes = [_place(axis, len(shape)) for axis in call.constant(1)] if call.has(1) else list(range(len(shape)))
+    axes = (
+        [_place(axis, len(shape)) for axis in call.constant(1)]
+        if call.has(1)
+        else list(range(len(shape)))
+    )
     return [_reduced(shape, axes, call.node.integer("keepdims", 1))]
 
 
@@ -174,7 +204,9 @@ def _reduced(shape: Shape, axes: Sequence[int], keep: int) -> Shape:
 
 def _concat(call: _Call) -> list[Shape]:
     axis, first = call.axis(0), call.given[0]
-    if any(len(shape) != len(first) or _but(shape, axis) != _but(first, axis) for shape in call.given):
+    if any(
+        len(shape) != len(first) or _but(shape, axis) != _but(first, axis) for shape in call.given
+    ):
         raise ValueError("shapes that differ")
     if first[axis] < 0:
         raise ValueError("rows below rows")
@@ -190,7 +222,13 @@ def _conv(call: _Call) -> list[Shape]:
     (rows, channels, *sides), (filters, inner, *kernel) = call.given[0], call.given[1]
     groups, spread = call.node.integer("group", 1), call.listed("dilations", [1] * len(sides))
     reach = [(size - 1) * step + 1 for size, step in zip(kernel, spread, strict=True)]
-    if groups < 1 or channels != inner * groups or filters % groups or channels < 0 or min(*kernel, *spread) < 1:
+    if (
+        groups < 1
+        or channels != inner * groups
+        or filters % groups
+        or channels < 0
+        or min(*kernel, *spread) < 1
+    ):
         raise ValueError("shapes that differ")
     if call.listed("kernel_shape", kernel) != kernel:
         raise ValueError("a kernel of another shape")
@@ -210,7 +248,9 @@ def _places(call: _Call, sides: Sequence[int], reach: Sequence[int]) -> Shape:
     if len(pads) != 2 * plane or min(*sides, *reach, *steps) < 1 or min(pads) < 0:
         raise ValueError("shapes that differ")
     padded = [side + pads[at] + pads[at + plane] for at, side in enumerate(sides)]
-    return _counts([(side - wide) // step + 1 for side, wide, step in zip(padded, reach, steps, strict=True)])
+    return _counts(
+        [(side - wide) // step + 1 for side, wide, step in zip(padded, reach, steps, strict=True)]
+    )
 
 
 def _resize(call: _Call) -> list[Shape]:
@@ -340,10 +380,22 @@ def _inner(node: Node, given: Sequence[Shape]) -> int:
         return max(1, math.prod(int(size) for size in node.integers("kernel_shape")))
     if node.operator == "TreeEnsemble":
         return len(node.integers("nodes_featureids"))
-    return max(1, math.prod(given[0]) // math.prod(given[0][:1])) if node.operator in REDUCING and given[0] else 1
+    return (
+        max(1, math.prod(given[0]) // math.prod(given[0][:1]))
+        if node.operator in REDUCING and given[0]
+        else 1
+    )
 
 
-REDUCING: Final = ("ArgMax", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "TopK")
+REDUCING: Final = (
+    "ArgMax",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "TopK",
+)
 RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(
         (
@@ -390,7 +442,9 @@ RULES: Final[dict[str, Rule]] = {
         ),
         _together,
     ),
-    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
+    **dict.fromkeys(
+        ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce
+    ),
     **dict.fromkeys(("MatMul", "MatMulInteger"), _mat_mul),
     "ArgMax": _arg_max,
     "Concat": _concat,

@@ -1,7 +1,9 @@
-"""The report of a bundle as a page that strangers may send: it starts with a policy that a browser holds it to.
+"""The report of a bundle as a page that strangers may send: it starts with a policy that a browser
+holds it to.
 
-The policy stands before everything else, so whatever follows can neither run a script nor load, embed or send anything. What a
-page can do beside its policy takes an element that a report does not have.
+The policy stands before everything else, so whatever follows can neither run a script nor load,
+embed or send anything. What a page can do beside its policy takes an element that a report does not
+have.
 """
 
 from __future__ import annotations
@@ -28,16 +30,26 @@ def start_of(policy: str) -> str:
 
 START: Final = start_of(POLICY)
 STARTS: Final = (START.encode(), start_of(EARLIER).encode())
-# `meta` may lead to another page, `link` looks up names. A "<" of the report's own texts is written &lt;: none of them matches.
-FOREIGN: Final = re.compile(rb"<(?:meta|link|base|script|iframe|frame|object|embed|form|portal)", re.IGNORECASE)
+# `meta` may lead to another page, `link` looks up names. A "<" of the report's own texts is written
+# &lt;: none of them matches.
+FOREIGN: Final = re.compile(
+    rb"<(?:meta|link|base|script|iframe|frame|object|embed|form|portal)", re.IGNORECASE
+)
 
 
 def check(content: bytes, where: Path) -> None:
-    """Raises BundleError for a page that does not start with the policy, or has an element that no report has."""
+    """Raises BundleError for a page that does not start with the policy, or has an element that no
+    report has.
+    """
     start = next(filter(content.startswith, STARTS), None)
     if start is None:
-        raise BundleError(str(where), "a page that starts with the policy of a report", "another start", AGAIN)
+        raise BundleError(
+            str(where), "a page that starts with the policy of a report", "another start", AGAIN
+        )
     if (found := FOREIGN.search(content, len(start))) is not None:
         raise BundleError(
-            str(where), "the elements of a report", f"{found.group().decode()}> at byte {found.start()}", AGAIN
+            str(where),
+            "the elements of a report",
+            f"{found.group().decode()}> at byte {found.start()}",
+            AGAIN,
         )

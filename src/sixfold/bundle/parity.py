@@ -1,10 +1,12 @@
-"""The proof that the graph answers as the trained pipeline did: stored rows, stored answers, asked again.
+"""The proof that the graph answers as the trained pipeline did: stored rows, stored answers, asked
+again.
 
-`parity.jsonl.gz`: one JSON object a column, as values that are alike pack well: `{"column": name, "values": [text of every
-row]}`, then `{"output": "label", "values": [text]}` and `{"output": name, "columns": [[numbers], …]}`. Numbers are answers to
-nine digits after the point; of values, to nine digits of what tells them apart: the tolerance is ten thousand times as wide.
-Rows are text, as one would find them in a CSV, and are asked in every form (`forms`), so that the front end is part of what is
-proved.
+`parity.jsonl.gz`: one JSON object a column, as values that are alike pack well:
+`{"column": name, "values": [text of every row]}`, then `{"output": "label", "values": [text]}` and
+`{"output": name, "columns": [[numbers], …]}`. Numbers are answers to nine digits after the point;
+of values, to nine digits of what tells them apart: the tolerance is ten thousand times as wide.
+Rows are text, as one would find them in a CSV, and are asked in every form (`forms`), so that the
+front end is part of what is proved.
 """
 
 from __future__ import annotations
@@ -30,41 +32,56 @@ from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 from sixfold.recipe.signature import Signature
 
-TOLERANCE: Final = 1e-5  # of probabilities and decisions: absolute; of values: relative to their spread
-SINGLE: Final = 2.0**-21  # what single precision may lose of a value's own size (2^-24, and sums of it); guessed
-CENTERED: Final = 2.0**12  # times the spread: targets beyond it are learned less an offset, which is added in double
+TOLERANCE: Final = (
+    1e-5  # of probabilities and decisions: absolute; of values: relative to their spread
+)
+SINGLE: Final = (
+    2.0**-21
+)  # what single precision may lose of a value's own size (2^-24, and sums of it); guessed
+CENTERED: Final = (
+    2.0**12
+)  # times the spread: targets beyond it are learned less an offset, which is added in double
 MOST_ROWS: Final = 2_000  # that a file may hold; a run stores 1,024 at most
-# Cells (of raw columns and of answers) that a file may hold: 50 MB as Python's texts, and seconds to ask.
+# Cells (of raw columns and of answers) that a file may hold: 50 MB as Python's texts, and seconds
+# to ask.
 MOST_CELLS: Final = 500_000
-STORED_CELLS: Final = 400_000  # that a run stores at most: 74 rows of 5,000 columns, fewer of wider tables
+STORED_CELLS: Final = (
+    400_000  # that a run stores at most: 74 rows of 5,000 columns, fewer of wider tables
+)
 MOST_BYTES: Final = 24 << 20  # unpacked, 50 a cell; a run stores half of it at most
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
 NUMBER_BYTES: Final = 25  # of an answer as text, at most
 DIGITS: Final = 9  # that answers are stored with
 ALONE: Final = 8  # rows that are also asked one by one: a batch of one may take another path
-FORM_CELLS: Final = (
-    100_000  # that are asked in the forms other than text: all rows of up to 100 columns; each takes 1 µs
-)
+FORM_CELLS: Final = 100_000  # that are asked in the forms other than text: all rows of up to 100 columns; each takes 1 µs
 RERUN: Final = "The exported graph disagrees with the trained pipeline: report it with the recipe; nothing was written."
 
 
 @dataclass(frozen=True)
 class Parity:
-    """`rows`: column → text. `expected`: output → the pipeline's answers, `label` [rows], others [rows, columns]."""
+    """`rows`: column → text. `expected`: output → the pipeline's answers, `label` [rows], others
+    [rows, columns].
+    """
 
     rows: Sequence[Mapping[str, str]]
     expected: Mapping[str, npt.NDArray[Any]]
 
     def fitting(self) -> Parity:
         """Itself, or its first rows: as many as `unpack` takes, and no more than STORED_CELLS."""
-        cells = len(self.rows[0]) + sum(array[:1].size for array in self.expected.values()) if self.rows else 1
+        cells = (
+            len(self.rows[0]) + sum(array[:1].size for array in self.expected.values())
+            if self.rows
+            else 1
+        )
         rows, size = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0
         for number, row in enumerate(self.rows[:rows]):
             size += sum(map(_json_bytes, row.values())) + NUMBER_BYTES * cells
             if number and size > MOST_BYTES // 2:
                 rows = number
                 break
-        return Parity(self.rows[:rows], {name: array[:rows] for name, array in self.expected.items()})
+        return Parity(
+            self.rows[:rows], {name: array[:rows] for name, array in self.expected.items()}
+        )
 
     def packed(self) -> bytes:
         """The content of parity.jsonl.gz; the same rows give the same bytes."""
@@ -83,13 +100,25 @@ class Parity:
             else:
                 digits = f".{_digits(array)}g" if name == "value" else f".{DIGITS}f"
                 columns = np.asarray(array, dtype=np.float64).reshape(len(self.rows), -1).T.tolist()
-                yield {"output": name, "columns": [[float(format(cell, digits)) for cell in each] for each in columns]}
+                yield {
+                    "output": name,
+                    "columns": [[float(format(cell, digits)) for cell in each] for each in columns],
+                }
 
 
 def _digits(values: npt.NDArray[Any]) -> int:
-    """Digits in all of which DIGITS tell the values apart: near 1e9 with a spread of 1 the first nine are the same."""
-    largest, spread = float(np.abs(values).max(initial=0.0)), float(_spread(values).max(initial=0.0))
-    return DIGITS + max(0, math.ceil(math.log10(largest / spread))) if spread > 0 and largest > 0 else DIGITS
+    """Digits in all of which DIGITS tell the values apart: near 1e9 with a spread of 1 the first
+    nine are the same.
+    """
+    largest, spread = (
+        float(np.abs(values).max(initial=0.0)),
+        float(_spread(values).max(initial=0.0)),
+    )
+    return (
+        DIGITS + max(0, math.ceil(math.log10(largest / spread)))
+        if spread > 0 and largest > 0
+        else DIGITS
+    )
 
 
 def _spread(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -106,7 +135,8 @@ def _json_bytes(text: str) -> int:
 def unpack(content: bytes, where: str, signature: Signature, rows: int = 0) -> Parity:
     """Read what `packed` wrote, or what it wrote before: one object a row. Raises BundleError.
 
-    The rows are of `signature`, and `rows` in number (0: any); what would be more is not read to its end.
+    The rows are of `signature`, and `rows` in number (0: any); what would be more is not read to
+    its end.
     """
     try:
         lines = _ParityLines(content, signature, rows)
@@ -114,24 +144,36 @@ def unpack(content: bytes, where: str, signature: Signature, rows: int = 0) -> P
         if first is None:
             raise ValueError("no line")
         values = itertools.chain([first], lines.values)
-        found = _of_rows(values) if "row" in first else _of_columns(values, {each.name for each in signature.inputs})
+        found = (
+            _of_rows(values)
+            if "row" in first
+            else _of_columns(values, {each.name for each in signature.inputs})
+        )
     except (ValueError, KeyError, TypeError, IndexError, zlib.error, RecursionError) as error:
         problem = shorten(str(error)) if str(error) else type(error).__name__
         raise BundleError(where, "stored rows with answers", problem, "Run again.") from None
     if rows and len(found.rows) != rows:
-        raise BundleError(where, f"{rows:,} stored rows, as the receipt says", f"{len(found.rows):,}", "Run again.")
+        raise BundleError(
+            where,
+            f"{rows:,} stored rows, as the receipt says",
+            f"{len(found.rows):,}",
+            "Run again.",
+        )
     return found
 
 
 class _ParityLines:
-    """The lines of a packed file, one after the other, each looked at before it is read. All of them raise ValueError."""
+    """The lines of a packed file, one after the other, each looked at before it is read. All of
+    them raise ValueError.
+    """
 
     def __init__(self, content: bytes, signature: Signature, rows: int) -> None:
         answers = sum(len(output.columns) for output in signature.outputs)
         columns = len(signature.inputs) + answers
         self.rows = min(rows or MOST_ROWS, max(1, MOST_CELLS // max(1, columns)))
         self.count = max(columns, self.rows)
-        # An output's line holds a list for each of its columns; a line of one row holds a value a column.
+        # An output's line holds a list for each of its columns; a line of one row holds a value a
+        # column.
         cells = max(self.rows * max(1, answers), columns)
         self.limits = json_limits.JsonLimits(MOST_BYTES, values=cells + 2 * columns + 16, depth=4)
         self.values = self._values(content)
@@ -184,17 +226,24 @@ def _of_columns(lines: Iterator[dict[str, Any]], names: set[str]) -> Parity:
             continue
         name = _new(line["output"], expected)
         expected[name] = (
-            np.array(_texts(line["values"]), dtype=object) if "values" in line else _numbers(line["columns"]).T
+            np.array(_texts(line["values"]), dtype=object)
+            if "values" in line
+            else _numbers(line["columns"]).T
         )
     if columns.keys() != names:
         raise ValueError("other columns than the signature has")
     if len({*map(len, columns.values()), *map(len, expected.values())}) > 1:
         raise ValueError("columns of several lengths")
-    return Parity([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], expected)
+    return Parity(
+        [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+        expected,
+    )
 
 
 def _of_rows(lines: Iterator[dict[str, Any]]) -> Parity:
-    """`{"row": {column: text}, "expected": {output: text or numbers}}`, a line a row: as bundles were written at first."""
+    """`{"row": {column: text}, "expected": {output: text or numbers}}`, a line a row: as bundles
+    were written at first.
+    """
     rows: list[dict[str, str]] = []
     found: dict[str, list[Any]] = {}
     for line in lines:
@@ -206,7 +255,10 @@ def _of_rows(lines: Iterator[dict[str, Any]]) -> Parity:
         raise ValueError("rows with other answers than the first one")
     return Parity(
         rows,
-        {name: np.array(_texts(v), dtype=object) if name == "label" else _numbers(v) for name, v in found.items()},
+        {
+            name: np.array(_texts(v), dtype=object) if name == "label" else _numbers(v)
+            for name, v in found.items()
+        },
     )
 
 
@@ -232,21 +284,33 @@ def _numbers(values: Any) -> npt.NDArray[np.float64]:
 
 
 def check_parity(predictor: Predictor, parity: Parity, where: str = "model.onnx") -> float:
-    """Ask the graph for the stored rows in every form: labels equal, numbers within 1e-5. Returns the largest difference.
+    """Ask the graph for the stored rows in every form: labels equal, numbers within 1e-5. Returns
+    the largest difference.
 
-    A few rows are asked alone too; not where activations are quantized dynamically, by the range of the whole batch: there
-    a row's answer depends on the rows asked with it.
+    A few rows are asked alone too; not where activations are quantized dynamically, by the range of
+    the whole batch: there a row's answer depends on the rows asked with it.
 
     Raises BundleError with the row and the output that differ most.
     """
     if not parity.rows:
-        raise BundleError(where, "at least one stored row", "none", "Store rows of the training table.")
+        raise BundleError(
+            where, "at least one stored row", "none", "Store rows of the training table."
+        )
     try:
         return _asked(predictor, parity, where)
     except BundleError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, csv.Error) as error:  # rows of a stranger
-        raise BundleError(where, "stored rows that the model takes", shorten(str(error)), RERUN) from None
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        csv.Error,
+    ) as error:  # rows of a stranger
+        raise BundleError(
+            where, "stored rows that the model takes", shorten(str(error)), RERUN
+        ) from None
 
 
 def _asked(predictor: Predictor, parity: Parity, where: str) -> float:
@@ -255,9 +319,14 @@ def _asked(predictor: Predictor, parity: Parity, where: str) -> float:
     worst = 0.0
     some = parity.rows[: max(ALONE, FORM_CELLS // len(parity.rows[0]))]
     for form, rows in [("text", parity.rows), *forms(predictor.signature, some)]:
-        found, place = predictor.predict(rows).outputs, where if form == "text" else f"{where}, asked with {form}"
+        found, place = (
+            predictor.predict(rows).outputs,
+            where if form == "text" else f"{where}, asked with {form}",
+        )
         if set(found) != set(parity.expected):
-            raise BundleError(where, f"answers {sorted(parity.expected)}", f"{sorted(found)}", RERUN)
+            raise BundleError(
+                where, f"answers {sorted(parity.expected)}", f"{sorted(found)}", RERUN
+            )
         count = slice(None if form == "text" else len(some))
         for name in sorted(found):
             stored = parity.expected[name][count]
@@ -309,7 +378,8 @@ def _compare(
     beyond = ~(difference <= allowed.reshape(found.shape))  # NaN is beyond
     if beyond.any():
         at = np.unravel_index(
-            int(np.argmax(np.where(beyond, np.nan_to_num(difference, nan=np.inf), -1.0))), beyond.shape
+            int(np.argmax(np.where(beyond, np.nan_to_num(difference, nan=np.inf), -1.0))),
+            beyond.shape,
         )
         raise BundleError(
             f"{where}, stored row {int(at[0]) + 1}",

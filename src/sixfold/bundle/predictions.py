@@ -23,8 +23,8 @@ SHOWN = 20  # rows of the table in a notebook
 class Predictions:
     """One answer a row, in the order of the rows.
 
-    `outputs`: name of a graph output → array: `label` str objects [rows], others float64 [rows, columns]. `feeds`: what the
-    graph was asked; `known`: what training held.
+    `outputs`: name of a graph output → array: `label` str objects [rows], others float64 [rows,
+    columns]. `feeds`: what the graph was asked; `known`: what training held.
     """
 
     signature: Signature
@@ -34,8 +34,9 @@ class Predictions:
 
     @cached_property
     def labels(self) -> npt.NDArray[Any] | None:
-        """The predicted class of each row, [rows], in the target's own type: text (objects), whole numbers (int64, objects
-        where one is too large), numbers (float64) or booleans. None where values are predicted.
+        """The predicted class of each row, [rows], in the target's own type: text (objects), whole
+        numbers (int64, objects where one is too large), numbers (float64) or booleans. None where
+        values are predicted.
         """
         texts = self.outputs.get("label")
         if texts is None or self.signature.class_type in ("text", "date"):
@@ -45,7 +46,9 @@ class Predictions:
 
     @cached_property
     def unfamiliar(self) -> tuple[Unfamiliar, ...]:
-        """Per raw column what training had not: categories, numbers out of range, missing values."""
+        """Per raw column what training had not: categories, numbers out of range, missing
+        values.
+        """
         return (self.known or Known(self.signature)).count(self.feeds)
 
     @property
@@ -55,7 +58,9 @@ class Predictions:
 
     @property
     def decisions(self) -> npt.NDArray[np.float64] | None:
-        """[rows, classes], the largest wins; None where the model has probabilities or predicts values."""
+        """[rows, classes], the largest wins; None where the model has probabilities or predicts
+        values.
+        """
         return self.outputs.get("decision")
 
     @property
@@ -67,7 +72,9 @@ class Predictions:
         return len(next(iter(self.outputs.values()), ()))
 
     def columns(self) -> dict[str, list[Any]]:
-        """Flat columns, for files: `label`, `probability_CLASS`, `decision_CLASS`; `value`, or `value_NAME`."""
+        """Flat columns, for files: `label`, `probability_CLASS`, `decision_CLASS`; `value`, or
+        `value_NAME`.
+        """
         flat: dict[str, list[Any]] = {}
         for output in self.signature.outputs:
             array = self.outputs[output.name]
@@ -79,7 +86,9 @@ class Predictions:
         return flat
 
     def records(self) -> list[dict[str, Any]]:
-        """One mapping a row: `label` with `probability` or `decision` (class → number); `value` (or by name)."""
+        """One mapping a row: `label` with `probability` or `decision` (class → number); `value` (or
+        by name).
+        """
         rows: list[dict[str, Any]] = [{} for _ in range(len(self))]
         for output in self.signature.outputs:
             array = self.outputs[output.name]
@@ -103,7 +112,9 @@ class Predictions:
         flat = self.columns()
         head = "".join(f"<th>{html.escape(name)}</th>" for name in flat)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_shown(column[row]))}</td>" for column in flat.values()) + "</tr>"
+            "<tr>"
+            + "".join(f"<td>{html.escape(_shown(column[row]))}</td>" for column in flat.values())
+            + "</tr>"
             for row in range(min(SHOWN, len(self)))
         )
         more = f"<p>… {len(self) - SHOWN:,} more rows</p>" if len(self) > SHOWN else ""

@@ -1,4 +1,6 @@
-"""From raw rows to answers: front end, runtime, predictions. What a bundle, the server and the parity check share."""
+"""From raw rows to answers: front end, runtime, predictions. What a bundle, the server and the
+parity check share.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Predictor:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Inside, answers take at most so much processor time, and one call of the runtime more. Raises BundleError."""
+        """Inside, answers take at most so much processor time, and one call of the runtime more.
+        Raises BundleError.
+        """
         self._end_s = time.process_time() + seconds
         try:
             yield
@@ -52,25 +56,38 @@ class Predictor:
             self._end_s = math.inf
 
     def run(self, feeds: Feeds, first_row: int = 1) -> Predictions:
-        """Answers for what the front end made, each [rows, columns]. Raises RowError for a value that cannot be used."""
+        """Answers for what the front end made, each [rows, columns]. Raises RowError for a value
+        that cannot be used.
+        """
         rows, at_once = len(next(iter(feeds.values()))), self.runtime.rows_at_once
         if rows == 0:
-            return self._answered({output.name: _empty(output) for output in self.signature.outputs}, feeds)
+            return self._answered(
+                {output.name: _empty(output) for output in self.signature.outputs}, feeds
+            )
         if rows <= at_once:
             return self._answered(self._ask(feeds, first_row), feeds)
         parts = [
-            self._ask({name: array[start : start + at_once] for name, array in feeds.items()}, first_row + start)
+            self._ask(
+                {name: array[start : start + at_once] for name, array in feeds.items()},
+                first_row + start,
+            )
             for start in range(0, rows, at_once)
         ]
-        return self._answered({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, feeds)
+        return self._answered(
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, feeds
+        )
 
     @property
     def becomes(self) -> dict[str, str]:
-        """What a column is made into before the model sees it, where there is something to say: `becomes 28 × 28, gray`."""
+        """What a column is made into before the model sees it, where there is something to say:
+        `becomes 28 × 28, gray`.
+        """
         return self.runtime.becomes if isinstance(self.runtime, ReadsImages) else {}
 
     def stored_pixels(self, feeds: Feeds) -> int:
-        """Of all images of what the front end made, by their headers: what answering will decode. Raises RowError."""
+        """Of all images of what the front end made, by their headers: what answering will decode.
+        Raises RowError.
+        """
         return self.runtime.stored_pixels(feeds) if isinstance(self.runtime, ReadsImages) else 0
 
     def _answered(self, outputs: Outputs, feeds: Feeds) -> Predictions:
@@ -78,9 +95,13 @@ class Predictor:
 
     def _ask(self, feeds: Feeds, first_row: int) -> Outputs:
         if self._end_s < math.inf and time.process_time() > self._end_s:
-            raise BundleError(self._where, "answers to the stored rows within seconds", "more time", SLOW)
+            raise BundleError(
+                self._where, "answers to the stored rows within seconds", "more time", SLOW
+            )
         return self.runtime.predict(feeds, first_row)
 
 
 def _empty(output: Any) -> npt.NDArray[Any]:
-    return np.empty(0, dtype=object) if output.name == "label" else np.empty((0, len(output.columns)))
+    return (
+        np.empty(0, dtype=object) if output.name == "label" else np.empty((0, len(output.columns)))
+    )

@@ -1,4 +1,6 @@
-"""What answers for a bundle: the manifest names a runtime, which opens the files that were checked and answers feeds."""
+"""What answers for a bundle: the manifest names a runtime, which opens the files that were checked
+and answers feeds.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +17,32 @@ from sixfold.recipe.kinds import READER, RUNTIME
 from sixfold.recipe.signature import Signature
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Outputs = dict[str, npt.NDArray[Any]]  # output of the signature → [rows] labels, or float64 [rows, columns]
+Outputs = dict[
+    str, npt.NDArray[Any]
+]  # output of the signature → [rows] labels, or float64 [rows, columns]
 
 
 class Runtime(Protocol):
     """An opened model. Calls may come from several threads at once.
 
-    `rows_at_once`: that one call of `predict` takes. `depends_on_batch`: whether a row's answer depends on the rows beside it.
+    `rows_at_once`: that one call of `predict` takes. `depends_on_batch`: whether a row's answer
+    depends on the rows beside it.
     """
 
     rows_at_once: int
     depends_on_batch: bool
 
     def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
-        """Answers to what the front end made of 1 to `rows_at_once` rows. Raises RowError; rows are counted from `first_row`."""
+        """Answers to what the front end made of 1 to `rows_at_once` rows. Raises RowError; rows are
+        counted from `first_row`.
+        """
 
 
 @runtime_checkable
 class PlainRows(Protocol):
-    """Ability of a runtime: one row, of which all columns are numbers, takes a shorter way to the same answers."""
+    """Ability of a runtime: one row, of which all columns are numbers, takes a shorter way to the
+    same answers.
+    """
 
     def predict_plain(self, numbers: npt.NDArray[Any]) -> Outputs:
         """float64 [columns] → outputs of one row."""
@@ -41,19 +50,23 @@ class PlainRows(Protocol):
 
 @runtime_checkable
 class ReadsImages(Protocol):
-    """Ability of a runtime: some columns are images, which it decodes. `becomes`: of such a column what it is made into."""
+    """Ability of a runtime: some columns are images, which it decodes. `becomes`: of such a column
+    what it is made into.
+    """
 
     @property
     def becomes(self) -> dict[str, str]:
         """Column → `becomes 28 × 28, gray`."""
 
     def stored_pixels(self, feeds: Arrays) -> int:
-        """Of all images of `feeds`, by their headers: what `predict` will decode. Raises RowError for what is no image."""
+        """Of all images of `feeds`, by their headers: what `predict` will decode. Raises RowError
+        for what is no image.
+        """
 
 
 class RuntimePlugin(Protocol):
-    """A plug-in of the kind `runtime`: `files` of its own in a bundle, with the largest size of each in bytes; `proves`: what
-    opening them proves, for `verify`.
+    """A plug-in of the kind `runtime`: `files` of its own in a bundle, with the largest size of
+    each in bytes; `proves`: what opening them proves, for `verify`.
     """
 
     files: ClassVar[Mapping[str, int]]
@@ -65,7 +78,9 @@ class RuntimePlugin(Protocol):
 
 @runtime_checkable
 class PacksGraph(Protocol):
-    """Ability of a plug-in: it can answer for any trained pipeline, which comes as one ONNX graph."""
+    """Ability of a plug-in: it can answer for any trained pipeline, which comes as one ONNX
+    graph.
+    """
 
     def pack(self, graph: bytes) -> dict[str, bytes]:
         """The content of its files."""
@@ -78,17 +93,21 @@ def runtime_plugin(name: str) -> RuntimePlugin:
 
 
 def packed_by(name: str, graph: bytes) -> dict[str, bytes]:
-    """The runtime's files for a graph. Raises BundleError where it answers for other models alone."""
+    """The runtime's files for a graph. Raises BundleError where it answers for other models
+    alone.
+    """
     plugin = runtime_plugin(name)
     if not isinstance(plugin, PacksGraph):
         remedy = f"Leave out serve.runtime, or set it to {ONNX}."
-        raise BundleError("serve.runtime", "a runtime that can answer for a graph", f"'{name}'", remedy)
+        raise BundleError(
+            "serve.runtime", "a runtime that can answer for a graph", f"'{name}'", remedy
+        )
     return plugin.pack(graph)
 
 
 def open_runtime(sealed: Sealed, signature: Signature, allow: Collection[str] = ()) -> Runtime:
-    """The runtime that the manifest names, opened, and readers for the signature's columns: only plug-ins of Sixfold's own, and
-    those of other packages that are allowed. Raises BundleError.
+    """The runtime that the manifest names, opened, and readers for the signature's columns: only
+    plug-ins of Sixfold's own, and those of other packages that are allowed. Raises BundleError.
     """
     check_allowed(READER, modalities(signature), allow, str(sealed.folder / "signature.json"))
     check_allowed(RUNTIME, {sealed.runtime}, allow, str(sealed.folder / MANIFEST))

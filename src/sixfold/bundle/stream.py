@@ -1,4 +1,6 @@
-"""Predicting large files in bounded memory: CSV, JSONL (.gz and .zip too); Parquet with the extra `train`, Excel with `excel`."""
+"""Predicting large files in bounded memory: CSV, JSONL (.gz and .zip too); Parquet with the extra
+`train`, Excel with `excel`.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,16 @@ KINDS: Final = {
     ".xlsm": "xlsx",
 }
 Watch = Callable[[Predictions], None]
-Write = Callable[[Mapping[str, list[Any]], Predictions], None]  # columns that are kept, and the answers
+Write = Callable[
+    [Mapping[str, list[Any]], Predictions], None
+]  # columns that are kept, and the answers
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of rows: its kind, how the recipe reads such files, and the columns of a model without a header."""
+    """A file of rows: its kind, how the recipe reads such files, and the columns of a model without
+    a header.
+    """
 
     path: Path
     kind: str
@@ -54,13 +60,18 @@ class Source:
 
     @classmethod
     def of(cls, path: Path, data: TableFile | None = None, fields: Fields | None = None) -> Source:
-        """The source of a file by its name, read as `data` says of the training file. Raises DataError."""
+        """The source of a file by its name, read as `data` says of the training file. Raises
+        DataError.
+        """
         if not path.is_file():
             raise DataError(str(path), "a file", "no file of this name", "Check the path.")
         suffix = archive.suffix(path)
         if suffix not in KINDS:
             raise DataError(
-                str(path), f"a file ending in {', '.join(KINDS)} (.gz, .zip)", repr(suffix), "Convert the file."
+                str(path),
+                f"a file ending in {', '.join(KINDS)} (.gz, .zip)",
+                repr(suffix),
+                "Convert the file.",
             )
         data = data or TableFile(source=path.name)
         separator = data.separator or ("\t" if suffix == ".tsv" else ",")
@@ -74,7 +85,9 @@ class Source:
         where, said = str(self.path), self.data.read.encoding
         try:
             with encoding.opened(self.path, said) as stream:
-                lines = _lines(io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline=""))
+                lines = _lines(
+                    io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+                )
                 if self.kind == "csv":
                     yield from csv_rows(lines, self.data.separator or ",", where, self.fields)
                 else:
@@ -84,7 +97,9 @@ class Source:
             raise DataError(where, "UTF-8 text", error.reason, "Save the file as UTF-8.") from None
 
     def _excel_rows(self) -> Iterator[dict[str, Any]]:
-        """Rows of the recipe's sheet, if the file has it, else of the first; their cells are typed."""
+        """Rows of the recipe's sheet, if the file has it, else of the first; their cells are
+        typed.
+        """
         names: list[str] | None = None
         for number, cells in workbook.rows(self.path, self.data.sheet):
             where = f"{self.path}, row {number:,}"
@@ -103,21 +118,33 @@ class Source:
 def predict_file(
     bundle: Bundle, source: Path, target: Path, watch: Watch | None = None, keep: Sequence[str] = ()
 ) -> int:
-    """Predict every row of `source` into `target` (.csv or .jsonl), which appears when it is whole. Returns the rows.
+    """Predict every row of `source` into `target` (.csv or .jsonl), which appears when it is whole.
+    Returns the rows.
 
-    The file is read as the recipe says: separator, header, encoding, sheet. `watch` is given the answers, chunk by chunk; `keep`:
-    columns of the file that are passed through, before the predictions. Raises a SixfoldError.
+    The file is read as the recipe says: separator, header, encoding, sheet. `watch` is given the
+    answers, chunk by chunk; `keep`: columns of the file that are passed through, before the
+    predictions. Raises a SixfoldError.
     """
     kind = KINDS.get(target.suffix.lower())
     if kind not in ("csv", "jsonl"):
-        raise DataError(str(target), "a file ending in .csv or .jsonl", repr(target.suffix), "Choose another name.")
+        raise DataError(
+            str(target),
+            "a file ending in .csv or .jsonl",
+            repr(target.suffix),
+            "Choose another name.",
+        )
     _check_target(source, target)
     with _whole_file(target) as sink:
         return predict_stream(bundle, source, sink, kind, watch, keep)
 
 
 def predict_stream(
-    bundle: Bundle, source: Path, sink: TextIO, kind: str, watch: Watch | None = None, keep: Sequence[str] = ()
+    bundle: Bundle,
+    source: Path,
+    sink: TextIO,
+    kind: str,
+    watch: Watch | None = None,
+    keep: Sequence[str] = (),
 ) -> int:
     """Predict every row of `source` into an open text, as `csv` or `jsonl`. Returns the rows."""
     write = _csv_writer(sink) if kind == "csv" else _json_writer(sink)
@@ -125,16 +152,22 @@ def predict_stream(
     file = Source.of(source, bundle.recipe.data, Fields.of(bundle.signature))
     rows, done, seen = file.rows(), 0, set[str]()
     optional = frozenset(column.name for column in bundle.signature.inputs if column.optional)
-    size = CHUNK_FILES if any(in_files(column.type) for column in bundle.signature.inputs) else CHUNK
+    size = (
+        CHUNK_FILES if any(in_files(column.type) for column in bundle.signature.inputs) else CHUNK
+    )
     while chunk := list(itertools.islice(rows, size)):
         if file.kind == "jsonl":
             _fill(chunk, optional, seen)
         front_end = bundle.predictor.front_end
         try:
-            feeds = front_end.feeds(with_paths(chunk, bundle.signature, source.parent), first_row=done + 1)
+            feeds = front_end.feeds(
+                with_paths(chunk, bundle.signature, source.parent), first_row=done + 1
+            )
             predictions = bundle.predictor.run(feeds, done + 1)
         except RowError as error:
-            raise RowError(f"{source}, {error.where}", error.expected, error.found, error.remedy) from None
+            raise RowError(
+                f"{source}, {error.where}", error.expected, error.found, error.remedy
+            ) from None
         write(kept.columns(chunk), predictions)
         if watch is not None:
             watch(predictions)
@@ -145,7 +178,9 @@ def predict_stream(
 
 
 def _fill(rows: Sequence[dict[str, Any]], optional: frozenset[str], seen: set[str]) -> None:
-    """A key that is absent is a missing value, as in training; if the file has it at all, so that a misspelled one is told."""
+    """A key that is absent is a missing value, as in training; if the file has it at all, so that a
+    misspelled one is told.
+    """
     seen.update(*(optional.intersection(row) for row in rows))
     for row in rows:
         for name in seen.difference(row):
@@ -153,7 +188,9 @@ def _fill(rows: Sequence[dict[str, Any]], optional: frozenset[str], seen: set[st
 
 
 def _lines(file: TextIO) -> Iterator[str]:
-    """Lines, each cut just beyond the bound, so that a file without line ends is never read whole."""
+    """Lines, each cut just beyond the bound, so that a file without line ends is never read
+    whole.
+    """
     while line := file.readline(LONGEST_LINE + 1):
         yield line
 
@@ -165,15 +202,21 @@ def _json_rows(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise RowError(f"{where}, line {number}", "a JSON object", str(error)[:80], "One row a line.") from None
+            raise RowError(
+                f"{where}, line {number}", "a JSON object", str(error)[:80], "One row a line."
+            ) from None
         if not isinstance(row, dict):
-            raise RowError(f"{where}, line {number}", "a JSON object", shown(row), "One row a line.")
+            raise RowError(
+                f"{where}, line {number}", "a JSON object", shown(row), "One row a line."
+            )
         yield row
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        parquet: Any = importlib.import_module("pyarrow.parquet")  # an extra: asked for only when there is such a file
+        parquet: Any = importlib.import_module(
+            "pyarrow.parquet"
+        )  # an extra: asked for only when there is such a file
     except ImportError:
         raise SystemFault(
             str(path),
@@ -182,13 +225,18 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
             "Install the extra: pip install 'sixfold[train]'; or convert the file to CSV.",
         ) from None
     try:
-        with archive.seekable(path) as stream, parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file:
+        with (
+            archive.seekable(path) as stream,
+            parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
+        ):
             for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
                 yield from map(_with_file_bytes, batch.to_pylist())
     except (ValueError, OSError) as error:  # pyarrow's errors are among these
         if isinstance(error, SixfoldError):
             raise
-        raise DataError(str(path), "a Parquet file", str(error).splitlines()[0], "Write the file again.") from None
+        raise DataError(
+            str(path), "a Parquet file", str(error).splitlines()[0], "Write the file again."
+        ) from None
 
 
 def _rows_at_once(facts: Any) -> int:
@@ -218,14 +266,18 @@ def _check_target(source: Path, target: Path) -> None:
 
 
 class _Kept:
-    """Columns of the input that are passed through, by the names that they get: `input_NAME` where an answer has the name."""
+    """Columns of the input that are passed through, by the names that they get: `input_NAME` where
+    an answer has the name.
+    """
 
     def __init__(self, names: Sequence[str], where: str) -> None:
         self.names, self.where = tuple(dict.fromkeys(names)), where
         self._checked = False
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-        """Name → the value of each row; a key that a row of JSON lacks is None. Raises DataError for a name that no row has."""
+        """Name → the value of each row; a key that a row of JSON lacks is None. Raises DataError
+        for a name that no row has.
+        """
         if not self._checked:
             known = dict.fromkeys(name for row in rows for name in row)
             for name in self.names:
@@ -289,7 +341,10 @@ def _json_writer(sink: TextIO) -> Write:
         records = predictions.records()
         columns = _with(kept, records[0] if records else ())
         for number, record in enumerate(records):
-            before = {name: None if (value := values[number]) != value else value for name, values in columns.items()}
+            before = {
+                name: None if (value := values[number]) != value else value
+                for name, values in columns.items()
+            }
             sink.write(strict_json.text({**before, **record}) + "\n")
 
     return write
@@ -297,7 +352,9 @@ def _json_writer(sink: TextIO) -> Write:
 
 @contextmanager
 def _whole_file(target: Path) -> Iterator[TextIO]:
-    """A text that takes its name only when everything was written; nothing stays behind when it was not."""
+    """A text that takes its name only when everything was written; nothing stays behind when it was
+    not.
+    """
     aside = target.with_name(target.name + ".tmp")
     try:
         with aside.open("w", encoding="utf-8", newline="") as file:

@@ -1,4 +1,6 @@
-"""Texts at serving: from raw texts to the features that the graph takes, by what the fit on training rows wrote down."""
+"""Texts at serving: from raw texts to the features that the graph takes, by what the fit on
+training rows wrote down.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,20 @@ class TokenEncoder:
             module: Any = importlib.import_module("sixfold.bundle.tokens")
         except ImportError:
             remedy = 'pip install "sixfold[text]"'
-            raise BundleError(where, "tokenizers, as the model takes tokens", "none", remedy) from None
+            raise BundleError(
+                where, "tokenizers, as the model takes tokens", "none", remedy
+            ) from None
         try:
             self._reader = module.TokenReader(described)
         except Exception as error:  # tokenizers raises Exception itself
-            raise BundleError(where, "pieces of which a tokenizer can be made", str(error)[:200], AGAIN) from None
+            raise BundleError(
+                where, "pieces of which a tokenizer can be made", str(error)[:200], AGAIN
+            ) from None
 
     def encode(self, texts: Sequence[str], first_row: int = 1) -> FloatArray:
-        """Texts, '' for a missing one → [rows, cells], whole numbers. None is refused, so `first_row` is not needed."""
+        """Texts, '' for a missing one → [rows, cells], whole numbers. None is refused, so
+        `first_row` is not needed.
+        """
         found: FloatArray = self._reader.read(texts).astype(np.float64)
         return found
 
@@ -62,14 +70,18 @@ class TextEncoder:
         self._own = threading.local()
 
     def encode(self, texts: Sequence[str], first_row: int = 1) -> FloatArray:
-        """Texts, '' for a missing one → [rows, cells]. None is refused, so `first_row` is not needed."""
+        """Texts, '' for a missing one → [rows, cells]. None is refused, so `first_row` is not
+        needed.
+        """
         found = np.zeros((len(texts), self.cells))
         for row, text in zip(found, texts, strict=True):
             self._fill(row, text)
         return found
 
     def encode_in_place(self, texts: Sequence[str], first_row: int = 1) -> FloatArray:
-        """The same; of one text in memory that the next call of this thread writes over: fresh zeros took half of its time."""
+        """The same; of one text in memory that the next call of this thread writes over: fresh
+        zeros took half of its time.
+        """
         if len(texts) != 1:
             return self.encode(texts)
         if not hasattr(self._own, "row"):

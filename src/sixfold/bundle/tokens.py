@@ -1,4 +1,6 @@
-"""From a text to the numbers of its pieces: what training and serving share. It needs the package `tokenizers`."""
+"""From a text to the numbers of its pieces: what training and serving share. It needs the package
+`tokenizers`.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +14,29 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from sixfold.core.texts import TextForm
 from sixfold.recipe.texts import TokenPieces
 
-LONGEST_WORD: Final = 100  # characters of a word that is cut into pieces; longer ones are unknown, as in BERT
+LONGEST_WORD: Final = (
+    100  # characters of a word that is cut into pieces; longer ones are unknown, as in BERT
+)
 
 
 class TokenReader:
-    """A tokenizer that is put together of a description's parts: none is read from a file, so nothing else comes in. Calls may
-    come from several threads at once.
+    """A tokenizer that is put together of a description's parts: none is read from a file, so
+    nothing else comes in. Calls may come from several threads at once.
     """
 
     def __init__(self, described: TokenPieces) -> None:
         self.described = described
         own = described.kind == "word_pieces"  # BERT lowers case in its own way: ß stays ß
-        self._form = TextForm(described.unicode, "keep" if own else described.case, described.longest)
+        self._form = TextForm(
+            described.unicode, "keep" if own else described.case, described.longest
+        )
         self._tokenizer = tokenizer_of(described)
         self._kept = described.length - len(described.before) - len(described.after)
 
     def read(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Texts, '' for a missing one → [rows, length]: longer ones are cut, shorter ones filled up."""
+        """Texts, '' for a missing one → [rows, length]: longer ones are cut, shorter ones filled
+        up.
+        """
         described = self.described
         found = np.full((len(texts), described.length), described.padding, dtype=np.int64)
         for row, text in zip(found, texts, strict=True):
@@ -50,12 +58,16 @@ def tokenizer_of(described: TokenPieces) -> Tokenizer:
     """Raises ValueError for pieces of which none can be made."""
     vocabulary = {piece: place for place, piece in enumerate(described.pieces)}
     if described.kind == "byte_pairs":
-        merges = [(described.pieces[left], described.pieces[right]) for left, right in described.merges]
+        merges = [
+            (described.pieces[left], described.pieces[right]) for left, right in described.merges
+        ]
         tokenizer = Tokenizer(models.BPE(vocabulary, merges))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         return tokenizer
     unknown = described.pieces[described.unknown]
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=LONGEST_WORD))
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=LONGEST_WORD)
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=True,

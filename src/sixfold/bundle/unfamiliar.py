@@ -1,4 +1,6 @@
-"""What a model was asked for that it did not meet in training: counted per column, so that nothing is passed over silently."""
+"""What a model was asked for that it did not meet in training: counted per column, so that nothing
+is passed over silently.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ KINDS: Final = {
 
 @dataclass(frozen=True)
 class Unfamiliar:
-    """Counts of one column. `unseen`: categories that no training row had; `outside`: numbers beyond the training rows' range;
-    `missing`: missing values of a column that had none in training.
+    """Counts of one column. `unseen`: categories that no training row had; `outside`: numbers
+    beyond the training rows' range; `missing`: missing values of a column that had none in
+    training.
     """
 
     column: str
@@ -66,19 +69,25 @@ class Known:
     def __init__(self, signature: Signature) -> None:
         groups = signature.graph_inputs()
         self._numbers, self._categories = groups.get(NUMBERS, ()), groups.get(CATEGORIES, ())
-        self._low = np.array([-np.inf if each.minimum is None else each.minimum for each in self._numbers])
-        self._high = np.array([np.inf if each.maximum is None else each.maximum for each in self._numbers])
+        self._low = np.array(
+            [-np.inf if each.minimum is None else each.minimum for each in self._numbers]
+        )
+        self._high = np.array(
+            [np.inf if each.maximum is None else each.maximum for each in self._numbers]
+        )
         self._levels = [frozenset(each.levels) for each in self._categories]
         every = (*self._numbers, *self._categories, *(each for _, _, each in _places(groups)))
-        self._readers = [(group, at, reader_of(each.type).missing) for group, at, each in _places(groups)]
+        self._readers = [
+            (group, at, reader_of(each.type).missing) for group, at, each in _places(groups)
+        ]
         order = {each.name: place for place, each in enumerate(every)}
         self._names = [each.name for each in signature.inputs]
         self._order = np.array([order[name] for name in self._names], dtype=np.int64)
         self._required = np.array([not each.optional for each in signature.inputs])
 
     def tally(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Tally:
-        """int64 [columns, 3], columns in the order of the signature: unseen, outside and missing values of feeds as the front end
-        makes them. Tallies of several batches add up.
+        """int64 [columns, 3], columns in the order of the signature: unseen, outside and missing
+        values of feeds as the front end makes them. Tallies of several batches add up.
         """
         found = np.zeros((len(self._order), 3), dtype=np.int64)
         if self._numbers and NUMBERS in feeds:
@@ -89,8 +98,14 @@ class Known:
             for at, levels in enumerate(self._levels):
                 texts = feeds[CATEGORIES][:, at].tolist()
                 gone = texts.count("")
-                found[len(self._numbers) + at] = sum(text not in levels for text in texts) - gone, 0, gone
-        for number, (group, at, missing) in enumerate(self._readers, len(self._numbers) + len(self._categories)):
+                found[len(self._numbers) + at] = (
+                    sum(text not in levels for text in texts) - gone,
+                    0,
+                    gone,
+                )
+        for number, (group, at, missing) in enumerate(
+            self._readers, len(self._numbers) + len(self._categories)
+        ):
             if missing is not None and group in feeds:
                 found[number, 2] = (feeds[group][:, at] == missing).sum()
         ordered = found[self._order]
@@ -99,7 +114,10 @@ class Known:
 
     def named(self, tally: Tally, rows: int) -> tuple[Unfamiliar, ...]:
         """An entry a raw column for a tally of so many rows."""
-        return tuple(Unfamiliar(name, rows, *counts) for name, counts in zip(self._names, tally.tolist(), strict=True))
+        return tuple(
+            Unfamiliar(name, rows, *counts)
+            for name, counts in zip(self._names, tally.tolist(), strict=True)
+        )
 
     def count(self, feeds: Mapping[str, npt.NDArray[Any]]) -> tuple[Unfamiliar, ...]:
         """An entry a raw column, in the order of the signature."""
@@ -135,4 +153,6 @@ class UnfamiliarCounts:
 
 def joined(feeds: Sequence[Mapping[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
     """Several batches as one."""
-    return {name: np.concatenate([each[name] for each in feeds]) for name in feeds[0]} if feeds else {}
+    return (
+        {name: np.concatenate([each[name] for each in feeds]) for name in feeds[0]} if feeds else {}
+    )

@@ -15,21 +15,23 @@ from sixfold.core.errors import BundleError
 from sixfold.core.units import show_bytes
 from sixfold.recipe.report import Report
 
-ANSWER_S: Final = (
-    8.0  # of processor time for all stored rows: four times what those of large kernel machines take; guessed
-)
+ANSWER_S: Final = 8.0  # of processor time for all stored rows: four times what those of large kernel machines take; guessed
 
 
 def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
-    """What was checked, a sentence each; `allow`: as in `load`. Raises BundleError at the first thing that is wrong.
+    """What was checked, a sentence each; `allow`: as in `load`. Raises BundleError at the first
+    thing that is wrong.
 
-    Every file is read once: what was hashed is what is looked at. Each is let go when it has been looked at.
+    Every file is read once: what was hashed is what is looked at. Each is let go when it has been
+    looked at.
     """
     folder = Path(path)
     sealed = manifest.read(folder, allow)
     files = sealed.files
     total = sum(map(len, files.values()))
-    checked = [f"manifest: {len(files)} files, {show_bytes(total)}, every SHA-256 agrees, nothing else in the folder"]
+    checked = [
+        f"manifest: {len(files)} files, {show_bytes(total)}, every SHA-256 agrees, nothing else in the folder"
+    ]
     page.check(files.pop("report.html"), folder / "report.html")
     report = section_of(Report, "report.json", files, folder)
     del files["report.json"]
@@ -40,7 +42,9 @@ def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
     files.clear()
     if bundle.recipe.serve.runtime != sealed.runtime:
         expected = f"serve.runtime: {sealed.runtime}, as in the manifest"
-        raise BundleError(str(folder / "recipe.yaml"), expected, bundle.recipe.serve.runtime, manifest.AGAIN)
+        raise BundleError(
+            str(folder / "recipe.yaml"), expected, bundle.recipe.serve.runtime, manifest.AGAIN
+        )
     if found := disagreement(bundle.signature, bundle.recipe, bundle.receipt, report, model_bytes):
         where, expected, what = found
         raise BundleError(str(folder / where), expected, what, manifest.AGAIN)
@@ -56,7 +60,9 @@ def _stored_rows(bundle: Bundle, content: bytes) -> float:
     """The largest difference of the stored rows' answers."""
     where, rows = bundle.path / "parity.jsonl.gz", bundle.receipt.parity_rows
     if rows < 1:
-        raise BundleError(str(bundle.path / "receipt.json"), "a number of stored rows", f"{rows}", manifest.AGAIN)
+        raise BundleError(
+            str(bundle.path / "receipt.json"), "a number of stored rows", f"{rows}", manifest.AGAIN
+        )
     parity = unpack(content, str(where), bundle.signature, rows)
     with bundle.predictor.within(ANSWER_S):
         return check_parity(bundle.predictor, parity, str(bundle.path / "model.onnx"))

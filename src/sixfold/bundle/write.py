@@ -1,4 +1,6 @@
-"""Writing a bundle: whole or not at all, and only after its answers agree with the trained pipeline's."""
+"""Writing a bundle: whole or not at all, and only after its answers agree with the trained
+pipeline's.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ INDENT: Final = 1
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What a bundle is made of. `model`: the trained pipeline as an ONNX graph, of which the recipe's runtime makes its files;
-    `recipe`: YAML text; `report_json`: JSON text.
+    """What a bundle is made of. `model`: the trained pipeline as an ONNX graph, of which the
+    recipe's runtime makes its files; `recipe`: YAML text; `report_json`: JSON text.
     """
 
     model: bytes
@@ -43,7 +45,10 @@ class BundleParts:
     @property
     def plugins(self) -> tuple[str, ...]:
         """Those of other packages that it takes to answer."""
-        used = [(RUNTIME, self.runtime), *((READER, modality) for modality in modalities(self.signature))]
+        used = [
+            (RUNTIME, self.runtime),
+            *((READER, modality) for modality in modalities(self.signature)),
+        ]
         return tuple(name for kind, name in used if name not in kind.own_names())
 
     def files(self) -> dict[str, bytes]:
@@ -60,16 +65,23 @@ class BundleParts:
 
 
 def write_bundle(folder: Path, parts: BundleParts) -> None:
-    """Write `parts` as the bundle `folder`; a bundle that is there already is replaced, anything else is not touched.
+    """Write `parts` as the bundle `folder`; a bundle that is there already is replaced, anything
+    else is not touched.
 
-    The stored rows are asked again, through the files that will be written: a bundle that fails is not written.
-    Raises BundleError (no parity) or SystemFault (no space, no permission, a folder that is no bundle).
+    The stored rows are asked again, through the files that will be written: a bundle that fails is
+    not written. Raises BundleError (no parity) or SystemFault (no space, no permission, a folder
+    that is no bundle).
     """
     files, largest = parts.files(), manifest.largest(parts.runtime)
     for name, content in files.items():
         if len(content) > largest[name]:
             most, found = f"at most {largest[name]:,} bytes", f"{len(content):,}"
-            raise BundleError(str(folder / name), most, found, "Leave out columns or candidates: nobody could load it.")
+            raise BundleError(
+                str(folder / name),
+                most,
+                found,
+                "Leave out columns or candidates: nobody could load it.",
+            )
     bundle = from_files(Sealed(folder, parts.runtime, files), parts.plugins)
     check_parity(bundle.predictor, parts.parity, str(folder / "model.onnx"))
     _refuse_foreign(folder)
@@ -86,7 +98,9 @@ def write_bundle(folder: Path, parts: BundleParts) -> None:
 
 def _refuse_foreign(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise SystemFault(str(folder), "a new folder, or a bundle", "something else", "Choose another name.")
+        raise SystemFault(
+            str(folder), "a new folder, or a bundle", "something else", "Choose another name."
+        )
     if folder.is_dir() and any(folder.iterdir()) and not manifest.is_bundle(folder):
         raise SystemFault(
             str(folder),
@@ -113,7 +127,9 @@ def _old(folder: Path) -> Path:
 
 
 def _put_in_place(aside: Path, folder: Path) -> None:
-    """Rename; an earlier bundle steps aside first, so a kill leaves the old one (maybe as `.old`) or the new one."""
+    """Rename; an earlier bundle steps aside first, so a kill leaves the old one (maybe as `.old`)
+    or the new one.
+    """
     old = _old(folder)
     if folder.is_dir():
         shutil.rmtree(old, ignore_errors=True)

@@ -16,7 +16,17 @@ from sixfold.core import interrupt, strict_json
 from sixfold.core.errors import BudgetError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.visible import one_line
 
-EXTRA = {"torch", "sklearn", "lightgbm", "optuna", "pandas", "pyarrow", "onnx", "safetensors", "scipy"}
+EXTRA = {
+    "torch",
+    "sklearn",
+    "lightgbm",
+    "optuna",
+    "pandas",
+    "pyarrow",
+    "onnx",
+    "safetensors",
+    "scipy",
+}
 CODES = """
 \b
 Exit codes: 0 done, 1 another mistake, 2 recipe or command line, 3 data, 4 fit, 5 budget, 6 bundle, 7 rows for prediction,
@@ -92,14 +102,19 @@ def told() -> Iterator[None]:
 def missing_extra(name: str) -> SystemFault:
     """What to say when the base install meets a verb that trains."""
     return SystemFault(
-        "this installation", "the extra `train`", f"no {name}", "Install it: pip install 'sixfold[train]'."
+        "this installation",
+        "the extra `train`",
+        f"no {name}",
+        "Install it: pip install 'sixfold[train]'.",
     )
 
 
 def _unwritable(error: UnicodeEncodeError) -> SystemFault:
     character = ascii(error.object[error.start])
     remedy = "Set PYTHONIOENCODING=utf-8, or write to a file with --out."
-    return SystemFault("standard output", f"text that {error.encoding} can write", character, remedy)
+    return SystemFault(
+        "standard output", f"text that {error.encoding} can write", character, remedy
+    )
 
 
 def _out_of_memory(error: MemoryError) -> BudgetError:
@@ -111,7 +126,9 @@ def _out_of_memory(error: MemoryError) -> BudgetError:
 def _fail(error: SixfoldError) -> None:
     if "--json" in sys.argv:
         parts = {name: getattr(error, name) for name in ("where", "expected", "found", "remedy")}
-        with contextlib.suppress(SixfoldError, standard_streams.ReaderGone):  # the first mistake is the one to be told
+        with contextlib.suppress(
+            SixfoldError, standard_streams.ReaderGone
+        ):  # the first mistake is the one to be told
             show_json({"error": {"kind": type(error).__name__, **parts}}, indent=None)
     click.echo(one_line(f"sixfold: {error}"), err=True)
     sys.exit(error.exit_code)

@@ -18,11 +18,16 @@ from sixfold.core.visible import one_line
 @click.command(name="check")
 @click.argument("recipe", type=EXISTING)
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Overrule a key, such as data.source=my.csv."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Overrule a key, such as data.source=my.csv.",
 )
 @JSON
 def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
-    """Check RECIPE: its keys, the data, the folds, the candidates; and forecast time, memory and disk.
+    """Check RECIPE: its keys, the data, the folds, the candidates; and forecast time, memory and
+    disk.
 
     Every candidate is tried on a few rows; nothing is written.
     """
@@ -34,19 +39,25 @@ def command(recipe: Path, changes: tuple[str, ...], as_json: bool) -> None:
         found, notes = _beyond(load(recipe, changes))
     if as_json:
         parts = ("where", "expected", "found", "remedy")
-        show_json({"problems": [{name: getattr(e, name) for name in parts} for e in found], "note": notes})
+        show_json(
+            {"problems": [{name: getattr(e, name) for name in parts} for e in found], "note": notes}
+        )
     else:
         for text in notes:
             click.echo(one_line(text))
         for error in found:
             click.echo(one_line(f"problem: {error}"), err=True)
-        click.echo(f"{len(found)} problem{'' if len(found) == 1 else 's'}" if found else "ok: ready to run")
+        click.echo(
+            f"{len(found)} problem{'' if len(found) == 1 else 's'}" if found else "ok: ready to run"
+        )
     if found:
         sys.exit(found[0].exit_code)
 
 
 def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
-    """What reading the data and loading the plug-ins shows: the rules that a run obeys, and then trials of each candidate."""
+    """What reading the data and loading the plug-ins shows: the rules that a run obeys, and then
+    trials of each candidate.
+    """
     from sixfold.data import lone_predictors
     from sixfold.plan.rules import Planning
 
@@ -65,7 +76,9 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
 
 
 def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
-    """What will be done and what it will take, from trials of each candidate; and what hindered these."""
+    """What will be done and what it will take, from trials of each candidate; and what hindered
+    these.
+    """
     from sixfold.core.paths import refusal
     from sixfold.evaluate.folds import scheme_of, thin_classes
     from sixfold.plan.forecast import describe, disk_bytes, forecasts
@@ -73,11 +86,18 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     recipe, folds = plan.recipe, plan.folds
     trials = recipe.evaluate.search.trials if recipe.evaluate.search else None
     notes = _warnings(thin_classes(folds, plan.training))
-    notes += _work(plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials)
-    notes += _nested(recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials))
+    notes += _work(
+        plan.candidates, len(folds), scheme_of(recipe.evaluate, plan.training), plan.chosen, trials
+    )
+    notes += _nested(
+        recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials)
+    )
     planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
     notes += describe(planned, recipe.budget, trials, plan.again)
-    for refused in (refusal(Path("runs") / recipe.name), _disk(disk_bytes(planned, trials, plan.again))):
+    for refused in (
+        refusal(Path("runs") / recipe.name),
+        _disk(disk_bytes(planned, trials, plan.again)),
+    ):
         found += [] if refused is None else [refused]
     return found, notes
 
@@ -103,9 +123,12 @@ def _warnings(*texts: str) -> list[str]:
 def _work(candidates: Any, folds: int, scheme: Any, metrics: Any, trials: int | None) -> list[str]:
     """What will be done: folds, metrics where they are unusual, candidates, fits.
 
-    `scheme`, `metrics`: what was chosen, and why. `trials`: of a search, whose candidates are corners of what it may try.
+    `scheme`, `metrics`: what was chosen, and why. `trials`: of a search, whose candidates are
+    corners of what it may try.
     """
-    word, count = ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
+    word, count = (
+        ("at a corner of the search", trials) if trials else ("candidate", len(candidates))
+    )
     return [
         f"folds: {scheme.name}, {folds}" + (f" ({scheme.why})" if scheme.why else ""),
         *([f"metrics: {metrics.why}"] if metrics.why else []),
@@ -120,11 +143,15 @@ def _nested(outer: int | None, candidates: int, folds: int, at_most: bool) -> li
     if outer is None:
         return []
     fits = f"{'at most ' if at_most else ''}{outer * (candidates * folds + 1):,} fits more"
-    return [f"nested: {outer} outer folds × ({candidates} × {folds} folds + the chosen one) = {fits}"]
+    return [
+        f"nested: {outer} outer folds × ({candidates} × {folds} folds + the chosen one) = {fits}"
+    ]
 
 
 def _disk(planned: int) -> SystemFault | None:
-    """A disk that cannot hold the stages; the report, the bundle and the events take a few MB more."""
+    """A disk that cannot hold the stages; the report, the bundle and the events take a few MB
+    more.
+    """
     needed = 50_000_000 + planned
     free = shutil.disk_usage(Path.cwd()).free
     if free >= needed:

@@ -14,7 +14,17 @@ from sixfold.cli import JSON, show_json
 
 BASE = ("numpy", "onnxruntime", "pydantic", "starlette", "uvicorn", "uvloop", "httptools")
 EXCEL = ("openpyxl",)
-TRAIN = ("torch", "scikit-learn", "lightgbm", "pandas", "pyarrow", "onnx", "optuna", "safetensors", "scipy")
+TRAIN = (
+    "torch",
+    "scikit-learn",
+    "lightgbm",
+    "pandas",
+    "pyarrow",
+    "onnx",
+    "optuna",
+    "safetensors",
+    "scipy",
+)
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
 
@@ -47,7 +57,9 @@ def look() -> dict[str, dict[str, object]]:
         "extra excel": {name: _version(name) for name in EXCEL},
         "machine": {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count(),
             "memory": show_bytes(psutil.virtual_memory().total),
             "memory free": show_bytes(psutil.virtual_memory().available),
             "disk free here": show_bytes(shutil.disk_usage(Path.cwd()).free),
@@ -89,7 +101,11 @@ def _providers() -> str:
 
 def _threads() -> str:
     """What numeric libraries will use: one thread a core, unless the environment says otherwise."""
-    given = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
+    given = [
+        f"{name}={os.environ[name]}"
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        if name in os.environ
+    ]
     return ", ".join(given) or "one a core"
 
 
@@ -97,7 +113,9 @@ def _flags() -> set[str]:
     """The processor's features, where the system tells."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
-    return {flag for line in lines if line.startswith("flags") for flag in line.split(":", 1)[1].split()}
+    return {
+        flag for line in lines if line.startswith("flags") for flag in line.split(":", 1)[1].split()
+    }
 
 
 def _vnni(flags: set[str]) -> bool:

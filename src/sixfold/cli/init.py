@@ -53,17 +53,27 @@ initialize: {seed: 7}           # 3
 
 @click.command(name="init")
 @click.argument("data")
-@click.option("--target", help="The column to predict; of a folder left out: its subfolders are the classes.")
+@click.option(
+    "--target", help="The column to predict; of a folder left out: its subfolders are the classes."
+)
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
-@click.option("--no-header", is_flag=True, help="The first line is a row: columns are column_1, column_2, …")
+@click.option(
+    "--no-header", is_flag=True, help="The first line is a row: columns are column_1, column_2, …"
+)
 @click.option("--out", type=EXISTING, help="Recipe to write; left out: NAME.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @JSON
 def command(
-    data: str, target: str | None, separator: str | None, no_header: bool, out: Path | None, force: bool, as_json: bool
+    data: str,
+    target: str | None,
+    separator: str | None,
+    no_header: bool,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of images or of .txt files with a
-    subfolder a class, or sklearn:NAME.
+    """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of
+    images or of .txt files with a subfolder a class, or sklearn:NAME.
     """
     from sixfold.core.paths import write_atomic
     from sixfold.data.first_look import look
@@ -73,12 +83,17 @@ def command(
     source = NamedData.of(data)
     if target is None and not source.is_folder:
         raise click.UsageError("Missing option '--target': the column to predict.")
-    asked = Data(source=source.text, target=target or LABEL, separator=separator, header=not no_header)
+    asked = Data(
+        source=source.text, target=target or LABEL, separator=separator, header=not no_header
+    )
     section, dataset = look(asked, Path.cwd())
     path = out or Path(f"{source.recipe_name}.yaml")
     if path.exists() and not force:
         raise SystemFault(
-            str(path), "a new file", "one that is there already", "Choose another with --out, or --force."
+            str(path),
+            "a new file",
+            "one that is there already",
+            "Choose another with --out, or --force.",
         )
     why = _metrics(dataset)[1]
     notes = [
@@ -98,7 +113,9 @@ def command(
 
 @dataclass(frozen=True)
 class NamedData:
-    """The data as it was named: a file, perhaps with the format before it (`csv:a.data`), or a table (`sklearn:iris`)."""
+    """The data as it was named: a file, perhaps with the format before it (`csv:a.data`), or a
+    table (`sklearn:iris`).
+    """
 
     prefix: str
     name: str
@@ -125,7 +142,9 @@ class NamedData:
     @property
     def recipe_name(self) -> str:
         """Of the file's name what a recipe may be called."""
-        own = Path(self.name).name or Path(self.name).resolve().name  # of `.` and `..` that of the folder
+        own = (
+            Path(self.name).name or Path(self.name).resolve().name
+        )  # of `.` and `..` that of the folder
         plain = re.sub(r"[^a-z0-9_-]+", "_", own.split(".")[0].lower()).strip("_-")
         return plain[:LONGEST_NAME].rstrip("_-") or "model"
 
@@ -140,11 +159,17 @@ class NamedData:
     def _written(self, name: str) -> str:
         """`ab:c.csv` alone would ask for a table `c.csv` of a source `ab`."""
         dotted = self.is_file and not self.prefix and ":" in name and not Path(name).is_absolute()
-        return f"{self.prefix}./{name}" if dotted and not name.startswith(".") else f"{self.prefix}{name}"
+        return (
+            f"{self.prefix}./{name}"
+            if dotted and not name.startswith(".")
+            else f"{self.prefix}{name}"
+        )
 
 
 def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
-    """The metrics that a run of the recipe would choose by itself, the deciding one first, and why where it is unusual."""
+    """The metrics that a run of the recipe would choose by itself, the deciding one first, and why
+    where it is unusual.
+    """
     from sixfold.core.errors import SixfoldError
     from sixfold.data import holdout
     from sixfold.evaluate.deciding import defaults
@@ -153,14 +178,20 @@ def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
 
     try:
         training = dataset.take(holdout.split(dataset, Data(source="", holdout=HOLDOUT))[0])
-        parts = [training.target.take(fold.validation) for fold in make(Evaluate(folds=FOLDS), training)]
+        parts = [
+            training.target.take(fold.validation) for fold in make(Evaluate(folds=FOLDS), training)
+        ]
     except SixfoldError:  # such folds cannot be made of these rows: `check` says so
         training, parts = dataset, [dataset.target.take(dataset.target.values[:0].astype(int))]
     return defaults(training.target, parts)
 
 
-def recipe_text(source: NamedData, path: Path, dataset: Any, separator: str | None = None, header: bool = True) -> str:
-    """The recipe, with what was seen and what could be changed as comments. Names are data: none of them can write YAML."""
+def recipe_text(
+    source: NamedData, path: Path, dataset: Any, separator: str | None = None, header: bool = True
+) -> str:
+    """The recipe, with what was seen and what could be changed as comments. Names are data: none of
+    them can write YAML.
+    """
     from sixfold.data.first_look import remedies
     from sixfold.recipe.yaml_text import comment, quoted, scalar
 
@@ -173,7 +204,9 @@ def recipe_text(source: NamedData, path: Path, dataset: Any, separator: str | No
         if header
         else "\n  header: false                 # columns are column_1, column_2, …, or as `names: [...]` says"
     )
-    other += "".join(f"\n  # {comment(text)}   # a warning says why" for text in remedies(dataset.warnings))
+    other += "".join(
+        f"\n  # {comment(text)}   # a warning says why" for text in remedies(dataset.warnings)
+    )
     classes = f"  # {', '.join(map(comment, target.classes[:6]))}" if target.classes else ""
     return f"""# Written by `sixfold init`. Every key: docs/reference/recipe.md, or `sixfold schema` for your editor.
 # Columns:
@@ -198,9 +231,15 @@ def _how(dataset: Any) -> str:
     kinds = {values.kind for values in dataset.table.columns.values()}
     if kinds == {"text"}:
         return TEXTS
-    if kinds == {"image"} and len(dataset.table.columns) == 1 and dataset.target.task == "classification":
+    if (
+        kinds == {"image"}
+        and len(dataset.table.columns) == 1
+        and dataset.target.task == "classification"
+    ):
         return IMAGES
-    of_texts = ", text: {name: ngrams, words: [1, 2], characters: [2, 4]}" if "text" in kinds else ""
+    of_texts = (
+        ", text: {name: ngrams, words: [1, 2], characters: [2, 4]}" if "text" in kinds else ""
+    )
     return TABLE.replace("TEXTS", of_texts + (", image: pixels" if "image" in kinds else ""))
 
 
@@ -231,11 +270,17 @@ def _columns(dataset: Any) -> str:
 
 
 def _keep(target: Any, metric: str) -> str:
-    """One point of a score; one hundredth of the target's spread; commented out where that is too large for a number."""
+    """One point of a score; one hundredth of the target's spread; commented out where that is too
+    large for a number.
+    """
     import numpy as np
 
     if target.task == "classification":
         return f"keep: {{{metric}: -0.01}}"
     with np.errstate(over="ignore", invalid="ignore"):
         change = 0.01 * float(target.values.std())
-    return f"keep: {{{metric}: {change:.3g}}}" if math.isfinite(change) else f"# keep: {{{metric}: 0.01}}"
+    return (
+        f"keep: {{{metric}: {change:.3g}}}"
+        if math.isfinite(change)
+        else f"# keep: {{{metric}: 0.01}}"
+    )

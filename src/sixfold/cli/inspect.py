@@ -18,7 +18,11 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 
 @click.command(name="inspect")
 @click.argument("path", type=EXISTING)
-@click.option("--example", is_flag=True, help="Print a CSV with a typical row instead: to try predict and serve.")
+@click.option(
+    "--example",
+    is_flag=True,
+    help="Print a CSV with a typical row instead: to try predict and serve.",
+)
 @ALLOW_PLUGIN
 @JSON
 def command(path: Path, example: bool, allow: tuple[str, ...], as_json: bool) -> None:
@@ -34,7 +38,9 @@ def command(path: Path, example: bool, allow: tuple[str, ...], as_json: bool) ->
     sealed = manifest.read(path, allow)  # once: what was hashed is what is shown
     files = sealed.files
     sizes: dict[str, int] = {name: len(content) for name, content in files.items()}
-    sizes = dict(sorted({**sizes, manifest.MANIFEST: (path / manifest.MANIFEST).stat().st_size}.items()))
+    sizes = dict(
+        sorted({**sizes, manifest.MANIFEST: (path / manifest.MANIFEST).stat().st_size}.items())
+    )
     bundle = from_files(sealed, allow)
     if example:
         _example(bundle)
@@ -63,7 +69,11 @@ def _print_bundle(bundle: Any, report: Any, sizes: dict[str, int]) -> None:
     becomes = bundle.predictor.becomes
     click.echo("\nAsks for:")
     for column in bundle.signature.inputs:
-        detail = f"{len(column.levels):,} known values" if column.type == "category" else becomes.get(column.name, "")
+        detail = (
+            f"{len(column.levels):,} known values"
+            if column.type == "category"
+            else becomes.get(column.name, "")
+        )
         if column.median is not None:
             show = show_day if column.type == "date" else "{:g}".format
             detail = ", ".join(_range(column, show))
@@ -79,7 +89,9 @@ def _print_bundle(bundle: Any, report: Any, sizes: dict[str, int]) -> None:
 
 
 def _range(column: Any, show: Callable[[float], str]) -> Iterator[str]:
-    """`1 to 9, median 3`, or as much of it as a signature says; a date that no calendar has is shown as a number."""
+    """`1 to 9, median 3`, or as much of it as a signature says; a date that no calendar has is
+    shown as a number.
+    """
     try:
         if column.minimum is not None and column.maximum is not None:
             yield f"{show(column.minimum)} to {show(column.maximum)}"
@@ -131,7 +143,10 @@ def _typical(column: Any) -> str:
 
         try:
             return show_date(float(math.floor(column.median)))
-        except (OverflowError, ValueError):  # of a stranger's signature: a moment that no calendar has
+        except (
+            OverflowError,
+            ValueError,
+        ):  # of a stranger's signature: a moment that no calendar has
             return ""
     return str(column.text_of(column.median))
 
@@ -149,9 +164,15 @@ def _run_folder(path: Path) -> dict[str, Any]:
     finished = {
         str(e["stage"]): float(e["duration_s"])
         for e in events
-        if e["event"] == "stage_finished" and isinstance(e.get("duration_s"), int | float) and "stage" in e
+        if e["event"] == "stage_finished"
+        and isinstance(e.get("duration_s"), int | float)
+        and "stage" in e
     }
-    stages = {p.name: finished.get(p.name) for p in sorted(path.iterdir()) if (p / "manifest.json").is_file()}
+    stages = {
+        p.name: finished.get(p.name)
+        for p in sorted(path.iterdir())
+        if (p / "manifest.json").is_file()
+    }
     counts = dict(Counter(str(event["event"]) for event in events))
     return {
         "folder": str(path),
@@ -172,4 +193,8 @@ def _print_run(facts: dict[str, Any]) -> None:
         click.echo(f"  {one_line(name):24} {'' if duration_s is None else f'{duration_s:.1f} s'}")
     for text in facts["warnings"]:
         click.echo(f"warning: {one_line(text)}", err=True)
-    click.echo(one_line("Events: " + ", ".join(f"{count} {name}" for name, count in facts["events"].items())))
+    click.echo(
+        one_line(
+            "Events: " + ", ".join(f"{count} {name}" for name, count in facts["events"].items())
+        )
+    )

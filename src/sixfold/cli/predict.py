@@ -17,15 +17,24 @@ from sixfold.core.visible import one_line
 @click.argument("bundle", type=EXISTING)
 @click.argument("file", type=EXISTING)
 @click.option("--out", type=EXISTING, help="CSV or JSONL file to write; left out: CSV on stdout.")
-@click.option("--keep", metavar="NAMES", help="Columns of FILE that stand before the predictions: id,name.")
+@click.option(
+    "--keep", metavar="NAMES", help="Columns of FILE that stand before the predictions: id,name."
+)
 @ALLOW_PLUGIN
 @JSON
 def command(
-    bundle: Path, file: Path, out: Path | None, keep: str | None, allow: tuple[str, ...], as_json: bool
+    bundle: Path,
+    file: Path,
+    out: Path | None,
+    keep: str | None,
+    allow: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`, xlsx with `excel`).
+    """Predict each row of FILE (csv, tsv, jsonl, also .gz and .zip; parquet with the extra `train`,
+    xlsx with `excel`).
 
-    Memory is bounded. FILE is read as the recipe says: separator, header, encoding, marks of numbers, sheet.
+    Memory is bounded. FILE is read as the recipe says: separator, header, encoding, marks of
+    numbers, sheet.
     """
     from sixfold.bundle.load import load
     from sixfold.bundle.stream import predict_file, predict_stream
@@ -35,7 +44,9 @@ def command(
     kept = next(csv.reader([keep]), []) if keep else []
     if out is not None:
         rows = predict_file(loaded, file, out, tally.watch, kept)
-        show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(f"{rows:,} rows → {out}", err=True)
+        show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(
+            f"{rows:,} rows → {out}", err=True
+        )
     elif as_json:
         _document(loaded, file, kept, tally)
     else:
@@ -46,7 +57,9 @@ def command(
 
 
 def _document(bundle: Any, file: Path, keep: list[str], tally: Any) -> None:
-    """All answers as one JSON document, a record a row. They wait on the disk: a mistake in the last row leaves no half."""
+    """All answers as one JSON document, a record a row. They wait on the disk: a mistake in the
+    last row leaves no half.
+    """
     from sixfold.bundle.stream import predict_stream
     from sixfold.core.paths import system_fault
 

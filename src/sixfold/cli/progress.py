@@ -28,12 +28,16 @@ class Lines:
         """A listener of the run's events."""
         text = describe(event)
         if text:
-            click.echo(one_line(f"[{show_seconds(time.monotonic() - self.started):>8}] {text}"), err=True)
+            click.echo(
+                one_line(f"[{show_seconds(time.monotonic() - self.started):>8}] {text}"), err=True
+            )
 
 
 @dataclass
 class ProgressPace:
-    """How fast a run goes: fits of candidates on folds, and epochs of the fit in work. Times are time.monotonic() s."""
+    """How fast a run goes: fits of candidates on folds, and epochs of the fit in work. Times are
+    time.monotonic() s.
+    """
 
     planned: int = 0
     seen: int = 0  # of those planned, the ones that were named
@@ -42,7 +46,9 @@ class ProgressPace:
     folds_done: int = 0  # of the candidate in work
     fits: int = 0  # of this process; what an earlier one finished took no time
     started: float | None = None
-    first: tuple[Any, float, int] | None = None  # fit, moment and epoch at which its epochs were first seen
+    first: tuple[Any, float, int] | None = (
+        None  # fit, moment and epoch at which its epochs were first seen
+    )
     outer: dict[int, ProgressPace] = field(
         default_factory=dict
     )  # of the outer fold in work: its candidates and folds are its own
@@ -102,14 +108,24 @@ class ProgressPace:
             self.first = (key, now, event["epoch"])
         done = event["epoch"] - self.first[2]
         rate = done / (now - self.first[1]) if done and now > self.first[1] else 0.0
-        left = f", {rate:.1f} epochs/s, {show_seconds((event['epochs'] - event['epoch']) / rate)} left" if rate else ""
+        left = (
+            f", {rate:.1f} epochs/s, {show_seconds((event['epochs'] - event['epoch']) / rate)} left"
+            if rate
+            else ""
+        )
         fold = f" fold {event['fold'] + 1}" if event.get("fold") is not None else ""
         text = f"{event.get('candidate', '')}{fold}: epoch {event['epoch']} of {event['epochs']}"
-        return f"{text}, loss {event['loss']:.4g}{left}" if event.get("loss") is not None else f"{text}{left}"
+        return (
+            f"{text}, loss {event['loss']:.4g}{left}"
+            if event.get("loss") is not None
+            else f"{text}{left}"
+        )
 
 
 class Live:
-    """On a terminal: the same lines, and below them one that moves, with rate and remaining time."""
+    """On a terminal: the same lines, and below them one that moves, with rate and remaining
+    time.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -127,7 +143,9 @@ class Live:
             self.status.update(_escape(moving))
         text = describe(event)
         if text:
-            self.console.print(f"[dim]{show_seconds(time.monotonic() - self.started):>8}[/dim] {_escape(text)}")
+            self.console.print(
+                f"[dim]{show_seconds(time.monotonic() - self.started):>8}[/dim] {_escape(text)}"
+            )
         if event["event"] == "run_finished":
             self.status.stop()
 
@@ -137,7 +155,9 @@ class Live:
 
 
 def describe(event: Event) -> str:
-    """An event in words; '' for those that only a program wants. Of an outer fold: what it found, and its warnings."""
+    """An event in words; '' for those that only a program wants. Of an outer fold: what it found,
+    and its warnings.
+    """
     words = WORDS.get(event["event"])
     if words is None or ("outer" in event and event["event"] not in ("nested_scored", "warning")):
         return ""
@@ -178,16 +198,22 @@ WORDS: Final[dict[str, Callable[[Event], str]]] = {
     ),
     "rows": lambda event: f"{event['training']:,} rows to train on, {event['held_out']:,} held out",
     "candidate_planned": _planned,
-    "search_planned": lambda event: f"search: {event['trials']} trials, each proposed by what those before scored",
+    "search_planned": lambda event: (
+        f"search: {event['trials']} trials, each proposed by what those before scored"
+    ),
     "candidate_dropped": lambda event: (
         f"{event['candidate']} dropped after {event['folds']} of {event['of']} folds: {event['why']}"
     ),
     "epoch": _epoch,
     "fold_scored": _fold,
     "candidate_finished": lambda event: f"{event['candidate']}: {_scores(event['scores'])}",
-    "winner": lambda event: f"winner by {event['metric']}: {event['candidate']}; trained again on all training rows",
+    "winner": lambda event: (
+        f"winner by {event['metric']}: {event['candidate']}; trained again on all training rows"
+    ),
     "compression_step": _step,
-    "stage_skipped": lambda event: "" if "/" in event["stage"] else f"{event['stage']}: done before",
+    "stage_skipped": lambda event: (
+        "" if "/" in event["stage"] else f"{event['stage']}: done before"
+    ),
 }
 
 
@@ -201,7 +227,9 @@ def _scores(scores: dict[str, float]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Of an event, for rich: nothing in it is an instruction, neither to the terminal nor in rich's own markup."""
+    """Of an event, for rich: nothing in it is an instruction, neither to the terminal nor in rich's
+    own markup.
+    """
     from rich.markup import escape
 
     return escape(one_line(text))

@@ -31,12 +31,16 @@ def lines(receipt: Receipt) -> list[Line]:
     before, after_cost = _costs(receipt.before), _costs(receipt.after)
     rows += [(name, value, after_cost[name]) for name, value in before.items()]
     if (http := receipt.http) is not None and http.p50_ms is not None and http.p99_ms is not None:
-        rows.append(("one row over HTTP, p50 / p99 ms", "-", f"{http.p50_ms:.3f} / {http.p99_ms:.3f}"))
+        rows.append(
+            ("one row over HTTP, p50 / p99 ms", "-", f"{http.p50_ms:.3f} / {http.p99_ms:.3f}")
+        )
     return rows
 
 
 def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
-    """Plain text, 80 columns where names allow; before it the sentences of the report's `verdict`, which are not said again."""
+    """Plain text, 80 columns where names allow; before it the sentences of the report's `verdict`,
+    which are not said again.
+    """
     first = receipt.quality[0] if receipt.quality else None
     compressed = "" if receipt.verdict == "not asked for" else f", {receipt.verdict}"
     head = [
@@ -51,8 +55,12 @@ def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
         tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
     if receipt.http is not None and receipt.http.why:
         tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
-    tail.append(f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e}).")
-    return "\n".join(map(one_line, [*verdict, *([""] if verdict else []), *head, *body, *tail, *expected]))
+    tail.append(
+        f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e})."
+    )
+    return "\n".join(
+        map(one_line, [*verdict, *([""] if verdict else []), *head, *body, *tail, *expected])
+    )
 
 
 def _costs(cost: Cost) -> dict[str, str]:

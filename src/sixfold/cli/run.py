@@ -17,7 +17,11 @@ from sixfold.core.visible import one_line
 @click.argument("recipe", type=EXISTING)
 @click.option("--out", type=EXISTING, help="Run folder; left out: runs/NAME.")
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Overrule a key, such as data.source=my.csv."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Overrule a key, such as data.source=my.csv.",
 )
 @click.option(
     "--save-every",
@@ -30,9 +34,16 @@ from sixfold.core.visible import one_line
 @click.option("--quiet", is_flag=True, help="No progress.")
 @JSON
 def command(
-    recipe: Path, out: Path | None, changes: tuple[str, ...], save_every: float, quiet: bool, as_json: bool
+    recipe: Path,
+    out: Path | None,
+    changes: tuple[str, ...],
+    save_every: float,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Execute RECIPE; the same command continues a run that was killed, and repeats nothing that is finished."""
+    """Execute RECIPE; the same command continues a run that was killed, and repeats nothing that is
+    finished.
+    """
     started = time.monotonic()  # before the imports: what they take counts, too
     from sixfold.recipe.load import load
 
@@ -44,13 +55,19 @@ def command(
     folder = out or Path("runs") / loaded.recipe.name
     listener = None if quiet else _listener()
     try:
-        done = pipeline.run(loaded, folder, [listener] if listener else [], started=started, save_every_s=save_every)
+        done = pipeline.run(
+            loaded, folder, [listener] if listener else [], started=started, save_every_s=save_every
+        )
     finally:
         if isinstance(listener, Live):
             listener.stop()
     if as_json:
         show_json(
-            {"bundle": str(done.bundle), "receipt": done.receipt.model_dump(mode="json"), "verdict": done.verdict}
+            {
+                "bundle": str(done.bundle),
+                "receipt": done.receipt.model_dump(mode="json"),
+                "verdict": done.verdict,
+            }
         )
         return
     click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt, done.verdict)}")

@@ -11,8 +11,14 @@ from sixfold.cli import ALLOW_PLUGIN, EXISTING
 
 @click.command(name="serve")
 @click.argument("bundle", type=EXISTING)
-@click.option("--host", help="Address to listen on; left out: 127.0.0.1, whatever the bundle's recipe says.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any that is free; left out: the recipe's.")
+@click.option(
+    "--host", help="Address to listen on; left out: 127.0.0.1, whatever the bundle's recipe says."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port; 0 takes any that is free; left out: the recipe's.",
+)
 @click.option(
     "--allow-host",
     "allow_hosts",
@@ -21,7 +27,9 @@ from sixfold.cli import ALLOW_PLUGIN, EXISTING
     help="A name by which clients may ask, besides localhost and the address; repeatable; * allows any.",
 )
 @click.option(
-    "--trust-recipe", is_flag=True, help="Take host, port and limits of the recipe, also beyond the defaults."
+    "--trust-recipe",
+    is_flag=True,
+    help="Take host, port and limits of the recipe, also beyond the defaults.",
 )
 @ALLOW_PLUGIN
 def command(
@@ -32,7 +40,9 @@ def command(
     trust_recipe: bool,
     allow: tuple[str, ...],
 ) -> None:
-    """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /."""
+    """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at
+    /.
+    """
     from sixfold.serve.run import serve
 
     serve(bundle, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe, allow=allow)

@@ -1,5 +1,6 @@
-"""stdout and stderr as every command writes them: what would act on a terminal is shown, not done; and where they cannot be
-written any more (a full disk behind them, a reader that has gone) that is said in our words.
+"""stdout and stderr as every command writes them: what would act on a terminal is shown, not done;
+and where they cannot be written any more (a full disk behind them, a reader that has gone) that is
+said in our words.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class ReaderGone(Exception):
 
 
 def guard() -> None:
-    """Make `sys.stdout` raise SystemFault or ReaderGone where it cannot be written, and `sys.stderr` drop what it cannot.
+    """Make `sys.stdout` raise SystemFault or ReaderGone where it cannot be written, and
+    `sys.stderr` drop what it cannot.
 
     Both show control characters as escapes.
 
@@ -45,7 +47,9 @@ def _guarded(stream: TextIO | None, original: TextIO | None, raw: type[io.FileIO
 
 @contextmanager
 def exact() -> Iterator[TextIO]:
-    """Inside, data is written to `sys.stdout` as it is, for the program that reads it; on a terminal it is shown as ever."""
+    """Inside, data is written to `sys.stdout` as it is, for the program that reads it; on a
+    terminal it is shown as ever.
+    """
     stream = sys.stdout
     if not isinstance(stream, _Visible) or stream.isatty():
         yield stream
@@ -58,12 +62,16 @@ def exact() -> Iterator[TextIO]:
 
 
 def acting(stream: TextIO) -> TextIO:
-    """`stream` for a program that moves the cursor itself, and has made visible what it was told."""
+    """`stream` for a program that moves the cursor itself, and has made visible what it was
+    told.
+    """
     return cast(TextIO, _Acting(stream)) if isinstance(stream, _Visible) else stream
 
 
 class _Visible(io.TextIOWrapper):
-    """Text in which no control character acts: names of columns, classes and files are data of strangers."""
+    """Text in which no control character acts: names of columns, classes and files are data of
+    strangers.
+    """
 
     exact = False
 
@@ -88,7 +96,9 @@ class _Acting:
 
 
 class _Output(io.FileIO):
-    """Raises in our own words, once; what is written afterwards goes nowhere, so that the end of the process is quiet."""
+    """Raises in our own words, once; what is written afterwards goes nowhere, so that the end of
+    the process is quiet.
+    """
 
     broken = False
 

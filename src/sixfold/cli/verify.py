@@ -15,7 +15,9 @@ from sixfold.core.visible import one_line
 @ALLOW_PLUGIN
 @JSON
 def command(bundle: Path, allow: tuple[str, ...], as_json: bool) -> None:
-    """Check BUNDLE: every file by its SHA-256 and by what it may hold, all files against each other, the stored rows' answers."""
+    """Check BUNDLE: every file by its SHA-256 and by what it may hold, all files against each
+    other, the stored rows' answers.
+    """
     from sixfold.bundle.verify import verify
 
     checked = verify(bundle, allow)

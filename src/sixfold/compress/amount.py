@@ -18,10 +18,12 @@ Found = tuple[CompressionState | None, str]
 
 
 def largest(ratio: Ratio, attempt: Callable[[float], Found], context: Context) -> Found:
-    """The subject of the largest share within `keep` that was found, and the share; or None and why.
+    """The subject of the largest share within `keep` that was found, and the share; or None and
+    why.
 
-    `ratio`: the first of it, half of it, a quarter … that holds. `largest`: bisection, which takes it that a smaller cut
-    costs no more than a larger one. `attempt(share)` gives None and the reason where `keep` breaks.
+    `ratio`: the first of it, half of it, a quarter … that holds. `largest`: bisection, which takes
+    it that a smaller cut costs no more than a larger one. `attempt(share)` gives None and the
+    reason where `keep` breaks.
     """
     if ratio == "largest":
         return _bisected(attempt, context)
@@ -36,7 +38,9 @@ def largest(ratio: Ratio, attempt: Callable[[float], Found], context: Context) -
 
 
 def in_time(attempt: Callable[[], Found], context: Context) -> Found:
-    """What `attempt` finds; None when the time ended before it did: a training that was cut short is not trusted."""
+    """What `attempt` finds; None when the time ended before it did: a training that was cut short
+    is not trusted.
+    """
     try:
         found, why = attempt()
     except BudgetError:

@@ -1,4 +1,6 @@
-"""Channels removed from a convolutional network: what hangs together is torch-pruning's dependency graph (Fang et al. 2023)."""
+"""Channels removed from a convolutional network: what hangs together is torch-pruning's dependency
+graph (Fang et al. 2023).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,16 @@ import torch
 import torch_pruning
 from torch import nn
 
-STEPS: Final = 10  # halvings of the interval in which the share of channels is looked for: 0.001 apart
+STEPS: Final = (
+    10  # halvings of the interval in which the share of channels is looked for: 0.001 apart
+)
 
 
 @dataclass(frozen=True)
 class ChannelPruning:
-    """`multiply_adds`: the share that stays, in (0, 1]. `round_to`: channels that stay in a layer are a multiple of it: the
-    larger, the coarser the shares that can be reached. `kept`: names of layers whose outputs all stay (the last one).
+    """`multiply_adds`: the share that stays, in (0, 1]. `round_to`: channels that stay in a layer
+    are a multiple of it: the larger, the coarser the shares that can be reached. `kept`: names of
+    layers whose outputs all stay (the last one).
     """
 
     multiply_adds: float = 0.5
@@ -26,10 +31,11 @@ class ChannelPruning:
 
 
 def channels_removed(module: nn.Module, config: ChannelPruning, example: torch.Tensor) -> nn.Module:
-    """A copy without the least important channels, with at most the share of multiply-adds; `example`: an input, [rows, ...].
+    """A copy without the least important channels, with at most the share of multiply-adds;
+    `example`: an input, [rows, ...].
 
-    Importance is the L2 norm of a filter, summed over all layers that have to lose it together (Li et al. 2017), compared
-    within each layer. `module` itself stays as it is.
+    Importance is the L2 norm of a filter, summed over all layers that have to lose it together (Li
+    et al. 2017), compared within each layer. `module` itself stays as it is.
     """
     most = config.multiply_adds * multiply_adds(module, example)
     low, high = 0.0, 1.0  # of the share of channels to remove; at `high` enough is removed
@@ -67,8 +73,12 @@ def multiply_adds(module: nn.Module, example: torch.Tensor) -> int:
     return total
 
 
-def _removed(module: nn.Module, config: ChannelPruning, example: torch.Tensor, share: float) -> nn.Module:
-    """A copy with this share of channels less in every layer; one multiple of `round_to` always stays."""
+def _removed(
+    module: nn.Module, config: ChannelPruning, example: torch.Tensor, share: float
+) -> nn.Module:
+    """A copy with this share of channels less in every layer; one multiple of `round_to` always
+    stays.
+    """
     copied = copy.deepcopy(module)
     ignored = _named(copied, config.kept)
     pruner = torch_pruning.pruner.BasePruner(

@@ -1,4 +1,6 @@
-"""The search: prunings in the recipe's order, then int8, then fixed point; each judged by `keep` and by what it gains."""
+"""The search: prunings in the recipe's order, then int8, then fixed point; each judged by `keep`
+and by what it gains.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,11 @@ class Compressed(State):
 
 
 def compress(job: Job, model: Model, context: Context) -> Compressed:
-    """Try everything that the recipe asks for. What breaks a promise, or gains nothing, changes nothing.
+    """Try everything that the recipe asks for. What breaks a promise, or gains nothing, changes
+    nothing.
 
-    The promises are about the model before any step, so that many small steps lose no more than one.
+    The promises are about the model before any step, so that many small steps lose no more than
+    one.
     """
     subject = start(job, model)
     kept = promise(job, subject)
@@ -59,7 +63,9 @@ def compress(job: Job, model: Model, context: Context) -> Compressed:
     return Compressed(tuple(steps), subject.model, subject.scores)
 
 
-def _judged(name: str, attempt: Attempt, before: CompressionState, kept: Keep, job: Job, context: Context) -> Found:
+def _judged(
+    name: str, attempt: Attempt, before: CompressionState, kept: Keep, job: Job, context: Context
+) -> Found:
     """What an attempt found, if it keeps the promise and gains something; or None and why not."""
     try:
         context.check_time(name)
@@ -68,10 +74,16 @@ def _judged(name: str, attempt: Attempt, before: CompressionState, kept: Keep, j
             found, why = None, violation
         if found is None:
             return None, why
-        gained, figures = gain(before.model, found.model, job.dataset.table, context.left_s() / TIMINGS)
+        gained, figures = gain(
+            before.model, found.model, job.dataset.table, context.left_s() / TIMINGS
+        )
     except BudgetError as error:
         return None, NO_TIME if error.where == "budget.time" else str(error)
-    except (DataError, FitError, RecipeError) as error:  # the model that was there is as good as it was
+    except (
+        DataError,
+        FitError,
+        RecipeError,
+    ) as error:  # the model that was there is as good as it was
         return None, f"it could not be done ({error})"
     return (found, f"{why}; {figures}") if gained else (None, f"{NO_GAIN}: {why}; {figures}")
 
@@ -87,17 +99,24 @@ def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Att
         yield f"prune {options['target']}", prune
     if section.quantize is not None:
         int8 = section.quantize
-        yield f"quantize int8 {int8.activations}", lambda subject: quantize.apply(subject, job, int8)
+        yield (
+            f"quantize int8 {int8.activations}",
+            lambda subject: quantize.apply(subject, job, int8),
+        )
     if section.fixed_point is not None:
         fixed = section.fixed_point
-        yield f"fixed point 1/{fixed.factor}", lambda subject: fixed_point.apply(subject, job, fixed)
+        yield (
+            f"fixed point 1/{fixed.factor}",
+            lambda subject: fixed_point.apply(subject, job, fixed),
+        )
 
 
 def gain(before: Model, after: Model, table: Table, most_s: float = math.inf) -> tuple[bool, str]:
-    """Whether bytes or the median time of a batch of 1 or 64 rows got smaller by more than noise, and the figures.
+    """Whether bytes or the median time of a batch of 1 or 64 rows got smaller by more than noise,
+    and the figures.
 
-    Time alone has to gain twice, measured again with the models in the other order. A file that grew is no gain, however
-    fast it is. `most_s`: for each of the timings, about.
+    Time alone has to gain twice, measured again with the models in the other order. A file that
+    grew is no gain, however fast it is. `most_s`: for each of the timings, about.
     """
     old, new = packed(before.export()), packed(after.export())
     smaller = len(new) <= LESS_BYTES * len(old)

@@ -1,4 +1,6 @@
-"""What is connected: the parts of a network's arrays that belong to one hidden unit, and go when it goes."""
+"""What is connected: the parts of a network's arrays that belong to one hidden unit, and go when it
+goes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from typing import Literal, NamedTuple
 
 
 class HiddenUnits(NamedTuple):
-    """Index `unit` along `axis` of one array: `weights[layer]` is [out, in], `biases[layer]` is [out]."""
+    """Index `unit` along `axis` of one array: `weights[layer]` is [out, in], `biases[layer]` is
+    [out].
+    """
 
     array: Literal["weights", "biases"]
     layer: int
@@ -21,7 +25,10 @@ class Unit(NamedTuple):
 
 
 def of_layer(layer: int) -> Unit:
-    """Units of hidden layer `layer`: rows of its weights and biases; columns of the next layer's weights."""
+    """Units of hidden layer `layer`: rows of its weights and biases; columns of the next layer's
+    weights.
+    """
     return Unit(
-        (HiddenUnits("weights", layer, 0), HiddenUnits("biases", layer, 0)), (HiddenUnits("weights", layer + 1, 1),)
+        (HiddenUnits("weights", layer, 0), HiddenUnits("biases", layer, 0)),
+        (HiddenUnits("weights", layer + 1, 1),),
     )

@@ -15,12 +15,14 @@ from sixfold.parts.fit import Matrix, OutputKind, Parametric
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.recipe.schema import FixedPoint
+from sixfold.recipe.compression import FixedPoint
 
 
 @dataclass(frozen=True)
 class Fixed(State):
-    """`inner`: a model whose parameters are multiples of 1/factor; the graph stores them as integers."""
+    """`inner`: a model whose parameters are multiples of 1/factor; the graph stores them as
+    integers.
+    """
 
     inner: Any
     factor: int
@@ -36,7 +38,9 @@ class Fixed(State):
         return np.asarray(self.inner.predict(x))
 
     def export(self, graph: Graph, x: str) -> str:
-        """The model's nodes; what is a multiple of 1/factor is stored in the smallest integer type that holds it."""
+        """The model's nodes; what is a multiple of 1/factor is stored in the smallest integer type
+        that holds it.
+        """
         with graph.fixed_point(self.factor):
             return str(self.inner.export(graph, x))
 
@@ -58,7 +62,9 @@ def apply(subject: CompressionState, job: Job, section: FixedPoint) -> Found:
         fitted = model.fitted
         if not isinstance(fitted, Parametric):
             return model
-        parameters = {n: rounded(v, section.factor, section.rounding) for n, v in fitted.parameters().items()}
+        parameters = {
+            n: rounded(v, section.factor, section.rounding) for n, v in fitted.parameters().items()
+        }
         return replace(model, fitted=Fixed(fitted.with_parameters(parameters), section.factor))
 
     return subject.changed(job, change), f"θ in steps of 1/{section.factor} ({section.rounding})"

@@ -1,4 +1,6 @@
-"""How important: of raw columns by shuffling them; of neurons by the weights on both sides, or by what they do on rows."""
+"""How important: of raw columns by shuffling them; of neurons by the weights on both sides, or by
+what they do on rows.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +22,32 @@ from sixfold.train import threads
 
 
 def of_columns(subject: CompressionState, job: Job, context: Context) -> dict[str, float]:
-    """Raw column → mean loss of the deciding metric on validation rows when its values are shuffled. Raises BudgetError
-    where there is no time for all columns.
+    """Raw column → mean loss of the deciding metric on validation rows when its values are
+    shuffled. Raises BudgetError where there is no time for all columns.
     """
     effort = Effort(deadline=math.inf if context.deadline is None else context.deadline)
-    found = losses(subject.fold_models, job.dataset, job.folds, job.metrics[0], context.seed, effort)
+    found = losses(
+        subject.fold_models, job.dataset, job.folds, job.metrics[0], context.seed, effort
+    )
     if not all(found.values()):
         context.check_time("shuffling columns")
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def by_weights(network: FittedPerceptron, layer: int) -> FloatArray:
-    """[units] of hidden layer `layer`: norm of a unit's incoming weights and bias, times that of its outgoing weights."""
+    """[units] of hidden layer `layer`: norm of a unit's incoming weights and bias, times that of
+    its outgoing weights.
+    """
     unit = of_layer(layer)
     return _norm(network, unit.incoming) * _norm(network, unit.outgoing)
 
 
 def by_activations(network: FittedPerceptron, layer: int, h: FloatArray) -> FloatArray:
-    """[units]: standard deviation of a unit's activation over rows (`h` [rows, units]), times the outgoing norm.
+    """[units]: standard deviation of a unit's activation over rows (`h` [rows, units]), times the
+    outgoing norm.
 
-    A unit that never changes is worth nothing, however large it is: the next bias can take its place.
+    A unit that never changes is worth nothing, however large it is: the next bias can take its
+    place.
     """
     return np.asarray(h.std(axis=0) * _norm(network, of_layer(layer).outgoing))
 

@@ -1,6 +1,8 @@
-"""The worst loss that may be accepted, on the mean over the validation folds, against the model before any step.
+"""The worst loss that may be accepted, on the mean over the validation folds, against the model
+before any step.
 
-Three rules: `keep`, metric by metric; a share of the lift over a model that ignores the columns; no class is lost.
+Three rules: `keep`, metric by metric; a share of the lift over a model that ignores the columns; no
+class is lost.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 
 from sixfold.evaluate import scoring
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
-from sixfold.recipe.schema import Compress
+from sixfold.recipe.compression import Compress
 
 Scores = dict[str, FloatArray]
 
@@ -30,8 +32,9 @@ def _no_rows() -> IntArray:
 class Before:
     """The model before any step.
 
-    `baseline`: of a model that ignores the columns, for the metrics whose lift counts, the deciding one first; NaN on folds
-    that do not define them. `found`: [classes] validation rows of each class that are predicted rightly.
+    `baseline`: of a model that ignores the columns, for the metrics whose lift counts, the deciding
+    one first; NaN on folds that do not define them. `found`: [classes] validation rows of each
+    class that are predicted rightly.
     """
 
     scores: Scores
@@ -41,7 +44,9 @@ class Before:
 
 
 class Lift(NamedTuple):
-    """How far the model is above a baseline, in the metric's good direction; the share `kept` has to stay."""
+    """How far the model is above a baseline, in the metric's good direction; the share `kept` has
+    to stay.
+    """
 
     baseline: float
     height: float
@@ -49,7 +54,9 @@ class Lift(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """What the mean of `metric` over `folds` may lose from `old`: at most `keep`, and little enough of its lift."""
+    """What the mean of `metric` over `folds` may lose from `old`: at most `keep`, and little enough
+    of its lift.
+    """
 
     metric: str
     folds: BoolArray
@@ -60,7 +67,10 @@ class Bound(NamedTuple):
     @property
     def allowed(self) -> float:
         """The loss that is accepted, 0 or more, in the metric's own unit."""
-        return min(self.keep, np.inf if self.lift is None else (1 - self.lift.kept) * max(0.0, self.lift.height))
+        return min(
+            self.keep,
+            np.inf if self.lift is None else (1 - self.lift.kept) * max(0.0, self.lift.height),
+        )
 
     def violation(self, after: FloatArray) -> str:
         """What `after` breaks, as a sentence; '' when it holds."""
@@ -80,7 +90,9 @@ class Bound(NamedTuple):
     def notes(self) -> str:
         """What may be lost, in words."""
         lifted = self.lift is not None and self.allowed < self.keep
-        return f"{self.allowed:.4g} of {self.metric}" + (f" ({self._lift_kept()})" if lifted else "")
+        return f"{self.allowed:.4g} of {self.metric}" + (
+            f" ({self._lift_kept()})" if lifted else ""
+        )
 
     def _lift_kept(self) -> str:
         if self.lift is None:
@@ -91,14 +103,18 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True)
 class Keep:
-    """What is promised: a bound for every metric that is watched, and that the classes that are found stay found."""
+    """What is promised: a bound for every metric that is watched, and that the classes that are
+    found stay found.
+    """
 
     bounds: tuple[Bound, ...]
     found: IntArray = field(default_factory=_no_rows)
     classes: tuple[str, ...] = ()
 
     def violation(self, after: Scores, found: IntArray) -> str:
-        """Which promise a model with these scores and `found` rows of each class breaks, as a sentence; '' when all hold."""
+        """Which promise a model with these scores and `found` rows of each class breaks, as a
+        sentence; '' when all hold.
+        """
         for bound in self.bounds:
             if why := bound.violation(after[bound.metric]):
                 return why
@@ -108,12 +124,12 @@ class Keep:
         return ""
 
     def no_lift(self) -> str:
-        """Why this model is not compressed at all; '' where it beats the baseline by every metric whose lift counts."""
+        """Why this model is not compressed at all; '' where it beats the baseline by every metric
+        whose lift counts.
+        """
         for metric, _, old, _, lift in self.bounds:
             if lift is not None and not lift.height > ROUNDING:
-                return (
-                    f"{metric} is {old:.4g}, no better than the baseline of {lift.baseline:.4g}: nothing can be spared"
-                )
+                return f"{metric} is {old:.4g}, no better than the baseline of {lift.baseline:.4g}: nothing can be spared"
         return ""
 
     def notes(self) -> str:
@@ -129,19 +145,28 @@ def _good(metric: str) -> float:
 
 def _apart(old: float, new: float) -> str:
     """Both with so many digits that they differ."""
-    shown = next((f"{old:.{n}g} to {new:.{n}g}" for n in (4, 6, 9) if f"{old:.{n}g}" != f"{new:.{n}g}"), "")
+    shown = next(
+        (f"{old:.{n}g} to {new:.{n}g}" for n in (4, 6, 9) if f"{old:.{n}g}" != f"{new:.{n}g}"), ""
+    )
     return shown or f"{old!r} to {new!r}"
 
 
 def make(section: Compress, before: Before) -> Keep:
-    """From the recipe; `keep` left out: the deciding metric, one point of a score or one per cent of an error."""
+    """From the recipe; `keep` left out: the deciding metric, one point of a score or one per cent
+    of an error.
+    """
     scoring.check_changes(section.keep, tuple(before.scores))
     allowed = {name: abs(change) for name, change in section.keep.items()}
     if not allowed:
         first = next(iter(before.baseline))
         size = float(np.mean(before.scores[first]))
-        allowed = {first: SCORE_LOSS if scoring.greater_is_better(first) else ERROR_SHARE * abs(size)}
-    bounds = (_bound(name, allowed, before, section.keep_lift) for name in dict.fromkeys((*allowed, *before.baseline)))
+        allowed = {
+            first: SCORE_LOSS if scoring.greater_is_better(first) else ERROR_SHARE * abs(size)
+        }
+    bounds = (
+        _bound(name, allowed, before, section.keep_lift)
+        for name in dict.fromkeys((*allowed, *before.baseline))
+    )
     return Keep(tuple(bound for bound in bounds if bound is not None), before.found, before.classes)
 
 
@@ -155,4 +180,6 @@ def _bound(name: str, allowed: Mapping[str, float], before: Before, kept: float)
         lift = Lift(base, _good(name) * (old - base), kept)
     if name in allowed:  # what is promised by name is promised on every fold
         return Bound(name, np.ones(len(scores), dtype=bool), float(np.mean(scores)), most, lift)
-    return None if lift is None else Bound(name, defined, float(np.mean(scores[defined])), most, lift)
+    return (
+        None if lift is None else Bound(name, defined, float(np.mean(scores[defined])), most, lift)
+    )

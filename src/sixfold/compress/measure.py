@@ -34,14 +34,18 @@ PROBE = Path(__file__).with_name("memory_probe.py")
 
 
 def feeds(model: bytes, table: Table, rows: int) -> Feeds:
-    """The inputs that `model` asks for, from the first rows of `table` (repeated when there are fewer)."""
+    """The inputs that `model` asks for, from the first rows of `table` (repeated when there are
+    fewer).
+    """
     some = table.take(np.arange(rows) % table.rows).columns
     wanted = GraphInputs.of(model, table)
     arrays: Feeds = {}
     if NUMBERS in wanted.columns:
         arrays[NUMBERS] = np.stack([some[name].values for name in wanted.columns[NUMBERS]], axis=1)
     if CATEGORIES in wanted.columns:
-        texts = [np.array(some[name].strings(), dtype=object) for name in wanted.columns[CATEGORIES]]
+        texts = [
+            np.array(some[name].strings(), dtype=object) for name in wanted.columns[CATEGORIES]
+        ]
         arrays[CATEGORIES] = np.stack(texts, axis=1)
     for name, encoder in wanted.encoders.items():
         arrays[name] = encoder.encode(_raw(some[encoder.column]))
@@ -55,8 +59,8 @@ def _raw(column: Column) -> list[Any]:
 
 @dataclass(frozen=True)
 class GraphInputs:
-    """What a model asks for. `columns`: of each input the raw columns that it holds; `encoders`: of the inputs that are made of a
-    column of a modality.
+    """What a model asks for. `columns`: of each input the raw columns that it holds; `encoders`: of
+    the inputs that are made of a column of a modality.
     """
 
     columns: Mapping[str, list[str]]
@@ -66,7 +70,9 @@ class GraphInputs:
     def of(cls, model: bytes, table: Table) -> Self:
         """By the model's metadata; `table` holds its columns."""
         props = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
-        modalities = sorted({column.kind for column in table.columns.values() if is_modality(column.kind)})
+        modalities = sorted(
+            {column.kind for column in table.columns.values() if is_modality(column.kind)}
+        )
         encoders = {
             name: reader_of(modality).encoder(name, props[name].encode(), "model.onnx")
             for modality in modalities
@@ -76,9 +82,11 @@ class GraphInputs:
         return cls({**plain, **{name: [each.column] for name, each in encoders.items()}}, encoders)
 
 
-def compare(before: bytes, after: bytes, table: Table, most_s: float = math.inf) -> tuple[Cost, Cost]:
-    """The costs of two models, timed in turn for about `most_s`; of the same one, its own twice. `table`: raw rows to ask
-    with.
+def compare(
+    before: bytes, after: bytes, table: Table, most_s: float = math.inf
+) -> tuple[Cost, Cost]:
+    """The costs of two models, timed in turn for about `most_s`; of the same one, its own twice.
+    `table`: raw rows to ask with.
     """
     if before == after:
         return (own := cost(before, table, most_s)), own
@@ -95,8 +103,17 @@ def _costs(models: Sequence[bytes], table: Table, most_s: float) -> list[Cost]:
     times = {batch: _interleaved(models, table, batch, most_s / len(BATCHES)) for batch in BATCHES}
     costs = []
     for number, model in enumerate(models):
-        columns = len({column for columns in GraphInputs.of(model, table).columns.values() for column in columns})
-        p50, p99 = ({batch: float(np.percentile(times[batch][number], q)) * 1e3 for batch in BATCHES} for q in (50, 99))
+        columns = len(
+            {
+                column
+                for columns in GraphInputs.of(model, table).columns.values()
+                for column in columns
+            }
+        )
+        p50, p99 = (
+            {batch: float(np.percentile(times[batch][number], q)) * 1e3 for batch in BATCHES}
+            for q in (50, 99)
+        )
         costs.append(
             Cost(
                 file_bytes=len(model),
@@ -113,25 +130,37 @@ def _costs(models: Sequence[bytes], table: Table, most_s: float) -> list[Cost]:
 
 
 def parameters(model: bytes) -> int:
-    """Numbers stored in the graph: initializers, and the weights and thresholds of tree ensembles."""
+    """Numbers stored in the graph: initializers, and the weights and thresholds of tree
+    ensembles.
+    """
     graph = onnx.load_from_string(model).graph
     stored = sum(
-        int(np.prod(tensor.dims)) for tensor in graph.initializer if tensor.data_type != onnx.TensorProto.STRING
+        int(np.prod(tensor.dims))
+        for tensor in graph.initializer
+        if tensor.data_type != onnx.TensorProto.STRING
     )
     tensors = ("nodes_splits", "leaf_weights")
-    return stored + sum(int(np.prod(a.t.dims)) for node in graph.node for a in node.attribute if a.name in tensors)
+    return stored + sum(
+        int(np.prod(a.t.dims)) for node in graph.node for a in node.attribute if a.name in tensors
+    )
 
 
-def median_ms(first: bytes, second: bytes, table: Table, batch: int, most_s: float = math.inf) -> tuple[float, float]:
+def median_ms(
+    first: bytes, second: bytes, table: Table, batch: int, most_s: float = math.inf
+) -> tuple[float, float]:
     """p50 of both, timed in turn for about `most_s`, in milliseconds."""
     took = _interleaved((first, second), table, batch, most_s)
     return float(np.median(took[0])) * 1e3, float(np.median(took[1])) * 1e3
 
 
-def _interleaved(models: Sequence[bytes], table: Table, batch: int, most_s: float) -> list[list[float]]:
-    """Seconds of every run of each model; they take turns, for `most_s` or MOST_S, whichever is less; LEAST_RUNS in any case.
+def _interleaved(
+    models: Sequence[bytes], table: Table, batch: int, most_s: float
+) -> list[list[float]]:
+    """Seconds of every run of each model; they take turns, for `most_s` or MOST_S, whichever is
+    less; LEAST_RUNS in any case.
 
-    Of two equal graphs the one whose session is made second came out 0.2 to 2% faster here, whoever's turn is first.
+    Of two equal graphs the one whose session is made second came out 0.2 to 2% faster here,
+    whoever's turn is first.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -164,11 +193,15 @@ def _asking(session: Any, model: bytes, table: Table, batch: int) -> Callable[[]
         return lambda: session.run(None, arrays)
     some = table.take(np.arange(batch) % table.rows).columns
     texts = {name: _raw(some[encoder.column]) for name, encoder in made.items()}
-    return lambda: session.run(None, {**arrays, **{name: made[name].encode_in_place(texts[name]) for name in made}})
+    return lambda: session.run(
+        None, {**arrays, **{name: made[name].encode_in_place(texts[name]) for name in made}}
+    )
 
 
 def peak_memory(model: bytes, table: Table) -> int:
-    """Peak resident bytes of a new process that imports onnxruntime, loads the model and asks it for 64 rows."""
+    """Peak resident bytes of a new process that imports onnxruntime, loads the model and asks it
+    for 64 rows.
+    """
     arrays = feeds(model, table, 64)
     made = GraphInputs.of(model, table).encoders  # features of texts are mostly 0: here all of them
     listed = {
@@ -179,12 +212,19 @@ def peak_memory(model: bytes, table: Table) -> int:
         (Path(folder) / "model.onnx").write_bytes(model)
         (Path(folder) / "feeds.json").write_text(json.dumps(listed))
         done = subprocess.run(
-            [sys.executable, "-I", str(PROBE), folder], capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-I", str(PROBE), folder],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise SystemFault(
-            "measuring memory", "a process that loads the model", last, "Look at the memory that is free."
+            "measuring memory",
+            "a process that loads the model",
+            last,
+            "Look at the memory that is free.",
         )
     return int(done.stdout)
 

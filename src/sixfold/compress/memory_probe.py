@@ -1,4 +1,6 @@
-"""Run as a script in a process of its own: load a model, answer, print the peak of resident memory in bytes."""
+"""Run as a script in a process of its own: load a model, answer, print the peak of resident memory
+in bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ import onnxruntime
 
 
 def main(folder: Path) -> int:
-    """Peak resident bytes. VmHWM where there is one: ru_maxrss may still hold what the parent process had."""
+    """Peak resident bytes. VmHWM where there is one: ru_maxrss may still hold what the parent
+    process had.
+    """
     listed = json.loads((folder / "feeds.json").read_text())
     feeds = {name: _array(item) for name, item in listed.items()}
     options = onnxruntime.SessionOptions()

@@ -17,11 +17,17 @@ class Pruner(Protocol):
     """A pruner: a plug-in's Settings."""
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
-        """The smaller subject within `keep` and what was taken away; or None and why nothing can be."""
+        """The smaller subject within `keep` and what was taken away; or None and why nothing can
+        be.
+        """
 
 
-def tried(subject: CompressionState, job: Job, keep: Keep, change: Callable[[Model, int], Model]) -> Found:
-    """`change` on the twins and, only if they keep the promise, on the model; or None and what broke."""
+def tried(
+    subject: CompressionState, job: Job, keep: Keep, change: Callable[[Model, int], Model]
+) -> Found:
+    """`change` on the twins and, only if they keep the promise, on the model; or None and what
+    broke.
+    """
     found = subject.twins_changed(job, change)
     if violation := keep.violation(found.scores, found.found):
         return None, violation

@@ -1,4 +1,6 @@
-"""int8 weights and activations of a network, by onnxruntime; accepted or not like any other compression."""
+"""int8 weights and activations of a network, by onnxruntime; accepted or not like any other
+compression.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 from onnxruntime.quantization.quant_utils import QuantFormat
 
 from sixfold.build._image_family import PixelModel
@@ -27,7 +34,7 @@ from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
-from sixfold.recipe.schema import Quantize
+from sixfold.recipe.compression import Quantize
 
 CALIBRATION_ROWS = 512
 QUANTIZED = ["MatMul", "Conv", "Gather"]
@@ -36,11 +43,11 @@ AT_ONCE = 16  # of them: every activation is held
 
 @dataclass(frozen=True)
 class Quantized(State):
-    """`model`: uint8, the bytes of an ONNX graph from features [rows, f] float32 to outputs. `convolves`: it has convolutions,
-    whose activations are static.
+    """`model`: uint8, the bytes of an ONNX graph from features [rows, f] float32 to outputs.
+    `convolves`: it has convolutions, whose activations are static.
 
-    With dynamic activations the scale of a layer's input is that of the batch: a row's answer depends a little on the
-    rows that are asked with it.
+    With dynamic activations the scale of a layer's input is that of the batch: a row's answer
+    depends a little on the rows that are asked with it.
     """
 
     model: npt.NDArray[np.uint8]
@@ -55,11 +62,15 @@ class Quantized(State):
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, f] → [rows, outputs], by onnxruntime."""
         session = _session(self.model.tobytes())
-        return np.asarray(session.run(None, {"x": x.astype(np.float32, copy=False)})[0], dtype=np.float64)
+        return np.asarray(
+            session.run(None, {"x": x.astype(np.float32, copy=False)})[0], dtype=np.float64
+        )
 
     def export(self, graph: Graph, x: str) -> str:
         """Its nodes, in place."""
-        return graph.embed(onnx.load_from_string(self.model.tobytes()), {"x": graph.cast(x, TensorProto.FLOAT)})[0]
+        return graph.embed(
+            onnx.load_from_string(self.model.tobytes()), {"x": graph.cast(x, TensorProto.FLOAT)}
+        )[0]
 
 
 @lru_cache(maxsize=16)
@@ -74,7 +85,9 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
     def __init__(self, x: Matrix) -> None:
         batches = (x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE))
-        self._batches: Iterator[dict[str, Any]] = iter({"x": some.astype(np.float32, copy=False)} for some in batches)
+        self._batches: Iterator[dict[str, Any]] = iter(
+            {"x": some.astype(np.float32, copy=False)} for some in batches
+        )
 
     def get_next(self) -> dict[str, Any] | None:
         """The next batch, or None."""
@@ -84,7 +97,9 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
     """Quantize the network and its twins; or None and why it cannot be done."""
     if isinstance(subject.model.fitted, PixelModel):
-        return subject.changed(job, partial(_of_images, subject)), "int8 weights by channel, static int8 activations"
+        return subject.changed(
+            job, partial(_of_images, subject)
+        ), "int8 weights by channel, static int8 activations"
     if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
 
@@ -92,7 +107,9 @@ def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
         table = subject.basis.rows(position).table
         some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
         single = model.fitted.single() if isinstance(model.fitted, Multiplying) else model.fitted
-        return replace(model, fitted=quantized(single, model.preparer.transform(table.take(some)), section))
+        return replace(
+            model, fitted=quantized(single, model.preparer.transform(table.take(some)), section)
+        )
 
     found, scaled = subject.changed(job, change), section.activations
     if isinstance(found.model.fitted, Quantized) and found.model.fitted.convolves:
@@ -101,7 +118,9 @@ def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
 
 
 def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
-    """Convolutions have static activations whatever the recipe says: their ranges are those of training images."""
+    """Convolutions have static activations whatever the recipe says: their ranges are those of
+    training images.
+    """
     table = subject.basis.rows(position).table
     some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
     if not isinstance(model.fitted, PixelModel):
@@ -111,8 +130,9 @@ def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
 
 
 def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
-    """`network`, which computes in float32 (onnxruntime quantizes those products), with int8 weights; activations scaled by
-    batch (dynamic) or by the ranges seen on `x` (static, as convolutions always are).
+    """`network`, which computes in float32 (onnxruntime quantizes those products), with int8
+    weights; activations scaled by batch (dynamic) or by the ranges seen on `x` (static, as
+    convolutions always are).
     """
     graph = Graph()
     value = network.export(graph, graph.input("x", TensorProto.FLOAT, x.shape[1]))
@@ -127,8 +147,9 @@ def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
             "nodes_to_exclude": _others(model),
         }
         onnx.save(model, source)
-        # Unsigned weights (dynamic) or weights of 7 bits (static): processors without VNNI add pairs of products of an
-        # unsigned and a signed byte in 16 bits, which overflow with full signed weights.
+        # Unsigned weights (dynamic) or weights of 7 bits (static): processors without VNNI add
+        # pairs of products of an unsigned and a signed byte in 16 bits, which overflow with full
+        # signed weights.
         if section.activations == "dynamic" and not convolves:
             quantize_dynamic(source, target, weight_type=QuantType.QUInt8, **asked)
         else:
@@ -147,15 +168,20 @@ def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:
 
 
 def _others(model: onnx.ModelProto) -> list[str]:
-    """Names all nodes; returns those of the kinds QUANTIZED that stay as they are: products with a stack of matrices (a head for
-    each member), for which onnxruntime has no scales by channel, and what is no product with weights and no table of vectors
-    (attention, features that are taken out of a row).
+    """Names all nodes; returns those of the kinds QUANTIZED that stay as they are: products with a
+    stack of matrices (a head for each member), for which onnxruntime has no scales by channel, and
+    what is no product with weights and no table of vectors (attention, features that are taken out
+    of a row).
     """
     sizes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
     for number, node in enumerate(model.graph.node):
         node.name = f"node {number}"
     named = {"MatMul": 1, "Gather": 0, "Conv": 1}  # operator → its input that holds weights
-    some = [(node, sizes.get(node.input[named[node.op_type]], 0)) for node in model.graph.node if node.op_type in named]
+    some = [
+        (node, sizes.get(node.input[named[node.op_type]], 0))
+        for node in model.graph.node
+        if node.op_type in named
+    ]
     return [node.name for node, size in some if size < 2 or (node.op_type == "MatMul" and size > 2)]
 
 

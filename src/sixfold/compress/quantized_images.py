@@ -1,4 +1,6 @@
-"""int8 for image networks: ranges of all activations from training images, weights by channel (Jacob et al. 2018)."""
+"""int8 for image networks: ranges of all activations from training images, weights by channel
+(Jacob et al. 2018).
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class QuantizedImages(State):
-    """A graph from `images` to answers; `model`: its bytes. onnxruntime runs it, here as in a bundle."""
+    """A graph from `images` to answers; `model`: its bytes. onnxruntime runs it, here as in a
+    bundle.
+    """
 
     model: Pixels
     output: OutputKind
@@ -74,32 +78,45 @@ class QuantizedPixels(State):
 
     def predict(self, x: Matrix) -> FloatArray:
         """[rows, cells], 0 to 255 → float64 [rows, outputs]."""
-        pixels = np.asarray(x).astype(np.uint8).reshape(len(x), self.height, self.width, self.channels)
+        pixels = (
+            np.asarray(x).astype(np.uint8).reshape(len(x), self.height, self.width, self.channels)
+        )
         return self.network.predict(pixels)
 
     def export(self, graph: Graph, x: str) -> str:
         """The same as nodes of the graph."""
         shape = graph.constant([-1, self.height, self.width, self.channels], np.int64)
-        return self.network.export(graph, graph.cast(graph.op("Reshape", x, shape), TensorProto.UINT8))
+        return self.network.export(
+            graph, graph.cast(graph.op("Reshape", x, shape), TensorProto.UINT8)
+        )
 
 
 def quantized_pixels(fitted: PixelModel, x: Matrix) -> QuantizedPixels:
     """The network in int8; `x`: training rows, [rows, cells]."""
     shape = fitted.image
-    pixels = np.asarray(x).astype(np.uint8).reshape(len(x), shape.height, shape.width, shape.channels)
-    return QuantizedPixels(quantized_images(fitted.network, pixels), shape.height, shape.width, shape.channels)
+    pixels = (
+        np.asarray(x).astype(np.uint8).reshape(len(x), shape.height, shape.width, shape.channels)
+    )
+    return QuantizedPixels(
+        quantized_images(fitted.network, pixels), shape.height, shape.width, shape.channels
+    )
 
 
 def quantized_images(network: ImageModel, images: Pixels) -> QuantizedImages:
-    """The network's graph, from `images` uint8 [rows, H, W, C], with int8 weights and uint8 activations between them.
+    """The network's graph, from `images` uint8 [rows, H, W, C], with int8 weights and uint8
+    activations between them.
 
-    `images` are training images, of which at most CALIBRATION_IMAGES, evenly
-    chosen, say what range each activation has. Weights use 7 bits: processors without VNNI add pairs of products in 16.
+    `images` are training images, of which at most CALIBRATION_IMAGES, evenly chosen, say what range
+    each activation has. Weights use 7 bits: processors without VNNI add pairs of products in 16.
     """
     graph = Graph()
-    value = network.export(graph, graph.input_of(INPUT, TensorProto.UINT8, ["rows", *images.shape[1:]]))
+    value = network.export(
+        graph, graph.input_of(INPUT, TensorProto.UINT8, ["rows", *images.shape[1:]])
+    )
     graph.output("y", value, TensorProto.DOUBLE, ["rows", "outputs"])
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(np.int64))
+    chosen = np.unique(
+        np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(np.int64)
+    )
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(graph.model(), source)
@@ -114,7 +131,9 @@ def quantized_images(network: ImageModel, images: Pixels) -> QuantizedImages:
             per_channel=True,
             op_types_to_quantize=QUANTIZED,
         )
-        return QuantizedImages(np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output)
+        return QuantizedImages(
+            np.frombuffer(target.read_bytes(), dtype=np.uint8).copy(), network.output
+        )
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from sixfold.runs.context import Context
 
 
 def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
-    """The subject trained anew from `basis`; or None and why: `keep` broke, it cannot be trained, or the time is over.
+    """The subject trained anew from `basis`; or None and why: `keep` broke, it cannot be trained,
+    or the time is over.
 
     The twins come first: the model is trained only when they keep the promise.
     """
@@ -21,7 +22,9 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
     def attempt() -> Found:
         try:
             _check_time(basis, job, context)
-            result = cross_validate(basis.candidate, basis.dataset, basis.folds(job), job.watched, context)
+            result = cross_validate(
+                basis.candidate, basis.dataset, basis.folds(job), job.watched, context
+            )
             found = rows_found(job, result)
             if violation := keep.violation(result.scores, found):
                 return None, violation
@@ -34,7 +37,9 @@ def retrained(basis: Basis, job: Job, keep: Keep, context: Context) -> Found:
 
 
 def _check_time(basis: Basis, job: Job, context: Context) -> None:
-    """Raises BudgetError where the folds and the model took longer before than is left: such a solver cannot be interrupted."""
+    """Raises BudgetError where the folds and the model took longer before than is left: such a
+    solver cannot be interrupted.
+    """
     context.check_time("training what is left")
     columns = len(basis.dataset.table.columns) / max(1, len(job.dataset.table.columns))
     took_s = job.evaluation.fit_s * (1.0 + 1.0 / len(job.folds)) * columns

@@ -1,4 +1,6 @@
-"""What is compressed: the model, its folds' twins, how they score on rows they have not seen, and what they come from."""
+"""What is compressed: the model, its folds' twins, how they score on rows they have not seen, and
+what they come from.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,14 @@ from sixfold.evaluate.deciding import defaults, rarest
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Model
 from sixfold.parts.table import Dataset, IntArray, Target
-from sixfold.recipe.schema import Compress
+from sixfold.recipe.compression import Compress
 
 
 @dataclass(frozen=True)
 class Job:
-    """What compression works with. `dataset`: the training rows; nothing here has seen the holdout."""
+    """What compression works with. `dataset`: the training rows; nothing here has seen the
+    holdout.
+    """
 
     section: Compress
     candidate: Candidate
@@ -33,8 +37,9 @@ class Job:
 
     @property
     def lifted(self) -> tuple[str, ...]:
-        """Metrics whose lift over the baseline counts: the deciding one, those that measure ranking, and of an imbalanced
-        target the one that decides by default, whatever the recipe measures.
+        """Metrics whose lift over the baseline counts: the deciding one, those that measure
+        ranking, and of an imbalanced target the one that decides by default, whatever the recipe
+        measures.
         """
         target = self.dataset.target
         rare = () if rarest(target) is None else defaults(target, self._validated()).names[:1]
@@ -52,10 +57,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Basis:
-    """What a retraining starts from, with every cut made so far: a later cut must not undo an earlier one.
+    """What a retraining starts from, with every cut made so far: a later cut must not undo an
+    earlier one.
 
-    `dataset`: the rows of the job, perhaps with fewer columns. `training`: the rows that each fold's twin learns from, and
-    last those of the model.
+    `dataset`: the rows of the job, perhaps with fewer columns. `training`: the rows that each
+    fold's twin learns from, and last those of the model.
     """
 
     candidate: Candidate
@@ -74,14 +80,19 @@ class Basis:
     def with_family(self, **settings: Any) -> Basis:
         """The family with these of its settings; what it does not have is left out."""
         family: Any = self.candidate.family
-        known = {name: value for name, value in settings.items() if name in type(family).model_fields}
-        return replace(self, candidate=replace(self.candidate, family=family.model_copy(update=known)))
+        known = {
+            name: value for name, value in settings.items() if name in type(family).model_fields
+        }
+        return replace(
+            self, candidate=replace(self.candidate, family=family.model_copy(update=known))
+        )
 
 
 @dataclass(frozen=True)
 class CompressionState:
-    """`model` was trained on all training rows, `fold_models` each on one fold's; `scores`: metric → score of each twin; `found`:
-    [classes] validation rows of each class that the twins predict rightly.
+    """`model` was trained on all training rows, `fold_models` each on one fold's; `scores`: metric
+    → score of each twin; `found`: [classes] validation rows of each class that the twins predict
+    rightly.
     """
 
     model: Model
@@ -95,8 +106,12 @@ class CompressionState:
         return replace(self.twins_changed(job, change), model=change(self.model, -1))
 
     def twins_changed(self, job: Job, change: Callable[[Model, int], Model]) -> CompressionState:
-        """The same, but the model itself is left as it is: to try whether a change is within `keep`."""
-        fold_models = tuple(change(fold_model, position) for position, fold_model in enumerate(self.fold_models))
+        """The same, but the model itself is left as it is: to try whether a change is within
+        `keep`.
+        """
+        fold_models = tuple(
+            change(fold_model, position) for position, fold_model in enumerate(self.fold_models)
+        )
         scores, found = score_twins(job, fold_models)
         return replace(self, fold_models=fold_models, scores=scores, found=found)
 
@@ -113,7 +128,9 @@ def start(job: Job, model: Model) -> CompressionState:
 
 
 def rows_found(job: Job, evaluation: Evaluation) -> IntArray:
-    """[classes] validation rows of each class that an evaluation predicts rightly; empty where values are predicted."""
+    """[classes] validation rows of each class that an evaluation predicts rightly; empty where
+    values are predicted.
+    """
     target = job.dataset.target
     if not target.classes:
         return np.zeros(0, dtype=np.int64)
@@ -124,21 +141,29 @@ def rows_found(job: Job, evaluation: Evaluation) -> IntArray:
 def promise(job: Job, subject: CompressionState) -> Keep:
     """What has to stay of `subject`, which is the model before any step."""
     reference = by_fold(job.dataset, job.folds, job.lifted)
-    return make(job.section, Before(subject.scores, reference, subject.found, job.dataset.target.classes))
+    return make(
+        job.section, Before(subject.scores, reference, subject.found, job.dataset.target.classes)
+    )
 
 
 def score_twins(job: Job, fold_models: Sequence[Model]) -> tuple[Scores, IntArray]:
-    """Every twin on its own fold's validation rows: metric → scores; and [classes] rows of each that are predicted rightly."""
+    """Every twin on its own fold's validation rows: metric → scores; and [classes] rows of each
+    that are predicted rightly.
+    """
     metrics, classes = job.watched, job.dataset.target.classes
     scores = {name: np.full(len(fold_models), np.nan) for name in metrics}
     found = np.zeros(len(classes), dtype=np.int64)
     for position, fold_model in enumerate(fold_models):
         validation = job.dataset.take(job.folds[position].validation)
         predicted = fold_model.predict(validation.table)
-        scored = scoring.score_all(metrics, validation.target, predicted, fold_model.output, fold_model.threshold)
+        scored = scoring.score_all(
+            metrics, validation.target, predicted, fold_model.output, fold_model.threshold
+        )
         for name, score in scored.items():
             scores[name][position] = np.nan if score is None else score
         if classes:
             truth = validation.target.values.astype(np.int64)
-            found += np.bincount(truth[fold_model.decide(predicted) == truth], minlength=len(classes))
+            found += np.bincount(
+                truth[fold_model.decide(predicted) == truth], minlength=len(classes)
+            )
     return scores, found

@@ -17,8 +17,9 @@ def keep_units(
 ) -> FittedPerceptron:
     """A new network with the units `kept` of each hidden layer, sorted indices.
 
-    Removing a unit whose outgoing weights are 0 changes no output. With `means` ([units] a layer, of the activations) the next
-    layer's bias takes over what a removed unit gives on average: removing one that is constant changes no output either.
+    Removing a unit whose outgoing weights are 0 changes no output. With `means` ([units] a layer,
+    of the activations) the next layer's bias takes over what a removed unit gives on average:
+    removing one that is constant changes no output either.
     """
     arrays = {"weights": list(network.weights), "biases": list(network.biases)}
     for layer, units in enumerate(kept):

@@ -1,1 +1,3 @@
-"""What every other folder stands on: errors, plug-ins, seeds, units, paths. Standard library only."""
+"""What every other folder stands on: errors, plug-ins, seeds, units, paths. Standard library
+only.
+"""

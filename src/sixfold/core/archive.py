@@ -1,4 +1,6 @@
-"""A file as it lies on the disk: plain, .gz, or .zip with one member. Opened as bytes, never unpacked. Standard library only."""
+"""A file as it lies on the disk: plain, .gz, or .zip with one member. Opened as bytes, never
+unpacked. Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,16 @@ ENCRYPTED: Final = 0x41  # bits of a member's flags: with a password, or strongl
 
 
 class WatchedFile(io.RawIOBase):
-    """Bytes passing through: stops what unpacks to far more than its file, and where there is no `memory` left for what is
-    made of them; `watch` is shown every block.
+    """Bytes passing through: stops what unpacks to far more than its file, and where there is no
+    `memory` left for what is made of them; `watch` is shown every block.
     """
 
     def __init__(
-        self, inner: IO[bytes] | gzip.GzipFile, path: Path, packed: bool, memory: MemoryLimit | None = None
+        self,
+        inner: IO[bytes] | gzip.GzipFile,
+        path: Path,
+        packed: bool,
+        memory: MemoryLimit | None = None,
     ) -> None:
         self.inner, self.path, self.packed, self.memory = inner, path, packed, memory
         self.watch: Callable[[bytes], None] | None = None
@@ -50,7 +56,9 @@ class WatchedFile(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes. Raises DataError when the file is damaged, or unpacks to too much."""
-        if self.packed and size < 0:  # all there is; one byte beyond the limit is enough to refuse it
+        if (
+            self.packed and size < 0
+        ):  # all there is; one byte beyond the limit is enough to refuse it
             size = self._limit - self._bytes + 1
         try:
             data = self.inner.read(size)
@@ -69,7 +77,8 @@ class WatchedFile(io.RawIOBase):
 
 
 def suffix(path: Path) -> str:
-    """Lower case, with the dot, of the table itself: of `a.csv.gz` it is ".csv", of a zip that of its one file.
+    """Lower case, with the dot, of the table itself: of `a.csv.gz` it is ".csv", of a zip that of
+    its one file.
 
     Raises DataError for a zip that is refused.
     """
@@ -83,8 +92,8 @@ def suffix(path: Path) -> str:
 
 @contextlib.contextmanager
 def opened(path: Path, memory: MemoryLimit | None = None) -> Iterator[WatchedFile]:
-    """The bytes of the table. Raises DataError when the compression is damaged, SystemFault when it may not be read, and
-    BudgetError where what is made of them takes more than `memory`.
+    """The bytes of the table. Raises DataError when the compression is damaged, SystemFault when it
+    may not be read, and BudgetError where what is made of them takes more than `memory`.
     """
     kind = path.suffix.lower()
     try:
@@ -101,13 +110,18 @@ def opened(path: Path, memory: MemoryLimit | None = None) -> Iterator[WatchedFil
         raise damaged(path, error) from None
     except PermissionError as error:
         raise SystemFault(
-            str(path), "a file that may be read", error.strerror or str(error), "Change its permissions."
+            str(path),
+            "a file that may be read",
+            error.strerror or str(error),
+            "Change its permissions.",
         ) from None
 
 
 @contextlib.contextmanager
 def seekable(path: Path, memory: MemoryLimit | None = None) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """The same for readers that jump about; what is packed is unpacked in memory, block by block."""
+    """The same for readers that jump about; what is packed is unpacked in memory, block by
+    block.
+    """
     with opened(path, memory) as stream:
         if not stream.packed:
             yield stream.inner
@@ -122,7 +136,9 @@ def seekable(path: Path, memory: MemoryLimit | None = None) -> Iterator[IO[bytes
 def damaged(path: Path, error: Exception) -> DataError:
     """What to say of a .gz or .zip that does not unpack."""
     kind = "gzip" if path.suffix.lower() == ".gz" else "zip"
-    return DataError(str(path), f"a whole {kind} file", f"damage ({error})", "Copy or download the file again.")
+    return DataError(
+        str(path), f"a whole {kind} file", f"damage ({error})", "Copy or download the file again."
+    )
 
 
 @contextlib.contextmanager
@@ -136,8 +152,12 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
-    """The one file in the archive, checked. What macOS adds in __MACOSX/ and folders do not count."""
-    members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    """The one file in the archive, checked. What macOS adds in __MACOSX/ and folders do not
+    count.
+    """
+    members = [
+        m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")
+    ]
     if len(members) != 1:
         names = ", ".join(m.filename for m in members[:5]) or "none"
         raise DataError(
@@ -156,7 +176,12 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     )
     for refused, what in problems:
         if refused:
-            raise DataError(f"{path}, {member.filename}", "a plain file in the zip", what, "Pack the file again.")
+            raise DataError(
+                f"{path}, {member.filename}",
+                "a plain file in the zip",
+                what,
+                "Pack the file again.",
+            )
     if member.file_size > max(BOMB_BYTES, BOMB_RATIO * member.compress_size):
         raise _bomb(path, show_bytes(member.file_size))
     return member

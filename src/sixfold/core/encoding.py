@@ -1,4 +1,6 @@
-"""Text in any encoding as UTF-8, block by block; and where a byte stands that is no text. Standard library only."""
+"""Text in any encoding as UTF-8, block by block; and where a byte stands that is no text. Standard
+library only.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,17 @@ def check_codec(name: str) -> None:
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError):
         raise RecipeError(
-            "data.read.encoding", "the name of an encoding of text, as Python knows it", repr(name), f"Usual: {USUAL}."
+            "data.read.encoding",
+            "the name of an encoding of text, as Python knows it",
+            repr(name),
+            f"Usual: {USUAL}.",
         ) from None
 
 
 def encoding_of(path: Path, notes: str | None) -> str:
-    """By the byte order mark at the file's start, which leaves no doubt; else as it was said; else UTF-8."""
+    """By the byte order mark at the file's start, which leaves no doubt; else as it was said; else
+    UTF-8.
+    """
     with archive.opened(path) as stream:
         start = stream.read(4)
     marked = next((name for mark, name in BYTE_ORDER if start.startswith(mark)), None)
@@ -47,17 +54,23 @@ def encoding_of(path: Path, notes: str | None) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path, notes: str | None = None, memory: MemoryLimit | None = None) -> Iterator[WatchedFile]:
-    """The bytes of a table's text in UTF-8, whatever the file is encoded in. A file in UTF-8 passes as it is, unchecked.
+def opened(
+    path: Path, notes: str | None = None, memory: MemoryLimit | None = None
+) -> Iterator[WatchedFile]:
+    """The bytes of a table's text in UTF-8, whatever the file is encoded in. A file in UTF-8 passes
+    as it is, unchecked.
 
-    Raises DataError with line and byte of what is no text in another encoding, and what `archive.opened` raises.
+    Raises DataError with line and byte of what is no text in another encoding, and what
+    `archive.opened` raises.
     """
     encoding = encoding_of(path, notes)
     with archive.opened(path, memory) as stream:
         if encoding == UTF8:
             yield stream
         else:
-            yield WatchedFile(io.BufferedReader(_Transcoded(stream, path, encoding)), path, packed=False)
+            yield WatchedFile(
+                io.BufferedReader(_Transcoded(stream, path, encoding)), path, packed=False
+            )
 
 
 class _Transcoded(io.RawIOBase):
@@ -92,7 +105,9 @@ class _Transcoded(io.RawIOBase):
         except UnicodeDecodeError as error:
             at = self._place.bytes - self._place.pending + error.start
             line = self._place.lines + error.object[: error.start].count(b"\n")
-            raise no_text(self.path, BadByte(line, at, error.object[error.start]), self.encoding) from None
+            raise no_text(
+                self.path, BadByte(line, at, error.object[error.start]), self.encoding
+            ) from None
         self._place.lines += text.count("\n")
         self._place.bytes += len(block)
         self._place.pending = len(self._decoder.getstate()[0])
@@ -100,14 +115,18 @@ class _Transcoded(io.RawIOBase):
 
 
 class _Place:
-    """How far a file was read: the line, the bytes, and those of them that are no whole letter yet."""
+    """How far a file was read: the line, the bytes, and those of them that are no whole letter
+    yet.
+    """
 
     def __init__(self) -> None:
         self.lines, self.bytes, self.pending = 1, 0, 0
 
 
 def check_text(path: Path, notes: str | None = None) -> None:
-    """Raises DataError with line and byte of the first byte that is no text in the file's encoding."""
+    """Raises DataError with line and byte of the first byte that is no text in the file's
+    encoding.
+    """
     encoding = encoding_of(path, notes)
     with archive.opened(path) as stream:
         checked = _Transcoded(stream, path, encoding)

@@ -1,4 +1,6 @@
-"""Every mistake a user can make ends in one of these: where, what is allowed, what came, what to do."""
+"""Every mistake a user can make ends in one of these: where, what is allowed, what came, what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def nearest(name: str, known: Iterable[str], near: float = NEAR) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say the nearest known name and all of them: "Did you mean 'mlp'? All: linear, mlp, svm."; one that is far is not said."""
+    """Say the nearest known name and all of them: "Did you mean 'mlp'? All: linear, mlp, svm."; one
+    that is far is not said.
+    """
     names = sorted(known)
     near = nearest(name, names)
     hint = f"Did you mean '{near}'? " if near else ""

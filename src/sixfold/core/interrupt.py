@@ -1,7 +1,9 @@
-"""Ctrl-C at any moment ends the command with 130 and one line. Set up before anything else is imported.
+"""Ctrl-C at any moment ends the command with 130 and one line. Set up before anything else is
+imported.
 
-Everything on the disk survives a kill, so there is nothing that must be tidied up: an orderly end is tried first, and where
-it is not possible (within an import, which would be left half done) or takes too long, the process ends at once.
+Everything on the disk survives a kill, so there is nothing that must be tidied up: an orderly end
+is tried first, and where it is not possible (within an import, which would be left half done) or
+takes too long, the process ends at once.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ GRACE_S = 5  # for an orderly end: guessed; a solver's thread that cannot be sto
 
 
 def guard() -> None:
-    """From now on it ends the process at once. Where SIGINT is ignored (a job in the background) it stays so."""
+    """From now on it ends the process at once. Where SIGINT is ignored (a job in the background) it
+    stays so.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
         sys.unraisablehook = _unraisable
@@ -36,13 +40,17 @@ def end(*_: object) -> None:
 
 
 def settle() -> None:
-    """What the command does is done: an interrupt while the interpreter ends raises nothing any more."""
+    """What the command does is done: an interrupt while the interpreter ends raises nothing any
+    more.
+    """
     if signal.getsignal(signal.SIGINT) is _first:
         signal.signal(signal.SIGINT, end)
 
 
 def _first(number: int, frame: object) -> None:
-    """The first Ctrl-C raises KeyboardInterrupt; a second one, or GRACE_S seconds, ends the process."""
+    """The first Ctrl-C raises KeyboardInterrupt; a second one, or GRACE_S seconds, ends the
+    process.
+    """
     signal.signal(signal.SIGINT, end)
     if any("importlib._bootstrap" in name for name in _files(frame)):
         end()
@@ -59,7 +67,9 @@ def _files(frame: object) -> Iterator[str]:
 
 
 def _unraisable(facts: sys.UnraisableHookArgs) -> None:
-    """Where an exception cannot be raised (a callback from C, a finalizer) the interrupt would be lost, with a traceback."""
+    """Where an exception cannot be raised (a callback from C, a finalizer) the interrupt would be
+    lost, with a traceback.
+    """
     if issubclass(facts.exc_type, KeyboardInterrupt):
         end()
     sys.__unraisablehook__(facts)

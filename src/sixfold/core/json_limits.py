@@ -1,7 +1,8 @@
-"""What a JSON text of a stranger may be, looked at before a reader builds anything of it: size, depth, count, long numbers.
+"""What a JSON text of a stranger may be, looked at before a reader builds anything of it: size,
+depth, count, long numbers.
 
-A reader makes objects of ten to a hundred times the text's bytes, so what it is given is bounded first. The look itself takes
-linear time and two copies of the text.
+A reader makes objects of ten to a hundred times the text's bytes, so what it is given is bounded
+first. The look itself takes linear time and two copies of the text.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-# Possessive, so that nothing is tried twice: linear whatever the text is. A string without an end goes to the end.
+# Possessive, so that nothing is tried twice: linear whatever the text is. A string without an end
+# goes to the end.
 STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-WHOLE: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"){1,65536}+', re.DOTALL)  # that ends outside of a string
-AT_ONCE: Final = 1 << 20  # bytes whose strings are taken out in one go: `sub` holds 90 bytes a string
+WHOLE: Final = re.compile(
+    rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"){1,65536}+', re.DOTALL
+)  # that ends outside of a string
+AT_ONCE: Final = (
+    1 << 20
+)  # bytes whose strings are taken out in one go: `sub` holds 90 bytes a string
 LONGEST_NUMBER: Final = 40  # characters: a double takes 24 at most, a whole number of 64 bits 20
 LONG_NUMBER: Final = re.compile(rb"[-+.0-9eE]{%d}" % (LONGEST_NUMBER + 1))
 NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[]{},"))
@@ -22,7 +28,9 @@ ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 
 @dataclass(frozen=True)
 class JsonLimits:
-    """Of one text: `size_bytes`, `values` (items of lists and of mappings), `depth` (lists and mappings in each other)."""
+    """Of one text: `size_bytes`, `values` (items of lists and of mappings), `depth` (lists and
+    mappings in each other).
+    """
 
     size_bytes: int
     values: int
@@ -30,7 +38,9 @@ class JsonLimits:
 
 
 def violation(content: bytes, limits: JsonLimits) -> tuple[str, str] | None:
-    """What was expected and what came instead; None for a text that a reader may be given. Whether it is JSON the reader says."""
+    """What was expected and what came instead; None for a text that a reader may be given. Whether
+    it is JSON the reader says.
+    """
     if len(content) > limits.size_bytes:
         return f"at most {limits.size_bytes:,} bytes", f"{len(content):,}"
     bare = _without_strings(content)

@@ -1,6 +1,8 @@
-"""How numbers are written with marks: a decimal comma, thousands marks, currencies and units, parentheses for negatives.
+"""How numbers are written with marks: a decimal comma, thousands marks, currencies and units,
+parentheses for negatives.
 
-The rules that training and serving share for columns whose recipe says so (`data.read`). Standard library only.
+The rules that training and serving share for columns whose recipe says so (`data.read`). Standard
+library only.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from typing import Final
 from sixfold.core import values
 
 MINUS: Final = "\u2212"  # the minus of typesetters
-SPACES: Final = " \u00a0\u2009\u202f"  # plain, no-break, thin, narrow no-break: all of them separate thousands
+SPACES: Final = (
+    " \u00a0\u2009\u202f"  # plain, no-break, thin, narrow no-break: all of them separate thousands
+)
 ALIKE: Final = {" ": SPACES, "'": "'\u2019"}  # marks that are written in several ways
 LONGEST: Final = 100  # characters of a number with its marks: bounds what a hostile cell can cost
 
@@ -22,8 +26,9 @@ LONGEST: Final = 100  # characters of a number with its marks: bounds what a hos
 class NumberFormat:
     """The marks of one column's numbers.
 
-    `strip`: texts that may stand before or behind the number ("$", "kg"). `accounting`: (3.2) and 3.2- are -3.2.
-    A number without any marks but the decimal one is always read; thousands marks only between groups of three digits.
+    `strip`: texts that may stand before or behind the number ("$", "kg"). `accounting`: (3.2) and
+    3.2- are -3.2. A number without any marks but the decimal one is always read; thousands marks
+    only between groups of three digits.
     """
 
     decimal: str = "."
@@ -32,7 +37,8 @@ class NumberFormat:
     accounting: bool = True
 
     def plain(self, text: str) -> str | None:
-        """The number as `core.values.number` reads it; None where the text is no number of this format.
+        """The number as `core.values.number` reads it; None where the text is no number of this
+        format.
 
         >>> NumberFormat(thousands=",", strip=("$",)).plain("($1,234.50)")
         '-1234.50'
@@ -51,7 +57,8 @@ class NumberFormat:
         return f"{sign}{whole}{'.' if match['point'] else ''}{match['fraction'] or ''}{match['exponent'] or ''}"
 
     def number(self, text: str) -> float | None:
-        """The number, by the rules of `core.values.number`; None where the text is no number of this format.
+        """The number, by the rules of `core.values.number`; None where the text is no number of
+        this format.
 
         >>> NumberFormat(strip=("%",)).number("15 %")
         15.0
@@ -96,9 +103,13 @@ class NumberFormat:
 
 @lru_cache(maxsize=64)
 def _body(decimal: str, thousands: str) -> re.Pattern[str]:
-    """Digits, in groups of three where there are thousands marks, with a fraction and an exponent or without."""
+    """Digits, in groups of three where there are thousands marks, with a fraction and an exponent
+    or without.
+    """
     point = re.escape(decimal)
     mark = f"[{re.escape(ALIKE.get(thousands, thousands))}]" if thousands else "(?!)"
     grouped = rf"\d{{1,3}}(?:{mark}\d{{3}})+|\d+|(?={point}\d)"  # the last one: .5
-    number = rf"(?P<whole>{grouped})(?:(?P<point>{point})(?P<fraction>\d*))?(?P<exponent>[eE][+-]?\d+)?"
+    number = (
+        rf"(?P<whole>{grouped})(?:(?P<point>{point})(?P<fraction>\d*))?(?P<exponent>[eE][+-]?\d+)?"
+    )
     return re.compile(number, re.ASCII)

@@ -1,4 +1,6 @@
-"""What reading may take of memory: asked for before it is taken, and looked at meanwhile. Standard library only."""
+"""What reading may take of memory: asked for before it is taken, and looked at meanwhile. Standard
+library only.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ GROUPS: Final = Path("/sys/fs/cgroup")
 
 
 def held_bytes() -> int:
-    """Resident bytes of this process; where the system does not tell, the most that it ever held."""
+    """Resident bytes of this process; where the system does not tell, the most that it ever
+    held.
+    """
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
     except (OSError, ValueError, IndexError):
@@ -28,7 +32,9 @@ def held_bytes() -> int:
 
 
 def machine_bytes() -> int:
-    """Memory of this machine, or of the control group that this process is in, whichever is less."""
+    """Memory of this machine, or of the control group that this process is in, whichever is
+    less.
+    """
     return min([os.sysconf("SC_PHYS_PAGES") * PAGE, *_group_limits()])
 
 
@@ -42,7 +48,9 @@ def _group_limits() -> Iterator[int]:
         _, kinds, path = line.split(":", 2)
         if kinds not in ("", "memory"):
             continue
-        top, name = (GROUPS, "memory.max") if not kinds else (GROUPS / "memory", "memory.limit_in_bytes")
+        top, name = (
+            (GROUPS, "memory.max") if not kinds else (GROUPS / "memory", "memory.limit_in_bytes")
+        )
         own = top / path.lstrip("/")
         for folder in (own, *own.parents):
             if folder.is_relative_to(top) and (limit := _number(folder / name)) is not None:
@@ -58,7 +66,9 @@ def _number(path: Path) -> int | None:
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """The most bytes that this process may hold. `name`: whose limit that is; `held`: what tells the bytes."""
+    """The most bytes that this process may hold. `name`: whose limit that is; `held`: what tells
+    the bytes.
+    """
 
     most: int
     name: str
@@ -76,7 +86,9 @@ class MemoryLimit:
         return max(0, self.most - self.held())
 
     def plan(self, where: str, table: str, needed: int) -> None:
-        """Before `needed` bytes more are taken for `table` ("200,000,000 rows of 3 columns"). Raises BudgetError."""
+        """Before `needed` bytes more are taken for `table` ("200,000,000 rows of 3 columns").
+        Raises BudgetError.
+        """
         held = self.held()
         if held >= self.most:
             name = "budget.memory" if self.name.startswith("budget.memory") else "memory"
@@ -106,7 +118,9 @@ class MemoryLimit:
             )
 
     def _left(self, held: int) -> str:
-        return f"{show_bytes(max(0, self.most - held))} left of {show_bytes(self.most)}: {self.name}"
+        return (
+            f"{show_bytes(max(0, self.most - held))} left of {show_bytes(self.most)}: {self.name}"
+        )
 
     def _remedy(self) -> str:
         return "Raise budget.memory where the machine has more, or write a table of fewer rows or columns."

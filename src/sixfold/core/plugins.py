@@ -1,9 +1,10 @@
 """Plug-ins by folder listing: one new thing is one new file, named as the recipe names it.
 
-A plug-in is a module with a class `Settings` (a `recipe.section.Section`): its fields are its options in the recipe,
-its methods are what it does. Close relatives share a file that lists them, name → class, in place of `Settings`:
-`PLUGINS: Final = {"he_normal": "HeNormal", "he_uniform": "HeUniform"}`. Packages outside Sixfold add theirs through the
-entry-point group `sixfold.KIND`.
+A plug-in is a module with a class `Settings` (a `recipe.section.Section`): its fields are its
+options in the recipe, its methods are what it does. Close relatives share a file that lists them,
+name → class, in place of `Settings`:
+`PLUGINS: Final = {"he_normal": "HeNormal", "he_uniform": "HeUniform"}`. Packages outside Sixfold
+add theirs through the entry-point group `sixfold.KIND`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ LISTED: Final = re.compile(r"^PLUGINS\b[^=\n]*=\s*\{([^{}]*)\}", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of plug-in: its name in messages and entry points, and the folder that lists its members.
+    """A kind of plug-in: its name in messages and entry points, and the folder that lists its
+    members.
 
-    `choosers`: files of the folder that choose one of the others; they may be asked for by name, and are none of them.
+    `choosers`: files of the folder that choose one of the others; they may be asked for by name,
+    and are none of them.
     """
 
     name: str
@@ -58,13 +61,17 @@ class Kind:
         return sorted(self._foreign())
 
     def load(self, name: str) -> Any:
-        """The class of plug-in `name`, by rule `Settings`. Raises RecipeError with the nearest name when there is none."""
+        """The class of plug-in `name`, by rule `Settings`. Raises RecipeError with the nearest name
+        when there is none.
+        """
         return _plugin_class(self, name)
 
     def make(self, options: Mapping[str, Any], key: str = "name") -> Any:
-        """The plug-in that `options` asks for: `{"name": "adam", "learning_rate": 0.01}`; the name stands under `key`.
+        """The plug-in that `options` asks for: `{"name": "adam", "learning_rate": 0.01}`; the name
+        stands under `key`.
 
-        Raises RecipeError that names the option, with the nearest option when there is none of that name.
+        Raises RecipeError that names the option, with the nearest option when there is none of that
+        name.
         """
         name = str(options.get(key, ""))
         settings = self.load(name)
@@ -73,7 +80,9 @@ class Kind:
         except ValueError as error:  # pydantic's, known by its method: this folder imports the standard library only
             if not hasattr(error, "errors"):
                 raise
-            raise _refusal(f"{self.name} {name}", list(settings.model_fields), error.errors()[0]) from error
+            raise _refusal(
+                f"{self.name} {name}", list(settings.model_fields), error.errors()[0]
+            ) from error
 
     def _own(self) -> dict[str, str]:
         package = f"sixfold.{self.folder.replace('/', '.')}"
@@ -94,10 +103,14 @@ def foreign_modules(kinds: Iterable[Kind]) -> list[str]:
 
 @cache
 def _plugin_class(kind: Kind, name: str) -> Any:
-    """Once for each name: a table of 5,000 columns asks 20,000 times, and listing a folder as often took 8 s."""
+    """Once for each name: a table of 5,000 columns asks 20,000 times, and listing a folder as often
+    took 8 s.
+    """
     known = kind.askable()
     if name not in known:
-        raise RecipeError(kind.name, f"the name of {one(kind.name)}", f"'{name}'", did_you_mean(name, known))
+        raise RecipeError(
+            kind.name, f"the name of {one(kind.name)}", f"'{name}'", did_you_mean(name, known)
+        )
     place = kind._foreign().get(name) or kind._own()[name]
     found: Any = importlib.import_module(_module(place))
     for attribute in (place.partition(":")[2] or ALONE).split("."):
@@ -118,7 +131,9 @@ def _listed(folder: Path) -> dict[str, str]:
 
 @cache
 def _installed() -> Any:
-    """The entry points of all groups: reading every package's metadata took 15 ms here, so once for all kinds is enough."""
+    """The entry points of all groups: reading every package's metadata took 15 ms here, so once for
+    all kinds is enough.
+    """
     return importlib.metadata.entry_points()
 
 
@@ -143,5 +158,7 @@ def _refusal(where: str, fields: list[str], problem: Mapping[str, Any]) -> Recip
         return RecipeError(where, f"the option '{option}'", "nothing", f"Add {option}.")
     expected = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if not option:
-        return RecipeError(where, expected, "options that contradict each other", "Change one of them.")
+        return RecipeError(
+            where, expected, "options that contradict each other", "Change one of them."
+        )
     return RecipeError(f"{where}, {option}", expected, repr(problem["input"]), f"Change {option}.")

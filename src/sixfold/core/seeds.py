@@ -1,4 +1,6 @@
-"""One seed for a run; every part derives its own from it by name, so that adding a part changes no other."""
+"""One seed for a run; every part derives its own from it by name, so that adding a part changes no
+other.
+"""
 
 from __future__ import annotations
 

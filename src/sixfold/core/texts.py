@@ -1,4 +1,5 @@
-"""How a text is read: normalized, then cut into words or n-grams. What training and serving share. Standard library only.
+"""How a text is read: normalized, then cut into words or n-grams. What training and serving share.
+Standard library only.
 
 Every step takes time that grows linearly with the text.
 """
@@ -18,17 +19,22 @@ Case = Literal["fold", "keep"]
 Unit = Literal["words", "characters", "characters_in_words"]
 
 LONGEST: Final = 100_000  # characters of a text that are read, 40 pages; guessed
-CACHED_WORDS: Final = 100_000  # whose n-grams are kept, 30 MB at the most; then from the start again
+CACHED_WORDS: Final = (
+    100_000  # whose n-grams are kept, 30 MB at the most; then from the start again
+)
 LONGEST_CACHED: Final = 60  # characters of a word that is kept: longer ones hardly come back
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
-# C0, DEL and C1, but tab, newline, return, the separators 1C to 1F and next line (85), which are white space.
+# C0, DEL and C1, but tab, newline, return, the separators 1C to 1F and next line (85), which are
+# white space.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
-# Soft hyphen, zero-width space, word joiner, byte order mark, and the marks that turn text: they change no word. The joiners
-# U+200C and U+200D stay: Persian, Indic scripts and emoji need them.
-_INVISIBLE: Final = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+# Soft hyphen, zero-width space, word joiner, byte order mark, and the marks that turn text: they
+# change no word. The joiners U+200C and U+200D stay: Persian, Indic scripts and emoji need them.
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+)
 _SPACES: Final = re.compile(r"\s\s+")  # as scikit-learn's character n-grams
-# Punctuation and symbols; everything else that is no white space belongs to a word: letters, digits and marks of every
-# script (`\w` cuts words of Hindi at their vowel signs, which are marks).
+# Punctuation and symbols; everything else that is no white space belongs to a word: letters, digits
+# and marks of every script (`\w` cuts words of Hindi at their vowel signs, which are marks).
 _SYMBOL: Final = (
     "!-/:-@\\[-\\^`{-~\u00a1-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7"
     "\u2010-\u2027\u2030-\u205e\u20a0-\u20cf\u2190-\u2bff\u3001-\u3003\u3008-\u3020\u3030\ufe10-\ufe19\ufe30-\ufe6f"
@@ -41,9 +47,10 @@ _WORDS: Final = re.compile(f"[^\\s{_SYMBOL}]+|[{_SYMBOL}]")
 class TextForm:
     """What of a text's form is levelled before it is read.
 
-    `unicode`: NFKC makes one character of those that look or mean the same (ﬁ, ２, combining marks), NFC only of combining marks
-    and their letter. `case`: fold makes STRASSE and straße one. Always: half surrogate pairs become U+FFFD, control characters a
-    space, invisible characters nothing; what follows `longest` characters is not read.
+    `unicode`: NFKC makes one character of those that look or mean the same (ﬁ, ２, combining marks),
+    NFC only of combining marks and their letter. `case`: fold makes STRASSE and straße one. Always:
+    half surrogate pairs become U+FFFD, control characters a space, invisible characters nothing;
+    what follows `longest` characters is not read.
 
     >>> TextForm().normalized("Cafe\\u0301 \\ufb01ne\\u200b")
     'café fine'
@@ -59,7 +66,9 @@ class TextForm:
         if text.isascii():
             text = _CONTROLS.sub(" ", text)
             return text.lower() if self.case == "fold" else text
-        text = self._composed(_INVISIBLE.sub("", _CONTROLS.sub(" ", _SURROGATES.sub("\ufffd", text))))
+        text = self._composed(
+            _INVISIBLE.sub("", _CONTROLS.sub(" ", _SURROGATES.sub("\ufffd", text)))
+        )
         return self._composed(text.casefold()) if self.case == "fold" else text
 
     def _composed(self, text: str) -> str:
@@ -80,7 +89,8 @@ def words(text: str) -> list[str]:
 class Grams:
     """Which n-grams of a text are counted: `low` to `high` units, that are words or characters.
 
-    Characters run across words, or stay within them, a space before and behind each (as scikit-learn's "char_wb").
+    Characters run across words, or stay within them, a space before and behind each (as
+    scikit-learn's "char_wb").
     """
 
     unit: Unit
@@ -124,16 +134,21 @@ class Grams:
 
 
 class GramReader:
-    """From a text to the numbers of its n-grams. `number_of`: of an n-gram, None for one that is not counted; always the same
-    for the same n-gram, as those of words that were seen are kept: most words occur again and again.
+    """From a text to the numbers of its n-grams. `number_of`: of an n-gram, None for one that is
+    not counted; always the same for the same n-gram, as those of words that were seen are kept:
+    most words occur again and again.
     """
 
-    def __init__(self, form: TextForm, grams: Grams, number_of: Callable[[str], int | None]) -> None:
+    def __init__(
+        self, form: TextForm, grams: Grams, number_of: Callable[[str], int | None]
+    ) -> None:
         self.form, self.grams, self.number_of = form, grams, number_of
         self._known: dict[str, array[int]] = {}
 
     def numbers(self, text: str) -> array[int]:
-        """Of 32 bits, one for each n-gram of the text, as often as it occurs, in no order that means anything."""
+        """Of 32 bits, one for each n-gram of the text, as often as it occurs, in no order that
+        means anything.
+        """
         text = self.form.normalized(text)
         if self.grams.unit != "characters_in_words":
             return self._counted(self.grams.of(text))
@@ -156,7 +171,8 @@ class GramReader:
 
 
 def hashed(places: int) -> Callable[[str], int]:
-    """From an n-gram to one of `places` places, the same on every machine: CRC-32, spread by Knuth's multiplier.
+    """From an n-gram to one of `places` places, the same on every machine: CRC-32, spread by
+    Knuth's multiplier.
 
     >>> hashed(1000)("free")
     946

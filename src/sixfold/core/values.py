@@ -1,8 +1,10 @@
-"""How one value is read, and written: the rules that training and serving share. Standard library only.
+"""How one value is read, and written: the rules that training and serving share. Standard library
+only.
 
-A value is the same whichever way it comes: as text, or as an object of Python, NumPy or pandas. `spell` gives the text that
-an object has in a CSV; every rule takes such text, without spaces around it (`str.strip`), and gives None where it is not of
-its kind. A missing token is looked up first, by whoever reads, in the tokens of the recipe and "".
+A value is the same whichever way it comes: as text, or as an object of Python, NumPy or pandas.
+`spell` gives the text that an object has in a CSV; every rule takes such text, without spaces
+around it (`str.strip`), and gives None where it is not of its kind. A missing token is looked up
+first, by whoever reads, in the tokens of the recipe and "".
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ LevelType = Literal["text", "number", "boolean", "date"]
 TRUE: Final = frozenset({"true", "yes", "t", "y", "1", "1.0"})
 FALSE: Final = frozenset({"false", "no", "f", "n", "0", "0.0"})
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-FIRST_S: Final = -62135596800.0  # 0001-01-01T00:00:00Z, in seconds since 1970: dates lie in [FIRST_S, END_S)
+FIRST_S: Final = (
+    -62135596800.0
+)  # 0001-01-01T00:00:00Z, in seconds since 1970: dates lie in [FIRST_S, END_S)
 END_S: Final = 253402300800.0  # 10000-01-01T00:00:00Z
 
 _NUMBER = re.compile(
-    r"[+\-\u2212]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
+    r"[+\-\u2212]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)",
+    re.ASCII | re.IGNORECASE,
 )  # what Python, C and ECMAScript agree on, plus the minus of typesetters and the words for infinite and "not a number"
 _DURATION = re.compile(
     r"(?P<days>-?\d{1,9}) days?(?:,? (?P<sign>[+-]?)(?P<hours>\d{1,2}):(?P<minutes>\d\d):(?P<seconds>\d\d)"
@@ -55,8 +60,12 @@ _DATES: Final = tuple(
     )
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]|$)", re.ASCII)
-SPELLED: Final = frozenset({"Interval", "Period", "UUID"})  # types of other packages whose text is what a CSV holds
-LARGEST_BITS: Final = 4096  # of a whole number: Python refuses to write one of more than 4,300 digits
+SPELLED: Final = frozenset(
+    {"Interval", "Period", "UUID"}
+)  # types of other packages whose text is what a CSV holds
+LARGEST_BITS: Final = (
+    4096  # of a whole number: Python refuses to write one of more than 4,300 digits
+)
 LONGEST_WHOLE: Final = 1234  # digits of such a number
 _MONTHS: Final = (
     "january",
@@ -75,8 +84,8 @@ _MONTHS: Final = (
 
 
 def number(text: str) -> float | None:
-    """A decimal number, or the seconds of a duration as pandas writes it. "nan" gives NaN (missing), "inf" and what is too
-    large give an infinite: the caller refuses it.
+    """A decimal number, or the seconds of a duration as pandas writes it. "nan" gives NaN
+    (missing), "inf" and what is too large give an infinite: the caller refuses it.
 
     >>> number("-1.5e3"), number("1_000"), number("1,5"), number("1 days 00:00:02")
     (-1500.0, None, None, 86402.0)
@@ -116,9 +125,11 @@ def boolean(text: str) -> bool | None:
 
 
 def date(text: str) -> float | None:
-    """Seconds since 1970 of an ISO 8601 date or moment, or of a common form; without a zone it is UTC.
+    """Seconds since 1970 of an ISO 8601 date or moment, or of a common form; without a zone it is
+    UTC.
 
-    Fractions of a second are cut to microseconds. 11/23/2026 and 23/11/2026 are not read: nobody knows which is meant.
+    Fractions of a second are cut to microseconds. 11/23/2026 and 23/11/2026 are not read: nobody
+    knows which is meant.
 
     >>> date("1970-01-02"), date("2.1.1970 00:00:01+00:00"), date("Jan 2, 1970"), date("01/02/1970")
     (86400.0, 86401.0, 86400.0, None)
@@ -137,7 +148,8 @@ def date(text: str) -> float | None:
 
 
 def moment(text: str) -> float | None:
-    """Seconds since 1970 of what a column of dates may hold: a date, also as the whole number 20261123, or those seconds.
+    """Seconds since 1970 of what a column of dates may hold: a date, also as the whole number
+    20261123, or those seconds.
 
     >>> moment("19700102"), moment("19700102.0"), moment("86400"), moment("soon")
     (86400.0, 86400.0, 86400.0, None)
@@ -174,8 +186,8 @@ class Shaped(Protocol):
 
 
 def spell(value: Any) -> str | None:
-    """The text of a value of Python, NumPy or pandas, as it stands in a CSV; '' for None and whatever does not equal itself
-    (NaN, NaT). None for an object that is no single value.
+    """The text of a value of Python, NumPy or pandas, as it stands in a CSV; '' for None and
+    whatever does not equal itself (NaN, NaT). None for an object that is no single value.
 
     >>> spell(True), spell(2), spell(2.0), spell(0.1), spell("a"), spell(dt.date(2026, 11, 23)), spell([1])
     ('True', '2', '2.0', '0.1', 'a', '2026-11-23', None)
@@ -192,7 +204,11 @@ def spell(value: Any) -> str | None:
         return str(value) if value.bit_length() <= LARGEST_BITS else None
     if isinstance(value, float):
         return _spell_float(float(value))
-    if type(value).__module__.partition(".")[0] == "numpy" and isinstance(value, Shaped) and value.shape == ():
+    if (
+        type(value).__module__.partition(".")[0] == "numpy"
+        and isinstance(value, Shaped)
+        and value.shape == ()
+    ):
         return _spell_numpy(value)
     return str(value) if type(value).__name__ in SPELLED else None
 
@@ -201,14 +217,19 @@ def is_missing(value: Any) -> bool:
     """NaN, pandas' NaT and NA: the objects that do not equal themselves."""
     try:
         return bool(value != value)
-    except (TypeError, ValueError):  # pandas.NA refuses to be true or false; an array is no single value
+    except (
+        TypeError,
+        ValueError,
+    ):  # pandas.NA refuses to be true or false; an array is no single value
         return type(value).__name__ in ("NAType", "NaTType")
 
 
 def level_type(texts: Iterable[str]) -> LevelType:
-    """What the levels of a category are: numbers, booleans or dates where every text is a plain writing of one.
+    """What the levels of a category are: numbers, booleans or dates where every text is a plain
+    writing of one.
 
-    Plain writings of a number are whole numbers without leading zeros, and what a column of floats writes.
+    Plain writings of a number are whole numbers without leading zeros, and what a column of floats
+    writes.
 
     >>> level_type(["1", "2.0"]), level_type(["01", "2"]), level_type(["True", "false"]), level_type(["2026-11-23"])
     ('number', 'text', 'boolean', 'date')
@@ -221,7 +242,8 @@ def level_type(texts: Iterable[str]) -> LevelType:
 
 
 def level(text: str, kind: LevelType) -> str:
-    """The level that a text means: of numbers, booleans and dates one writing for all; other text as it stands.
+    """The level that a text means: of numbers, booleans and dates one writing for all; other text
+    as it stands.
 
     >>> level("1.0", "number"), level("1", "number"), level("1.0", "text"), level("TRUE", "boolean"), level("v2", "number")
     ('1', '1', '1.0', 'True', 'v2')
@@ -248,14 +270,18 @@ def typed(text: str, kind: LevelType) -> str | int | float | bool:
 
 
 def _plain_number(text: str) -> str | None:
-    """The one writing of a number that is written plainly: a whole one without point, others with the fewest digits."""
+    """The one writing of a number that is written plainly: a whole one without point, others with
+    the fewest digits.
+    """
     if _WHOLE.fullmatch(text):
         return text if len(text) < LONGEST_WHOLE else None
     match = _FLOAT.fullmatch(text) if len(text) <= 25 else None
     if match is None or math.isinf(float(text)):
         return None
     value = float(text)
-    fewest = repr(float(match["mantissa"])).removesuffix(".0") == match["mantissa"]  # NumPy's float32: 1e+06
+    fewest = (
+        repr(float(match["mantissa"])).removesuffix(".0") == match["mantissa"]
+    )  # NumPy's float32: 1e+06
     if repr(value) != text and not (match["power"] and fewest):
         return None
     return str(int(value)) if value.is_integer() else _spell_float(value)
@@ -274,8 +300,9 @@ def _plain_date(text: str) -> str | None:
 
 
 def _spell_float(value: float) -> str:
-    """The fewest digits that read back to the same number. Of a number that single precision holds, those that read back to it
-    there: 0.1 has been 0.10000000149011612 since it was stored as float32, and is written 0.1.
+    """The fewest digits that read back to the same number. Of a number that single precision holds,
+    those that read back to it there: 0.1 has been 0.10000000149011612 since it was stored as
+    float32, and is written 0.1.
     """
     if value.is_integer() or math.isinf(value) or len(repr(value)) < 10:
         return repr(value)
@@ -344,12 +371,17 @@ def _moment(parts: dict[str, str | None]) -> float | None:
             tzinfo=_zone(parts["zone"]),
         )
         return seconds(moment)
-    except (ValueError, OverflowError):  # the 31st of a short month, 25 o'clock, a zone of a day or more
+    except (
+        ValueError,
+        OverflowError,
+    ):  # the 31st of a short month, 25 o'clock, a zone of a day or more
         return None
 
 
 def _month(name: str) -> int:
-    """1 to 12 of an English name, whole or its first three letters (or "sept"); else 0, which no date has."""
+    """1 to 12 of an English name, whole or its first three letters (or "sept"); else 0, which no
+    date has.
+    """
     low = name.lower()
     for number_, month in enumerate(_MONTHS, start=1):
         if low in (month, month[:3]) or (low == "sept" and month == "september"):

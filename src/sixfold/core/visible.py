@@ -1,12 +1,14 @@
-"""Text of strangers (names of columns, classes, files) as it may stand on a terminal: what would act on it is shown instead."""
+"""Text of strangers (names of columns, classes, files) as it may stand on a terminal: what would
+act on it is shown instead.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Control characters but tab and newline (C0, DEL, C1), marks that turn or hide the text around them, line ends of Unicode, half
-# characters of names that are no UTF-8.
+# Control characters but tab and newline (C0, DEL, C1), marks that turn or hide the text around
+# them, line ends of Unicode, half characters of names that are no UTF-8.
 ACTING: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"

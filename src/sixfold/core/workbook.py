@@ -1,4 +1,6 @@
-"""The rows of an Excel file (.xlsx), one after the other, by the extra `excel`: asked for when there is such a file."""
+"""The rows of an Excel file (.xlsx), one after the other, by the extra `excel`: asked for when
+there is such a file.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,30 @@ from sixfold.core.errors import DataError, SixfoldError, SystemFault, did_you_me
 from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import show_bytes
 
-BROKEN: Final = (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, IndexError)
+BROKEN: Final = (
+    zipfile.BadZipFile,
+    KeyError,
+    ValueError,
+    OSError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    IndexError,
+)
 MOST_ROWS: Final = 1 << 20  # of a sheet, in Excel
 FEW_BYTES: Final = 16 << 20  # of texts that are not counted before they are read
 TEXT_BYTES: Final = 60  # of a Python string and its place in a list, besides its letters
 Cells = tuple[Any, ...]
 
 
-def rows(path: Path, sheet: str | None = None, memory: MemoryLimit | None = None) -> Iterator[tuple[int, Cells]]:
-    """Number and cells of every row that is not empty: numbers, booleans, dates, text, None. Formulas give their results.
+def rows(
+    path: Path, sheet: str | None = None, memory: MemoryLimit | None = None
+) -> Iterator[tuple[int, Cells]]:
+    """Number and cells of every row that is not empty: numbers, booleans, dates, text, None.
+    Formulas give their results.
 
-    Raises DataError, SystemFault without the extra, or BudgetError where its texts take more than `memory`.
+    Raises DataError, SystemFault without the extra, or BudgetError where its texts take more than
+    `memory`.
     """
     openpyxl = _openpyxl(path)
     if memory is not None:
@@ -35,7 +50,10 @@ def rows(path: Path, sheet: str | None = None, memory: MemoryLimit | None = None
     _check_size(path, content)
     _plan_texts(path, content, memory)
     try:
-        with _Book(openpyxl, content, data_only=True) as results, _Book(openpyxl, content, data_only=False) as formulas:
+        with (
+            _Book(openpyxl, content, data_only=True) as results,
+            _Book(openpyxl, content, data_only=False) as formulas,
+        ):
             name = _sheet(path, results.names, sheet)
             pairs = zip(results.rows(name), formulas.rows(name), strict=False)
             for number, (cells, written) in enumerate(pairs, start=1):
@@ -48,14 +66,18 @@ def rows(path: Path, sheet: str | None = None, memory: MemoryLimit | None = None
         if isinstance(error, SixfoldError):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise DataError(str(path), "an Excel file (.xlsx)", reason, "Save it again as .xlsx, or as CSV.") from None
+        raise DataError(
+            str(path), "an Excel file (.xlsx)", reason, "Save it again as .xlsx, or as CSV."
+        ) from None
 
 
 class _Book:
     """An open workbook, read row by row."""
 
     def __init__(self, openpyxl: Any, content: io.BytesIO, data_only: bool) -> None:
-        self._book = openpyxl.load_workbook(io.BytesIO(content.getvalue()), read_only=True, data_only=data_only)
+        self._book = openpyxl.load_workbook(
+            io.BytesIO(content.getvalue()), read_only=True, data_only=data_only
+        )
 
     def __enter__(self) -> _Book:
         return self
@@ -102,7 +124,9 @@ def _check_size(path: Path, content: io.BytesIO) -> None:
 
 
 def _plan_texts(path: Path, content: io.BytesIO, memory: MemoryLimit | None) -> None:
-    """The texts of all sheets are held at once, by both openings of the book: counted before. Raises BudgetError."""
+    """The texts of all sheets are held at once, by both openings of the book: counted before.
+    Raises BudgetError.
+    """
     if memory is None:
         return
     with zipfile.ZipFile(content) as book:
@@ -127,19 +151,25 @@ def _too_many_rows(path: Path) -> DataError:
 
 
 def _no_zip(path: Path) -> zipfile.ZipFile:
-    raise DataError(str(path), "an Excel file (.xlsx)", "another kind of file", "Save it as .xlsx, or as CSV.")
+    raise DataError(
+        str(path), "an Excel file (.xlsx)", "another kind of file", "Save it as .xlsx, or as CSV."
+    )
 
 
 def _sheet(path: Path, names: list[str], asked: str | None) -> str:
     if asked is not None and asked not in names:
-        raise DataError(f"{path}, data.sheet", "the name of a sheet", f"'{asked}'", did_you_mean(asked, names))
+        raise DataError(
+            f"{path}, data.sheet", "the name of a sheet", f"'{asked}'", did_you_mean(asked, names)
+        )
     if not names:
         raise DataError(str(path), "a sheet of cells", "none", "Check the export.")
     return asked or names[0]
 
 
 def _check_formulas(path: Path, number: int, results: Cells, formulas: Cells) -> None:
-    """A formula whose result was never saved (files that programs wrote) would be an empty cell. Raises DataError."""
+    """A formula whose result was never saved (files that programs wrote) would be an empty cell.
+    Raises DataError.
+    """
     for column, (result, written) in enumerate(zip(results, formulas, strict=False), start=1):
         if result is None and written is not None:
             raise DataError(

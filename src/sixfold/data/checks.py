@@ -1,4 +1,6 @@
-"""What is looked for in a dataset before it is divided: equal rows, and classes with few of them."""
+"""What is looked for in a dataset before it is divided: equal rows, and classes with few of
+them.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ LOUD: Final = 0.05  # share of repeated rows from which on it is a warning; gues
 
 
 def checked(dataset: Dataset, data: Data) -> Dataset:
-    """The dataset after `data.rare` and `data.duplicates`, with what was found in `notes` and `warnings`. Raises DataError."""
+    """The dataset after `data.rare` and `data.duplicates`, with what was found in `notes` and
+    `warnings`. Raises DataError.
+    """
     return keep_together(rare.settle(_readable(dataset, data), data), data.duplicates)
 
 
 def _readable(dataset: Dataset, data: Data) -> Dataset:
-    """Without the rows of files that cannot be used, where the recipe says so; else the first reader of one refuses it."""
+    """Without the rows of files that cannot be used, where the recipe says so; else the first
+    reader of one refuses it.
+    """
     if data.read.unreadable != "skip":
         return dataset
     for name in dataset.table.columns:
@@ -39,7 +45,9 @@ def _readable(dataset: Dataset, data: Data) -> Dataset:
 
 
 def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Dataset:
-    """Count the rows that repeat or contradict others; rows that are equal get one unit, joined with their groups'."""
+    """Count the rows that repeat or contradict others; rows that are equal get one unit, joined
+    with their groups'.
+    """
     if duplicates == "keep_together":
         dataset = _copies_together(dataset)
     group = equal_rows.groups(dataset.table)
@@ -50,7 +58,9 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
     notes, warnings = list(dataset.notes), list(dataset.warnings)
     if contradicting and dataset.target.task != "reconstruction":
         rows = counted(contradicting, "row equals another row", "rows equal another row")
-        notes.append(f"{rows} in every column and differ{'s' * (contradicting == 1)} in the target.")
+        notes.append(
+            f"{rows} in every column and differ{'s' * (contradicting == 1)} in the target."
+        )
     if repeated.any():
         units = merged(dataset.units, _units(group, repeated))
         done, kept = _done(dataset, units, duplicates)
@@ -61,12 +71,16 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
 
 
 def _copies_together(dataset: Dataset) -> Dataset:
-    """Where one text or file is all that a row has: those that are nearly the same get one unit, joined with their groups'.
+    """Where one text or file is all that a row has: those that are nearly the same get one unit,
+    joined with their groups'.
 
-    Beside other columns near ones are common (a title, a short note) and their rows are not the same case.
+    Beside other columns near ones are common (a title, a short note) and their rows are not the
+    same case.
     """
     columns = list(dataset.table.columns.values())
-    modality: object = modality_of(columns[0].kind) if len(columns) == 1 and is_modality(columns[0].kind) else None
+    modality: object = (
+        modality_of(columns[0].kind) if len(columns) == 1 and is_modality(columns[0].kind) else None
+    )
     copies = modality.copies(columns[0]) if isinstance(modality, FindsCopies) else None
     if copies is None:
         return dataset
@@ -77,9 +91,11 @@ def _copies_together(dataset: Dataset) -> Dataset:
 
 
 def _units(group: IntArray, repeated: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> IntArray:
-    """[rows] the first of the rows that are equal in every column, where any of them is a repeat; else the row itself.
+    """[rows] the first of the rows that are equal in every column, where any of them is a repeat;
+    else the row itself.
 
-    Rows that differ from these in the target alone stay with them: apart, they would mislead about each other.
+    Rows that differ from these in the target alone stay with them: apart, they would mislead about
+    each other.
     """
     units = np.arange(len(group), dtype=np.int64)
     concerned = np.flatnonzero(np.isin(group, np.unique(group[repeated])))
@@ -95,7 +111,9 @@ def _done(dataset: Dataset, units: IntArray, duplicates: str) -> tuple[str, bool
     count = len(np.unique(units))
     groups = None if dataset.groups is None else len(np.unique(dataset.groups))
     if count < min(LEAST_UNITS, groups or LEAST_UNITS):
-        what = "different rows" if groups is None else "sets of groups without equal rows between them"
+        what = (
+            "different rows" if groups is None else "sets of groups without equal rows between them"
+        )
         return f"Not kept on one side of every split: there are too few {what} ({count}).", False
     return (
         "Equal rows stay on one side of every split; if they are cases of their own that happen to be alike, "

@@ -1,7 +1,8 @@
-"""From a source's columns, text or typed, to Columns: which kind each is, and what has to be said about it.
+"""From a source's columns, text or typed, to Columns: which kind each is, and what has to be said
+about it.
 
-Text is read by the rules of `core.values`. Numbers take a vectorized way where it gives the same (a test compares
-them); everything else applies the rules to the distinct texts of a column.
+Text is read by the rules of `core.values`. Numbers take a vectorized way where it gives the same (a
+test compares them); everything else applies the rules to the distinct texts of a column.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from sixfold.parts.table import Column, ColumnKind, FloatArray
 
 Codes = npt.NDArray[np.int32]
 
-MIXED_SHARE: Final = 0.9  # of the cells are numbers (or dates): the others are more likely mistakes; guessed
+MIXED_SHARE: Final = (
+    0.9  # of the cells are numbers (or dates): the others are more likely mistakes; guessed
+)
 DISTINCT_SHARE: Final = 0.95  # of the cells differ: an identifier; guessed
 DISTINCT_ROWS: Final = 20  # fewer cells say nothing about that; guessed
 MANY_LEVELS: Final = 1000  # of a category, from which on it is warned about; guessed
@@ -45,7 +48,8 @@ _IDENTIFIER = re.compile(
 class Reading:
     """How a column is read: `missing` tokens ("" among them), and the place of a row for messages.
 
-    `listed`: the tokens as the recipe lists them; `format`: the marks of the column's numbers, where data.read names any.
+    `listed`: the tokens as the recipe lists them; `format`: the marks of the column's numbers,
+    where data.read names any.
     """
 
     missing: frozenset[str]
@@ -76,9 +80,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Read:
-    """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them whole;
-    `mixed`: nearly all are numbers (or dates), so that the others look like mistakes; `rule`: how levels are compared, where
-    that needs saying; `marks`: what data.read.columns would say to make numbers of it; `why`: why it is of its modality.
+    """One column read. `tokens`: the missing tokens in it; `whole`: only numbers, all of them
+    whole; `mixed`: nearly all are numbers (or dates), so that the others look like mistakes;
+    `rule`: how levels are compared, where that needs saying; `marks`: what data.read.columns would
+    say to make numbers of it; `why`: why it is of its modality.
     """
 
     column: Column
@@ -98,8 +103,8 @@ class Read:
 
 @dataclass(frozen=True)
 class Texts:
-    """A column by its distinct values as text: sorted, without spaces around; code -1 is missing. `token_rows`: rows of each
-    missing token; `merged`: the first texts that are one level.
+    """A column by its distinct values as text: sorted, without spaces around; code -1 is missing.
+    `token_rows`: rows of each missing token; `merged`: the first texts that are one level.
     """
 
     levels: tuple[str, ...]
@@ -127,14 +132,18 @@ class Texts:
 
     def raw(self, name: str, reading: Reading) -> RawColumn:
         """As a modality looks at it."""
-        return RawColumn(name, self.levels, self.codes, reading.where, lambda row: reading.at(row, name))
+        return RawColumn(
+            name, self.levels, self.codes, reading.where, lambda row: reading.at(row, name)
+        )
 
     def rule(self) -> str:
         """How levels are compared, where that needs saying; ''."""
         if self.level_type != "text":
             merged = f" ({' and '.join(map(shown, self.merged))} are one)" if self.merged else ""
             return f"{self.level_type}s, whichever way they are written{merged}"
-        numbers = sum(values.number(text) is not None and "day" not in text for text in self.levels[:LOOK])
+        numbers = sum(
+            values.number(text) is not None and "day" not in text for text in self.levels[:LOOK]
+        )
         odd = next((text for text in self.levels if values.level_type([text]) != "number"), None)
         if odd is None or 2 * numbers < min(LOOK, len(self.levels)):
             return ""
@@ -142,7 +151,9 @@ class Texts:
 
 
 def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
-    """One column, of the kind that was asked for or else detected on all of its rows. Raises DataError."""
+    """One column, of the kind that was asked for or else detected on all of its rows. Raises
+    DataError.
+    """
     asked = asked or ("category" if pa.types.is_dictionary(raw.type) else None)
     raw = _decoded(raw)
     kind = raw.type
@@ -154,15 +165,21 @@ def read(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Rea
 
 
 def texts(name: str, raw: pa.ChunkedArray, reading: Reading) -> Texts:
-    """Any column as text as it stands: typed values as `core.values.spell` writes them. Raises DataError for nested values."""
+    """Any column as text as it stands: typed values as `core.values.spell` writes them. Raises
+    DataError for nested values.
+    """
     raw = _decoded(raw)
     if pa.types.is_null(raw.type):
         raw = raw.cast(pa.string())
     _check_type(name, raw.type, reading)
     half = pa.types.is_float16(raw.type)
     raw = raw.cast(pa.float32()) if half else raw
-    whole = raw.cast(pa.large_string()) if is_text(raw.type) else raw  # more than 2 GiB of text in one piece
-    encoded = whole.combine_chunks().dictionary_encode()  # unify_dictionaries on 80 chunks, measured: 70 times as long
+    whole = (
+        raw.cast(pa.large_string()) if is_text(raw.type) else raw
+    )  # more than 2 GiB of text in one piece
+    encoded = (
+        whole.combine_chunks().dictionary_encode()
+    )  # unify_dictionaries on 80 chunks, measured: 70 times as long
     held = encoded.dictionary.to_pylist()
     held = list(np.array(held, dtype=np.float16)) if half else held
     codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int32)
@@ -223,8 +240,8 @@ def _from_text(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readin
 
 
 def _recognized(name: str, held: Texts, reading: Reading, first: bool) -> Read | None:
-    """By the first modality that knows the column as its own: of those that are looked at before numbers and dates are tried,
-    or of the others.
+    """By the first modality that knows the column as its own: of those that are looked at before
+    numbers and dates are tried, or of the others.
     """
     raw = held.raw(name, reading)
     for kind, modality in every_modality():
@@ -292,13 +309,19 @@ def _distinct(name: str, held: Texts, reading: Reading) -> Read | None:
 
 
 def _are_a_pair(levels: tuple[str, ...]) -> bool:
-    """Two words for true and false that belong together, and no third; f and y are codes, as are n and t."""
+    """Two words for true and false that belong together, and no third; f and y are codes, as are n
+    and t.
+    """
     low = frozenset(text.lower() for text in levels)
     return low in PAIRS
 
 
-def _tried(rule: Callable[[str], float | None], levels: tuple[str, ...]) -> list[float | None] | None:
-    """Each level by the rule; None when there are many and of LOOK taken evenly not even half follow it."""
+def _tried(
+    rule: Callable[[str], float | None], levels: tuple[str, ...]
+) -> list[float | None] | None:
+    """Each level by the rule; None when there are many and of LOOK taken evenly not even half
+    follow it.
+    """
     if len(levels) > SAMPLED:
         looked = levels[:: len(levels) // LOOK]
         if 2 * sum(rule(text) is not None for text in looked) < len(looked):
@@ -307,7 +330,9 @@ def _tried(rule: Callable[[str], float | None], levels: tuple[str, ...]) -> list
 
 
 def _mixed(name: str, held: Texts, kind: str, odd: npt.NDArray[np.bool_], reading: Reading) -> Read:
-    """A column of numbers (or dates) in which some cells are not: a category, with a loud warning."""
+    """A column of numbers (or dates) in which some cells are not: a category, with a loud
+    warning.
+    """
     row = held.first(odd)
     cells = int(held.counts()[odd].sum())
     one = kind.removesuffix("s")
@@ -324,8 +349,12 @@ def _mixed(name: str, held: Texts, kind: str, odd: npt.NDArray[np.bool_], readin
 Parsed = Sequence[float | None] | None
 
 
-def _nearly(name: str, held: Texts, numbers: Parsed, dates: Parsed, reading: Reading) -> Nearly | None:
-    """What keeps a column from being numbers or dates, where little does; `numbers`, `dates`: each level by these rules."""
+def _nearly(
+    name: str, held: Texts, numbers: Parsed, dates: Parsed, reading: Reading
+) -> Nearly | None:
+    """What keeps a column from being numbers or dates, where little does; `numbers`, `dates`: each
+    level by these rules.
+    """
     levels, counts = held.levels, held.counts()
     for kind, found in (("numbers", numbers), ("dates", dates)):
         if found is not None:
@@ -350,7 +379,11 @@ def _category(name: str, held: Texts, kind: ColumnKind) -> Read:
 
 
 def _parsed(
-    name: str, held: Texts, kind: ColumnKind, reading: Reading, parsed: Sequence[float | None] | None = None
+    name: str,
+    held: Texts,
+    kind: ColumnKind,
+    reading: Reading,
+    parsed: Sequence[float | None] | None = None,
 ) -> Read:
     """Every distinct text by the rule of the kind; `parsed`, if that was done already.
 
@@ -360,7 +393,10 @@ def _parsed(
     rule, expected = {
         "number": (reading.number, "a number"),
         "boolean": (values.boolean, "true or false (also yes/no, t/f, y/n, 1/0)"),
-        "date": (values.moment, "a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999"),
+        "date": (
+            values.moment,
+            "a date such as 2026-11-23 or 2026-11-23T15:20:00Z, of the years 1 to 9999",
+        ),
     }[kind]
     parsed = [rule(text) for text in held.levels] if parsed is None else parsed
     odd = np.array([value is None for value in parsed], dtype=bool)
@@ -369,7 +405,11 @@ def _parsed(
         text = held.levels[held.codes[row]]
         numbers, dates = parsed if kind == "number" else None, parsed if kind == "date" else None
         near = _nearly(name, held, numbers, dates, reading) if kind != "boolean" else None
-        remedy = near.remedy if near else f"Correct it, add it to data.missing, or leave out data.types: {name}."
+        remedy = (
+            near.remedy
+            if near
+            else f"Correct it, add it to data.missing, or leave out data.types: {name}."
+        )
         raise DataError(reading.at(row, name), expected, shown(text), remedy)
     table = np.array([*(np.nan if value is None else float(value) for value in parsed), np.nan])
     column = reading.without_missing(table[held.codes]) if kind == "number" else table[held.codes]
@@ -377,7 +417,9 @@ def _parsed(
     return Read(Column(kind, column), held.tokens, whole=kind == "number" and _is_whole(column))
 
 
-def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading) -> Read:
+def _from_typed(
+    name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, reading: Reading
+) -> Read:
     """A column whose source has given it a type."""
     _check_type(name, raw.type, reading)
     if asked is not None and is_modality(asked):
@@ -405,7 +447,9 @@ def _from_typed(name: str, raw: pa.ChunkedArray, asked: ColumnKind | None, readi
     return _as_identifier(name, made) if asked is None and pa.types.is_integer(raw.type) else made
 
 
-def _typed_values(name: str, raw: pa.ChunkedArray, reading: Reading) -> tuple[ColumnKind, FloatArray]:
+def _typed_values(
+    name: str, raw: pa.ChunkedArray, reading: Reading
+) -> tuple[ColumnKind, FloatArray]:
     kind = raw.type
     if pa.types.is_boolean(kind):
         return "boolean", _floats(raw.cast(pa.uint8()))
@@ -429,7 +473,9 @@ def _as_identifier(name: str, made: Read) -> Read:
         or len(np.unique(column)) < len(column)
     ):
         return made
-    return replace(made, column=Column("identifier", np.arange(len(column), dtype=np.int32)), whole=False)
+    return replace(
+        made, column=Column("identifier", np.arange(len(column), dtype=np.int32)), whole=False
+    )
 
 
 def _check_type(name: str, kind: pa.DataType, reading: Reading) -> None:
@@ -460,7 +506,9 @@ def _refuse_infinite(name: str, column: FloatArray, reading: Reading) -> None:
     _refuse(name, column, np.isinf(column), "a finite number", reading)
 
 
-def _refuse(name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], expected: str, reading: Reading) -> None:
+def _refuse(
+    name: str, column: FloatArray, wrong: npt.NDArray[np.bool_], expected: str, reading: Reading
+) -> None:
     """Raises DataError at the first value that is wrong; missing ones never are."""
     wrong = wrong & ~np.isnan(column)
     if wrong.any():

@@ -1,4 +1,6 @@
-"""What `sixfold init` finds out before it writes a recipe: whether the file has a header, and what warnings say to write."""
+"""What `sixfold init` finds out before it writes a recipe: whether the file has a header, and what
+warnings say to write.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ _REMEDY = re.compile(r"data\.(read|missing): (\{columns: \{.*?\}\}\}|\[.*?\])(?=
 
 
 def look(section: Data, folder: Path) -> tuple[Data, Dataset]:
-    """The section and its dataset; without a header where the first line looks like a row, or the target is column_N.
+    """The section and its dataset; without a header where the first line looks like a row, or the
+    target is column_N.
 
     A target that was named by its first value is then named by its place. Raises DataError.
     """
@@ -48,6 +51,8 @@ def remedies(warnings: Sequence[str]) -> list[str]:
             except RecipeError:  # a column whose name looks like the end of a mapping
                 continue
             columns |= value["columns"] if key == "read" else {}
-            missing += [token for token in value if token not in missing] if key == "missing" else []
+            missing += (
+                [token for token in value if token not in missing] if key == "missing" else []
+            )
     read = [f"read: {json.dumps({'columns': columns}, ensure_ascii=False)}"] if columns else []
     return [*read, *([f"missing: {json.dumps(missing, ensure_ascii=False)}"] if missing else [])]

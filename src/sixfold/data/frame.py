@@ -16,7 +16,12 @@ from sixfold.data.source import Raw, check_names
 def from_pandas(frame: pd.DataFrame) -> Raw:
     """The columns with their own types; objects of mixed types become text. Raises DataError."""
     if not isinstance(frame, pd.DataFrame):
-        raise DataError("the table", "a pandas DataFrame", f"a {type(frame).__name__}", "Put it into pd.DataFrame(…).")
+        raise DataError(
+            "the table",
+            "a pandas DataFrame",
+            f"a {type(frame).__name__}",
+            "Put it into pd.DataFrame(…).",
+        )
     if len(frame) == 0:
         raise DataError("the DataFrame", "rows", "none", "Give a table that holds rows.")
     names = [str(name) for name in frame.columns]
@@ -31,7 +36,9 @@ def _column(name: str, series: pd.Series[Any]) -> pa.ChunkedArray:
         if (
             pa.types.is_decimal(array.type) and series.dtype == object
         ):  # Arrow gives all of them the digits of the longest
-            array = pa.array([_text(name, row, value) for row, value in enumerate(series)], pa.string())
+            array = pa.array(
+                [_text(name, row, value) for row, value in enumerate(series)], pa.string()
+            )
     except UnicodeEncodeError:
         raise DataError(
             f"the DataFrame, column '{name}'",
@@ -45,11 +52,15 @@ def _column(name: str, series: pd.Series[Any]) -> pa.ChunkedArray:
 
 
 def _plain(series: pd.Series[Any]) -> pd.Series[Any]:
-    """The same values in a type that Arrow has: intervals and periods as their text, sparse columns dense."""
+    """The same values in a type that Arrow has: intervals and periods as their text, sparse columns
+    dense.
+    """
     kind = series.dtype
     if isinstance(kind, pd.SparseDtype):
         return pd.Series(series.to_numpy(), name=series.name)
-    if isinstance(kind, pd.CategoricalDtype) and isinstance(kind.categories.dtype, pd.IntervalDtype | pd.PeriodDtype):
+    if isinstance(kind, pd.CategoricalDtype) and isinstance(
+        kind.categories.dtype, pd.IntervalDtype | pd.PeriodDtype
+    ):
         names = np.array([*map(str, kind.categories), None], dtype=object)
         return pd.Series(pd.Categorical(names[series.cat.codes]), name=series.name)
     if isinstance(kind, pd.IntervalDtype | pd.PeriodDtype):

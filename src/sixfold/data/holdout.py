@@ -12,11 +12,13 @@ from sixfold.recipe.schema import Data
 
 
 def split(dataset: Dataset, data: Data) -> tuple[IntArray, IntArray]:
-    """Training rows and held-out rows, both sorted, for `data.holdout` (a share, or a count of 1 or more).
+    """Training rows and held-out rows, both sorted, for `data.holdout` (a share, or a count of 1 or
+    more).
 
-    The last rows where there is a time, whole groups where there are groups, else at random from `data.seed`: by
-    class in proportion (largest remainders), or evenly. Rows that are equal stay together; every class keeps a training
-    row, except where the last rows are the only ones that have it. Raises RecipeError.
+    The last rows where there is a time, whole groups where there are groups, else at random from
+    `data.seed`: by class in proportion (largest remainders), or evenly. Rows that are equal stay
+    together; every class keeps a training row, except where the last rows are the only ones that
+    have it. Raises RecipeError.
     """
     rows = dataset.table.rows
     count = _count(data.holdout, rows)
@@ -37,8 +39,16 @@ def split(dataset: Dataset, data: Data) -> tuple[IntArray, IntArray]:
 
 def _whole_units(dataset: Dataset, count: int, rng: np.random.Generator) -> IntArray:
     """Of groups, and of equal rows. Raises RecipeError where none can be spared."""
-    units, task, inside = dataset.units, dataset.target.task, np.zeros(dataset.table.rows, dtype=np.bool_)
-    classes = dataset.target.values.astype(np.int64) if task == "classification" else np.zeros(len(inside), np.int64)
+    units, task, inside = (
+        dataset.units,
+        dataset.target.task,
+        np.zeros(dataset.table.rows, dtype=np.bool_),
+    )
+    classes = (
+        dataset.target.values.astype(np.int64)
+        if task == "classification"
+        else np.zeros(len(inside), np.int64)
+    )
     if units is None:
         return np.empty(0, dtype=np.int64)
     if dataset.groups is not None or dataset.times is not None:
@@ -49,20 +59,33 @@ def _whole_units(dataset: Dataset, count: int, rng: np.random.Generator) -> IntA
     if not inside.any():
         what = "groups" if dataset.groups is not None else "different rows"
         raise RecipeError(
-            "data.holdout", f"{what} that can be held out, each class in others", "none", "Set data.holdout: 0."
+            "data.holdout",
+            f"{what} that can be held out, each class in others",
+            "none",
+            "Set data.holdout: 0.",
         )
     return np.flatnonzero(inside)
 
 
 def _count(holdout: float, rows: int) -> int:
-    """Held-out rows; a share of more than 0 is at least one row, and at least one row is left to train on."""
+    """Held-out rows; a share of more than 0 is at least one row, and at least one row is left to
+    train on.
+    """
     if holdout >= 1 and holdout != int(holdout):
-        raise RecipeError("data.holdout", "a share below 1, or a whole number of rows", f"{holdout:g}", "Change it.")
+        raise RecipeError(
+            "data.holdout",
+            "a share below 1, or a whole number of rows",
+            f"{holdout:g}",
+            "Change it.",
+        )
     count = int(holdout) if holdout >= 1 else round(holdout * rows)
     count = max(count, 1) if holdout > 0 else 0
     if count >= rows:
         raise RecipeError(
-            "data.holdout", f"fewer than the {rows:,} rows there are", f"{count:,} rows", "Hold out fewer, or 0."
+            "data.holdout",
+            f"fewer than the {rows:,} rows there are",
+            f"{count:,} rows",
+            "Hold out fewer, or 0.",
         )
     return count
 
@@ -78,7 +101,10 @@ def _stratified(codes: IntArray, count: int, rng: np.random.Generator) -> IntArr
         for number in order:
             if taken.sum() < count and taken[number] < limits[number]:
                 taken[number] += 1
-    parts = [rng.permutation(np.flatnonzero(codes == number))[: taken[number]] for number in range(len(sizes))]
+    parts = [
+        rng.permutation(np.flatnonzero(codes == number))[: taken[number]]
+        for number in range(len(sizes))
+    ]
     return np.concatenate(parts)
 
 
@@ -88,10 +114,14 @@ def _whole_groups(
     count: int,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Groups in random order (or the latest first) until `count` rows are reached as nearly as whole groups allow."""
+    """Groups in random order (or the latest first) until `count` rows are reached as nearly as
+    whole groups allow.
+    """
     names, position, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < 2:
-        raise RecipeError("data.group", "at least two groups, to hold one out", "one", "Set data.holdout: 0.")
+        raise RecipeError(
+            "data.group", "at least two groups, to hold one out", "one", "Set data.holdout: 0."
+        )
     if times is None:
         order = rng.permutation(len(names))
     else:

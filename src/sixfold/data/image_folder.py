@@ -16,7 +16,9 @@ SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class LabeledPaths:
-    """`paths`: relative to the folder, sorted, with slashes; `labels`: the subfolder of each. `skipped`: files of other kinds."""
+    """`paths`: relative to the folder, sorted, with slashes; `labels`: the subfolder of each.
+    `skipped`: files of other kinds.
+    """
 
     paths: tuple[str, ...]
     labels: tuple[str, ...]
@@ -32,33 +34,52 @@ class LabeledPaths:
 
 
 def labeled_images(folder: Path) -> LabeledPaths:
-    """Every image file below `folder`, labeled by the first subfolder; hidden files and folders are passed over.
+    """Every image file below `folder`, labeled by the first subfolder; hidden files and folders are
+    passed over.
 
-    Raises DataError for a folder without subfolders, with images beside them, with one class, or an empty class.
+    Raises DataError for a folder without subfolders, with images beside them, with one class, or an
+    empty class.
     """
     classes = sorted(entry.name for entry in _entries(folder) if entry.is_dir())
-    loose = sorted(entry.name for entry in _entries(folder) if entry.is_file() and _is_image(entry.name))
+    loose = sorted(
+        entry.name for entry in _entries(folder) if entry.is_file() and _is_image(entry.name)
+    )
     if not classes:
         found = "image files without subfolders" if loose else "no subfolders"
         raise DataError(
-            str(folder), "a subfolder for each class", found, "Put the images of a class into its own folder."
+            str(folder),
+            "a subfolder for each class",
+            found,
+            "Put the images of a class into its own folder.",
         )
     if loose:
         found = f"images beside them: {_listed(loose)}"
-        raise DataError(str(folder), "images in subfolders alone", found, "Move each into the folder of its class.")
+        raise DataError(
+            str(folder),
+            "images in subfolders alone",
+            found,
+            "Move each into the folder of its class.",
+        )
     paths, labels, skipped = [], [], []
     for label in classes:
         files = sorted(_files(folder / label))
         names = [path.relative_to(folder).as_posix() for path in files]
         own = [name for name in names if _is_image(name)]
         if not own:
-            raise DataError(str(folder / label), "images", "none", "Remove the empty folder, or add its images.")
+            raise DataError(
+                str(folder / label), "images", "none", "Remove the empty folder, or add its images."
+            )
         paths += own
         labels += [label] * len(own)
         skipped += [name for name in names if not _is_image(name)]
     if len(classes) == 1:
         found = f"one, '{classes[0]}'"
-        raise DataError(str(folder), "subfolders of two classes or more", found, "Add a folder of another class.")
+        raise DataError(
+            str(folder),
+            "subfolders of two classes or more",
+            found,
+            "Add a folder of another class.",
+        )
     return LabeledPaths(tuple(paths), tuple(labels), tuple(skipped))
 
 

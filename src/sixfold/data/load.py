@@ -1,4 +1,6 @@
-"""The door of step 0: a recipe's `data` section, or a DataFrame, in; a Dataset with all that was noticed out."""
+"""The door of step 0: a recipe's `data` section, or a DataFrame, in; a Dataset with all that was
+noticed out.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,27 @@ from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArra
 from sixfold.recipe.schema import Data
 
 PLANNED_ROWS = 50_000  # from which a column's memory is asked for
-COLUMN_BYTES = 16  # of a value while its column is read: as a double, and once more; derived, rather less
+COLUMN_BYTES = (
+    16  # of a value while its column is read: as a double, and once more; derived, rather less
+)
 SHOWN = 5  # columns or tokens named in a sentence
 
 
 def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> Dataset:
     """All rows of `data.source` (relative paths from `base`), with the task inferred unless given.
 
-    `notes` and `warnings` hold a sentence for everything that was decided or looks wrong. `memory`: what may be taken; None
-    is a share of the machine's. Raises DataError with the line, RecipeError where the recipe names what is not there, or
-    BudgetError for a table that takes more.
+    `notes` and `warnings` hold a sentence for everything that was decided or looks wrong. `memory`:
+    what may be taken; None is a share of the machine's. Raises DataError with the line, RecipeError
+    where the recipe names what is not there, or BudgetError for a table that takes more.
     """
     memory = memory or MemoryLimit.of(None)
     return dataset_of(find(data, base).read(memory), data, task, memory)
 
 
 def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
-    """The same for a pandas DataFrame; `data.source` is not looked at, the index is no column. Raises DataError."""
+    """The same for a pandas DataFrame; `data.source` is not looked at, the index is no column.
+    Raises DataError.
+    """
     return dataset_of(from_pandas(frame), data, task)
 
 
@@ -72,7 +78,9 @@ class Notes:
             self.rules.setdefault(made.rule, []).append(name)
         if is_modality(kind := made.column.kind):
             self.described += (
-                [f"{name}: read as {kind} ({made.why}; data.types can say otherwise)."] if made.why else []
+                [f"{name}: read as {kind} ({made.why}; data.types can say otherwise)."]
+                if made.why
+                else []
             )
             self.described += modality_of(kind).notes(name, made.column)
         if made.column.kind == "identifier":
@@ -81,8 +89,12 @@ class Notes:
         return True
 
 
-def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | None = None) -> Dataset:
-    """The columns of a source, which are taken out of it one by one, as a dataset. Raises DataError, RecipeError, BudgetError."""
+def dataset_of(
+    raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | None = None
+) -> Dataset:
+    """The columns of a source, which are taken out of it one by one, as a dataset. Raises
+    DataError, RecipeError, BudgetError.
+    """
     _check_names(raw, data, task)
     fields = () if data.header else tuple(raw.columns)
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
@@ -91,7 +103,11 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
         kind, own = _asked(data.target, data), _of(reading, data, data.target)
         found = column_target(data.target, raw.columns[data.target], task, kind, own)
     groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
-    times = None if data.time is None else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
+    times = (
+        None
+        if data.time is None
+        else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
+    )
     notes = Notes(warnings=_odd_tokens(data.missing))
     unused = {data.target, data.group, *data.drop}
     columns: dict[str, Column] = {}
@@ -129,17 +145,27 @@ def dataset_of(raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | No
         *numbers.warnings,
         *_empty(notes),
     )
-    whole = Dataset(Table(columns, raw.rows), found.target, groups, times, sentences, warnings, fields=fields)
+    whole = Dataset(
+        Table(columns, raw.rows), found.target, groups, times, sentences, warnings, fields=fields
+    )
     return checked(_at_rows(whole, found.rows, raw), data)
 
 
 def _plan_column(raw: Raw, name: str, memory: MemoryLimit | None) -> None:
-    """Its values once more, as numbers or codes, and what finds them. Of few rows that is less than asking is worth."""
+    """Its values once more, as numbers or codes, and what finds them. Of few rows that is less than
+    asking is worth.
+    """
     if memory is not None and raw.rows >= PLANNED_ROWS:
-        memory.plan(f"{raw.where}, column '{name}'", f"a column of {raw.rows:,} rows", COLUMN_BYTES * raw.rows)
+        memory.plan(
+            f"{raw.where}, column '{name}'",
+            f"a column of {raw.rows:,} rows",
+            COLUMN_BYTES * raw.rows,
+        )
 
 
-def _without_row_numbers(columns: dict[str, Column], data: Data, raw: Raw) -> row_numbers.FoundRowNumbers:
+def _without_row_numbers(
+    columns: dict[str, Column], data: Data, raw: Raw
+) -> row_numbers.FoundRowNumbers:
     """Take the columns that only number the rows out of `columns`."""
     found = row_numbers.find(columns, data, raw.nameless)
     for name in found.columns:
@@ -154,7 +180,9 @@ def _of(reading: Reading, data: Data, name: str) -> Reading:
 
 
 def _asked(name: str, data: Data) -> ColumnKind | None:
-    """The kind that the recipe gives a column: by its type, or because it says how its numbers are written."""
+    """The kind that the recipe gives a column: by its type, or because it says how its numbers are
+    written.
+    """
     return data.types.get(name) or ("number" if name in data.read.columns else None)
 
 
@@ -173,7 +201,9 @@ def _at_rows(dataset: Dataset, rows: IntArray, raw: Raw) -> Dataset:
 
 
 def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
-    """Every column that the recipe names is there, and no column plays two parts. Raises RecipeError or DataError."""
+    """Every column that the recipe names is there, and no column plays two parts. Raises
+    RecipeError or DataError.
+    """
     if data.target is None and task != "reconstruction":
         raise RecipeError(
             "data.target",
@@ -183,7 +213,10 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
         )
     if data.target is not None and task == "reconstruction":
         raise RecipeError(
-            "data.target", "no target for task: reconstruction", f"'{data.target}'", "Leave it out, or list it in drop."
+            "data.target",
+            "no target for task: reconstruction",
+            f"'{data.target}'",
+            "Leave it out, or list it in drop.",
         )
     named: Iterable[tuple[str, Sequence[str]]] = (
         ("target", [data.target] if data.target is not None else []),
@@ -203,7 +236,12 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
                     did_you_mean(name, raw.columns),
                 )
             if name == data.target and key in ("group", "time", "drop"):
-                raise RecipeError(f"data.{key}", "a column other than the target", f"'{name}'", f"Change data.{key}.")
+                raise RecipeError(
+                    f"data.{key}",
+                    "a column other than the target",
+                    f"'{name}'",
+                    f"Change data.{key}.",
+                )
 
 
 def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
@@ -221,7 +259,9 @@ def _times(name: str, cells: pa.ChunkedArray, reading: Reading) -> FloatArray:
             made = read(name, cells, "number", reading)
     except DataError as error:
         remedy = "Correct it, or name a column of dates or numbers in data.time."
-        raise DataError(error.where, f"{error.expected}, as it is data.time", error.found, remedy) from None
+        raise DataError(
+            error.where, f"{error.expected}, as it is data.time", error.found, remedy
+        ) from None
     _refuse_missing(name, made.column.missing(), "time", reading)
     return made.column.values.astype(np.float64)
 
@@ -271,7 +311,9 @@ def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
 def _unused(data: Data, notes: Notes) -> list[str]:
     sentences = []
     if notes.identifiers:
-        sentences.append(f"Not used, as identifiers: {', '.join(notes.identifiers)} (data.types can say otherwise).")
+        sentences.append(
+            f"Not used, as identifiers: {', '.join(notes.identifiers)} (data.types can say otherwise)."
+        )
     if data.drop:
         sentences.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
     if data.group is not None:
@@ -297,9 +339,13 @@ def _left_out(found: FoundTarget, raw: Raw) -> list[str]:
 
 
 def _together(marks: list[str]) -> list[str]:
-    """Of several columns with marks: what to write for all of them, as a key stands once in a recipe."""
+    """Of several columns with marks: what to write for all of them, as a key stands once in a
+    recipe.
+    """
     return (
-        [f"All {len(marks):,} columns with marks at once: data.read: {{columns: {{{', '.join(marks)}}}}}"]
+        [
+            f"All {len(marks):,} columns with marks at once: data.read: {{columns: {{{', '.join(marks)}}}}}"
+        ]
         if marks[1:]
         else []
     )

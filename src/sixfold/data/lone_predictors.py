@@ -1,7 +1,8 @@
-"""Columns that alone predict the target almost perfectly: often they were filled in after it was known. A warning, no more.
+"""Columns that alone predict the target almost perfectly: often they were filled in after it was
+known. A warning, no more.
 
-A column is judged out of fold on training rows: by the better of a straight line and a small tree for values, by a small tree
-for classes, of a category by what its levels were in the other folds.
+A column is judged out of fold on training rows: by the better of a straight line and a small tree
+for values, by a small tree for classes, of a category by what its levels were in the other folds.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from sixfold.core.seeds import derive
 from sixfold.parts.table import BoolArray, Column, Dataset, FloatArray, IntArray
 from sixfold.parts.units import deal
 
-CLEAR: Final = 0.98  # of the errors that a constant answer makes are gone: guessed; petal width of iris: 0.94
+CLEAR: Final = (
+    0.98  # of the errors that a constant answer makes are gone: guessed; petal width of iris: 0.94
+)
 EXACT: Final = 0.99  # R²: guessed
 MOST_ROWS: Final = 20_000
-MOST_VALUES: Final = 3_000_000  # rows × columns that are looked at first: 5,000 columns in some seconds
+MOST_VALUES: Final = (
+    3_000_000  # rows × columns that are looked at first: 5,000 columns in some seconds
+)
 LEAST_ROWS: Final = 50  # fewer say little about a rule that was learned on them
 FOLDS: Final = 5
 LEAVES: Final = 16
@@ -29,19 +34,36 @@ SHOWN: Final = 3  # columns named
 
 
 def warning(training: Dataset, seed: int = 0) -> str:
-    """A sentence that names the columns and their scores, or ''. Equal rows and groups stay in one fold."""
-    if training.target.task == "reconstruction" or len(training.table.columns) < 2 or training.table.rows < LEAST_ROWS:
+    """A sentence that names the columns and their scores, or ''. Equal rows and groups stay in one
+    fold.
+    """
+    if (
+        training.target.task == "reconstruction"
+        or len(training.table.columns) < 2
+        or training.table.rows < LEAST_ROWS
+    ):
         return ""
-    rows = _sample(training, min(MOST_ROWS, MOST_VALUES // len(training.table.columns)), derive(seed, "first look"))
+    rows = _sample(
+        training,
+        min(MOST_ROWS, MOST_VALUES // len(training.table.columns)),
+        derive(seed, "first look"),
+    )
     inside = _fold_of(rows, 2, seed) == 0
-    first = {name: _first_look(column, inside, rows.target.values) for name, column in rows.table.columns.items()}
-    tried = sorted((name for name, score in first.items() if score >= PROMISING), key=lambda name: -first[name])
+    first = {
+        name: _first_look(column, inside, rows.target.values)
+        for name, column in rows.table.columns.items()
+    }
+    tried = sorted(
+        (name for name, score in first.items() if score >= PROMISING), key=lambda name: -first[name]
+    )
     if not tried:
         return ""
     more = _sample(training, MOST_ROWS, derive(seed, "lone predictors"))
     scores = {name: _score(name, more, seed) for name in tried[:MOST_TRIED]}
     enough = CLEAR if training.target.task == "classification" else EXACT
-    found = sorted((name for name, score in scores.items() if score >= enough), key=lambda name: -scores[name])
+    found = sorted(
+        (name for name, score in scores.items() if score >= enough), key=lambda name: -scores[name]
+    )
     return _told(found, scores, training) if found else ""
 
 
@@ -66,7 +88,9 @@ def _sample(dataset: Dataset, count: int, seed: int) -> Dataset:
     rows = dataset.table.rows
     if rows <= count:
         return dataset
-    return dataset.take(np.sort(np.random.default_rng(seed).permutation(rows)[: max(count, LEAST_ROWS)]))
+    return dataset.take(
+        np.sort(np.random.default_rng(seed).permutation(rows)[: max(count, LEAST_ROWS)])
+    )
 
 
 def _fold_of(dataset: Dataset, folds: int, seed: int) -> IntArray:
@@ -76,7 +100,9 @@ def _fold_of(dataset: Dataset, folds: int, seed: int) -> IntArray:
 
 
 def _first_look(column: Column, inside: BoolArray, y: FloatArray | IntArray) -> float:
-    """As `_score`, of one half by the other: by the nearest row alone, or a line through all; some microseconds a column."""
+    """As `_score`, of one half by the other: by the nearest row alone, or a line through all; some
+    microseconds a column.
+    """
     codes = _codes(column)
     known, new = codes[~inside], codes[inside]
     order = np.argsort(known, kind="stable")
@@ -85,7 +111,10 @@ def _first_look(column: Column, inside: BoolArray, y: FloatArray | IntArray) -> 
     nearer = np.abs(known[order][below] - new) < np.abs(known[order][above] - new)
     guessed, truth = y[~inside][order][np.where(nearer, below, above)], y[inside]
     if y.dtype.kind != "f":
-        wrong, most = float(np.mean(guessed != truth)), np.bincount(y[~inside].astype(np.int64)).argmax()
+        wrong, most = (
+            float(np.mean(guessed != truth)),
+            np.bincount(y[~inside].astype(np.int64)).argmax(),
+        )
         return 1.0 - wrong / max(float(np.mean(truth != most)), 1.0 / len(y))
     spread = max(float(np.var(y)), float(np.finfo(np.float64).tiny))
     near = 1.0 - float(np.mean((guessed - truth) ** 2)) / spread
@@ -96,7 +125,9 @@ def _first_look(column: Column, inside: BoolArray, y: FloatArray | IntArray) -> 
 
 
 def _score(name: str, dataset: Dataset, seed: int) -> float:
-    """1 - loss / loss of a constant answer, both out of fold: squares for values (R²), errors for classes."""
+    """1 - loss / loss of a constant answer, both out of fold: squares for values (R²), errors for
+    classes.
+    """
     column, target = dataset.table.columns[name], dataset.target
     y = target.values
     fold_of, codes = _fold_of(dataset, FOLDS, seed), _codes(column)
@@ -126,8 +157,8 @@ def _codes(column: Column) -> IntArray:
 
 
 def _scales(column: Column, codes: IntArray) -> list[npt.NDArray[np.float32]]:
-    """The column for trees, which split in the middle between two values: by rank, and by value (a gap between classes counts),
-    in [0, 1]; single precision holds both.
+    """The column for trees, which split in the middle between two values: by rank, and by value (a
+    gap between classes counts), in [0, 1]; single precision holds both.
     """
     values = column.values.astype(np.float64)
     low, high = (np.nanmin(values), np.nanmax(values)) if not np.isnan(values).all() else (0.0, 0.0)
@@ -143,7 +174,10 @@ def _errors(column: Column, codes: IntArray, inside: BoolArray, y: IntArray) -> 
         best = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), np.bincount(known).argmax())
         return float(np.sum(best[codes[inside] + 1] != truth))
     tree = DecisionTreeClassifier(max_leaf_nodes=LEAVES, random_state=0)
-    return min(float(np.sum(tree.fit(x[~inside], known).predict(x[inside]) != truth)) for x in _scales(column, codes))
+    return min(
+        float(np.sum(tree.fit(x[~inside], known).predict(x[inside]) != truth))
+        for x in _scales(column, codes)
+    )
 
 
 def _squares(column: Column, codes: IntArray, inside: BoolArray, y: FloatArray | IntArray) -> float:
@@ -155,16 +189,23 @@ def _squares(column: Column, codes: IntArray, inside: BoolArray, y: FloatArray |
         means = np.where(rows > 0, sums / np.maximum(rows, 1), known.mean())
         return float(np.sum((truth - means[codes[inside] + 1]) ** 2))
     tree = DecisionTreeRegressor(max_leaf_nodes=4 * LEAVES, random_state=0)
-    by_tree = min(np.sum((truth - tree.fit(x[~inside], known).predict(x[inside])) ** 2) for x in _scales(column, codes))
+    by_tree = min(
+        np.sum((truth - tree.fit(x[~inside], known).predict(x[inside])) ** 2)
+        for x in _scales(column, codes)
+    )
     values = column.values.astype(np.float64)
     line = _line(values[~inside], known, values[inside])
     return float(min(by_tree, np.sum((truth - line) ** 2)))
 
 
 def _line(x: FloatArray, y: FloatArray, new: FloatArray) -> FloatArray:
-    """The line of least squares through the rows that have a value; the mean for those that have none."""
+    """The line of least squares through the rows that have a value; the mean for those that have
+    none.
+    """
     have = ~np.isnan(x)
     center, middle = (x[have].mean(), y[have].mean()) if have.any() else (0.0, y.mean())
     spread = np.sum((x[have] - center) ** 2)
     slope = np.sum((x[have] - center) * (y[have] - middle)) / spread if spread > 0 else 0.0
-    return np.asarray(np.where(np.isnan(new), y.mean(), middle + slope * (new - center)), dtype=np.float64)
+    return np.asarray(
+        np.where(np.isnan(new), y.mean(), middle + slope * (new - center)), dtype=np.float64
+    )

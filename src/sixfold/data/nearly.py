@@ -1,4 +1,5 @@
-"""Columns of text that are nearly numbers or dates: what keeps them from being read, and what to write into the recipe.
+"""Columns of text that are nearly numbers or dates: what keeps them from being read, and what to
+write into the recipe.
 
 Nothing here is read otherwise: a column stays the category that it is, but not silently.
 """
@@ -23,7 +24,9 @@ Counts = npt.NDArray[np.int64]
 
 MOST: Final = 0.5  # of the distinct texts are numbers once currencies and units are off: hardly by chance; guessed
 NEARLY_ALL: Final = 0.9  # the same where commas or parentheses are all the marks: lists ("1,2") have these too; guessed
-UNITS: Final = 5  # different words behind numbers, beyond which they are codes ("12A"), not units; guessed
+UNITS: Final = (
+    5  # different words behind numbers, beyond which they are codes ("12A"), not units; guessed
+)
 TOKENS: Final = 3  # different texts among numbers that may all mean "missing"; guessed
 NUMBERS: Final = 5  # different numbers beside a word, from which on the word is hardly one more category; guessed
 SAMPLED: Final = 20_000  # distinct texts that are looked at, evenly spread
@@ -132,7 +135,10 @@ _FORMATS: Final = (
     (",", "'"),
     (".", "_"),
 )
-_TWO_WAYS: Final = (((".", ","), (",", "")), ((".", ""), (",", ".")))  # 12,345 and 1.234: nobody knows
+_TWO_WAYS: Final = (
+    ((".", ","), (",", "")),
+    ((".", ""), (",", ".")),
+)  # 12,345 and 1.234: nobody knows
 _CLOCK = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?"
 _HALF = r"\s?[AaPp]\.?[Mm]\.?"
 _ZONE = r"\s?(?:Z|[A-Z]{2,5}|[+-]\d{2}:?\d{2}|\[?[A-Z][a-z]+/\w+\]?)"
@@ -151,8 +157,16 @@ _FORMS = (
     ),
     ("a time of twelve hours (AM, PM)", _MOMENT, rf"{_DAY}(?:{_CLOCK}|\d{{1,2}}){_HALF}"),
     ("a moment of a named time zone", f"{_MOMENT}+01:00", rf"{_DAY}{_CLOCK}{_ZONE}"),
-    ("a month without a day", "Write it with its first day: 2026-11-01", rf"\d{{4}}[-/]\d{{1,2}}|{_MONTH}[ -]\d{{4}}"),
-    ("a date that names the day of the week", "", r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s.*\d{1,2}.*\d{4}.*"),
+    (
+        "a month without a day",
+        "Write it with its first day: 2026-11-01",
+        rf"\d{{4}}[-/]\d{{1,2}}|{_MONTH}[ -]\d{{4}}",
+    ),
+    (
+        "a date that names the day of the week",
+        "",
+        r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s.*\d{1,2}.*\d{4}.*",
+    ),
 )
 DATE_FORMS: Final[tuple[tuple[str, str, re.Pattern[str]], ...]] = tuple(
     (what, remedy, re.compile(form, re.ASCII)) for what, remedy, form in _FORMS
@@ -161,8 +175,8 @@ DATE_FORMS: Final[tuple[tuple[str, str, re.Pattern[str]], ...]] = tuple(
 
 @dataclass(frozen=True)
 class Nearly:
-    """What a column nearly is. `levels`: which of its texts show it; `found`: what such a text is, with the share of such
-    cells; `remedy`: sentences, with what to write into the recipe.
+    """What a column nearly is. `levels`: which of its texts show it; `found`: what such a text is,
+    with the share of such cells; `remedy`: sentences, with what to write into the recipe.
     """
 
     levels: npt.NDArray[np.bool_]
@@ -171,8 +185,12 @@ class Nearly:
     marks: str = ""  # of the remedy, that of this column alone: `price: {strip: ["$"]}`
 
 
-def numbers(name: str, levels: Sequence[str], counts: Counts, missing: Sequence[str]) -> Nearly | None:
-    """Numbers written with marks, where most distinct texts are such; `missing` is the recipe's list of tokens."""
+def numbers(
+    name: str, levels: Sequence[str], counts: Counts, missing: Sequence[str]
+) -> Nearly | None:
+    """Numbers written with marks, where most distinct texts are such; `missing` is the recipe's
+    list of tokens.
+    """
     step = max(1, len(levels) // SAMPLED)
     looked = levels[::step]
     written = [one for text in looked if (one := _split(text)) is not None]
@@ -191,7 +209,9 @@ def numbers(name: str, levels: Sequence[str], counts: Counts, missing: Sequence[
     cells, known = int(counts[read].sum()), int(counts.sum())
     found = f"a number with marks ({_marks(chosen)}), as are {cells:,} of {known:,} values ({_percent(cells, known)})"
     remedy = f"Say data.read: {_snippet(name, chosen)} to read them as numbers"
-    remedy += "".join(f" (or {_snippet(name, other)}, if the mark is the other one)" for other in others)
+    remedy += "".join(
+        f" (or {_snippet(name, other)}, if the mark is the other one)" for other in others
+    )
     rest = [levels[i] for i in _tokens(levels, counts, read)]
     remedy += f", and data.missing: {_listed(rest, missing)}" if rest else ""
     remedy += f"; or data.types: {{{key(name)}: category}} if these are no numbers."
@@ -199,10 +219,15 @@ def numbers(name: str, levels: Sequence[str], counts: Counts, missing: Sequence[
 
 
 def _formats(written: Sequence[_Written], marked: Sequence[_Written]) -> list[NumberFormat]:
-    """The format that reads most of the numbers; a second one where nobody knows which of the two is meant."""
+    """The format that reads most of the numbers; a second one where nobody knows which of the two
+    is meant.
+    """
     strip = tuple(dict.fromkeys(word for one in marked for word in (one.before, one.after) if word))
     accounting = any(one.accounting for one in marked)
-    return [NumberFormat(*way, strip=strip, accounting=accounting) for way in _ways([one.body for one in written])]
+    return [
+        NumberFormat(*way, strip=strip, accounting=accounting)
+        for way in _ways([one.body for one in written])
+    ]
 
 
 def tokens(
@@ -213,15 +238,19 @@ def tokens(
     kind: str,
     missing: Sequence[str],
 ) -> Nearly | None:
-    """One repeated text among numbers (or dates): it may mean that the value is missing. `kind`: of the others, in the plural;
-    `missing`: the recipe's list of tokens.
+    """One repeated text among numbers (or dates): it may mean that the value is missing. `kind`: of
+    the others, in the plural; `missing`: the recipe's list of tokens.
     """
     found = _tokens(levels, counts, is_value)
     if not found:
         return None
     words = [levels[i] for i in found]
     cells, known = int(counts[found].sum()), int(counts.sum())
-    only = "the only text" if len(words) == 1 else f"one of the only texts ({', '.join(map(repr, words))})"
+    only = (
+        "the only text"
+        if len(words) == 1
+        else f"one of the only texts ({', '.join(map(repr, words))})"
+    )
     text = f"{only} among {kind}: {cells:,} of {known:,} values ({_percent(cells, known)})"
     remedy = (
         f"If it means that the value is missing, say data.missing: {_listed(words, missing)}; or data.types: "
@@ -230,7 +259,9 @@ def tokens(
     return Nearly(np.isin(np.arange(len(levels)), found), text, remedy)
 
 
-def dates(name: str, levels: Sequence[str], counts: Counts, is_date: npt.NDArray[np.bool_]) -> Nearly | None:
+def dates(
+    name: str, levels: Sequence[str], counts: Counts, is_date: npt.NDArray[np.bool_]
+) -> Nearly | None:
     """Dates in a form that is not read, where nearly all distinct texts are dates of some form."""
     step = max(1, len(levels) // SAMPLED)
     forms = [None if is_date[i] else _form(levels[i]) for i in range(0, len(levels), step)]
@@ -245,7 +276,11 @@ def dates(name: str, levels: Sequence[str], counts: Counts, is_date: npt.NDArray
     found = f"{what}, which is not read; {cells:,} of {known:,} values ({_percent(cells, known)}) are in such forms"
     remedy = remedy or f"{_AS_ISO} (pandas.to_datetime(…, {_order(levels)}) reads such a column)"
     shows[::step] = [form == chosen for form in forms]
-    return Nearly(shows, found, f"{remedy}; or say data.types: {{{key(name)}: category}} if these are no dates.")
+    return Nearly(
+        shows,
+        found,
+        f"{remedy}; or say data.types: {{{key(name)}: category}} if these are no dates.",
+    )
 
 
 def key(name: str) -> str:
@@ -276,7 +311,10 @@ class _Written:
     @property
     def is_plain(self) -> bool:
         """Without marks."""
-        return not (self.before or self.after or self.accounting) and values.number(self.body) is not None
+        return (
+            not (self.before or self.after or self.accounting)
+            and values.number(self.body) is not None
+        )
 
 
 def _split(text: str) -> _Written | None:
@@ -295,12 +333,18 @@ def _split(text: str) -> _Written | None:
 
 
 def _is_currency(word: str) -> bool:
-    return word.lower() in CURRENCIES or any(unicodedata.category(letter) == "Sc" for letter in word)
+    return word.lower() in CURRENCIES or any(
+        unicodedata.category(letter) == "Sc" for letter in word
+    )
 
 
 def _is_unit(word: str) -> bool:
     """A percent sign, or a word of letters with what units have besides: °C, km/h, m²."""
-    return len(word) <= 20 and all(c.isalpha() or c in '%‰°"″/²³·^. ' for c in word) and len(word.split()) <= 3
+    return (
+        len(word) <= 20
+        and all(c.isalpha() or c in '%‰°"″/²³·^. ' for c in word)
+        and len(word.split()) <= 3
+    )
 
 
 def _ordinal(strip: Sequence[str]) -> bool:
@@ -308,19 +352,28 @@ def _ordinal(strip: Sequence[str]) -> bool:
 
 
 def _ways(bodies: Sequence[str]) -> list[tuple[str, str]]:
-    """(decimal, thousands) that read most of the digits; a second one where nobody knows which of the two is meant."""
+    """(decimal, thousands) that read most of the digits; a second one where nobody knows which of
+    the two is meant.
+    """
     reads: dict[tuple[str, str], int] = {}
     for decimal, thousands in _FORMATS:
         rule: Callable[[str], str | None] = NumberFormat(decimal, thousands).plain
         reads[decimal, thousands] = sum(rule(body) is not None for body in bodies)
     best = max(_FORMATS, key=lambda way: reads[way])
-    other = next((second for first, second in _TWO_WAYS if first == best and reads[first] == reads[second]), None)
+    other = next(
+        (second for first, second in _TWO_WAYS if first == best and reads[first] == reads[second]),
+        None,
+    )
     return (
-        [best] if other is None or not any(mark in body for body in bodies for mark in other if mark) else [best, other]
+        [best]
+        if other is None or not any(mark in body for body in bodies for mark in other if mark)
+        else [best, other]
     )
 
 
-def _units_differ(name: str, levels: Sequence[str], counts: Counts, units: Counter[str]) -> Nearly | None:
+def _units_differ(
+    name: str, levels: Sequence[str], counts: Counts, units: Counter[str]
+) -> Nearly | None:
     """Numbers of several units, which no stripping makes comparable."""
     codes = any(len(unit) == 1 and unit.isalpha() and unit not in SCALES for unit in units)
     if len(units) > 2 * UNITS or codes or _ordinal(tuple(units)):
@@ -331,14 +384,14 @@ def _units_differ(name: str, levels: Sequence[str], counts: Counts, units: Count
     shown = ", ".join(f"'{unit}'" for unit, _ in units.most_common(UNITS))
     cells, known = int(counts[chosen].sum()), int(counts.sum())
     found = f"a number with a unit, as are {cells:,} of {known:,} values ({_percent(cells, known)}); the units differ ({shown})"
-    remedy = (
-        f"Convert them to one unit in the file; or say data.types: {{{key(name)}: category}} if these are no numbers."
-    )
+    remedy = f"Convert them to one unit in the file; or say data.types: {{{key(name)}: category}} if these are no numbers."
     return Nearly(chosen, found, remedy)
 
 
 def _tokens(levels: Sequence[str], counts: Counts, is_value: npt.NDArray[np.bool_]) -> list[int]:
-    """The levels that are no values, where they are so few and so often there that they may mean "missing"."""
+    """The levels that are no values, where they are so few and so often there that they may mean
+    "missing".
+    """
     odd = np.flatnonzero(~is_value).tolist()
     if not odd or len(odd) > TOKENS or is_value.sum() < 2:
         return []
@@ -362,7 +415,11 @@ def _form(text: str) -> int | None:
 
 def _order(levels: Sequence[str]) -> str:
     """For pandas: which of the first two numbers is the day, where some text shows it."""
-    pairs = [match.groups() for text in levels[:SAMPLED] if (match := re.match(r"(\d{1,2})[/.-](\d{1,2})[/.-]", text))]
+    pairs = [
+        match.groups()
+        for text in levels[:SAMPLED]
+        if (match := re.match(r"(\d{1,2})[/.-](\d{1,2})[/.-]", text))
+    ]
     if any(int(first) > 12 for first, _ in pairs):
         return "dayfirst=True"
     return "dayfirst=False" if any(int(second) > 12 for _, second in pairs) else "dayfirst=…"
@@ -385,7 +442,9 @@ def _of_column(name: str, chosen: NumberFormat) -> str:
     """The column and its marks."""
     parts = [f"decimal: {json.dumps(chosen.decimal)}"] if chosen.decimal != "." else []
     parts += [f"thousands: {json.dumps(chosen.thousands)}"] if chosen.thousands else []
-    parts += [f"strip: {json.dumps(list(chosen.strip), ensure_ascii=False)}"] if chosen.strip else []
+    parts += (
+        [f"strip: {json.dumps(list(chosen.strip), ensure_ascii=False)}"] if chosen.strip else []
+    )
     parts += ["accounting: true"] if chosen.accounting and not parts else []
     return f"{key(name)}: {{{', '.join(parts)}}}"
 

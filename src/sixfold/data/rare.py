@@ -1,4 +1,6 @@
-"""Classes with few rows: kept, merged into one, or left out, as `data.rare` says. Whatever is done is told."""
+"""Classes with few rows: kept, merged into one, or left out, as `data.rare` says. Whatever is done
+is told.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ SHOWN: Final = 8  # classes named in a sentence
 
 
 def settle(dataset: Dataset, data: Data) -> Dataset:
-    """The dataset after `data.rare`. Raises DataError where fewer than two classes would be left, or `(rare)` is one already."""
+    """The dataset after `data.rare`. Raises DataError where fewer than two classes would be left,
+    or `(rare)` is one already.
+    """
     target = dataset.target
     if target.task != "classification":
         return dataset
@@ -38,7 +42,9 @@ def _merge(dataset: Dataset, rare: IntArray, named: str) -> Dataset:
     target = dataset.target
     if len(rare) == 1 or len(rare) == len(target.classes):
         why = "there is no other rare class" if len(rare) == 1 else "no other class would be left"
-        return replace(dataset, warnings=(*dataset.warnings, f"{named}: not merged (data.rare), as {why}."))
+        return replace(
+            dataset, warnings=(*dataset.warnings, f"{named}: not merged (data.rare), as {why}.")
+        )
     if MERGED in target.classes:
         raise DataError(
             f"column '{target.names[0]}'",
@@ -51,7 +57,9 @@ def _merge(dataset: Dataset, rare: IntArray, named: str) -> Dataset:
     values = codes[target.values.astype(np.int64)]
     classes = (*(name for code, name in enumerate(target.classes) if code not in rare), MERGED)
     notes = (*dataset.notes, f"{named}: merged into the class {MERGED}, as data.rare says.")
-    merged = replace(target, values=values, classes=classes, class_type="text")  # `(rare)` is no number
+    merged = replace(
+        target, values=values, classes=classes, class_type="text"
+    )  # `(rare)` is no number
     return replace(dataset, target=merged, notes=notes)
 
 
@@ -69,7 +77,9 @@ def _drop(dataset: Dataset, rare: IntArray, named: str) -> Dataset:
     classes = tuple(name for code, name in enumerate(target.classes) if code not in rare)
     text = f"{named}: left out with their rows, as data.rare says; the model does not know them."
     return replace(
-        kept, target=replace(kept.target, values=values, classes=classes), warnings=(*dataset.warnings, text)
+        kept,
+        target=replace(kept.target, values=values, classes=classes),
+        warnings=(*dataset.warnings, text),
     )
 
 
@@ -82,6 +92,8 @@ def _codes_without(rare: IntArray, classes: int) -> IntArray:
 
 def _named(names: list[str], counts: IntArray) -> str:
     """ "Rare classes: imL (2 rows), imS (2 rows)" """
-    shown = [f"{name} ({counted(int(count), 'row')})" for name, count in zip(names, counts, strict=True)]
+    shown = [
+        f"{name} ({counted(int(count), 'row')})" for name, count in zip(names, counts, strict=True)
+    ]
     more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
     return f"Rare {'class' if len(shown) == 1 else 'classes'}: {', '.join(shown[:SHOWN])}{more}"

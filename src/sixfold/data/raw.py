@@ -11,8 +11,11 @@ from sixfold.parts.table import Column, Table
 from sixfold.recipe.reading import ReadFile
 
 
-def text_rows(table: Table, names: Sequence[str], read: ReadFile | None = None) -> list[dict[str, str]]:
-    """A mapping of column to text a row; '' is missing. Read again by `core.values`, they give the same bits.
+def text_rows(
+    table: Table, names: Sequence[str], read: ReadFile | None = None
+) -> list[dict[str, str]]:
+    """A mapping of column to text a row; '' is missing. Read again by `core.values`, they give the
+    same bits.
 
     `read`: the recipe's; numbers are written with the decimal mark that it names.
     """
@@ -27,7 +30,10 @@ def _texts(column: Column, number: Callable[[float], str]) -> Sequence[str]:
     if column.kind in ("category", "identifier"):
         return column.strings()
     write = {"number": number, "boolean": _boolean, "date": values.show_date}[column.kind]
-    return ["" if gone else write(float(value)) for value, gone in zip(column.values, column.missing(), strict=True)]
+    return [
+        "" if gone else write(float(value))
+        for value, gone in zip(column.values, column.missing(), strict=True)
+    ]
 
 
 def _boolean(value: float) -> str:

@@ -1,4 +1,6 @@
-"""Columns that only number the rows. In a sorted table a row number knows the target; a new row has none that means anything."""
+"""Columns that only number the rows. In a sorted table a row number knows the target; a new row has
+none that means anything.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +14,21 @@ from sixfold.parts.table import Column, FloatArray
 from sixfold.recipe.schema import Data
 
 LEAST_ROWS: Final = 20  # a shuffled 1, 2, …, n of fewer rows may be a measurement; guessed
-SPREAD: Final = (
-    2.0  # distinct whole numbers within this many times the rows: numbers of rows, some of which are gone; guessed
-)
+SPREAD: Final = 2.0  # distinct whole numbers within this many times the rows: numbers of rows, some of which are gone; guessed
 SHOWN: Final = 5  # columns named in a sentence
 _INDEX = re.compile(
     r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__"
 )  # what pandas and Arrow call an index without a name
 _TIME = re.compile(
-    r"(.*[^a-z])?(year|quarter|month|week|day|date|hour|minute|second|time|epoch)s?([^a-z].*)?", re.IGNORECASE
+    r"(.*[^a-z])?(year|quarter|month|week|day|date|hour|minute|second|time|epoch)s?([^a-z].*)?",
+    re.IGNORECASE,
 )
 
 
 class FoundRowNumbers(NamedTuple):
-    """`columns`: left out. `notes`, `warnings`: about these, and about columns that nearly are row numbers."""
+    """`columns`: left out. `notes`, `warnings`: about these, and about columns that nearly are row
+    numbers.
+    """
 
     columns: tuple[str, ...]
     notes: tuple[str, ...]
@@ -33,13 +36,17 @@ class FoundRowNumbers(NamedTuple):
 
 
 def find(columns: Mapping[str, Column], data: Data, nameless: str | None = None) -> FoundRowNumbers:
-    """The columns of `columns` that number the rows, by their values: n whole numbers in a row, in any order.
+    """The columns of `columns` that number the rows, by their values: n whole numbers in a row, in
+    any order.
 
-    A column of `data.types` is kept; so is one that is named after a unit of time and begins neither at 0 nor at 1 (years),
-    and the only column there is. `nameless`: a column whose name in the file is empty, as an index is written.
+    A column of `data.types` is kept; so is one that is named after a unit of time and begins
+    neither at 0 nor at 1 (years), and the only column there is. `nameless`: a column whose name in
+    the file is empty, as an index is written.
     """
     spans = _spans(columns, data)
-    numbers = {name for name, span in spans.items() if span.in_a_row and not _is_time(name, span.first)}
+    numbers = {
+        name for name, span in spans.items() if span.in_a_row and not _is_time(name, span.first)
+    }
     index = {name for name in spans if _INDEX.fullmatch(name) or name == nameless} - numbers
     left_out = [name for name in columns if name in numbers | index]
     warnings = [_gaps(name) for name, span in spans.items() if span.nearly and name not in index]
@@ -53,12 +60,17 @@ def find(columns: Mapping[str, Column], data: Data, nameless: str | None = None)
         what = f"{'the index of a DataFrame' if name in index else 'a row number'}: {_called(name, nameless)}"
         notes.append(f"Not used, as {what}, {spans[name]}.{_orders(name, data)} {_keeps(name)}")
     kept = [name for name, span in spans.items() if span.in_a_row and name not in numbers | index]
-    notes += [f"{name}: numbers in a row, kept as a measure of time (data.drop leaves it out)." for name in kept]
+    notes += [
+        f"{name}: numbers in a row, kept as a measure of time (data.drop leaves it out)."
+        for name in kept
+    ]
     return FoundRowNumbers(tuple(left_out), tuple(notes), tuple(warnings))
 
 
 class _Span(NamedTuple):
-    """Of whole numbers, none missing. `in_a_row`: each from first to last once; `nearly`: some are gone."""
+    """Of whole numbers, none missing. `in_a_row`: each from first to last once; `nearly`: some are
+    gone.
+    """
 
     first: float
     last: float
@@ -76,7 +88,9 @@ def _span(values: FloatArray) -> _Span | None:
         return None
     first, last = float(values.min()), float(values.max())
     width = last - first + 1
-    counted = rows >= LEAST_ROWS and rows <= width < SPREAD * rows and len(np.unique(values)) == rows
+    counted = (
+        rows >= LEAST_ROWS and rows <= width < SPREAD * rows and len(np.unique(values)) == rows
+    )
     return _Span(first, last, counted and width == rows, counted and width > rows)
 
 

@@ -25,18 +25,26 @@ ALIASES: Final = {
     "ndjson": "jsonl",
     "xlsm": "xlsx",
 }  # extension → plug-in, where they differ
-MOST_COLUMNS: Final = 100_000  # as of `random:`; a graph of more inputs is larger than protobuf allows (guessed)
-ROW_BYTES: Final = 56  # of a row, whatever its columns: its target, the order of rows, masks; derived, rather less
-_PREFIXED = re.compile(r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL)  # one letter is a drive of Windows
+MOST_COLUMNS: Final = (
+    100_000  # as of `random:`; a graph of more inputs is larger than protobuf allows (guessed)
+)
+ROW_BYTES: Final = (
+    56  # of a row, whatever its columns: its target, the order of rows, masks; derived, rather less
+)
+_PREFIXED = re.compile(
+    r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL
+)  # one letter is a drive of Windows
 
 
 @dataclass
 class Raw:
-    """Columns as the source has them: text (read by the rules of `core.values`) or typed. All of `rows` values.
+    """Columns as the source has them: text (read by the rules of `core.values`) or typed. All of
+    `rows` values.
 
-    `where` names the source in messages; `place(row)` says where a row stands in it ("line 17"). Whoever reads takes
-    the columns out one by one, so that the memory of each is given back at once. `nameless`: what `name_index` called the
-    column without a name. `warnings`: what looks wrong in the source.
+    `where` names the source in messages; `place(row)` says where a row stands in it ("line 17").
+    Whoever reads takes the columns out one by one, so that the memory of each is given back at
+    once. `nameless`: what `name_index` called the column without a name. `warnings`: what looks
+    wrong in the source.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -56,7 +64,9 @@ class FileSource(Protocol):
         """The source of a file, with what the recipe says about it."""
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises DataError, BudgetError."""
+        """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises
+        DataError, BudgetError.
+        """
 
 
 @runtime_checkable
@@ -68,7 +78,9 @@ class NamedSource(Protocol):
         """The source called `name`. Raises DataError."""
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises DataError, BudgetError."""
+        """All rows. `memory`: what may be taken for them; None is SHARE of the machine's. Raises
+        DataError, BudgetError.
+        """
 
 
 @runtime_checkable
@@ -82,11 +94,15 @@ class FolderSource(Protocol):
         """The source of a folder, with what the recipe says about it."""
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """All of its files as rows. `memory`: what may be taken for them. Raises DataError, BudgetError."""
+        """All of its files as rows. `memory`: what may be taken for them. Raises DataError,
+        BudgetError.
+        """
 
 
 def find(data: Data, base: Path) -> FileSource | NamedSource | FolderSource:
-    """The plug-in for `data.source`; relative paths from `base`. Raises DataError, or RecipeError for its options."""
+    """The plug-in for `data.source`; relative paths from `base`. Raises DataError, or RecipeError
+    for its options.
+    """
     prefixed = _PREFIXED.fullmatch(data.source)
     if (base / data.source).is_dir():
         made = _by_content(base / data.source).of_folder(base / data.source, data)
@@ -130,11 +146,16 @@ def _by_extension(file: DataFile) -> Any:
     known = SOURCE.names()
     if extension == "xls":
         raise DataError(
-            str(file.path), "a file of Excel 2007 or later (.xlsx)", "'.xls', the old form", "Save it as .xlsx or CSV."
+            str(file.path),
+            "a file of Excel 2007 or later (.xlsx)",
+            "'.xls', the old form",
+            "Save it as .xlsx or CSV.",
         )
     settings = SOURCE.load(name) if name in known else None
     if settings is None or not _reads_files(settings):
-        endings = ", ".join(sorted(f".{e}" for e in {*ALIASES, *(n for n in known if _reads_files(SOURCE.load(n)))}))
+        endings = ", ".join(
+            sorted(f".{e}" for e in {*ALIASES, *(n for n in known if _reads_files(SOURCE.load(n)))})
+        )
         raise DataError(
             str(file.path),
             f"a file that ends in {endings} (also packed: .gz, .zip)",
@@ -145,7 +166,9 @@ def _by_extension(file: DataFile) -> Any:
 
 
 def why_folder(folder: Path) -> str:
-    """How a folder is read and why, a sentence for the user. Raises DataError for one that none reads."""
+    """How a folder is read and why, a sentence for the user. Raises DataError for one that none
+    reads.
+    """
     endings, reader = _endings(folder), _by_content(folder)
     own = {ending: count for ending, count in endings.most_common() if ending in reader.endings}
     kind = reader.__module__.rpartition(".")[2].removesuffix("_folder")
@@ -158,7 +181,10 @@ def why_folder(folder: Path) -> str:
 def _endings(folder: Path) -> Counter[str]:
     """Endings of the files that are not hidden → how many."""
     return Counter(
-        Path(name).suffix.lower() for _, _, names in os.walk(folder) for name in names if not name.startswith(".")
+        Path(name).suffix.lower()
+        for _, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")
     )
 
 
@@ -169,9 +195,15 @@ def _by_content(folder: Path) -> Any:
     found = max(readers, key=lambda settings: sum(endings[ending] for ending in settings.endings))
     if not any(endings[ending] for ending in found.endings):
         known = ", ".join(sorted(ending for settings in readers for ending in settings.endings))
-        shown = ", ".join(ending or "no ending" for ending, _ in endings.most_common(5)) or "an empty one"
+        shown = (
+            ", ".join(ending or "no ending" for ending, _ in endings.most_common(5))
+            or "an empty one"
+        )
         raise DataError(
-            str(folder), f"a file, or a folder of files that end in {known}", shown, "Give the file inside it."
+            str(folder),
+            f"a file, or a folder of files that end in {known}",
+            shown,
+            "Give the file inside it.",
         )
     return found
 
@@ -185,7 +217,9 @@ def _reads_files(settings: Any) -> bool:
 
 
 def table_bytes(rows: int, columns: int) -> int:
-    """What columns of numbers take once they are read and divided into training rows and held-out rows: twice 8 bytes."""
+    """What columns of numbers take once they are read and divided into training rows and held-out
+    rows: twice 8 bytes.
+    """
     return rows * (2 * 8 * columns + ROW_BYTES)
 
 
@@ -206,7 +240,9 @@ def check_count(count: int, where: str) -> None:
 
 
 def name_index(names: list[str]) -> str | None:
-    """Give a single column without a name one, as pandas and R write an index; None where there is not exactly one."""
+    """Give a single column without a name one, as pandas and R write an index; None where there is
+    not exactly one.
+    """
     empty = [position for position, name in enumerate(names) if not name.strip()]
     if len(empty) != 1 or len(names) < 2 or (named := f"unnamed_{empty[0] + 1}") in names:
         return None
@@ -234,4 +270,9 @@ def check_names(names: list[str], where: str) -> None:
     twice = next((name for name in names if counts[name] > 1), None)
     if twice is not None:
         places = " and ".join(f"{i:,}" for i, name in enumerate(names, start=1) if name == twice)
-        raise DataError(where, "each column once", f"'{twice}' as columns {places}", "Rename all but one of them.")
+        raise DataError(
+            where,
+            "each column once",
+            f"'{twice}' as columns {places}",
+            "Rename all but one of them.",
+        )

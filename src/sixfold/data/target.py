@@ -17,8 +17,12 @@ from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, levels_of,
 from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
 
 FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
-ROWS_EACH: Final = 5  # rows each of them has on average, at least, when there are more than two; guessed
-FREQUENT: Final = 2 / 3  # of the rows have a class that is then hardly the one that is looked for; guessed
+ROWS_EACH: Final = (
+    5  # rows each of them has on average, at least, when there are more than two; guessed
+)
+FREQUENT: Final = (
+    2 / 3
+)  # of the rows have a class that is then hardly the one that is looked for; guessed
 SHOWN: Final = 6  # classes named in a sentence
 
 
@@ -35,7 +39,9 @@ class FoundTarget:
 def column_target(
     name: str, raw: pa.ChunkedArray, task: Task | None, kind: ColumnKind | None, reading: Reading
 ) -> FoundTarget:
-    """The target column; `task`, and `kind` of this column, as far as the recipe says them. Raises DataError."""
+    """The target column; `task`, and `kind` of this column, as far as the recipe says them. Raises
+    DataError.
+    """
     if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
         return _classes(name, levels_of(texts(name, raw, reading), reading), reading)
     if task == "regression" or kind == "number":
@@ -44,11 +50,16 @@ def column_target(
 
 
 def reconstruction_target(columns: dict[str, Column], where: str) -> FoundTarget:
-    """The number columns themselves; rows with a missing number are left out. Raises DataError without any."""
+    """The number columns themselves; rows with a missing number are left out. Raises DataError
+    without any.
+    """
     names = tuple(name for name, column in columns.items() if column.kind == "number")
     if not names:
         raise DataError(
-            where, "at least one column of numbers to reconstruct", "none", "Choose another task or data.types."
+            where,
+            "at least one column of numbers to reconstruct",
+            "none",
+            "Choose another task or data.types.",
         )
     matrix = np.stack([columns[name].values for name in names], axis=1).astype(np.float64)
     rows = np.flatnonzero(~np.isnan(matrix).any(axis=1))
@@ -68,7 +79,9 @@ def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> FoundTarget:
         )
     numbers = seen.column.kind == "identifier" and not seen.column.levels
     if numbers or (seen.mixed and len(seen.column.levels) > FEW_VALUES):
-        return _values(name, read(name, raw, "number", reading), reading)  # raises at the first that is no number
+        return _values(
+            name, read(name, raw, "number", reading), reading
+        )  # raises at the first that is no number
     if seen.column.kind != "number":
         held = levels_of(texts(name, raw, reading), reading)
         return _classes(name, _repeating(name, held, reading), reading)
@@ -86,7 +99,9 @@ def _inferred(name: str, raw: pa.ChunkedArray, reading: Reading) -> FoundTarget:
 
 
 def _repeating(name: str, held: Texts, reading: Reading) -> Texts:
-    """Raises DataError for texts of which most stand in one row only: names or prose, which no model can learn as classes."""
+    """Raises DataError for texts of which most stand in one row only: names or prose, which no
+    model can learn as classes.
+    """
     known = int(held.counts().sum())
     if known >= DISTINCT_ROWS and len(held.levels) > known / 2:
         raise DataError(
@@ -129,11 +144,16 @@ def _class_order(held: Texts) -> list[int]:
 
 
 def _missing_classes(name: str, held: Texts, reading: Reading) -> tuple[str, ...]:
-    """A loud line for every word that is read as a missing target: it may be a class of that name."""
+    """A loud line for every word that is read as a missing target: it may be a class of that
+    name.
+    """
     notes = []
     for token, rows in sorted(held.token_rows.items()):
         if token:
-            others, share = [text for text in sorted(reading.missing) if text != token], rows / len(held.codes)
+            others, share = (
+                [text for text in sorted(reading.missing) if text != token],
+                rows / len(held.codes),
+            )
             notes.append(
                 f"{name}: '{token}' is read as a missing target: {rows:,} of {len(held.codes):,} rows ({share:.1%}) "
                 f"are left out. If it is a class, say data.missing: {json.dumps(others)}."
@@ -142,7 +162,9 @@ def _missing_classes(name: str, held: Texts, reading: Reading) -> tuple[str, ...
 
 
 def _say_rule(name: str, held: Texts) -> list[str]:
-    """How classes are compared, where that needs saying; always where texts that differ are one class."""
+    """How classes are compared, where that needs saying; always where texts that differ are one
+    class.
+    """
     rule = held.rule()
     if held.merged or (held.level_type == "text" and rule):
         return [f"'{name}': its classes are {rule}."]
@@ -173,7 +195,9 @@ def _say_classes(name: str, target: Target) -> str:
 
 
 def _say_positive(target: Target) -> tuple[str, ...]:
-    """Of two classes the second is what f1 and average_precision look at: said where it is the frequent one."""
+    """Of two classes the second is what f1 and average_precision look at: said where it is the
+    frequent one.
+    """
     if len(target.classes) != 2 or np.mean(target.values == 1) < FREQUENT:
         return ()
     rare, frequent = target.classes

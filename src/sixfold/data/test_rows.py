@@ -1,4 +1,6 @@
-"""A second file as the holdout (`data.test`): its rows read as the training file's are, and put aside."""
+"""A second file as the holdout (`data.test`): its rows read as the training file's are, and put
+aside.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,24 @@ from sixfold.parts.table import Dataset, Task
 from sixfold.recipe.schema import Data
 
 
-def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> tuple[Dataset, Dataset]:
-    """The rows of `data.source`, and those of `data.test`. Which kind a column is, the training file alone decides.
+def load(
+    data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None
+) -> tuple[Dataset, Dataset]:
+    """The rows of `data.source`, and those of `data.test`. Which kind a column is, the training
+    file alone decides.
 
-    `notes` and `warnings` of the first hold what was noticed in both. Raises DataError, with the line, RecipeError, or
-    BudgetError where both together take more than `memory` (as in `data.load`).
+    `notes` and `warnings` of the first hold what was noticed in both. Raises DataError, with the
+    line, RecipeError, or BudgetError where both together take more than `memory` (as in
+    `data.load`).
     """
     memory = memory or MemoryLimit.of(None)
     raw = find(data, base).read(memory)
     test = find(data.model_copy(update={"source": data.test}), base).read(memory)
     training = dataset_of(replace(raw, columns=dict(raw.columns)), data, task, memory)
     used = [
-        name for name in raw.columns if name in training.table.columns or name in (data.target, data.group, data.time)
+        name
+        for name in raw.columns
+        if name in training.table.columns or name in (data.target, data.group, data.time)
     ]
     for name in used:
         if name not in test.columns:
@@ -38,28 +46,41 @@ def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None =
                 "no such column",
                 did_you_mean(name, test.columns),
             )
-    both = dataset_of(_joined(raw, test, used), _decided(data, training, used), training.target.task, memory)
+    both = dataset_of(
+        _joined(raw, test, used), _decided(data, training, used), training.target.task, memory
+    )
     held_out = both.take(np.arange(training.table.rows, both.table.rows, dtype=np.int64))
     _check_target(training, both, held_out, test)
-    notes = (*training.notes, f"Held out: the {held_out.table.rows:,} rows of {data.test} (data.test).")
+    notes = (
+        *training.notes,
+        f"Held out: the {held_out.table.rows:,} rows of {data.test} (data.test).",
+    )
     return replace(
         training, notes=notes, warnings=(*training.warnings, *_shared_groups(data, both, training))
     ), held_out
 
 
 def _joined(raw: Raw, test: Raw, names: list[str]) -> Raw:
-    """The rows of both, one below the other: what is decided by the values of both files is decided once."""
+    """The rows of both, one below the other: what is decided by the values of both files is decided
+    once.
+    """
     columns = {name: _one_type(raw.columns[name], test.columns[name]) for name in names}
 
     def place(row: int) -> str:
-        return test.place(row - raw.rows) if row >= raw.rows else f"{raw.place(row)} of the training file"
+        return (
+            test.place(row - raw.rows)
+            if row >= raw.rows
+            else f"{raw.place(row)} of the training file"
+        )
 
     return Raw(columns, raw.rows + test.rows, test.where, place)
 
 
 def _one_type(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.ChunkedArray:
     """Two columns as one: of their type, as numbers, or as text."""
-    kinds = [part.type for part in (first, second) if not pa.types.is_null(part.type)] or [first.type]
+    kinds = [part.type for part in (first, second) if not pa.types.is_null(part.type)] or [
+        first.type
+    ]
     if len(set(kinds)) == 1:
         kind = kinds[0]
     elif all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
@@ -67,7 +88,9 @@ def _one_type(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.ChunkedArra
     else:
         kind = pa.string()
         first, second = _as_text(first), _as_text(second)
-    return pa.chunked_array([chunk for part in (first, second) for chunk in part.cast(kind, safe=False).chunks], kind)
+    return pa.chunked_array(
+        [chunk for part in (first, second) for chunk in part.cast(kind, safe=False).chunks], kind
+    )
 
 
 def _as_text(cells: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -77,7 +100,9 @@ def _as_text(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _decided(data: Data, training: Dataset, used: list[str]) -> Data:
-    """The recipe's section with what the training file decided: the kinds of the columns, and which are used."""
+    """The recipe's section with what the training file decided: the kinds of the columns, and which
+    are used.
+    """
     types = {name: column.kind for name, column in training.table.columns.items()}
     if data.target is not None and data.target in data.types:
         types[data.target] = data.types[data.target]
@@ -91,7 +116,12 @@ def _check_target(training: Dataset, both: Dataset, held_out: Dataset, test: Raw
     """There are rows with a target, and no class that the training file lacks. Raises DataError."""
     name = ", ".join(training.target.names)
     if held_out.table.rows == 0:
-        raise DataError(f"{test.where}, column '{name}'", "a target in at least one row", "none", "Look at data.test.")
+        raise DataError(
+            f"{test.where}, column '{name}'",
+            "a target in at least one row",
+            "none",
+            "Look at data.test.",
+        )
     new = [label for label in both.target.classes if label not in training.target.classes]
     if new:
         raise DataError(

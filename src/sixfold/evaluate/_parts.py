@@ -33,8 +33,11 @@ def strata(target: Target) -> IntArray:
     return np.searchsorted(edges, values).astype(np.int64)
 
 
-def stratified_parts(layers: IntArray, folds: int, seed: int, units: IntArray | None = None) -> list[IntArray]:
-    """Deal the rows of each layer, in random order, to the folds in turn; the turn goes on from layer to layer.
+def stratified_parts(
+    layers: IntArray, folds: int, seed: int, units: IntArray | None = None
+) -> list[IntArray]:
+    """Deal the rows of each layer, in random order, to the folds in turn; the turn goes on from
+    layer to layer.
 
     With `units`, whole units are dealt, so that each layer is as even as they allow.
     """

@@ -19,7 +19,9 @@ from sixfold.prepare.preparer import Preparer
 
 @dataclass(frozen=True)
 class Joined(State):
-    """Several preparers as one: raw columns → the features of all of them, side by side, float64 (a float32 stays what it is)."""
+    """Several preparers as one: raw columns → the features of all of them, side by side, float64 (a
+    float32 stays what it is).
+    """
 
     preparers: tuple[Preparer, ...]
 
@@ -50,22 +52,34 @@ class Joined(State):
 
     def transform(self, table: Table) -> Matrix:
         """[rows, features of all] float64."""
-        return np.concatenate([each.transform(table).astype(np.float64, copy=False) for each in self.preparers], axis=1)
+        return np.concatenate(
+            [each.transform(table).astype(np.float64, copy=False) for each in self.preparers],
+            axis=1,
+        )
 
     def batches(self, table: Table) -> Iterator[tuple[slice, Matrix]]:
         """The same in parts: which rows, and their features."""
-        for parts in zip(*(each.batches(table, self.rows_at_once) for each in self.preparers), strict=True):
-            yield parts[0][0], np.concatenate([x.astype(np.float64, copy=False) for _, x in parts], axis=1)
+        for parts in zip(
+            *(each.batches(table, self.rows_at_once) for each in self.preparers), strict=True
+        ):
+            yield (
+                parts[0][0],
+                np.concatenate([x.astype(np.float64, copy=False) for _, x in parts], axis=1),
+            )
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The raw columns → [rows, features of all], double."""
-        values = [graph.cast(each.export(graph, inputs), TensorProto.DOUBLE) for each in self.preparers]
+        values = [
+            graph.cast(each.export(graph, inputs), TensorProto.DOUBLE) for each in self.preparers
+        ]
         return graph.concat(values, [len(each.feature_names) for each in self.preparers])
 
 
 @dataclass(frozen=True)
 class Member(State):
-    """One member: columns `start` to `stop` of the joined features in `precision`, the fitted family, its calibrator."""
+    """One member: columns `start` to `stop` of the joined features in `precision`, the fitted
+    family, its calibrator.
+    """
 
     fitted: Fitted
     calibrator: Calibrator | None
@@ -80,7 +94,9 @@ class Member(State):
     def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
         """`predict` of rows of which most features are those of `x`."""
         scores = (
-            self.fitted.near(self._own(x)) if isinstance(self.fitted, IncrementalPredictor) else self.fitted.predict
+            self.fitted.near(self._own(x))
+            if isinstance(self.fitted, IncrementalPredictor)
+            else self.fitted.predict
         )
         return lambda other: self._calibrated(scores(self._own(other)))
 
@@ -122,7 +138,9 @@ class Averaged(State):
         return np.asarray(total, dtype=np.float64)
 
     def export(self, graph: Graph, x: str) -> str:
-        """Every member's nodes, then the weighted sum, in double precision and in the same order."""
+        """Every member's nodes, then the weighted sum, in double precision and in the same
+        order.
+        """
         weighted = [
             graph.op("Mul", part.export(graph, x), graph.constant(weight, np.float64))
             for weight, part in zip(self.weights, self.parts, strict=True)

@@ -13,11 +13,14 @@ from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Dataset, FloatArray, Target
 
 
-def baseline(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) -> dict[str, FloatArray]:
-    """Metric → float64 [folds]: what the class shares of each fold's training rows score, or their mean.
+def baseline(
+    dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Metric → float64 [folds]: what the class shares of each fold's training rows score, or their
+    mean.
 
-    A metric that some fold's rows do not define is left out (R² of one row). Raises RecipeError when that is the first one,
-    which has to decide: no candidate could be scored by it either.
+    A metric that some fold's rows do not define is left out (R² of one row). Raises RecipeError
+    when that is the first one, which has to decide: no candidate could be scored by it either.
     """
     scores = by_fold(dataset, folds, metrics)
     defined = {name: values for name, values in scores.items() if not np.isnan(values).any()}
@@ -31,13 +34,17 @@ def baseline(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) ->
     return defined
 
 
-def by_fold(dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]) -> dict[str, FloatArray]:
+def by_fold(
+    dataset: Dataset, folds: Sequence[Fold], metrics: Sequence[str]
+) -> dict[str, FloatArray]:
     """The same for all metrics, NaN on folds whose rows do not define one."""
     scores = {name: np.full(len(folds), np.nan) for name in metrics}
     kind: OutputKind = "probability" if dataset.target.task == "classification" else "value"
     for number, fold in enumerate(folds):
         validation = dataset.target.take(fold.validation)
-        predicted = np.repeat(_constant(dataset.target.take(fold.train))[None, :], len(fold.validation), axis=0)
+        predicted = np.repeat(
+            _constant(dataset.target.take(fold.train))[None, :], len(fold.validation), axis=0
+        )
         for name, score in scoring.score_all(metrics, validation, predicted, kind).items():
             scores[name][number] = np.nan if score is None else score
     return scores

@@ -1,6 +1,8 @@
-"""From scores to probabilities that are right on average: Platt's sigmoid, isotonic regression, one class against the rest.
+"""From scores to probabilities that are right on average: Platt's sigmoid, isotonic regression, one
+class against the rest.
 
-Shape letters: R rows, K classes, C columns that are calibrated (1 for two classes, else K), T points of a curve.
+Shape letters: R rows, K classes, C columns that are calibrated (1 for two classes, else K), T
+points of a curve.
 """
 
 from __future__ import annotations
@@ -17,18 +19,21 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
-# Added to both sides of a log-odds, which keeps the order: a tree's 0 and 1 mean "none of some rows", not infinity. Measured
-# on trees of 6,000 rows of Adult, log loss with platt: 0.367, with 10⁻¹² 0.450, not calibrated 0.601.
+# Added to both sides of a log-odds, which keeps the order: a tree's 0 and 1 mean "none of some
+# rows", not infinity. Measured on trees of 6,000 rows of Adult, log loss with platt: 0.367, with
+# 10⁻¹² 0.450, not calibrated 0.601.
 EXTRA = 1e-3
-# Probability per unit of log-odds: those of a float32 network are right to some 1e-6, and parity asks for 1e-5. Decision
-# values are computed in double precision: per standard deviation of theirs.
+# Probability per unit of log-odds: those of a float32 network are right to some 1e-6, and parity
+# asks for 1e-5. Decision values are computed in double precision: per standard deviation of theirs.
 STEEPEST: dict[OutputKind, float] = {"probability": 5.0, "decision": 1e6}
 STEPS = 100  # of Newton's method; about 10 are used
 
 
 @dataclass(frozen=True)
 class Platt(State):
-    """p = 1 / (1 + exp(a f + b)), f a decision value or a log-odds (Platt, 1999). `slope` a, `intercept` b: float64 [C]."""
+    """p = 1 / (1 + exp(a f + b)), f a decision value or a log-odds (Platt, 1999). `slope` a,
+    `intercept` b: float64 [C].
+    """
 
     slope: FloatArray
     intercept: FloatArray
@@ -48,7 +53,8 @@ class Platt(State):
 
 @dataclass(frozen=True)
 class Isotonic(State):
-    """A rising curve through (x, y), straight between its points, level outside of them (Zadrozny and Elkan, 2002).
+    """A rising curve through (x, y), straight between its points, level outside of them (Zadrozny
+    and Elkan, 2002).
 
     `x`, `y`: one pair of float64 [T] a column; x rises strictly.
     """
@@ -60,15 +66,22 @@ class Isotonic(State):
     def apply(self, scores: FloatArray) -> FloatArray:
         """[R, K] decision values or probabilities → [R, K] probabilities.
 
-        Written as the nodes compute it: on level parts both give the same bits, and so the same labels where classes tie.
+        Written as the nodes compute it: on level parts both give the same bits, and so the same
+        labels where classes tie.
         """
         f_RC = evidence(scores, self.source)
-        return _normalized(np.stack([self._curve(f_RC[:, c], c) for c in range(len(self.x))], axis=1))
+        return _normalized(
+            np.stack([self._curve(f_RC[:, c], c) for c in range(len(self.x))], axis=1)
+        )
 
     def export(self, graph: Graph, scores: str) -> str:
-        """Of each column: how many points are not above f says which piece of the curve holds; `scores` is [R, K]."""
+        """Of each column: how many points are not above f says which piece of the curve holds;
+        `scores` is [R, K].
+        """
         f = _export_evidence(graph, scores, self.source, len(self.x))
-        columns = [self._export_curve(graph, graph.take_columns(f, [c]), c) for c in range(len(self.x))]
+        columns = [
+            self._export_curve(graph, graph.take_columns(f, [c]), c) for c in range(len(self.x))
+        ]
         return _export_normalized(graph, graph.concat(columns), len(self.x))
 
     def _pieces(self, column: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -86,24 +99,37 @@ class Isotonic(State):
 
     def _export_curve(self, graph: Graph, f: str, column: int) -> str:
         x = self.x[column]
-        f = graph.op("Max", graph.op("Min", f, graph.constant(x[-1], np.float64)), graph.constant(x[0], np.float64))
+        f = graph.op(
+            "Max",
+            graph.op("Min", f, graph.constant(x[-1], np.float64)),
+            graph.constant(x[0], np.float64),
+        )
         start, value, slope = (graph.constant(part, np.float64) for part in self._pieces(column))
-        passed = graph.cast(graph.op("GreaterOrEqual", f, graph.constant(x, np.float64)), TensorProto.INT64)
+        passed = graph.cast(
+            graph.op("GreaterOrEqual", f, graph.constant(x, np.float64)), TensorProto.INT64
+        )
         piece = graph.op("ReduceSum", passed, graph.constant([1], np.int64), keepdims=1)
         above = graph.op("Sub", f, graph.op("Gather", start, piece))
         rise = graph.op("Mul", graph.op("Gather", slope, piece), above)
         p = graph.op("Add", graph.op("Gather", value, piece), rise)
-        return graph.op("Max", graph.op("Min", p, graph.constant(1.0, np.float64)), graph.constant(0.0, np.float64))
+        return graph.op(
+            "Max",
+            graph.op("Min", p, graph.constant(1.0, np.float64)),
+            graph.constant(0.0, np.float64),
+        )
 
 
 Calibrator: TypeAlias = Platt | Isotonic
 
 
-def fit(method: str, scores: FloatArray, y: IntArray, source: OutputKind, seen: BoolArray) -> Calibrator:
+def fit(
+    method: str, scores: FloatArray, y: IntArray, source: OutputKind, seen: BoolArray
+) -> Calibrator:
     """Fit `platt` or `isotonic` on rows that the scores' model did not see.
 
-    `scores`: [R, K]; `y`: [R] classes; `source`: what the scores are, decision or probability. `seen`: [R, K], whether the
-    row's model knew the class: its score says nothing of a class that it did not.
+    `scores`: [R, K]; `y`: [R] classes; `source`: what the scores are, decision or probability.
+    `seen`: [R, K], whether the row's model knew the class: its score says nothing of a class that
+    it did not.
     """
     f_RC = evidence(scores, source)
     columns = [1] if f_RC.shape[1] == 1 else list(range(f_RC.shape[1]))
@@ -132,8 +158,8 @@ def evidence(scores: FloatArray, source: OutputKind) -> FloatArray:
 def sigmoid(f: FloatArray, positive: BoolArray) -> tuple[float, float]:
     """a and b of 1 / (1 + exp(a f + b)) that minimize the cross-entropy with Platt's targets.
 
-    The targets are (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2): one more row of either class, against overfitting. Newton's method
-    with halved steps (Lin, Lin and Weng, 2007), on f standardized.
+    The targets are (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2): one more row of either class, against
+    overfitting. Newton's method with halved steps (Lin, Lin and Weng, 2007), on f standardized.
     """
     count, positives = len(f), int(positive.sum())
     t = np.where(positive, (positives + 1.0) / (positives + 2.0), 1.0 / (count - positives + 2.0))
@@ -163,15 +189,20 @@ def sigmoid(f: FloatArray, positive: BoolArray) -> tuple[float, float]:
     return slope, float(theta[1]) - slope * center
 
 
-def rising(f: FloatArray, positive: BoolArray, steepest: float = np.inf) -> tuple[FloatArray, FloatArray]:
-    """Points x, y of the rising curve nearest to the rows in least squares: pool adjacent violators, by scikit-learn.
+def rising(
+    f: FloatArray, positive: BoolArray, steepest: float = np.inf
+) -> tuple[FloatArray, FloatArray]:
+    """Points x, y of the rising curve nearest to the rows in least squares: pool adjacent
+    violators, by scikit-learn.
 
-    Where the curve would rise faster than `steepest`, x is pulled apart around the rise, by the mean of pushing every point
-    to the right of its neighbors and to the left of them.
+    Where the curve would rise faster than `steepest`, x is pulled apart around the rise, by the
+    mean of pushing every point to the right of its neighbors and to the left of them.
     """
     if len(f) == 0:
         return np.zeros(1), np.zeros(1)
-    regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(f, positive.astype(np.float64))
+    regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+        f, positive.astype(np.float64)
+    )
     x = np.asarray(regression.X_thresholds_, dtype=np.float64)
     y = np.asarray(regression.y_thresholds_, dtype=np.float64)
     below = y / steepest  # x - below may not fall
@@ -187,7 +218,9 @@ def _others(classes: int) -> FloatArray:
 
 
 def _normalized(p: FloatArray) -> FloatArray:
-    """[R, C] → [R, K] that sum to 1: [1 - p, p] for two classes; equal shares where every class got 0."""
+    """[R, C] → [R, K] that sum to 1: [1 - p, p] for two classes; equal shares where every class got
+    0.
+    """
     if p.shape[1] == 1:
         return np.concatenate([1.0 - p, p], axis=1)
     total = p.sum(axis=1, keepdims=True)

@@ -1,4 +1,6 @@
-"""Scores of training rows by models that did not see them: what calibrators and thresholds are fitted on."""
+"""Scores of training rows by models that did not see them: what calibrators and thresholds are
+fitted on.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ FOLDS = 3  # inner folds; their fits take twice the time of the model's own, 3 Â
 
 
 class CrossFit(NamedTuple):
-    """`rows`: int64 [rows], those that an inner fold validates. `scores`: float64 [rows, classes]. `seen`: whether the
-    class was among the training rows of the row's model, bool [rows, classes].
+    """`rows`: int64 [rows], those that an inner fold validates. `scores`: float64 [rows, classes].
+    `seen`: whether the class was among the training rows of the row's model, bool [rows, classes].
     """
 
     rows: IntArray
@@ -35,12 +37,15 @@ class CrossFit(NamedTuple):
     seen: BoolArray
 
 
-def cross_fit(training: Dataset, fit: Callable[[Dataset, Context], Model], context: Context) -> CrossFit:
-    """Fit on the rows of all inner folds but one, and predict that one, in turn. Time left is divided among the fits.
+def cross_fit(
+    training: Dataset, fit: Callable[[Dataset, Context], Model], context: Context
+) -> CrossFit:
+    """Fit on the rows of all inner folds but one, and predict that one, in turn. Time left is
+    divided among the fits.
 
-    Groups stay whole, the past predicts the future, classes have their shares, as in `evaluate: {scheme: auto}`. Nothing is
-    emitted but that a fit was cut short: curves and progress are those of the model itself. Raises DataError where rows
-    allow no two folds.
+    Groups stay whole, the past predicts the future, classes have their shares, as in
+    `evaluate: {scheme: auto}`. Nothing is emitted but that a fit was cut short: curves and progress
+    are those of the model itself. Raises DataError where rows allow no two folds.
     """
     folds = _folds(training, context.seed)
     classes = np.arange(training.target.outputs)
@@ -48,7 +53,9 @@ def cross_fit(training: Dataset, fit: Callable[[Dataset, Context], Model], conte
     for number, fold in enumerate(folds):
         part = replace(context.within(number), emit_to=partial(_cuts, context.emit_to))
         if context.deadline is not None:
-            part = replace(part, deadline=time.monotonic() + context.left_s() / (len(folds) - number))
+            part = replace(
+                part, deadline=time.monotonic() + context.left_s() / (len(folds) - number)
+            )
         known = training.take(fold.train)
         scores.append(fit(known, part).predict(training.table.take(fold.validation)))
         rows.append(fold.validation)
@@ -65,7 +72,10 @@ def _folds(training: Dataset, seed: int) -> list[Fold]:
     scheme, _ = scheme_of(Evaluate(), training)
     parts, what = training.table.rows, "rows"
     if training.units is not None and (training.groups is not None or training.times is None):
-        parts, what = len(np.unique(training.units)), "groups" if training.groups is not None else "different rows"
+        parts, what = (
+            len(np.unique(training.units)),
+            "groups" if training.groups is not None else "different rows",
+        )
     elif training.times is not None:
         parts, what = len(np.unique(training.times)) - 1, "moments after the first"
     if parts < 2:

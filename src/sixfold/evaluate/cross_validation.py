@@ -17,7 +17,14 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.expected import expected_s
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.fold_cache import FoldCache, FoldKey
-from sixfold.evaluate.fold_models import FileWriter, FoldModel, FoldModels, MemoryWriter, ModelStore, link
+from sixfold.evaluate.fold_models import (
+    FileWriter,
+    FoldModel,
+    FoldModels,
+    MemoryWriter,
+    ModelStore,
+    link,
+)
 from sixfold.evaluate.model import (
     Model,
     Prepared,
@@ -41,9 +48,9 @@ MANY = 1 << 30
 
 @dataclass(frozen=True)
 class FoldScores(State):
-    """One candidate on some of the folds, `numbers`. `models`, `predictions` (of the rows that a fold validates, [rows,
-    outputs]) and `scores` (metric → float64, NaN where the family cannot be scored by it) have one entry a fold. Of stored models
-    it has the places alone.
+    """One candidate on some of the folds, `numbers`. `models`, `predictions` (of the rows that a
+    fold validates, [rows, outputs]) and `scores` (metric → float64, NaN where the family cannot be
+    scored by it) have one entry a fold. Of stored models it has the places alone.
     """
 
     name: str
@@ -62,8 +69,12 @@ class FoldScoresOfAll(State):
     parts: tuple[FoldScores, ...]
 
     def save(self, folder: Path, disk: DiskLimit | None = None) -> None:
-        """Into the folder that has the files of the models, too. Raises BudgetError where `disk` has no room."""
-        named = FoldScoresOfAll(tuple(replace(part, models=part.models.named()) for part in self.parts))
+        """Into the folder that has the files of the models, too. Raises BudgetError where `disk`
+        has no room.
+        """
+        named = FoldScoresOfAll(
+            tuple(replace(part, models=part.models.named()) for part in self.parts)
+        )
         if disk is not None and disk.most is not None:
             disk.room(state.file_bytes(named), keep=(folder,))
         state.save(named, folder)
@@ -77,12 +88,14 @@ class FoldScoresOfAll(State):
 
 @dataclass(frozen=True)
 class Evaluation(State):
-    """One candidate on all folds; or, where it was `dropped` (why, or ''), on those that were done, `numbers`.
+    """One candidate on all folds; or, where it was `dropped` (why, or ''), on those that were done,
+    `numbers`.
 
-    `scores`: metric → float64 [folds], NaN where the family cannot be scored by it, or the fold was not done. `predictions`:
-    out-of-fold, float64 [rows, outputs], NaN for rows that no fold validates, the mean where several do. `models`: of
-    `numbers`. `fit_s`: seconds of preparing and training; what one candidate's work saves another (prepared
-    folds, networks that train as one, a matrix that is factored once) is counted with the first.
+    `scores`: metric → float64 [folds], NaN where the family cannot be scored by it, or the fold was
+    not done. `predictions`: out-of-fold, float64 [rows, outputs], NaN for rows that no fold
+    validates, the mean where several do. `models`: of `numbers`. `fit_s`: seconds of preparing and
+    training; what one candidate's work saves another (prepared folds, networks that train as one, a
+    matrix that is factored once) is counted with the first.
     """
 
     name: str
@@ -97,8 +110,14 @@ class Evaluation(State):
     dropped: str = ""
 
     def means(self) -> dict[str, float]:
-        """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold cannot be scored by."""
-        return {name: float(np.mean(values)) for name, values in self.scores.items() if np.isfinite(values).all()}
+        """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold
+        cannot be scored by.
+        """
+        return {
+            name: float(np.mean(values))
+            for name, values in self.scores.items()
+            if np.isfinite(values).all()
+        }
 
 
 class PreparedFold(NamedTuple):
@@ -116,20 +135,28 @@ def cross_validate(
     context: Context,
     cache: FoldCache | None = None,
 ) -> Evaluation:
-    """Train `candidate` on each fold's training rows and score it on the validation rows. As `evaluate_folds`."""
+    """Train `candidate` on each fold's training rows and score it on the validation rows. As
+    `evaluate_folds`.
+    """
     group = Group((candidate,), dataset, folds, context, cache or FoldCache(0))
     return join(evaluate_folds(group, range(len(folds)), metrics), dataset, folds)
 
 
-def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str]) -> list[FoldScores]:
+def evaluate_folds(
+    group: Group, numbers: Sequence[int], metrics: Sequence[str]
+) -> list[FoldScores]:
     """Train the candidates of a group on the folds `numbers`, as one piece of work where they can.
 
-    Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out before the last fold,
-    FitError, RecipeError. The features of as many folds are alive as the family works on at once, besides those in `cache`; a
-    model is alive until it is scored and stored (`Group.store`).
+    Time left is divided among the folds. Emits `fold_scored`. Raises BudgetError when time runs out
+    before the last fold, FitError, RecipeError. The features of as many folds are alive as the
+    family works on at once, besides those in `cache`; a model is alive until it is scored and
+    stored (`Group.store`).
     """
     group.cache.belong_to(group.dataset, group.folds)
-    tallies = {candidate.name: Tally(candidate.name, candidate.family_name, metrics) for candidate in group.candidates}
+    tallies = {
+        candidate.name: Tally(candidate.name, candidate.family_name, metrics)
+        for candidate in group.candidates
+    }
     left, pace = list(numbers), FoldPace(group.candidates[0], group.context, group.expected_s)
     while left:
         done_before = group.saved(left[0])
@@ -138,7 +165,9 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
             pace.saw(sum(part.fit_s for part in parts.parts))
         else:
             batch = group.batch(left, min(group.beside, pace.most()))
-            scoring_of = BatchScoring(group, metrics, pace, _part(group.context, len(batch), len(left)))
+            scoring_of = BatchScoring(
+                group, metrics, pace, _part(group.context, len(batch), len(left))
+            )
             fitted = group.fit(batch, scoring_of.context)
             while batch:
                 with group.store.writer(
@@ -159,14 +188,26 @@ def evaluate_folds(group: Group, numbers: Sequence[int], metrics: Sequence[str])
 
 
 class BatchScoring:
-    """Scores the models of some folds as they are fitted. `context`: the part of the time that these folds have."""
+    """Scores the models of some folds as they are fitted. `context`: the part of the time that
+    these folds have.
+    """
 
-    def __init__(self, group: Group, metrics: Sequence[str], pace: FoldPace, context: Context) -> None:
+    def __init__(
+        self, group: Group, metrics: Sequence[str], pace: FoldPace, context: Context
+    ) -> None:
         self.group, self.pace, self.context = group, pace, context
-        self.tallies = {each.name: Tally(each.name, each.family_name, metrics) for each in group.candidates}
+        self.tallies = {
+            each.name: Tally(each.name, each.family_name, metrics) for each in group.candidates
+        }
         self.started = time.monotonic()
 
-    def add(self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, writer: MemoryWriter | FileWriter) -> None:
+    def add(
+        self,
+        fold: PreparedFold,
+        candidate: Candidate,
+        fitted: Fitted,
+        writer: MemoryWriter | FileWriter,
+    ) -> None:
         """Score the fold's model on the rows that it did not see, and store it."""
         group, tally = self.group, self.tallies[candidate.name]
         validation = group.dataset.take(group.folds[fold.number].validation)
@@ -175,7 +216,9 @@ class BatchScoring:
         tally.score(fold.number, model, validation, took_s)
         tally.models.append(writer.add(model))
         facts = {"candidate": candidate.name} if len(group.candidates) > 1 else {}
-        group.context.emit("fold_scored", fold=fold.number, folds=len(group.folds), scores=tally.found(), **facts)
+        group.context.emit(
+            "fold_scored", fold=fold.number, folds=len(group.folds), scores=tally.found(), **facts
+        )
         self.pace.saw(took_s)
         self.started = time.monotonic()
 
@@ -184,10 +227,15 @@ class BatchScoring:
         return FoldScoresOfAll(tuple(tally.part() for tally in self.tallies.values()))
 
 
-def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], dropped: str = "") -> Evaluation:
+def join(
+    parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], dropped: str = ""
+) -> Evaluation:
     """What one candidate did, fold after fold."""
     scores = {name: np.full(len(folds), np.nan) for name in parts[0].scores}
-    total, times_seen = np.zeros((dataset.table.rows, dataset.target.outputs)), np.zeros(dataset.table.rows)
+    total, times_seen = (
+        np.zeros((dataset.table.rows, dataset.target.outputs)),
+        np.zeros(dataset.table.rows),
+    )
     models: dict[int, FoldModel] = {}
     for part in parts:
         for at, number in enumerate(part.numbers):
@@ -217,8 +265,9 @@ def join(parts: Sequence[FoldScores], dataset: Dataset, folds: Sequence[Fold], d
 class Group:
     """Candidates that are alike (`Candidate.batch_key`), on one dataset's folds.
 
-    `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at once, at most.
-    `first_only`: the first folds that are worked on at once are all that is done. `store`: where the models go.
+    `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at
+    once, at most. `first_only`: the first folds that are worked on at once are all that is done.
+    `store`: where the models go.
     """
 
     candidates: Sequence[Candidate]
@@ -245,7 +294,9 @@ class Group:
     def check_next(self) -> None:
         """Raises BudgetError after the first folds, where no more are wanted."""
         if self.first_only:
-            raise BudgetError("budget.time", "time for all folds", "time for the first", "Raise budget.time.")
+            raise BudgetError(
+                "budget.time", "time for all folds", "time for the first", "Raise budget.time."
+            )
 
     def saved(self, number: int) -> FoldScoresOfAll | None:
         """What an earlier command did of fold `number` and those that were worked on with it."""
@@ -255,7 +306,9 @@ class Group:
 
     def adopted(self, parts: FoldScoresOfAll) -> FoldScoresOfAll:
         """What was saved, with its models in this stage's own folder."""
-        return FoldScoresOfAll(tuple(replace(part, models=self.store.adopted(part.models)) for part in parts.parts))
+        return FoldScoresOfAll(
+            tuple(replace(part, models=self.store.adopted(part.models)) for part in parts.parts)
+        )
 
     def save(self, parts: FoldScoresOfAll) -> None:
         """These folds need not be done again, should the stage be killed before its end."""
@@ -272,10 +325,14 @@ class Group:
         self.context.saves.keep(f"folds-{parts.parts[0].numbers[0]}", write, size)
 
     def batch(self, numbers: Sequence[int], most: int) -> list[PreparedFold]:
-        """The folds that are worked on next, as many as the family works on at once, and `most` at most."""
+        """The folds that are worked on next, as many as the family works on at once, and `most` at
+        most.
+        """
         batch: list[PreparedFold] = []
         for number in numbers:
-            self.context.check_time(f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}")
+            self.context.check_time(
+                f"fitting fold {number + 1} of {len(self.folds)} of {self.candidates[0].name}"
+            )
             batch.append(PreparedFold(number, self._prepared(number)))
             size = held_bytes(batch[-1].prepared.x)  # of the next one, too, as good as
             if len(batch) >= min(most, self.candidates[0].family.folds_at_once(size)):
@@ -290,23 +347,36 @@ class Group:
             for number, one in batch
         ]
         if context.saves is not None:
-            context = replace(context, saves=context.saves.within(f"training-folds-{batch[0].number}"))
-        return first.family.fit(fits_of(self.candidates, fits, watch_of(first, target)), own_part(first, context))
+            context = replace(
+                context, saves=context.saves.within(f"training-folds-{batch[0].number}")
+            )
+        return first.family.fit(
+            fits_of(self.candidates, fits, watch_of(first, target)), own_part(first, context)
+        )
 
-    def model(self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, context: Context) -> Model:
+    def model(
+        self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, context: Context
+    ) -> Model:
         """What was fitted on a fold, with its preparation and what is fitted on inner folds."""
         number, target = fold.number, self.dataset.target
         model = Model(fold.prepared.preparer, fitted, target.task, target.names, target.classes)
         if not needs_inner_folds(candidate):
             return model
-        part = replace(self._of(number), deadline=context.deadline, saves=None)  # inner fits are short
+        part = replace(
+            self._of(number), deadline=context.deadline, saves=None
+        )  # inner fits are short
         return calibrate(candidate, model, self.dataset.take(self.folds[number].train), part)
 
     def expected(self, number: int) -> float | None:
-        """Seconds that fold `number` is expected to take: what its preparation took, and what fits on some of its rows say."""
+        """Seconds that fold `number` is expected to take: what its preparation took, and what fits
+        on some of its rows say.
+        """
         started = time.monotonic()
         prepared = self._prepared(number)
-        prepared_s, target = time.monotonic() - started, self.dataset.target.take(self.folds[number].train)
+        prepared_s, target = (
+            time.monotonic() - started,
+            self.dataset.target.take(self.folds[number].train),
+        )
         fit_s = expected_s(self.candidates, prepared, target, self._of(number))
         return None if fit_s is None else prepared_s + fit_s
 
@@ -314,20 +384,27 @@ class Group:
         return self.context.within("fold", number, fold=number)
 
     def _prepared(self, number: int) -> Prepared:
-        """A fold's features. They depend on the recipe, the family's needs, the seed, and the fold."""
+        """A fold's features. They depend on the recipe, the family's needs, the seed, and the
+        fold.
+        """
         first = self.candidates[0]
-        key = FoldKey(repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number)
+        key = FoldKey(
+            repr((first.prepare.model_dump_json(), first.family.needs, self.context.seed)), number
+        )
         prepared = self.cache.get(key)
         if prepared is None:
-            prepared = prepare_rows(first, self.dataset.take(self.folds[number].train), self._of(number))
+            prepared = prepare_rows(
+                first, self.dataset.take(self.folds[number].train), self._of(number)
+            )
             self.cache.put(key, prepared)
         return prepared
 
 
 @dataclass(frozen=True)
 class FoldInputs:
-    """What the stages of a comparison read: all training rows, the folds over them, and the metrics. `disk`: the room for
-    results; None asks for none. Stages that are done one after the other share `cache`.
+    """What the stages of a comparison read: all training rows, the folds over them, and the
+    metrics. `disk`: the room for results; None asks for none. Stages that are done one after the
+    other share `cache`.
     """
 
     dataset: Dataset
@@ -356,7 +433,9 @@ class StoredInputs(State):
 
 @dataclass(frozen=True)
 class EvaluateFolds(State):
-    """A stage's action: candidates that are alike, on the folds `numbers`. The others as in `Group`."""
+    """A stage's action: candidates that are alike, on the folds `numbers`. The others as in
+    `Group`.
+    """
 
     candidates: tuple[Candidate, ...]
     numbers: tuple[int, ...]
@@ -365,7 +444,9 @@ class EvaluateFolds(State):
     first_only: bool = False
 
     def perform(self, inputs: FoldInputs, context: Context, folder: Path) -> None:
-        """Write `FoldScoresOfAll` into `folder`. Raises as `evaluate_folds`; BudgetError where the disk has no room."""
+        """Write `FoldScoresOfAll` into `folder`. Raises as `evaluate_folds`; BudgetError where the
+        disk has no room.
+        """
         group = Group(
             self.candidates,
             inputs.dataset,
@@ -397,9 +478,13 @@ class Tally:
         self.fit_s = 0.0
 
     def score(self, number: int, model: Model, validation: Dataset, fit_s: float) -> None:
-        """One fold's model on the rows that it did not see. Where it is to be found is appended to `models` by the caller."""
+        """One fold's model on the rows that it did not see. Where it is to be found is appended to
+        `models` by the caller.
+        """
         predicted = model.predict(validation.table)
-        scored = scoring.score_all(self.metrics, validation.target, predicted, model.output, model.threshold)
+        scored = scoring.score_all(
+            self.metrics, validation.target, predicted, model.output, model.threshold
+        )
         for name, score in scored.items():
             self.scores[name].append(np.nan if score is None else score)
         self.numbers.append(number)
@@ -417,7 +502,9 @@ class Tally:
 
     def found(self) -> dict[str, float]:
         """The scores of the last fold that it can be scored by."""
-        return {name: float(each[-1]) for name, each in self.scores.items() if np.isfinite(each[-1])}
+        return {
+            name: float(each[-1]) for name, each in self.scores.items() if np.isfinite(each[-1])
+        }
 
     def part(self) -> FoldScores:
         """As it is kept."""
@@ -440,7 +527,8 @@ def _part(context: Context, folds: int, left: int) -> Context:
 
 
 class FoldPace:
-    """Whether there is time for another batch of folds. `expected_s`: of one fold, where it is known; then what was seen counts.
+    """Whether there is time for another batch of folds. `expected_s`: of one fold, where it is
+    known; then what was seen counts.
 
     Most solvers cannot be interrupted: what will not end in time is not begun.
     """
@@ -456,14 +544,19 @@ class FoldPace:
         self.longest = max(self.longest, took_s)
 
     def most(self) -> int:
-        """How many folds at once there is time for. Raises BudgetError where there is time, but not enough for one."""
+        """How many folds at once there is time for. Raises BudgetError where there is time, but not
+        enough for one.
+        """
         left_s = self.context.left_s()
         if not self.needs_inner_folds or left_s <= 0 or left_s == float("inf"):
             return MANY
         if self.longest > 0:
             needed_s, known = self.longest, f"which took {show_seconds(self.longest)} before"
         elif self.expected_s is not None:
-            needed_s, known = self.expected_s, f"which is expected to take {show_seconds(self.expected_s)}"
+            needed_s, known = (
+                self.expected_s,
+                f"which is expected to take {show_seconds(self.expected_s)}",
+            )
         else:
             return MANY
         if left_s < needed_s:

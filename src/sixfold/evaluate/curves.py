@@ -1,4 +1,6 @@
-"""Figures of out-of-fold predictions: confusion, ROC, precision-recall, calibration, residuals; bounded in points."""
+"""Figures of out-of-fold predictions: confusion, ROC, precision-recall, calibration, residuals;
+bounded in points.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,23 @@ def seen(predictions: FloatArray) -> IntArray:
 
 
 def confusion(target: Target, labels: IntArray) -> IntArray | None:
-    """[classes, classes] true by predicted; None beyond 30 classes. `labels`: [rows] classes, -1 where no fold validates."""
+    """[classes, classes] true by predicted; None beyond 30 classes. `labels`: [rows] classes, -1
+    where no fold validates.
+    """
     count = len(target.classes)
     if count > MOST_CELLS:
         return None
     rows = np.flatnonzero(labels >= 0)
     pairs = target.values[rows].astype(np.int64) * count + labels[rows]
-    return np.asarray(np.bincount(pairs, minlength=count * count).reshape(count, count), dtype=np.int64)
+    return np.asarray(
+        np.bincount(pairs, minlength=count * count).reshape(count, count), dtype=np.int64
+    )
 
 
 def roc(target: Target, predictions: FloatArray) -> list[Points]:
-    """True positive rate over false positive rate, a line a class (the last class only when there are two)."""
+    """True positive rate over false positive rate, a line a class (the last class only when there
+    are two).
+    """
     rows, found = seen(predictions), []
     for label in _labels(target):
         truth = target.values[rows] == label
@@ -86,7 +94,9 @@ def residuals(target: Target, predictions: FloatArray) -> Points:
 
 
 def residuals_in_words(target: Target, predictions: FloatArray) -> str:
-    """How far out-of-fold predictions are off (first output): median, 90th percentile, the worst, and the mean."""
+    """How far out-of-fold predictions are off (first output): median, 90th percentile, the worst,
+    and the mean.
+    """
     rows = seen(predictions)
     error = predictions[rows, 0] - target.values.reshape(len(target.values), -1)[rows, 0]
     half, most, worst = np.quantile(np.abs(error), [0.5, 0.9, 1.0])

@@ -1,4 +1,6 @@
-"""What a fold's fit will take, from fits on few of its rows: for a budget of time, where nothing was measured yet."""
+"""What a fold's fit will take, from fits on few of its rows: for a budget of time, where nothing
+was measured yet.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,15 @@ SURE_SHARE = 0.1  # of the time left: what is expected to take less needs no clo
 INNER = 2  # fits on inner folds take twice the time of the fit itself, 3 · 2/3 (evaluate.cross_fit)
 
 
-def expected_s(candidates: Sequence[Candidate], prepared: Prepared, target: Target, context: Context) -> float | None:
-    """Seconds that all candidates, trained as one piece of work on the prepared rows, will take; None where a few rows cannot be
-    trained on. `target`: that of all rows.
+def expected_s(
+    candidates: Sequence[Candidate], prepared: Prepared, target: Target, context: Context
+) -> float | None:
+    """Seconds that all candidates, trained as one piece of work on the prepared rows, will take;
+    None where a few rows cannot be trained on. `target`: that of all rows.
 
-    A straight line in `Family.work` through fits on some of the rows, the first of which is made twice: it takes more (imports,
-    threads). They take little of the time left, and end where even a longer time would fit.
+    A straight line in `Family.work` through fits on some of the rows, the first of which is made
+    twice: it takes more (imports, threads). They take little of the time left, and end where even a
+    longer time would fit.
     """
     whole = fit_of(prepared, target, context)
     most, count = max(1, whole.rows // 4), min(max(1, whole.rows // 4), FEW_ROWS)
@@ -44,7 +49,10 @@ def expected_s(candidates: Sequence[Candidate], prepared: Prepared, target: Targ
         tried = [(count, took_s(count))]
         if tried[0][1] < SMALL_SHARE * context.left_s():
             tried = [(count, took_s(count))]
-        while count < most and extended_s(candidates[0], tried, whole.rows) > SURE_SHARE * context.left_s():
+        while (
+            count < most
+            and extended_s(candidates[0], tried, whole.rows) > SURE_SHARE * context.left_s()
+        ):
             if tried[-1][1] > SMALL_SHARE * context.left_s():
                 break
             count = min(most, 4 * count)
@@ -60,8 +68,8 @@ def work_of(candidate: Candidate, rows: int) -> float:
 
 
 def extended_s(candidate: Candidate, tried: Sequence[tuple[int, float]], rows: int) -> float:
-    """From (rows, seconds) of fits to those of `rows` rows: in proportion to the last one, or, where two were made, along their
-    line, but half of the proportion at least.
+    """From (rows, seconds) of fits to those of `rows` rows: in proportion to the last one, or,
+    where two were made, along their line, but half of the proportion at least.
     """
     (count, took_s), whole = tried[-1], work_of(candidate, rows)
     in_proportion = took_s * whole / work_of(candidate, count)

@@ -19,9 +19,11 @@ class Fold(State):
 
 
 class Splitter(Section):
-    """The base of a splitter's Settings, which have `split(dataset, seed)` → folds; equal seeds give equal folds.
+    """The base of a splitter's Settings, which have `split(dataset, seed)` → folds; equal seeds
+    give equal folds.
 
-    `keeps_groups`: rows of a group are never on both sides. `ordered`: the past trains, what follows validates.
+    `keeps_groups`: rows of a group are never on both sides. `ordered`: the past trains, what
+    follows validates.
     """
 
     keeps_groups: ClassVar[bool] = False

@@ -14,7 +14,9 @@ from sixfold.parts.table import Dataset
 
 
 class FoldKey(NamedTuple):
-    """Of a prepared fold: all that its `preparation` depends on besides the rows, and its number."""
+    """Of a prepared fold: all that its `preparation` depends on besides the rows, and its
+    number.
+    """
 
     preparation: str
     number: int
@@ -53,7 +55,8 @@ class FoldCache:
     def put(self, key: FoldKey, prepared: Prepared) -> None:
         """Keep `prepared` if it fits, in place of other preparations.
 
-        Folds of the same preparation stay: they are asked for in turn, and the one put first is the next to be wanted.
+        Folds of the same preparation stay: they are asked for in turn, and the one put first is the
+        next to be wanted.
         """
         if held_bytes(prepared.x) > self.most_bytes:
             return

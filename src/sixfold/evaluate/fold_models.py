@@ -1,7 +1,8 @@
-"""The models of an evaluation's folds: in files of its stage, read when they are asked for; in memory where there is no stage.
+"""The models of an evaluation's folds: in files of its stage, read when they are asked for; in
+memory where there is no stage.
 
-A comparison trains every candidate once a fold, and asks for few of all these models again: the winner's. So what is known of
-each without reading it stands beside its place.
+A comparison trains every candidate once a fold, and asks for few of all these models again: the
+winner's. So what is known of each without reading it stands beside its place.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class HeldModel(State):
 
 @dataclass(frozen=True)
 class StoredModel(State):
-    """State `number` of `file`: its whole path, or, in what a stage wrote, its name in that folder, which may be moved. The
-    rest as in `HeldModel`.
+    """State `number` of `file`: its whole path, or, in what a stage wrote, its name in that folder,
+    which may be moved. The rest as in `HeldModel`.
     """
 
     file: str
@@ -73,7 +74,9 @@ FoldModel: TypeAlias = HeldModel | StoredModel
 
 @dataclass(frozen=True)
 class FoldModels(State, Sequence[Model]):
-    """One model a fold. What is stored is read anew each time that it is asked for, and not held."""
+    """One model a fold. What is stored is read anew each time that it is asked for, and not
+    held.
+    """
 
     places: tuple[FoldModel, ...] = ()
 
@@ -100,7 +103,10 @@ class FoldModels(State, Sequence[Model]):
     @property
     def files(self) -> tuple[Path, ...]:
         """Where those are that are stored, each file once."""
-        return tuple(Path(file) for file in dict.fromkeys(p.file for p in self.places if isinstance(p, StoredModel)))
+        return tuple(
+            Path(file)
+            for file in dict.fromkeys(p.file for p in self.places if isinstance(p, StoredModel))
+        )
 
     def take(self, positions: Iterable[int]) -> FoldModels:
         """Some of them."""
@@ -120,7 +126,8 @@ class FoldModels(State, Sequence[Model]):
 
     def _moved(self, folder: Path) -> FoldModels:
         moved = (
-            replace(p, file=str(folder / Path(p.file).name)) if isinstance(p, StoredModel) else p for p in self.places
+            replace(p, file=str(folder / Path(p.file).name)) if isinstance(p, StoredModel) else p
+            for p in self.places
         )
         return FoldModels(tuple(moved))
 
@@ -132,7 +139,10 @@ class MemoryWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Nothing is left to be done."""
 
@@ -142,11 +152,14 @@ class MemoryWriter:
 
 
 class FileWriter:
-    """Into `folder`, as NAME.0.safetensors, NAME.1.safetensors, …, each of `most_bytes` or a model more. `disk`: asked for room
-    before each. An error that ends the `with` block leaves the last file unwritten.
+    """Into `folder`, as NAME.0.safetensors, NAME.1.safetensors, …, each of `most_bytes` or a model
+    more. `disk`: asked for room before each. An error that ends the `with` block leaves the last
+    file unwritten.
     """
 
-    def __init__(self, folder: Path, name: str, disk: DiskLimit | None, most_bytes: int = WAITING_BYTES) -> None:
+    def __init__(
+        self, folder: Path, name: str, disk: DiskLimit | None, most_bytes: int = WAITING_BYTES
+    ) -> None:
         self.folder, self.name, self.disk, self.most_bytes = folder, name, disk, most_bytes
         self._waiting: list[PackedState] = []
         self._files = 0
@@ -155,7 +168,10 @@ class FileWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None and self._waiting:
             self._write()
@@ -179,7 +195,9 @@ class FileWriter:
 
 @dataclass(frozen=True)
 class ModelStore:
-    """Where the fold models of one stage go: into its `folder`, or into memory where it has none."""
+    """Where the fold models of one stage go: into its `folder`, or into memory where it has
+    none.
+    """
 
     folder: Path | None = None
     disk: DiskLimit | None = None
@@ -198,7 +216,9 @@ class ModelStore:
 
 
 def link(file: Path, to: Path) -> None:
-    """The same file at a second place, or a copy where the file system has no links; nothing where it is there already."""
+    """The same file at a second place, or a copy where the file system has no links; nothing where
+    it is there already.
+    """
     if to.exists():
         return
     try:

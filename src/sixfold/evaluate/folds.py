@@ -1,4 +1,6 @@
-"""From the section `evaluate` to folds: resolve `auto`, refuse what the scheme has not or the data does not allow."""
+"""From the section `evaluate` to folds: resolve `auto`, refuse what the scheme has not or the data
+does not allow.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
 
 class ChosenScheme(NamedTuple):
-    """A splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual); '' where it did not."""
+    """A splitter's name, and why where Sixfold chose (the scheme, or fewer folds than usual); ''
+    where it did not.
+    """
 
     name: str
     why: str
@@ -34,22 +38,28 @@ def scheme_of(evaluate: Evaluate, dataset: Dataset) -> ChosenScheme:
     if dataset.groups is not None:
         return ChosenScheme("group", "data.group is given: rows of a group stay together")
     if dataset.times is not None:
-        return ChosenScheme("time_series", "data.time is given: the past trains, what follows validates")
+        return ChosenScheme(
+            "time_series", "data.time is given: the past trains, what follows validates"
+        )
     if dataset.target.task == "classification":
         fewer = _why_fewer(evaluate, dataset)
-        return ChosenScheme("stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}")
+        return ChosenScheme(
+            "stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}"
+        )
     return ChosenScheme("kfold", "values are predicted")
 
 
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
     """The folds of `dataset`: equal seeds give equal folds.
 
-    Raises RecipeError (an option the scheme has not, a column it lacks, groups it would tear apart, folds that allow no
-    ensemble) or DataError (too few rows, different rows, groups or moments).
+    Raises RecipeError (an option the scheme has not, a column it lacks, groups it would tear apart,
+    folds that allow no ensemble) or DataError (too few rows, different rows, groups or moments).
     """
     scheme, _ = scheme_of(evaluate, dataset)
     splitter = SPLITTER.load(scheme)
-    given = {name: getattr(evaluate, name) for name in OPTIONS if getattr(evaluate, name) is not None}
+    given = {
+        name: getattr(evaluate, name) for name in OPTIONS if getattr(evaluate, name) is not None
+    }
     if scheme == "stratified" and (fewer := _fewer_folds(evaluate, dataset)):
         given["folds"] = fewer
     for name in given:
@@ -82,8 +92,9 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
 
 
 def _fewer_folds(evaluate: Evaluate, dataset: Dataset) -> int | None:
-    """Of two classes the rarer one's rows (sets of equal rows), where they are fewer than the usual folds, and 2 or more: each
-    fold then validates both, and metrics of two classes are defined. None where the recipe says how many, or the usual do.
+    """Of two classes the rarer one's rows (sets of equal rows), where they are fewer than the usual
+    folds, and 2 or more: each fold then validates both, and metrics of two classes are defined.
+    None where the recipe says how many, or the usual do.
     """
     if evaluate.folds is not None or len(dataset.target.classes) != 2:
         return None
@@ -103,9 +114,10 @@ def _why_fewer(evaluate: Evaluate, dataset: Dataset) -> str:
 def divided(splitter: Any, dataset: Dataset, seed: int) -> list[Fold]:
     """The folds of a splitter, each with rows of every class to train on.
 
-    Where a class has rows among those that validate alone, some of them train instead (`with_every_class`): a class with a
-    single row is trained on in every fold and validated in none. In time the past alone trains, whatever it holds; and where no
-    row could be spared, the folds are as the splitter made them.
+    Where a class has rows among those that validate alone, some of them train instead
+    (`with_every_class`): a class with a single row is trained on in every fold and validated in
+    none. In time the past alone trains, whatever it holds; and where no row could be spared, the
+    folds are as the splitter made them.
     """
     folds = list(splitter.split(dataset, seed))
     if dataset.target.task != "classification" or splitter.ordered:
@@ -115,7 +127,10 @@ def divided(splitter: Any, dataset: Dataset, seed: int) -> list[Fold]:
 
 
 def _with_every_class(fold: Fold, dataset: Dataset) -> Fold:
-    classes, inside = dataset.target.values.astype(np.int64), np.zeros(dataset.table.rows, dtype=np.bool_)
+    classes, inside = (
+        dataset.target.values.astype(np.int64),
+        np.zeros(dataset.table.rows, dtype=np.bool_),
+    )
     inside[fold.validation] = True
     kept = with_every_class(classes, inside, dataset.units)
     return fold if kept is inside else Fold(np.flatnonzero(~kept), np.flatnonzero(kept))
@@ -128,11 +143,18 @@ def thin_classes(folds: Sequence[Fold], dataset: Dataset) -> str:
         return ""
     classes = target.values.astype(np.int64)
     counts = np.bincount(classes, minlength=len(target.classes))
-    held = np.stack([np.bincount(classes[fold.validation], minlength=len(counts)) for fold in folds])
+    held = np.stack(
+        [np.bincount(classes[fold.validation], minlength=len(counts)) for fold in folds]
+    )
     few = np.flatnonzero((counts > 0) & (counts < len(folds)) & (held == 0).any(axis=0))
-    if not len(few) or len(folds) > MOST_BLENDED:  # a fold of few rows (leave_one_out) holds few classes
+    if (
+        not len(few) or len(folds) > MOST_BLENDED
+    ):  # a fold of few rows (leave_one_out) holds few classes
         return ""
-    named = [f"{target.classes[c]} ({counts[c]}, in {np.count_nonzero(held[:, c])} folds)" for c in few[:SHOWN]]
+    named = [
+        f"{target.classes[c]} ({counts[c]}, in {np.count_nonzero(held[:, c])} folds)"
+        for c in few[:SHOWN]
+    ]
     more = f" and {len(few) - SHOWN:,} more" if len(few) > SHOWN else ""
     return (
         f"Fewer training rows of a class than the {len(folds)} folds: {', '.join(named)}{more}. The other folds train on them "
@@ -144,7 +166,12 @@ def check_rows(splitter: Any, dataset: Dataset) -> None:
     """Raises DataError where the table has fewer rows, or different rows, than folds."""
     folds = splitter.model_dump().get("folds", 2)
     if dataset.table.rows < folds:
-        raise DataError("evaluate.folds", f"at least {folds} rows", str(dataset.table.rows), "Lower evaluate.folds.")
+        raise DataError(
+            "evaluate.folds",
+            f"at least {folds} rows",
+            str(dataset.table.rows),
+            "Lower evaluate.folds.",
+        )
     if dataset.together is None or splitter.ordered:
         return
     units = len(np.unique(dataset.together))

@@ -9,10 +9,12 @@ from sixfold.recipe.section import Section
 
 
 class Metric(Section):
-    """The base of a metric's Settings, which have `score(target, predicted)`; NaN where the rows do not define it.
+    """The base of a metric's Settings, which have `score(target, predicted)`; NaN where the rows do
+    not define it.
 
-    `needs`: what it looks at: the `label` that is decided on, a `score` that orders the rows, a `probability`, or a `value`.
-    `bounds`: the worst and the best score there is, None without limits. `measures_ranking`: only the order of the rows counts.
+    `needs`: what it looks at: the `label` that is decided on, a `score` that orders the rows, a
+    `probability`, or a `value`. `bounds`: the worst and the best score there is, None without
+    limits. `measures_ranking`: only the order of the rows counts.
     """
 
     tasks: ClassVar[frozenset[Task]]

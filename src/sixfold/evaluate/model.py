@@ -1,4 +1,6 @@
-"""Preparation, fitted family, calibrator and threshold as one: what a candidate became on some rows."""
+"""Preparation, fitted family, calibrator and threshold as one: what a candidate became on some
+rows.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,9 @@ AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their
 
 @dataclass(frozen=True)
 class Model(State):
-    """From raw columns to predictions. `calibrator`: from the family's scores to probabilities. `threshold`: of two classes
-    the second one's, where its score is above; None: the class with the largest score.
+    """From raw columns to predictions. `calibrator`: from the family's scores to probabilities.
+    `threshold`: of two classes the second one's, where its score is above; None: the class with the
+    largest score.
     """
 
     preparer: Preparer | Joined
@@ -55,9 +58,13 @@ class Model(State):
         """What was done to the columns and to the scores, in sentences."""
         notes = list(self.preparer.notes)
         if self.calibrator is not None:
-            notes.append(f"Probabilities: calibrated ({type(self.calibrator).__name__}) on predictions of inner folds.")
+            notes.append(
+                f"Probabilities: calibrated ({type(self.calibrator).__name__}) on predictions of inner folds."
+            )
         if self.threshold is not None:
-            notes.append(f"Labels: {self.classes[1]} where its {self.output} is above {self.threshold:.4g}.")
+            notes.append(
+                f"Labels: {self.classes[1]} where its {self.output} is above {self.threshold:.4g}."
+            )
         return tuple(notes)
 
     def predict(self, table: Table) -> FloatArray:
@@ -67,7 +74,9 @@ class Model(State):
         return np.concatenate([self._scores(x) for _, x in self.preparer.batches(table)])
 
     def near(self, table: Table) -> Callable[[Table], FloatArray]:
-        """`predict`, bit for bit, for tables of which most columns are those of `table`, row by row."""
+        """`predict`, bit for bit, for tables of which most columns are those of `table`, row by
+        row.
+        """
         if table.rows > self._at_once or not isinstance(self.fitted, IncrementalPredictor):
             return self.predict
         scores = self.fitted.near(self.preparer.transform(table))
@@ -89,26 +98,38 @@ class Model(State):
         return thresholds.decided(scores, self.threshold)
 
     def scores(self, rows: Dataset, metrics: Sequence[str]) -> dict[str, float | None]:
-        """Metric → score on rows that the model has not seen, None where it cannot be scored by it; {} without rows."""
+        """Metric → score on rows that the model has not seen, None where it cannot be scored by it;
+        {} without rows.
+        """
         if rows.table.rows == 0:
             return {}
-        return scoring.score_all(metrics, rows.target, self.predict(rows.table), self.output, self.threshold)
+        return scoring.score_all(
+            metrics, rows.target, self.predict(rows.table), self.output, self.threshold
+        )
 
     def labels(self, table: Table) -> npt.NDArray[Any]:
         """[rows] predicted classes as strings."""
         return np.asarray(np.array(self.classes, dtype=object)[self.decide(self.predict(table))])
 
     def export(self) -> onnx.ModelProto:
-        """One graph from raw columns to `label` [rows, 1] and `probability` or `decision`, or to `value`.
+        """One graph from raw columns to `label` [rows, 1] and `probability` or `decision`, or to
+        `value`.
 
         Raises FitError when the model asks for no column.
         """
         if not self.preparer.inputs:
-            raise FitError("prepare", "a model that asks for at least one raw column", "none", "Look at data.drop.")
+            raise FitError(
+                "prepare",
+                "a model that asks for at least one raw column",
+                "none",
+                "Look at data.drop.",
+            )
         graph = Graph()
         named = [name for name in self.preparer.inputs if name not in self.preparer.texts]
         inputs = RawInputs(graph, named, self.preparer.categories)
-        scores = graph.cast(self.fitted.export(graph, self.preparer.export(graph, inputs)), TensorProto.DOUBLE)
+        scores = graph.cast(
+            self.fitted.export(graph, self.preparer.export(graph, inputs)), TensorProto.DOUBLE
+        )
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])
             return graph.model()
@@ -122,14 +143,16 @@ class Model(State):
     def _export_decision(self, graph: Graph, scores: str) -> str:
         if self.threshold is None:
             return graph.op("ArgMax", scores, axis=1, keepdims=1)
-        above = graph.op("Greater", graph.take_columns(scores, [1]), graph.constant(self.threshold, np.float64))
+        above = graph.op(
+            "Greater", graph.take_columns(scores, [1]), graph.constant(self.threshold, np.float64)
+        )
         return graph.cast(above, TensorProto.INT64)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Training rows as features: the fitted preparer, the features of the rows that denoising kept, which those are, and what
-    of them stays together (`Fit.groups`).
+    """Training rows as features: the fitted preparer, the features of the rows that denoising kept,
+    which those are, and what of them stays together (`Fit.groups`).
     """
 
     preparer: Preparer | Joined
@@ -141,7 +164,9 @@ class Prepared:
 def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> Prepared:
     """Step 1 on training rows only."""
     needs, seed, units = candidate.family.needs, derive(context.seed, "prepare"), training.units
-    fitted, x, rows = preparer.fit(training.table, training.target, candidate.prepare, needs, seed, units)
+    fitted, x, rows = preparer.fit(
+        training.table, training.target, candidate.prepare, needs, seed, units
+    )
     _check_read(candidate, fitted)
     return Prepared(fitted, x, rows, None if units is None else units[rows])
 
@@ -167,12 +192,24 @@ def fit_of(
     facts: dict[str, Any] | None = None,
     start: Fitted | None = None,
 ) -> Fit:
-    """The work of steps 2 to 4: `target` is that of all training rows; `facts` stand in its events."""
+    """The work of steps 2 to 4: `target` is that of all training rows; `facts` stand in its
+    events.
+    """
     kept = target.take(prepared.rows)
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
     layout = prepared.preparer.layout if isinstance(prepared.preparer, Preparer) else ()
-    made = Fit(prepared.x, kept.values, kept.task, kept.outputs, seed, start, facts or {}, levels, prepared.groups)
+    made = Fit(
+        prepared.x,
+        kept.values,
+        kept.task,
+        kept.outputs,
+        seed,
+        start,
+        facts or {},
+        levels,
+        prepared.groups,
+    )
     return replace(made, layout=layout)
 
 
@@ -184,7 +221,9 @@ def fit_prepared(
     start: Fitted | None = None,
     teacher: Fitted | None = None,
 ) -> Model:
-    """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from, `teacher` as in `Fit`."""
+    """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from,
+    `teacher` as in `Fit`.
+    """
     work = replace(fit_of(prepared, target, context, start=start), teacher=teacher)
     fits = fits_of([candidate], [work], watch_of(candidate, target))
     fitted = next(candidate.family.fit(fits, context))
@@ -199,15 +238,18 @@ def fit_model(candidate: Candidate, training: Dataset, context: Context) -> Mode
 
 
 def own_part(candidate: Candidate, context: Context) -> Context:
-    """The part of the time left that a model's own fit may take, where fits on inner folds follow (`calibrate`)."""
+    """The part of the time left that a model's own fit may take, where fits on inner folds follow
+    (`calibrate`).
+    """
     if context.deadline is None or not needs_inner_folds(candidate):
         return context
     return replace(context, deadline=time.monotonic() + context.left_s() / cross_fit.FOLDS)
 
 
 def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Context) -> Model:
-    """`model`, fitted on `training`, with what `evaluate.calibrate` and `evaluate.threshold` ask for, both fitted on
-    predictions of inner folds of the same rows. Raises DataError, FitError, BudgetError.
+    """`model`, fitted on `training`, with what `evaluate.calibrate` and `evaluate.threshold` ask
+    for, both fitted on predictions of inner folds of the same rows. Raises DataError, FitError,
+    BudgetError.
     """
     if not needs_inner_folds(candidate):
         return model
@@ -215,14 +257,21 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     def fit(rows: Dataset, part: Context) -> Model:
         return fit_prepared(candidate, prepare_rows(candidate, rows, part), rows.target, part)
 
-    asked, found = candidate.calibration, cross_fit.cross_fit(training, fit, context.within("calibrate"))
+    asked, found = (
+        candidate.calibration,
+        cross_fit.cross_fit(training, fit, context.within("calibrate")),
+    )
     target, scores = training.target.take(found.rows), found.scores
     if asked.calibrate != "none":
         classes = target.values.astype(np.int64)
-        calibrator = calibrators.fit(asked.calibrate, scores, classes, model.fitted.output, found.seen)
+        calibrator = calibrators.fit(
+            asked.calibrate, scores, classes, model.fitted.output, found.seen
+        )
         model, scores = replace(model, calibrator=calibrator), calibrator.apply(scores)
     if asked.threshold != "none":
-        model = replace(model, threshold=thresholds.best(asked.threshold, target, scores, model.output))
+        model = replace(
+            model, threshold=thresholds.best(asked.threshold, target, scores, model.output)
+        )
     return model
 
 
@@ -232,7 +281,9 @@ def needs_inner_folds(candidate: Candidate) -> bool:
 
 
 def watch_of(candidate: Candidate, target: Target) -> Watch | None:
-    """The metric that `train.stop.metric` names, None for the loss. Raises RecipeError for one of another task."""
+    """The metric that `train.stop.metric` names, None for the loss. Raises RecipeError for one of
+    another task.
+    """
     name = candidate.train.stop.metric
     if name == "loss":
         return None

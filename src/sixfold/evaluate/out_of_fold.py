@@ -1,4 +1,6 @@
-"""Out-of-fold predictions for people: one Parquet table of every candidate's answer for every row that it did not see."""
+"""Out-of-fold predictions for people: one Parquet table of every candidate's answer for every row
+that it did not see.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray, Target
 
 
 def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
-    """[rows] the class that each row's own fold model decides on, -1 for rows that no fold validates.
+    """[rows] the class that each row's own fold model decides on, -1 for rows that no fold
+    validates.
 
-    Where several folds validate a row, the mean of their predictions against the mean of their thresholds.
+    Where several folds validate a row, the mean of their predictions against the mean of their
+    thresholds.
     """
     found = np.full(len(evaluation.predictions), -1, dtype=np.int64)
     seen = np.isfinite(evaluation.predictions).all(axis=1)
@@ -32,8 +36,8 @@ def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
 
 
 def thresholds_of(evaluation: Evaluation, folds: Sequence[Fold]) -> FloatArray | None:
-    """[rows] above which a row's second class is decided on, the mean where several folds validate it; None: the largest
-    score decides.
+    """[rows] above which a row's second class is decided on, the mean where several folds validate
+    it; None: the largest score decides.
     """
     total, times = np.zeros(len(evaluation.predictions)), np.zeros(len(evaluation.predictions))
     for number, threshold in zip(evaluation.numbers, evaluation.models.thresholds, strict=True):
@@ -44,15 +48,23 @@ def thresholds_of(evaluation: Evaluation, folds: Sequence[Fold]) -> FloatArray |
     return total / np.maximum(times, 1)
 
 
-def write(file: Path | BinaryIO, dataset: Dataset, evaluations: Sequence[Evaluation], folds: Sequence[Fold]) -> None:
-    """One row a training row, in their order: `row` (from 0), `fold` (from 0; the first one that validates the row, null for
-    none), `validated` (by how many folds), `target`; then of each candidate `NAME: label`, `NAME: probability CLASS`,
-    `NAME: decision CLASS` or `NAME: value`, null where no fold validates the row, the mean where several do.
+def write(
+    file: Path | BinaryIO,
+    dataset: Dataset,
+    evaluations: Sequence[Evaluation],
+    folds: Sequence[Fold],
+) -> None:
+    """One row a training row, in their order: `row` (from 0), `fold` (from 0; the first one that
+    validates the row, null for none), `validated` (by how many folds), `target`; then of each
+    candidate `NAME: label`, `NAME: probability CLASS`, `NAME: decision CLASS` or `NAME: value`,
+    null where no fold validates the row, the mean where several do.
     """
     rows = dataset.table.rows
     fold_of, times = np.full(rows, -1, dtype=np.int32), np.zeros(rows, dtype=np.int32)
     for number, fold in enumerate(folds):
-        fold_of[fold.validation] = np.where(times[fold.validation] == 0, number, fold_of[fold.validation])
+        fold_of[fold.validation] = np.where(
+            times[fold.validation] == 0, number, fold_of[fold.validation]
+        )
         times[fold.validation] += 1
     columns: dict[str, Any] = {
         "row": pa.array(np.arange(rows)),
@@ -70,7 +82,10 @@ def _target(target: Target) -> dict[str, Any]:
         return {"target": _classes(target.values.astype(np.int64), target)}
     if target.values.ndim == 1:
         return {"target": pa.array(target.values)}
-    return {f"target {name}": pa.array(target.values[:, n].copy()) for n, name in enumerate(target.names)}
+    return {
+        f"target {name}": pa.array(target.values[:, n].copy())
+        for n, name in enumerate(target.names)
+    }
 
 
 def _answers(evaluation: Evaluation, target: Target, folds: Sequence[Fold]) -> dict[str, Any]:

@@ -28,7 +28,9 @@ POSSIBLE: dict[OutputKind, frozenset[str]] = {
 
 @runtime_checkable
 class MeanOverRows(Protocol):
-    """Ability of a metric: its score follows from a mean over rows, so that drawing rows again needs no new scoring."""
+    """Ability of a metric: its score follows from a mean over rows, so that drawing rows again
+    needs no new scoring.
+    """
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what is averaged."""
@@ -43,14 +45,18 @@ def greater_is_better(name: str) -> bool:
 
 
 class ScoreBounds(NamedTuple):
-    """The worst and the best score that there is; of negated scores, too, the second is the better one."""
+    """The worst and the best score that there is; of negated scores, too, the second is the better
+    one.
+    """
 
     worst: float
     best: float
 
 
 def bounds(name: str) -> ScoreBounds | None:
-    """The worst and the best score that metric `name` can give, as the plug-in has them: (0, 1); None without limits."""
+    """The worst and the best score that metric `name` can give, as the plug-in has them: (0, 1);
+    None without limits.
+    """
     found = METRIC.load(name).bounds
     return None if found is None else ScoreBounds(*found)
 
@@ -63,12 +69,15 @@ def measures_ranking(name: str) -> bool:
 def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> tuple[str, ...]:
     """`names` without repetitions, or the task's defaults.
 
-    Raises RecipeError, said of the key `where`, for a metric of another task or a name that is none.
+    Raises RecipeError, said of the key `where`, for a metric of another task or a name that is
+    none.
     """
     for name in names:
         tasks = METRIC.load(name).tasks
         if task not in tasks:
-            fitting = ", ".join(other for other in METRIC.names() if task in METRIC.load(other).tasks)
+            fitting = ", ".join(
+                other for other in METRIC.names() if task in METRIC.load(other).tasks
+            )
             raise RecipeError(
                 where,
                 f"metrics for {task}",
@@ -79,13 +88,18 @@ def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> 
 
 
 def score_all(
-    names: Sequence[str], target: Target, predicted: FloatArray, output: OutputKind, threshold: float | None = None
+    names: Sequence[str],
+    target: Target,
+    predicted: FloatArray,
+    output: OutputKind,
+    threshold: float | None = None,
 ) -> dict[str, float | None]:
-    """Metric → score; None where the family's output cannot be scored by it (log loss without probabilities), or the rows do
-    not define it (ROC AUC of one class).
+    """Metric → score; None where the family's output cannot be scored by it (log loss without
+    probabilities), or the rows do not define it (ROC AUC of one class).
 
-    `predicted`: [rows, outputs]. `threshold`: that of the model (`Model.threshold`), for the metrics of labels: they get 1 for
-    the class that is decided and 0 for the other. Raises RecipeError for a metric of another task.
+    `predicted`: [rows, outputs]. `threshold`: that of the model (`Model.threshold`), for the
+    metrics of labels: they get 1 for the class that is decided and 0 for the other. Raises
+    RecipeError for a metric of another task.
     """
     check(names, target.task)
     scores: dict[str, float | None] = {}
@@ -105,8 +119,9 @@ def is_mean(name: str) -> bool:
 def score_pieces(
     name: str, target: Target, predicted: FloatArray, pieces: int, threshold: float | None = None
 ) -> FloatArray:
-    """[pieces] the score of every `pieces`-th row, from the first, the second, …: of a metric that is a mean over rows, and a
-    family that `score_all` has a score of. There have to be `pieces` rows.
+    """[pieces] the score of every `pieces`-th row, from the first, the second, …: of a metric that
+    is a mean over rows, and a family that `score_all` has a score of. There have to be `pieces`
+    rows.
     """
     metric: Any = METRIC.load(name)()
     rows = metric.rows(target, _given(metric, predicted, threshold))
@@ -117,7 +132,11 @@ def score_pieces(
 
 def _given(metric: Any, predicted: FloatArray, threshold: float | None) -> FloatArray:
     """What a metric is given: of labels, 1 for the class that is decided and 0 for the other."""
-    return predicted if threshold is None or metric.needs != "label" else np.eye(2)[decided(predicted, threshold)]
+    return (
+        predicted
+        if threshold is None or metric.needs != "label"
+        else np.eye(2)[decided(predicted, threshold)]
+    )
 
 
 def check_changes(section: Mapping[str, float], metrics: Sequence[str]) -> None:
@@ -134,5 +153,12 @@ def check_changes(section: Mapping[str, float], metrics: Sequence[str]) -> None:
             )
         greater = greater_is_better(name)
         if change * (-1 if greater else 1) < 0:
-            allowed = "0 or less, since more is better" if greater else "0 or more, since less is better"
-            raise RecipeError(f"compress.keep.{name}", f"a change of {allowed}", f"{change:g}", f"Write {-change:g}.")
+            allowed = (
+                "0 or less, since more is better" if greater else "0 or more, since less is better"
+            )
+            raise RecipeError(
+                f"compress.keep.{name}",
+                f"a change of {allowed}",
+                f"{change:g}",
+                f"Write {-change:g}.",
+            )

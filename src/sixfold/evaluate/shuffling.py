@@ -1,4 +1,6 @@
-"""How much a score loses when one raw column's values are shuffled (Breiman, 2001; Fisher, Rudin and Dominici, 2019)."""
+"""How much a score loses when one raw column's values are shuffled (Breiman, 2001; Fisher, Rudin
+and Dominici, 2019).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MOST_FOLDS = 10  # more tell little
 
 
 class Effort(NamedTuple):
-    """How much work shuffling may be: `repeats` shuffles a fold, no further column after `deadline` (time.monotonic() s)."""
+    """How much work shuffling may be: `repeats` shuffles a fold, no further column after `deadline`
+    (time.monotonic() s).
+    """
 
     def over(self) -> bool:
         """Whether the time is."""
@@ -37,10 +41,12 @@ def losses(
     seed: int,
     effort: Effort | None = None,
 ) -> dict[str, list[float]]:
-    """Raw column → what `metric` loses on each fold's validation rows, by the fold's own model (0 where it is not asked).
+    """Raw column → what `metric` loses on each fold's validation rows, by the fold's own model (0
+    where it is not asked).
 
-    At most 10 folds, 2,000 rows each; the mean of the repeats. A fold that has no time for all columns does not count,
-    unless it is the first one: then the columns that had no time have no values.
+    At most 10 folds, 2,000 rows each; the mean of the repeats. A fold that has no time for all
+    columns does not count, unless it is the first one: then the columns that had no time have no
+    values.
     """
     effort = effort or Effort()
     lost: dict[str, list[float]] = {name: [] for name in dataset.table.columns}
@@ -58,15 +64,19 @@ def losses(
     return lost
 
 
-def _of_fold(model: Model, data: Dataset, metric: str, orders: Sequence[IntArray], effort: Effort) -> dict[str, float]:
-    """Raw column → mean loss over the orders, each of which a column's values are put into; without those that time ended
-    before.
+def _of_fold(
+    model: Model, data: Dataset, metric: str, orders: Sequence[IntArray], effort: Effort
+) -> dict[str, float]:
+    """Raw column → mean loss over the orders, each of which a column's values are put into; without
+    those that time ended before.
     """
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
     predict = model.near(data.table)
 
     def score(table: Table) -> float:
-        found = scoring.score_all([metric], data.target, predict(table), model.output, model.threshold)[metric]
+        found = scoring.score_all(
+            [metric], data.target, predict(table), model.output, model.threshold
+        )[metric]
         return float("nan") if found is None else found
 
     full, asked = score(data.table), set(model.preparer.inputs)
@@ -75,6 +85,9 @@ def _of_fold(model: Model, data: Dataset, metric: str, orders: Sequence[IntArray
         if effort.over():
             break
         column = data.table.columns[name]
-        tables = (Table({**data.table.columns, name: column.take(order)}, data.table.rows) for order in orders)
+        tables = (
+            Table({**data.table.columns, name: column.take(order)}, data.table.rows)
+            for order in orders
+        )
         lost[name] = sign * (full - float(np.mean([score(table) for table in tables])))
     return lost

@@ -1,4 +1,5 @@
-"""A process that does stages for another one (`runs.processes`): told by lines of JSON, answered by lines of JSON.
+"""A process that does stages for another one (`runs.processes`): told by lines of JSON, answered by
+lines of JSON.
 
 It ends when the other one does.
 """
@@ -38,7 +39,9 @@ def main() -> None:
                 _perform(request, opened, answers)
                 answer: dict[str, Any] = {"done": True}
             except SixfoldError as error:
-                parts = {name: getattr(error, name) for name in ("where", "expected", "found", "remedy")}
+                parts = {
+                    name: getattr(error, name) for name in ("where", "expected", "found", "remedy")
+                }
                 answer = {"error": {"kind": type(error).__name__, **parts}}
             _write(answers, answer)
 
@@ -61,7 +64,9 @@ def _perform(request: dict[str, Any], opened: dict[str, FoldInputs], answers: IO
     with MemoryGuard(request["memory_bytes"]) as guard:
         context = Context(
             emit_to=emit,
-            saves=None if saves is None else Checkpoints(Path(saves[0]), saves[1], emit, saves[2], disk=disk),
+            saves=None
+            if saves is None
+            else Checkpoints(Path(saves[0]), saves[1], emit, saves[2], disk=disk),
             check_memory=guard.check,
             **request["context"],
         )

@@ -1,4 +1,6 @@
-"""From which score of the second class on a row is given to it: the threshold that a label metric likes best."""
+"""From which score of the second class on a row is given to it: the threshold that a label metric
+likes best.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ MOST_CUTS = 256  # thresholds that are tried; more rows with different scores: e
 
 
 def decided(scores: FloatArray, threshold: float | None) -> IntArray:
-    """[rows, classes] → [rows] classes: the largest score; with a threshold class 1 where its score is above."""
+    """[rows, classes] → [rows] classes: the largest score; with a threshold class 1 where its score
+    is above.
+    """
     if threshold is None:
         return np.asarray(scores.argmax(axis=1), dtype=np.int64)
     return np.asarray(scores[:, 1] > threshold, dtype=np.int64)
@@ -27,9 +31,11 @@ def neutral(output: OutputKind) -> float:
 
 
 def best(metric: str, target: Target, scores: FloatArray, output: OutputKind) -> float:
-    """The threshold on the score of class 1 with the best `metric` on these rows; of equal ones the nearest to neutral.
+    """The threshold on the score of class 1 with the best `metric` on these rows; of equal ones the
+    nearest to neutral.
 
-    Tried: the middles between neighboring scores, and neutral. `scores`: [rows, 2] of rows that the model did not see.
+    Tried: the middles between neighboring scores, and neutral. `scores`: [rows, 2] of rows that the
+    model did not see.
     """
     settings: Any = METRIC.load(metric)()
     sign = 1.0 if settings.greater_is_better else -1.0
@@ -42,7 +48,9 @@ def best(metric: str, target: Target, scores: FloatArray, output: OutputKind) ->
 
 
 def check(metric: str, target: Target) -> None:
-    """Raises RecipeError for a metric that does not score labels, and for a target that has not two classes."""
+    """Raises RecipeError for a metric that does not score labels, and for a target that has not two
+    classes.
+    """
     labels = [name for name in METRIC.names() if METRIC.load(name).needs == "label"]
     if metric not in labels:
         raise RecipeError(

@@ -1,4 +1,6 @@
-"""Importance of raw columns, for people: mean and spread over the folds, the most important first."""
+"""Importance of raw columns, for people: mean and spread over the folds, the most important
+first.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from sixfold.parts.table import Dataset
 
 
 class ColumnImportance(NamedTuple):
-    """What the deciding metric loses when the column is shuffled: mean over the folds, standard deviation (n - 1)."""
+    """What the deciding metric loses when the column is shuffled: mean over the folds, standard
+    deviation (n - 1).
+    """
 
     column: str
     mean: float
@@ -22,14 +26,20 @@ class ColumnImportance(NamedTuple):
 
 
 def importances(
-    evaluation: Evaluation, dataset: Dataset, folds: Sequence[Fold], seed: int, effort: Effort | None = None
+    evaluation: Evaluation,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    seed: int,
+    effort: Effort | None = None,
 ) -> list[ColumnImportance]:
-    """Every raw column that there was time for, by the fold models on their own validation rows; columns of equal
-    importance in table order.
+    """Every raw column that there was time for, by the fold models on their own validation rows;
+    columns of equal importance in table order.
     """
     found = losses(evaluation.models, dataset, folds, evaluation.metrics[0], seed, effort)
     rows = [
-        ColumnImportance(name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+        ColumnImportance(
+            name, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        )
         for name, values in found.items()
         if values
     ]

@@ -19,7 +19,9 @@ PLUGINS: Final = {
 
 
 class Zeros(Section):
-    """θ = 0. For biases, and for networks without hidden layers: hidden units that start equal stay equal."""
+    """θ = 0. For biases, and for networks without hidden layers: hidden units that start equal stay
+    equal.
+    """
 
     def fill(self, tensor: torch.Tensor, generator: torch.Generator) -> None:
         """Fill `tensor` (weights [out, in]) in place."""
@@ -69,7 +71,9 @@ class Uniform(Section):
 
 
 class TruncatedNormal(Section):
-    """θ ~ N(mean, std²), drawn again where it is beyond mean ± 2·std (so the spread that results is 0.88·std)."""
+    """θ ~ N(mean, std²), drawn again where it is beyond mean ± 2·std (so the spread that results is
+    0.88·std).
+    """
 
     mean: float = Field(0.0, description="Mean; any number.")
     std: float = Field(0.05, ge=0, description="Standard deviation before the cut, at least 0.")

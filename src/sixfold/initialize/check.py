@@ -15,8 +15,9 @@ PROBE = 4  # inputs of the layer that is tried out
 def problems(initialize: Initialize, hidden: tuple[int, ...]) -> str | None:
     """Why this start cannot train hidden layers of these widths, as a sentence; None when it can.
 
-    Found by filling one layer: where all its units are equal (weights and bias), they get equal gradients and stay so;
-    where they are all zero, no gradient comes through (Goodfellow, Bengio and Courville, Deep Learning, 2016, 8.4).
+    Found by filling one layer: where all its units are equal (weights and bias), they get equal
+    gradients and stay so; where they are all zero, no gradient comes through (Goodfellow, Bengio
+    and Courville, Deep Learning, 2016, 8.4).
     """
     if not hidden:
         return None
@@ -25,7 +26,11 @@ def problems(initialize: Initialize, hidden: tuple[int, ...]) -> str | None:
     biases = _probe(INITIALIZER.make(initialize.bias), (max(hidden),))
     if bool((weights == 0).all()) and bool((biases == 0).all()):
         return f"{name} starts hidden layers at 0: no gradient passes them, and they never change"
-    if max(hidden) > 1 and bool((weights == weights[0]).all()) and bool((biases == biases[0]).all()):
+    if (
+        max(hidden) > 1
+        and bool((weights == weights[0]).all())
+        and bool((biases == biases[0]).all())
+    ):
         return f"{name} starts all units of a hidden layer equal: their gradients are equal, and they stay equal"
     return None
 

@@ -1,4 +1,6 @@
-"""Schemes that look at the layer's inputs and outputs, so that signals and gradients keep their size from layer to layer."""
+"""Schemes that look at the layer's inputs and outputs, so that signals and gradients keep their
+size from layer to layer.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ Fan = Literal["in", "out", "mean"]
 
 
 def fan(tensor: torch.Tensor, mode: Fan) -> float:
-    """Units feeding (or fed by) a unit, of weights [out, in, ...]. Raises FitError for a vector such as a bias."""
+    """Units feeding (or fed by) a unit, of weights [out, in, ...]. Raises FitError for a vector
+    such as a bias.
+    """
     if tensor.ndim < 2:
         raise FitError(
             "initialize",
@@ -90,7 +94,8 @@ class LecunNormal(Section):
 class XavierNormal(Section):
     """θ ~ N(0, gain²·2 / (fan_in + fan_out)); made for tanh.
 
-    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
+    2010.
     """
 
     gain: float = Field(1.0, gt=0, description="Factor on the spread, above 0.")
@@ -104,7 +109,8 @@ class XavierNormal(Section):
 class XavierUniform(Section):
     """θ ~ U(−a, a) with a = gain·√(6 / (fan_in + fan_out)); made for tanh.
 
-    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
+    2010.
     """
 
     gain: float = Field(1.0, gt=0, description="Factor on the spread, above 0.")
@@ -116,13 +122,15 @@ class XavierUniform(Section):
 
 
 class Orthogonal(Section):
-    """θ = gain·Q, Q from the QR decomposition of a normal matrix, its signs made unique: θθᵀ = gain²·I (or θᵀθ, if
-    there are more outputs than inputs).
+    """θ = gain·Q, Q from the QR decomposition of a normal matrix, its signs made unique: θθᵀ =
+    gain²·I (or θᵀθ, if there are more outputs than inputs).
 
     Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning, 2014.
     """
 
-    gain: float = Field(1.0, gt=0, description="Length of the rows (or columns), above 0; 1.41 for relu.")
+    gain: float = Field(
+        1.0, gt=0, description="Length of the rows (or columns), above 0; 1.41 for relu."
+    )
 
     def fill(self, tensor: torch.Tensor, generator: torch.Generator) -> None:
         """Fill `tensor` (weights [out, in]) in place."""

@@ -1,4 +1,6 @@
-"""Charts as inline SVG: no script, no font, no color of their own (style sheet variables, so dark mode works)."""
+"""Charts as inline SVG: no script, no font, no color of their own (style sheet variables, so dark
+mode works).
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,13 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round numbers within [low, high]: steps of 1, 2 or 5 times a power of ten."""
     span = max(high - low, 1e-12)
     power = 10.0 ** np.floor(np.log10(span / count))
-    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= count + 0.5)
-    return [float(round(i * step, 12)) for i in range(int(np.ceil(low / step)), int(np.floor(high / step + 1e-9)) + 1)]
+    step = next(
+        power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= count + 0.5
+    )
+    return [
+        float(round(i * step, 12))
+        for i in range(int(np.ceil(low / step)), int(np.floor(high / step + 1e-9)) + 1)
+    ]
 
 
 class ValueRange(NamedTuple):
@@ -65,13 +72,21 @@ def unit_axes(x_label: str, y_label: str) -> Axes:
 
 
 def line_chart(
-    lines: Sequence[Line], axes: Axes, title: str, diagonal: bool = False, behind: Sequence[Sequence[Line]] = ()
+    lines: Sequence[Line],
+    axes: Axes,
+    title: str,
+    diagonal: bool = False,
+    behind: Sequence[Sequence[Line]] = (),
 ) -> Markup:
-    """Lines with a legend when there are two or more; `behind`: of each line thin ones, in its color."""
+    """Lines with a legend when there are two or more; `behind`: of each line thin ones, in its
+    color.
+    """
     body = [_frame(axes)]
     if diagonal:
         (x0, x1), (y0, y1) = map(axes.x, axes.x_range), map(axes.y, axes.y_range)
-        body.append(f'<line class="guide" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>')
+        body.append(
+            f'<line class="guide" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>'
+        )
     for i, thin in enumerate(behind):
         drawn = "".join(f'<polyline points="{_points(line, axes)}"/>' for line in thin)
         body.append(f'<g class="line thin c{i % COLORS}">{drawn}</g>')
@@ -81,7 +96,11 @@ def line_chart(
 
 
 def _points(line: Line, axes: Axes) -> str:
-    return " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if np.isfinite(y))
+    return " ".join(
+        f"{axes.x(x):.1f},{axes.y(y):.1f}"
+        for x, y in zip(line.x, line.y, strict=True)
+        if np.isfinite(y)
+    )
 
 
 def scatter_chart(points: Line, axes: Axes, title: str, zero: bool = False) -> Markup:
@@ -89,16 +108,21 @@ def scatter_chart(points: Line, axes: Axes, title: str, zero: bool = False) -> M
     body = [_frame(axes)]
     if zero:
         y = axes.y(0.0)
-        body.append(f'<line class="guide" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
+        body.append(
+            f'<line class="guide" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+        )
     dots = (
-        f'<circle cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2"/>' for x, y in zip(points.x, points.y, strict=True)
+        f'<circle cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2"/>'
+        for x, y in zip(points.x, points.y, strict=True)
     )
     body.append(f'<g class="dot c0">{"".join(dots)}</g>')
     return _svg(body, title)
 
 
 def bar_chart(bars: Sequence[Importance], title: str) -> Markup:
-    """Horizontal bars with a whisker of one spread, the longest first. What is drawn alike stands in one group."""
+    """Horizontal bars with a whisker of one spread, the longest first. What is drawn alike stands
+    in one group.
+    """
     row, label = 20, 150
     high = max([bar.mean + bar.spread for bar in bars] + [1e-12])
     low = min([bar.mean - bar.spread for bar in bars] + [0.0])
@@ -170,7 +194,9 @@ def _svg(body: Sequence[str], title: str, height: int = HEIGHT) -> Markup:
 def _legend(names: Sequence[str]) -> Markup:
     if len(names) < 2:
         return Markup("")
-    items = "".join(f'<span class="key c{i % COLORS}">{escape(name)}</span>' for i, name in enumerate(names))
+    items = "".join(
+        f'<span class="key c{i % COLORS}">{escape(name)}</span>' for i, name in enumerate(names)
+    )
     return Markup(f'<div class="legend">{items}</div>')  # noqa: S704 - names went through escape
 
 

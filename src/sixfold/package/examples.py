@@ -1,4 +1,5 @@
-"""Rows that say where a model fails: the most wrong, the most unsure, and some of every cell of the confusion matrix.
+"""Rows that say where a model fails: the most wrong, the most unsure, and some of every cell of the
+confusion matrix.
 
 Of out-of-fold predictions alone: no model is asked about a row that it has seen.
 """
@@ -28,8 +29,9 @@ LONGEST_VALUE = 60  # of any other value
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Of the rows that some fold validates: `rows` [n]; of each the true and the predicted class `truth`, `predicted` [n];
-    `sure`: how far the decision is from another one [n]; `wrong`: how much the true class is behind [n], 0 where it is right.
+    """Of the rows that some fold validates: `rows` [n]; of each the true and the predicted class
+    `truth`, `predicted` [n]; `sure`: how far the decision is from another one [n]; `wrong`: how
+    much the true class is behind [n], 0 where it is right.
     """
 
     rows: IntArray
@@ -40,9 +42,15 @@ class OutOfFold:
 
 
 def examples(
-    training: Dataset, evaluation: Evaluation, folds: Sequence[Fold], importances: Sequence[str], most: int
+    training: Dataset,
+    evaluation: Evaluation,
+    folds: Sequence[Fold],
+    importances: Sequence[str],
+    most: int,
 ) -> tuple[ExampleList, ...]:
-    """Lists of at most `most` rows each. `importances`: columns, those that matter most first; they are shown first."""
+    """Lists of at most `most` rows each. `importances`: columns, those that matter most first; they
+    are shown first.
+    """
     shown = _shown_columns(training.table, importances)
     if most == 0 or not len(curves.seen(evaluation.predictions)):
         return ()
@@ -59,14 +67,24 @@ def examples(
 def _classified(training: Dataset, evaluation: Evaluation, folds: Sequence[Fold]) -> OutOfFold:
     labels = out_of_fold.labels(evaluation, folds)
     rows = np.flatnonzero(labels >= 0)
-    scores, predicted, truth = evaluation.predictions[rows], labels[rows], training.target.values[rows].astype(np.int64)
+    scores, predicted, truth = (
+        evaluation.predictions[rows],
+        labels[rows],
+        training.target.values[rows].astype(np.int64),
+    )
     limits = out_of_fold.thresholds_of(evaluation, folds)
     if limits is not None:
         sure = np.abs(scores[:, 1] - limits[rows])
         return OutOfFold(rows, truth, predicted, sure, np.where(predicted == truth, 0.0, sure))
     at = np.arange(len(rows))
     ordered = np.sort(scores, axis=1)
-    return OutOfFold(rows, truth, predicted, ordered[:, -1] - ordered[:, -2], scores[at, predicted] - scores[at, truth])
+    return OutOfFold(
+        rows,
+        truth,
+        predicted,
+        ordered[:, -1] - ordered[:, -2],
+        scores[at, predicted] - scores[at, truth],
+    )
 
 
 def _extremes(found: OutOfFold, most: int, describe: _Describing) -> Iterator[ExampleList]:
@@ -78,7 +96,9 @@ def _extremes(found: OutOfFold, most: int, describe: _Describing) -> Iterator[Ex
 
 
 def _cells(found: OutOfFold, most: int, describe: _Describing) -> Iterator[ExampleList]:
-    """Mistakes by how wrong they are, the commonest first; then what is right by how unsure it is."""
+    """Mistakes by how wrong they are, the commonest first; then what is right by how unsure it
+    is.
+    """
     pairs = np.stack([found.truth, found.predicted], axis=1)
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.lexsort((-counts, kinds[:, 0] == kinds[:, 1]))[:MOST_IN_CELLS]
@@ -87,7 +107,9 @@ def _cells(found: OutOfFold, most: int, describe: _Describing) -> Iterator[Examp
         own = np.flatnonzero((found.truth == truth) & (found.predicted == predicted))
         by = found.sure[own] if truth == predicted else -found.wrong[own]
         some = describe(own[np.argsort(by, kind="stable")][:each])
-        yield ExampleList(kind="cell", truth=truth, predicted=predicted, rows=len(own), examples=some)
+        yield ExampleList(
+            kind="cell", truth=truth, predicted=predicted, rows=len(own), examples=some
+        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +134,11 @@ class _Describing:
                 values=values,
             )
             for row, truth, predicted, values in zip(
-                rows, self.found.truth[places], self.found.predicted[places], _values(self, rows), strict=True
+                rows,
+                self.found.truth[places],
+                self.found.predicted[places],
+                _values(self, rows),
+                strict=True,
             )
         )
 
@@ -121,8 +147,12 @@ def _values(describing: _Describing, rows: IntArray) -> list[tuple[ShownValue, .
     return shown_values(describing.training.table, rows, describing.columns)
 
 
-def _worst_values(training: Dataset, evaluation: Evaluation, shown: Sequence[str], most: int) -> ExampleList:
-    """Predictions that are furthest off, of several values by their own spreads; of each the value that is furthest off."""
+def _worst_values(
+    training: Dataset, evaluation: Evaluation, shown: Sequence[str], most: int
+) -> ExampleList:
+    """Predictions that are furthest off, of several values by their own spreads; of each the value
+    that is furthest off.
+    """
     rows, target = curves.seen(evaluation.predictions), training.target
     truth = target.values.reshape(len(target.values), -1)[rows]
     predicted = evaluation.predictions[rows]
@@ -135,14 +165,22 @@ def _worst_values(training: Dataset, evaluation: Evaluation, shown: Sequence[str
         at = int(off[place].argmax())
         name = f"{target.names[at]} " if truth.shape[1] > 1 else ""
         texts = (f"{name}{truth[place, at]:.6g}", f"{predicted[place, at]:.6g}")
-        found.append(ShownExample(row=int(rows[place]), truth=texts[0], predicted=texts[1], values=own))
+        found.append(
+            ShownExample(row=int(rows[place]), truth=texts[0], predicted=texts[1], values=own)
+        )
     return ExampleList(kind="wrong", rows=len(rows), examples=tuple(found))
 
 
-def shown_values(table: Table, rows: IntArray, columns: Sequence[str]) -> list[tuple[ShownValue, ...]]:
+def shown_values(
+    table: Table, rows: IntArray, columns: Sequence[str]
+) -> list[tuple[ShownValue, ...]]:
     """Of each of `rows` the values of `columns`, cut."""
     part = table.take(rows)
-    files = {name for name in columns if is_modality(part.columns[name].kind) and _is_file(part.columns[name].kind)}
+    files = {
+        name
+        for name in columns
+        if is_modality(part.columns[name].kind) and _is_file(part.columns[name].kind)
+    }
     plain = [name for name in columns if name not in files]
     texts = {name: [cells[name] for cells in text_rows(part, plain)] for name in plain}
     for name in files:
@@ -151,7 +189,10 @@ def shown_values(table: Table, rows: IntArray, columns: Sequence[str]) -> list[t
     cut: dict[str, Callable[[str], str]] = {name: _cut(LONGEST_VALUE) for name in columns}
     cut |= {name: _cut(LONGEST_TEXT) for name in plain if is_modality(kinds[name])}
     return [
-        tuple(ShownValue(column=name, type=kinds[name], text=cut[name](texts[name][row])) for name in columns)
+        tuple(
+            ShownValue(column=name, type=kinds[name], text=cut[name](texts[name][row]))
+            for name in columns
+        )
         for row in range(len(rows))
     ]
 
@@ -159,9 +200,13 @@ def shown_values(table: Table, rows: IntArray, columns: Sequence[str]) -> list[t
 def _shown_columns(table: Table, importances: Sequence[str]) -> list[str]:
     """Texts and images, then others by their importance; no identifiers, which tell nothing."""
     by_importance = {name: place for place, name in enumerate(importances)}
-    kinds = {name: column.kind for name, column in table.columns.items() if column.kind != "identifier"}
+    kinds = {
+        name: column.kind for name, column in table.columns.items() if column.kind != "identifier"
+    }
     last = len(importances)
-    ordered = sorted(kinds, key=lambda name: (not is_modality(kinds[name]), by_importance.get(name, last)))
+    ordered = sorted(
+        kinds, key=lambda name: (not is_modality(kinds[name]), by_importance.get(name, last))
+    )
     return ordered[:MOST_VALUES]
 
 

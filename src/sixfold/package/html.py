@@ -1,4 +1,6 @@
-"""`report.html`: one file, no script, nothing loaded from anywhere; opens offline, prints, light and dark."""
+"""`report.html`: one file, no script, nothing loaded from anywhere; opens offline, prints, light
+and dark.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ MAX_CURVES = 6  # candidates drawn; the leaderboard's order decides
 
 
 def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | None = None) -> str:
-    """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its data is made).
+    """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its
+    data is made).
 
     `thumbnails`: of images that its examples show.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters.update(bytes=show_bytes, seconds=show_seconds, figure=_number)
     metric = report.receipt.metric
@@ -43,12 +49,15 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
         strips=_strips(report.leaderboard, metric),
         curves=_curve_charts(report),
         figures=[_figure(figure) for figure in report.figures],
-        importances=charts.bar_chart(report.importances[:25], "importance of columns") if report.importances else "",
+        importances=charts.bar_chart(report.importances[:25], "importance of columns")
+        if report.importances
+        else "",
         mean=lambda values: float(np.mean(values)),
         spread=_spread,
         cells=_cells,
         examples={
-            kind: [each for each in report.examples if each.kind == kind] for kind in ("wrong", "unsure", "cell")
+            kind: [each for each in report.examples if each.kind == kind]
+            for kind in ("wrong", "unsure", "cell")
         },
         linked={(each.truth, each.predicted) for each in report.examples if each.kind == "cell"},
         thumbnails=thumbnails or {},
@@ -56,7 +65,9 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
 
 
 def _cells(row: Row, metric: str, count: int) -> list[float | None]:
-    """The score of each of the first `count` folds; None where the candidate was not tried, or cannot be scored."""
+    """The score of each of the first `count` folds; None where the candidate was not tried, or
+    cannot be scored.
+    """
     scores = row.scores.get(metric, ())
     known = dict(zip(row.folds or range(len(scores)), scores, strict=False))
     return [known.get(number) for number in range(count)]
@@ -65,13 +76,17 @@ def _cells(row: Row, metric: str, count: int) -> list[float | None]:
 def _strips(rows: Sequence[Row], metric: str) -> list[Markup]:
     everything = [score for row in rows for score in row.scores.get(metric, ())]
     return [
-        charts.fold_strip(row.scores[metric], charts.padded(everything)) if row.scores.get(metric) else Markup("")
+        charts.fold_strip(row.scores[metric], charts.padded(everything))
+        if row.scores.get(metric)
+        else Markup("")
         for row in rows
     ]
 
 
 def _curve_charts(report: Report) -> list[tuple[str, Markup]]:
-    """Per candidate: the loss of every fold and the mean, and the watched loss where there is one."""
+    """Per candidate: the loss of every fold and the mean, and the watched loss where there is
+    one.
+    """
     drawn: list[tuple[str, Markup]] = []
     for row in report.leaderboard:
         curves = [curve for curve in report.curves if curve.candidate == row.name]
@@ -81,12 +96,16 @@ def _curve_charts(report: Report) -> list[tuple[str, Markup]]:
             x_range = charts.padded([x for line in everything for x in line.x])
             y_range = charts.padded([y for line in everything for y in line.y])
             axes = charts.Axes("epoch", "loss", x_range, y_range)
-            drawn.append((row.name, charts.line_chart(lines, axes, f"loss of {row.name}", behind=folds)))
+            drawn.append(
+                (row.name, charts.line_chart(lines, axes, f"loss of {row.name}", behind=folds))
+            )
     return drawn
 
 
 def _fold_lines(curves: Sequence[Curve]) -> list[list[Line]]:
-    """Every fold's loss of training rows, and of watched rows; none where there is one fold, which is its own mean."""
+    """Every fold's loss of training rows, and of watched rows; none where there is one fold, which
+    is its own mean.
+    """
     if len(curves) < 2:
         return []
     training, watched = [], []
@@ -117,11 +136,17 @@ def _mean_lines(curves: Sequence[Curve]) -> list[Line]:
 def _figure(figure: Figure) -> tuple[str, Markup, str]:
     if figure.kind == "residuals":
         points = figure.lines[0]
-        axes = charts.Axes("predicted value", "residual", charts.padded(points.x), charts.padded([*points.y, 0.0]))
+        axes = charts.Axes(
+            "predicted value", "residual", charts.padded(points.x), charts.padded([*points.y, 0.0])
+        )
         return "Residuals", charts.scatter_chart(points, axes, "residuals", zero=True), figure.words
     title, x_label, y_label = FIGURES[figure.kind]
     axes = charts.unit_axes(x_label, y_label)
-    return title, charts.line_chart(figure.lines, axes, title, diagonal=figure.kind != "pr"), figure.words
+    return (
+        title,
+        charts.line_chart(figure.lines, axes, title, diagonal=figure.kind != "pr"),
+        figure.words,
+    )
 
 
 def _spread(values: Sequence[float]) -> float:

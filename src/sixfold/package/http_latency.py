@@ -1,6 +1,8 @@
-"""The latency of a bundle over HTTP, as its users will have it: a server process, a kept-alive connection, a row a request.
+"""The latency of a bundle over HTTP, as its users will have it: a server process, a kept-alive
+connection, a row a request.
 
-It takes a second or two, nearly all of it the start of the process. What cannot be measured is said, and stops no run.
+It takes a second or two, nearly all of it the start of the process. What cannot be measured is
+said, and stops no run.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from sixfold.core.errors import SixfoldError
 from sixfold.recipe.receipt import OverHttp
 from sixfold.serve.openapi import example_row
 
-NEEDED_S: Final = 3.0  # that have to be left of a time budget: start, requests, and the report after it
+NEEDED_S: Final = (
+    3.0  # that have to be left of a time budget: start, requests, and the report after it
+)
 START_S: Final = 15.0  # for the start on a busy machine
 ASK_S: Final = 0.4
 WARM, REQUESTS, LEAST = 20, 400, 30
@@ -38,7 +42,9 @@ class Unanswered(Exception):
 
 
 def over_http(parts: BundleParts, deadline: float | None) -> OverHttp:
-    """p50 and p99 of one row. `parts`: of the bundle; its report may be empty. `deadline`: of the run, by time.monotonic()."""
+    """p50 and p99 of one row. `parts`: of the bundle; its report may be empty. `deadline`: of the
+    run, by time.monotonic().
+    """
     until = time.monotonic() + START_S
     if deadline is not None:
         if deadline - time.monotonic() < NEEDED_S:
@@ -58,17 +64,35 @@ def over_http(parts: BundleParts, deadline: float | None) -> OverHttp:
 @contextmanager
 def _server(bundle: Path, plugins: Sequence[str], until: float) -> Iterator[int]:
     """The port of a server process, which ends with the context. Raises Unanswered, OSError."""
-    command = [sys.executable, "-m", "sixfold", "serve", str(bundle), "--host", "127.0.0.1", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "sixfold",
+        "serve",
+        str(bundle),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    ]
     command += [word for name in plugins for word in ("--allow-plugin", name)]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         assert process.stdout is not None
-        reading = threading.Thread(target=lambda out=process.stdout: lines.put(out.readline()), daemon=True)
+        reading = threading.Thread(
+            target=lambda out=process.stdout: lines.put(out.readline()), daemon=True
+        )
         reading.start()
         try:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", lines.get(timeout=max(0.0, until - time.monotonic())))
+            found = re.search(
+                r"http://127\.0\.0\.1:(\d+)", lines.get(timeout=max(0.0, until - time.monotonic()))
+            )
             if found is None:
                 raise Unanswered("the server did not start")
             yield int(found[1])
@@ -84,10 +108,14 @@ def _latency(port: int, body: bytes, until: float) -> OverHttp:
     head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     request = head.encode() + body
     seconds: list[float] = []
-    with socket.create_connection(("127.0.0.1", port), timeout=max(0.1, until - time.monotonic())) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", port), timeout=max(0.1, until - time.monotonic())
+    ) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end = min(until, time.monotonic() + ASK_S)
-        while len(seconds) < WARM + REQUESTS and (len(seconds) < WARM + LEAST or time.monotonic() < end):
+        while len(seconds) < WARM + REQUESTS and (
+            len(seconds) < WARM + LEAST or time.monotonic() < end
+        ):
             if time.monotonic() > until:
                 raise Unanswered("the server answered too slowly")
             started = time.perf_counter()

@@ -1,4 +1,6 @@
-"""The last stage: score the holdout, measure, write the report; then the bundle, if its graph answers as the pipeline does."""
+"""The last stage: score the holdout, measure, write the report; then the bundle, if its graph
+answers as the pipeline does.
+"""
 
 from __future__ import annotations
 
@@ -35,27 +37,45 @@ class Packaged:
 
 
 def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Packaged:
-    """Raises BundleError where the graph does not answer as the trained pipeline does: no bundle is written then."""
+    """Raises BundleError where the graph does not answer as the trained pipeline does: no bundle is
+    written then.
+    """
     recipe = run.loaded.recipe
-    keys = [*(candidate.key() for candidate in winner.plan.candidates), repr(winner.nested), winner.key]
+    keys = [
+        *(candidate.key() for candidate in winner.plan.candidates),
+        repr(winner.nested),
+        winner.key,
+    ]
     keys += [repr((one.name, one.numbers, one.dropped)) for one in winner.evaluations]
-    sections = [section for section in (recipe.compress, recipe.serve, recipe.report) if section is not None]
+    sections = [
+        section for section in (recipe.compress, recipe.serve, recipe.report) if section is not None
+    ]
     with run.folder.stage("outcome", stage_key(run, data, "".join(keys), *sections)) as place:
         if place.aside is not None:
             _write(run, data, winner, compressed, place.aside)
-    verdict = Report.model_validate_json((place.folder / "report.json").read_text(encoding="utf-8")).verdict
-    written = _bundle(place.folder, run.folder, run.loaded)  # for which this stage may go, where the disk is short
+    verdict = Report.model_validate_json(
+        (place.folder / "report.json").read_text(encoding="utf-8")
+    ).verdict
+    written = _bundle(
+        place.folder, run.folder, run.loaded
+    )  # for which this stage may go, where the disk is short
     return Packaged(run.folder.path / "bundle", written, verdict)
 
 
-def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed, aside: Path) -> None:
+def _write(
+    run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed, aside: Path
+) -> None:
     """Everything that the bundle is made of, and the predictions out of fold."""
     folder, plan = run.folder, winner.plan
     clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
     measured = receipt.measure(run.loaded.recipe, data, winner, compressed, run.context.seed, clock)
     effort = Effort(deadline=run.limits.report() or float("inf"))
     shuffled = importances(winner.evaluation, data.training, plan.folds, run.context.seed, effort)
-    trained = None if winner.fold is None else receipt.TrainedFold(winner.fold, len(plan.folds[winner.fold].train))
+    trained = (
+        None
+        if winner.fold is None
+        else receipt.TrainedFold(winner.fold, len(plan.folds[winner.fold].train))
+    )
     made = receipt.with_nested(receipt.of_fold(measured.receipt, trained), winner.nested)
     parts = BundleParts(  # the report is not served
         measured.model,
@@ -78,7 +98,9 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     files = {"model.onnx": measured.model, "parity.jsonl.gz": measured.parity.packed()}
-    files["report.html"] = render(content, steps, thumbnails(data.training.table, content.examples)).encode("utf-8")
+    files["report.html"] = render(
+        content, steps, thumbnails(data.training.table, content.examples)
+    ).encode("utf-8")
     for name, part in (("signature", measured.signature), ("receipt", made), ("report", content)):
         files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
     folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))
@@ -92,8 +114,12 @@ def _write(run: RunContext, data: DataSplit, winner: Winner, compressed: Compres
 def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     made = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
-    parity = unpack((done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"), signature)
-    page, content = ((done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
+    parity = unpack(
+        (done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"), signature
+    )
+    page, content = (
+        (done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json")
+    )
     model = (done / "model.onnx").read_bytes()
     size = sum(path.stat().st_size for path in done.iterdir())
     folder.disk.room(
@@ -102,6 +128,7 @@ def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     runtime = loaded.recipe.serve.runtime
     own_bundle.make_way(folder, runtime)
     write_bundle(
-        folder.path / "bundle", BundleParts(model, signature, loaded.text, made, page, content, parity, runtime)
+        folder.path / "bundle",
+        BundleParts(model, signature, loaded.text, made, page, content, parity, runtime),
     )
     return made

@@ -1,4 +1,6 @@
-"""What a run leaves behind: the receipt, the report and the bundle. The holdout is touched here, once."""
+"""What a run leaves behind: the receipt, the report and the bundle. The holdout is touched here,
+once.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,7 @@ Scores = Mapping[str, FloatArray]
 Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
-PARITY_CELLS = (
-    200_000  # of more than 200 columns fewer rows are stored, 50 at least: a million cells took 15 s to store and ask
-)
+PARITY_CELLS = 200_000  # of more than 200 columns fewer rows are stored, 50 at least: a million cells took 15 s to store and ask
 MEASURING = 0.25  # of the time that is left at the end, at most, for timing the model
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
 HOW = (
@@ -61,12 +61,13 @@ HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; i
 
 
 def stored_rows(table: Table, seed: int) -> Table:
-    """At least PARITY_ROWS rows (fewer of a wide table) that try a graph hard: real rows first, then rows mixed from all
-    columns' values.
+    """At least PARITY_ROWS rows (fewer of a wide table) that try a graph hard: real rows first,
+    then rows mixed from all columns' values.
 
-    Mixed: every column goes through the same random order of the rows from a start of its own, and from another one when it
-    is through; so a table's values are met in the order of the real rows again, which packs well. In these rows one value in
-    twenty is missing, and one category in twenty is a value that was never seen.
+    Mixed: every column goes through the same random order of the rows from a start of its own, and
+    from another one when it is through; so a table's values are met in the order of the real rows
+    again, which packs well. In these rows one value in twenty is missing, and one category in
+    twenty is a value that was never seen.
     """
     rng = np.random.default_rng(derive(seed, "parity"))
     order = rng.permutation(table.rows)
@@ -84,7 +85,9 @@ def stored_rows(table: Table, seed: int) -> Table:
         if unseen := _unseen(column.kind):
             levels = (*levels, unseen)
             values[strange > 0.95] = len(levels) - 1
-        columns[name] = replace(column, values=np.concatenate([real.columns[name].values, values]), levels=levels)
+        columns[name] = replace(
+            column, values=np.concatenate([real.columns[name].values, values]), levels=levels
+        )
     return Table(columns, real.rows + mixed)
 
 
@@ -100,12 +103,19 @@ def _unseen(kind: str) -> str:
 
 
 def _starts(rng: np.random.Generator, columns: int, rows: int, laps: int) -> npt.NDArray[np.int64]:
-    """[columns, laps] rows to start at; in a lap no two columns start at the same one, as long as there are enough."""
-    orders = [np.concatenate([rng.permutation(rows) for _ in range(-(-columns // rows))]) for _ in range(laps)]
+    """[columns, laps] rows to start at; in a lap no two columns start at the same one, as long as
+    there are enough.
+    """
+    orders = [
+        np.concatenate([rng.permutation(rows) for _ in range(-(-columns // rows))])
+        for _ in range(laps)
+    ]
     return np.stack([order[:columns] for order in orders], axis=1)
 
 
-def signature_of(model: Model, training: Dataset, missing: Sequence[str], read: ReadFile | None = None) -> Signature:
+def signature_of(
+    model: Model, training: Dataset, missing: Sequence[str], read: ReadFile | None = None
+) -> Signature:
     """What the bundle takes and gives."""
     outputs = [Output(name="value", columns=model.target_names)]
     if model.task == "classification":
@@ -128,7 +138,10 @@ def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
     scores = model.predict(rows)
     if model.task != "classification":
         return {"value": scores}
-    return {"label": np.array(model.classes, dtype=object)[model.decide(scores)], model.output: scores}
+    return {
+        "label": np.array(model.classes, dtype=object)[model.decide(scores)],
+        model.output: scores,
+    }
 
 
 class ModelScores(NamedTuple):
@@ -139,7 +152,10 @@ class ModelScores(NamedTuple):
 
 
 def qualities(
-    metrics: Sequence[str], baseline: Mapping[str, FloatArray], before: ModelScores, after: ModelScores
+    metrics: Sequence[str],
+    baseline: Mapping[str, FloatArray],
+    before: ModelScores,
+    after: ModelScores,
 ) -> tuple[Quality, ...]:
     """One line a metric, before and after compression."""
     return tuple(
@@ -175,8 +191,15 @@ def versions() -> dict[str, str]:
 def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
     """The result in sentences."""
     first = receipt.quality[0]
-    before, after = (float(np.mean(scores)) for scores in (first.folds_before, first.folds_after or first.folds_before))
-    chance = f", where ignoring the columns gives {first.baseline:.4g}" if first.baseline is not None else ""
+    before, after = (
+        float(np.mean(scores))
+        for scores in (first.folds_before, first.folds_after or first.folds_before)
+    )
+    chance = (
+        f", where ignoring the columns gives {first.baseline:.4g}"
+        if first.baseline is not None
+        else ""
+    )
     served = f"; {after:.4g} after compression" if f"{after:.4g}" != f"{before:.4g}" else ""
     sentences = [
         f"{receipt.candidate} was chosen: {first.metric} {before:.4g} over {len(first.folds_before)} folds{chance}{served}."
@@ -193,7 +216,9 @@ def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
     if receipt.http is not None and receipt.http.p50_ms is not None:
         size += f", {receipt.http.p50_ms:.2f} ms over HTTP"
     larger = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
-    sentences.append(f"The served model: {size}" + (f" ({larger} before compression)." if receipt.steps else "."))
+    sentences.append(
+        f"The served model: {size}" + (f" ({larger} before compression)." if receipt.steps else ".")
+    )
     if first.baseline is not None and not _beats(first, after):
         sentences.append("It is no better than ignoring the columns: do not use it.")
     return tuple(sentences)
@@ -236,10 +261,20 @@ class RunClock:
 
 
 def measure(
-    recipe: Recipe, data: DataSplit, winner: Winner, compressed: Compressed, seed: int, clock: RunClock
+    recipe: Recipe,
+    data: DataSplit,
+    winner: Winner,
+    compressed: Compressed,
+    seed: int,
+    clock: RunClock,
 ) -> Measured:
     """Export, check parity, score the holdout, time."""
-    training, held_out, evaluation, before = data.training, data.held_out, winner.evaluation, winner.model
+    training, held_out, evaluation, before = (
+        data.training,
+        data.held_out,
+        winner.evaluation,
+        winner.model,
+    )
     metrics, baseline = winner.plan.metrics, winner.plan.baseline
     duration_s = clock.spent_s()
     after = compressed.model
@@ -288,15 +323,15 @@ def _sized(cost: Cost, graph: bytes, runtime: str) -> Cost:
 
 
 def _how(test: str | None, runtime: str) -> tuple[str, ...]:
-    """How everything was measured; `test`: the file of the held-out rows, where they have one; `runtime`: what will answer."""
+    """How everything was measured; `test`: the file of the held-out rows, where they have one;
+    `runtime`: what will answer.
+    """
     file = f"Holdout: all rows of {test} (data.test), scored once, by the model as it is served."
     how = tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
     if runtime == ONNX:
         return how
     size = f"Bytes: the size of the files of the runtime {runtime}, preparation included."
-    engine = (
-        f"The bundle answers by the runtime {runtime}; latency (but over HTTP) and memory are those of onnxruntime."
-    )
+    engine = f"The bundle answers by the runtime {runtime}; latency (but over HTTP) and memory are those of onnxruntime."
     return (*(size if text.startswith("Bytes:") else text for text in how), engine)
 
 
@@ -331,11 +366,15 @@ def with_http(receipt: Receipt, http: OverHttp) -> Receipt:
 
 
 def _counted(cost: Cost, model: Model) -> Cost:
-    """With the parameters θ of the model itself, where it has real ones: preparation's constants do not count."""
+    """With the parameters θ of the model itself, where it has real ones: preparation's constants do
+    not count.
+    """
     fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
     if not isinstance(fitted, Parametric):
         return cost
-    return cost.model_copy(update={"parameters": sum(array.size for array in fitted.parameters().values())})
+    return cost.model_copy(
+        update={"parameters": sum(array.size for array in fitted.parameters().values())}
+    )
 
 
 def _outcome(compressed: Compressed) -> Any:
@@ -343,4 +382,8 @@ def _outcome(compressed: Compressed) -> Any:
         return "not asked for"
     if any(step.accepted for step in compressed.steps):
         return "compressed"
-    return NO_GAIN if all(step.why.startswith(NO_GAIN) for step in compressed.steps) else "not compressed"
+    return (
+        NO_GAIN
+        if all(step.why.startswith(NO_GAIN) for step in compressed.steps)
+        else "not compressed"
+    )

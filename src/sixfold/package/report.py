@@ -18,14 +18,22 @@ from sixfold.package.receipt import verdict
 from sixfold.parts.modality import Summarized, is_modality, modality_of
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.receipt import Receipt
-from sixfold.recipe.report import ColumnSummary, Confusion, Curve, Figure, Importance, Layer, Line, Report, Row
+from sixfold.recipe.report import (
+    ColumnSummary,
+    Confusion,
+    Curve,
+    Figure,
+    Importance,
+    Layer,
+    Line,
+    Report,
+    Row,
+)
 from sixfold.select import leaderboard, significance
 from sixfold.select.winner import Winner
 
 CURVE_POINTS = 200
-MOST_POINTS = (
-    100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
-)
+MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
@@ -40,8 +48,8 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What else a report tells of: importances of raw columns, the events of the run, and the fitted model (for its layers).
-    `examples`: rows that each list may show.
+    """What else a report tells of: importances of raw columns, the events of the run, and the
+    fitted model (for its layers). `examples`: rows that each list may show.
     """
 
     importances: Sequence[Shuffled]
@@ -55,24 +63,43 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
     evaluations, folds, baseline = compared.evaluations, compared.plan.folds, compared.plan.baseline
     ranked = _listed([evaluations[i] for i in leaderboard.order(evaluations, receipt.metric)])
     left_out = len(evaluations) - len(ranked)
-    short = (f"The {len(ranked):,} best of {len(evaluations):,} candidates are listed.",) if left_out else ()
+    short = (
+        (f"The {len(ranked):,} best of {len(evaluations):,} candidates are listed.",)
+        if left_out
+        else ()
+    )
     everything = list(found.events)
-    history = [event for event in everything if "outer" not in event]  # their candidates and epochs are their own
+    history = [
+        event for event in everything if "outer" not in event
+    ]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
         verdict=verdict(receipt, _runner_up(ranked, training, receipt.metric, folds)),
         notes=(*texts([event for event in history if "fold" not in event], "note"), *short),
         warnings=texts(everything, "warning"),
         columns=columns(training.table),
-        baseline={name: float(np.mean(values)) for name, values in baseline.items() if np.isfinite(values).all()},
-        leaderboard=tuple(_row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked),
+        baseline={
+            name: float(np.mean(values))
+            for name, values in baseline.items()
+            if np.isfinite(values).all()
+        },
+        leaderboard=tuple(
+            _row(each, history, _against(winner, each, receipt.metric, folds)) for each in ranked
+        ),
         curves=_drawn(learning_curves(history), [each.name for each in ranked]),
         confusion=_confusion(training.target, winner, folds),
         figures=figures(training.target, winner),
-        examples=examples(training, winner, folds, _by_importance(found.importances), found.examples),
-        importances=tuple(Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances),
+        examples=examples(
+            training, winner, folds, _by_importance(found.importances), found.examples
+        ),
+        importances=tuple(
+            Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances
+        ),
         receipt=receipt,
-        layers=tuple(Layer(name=n, shape=" × ".join(map(str, s)), parameters=p) for n, s, p in layers(found.fitted)),
+        layers=tuple(
+            Layer(name=n, shape=" × ".join(map(str, s)), parameters=p)
+            for n, s, p in layers(found.fitted)
+        ),
     )
 
 
@@ -93,9 +120,13 @@ def _listed(ranked: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _drawn(found: Sequence[Curve], names: Sequence[str]) -> tuple[Curve, ...]:
-    """Curves of `names`, which are in the order of the leaderboard: those that have MOST_POINTS points in all."""
+    """Curves of `names`, which are in the order of the leaderboard: those that have MOST_POINTS
+    points in all.
+    """
     places = {name: place for place, name in enumerate(names)}
-    best = sorted((c for c in found if c.candidate in places), key=lambda curve: places[curve.candidate])
+    best = sorted(
+        (c for c in found if c.candidate in places), key=lambda curve: places[curve.candidate]
+    )
     points = np.cumsum([len(curve.epochs) for curve in best])
     kept = {id(curve) for curve, so_far in zip(best, points, strict=True) if so_far <= MOST_POINTS}
     return tuple(curve for curve in found if id(curve) in kept)
@@ -105,7 +136,9 @@ def texts(events: Iterable[dict[str, Any]], kind: str) -> tuple[str, ...]:
     """What was said, or warned of, each once."""
     notes = [event for event in events if event["event"] == kind]
     prefixes = [f"Outer fold {event['outer'] + 1}: " if "outer" in event else "" for event in notes]
-    return tuple(dict.fromkeys(prefix + event["text"] for prefix, event in zip(prefixes, notes, strict=True)))
+    return tuple(
+        dict.fromkeys(prefix + event["text"] for prefix, event in zip(prefixes, notes, strict=True))
+    )
 
 
 def layers(fitted: Any) -> list[tuple[str, tuple[int, int], int]]:
@@ -119,11 +152,16 @@ def columns(table: Table) -> tuple[ColumnSummary, ...]:
 
 
 def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
-    """Losses of every fold's network, from the stream of events; epochs trained again replace their first attempt."""
+    """Losses of every fold's network, from the stream of events; epochs trained again replace their
+    first attempt.
+    """
     found: dict[tuple[str, int], list[Epoch]] = {}
     for event in events:
         if event["event"] == "epoch" and "candidate" in event and "fold" in event:
-            series, told = found.setdefault((event["candidate"], event["fold"]), []), epochs_of(event)
+            series, told = (
+                found.setdefault((event["candidate"], event["fold"]), []),
+                epochs_of(event),
+            )
             while series and told and told[0].number <= series[-1].number:
                 series.pop()
             series += told
@@ -137,11 +175,20 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
         return ()
     if target.task != "classification":
         words = curves.residuals_in_words(target, predictions)
-        return (Figure(kind="residuals", lines=(_line(curves.residuals(target, predictions)),), words=words),)
-    drawn = [("roc", curves.roc(target, predictions)), ("pr", curves.precision_recall(target, predictions))]
+        return (
+            Figure(
+                kind="residuals", lines=(_line(curves.residuals(target, predictions)),), words=words
+            ),
+        )
+    drawn = [
+        ("roc", curves.roc(target, predictions)),
+        ("pr", curves.precision_recall(target, predictions)),
+    ]
     if evaluation.output == "probability":
         drawn.append(("calibration", curves.calibration(target, predictions)))
-    return tuple(Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines)
+    return tuple(
+        Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines
+    )
 
 
 def epochs_of(event: dict[str, Any]) -> list[Epoch]:
@@ -153,7 +200,12 @@ def epochs_of(event: dict[str, Any]) -> list[Epoch]:
 
 
 def _curve(candidate: str, fold: int, series: Sequence[Epoch]) -> Curve:
-    some = [series[i] for i in np.unique(np.linspace(0, len(series) - 1, min(CURVE_POINTS, len(series))).astype(int))]
+    some = [
+        series[i]
+        for i in np.unique(
+            np.linspace(0, len(series) - 1, min(CURVE_POINTS, len(series))).astype(int)
+        )
+    ]
     watched = [each.validation for each in some if each.validation is not None]
     return Curve(
         candidate=candidate,
@@ -165,10 +217,20 @@ def _curve(candidate: str, fold: int, series: Sequence[Epoch]) -> Curve:
 
 
 def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]], compared: str) -> Row:
-    whys = (e.get("why", "") for e in events if e["event"] == "candidate_planned" and e["candidate"] == evaluation.name)
+    whys = (
+        e.get("why", "")
+        for e in events
+        if e["event"] == "candidate_planned" and e["candidate"] == evaluation.name
+    )
     done = list(evaluation.numbers)
-    scores = {n: tuple(map(float, v[done])) for n, v in evaluation.scores.items() if np.isfinite(v[done]).all()}
-    dropped = f"Dropped after {len(done)} folds: {evaluation.dropped}." if evaluation.dropped else ""
+    scores = {
+        n: tuple(map(float, v[done]))
+        for n, v in evaluation.scores.items()
+        if np.isfinite(v[done]).all()
+    }
+    dropped = (
+        f"Dropped after {len(done)} folds: {evaluation.dropped}." if evaluation.dropped else ""
+    )
     return Row(
         name=evaluation.name,
         family=evaluation.family,
@@ -182,7 +244,9 @@ def _row(evaluation: Evaluation, events: Iterable[dict[str, Any]], compared: str
 
 
 def _against(winner: Evaluation, other: Evaluation, metric: str, folds: Sequence[Fold]) -> str:
-    """How a candidate stands to the winner: a sentence with an interval; '' for the winner, and for who was dropped."""
+    """How a candidate stands to the winner: a sentence with an interval; '' for the winner, and for
+    who was dropped.
+    """
     if other.name == winner.name or other.dropped or not np.isfinite(other.scores[metric]).all():
         return ""
     first = significance.ScoredFolds("The winner", winner.scores[metric])
@@ -195,7 +259,11 @@ def _confusion(target: Target, evaluation: Evaluation, folds: Sequence[Fold]) ->
     if target.task != "classification":
         return None
     counts = curves.confusion(target, out_of_fold.labels(evaluation, folds))
-    return None if counts is None else Confusion(classes=target.classes, counts=tuple(map(tuple, counts.tolist())))
+    return (
+        None
+        if counts is None
+        else Confusion(classes=target.classes, counts=tuple(map(tuple, counts.tolist())))
+    )
 
 
 def _line(curve: curves.Points) -> Line:
@@ -207,11 +275,16 @@ def _short(value: float) -> float:
     return float(format(value, f".{DRAWN_DIGITS}g"))
 
 
-def _runner_up(ranked: Sequence[Evaluation], training: Dataset, metric: str, folds: Sequence[Fold]) -> str | None:
+def _runner_up(
+    ranked: Sequence[Evaluation], training: Dataset, metric: str, folds: Sequence[Fold]
+) -> str | None:
     """The difference of the two best by folds, and by rows of their out-of-fold predictions."""
     if len(ranked) < 2 or not np.isfinite(ranked[1].scores[metric]).all():
         return None
-    mean, compared = float(np.mean(ranked[1].scores[metric])), _against(ranked[0], ranked[1], metric, folds)
+    mean, compared = (
+        float(np.mean(ranked[1].scores[metric])),
+        _against(ranked[0], ranked[1], metric, folds),
+    )
     notes = f"Next best was {ranked[1].name} with {mean:.4g}. {compared}"
     if any(threshold is not None for each in ranked[:2] for threshold in each.models.thresholds):
         return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
@@ -224,21 +297,35 @@ def _column(name: str, column: Column) -> ColumnSummary:
     values = column.values
     present = values[~column.missing()]
     missing = 1 - len(present) / max(1, len(values))
-    if is_modality(column.kind):  # which identify their rows, and people: examples show them, or nothing does
+    if is_modality(
+        column.kind
+    ):  # which identify their rows, and people: examples show them, or nothing does
         modality: object = modality_of(column.kind)
         detail = modality.summary(column) if isinstance(modality, Summarized) else ""
         return ColumnSummary(
-            name=name, type=column.kind, missing=missing, distinct=len(np.unique(present)), detail=detail
+            name=name,
+            type=column.kind,
+            missing=missing,
+            distinct=len(np.unique(present)),
+            detail=detail,
         )
     if values.dtype.kind != "f":
         codes, counts = np.unique(present, return_counts=True)
         top = [column.levels[codes[i]] for i in np.argsort(-counts, kind="stable")[:5]]
         return ColumnSummary(
-            name=name, type=column.kind, missing=missing, distinct=len(codes), detail=", ".join(top)[:200]
+            name=name,
+            type=column.kind,
+            missing=missing,
+            distinct=len(codes),
+            detail=", ".join(top)[:200],
         )
     distinct = len(np.unique(present))
     detail = ""
     if len(present):
         text = show_day if column.kind == "date" else "{:.6g}".format
-        detail = f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
-    return ColumnSummary(name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail)
+        detail = (
+            f"{text(present.min())} to {text(present.max())}, median {text(np.median(present))}"
+        )
+    return ColumnSummary(
+        name=name, type=column.kind, missing=missing, distinct=distinct, detail=detail
+    )

@@ -24,7 +24,9 @@ Thumbnails = Mapping[tuple[int, str], str]  # row and column → data URI
 
 
 def thumbnails(table: Table, lists: Iterable[ExampleList]) -> Thumbnails:
-    """Of the images that the lists show, until MOST_BYTES are used; an image that cannot be read has none."""
+    """Of the images that the lists show, until MOST_BYTES are used; an image that cannot be read
+    has none.
+    """
     found: dict[tuple[int, str], str] = {}
     left = MOST_BYTES
     for row, column in _shown_images(lists):
@@ -39,7 +41,9 @@ def _shown_images(lists: Iterable[ExampleList]) -> Iterable[tuple[int, str]]:
     """As often as each is shown."""
     for each in lists:
         for example in each.examples:
-            yield from ((example.row, value.column) for value in example.values if value.type == "image")
+            yield from (
+                (example.row, value.column) for value in example.values if value.type == "image"
+            )
 
 
 def _of_row(table: Table, row: int, column: str) -> str:
@@ -51,7 +55,9 @@ def _of_row(table: Table, row: int, column: str) -> str:
 
 
 def thumbnail(content: bytes, name: str) -> str:
-    """The data URI of an image, as PNG or WebP, whichever is smaller. Raises DataError for what is no image."""
+    """The data URI of an image, as PNG or WebP, whichever is smaller. Raises DataError for what is
+    no image.
+    """
     pixels = decode(content, name, 3 if is_color(content, name) else 1)
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)

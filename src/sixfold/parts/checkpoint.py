@@ -1,7 +1,8 @@
-"""A local checkpoint of transformers as a module of torch: safetensors and JSON alone, no code, no pickle, no network.
+"""A local checkpoint of transformers as a module of torch: safetensors and JSON alone, no code, no
+pickle, no network.
 
-Which classes there are stands in ARCHITECTURES; nothing that a folder holds names a class to be imported. transformers takes
-seconds to import, so it is imported where a module is made.
+Which classes there are stands in ARCHITECTURES; nothing that a folder holds names a class to be
+imported. transformers takes seconds to import, so it is imported where a module is made.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ ANOTHER: Final = "Choose another checkpoint."
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model_type: the names of its configuration and of its model in transformers, and arguments of that model."""
+    """A model_type: the names of its configuration and of its model in transformers, and arguments
+    of that model.
+    """
 
     config: str
     model: str
@@ -83,15 +86,18 @@ OF_TEXTS: Final = frozenset({"bert", "distilbert", "electra", "roberta"})
 
 @dataclass(frozen=True)
 class CheckpointShape(State):
-    """What a module is put together by, without its folder. `kind`: a key of ARCHITECTURES; `config`: JSON of all fields of its
-    configuration that say what it computes, those with their defaults, too.
+    """What a module is put together by, without its folder. `kind`: a key of ARCHITECTURES;
+    `config`: JSON of all fields of its configuration that say what it computes, those with their
+    defaults, too.
     """
 
     kind: str
     config: str
 
     def network(self) -> nn.Module:
-        """The module, in float32 and evaluation, with weights of any value; attention is written out as products."""
+        """The module, in float32 and evaluation, with weights of any value; attention is written
+        out as products.
+        """
         with own_draws(), without_reports():
             return _model(self)(_config(self), **ARCHITECTURES[self.kind].options).eval()  # type: ignore[no-any-return]
 
@@ -103,8 +109,8 @@ class CheckpointShape(State):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`module`: float32, in evaluation. `digest`: SHA-256 of configuration and weights. `unused`: names of arrays of the folder
-    that no part of the module has, such as those of another head.
+    """`module`: float32, in evaluation. `digest`: SHA-256 of configuration and weights. `unused`:
+    names of arrays of the folder that no part of the module has, such as those of another head.
     """
 
     shape: CheckpointShape
@@ -119,10 +125,14 @@ def digest(folder: Path) -> str:
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the files with weights. Raises DataError for a folder without them or config.json, or of an adapter alone."""
+    """Names of the files with weights. Raises DataError for a folder without them or config.json,
+    or of an adapter alone.
+    """
     if (folder / ADAPTER).is_file():
         remedy = "Merge the adapter into its model, and save that."
-        raise DataError(str(folder), "a whole checkpoint", f"{ADAPTER}, which is that of an adapter", remedy)
+        raise DataError(
+            str(folder), "a whole checkpoint", f"{ADAPTER}, which is that of an adapter", remedy
+        )
     shards = sorted(file.name for file in folder.glob(SHARDS))
     if shards and not (folder / WEIGHTS).is_file():
         return checkpoint_files.present(folder, [INDEX, *shards, CONFIG])[:-1]
@@ -140,21 +150,30 @@ def read_shape(folder: Path, kinds: Set[str]) -> CheckpointShape:
         raise DataError(str(file), expected, "none" if kind is None else repr(kind)[:80], ANOTHER)
     for name, plain in PLAIN.items():
         if (other := found.get(name) or plain) != plain:
-            raise DataError(str(file), f"no {name}" if plain is None else f"{name} {plain}", repr(other)[:80], ANOTHER)
+            raise DataError(
+                str(file),
+                f"no {name}" if plain is None else f"{name} {plain}",
+                repr(other)[:80],
+                ANOTHER,
+            )
     _check_sizes(found, file)
     default = _class(ARCHITECTURES[kind].config)().to_dict()
-    known = {name: value for name, value in found.items() if name in default and name not in LEFT_OUT}
+    known = {
+        name: value for name, value in found.items() if name in default and name not in LEFT_OUT
+    }
     try:
         whole = _config(CheckpointShape(kind, json.dumps(known))).to_dict()
     except damaged() as error:
-        raise DataError(str(file), "a configuration that transformers knows", _first_line(error), AGAIN) from None
+        raise DataError(
+            str(file), "a configuration that transformers knows", _first_line(error), AGAIN
+        ) from None
     kept = {name: whole[name] for name in sorted(default) if name not in LEFT_OUT}
     return CheckpointShape(kind, json.dumps(kept))
 
 
 def read_checkpoint(folder: Path, kinds: Set[str]) -> Checkpoint:
-    """The module with its weights. Raises DataError for a folder that is no checkpoint, is damaged, of another kind, lacks
-    weights or has some of another shape.
+    """The module with its weights. Raises DataError for a folder that is no checkpoint, is damaged,
+    of another kind, lacks weights or has some of another shape.
     """
     shape, files = read_shape(folder, kinds), weight_files(folder)
     try:
@@ -174,31 +193,48 @@ def read_checkpoint(folder: Path, kinds: Set[str]) -> Checkpoint:
     except DataError:
         raise
     except damaged() as error:
-        raise DataError(str(folder), "a checkpoint that transformers can read", _first_line(error), AGAIN) from None
+        raise DataError(
+            str(folder), "a checkpoint that transformers can read", _first_line(error), AGAIN
+        ) from None
     lacking = sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
     if lacking:
-        found = f"none that fit for {lacking[0][:200]}" + (f" and {len(lacking) - 1:,} more" if lacking[1:] else "")
+        found = f"none that fit for {lacking[0][:200]}" + (
+            f" and {len(lacking) - 1:,} more" if lacking[1:] else ""
+        )
         raise DataError(str(folder), f"weights of every layer in {CONFIG}", found, AGAIN)
-    return Checkpoint(shape, module.eval(), digest(folder), tuple(sorted(map(str, told["unexpected_keys"]))))
+    return Checkpoint(
+        shape, module.eval(), digest(folder), tuple(sorted(map(str, told["unexpected_keys"])))
+    )
 
 
 def _check_sizes(fields: Mapping[str, Any], file: Path) -> None:
     """Before anything is made of them. Raises DataError."""
     for name, value in fields.items():
-        numbers = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int | float)]
+        numbers = [
+            one
+            for one in (value if isinstance(value, list) else [value])
+            if isinstance(one, int | float)
+        ]
         most = MOST_LAYERS if name in DEPTHS else MOST
         if any(not abs(one) <= most for one in numbers) or (name in DEPTHS and sum(numbers) > most):
             raise DataError(str(file), f"{name} of at most {most:,}", repr(value)[:80], AGAIN)
 
 
 def _check_weights_suffice(shape: CheckpointShape, folder: Path, size: int) -> None:
-    """A byte of the files a weight at least, before memory is taken for it; half precision has two. Raises DataError."""
+    """A byte of the files a weight at least, before memory is taken for it; half precision has two.
+    Raises DataError.
+    """
     with own_draws(), without_reports(), torch.device("meta"):
         count = sum(
-            one.numel() for one in _model(shape)(_config(shape), **ARCHITECTURES[shape.kind].options).parameters()
+            one.numel()
+            for one in _model(shape)(
+                _config(shape), **ARCHITECTURES[shape.kind].options
+            ).parameters()
         )
     if count > size:
-        raise DataError(str(folder), f"files of the {count:,} weights of {CONFIG}", f"{size:,} bytes", AGAIN)
+        raise DataError(
+            str(folder), f"files of the {count:,} weights of {CONFIG}", f"{size:,} bytes", AGAIN
+        )
 
 
 def _config(shape: CheckpointShape) -> Any:
@@ -215,13 +251,24 @@ def _class(name: str) -> Any:
         return getattr(importlib.import_module("transformers"), name)
     except ImportError:
         remedy = 'pip install "sixfold[train]"'
-        raise SystemFault("build, checkpoint", "transformers, which reads checkpoints", "none", remedy) from None
+        raise SystemFault(
+            "build, checkpoint", "transformers, which reads checkpoints", "none", remedy
+        ) from None
 
 
 def damaged() -> tuple[type[Exception], ...]:
     """What transformers raises for files that it cannot use."""
     fields: type[Exception] = importlib.import_module("huggingface_hub.errors").StrictDataclassError
-    return (ArithmeticError, OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, fields)
+    return (
+        ArithmeticError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        SafetensorError,
+        fields,
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -230,7 +277,9 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def without_reports() -> Iterator[None]:
-    """Inside, transformers draws no bars and writes no reports: what a user has to know is told by errors and notes."""
+    """Inside, transformers draws no bars and writes no reports: what a user has to know is told by
+    errors and notes.
+    """
     logging: Any = importlib.import_module("transformers.utils.logging")
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()

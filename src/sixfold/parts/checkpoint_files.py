@@ -1,4 +1,6 @@
-"""The files of a local checkpoint: JSON that is bounded before it is read, and the digest of what a folder holds."""
+"""The files of a local checkpoint: JSON that is bounded before it is read, and the digest of what a
+folder holds.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,24 @@ from sixfold.core.json_limits import JsonLimits
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 TOKENIZER: Final = "tokenizer.json"
-LIMITS: Final = JsonLimits(64 << 20, values=4_000_000)  # of a tokenizer; multilingual ones have 20 MB
+LIMITS: Final = JsonLimits(
+    64 << 20, values=4_000_000
+)  # of a tokenizer; multilingual ones have 20 MB
 AGAIN: Final = "Save it with save_pretrained(folder, safe_serialization=True); files with pickle in them are not read."
 
 
 def present(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
-    """`needed`, and what is there of `optional`. Raises DataError for a folder without a needed file."""
+    """`needed`, and what is there of `optional`. Raises DataError for a folder without a needed
+    file.
+    """
     missing = next((name for name in needed if not (folder / name).is_file()), None)
     if missing is not None:
         pickled = sorted(file.name for file in folder.glob("*.bin")) if folder.is_dir() else []
-        found = f"no {missing}" + (f", but {pickled[0]}" if pickled else "") if folder.is_dir() else "no such folder"
+        found = (
+            f"no {missing}" + (f", but {pickled[0]}" if pickled else "")
+            if folder.is_dir()
+            else "no such folder"
+        )
         raise DataError(str(folder), f"a checkpoint: {', '.join(needed)}", found, AGAIN)
     return [*needed, *(name for name in optional if (folder / name).is_file())]
 
@@ -35,7 +45,9 @@ def digest(folder: Path, names: Sequence[str]) -> str:
     sha = hashlib.sha256()
     for name in names:
         facts = (folder / name).stat()
-        sha.update(f"{name} {_file_digest(folder / name, facts.st_size, facts.st_mtime_ns)}\n".encode())
+        sha.update(
+            f"{name} {_file_digest(folder / name, facts.st_size, facts.st_mtime_ns)}\n".encode()
+        )
     return sha.hexdigest()
 
 

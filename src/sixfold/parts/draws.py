@@ -1,4 +1,6 @@
-"""torch's own generator, which all threads share: who draws from it holds it, and leaves it as it was."""
+"""torch's own generator, which all threads share: who draws from it holds it, and leaves it as it
+was.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ GENERATOR = threading.RLock()  # held by who draws from torch's own generator
 
 @contextmanager
 def own_draws() -> Iterator[None]:
-    """What is drawn inside from torch's own generator, as layers do when they are made, changes nothing outside."""
+    """What is drawn inside from torch's own generator, as layers do when they are made, changes
+    nothing outside.
+    """
     with GENERATOR, torch.random.fork_rng(devices=[]):
         yield

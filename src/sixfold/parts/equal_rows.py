@@ -8,11 +8,15 @@ import pandas as pd
 
 from sixfold.parts.table import BoolArray, Column, IntArray, Table, Target
 
-MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))  # odd constants of splitmix64 (Steele, 2014)
+MIX = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xBF58476D1CE4E5B9),
+)  # odd constants of splitmix64 (Steele, 2014)
 
 
 def groups(table: Table) -> IntArray:
-    """[rows] equal numbers for rows with equal values in every column (missing equals missing); -1 for a row of its own.
+    """[rows] equal numbers for rows with equal values in every column (missing equals missing); -1
+    for a row of its own.
 
     A hash finds the few rows that may have an equal; those are compared value by value.
     """
@@ -24,9 +28,13 @@ def groups(table: Table) -> IntArray:
     suspects = np.flatnonzero(count[number] > 1)
     result = np.full(table.rows, -1, dtype=np.int64)
     if len(suspects):
-        columns = {str(i): column.values[suspects] for i, column in enumerate(table.columns.values())}
+        columns = {
+            str(i): column.values[suspects] for i, column in enumerate(table.columns.values())
+        }
         frame = pd.DataFrame(columns)
-        result[suspects] = frame.groupby(list(columns), dropna=False, sort=False).ngroup().to_numpy()
+        result[suspects] = (
+            frame.groupby(list(columns), dropna=False, sort=False).ngroup().to_numpy()
+        )
     return result
 
 
@@ -52,7 +60,9 @@ def _pairs(group: IntArray, target: Target) -> tuple[pd.DataFrame, IntArray]:
     rows = np.flatnonzero(group >= 0).astype(np.int64)
     values = target.values[rows]
     y = values[:, None] if values.ndim == 1 else values
-    return pd.DataFrame({"group": group[rows], **{str(i): y[:, i] for i in range(y.shape[1])}}), rows
+    return pd.DataFrame(
+        {"group": group[rows], **{str(i): y[:, i] for i in range(y.shape[1])}}
+    ), rows
 
 
 def _words(column: Column) -> npt.NDArray[np.uint64]:

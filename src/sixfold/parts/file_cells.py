@@ -1,6 +1,8 @@
-"""Files that stand in cells of a Parquet file, as bytes (encoded images, say): each has a name, by which it is read alone.
+"""Files that stand in cells of a Parquet file, as bytes (encoded images, say): each has a name, by
+which it is read alone.
 
-A Parquet file gives no single cell, so a column is written once, batch by batch, into one file of bytes, which is read in places.
+A Parquet file gives no single cell, so a column is written once, batch by batch, into one file of
+bytes, which is read in places.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ STEP_BYTES: Final = 16 << 20  # of a column decoded at once
 BUFFER_BYTES: Final = 1 << 20  # of the file: else pyarrow reads a whole column of a row group
 NO_CELL: Final = -1  # length of an empty cell
 FIELD: Final = "bytes"  # of a structure that holds a file, as Hugging Face's data sets write them
-_NAME = re.compile(r"(?P<path>.+), column '(?P<column>.*)', row (?P<row>\d{1,3}(?:,\d{3})*)", re.DOTALL)
+_NAME = re.compile(
+    r"(?P<path>.+), column '(?P<column>.*)', row (?P<row>\d{1,3}(?:,\d{3})*)", re.DOTALL
+)
 
 
 class FileCells(pa.ExtensionType):  # type: ignore[misc]
@@ -49,11 +53,15 @@ class FileCells(pa.ExtensionType):  # type: ignore[misc]
 
 
 def holds_files(kind: pa.DataType) -> bool:
-    """Whether a column of a Parquet file holds bytes: as they are, or in the structure of a data set of Hugging Face."""
+    """Whether a column of a Parquet file holds bytes: as they are, or in the structure of a data
+    set of Hugging Face.
+    """
     if pa.types.is_struct(kind):
         place = kind.get_field_index(FIELD)
         return place >= 0 and holds_files(kind.field(place).type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    return bool(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    )
 
 
 def names(path: Path, column: str, rows: int) -> pa.ChunkedArray:
@@ -68,15 +76,21 @@ def name_of(path: Path, column: str, row: int) -> str:
 
 
 def content(name: str) -> bytes:
-    """What a file holds: one with a path, or one in a cell. Raises DataError with its name where it cannot be read."""
+    """What a file holds: one with a path, or one in a cell. Raises DataError with its name where it
+    cannot be read.
+    """
     found = _NAME.fullmatch(name)
     try:
         if found is None:
             return Path(name).read_bytes()
-        return _unpacked(Path(found["path"]), found["column"]).content(int(found["row"].replace(",", "")) - 1, name)
+        return _unpacked(Path(found["path"]), found["column"]).content(
+            int(found["row"].replace(",", "")) - 1, name
+        )
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(name, "a file that can be read", reason, "Check path and permissions.") from None
+        raise DataError(
+            name, "a file that can be read", reason, "Check path and permissions."
+        ) from None
 
 
 def ending_of(name: str) -> str:
@@ -86,7 +100,9 @@ def ending_of(name: str) -> str:
 
 
 def state_of(name: str) -> tuple[str, int, int]:
-    """Name, size and time of change of the file, or of the one that holds it: another state where it may have changed."""
+    """Name, size and time of change of the file, or of the one that holds it: another state where
+    it may have changed.
+    """
     found = _NAME.fullmatch(name)
     try:
         held = Path(found["path"] if found else name).stat()
@@ -97,7 +113,9 @@ def state_of(name: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class _Unpacked:
-    """A column's cells one behind the other in a file of bytes; `places`: int64 [rows, 2], start and length."""
+    """A column's cells one behind the other in a file of bytes; `places`: int64 [rows, 2], start
+    and length.
+    """
 
     path: Path
     places: IntArray
@@ -109,7 +127,9 @@ class _Unpacked:
         with self.path.open("rb", buffering=0) as file:
             found = os.pread(file.fileno(), length, start)
         if len(found) != length:
-            raise DataError(str(self.path), f"{length:,} bytes at {start:,}", "a shorter file", "Run again.")
+            raise DataError(
+                str(self.path), f"{length:,} bytes at {start:,}", "a shorter file", "Run again."
+            )
         return found
 
 
@@ -118,9 +138,13 @@ _HELD: Final[dict[Path, _Unpacked]] = {}
 
 
 def _unpacked(path: Path, column: str) -> _Unpacked:
-    """Written now, or before, perhaps by another process of the run. Raises DataError, BudgetError, OSError."""
+    """Written now, or before, perhaps by another process of the run. Raises DataError, BudgetError,
+    OSError.
+    """
     held = path.stat()
-    key = hashlib.sha256(f"{path}\n{held.st_size}\n{held.st_mtime_ns}\n{column}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        f"{path}\n{held.st_size}\n{held.st_mtime_ns}\n{column}".encode()
+    ).hexdigest()[:16]
     with _LOCK:
         return _written(path, column, SCRATCH.folder() / key)
 
@@ -144,7 +168,9 @@ def _written(path: Path, column: str, target: Path) -> _Unpacked:
 
 
 def _write(path: Path, column: str, target: Path) -> IntArray:
-    """All cells of a column into a file; a batch in memory at once. Raises DataError, BudgetError."""
+    """All cells of a column into a file; a batch in memory at once. Raises DataError,
+    BudgetError.
+    """
     places: list[tuple[int, int]] = []
     end = 0
     with target.open("wb") as file:
@@ -159,8 +185,15 @@ def _write(path: Path, column: str, target: Path) -> IntArray:
 
 def _cells(path: Path, column: str) -> Iterator[bytes | None]:
     try:
-        with archive.seekable(path) as stream, pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file:
-            leaf = f"{column}.{FIELD}" if pa.types.is_struct(file.schema_arrow.field(column).type) else column
+        with (
+            archive.seekable(path) as stream,
+            pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
+        ):
+            leaf = (
+                f"{column}.{FIELD}"
+                if pa.types.is_struct(file.schema_arrow.field(column).type)
+                else column
+            )
             step = rows_at_once(file.metadata, leaf)
             for batch in file.iter_batches(batch_size=step, columns=[leaf]):
                 yield from _bytes_of(batch.column(column))
@@ -180,7 +213,10 @@ def rows_at_once(facts: Any, leaf: str) -> int:
     at = next((at for at in range(facts.num_columns) if facts.schema.column(at).path == leaf), None)
     if at is None or not facts.num_rows:
         return 1
-    held = sum(facts.row_group(group).column(at).total_uncompressed_size for group in range(facts.num_row_groups))
+    held = sum(
+        facts.row_group(group).column(at).total_uncompressed_size
+        for group in range(facts.num_row_groups)
+    )
     return int(max(1, min(1024, STEP_BYTES * facts.num_rows // max(1, held))))
 
 

@@ -1,4 +1,6 @@
-"""A fit, and what comes out of it: the two shapes between preparation, families, evaluation and compression."""
+"""A fit, and what comes out of it: the two shapes between preparation, families, evaluation and
+compression.
+"""
 
 from __future__ import annotations
 
@@ -19,37 +21,44 @@ from sixfold.recipe.schema import Initialize, Train
 from sixfold.recipe.section import Section
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-# Training rows: large one-hot tables come sparse, and images stay on disk (StoredPixels), for families that take them so.
+# Training rows: large one-hot tables come sparse, and images stay on disk (StoredPixels), for
+# families that take them so.
 Features: TypeAlias = Matrix | csr_array
 OutputKind = Literal["probability", "decision", "value"]
 FeatureKind = Literal["numbers", "tokens", "pixels"]
-UNWATCHED = (
-    "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
-)
+UNWATCHED = "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
 
 
 class Needs(NamedTuple):
-    """How a family likes its features: the defaults of `prepare` for it (names of plug-ins; () is none)."""
+    """How a family likes its features: the defaults of `prepare` for it (names of plug-ins; () is
+    none).
+    """
 
     number: tuple[str, ...] = ("standard",)
     category: tuple[str, ...] = ("one_hot",)
     impute_number: str | None = "median"  # None: the family takes NaN as it is
     precision: Literal["float32", "float64"] = "float64"
     text: str = "ngrams"  # what texts become
-    text_checkpoint: str = ""  # the folder of the checkpoint whose tokens they become; '' for pieces that are learned
+    text_checkpoint: str = (
+        ""  # the folder of the checkpoint whose tokens they become; '' for pieces that are learned
+    )
     text_features: int = 2_000  # n-grams of a text; those who take sparse rows can use more
-    sparse: bool = False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
+    sparse: bool = (
+        False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
+    )
     stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
     image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
 
 
 @dataclass(frozen=True)
 class FeatureGroup:
-    """Neighboring features, from `start` up to `stop`, that are read alike, and the raw columns they come from.
+    """Neighboring features, from `start` up to `stop`, that are read alike, and the raw columns
+    they come from.
 
-    `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of one column of images, of the
-    size `image`, 0 to 255. `tokens`: of one column of texts, in their order, codes below `tokens`, 0 after the text's end;
-    `tokenizer`: SHA-256 of the checkpoint's whose codes these are, '' where they were learned.
+    `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of
+    one column of images, of the size `image`, 0 to 255. `tokens`: of one column of texts, in their
+    order, codes below `tokens`, 0 after the text's end; `tokenizer`: SHA-256 of the checkpoint's
+    whose codes these are, '' where they were learned.
     """
 
     kind: FeatureKind
@@ -62,8 +71,9 @@ class FeatureGroup:
 
 
 class Shape(NamedTuple):
-    """What a network must take and give. `levels`: of each feature, at least as many as it has codes of a category (rounded
-    up, so that folds that lack some are alike), and 0 for a number; () where all are numbers.
+    """What a network must take and give. `levels`: of each feature, at least as many as it has
+    codes of a category (rounded up, so that folds that lack some are alike), and 0 for a number; ()
+    where all are numbers.
     """
 
     features: int
@@ -74,8 +84,8 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Watch:
-    """The metric that `train.stop.metric` names: `score(y, predicted)` with `y` as in `Fit` and `predicted` as `Fitted`
-    predicts it.
+    """The metric that `train.stop.metric` names: `score(y, predicted)` with `y` as in `Fit` and
+    `predicted` as `Fitted` predicts it.
     """
 
     name: str
@@ -85,8 +95,9 @@ class Watch:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a fit is made: one candidate's `build`, `initialize` and `train`. `family`: its Settings; None: those of the family
-    that is asked. `watch`: what is watched for an early stop, where that is not the loss.
+    """How a fit is made: one candidate's `build`, `initialize` and `train`. `family`: its Settings;
+    None: those of the family that is asked. `watch`: what is watched for an early stop, where that
+    is not the loss.
     """
 
     name: str = ""
@@ -100,14 +111,16 @@ class Setting:
 class Fit:
     """The work of training one candidate on one set of rows.
 
-    `x`: [rows, features] in the family's precision, no NaN unless the family takes them, dense unless it takes them
-    sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or float64 [rows, outputs]. `outputs`: classes,
-    or values a row. `start`: what training continues from (after pruning), or None. `facts` stand in its events. `levels`: of
-    each feature that is a category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all numbers.
-    `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off to be watched; None: each is alone.
-    `setting`: how it is made. `layout`: what the features are, in order; () for numbers all.
-    `teacher`: a model of the same features, whose answers count beside the labels (of families of one module). `offset`: of
-    each output, what was subtracted from `y`; () for nothing.
+    `x`: [rows, features] in the family's precision, no NaN unless the family takes them, dense
+    unless it takes them sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or
+    float64 [rows, outputs]. `outputs`: classes, or values a row. `start`: what training continues
+    from (after pruning), or None. `facts` stand in its events. `levels`: of each feature that is a
+    category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all
+    numbers. `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off
+    to be watched; None: each is alone. `setting`: how it is made. `layout`: what the features are,
+    in order; () for numbers all. `teacher`: a model of the same features, whose answers count
+    beside the labels (of families of one module). `offset`: of each output, what was subtracted
+    from `y`; () for nothing.
     """
 
     x: Features
@@ -136,7 +149,8 @@ class Fit:
         return replace(self, x=x, y=self.y[rows], groups=groups)
 
     def whole_groups(self, count: int, seed: int) -> IntArray:
-        """Sorted rows to be watched while the others train, near `count`: whole groups, and of no class the last row.
+        """Sorted rows to be watched while the others train, near `count`: whole groups, and of no
+        class the last row.
 
         None of the rows where groups are so few that none can be spared; `groups` has to be given.
         """
@@ -157,7 +171,9 @@ class Fit:
 
 @runtime_checkable
 class Fitted(Protocol):
-    """A trained model: always a `State` (a frozen dataclass of arrays), so that it can be written without pickle."""
+    """A trained model: always a `State` (a frozen dataclass of arrays), so that it can be written
+    without pickle.
+    """
 
     @property
     def output(self) -> OutputKind:
@@ -168,12 +184,16 @@ class Fitted(Protocol):
         binary: [-d, d]), or values."""
 
     def export(self, graph: Graph, x: str) -> str:
-        """The same as nodes of the graph; `x` is [rows, features] in the family's precision; returns [rows, outputs]."""
+        """The same as nodes of the graph; `x` is [rows, features] in the family's precision;
+        returns [rows, outputs].
+        """
 
 
 @runtime_checkable
 class Wrapping(Protocol):
-    """Ability: the model that answers is another one, `inner`, whose numbers are kept in another way (fixed point)."""
+    """Ability: the model that answers is another one, `inner`, whose numbers are kept in another
+    way (fixed point).
+    """
 
     inner: Any
 
@@ -191,7 +211,9 @@ class Parametric(Protocol):
 
 @runtime_checkable
 class Offset(Protocol):
-    """Ability: values are predicted from where float32 tells them apart; `offset` [outputs] is added in double, () for none."""
+    """Ability: values are predicted from where float32 tells them apart; `offset` [outputs] is
+    added in double, () for none.
+    """
 
     offset: tuple[float, ...]
 
@@ -214,10 +236,14 @@ class Ranked(Protocol):
 
 @runtime_checkable
 class IncrementalPredictor(Protocol):
-    """Ability: rows that differ in few features from rows that it knows are predicted sooner than others."""
+    """Ability: rows that differ in few features from rows that it knows are predicted sooner than
+    others.
+    """
 
     def near(self, x: Matrix) -> Callable[[Matrix], FloatArray]:
-        """`predict`, bit for bit, for rows [rows, features] of which most features are those of `x`, row by row."""
+        """`predict`, bit for bit, for rows [rows, features] of which most features are those of
+        `x`, row by row.
+        """
 
 
 @runtime_checkable

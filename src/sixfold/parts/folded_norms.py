@@ -10,9 +10,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def norms_folded(module: nn.Module) -> nn.Module:
-    """A copy in evaluation in which each convolution has taken in the batch normalization right behind it (Jacob et al. 2018).
+    """A copy in evaluation in which each convolution has taken in the batch normalization right
+    behind it (Jacob et al. 2018).
 
-    They are found as children of one module, one after the other; answers stay equal to float32's rounding.
+    They are found as children of one module, one after the other; answers stay equal to float32's
+    rounding.
     """
     folded = copy.deepcopy(module).eval()
     for parent in list(folded.modules()):

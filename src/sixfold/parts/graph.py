@@ -1,4 +1,6 @@
-"""The one ONNX graph from raw columns to predictions, written node by node by the parts that export themselves."""
+"""The one ONNX graph from raw columns to predictions, written node by node by the parts that export
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 class Graph:
-    """Grows by `op`; a value is its name. Every exporter takes the graph and value names, and returns value names."""
+    """Grows by `op`; a value is its name. Every exporter takes the graph and value names, and
+    returns value names.
+    """
 
     def __init__(self) -> None:
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -53,7 +57,9 @@ class Graph:
         self._described[name] = json.dumps(list(columns))
 
     def describe_text(self, name: str, described: str) -> None:
-        """Write into the model what input `name` holds of a column of text or images: the JSON of `TextInput`, `ImageInput`."""
+        """Write into the model what input `name` holds of a column of text or images: the JSON of
+        `TextInput`, `ImageInput`.
+        """
         self._described[name] = described
 
     def output(self, name: str, value: str, elem_type: int, shape: list[int | str]) -> None:
@@ -62,11 +68,17 @@ class Graph:
         self._outputs.append(helper.make_tensor_value_info(name, elem_type, shape))
 
     def op(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output and return that output's name. '' stands for an optional input left out."""
+        """Add a node with one output and return that output's name. '' stands for an optional input
+        left out.
+        """
         return self.ops(op_type, *inputs, outputs=1, domain=domain, **attributes)[0]
 
-    def ops(self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> list[str]:
-        """Add a node with several outputs and return their names; of a node that is there already, its own."""
+    def ops(
+        self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs and return their names; of a node that is there already,
+        its own.
+        """
         node = helper.make_node(op_type, list(inputs), [], domain=domain, **attributes)
         key = node.SerializeToString(deterministic=True), outputs
         if key not in self._seen:
@@ -86,7 +98,9 @@ class Graph:
 
     @contextmanager
     def fixed_point(self, factor: int) -> Iterator[None]:
-        """Inside, constants that are multiples of 1/factor are stored as small integers and divided when loaded."""
+        """Inside, constants that are multiples of 1/factor are stored as small integers and divided
+        when loaded.
+        """
         self._factor = factor
         try:
             yield
@@ -94,15 +108,21 @@ class Graph:
             self._factor = 0
 
     def embed(self, model: onnx.ModelProto, inputs: dict[str, str]) -> list[str]:
-        """Another model's nodes in place, its inputs bound to values of this graph; returns its outputs.
+        """Another model's nodes in place, its inputs bound to values of this graph; returns its
+        outputs.
 
-        Raises ValueError for an opset other than this graph's, and for nodes that hold graphs of their own.
+        Raises ValueError for an opset other than this graph's, and for nodes that hold graphs of
+        their own.
         """
         own = {"": OPSET, ML: ML_OPSET, **self._domains}
         for opset in model.opset_import:
             if own.get(opset.domain, opset.version) != opset.version:
-                raise ValueError(f"opset {opset.version} of '{opset.domain}' cannot be embedded in {own[opset.domain]}")
-        if any(attribute.type in _GRAPHS for node in model.graph.node for attribute in node.attribute):
+                raise ValueError(
+                    f"opset {opset.version} of '{opset.domain}' cannot be embedded in {own[opset.domain]}"
+                )
+        if any(
+            attribute.type in _GRAPHS for node in model.graph.node for attribute in node.attribute
+        ):
             raise ValueError("a node that holds a graph cannot be embedded")
         names = dict(inputs)
         for tensor in model.graph.initializer:
@@ -133,7 +153,9 @@ class Graph:
     def _kept(self, tensor: onnx.TensorProto) -> str:
         """The name of an initializer; equal ones are stored once."""
         tensor.ClearField("name")
-        if tensor.data_location == onnx.TensorProto.DEFAULT:  # onnxruntime's quantizer says so of some
+        if (
+            tensor.data_location == onnx.TensorProto.DEFAULT
+        ):  # onnxruntime's quantizer says so of some
             tensor.ClearField("data_location")
         key = tensor.SerializeToString(deterministic=True)
         if key not in self._constants:
@@ -142,11 +164,16 @@ class Graph:
         return self._constants[key]
 
     def cast(self, value: str, elem_type: int) -> str:
-        """`value` as another element type. What was made of it by a cast is that, and float32 made double is itself again."""
+        """`value` as another element type. What was made of it by a cast is that, and float32 made
+        double is itself again.
+        """
         known, source = self._casts.get(value, (None, ""))
         if known == elem_type:
             return value
-        widened = known == TensorProto.DOUBLE and self._casts.get(source, (None, ""))[0] == TensorProto.FLOAT
+        widened = (
+            known == TensorProto.DOUBLE
+            and self._casts.get(source, (None, ""))[0] == TensorProto.FLOAT
+        )
         if widened and elem_type == TensorProto.FLOAT:
             return source
         name = self.op("Cast", value, to=elem_type)
@@ -154,7 +181,9 @@ class Graph:
         return name
 
     def concat(self, values: list[str], widths: list[int] | None = None) -> str:
-        """Side by side: [rows, a] and [rows, b] give [rows, a + b]. `widths`: a, b, …, so that `span` can find them again."""
+        """Side by side: [rows, a] and [rows, b] give [rows, a + b]. `widths`: a, b, …, so that
+        `span` can find them again.
+        """
         whole = values[0] if len(values) == 1 else self.op("Concat", *values, axis=1)
         if widths is not None:
             ends = list(itertools.accumulate(widths))
@@ -163,7 +192,9 @@ class Graph:
         return whole
 
     def span(self, value: str, start: int, stop: int) -> str:
-        """Columns `start` to `stop`; of a value put together by `concat` what was there before, where it is just these."""
+        """Columns `start` to `stop`; of a value put together by `concat` what was there before,
+        where it is just these.
+        """
         known = self._beside.get(value, {}).get((start, stop))
         if known is not None:
             return known
@@ -171,11 +202,15 @@ class Graph:
         return self.op("Slice", value, first, last, axis)
 
     def product(self, x: str, weights: npt.NDArray[np.float64]) -> str:
-        """[rows, m] @ [m, k], double. A single wide column as a sum: onnxruntime's MatMul took three times as long."""
+        """[rows, m] @ [m, k], double. A single wide column as a sum: onnxruntime's MatMul took
+        three times as long.
+        """
         if weights.shape[1] > 1 or len(weights) < WIDE:
             return self.op("MatMul", x, self.constant(weights, np.float64))
         row = self.constant(np.ascontiguousarray(weights.T), np.float64)
-        return self.op("ReduceSum", self.op("Mul", x, row), self.constant([1], np.int64), keepdims=1)
+        return self.op(
+            "ReduceSum", self.op("Mul", x, row), self.constant([1], np.int64), keepdims=1
+        )
 
     def take_columns(self, value: str, columns: npt.ArrayLike) -> str:
         """[rows, m] to [rows, len(columns)]."""
@@ -183,7 +218,11 @@ class Graph:
 
     def split_columns(self, value: str, width: int) -> list[str]:
         """[rows, width] to `width` values [rows, 1]."""
-        return [value] if width == 1 else self.ops("Split", value, outputs=width, axis=1, num_outputs=width)
+        return (
+            [value]
+            if width == 1
+            else self.ops("Split", value, outputs=width, axis=1, num_outputs=width)
+        )
 
     def model(self) -> onnx.ModelProto:
         """The finished, checked model, of what an output depends on."""
@@ -194,10 +233,14 @@ class Graph:
                 nodes.append(node)
         tensors = [tensor for tensor in self._initializers if tensor.name in used]
         graph = helper.make_graph(nodes[::-1], "sixfold", self._inputs, self._outputs, tensors)
-        ml = ML_OPSET_OF_TREES if any(node.op_type == "TreeEnsemble" for node in nodes) else ML_OPSET
+        ml = (
+            ML_OPSET_OF_TREES if any(node.op_type == "TreeEnsemble" for node in nodes) else ML_OPSET
+        )
         versions = {**self._domains, "": OPSET, ML: ml}
         opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sixfold")
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sixfold"
+        )
         helper.set_model_props(model, self._described)
         onnx.checker.check_model(model)
         return model
@@ -215,7 +258,9 @@ def _as_integers(value: npt.NDArray[Any], factor: int) -> npt.NDArray[Any] | Non
         if scaled.size and limits.min <= scaled.min() and scaled.max() <= limits.max:
             integers = scaled.astype(kind)
             back = integers.astype(value.dtype) / value.dtype.type(factor)
-            return integers if integers.nbytes < value.nbytes and np.array_equal(back, value) else None
+            return (
+                integers if integers.nbytes < value.nbytes and np.array_equal(back, value) else None
+            )
     return None
 
 

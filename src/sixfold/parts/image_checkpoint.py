@@ -1,7 +1,8 @@
-"""A local image checkpoint of transformers: its module, and how the images are prepared that it was trained on.
+"""A local image checkpoint of transformers: its module, and how the images are prepared that it was
+trained on.
 
-ViT: Dosovitskiy and others, An image is worth 16x16 words, 2020; DeiT: Touvron and others, 2020; ConvNeXt: Liu and others, 2022;
-ResNet: He and others, 2015.
+ViT: Dosovitskiy and others, An image is worth 16x16 words, 2020; DeiT: Touvron and others, 2020;
+ConvNeXt: Liu and others, 2022; ResNet: He and others, 2015.
 
 Shape letters: B images, C channels, H height, W width, D width of an embedding.
 """
@@ -39,7 +40,9 @@ AGAIN: Final = "Save model and image processor with save_pretrained(folder); fil
 
 @dataclass(frozen=True)
 class Preparation(State):
-    """What an image becomes for a checkpoint: `side` pixels a side, of which the middle `crop` are kept, in color, scaled."""
+    """What an image becomes for a checkpoint: `side` pixels a side, of which the middle `crop` are
+    kept, in color, scaled.
+    """
 
     side: int
     crop: int
@@ -69,12 +72,16 @@ class ImageEncoderShape(State):
     def around(self, encoder: nn.Module) -> ImageEmbedding:
         """`encoder` is the module of the checkpoint."""
         preparation, of_tokens = self.preparation, self.checkpoint.kind in OF_TOKENS
-        return ImageEmbedding(encoder, of_tokens, (preparation.side - preparation.crop) // 2, preparation.crop).eval()
+        return ImageEmbedding(
+            encoder, of_tokens, (preparation.side - preparation.crop) // 2, preparation.crop
+        ).eval()
 
 
 @dataclass(frozen=True)
 class ImageCheckpoint:
-    """`module`: float32, [B, 3, side, side] → [B, width]. `digest`: SHA-256 of all files that were read."""
+    """`module`: float32, [B, 3, side, side] → [B, width]. `digest`: SHA-256 of all files that were
+    read.
+    """
 
     shape: ImageEncoderShape
     module: ImageEmbedding
@@ -83,7 +90,9 @@ class ImageCheckpoint:
 
 
 class ImageEmbedding(nn.Module):
-    """What a checkpoint makes of an image before its own classes: the first token of a transformer, or the mean over places."""
+    """What a checkpoint makes of an image before its own classes: the first token of a transformer,
+    or the mean over places.
+    """
 
     def __init__(self, encoder: nn.Module, of_tokens: bool, start: int, crop: int) -> None:
         super().__init__()
@@ -98,12 +107,18 @@ class ImageEmbedding(nn.Module):
 
 def digest(folder: Path) -> str:
     """SHA-256 of all files that are read. Raises DataError for a folder that is no checkpoint."""
-    names = [CONFIG, *checkpoint.weight_files(folder), *checkpoint_files.present(folder, [PROCESSOR])]
+    names = [
+        CONFIG,
+        *checkpoint.weight_files(folder),
+        *checkpoint_files.present(folder, [PROCESSOR]),
+    ]
     return checkpoint_files.digest(folder, names)
 
 
 def read_image_checkpoint(folder: Path) -> ImageCheckpoint:
-    """Raises DataError for a folder that is no checkpoint, is damaged, of another kind, or takes images of another size."""
+    """Raises DataError for a folder that is no checkpoint, is damaged, of another kind, or takes
+    images of another size.
+    """
     preparation, found = read_preparation(folder), read_checkpoint(folder, OF_IMAGES)
     shape = ImageEncoderShape(found.shape, preparation)
     module = shape.around(found.module)
@@ -111,14 +126,27 @@ def read_image_checkpoint(folder: Path) -> ImageCheckpoint:
         with torch.inference_mode():
             width = module(preparation.example()[:1]).shape[1]
     except (RuntimeError, ValueError) as error:
-        expected = f"a checkpoint of color images of {preparation.crop} pixels a side, as {PROCESSOR} says"
-        raise DataError(str(folder), expected, (str(error).splitlines() or ["another one"])[0][:200], AGAIN) from None
+        expected = (
+            f"a checkpoint of color images of {preparation.crop} pixels a side, as {PROCESSOR} says"
+        )
+        raise DataError(
+            str(folder), expected, (str(error).splitlines() or ["another one"])[0][:200], AGAIN
+        ) from None
     return ImageCheckpoint(shape, module, width, digest(folder))
 
 
-def embedding_nodes(module: ImageEmbedding, preparation: Preparation, graph: Graph, images: str) -> str:
-    """The nodes of a checkpoint, from `images` [rows, side, side, 3] of bytes, to float [rows, width]."""
-    return traced(norms_folded(module), graph, preparation.scaling.export(graph, images), preparation.example())
+def embedding_nodes(
+    module: ImageEmbedding, preparation: Preparation, graph: Graph, images: str
+) -> str:
+    """The nodes of a checkpoint, from `images` [rows, side, side, 3] of bytes, to float [rows,
+    width].
+    """
+    return traced(
+        norms_folded(module),
+        graph,
+        preparation.scaling.export(graph, images),
+        preparation.example(),
+    )
 
 
 def read_preparation(folder: Path) -> Preparation:
@@ -131,10 +159,17 @@ def read_preparation(folder: Path) -> Preparation:
         scaling = _scaling(found)
     except (AttributeError, KeyError, TypeError, ValueError):
         expected = "size, image_mean and image_std of square color images"
-        raise DataError(str(file), expected, "something else", "Save the image processor again.") from None
+        raise DataError(
+            str(file), expected, "something else", "Save the image processor again."
+        ) from None
     if not 1 <= crop <= side <= LARGEST_SIDE:
         expected = f"images of 1 to {LARGEST_SIDE} pixels a side"
-        raise DataError(str(file), expected, f"{side} pixels, of which {crop} are kept", "Choose another checkpoint.")
+        raise DataError(
+            str(file),
+            expected,
+            f"{side} pixels, of which {crop} are kept",
+            "Choose another checkpoint.",
+        )
     return Preparation(side, crop, scaling)
 
 
@@ -159,12 +194,22 @@ def _side(size: Any) -> int:
 
 
 def _scaling(found: Mapping[str, Any]) -> PixelScaling:
-    """In steps of a byte: (x · factor - mean) / deviation. Raises KeyError, TypeError, ValueError."""
-    factor = _numbers(found.get("rescale_factor", 1 / 255)) if found.get("do_rescale", True) else _numbers(1)
+    """In steps of a byte: (x · factor - mean) / deviation. Raises KeyError, TypeError,
+    ValueError.
+    """
+    factor = (
+        _numbers(found.get("rescale_factor", 1 / 255))
+        if found.get("do_rescale", True)
+        else _numbers(1)
+    )
     normalized = found.get("do_normalize", True)
     mean = _numbers(found["image_mean"] if normalized else [0, 0, 0]) / factor
     deviation = _numbers(found["image_std"] if normalized else [1, 1, 1]) / factor
-    if mean.shape != (3,) or deviation.shape != (3,) or not (np.isfinite(mean).all() and (deviation > 0).all()):
+    if (
+        mean.shape != (3,)
+        or deviation.shape != (3,)
+        or not (np.isfinite(mean).all() and (deviation > 0).all())
+    ):
         raise ValueError("not three channels")
     return PixelScaling(mean.astype(np.float32), deviation.astype(np.float32))
 

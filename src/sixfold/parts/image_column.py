@@ -1,4 +1,6 @@
-"""A column of images: its values name files, which are read when they are asked for, and decoded and resized once a run."""
+"""A column of images: its values name files, which are read when they are asked for, and decoded
+and resized once a run.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def is_image(name: str) -> bool:
 
 
 class _FilledCache(NamedTuple):
-    """`cache`: a row for each level of a column; those of `faults` (by level) hold another image's pixels."""
+    """`cache`: a row for each level of a column; those of `faults` (by level) hold another image's
+    pixels.
+    """
 
     cache: ImageCache
     faults: dict[int, Fault]
@@ -54,12 +58,14 @@ class _FilledCache(NamedTuple):
 
 @dataclass
 class _Caches:
-    """Files of resized images, by the images (a column's levels, which its slices share) and the shape. They lie where other
-    processes of the run, and the same run continued, find them.
+    """Files of resized images, by the images (a column's levels, which its slices share) and the
+    shape. They lie where other processes of the run, and the same run continued, find them.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    held: OrderedDict[tuple[Path, tuple[str, ...], ImageShape], _FilledCache] = field(default_factory=OrderedDict)
+    held: OrderedDict[tuple[Path, tuple[str, ...], ImageShape], _FilledCache] = field(
+        default_factory=OrderedDict
+    )
 
     def of(self, levels: tuple[str, ...], shape: ImageShape) -> _FilledCache:
         """Filled now, or before."""
@@ -81,12 +87,16 @@ _CACHES: Final = _Caches()
 
 
 def _filled(folder: Path, levels: tuple[str, ...], shape: ImageShape) -> _FilledCache:
-    """Read back where these files, unchanged, were resized before. Two processes may fill one at once: both write the same."""
+    """Read back where these files, unchanged, were resized before. Two processes may fill one at
+    once: both write the same.
+    """
     states = json.dumps([repr(shape), [file_cells.state_of(level) for level in levels]])
     path = folder / f"{hashlib.sha256(states.encode()).hexdigest()[:16]}.pixels"
     if not _index(path).exists():
         aside = path.with_suffix(f".{os.getpid()}")
-        cache, faults = fill(ImageFiles(levels), CacheSettings(aside, shape, "skip", SCRATCH.most_bytes))
+        cache, faults = fill(
+            ImageFiles(levels), CacheSettings(aside, shape, "skip", SCRATCH.most_bytes)
+        )
         aside.replace(path)
         _write_index(path, cache, faults)
     return _read_back(path, levels, shape)
@@ -99,11 +109,19 @@ def _index(path: Path) -> Path:
 
 def _write_index(path: Path, cache: ImageCache, faults: tuple[Fault, ...]) -> None:
     told = [
-        [fault.row, fault.reason.where, fault.reason.expected, fault.reason.found, fault.reason.remedy]
+        [
+            fault.row,
+            fault.reason.where,
+            fault.reason.expected,
+            fault.reason.found,
+            fault.reason.remedy,
+        ]
         for fault in faults
     ]
     aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps({"digests": [each.hex() for each in cache.digests], "faults": told}))
+    aside.write_text(
+        json.dumps({"digests": [each.hex() for each in cache.digests], "faults": told})
+    )
     aside.replace(_index(path))
 
 
@@ -117,9 +135,11 @@ def _read_back(path: Path, levels: tuple[str, ...], shape: ImageShape) -> _Fille
 
 
 def resized(column: Column, shape: ImageShape) -> ImageCache:
-    """The resized images of a column's rows: of all images of its parent at the first call, one by one and none from another.
+    """The resized images of a column's rows: of all images of its parent at the first call, one by
+    one and none from another.
 
-    Raises DataError for images among these rows that cannot be used, BudgetError where there is no room for them.
+    Raises DataError for images among these rows that cannot be used, BudgetError where there is no
+    room for them.
     """
     faults = unusable(column, shape)
     if faults:

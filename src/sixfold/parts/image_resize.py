@@ -1,4 +1,6 @@
-"""Resizing as an ONNX graph: training fills its cache through the very graph that the bundle carries, so pixels are equal."""
+"""Resizing as an ONNX graph: training fills its cache through the very graph that the bundle
+carries, so pixels are equal.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ class ImageShape:
 
 
 def resize_graph(shape: ImageShape) -> bytes:
-    """Input `image`: uint8 [h, w, channels] of any h and w; output `resized`: uint8 [height, width, channels].
+    """Input `image`: uint8 [h, w, channels] of any h and w; output `resized`: uint8 [height, width,
+    channels].
 
-    Linear with antialiasing, in whole numbers, so that every processor rounds alike; Pillow's BILINEAR, but for the edges.
+    Linear with antialiasing, in whole numbers, so that every processor rounds alike; Pillow's
+    BILINEAR, but for the edges.
     """
     graph = Graph()
     image = graph.input_of("image", TensorProto.UINT8, ["h", "w", shape.channels])
@@ -56,10 +60,14 @@ class Resizer:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self.shape = shape
-        self._session = ort.InferenceSession(resize_graph(shape), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(
+            resize_graph(shape), options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, image: Pixels) -> Pixels:
         """uint8 [h, w, channels] → uint8 [height, width, channels]: the middle, resized."""
         middle = center_crop(image, self.shape.height, self.shape.width)
-        found: npt.NDArray[np.uint8] = self._session.run(None, {"image": np.ascontiguousarray(middle)})[0]
+        found: npt.NDArray[np.uint8] = self._session.run(
+            None, {"image": np.ascontiguousarray(middle)}
+        )[0]
         return found

@@ -1,6 +1,8 @@
-"""Images on disk: references to encoded files, decoded once, resized once, and kept as raw bytes in one file of the run.
+"""Images on disk: references to encoded files, decoded once, resized once, and kept as raw bytes in
+one file of the run.
 
-Never all in memory: what is read is read from the cache file at its place, so that the process holds a batch and no more.
+Never all in memory: what is read is read from the cache file at its place, so that the process
+holds a batch and no more.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from sixfold.parts.image_resize import ImageShape, Resizer
 from sixfold.parts.table import IntArray
 
 SURVEYED: Final = 1_000  # images whose headers are read to choose a size
-LARGEST_SIDE: Final = 224  # of what is chosen where the recipe says nothing: what image networks are published for
+LARGEST_SIDE: Final = (
+    224  # of what is chosen where the recipe says nothing: what image networks are published for
+)
 SIDES: Final = 4  # a side is a multiple of it, so that a network can halve it twice
 NAMED: Final = 5  # unreadable images that a message names
 AT_ONCE: Final = 64  # images between two writes
@@ -65,8 +69,9 @@ class ImageFiles:
 
 
 def survey(images: ImageReferences) -> tuple[ImageShape, str]:
-    """What images should become, and the reason, a sentence for the user: of up to SURVEYED headers, evenly chosen, the
-    median of the shorter sides, at most LARGEST_SIDE; color where any has colors. Unreadable ones are left to `fill`.
+    """What images should become, and the reason, a sentence for the user: of up to SURVEYED
+    headers, evenly chosen, the median of the shorter sides, at most LARGEST_SIDE; color where any
+    has colors. Unreadable ones are left to `fill`.
     """
     rows = np.unique(np.linspace(0, len(images) - 1, min(SURVEYED, len(images))).astype(np.int64))
     sides, colored = [], False
@@ -78,12 +83,20 @@ def survey(images: ImageReferences) -> tuple[ImageShape, str]:
         except DataError:
             continue
     if not sides:
-        raise DataError(images.name(0), "images", f"none that can be read among {len(rows):,}", "Check the export.")
+        raise DataError(
+            images.name(0),
+            "images",
+            f"none that can be read among {len(rows):,}",
+            "Check the export.",
+        )
     median = float(np.median(sides))
     side = min(LARGEST_SIDE, max(SIDES, round(median / SIDES) * SIDES))
     shape = ImageShape(side, side, 3 if colored else 1)
     smaller = f", at most {LARGEST_SIDE}" if median > LARGEST_SIDE else ""
-    return shape, f"Images become {shape.describe()}: the median of the shorter sides is {median:g} pixels{smaller}."
+    return (
+        shape,
+        f"Images become {shape.describe()}: the median of the shorter sides is {median:g} pixels{smaller}.",
+    )
 
 
 class Fault(NamedTuple):
@@ -95,7 +108,8 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageCache:
-    """Resized images in one file of bytes, [rows, height, width, channels] uint8; `rows` says which of them this is a view of.
+    """Resized images in one file of bytes, [rows, height, width, channels] uint8; `rows` says which
+    of them this is a view of.
 
     `digests`: the SHA-256 of every encoded image of the file, in its order.
     """
@@ -113,7 +127,9 @@ class ImageCache:
         return replace(self, rows=self.rows[rows])
 
     def read(self, rows: IntArray) -> Pixels:
-        """uint8 [len(rows), height, width, channels] of rows of this view, in the order asked for."""
+        """uint8 [len(rows), height, width, channels] of rows of this view, in the order asked
+        for.
+        """
         found = np.empty((len(rows), self.shape.cells), dtype=np.uint8)
         with self.path.open("rb", buffering=0) as file:
             for at, place in enumerate(self.rows[rows]):
@@ -136,12 +152,16 @@ class ImageCache:
         """Raises DataError where the file is shorter than it was written."""
         if os.preadv(file, [target.data], place * self.shape.cells) != self.shape.cells:
             remedy = "Delete the run folder and run again."
-            raise DataError(str(self.path), f"{len(self.digests):,} cached images", "a shorter file", remedy)
+            raise DataError(
+                str(self.path), f"{len(self.digests):,} cached images", "a shorter file", remedy
+            )
 
 
 @dataclass(frozen=True)
 class StoredPixels:
-    """Pixels as features [rows, cells], uint8, that stay on disk: a slice or an array of rows is read when it is asked for."""
+    """Pixels as features [rows, cells], uint8, that stay on disk: a slice or an array of rows is
+    read when it is asked for.
+    """
 
     cache: ImageCache
 
@@ -160,7 +180,11 @@ class StoredPixels:
 
     def __getitem__(self, rows: slice | IntArray) -> npt.NDArray[np.uint8]:
         """uint8 [rows, cells]."""
-        wanted = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.arange(len(self))[rows]
+        wanted = (
+            np.arange(*rows.indices(len(self)))
+            if isinstance(rows, slice)
+            else np.arange(len(self))[rows]
+        )
         return self.cache.read(wanted).reshape(len(wanted), -1)
 
     def take(self, rows: IntArray) -> Self:
@@ -174,7 +198,9 @@ class StoredPixels:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """How a cache is filled. `most_bytes`: of disk, or None for any; `unreadable`: whether one bad image refuses all."""
+    """How a cache is filled. `most_bytes`: of disk, or None for any; `unreadable`: whether one bad
+    image refuses all.
+    """
 
     path: Path
     shape: ImageShape
@@ -185,10 +211,12 @@ class CacheSettings:
 def fill(
     images: ImageReferences, settings: CacheSettings, check: Callable[[], None] = lambda: None
 ) -> tuple[ImageCache, tuple[Fault, ...]]:
-    """Decode and resize every image once, on all cores, into the file `settings.path`; `check` is called between batches.
+    """Decode and resize every image once, on all cores, into the file `settings.path`; `check` is
+    called between batches.
 
-    Returns the cache, of the images that could be used, and the others with their reasons. Raises DataError naming the
-    images that cannot be used (unless they are skipped), BudgetError where the file would be too large.
+    Returns the cache, of the images that could be used, and the others with their reasons. Raises
+    DataError naming the images that cannot be used (unless they are skipped), BudgetError where the
+    file would be too large.
     """
     _check_disk(len(images), settings)
     resize, digests, kept = Resizer(settings.shape), [], []
@@ -197,7 +225,9 @@ def fill(
     with aside.open("wb") as file, ThreadPoolExecutor(cores()) as threads:
         for start in range(0, len(images), AT_ONCE):
             rows = range(start, min(start + AT_ONCE, len(images)))
-            for row, made in zip(rows, threads.map(lambda row: _made(images, row, resize), rows), strict=True):
+            for row, made in zip(
+                rows, threads.map(lambda row: _made(images, row, resize), rows), strict=True
+            ):
                 if isinstance(made, DataError):
                     faults.append(Fault(row, made))
                     continue
@@ -211,7 +241,9 @@ def fill(
         aside.unlink()
         raise refused(faults)
     aside.replace(settings.path)
-    return ImageCache(settings.path, settings.shape, tuple(digests), np.arange(len(kept))), tuple(faults)
+    return ImageCache(settings.path, settings.shape, tuple(digests), np.arange(len(kept))), tuple(
+        faults
+    )
 
 
 def describe_faults(faults: Sequence[Fault], images: int) -> str:

@@ -1,4 +1,6 @@
-"""The training half of a modality: how a column of a kind of data is recognized, kept, described and prepared."""
+"""The training half of a modality: how a column of a kind of data is recognized, kept, described
+and prepared.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,17 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.table import Column, IntArray, Table, Task
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
-from sixfold.recipe.schema import Options
+from sixfold.recipe.plugin_fields import Options
 
 Suggestion = tuple[str, dict[str, Any], str]  # family, options, why
 
 
 @dataclass(frozen=True)
 class RawColumn:
-    """A column of a source as text. `levels`: its distinct cells, sorted, without spaces around; `codes`: int32 [rows] places in
-    them, -1 where a cell is missing. `where`: the source's name; `at(row)`: the place of a cell, for messages. `in_cells`: the
-    source holds the files themselves, and the levels are their names (`parts.file_cells`).
+    """A column of a source as text. `levels`: its distinct cells, sorted, without spaces around;
+    `codes`: int32 [rows] places in them, -1 where a cell is missing. `where`: the source's name;
+    `at(row)`: the place of a cell, for messages. `in_cells`: the source holds the files themselves,
+    and the levels are their names (`parts.file_cells`).
     """
 
     name: str
@@ -43,13 +46,15 @@ class RawColumn:
 
     @property
     def folder(self) -> Path:
-        """What relative paths start from: the folder of the source, or the source where it is a folder."""
+        """What relative paths start from: the folder of the source, or the source where it is a
+        folder.
+        """
         path = Path(self.where)
         return path if path.is_dir() else path.parent
 
     def as_files(self, kind: str, what: str) -> Column:
-        """A column whose levels name files, which `file_cells.content` reads: paths, or cells of the source. Raises DataError
-        for a row without one; `what`: `an image`.
+        """A column whose levels name files, which `file_cells.content` reads: paths, or cells of
+        the source. Raises DataError for a row without one; `what`: `an image`.
         """
         if self.in_cells:
             return Column(kind, self.codes, self.levels)
@@ -62,7 +67,9 @@ class RawColumn:
 
 
 class ModalityBlock(Protocol):
-    """What was fitted on a column: a `State` that gives its features, here and in the graph, with equal results."""
+    """What was fitted on a column: a `State` that gives its features, here and in the graph, with
+    equal results.
+    """
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -104,7 +111,9 @@ class StoresFeatures(Protocol):
 
 @dataclass(frozen=True)
 class Copies:
-    """`units`: int64 [rows], equal numbers for rows that hold the same, or nearly; `told`: the sentence for the user."""
+    """`units`: int64 [rows], equal numbers for rows that hold the same, or nearly; `told`: the
+    sentence for the user.
+    """
 
     units: IntArray
     told: str
@@ -120,7 +129,9 @@ class UnusableRows:
 
 @runtime_checkable
 class FindsCopies(Protocol):
-    """Ability of a modality: rows that hold nearly the same are found, so that they stay on one side of every split."""
+    """Ability of a modality: rows that hold nearly the same are found, so that they stay on one
+    side of every split.
+    """
 
     def copies(self, column: Column) -> Copies | None:
         """Asked where the column is all that a row has. None where no row is like another."""
@@ -143,10 +154,12 @@ class Summarized(Protocol):
 
 
 class Modality(Protocol):
-    """A plug-in of the kind `modality`. Its serving half is the `reader` of the same name (`bundle.modality_reader`).
+    """A plug-in of the kind `modality`. Its serving half is the `reader` of the same name
+    (`bundle.modality_reader`).
 
-    `plural`: for sentences. `looked_at_first`: whether a column is tried before numbers and dates are. `unseen`: a value that no
-    training row has, to try a graph with; '' where there is none. `columns`: of numbers, that a column costs as much as.
+    `plural`: for sentences. `looked_at_first`: whether a column is tried before numbers and dates
+    are. `unseen`: a value that no training row has, to try a graph with; '' where there is none.
+    `columns`: of numbers, that a column costs as much as.
     """
 
     plural: ClassVar[str]
@@ -179,7 +192,9 @@ class Modality(Protocol):
         """What the column becomes where `prepare.features` says nothing."""
 
     def block(self, name: str, method: Any, table: Table, training: Any) -> ModalityBlock:
-        """Fit a method (a plug-in of the kind `feature`) on the training rows. `training`: `prepare.step.Training`."""
+        """Fit a method (a plug-in of the kind `feature`) on the training rows. `training`:
+        `prepare.step.Training`.
+        """
 
 
 @cache

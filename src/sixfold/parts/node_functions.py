@@ -1,4 +1,5 @@
-"""Functions of torch and the nodes that stand for each: `written(names, result, *arguments)` → the name of the result.
+"""Functions of torch and the nodes that stand for each: `written(names, result, *arguments)` → the
+name of the result.
 
 What they were called with is known; what the rows hold is not looked at.
 """
@@ -17,16 +18,19 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from sixfold.parts.node_names import NodeNames, Number
 
-ROOT, CUBIC = (2.0 / np.pi) ** 0.5, 0.044715  # gelu with tanh: Hendrycks and Gimpel, Gaussian error linear units, 2016
+ROOT, CUBIC = (
+    (2.0 / np.pi) ** 0.5,
+    0.044715,
+)  # gelu with tanh: Hendrycks and Gimpel, Gaussian error linear units, 2016
 Axes = int | Sequence[int]
 
 
 def pointwise_convolution(
     x_BCHW: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, step: int
 ) -> torch.Tensor:
-    """A convolution of 1 × 1 that takes the places of its step first: torch's own kernel for it (2.13, processor, channels last)
-    writes beyond its memory where channels are no multiple of 8, as after pruning. A mode sees it as one function, and so it is
-    one convolution in a graph.
+    """A convolution of 1 × 1 that takes the places of its step first: torch's own kernel for it
+    (2.13, processor, channels last) writes beyond its memory where channels are no multiple of 8,
+    as after pruning. A mode sees it as one function, and so it is one convolution in a graph.
     """
     if has_torch_function((x_BCHW, weight)):
         given = x_BCHW, weight
@@ -54,15 +58,21 @@ def _turned(names: NodeNames, result: torch.Tensor, left: torch.Tensor, right: N
 
 
 def _not_equal(names: NodeNames, result: torch.Tensor, left: torch.Tensor, right: Number) -> str:
-    return names.graph.op("Not", names.graph.op("Equal", names.value(left, left), names.value(right, left)))
+    return names.graph.op(
+        "Not", names.graph.op("Equal", names.value(left, left), names.value(right, left))
+    )
 
 
 def _reduction(operator: str) -> Callable[..., str]:
     """A function that leaves one number of each axis in `dim`."""
 
-    def written(names: NodeNames, result: torch.Tensor, x: torch.Tensor, dim: Axes, keepdim: bool = False) -> str:
+    def written(
+        names: NodeNames, result: torch.Tensor, x: torch.Tensor, dim: Axes, keepdim: bool = False
+    ) -> str:
         axes = (at % x.ndim for at in ((dim,) if isinstance(dim, int) else dim))
-        return names.graph.op(operator, names.value(x, result), names.vector(*axes), keepdims=int(keepdim))
+        return names.graph.op(
+            operator, names.value(x, result), names.vector(*axes), keepdims=int(keepdim)
+        )
 
     return written
 
@@ -71,24 +81,44 @@ def _relu(names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, inplace: b
     return names.graph.op("Relu", names.value(x, result))
 
 
-def _linear(names: NodeNames, result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> str:
-    """Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add otherwise."""
-    product = names.graph.op("MatMul", names.value(x, result), names.constant(weight, transposed=True))
+def _linear(
+    names: NodeNames,
+    result: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+) -> str:
+    """Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add
+    otherwise.
+    """
+    product = names.graph.op(
+        "MatMul", names.value(x, result), names.constant(weight, transposed=True)
+    )
     return names.graph.op("Add", product, names.constant(bias))
 
 
-def _addcmul(names: NodeNames, result: torch.Tensor, add: torch.Tensor, x: torch.Tensor, factor: torch.Tensor) -> str:
+def _addcmul(
+    names: NodeNames, result: torch.Tensor, add: torch.Tensor, x: torch.Tensor, factor: torch.Tensor
+) -> str:
     product = names.graph.op("Mul", names.value(x, result), names.value(factor, result))
     return names.graph.op("Add", product, names.value(add, result))
 
 
-def _layer_norm(names: NodeNames, result: torch.Tensor, x: torch.Tensor, shape: Sequence[int], **options: Any) -> str:
+def _layer_norm(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, shape: Sequence[int], **options: Any
+) -> str:
     """torch names `weight`, `bias` and `eps`."""
-    parts = names.value(x, result), names.constant(options["weight"]), names.constant(options["bias"])
+    parts = (
+        names.value(x, result),
+        names.constant(options["weight"]),
+        names.constant(options["bias"]),
+    )
     return names.graph.op("LayerNormalization", *parts, axis=-len(shape), epsilon=options["eps"])
 
 
-def _gelu(names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none") -> str:
+def _gelu(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none"
+) -> str:
     """In double the form with tanh alone: onnxruntime's Erf has no double."""
     if approximate != "tanh":
         return _exact_gelu(names, result, x)
@@ -112,12 +142,16 @@ def _silu(names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, inplace: b
     return names.graph.op("Mul", value, names.graph.op("Sigmoid", value))
 
 
-def _embedding(names: NodeNames, result: torch.Tensor, rows: torch.Tensor, table: torch.Tensor, **_: object) -> str:
+def _embedding(
+    names: NodeNames, result: torch.Tensor, rows: torch.Tensor, table: torch.Tensor, **_: object
+) -> str:
     return names.graph.op("Gather", names.constant(table), names.value(rows, rows))
 
 
 def _cat(names: NodeNames, result: torch.Tensor, parts: Sequence[torch.Tensor], dim: int) -> str:
-    """A constant beside what follows from the rows is one row that was spread over them: one value follows, and is padded."""
+    """A constant beside what follows from the rows is one row that was spread over them: one value
+    follows, and is padded.
+    """
     axis = dim % result.ndim
     if axis == 0 or all(names.follows(part) for part in parts):
         return names.graph.op("Concat", *(names.value(part, result) for part in parts), axis=axis)
@@ -125,7 +159,9 @@ def _cat(names: NodeNames, result: torch.Tensor, parts: Sequence[torch.Tensor], 
     shown = [part if number != at else torch.zeros_like(part) for number, part in enumerate(parts)]
     beside = torch.cat(shown, axis)
     if more or not all(torch.equal(row, beside[0]) for row in beside):
-        raise TypeError("constants that differ from row to row stand beside what follows from the rows")
+        raise TypeError(
+            "constants that differ from row to row stand beside what follows from the rows"
+        )
     before, behind = [0] * result.ndim, [0] * result.ndim
     before[axis] = sum(part.shape[axis] for part in parts[:at])
     behind[axis] = sum(part.shape[axis] for part in parts[at + 1 :])
@@ -166,11 +202,18 @@ def _conv(
     bias: torch.Tensor | None,
     *options: Any,
 ) -> str:
-    """`options`: stride, padding, dilation, groups, as the modules of torch give them. Raises TypeError."""
+    """`options`: stride, padding, dilation, groups, as the modules of torch give them. Raises
+    TypeError.
+    """
     stride, padding, dilation, groups = options
     if isinstance(padding, str):
         raise TypeError("a convolution has nodes with its padding in numbers")
-    return _convolved(names, names.value(x, result), (weight, bias), KernelSteps(stride, padding, dilation, groups))
+    return _convolved(
+        names,
+        names.value(x, result),
+        (weight, bias),
+        KernelSteps(stride, padding, dilation, groups),
+    )
 
 
 def _pointwise(
@@ -181,10 +224,14 @@ def _pointwise(
     bias: torch.Tensor | None,
     step: int,
 ) -> str:
-    return _convolved(names, names.value(x, result), (weight, bias), KernelSteps((step, step), (0, 0), (1, 1)))
+    return _convolved(
+        names, names.value(x, result), (weight, bias), KernelSteps((step, step), (0, 0), (1, 1))
+    )
 
 
-def _convolved(names: NodeNames, x: str, learned: Sequence[torch.Tensor | None], kernel: KernelSteps) -> str:
+def _convolved(
+    names: NodeNames, x: str, learned: Sequence[torch.Tensor | None], kernel: KernelSteps
+) -> str:
     weight = next(each for each in learned if each is not None)
     return names.graph.op(
         "Conv",
@@ -205,13 +252,23 @@ def _max_pool(
     kernel: int | Sequence[int],
     **options: Any,
 ) -> str:
-    """`options`: as torch names them. Raises TypeError for what goes beyond size, stride and padding."""
-    if options.get("ceil_mode") or options.get("return_indices") or options.get("dilation", 1) not in (1, (1, 1)):
+    """`options`: as torch names them. Raises TypeError for what goes beyond size, stride and
+    padding.
+    """
+    if (
+        options.get("ceil_mode")
+        or options.get("return_indices")
+        or options.get("dilation", 1) not in (1, (1, 1))
+    ):
         raise TypeError("a largest value has nodes by size, stride and padding")
     size, padding = _twice(kernel), _twice(options.get("padding", 0))
     stride = _twice(options.get("stride") or kernel)
     return names.graph.op(
-        "MaxPool", names.value(x, result), kernel_shape=size, strides=stride, pads=[*padding, *padding]
+        "MaxPool",
+        names.value(x, result),
+        kernel_shape=size,
+        strides=stride,
+        pads=[*padding, *padding],
     )
 
 
@@ -220,10 +277,14 @@ def _twice(number: int | Sequence[int]) -> list[int]:
     return [number, number] if isinstance(number, int) else list(number)
 
 
-def _average_of_all(names: NodeNames, result: torch.Tensor, x: torch.Tensor, size: int | Sequence[int]) -> str:
+def _average_of_all(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, size: int | Sequence[int]
+) -> str:
     if _twice(size) != [1, 1]:
         raise TypeError("an adaptive mean has nodes over all places")
-    return names.graph.op("ReduceMean", names.value(x, result), names.vector(x.ndim - 2, x.ndim - 1), keepdims=1)
+    return names.graph.op(
+        "ReduceMean", names.value(x, result), names.vector(x.ndim - 2, x.ndim - 1), keepdims=1
+    )
 
 
 def _pad(
@@ -235,7 +296,9 @@ def _pad(
     mode: str = "constant",
     value: float | None = None,
 ) -> str:
-    """torch counts from the last axis, before and behind; ONNX wants all that is before, then all that is behind."""
+    """torch counts from the last axis, before and behind; ONNX wants all that is before, then all
+    that is behind.
+    """
     if mode != "constant" or value or min(pad) < 0:
         raise TypeError("pad has nodes for zeros that are added")
     none = [0] * (x.ndim - len(pad) // 2)
@@ -243,7 +306,9 @@ def _pad(
     return names.graph.op("Pad", names.value(x, result), names.vector(*before, *behind))
 
 
-def _dropout(names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, training: bool, **_: object) -> str:
+def _dropout(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, training: bool, **_: object
+) -> str:
     if training:
         raise TypeError("dropout in training has no nodes: export a network in evaluation")
     return names.value(x, x)
@@ -262,21 +327,29 @@ def _flatten(names: NodeNames, result: torch.Tensor, x: torch.Tensor, start: int
     """Of the last axes; 0 stands for as many as there are."""
     if start % x.ndim == 0:
         raise TypeError("the number of rows cannot be multiplied into one axis")
-    return names.graph.op("Reshape", names.value(x, result), names.vector(*[0] * (result.ndim - 1), result.shape[-1]))
+    return names.graph.op(
+        "Reshape", names.value(x, result), names.vector(*[0] * (result.ndim - 1), result.shape[-1])
+    )
 
 
 def _reshape(names: NodeNames, result: torch.Tensor, x: torch.Tensor, *shape: Any) -> str:
-    """To a shape, given as one argument or as several. As many of the first axis as there are: 0, whatever their number is."""
+    """To a shape, given as one argument or as several. As many of the first axis as there are: 0,
+    whatever their number is.
+    """
     asked = _spread(shape)
     sizes = (0, *result.shape[1:]) if asked[0] == x.shape[0] else asked
     return names.graph.op("Reshape", names.value(x, result), names.vector(*sizes))
 
 
 def _permute(names: NodeNames, result: torch.Tensor, x: torch.Tensor, *axes: Any) -> str:
-    return names.graph.op("Transpose", names.value(x, result), perm=[at % x.ndim for at in _spread(axes)])
+    return names.graph.op(
+        "Transpose", names.value(x, result), perm=[at % x.ndim for at in _spread(axes)]
+    )
 
 
-def _transpose(names: NodeNames, result: torch.Tensor, x: torch.Tensor, first: int, second: int) -> str:
+def _transpose(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, first: int, second: int
+) -> str:
     order = list(range(x.ndim))
     order[first], order[second] = order[second], order[first]
     return names.graph.op("Transpose", names.value(x, result), perm=order)
@@ -290,10 +363,14 @@ def _contiguous(names: NodeNames, result: torch.Tensor, x: torch.Tensor, **_: ob
     return names.value(x, x)
 
 
-def _chunk(names: NodeNames, result: Sequence[torch.Tensor], x: torch.Tensor, chunks: int, dim: int) -> list[str]:
+def _chunk(
+    names: NodeNames, result: Sequence[torch.Tensor], x: torch.Tensor, chunks: int, dim: int
+) -> list[str]:
     if len(result) != chunks:
         raise TypeError(f"{len(result)} chunks where {chunks} were asked for")
-    return names.graph.ops("Split", names.value(x, x), outputs=chunks, axis=dim % x.ndim, num_outputs=chunks)
+    return names.graph.ops(
+        "Split", names.value(x, x), outputs=chunks, axis=dim % x.ndim, num_outputs=chunks
+    )
 
 
 def _item(names: NodeNames, result: torch.Tensor, x: torch.Tensor, index: Any) -> str:
@@ -306,7 +383,9 @@ def _item(names: NodeNames, result: torch.Tensor, x: torch.Tensor, index: Any) -
     if some:
         starts, stops = [item.start or 0 for _, item in some], [_end(item.stop) for _, item in some]
         steps = [1 if item.step is None else item.step for _, item in some]
-        parts = (names.vector(*numbers) for numbers in (starts, stops, [axis for axis, _ in some], steps))
+        parts = (
+            names.vector(*numbers) for numbers in (starts, stops, [axis for axis, _ in some], steps)
+        )
         name = names.graph.op("Slice", name, *parts)
     new = [at for at, item in enumerate(items) if item is None]
     return names.graph.op("Unsqueeze", name, names.vector(*new)) if new else name
@@ -316,11 +395,16 @@ def _end(stop: int | None) -> int:
     return np.iinfo(np.int64).max if stop is None else stop
 
 
-def _index_select(names: NodeNames, result: torch.Tensor, x: torch.Tensor, dim: int, index: torch.Tensor) -> str:
-    return names.graph.op("Gather", names.value(x, result), names.constant(index), axis=dim % x.ndim)
+def _index_select(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, dim: int, index: torch.Tensor
+) -> str:
+    return names.graph.op(
+        "Gather", names.value(x, result), names.constant(index), axis=dim % x.ndim
+    )
 
 
-# A node even where all is known before: a product of single numbers, done now in double, would be stored twice as large.
+# A node even where all is known before: a product of single numbers, done now in double, would be
+# stored twice as large.
 COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     **dict.fromkeys((torch.relu, torch.Tensor.relu), _alone("Relu")),
     torch.tanh: _alone("Tanh"),

@@ -44,9 +44,13 @@ class NodeNames:
         return self.constant(torch.tensor(number, dtype=like.dtype))
 
     def constant(self, tensor: torch.Tensor, transposed: bool = False) -> str:
-        """A double array of numbers that are single is stored as such and widened: as large as it was when it was learned."""
+        """A double array of numbers that are single is stored as such and widened: as large as it
+        was when it was learned.
+        """
         if self.follows(tensor):
-            raise TypeError("a tensor that follows from the features stands where only a constant can")
+            raise TypeError(
+                "a tensor that follows from the features stands where only a constant can"
+            )
         array = (tensor.mT if transposed else tensor).detach().numpy()
         if array.dtype == np.float64 and array.size > 1:
             with np.errstate(over="ignore"):
@@ -62,4 +66,6 @@ class NodeNames:
     def share_memory(self, tensor: torch.Tensor) -> bool:
         """Whether another tensor that is known lies in the same place."""
         place = tensor.untyped_storage().data_ptr()
-        return any(kept.untyped_storage().data_ptr() == place for kept in self._kept if kept is not tensor)
+        return any(
+            kept.untyped_storage().data_ptr() == place for kept in self._kept if kept is not tensor
+        )

@@ -1,8 +1,10 @@
-"""A forward pass as nodes of the graph: it runs once, on two rows, and each function of torch that it calls writes its nodes.
+"""A forward pass as nodes of the graph: it runs once, on two rows, and each function of torch that
+it calls writes its nodes.
 
-The numbers that flow are not looked at: what is kept of a value is its name in the graph. A function that stands in no table of
-`node_functions`, and one that reads what the rows hold, is refused. A pass that asks for sizes runs once more on three rows, and has to give
-the same nodes: no number of the two rows gets into the graph.
+The numbers that flow are not looked at: what is kept of a value is its name in the graph. A
+function that stands in no table of `node_functions`, and one that reads what the rows hold, is
+refused. A pass that asks for sizes runs once more on three rows, and has to give the same nodes: no
+number of the two rows gets into the graph.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.node_functions import COMPUTING, FREE, IN_PLACE, MOVING, SIZES
 from sixfold.parts.node_names import NodeNames, Number
 
-ROWS: Final = 2  # of the example: enough that it cannot pass for a single row that is spread over others
+ROWS: Final = (
+    2  # of the example: enough that it cannot pass for a single row that is spread over others
+)
 
 
-def traced(forward: Callable[[torch.Tensor], torch.Tensor], graph: Graph, x: str, example: torch.Tensor) -> str:
-    """The nodes of `forward` in `graph`, from the value `x`; `example`: [ROWS, …], in the type of `x`.
+def traced(
+    forward: Callable[[torch.Tensor], torch.Tensor], graph: Graph, x: str, example: torch.Tensor
+) -> str:
+    """The nodes of `forward` in `graph`, from the value `x`; `example`: [ROWS, …], in the type of
+    `x`.
 
-    Raises TypeError for a function of torch that has no nodes here, and where the number of rows would stand in a node.
+    Raises TypeError for a function of torch that has no nodes here, and where the number of rows
+    would stand in a node.
     """
     trace = NodeTrace(graph)
     name = trace.through(forward, x, example)
@@ -44,7 +52,9 @@ class NodeTrace(TorchFunctionMode):
         self.asked_sizes = False
         self._problem = ""
 
-    def through(self, forward: Callable[[torch.Tensor], torch.Tensor], x: str, example: torch.Tensor) -> str:
+    def through(
+        self, forward: Callable[[torch.Tensor], torch.Tensor], x: str, example: torch.Tensor
+    ) -> str:
         """The name of what `forward` makes of `example`, which is the value `x`."""
         self.names.remember(example, x)
         with torch.inference_mode(), self:
@@ -60,7 +70,9 @@ class NodeTrace(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Do what is asked, and write it down. What only moves the numbers of a constant is done now, and no node."""
+        """Do what is asked, and write it down. What only moves the numbers of a constant is done
+        now, and no node.
+        """
         options = kwargs or {}
         follows = any(self.names.follows(one) for one in _tensors(*args, *options.values()))
         written = COMPUTING.get(func) or (MOVING.get(func) if follows else None)
@@ -79,8 +91,11 @@ class NodeTrace(TorchFunctionMode):
             self.names.remember_all(result, written(self.names, result, *args, **options))
         return result
 
-    def _changed(self, written: Callable[..., str], func: Callable[..., Any], x: torch.Tensor, other: Number) -> Any:
-        """What is written into its own place has another name from then on; nothing else may look at that place.
+    def _changed(
+        self, written: Callable[..., str], func: Callable[..., Any], x: torch.Tensor, other: Number
+    ) -> Any:
+        """What is written into its own place has another name from then on; nothing else may look
+        at that place.
 
         That is told at the end: Python does `a = a + b` where `a += b` raises a TypeError.
         """

@@ -1,7 +1,9 @@
-"""The bytes of an ONNX model with its lists of numbers packed: a tree ensemble's are most of its file.
+"""The bytes of an ONNX model with its lists of numbers packed: a tree ensemble's are most of its
+file.
 
-protobuf's own writer puts a tag before every number of a list, as onnx.proto asks; every reader has to take the packed
-form as well (protobuf.dev/programming-guides/encoding, "packed"). Field numbers are those of onnx.proto.
+protobuf's own writer puts a tag before every number of a list, as onnx.proto asks; every reader has
+to take the packed form as well (protobuf.dev/programming-guides/encoding, "packed"). Field numbers
+are those of onnx.proto.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def _graph(graph: onnx.GraphProto) -> bytes:
 
 
 def _node(node: onnx.NodeProto) -> bytes:
-    return _with(node, "attribute", ATTRIBUTE, [_attribute(attribute) for attribute in node.attribute])
+    return _with(
+        node, "attribute", ATTRIBUTE, [_attribute(attribute) for attribute in node.attribute]
+    )
 
 
 def _attribute(attribute: onnx.AttributeProto) -> bytes:
@@ -51,7 +55,9 @@ def _with(message: Any, name: str, number: int, parts: Sequence[bytes]) -> bytes
     rest = type(message)()
     rest.CopyFrom(message)
     rest.ClearField(name)
-    return b"".join([rest.SerializeToString(deterministic=True), *(_field(number, part) for part in parts)])
+    return b"".join(
+        [rest.SerializeToString(deterministic=True), *(_field(number, part) for part in parts)]
+    )
 
 
 def _field(number: int, content: bytes) -> bytes:

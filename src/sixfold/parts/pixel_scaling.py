@@ -13,19 +13,25 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 
-LEAST_DEVIATION: Final = 1.0  # of a channel, in steps of a byte: images of one color are not divided by nothing
+LEAST_DEVIATION: Final = (
+    1.0  # of a channel, in steps of a byte: images of one color are not divided by nothing
+)
 
 
 @dataclass(frozen=True)
 class PixelScaling(State):
-    """Mean and standard deviation of each channel over the training rows, float32 [C], in steps of a byte."""
+    """Mean and standard deviation of each channel over the training rows, float32 [C], in steps of
+    a byte.
+    """
 
     mean: npt.NDArray[np.float32]
     deviation: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, batches: Any) -> Self:
-        """From batches uint8 [B, H, W, C] of training rows, in whole numbers: no order of the batches moves a bit."""
+        """From batches uint8 [B, H, W, C] of training rows, in whole numbers: no order of the
+        batches moves a bit.
+        """
         count, total, squares = 0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
         for images in batches:
             pixels = images.reshape(-1, images.shape[-1]).astype(np.int64)
@@ -33,7 +39,9 @@ class PixelScaling(State):
             total, squares = total + pixels.sum(axis=0), squares + (pixels**2).sum(axis=0)
         mean: FloatArray = total / count
         deviation: FloatArray = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        return cls(mean.astype(np.float32), np.maximum(deviation, LEAST_DEVIATION).astype(np.float32))
+        return cls(
+            mean.astype(np.float32), np.maximum(deviation, LEAST_DEVIATION).astype(np.float32)
+        )
 
     def export(self, graph: Graph, images: str) -> str:
         """uint8 [rows, H, W, C] → float32 [rows, C, H, W], scaled."""

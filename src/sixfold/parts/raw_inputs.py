@@ -1,4 +1,6 @@
-"""The raw columns as they enter the graph: one matrix of numbers, one of categories, and what readers make of other columns."""
+"""The raw columns as they enter the graph: one matrix of numbers, one of categories, and what
+readers make of other columns.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from sixfold.recipe.signature import CATEGORIES, NUMBERS
 
 
 class RawInputs:
-    """The inputs of a graph that asks for the raw columns `names`, of which `categories` are levels. What a reader makes of a
-    column is asked for with `encoded`, and such columns are none of `names`.
+    """The inputs of a graph that asks for the raw columns `names`, of which `categories` are
+    levels. What a reader makes of a column is asked for with `encoded`, and such columns are none
+    of `names`.
     """
 
     def __init__(self, graph: Graph, names: Sequence[str], categories: Collection[str]) -> None:
@@ -30,11 +33,14 @@ class RawInputs:
                 graph.describe(value, columns)
 
     def encoded(self, modality: str, wanted: EncodedInput) -> str:
-        """[rows, cells] double: what the modality's reader makes of a column by `wanted`, which gets its name here; what was
-        asked for before enters once.
+        """[rows, cells] double: what the modality's reader makes of a column by `wanted`, which
+        gets its name here; what was asked for before enters once.
         """
         for known in self._encoded:
-            if type(known) is type(wanted) and wanted.model_copy(update={"name": known.name}) == known:
+            if (
+                type(known) is type(wanted)
+                and wanted.model_copy(update={"name": known.name}) == known
+            ):
                 return known.name
         own = sum(each.name.rpartition("_")[0] == modality for each in self._encoded)
         found = wanted.model_copy(update={"name": f"{modality}_{own}"})

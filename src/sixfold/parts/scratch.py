@@ -1,4 +1,6 @@
-"""A folder for files that can be made again: in the run's, for its workers and its next attempt; else a temporary one."""
+"""A folder for files that can be made again: in the run's, for its workers and its next attempt;
+else a temporary one.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ def use(run_folder: Path, most_bytes: int | None) -> None:
 
 @contextmanager
 def of_run(run_folder: Path, most_bytes: int | None) -> Iterator[None]:
-    """Inside, files go into the folder of a run. They are removed at the end, but not where the run is interrupted: who goes on
-    with it reads them.
+    """Inside, files go into the folder of a run. They are removed at the end, but not where the run
+    is interrupted: who goes on with it reads them.
     """
     before = SCRATCH.given, SCRATCH.most_bytes
     use(run_folder, most_bytes)

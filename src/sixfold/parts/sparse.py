@@ -1,4 +1,6 @@
-"""Training rows that are mostly zeros (one-hot), held without the zeros: large tables in little memory, the same numbers."""
+"""Training rows that are mostly zeros (one-hot), held without the zeros: large tables in little
+memory, the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,16 @@ from sixfold.parts.fit import Features, Matrix
 from sixfold.parts.image_store import StoredPixels
 
 DENSE_BYTES = 512 * 2**20  # features up to this size stay dense: solvers are faster on them
-MOST_FILLED = 0.4  # share of other numbers than zero; a sparse number takes 12 bytes or more, a dense one 8
+MOST_FILLED = (
+    0.4  # share of other numbers than zero; a sparse number takes 12 bytes or more, a dense one 8
+)
 
 
 class SparseStack:
     """Blocks of rows, put one below the other in the form that takes less memory.
 
-    `rows`, `columns`: of all of them together. `sparse`: whether that form may be sparse; the first block says how full they are.
+    `rows`, `columns`: of all of them together. `sparse`: whether that form may be sparse; the first
+    block says how full they are.
     """
 
     def __init__(self, rows: int, columns: int, precision: str, sparse: bool) -> None:
@@ -27,10 +32,19 @@ class SparseStack:
         self._blocks: list[csr_array] = []
 
     def add(self, rows: slice, x: Features) -> None:
-        """Rows `rows` of the result; blocks come in order. What comes sparse (features of texts) stays so where it may."""
+        """Rows `rows` of the result; blocks come in order. What comes sparse (features of texts)
+        stays so where it may.
+        """
         if rows.start == 0:
-            large = isinstance(x, csr_array) or self.shape[0] * self.shape[1] * self.precision.itemsize > DENSE_BYTES
-            self.sparse = self._may_be_sparse and large and nonzeros(x) <= MOST_FILLED * x.shape[0] * x.shape[1]
+            large = (
+                isinstance(x, csr_array)
+                or self.shape[0] * self.shape[1] * self.precision.itemsize > DENSE_BYTES
+            )
+            self.sparse = (
+                self._may_be_sparse
+                and large
+                and nonzeros(x) <= MOST_FILLED * x.shape[0] * x.shape[1]
+            )
         with np.errstate(over="ignore"):  # beyond float32: infinite here and in the graph
             if self.sparse:
                 self._blocks.append(csr_array(x, dtype=self.precision))
@@ -75,11 +89,17 @@ def held_bytes(x: Features) -> int:
     """Memory that `x` takes."""
     if isinstance(x, StoredPixels):
         return 0
-    return x.nbytes if isinstance(x, np.ndarray) else int(x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
+    return (
+        x.nbytes
+        if isinstance(x, np.ndarray)
+        else int(x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
+    )
 
 
 def bounds(x: Features) -> Matrix:
-    """[2, features]: the largest and the smallest value of each feature; NaN and infinities survive."""
+    """[2, features]: the largest and the smallest value of each feature; NaN and infinities
+    survive.
+    """
     if isinstance(x, StoredPixels):
         return np.repeat(np.array([[255.0], [0.0]]), x.shape[1], axis=1)
     if isinstance(x, np.ndarray):

@@ -1,9 +1,11 @@
-"""Fitted things are frozen dataclasses of arrays and plain values; this writes and reads them without pickle.
+"""Fitted things are frozen dataclasses of arrays and plain values; this writes and reads them
+without pickle.
 
-Arrays go to `state.safetensors`, everything else to `state.json`; or several states go into one file (`write_several`), each of
-which can be read without the others. A class is found again by its dotted name among the States and
-Sections that exist: a file makes nothing be imported but modules of Sixfold's that hold such classes, installed plug-ins, and
-modules of their packages in whose text that class stands.
+Arrays go to `state.safetensors`, everything else to `state.json`; or several states go into one
+file (`write_several`), each of which can be read without the others. A class is found again by its
+dotted name among the States and Sections that exist: a file makes nothing be imported but modules
+of Sixfold's that hold such classes, installed plug-ins, and modules of their packages in whose text
+that class stands.
 """
 
 from __future__ import annotations
@@ -30,14 +32,26 @@ from sixfold.core.plugins import PACKAGE_ROOT, foreign_modules
 from sixfold.recipe.kinds import KINDS
 from sixfold.recipe.section import Section
 
-# Folders of Sixfold whose modules hold fitted classes and do nothing when they are imported: no command line, no server.
-FOLDERS: Final = ("build", "compress", "evaluate", "initialize", "parts", "prepare", "recipe", "train")
+# Folders of Sixfold whose modules hold fitted classes and do nothing when they are imported: no
+# command line, no server.
+FOLDERS: Final = (
+    "build",
+    "compress",
+    "evaluate",
+    "initialize",
+    "parts",
+    "prepare",
+    "recipe",
+    "train",
+)
 DAMAGED: Final = "The file is damaged, or was changed by hand: delete its folder and run again."
 HEADER = 128  # bytes that safetensors takes to name an array and its shape, and to round them up
 
 
 class State:
-    """Base of every fitted dataclass: fields are arrays, plain values, Sections, States, or tuples, lists, dicts."""
+    """Base of every fitted dataclass: fields are arrays, plain values, Sections, States, or tuples,
+    lists, dicts.
+    """
 
 
 T = TypeVar("T", bound=State)
@@ -47,7 +61,9 @@ def save(state: State, folder: Path) -> None:
     """Write `state` into `folder` as state.json and state.safetensors."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     tree = _pack(state, arrays)
-    (folder / "state.safetensors").write_bytes(packed(arrays))  # by Python: a full disk is an OSError then
+    (folder / "state.safetensors").write_bytes(
+        packed(arrays)
+    )  # by Python: a full disk is an OSError then
     (folder / "state.json").write_text(json.dumps(tree, indent=1))
 
 
@@ -76,7 +92,9 @@ def packed_state(state: State) -> PackedState:
 
 
 def write_several(states: Sequence[PackedState], file: Path) -> None:
-    """One safetensors file: of state number n the arrays `n.a0`, `n.a1`, …, and its text as bytes, `n.text`."""
+    """One safetensors file: of state number n the arrays `n.a0`, `n.a1`, …, and its text as bytes,
+    `n.text`.
+    """
     content = {}
     for number, one in enumerate(states):
         content[f"{number}.text"] = np.frombuffer(one.text.encode("ascii"), dtype=np.uint8)
@@ -123,7 +141,9 @@ def digest(state: State) -> str:
 
 
 def load(folder: Path, expected: type[T]) -> T:
-    """Read what `save` wrote. Raises BundleError when the folder holds something else, or what it holds is damaged."""
+    """Read what `save` wrote. Raises BundleError when the folder holds something else, or what it
+    holds is damaged.
+    """
     with _told(folder, folder / "state.json"):
         tree = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         state = _unpack(tree, load_file(folder / "state.safetensors"))
@@ -132,12 +152,22 @@ def load(folder: Path, expected: type[T]) -> T:
 
 @contextlib.contextmanager
 def _told(place: Path, file: Path | None = None) -> Iterator[None]:
-    """What goes wrong while a state is read from `place`, in the words of a BundleError; `file`: which names the class."""
+    """What goes wrong while a state is read from `place`, in the words of a BundleError; `file`:
+    which names the class.
+    """
     try:
         yield
     except BundleError as error:
         raise BundleError(str(file or place), error.expected, error.found, error.remedy) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        SafetensorError,
+    ) as error:
         text = str(error).splitlines()[0][:200] if str(error) else ""
         problem = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise BundleError(str(place), "the state of a fitted thing", problem, DAMAGED) from None
@@ -145,7 +175,9 @@ def _told(place: Path, file: Path | None = None) -> Iterator[None]:
 
 def _checked(state: Any, place: Path, expected: type[T]) -> T:
     if not isinstance(state, expected):
-        raise BundleError(str(place), expected.__name__, type(state).__name__, "Delete the folder and run again.")
+        raise BundleError(
+            str(place), expected.__name__, type(state).__name__, "Delete the folder and run again."
+        )
     return state
 
 
@@ -196,7 +228,9 @@ def _dotted(cls: type) -> str:
 
 @cache
 def _find(dotted: Any, base: type) -> Any:
-    """The class of this name that is a State, or a Section. Raises BundleError; TypeError for what is no name."""
+    """The class of this name that is a State, or a Section. Raises BundleError; TypeError for what
+    is no name.
+    """
     found = _known(base).get(dotted)
     if found is None and isinstance(dotted, str):
         for module in _holders(*dotted.partition(":")[::2]):
@@ -206,7 +240,12 @@ def _find(dotted: Any, base: type) -> Any:
                 break
     if found is None:
         remedy = "Install the plug-in that it is of, or delete the folder and run again."
-        raise BundleError("state.json", f"a {base.__name__} of Sixfold or of a plug-in", repr(dotted)[:100], remedy)
+        raise BundleError(
+            "state.json",
+            f"a {base.__name__} of Sixfold or of a plug-in",
+            repr(dotted)[:100],
+            remedy,
+        )
     return found
 
 
@@ -215,8 +254,13 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as error:
-        found, remedy = f"{type(error).__name__}: {error}", "Repair the package that brings it, or install it again."
-        raise BundleError("state.json", f"the module {module}, which can be imported", found, remedy) from error
+        found, remedy = (
+            f"{type(error).__name__}: {error}",
+            "Repair the package that brings it, or install it again.",
+        )
+        raise BundleError(
+            "state.json", f"the module {module}, which can be imported", found, remedy
+        ) from error
 
 
 def _known(base: type) -> dict[str, type]:
@@ -232,8 +276,9 @@ def _below(base: type) -> Iterator[type]:
 
 
 def _holders(module: str, name: str) -> Iterator[str]:
-    """Modules whose import may bring the class `name` of `module`: itself where it is Sixfold's, else plug-ins, those of its
-    own package first, as they may import it; in the end itself, where a plug-in's package defines the class in it.
+    """Modules whose import may bring the class `name` of `module`: itself where it is Sixfold's,
+    else plug-ins, those of its own package first, as they may import it; in the end itself, where a
+    plug-in's package defines the class in it.
     """
     if module.partition(".")[0] == "sixfold":
         yield from {module} & _own_modules()
@@ -247,12 +292,16 @@ def _holders(module: str, name: str) -> Iterator[str]:
 
 
 def _defines(module: str, name: str) -> bool:
-    """Whether the class stands in the module's text: what has none (a command line, say) is not imported to look."""
+    """Whether the class stands in the module's text: what has none (a command line, say) is not
+    imported to look.
+    """
     package, *inner = module.split(".")
     spec = importlib.util.find_spec(package)  # without dots it imports nothing
     folders = (spec.submodule_search_locations if spec else None) or ()
     files = [
-        Path(folder, *inner).with_suffix(".py") for folder in folders if inner and all(map(str.isidentifier, inner))
+        Path(folder, *inner).with_suffix(".py")
+        for folder in folders
+        if inner and all(map(str.isidentifier, inner))
     ]
     files += [Path(folder, *inner, "__init__.py") for folder in folders]
     file = next((file for file in files if file.is_file()), None)

@@ -17,13 +17,16 @@ IntArray = npt.NDArray[np.int64]
 NumberArray = npt.NDArray[np.float64]
 CodeArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
-ColumnKind: TypeAlias = str  # number, category, boolean, date, identifier, or the name of a modality
+ColumnKind: TypeAlias = (
+    str  # number, category, boolean, date, identifier, or the name of a modality
+)
 Task = Literal["classification", "regression", "reconstruction"]
 
 
 class ColumnValues:
-    """Descriptor of `Column.values`: what the column was made of; of a view the rows of it that the view has, gathered anew each
-    time. Nothing gathered is held: a fold's rows would be a copy of the table else.
+    """Descriptor of `Column.values`: what the column was made of; of a view the rows of it that the
+    view has, gathered anew each time. Nothing gathered is held: a fold's rows would be a copy of
+    the table else.
     """
 
     def __get__(self, column: Column | None, owner: type[Column]) -> NumberArray | CodeArray:
@@ -39,10 +42,11 @@ class ColumnValues:
 class Column(State):
     """One raw column.
 
-    `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where missing;
-    int32 codes [rows] into `levels` for category, identifier and every modality (texts, paths of files), -1 where missing.
-    `levels` may hold strings that occur in no row (a view has its parent's levels): never count on their number.
-    `level_type`: what they are; of numbers, booleans and dates they are the one writing (`core.values.level`).
+    `values`: float64 [rows] for number, boolean (0 or 1) and date (seconds since 1970), NaN where
+    missing; int32 codes [rows] into `levels` for category, identifier and every modality (texts,
+    paths of files), -1 where missing. `levels` may hold strings that occur in no row (a view has
+    its parent's levels): never count on their number. `level_type`: what they are; of numbers,
+    booleans and dates they are the one writing (`core.values.level`).
     """
 
     kind: ColumnKind
@@ -100,14 +104,16 @@ class Column(State):
 
 @dataclass(frozen=True)
 class Table(State):
-    """Named columns of equal length: what `data` reads and what a preparer takes. Never holds the target."""
+    """Named columns of equal length: what `data` reads and what a preparer takes. Never holds the
+    target.
+    """
 
     columns: Mapping[str, Column]
     rows: int
 
     def take(self, rows: IntArray) -> Table:
-        """The same table at `rows`, in that order: a view. A view of a view has rows of the first one's parent, which its columns
-        share.
+        """The same table at `rows`, in that order: a view. A view of a view has rows of the first
+        one's parent, which its columns share.
         """
         shared: dict[int, IntArray] = {}
         columns = {}
@@ -123,9 +129,9 @@ class Table(State):
 class Target(State):
     """What is predicted.
 
-    `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression), float64
-    [rows, outputs] (reconstruction). `names`: the target column, or the reconstructed columns. `class_type`: what the classes
-    are, as of a category's levels.
+    `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression),
+    float64 [rows, outputs] (reconstruction). `names`: the target column, or the reconstructed
+    columns. `class_type`: what the classes are, as of a category's levels.
     """
 
     task: Task
@@ -150,10 +156,11 @@ class Target(State):
 class Dataset(State):
     """A table with its target, and what was noticed while reading it.
 
-    `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits. `notes`: sentences for the
-    user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to look at. `together`: int64 [rows], equal numbers for
-    rows that stay on one side of every split because they are equal, or of one group; None where no rows are equal.
-    `fields`: of a file without a header, its columns in order.
+    `groups`: int64 [rows] for group splits; `times`: float64 [rows] for time-series splits.
+    `notes`: sentences for the user ("32,561 rows; 6 numbers, 8 categories"); `warnings`: what to
+    look at. `together`: int64 [rows], equal numbers for rows that stay on one side of every split
+    because they are equal, or of one group; None where no rows are equal. `fields`: of a file
+    without a header, its columns in order.
     """
 
     table: Table
@@ -167,7 +174,9 @@ class Dataset(State):
 
     @property
     def units(self) -> IntArray | None:
-        """What is divided: [rows] equal numbers for rows that stay on one side; None where every row is its own."""
+        """What is divided: [rows] equal numbers for rows that stay on one side; None where every
+        row is its own.
+        """
         return self.groups if self.together is None else self.together
 
     def take(self, rows: IntArray) -> Dataset:
@@ -176,4 +185,6 @@ class Dataset(State):
         groups = None if self.groups is None else self.groups[rows]
         times = None if self.times is None else self.times[rows]
         together = None if self.together is None else self.together[rows]
-        return replace(self, table=table, target=target, groups=groups, times=times, together=together)
+        return replace(
+            self, table=table, target=target, groups=groups, times=times, together=together
+        )

@@ -1,4 +1,6 @@
-"""Columns of text: which are such, and what is to be said about them: scripts, languages, what repeats in many texts."""
+"""Columns of text: which are such, and what is to be said about them: scripts, languages, what
+repeats in many texts.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,21 @@ from sixfold.core.units import counted
 
 LOOK: Final = 1000  # distinct texts that are looked at, evenly spread
 LEAST_WORDS: Final = 5.0  # on average: names, addresses and job titles have fewer; guessed
-LEAST_DISTINCT: Final = 0.5  # share of the values that differ: what repeats more is a category, however long; guessed
-LEAST_ROWS: Final = 20  # fewer say nothing about that; guessed
-LETTERS_A_WORD: Final = 2.0  # of scripts that put no spaces between words (Chinese, Japanese, Thai); guessed
-MOST_DESCRIBED: Final = (
-    10_000  # texts of a column, about, that are looked at for languages and boilerplate, evenly spread
+LEAST_DISTINCT: Final = (
+    0.5  # share of the values that differ: what repeats more is a category, however long; guessed
 )
+LEAST_ROWS: Final = 20  # fewer say nothing about that; guessed
+LETTERS_A_WORD: Final = (
+    2.0  # of scripts that put no spaces between words (Chinese, Japanese, Thai); guessed
+)
+MOST_DESCRIBED: Final = 10_000  # texts of a column, about, that are looked at for languages and boilerplate, evenly spread
 READ: Final = 2000  # characters of a text that are looked at for its language
-LEAST_COMMON: Final = 2  # of a language's common words, and more than of any other, before a text is said to be in it
-LEAST_SHARE: Final = 0.01  # of the texts are in a language that is named: fewer may be mistaken ones
+LEAST_COMMON: Final = (
+    2  # of a language's common words, and more than of any other, before a text is said to be in it
+)
+LEAST_SHARE: Final = (
+    0.01  # of the texts are in a language that is named: fewer may be mistaken ones
+)
 REPEATED: Final = 0.1  # of the texts have a line, or start or end alike: that is told; guessed
 LEAST_REPEATED: Final = 10  # texts; guessed
 EDGE: Final = 4  # words of a start or an end
@@ -43,7 +51,8 @@ SCRIPTS: Final[Mapping[str, re.Pattern[str]]] = {
         "Han": "\u3400-\u9fff",
     }.items()
 }
-# The commonest words of a language; a text with LEAST_COMMON of them, more than of another, is in it.
+# The commonest words of a language; a text with LEAST_COMMON of them, more than of another, is in
+# it.
 COMMON: Final[Mapping[str, frozenset[str]]] = {
     name: frozenset(word for word in listed.split() if len(word) > 1)
     for name, listed in {
@@ -82,7 +91,9 @@ def _word_count(text: str) -> float:
 
 
 def describe(name: str, texts: Sequence[str]) -> list[str]:
-    """Sentences about a column's texts (one a row, '' where missing): scripts, languages, boilerplate."""
+    """Sentences about a column's texts (one a row, '' where missing): scripts, languages,
+    boilerplate.
+    """
     form = TextForm(longest=READ)
     looked = texts[:: max(1, len(texts) // MOST_DESCRIBED)]
     known = [form.normalized(text) for text in looked if text]
@@ -91,7 +102,9 @@ def describe(name: str, texts: Sequence[str]) -> list[str]:
     if len(scripts) > 1:
         said.append(f"{name}: {_counts(scripts)} texts by script.")
     languages = Counter(_language(text) or "not known" for text in known)
-    for language in [language for language, count in languages.items() if count < LEAST_SHARE * len(known)]:
+    for language in [
+        language for language, count in languages.items() if count < LEAST_SHARE * len(known)
+    ]:
         languages["not known"] += languages.pop(language)
     if set(languages) - {"not known"}:
         said.append(f"{name}: by their commonest words, {_counts(languages)} texts.")
@@ -108,7 +121,10 @@ def _script(text: str) -> str:
 def _language(text: str) -> str:
     """The language of whose common words a text has clearly the most; ''."""
     own = words(text)
-    hits = sorted(((sum(word in common for word in own), name) for name, common in COMMON.items()), reverse=True)
+    hits = sorted(
+        ((sum(word in common for word in own), name) for name, common in COMMON.items()),
+        reverse=True,
+    )
     (best, name), (second, _) = hits[0], hits[1]
     return name if best >= LEAST_COMMON and best > second else ""
 

@@ -1,6 +1,8 @@
-"""Whole units of rows: rows that are equal, or of one group, and stay on one side whenever rows are divided.
+"""Whole units of rows: rows that are equal, or of one group, and stay on one side whenever rows are
+divided.
 
-`units`: int64 [rows], equal numbers for rows of one unit. `layers`: int64 [rows], what is divided in proportion (classes).
+`units`: int64 [rows], equal numbers for rows of one unit. `layers`: int64 [rows], what is divided
+in proportion (classes).
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ from scipy.sparse.csgraph import connected_components
 
 from sixfold.parts.table import BoolArray, IntArray
 
-MOST_CUT_OFF = 1 / 3  # of the rows, rather than none: the others have to be enough to learn from; guessed
+MOST_CUT_OFF = (
+    1 / 3
+)  # of the rows, rather than none: the others have to be enough to learn from; guessed
 
 
 def merged(first: IntArray | None, second: IntArray) -> IntArray:
-    """Units of rows that share a unit of the one or of the other, directly or through other rows."""
+    """Units of rows that share a unit of the one or of the other, directly or through other
+    rows.
+    """
     if first is None:
         return second
     left, a = np.unique(first, return_inverse=True)
@@ -27,9 +33,11 @@ def merged(first: IntArray | None, second: IntArray) -> IntArray:
 
 
 def deal(layers: IntArray, units: IntArray, folds: int, seed: int) -> IntArray:
-    """[rows] the fold of each row: whole units, each layer as evenly over the folds as its units allow.
+    """[rows] the fold of each row: whole units, each layer as evenly over the folds as its units
+    allow.
 
-    Of a layer the largest units first, each to the fold that has the fewest rows of the layer; single rows fill up.
+    Of a layer the largest units first, each to the fold that has the fewest rows of the layer;
+    single rows fill up.
     """
     _, of_row, sizes = np.unique(units, return_inverse=True, return_counts=True)
     kinds = _layer_of_units(layers, of_row)
@@ -49,7 +57,9 @@ def deal(layers: IntArray, units: IntArray, folds: int, seed: int) -> IntArray:
 
 
 def choose(layers: IntArray, units: IntArray, count: int, seed: int) -> IntArray:
-    """Sorted rows of whole units, random ones, near `count` in all, each layer in proportion; never all rows."""
+    """Sorted rows of whole units, random ones, near `count` in all, each layer in proportion; never
+    all rows.
+    """
     _, of_row, sizes = np.unique(units, return_inverse=True, return_counts=True)
     kinds = _layer_of_units(layers, of_row)
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
@@ -71,8 +81,8 @@ def choose(layers: IntArray, units: IntArray, count: int, seed: int) -> IntArray
 
 
 def cut_off(layers: IntArray, units: IntArray, count: int, seed: int) -> IntArray:
-    """Sorted rows to be watched while the others train: as `choose`; where no unit is near `count`, the smallest one, if it has
-    no more than a share MOST_CUT_OFF of the rows; else none.
+    """Sorted rows to be watched while the others train: as `choose`; where no unit is near `count`,
+    the smallest one, if it has no more than a share MOST_CUT_OFF of the rows; else none.
     """
     rows = choose(layers, units, count, seed)
     if len(rows):
@@ -84,9 +94,11 @@ def cut_off(layers: IntArray, units: IntArray, count: int, seed: int) -> IntArra
 
 
 def with_every_class(classes: IntArray, inside: BoolArray, units: IntArray | None) -> BoolArray:
-    """`inside`, rows that are taken away, without the units that the other rows need to hold a row of every class.
+    """`inside`, rows that are taken away, without the units that the other rows need to hold a row
+    of every class.
 
-    Of a class that only rows inside have, the unit of its first row goes back: a class with a single row is trained on.
+    Of a class that only rows inside have, the unit of its first row goes back: a class with a
+    single row is trained on.
     """
     lost = np.setdiff1d(classes[inside], classes[~inside])
     if not len(lost):
@@ -101,7 +113,9 @@ def with_every_class(classes: IntArray, inside: BoolArray, units: IntArray | Non
 
 
 def _layer_of_units(layers: IntArray, of_row: IntArray) -> IntArray:
-    """[units] of the layers that a unit has rows of, the one that the fewest units have: rare ones are spread first."""
+    """[units] of the layers that a unit has rows of, the one that the fewest units have: rare ones
+    are spread first.
+    """
     count = int(of_row.max()) + 1
     layer, unit = np.divmod(np.unique(layers * count + of_row), count)
     order = np.lexsort((layer, np.bincount(layer)[layer]))[::-1]  # the rarest is written last
@@ -111,10 +125,14 @@ def _layer_of_units(layers: IntArray, of_row: IntArray) -> IntArray:
 
 
 def _filled(counts: list[int], totals: list[int], more: int) -> list[int]:
-    """How many of `more` units each fold gets, so that those with the fewest (`counts`) are filled to one level."""
+    """How many of `more` units each fold gets, so that those with the fewest (`counts`) are filled
+    to one level.
+    """
     order = sorted(range(len(counts)), key=lambda at: (counts[at], totals[at]))
     filled = len(order)
-    while filled > 1 and counts[order[filled - 1]] * filled > more + sum(counts[at] for at in order[:filled]):
+    while filled > 1 and counts[order[filled - 1]] * filled > more + sum(
+        counts[at] for at in order[:filled]
+    ):
         filled -= 1
     chosen = order[:filled]
     level, rest = divmod(more + sum(counts[at] for at in chosen), filled)

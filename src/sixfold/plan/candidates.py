@@ -1,4 +1,6 @@
-"""From a recipe to candidates: build × train, expanded and named by what differs; and the metrics that are measured."""
+"""From a recipe to candidates: build × train, expanded and named by what differs; and the metrics
+that are measured.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,9 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.nested import scored_parts
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER, SCHEDULE
+from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import (
-    Calibration,
-    Options,
-    Recipe,
-    Train,
-)
+from sixfold.recipe.schema import Calibration, Recipe, Train
 from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.range_test import with_default
 
@@ -34,12 +32,19 @@ Schema = dict[str, Any]
 def resolve(
     recipe: Recipe, dataset: Dataset, budget_s: float | None, folds: Sequence[Fold] | None = None
 ) -> list[Candidate]:
-    """Every candidate of build × train, named by what differs. Raises RecipeError or FitError before anything is trained.
+    """Every candidate of build × train, named by what differs. Raises RecipeError or FitError
+    before anything is trained.
 
     `budget_s`: of the run, and `folds`: both count for `build: auto`.
     """
-    planned = _auto(recipe, dataset, budget_s, folds) if recipe.build == "auto" else _planned(recipe.build)
-    settings = list(grid.expand(dict(recipe.train), lambda key: is_list(Train.model_json_schema(), key)))
+    planned = (
+        _auto(recipe, dataset, budget_s, folds)
+        if recipe.build == "auto"
+        else _planned(recipe.build)
+    )
+    settings = list(
+        grid.expand(dict(recipe.train), lambda key: is_list(Train.model_json_schema(), key))
+    )
     calibrations = grid.expand(recipe.evaluate.calibration(), lambda key: False)
     drafts = [
         Draft(plan, train, calibration)
@@ -51,14 +56,16 @@ def resolve(
         drafts = [_calibrated(draft, dataset) for draft in drafts]
     return [
         candidate(recipe, dataset.target, name, draft)
-        for name, draft in zip(_names(drafts, len(settings), len(calibrations)), drafts, strict=True)
+        for name, draft in zip(
+            _names(drafts, len(settings), len(calibrations)), drafts, strict=True
+        )
     ]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A candidate before it is checked: `plan` (family, its options, why it is there), and its options of `train` and of
-    `evaluate.calibrate` and `threshold`.
+    """A candidate before it is checked: `plan` (family, its options, why it is there), and its
+    options of `train` and of `evaluate.calibrate` and `threshold`.
     """
 
     plan: auto.Candidate
@@ -75,7 +82,9 @@ def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candid
     calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
     _check_scores(calibration, target)
-    found = Candidate(name, family, made, recipe.prepare, recipe.initialize, settings, why, calibration)
+    found = Candidate(
+        name, family, made, recipe.prepare, recipe.initialize, settings, why, calibration
+    )
     found.family.check_start(found.initialize)
     return found
 
@@ -86,7 +95,9 @@ def _calibrated(draft: Draft, dataset: Dataset) -> Draft:
 
 
 def _names(drafts: Sequence[Draft], trains: int, calibrations: int) -> list[str]:
-    """By what differs; what all have alike (one setting of `train`, one calibration) is not looked at."""
+    """By what differs; what all have alike (one setting of `train`, one calibration) is not looked
+    at.
+    """
     return grid.names(
         [
             {
@@ -117,27 +128,35 @@ def _auto(
 def _planned(build: Sequence[Options]) -> list[tuple[str, Options, str]]:
     """Family, options and no reason, for every combination of every item's lists."""
     return [
-        (str(options["family"]), {key: value for key, value in options.items() if key != "family"}, "")
+        (
+            str(options["family"]),
+            {key: value for key, value in options.items() if key != "family"},
+            "",
+        )
         for item in build
         for options in grid.expand(item, partial(is_list, _family_fields(item)))
     ]
 
 
 def _train(options: Options, defaults: TrainDefaults) -> tuple[Train, str]:
-    """The loop's settings, each plug-in's options checked by itself: schema.json knows no rules between options. And what the
-    family chose where the recipe says nothing, with its reason.
+    """The loop's settings, each plug-in's options checked by itself: schema.json knows no rules
+    between options. And what the family chose where the recipe says nothing, with its reason.
     """
     chosen = {key: value for key, value in defaults.options.items() if key not in options}
     settings = Train.model_validate({**chosen, **options})
     OPTIMIZER.make(with_default(settings.optimizer))
     SCHEDULE.make(settings.schedule)
-    return settings, f"train: {json.dumps(chosen)[1:-1]} ({defaults.why})".replace('"', "") if chosen else ""
+    return settings, f"train: {json.dumps(chosen)[1:-1]} ({defaults.why})".replace(
+        '"', ""
+    ) if chosen else ""
 
 
 def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -> Defaults:
-    """The metrics that are measured; the first one decides, and why where Sixfold chose it against the task's default.
+    """The metrics that are measured; the first one decides, and why where Sixfold chose it against
+    the task's default.
 
-    Raises RecipeError for a metric of another task; DataError where `evaluate.nested` cannot divide the rows.
+    Raises RecipeError for a metric of another task; DataError where `evaluate.nested` cannot divide
+    the rows.
     """
     if recipe.evaluate.metrics:
         return Defaults(scoring.check(recipe.evaluate.metrics, dataset.target.task))
@@ -157,13 +176,20 @@ def _family_fields(options: Options) -> Schema:
 def _check_task(name: str, family: Any, task: Task) -> None:
     if task not in family.tasks:
         fitting = [other for other in FAMILY.names() if task in FAMILY.load(other).tasks]
-        raise RecipeError("build", f"families for {task}", f"'{name}'", f"Choose from: {', '.join(fitting)}.")
+        raise RecipeError(
+            "build", f"families for {task}", f"'{name}'", f"Choose from: {', '.join(fitting)}."
+        )
     family.check_task(task)
 
 
 def _check_scores(asked: Calibration, target: Target) -> None:
     """What is calibrated, and what gets a threshold, are classes."""
     if asked.calibrate != "none" and target.task != "classification":
-        raise RecipeError("evaluate.calibrate", "none, where values are predicted", asked.calibrate, "Leave it out.")
+        raise RecipeError(
+            "evaluate.calibrate",
+            "none, where values are predicted",
+            asked.calibrate,
+            "Leave it out.",
+        )
     if asked.threshold != "none":
         thresholds.check(asked.threshold, target)

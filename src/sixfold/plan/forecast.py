@@ -1,10 +1,11 @@
 """A plan before the start: what a run will take, from trials of every candidate on a few rows.
 
-Time is a straight line through two trials; it was right within a factor of three (`TIME_ERROR`). A network is trained for a
-few epochs, whose time stands for all of them; what else would take long is cut short, and the forecast says "at least".
-Folds of a network, and candidates that are alike, train as one: one more trial does so, and says how many single fits that
-takes as long as. Memory is what the process holds now and what features, their copies, the folds' tables and the networks
-that train as one will add; it is right within a third (`MEMORY_ERROR`).
+Time is a straight line through two trials; it was right within a factor of three (`TIME_ERROR`). A
+network is trained for a few epochs, whose time stands for all of them; what else would take long is
+cut short, and the forecast says "at least". Folds of a network, and candidates that are alike,
+train as one: one more trial does so, and says how many single fits that takes as long as. Memory is
+what the process holds now and what features, their copies, the folds' tables and the networks that
+train as one will add; it is right within a third (`MEMORY_ERROR`).
 """
 
 from __future__ import annotations
@@ -33,29 +34,32 @@ from sixfold.runs.context import Context
 
 TRIAL_ROWS = 500
 MOST_TRIAL_ROWS = 20_000
-# Seconds of training in the trials of one candidate, and of all of them: guessed, what one likes to wait for.
+# Seconds of training in the trials of one candidate, and of all of them: guessed, what one likes to
+# wait for.
 TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
-# Time seen over forecast: 0.4 to 1.5 (bench/forecast.py: 16 workloads, one core; boosting that stops early is the 0.4), a million
-# rows 0.3 (forecast beside another job). Memory is held by a test.
+# Time seen over forecast: 0.4 to 1.5 (bench/forecast.py: 16 workloads, one core; boosting that
+# stops early is the 0.4), a million rows 0.3 (forecast beside another job). Memory is held by a
+# test.
 TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
 SingleTime = Callable[[int], float]
 StackTime = Callable[[Sequence[Candidate], int, int], float | None]
 BESIDE_BYTES = 16_384  # of events and manifests, at least
 DISK_ROWS, DISK_TRIAL_S = 2_000, 1.0  # of a trial that only shows how large a model is; guessed
 FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at the end: measured
-WRITING = (
-    15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
-)
+WRITING = 15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
 HEAPS = 0.7  # n-grams grow by this power of the texts (Heaps, Information retrieval, 1978: 0.4 to 0.8 for words)
-COPIES = 2  # of the features while one is trained: their own, and one more inside the solver or the loop
+COPIES = (
+    2  # of the features while one is trained: their own, and one more inside the solver or the loop
+)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one candidate will take on all folds and in the last training. `tried`: rows of the larger trial.
+    """What one candidate will take on all folds and in the last training. `tried`: rows of the
+    larger trial.
 
-    `at_least`: a trial was cut short, so that all of it takes longer. `may_stop`: the time is that of all epochs, and
-    training may stop before the last one.
+    `at_least`: a trial was cut short, so that all of it takes longer. `may_stop`: the time is that
+    of all epochs, and training may stop before the last one.
     """
 
     candidate: str
@@ -70,8 +74,8 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Size:
-    """What one candidate's features take. `fold`, `whole`: bytes of the largest fold's, and of all rows'; `rows`: of that fold;
-    `few`: a fit on few rows.
+    """What one candidate's features take. `fold`, `whole`: bytes of the largest fold's, and of all
+    rows'; `rows`: of that fold; `few`: a fit on few rows.
     """
 
     fold: int
@@ -87,15 +91,23 @@ class Size:
 
 @dataclass(frozen=True)
 class Stacks:
-    """How fits are trained as one: `folds` are prepared before any is trained; `replicas` are a stack, or a solver's."""
+    """How fits are trained as one: `folds` are prepared before any is trained; `replicas` are a
+    stack, or a solver's.
+    """
 
     folds: int
     replicas: int
 
     def parts(self, folds: int, candidates: int) -> list[int]:
         """Replicas of each stack, for all candidates on all folds."""
-        batches = [min(self.folds, folds - first) * candidates for first in range(0, folds, self.folds)]
-        return [min(self.replicas, size - first) for size in batches for first in range(0, size, self.replicas)]
+        batches = [
+            min(self.folds, folds - first) * candidates for first in range(0, folds, self.folds)
+        ]
+        return [
+            min(self.replicas, size - first)
+            for size in batches
+            for first in range(0, size, self.replicas)
+        ]
 
 
 def forecast(
@@ -108,9 +120,9 @@ def forecast(
 ) -> Forecast:
     """Prepare, train and save `candidate` on a few training rows, and draw the line to all of them.
 
-    `context`: its seed, and where networks train. `alike`: who is trained with it as one piece of work, itself included; the
-    time on the folds is its part of that. Training in the trials ends after about `trials_s`. Raises the SixfoldError that stops
-    the trial.
+    `context`: its seed, and where networks train. `alike`: who is trained with it as one piece of
+    work, itself included; the time on the folds is its part of that. Training in the trials ends
+    after about `trials_s`. Raises the SixfoldError that stops the trial.
     """
     alike, rows = alike or (candidate,), training.table.rows
     size = sizes(candidate, training, folds, context)
@@ -119,12 +131,16 @@ def forecast(
     least = min(rows, TRIAL_ROWS)
     low = trial(candidate, training, least, context, part_s)
     if low.once_s + low.fit_s < part_s:
-        low = trial(candidate, training, least, context, part_s)  # the first one takes more: imports, threads
+        low = trial(
+            candidate, training, least, context, part_s
+        )  # the first one takes more: imports, threads
     most = _larger(candidate, rows, low, part_s)
     high = trial(candidate, training, most, context, part_s) if most > least else low
 
     def line(low: float, high: float, at: int) -> float:
-        return max(low, high) + (max(0.0, high - low) / (most - least) * (at - most) if most > least else 0.0)
+        return max(low, high) + (
+            max(0.0, high - low) / (most - least) * (at - most) if most > least else 0.0
+        )
 
     def trained_s(at: int) -> float:
         return line(low.all_s, high.all_s, at)
@@ -132,11 +148,21 @@ def forecast(
     def stack_s(group: Sequence[Candidate], fits: int, at: int) -> float | None:
         return together_s(group, fits, training, at, context, part_s)
 
-    few = int(high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9)))  # so few that it ends in time
-    fits = _single_fits(alike, stacks, len(folds), max(min(high.rows, TRIAL_ROWS), few), TriedTimes(trained_s, stack_s))
+    few = int(
+        high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9))
+    )  # so few that it ends in time
+    fits = _single_fits(
+        alike,
+        stacks,
+        len(folds),
+        max(min(high.rows, TRIAL_ROWS), few),
+        TriedTimes(trained_s, stack_s),
+    )
     trains = [len(fold.train) for fold in folds]
     disk = sum(line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
-    folds_s = sum(line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains)
+    folds_s = sum(
+        line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains
+    )
     return Forecast(
         candidate.name,
         folds_s,
@@ -157,15 +183,19 @@ def _may_stop(candidate: Candidate) -> bool:
 
 
 class TriedTimes(NamedTuple):
-    """Seconds by rows, as trials say: of one fit; of candidates on so many folds, trained as one."""
+    """Seconds by rows, as trials say: of one fit; of candidates on so many folds, trained as
+    one.
+    """
 
     single_s: SingleTime
     stack_s: StackTime
 
 
-def _single_fits(alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: TriedTimes) -> float:
-    """How many single fits take as long as one candidate's part of all folds: as many as there are folds, or less. `rows`: of
-    a trial.
+def _single_fits(
+    alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: TriedTimes
+) -> float:
+    """How many single fits take as long as one candidate's part of all folds: as many as there are
+    folds, or less. `rows`: of a trial.
     """
     if stacks.replicas == 1:
         return float(folds)
@@ -181,7 +211,9 @@ def _single_fits(alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: i
 
 
 def _larger(candidate: Candidate, rows: int, low: CandidateTrial, part_s: float) -> int:
-    """Rows of the second trial: so few that what has no deadline ends in `part_s`, were its time quadratic in the rows."""
+    """Rows of the second trial: so few that what has no deadline ends in `part_s`, were its time
+    quadratic in the rows.
+    """
     endless_s = low.once_s + (0.0 if candidate.family.ends_in_time else low.fit_s)
     wanted = max(4 * TRIAL_ROWS, min(rows // 20, MOST_TRIAL_ROWS))
     return max(low.rows, min(rows, wanted, int(low.rows * (part_s / max(endless_s, 1e-9)) ** 0.5)))
@@ -200,7 +232,9 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
     def features(count: int) -> int:
         if isinstance(x, StoredPixels):
             return 0
-        more = of_texts * (max(1.0, count / x.shape[0]) ** HEAPS - 1.0)  # n-grams that further texts bring
+        more = of_texts * (
+            max(1.0, count / x.shape[0]) ** HEAPS - 1.0
+        )  # n-grams that further texts bring
         width = x.shape[1] + min(more, max(0, candidate.family.needs.text_features - of_texts))
         dense = count * width * x.dtype.itemsize
         thin = may_be_thin and (dense > sparse.DENSE_BYTES or bool(of_texts))
@@ -214,12 +248,16 @@ def _text_features(prepared: Prepared) -> int:
     """Features that are n-grams of texts."""
     preparer = prepared.preparer
     return (
-        sum(source in preparer.growing for source in preparer.feature_sources) if isinstance(preparer, Preparer) else 0
+        sum(source in preparer.growing for source in preparer.feature_sources)
+        if isinstance(preparer, Preparer)
+        else 0
     )
 
 
 def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
-    """All candidates on as many folds as are worked on as one; of networks, as many of these as STACK_BYTES hold."""
+    """All candidates on as many folds as are worked on as one; of networks, as many of these as
+    STACK_BYTES hold.
+    """
     family = alike[0].family
     together = min(folds, family.folds_at_once(size.fold))
     replicas = together * len(alike)
@@ -234,8 +272,12 @@ def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold])
     return _memory(alike, training, len(folds), size, stacks_of(alike, size, len(folds)))
 
 
-def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks) -> int:
-    """What is held now, the rows of a fold, and whichever is more: the largest training, or what the model's end takes."""
+def _memory(
+    alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks
+) -> int:
+    """What is held now, the rows of a fold, and whichever is more: the largest training, or what
+    the model's end takes.
+    """
     family, rows = alike[0].family, training.table.rows
     kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
     table = sum(column.values.nbytes for column in training.table.columns.values())
@@ -243,15 +285,18 @@ def _memory(alike: Sequence[Candidate], training: Dataset, folds: int, size: Siz
     if family.trained_by_the_loop:
         trained = COPIES * max(size.fold, size.whole) + stacks.replicas * fold.fit_bytes
     else:
-        trained = max(stacks.folds * (COPIES * size.fold + fold.fit_bytes), COPIES * size.whole + whole.fit_bytes)
+        trained = max(
+            stacks.folds * (COPIES * size.fold + fold.fit_bytes),
+            COPIES * size.whole + whole.fit_bytes,
+        )
     models = whole.model_bytes * folds * len(alike)
     ending = FINISH_BYTES + WRITING * whole.model_bytes
     return int(psutil.Process().memory_info().rss + table + models + max(trained + kept, ending))
 
 
 def check_memory(candidate: str, needed: int, budget: Budget) -> None:
-    """Raises BudgetError when the budget has less than a candidate is forecast to need, or the machine less than two
-    thirds of it.
+    """Raises BudgetError when the budget has less than a candidate is forecast to need, or the
+    machine less than two thirds of it.
     """
     limit = _limit(budget)
     if needed / (1.0 if budget.memory else MEMORY_ERROR) > limit:
@@ -264,9 +309,11 @@ def check_memory(candidate: str, needed: int, budget: Budget) -> None:
         )
 
 
-def check_disk(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
-    """Raises BudgetError when the folds of no candidate fit into the budget's disk. Tried on a few rows until one does: a model
-    of more rows takes as much, or more.
+def check_disk(
+    candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
+) -> None:
+    """Raises BudgetError when the folds of no candidate fit into the budget's disk. Tried on a few
+    rows until one does: a model of more rows takes as much, or more.
     """
     if not budget.disk:
         return
@@ -285,11 +332,15 @@ def check_disk(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
 
 
 def _stage_bytes(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:
-    """Bytes of what candidates leave that are trained as one: an answer for every validation row, and a model a fold."""
+    """Bytes of what candidates leave that are trained as one: an answer for every validation row,
+    and a model a fold.
+    """
     first, rows = alike[0], min(training.table.rows, DISK_ROWS)
     answers = 8 * training.target.outputs * sum(len(fold.validation) for fold in folds)
     try:
-        model = trial(first, training, rows, Context(seed=first.initialize.seed), DISK_TRIAL_S).model_bytes
+        model = trial(
+            first, training, rows, Context(seed=first.initialize.seed), DISK_TRIAL_S
+        ).model_bytes
     except SixfoldError:  # what a few rows cannot show, the folds will say of all rows
         model = 0.0
     return int(len(alike) * (answers + len(folds) * model)) + BESIDE_BYTES
@@ -302,9 +353,12 @@ def _limit(budget: Budget) -> int:
     return int(psutil.virtual_memory().available + psutil.Process().memory_info().rss)
 
 
-def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> None:
-    """Raises BudgetError when no candidate fits into the budget's memory (who of several does not is left out when it is
-    its turn), or one does not fit into the machine's. Who has the same preparation and the same cost is looked at once.
+def check_plan(
+    candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
+) -> None:
+    """Raises BudgetError when no candidate fits into the budget's memory (who of several does not
+    is left out when it is its turn), or one does not fit into the machine's. Who has the same
+    preparation and the same cost is looked at once.
     """
     seen: set[str] = set()
     failed: BudgetError | None = None
@@ -327,8 +381,12 @@ def check_plan(candidates: Sequence[Candidate], training: Dataset, folds: Sequen
         raise failed
 
 
-def folds_that_fit(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget) -> int:
-    """How many folds at once there is memory for. Raises BudgetError where there is none for one."""
+def folds_that_fit(
+    alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
+) -> int:
+    """How many folds at once there is memory for. Raises BudgetError where there is none for
+    one.
+    """
     first = alike[0]
     try:
         size = sizes(first, training, folds, Context(seed=first.initialize.seed))
@@ -354,8 +412,9 @@ def groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 
 
 def disk_bytes(found: Sequence[Forecast], trials: int | None = None, again: float = 0.0) -> int:
-    """Bytes that all stages will leave; of a search as many trials as it has, each like the mean of its corners. An outer
-    fold (`again` as in `describe`) takes as much once more while it is in work.
+    """Bytes that all stages will leave; of a search as many trials as it has, each like the mean of
+    its corners. An outer fold (`again` as in `describe`) takes as much once more while it is in
+    work.
     """
     return round(sum(one.disk_bytes for one in found) * _times(found, trials) * (2 if again else 1))
 
@@ -364,13 +423,18 @@ def _times(found: Sequence[Forecast], trials: int | None) -> float:
     return 1.0 if trials is None else trials / max(1, len(found))
 
 
-def describe(found: Sequence[Forecast], budget: Budget, trials: int | None = None, again: float = 0.0) -> list[str]:
-    """Sentences: each candidate, the sum, and what a budget of time will do. `trials`: of a search, of whose space `found`
-    are corners. `again`: rows of all outer folds, in multiples of the training rows: they go through all of it again.
+def describe(
+    found: Sequence[Forecast], budget: Budget, trials: int | None = None, again: float = 0.0
+) -> list[str]:
+    """Sentences: each candidate, the sum, and what a budget of time will do. `trials`: of a search,
+    of whose space `found` are corners. `again`: rows of all outer folds, in multiples of the
+    training rows: they go through all of it again.
     """
     if not found:
         return []
-    once_s = sum(one.folds_s for one in found) * _times(found, trials) + max(one.refit_s for one in found)
+    once_s = sum(one.folds_s for one in found) * _times(found, trials) + max(
+        one.refit_s for one in found
+    )
     time_s = once_s * (1.0 + again)
     notes = [
         f"forecast {one.candidate}: {_least(one.at_least)}{show_seconds(one.folds_s)} on the folds, "
@@ -407,7 +471,9 @@ def _least(cut: bool) -> str:
 def forecasts(
     candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
 ) -> tuple[list[Forecast], list[SixfoldError]]:
-    """Those of all candidates, and the errors of trials that failed and of memory that is not there."""
+    """Those of all candidates, and the errors of trials that failed and of memory that is not
+    there.
+    """
     found: list[Forecast] = []
     failed: list[SixfoldError] = []
     works = groups(candidates)
@@ -417,12 +483,19 @@ def forecasts(
         first = alike[0]
         try:
             whole = forecast(
-                first, training, folds, Context(seed=first.initialize.seed, device=budget.device), trials_s, alike
+                first,
+                training,
+                folds,
+                Context(seed=first.initialize.seed, device=budget.device),
+                trials_s,
+                alike,
             )
             found += [replace(whole, candidate=one.name) for one in alike]
             check_memory(first.name, whole.memory_bytes, budget)
         except SixfoldError as error:
-            if len(alike) > 1 and not isinstance(error, BudgetError):  # each alone, to see who of them it was
+            if len(alike) > 1 and not isinstance(
+                error, BudgetError
+            ):  # each alone, to see who of them it was
                 works = [[one] for one in alike] + works
             else:
                 failed.append(error)

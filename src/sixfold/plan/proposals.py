@@ -13,28 +13,33 @@ from sixfold.parts.table import Dataset
 from sixfold.plan.candidates import Draft, candidate
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
+from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import Calibration, Options, Recipe, Train
+from sixfold.recipe.schema import Calibration, Recipe, Train
 
 Schema = dict[str, Any]
 
 
 @dataclass
 class Proposer:
-    """Makes the candidate of a trial: an item of `build`, and a value for each of its ranges and lists, those of
-    `train`, and of `evaluate.calibrate` and `threshold`.
+    """Makes the candidate of a trial: an item of `build`, and a value for each of its ranges and
+    lists, those of `train`, and of `evaluate.calibrate` and `threshold`.
 
     Equal settings get equal names, whatever was proposed between.
     """
 
     recipe: Recipe
     dataset: Dataset
-    named: dict[str, list[str]] = field(default_factory=dict)  # name → keys of the candidates that would have it
+    named: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # name → keys of the candidates that would have it
 
     def __call__(self, trial: Trial) -> Candidate:
         """Raises RecipeError or FitError for settings that contradict each other."""
         items = self._items()
-        number = trial.suggest_categorical("build", list(range(len(items)))) if len(items) > 1 else 0
+        number = (
+            trial.suggest_categorical("build", list(range(len(items)))) if len(items) > 1 else 0
+        )
         item = items[number]
         settings: Any = FAMILY.load(str(item["family"]))
         loop = self.recipe.train if settings.trained_by_the_loop else {}
@@ -49,7 +54,9 @@ class Proposer:
         return made(name=self._unique(name, made(name=name).key()))
 
     def samples(self) -> Iterator[Candidate]:
-        """Of each item of `build` its first and its last corner: to be checked before anything is trained."""
+        """Of each item of `build` its first and its last corner: to be checked before anything is
+        trained.
+        """
         for number in range(len(self._items())):
             for corner in (_Corner(number, last=False), _Corner(number, last=True)):
                 yield Proposer(self.recipe, self.dataset)(corner)
@@ -77,7 +84,9 @@ class _Corner:
     ) -> float:
         return high if self.last else low
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
         return high if self.last else low
 
     def suggest_categorical(self, name: str, choices: list[int]) -> int:
@@ -90,12 +99,18 @@ def _fields(schema: Schema) -> FieldKinds:
 
 def _is_whole(schema: Schema, key: str) -> bool:
     """Whether an option (`outer.inner` inside a mapping) takes whole numbers only."""
-    types = {str(branch.get("type")) for node in _nodes(schema, key) for branch in node.get("anyOf", [node])}
+    types = {
+        str(branch.get("type"))
+        for node in _nodes(schema, key)
+        for branch in node.get("anyOf", [node])
+    }
     return "integer" in types and "number" not in types
 
 
 def _nodes(schema: Schema, key: str) -> list[Schema]:
-    """The schemas of an option; several where it is one of plug-ins that are alternatives (an optimizer's)."""
+    """The schemas of an option; several where it is one of plug-ins that are alternatives (an
+    optimizer's).
+    """
     outer, _, inner = key.partition(".")
     node: Schema = schema.get("properties", {}).get(outer, {})
     if not inner:

@@ -1,4 +1,6 @@
-"""What is refused before anything is trained: one list of rules. `run` obeys the first one broken, `check` tells all of them."""
+"""What is refused before anything is trained: one list of rules. `run` obeys the first one broken,
+`check` tells all of them.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +33,29 @@ from sixfold.recipe.signature import excess, utf8_bytes
 from sixfold.runs.context import Context
 from sixfold.train.device import device_of
 
-TRIED_ROWS = 500  # that a preparation is tried on: what a method asks of a column shows in a few rows
+TRIED_ROWS = (
+    500  # that a preparation is tried on: what a method asks of a column shows in a few rows
+)
 MOST_GAPS = 1_000  # columns of which a row with a missing value is among them
 
 
 @dataclass
 class Planning:
-    """A recipe, its training rows, and what follows from both, each worked out once; or the mistake that hinders it."""
+    """A recipe, its training rows, and what follows from both, each worked out once; or the mistake
+    that hinders it.
+    """
 
     recipe: Recipe
     training: Dataset
 
     @cached_property
     def chosen(self) -> Defaults:
-        """The metrics, and why where Sixfold chose them. Raises RecipeError; without named ones, what `folds` raises."""
-        return metrics_of(self.recipe, self.training, None if self.recipe.evaluate.metrics else self.folds)
+        """The metrics, and why where Sixfold chose them. Raises RecipeError; without named ones,
+        what `folds` raises.
+        """
+        return metrics_of(
+            self.recipe, self.training, None if self.recipe.evaluate.metrics else self.folds
+        )
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -64,17 +74,25 @@ class Planning:
 
     @cached_property
     def again(self) -> float:
-        """Rows of all outer folds, in multiples of the training rows. Raises DataError or RecipeError."""
+        """Rows of all outer folds, in multiples of the training rows. Raises DataError or
+        RecipeError.
+        """
         return divide(self.recipe.evaluate, self.training, self.metrics)
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
-        """All of them; of a search the corners of what it may try. Raises RecipeError or FitError."""
+        """All of them; of a search the corners of what it may try. Raises RecipeError or
+        FitError.
+        """
         recipe = self.recipe
         if recipe.evaluate.search is not None:
             return tuple(Proposer(recipe, self.training).samples())
-        time_s = seconds(recipe.budget.time) if recipe.budget.time else None  # the run's, of an outer fold, too
-        return tuple(resolve(recipe, self.training, time_s, self.folds if recipe.build == "auto" else None))
+        time_s = (
+            seconds(recipe.budget.time) if recipe.budget.time else None
+        )  # the run's, of an outer fold, too
+        return tuple(
+            resolve(recipe, self.training, time_s, self.folds if recipe.build == "auto" else None)
+        )
 
     def checked(self) -> Planning:
         """Itself. Raises the first violation."""
@@ -83,7 +101,9 @@ class Planning:
         return self
 
     def violations(self) -> list[SixfoldError]:
-        """All of them, each once: a rule that asks for what another found impossible has nothing to add."""
+        """All of them, each once: a rule that asks for what another found impossible has nothing to
+        add.
+        """
         found: dict[str, SixfoldError] = {}
         for rule in RULES:
             try:
@@ -129,7 +149,9 @@ def named_columns_are_there(plan: Planning) -> None:
 
 
 def candidates_can_be_made(plan: Planning) -> None:
-    """Their options agree with each other and with the task, and their networks can start to learn."""
+    """Their options agree with each other and with the task, and their networks can start to
+    learn.
+    """
     _ = plan.candidates
 
 
@@ -148,11 +170,18 @@ def watched_metric_is_of_the_task(plan: Planning) -> None:
 
 
 def first_metric_scores_a_candidate(plan: Planning) -> None:
-    """A family that only decides has no log loss; of all candidates one at least must have a score."""
+    """A family that only decides has no log loss; of all candidates one at least must have a
+    score.
+    """
     metric, names = plan.metrics[0], [candidate.name for candidate in plan.candidates]
-    if METRIC.load(metric).needs in scoring.POSSIBLE["decision"] or plan.training.target.task != "classification":
+    if (
+        METRIC.load(metric).needs in scoring.POSSIBLE["decision"]
+        or plan.training.target.task != "classification"
+    ):
         return
-    if not all(one.family.decides and one.calibration.calibrate == "none" for one in plan.candidates):
+    if not all(
+        one.family.decides and one.calibration.calibrate == "none" for one in plan.candidates
+    ):
         return
     raise RecipeError(
         "evaluate.metrics",
@@ -163,7 +192,9 @@ def first_metric_scores_a_candidate(plan: Planning) -> None:
 
 
 def preparations_suit_the_data(plan: Planning) -> None:
-    """No gaps, or too many columns, for a method that takes none. What only all rows can tell is no violation here."""
+    """No gaps, or too many columns, for a method that takes none. What only all rows can tell is no
+    violation here.
+    """
     rows = plan.training.take(_telling(plan.training))
     for candidate in _each_preparation(plan):
         try:
@@ -175,7 +206,12 @@ def preparations_suit_the_data(plan: Planning) -> None:
 def signature_can_be_written(plan: Planning) -> None:
     """Its columns, classes and levels are as many as a bundle may have."""
     table, target = plan.training.table, plan.training.target
-    levels = [level for column in table.columns.values() if column.kind == "category" for level in column.levels]
+    levels = [
+        level
+        for column in table.columns.values()
+        if column.kind == "category"
+        for level in column.levels
+    ]
     answers = target.classes if target.task == "classification" else target.names
     size = utf8_bytes((*levels, *table.columns, *answers))
     if found := excess((len(table.columns), len(answers), len(levels), size)):
@@ -217,13 +253,17 @@ RULES: Final[tuple[Callable[[Planning], None], ...]] = (
 
 def _each_preparation(plan: Planning) -> Iterator[Candidate]:
     """The first candidate of each way to prepare rows."""
-    yield from {repr(candidate.family.needs): candidate for candidate in reversed(plan.candidates)}.values()
+    yield from {
+        repr(candidate.family.needs): candidate for candidate in reversed(plan.candidates)
+    }.values()
 
 
 def _telling(training: Dataset) -> IntArray:
     """A few rows, and of each column one with a missing value where there is any."""
     gaps = [
-        int(np.argmax(missing)) for column in training.table.columns.values() if (missing := column.missing()).any()
+        int(np.argmax(missing))
+        for column in training.table.columns.values()
+        if (missing := column.missing()).any()
     ]
     few = some(training, min(training.table.rows, TRIED_ROWS))
     return np.union1d(few, np.array(gaps[:MOST_GAPS], dtype=np.int64))

@@ -1,4 +1,6 @@
-"""What all stages of a run share: the recipe and its folder, the rows, the plan; and what a stage depends on."""
+"""What all stages of a run share: the recipe and its folder, the rows, the plan; and what a stage
+depends on.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ SPARE = ("evaluate-*", "nested-*")
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are kept until it is done.
-    `guard`: of the memory that is held. `workers`: stages that are done side by side.
+    """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are
+    kept until it is done. `guard`: of the memory that is held. `workers`: stages that are done side
+    by side.
     """
 
     loaded: Loaded
@@ -53,7 +56,9 @@ class DataSplit:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be compared: candidates × folds, scored by metrics of which the first one decides."""
+    """What will be compared: candidates × folds, scored by metrics of which the first one
+    decides.
+    """
 
     candidates: tuple[Candidate, ...]
     folds: tuple[Fold, ...]
@@ -62,14 +67,18 @@ class Plan:
 
 
 def store(run: RunContext, found: State, folder: Path, spare: Sequence[str] = ()) -> None:
-    """Save a stage's result into its folder, if there is room for it. `spare`: stages that may go for it. Raises BudgetError."""
+    """Save a stage's result into its folder, if there is room for it. `spare`: stages that may go
+    for it. Raises BudgetError.
+    """
     size = 0 if run.folder.disk.most is None else state.file_bytes(found)
     run.folder.disk.room(size, spare, keep=(folder,))
     state.save(found, folder)
 
 
 def digest(dataset: Dataset) -> str:
-    """SHA-256 of every value of a dataset: the same rows read from another kind of file give the same digest."""
+    """SHA-256 of every value of a dataset: the same rows read from another kind of file give the
+    same digest.
+    """
     sha = hashlib.sha256()
     for name, column in dataset.table.columns.items():
         sha.update(json.dumps([name, column.kind, column.levels, column.level_type]).encode())
@@ -92,13 +101,19 @@ def joint_digest(training: Dataset, held_out: Dataset) -> str:
 
 
 def stage_key(run: RunContext, data: DataSplit, candidate: str, *sections: Section) -> str:
-    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the recipe, where networks
-    train, and the code.
+    """What a stage depends on: the rows, their split, the folds, the candidate, sections of the
+    recipe, where networks train, and the code.
 
     Not on `evaluate.nested`: nested cross-validation moves no candidate and no model.
     """
     recipe = run.loaded.recipe
     parts = [recipe.data, recipe.evaluate.model_copy(update={"nested": None}), *sections]
     facts = (str(run.context.seed), run.context.device)
-    texts = [code_digest(), data.digest, candidate, *facts, *(part.model_dump_json() for part in parts)]
+    texts = [
+        code_digest(),
+        data.digest,
+        candidate,
+        *facts,
+        *(part.model_dump_json() for part in parts),
+    ]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

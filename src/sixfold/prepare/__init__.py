@@ -1,1 +1,3 @@
-"""Step 1: from raw columns to features, fitted on training rows only, exported into the one graph."""
+"""Step 1: from raw columns to features, fitted on training rows only, exported into the one
+graph.
+"""

@@ -1,4 +1,6 @@
-"""Columns with the same treatment, as one fitted state: few nodes in the graph, few passes over the rows."""
+"""Columns with the same treatment, as one fitted state: few nodes in the graph, few passes over the
+rows.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,12 @@ Reader = Callable[[slice], Values]
 
 @dataclass(frozen=True)
 class Block(State):
-    """Raw columns → features by `steps` (clip, imputer, centering, chain), then one 0/1 feature for each of `indicated`.
+    """Raw columns → features by `steps` (clip, imputer, centering, chain), then one 0/1 feature for
+    each of `indicated`.
 
-    `vocabulary` is None for numbers. `indicated`: int64, positions in `columns`. Of every feature `names`, `sources` (the raw
-    column, '' where it is made of several), `levels` (of a category's code how many there are, 0 for a number).
+    `vocabulary` is None for numbers. `indicated`: int64, positions in `columns`. Of every feature
+    `names`, `sources` (the raw column, '' where it is made of several), `levels` (of a category's
+    code how many there are, 0 for a number).
     """
 
     columns: tuple[str, ...]
@@ -82,7 +86,9 @@ class Block(State):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a block's fit needs besides its treatment. `bounds`: column → where its numbers are clipped."""
+    """What a block's fit needs besides its treatment. `bounds`: column → where its numbers are
+    clipped.
+    """
 
     training: Training
     bounds: Mapping[str, tuple[float, float]]
@@ -90,12 +96,16 @@ class Rules:
 
 
 def fit_block(treatment: Treatment, table: Table, rules: Rules) -> tuple[Block, FloatArray | None]:
-    """Fit on the rows of `table`. Returns the block, and the rows' own features where a method is cross-fitted."""
+    """Fit on the rows of `table`. Returns the block, and the rows' own features where a method is
+    cross-fitted.
+    """
     columns = (*treatment.columns, *treatment.beside)
     stored = [table.columns[name] for name in columns]
     words = vocabulary.learn(stored) if treatment.kind == "category" else None
     raw = _reader(stored, words)(slice(None))
-    fitting = _Fitting(raw, replace(rules.training, levels=words.levels if words else ()), columns, columns)
+    fitting = _Fitting(
+        raw, replace(rules.training, levels=words.levels if words else ()), columns, columns
+    )
     if any(name in rules.bounds for name in columns):
         pairs = np.array([rules.bounds.get(name, (-np.inf, np.inf)) for name in columns])
         fitting.apply(Clip(np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])))
@@ -109,7 +119,9 @@ def fit_block(treatment: Treatment, table: Table, rules: Rules) -> tuple[Block, 
         fitting.fit(method)
     indicated = np.empty(0, dtype=np.int64)
     if rules.indicator:
-        indicated = np.flatnonzero(_missing(raw[:, : len(treatment.columns)]).any(axis=0)).astype(np.int64)
+        indicated = np.flatnonzero(_missing(raw[:, : len(treatment.columns)]).any(axis=0)).astype(
+            np.int64
+        )
     flagged = tuple(columns[i] for i in indicated)
     names = (*fitting.names, *(f"{name} is missing" for name in flagged))
     sources, levels = (*fitting.sources, *flagged), (*fitting.levels, *(0 for _ in flagged))
@@ -118,15 +130,21 @@ def fit_block(treatment: Treatment, table: Table, rules: Rules) -> tuple[Block, 
 
 
 class _Fitting:
-    """Methods fitted one after the other. A step is applied only when something follows it: memory for 1M rows."""
+    """Methods fitted one after the other. A step is applied only when something follows it: memory
+    for 1M rows.
+    """
 
-    def __init__(self, x: Values, training: Training, names: Sequence[str], sources: Sequence[str]) -> None:
+    def __init__(
+        self, x: Values, training: Training, names: Sequence[str], sources: Sequence[str]
+    ) -> None:
         self.x, self.training = x, training
         self.names, self.sources = tuple(names), tuple(sources)
         self.levels = (0,) * len(self.names)
         self.steps: list[Any] = []
         self.crossed = False
-        self.uncounted = 0  # steps that change no seed: a column far from 0 draws what it would draw near 0
+        self.uncounted = (
+            0  # steps that change no seed: a column far from 0 draws what it would draw near 0
+        )
         self._pending: Any = None
 
     def fit(self, method: Method) -> None:
@@ -141,7 +159,9 @@ class _Fitting:
             self.apply(method.fit(x, training))
 
     def center(self) -> None:
-        """Here, before any method and every family: what float32 and sums of squares would lose is subtracted once."""
+        """Here, before any method and every family: what float32 and sums of squares would lose is
+        subtracted once.
+        """
         some = self.x[rows_asked(len(self.x))]
         some = some if self._pending is None else self._pending.transform(some)
         shift = offsets(some) if some.dtype.kind == "f" else np.zeros(0)
@@ -163,14 +183,18 @@ class _Fitting:
     def _note(self, step: Any) -> None:
         found = step.features(self.names)
         self.steps.append(step)
-        self.sources = tuple(self.sources[feature.source] if feature.source >= 0 else "" for feature in found)
+        self.sources = tuple(
+            self.sources[feature.source] if feature.source >= 0 else "" for feature in found
+        )
         self.names = tuple(feature.name for feature in found)
         self.levels = tuple(feature.levels for feature in found)
 
 
 def _reader(columns: Sequence[Column], words: Vocabulary | None) -> Reader:
     if words is None:
-        return lambda rows: np.stack([column.at(rows) for column in columns], axis=1).astype(np.float64, copy=False)
+        return lambda rows: np.stack([column.at(rows) for column in columns], axis=1).astype(
+            np.float64, copy=False
+        )
     pairs = list(zip(words.tables(columns), columns, strict=True))
     return lambda rows: np.stack([table[column.at(rows)] for table, column in pairs], axis=1)
 

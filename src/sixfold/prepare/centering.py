@@ -1,4 +1,6 @@
-"""x - shift, in double: columns whose variation is small against their size reach what follows as numbers of its size."""
+"""x - shift, in double: columns whose variation is small against their size reach what follows as
+numbers of its size.
+"""
 
 from __future__ import annotations
 

@@ -45,6 +45,8 @@ Amount = Annotated[float, Field(gt=0), AfterValidator(whole)]
 
 
 def strongest(scores: FloatArray, keep: float) -> SelectedFeatures:
-    """The features with the highest scores: a count (1 or more) or a share (below 1), at least one; of equals the first."""
+    """The features with the highest scores: a count (1 or more) or a share (below 1), at least one;
+    of equals the first.
+    """
     count = min(len(scores), int(keep) if keep >= 1 else max(1, round(keep * len(scores))))
     return SelectedFeatures(np.sort(np.argsort(-scores, kind="stable")[:count]))

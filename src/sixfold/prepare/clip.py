@@ -1,4 +1,6 @@
-"""Numbers brought back into learned bounds: what outlier methods with `action: clip` leave in the preparer."""
+"""Numbers brought back into learned bounds: what outlier methods with `action: clip` leave in the
+preparer.
+"""
 
 from __future__ import annotations
 

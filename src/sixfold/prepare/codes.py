@@ -14,7 +14,9 @@ from sixfold.parts.table import FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Lookup(State):
-    """`flat`: the columns' tables one after the other; each holds unseen, missing, code 0, code 1 …; `offset`: [m]."""
+    """`flat`: the columns' tables one after the other; each holds unseen, missing, code 0, code 1
+    …; `offset`: [m].
+    """
 
     flat: FloatArray
     offset: IntArray
@@ -31,4 +33,6 @@ class Lookup(State):
 
     def export(self, graph: Graph, codes: str) -> str:
         """Add, Gather."""
-        return graph.op("Gather", graph.constant(self.flat), graph.op("Add", codes, graph.constant(self.offset)))
+        return graph.op(
+            "Gather", graph.constant(self.flat), graph.op("Add", codes, graph.constant(self.offset))
+        )

@@ -1,4 +1,6 @@
-"""What of the training rows and columns is used at all: repeats, contradictions, outliers, columns that say nothing."""
+"""What of the training rows and columns is used at all: repeats, contradictions, outliers, columns
+that say nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Bounds = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The kept columns of the kept rows; which rows those are, sorted; bounds by column; what was done, in sentences."""
+    """The kept columns of the kept rows; which rows those are, sorted; bounds by column; what was
+    done, in sentences.
+    """
 
     table: Table
     rows: IntArray
@@ -29,7 +33,9 @@ class Cleaned:
 
 
 def clean(table: Table, target: Target, denoise: Denoise, seed: int) -> Cleaned:
-    """Learn from training rows what to leave out. Raises DataError when nothing is left, or a class has no row left."""
+    """Learn from training rows what to leave out. Raises DataError when nothing is left, or a class
+    has no row left.
+    """
     if not table.rows:
         raise DataError("prepare", "training rows", "none", "Use more rows, or fewer folds.")
     names = [name for name, column in table.columns.items() if column.kind != "identifier"]
@@ -39,7 +45,9 @@ def clean(table: Table, target: Target, denoise: Denoise, seed: int) -> Cleaned:
     if denoise.outliers is not None:
         bounds, outlying = _outliers(table, keep, denoise, derive(seed, "outliers"))
         if outlying.any():
-            notes.append(f"{_count(outlying, 'outlier')} left out of training ({denoise.outliers['name']}).")
+            notes.append(
+                f"{_count(outlying, 'outlier')} left out of training ({denoise.outliers['name']})."
+            )
         keep &= ~outlying
     kept = np.flatnonzero(keep).astype(np.int64)
     _check_rows(target, kept)
@@ -64,7 +72,9 @@ def _repeats(table: Table, target: Target, denoise: Denoise) -> tuple[BoolArray,
         found = rows.contradictions(groups, target)
         if found.any():
             done = "; they are left out of training" if denoise.contradictions == "drop" else ""
-            notes.append(f"{_count(found, 'training row')} with equal columns and different targets{done}.")
+            notes.append(
+                f"{_count(found, 'training row')} with equal columns and different targets{done}."
+            )
         if denoise.contradictions == "drop":
             keep &= ~found
     return keep, notes
@@ -75,11 +85,17 @@ def _count(found: BoolArray, what: str) -> str:
     return counted(number, what)
 
 
-def _outliers(table: Table, keep: BoolArray, denoise: Denoise, seed: int) -> tuple[Bounds, BoolArray]:
+def _outliers(
+    table: Table, keep: BoolArray, denoise: Denoise, seed: int
+) -> tuple[Bounds, BoolArray]:
     """Bounds of the number columns (action clip), or the rows that are outliers (action drop)."""
     options = denoise.outliers or {}
     method = DENOISER.make(options)
-    names = [name for name, column in table.columns.items() if column.kind == "number" and _known(column, keep).any()]
+    names = [
+        name
+        for name, column in table.columns.items()
+        if column.kind == "number" and _known(column, keep).any()
+    ]
     outlying = np.zeros(table.rows, dtype=np.bool_)
     if not names:
         raise RecipeError(
@@ -135,7 +151,9 @@ def _columns(table: Table, denoise: Denoise) -> tuple[dict[str, Column], list[st
         else:
             used[name] = column
     texts = [
-        f"Left out, with {what} in the training rows: {', '.join(names)}." for what, names in notes.items() if names
+        f"Left out, with {what} in the training rows: {', '.join(names)}."
+        for what, names in notes.items()
+        if names
     ]
     if not used:
         raise DataError(

@@ -1,4 +1,5 @@
-"""A column of images as the embeddings of a local checkpoint: one fitted state, beside the blocks of other columns.
+"""A column of images as the embeddings of a local checkpoint: one fitted state, beside the blocks
+of other columns.
 
 Shape letters: B images, S pixels a side, D width of an embedding.
 """
@@ -31,17 +32,21 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
 from sixfold.prepare.image_block import image_input
 
-AT_ONCE: Final = 4  # images embedded in one piece, always so many: an image's numbers depend on no other image
+AT_ONCE: Final = (
+    4  # images embedded in one piece, always so many: an image's numbers depend on no other image
+)
 READ: Final = 64  # images whose pixels are held at once
-CACHE_BYTES: Final = 256 << 20  # of embeddings that are kept for other folds and candidates; guessed
+CACHE_BYTES: Final = (
+    256 << 20
+)  # of embeddings that are kept for other folds and candidates; guessed
 CHANGED: Final = "Put the old files back, or run the recipe again in a new folder."
 Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class EmbeddedImages(State):
-    """A checkpoint by its folder and what that held (`digest`, SHA-256): its weights are read from there, and stand in no fold's
-    state. `side`: pixels of an image; `width`: numbers an image.
+    """A checkpoint by its folder and what that held (`digest`, SHA-256): its weights are read from
+    there, and stand in no fold's state. `side`: pixels of an image; `width`: numbers an image.
     """
 
     columns: tuple[str, ...]
@@ -80,17 +85,27 @@ class EmbeddedImages(State):
         return FeatureGroup("numbers", self.columns, start, start + self.width)
 
     def reader(self, table: Table) -> Callable[[slice], FloatArray]:
-        """Gives the embeddings of some rows, float64 [rows, width]. Raises DataError where the folder has changed."""
+        """Gives the embeddings of some rows, float64 [rows, width]. Raises DataError where the
+        folder has changed.
+        """
         pixels = image_column.resized(table.columns[self.columns[0]], self.shape)
         embedder = _embedder(self.folder, self.digest)
-        return lambda rows: embedder.embedded(pixels.take(np.arange(len(pixels))[rows])).astype(np.float64)
+        return lambda rows: embedder.embedded(pixels.take(np.arange(len(pixels))[rows])).astype(
+            np.float64
+        )
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The checkpoint's nodes behind the front end's pixels of the column, double."""
         found = _unchanged(self.folder, self.digest)
-        pixels = graph.cast(inputs.encoded("image", image_input(self.columns[0], self.shape)), TensorProto.FLOAT)
-        images = graph.op("Reshape", pixels, graph.constant([-1, self.side, self.side, 3], np.int64))
-        nodes = image_checkpoint.embedding_nodes(found.module, found.shape.preparation, graph, images)
+        pixels = graph.cast(
+            inputs.encoded("image", image_input(self.columns[0], self.shape)), TensorProto.FLOAT
+        )
+        images = graph.op(
+            "Reshape", pixels, graph.constant([-1, self.side, self.side, 3], np.int64)
+        )
+        nodes = image_checkpoint.embedding_nodes(
+            found.module, found.shape.preparation, graph, images
+        )
         return graph.cast(nodes, TensorProto.DOUBLE)
 
 
@@ -98,14 +113,18 @@ def fit_embedded(name: str, folder: Path) -> EmbeddedImages:
     """Reads the folder, and no image. Raises DataError for a folder that is no such checkpoint."""
     folder = folder.resolve()
     embedder = _embedder(str(folder), image_checkpoint.digest(folder))
-    return EmbeddedImages((name,), str(folder), embedder.digest, embedder.preparation.side, embedder.width)
+    return EmbeddedImages(
+        (name,), str(folder), embedder.digest, embedder.preparation.side, embedder.width
+    )
 
 
 def _unchanged(folder: str, digest: str) -> ImageCheckpoint:
     """Raises DataError where the folder holds something else than it did."""
     found = image_checkpoint.digest(Path(folder))
     if found != digest:
-        raise DataError(folder, f"the checkpoint {digest[:12]}…", f"another one, {found[:12]}…", CHANGED)
+        raise DataError(
+            folder, f"the checkpoint {digest[:12]}…", f"another one, {found[:12]}…", CHANGED
+        )
     return image_checkpoint.read_image_checkpoint(Path(folder))
 
 
@@ -115,7 +134,9 @@ def _embedder(folder: str, digest: str) -> ImageEmbedder:
 
 
 class ImageEmbedder:
-    """A checkpoint in memory, once a process, and the embeddings of images that it has met: equal files are computed once."""
+    """A checkpoint in memory, once a process, and the embeddings of images that it has met: equal
+    files are computed once.
+    """
 
     def __init__(self, found: ImageCheckpoint) -> None:
         self.preparation: Preparation = found.shape.preparation
@@ -126,7 +147,9 @@ class ImageEmbedder:
         graph.output("embedding", nodes, TensorProto.FLOAT, ["rows", self.width])
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(packed(graph.model()), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(
+            packed(graph.model()), options, providers=["CPUExecutionProvider"]
+        )
         self._lock = threading.Lock()
         self._known: dict[bytes, Vectors] = {}
 
@@ -134,7 +157,9 @@ class ImageEmbedder:
         """[rows, width] of a view of stored images, whose pixels are read a few at a time."""
         keys = [images.digests[place] for place in images.rows]
         with self._lock:
-            first = {key: row for row, key in enumerate(keys) if key not in self._known}  # a row of each
+            first = {
+                key: row for row, key in enumerate(keys) if key not in self._known
+            }  # a row of each
             fresh: dict[bytes, Vectors] = {}
             for some in _parts(list(first), READ):
                 pixels = images.read(np.array([first[key] for key in some]))

@@ -1,4 +1,6 @@
-"""A column of a modality as one fitted state, beside the blocks of other columns: its method says what a reader makes of it."""
+"""A column of a modality as one fitted state, beside the blocks of other columns: its method says
+what a reader makes of it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from sixfold.recipe.encoded import EncodedInput
 
 
 class EncodedStep(Protocol):
-    """A fitted method that takes values of a modality: what it does stands in `described`, which serving reads."""
+    """A fitted method that takes values of a modality: what it does stands in `described`, which
+    serving reads.
+    """
 
     @property
     def kind(self) -> FeatureKind:
@@ -35,7 +39,9 @@ class EncodedStep(Protocol):
 
 @runtime_checkable
 class ContinuesInGraph(Protocol):
-    """Ability of a fitted method: its features are computed by the graph from what the encoder gives."""
+    """Ability of a fitted method: its features are computed by the graph from what the encoder
+    gives.
+    """
 
     def export_encoded(self, graph: Graph, value: str) -> str:
         """Nodes from `value`, double [rows, cells], to the features, double."""
@@ -52,8 +58,8 @@ class Tokenized(Protocol):
 
 @runtime_checkable
 class Learned(Protocol):
-    """Ability of a fitted method: `notes` say what was learned, in parts of sentences; `grows`: further rows bring further
-    features.
+    """Ability of a fitted method: `notes` say what was learned, in parts of sentences; `grows`:
+    further rows bring further features.
     """
 
     grows: ClassVar[bool]
@@ -65,7 +71,9 @@ class Learned(Protocol):
 
 @dataclass(frozen=True)
 class EncodedBlock(State):
-    """One raw column of `modality` → features by `step`, an `EncodedStep`. Of every feature `names`, `sources`, `levels`."""
+    """One raw column of `modality` → features by `step`, an `EncodedStep`. Of every feature
+    `names`, `sources`, `levels`.
+    """
 
     modality: str
     columns: tuple[str, ...]
@@ -95,7 +103,9 @@ class EncodedBlock(State):
         kind: FeatureKind = self.step.kind
         codes = max(self.levels) if kind == "tokens" else 0
         tokenizer = self.step.tokenizer if isinstance(self.step, Tokenized) else ""
-        return FeatureGroup(kind, self.columns, start, start + len(self.names), tokens=codes, tokenizer=tokenizer)
+        return FeatureGroup(
+            kind, self.columns, start, start + len(self.names), tokens=codes, tokenizer=tokenizer
+        )
 
     def reader(self, table: Table) -> Callable[[slice], Features]:
         """Gives the features of some rows."""
@@ -108,9 +118,15 @@ class EncodedBlock(State):
         return read
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
-        """The features of the column, double: what the reader gives, or what the graph makes of that."""
+        """The features of the column, double: what the reader gives, or what the graph makes of
+        that.
+        """
         value = inputs.encoded(self.modality, self.step.described(self.columns[0]))
-        return self.step.export_encoded(graph, value) if isinstance(self.step, ContinuesInGraph) else value
+        return (
+            self.step.export_encoded(graph, value)
+            if isinstance(self.step, ContinuesInGraph)
+            else value
+        )
 
 
 def fit_encoded(name: str, method: Any, table: Table, training: Training) -> EncodedBlock:

@@ -1,4 +1,6 @@
-"""A column of images as one fitted state, beside the blocks of other columns: its features are pixels."""
+"""A column of images as one fitted state, beside the blocks of other columns: its features are
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from sixfold.recipe.images import ImageInput
 
 @dataclass(frozen=True)
 class ImageBlock(State):
-    """One raw column → pixels, 0 to 255. Of every feature `names`, `sources`, `levels`, as of a `Block`."""
+    """One raw column → pixels, 0 to 255. Of every feature `names`, `sources`, `levels`, as of a
+    `Block`.
+    """
 
     columns: tuple[str, ...]
     height: int

@@ -1,4 +1,6 @@
-"""What outlier methods share: numbers without gaps on one scale, and bounds from the rows that are no outliers."""
+"""What outlier methods share: numbers without gaps on one scale, and bounds from the rows that are
+no outliers.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Denoiser(Protocol):
 
 
 def complete(x: FloatArray) -> FloatArray:
-    """Gaps become the median; every column has median 0 and its interquartile range (or standard deviation) is 1."""
+    """Gaps become the median; every column has median 0 and its interquartile range (or standard
+    deviation) is 1.
+    """
     filled = np.where(np.isnan(x), np.nanmedian(x, axis=0), x)
     low, middle, high = np.percentile(filled, [25, 50, 75], axis=0)
     spread = np.where(high > low, high - low, filled.std(axis=0))

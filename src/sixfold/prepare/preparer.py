@@ -1,7 +1,8 @@
 """The preparer: from raw columns to features, per type and per column, as one fitted state.
 
-Order: clip → impute → indicator → centering → chain of features → side by side → select → reduce. Dates become their parts
-first. Columns with the same treatment are one block, so that the graph has few nodes.
+Order: clip → impute → indicator → centering → chain of features → side by side → select → reduce.
+Dates become their parts first. Columns with the same treatment are one block, so that the graph has
+few nodes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ BATCH_CELLS = 1 << 24  # features of texts that are held at once, 128 MiB
 
 
 class Origin(NamedTuple):
-    """What a feature is called, the raw column it comes from, and how many codes it has: as `Preparer` keeps them apart."""
+    """What a feature is called, the raw column it comes from, and how many codes it has: as
+    `Preparer` keeps them apart.
+    """
 
     name: str
     source: str
@@ -44,10 +47,12 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Preparer(State):
-    """Raw columns `inputs` → features in `precision`. `after`: selection and reduction over all features.
+    """Raw columns `inputs` → features in `precision`. `after`: selection and reduction over all
+    features.
 
-    `feature_sources`: the raw column of each feature, '' where it is made of several. `feature_levels`: of a category's code
-    how many there are, 0 for a number. `notes`: what was done, in sentences.
+    `feature_sources`: the raw column of each feature, '' where it is made of several.
+    `feature_levels`: of a category's code how many there are, 0 for a number. `notes`: what was
+    done, in sentences.
     """
 
     blocks: tuple[Block | ModalityBlock, ...]
@@ -72,7 +77,9 @@ class Preparer(State):
         return _rows_at_once(self.blocks, len(self.feature_names))
 
     def batches(self, table: Table, at_once: int | None = None) -> Iterator[tuple[slice, Matrix]]:
-        """The same in parts: which rows, and their features. For tables whose features would fill the memory."""
+        """The same in parts: which rows, and their features. For tables whose features would fill
+        the memory.
+        """
         for rows, some in _batches(self.blocks, table, {}, at_once or self.rows_at_once):
             x = dense(some)
             for step in self.after:
@@ -82,23 +89,33 @@ class Preparer(State):
     @property
     def categories(self) -> frozenset[str]:
         """The raw columns that enter the graph as texts."""
-        with_levels = [block for block in self.blocks if isinstance(block, Block) and block.vocabulary is not None]
+        with_levels = [
+            block
+            for block in self.blocks
+            if isinstance(block, Block) and block.vocabulary is not None
+        ]
         return frozenset(name for block in with_levels for name in block.columns)
 
     @property
     def texts(self) -> frozenset[str]:
         """The raw columns whose features the front end makes."""
-        return frozenset(name for block in self.blocks if not isinstance(block, Block) for name in block.columns)
+        return frozenset(
+            name for block in self.blocks if not isinstance(block, Block) for name in block.columns
+        )
 
     @property
     def growing(self) -> frozenset[str]:
         """The raw columns that have more features the more rows there are."""
-        growing = [block for block in self.blocks if isinstance(block, EncodedBlock) and block.grows]
+        growing = [
+            block for block in self.blocks if isinstance(block, EncodedBlock) and block.grows
+        ]
         return frozenset(name for block in growing for name in block.columns)
 
     @property
     def layout(self) -> tuple[FeatureGroup, ...]:
-        """What the features are, in order; a selection or reduction over all of them leaves numbers."""
+        """What the features are, in order; a selection or reduction over all of them leaves
+        numbers.
+        """
         if self.after:
             return (FeatureGroup("numbers", self.inputs, 0, len(self.feature_names)),)
         ends = np.cumsum([len(block.names) for block in self.blocks]).tolist()
@@ -114,36 +131,58 @@ class Preparer(State):
 
 
 def fit(
-    table: Table, target: Target, prepare: Prepare, needs: Needs, seed: int, groups: IntArray | None = None
+    table: Table,
+    target: Target,
+    prepare: Prepare,
+    needs: Needs,
+    seed: int,
+    groups: IntArray | None = None,
 ) -> tuple[Preparer, Features, IntArray]:
-    """Fit on exactly these training rows; of any other row nothing is learned. `groups`: as in `Training`.
+    """Fit on exactly these training rows; of any other row nothing is learned. `groups`: as in
+    `Training`.
 
-    Returns the preparer, the features [kept rows, features] of the rows that denoising kept (cross-fitted where a method
-    needs it; sparse where the family takes them so, and it saves memory), and which rows those are, int64, sorted.
-    Raises RecipeError (a method that does not fit a column, a column that is not there) and DataError (no column or no
-    row left).
+    Returns the preparer, the features [kept rows, features] of the rows that denoising kept
+    (cross-fitted where a method needs it; sparse where the family takes them so, and it saves
+    memory), and which rows those are, int64, sorted. Raises RecipeError (a method that does not fit
+    a column, a column that is not there) and DataError (no column or no row left).
     """
     check_columns(prepare, table)
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
     near = y - offsets(y)  # methods compare with y, and add none of it back
-    training = Training((), near, target.task, seed, groups=None if groups is None else groups[cleaned.rows])
+    training = Training(
+        (), near, target.task, seed, groups=None if groups is None else groups[cleaned.rows]
+    )
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
-    origins = [Origin(*one) for each in blocks for one in zip(each.names, each.sources, each.levels, strict=True)]
-    follows = prepare.features.select is not None or prepare.features.reduce is not None  # they work on dense float64
+    origins = [
+        Origin(*one)
+        for each in blocks
+        for one in zip(each.names, each.sources, each.levels, strict=True)
+    ]
+    follows = (
+        prepare.features.select is not None or prepare.features.reduce is not None
+    )  # they work on dense float64
     features, sparse = _fitted_features(blocks, kept, own, needs, follows)
     after = []
     for name, method in over_all(prepare.features):
         names = tuple(origin.name for origin in origins)
         step = method.fit(features, replace(training, names=names, seed=derive(seed, name)))
-        origins = [_origin(feature, origins, isinstance(step, SelectedFeatures)) for feature in step.features(names)]
+        origins = [
+            _origin(feature, origins, isinstance(step, SelectedFeatures))
+            for feature in step.features(names)
+        ]
         features = step.transform(features)
         after.append(step)
     used = {name for block in blocks for name in block.columns}
     inputs = tuple(name for name in kept.columns if name in used)
-    notes = (*cleaned.notes, *(note for block in blocks if isinstance(block, EncodedBlock) for note in block.notes))
-    preparer = Preparer(tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), notes)
+    notes = (
+        *cleaned.notes,
+        *(note for block in blocks if isinstance(block, EncodedBlock) for note in block.notes),
+    )
+    preparer = Preparer(
+        tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), notes
+    )
     result = features if sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
@@ -152,14 +191,18 @@ def fit(
 def _fit_blocks(
     planned: Sequence[Treatment], table: Table, rules: Rules
 ) -> tuple[list[Block | ModalityBlock], dict[int, FloatArray]]:
-    """A block for each treatment, and the training rows' own features of those that are cross-fitted, by number."""
+    """A block for each treatment, and the training rows' own features of those that are
+    cross-fitted, by number.
+    """
     blocks: list[Block | ModalityBlock] = []
     own: dict[int, FloatArray] = {}
     for number, treatment in enumerate(planned):
         training = replace(rules.training, seed=derive(rules.training.seed, *treatment.columns))
         if is_modality(treatment.kind):
             method = treatment.chain[0]
-            blocks.append(modality_of(treatment.kind).block(treatment.columns[0], method, table, training))
+            blocks.append(
+                modality_of(treatment.kind).block(treatment.columns[0], method, table, training)
+            )
             continue
         block, crossed = fit_block(treatment, table, replace(rules, training=training))
         blocks.append(block)
@@ -180,8 +223,8 @@ def _fitted_features(
     needs: Needs,
     follows: bool,
 ) -> tuple[Features, bool]:
-    """The features of the training rows, and whether they are in a form of their own: sparse, or pixels on disk. `follows`: a
-    step works on all of them.
+    """The features of the training rows, and whether they are in a form of their own: sparse, or
+    pixels on disk. `follows`: a step works on all of them.
     """
     only: object = blocks[0] if len(blocks) == 1 else None
     if needs.stored_pixels and isinstance(only, StoresFeatures) and not follows:
@@ -195,16 +238,23 @@ def _fitted_features(
 
 
 def _batches(
-    blocks: Sequence[Block | ModalityBlock], table: Table, own: Mapping[int, FloatArray], at_once: int
+    blocks: Sequence[Block | ModalityBlock],
+    table: Table,
+    own: Mapping[int, FloatArray],
+    at_once: int,
 ) -> Iterator[tuple[slice, Features]]:
-    """Every block's features side by side, sparse where one of them is; `own` takes the place of what a block would give."""
+    """Every block's features side by side, sparse where one of them is; `own` takes the place of
+    what a block would give.
+    """
     parts = [_features_of(block, table, own.get(number)) for number, block in enumerate(blocks)]
     for start in range(0, table.rows, at_once):
         rows = slice(start, start + at_once)
         yield rows, side_by_side([part(rows) for part in parts])
 
 
-def _features_of(block: Block | ModalityBlock, table: Table, own: FloatArray | None) -> Callable[[slice], Features]:
+def _features_of(
+    block: Block | ModalityBlock, table: Table, own: FloatArray | None
+) -> Callable[[slice], Features]:
     """Gives a block's features of some rows."""
     if own is not None:
         return lambda rows: own[rows]
@@ -218,7 +268,9 @@ def _origin(feature: FittedFeatures, origins: Sequence[Origin], chosen: bool) ->
     """Of a feature after a step over all of them; one that was `chosen` is what it was."""
     if chosen:
         return origins[feature.source]
-    return Origin(feature.name, origins[feature.source].source if feature.source >= 0 else "", feature.levels)
+    return Origin(
+        feature.name, origins[feature.source].source if feature.source >= 0 else "", feature.levels
+    )
 
 
 def _apart(origins: Sequence[Origin]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
@@ -238,7 +290,10 @@ def _check_result(x: Features, preparer: Preparer, needs: Needs) -> None:
     """Training features a family could not work with, named before it fails on them."""
     if not x.shape[1]:
         raise DataError(
-            "prepare", "at least one feature", "none", "Look at data.drop, data.types and prepare.features."
+            "prepare",
+            "at least one feature",
+            "none",
+            "Look at data.drop, data.types and prepare.features.",
         )
     totals = bounds(x)
     infinite = np.isinf(totals).any(axis=0)

@@ -12,14 +12,18 @@ import numpy.typing as npt
 from sixfold.parts.graph import Graph
 from sixfold.parts.table import FloatArray, IntArray, Target, Task
 
-Block = npt.NDArray[Any]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
-Takes: TypeAlias = str  # number, category, date (a number of seconds too), or the name of a modality
+Block = npt.NDArray[
+    Any
+]  # float64 [rows, m] for numbers, int64 [rows, m] codes for categories (-1 missing, -2 unseen)
+Takes: TypeAlias = (
+    str  # number, category, date (a number of seconds too), or the name of a modality
+)
 Role = Literal["change", "select", "reduce"]
 
 
 class FittedFeatures(NamedTuple):
-    """One column of a step's result: its name, which input column it comes from (-1: several), and of a category's code how
-    many codes there are (0: it is a number).
+    """One column of a step's result: its name, which input column it comes from (-1: several), and
+    of a category's code how many codes there are (0: it is a number).
     """
 
     name: str
@@ -29,10 +33,12 @@ class FittedFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """The training rows' side of a fit. `y`: float64 [rows, outputs], classes as one column of 0 and 1 each.
+    """The training rows' side of a fit. `y`: float64 [rows, outputs], classes as one column of 0
+    and 1 each.
 
-    `levels`: for categories, the known values of each input column (codes index them). `groups`: [rows] equal numbers for rows
-    that stay together where a method is cross-fitted; None: each is alone.
+    `levels`: for categories, the known values of each input column (codes index them). `groups`:
+    [rows] equal numbers for rows that stay together where a method is cross-fitted; None: each is
+    alone.
     """
 
     names: tuple[str, ...]
@@ -78,7 +84,9 @@ class ReadsFolder(Protocol):
     """Ability of a method: what it makes depends on files that the recipe names."""
 
     def content_digest(self) -> str:
-        """SHA-256 of what they hold, '' where its options name none. Raises DataError where they are not there."""
+        """SHA-256 of what they hold, '' where its options name none. Raises DataError where they
+        are not there.
+        """
 
 
 def same(names: Sequence[str]) -> tuple[FittedFeatures, ...]:
@@ -87,7 +95,11 @@ def same(names: Sequence[str]) -> tuple[FittedFeatures, ...]:
 
 
 def outputs(target: Target) -> FloatArray:
-    """What a method compares with: float64 [rows, outputs], classes as one column of 0 and 1 each."""
+    """What a method compares with: float64 [rows, outputs], classes as one column of 0 and 1
+    each.
+    """
     if target.task == "classification":
-        return np.asarray(target.values[:, None] == np.arange(len(target.classes)), dtype=np.float64)
+        return np.asarray(
+            target.values[:, None] == np.arange(len(target.classes)), dtype=np.float64
+        )
     return np.asarray(target.values, dtype=np.float64).reshape(len(target.values), -1)

@@ -1,4 +1,6 @@
-"""Categories as numbers: the values seen in the training rows, sorted, and nothing of any other row."""
+"""Categories as numbers: the values seen in the training rows, sorted, and nothing of any other
+row.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,18 @@ MISSING, UNSEEN = -1, -2
 
 @dataclass(frozen=True)
 class Vocabulary(State):
-    """`levels`: for each column its values, sorted. Code i is the i-th value, -1 missing, -2 never seen in training."""
+    """`levels`: for each column its values, sorted. Code i is the i-th value, -1 missing, -2 never
+    seen in training.
+    """
 
     levels: tuple[tuple[str, ...], ...]
 
     def tables(self, columns: Sequence[Column]) -> list[IntArray]:
         """For each column what its own codes become; its code -1 takes the last place."""
-        return [_translation(column, levels) for column, levels in zip(columns, self.levels, strict=True)]
+        return [
+            _translation(column, levels)
+            for column, levels in zip(columns, self.levels, strict=True)
+        ]
 
     def transform(self, columns: Sequence[Column]) -> IntArray:
         """int64 [rows, m] codes."""
@@ -32,12 +39,19 @@ class Vocabulary(State):
     def export(self, graph: Graph, x: str) -> str:
         """Texts [rows, m] → codes [rows, m]: one LabelEncoder a column; '' is the missing value."""
         codes = []
-        for value, levels in zip(graph.split_columns(x, len(self.levels)), self.levels, strict=True):
+        for value, levels in zip(
+            graph.split_columns(x, len(self.levels)), self.levels, strict=True
+        ):
             keys = ["", *levels]
             numbers = [MISSING, *range(len(levels))]
             codes.append(
                 graph.op(
-                    "LabelEncoder", value, domain=ML, keys_strings=keys, values_int64s=numbers, default_int64=UNSEEN
+                    "LabelEncoder",
+                    value,
+                    domain=ML,
+                    keys_strings=keys,
+                    values_int64s=numbers,
+                    default_int64=UNSEEN,
                 )
             )
         return graph.concat(codes)

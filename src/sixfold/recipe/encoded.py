@@ -1,4 +1,6 @@
-"""What a modality's reader makes of a raw column for the graph: written by training into the model's metadata."""
+"""What a modality's reader makes of a raw column for the graph: written by training into the
+model's metadata.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from sixfold.recipe.section import Section
 
 
 class EncodedInput(Section, ABC):
-    """One input of the graph, double [rows, cells], that is made of one raw column. `name`: the modality, `_`, and a number."""
+    """One input of the graph, double [rows, cells], that is made of one raw column. `name`: the
+    modality, `_`, and a number.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*_\d{1,4}$")
     column: str

@@ -1,4 +1,5 @@
-"""What is generated from the sections and the plug-ins: schema.json and the reference of the recipe.
+"""What is generated from the sections and the plug-ins: schema.json and the reference of the
+recipe.
 
 `python -m sixfold.recipe.generate` writes both files; a test compares them.
 """
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sixfold.core.plugins import Kind
+from sixfold.recipe.compression import Compress, FixedPoint, Quantize
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import KEYS, as_grid, plugin_schema
 from sixfold.recipe.published import SCHEMA_FILE
@@ -21,16 +23,13 @@ from sixfold.recipe.schema import (
     Average,
     Budget,
     Calibration,
-    Compress,
     Data,
     Denoise,
     Evaluate,
     Feature,
-    FixedPoint,
     Impute,
     Initialize,
     Prepare,
-    Quantize,
     Recipe,
     Serve,
     Stop,
@@ -111,14 +110,24 @@ def _fill(node: Any) -> Any:
 def _union(node: Schema) -> Schema:
     kind = KINDS[node["x-plugin"]]
     bare = [name for name in kind.askable() if not _needs_options(kind, name)]
-    one: list[Schema] = [{"enum": bare}, *({"$ref": f"#/$defs/{kind.name}.{name}"} for name in kind.askable())]
-    branches: list[Schema] = [*one, {"type": "array", "items": {"anyOf": one}}] if node["x-form"] == "chain" else one
+    one: list[Schema] = [
+        {"enum": bare},
+        *({"$ref": f"#/$defs/{kind.name}.{name}"} for name in kind.askable()),
+    ]
+    branches: list[Schema] = (
+        [*one, {"type": "array", "items": {"anyOf": one}}] if node["x-form"] == "chain" else one
+    )
     if kind is FAMILY:
         branches[-1] = {**branches[-1], "minItems": 1}
     optional = [None] if node.get("default", 0) is None else []
     also = ["auto"] if kind is FAMILY else optional
     extra = [{"enum": also}] if also else []
-    return {**node, "x-key": KEYS.get(kind.name, "name"), "x-also": also, "anyOf": [*branches, *extra]}
+    return {
+        **node,
+        "x-key": KEYS.get(kind.name, "name"),
+        "x-also": also,
+        "anyOf": [*branches, *extra],
+    }
 
 
 def _needs_options(kind: Kind, name: str) -> bool:
@@ -131,7 +140,9 @@ def _without_titles(node: Any) -> Any:
         return [_without_titles(item) for item in node]
     if not isinstance(node, dict):
         return node
-    return {k: _without_titles(v) for k, v in node.items() if not (k == "title" and isinstance(v, str))}
+    return {
+        k: _without_titles(v) for k, v in node.items() if not (k == "title" and isinstance(v, str))
+    }
 
 
 def reference() -> str:
@@ -151,7 +162,14 @@ def reference() -> str:
         for name in kind.askable():
             settings: type[BaseModel] = kind.load(name)
             doc = " ".join((settings.__doc__ or "").split())
-            lines += [f"### {kind.name} `{name}`", "", doc, "", *_table(settings.model_json_schema()), ""]
+            lines += [
+                f"### {kind.name} `{name}`",
+                "",
+                doc,
+                "",
+                *_table(settings.model_json_schema()),
+                "",
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -163,7 +181,9 @@ def _table(schema: Schema) -> Iterator[str]:
     for key, node in properties.items():
         absent = "" if key in schema.get("required", []) else "…"
         default = json.dumps(node["default"]) if "default" in node else absent
-        words = ". ".join(part for part in (_kind_of(node), node.get("description", "").rstrip(".")) if part)
+        words = ". ".join(
+            part for part in (_kind_of(node), node.get("description", "").rstrip(".")) if part
+        )
         yield f"| `{key}` | {words.replace('|', ', ')} | {f'`{default}`' if default else 'required'} |"
 
 
@@ -176,13 +196,17 @@ def _kind_of(node: Schema) -> str:
         return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = " ".join(f"{sign} {node[key]}" for key, sign in bounds.items() if key in node)
-    kind = {"null": "", "object": "mapping", "array": "list"}.get(str(node.get("type")), str(node.get("type", "")))
+    kind = {"null": "", "object": "mapping", "array": "list"}.get(
+        str(node.get("type")), str(node.get("type", ""))
+    )
     return f"{kind} {limits}".strip()
 
 
 def main() -> None:
     """Write schema.json and the reference."""
-    SCHEMA_FILE.write_text(json.dumps(generate_schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    SCHEMA_FILE.write_text(
+        json.dumps(generate_schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     if REFERENCE_FILE.parent.is_dir():
         REFERENCE_FILE.write_text(reference(), encoding="utf-8")
 

@@ -1,4 +1,6 @@
-"""What a model takes of a column of images: written by the fit on training rows, read by training and serving alike."""
+"""What a model takes of a column of images: written by the fit on training rows, read by training
+and serving alike.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,16 @@ LARGEST_SIDE: Final = 1024  # pixels that an image may become a side
 
 
 class ImageInput(EncodedInput):
-    """One input of the graph that is made of a column of images: double [rows, height · width · channels], values 0 to 255, the
-    channels of a pixel side by side, pixels by rows.
+    """One input of the graph that is made of a column of images: double [rows, height · width ·
+    channels], values 0 to 255, the channels of a pixel side by side, pixels by rows.
     """
 
     height: int = Field(ge=1, le=LARGEST_SIDE, description="Pixels.")
     width: int = Field(ge=1, le=LARGEST_SIDE, description="Pixels.")
     channels: Literal[1, 3] = Field(description="1 is gray, 3 is color.")
-    resize: str = Field(max_length=1 << 16, description="The ONNX graph that resizes an image, as base64.")
+    resize: str = Field(
+        max_length=1 << 16, description="The ONNX graph that resizes an image, as base64."
+    )
 
     @property
     def cells(self) -> int:

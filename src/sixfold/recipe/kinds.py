@@ -1,4 +1,6 @@
-"""The kinds of plug-ins and the folder that lists each: the one place to look when adding a kind."""
+"""The kinds of plug-ins and the folder that lists each: the one place to look when adding a
+kind.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ MODALITY: Final = Kind("modality", "prepare/modalities")
 DENOISER: Final = Kind("denoiser", "prepare/denoise")
 IMPUTER: Final = Kind("imputer", "prepare/impute")
 FEATURE: Final = Kind("feature", "prepare/features")
-FAMILY: Final = Kind("family", "build", frozenset({"family", "network", "module_family", "candidate", "auto", "grid"}))
+FAMILY: Final = Kind(
+    "family",
+    "build",
+    frozenset({"family", "network", "module_family", "candidate", "auto", "grid"}),
+)
 INITIALIZER: Final = Kind("initializer", "initialize", frozenset({"check"}))
 OPTIMIZER: Final = Kind("optimizer", "train/optimizers", choosers=frozenset({"auto"}))
 SCHEDULE: Final = Kind("schedule", "train/schedules")
@@ -45,6 +51,7 @@ KINDS: Final = {
 # The serving half of the modality of its name; a recipe names the modality.
 READER: Final = Kind("reader", "bundle/readers")
 
-# Columns of these kinds enter the graph as they are, an identifier never; every other kind is the name of a modality.
+# Columns of these kinds enter the graph as they are, an identifier never; every other kind is the
+# name of a modality.
 PLAIN_KINDS: Final = ("number", "category", "boolean", "date")
 IDENTIFIER: Final = "identifier"

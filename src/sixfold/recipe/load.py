@@ -31,15 +31,21 @@ class Loaded:
     document: Document | None = field(default=None, repr=False, compare=False)
 
     def placed(self, error: SixfoldError) -> SixfoldError:
-        """A mistake that was found later, with the line of the key that it names: `evaluate.folds` → `r.yaml, line 12 …`."""
+        """A mistake that was found later, with the line of the key that it names: `evaluate.folds`
+        → `r.yaml, line 12 …`.
+        """
         named = error.where.split(":")[0].split(" ")[0]
         parts = tuple(int(part) if part.isdigit() else part for part in re.findall(r"\w+", named))
-        if self.document is None or parts[:1] not in [(section,) for section in Recipe.model_fields]:
+        if self.document is None or parts[:1] not in [
+            (section,) for section in Recipe.model_fields
+        ]:
             return error
         if parts not in self.document.marks and parts not in self.document.changed:
             return error
         rest = error.where.removeprefix(show_path(parts))
-        return type(error)(self.document.place(parts) + rest, error.expected, error.found, error.remedy)
+        return type(error)(
+            self.document.place(parts) + rest, error.expected, error.found, error.remedy
+        )
 
     @contextmanager
     def placing(self) -> Iterator[None]:
@@ -53,7 +59,9 @@ class Loaded:
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Loaded:
-    """Read a recipe file; `changes` are `key=value` pairs that go before it. Raises RecipeError: the first mistake."""
+    """Read a recipe file; `changes` are `key=value` pairs that go before it. Raises RecipeError:
+    the first mistake.
+    """
     text, document = _read(path, changes)
     found = _problems(document)
     if found:
@@ -65,7 +73,9 @@ def load(path: Path, changes: Sequence[str] = ()) -> Loaded:
 
 
 def problems(path: Path, changes: Sequence[str] = ()) -> list[RecipeError]:
-    """Every mistake in a recipe file: all of the schema's, or where there are none all of the rules'."""
+    """Every mistake in a recipe file: all of the schema's, or where there are none all of the
+    rules'.
+    """
     try:
         _, document = _read(path, changes)
     except RecipeError as error:
@@ -85,12 +95,15 @@ def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:
 
 
 def from_text(text: str, where: str) -> Recipe:
-    """The recipe that a text holds, as it was accepted once: read as any recipe is, its rules are not asked again.
+    """The recipe that a text holds, as it was accepted once: read as any recipe is, its rules are
+    not asked again.
 
     Plug-ins that it names need not be installed here. Raises RecipeError: the first mistake.
     """
     if len(text) > MOST_BYTES:
-        raise RecipeError(where, "a recipe of at most 1 MiB", f"{len(text):,} characters", "Name a recipe.")
+        raise RecipeError(
+            where, "a recipe of at most 1 MiB", f"{len(text):,} characters", "Name a recipe."
+        )
     document = parse(text, where)
     if document.faults:
         raise document.faults[0]
@@ -103,12 +116,21 @@ def from_text(text: str, where: str) -> Recipe:
 def _read(path: Path, changes: Sequence[str]) -> tuple[str, Document]:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise RecipeError(str(path), "a recipe of at most 1 MiB", "a larger file", "Name a recipe, not the data.")
+            raise RecipeError(
+                str(path),
+                "a recipe of at most 1 MiB",
+                "a larger file",
+                "Name a recipe, not the data.",
+            )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(str(path), "UTF-8 text", f"byte {error.start} that is not", "Save it as UTF-8.") from None
+        raise RecipeError(
+            str(path), "UTF-8 text", f"byte {error.start} that is not", "Save it as UTF-8."
+        ) from None
     except OSError as error:
-        raise RecipeError(str(path), "a recipe file", str(error.strerror), "Look at the path.") from None
+        raise RecipeError(
+            str(path), "a recipe file", str(error.strerror), "Look at the path."
+        ) from None
     document = parse(text, path.name)
     for change in changes:
         _apply(document, change)
@@ -119,13 +141,20 @@ def _apply(document: Document, change: str) -> None:
     """`data.source=other.csv`: the value is read as YAML."""
     key, equals, value = change.partition("=")
     if not equals or not key:
-        raise RecipeError("--set", "KEY=VALUE, such as data.source=my.csv", f"'{change}'", "Put an = between them.")
+        raise RecipeError(
+            "--set",
+            "KEY=VALUE, such as data.source=my.csv",
+            f"'{change}'",
+            "Put an = between them.",
+        )
     target = document.value if isinstance(document.value, dict) else {}
     parts = key.split(".")
     for part in parts[:-1]:
         target = target.setdefault(part, {})
         if not isinstance(target, dict):
-            raise RecipeError("--set", "a key of a section", f"'{key}'", f"'{part}' holds no section.")
+            raise RecipeError(
+                "--set", "a key of a section", f"'{key}'", f"'{part}' holds no section."
+            )
     new = parse(value, f"--set {key}")
     target[parts[-1]] = new.value
     document.faults += new.faults
@@ -133,9 +162,13 @@ def _apply(document: Document, change: str) -> None:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """What a Python caller wrote, as YAML would hold it: tuples, paths, NumPy's scalars and Sections become plain values."""
+    """What a Python caller wrote, as YAML would hold it: tuples, paths, NumPy's scalars and
+    Sections become plain values.
+    """
     if depth > MOST_DEPTH:
-        raise RecipeError("recipe", f"at most {MOST_DEPTH} levels", "more", "Look for a list that holds itself.")
+        raise RecipeError(
+            "recipe", f"at most {MOST_DEPTH} levels", "more", "Look for a list that holds itself."
+        )
     if isinstance(value, Section):
         value = value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, dict):
@@ -144,13 +177,19 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, Path):
         return str(value)
-    return value.tolist() if hasattr(value, "tolist") else value  # NumPy's arrays and scalars, without importing it
+    return (
+        value.tolist() if hasattr(value, "tolist") else value
+    )  # NumPy's arrays and scalars, without importing it
 
 
 def _problems(document: Document) -> list[RecipeError]:
     if not isinstance(document.value, dict):
         found = validate.show(document.value)
-        return [RecipeError(document.where, "a mapping with the key data", found, "Start from `sixfold init`.")]
+        return [
+            RecipeError(
+                document.where, "a mapping with the key data", found, "Start from `sixfold init`."
+            )
+        ]
     errors = [*document.faults, *validate.problems(document)]
     if errors:
         return errors
@@ -163,7 +202,9 @@ def _problems(document: Document) -> list[RecipeError]:
 
 def _from_pydantic(item: Any, document: Document) -> RecipeError:
     """What only a section itself can check, such as the unit of a duration."""
-    path = tuple(part for part in item["loc"] if not str(part).startswith(("function-", "list[", "literal[")))
+    path = tuple(
+        part for part in item["loc"] if not str(part).startswith(("function-", "list[", "literal["))
+    )
     found = validate.show(item.get("input"))
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, SixfoldError):

@@ -1,4 +1,6 @@
-"""Where a key belongs that stands in a section which does not know it: read from schema.json, no table is kept by hand."""
+"""Where a key belongs that stands in a section which does not know it: read from schema.json, no
+table is kept by hand.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ Fits = Callable[[Any, Schema], bool]
 class Home:
     """A place of the recipe that knows a name, as a key or as the name of a plug-in.
 
-    `path`: the section, or the key that holds the plug-in. `node`: the schema of the value, or of the plug-in's key. `kind`,
-    `named`: of a plug-in, and the key that names it. `owner`: the plug-in whose option it is. `listed`: a list of names.
+    `path`: the section, or the key that holds the plug-in. `node`: the schema of the value, or of
+    the plug-in's key. `kind`, `named`: of a plug-in, and the key that names it. `owner`: the
+    plug-in whose option it is. `listed`: a list of names.
     """
 
     path: tuple[str, ...]
@@ -40,7 +43,8 @@ class Home:
 class UnknownKey:
     """A key, with its value, that the section at `path` does not know.
 
-    `recipe`: all of it, whose own plug-ins are named before others. `fits`: whether a value fits a schema.
+    `recipe`: all of it, whose own plug-ins are named before others. `fits`: whether a value fits a
+    schema.
     """
 
     name: str
@@ -91,7 +95,9 @@ def _homes(node: Schema, path: tuple[str, ...], listed: bool = False) -> Iterato
         yield from _homes(item, (*path, key))
 
 
-def _of_plugins(node: Schema, path: tuple[str, ...], kind: str, listed: bool) -> Iterator[tuple[str, Home]]:
+def _of_plugins(
+    node: Schema, path: tuple[str, ...], kind: str, listed: bool
+) -> Iterator[tuple[str, Home]]:
     """Their names, and their options where the key takes them."""
     named = node.get("x-key", "")
     for name in schema()["x-plugins"][kind]:
@@ -103,14 +109,19 @@ def _of_plugins(node: Schema, path: tuple[str, ...], kind: str, listed: bool) ->
 
 
 def _ranked(homes: Sequence[Home], key: UnknownKey) -> list[Home]:
-    """The likeliest, the first one most: near to where the key stands, a key before a plug-in's name, of a plug-in in use, with
-    a value that fits. Options of another plug-in in the same place come last: the recipe has chosen one.
+    """The likeliest, the first one most: near to where the key stands, a key before a plug-in's
+    name, of a plug-in in use, with a value that fits. Options of another plug-in in the same place
+    come last: the recipe has chosen one.
     """
 
     def rank(home: Home) -> tuple[int, str, int]:
         near = -1 if home.path == key.section else _common(home.path, key.section)
         asked = [_names(recipe, home.path, home.named) for recipe in (key.recipe, _defaults())]
-        used = next((at for at, names in enumerate(asked) if home.owner in names), len(asked)) if home.owner else 0
+        used = (
+            next((at for at, names in enumerate(asked) if home.owner in names), len(asked))
+            if home.owner
+            else 0
+        )
         return -near, "" if home.owner else home.kind, used
 
     best = min(map(rank, homes))
@@ -138,19 +149,25 @@ def _example(key: UnknownKey, home: Home) -> str:
     filled, *checked = _filled(key.name, key.value, home)
     if not key.fits(*checked):
         filled = {**({home.named: home.owner} if home.owner else {}), key.name: "…"}
-    for part in reversed(home.path[min(_common(home.path, key.section), max(0, len(home.path) - 1)) :]):
+    for part in reversed(
+        home.path[min(_common(home.path, key.section), max(0, len(home.path) - 1)) :]
+    ):
         filled = {part: filled}
     return yaml_text.flow(filled)[1:-1]
 
 
 def _filled(key: str, value: Any, home: Home) -> tuple[Any, Any, Schema]:
-    """What stands under the home's path when `key: value` is written there; and what has to fit which schema."""
+    """What stands under the home's path when `key: value` is written there; and what has to fit
+    which schema.
+    """
     short = value if len(repr(value)) <= MOST_SHOWN else "…"
     if not home.kind:
         return {key: short}, value, home.node
     if home.owner:
         return {home.named: home.owner, key: short}, value, home.node
-    named: Any = {home.named: key, **value} if home.named and isinstance(value, dict) and value else key
+    named: Any = (
+        {home.named: key, **value} if home.named and isinstance(value, dict) and value else key
+    )
     return ([named] if home.listed else named), named, home.node
 
 
@@ -173,7 +190,10 @@ def _defaults() -> dict[str, Any]:
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:
     """How many parts two paths share from the start."""
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return sum(
+        1
+        for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    )
 
 
 def _either(names: Sequence[str], word: str) -> str:

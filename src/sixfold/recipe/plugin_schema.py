@@ -16,7 +16,11 @@ KEYS: Final = {
     PRUNER.name: "target",
     SELECTION.name: "method",
 }  # the key that names a plug-in, where it is not `name`
-GRIDS: Final = (FAMILY, OPTIMIZER, SCHEDULE)  # kinds whose options may list values to try: those of build and of train
+GRIDS: Final = (
+    FAMILY,
+    OPTIMIZER,
+    SCHEDULE,
+)  # kinds whose options may list values to try: those of build and of train
 
 
 def plugin_schema(kind: Kind, name: str) -> Schema:
@@ -38,7 +42,9 @@ def plugin_schema(kind: Kind, name: str) -> Schema:
 
 
 def _facts(settings: Any) -> Schema:
-    """What a plug-in's class says of itself in plain values: the rules of `recipe` read it here, and import nothing."""
+    """What a plug-in's class says of itself in plain values: the rules of `recipe` read it here,
+    and import nothing.
+    """
     facts: Schema = {}
     for name in sorted(settings.__class_vars__):
         value = getattr(settings, name, None)
@@ -53,11 +59,19 @@ def as_grid(schema: Schema) -> Schema:
     """Every option may list values to try; a number may be a range."""
 
     def tried(node: Schema) -> Schema:
-        numeric = any(branch.get("type") in ("integer", "number") for branch in node.get("anyOf", [node]))
+        numeric = any(
+            branch.get("type") in ("integer", "number") for branch in node.get("anyOf", [node])
+        )
         ranges = [{"$ref": "#/$defs/Range"}] if numeric else []
-        return {"x-grid": node, "anyOf": [node, {"type": "array", "items": node, "minItems": 1}, *ranges]}
+        return {
+            "x-grid": node,
+            "anyOf": [node, {"type": "array", "items": node, "minItems": 1}, *ranges],
+        }
 
-    properties = {key: node if "const" in node else tried(node) for key, node in schema.get("properties", {}).items()}
+    properties = {
+        key: node if "const" in node else tried(node)
+        for key, node in schema.get("properties", {}).items()
+    }
     return {**schema, "properties": properties}
 
 

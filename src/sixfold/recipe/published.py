@@ -1,6 +1,8 @@
-"""schema.json, as it is published: what a recipe may hold, read without importing a plug-in of Sixfold's own.
+"""schema.json, as it is published: what a recipe may hold, read without importing a plug-in of
+Sixfold's own.
 
-Plug-ins of other packages are not in the file: where some are installed they are added here, which imports them.
+Plug-ins of other packages are not in the file: where some are installed they are added here, which
+imports them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ Schema = dict[str, Any]
 
 @cache
 def schema() -> Schema:
-    """The whole of it, with the plug-ins that other packages bring. Raises RecipeError for one that cannot be imported."""
+    """The whole of it, with the plug-ins that other packages bring. Raises RecipeError for one that
+    cannot be imported.
+    """
     loaded: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     for kind in KINDS.values():
         for name in kind.foreign_names():
@@ -36,8 +40,13 @@ def _foreign(kind: Kind, name: str) -> Schema:
     try:
         return plugin_schema(kind, name)
     except (ImportError, AttributeError) as error:
-        found, remedy = f"{type(error).__name__}: {error}", "Repair the package that brings it, or uninstall it."
-        raise RecipeError(f"{kind.name} {name}", "an installed plug-in with a class Settings", found, remedy) from error
+        found, remedy = (
+            f"{type(error).__name__}: {error}",
+            "Repair the package that brings it, or uninstall it.",
+        )
+        raise RecipeError(
+            f"{kind.name} {name}", "an installed plug-in with a class Settings", found, remedy
+        ) from error
 
 
 def resolved(node: Schema) -> Schema:

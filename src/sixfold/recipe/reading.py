@@ -13,14 +13,20 @@ from sixfold.recipe.section import Section
 
 
 class Marks(Section):
-    """How numbers are written in text. Numbers of typed columns and of JSON need no marks, and are always read."""
+    """How numbers are written in text. Numbers of typed columns and of JSON need no marks, and are
+    always read.
+    """
 
-    decimal: Literal[".", ","] | None = Field(None, description="Between whole and fraction. Left out: a point.")
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Between whole and fraction. Left out: a point."
+    )
     thousands: Literal["", ",", ".", " ", "'", "_"] | None = Field(
-        None, description="Between groups of three digits. Left out: none. A space is also a no-break one."
+        None,
+        description="Between groups of three digits. Left out: none. A space is also a no-break one.",
     )
     strip: tuple[str, ...] | None = Field(
-        None, description="Texts before or behind a number that are taken off: `15%` becomes 15, `12 kg` 12."
+        None,
+        description="Texts before or behind a number that are taken off: `15%` becomes 15, `12 kg` 12.",
     )
     accounting: bool | None = Field(
         None, description="(3.2) and 3.2- are negative. Left out: true where another mark is given."
@@ -29,10 +35,16 @@ class Marks(Section):
     @field_validator("strip")
     @classmethod
     def _strip(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """A mark that holds a digit or a sign would change numbers, not uncover them. Raises RecipeError."""
+        """A mark that holds a digit or a sign would change numbers, not uncover them. Raises
+        RecipeError.
+        """
         for mark in value or ():
             points_only = all(letter in ".,'" for letter in mark)
-            if points_only or mark != mark.strip() or any(c.isdecimal() or c in f"+-{MINUS}()" for c in mark):
+            if (
+                points_only
+                or mark != mark.strip()
+                or any(c.isdecimal() or c in f"+-{MINUS}()" for c in mark)
+            ):
                 raise RecipeError(
                     "data.read.strip",
                     "marks such as '$', '%' or 'kg', without digits and signs",
@@ -43,11 +55,15 @@ class Marks(Section):
 
     def over(self, other: Marks) -> Marks:
         """These marks, and those of `other` where nothing is said here."""
-        own = {key: value for key in Marks.model_fields if (value := getattr(self, key)) is not None}
+        own = {
+            key: value for key in Marks.model_fields if (value := getattr(self, key)) is not None
+        }
         return Marks(**{**{key: getattr(other, key) for key in Marks.model_fields}, **own})
 
     def format(self) -> NumberFormat | None:
-        """What reads such numbers; None where nothing is said. Raises RecipeError for marks that contradict each other."""
+        """What reads such numbers; None where nothing is said. Raises RecipeError for marks that
+        contradict each other.
+        """
         if all(getattr(self, key) in (None, False) for key in Marks.model_fields):
             return None
         decimal, thousands = self.decimal or ".", self.thousands or ""
@@ -63,13 +79,17 @@ class Marks(Section):
 
 
 class ReadFile(Marks):
-    """How the file is read: marks of all its numbers, those of single columns, and the encoding of its text."""
+    """How the file is read: marks of all its numbers, those of single columns, and the encoding of
+    its text.
+    """
 
     encoding: str | None = Field(
-        None, description="Of text files: a codec of Python such as cp1252. Left out: UTF-8, or by a byte order mark."
+        None,
+        description="Of text files: a codec of Python such as cp1252. Left out: UTF-8, or by a byte order mark.",
     )
     unreadable: Literal["refuse", "skip"] = Field(
-        "refuse", description="Files of a folder that cannot be read: an error, or left out and counted."
+        "refuse",
+        description="Files of a folder that cannot be read: an error, or left out and counted.",
     )
     columns: dict[str, Marks] = Field(
         default_factory=dict, description="Per column; what is left out here is as for the file."

@@ -20,7 +20,9 @@ class Quality(Section):
     folds_after: tuple[float, ...] = ()
     holdout_before: float | None = None
     holdout_after: float | None = None
-    baseline: float | None = Field(None, description="Mean over the folds of a model that ignores the features.")
+    baseline: float | None = Field(
+        None, description="Mean over the folds of a model that ignores the features."
+    )
 
 
 class Cost(Section):
@@ -37,7 +39,9 @@ class Cost(Section):
 
 
 class OverHttp(Section):
-    """One row over HTTP: a server process of the bundle on this machine, one kept-alive connection."""
+    """One row over HTTP: a server process of the bundle on this machine, one kept-alive
+    connection.
+    """
 
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -50,7 +54,9 @@ class Step(Section):
 
     name: str = Field(description="For example `prune neurons`, `quantize int8 dynamic`.")
     accepted: bool
-    why: str = Field(description="A sentence with the figures: what was gained, what was lost, or why it was refused.")
+    why: str = Field(
+        description="A sentence with the figures: what was gained, what was lost, or why it was refused."
+    )
 
     @property
     def outcome(self) -> str:
@@ -63,9 +69,13 @@ class Step(Section):
 
 
 class Outer(Section):
-    """One outer fold of a nested cross-validation: what its training rows chose, and what the others say of it."""
+    """One outer fold of a nested cross-validation: what its training rows chose, and what the
+    others say of it.
+    """
 
-    chosen: str = Field(description="The candidate, chosen and trained without the fold's validation rows.")
+    chosen: str = Field(
+        description="The candidate, chosen and trained without the fold's validation rows."
+    )
     candidates: int = Field(ge=1, description="Among how many it was chosen.")
     inner: float = Field(description="Its mean over the inner folds, by which it was chosen.")
     score: float = Field(description="Its score on the fold's validation rows.")
@@ -79,7 +89,9 @@ class Nested(Section):
     folds: tuple[Outer, ...] = Field(min_length=2)
     mean: float = Field(description="Of the outer scores.")
     spread: float = Field(ge=0, description="Standard deviation of the outer scores (n - 1).")
-    optimism: float = Field(description="How much too good the inner means are: the mean of `too_good`.")
+    optimism: float = Field(
+        description="How much too good the inner means are: the mean of `too_good`."
+    )
 
     @property
     def inner(self) -> float:
@@ -87,11 +99,15 @@ class Nested(Section):
         return fmean(fold.inner for fold in self.folds)
 
     def too_good(self, fold: Outer) -> float:
-        """How much better a fold's choice is on the folds that chose it than elsewhere; below 0: worse."""
+        """How much better a fold's choice is on the folds that chose it than elsewhere; below 0:
+        worse.
+        """
         return fold.inner - fold.score if self.greater_is_better else fold.score - fold.inner
 
     def sentences(self) -> tuple[str, ...]:
-        """What to expect; by how much the mean that chose is too good; what was chosen how often."""
+        """What to expect; by how much the mean that chose is too good; what was chosen how
+        often.
+        """
         count = len(self.folds)
         expected = (
             f"Nested cross-validation: choosing and training as this recipe does gives {self.metric} {self.mean:.4g} on "
@@ -107,7 +123,11 @@ class Nested(Section):
             return f"One candidate, nothing to choose: {self.inner:.4g} on inner folds, {self.mean:.4g} on outer ones."
         among = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         error = stdev(map(self.too_good, self.folds)) / len(self.folds) ** 0.5
-        much = f"too good by {self.optimism:.2g}, standard error {error:.2g}" if self.optimism > 0 else "not too good"
+        much = (
+            f"too good by {self.optimism:.2g}, standard error {error:.2g}"
+            if self.optimism > 0
+            else "not too good"
+        )
         means = f"{self.inner:.4g} on the folds that chose, {self.mean:.4g} on the others"
         return f"Choosing among {among} candidates made the winner's mean {much}: {means}."
 
@@ -128,7 +148,9 @@ class Receipt(Section):
     steps: tuple[Step, ...] = ()
     parity_rows: int = 0
     parity_worst: float = 0.0
-    verdict: Literal["compressed", "no gain on this machine", "not compressed", "not asked for"] = "not asked for"
+    verdict: Literal["compressed", "no gain on this machine", "not compressed", "not asked for"] = (
+        "not asked for"
+    )
     machine: dict[str, str | int | float] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     duration_s: float = 0.0

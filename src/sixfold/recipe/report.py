@@ -17,14 +17,17 @@ class ColumnSummary(Section):
     type: str
     missing: float = Field(ge=0, le=1, description="Share of missing values.")
     distinct: int = Field(ge=0)
-    detail: str = Field(description="Range and median of numbers; the most frequent values of categories.")
+    detail: str = Field(
+        description="Range and median of numbers; the most frequent values of categories."
+    )
 
 
 class Row(Section):
-    """One candidate on the leaderboard, the best first. `scores`: metric → score of every fold that was done.
+    """One candidate on the leaderboard, the best first. `scores`: metric → score of every fold that
+    was done.
 
-    `why`: it is there. `compared`: how it stands to the winner, with an interval. `dropped`: why it got no more folds
-    than `folds` (from 0; left out: all).
+    `why`: it is there. `compared`: how it stands to the winner, with an interval. `dropped`: why it
+    got no more folds than `folds` (from 0; left out: all).
     """
 
     name: str
@@ -65,8 +68,8 @@ class ShownValue(Section):
 class ShownExample(Section):
     """A training row, and what a fold's model that had not seen it says of it.
 
-    `row`: among the training rows, from 0, as in out_of_fold.parquet. `score`: probability or decision value of the predicted
-    class, `truth_score` that of the true one; of values left out.
+    `row`: among the training rows, from 0, as in out_of_fold.parquet. `score`: probability or
+    decision value of the predicted class, `truth_score` that of the true one; of values left out.
     """
 
     row: int = Field(ge=0)
@@ -78,8 +81,9 @@ class ShownExample(Section):
 
 
 class ExampleList(Section):
-    """The most wrong rows, the most unsure ones, or those of one cell of the confusion matrix (`truth` and `predicted`:
-    numbers of classes); `rows`: how many there are of the kind, of which `examples` are shown.
+    """The most wrong rows, the most unsure ones, or those of one cell of the confusion matrix
+    (`truth` and `predicted`: numbers of classes); `rows`: how many there are of the kind, of which
+    `examples` are shown.
     """
 
     kind: Literal["wrong", "unsure", "cell"]

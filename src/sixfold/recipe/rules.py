@@ -1,4 +1,5 @@
-"""What the sections of a recipe demand of each other: small named rules, each a generator of mistakes.
+"""What the sections of a recipe demand of each other: small named rules, each a generator of
+mistakes.
 
 What a rule must know of a plug-in it reads from schema.json: no plug-in is imported.
 """
@@ -30,7 +31,11 @@ MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 def families(recipe: Recipe) -> list[str] | None:
     """The family of each item of `build`; None for auto."""
-    return None if recipe.build == "auto" else [str(item["family"]) for item in recipe.build if isinstance(item, dict)]
+    return (
+        None
+        if recipe.build == "auto"
+        else [str(item["family"]) for item in recipe.build if isinstance(item, dict)]
+    )
 
 
 def task_and_target(recipe: Recipe, document: Document) -> Problems:
@@ -38,7 +43,10 @@ def task_and_target(recipe: Recipe, document: Document) -> Problems:
     target = recipe.data.target
     if recipe.task == "reconstruction" and target is not None:
         yield RecipeError(
-            document.place(("data", "target")), "no target for reconstruction", f"'{target}'", "Remove the key."
+            document.place(("data", "target")),
+            "no target for reconstruction",
+            f"'{target}'",
+            "Remove the key.",
         )
     if recipe.task != "reconstruction" and target is None:
         yield RecipeError(
@@ -52,11 +60,19 @@ def task_and_target(recipe: Recipe, document: Document) -> Problems:
 def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
     """The target is not dropped, groups no rows and orders none."""
     data = recipe.data
-    named: list[tuple[Path, str | None]] = [(("data", key), getattr(data, key)) for key in ("group", "time")]
-    for path, name in [*named, *((("data", "drop", number), name) for number, name in enumerate(data.drop))]:
+    named: list[tuple[Path, str | None]] = [
+        (("data", key), getattr(data, key)) for key in ("group", "time")
+    ]
+    for path, name in [
+        *named,
+        *((("data", "drop", number), name) for number, name in enumerate(data.drop)),
+    ]:
         if name is not None and name == data.target:
             yield RecipeError(
-                document.place(path), "a column other than the target", f"'{name}'", "Name another, or leave it out."
+                document.place(path),
+                "a column other than the target",
+                f"'{name}'",
+                "Name another, or leave it out.",
             )
 
 
@@ -117,7 +133,9 @@ def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
 
 def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     """Accuracy is for classes, RMSE for values."""
-    named: list[tuple[Path, str]] = [(("evaluate", "metrics", i), n) for i, n in enumerate(recipe.evaluate.metrics)]
+    named: list[tuple[Path, str]] = [
+        (("evaluate", "metrics", i), n) for i, n in enumerate(recipe.evaluate.metrics)
+    ]
     stop: Any = recipe.train.get("stop")
     watched = stop.get("metric", "loss") if isinstance(stop, dict) else "loss"
     for name in watched if isinstance(watched, list) else [watched]:
@@ -131,7 +149,9 @@ def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> Recip
     names = (FAMILY if kind == FAMILY.name else METRIC).names()
     fitting = ", ".join(other for other in names if task in facts(kind, other)["tasks"])
     tasks = ", ".join(facts(kind, name)["tasks"])
-    return RecipeError(place, f"{many} for {task}", f"'{name}', which is for {tasks}", f"Choose from: {fitting}.")
+    return RecipeError(
+        place, f"{many} for {task}", f"'{name}', which is for {tasks}", f"Choose from: {fitting}."
+    )
 
 
 def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
@@ -150,7 +170,11 @@ def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
     """Leave-one-out has no number of folds; only `repeated` repeats; only `holdout` has a share."""
     scheme = recipe.evaluate.scheme
     for key in ("folds", "repeats", "share"):
-        if scheme == "auto" or getattr(recipe.evaluate, key) is None or key in options(SPLITTER.name, scheme):
+        if (
+            scheme == "auto"
+            or getattr(recipe.evaluate, key) is None
+            or key in options(SPLITTER.name, scheme)
+        ):
             continue
         known = ", ".join(options(SPLITTER.name, scheme)) or "none"
         others = [name for name in SPLITTER.names() if key in options(SPLITTER.name, name)]
@@ -165,7 +189,11 @@ def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
 def groups_stay_together(recipe: Recipe, document: Document) -> Problems:
     """With data.group, only a scheme that keeps groups."""
     scheme = recipe.evaluate.scheme
-    if recipe.data.group is None or scheme == "auto" or facts(SPLITTER.name, scheme).get("keeps_groups"):
+    if (
+        recipe.data.group is None
+        or scheme == "auto"
+        or facts(SPLITTER.name, scheme).get("keeps_groups")
+    ):
         return
     keeping = [name for name in SPLITTER.names() if facts(SPLITTER.name, name).get("keeps_groups")]
     yield RecipeError(
@@ -182,7 +210,9 @@ def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
     for name in recipe.compress.keep if recipe.compress else ():
         place = document.place(("compress", "keep", name))
         if name not in METRIC.names():
-            yield RecipeError(place, "the name of a metric", f"'{name}'", did_you_mean(name, METRIC.names()))
+            yield RecipeError(
+                place, "the name of a metric", f"'{name}'", did_you_mean(name, METRIC.names())
+            )
         elif metrics and name not in metrics:
             yield RecipeError(
                 place,
@@ -193,20 +223,30 @@ def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
 
 
 def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
-    """L-BFGS compares losses of the same rows: it needs the full batch, in every corner of a grid."""
+    """L-BFGS compares losses of the same rows: it needs the full batch, in every corner of a
+    grid.
+    """
     optimizer, size = recipe.train.get("optimizer", "adam"), recipe.train.get("batch_size", 64)
     tried = [item.get("name") if isinstance(item, dict) else item for item in _listed(optimizer)]
     if "lbfgs" in tried and any(item != "full" for item in _listed(size)):
-        found = ", ".join(map(str, _listed(size))) if "batch_size" in recipe.train else "64 (the default)"
+        found = (
+            ", ".join(map(str, _listed(size)))
+            if "batch_size" in recipe.train
+            else "64 (the default)"
+        )
         yield RecipeError(
-            document.place(("train", "optimizer")), "batch_size: full with lbfgs", found, "Write `batch_size: full`."
+            document.place(("train", "optimizer")),
+            "batch_size: full with lbfgs",
+            found,
+            "Write `batch_size: full`.",
         )
 
 
 def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problems:
     """An optimizer that averages its own path wants one rate from the first step to the last."""
     tried = [
-        item.get("name") if isinstance(item, dict) else item for item in _listed(recipe.train.get("optimizer", "adam"))
+        item.get("name") if isinstance(item, dict) else item
+        for item in _listed(recipe.train.get("optimizer", "adam"))
     ]
     free = [str(name) for name in tried if facts(OPTIMIZER.name, str(name)).get("schedule_free")]
     schedules = [
@@ -216,7 +256,10 @@ def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problem
     if free and any(name != "constant" for name in schedules):
         found = ", ".join(map(str, schedules))
         yield RecipeError(
-            document.place(("train", "schedule")), f"constant with {free[0]}", found, "Leave out `schedule`."
+            document.place(("train", "schedule")),
+            f"constant with {free[0]}",
+            found,
+            "Leave out `schedule`.",
         )
     if free and any(_listed(recipe.train.get("warm_up", 0.0))):
         yield RecipeError(
@@ -228,9 +271,13 @@ def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problem
 
 
 def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
-    """neurons of an mlp, rounds of boosting, and so on: one of the candidates must be of that family."""
+    """neurons of an mlp, rounds of boosting, and so on: one of the candidates must be of that
+    family.
+    """
     named = families(recipe)
-    for number, asked in enumerate(recipe.compress.prune if recipe.compress and named is not None else ()):
+    for number, asked in enumerate(
+        recipe.compress.prune if recipe.compress and named is not None else ()
+    ):
         family = FITS.get(str(asked["target"]))
         if family is not None and named is not None and family not in named:
             yield RecipeError(
@@ -245,8 +292,15 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     """int8 is for networks."""
     named = families(recipe)
     known = schema()["x-plugins"][FAMILY.name]
-    networks = [name for name in known if facts(FAMILY.name, name).get("trained_by_the_loop", False)]
-    if recipe.compress and recipe.compress.quantize and named is not None and not set(named) & set(networks):
+    networks = [
+        name for name in known if facts(FAMILY.name, name).get("trained_by_the_loop", False)
+    ]
+    if (
+        recipe.compress
+        and recipe.compress.quantize
+        and named is not None
+        and not set(named) & set(networks)
+    ):
         yield RecipeError(
             document.place(("compress", "quantize")),
             f"a network ({', '.join(networks)})",
@@ -256,14 +310,20 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
 
 
 def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
-    """Ten options with ten values each are ten billion candidates; a search tries as many as it is told."""
+    """Ten options with ten values each are ten billion candidates; a search tries as many as it is
+    told.
+    """
     if recipe.build == "auto" or recipe.evaluate.search is not None:
         return
     loops, total = grid_size("Train", recipe.train), 0
     calibrations = grid_size("Evaluate", recipe.evaluate.calibration())
     for item in recipe.build:
         looped = facts(FAMILY.name, item["family"]).get("trained_by_the_loop", False)
-        total += grid_size(f"{FAMILY.name}.{item['family']}", item) * (loops if looped else 1) * calibrations
+        total += (
+            grid_size(f"{FAMILY.name}.{item['family']}", item)
+            * (loops if looped else 1)
+            * calibrations
+        )
     if total > MOST_CANDIDATES:
         yield RecipeError(
             document.place(("build",)),
@@ -277,7 +337,9 @@ def ranges_are_searched(recipe: Recipe, document: Document) -> Problems:
     """A range has no end of values: only a search can choose from it. Its bounds are in order."""
     items = [] if recipe.build == "auto" else recipe.build
     for path, value in [
-        found for section in ((("build",), items), (("train",), recipe.train)) for found in ranges(*section)
+        found
+        for section in ((("build",), items), (("train",), recipe.train))
+        for found in ranges(*section)
     ]:
         if recipe.evaluate.search is None:
             yield RecipeError(
@@ -288,7 +350,10 @@ def ranges_are_searched(recipe: Recipe, document: Document) -> Problems:
             )
         elif problem := unfit(value):
             yield RecipeError(
-                document.place(path), f"a range ({problem})", show(value), "Write {low: 0.001, high: 10, log: true}."
+                document.place(path),
+                f"a range ({problem})",
+                show(value),
+                "Write {low: 0.001, high: 10, log: true}.",
             )
 
 
@@ -315,7 +380,11 @@ def a_search_has_a_space(recipe: Recipe, document: Document) -> Problems:
 def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
     """The outer folds are of the recipe's own scheme: one that divides the rows into K folds."""
     scheme = recipe.evaluate.scheme
-    if recipe.evaluate.nested is None or scheme == "auto" or "folds" in options(SPLITTER.name, scheme):
+    if (
+        recipe.evaluate.nested is None
+        or scheme == "auto"
+        or "folds" in options(SPLITTER.name, scheme)
+    ):
         return
     fitting = [name for name in SPLITTER.names() if "folds" in options(SPLITTER.name, name)]
     yield RecipeError(

@@ -1,8 +1,10 @@
-"""The recipe: every section in the order of the six steps. `schema.json` is generated from this and the plug-ins.
+"""The recipe: every section in the order of the six steps. `schema.json` is generated from this and
+the plug-ins.
 
-A field that names a plug-in holds a `Choice`: written as `adam` or `{name: adam, learning_rate: 0.01}`, kept as a mapping
-with `name`. The plug-in's own options are checked against schema.json when the recipe is loaded, and by the plug-in's
-`Settings` when it is made; this module imports none of them.
+A field that names a plug-in holds a `Choice`: written as `adam` or
+`{name: adam, learning_rate: 0.01}`, kept as a mapping with `name`. The plug-in's own options are
+checked against schema.json when the recipe is loaded, and by the plug-in's `Settings` when it is
+made; this module imports none of them.
 """
 
 from __future__ import annotations
@@ -22,43 +24,23 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from sixfold.core.units import seconds, size_bytes
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
+from sixfold.recipe.plugin_fields import (
+    CalibrationMethod,
+    Features,
+    Imputer,
+    LabelMetric,
+    Options,
+    chain,
+    choice,
+    column_kind,
+    name_of,
+    plugin,
+)
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
-
-Options = dict[str, Any]  # one plug-in's options, with its name under "name" (families: under "family")
-
-
-def _choice(value: Any, key: str = "name") -> Any:
-    return {key: value} if isinstance(value, str) else value
-
-
-def _chain(value: Any, key: str = "name") -> Any:
-    return [_choice(item, key) for item in (value if isinstance(value, list) else [value])]
-
-
-def _plugin(kind: str, form: Literal["one", "chain"] = "one") -> Any:
-    """Marks a field for the schema generator: it is replaced by the union of all plug-ins of `kind`."""
-    return WithJsonSchema({"x-plugin": kind, "x-form": form})
-
-
-def _name(kind: str, *also: str) -> Any:
-    """Marks a field that holds a plug-in's bare name, or one of `also`; the generator lists the names."""
-    return WithJsonSchema({"type": "string", "x-names": kind, "x-also": list(also)})
-
-
-def _column_kind(value: str) -> str:
-    if value not in (*PLAIN_KINDS, IDENTIFIER) and value not in MODALITY.names():
-        known = ", ".join((*PLAIN_KINDS, IDENTIFIER, *MODALITY.names()))
-        raise ValueError(f"one of {known}")
-    return value
-
-
-Imputer = Annotated[Options, BeforeValidator(_choice), _plugin("imputer")]
-Features = Annotated[list[Options], BeforeValidator(_chain), _plugin("feature", "chain")]
-CalibrationMethod = Literal["none", "platt", "isotonic"]
-LabelMetric = Annotated[str, _name("metric", "none")]
 
 
 class TableFile(Section):
@@ -67,73 +49,104 @@ class TableFile(Section):
     source: str = Field(
         description="A file (csv, tsv, parquet, jsonl, xlsx; .gz, .zip), or PLUGIN:NAME such as sklearn:digits."
     )
-    separator: str | None = Field(None, min_length=1, max_length=1, description="Field separator of a text file.")
+    separator: str | None = Field(
+        None, min_length=1, max_length=1, description="Field separator of a text file."
+    )
     header: bool = Field(
-        True, description="Whether the first line of a csv, tsv or xlsx names its columns. false: it is a row."
+        True,
+        description="Whether the first line of a csv, tsv or xlsx names its columns. false: it is a row.",
     )
     names: tuple[str, ...] = Field(
-        (), description="Names of the columns of a file without a header. Left out: column_1, column_2, …"
+        (),
+        description="Names of the columns of a file without a header. Left out: column_1, column_2, …",
     )
-    sheet: str | None = Field(None, min_length=1, description="Sheet of an Excel file. Left out: the first.")
+    sheet: str | None = Field(
+        None, min_length=1, description="Sheet of an Excel file. Left out: the first."
+    )
     read: ReadFile = Field(
-        default_factory=ReadFile, description="Encoding of a text file, and the marks of numbers in text."
+        default_factory=ReadFile,
+        description="Encoding of a text file, and the marks of numbers in text.",
     )
 
 
 class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
-    target: str | None = Field(None, description="The column to predict; left out for reconstruction.")
+    target: str | None = Field(
+        None, description="The column to predict; left out for reconstruction."
+    )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
     )
-    types: dict[str, Annotated[str, AfterValidator(_column_kind), _name("modality", *PLAIN_KINDS, IDENTIFIER)]] = Field(
-        default_factory=dict, description="Column types that overrule what was detected."
-    )
+    types: dict[
+        str,
+        Annotated[str, AfterValidator(column_kind), name_of("modality", *PLAIN_KINDS, IDENTIFIER)],
+    ] = Field(default_factory=dict, description="Column types that overrule what was detected.")
     drop: tuple[str, ...] = Field((), description="Columns that are not used.")
     holdout: Annotated[float, Field(ge=0)] | Annotated[int, Field(ge=0)] = Field(
         0.2, description="Rows touched once, at the end: a share in [0, 1), or a count."
     )
     test: str | None = Field(
-        None, description="A file of the same columns whose rows are touched once, at the end, instead of a share."
+        None,
+        description="A file of the same columns whose rows are touched once, at the end, instead of a share.",
     )
-    group: str | None = Field(None, description="Column whose equal values stay on one side of every split.")
-    time: str | None = Field(None, description="Column that orders the rows for time_series splits.")
+    group: str | None = Field(
+        None, description="Column whose equal values stay on one side of every split."
+    )
+    time: str | None = Field(
+        None, description="Column that orders the rows for time_series splits."
+    )
     seed: int = Field(0, ge=0, description="Seed of the holdout split.")
     duplicates: Literal["keep_together", "ignore"] = Field(
         "keep_together", description="Whether rows that are equal stay on one side of every split."
     )
     rare: Literal["keep", "merge", "drop"] = Field(
-        "keep", description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows."
+        "keep",
+        description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows.",
     )
     rare_rows: int = Field(5, ge=2, description="A class with fewer rows than this is rare.")
 
 
 class Denoise(Section):
-    """Step 1a: which training rows are dropped. Rows for validation, holdout and prediction are never dropped."""
+    """Step 1a: which training rows are dropped. Rows for validation, holdout and prediction are
+    never dropped.
+    """
 
-    duplicates: Literal["keep", "drop"] = Field("keep", description="Exact duplicates of an earlier training row.")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="Exact duplicates of an earlier training row."
+    )
     contradictions: Literal["keep", "report", "drop"] = Field(
         "report", description="Training rows with equal features and a different target."
     )
-    constants: Literal["keep", "drop"] = Field("drop", description="Columns with one value in the training rows.")
-    outliers: Annotated[Options | None, BeforeValidator(_choice), _plugin("denoiser")] = Field(
-        None, description="How outliers among the training rows are found, and whether they are dropped or clipped."
+    constants: Literal["keep", "drop"] = Field(
+        "drop", description="Columns with one value in the training rows."
+    )
+    outliers: Annotated[Options | None, BeforeValidator(choice), plugin("denoiser")] = Field(
+        None,
+        description="How outliers among the training rows are found, and whether they are dropped or clipped.",
     )
 
 
 class Impute(Section):
-    """Step 1b: what takes the place of a missing value, per type and per column. Left out: the family's default."""
+    """Step 1b: what takes the place of a missing value, per type and per column. Left out: the
+    family's default.
+    """
 
     number: Imputer | None = Field(None, description="For numbers and dates' parts.")
     category: Imputer | None = Field(None, description="For categories.")
     boolean: Imputer | None = Field(None, description="For booleans.")
-    columns: dict[str, Imputer] = Field(default_factory=dict, description="Per column; goes before the type's.")
-    indicator: bool = Field(False, description="Add a 0/1 feature for every column that has missing training values.")
+    columns: dict[str, Imputer] = Field(
+        default_factory=dict, description="Per column; goes before the type's."
+    )
+    indicator: bool = Field(
+        False, description="Add a 0/1 feature for every column that has missing training values."
+    )
 
 
 class Feature(Section):
-    """Step 1c: how columns become features. Left out: the family's default. The name of a modality is a key, too."""
+    """Step 1c: how columns become features. Left out: the family's default. The name of a modality
+    is a key, too.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Features | None] = Field(init=False)
@@ -142,11 +155,13 @@ class Feature(Section):
     category: Features | None = Field(None, description="A chain of methods for category columns.")
     boolean: Features | None = Field(None, description="A chain of methods for boolean columns.")
     date: Features | None = Field(None, description="A chain of methods for date columns.")
-    columns: dict[str, Features] = Field(default_factory=dict, description="Per column; goes before the type's.")
-    select: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
+    columns: dict[str, Features] = Field(
+        default_factory=dict, description="Per column; goes before the type's."
+    )
+    select: Annotated[Options | None, BeforeValidator(choice), plugin("feature")] = Field(
         None, description="A selection over all features."
     )
-    reduce: Annotated[Options | None, BeforeValidator(_choice), _plugin("feature")] = Field(
+    reduce: Annotated[Options | None, BeforeValidator(choice), plugin("feature")] = Field(
         None, description="A reduction (pca) over all features, after the selection."
     )
 
@@ -163,17 +178,25 @@ class Feature(Section):
     def _known(self) -> Self:
         unknown = sorted(set(self.__pydantic_extra__) - set(MODALITY.names()))
         if unknown:
-            raise ValueError(f"a key of this section or the name of a modality, which '{unknown[0]}' is not")
+            raise ValueError(
+                f"a key of this section or the name of a modality, which '{unknown[0]}' is not"
+            )
         return self
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         """With a key for each modality, as what may stand there has names."""
         schema = handler(core)
         own = handler.resolve_ref_schema(schema)
-        chain = own.pop("additionalProperties")
+        form = own.pop("additionalProperties")
         keys = {
-            name: {**chain, "default": None, "description": f"A method for columns of the modality {name}."}
+            name: {
+                **form,
+                "default": None,
+                "description": f"A method for columns of the modality {name}.",
+            }
             for name in MODALITY.names()
         }
         own.update(additionalProperties=False, properties={**own["properties"], **keys})
@@ -191,13 +214,15 @@ class Prepare(Section):
 class Initialize(Section):
     """Step 3: the first weights of a network."""
 
-    scheme: Annotated[Options, BeforeValidator(_choice), _plugin("initializer")] = Field(
+    scheme: Annotated[Options, BeforeValidator(choice), plugin("initializer")] = Field(
         default_factory=lambda: {"name": "he_normal"}, description="How weights start."
     )
-    bias: Annotated[Options, BeforeValidator(_choice), _plugin("initializer")] = Field(
+    bias: Annotated[Options, BeforeValidator(choice), plugin("initializer")] = Field(
         default_factory=lambda: {"name": "zeros"}, description="How biases start."
     )
-    seed: int = Field(0, ge=0, description="Seed of weights, row order, folds' fits and every random choice.")
+    seed: int = Field(
+        0, ge=0, description="Seed of weights, row order, folds' fits and every random choice."
+    )
 
 
 class Stop(Section):
@@ -206,17 +231,25 @@ class Stop(Section):
     patience: int | None = Field(
         None, ge=1, description="Epochs without improvement on rows cut from the training rows."
     )
-    metric: Annotated[str, _name("metric", "loss")] = Field(
+    metric: Annotated[str, name_of("metric", "loss")] = Field(
         "loss", description="What is watched: loss, or the name of a metric."
     )
     minimum_change: float = Field(0.0, ge=0, description="Smaller changes are no improvement.")
-    target: float | None = Field(None, description="Stop when the watched metric reaches this value.")
-    gradient_norm: float | None = Field(None, gt=0, description="Stop when the gradient's Euclidean norm falls below.")
-    validation: float = Field(0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched.")
+    target: float | None = Field(
+        None, description="Stop when the watched metric reaches this value."
+    )
+    gradient_norm: float | None = Field(
+        None, gt=0, description="Stop when the gradient's Euclidean norm falls below."
+    )
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched."
+    )
 
 
 class Average(Section):
-    """Which mean of the weights is the model: of all steps, the last ones most (ema), or of the last epochs' ends (swa)."""
+    """Which mean of the weights is the model: of all steps, the last ones most (ema), or of the
+    last epochs' ends (swa).
+    """
 
     ema: float | None = Field(
         None,
@@ -239,54 +272,74 @@ class Average(Section):
 
 
 class Train(Section):
-    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is stochastic gradient descent."""
+    """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is
+    stochastic gradient descent.
+    """
 
-    optimizer: Annotated[Options, BeforeValidator(_choice), _plugin("optimizer")] = Field(
+    optimizer: Annotated[Options, BeforeValidator(choice), plugin("optimizer")] = Field(
         default_factory=lambda: {"name": "adam"},
         description="How weights are stepped; `auto` chooses by shape, batch and task. Most take `learning_rate: auto`.",
     )
-    schedule: Annotated[Options, BeforeValidator(_choice), _plugin("schedule")] = Field(
+    schedule: Annotated[Options, BeforeValidator(choice), plugin("schedule")] = Field(
         default_factory=lambda: {"name": "constant"}, description="How the learning rate changes."
     )
-    warm_up: float = Field(0.0, ge=0, lt=1, description="Share of all steps over which the learning rate rises from 0.")
+    warm_up: float = Field(
+        0.0, ge=0, lt=1, description="Share of all steps over which the learning rate rises from 0."
+    )
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = Field(
         64, description="Rows a step, at least 1; `full` takes all."
     )
     epochs: int = Field(30, ge=1, description="Passes over the training rows.")
     stop: Stop = Field(default_factory=Stop)
     clip: float | None = Field(
-        None, gt=0, description="Largest Euclidean norm of a gradient, above 0: longer ones are shortened to it."
+        None,
+        gt=0,
+        description="Largest Euclidean norm of a gradient, above 0: longer ones are shortened to it.",
     )
-    average: Average | None = Field(None, description="The model is a mean of weights, not the last ones.")
-    precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic of the training.")
+    average: Average | None = Field(
+        None, description="The model is a mean of weights, not the last ones."
+    )
+    precision: Literal["float32", "float64"] = Field(
+        "float32", description="Arithmetic of the training."
+    )
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
 
 
 class Calibration(Section):
-    """What becomes of the scores of one candidate: both keys of `evaluate`, fitted on inner folds of the training rows."""
+    """What becomes of the scores of one candidate: both keys of `evaluate`, fitted on inner folds
+    of the training rows.
+    """
 
-    calibrate: CalibrationMethod = Field("none", description="For classes: how scores become probabilities.")
+    calibrate: CalibrationMethod = Field(
+        "none", description="For classes: how scores become probabilities."
+    )
     threshold: LabelMetric = Field(
-        "none", description="For two classes: the metric of labels that the decision threshold maximizes."
+        "none",
+        description="For two classes: the metric of labels that the decision threshold maximizes.",
     )
 
 
 class Evaluate(Section):
     """Step 5: which folds, which metrics, and what becomes of the scores of every family.
 
-    `calibrate` and `threshold` are fitted on predictions of inner folds of the training rows; a list is a grid.
+    `calibrate` and `threshold` are fitted on predictions of inner folds of the training rows; a
+    list is a grid.
     """
 
-    scheme: Annotated[str, _name("splitter", "auto")] = Field(
+    scheme: Annotated[str, name_of("splitter", "auto")] = Field(
         "auto", description="A splitter's name; auto: stratified for classes, kfold for values."
     )
-    folds: int | None = Field(None, ge=2, description="Number of folds K; for the schemes that have it. Default 5.")
+    folds: int | None = Field(
+        None, ge=2, description="Number of folds K; for the schemes that have it. Default 5."
+    )
     repeats: int | None = Field(None, ge=1, description="Repeats, for `repeated`.")
     share: float | None = Field(None, gt=0, lt=1, description="Validation share, for `holdout`.")
-    metrics: tuple[Annotated[str, _name("metric")], ...] = Field(
+    metrics: tuple[Annotated[str, name_of("metric")], ...] = Field(
         (), description="Names of metrics; the first one decides. Left out: by task."
     )
-    select: Annotated[Options, BeforeValidator(lambda v: _choice(v, "method")), _plugin("selection")] = Field(
+    select: Annotated[
+        Options, BeforeValidator(lambda v: choice(v, "method")), plugin("selection")
+    ] = Field(
         default_factory=lambda: {"method": "exhaustive"},
         description="Who gets all folds: all candidates, or those that may still win.",
     )
@@ -294,7 +347,9 @@ class Evaluate(Section):
         None,
         description="Candidates are proposed, from lists and ranges in `build` and `train`. Left out: all of a grid.",
     )
-    ensemble: bool = Field(False, description="Compare the weighted mean of the candidates as one more of them.")
+    ensemble: bool = Field(
+        False, description="Compare the weighted mean of the candidates as one more of them."
+    )
     nested: int | None = Field(
         None,
         ge=2,
@@ -305,59 +360,23 @@ class Evaluate(Section):
         description="For classes: how scores become probabilities. Left out: none; platt for an svm of `build: auto`.",
     )
     threshold: LabelMetric | tuple[LabelMetric, ...] | None = Field(
-        None, description="For two classes: the metric of labels that the decision threshold maximizes. Left out: none."
+        None,
+        description="For two classes: the metric of labels that the decision threshold maximizes. Left out: none.",
     )
     seed: int = Field(0, ge=0, description="Seed of the folds.")
 
     def calibration(self) -> Options:
-        """What the recipe says of `calibrate` and `threshold`: a value, or a list of values to try; {} for neither."""
-        found = {key: getattr(self, key) for key in Calibration.model_fields if getattr(self, key) is not None}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
-
-
-class Quantize(Section):
-    """Step 6b: weights and activations of a network in 8 bits, by onnxruntime."""
-
-    weights: Literal["int8"] = "int8"
-    activations: Literal["dynamic", "static"] = Field(
-        "dynamic",
-        description="dynamic: scaled batch by batch; static: scales calibrated on training rows (of images always).",
-    )
-
-
-def _quantized(value: Any) -> Any:
-    return {"weights": value} if isinstance(value, str) else value
-
-
-_QUANTIZED = BeforeValidator(_quantized, json_schema_input_type=Literal["int8"] | Quantize | None)
-
-
-class FixedPoint(Section):
-    """Step 6c: every parameter θ becomes ⌊θ·Q⌋ / Q."""
-
-    factor: int = Field(ge=2, description="Q: steps a unit.")
-    rounding: Literal["floor", "nearest"] = Field("floor", description="floor as in the formula, or nearest.")
-
-
-class Compress(Section):
-    """Step 6: what may be taken away, and the worst loss that may be accepted for it."""
-
-    keep: dict[str, float] = Field(
-        default_factory=dict,
-        description="Metric → change of the mean over the folds that is accepted: `accuracy: -0.01`.",
-    )
-    keep_lift: float = Field(
-        0.9,
-        ge=0,
-        le=1,
-        description="Share of the lift over a model that ignores the columns that stays, whatever `keep` allows: of the deciding "
-        "metric, and of those that measure ranking (roc_auc, average_precision).",
-    )
-    prune: Annotated[list[Options], BeforeValidator(lambda v: _chain(v, "target")), _plugin("pruner", "chain")] = Field(
-        default_factory=list, description="Prunings by target, one after the other."
-    )
-    quantize: Annotated[Quantize | None, _QUANTIZED] = Field(None, description="`int8`, or a mapping that says more.")
-    fixed_point: FixedPoint | None = None
+        """What the recipe says of `calibrate` and `threshold`: a value, or a list of values to try;
+        {} for neither.
+        """
+        found = {
+            key: getattr(self, key)
+            for key in Calibration.model_fields
+            if getattr(self, key) is not None
+        }
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
+        }
 
 
 class Budget(Section):
@@ -409,10 +428,12 @@ class Serve(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    concurrency: int = Field(8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503.")
+    concurrency: int = Field(
+        8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503."
+    )
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")
-    runtime: Annotated[str, _name("runtime")] = Field(
+    runtime: Annotated[str, name_of("runtime")] = Field(
         "onnx", description="What answers for the bundle, here and wherever it is loaded."
     )
 
@@ -424,11 +445,15 @@ class Serve(Section):
 
 
 class Recipe(Section):
-    """What the user asked for: what (task, data, evaluate), how (prepare … compress), within what (budget)."""
+    """What the user asked for: what (task, data, evaluate), how (prepare … compress), within what
+    (budget).
+    """
 
     version: Literal[1] = 1
     name: str = Field(
-        "model", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Lower-case letters, digits, - and _."
+        "model",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="Lower-case letters, digits, - and _.",
     )
     task: Literal["classification", "regression", "reconstruction"] | None = Field(
         None, description="Left out: inferred from the target, and said so."
@@ -437,8 +462,8 @@ class Recipe(Section):
     prepare: Prepare = Field(default_factory=Prepare)
     build: Annotated[
         Literal["auto"] | list[Options],
-        BeforeValidator(lambda v: v if v == "auto" else _chain(v, "family")),
-        _plugin("family", "chain"),
+        BeforeValidator(lambda v: v if v == "auto" else chain(v, "family")),
+        plugin("family", "chain"),
     ] = Field("auto", description="One model, or several candidates; a list as a value is a grid.")
     initialize: Initialize = Field(default_factory=Initialize)
     train: Annotated[Options, WithJsonSchema({"x-grid": "Train"})] = Field(

@@ -1,4 +1,6 @@
-"""Names, types and shapes of a model's raw inputs and outputs: what a bundle promises to take and to give."""
+"""Names, types and shapes of a model's raw inputs and outputs: what a bundle promises to take and
+to give.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,14 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.reading import Marks
 from sixfold.recipe.section import Section
 
-NUMBERS: Final = "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
+NUMBERS: Final = (
+    "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
+)
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
 
-# What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check` refuses a table that needs more,
-# and a bundle that has more is not loaded. Guessed: ten times what the largest tables of the tests have.
+# What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check`
+# refuses a table that needs more, and a bundle that has more is not loaded. Guessed: ten times what
+# the largest tables of the tests have.
 MOST: Final = {
     "columns": 40_000,
     "classes, or values to predict": 20_000,
@@ -26,14 +31,18 @@ MOST: Final = {
 
 
 def group_of(kind: str) -> str:
-    """What columns of a kind are read into: `numbers`, `categories`, or of another modality its name and an s."""
+    """What columns of a kind are read into: `numbers`, `categories`, or of another modality its
+    name and an s.
+    """
     if kind == "category":
         return CATEGORIES
     return NUMBERS if kind in PLAIN_KINDS else f"{kind}s"
 
 
 def excess(counts: Iterable[int]) -> tuple[str, str] | None:
-    """What is allowed, and what there is, of the first of `counts` (in the order of MOST) that is too large; None: all fit."""
+    """What is allowed, and what there is, of the first of `counts` (in the order of MOST) that is
+    too large; None: all fit.
+    """
     for (what, most), count in zip(MOST.items(), counts, strict=True):
         if count > most:
             return f"at most {most:,} {what}", f"{count:,}"
@@ -42,21 +51,28 @@ def excess(counts: Iterable[int]) -> tuple[str, str] | None:
 
 def utf8_bytes(texts: Iterable[str]) -> int:
     """Of all of them together."""
-    return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return sum(
+        len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        for text in texts
+    )
 
 
 class Input(Section):
-    """One raw column. In the graph: a column of `categories` ('' is missing), of `numbers` (NaN is missing) otherwise.
+    """One raw column. In the graph: a column of `categories` ('' is missing), of `numbers` (NaN is
+    missing) otherwise.
 
-    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1. Of another modality a reader makes inputs of
-    their own (`recipe.encoded`).
+    A date enters the graph as seconds since 1970 (UTC), a boolean as 0 or 1. Of another modality a
+    reader makes inputs of their own (`recipe.encoded`).
     """
 
     name: str
     type: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,62}$", description="number, category, boolean, date, or the name of a modality."
+        pattern=r"^[a-z][a-z0-9_]{0,62}$",
+        description="number, category, boolean, date, or the name of a modality.",
     )
-    levels: tuple[str, ...] = Field((), description="Known values of a category, the most frequent first.")
+    levels: tuple[str, ...] = Field(
+        (), description="Known values of a category, the most frequent first."
+    )
     level_type: LevelType = Field(
         "text",
         description="What the levels of a category are: of numbers, booleans and dates every writing is the same level, "
@@ -66,7 +82,9 @@ class Input(Section):
     median: float | None = None
     maximum: float | None = None
     optional: bool = Field(False, description="The column held missing values in training.")
-    read: Marks | None = Field(None, description="The marks of a number that comes as text, where data.read names any.")
+    read: Marks | None = Field(
+        None, description="The marks of a number that comes as text, where data.read names any."
+    )
 
     def text_of(self, value: float) -> str:
         """A number, rounded to six digits, as a text of this column is read."""
@@ -75,10 +93,14 @@ class Input(Section):
 
 
 class Output(Section):
-    """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`: [rows, outputs]."""
+    """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`:
+    [rows, outputs].
+    """
 
     name: Literal["label", "probability", "decision", "value"]
-    columns: tuple[str, ...] = Field(description="Class of each column of probability or decision; name of each value.")
+    columns: tuple[str, ...] = Field(
+        description="Class of each column of probability or decision; name of each value."
+    )
 
 
 class Signature(Section):
@@ -99,8 +121,8 @@ class Signature(Section):
     )
 
     def graph_inputs(self) -> dict[str, tuple[Input, ...]]:
-        """What the front end reads rows into, and the raw columns of each in order: numbers, categories, then each other
-        modality.
+        """What the front end reads rows into, and the raw columns of each in order: numbers,
+        categories, then each other modality.
         """
         found: dict[str, list[Input]] = {NUMBERS: [], CATEGORIES: []}
         for column in self.inputs:
@@ -111,6 +133,12 @@ class Signature(Section):
         """What is allowed and what there is where it holds too much; None where it does not."""
         answers = [name for output in self.outputs for name in output.columns]
         levels = [level for column in self.inputs for level in column.levels]
-        texts = (*(column.name for column in self.inputs), *answers, *levels, *self.classes, *self.target)
+        texts = (
+            *(column.name for column in self.inputs),
+            *answers,
+            *levels,
+            *self.classes,
+            *self.target,
+        )
         texts += (*self.missing, *self.fields)
         return excess((len(self.inputs), len(answers), len(levels), utf8_bytes(texts)))

@@ -1,4 +1,6 @@
-"""How a recipe writes what a search may choose: a range in the place of a value, and how long to search."""
+"""How a recipe writes what a search may choose: a range in the place of a value, and how long to
+search.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,18 @@ from sixfold.recipe.yaml_nodes import Path
 class Range(Section):
     """All values between two bounds, both included: `C: {low: 1e-3, high: 10, log: true}`.
 
-    For an option that takes whole numbers, whole numbers. A list stays what it is in a grid: a choice without an order.
+    For an option that takes whole numbers, whole numbers. A list stays what it is in a grid: a
+    choice without an order.
     """
 
     low: float = Field(description="The smallest value.")
     high: float = Field(description="The largest value, above low.")
-    log: bool = Field(False, description="Every factor is as likely as another of its size; for values above 0.")
-    step: float | None = Field(None, gt=0, description="Distance of the values, counted from low. Not with log.")
+    log: bool = Field(
+        False, description="Every factor is as likely as another of its size; for values above 0."
+    )
+    step: float | None = Field(
+        None, gt=0, description="Distance of the values, counted from low. Not with log."
+    )
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -34,7 +41,9 @@ class Range(Section):
 
 
 class Search(Section):
-    """A search in the place of a grid: candidates are proposed one after the other, each by what those before scored."""
+    """A search in the place of a grid: candidates are proposed one after the other, each by what
+    those before scored.
+    """
 
     trials: int = Field(ge=1, le=10_000, description="Candidates that are proposed.")
     first_trials: int = Field(
@@ -70,5 +79,7 @@ def unfit(value: dict[str, Any]) -> str:
     except ValidationError as error:
         problem = error.errors()[0]
         where = "".join(f"{part}: " for part in problem["loc"])
-        return where + str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+        return where + str(problem["msg"]).removeprefix("Value error, ").removeprefix(
+            "Input should be "
+        )
     return ""

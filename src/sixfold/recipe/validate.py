@@ -45,12 +45,16 @@ TRIAL = Document("trial")  # of a value, to see whether it fits
 
 
 def problems(document: Document) -> list[RecipeError]:
-    """What in `document` the schema does not allow: the first MOST_PROBLEMS, as looking for the nearest name takes its time."""
+    """What in `document` the schema does not allow: the first MOST_PROBLEMS, as looking for the
+    nearest name takes its time.
+    """
     return list(islice(_walk(document.value, schema(), (), document), MOST_PROBLEMS))
 
 
 def options(kind: str, name: str) -> Schema:
-    """The options of a plug-in, by their names: `options("splitter", "kfold")` has the key `folds`."""
+    """The options of a plug-in, by their names: `options("splitter", "kfold")` has the key
+    `folds`.
+    """
     node: Schema = schema()["$defs"][f"{kind}.{name}"]
     return {key: option for key, option in node["properties"].items() if "const" not in option}
 
@@ -77,13 +81,18 @@ def _walk(value: Any, node: Schema, path: Place, document: Document) -> Iterator
         for number, item in enumerate(value):
             yield from _walk(item, node.get("items", {}), (*path, number), document)
         yield from _leaf(
-            value, {k: v for k, v in node.items() if k in ("type", "minItems", "maxItems")}, path, document
+            value,
+            {k: v for k, v in node.items() if k in ("type", "minItems", "maxItems")},
+            path,
+            document,
         )
     else:
         yield from _leaf(value, node, path, document)
 
 
-def _object(value: dict[str, Any], node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
+def _object(
+    value: dict[str, Any], node: Schema, path: Place, document: Document
+) -> Iterator[RecipeError]:
     properties: Schema = node.get("properties", {})
     others = node.get("additionalProperties", True)
     for key, item in value.items():
@@ -96,10 +105,14 @@ def _object(value: dict[str, Any], node: Schema, path: Place, document: Document
     for key in node.get("required", []):
         if key not in value:
             what = _described(properties.get(key, {}))
-            yield RecipeError(document.place(path), f"the key '{key}'", "none", f"Add `{key}:` with {what}.")
+            yield RecipeError(
+                document.place(path), f"the key '{key}'", "none", f"Add `{key}:` with {what}."
+            )
 
 
-def _unknown(key: str, value: Any, path: Place, known: list[str], document: Document) -> RecipeError:
+def _unknown(
+    key: str, value: Any, path: Place, known: list[str], document: Document
+) -> RecipeError:
     if document is TRIAL:
         return RecipeError(document.where, "a known key", "another", "")
     remedy = places.remedy(places.UnknownKey(short(key), value, path, document.value, _fits), known)
@@ -107,7 +120,9 @@ def _unknown(key: str, value: Any, path: Place, known: list[str], document: Docu
 
 
 def _fits(value: Any, node: Schema) -> bool:
-    """Whether a value may stand somewhere: no mistake is found in it, and what to do about one is not asked."""
+    """Whether a value may stand somewhere: no mistake is found in it, and what to do about one is
+    not asked.
+    """
     return not any(True for _ in _walk(value, node, (), TRIAL))
 
 
@@ -117,9 +132,16 @@ def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Itera
         return
     if isinstance(value, list) and node["x-form"] == "chain":
         if not value and node["x-plugin"] == "family":
-            yield RecipeError(document.place(path), "a family or more", "an empty list", "Name one, or write auto.")
+            yield RecipeError(
+                document.place(path),
+                "a family or more",
+                "an empty list",
+                "Name one, or write auto.",
+            )
         for number, item in enumerate(value):
-            yield from _plugins(item, {**node, "x-form": "one", "x-also": []}, (*path, number), document)
+            yield from _plugins(
+                item, {**node, "x-form": "one", "x-also": []}, (*path, number), document
+            )
         return
     kind, key = node["x-plugin"], node["x-key"]
     given = {key: value} if isinstance(value, str) else value
@@ -127,7 +149,10 @@ def _plugins(value: Any, node: Schema, path: Place, document: Document) -> Itera
     if not isinstance(given, dict) or not isinstance(given.get(key), str):
         found = "none" if isinstance(given, dict) else show(value)
         yield RecipeError(
-            document.place(path), f"the {kind}'s `{key}`", found, f"Write {key}: NAME with one of: {', '.join(names)}."
+            document.place(path),
+            f"the {kind}'s `{key}`",
+            found,
+            f"Write {key}: NAME with one of: {', '.join(names)}.",
         )
         return
     if given[key] not in names:
@@ -141,21 +166,34 @@ def _name(value: Any, node: Schema, path: Place, document: Document) -> Iterator
     """The bare name of a plug-in, or one of the words that may stand in its place."""
     kind, also = node["x-names"], node.get("x-also", [])
     if not isinstance(value, str):
-        yield RecipeError(document.place(path), f"the name of {one(kind)}", show(value), _remedy(value, {"string"}))
+        yield RecipeError(
+            document.place(path),
+            f"the name of {one(kind)}",
+            show(value),
+            _remedy(value, {"string"}),
+        )
     elif value not in [*also, *schema()["x-plugins"][kind]]:
         yield _no_such(value, kind, also, document.place(path))
 
 
 def _no_such(name: str, kind: str, also: list[Any], where: str) -> RecipeError:
     known = [*(word for word in also if isinstance(word, str)), *schema()["x-plugins"][kind]]
-    return RecipeError(where, f"the name of {one(kind)}", f"'{short(name)}'", did_you_mean(short(name), known))
+    return RecipeError(
+        where, f"the name of {one(kind)}", f"'{short(name)}'", did_you_mean(short(name), known)
+    )
 
 
 def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
-    """One value, a list of values to try, or a range of numbers; a list-valued key is a grid only when it holds lists."""
+    """One value, a list of values to try, or a range of numbers; a list-valued key is a grid only
+    when it holds lists.
+    """
     branches = [resolved(branch) for branch in resolved(node).get("anyOf", [node])]
     numeric = any(branch.get("type") in NUMBERS for branch in branches)
-    if numeric and isinstance(value, dict) and not any(branch.get("type") == "object" for branch in branches):
+    if (
+        numeric
+        and isinstance(value, dict)
+        and not any(branch.get("type") == "object" for branch in branches)
+    ):
         yield from _walk(value, {"$ref": "#/$defs/Range"}, path, document)
         for bound in ("low", "high"):
             if isinstance(value.get(bound), int | float):
@@ -176,7 +214,8 @@ def takes_list(node: Schema) -> bool:
 
 
 def grid_size(definition: str, value: Schema) -> int:
-    """How many combinations the lists in a valid mapping make; mappings in it, and in its lists, are grids too.
+    """How many combinations the lists in a valid mapping make; mappings in it, and in its lists,
+    are grids too.
 
     The same count as `build.grid.expand` makes, without making them.
     """
@@ -187,11 +226,15 @@ def grid_size(definition: str, value: Schema) -> int:
 def _choices(value: Any, node: Schema) -> int:
     if is_grid(value, takes_list(node.get("x-grid", node))):
         return sum(_choices(item, {}) if isinstance(item, dict) else 1 for item in value)
-    return math.prod(_choices(item, {}) for item in value.values()) if isinstance(value, dict) else 1
+    return (
+        math.prod(_choices(item, {}) for item in value.values()) if isinstance(value, dict) else 1
+    )
 
 
 def is_grid(value: Any, of_lists: bool) -> bool:
-    """Whether `value` lists alternatives: any list, or for list-valued keys a list of lists, where null may stand for one."""
+    """Whether `value` lists alternatives: any list, or for list-valued keys a list of lists, where
+    null may stand for one.
+    """
     if not isinstance(value, list) or not value:
         return False
     return not of_lists or all(item is None or isinstance(item, list) for item in value)
@@ -213,9 +256,15 @@ def _any_of(value: Any, node: Schema, path: Place, document: Document) -> Iterat
 def _leaf(value: Any, node: Schema, path: Place, document: Document) -> Iterator[RecipeError]:
     if isinstance(value, float) and not math.isfinite(value):
         yield RecipeError(document.place(path), "a finite number", show(value), "Change the value.")
-    elif resolved(node).get("type") == "integer" and isinstance(value, int | float) and abs(value) >= MOST_WHOLE:
+    elif (
+        resolved(node).get("type") == "integer"
+        and isinstance(value, int | float)
+        and abs(value) >= MOST_WHOLE
+    ):
         remedy = "Write a smaller number."
-        yield RecipeError(document.place(path), f"a whole number below {MOST_WHOLE:,}", show(value), remedy)
+        yield RecipeError(
+            document.place(path), f"a whole number below {MOST_WHOLE:,}", show(value), remedy
+        )
     elif any(True for _ in Draft202012Validator(node).iter_errors(value)):
         yield _refused(value, node, path, document)
 
@@ -252,7 +301,9 @@ def _described(node: Schema) -> str:
         types = {branch.get("type") for branch in node["anyOf"]}
         unsaid = {"null", "integer"} if "number" in types else {"null"}
         parts = [_described(branch) for branch in node["anyOf"] if branch.get("type") not in unsaid]
-        return (", or " if any("," in part for part in parts) else " or ").join(dict.fromkeys(parts))
+        return (", or " if any("," in part for part in parts) else " or ").join(
+            dict.fromkeys(parts)
+        )
     if "const" in node:
         return f"{node['const']!r}"
     if "enum" in node:

@@ -15,9 +15,12 @@ MOST_NODES = 20_000  # PyYAML takes 60 µs for each; a recipe has hundreds; what
 MOST_DEPTH = 40
 LONGEST_SHOWN: Final = 100  # characters of a key, or of what PyYAML says
 TAG: Final = "tag:yaml.org,2002:"
-MOST_CHARACTERS: Final = 100  # of a number: a double takes 24, and what is this long is still one for Python
-# What a plain scalar is: the core schema of YAML 1.2, and nothing of YAML 1.1 (yes, 1_000, 190:20:30, a date are texts). Of two
-# that match the first one counts. Merge keys (`<<`) are the one thing that is taken beside it.
+MOST_CHARACTERS: Final = (
+    100  # of a number: a double takes 24, and what is this long is still one for Python
+)
+# What a plain scalar is: the core schema of YAML 1.2, and nothing of YAML 1.1 (yes, 1_000,
+# 190:20:30, a date are texts). Of two that match the first one counts. Merge keys (`<<`) are the
+# one thing that is taken beside it.
 CORE: Final[dict[str, tuple[re.Pattern[str], list[str]]]] = {
     name: (re.compile(pattern), list(first) + ([""] if name == "null" else []))
     for name, pattern, first in (
@@ -35,7 +38,9 @@ CORE: Final[dict[str, tuple[re.Pattern[str], list[str]]]] = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Makes nodes only, at most MOST_NODES of them; `tagged` are those with a tag of their own, by identity."""
+    """Makes nodes only, at most MOST_NODES of them; `tagged` are those with a tag of their own, by
+    identity.
+    """
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  # none of YAML 1.1
 
@@ -69,8 +74,8 @@ for _name, (_pattern, _first) in CORE.items():
 class Document:
     """The value, and the line and column (from 1) of each key or item by its path.
 
-    `faults` are mistakes that do not hinder reading on, such as a key given twice; `changed` are the paths that came from
-    the command line and stand on no line.
+    `faults` are mistakes that do not hinder reading on, such as a key given twice; `changed` are
+    the paths that came from the command line and stand on no line.
     """
 
     where: str
@@ -87,7 +92,11 @@ class Document:
         known = path
         while known and known not in self.marks:
             known = known[:-1]
-        line = f", line {self.marks[known][0]}, column {self.marks[known][1]}" if known in self.marks else ""
+        line = (
+            f", line {self.marks[known][0]}, column {self.marks[known][1]}"
+            if known in self.marks
+            else ""
+        )
         return f"{self.where}{line}: {dotted}" if dotted else f"{self.where}{line}"
 
 
@@ -106,16 +115,24 @@ def short(text: str) -> str:
 
 
 def parse(text: str, where: str) -> Document:
-    """Read one YAML document; duplicate keys and the like end in its `faults`. Raises RecipeError for broken YAML."""
+    """Read one YAML document; duplicate keys and the like end in its `faults`. Raises RecipeError
+    for broken YAML.
+    """
     document = Document(where)
     try:
         _read(text, document)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        found = str(error.problem or error.context).removeprefix("but found ").removeprefix("found ")
-        raise RecipeError(f"{where}{line}", "YAML", short(found), "Look at indentation, colons and quotes.") from None
-    except yaml.YAMLError as error:  # a character that YAML does not allow; `position` counts characters
+        found = (
+            str(error.problem or error.context).removeprefix("but found ").removeprefix("found ")
+        )
+        raise RecipeError(
+            f"{where}{line}", "YAML", short(found), "Look at indentation, colons and quotes."
+        ) from None
+    except (
+        yaml.YAMLError
+    ) as error:  # a character that YAML does not allow; `position` counts characters
         position = error.position if isinstance(error, yaml.reader.ReaderError) else 0
         line = f", line {text.count(chr(10), 0, position) + 1}"
         raise RecipeError(
@@ -134,9 +151,13 @@ def _read(text: str, document: Document) -> None:
         node = loader.get_single_node()
     except RecipeError:
         raise
-    except ValueError as error:  # PyYAML makes characters of "\\U00110000" and numbers of %YAML without looking
+    except (
+        ValueError
+    ) as error:  # PyYAML makes characters of "\\U00110000" and numbers of %YAML without looking
         place = f"{document.where}, line {loader.line + 1}"
-        raise RecipeError(place, "YAML", short(str(error)), "Look at escapes and directives.") from None
+        raise RecipeError(
+            place, "YAML", short(str(error)), "Look at escapes and directives."
+        ) from None
     finally:
         loader.dispose()
     if node is not None:
@@ -145,12 +166,17 @@ def _read(text: str, document: Document) -> None:
 
 def _too_deep(where: str) -> RecipeError:
     return RecipeError(
-        where, f"at most {MOST_DEPTH} levels", "more", "Look for unclosed brackets, or an anchor inside itself."
+        where,
+        f"at most {MOST_DEPTH} levels",
+        "more",
+        "Look for unclosed brackets, or an anchor inside itself.",
     )
 
 
 def _too_many(where: str) -> RecipeError:
-    return RecipeError(where, f"at most {MOST_NODES:,} values", "more", "Look for repeated anchors.")
+    return RecipeError(
+        where, f"at most {MOST_NODES:,} values", "more", "Look for repeated anchors."
+    )
 
 
 def _is_merge(node: yaml.Node) -> bool:
@@ -222,7 +248,12 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 place = f"{self.document.where}, line {key_node.start_mark.line + 1}"
                 self.document.faults.append(
-                    RecipeError(place, "a key that is text", "a list or a mapping", "Write one word before the colon.")
+                    RecipeError(
+                        place,
+                        "a key that is text",
+                        "a list or a mapping",
+                        "Write one word before the colon.",
+                    )
                 )
                 continue
             key = str(key_node.value)
@@ -246,14 +277,22 @@ class _Reader:
                 continue
             place = f"{self.document.where}, line {part.start_mark.line + 1}"
             self.document.faults.append(
-                RecipeError(place, "a mapping to merge with <<", "something else", "Merge an anchor of a mapping.")
+                RecipeError(
+                    place,
+                    "a mapping to merge with <<",
+                    "something else",
+                    "Merge an anchor of a mapping.",
+                )
             )
         return result
 
     def _again(self, node: yaml.Node, here: Path) -> None:
         self.document.faults.append(
             RecipeError(
-                self._at(node, here), "each key once", f"'{short(str(here[-1]))}' again", "Remove one of the two."
+                self._at(node, here),
+                "each key once",
+                f"'{short(str(here[-1]))}' again",
+                "Remove one of the two.",
             )
         )
 
@@ -270,7 +309,11 @@ class _Reader:
     def _at(self, node: yaml.Node, path: Path) -> str:
         """Where a node itself stands, which may be on the line after its key."""
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
-        return f"{self.document.where}, line {line}, column {column}: {show_path(path)}".removesuffix(": ")
+        return (
+            f"{self.document.where}, line {line}, column {column}: {show_path(path)}".removesuffix(
+                ": "
+            )
+        )
 
     def _mark(self, path: Path, node: yaml.Node) -> None:
         self.document.marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)

@@ -1,4 +1,6 @@
-"""Values as the text of a recipe: whatever a value holds, `yaml_nodes.parse` reads the same value back, and nothing else."""
+"""Values as the text of a recipe: whatever a value holds, `yaml_nodes.parse` reads the same value
+back, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ LONGEST_COMMENT: Final = 60  # characters of a name that stands in a comment
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts in quotes what our reader, or one of YAML 1.1, would take for another type: `1e3` is a number for ours alone, `yes` a
-    boolean for the other one.
+    """Puts in quotes what our reader, or one of YAML 1.1, would take for another type: `1e3` is a
+    number for ours alone, `yes` a boolean for the other one.
     """
 
 
@@ -35,7 +37,14 @@ def dump(value: Any) -> str:
 def flow(value: Any) -> str:
     """A mapping or a list of plain values on one line: `{a: 1, b: [x, y]}`."""
     return str(
-        yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1e6)
+        yaml.dump(
+            value,
+            Dumper=_Dumper,
+            default_flow_style=True,
+            sort_keys=False,
+            allow_unicode=True,
+            width=1e6,
+        )
     ).strip()
 
 
@@ -67,12 +76,18 @@ def _character(character: str) -> str:
 
 def _plain_tag(text: str) -> str:
     """What the text is without quotes."""
-    tags = [tag for tag, pattern in _Dumper.yaml_implicit_resolvers.get(text[:1], []) if pattern.match(text)]
+    tags = [
+        tag
+        for tag, pattern in _Dumper.yaml_implicit_resolvers.get(text[:1], [])
+        if pattern.match(text)
+    ]
     return tags[0] if tags else f"{TAG}str"
 
 
 def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Double quotes for what is not printable: YAML folds other line breaks, and refuses many characters."""
+    """Double quotes for what is not printable: YAML folds other line breaks, and refuses many
+    characters.
+    """
     style = None if all(map(_is_plain, text)) else '"'
     return dumper.represent_scalar(f"{TAG}str", text, style=style)
 

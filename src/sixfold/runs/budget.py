@@ -1,4 +1,5 @@
-"""Budgets hold: time is given out in shares, and what the best model so far still needs is kept back from them.
+"""Budgets hold: time is given out in shares, and what the best model so far still needs is kept
+back from them.
 
 What looks at memory and disk while work goes on: `runs.memory`, `runs.disk`.
 """
@@ -16,7 +17,9 @@ WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the 
 FINISH_S = 1.5  # that rest at least, if it is less than half: measured 1.1 s of one core, 32,561 rows, boosting
 FINISH_COLUMN_S = 0.003  # and for every column: its cells in the stored rows, asked twice, its place in the report
 REPORT_SHARE = 0.4  # of that rest, for the report and the bundle: until then columns are shuffled
-TRAIN_SHARE = 0.75  # of the time, where compression follows; guessed, and what training leaves flows on
+TRAIN_SHARE = (
+    0.75  # of the time, where compression follows; guessed, and what training leaves flows on
+)
 
 
 def shared_s(time_s: float, finish_s: float = FINISH_S) -> float:
@@ -33,8 +36,9 @@ class TimeShares(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds. `undivided`: the work is whole or
-    nothing, so that each of its parts may take all that is left. `finish_s`: what the end of the run takes.
+    """A recipe's budget from the moment a command starts. Times are time.monotonic() seconds.
+    `undivided`: the work is whole or nothing, so that each of its parts may take all that is left.
+    `finish_s`: what the end of the run takes.
     """
 
     started: float
@@ -55,12 +59,15 @@ class Limits:
         )
 
     def deadline(self, share: float) -> float | None:
-        """The moment at which `share` of the time is spent, or None without a time budget. In a short time the rest that
-        WORK_SHARE leaves would not do: all shares are of less; but of `undivided` work, whose whole kept that rest.
+        """The moment at which `share` of the time is spent, or None without a time budget. In a
+        short time the rest that WORK_SHARE leaves would not do: all shares are of less; but of
+        `undivided` work, whose whole kept that rest.
         """
         if self.time_s is None:
             return None
-        return self.started + share * (self.time_s if self.undivided else shared_s(self.time_s, self.finish_s))
+        return self.started + share * (
+            self.time_s if self.undivided else shared_s(self.time_s, self.finish_s)
+        )
 
     def of_table(self, columns: int) -> Limits:
         """The same, now that it is known how many columns there are."""
@@ -77,7 +84,9 @@ class Limits:
         )
 
     def rest(self, share: float) -> Limits:
-        """Those of a piece of work that begins now, is done whole or not at all, and has until `share` of the time."""
+        """Those of a piece of work that begins now, is done whole or not at all, and has until
+        `share` of the time.
+        """
         now, end = time.monotonic(), self.deadline(share)
         left = None if end is None else max(0.0, end - now)
         return replace(self, started=now, time_s=left, undivided=True)
@@ -85,7 +94,8 @@ class Limits:
     def until(self, compresses: bool, evaluated: float) -> TimeShares:
         """The shares of the time at which evaluation and refit end.
 
-        `evaluated`: rows that evaluation trains on, in multiples of those of the refit: a row has the same time in both.
+        `evaluated`: rows that evaluation trains on, in multiples of those of the refit: a row has
+        the same time in both.
         """
         end = TRAIN_SHARE if compresses else WORK_SHARE
         return TimeShares(end * evaluated / (evaluated + 1.0), end)
@@ -96,7 +106,9 @@ class Limits:
         return None if end is None or last is None else min(end, last - reserve_s)
 
     def part(self, end: float | None, parts_left: float) -> float | None:
-        """The deadline of one of `parts_left` equal parts of what is left until `end` (time.monotonic(), or None)."""
+        """The deadline of one of `parts_left` equal parts of what is left until `end`
+        (time.monotonic(), or None).
+        """
         if end is None:
             return None
         now = time.monotonic()

@@ -1,4 +1,6 @@
-"""What every step may ask of the run it belongs to: say something, know the time left, derive a seed."""
+"""What every step may ask of the run it belongs to: say something, know the time left, derive a
+seed.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,12 @@ def silent(kind: str, facts: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """Passed to every step. `deadline`: time.monotonic() seconds at which work has to stop, or None. `device`: cpu or cuda, where
-    networks train.
+    """Passed to every step. `deadline`: time.monotonic() seconds at which work has to stop, or
+    None. `device`: cpu or cuda, where networks train.
 
-    `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know them. `saves`: where long
-    work leaves what it has so far; None keeps nothing. `check_memory` raises BudgetError where more is held than the
-    budget allows.
+    `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know
+    them. `saves`: where long work leaves what it has so far; None keeps nothing. `check_memory`
+    raises BudgetError where more is held than the budget allows.
     """
 
     seed: int = 0
@@ -55,9 +57,14 @@ class Context:
         return float("inf") if self.deadline is None else self.deadline - time.monotonic()
 
     def check_time(self, doing: str) -> None:
-        """Raises BudgetError when no time is left, or more memory is held than the budget allows."""
+        """Raises BudgetError when no time is left, or more memory is held than the budget
+        allows.
+        """
         self.check_memory()
         if self.left_s() <= 0:
             raise BudgetError(
-                "budget.time", "work that ends in time", f"no time left while {doing}", "Raise budget.time."
+                "budget.time",
+                "work that ends in time",
+                f"no time left while {doing}",
+                "Raise budget.time.",
             )

@@ -15,8 +15,8 @@ OVERHEAD = 1024  # bytes of a stage's manifest and of events that follow
 class DiskLimit:
     """What a run folder may hold. `most`: bytes, or None for any.
 
-    Where there is no room, what is kept to continue goes first: saved states of unfinished stages, and (`spare`) finished
-    stages that nothing that follows reads.
+    Where there is no room, what is kept to continue goes first: saved states of unfinished stages,
+    and (`spare`) finished stages that nothing that follows reads.
     """
 
     def __init__(self, folder: Path, most: int | None) -> None:
@@ -32,8 +32,8 @@ class DiskLimit:
         return self.most is None or self.used() + size + OVERHEAD <= self.most
 
     def room(self, size: int, spare: Sequence[str] = (), keep: Sequence[Path] = ()) -> None:
-        """Make room for `size` bytes more. `spare`: patterns of stages that may go; `keep`: folders that stay. Raises
-        BudgetError.
+        """Make room for `size` bytes more. `spare`: patterns of stages that may go; `keep`: folders
+        that stay. Raises BudgetError.
         """
         if self.most is None:
             return

@@ -1,7 +1,9 @@
-"""Where a run computes: processor, instruction sets, versions. A run that goes on elsewhere says so.
+"""Where a run computes: processor, instruction sets, versions. A run that goes on elsewhere says
+so.
 
-The same recipe gives the same bytes on any number of cores. It does not on another kind of processor, whose libraries take
-other instructions, nor with another version of one of them: the last digits differ.
+The same recipe gives the same bytes on any number of cores. It does not on another kind of
+processor, whose libraries take other instructions, nor with another version of one of them: the
+last digits differ.
 """
 
 from __future__ import annotations
@@ -18,7 +20,17 @@ from sixfold.runs.events import Event
 from sixfold.runs.folder import RunFolder
 
 KIND: Final = "environment"
-ENGINES: Final = ("sixfold", "numpy", "scipy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime", "pyarrow")
+ENGINES: Final = (
+    "sixfold",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "lightgbm",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+)
 # What makes libraries take other instructions than those of the processor.
 SETTINGS: Final = (
     "OPENBLAS_CORETYPE",
@@ -56,7 +68,10 @@ def facts() -> dict[str, Any]:
         "processor": _of_cpuinfo("model name") or platform.processor() or platform.machine(),
         "instructions": hashlib.sha256(_of_cpuinfo("flags").encode()).hexdigest()[:12],
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in ENGINES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ENGINES},
+        },
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
 
@@ -74,14 +89,20 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """ "numpy 2.1.0, before 2.0.2" of everything that is not as it was."""
     old, new = _flat(before), _flat(now)
     return [
-        f"{name} {new.get(name)}, before {old.get(name)}" for name in {**old, **new} if old.get(name) != new.get(name)
+        f"{name} {new.get(name)}, before {old.get(name)}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
     ]
 
 
 def _flat(facts: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in facts.items():
-        found |= {key: str(one) for key, one in value.items()} if isinstance(value, dict) else {name: str(value)}
+        found |= (
+            {key: str(one) for key, one in value.items()}
+            if isinstance(value, dict)
+            else {name: str(value)}
+        )
     return found
 
 
@@ -89,7 +110,9 @@ def _of_cpuinfo(key: str) -> str:
     """The first processor's entry, where the system tells: flags in one order."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    found = next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key), "")
+    found = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key), ""
+    )
     return " ".join(sorted(found.split())) if key == "flags" else found
 
 

@@ -1,6 +1,8 @@
-"""events.jsonl: one fact a line, each line with its own checksum. A damaged line is passed over, and told.
+"""events.jsonl: one fact a line, each line with its own checksum. A damaged line is passed over,
+and told.
 
-Standard library and pydantic's writer only: `sixfold inspect` reads it without the packages that train.
+Standard library and pydantic's writer only: `sixfold inspect` reads it without the packages that
+train.
 """
 
 from __future__ import annotations
@@ -23,15 +25,18 @@ from sixfold.core.paths import system_fault
 Event = dict[str, Any]
 
 NAME: Final = "events.jsonl"
-LONGEST: Final = 16 << 20  # bytes of a line that is looked at; guessed: an epoch event of 2,000 losses has 100,000
+LONGEST: Final = (
+    16 << 20
+)  # bytes of a line that is looked at; guessed: an epoch event of 2,000 losses has 100,000
 SHOWN: Final = 5  # line numbers in a message
 _BEFORE, _AFTER = b',"crc":"', b'"}'  # around the checksum, at the end of every line
 _TAIL: Final = len(_BEFORE) + 8 + len(_AFTER)
 
 
 def line(event: Event) -> bytes:
-    """JSON, `crc` (CRC-32 of the object without it), and a line's end. pydantic's writer takes 0.6 µs where Python's takes
-    11: telling every epoch of a tiny network took a fifth of the training's time (`bench/events.py`).
+    """JSON, `crc` (CRC-32 of the object without it), and a line's end. pydantic's writer takes 0.6
+    µs where Python's takes 11: telling every epoch of a tiny network took a fifth of the training's
+    time (`bench/events.py`).
     """
     try:
         body = to_json(event, inf_nan_mode="null")
@@ -54,7 +59,8 @@ def parsed(data: bytes) -> Event | None:
 
 
 def numbered(path: Path) -> Iterator[tuple[int, Event | None]]:
-    """Number and event of every line, the oldest first; None for a line that is damaged. No file: no lines.
+    """Number and event of every line, the oldest first; None for a line that is damaged. No file:
+    no lines.
 
     Raises SystemFault where it cannot be read.
     """
@@ -66,7 +72,9 @@ def numbered(path: Path) -> Iterator[tuple[int, Event | None]]:
             while data := file.readline(LONGEST):
                 number += 1
                 whole = data.endswith(b"\n")
-                while not whole and (more := file.readline(LONGEST)):  # too long for an event: damage
+                while not whole and (
+                    more := file.readline(LONGEST)
+                ):  # too long for an event: damage
                     whole, data = more.endswith(b"\n"), b""
                 yield number, parsed(data[:-1] if data.endswith(b"\n") else data)
     except OSError as error:
@@ -84,7 +92,8 @@ def damage(path: Path, lines: list[int]) -> str:
 
 
 def opened(path: Path) -> FileIO:
-    """The file to append to, made if it is not there; half a line, which a kill left at its end, is cut off.
+    """The file to append to, made if it is not there; half a line, which a kill left at its end, is
+    cut off.
 
     Raises OSError, or SystemFault for what is no plain file.
     """
@@ -99,11 +108,18 @@ def _opened(path: Path, flags: int) -> int:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         plain = "a folder" if path.is_dir() else "something else"
         found = "a symbolic link" if path.is_symlink() else plain
-        raise SystemFault(str(path), "a plain file of events", found, "Move it away and run the same command again.")
+        raise SystemFault(
+            str(path),
+            "a plain file of events",
+            found,
+            "Move it away and run the same command again.",
+        )
     handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise SystemFault(str(path), "a plain file of events", "something else", "Move it away and run again.")
+        raise SystemFault(
+            str(path), "a plain file of events", "something else", "Move it away and run again."
+        )
     return handle
 
 

@@ -1,4 +1,6 @@
-"""A run is a folder that survives anything: stages written aside and renamed, one stream of events, one owner."""
+"""A run is a folder that survives anything: stages written aside and renamed, one stream of events,
+one owner.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,17 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage is: its `folder` once it is finished; `aside`: where its files are written, None where it is finished."""
+    """Where a stage is: its `folder` once it is finished; `aside`: where its files are written,
+    None where it is finished.
+    """
 
     folder: Path
     aside: Path | None = None
 
 
 class RunFolder:
-    """`stage` is the place of a piece of work that is done once; `emit` tells what happened. Use as a context manager: it holds
-    the lock.
+    """`stage` is the place of a piece of work that is done once; `emit` tells what happened. Use as
+    a context manager: it holds the lock.
 
     `disk_bytes`: what it may hold, None for any; who writes into it asks `disk` for room before.
     """
@@ -70,18 +74,25 @@ class RunFolder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._close()
 
     def _close(self) -> None:
         if self._events is not None:
-            with contextlib.suppress(OSError):  # a full disk must not hide the error that is on its way
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk must not hide the error that is on its way
                 self._events.close()
         self._lock.release()
 
     def _look_back(self) -> None:
-        """What earlier attempts left in the stream: which stages the run began; damage is told once."""
+        """What earlier attempts left in the stream: which stages the run began; damage is told
+        once.
+        """
         damaged, told = list[int](), set[str]()
         for number, event in events.numbered(self.path / events.NAME):
             if event is None:
@@ -109,11 +120,12 @@ class RunFolder:
 
     @contextlib.contextmanager
     def stage(self, name: str, key: str) -> Iterator[Place]:
-        """The place of stage `name`: finished, from an earlier run, when its key is equal and its files are whole; else with a
-        folder `aside` to write into.
+        """The place of stage `name`: finished, from an earlier run, when its key is equal and its
+        files are whole; else with a folder `aside` to write into.
 
-        The stage counts only after every file is synced, the manifest is written and the folder is renamed, which is done when
-        the block ends; so a kill at any moment leaves either a whole stage or none.
+        The stage counts only after every file is synced, the manifest is written and the folder is
+        renamed, which is done when the block ends; so a kill at any moment leaves either a whole
+        stage or none.
         """
         done = self.path / name
         saved = self.path / f"{name}.saved"
@@ -143,26 +155,38 @@ class RunFolder:
             raise
         except OSError as error:
             raise system_fault(aside, error) from error
-        self.emit("stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)})
+        self.emit(
+            "stage_finished", {"stage": name, "duration_s": round(time.monotonic() - started, 3)}
+        )
 
     def saves(self, name: str, key: str) -> Checkpoints:
-        """What the unfinished stage `name` of this key saved, and will save; what it saved for another key goes."""
+        """What the unfinished stage `name` of this key saved, and will save; what it saved for
+        another key goes.
+        """
         folder, own = self.path / f"{name}.saved", key[:16]
         if folder.is_symlink() or folder.is_file():  # none of ours
             clear(folder)
         for other in folder.glob("*") if folder.is_dir() else ():
             if other.name != own:
                 shutil.rmtree(other, ignore_errors=True)
-        return Checkpoints(folder / own, key, self.emit, self.save_every_s, disk=self.disk, check=self._lock.check)
+        return Checkpoints(
+            folder / own, key, self.emit, self.save_every_s, disk=self.disk, check=self._lock.check
+        )
 
     def has(self, name: str, key: str) -> bool:
-        """Whether stage `name` of this key is finished; its files are looked at when `stage` reads it back."""
+        """Whether stage `name` of this key is finished; its files are looked at when `stage` reads
+        it back.
+        """
         folder = self.path / name
         return (folder / MANIFEST).is_file() and not problem_of(folder) and key_of(folder) == key
 
     def history(self) -> Iterator[Event]:
-        """Every event so far, the oldest first, earlier attempts included; damaged lines were told when the run began."""
-        yield from (event for _, event in events.numbered(self.path / events.NAME) if event is not None)
+        """Every event so far, the oldest first, earlier attempts included; damaged lines were told
+        when the run began.
+        """
+        yield from (
+            event for _, event in events.numbered(self.path / events.NAME) if event is not None
+        )
 
     def _is_finished(self, folder: Path, key: str) -> bool:
         if not (folder / MANIFEST).is_file() and not self._began(folder):

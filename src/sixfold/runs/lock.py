@@ -1,7 +1,9 @@
-"""One process at a time in a folder: the folder itself is locked, so that no file that someone removes opens the door.
+"""One process at a time in a folder: the folder itself is locked, so that no file that someone
+removes opens the door.
 
-On filesystems that lock no folders (NFS asks for a file that can be written) the file `.lock` inside is locked instead; it
-is locked beside the folder everywhere, and holds the process that has it.
+On filesystems that lock no folders (NFS asks for a file that can be written) the file `.lock`
+inside is locked instead; it is locked beside the folder everywhere, and holds the process that has
+it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from typing import Final
 from sixfold.core.errors import SystemFault
 
 NAME: Final = ".lock"
-UNLOCKABLE: Final = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EISDIR)
+UNLOCKABLE: Final = (
+    errno.EBADF,
+    errno.EINVAL,
+    errno.ENOLCK,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EISDIR,
+)
 TRIES: Final = 10  # where the folder is replaced while it is locked
 
 
@@ -30,7 +39,9 @@ class FolderLock:
         self._handles: list[int] = []
 
     def take(self) -> None:
-        """Make the folder if there is none, and lock it. Raises SystemFault where another process has it, and OSError."""
+        """Make the folder if there is none, and lock it. Raises SystemFault where another process
+        has it, and OSError.
+        """
         try:
             self._lock_folder()
             self._lock_file()
@@ -45,7 +56,9 @@ class FolderLock:
                 os.close(self._handles.pop())
 
     def check(self) -> None:
-        """Raises SystemFault where the locked folder is not at its path any more: another process may be in the new one."""
+        """Raises SystemFault where the locked folder is not at its path any more: another process
+        may be in the new one.
+        """
         if not self._handles:
             return
         try:
@@ -74,14 +87,23 @@ class FolderLock:
                 self.release()
             else:
                 return
-        raise SystemFault(str(self.folder), "a folder that stays", "one that is replaced all the time", "Run again.")
+        raise SystemFault(
+            str(self.folder),
+            "a folder that stays",
+            "one that is replaced all the time",
+            "Run again.",
+        )
 
     def _lock_file(self) -> None:
         path = self.folder / NAME
         if path.is_symlink() or path.is_dir():
             found = "a symbolic link" if path.is_symlink() else "a folder"
-            raise SystemFault(str(path), "a plain file", found, "Remove it and run the same command again.")
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+            raise SystemFault(
+                str(path), "a plain file", found, "Remove it and run the same command again."
+            )
+        handle = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+        )
         self._handles.append(handle)
         self._flock(handle)
         os.ftruncate(handle, 0)
@@ -89,7 +111,9 @@ class FolderLock:
             os.pwrite(handle, f"{os.getpid()} {platform.node()}\n".encode(), 0)
 
     def _flock(self, handle: int, allowed: tuple[int, ...] = ()) -> None:
-        """Raises SystemFault where another process has it, and OSError but for `allowed` numbers."""
+        """Raises SystemFault where another process has it, and OSError but for `allowed`
+        numbers.
+        """
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -106,11 +130,15 @@ class FolderLock:
     def _holder(self) -> str:
         """ " (process 123)", or '' where that is not known."""
         with contextlib.suppress(OSError, ValueError):
-            process, _, machine = (self.folder / NAME).read_text(encoding="utf-8")[:300].strip().partition(" ")
+            process, _, machine = (
+                (self.folder / NAME).read_text(encoding="utf-8")[:300].strip().partition(" ")
+            )
             there = f" on {machine}" if machine and machine != platform.node() else ""
             return f" (process {int(process)}{there})"
         with contextlib.suppress(OSError):
             own = str(os.stat(self.folder).st_ino)  # noqa: PTH116
-            found = re.search(rf"FLOCK\s+\S+\s+WRITE\s+(\d+) \S+:{own} ", Path("/proc/locks").read_text())
+            found = re.search(
+                rf"FLOCK\s+\S+\s+WRITE\s+(\d+) \S+:{own} ", Path("/proc/locks").read_text()
+            )
             return f" (process {found[1]})" if found else ""
         return ""

@@ -1,4 +1,6 @@
-"""A budget of memory, looked at while work goes on: by a thread of its own, because a solver does not stop to be asked."""
+"""A budget of memory, looked at while work goes on: by a thread of its own, because a solver does
+not stop to be asked.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,11 @@ def held_bytes() -> int:
 
 
 class MemoryGuard:
-    """Remembers the most that was held, and raises at the next safe point where that is above the budget.
+    """Remembers the most that was held, and raises at the next safe point where that is above the
+    budget.
 
-    `limit`: bytes, or None for any. Use as a context manager, which looks every EVERY_S seconds. `held`: what tells the bytes.
+    `limit`: bytes, or None for any. Use as a context manager, which looks every EVERY_S seconds.
+    `held`: what tells the bytes.
     """
 
     def __init__(self, limit: int | None, held: Callable[[], int] = held_bytes) -> None:
@@ -43,7 +47,10 @@ class MemoryGuard:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._done.set()
         if self._thread is not None:
@@ -54,7 +61,9 @@ class MemoryGuard:
         self.most = max(self.most, self.held())
 
     def check(self) -> None:
-        """A safe point. Raises BudgetError when more was held since `recover` than the budget allows."""
+        """A safe point. Raises BudgetError when more was held since `recover` than the budget
+        allows.
+        """
         if self.limit is None or self.resting:
             return
         self.look()
@@ -67,7 +76,9 @@ class MemoryGuard:
             )
 
     def recover(self) -> None:
-        """What went over the budget is given up: its memory goes back to the system, and the next candidate has a chance."""
+        """What went over the budget is given up: its memory goes back to the system, and the next
+        candidate has a chance.
+        """
         if self.limit is None:
             return
         gc.collect()
@@ -84,7 +95,9 @@ class MemoryGuard:
 
 
 def give_back() -> None:
-    """Ask the C library to return memory that is free to the system; where it cannot, nothing happens."""
+    """Ask the C library to return memory that is free to the system; where it cannot, nothing
+    happens.
+    """
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):  # no glibc

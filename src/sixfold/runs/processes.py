@@ -1,7 +1,8 @@
 """Stages side by side, in processes of their own: the same bytes as one after the other, sooner.
 
-A worker is told of stages by lines of JSON on its standard input, and answers by lines on its standard output: an event of the
-run, the end of a stage, or the error that ended it. The run's folder and its stream of events stay with this process.
+A worker is told of stages by lines of JSON on its standard input, and answers by lines on its
+standard output: an event of the run, the end of a stage, or the error that ended it. The run's
+folder and its stream of events stay with this process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from sixfold.runs.memory import held_bytes
 from sixfold.runs.stages import Done, Result, Stage, Work
 
 WORKER = "sixfold.evaluate.stage_process"
-SHARED = "stages.shared"  # folder of the run: what workers are told, until the run goes on without them
+SHARED = (
+    "stages.shared"  # folder of the run: what workers are told, until the run goes on without them
+)
 TAIL = 600  # characters of what a worker that ended by itself wrote to its standard error
 KILLED = -9  # how a process ends that the system kills for its memory
 Answers = queue.Queue[tuple[int, dict[str, Any]]]
@@ -36,22 +39,27 @@ Answers = queue.Queue[tuple[int, dict[str, Any]]]
 
 @dataclass
 class Processes:
-    """`workers` processes that live as long as this context manager. `memory_bytes`: of the budget, for all of them and this
-    process together; None for any.
+    """`workers` processes that live as long as this context manager. `memory_bytes`: of the budget,
+    for all of them and this process together; None for any.
     """
 
     folder: RunFolder
     workers: int
     memory_bytes: int | None = None
     _running: list[_Worker] = field(default_factory=list)
-    _inputs: dict[int, tuple[Any, Path]] = field(default_factory=dict)  # by identity, and held, so that it stays theirs
+    _inputs: dict[int, tuple[Any, Path]] = field(
+        default_factory=dict
+    )  # by identity, and held, so that it stays theirs
     _told: itertools.count[int] = field(default_factory=itertools.count)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for worker in self._running:
             worker.end()
@@ -66,7 +74,11 @@ class Processes:
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            done = [one for at in range(0, len(stages), self.workers) for one in self._do(stages[at:][: self.workers])]
+            done = [
+                one
+                for at in range(0, len(stages), self.workers)
+                for one in self._do(stages[at:][: self.workers])
+            ]
 
     def _do(self, stages: Sequence[Stage]) -> list[Done]:
         """At most as many stages as there are workers."""
@@ -109,7 +121,11 @@ class Processes:
             inputs = self._folder(f"inputs-{len(self._inputs)}")
             stage.inputs.save(inputs)
             self._inputs[id(stage.inputs)] = stage.inputs, inputs
-        left = None if self.memory_bytes is None else max(0, self.memory_bytes - held_bytes()) // self.workers
+        left = (
+            None
+            if self.memory_bytes is None
+            else max(0, self.memory_bytes - held_bytes()) // self.workers
+        )
         return {
             "action": str(action),
             "inputs": str(self._inputs[id(stage.inputs)][1]),
@@ -144,7 +160,9 @@ class _Worker:
             text=True,
             encoding="utf-8",
         )
-        if hasattr(os, "sched_setaffinity"):  # its share of the cores, before it has looked how many there are
+        if hasattr(
+            os, "sched_setaffinity"
+        ):  # its share of the cores, before it has looked how many there are
             mine = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(self.process.pid, mine[number::of] or [mine[number % len(mine)]])
         self._thread: threading.Thread | None = None
@@ -176,9 +194,18 @@ class _Worker:
         """Why there is no answer."""
         code = self.process.wait()
         if code == KILLED:
-            where, remedy = "budget.memory", "Lower budget.workers, or set budget.memory, so that it is planned."
+            where, remedy = (
+                "budget.memory",
+                "Lower budget.workers, or set budget.memory, so that it is planned.",
+            )
             found = "one that the system killed, as it does where memory ends"
-            return {"kind": "BudgetError", "where": where, "expected": "a worker", "found": found, "remedy": remedy}
+            return {
+                "kind": "BudgetError",
+                "where": where,
+                "expected": "a worker",
+                "found": found,
+                "remedy": remedy,
+            }
         written = self.process.stderr.read()[-TAIL:] if self.process.stderr else ""
         found = f"exit code {code}: {written.strip() or 'no word'}"
         remedy = "Run again; with budget.workers: 1 the stage is done in the run's own process."

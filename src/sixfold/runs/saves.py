@@ -1,7 +1,9 @@
-"""What an unfinished stage has done so far: pieces that are whole, and the newest state of the training in work.
+"""What an unfinished stage has done so far: pieces that are whole, and the newest state of the
+training in work.
 
-Everything is written aside, synced, sealed with a manifest (bytes and SHA-256 of every file) and renamed, as a stage is: a
-kill at any moment leaves a whole one or none, and a damaged one is seen, said and passed over.
+Everything is written aside, synced, sealed with a manifest (bytes and SHA-256 of every file) and
+renamed, as a stage is: a kill at any moment leaves a whole one or none, and a damaged one is seen,
+said and passed over.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ EVERY_S = 30.0  # between two of them: a save of a small network takes about 10 
 
 @dataclass
 class Checkpoints:
-    """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two states of a training; `disk`:
-    what there is room for. What there is no room for is not saved: should the stage be killed, it is done again. `check`
-    raises where the run's folder is no longer its own.
+    """Belongs to one stage, or to a part of it. `key`: the stage's; `every_s`: seconds between two
+    states of a training; `disk`: what there is room for. What there is no room for is not saved:
+    should the stage be killed, it is done again. `check` raises where the run's folder is no longer
+    its own.
     """
 
     folder: Path
@@ -38,8 +41,12 @@ class Checkpoints:
     check: Callable[[], None] = unwatched
 
     def within(self, name: str) -> Checkpoints:
-        """The saves of a part, which counts its own trainings: one that is skipped later does not rename the others."""
-        return Checkpoints(self.folder / name, self.key, self.emit, self.every_s, disk=self.disk, check=self.check)
+        """The saves of a part, which counts its own trainings: one that is skipped later does not
+        rename the others.
+        """
+        return Checkpoints(
+            self.folder / name, self.key, self.emit, self.every_s, disk=self.disk, check=self.check
+        )
 
     def piece(self, name: str) -> Path | None:
         """The folder of piece `name` where it is whole, or None."""
@@ -73,14 +80,21 @@ class Checkpoints:
 
     def _states(self, name: str) -> list[Path]:
         folder = self.folder / name
-        return sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp") if folder.is_dir() else []
+        return (
+            sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp")
+            if folder.is_dir()
+            else []
+        )
 
     def _whole(self, folder: Path) -> bool:
         if not folder.is_dir():
             return False
         problem = problem_of(folder)
         if problem:
-            self.emit("warning", {"text": f"{folder.parent.name}/{folder.name}: {problem}; an older state is used"})
+            self.emit(
+                "warning",
+                {"text": f"{folder.parent.name}/{folder.name}: {problem}; an older state is used"},
+            )
         return not problem and key_of(folder) == self.key
 
     def _write(self, done: Path, write: Callable[[Path], None]) -> None:

@@ -1,4 +1,6 @@
-"""A folder that is sealed: its manifest, written last, holds the bytes and the SHA-256 of every file, and what it is for."""
+"""A folder that is sealed: its manifest, written last, holds the bytes and the SHA-256 of every
+file, and what it is for.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Stages as plain values, and who does them: here, one after the other, or side by side in processes of their own.
+"""Stages as plain values, and who does them: here, one after the other, or side by side in
+processes of their own.
 
-What decides (a comparison, a search) is a generator: it hands out stages and is sent what came of them. So it calls nobody
-that trains, and does not know where a stage is done.
+What decides (a comparison, a search) is a generator: it hands out stages and is sent what came of
+them. So it calls nobody that trains, and does not know where a stage is done.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ Result = TypeVar("Result")
 
 
 class Action(Protocol):
-    """What a stage does: a dataclass of plain values and arrays, so that another process can be told of it."""
+    """What a stage does: a dataclass of plain values and arrays, so that another process can be
+    told of it.
+    """
 
     def perform(self, inputs: Any, context: Context, folder: Path) -> None:
-        """Do it, and write the result into `folder`. `inputs`: what every stage of its kind reads, the data among it."""
+        """Do it, and write the result into `folder`. `inputs`: what every stage of its kind reads,
+        the data among it.
+        """
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, to be read by `evaluate.stage_process`."""
@@ -30,8 +35,9 @@ class Action(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """A named piece of a run's work, done once. `key`: the hash of all that its result depends on; `inputs`: what its action
-    reads, known in every process that does stages. `context`: of the stage, with its deadline, its facts and its checkpoints.
+    """A named piece of a run's work, done once. `key`: the hash of all that its result depends on;
+    `inputs`: what its action reads, known in every process that does stages. `context`: of the
+    stage, with its deadline, its facts and its checkpoints.
     """
 
     name: str
@@ -45,7 +51,9 @@ Done: TypeAlias = Path | BudgetError | FitError
 """Where a stage's result is, or why there is none."""
 
 Work: TypeAlias = Generator[Sequence[Stage], Sequence[Done], Result]
-"""Hands out stages that do not depend on each other, is sent what came of them in the same order, and returns a result."""
+"""Hands out stages that do not depend on each other, is sent what came of them in the same order,
+and returns a result.
+"""
 
 
 class Executor(Protocol):

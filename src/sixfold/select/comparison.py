@@ -1,7 +1,9 @@
-"""Who is compared, on which folds: blocks of folds for all candidates that are still in, each a stage of the run.
+"""Who is compared, on which folds: blocks of folds for all candidates that are still in, each a
+stage of the run.
 
-Candidates that are alike train as one piece of work. After each block the recipe's `evaluate.select` drops whom it will. What
-is here hands out stages and is sent where their results are: see `runs.stages`.
+Candidates that are alike train as one piece of work. After each block the recipe's
+`evaluate.select` drops whom it will. What is here hands out stages and is sent where their results
+are: see `runs.stages`.
 """
 
 from __future__ import annotations
@@ -46,15 +48,17 @@ from sixfold.select.selecting import Scored, select
 AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
 PIECES = 16  # of a fold, whose scores tell what chance there is in its rows: more say little more
 LATE = 0.02  # of the whole time, by which a last training may be late
-RESCUE_CELLS = 500_000  # of a table whose candidates are tried first, late as it is: about half a second each
+RESCUE_CELLS = (
+    500_000  # of a table whose candidates are tried first, late as it is: about half a second each
+)
 RESCUE_S = 1.0  # what a training that ends in time has where all time is spent: guessed
 PIECES_IN_ALL = 160  # of all folds: of many folds there are enough
 
 
 @dataclass
 class Comparison:
-    """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far; `unfinished`: what was
-    saved of a piece of work that had no time to end.
+    """One run's comparison while it goes on. `parts`: position of a candidate → what it did so far;
+    `unfinished`: what was saved of a piece of work that had no time to end.
     """
 
     run: RunContext
@@ -66,7 +70,9 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.estimates = Estimates(self.data.training, self.plan.folds)
-        self.inputs = FoldInputs(self.data.training, self.plan.folds, self.plan.metrics, self.run.folder.disk)
+        self.inputs = FoldInputs(
+            self.data.training, self.plan.folds, self.plan.metrics, self.run.folder.disk
+        )
         self.cache = self.inputs.cache
 
     def enter(self, candidate: Candidate) -> int:
@@ -78,21 +84,38 @@ class Comparison:
         self.run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
         return len(self.plan.candidates) - 1
 
-    def score(self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0) -> Work[Scored]:
+    def score(
+        self, positions: Sequence[int], numbers: Sequence[int], waiting: float = 0.0
+    ) -> Work[Scored]:
         """Of the deciding metric; NaN for who could not be done.
 
-        `waiting`: how many pieces of work like these have to share the time that is left with them. Who does not fit into
-        its part of the time has another chance when the others are done.
+        `waiting`: how many pieces of work like these have to share the time that is left with them.
+        Who does not fit into its part of the time has another chance when the others are done.
         """
         groups = _alike([self.plan.candidates[at] for at in positions], positions)
-        scored, late, workers = _Scores(self, positions, numbers), list[list[int]](), self.run.workers
+        scored, late, workers = (
+            _Scores(self, positions, numbers),
+            list[list[int]](),
+            self.run.workers,
+        )
         for number in range(0, len(groups), workers):
             left = (len(groups) - number) + len(groups) * waiting
             deadline = self.run.limits.part(self.end(), left / workers)
-            fitting = {at: self._fits(group, numbers, deadline) for at, group in enumerate(groups[number:][:workers])}
+            fitting = {
+                at: self._fits(group, numbers, deadline)
+                for at, group in enumerate(groups[number:][:workers])
+            }
             late += [groups[number + at] for at, fits in fitting.items() if not fits]
-            scored.add((yield from self._do([groups[number + at] for at in fitting if fitting[at]], numbers, deadline)))
-        for group in sorted(late, key=lambda group: self.estimates.known(self.plan.candidates[group[0]]) or 0.0):
+            scored.add(
+                (
+                    yield from self._do(
+                        [groups[number + at] for at in fitting if fitting[at]], numbers, deadline
+                    )
+                )
+            )
+        for group in sorted(
+            late, key=lambda group: self.estimates.known(self.plan.candidates[group[0]]) or 0.0
+        ):
             deadline = self.run.limits.part(self.end(), 1 + waiting)
             if self._fits(group, numbers, deadline) or not self._anyone(scored):
                 scored.add((yield from self._do([group], numbers, deadline)))
@@ -102,8 +125,14 @@ class Comparison:
 
     def end(self) -> float | None:
         """When evaluation ends: so that the best so far can be trained again."""
-        done = [self.estimates.refit_s(self.plan.candidates[at]) for at in self.parts if self.left(at) == 0]
-        return self.run.limits.before(shares(self.run, self.data, self.plan), max(done, default=0.0))
+        done = [
+            self.estimates.refit_s(self.plan.candidates[at])
+            for at in self.parts
+            if self.left(at) == 0
+        ]
+        return self.run.limits.before(
+            shares(self.run, self.data, self.plan), max(done, default=0.0)
+        )
 
     def _anyone(self, scored: _Scores) -> bool:
         """Whether somebody has all folds, or all that are asked for now."""
@@ -133,7 +162,9 @@ class Comparison:
     def _refuse(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> None:
         piece = self._piece(group, numbers, deadline)
         fold_s = self.estimates.known(piece.candidates[0])
-        each = "" if fold_s is None else f", each of which is expected to take {show_seconds(fold_s)}"
+        each = (
+            "" if fold_s is None else f", each of which is expected to take {show_seconds(fold_s)}"
+        )
         self._leave_out(
             piece,
             BudgetError(
@@ -148,16 +179,23 @@ class Comparison:
         """How many folds at once the budget has memory for. Raises BudgetError."""
         budget = self.run.loaded.recipe.budget
         if budget.memory and self.run.workers > 1:
-            budget = budget.model_copy(update={"memory": f"{size_bytes(budget.memory) // self.run.workers}B"})
-        return folds_that_fit(piece.candidates, self.data.training, self.plan.folds, budget) if budget.memory else MANY
+            budget = budget.model_copy(
+                update={"memory": f"{size_bytes(budget.memory) // self.run.workers}B"}
+            )
+        return (
+            folds_that_fit(piece.candidates, self.data.training, self.plan.folds, budget)
+            if budget.memory
+            else MANY
+        )
 
     def left(self, at: int) -> int:
         """Folds that a candidate was not trained on."""
         return len(self.plan.folds) - sum(len(part.numbers) for part in self.parts.get(at, ()))
 
     def result(self, reasons: Mapping[int, str]) -> Work[Compared]:
-        """All that were trained. `reasons`: position → why it got no more folds. Where time ended before anyone had all
-        folds, the plan has the folds that were done. Raises what failed where nobody is left.
+        """All that were trained. `reasons`: position → why it got no more folds. Where time ended
+        before anyone had all folds, the plan has the folds that were done. Raises what failed where
+        nobody is left.
         """
         done = any(self.left(at) == 0 for at in self.parts)
         if isinstance(self.failed, BudgetError) and not done and not self.run.inside:
@@ -200,15 +238,22 @@ class Comparison:
         return self.plan, self._evaluations({})
 
     def _rescue(self) -> Work[None]:
-        """Nothing was trained in time: the one that is expected to take least is trained on its first fold, late."""
+        """Nothing was trained in time: the one that is expected to take least is trained on its
+        first fold, late.
+        """
         most_s = max(self.run.limits.time_s or 0.0, RESCUE_S)
-        groups, table = _alike(self.plan.candidates, range(len(self.plan.candidates))), self.data.training.table
+        groups, table = (
+            _alike(self.plan.candidates, range(len(self.plan.candidates))),
+            self.data.training.table,
+        )
         expected, small = [], table.rows * len(table.columns) <= RESCUE_CELLS
         for group in groups:
             piece = self._piece(group, range(len(self.plan.folds)), time.monotonic() + RESCUE_S)
             looks = small and self.estimates.known(piece.candidates[0]) is None
             fold_s = (
-                self.estimates.fold_s(self._group(piece), 0) if looks else self.estimates.known(piece.candidates[0])
+                self.estimates.fold_s(self._group(piece), 0)
+                if looks
+                else self.estimates.known(piece.candidates[0])
             )
             expected.append(RESCUE_S if fold_s is None else fold_s)
         for number in np.argsort(expected, kind="stable"):
@@ -216,23 +261,33 @@ class Comparison:
                 return
             ends = self.plan.candidates[groups[number][0]].family.ends_in_time
             deadline = time.monotonic() + RESCUE_S if ends else None
-            found = yield from self._do([groups[number]], range(len(self.plan.folds)), deadline, first_only=True)
+            found = yield from self._do(
+                [groups[number]], range(len(self.plan.folds)), deadline, first_only=True
+            )
             self.parts = {at: [part] for at, part in found.items()}
             self._take_unfinished()
 
-    def _piece(self, group: Sequence[int], numbers: Sequence[int], deadline: float | None) -> _Piece:
+    def _piece(
+        self, group: Sequence[int], numbers: Sequence[int], deadline: float | None
+    ) -> _Piece:
         """Candidates that are alike, on some folds, as a stage of the run."""
         candidates = [self.plan.candidates[at] for at in group]
         facts = {"candidate": candidates[0].name} if len(group) == 1 else {}
         done = len(self.plan.folds) - self.left(group[0])
         name = f"{self.run.inside}evaluate-{group[0]}" + (f".{done}" if done else "")
-        key = stage_key(self.run, self.data, "".join(each.key() for each in candidates) + repr(sorted(numbers)))
+        key = stage_key(
+            self.run, self.data, "".join(each.key() for each in candidates) + repr(sorted(numbers))
+        )
         saves = self.run.folder.saves(name, key)
-        context = replace(self.run.context.within("evaluate", **facts), deadline=deadline, saves=saves)
+        context = replace(
+            self.run.context.within("evaluate", **facts), deadline=deadline, saves=saves
+        )
         return _Piece(tuple(group), candidates, sorted(numbers), name, key, context)
 
     def _group(self, piece: _Piece) -> Group:
-        return Group(piece.candidates, self.data.training, self.plan.folds, piece.context, self.cache)
+        return Group(
+            piece.candidates, self.data.training, self.plan.folds, piece.context, self.cache
+        )
 
     def _do(
         self,
@@ -241,10 +296,11 @@ class Comparison:
         deadline: float | None,
         first_only: bool = False,
     ) -> Work[dict[int, FoldScores]]:
-        """Groups of candidates that are alike, on some folds. A candidate that fails or runs out of time or memory is skipped
-        with a warning.
+        """Groups of candidates that are alike, on some folds. A candidate that fails or runs out of
+        time or memory is skipped with a warning.
 
-        Inside of an outer fold time that is not there is an error: a choice among fewer is another choice.
+        Inside of an outer fold time that is not there is an error: a choice among fewer is another
+        choice.
         """
         pieces = [self._piece(group, numbers, deadline) for group in groups]
         failed: dict[int, BudgetError | FitError] = {}
@@ -263,7 +319,9 @@ class Comparison:
                 parts = FoldScoresOfAll.load(outcome).parts
                 self.estimates.saw(parts)
                 found |= dict(zip(piece.positions, parts, strict=True))
-            elif isinstance(outcome, FitError) and len(piece.positions) > 1:  # each alone, to see who of them it was
+            elif (
+                isinstance(outcome, FitError) and len(piece.positions) > 1
+            ):  # each alone, to see who of them it was
                 found |= yield from self._do([[one] for one in piece.positions], numbers, deadline)
             else:
                 self._failed(piece, outcome, first_only)
@@ -274,7 +332,9 @@ class Comparison:
         finished = self.run.folder.has(piece.name, piece.key)
         beside = MANY if finished else min(self._beside(piece), 1 if first_only else MANY)
         expected_s = self.estimates.known(piece.candidates[0])
-        action = EvaluateFolds(tuple(piece.candidates), tuple(piece.numbers), expected_s, beside, first_only)
+        action = EvaluateFolds(
+            tuple(piece.candidates), tuple(piece.numbers), expected_s, beside, first_only
+        )
         return Stage(piece.name, piece.key, action, self.inputs, piece.context)
 
     def _failed(self, piece: _Piece, error: BudgetError | FitError, first_only: bool) -> None:
@@ -298,7 +358,9 @@ class Comparison:
         """What was saved of work that did not end."""
         for parts in self._group(piece).done(piece.numbers):
             for at, part in zip(piece.positions, parts.parts, strict=True):
-                if self.run.folder.disk.most is not None:  # saved states go first where the disk is short
+                if (
+                    self.run.folder.disk.most is not None
+                ):  # saved states go first where the disk is short
                     part = replace(part, models=part.models.held())
                 self.unfinished.setdefault(at, []).append(part)
 
@@ -315,9 +377,13 @@ class _Piece(NamedTuple):
 
 
 class _Scores:
-    """What a block of folds says of candidates, by the deciding metric: greater is better, NaN for who was left out."""
+    """What a block of folds says of candidates, by the deciding metric: greater is better, NaN for
+    who was left out.
+    """
 
-    def __init__(self, comparison: Comparison, positions: Sequence[int], numbers: Sequence[int]) -> None:
+    def __init__(
+        self, comparison: Comparison, positions: Sequence[int], numbers: Sequence[int]
+    ) -> None:
         self.comparison, self.positions, self.numbers = comparison, positions, numbers
         self.plan = comparison.plan
         self.sign = 1.0 if scoring.greater_is_better(self.plan.metrics[0]) else -1.0
@@ -342,7 +408,9 @@ class _Scores:
         return Scored(self.scores, self.pieces if self.pieces.size else None)
 
     def _pieces(self) -> int:
-        """Parts of a fold that a selection sees, each of a row or more; 0 where the deciding metric is no mean over rows."""
+        """Parts of a fold that a selection sees, each of a row or more; 0 where the deciding metric
+        is no mean over rows.
+        """
         fewest = min(len(fold.validation) for fold in self.plan.folds)
         pieces = min(PIECES, max(2, PIECES_IN_ALL // len(self.plan.folds)), fewest)
         return pieces if pieces > 1 and scoring.is_mean(self.plan.metrics[0]) else 0
@@ -356,18 +424,24 @@ class _Scores:
                 continue
             target = self.comparison.data.training.target.take(self.plan.folds[number].validation)
             predicted, threshold = part.predictions[at], part.models.thresholds[at]
-            found[number] = scoring.score_pieces(metric, target, predicted, self._pieces(), threshold)
+            found[number] = scoring.score_pieces(
+                metric, target, predicted, self._pieces(), threshold
+            )
         return found
 
 
 Compared: TypeAlias = tuple[Plan, list[Evaluation]]
-"""The plan with the candidates and the folds that were compared, and what was found of each candidate."""
+"""The plan with the candidates and the folds that were compared, and what was found of each
+candidate.
+"""
 
 
 def compare(run: RunContext, data: DataSplit, plan: Plan) -> Work[Compared]:
-    """Steps 1 to 5 for the candidates of the plan; or for those that a search proposes, who are the plan's from then on.
+    """Steps 1 to 5 for the candidates of the plan; or for those that a search proposes, who are the
+    plan's from then on.
 
-    Those that can be done, and in time, are compared, all on the same folds. Raises BudgetError or FitError when none is.
+    Those that can be done, and in time, are compared, all on the same folds. Raises BudgetError or
+    FitError when none is.
     """
     comparison = Comparison(run, data, plan)
     settings = run.loaded.recipe.evaluate
@@ -393,7 +467,9 @@ def searched(comparison: Comparison, settings: Search, seed: int) -> Work[Compar
     """Each candidate is proposed by what those before scored (`evaluate.search`)."""
     run, data, plan = comparison.run, comparison.data, comparison.plan
     clock = _Clock(run.limits.deadline(shares(run, data, plan).evaluation), settings.trials)
-    searching = search(Proposer(run.loaded.recipe, data.training), len(plan.folds), settings, seed, clock.is_over)
+    searching = search(
+        Proposer(run.loaded.recipe, data.training), len(plan.folds), settings, seed, clock.is_over
+    )
     request = next(searching)
     while True:
         at = comparison.enter(request.candidate)
@@ -415,8 +491,9 @@ def searched(comparison: Comparison, settings: Search, seed: int) -> Work[Compar
 
 
 class _Clock:
-    """Whether there is time for another trial, which may take as long as the longest so far, and then for the refit, which may,
-    too: of many trials its share of the time is next to nothing. `end`: time.monotonic(), or None.
+    """Whether there is time for another trial, which may take as long as the longest so far, and
+    then for the refit, which may, too: of many trials its share of the time is next to nothing.
+    `end`: time.monotonic(), or None.
     """
 
     def __init__(self, end: float | None, trials: int) -> None:
@@ -436,18 +513,25 @@ class _Clock:
 def shares(run: RunContext, data: DataSplit, plan: Plan) -> TimeShares:
     """The shares of the time at which evaluation and refit end."""
     search = run.loaded.recipe.evaluate.search
-    trained = sum(len(fold.train) for fold in plan.folds) * (search.trials if search else len(plan.candidates))
-    return run.limits.until(run.loaded.recipe.compress is not None, trained / max(1, data.training.table.rows))
+    trained = sum(len(fold.train) for fold in plan.folds) * (
+        search.trials if search else len(plan.candidates)
+    )
+    return run.limits.until(
+        run.loaded.recipe.compress is not None, trained / max(1, data.training.table.rows)
+    )
 
 
 def refit_end(
     run: RunContext, data: DataSplit, plan: Plan, chosen: Sequence[Candidate], needed_s: float
 ) -> float | None:
-    """When the winner's last training has to end, if it is expected to take `needed_s`: at the end of its share, or, where
-    that is too soon, of all time for work. Raises BudgetError where there is no time for it: a solver's would end late, and a
-    network's would be cut to less than half of what its folds had.
+    """When the winner's last training has to end, if it is expected to take `needed_s`: at the end
+    of its share, or, where that is too soon, of all time for work. Raises BudgetError where there
+    is no time for it: a solver's would end late, and a network's would be cut to less than half of
+    what its folds had.
     """
-    end, last = (run.limits.deadline(share) for share in (shares(run, data, plan).refit, WORK_SHARE))
+    end, last = (
+        run.limits.deadline(share) for share in (shares(run, data, plan).refit, WORK_SHARE)
+    )
     if end is None or last is None or run.inside:
         return end
     now, late_s = time.monotonic(), LATE * (run.limits.time_s or 0.0)

@@ -1,6 +1,7 @@
 """The candidates together: a weighted mean whose weights are chosen on out-of-fold predictions.
 
-Ensemble selection with replacement, started from the best in order (Caruana, Niculescu-Mizil, Crew and Ksikes, 2004).
+Ensemble selection with replacement, started from the best in order (Caruana, Niculescu-Mizil, Crew
+and Ksikes, 2004).
 """
 
 from __future__ import annotations
@@ -23,9 +24,7 @@ from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
 from sixfold.prepare.preparer import Preparer
 
 NAME = "ensemble"
-STEPS = (
-    50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
-)
+STEPS = 50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
 KEPT = 0.9  # of what the mean gains over the best member, when members leave that bring little: guessed
 MOST_ROWS = 10_000  # that weights are chosen on: more tell little
 
@@ -33,19 +32,23 @@ Score = Callable[[FloatArray], float]
 
 
 class Blend(NamedTuple):
-    """`weights`: one a member, not negative, sum 1. `threshold`: of the mean, where one is asked for."""
+    """`weights`: one a member, not negative, sum 1. `threshold`: of the mean, where one is asked
+    for.
+    """
 
     weights: tuple[float, ...]
     threshold: float | None
 
 
 def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
-    """Weights [members] of the mean with the greatest `score` that greedy steps find; never below the best member's.
+    """Weights [members] of the mean with the greatest `score` that greedy steps find; never below
+    the best member's.
 
-    Start: of the means of the best one, the best two, … the best. Step: add the member (again, perhaps) that gives the best
-    mean. The best of all these means counts; NaN scores are the worst. Then members leave, for each is a model to be served:
-    first those without whom the mean is as good or better, then, who brings least first, as long as the mean of the rest keeps
-    the share KEPT of what the mean before gained over the best member.
+    Start: of the means of the best one, the best two, … the best. Step: add the member (again,
+    perhaps) that gives the best mean. The best of all these means counts; NaN scores are the worst.
+    Then members leave, for each is a model to be served: first those without whom the mean is as
+    good or better, then, who brings least first, as long as the mean of the rest keeps the share
+    KEPT of what the mean before gained over the best member.
     """
 
     def value(mean: FloatArray) -> float:
@@ -69,18 +72,23 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
     stacked = np.stack(predictions)
     counts, best = _without_the_idle(best_counts, best, stacked, value, best)
     if np.isfinite(first[0]):
-        counts, _ = _without_the_idle(counts, best, stacked, value, first[0] + KEPT * (best - first[0]))
+        counts, _ = _without_the_idle(
+            counts, best, stacked, value, first[0] + KEPT * (best - first[0])
+        )
     return np.asarray(counts / counts.sum())
 
 
 def _without_the_idle(
     counts: FloatArray, worth: float, stacked: FloatArray, value: Score, least: float
 ) -> tuple[FloatArray, float]:
-    """`counts` without the members that the mean does not need for the value `least`, and what their mean is worth; `worth`: of
-    the mean of all.
+    """`counts` without the members that the mean does not need for the value `least`, and what
+    their mean is worth; `worth`: of the mean of all.
     """
     while np.count_nonzero(counts) > 1:
-        without = [np.where(np.arange(len(counts)) == member, 0.0, counts) for member in np.flatnonzero(counts)]
+        without = [
+            np.where(np.arange(len(counts)) == member, 0.0, counts)
+            for member in np.flatnonzero(counts)
+        ]
         found = [value(np.tensordot(rest / rest.sum(), stacked, axes=1)) for rest in without]
         if max(found) < least:
             break
@@ -89,10 +97,14 @@ def _without_the_idle(
 
 
 def blend(
-    evaluations: Sequence[Evaluation], target: Target, rows: IntArray, metric: str, threshold: str = "none"
+    evaluations: Sequence[Evaluation],
+    target: Target,
+    rows: IntArray,
+    metric: str,
+    threshold: str = "none",
 ) -> Blend:
-    """Weights that make the mean of the out-of-fold predictions at `rows` best by `metric`, and the threshold that `threshold`
-    (a metric of labels, or none) asks for.
+    """Weights that make the mean of the out-of-fold predictions at `rows` best by `metric`, and the
+    threshold that `threshold` (a metric of labels, or none) asks for.
     """
     some = rows[np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).astype(np.int64)]
     own, output = target.take(some), _output(evaluations)
@@ -111,7 +123,9 @@ def blend(
 
 
 def combine(models: Sequence[Model], found: Blend) -> Model:
-    """The members with a weight as one model; equal preparers are one. A single member is that model itself."""
+    """The members with a weight as one model; equal preparers are one. A single member is that
+    model itself.
+    """
     kept = [int(member) for member in np.flatnonzero(found.weights)]
     if len(kept) == 1:
         return models[kept[0]]
@@ -127,7 +141,9 @@ def combine(models: Sequence[Model], found: Blend) -> Model:
     fitted = Averaged(parts, np.array([found.weights[member] for member in kept]), models[0].output)
     first = models[0]
     joined = Joined(tuple(preparers.values()))
-    return Model(joined, fitted, first.task, first.target_names, first.classes, threshold=found.threshold)
+    return Model(
+        joined, fitted, first.task, first.target_names, first.classes, threshold=found.threshold
+    )
 
 
 def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Member:
@@ -136,7 +152,9 @@ def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[in
 
 
 def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
-    """Those whose predictions can be averaged, and a sentence for each of the others; who was dropped has too few."""
+    """Those whose predictions can be averaged, and a sentence for each of the others; who was
+    dropped has too few.
+    """
     evaluations = [one for one in evaluations if not one.dropped]
     kept = [one for one in evaluations if one.output != "decision"]
     notes = [
@@ -163,18 +181,22 @@ def cross_validate(
 ) -> FoldScores:
     """The ensemble of `evaluations` (two or more `members`) as one more candidate, on all folds.
 
-    A fold's weights are chosen on out-of-fold predictions of rows that the fold trains on, never on those it validates;
-    where there are none yet (the first window of a time series) all weights are equal. `fit_s`: of all members together.
-    `store`: where its models go.
+    A fold's weights are chosen on out-of-fold predictions of rows that the fold trains on, never on
+    those it validates; where there are none yet (the first window of a time series) all weights are
+    equal. `fit_s`: of all members together. `store`: where its models go.
     """
     started, tally = time.monotonic(), Tally(NAME, NAME, metrics)
     for number, fold in enumerate(folds):
         rows = seen(evaluations, fold.train)
         equal = Blend((1 / len(evaluations),) * len(evaluations), None)
-        found = blend(evaluations, dataset.target, rows, metrics[0], threshold) if len(rows) else equal
+        found = (
+            blend(evaluations, dataset.target, rows, metrics[0], threshold) if len(rows) else equal
+        )
         kept = [at for at, weight in enumerate(found.weights) if weight > 0]
         weights = tuple(found.weights[at] for at in kept)
-        model = combine([evaluations[at].models[number] for at in kept], found._replace(weights=weights))
+        model = combine(
+            [evaluations[at].models[number] for at in kept], found._replace(weights=weights)
+        )
         with (store or ModelStore()).writer(f"models-{number}") as writer:
             tally.score(number, model, dataset.take(fold.validation), 0.0)
             tally.models.append(writer.add(model))

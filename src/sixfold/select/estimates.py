@@ -1,5 +1,5 @@
-"""What fits of a run will take: what others like them took in it, or what fits on few rows say. Asked where there is a budget of
-time; without one nothing is estimated, and nothing is refused.
+"""What fits of a run will take: what others like them took in it, or what fits on few rows say.
+Asked where there is a budget of time; without one nothing is estimated, and nothing is refused.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sixfold.plan.run_context import Plan
 
 @dataclass
 class Estimates:
-    """`taken`: name of a candidate → seconds of one of its folds, those of everyone who trained with it included. `tried`:
-    the same as fits on few rows say, None where they say nothing.
+    """`taken`: name of a candidate → seconds of one of its folds, those of everyone who trained
+    with it included. `tried`: the same as fits on few rows say, None where they say nothing.
     """
 
     training: Dataset
@@ -38,11 +38,15 @@ class Estimates:
         return self.taken.get(candidate.name, self.tried.get(candidate.name))
 
     def fold_s(self, group: Group, number: int) -> float | None:
-        """Seconds of one fold of all of a group, of which fold `number` is tried where nothing was measured; None where nothing
-        can be said, and for what ends in time anyway.
+        """Seconds of one fold of all of a group, of which fold `number` is tried where nothing was
+        measured; None where nothing can be said, and for what ends in time anyway.
         """
         first = group.candidates[0]
-        if first.name not in self.taken and first.name not in self.tried and not first.family.ends_in_time:
+        if (
+            first.name not in self.taken
+            and first.name not in self.tried
+            and not first.family.ends_in_time
+        ):
             self.tried[first.name] = group.expected(number)
         return self.known(first)
 
@@ -53,8 +57,12 @@ class Estimates:
         return self.taken.get(candidate.name, 0.0) * more
 
 
-def again_s(chosen: Sequence[Candidate], plan: Plan, evaluations: Sequence[Evaluation], training: Dataset) -> float:
-    """Seconds of training `chosen` on all rows, one after the other, by what they took on the folds."""
+def again_s(
+    chosen: Sequence[Candidate], plan: Plan, evaluations: Sequence[Evaluation], training: Dataset
+) -> float:
+    """Seconds of training `chosen` on all rows, one after the other, by what they took on the
+    folds.
+    """
     found = Estimates(training, plan.folds)
     took = {one.name: one.fit_s / max(1, len(one.numbers)) for one in evaluations}
     for alike in groups(plan.candidates):  # what one saved the others is counted with the first

@@ -1,4 +1,6 @@
-"""What is compared when time ended before any candidate had all folds: those who have the folds of whoever has the most."""
+"""What is compared when time ended before any candidate had all folds: those who have the folds of
+whoever has the most.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from sixfold.plan.run_context import Plan
 
 
 def common(parts: Mapping[int, Sequence[FoldScores]], metric: str) -> tuple[int, ...]:
-    """The folds of the candidate that did most of them (of equally many: that has the best mean), sorted."""
+    """The folds of the candidate that did most of them (of equally many: that has the best mean),
+    sorted.
+    """
     sign = 1.0 if scoring.greater_is_better(metric) else -1.0
 
     def rank(at: int) -> tuple[int, float]:
@@ -32,7 +36,9 @@ def planned(plan: Plan, numbers: Sequence[int]) -> Plan:
 
 
 def restricted(parts: Sequence[FoldScores], numbers: Sequence[int]) -> list[FoldScores] | None:
-    """What a candidate did on these folds, numbered as in `planned`; None where it did not do all of them."""
+    """What a candidate did on these folds, numbered as in `planned`; None where it did not do all
+    of them.
+    """
     found = []
     for part in parts:
         kept = [at for at, number in enumerate(part.numbers) if number in numbers]

@@ -15,10 +15,12 @@ from sixfold.evaluate.cross_validation import Evaluation
 
 @dataclass(frozen=True)
 class Standing:
-    """One candidate: mean over the folds, their standard deviation (n - 1), every fold, seconds of preparing and training.
+    """One candidate: mean over the folds, their standard deviation (n - 1), every fold, seconds of
+    preparing and training.
 
-    `error`: standard error of the mean, spread / √K. Folds share training rows, so it is rather too small (Bengio and
-    Grandvalet, 2004). `dropped`: why it got no more folds than `folds`; its mean is of those it had.
+    `error`: standard error of the mean, spread / √K. Folds share training rows, so it is rather too
+    small (Bengio and Grandvalet, 2004). `dropped`: why it got no more folds than `folds`; its mean
+    is of those it had.
     """
 
     name: str
@@ -40,7 +42,9 @@ class Leaderboard:
 
     def __str__(self) -> str:
         width = max([40, *(len(s.name) for s in self.standings)])
-        lines = [f"{'candidate':{width}} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"]
+        lines = [
+            f"{'candidate':{width}} {self.metric:>12} {'spread':>9} {'std err':>9} {'seconds':>8}"
+        ]
         lines += [
             f"{s.name:{width}} {_score(s.mean):>12} {_score(s.spread):>9} {_score(s.error):>9} {s.fit_s:8.1f}{_left(s)}"
             for s in self.standings
@@ -50,9 +54,12 @@ class Leaderboard:
     def _repr_html_(self) -> str:
         head = ("candidate", self.metric, "spread", "standard error", "seconds")
         rows = [
-            (s.name + _left(s), *map(_score, (s.mean, s.spread, s.error)), f"{s.fit_s:.1f}") for s in self.standings
+            (s.name + _left(s), *map(_score, (s.mean, s.spread, s.error)), f"{s.fit_s:.1f}")
+            for s in self.standings
         ]
-        cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        cells = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+        )
         return f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{cells}</table>"
 
 
@@ -61,7 +68,8 @@ def _score(value: float) -> str:
 
 
 def order(evaluations: Sequence[Evaluation], metric: str) -> list[int]:
-    """Positions, the best first. Equal means: the smaller model; then the one named first in the recipe.
+    """Positions, the best first. Equal means: the smaller model; then the one named first in the
+    recipe.
 
     Not the one that trained faster: seconds differ from run to run, and the winner must not.
     """
@@ -96,7 +104,11 @@ def leaderboard(evaluations: Sequence[Evaluation], metric: str) -> Leaderboard:
 
 
 def _left(standing: Standing) -> str:
-    return f"  dropped after {len(standing.folds)} folds: {standing.dropped}" if standing.dropped else ""
+    return (
+        f"  dropped after {len(standing.folds)} folds: {standing.dropped}"
+        if standing.dropped
+        else ""
+    )
 
 
 def _standing(evaluation: Evaluation, metric: str) -> Standing:

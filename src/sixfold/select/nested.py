@@ -1,6 +1,8 @@
-"""What to expect of the choice itself (`evaluate.nested`): an outer fold is the run on its training data, and then a holdout.
+"""What to expect of the choice itself (`evaluate.nested`): an outer fold is the run on its training
+data, and then a holdout.
 
-Whatever chooses in the run (candidates, a selection, a search, an ensemble) chooses here by the same code.
+Whatever chooses in the run (candidates, a selection, a search, an ensemble) chooses here by the
+same code.
 """
 
 from __future__ import annotations
@@ -35,11 +37,15 @@ class NestedChoice(NamedTuple):
 Choose = Callable[[RunContext, DataSplit], Work[NestedChoice]]
 
 
-def nest(run: RunContext, data: DataSplit, metrics: Sequence[str], choose: Choose) -> Work[Nested | None]:
-    """What `choose` finds on the training rows of every outer fold by `metrics`, scored by the first on its validation data.
+def nest(
+    run: RunContext, data: DataSplit, metrics: Sequence[str], choose: Choose
+) -> Work[Nested | None]:
+    """What `choose` finds on the training rows of every outer fold by `metrics`, scored by the
+    first on its validation data.
 
-    None where the recipe does not ask for it; or where it cannot be done, or not in the time that the model left: a warning
-    says so, and the run goes on. No candidate may be cut short or left out for want of time: that would be another choice.
+    None where the recipe does not ask for it; or where it cannot be done, or not in the time that
+    the model left: a warning says so, and the run goes on. No candidate may be cut short or left
+    out for want of time: that would be another choice.
     """
     folds = outer_folds(run.loaded.recipe.evaluate, data.training)
     if folds and _was_cut(run):
@@ -54,7 +60,9 @@ def nest(run: RunContext, data: DataSplit, metrics: Sequence[str], choose: Choos
         key = stage_key(run, data, f"outer fold {number} of {len(folds)}: {_asked(run)}")
         try:
             _check_next(part.limits, longest)
-            found.append((yield from _outer(part, own, OuterFold(number, tuple(metrics), key), choose)))
+            found.append(
+                (yield from _outer(part, own, OuterFold(number, tuple(metrics), key), choose))
+            )
         except SystemFault:
             raise
         except SixfoldError as error:
@@ -70,8 +78,12 @@ def nest(run: RunContext, data: DataSplit, metrics: Sequence[str], choose: Choos
 
 
 def _was_cut(run: RunContext) -> bool:
-    """Whether a training that the run's choice rests on, of this command or of one before, was cut short."""
-    return any(event.get("cut") and not {"outer", "step"} & event.keys() for event in run.folder.history())
+    """Whether a training that the run's choice rests on, of this command or of one before, was cut
+    short.
+    """
+    return any(
+        event.get("cut") and not {"outer", "step"} & event.keys() for event in run.folder.history()
+    )
 
 
 def _check_next(limits: Limits, longest: float) -> None:
@@ -109,7 +121,10 @@ def _outer(run: RunContext, data: DataSplit, question: OuterFold, choose: Choose
             score = found.model.scores(data.held_out, [metric])[metric]
             if score is None:
                 raise FitError(
-                    "evaluate.metrics", "a score of the validation rows", metric, "Put another metric first."
+                    "evaluate.metrics",
+                    "a score of the validation rows",
+                    metric,
+                    "Put another metric first.",
                 )
             inner, name = found.evaluation.means()[metric], found.evaluation.name
             outer = Outer(chosen=name, candidates=found.candidates, inner=inner, score=score)
@@ -121,11 +136,17 @@ def _asked(run: RunContext) -> str:
     """The sections of the recipe that the choice depends on, besides those of every stage's key."""
     recipe = run.loaded.recipe
     sections = {"prepare", "build", "initialize", "train"}
-    return recipe.model_dump_json(include=sections | ({"budget"} if recipe.build == "auto" else set()))
+    return recipe.model_dump_json(
+        include=sections | ({"budget"} if recipe.build == "auto" else set())
+    )
 
 
 def _uncut(emit: Emit, kind: str, facts: dict[str, Any]) -> None:
-    """Pass events on. Raises BudgetError for a training that the time cuts short: in the run it was not."""
+    """Pass events on. Raises BudgetError for a training that the time cuts short: in the run it was
+    not.
+    """
     emit(kind, facts)
     if facts.get("cut"):
-        raise BudgetError("budget.time", "time to train as in the run", "none left", "Raise budget.time.")
+        raise BudgetError(
+            "budget.time", "time to train as in the run", "none left", "Raise budget.time."
+        )

@@ -1,7 +1,9 @@
-"""Search beyond a grid: Optuna proposes (TPE; Bergstra et al., 2011), the folds score, a pruner ends what is behind.
+"""Search beyond a grid: Optuna proposes (TPE; Bergstra et al., 2011), the folds score, a pruner
+ends what is behind.
 
-A trial is one candidate. It is scored fold by fold; after each, the mean so far is compared with what earlier trials had after
-as many folds (Akiba et al., 2019). Everything is in memory and follows from the seed.
+A trial is one candidate. It is scored fold by fold; after each, the mean so far is compared with
+what earlier trials had after as many folds (Akiba et al., 2019). Everything is in memory and
+follows from the seed.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ MEDIAN_OF = 5  # finished trials that a median is taken of (Optuna's own default
 
 @dataclass(frozen=True)
 class Tried(Generic[Candidate]):
-    """One trial. `scores`: fold → score, for the folds that were done. `reason`: why it ended early; '' if it did not."""
+    """One trial. `scores`: fold → score, for the folds that were done. `reason`: why it ended
+    early; '' if it did not.
+    """
 
     candidate: Candidate
     params: dict[str, Any]
@@ -46,21 +50,27 @@ class Tried(Generic[Candidate]):
 
 @dataclass(frozen=True)
 class Searched(Generic[Candidate]):
-    """All trials in their order. `fits`: how many were trained; a candidate proposed again is not."""
+    """All trials in their order. `fits`: how many were trained; a candidate proposed again is
+    not.
+    """
 
     trials: tuple[Tried[Candidate], ...]
     fits: int
 
     @property
     def best(self) -> Tried[Candidate] | None:
-        """The greatest mean over all folds, the first of equals; None when no trial was scored on all."""
+        """The greatest mean over all folds, the first of equals; None when no trial was scored on
+        all.
+        """
         complete = [trial for trial in self.trials if trial.state == "complete"]
         return max(complete, key=lambda trial: round(trial.mean, 12), default=None)
 
 
 @dataclass(frozen=True)
 class Request(Generic[Candidate]):
-    """Asks for the scores of a candidate on the folds `numbers`: greater is better; NaN, where a fold cannot score."""
+    """Asks for the scores of a candidate on the folds `numbers`: greater is better; NaN, where a
+    fold cannot score.
+    """
 
     candidate: Candidate
     numbers: tuple[int, ...]
@@ -76,10 +86,12 @@ def search(
     seed: int = 0,
     enough: Callable[[], bool] = lambda: False,
 ) -> Asking[Candidate, Searched[Candidate]]:
-    """Propose `settings.trials` candidates and ask for their scores; equal seeds and scores give equal trials.
+    """Propose `settings.trials` candidates and ask for their scores; equal seeds and scores give
+    equal trials.
 
-    Folds come in one random order for all, as many at a time as the pruner wants to see. `enough()` is asked before every trial
-    but the first: True ends the search (the budget). A proposal that was made before takes over its scores.
+    Folds come in one random order for all, as many at a time as the pruner wants to see. `enough()`
+    is asked before every trial but the first: True ends the search (the budget). A proposal that
+    was made before takes over its scores.
     """
     tried: list[Tried[Candidate]] = []
     known: dict[str, Tried[Candidate]] = {}
@@ -87,7 +99,9 @@ def search(
     ends = list(accumulate(_blocks(settings, folds), initial=0))
     blocks = [visited[first:last] for first, last in pairwise(ends)]
     with _quiet():
-        study = optuna.create_study(direction="maximize", sampler=_sampler(settings, seed), pruner=_pruner(settings))
+        study = optuna.create_study(
+            direction="maximize", sampler=_sampler(settings, seed), pruner=_pruner(settings)
+        )
     while len(tried) < settings.trials and not (tried and enough()):
         with _quiet():
             trial = study.ask()
@@ -113,7 +127,9 @@ def _trial(
         answer = yield Request(candidate, tuple(block))
         scores |= {fold: float(value) for fold, value in zip(block, answer, strict=True)}
         if wrong := [fold for fold in block if not np.isfinite(scores[fold])]:
-            return Tried(candidate, trial.params, scores, "failed", f"fold {wrong[0] + 1} cannot score it")
+            return Tried(
+                candidate, trial.params, scores, "failed", f"fold {wrong[0] + 1} cannot score it"
+            )
         mean = float(np.mean(list(scores.values())))
         trial.report(mean, len(scores))
         if len(scores) < folds and trial.should_prune():
@@ -148,7 +164,11 @@ def _sampler(settings: Search, seed: int) -> TPESampler:
 def _pruner(settings: Search) -> BasePruner:
     if settings.prune == "median":
         return MedianPruner(n_startup_trials=MEDIAN_OF)
-    return SuccessiveHalvingPruner(min_resource=1, reduction_factor=2) if settings.prune == "halving" else NopPruner()
+    return (
+        SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+        if settings.prune == "halving"
+        else NopPruner()
+    )
 
 
 @contextmanager

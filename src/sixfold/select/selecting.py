@@ -1,4 +1,6 @@
-"""Which candidates get all folds: blocks of folds for all that are still in, then a selection drops some, and says why."""
+"""Which candidates get all folds: blocks of folds for all that are still in, then a selection drops
+some, and says why.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from sixfold.parts.table import BoolArray, FloatArray, IntArray
 
 
 class Scored(NamedTuple):
-    """`folds`: float64 [candidates, folds], greater is better, NaN where undefined. `pieces`: [candidates, folds, pieces], the
-    same of parts of each fold's validation rows, always as many; None where the metric is no mean over rows.
+    """`folds`: float64 [candidates, folds], greater is better, NaN where undefined. `pieces`:
+    [candidates, folds, pieces], the same of parts of each fold's validation rows, always as many;
+    None where the metric is no mean over rows.
     """
 
     folds: FloatArray
@@ -37,9 +40,9 @@ Dropped = tuple[int, str]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a selection decides by: [candidates, folds done] `scores` and [candidates, folds done, pieces] `pieces`, as in
-    `Scored`, NaN for who was dropped before (`alive` tells). `bounds`: the worst and the best score possible, where the metric
-    has them.
+    """What a selection decides by: [candidates, folds done] `scores` and [candidates, folds done,
+    pieces] `pieces`, as in `Scored`, NaN for who was dropped before (`alive` tells). `bounds`: the
+    worst and the best score possible, where the metric has them.
     """
 
     scores: FloatArray
@@ -53,7 +56,9 @@ class Selection(Protocol):
     """What the plug-ins in `selection/` are."""
 
     def blocks(self, folds: int) -> tuple[int, ...]:
-        """How many folds are done at a time; their sum is `folds`. Networks of a block train as one."""
+        """How many folds are done at a time; their sum is `folds`. Networks of a block train as
+        one.
+        """
 
     def dropped(self, seen: Seen) -> list[Dropped]:
         """Who gets no more folds. Never all."""
@@ -70,7 +75,9 @@ class Drop:
 
 @dataclass(frozen=True)
 class Selected:
-    """`scores`: [candidates, folds] in the folds' own order, NaN where not scored. `fits`: how many were trained."""
+    """`scores`: [candidates, folds] in the folds' own order, NaN where not scored. `fits`: how many
+    were trained.
+    """
 
     scores: FloatArray
     drops: tuple[Drop, ...]
@@ -88,8 +95,13 @@ def alive(scores: FloatArray) -> BoolArray:
 
 
 def order(folds: int, seed: int) -> list[int]:
-    """Folds in random order: the first ones are a sample of all, also where a splitter makes unlike folds (time, groups)."""
-    return [int(fold) for fold in np.random.default_rng(derive(seed, "order of folds")).permutation(folds)]
+    """Folds in random order: the first ones are a sample of all, also where a splitter makes unlike
+    folds (time, groups).
+    """
+    return [
+        int(fold)
+        for fold in np.random.default_rng(derive(seed, "order of folds")).permutation(folds)
+    ]
 
 
 def select(
@@ -99,8 +111,8 @@ def select(
     seed: int = 0,
     bounds: ScoreBounds | None = None,
 ) -> Generator[ScoreRequest, Scored, Selected]:
-    """Ask for the scores of all candidates block by block and drop whom `selection` drops. Equal seeds visit the folds in equal
-    order.
+    """Ask for the scores of all candidates block by block and drop whom `selection` drops. Equal
+    seeds visit the folds in equal order.
 
     A candidate that a fold cannot score is dropped too: it has no mean. `bounds`: as in `Seen`.
     """
@@ -136,7 +148,9 @@ class _Pieces:
         """`place`: rows and columns of `found`."""
         self.missing = self.missing or found is None
         if found is not None:
-            self.kept = np.full((*self.shape, found.shape[2]), np.nan) if self.kept is None else self.kept
+            self.kept = (
+                np.full((*self.shape, found.shape[2]), np.nan) if self.kept is None else self.kept
+            )
             self.kept[place] = found
 
     def of(self, numbers: Sequence[int]) -> FloatArray | None:

@@ -1,4 +1,6 @@
-"""Whether one candidate is better than another, or the folds cannot tell: intervals of their difference, and a sentence."""
+"""Whether one candidate is better than another, or the folds cannot tell: intervals of their
+difference, and a sentence.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
 
-MOST_ROWS = 20_000  # rows of a draw; larger tables are drawn m out of n: 1,000 draws of 10,000 took 0.2 s
+MOST_ROWS = (
+    20_000  # rows of a draw; larger tables are drawn m out of n: 1,000 draws of 10,000 took 0.2 s
+)
 MOST_SCORED = 2_000  # the same for metrics that score every draw anew,
 MOST_TIMES = 400  # and how many draws: 1,000 of f1 or roc_auc took 7 to 17 s
 EQUAL = 1e-12  # a spread below this share of the scores is rounding
@@ -25,10 +29,11 @@ EQUAL = 1e-12  # a spread below this share of the scores is rounding
 
 @dataclass(frozen=True)
 class Difference:
-    """`difference`: how much `first` is better than `second`, in units of the metric (negative: worse).
+    """`difference`: how much `first` is better than `second`, in units of the metric (negative:
+    worse).
 
-    `low`, `high`: its confidence interval; `p`: two-sided, of no difference; NaN where they cannot be known. `by`: what was
-    compared ("10 folds"), `how`: the method.
+    `low`, `high`: its confidence interval; `p`: two-sided, of no difference; NaN where they cannot
+    be known. `by`: what was compared ("10 folds"), `how`: the method.
     """
 
     first: str
@@ -73,18 +78,23 @@ class Difference:
             return f"{self.first} and {self.second} score the same on {self.by} ({self.metric})."
         by = f"{shown(self.difference)} {unit}"
         if math.isnan(self.low):
-            return (
-                f"{self.first} is ahead of {self.second} by {by} on {self.by}, which cannot say how much chance does."
-            )
-        interval = f"{self.level:.0%} interval {shown(self.low)} to {shown(self.high)}, p = {self.p:.2g}"
+            return f"{self.first} is ahead of {self.second} by {by} on {self.by}, which cannot say how much chance does."
+        interval = (
+            f"{self.level:.0%} interval {shown(self.low)} to {shown(self.high)}, p = {self.p:.2g}"
+        )
         verb = "is better than" if self.told_apart else "is ahead of"
         end = "" if self.told_apart else f": {self.by} cannot tell them apart"
-        return f"{self.first} {verb} {self.second} by {by}, {interval} ({self.how}, {self.by}){end}."
+        return (
+            f"{self.first} {verb} {self.second} by {by}, {interval} ({self.how}, {self.by}){end}."
+        )
 
 
 def _unit(metric: str) -> tuple[str, Callable[[float], str]]:
     if scoring.bounds(metric) == (0.0, 1.0):
-        return f"points of {metric}", lambda value: f"{100 * value:.2g}" if abs(value) < 0.1 else f"{100 * value:.0f}"
+        return (
+            f"points of {metric}",
+            lambda value: f"{100 * value:.2g}" if abs(value) < 0.1 else f"{100 * value:.0f}",
+        )
     return f"({metric})", lambda value: f"{value:.3g}"
 
 
@@ -103,12 +113,15 @@ class ScoredFolds(NamedTuple):
     scores: FloatArray
 
 
-def by_folds(first: ScoredFolds, second: ScoredFolds, metric: str, share: float, level: float = 0.95) -> Difference:
+def by_folds(
+    first: ScoredFolds, second: ScoredFolds, metric: str, share: float, level: float = 0.95
+) -> Difference:
     """The corrected resampled t-test of two candidates on the same folds.
 
-    t = d̄ / √((1/n + n_validation/n_train)·S²) with n - 1 degrees of freedom; d: differences on the n folds that both have a
-    score of, S² their variance (n - 1). The second term stands for the training rows that folds share. `share`:
-    n_validation / n_train. Nadeau and Bengio (2003), for repeated K folds Bouckaert and Frank (2004).
+    t = d̄ / √((1/n + n_validation/n_train)·S²) with n - 1 degrees of freedom; d: differences on the
+    n folds that both have a score of, S² their variance (n - 1). The second term stands for the
+    training rows that folds share. `share`: n_validation / n_train. Nadeau and Bengio (2003), for
+    repeated K folds Bouckaert and Frank (2004).
 
     One fold, or equal differences other than zero, have no interval (NaN): the spread is not known.
     """
@@ -125,15 +138,23 @@ def by_folds(first: ScoredFolds, second: ScoredFolds, metric: str, share: float,
     elif spread > EQUAL * largest:
         error = spread * math.sqrt(1 / len(d) + share)
         half = float(stats.t.ppf((1 + level) / 2, len(d) - 1)) * error
-        low, high, p = mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, len(d) - 1))
-    return Difference(first.name, second.name, metric, mean, low, high, p, level, by, "corrected resampled t-test")
+        low, high, p = (
+            mean - half,
+            mean + half,
+            2 * float(stats.t.sf(abs(mean) / error, len(d) - 1)),
+        )
+    return Difference(
+        first.name, second.name, metric, mean, low, high, p, level, by, "corrected resampled t-test"
+    )
 
 
 # ---- on rows -----------------------------------------------------------------------------------------------------
 
 
 class Predicted(NamedTuple):
-    """One candidate's out-of-fold predictions, float64 [rows, outputs], NaN for rows that no fold validates."""
+    """One candidate's out-of-fold predictions, float64 [rows, outputs], NaN for rows that no fold
+    validates.
+    """
 
     name: str
     values: FloatArray
@@ -156,17 +177,21 @@ def by_rows(
     groups: IntArray | None = None,
     draws: Draws = Draws(),  # noqa: B008
 ) -> Difference:
-    """The bootstrap of out-of-fold predictions: rows (or whole groups) drawn with replacement, the same for both candidates.
+    """The bootstrap of out-of-fold predictions: rows (or whole groups) drawn with replacement, the
+    same for both candidates.
 
-    Percentile interval (Efron and Tibshirani, 1993, ch. 13); p: twice the smaller share of draws on one side of zero. The
-    models are taken as they are: what other training rows would do is not in the interval. Above 20,000 rows, m of the n
-    are drawn and deviations scaled by √(m/n) (Bickel, Götze and van Zwet, 1997); for metrics that are no mean over rows,
-    above 2,000, and 400 times at most: `how` says it. Draws that the metric does not define (one class) are left out; NaN
-    when more than half.
+    Percentile interval (Efron and Tibshirani, 1993, ch. 13); p: twice the smaller share of draws on
+    one side of zero. The models are taken as they are: what other training rows would do is not in
+    the interval. Above 20,000 rows, m of the n are drawn and deviations scaled by √(m/n) (Bickel,
+    Götze and van Zwet, 1997); for metrics that are no mean over rows, above 2,000, and 400 times at
+    most: `how` says it. Draws that the metric does not define (one class) are left out; NaN when
+    more than half.
     """
     scoring.check([metric], target.task)
     settings = METRIC.load(metric)()
-    known = np.flatnonzero(np.isfinite(first.values).all(axis=1) & np.isfinite(second.values).all(axis=1))
+    known = np.flatnonzero(
+        np.isfinite(first.values).all(axis=1) & np.isfinite(second.values).all(axis=1)
+    )
     units = _units(known, None if groups is None else groups[known])
     averaged = isinstance(settings, scoring.MeanOverRows)
     most = MOST_ROWS if averaged else MOST_SCORED
@@ -182,7 +207,9 @@ def by_rows(
     found = whole + math.sqrt(taken / max(1, len(units))) * (found - whole)
     low, high, p = _interval(found[np.isfinite(found)], draws)
     by = f"{len(units):,} {'rows' if groups is None else 'groups'}"
-    how = f"bootstrap, {draws.times:,} draws" + (f" of {taken:,}, scaled" if taken < len(units) else "")
+    how = f"bootstrap, {draws.times:,} draws" + (
+        f" of {taken:,}, scaled" if taken < len(units) else ""
+    )
     return Difference(first.name, second.name, metric, whole, low, high, p, draws.level, by, how)
 
 
@@ -190,12 +217,18 @@ def _interval(found: FloatArray, draws: Draws) -> tuple[float, float, float]:
     if 2 * len(found) < draws.times:
         return math.nan, math.nan, math.nan
     low, high = np.quantile(found, [(1 - draws.level) / 2, (1 + draws.level) / 2])
-    side = min(np.sum(found <= 0), np.sum(found >= 0)) + 1  # + 1: a p of zero cannot be seen in finitely many draws
+    side = (
+        min(np.sum(found <= 0), np.sum(found >= 0)) + 1
+    )  # + 1: a p of zero cannot be seen in finitely many draws
     return float(low), float(high), min(1.0, 2 * float(side) / (len(found) + 1))
 
 
-def _difference(pair: Sequence[Predicted], target: Target, settings: Any) -> Callable[[IntArray], float]:
-    """Rows → how much better the first of `pair` scores on them. NaN where the metric cannot score both."""
+def _difference(
+    pair: Sequence[Predicted], target: Target, settings: Any
+) -> Callable[[IntArray], float]:
+    """Rows → how much better the first of `pair` scores on them. NaN where the metric cannot score
+    both.
+    """
     sign = 1.0 if settings.greater_is_better else -1.0
     if any(settings.needs not in scoring.POSSIBLE[each.output] for each in pair):
         return lambda rows: math.nan
@@ -214,7 +247,9 @@ def _difference(pair: Sequence[Predicted], target: Target, settings: Any) -> Cal
 
 @dataclass(frozen=True)
 class _Units:
-    """What is drawn: rows, or groups of rows. Unit u has `order[starts[u]:starts[u] + sizes[u]]`."""
+    """What is drawn: rows, or groups of rows. Unit u has
+    `order[starts[u]:starts[u] + sizes[u]]`.
+    """
 
     order: IntArray
     starts: IntArray

@@ -1,4 +1,6 @@
-"""The winner of a comparison: the ensemble as one more candidate, the best of all, and its last training on all rows."""
+"""The winner of a comparison: the ensemble as one more candidate, the best of all, and its last
+training on all rows.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ from sixfold.select.estimates import again_s
 
 @dataclass(frozen=True)
 class Winner:
-    """Steps 1 to 5: what was compared, the best candidate (the members of an ensemble), its scores on every fold, and the model
-    refitted on all training rows. `key`: what the model depends on, besides the rows. `nested`: what to expect of such a
-    choice. `fold`: where there was no time to train again, the fold whose model it is.
+    """Steps 1 to 5: what was compared, the best candidate (the members of an ensemble), its scores
+    on every fold, and the model refitted on all training rows. `key`: what the model depends on,
+    besides the rows. `nested`: what to expect of such a choice. `fold`: where there was no time to
+    train again, the fold whose model it is.
     """
 
     plan: Plan
@@ -39,7 +42,9 @@ class Winner:
 
 @dataclass(frozen=True)
 class ChosenMembers:
-    """The candidates that the winner is made of, and their weights. `key`: all that its model depends on, besides the rows."""
+    """The candidates that the winner is made of, and their weights. `key`: all that its model
+    depends on, besides the rows.
+    """
 
     candidates: tuple[Candidate, ...]
     blend: ensemble.Blend
@@ -50,33 +55,52 @@ class ChosenMembers:
         return "".join([repr(self.blend), *(candidate.key() for candidate in self.candidates)])
 
 
-def blend(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The ensemble of the candidates as one more of them, where the recipe asks for it and two or more can be averaged."""
+def blend(
+    run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]
+) -> list[Evaluation]:
+    """The ensemble of the candidates as one more of them, where the recipe asks for it and two or
+    more can be averaged.
+    """
     if not run.loaded.recipe.evaluate.ensemble:
         return []
     members, notes = ensemble.members(evaluations)
-    for text in [*notes, *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else [])]:
+    for text in [
+        *notes,
+        *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else []),
+    ]:
         run.context.emit("note", text=text)
     if len(members) < 2:
         return []
-    keys = [candidate.key() for candidate in plan.candidates if candidate.name in {one.name for one in members}]
-    with run.folder.stage(f"{run.inside}evaluate-ensemble", stage_key(run, data, "".join(keys))) as place:
+    keys = [
+        candidate.key()
+        for candidate in plan.candidates
+        if candidate.name in {one.name for one in members}
+    ]
+    with run.folder.stage(
+        f"{run.inside}evaluate-ensemble", stage_key(run, data, "".join(keys))
+    ) as place:
         if place.aside is not None:
             models = ModelStore(place.aside, run.folder.disk)
-            made = ensemble.cross_validate(members, data.training, plan.folds, plan.metrics, _threshold(plan), models)
+            made = ensemble.cross_validate(
+                members, data.training, plan.folds, plan.metrics, _threshold(plan), models
+            )
             FoldScoresOfAll((made,)).save(place.aside, run.folder.disk)
     found = join(FoldScoresOfAll.load(place.folder).parts, data.training, plan.folds)
     run.context.emit("candidate_finished", candidate=found.name, scores=found.means())
     return [found]
 
 
-def refit(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]) -> Winner:
-    """The winner, trained again on all training rows; of an ensemble every member that has a weight. Where a budget does
-    not allow that, the model of its first fold.
+def refit(
+    run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]
+) -> Winner:
+    """The winner, trained again on all training rows; of an ensemble every member that has a
+    weight. Where a budget does not allow that, the model of its first fold.
     """
     best = evaluations[leaderboard.best(evaluations, plan.metrics[0])]
     run.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
-    if run.folder.disk.most is not None:  # the files of its fold models may have to go for what follows
+    if (
+        run.folder.disk.most is not None
+    ):  # the files of its fold models may have to go for what follows
         best = replace(best, models=best.models.held())
     members = _members(plan, data, evaluations, best)
     chosen, key = members.candidates, members.key
@@ -89,7 +113,9 @@ def refit(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Ev
         text = f"{best.name} is not trained on all rows: {error} The model is that of fold {best.numbers[0] + 1}."
         run.context.emit("warning", text=text, cut=True)
         key = f"{key} of a fold of {len(plan.folds)}"
-        return Winner(plan, tuple(evaluations), chosen, key, best, best.models[0], fold=best.numbers[0])
+        return Winner(
+            plan, tuple(evaluations), chosen, key, best, best.models[0], fold=best.numbers[0]
+        )
     weights = zip(members.blend.weights, chosen, strict=True)
     parts = [f"{weight:.2f} · {one.name}" for weight, one in weights]
     for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.notes]:
@@ -97,7 +123,9 @@ def refit(run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Ev
     return Winner(plan, tuple(evaluations), chosen, key, best, model)
 
 
-def _trained_again(run: RunContext, data: DataSplit, members: ChosenMembers, end: float | None) -> Model:
+def _trained_again(
+    run: RunContext, data: DataSplit, members: ChosenMembers, end: float | None
+) -> Model:
     """The candidates on all training rows, blended, until `end`. Raises BudgetError."""
     name, key = f"{run.inside}refit", stage_key(run, data, members.key)
     saves = run.folder.saves(name, key)
@@ -106,26 +134,38 @@ def _trained_again(run: RunContext, data: DataSplit, members: ChosenMembers, end
             models = []
             for number, candidate in enumerate(members.candidates):
                 deadline = run.limits.part(end, len(members.candidates) - number)
-                context = replace(run.context.within("refit", candidate=candidate.name), deadline=deadline, saves=saves)
+                context = replace(
+                    run.context.within("refit", candidate=candidate.name),
+                    deadline=deadline,
+                    saves=saves,
+                )
                 context.check_time(f"training {candidate.name} on all rows")
                 models.append(fit_model(candidate, data.training, context))
             store(run, ensemble.combine(models, members.blend), place.aside, SPARE)
     return state.load(place.folder, Model)
 
 
-def _members(plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], best: Evaluation) -> ChosenMembers:
+def _members(
+    plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], best: Evaluation
+) -> ChosenMembers:
     parts, found = [best], ensemble.Blend((1.0,), None)
     if best.name == ensemble.NAME:
         members, _ = ensemble.members(evaluations[:-1])
         seen = ensemble.seen(members, np.arange(data.training.table.rows))
-        found = ensemble.blend(members, data.training.target, seen, plan.metrics[0], _threshold(plan))
-        parts = [member for member, weight in zip(members, found.weights, strict=True) if weight > 0]
+        found = ensemble.blend(
+            members, data.training.target, seen, plan.metrics[0], _threshold(plan)
+        )
+        parts = [
+            member for member, weight in zip(members, found.weights, strict=True) if weight > 0
+        ]
         found = found._replace(weights=tuple(weight for weight in found.weights if weight > 0))
     named = {candidate.name: candidate for candidate in plan.candidates}
     return ChosenMembers(tuple(named[part.name] for part in parts), found)
 
 
 def _threshold(plan: Plan) -> str:
-    """The metric that the ensemble's own threshold maximizes: that of all candidates, or none where they differ."""
+    """The metric that the ensemble's own threshold maximizes: that of all candidates, or none where
+    they differ.
+    """
     asked = {candidate.calibration.threshold for candidate in plan.candidates}
     return asked.pop() if len(asked) == 1 else "none"

@@ -29,12 +29,16 @@ PREDICT = "/predict"
 
 
 class App:
-    """Requests for predictions at once, all others by Starlette's routes; every one is counted and timed.
+    """Requests for predictions at once, all others by Starlette's routes; every one is counted and
+    timed.
 
-    `known`: the paths that have figures of their own; all others share the route `other`. `hosts`: whom it answers.
+    `known`: the paths that have figures of their own; all others share the route `other`. `hosts`:
+    whom it answers.
     """
 
-    def __init__(self, server: Server, inferences: Mapping[str, Inference], others: Starlette, hosts: Hosts) -> None:
+    def __init__(
+        self, server: Server, inferences: Mapping[str, Inference], others: Starlette, hosts: Hosts
+    ) -> None:
         self.server, self._inferences, self._others, self._hosts = server, inferences, others, hosts
         self._known = frozenset(route.path for route in others.routes if isinstance(route, Route))
 
@@ -44,7 +48,9 @@ class App:
             await self._others(scope, receive, send)
             return
         metrics, path, status = self.server.metrics, scope["path"], 500
-        app: ASGIApp = (self._inferences.get(path) if scope["method"] == "POST" else None) or self._others
+        app: ASGIApp = (
+            self._inferences.get(path) if scope["method"] == "POST" else None
+        ) or self._others
         started = time.perf_counter()
 
         async def watch(message: Message) -> None:
@@ -62,21 +68,31 @@ class App:
             await error_response(refusal, flat=path.startswith("/v2"))(scope, receive, watch)
         finally:
             metrics.in_flight -= 1
-            metrics.answered(path if path in self._known else "other", status, time.perf_counter() - started)
+            metrics.answered(
+                path if path in self._known else "other", status, time.perf_counter() - started
+            )
 
 
 def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
     """An application that answers for `bundle` within `settings`. Several may live in one process.
 
-    `hosts`: left out, every Host and Origin is answered: within another application, that one checks them.
+    `hosts`: left out, every Host and Origin is answered: within another application, that one
+    checks them.
     """
     bodies = Bodies(size_bytes(settings.max_body))
     server = Server(bundle, settings, Gate(settings.concurrency), bodies, Metrics())
     protocol = Protocol(server)
-    inferences = {PREDICT: Inference(server, Reader(bundle, settings.max_rows).read), **protocol.inferences}
+    inferences = {
+        PREDICT: Inference(server, Reader(bundle, settings.max_rows).read),
+        **protocol.inferences,
+    }
     routes = [*_pages(server), *protocol.routes()]
-    routes += [Route(path, inference, methods=["POST"]) for path, inference in inferences.items()]  # for 405
-    others = Starlette(routes=routes, exception_handlers={HTTPException: on_http_exception, Exception: on_fault})
+    routes += [
+        Route(path, inference, methods=["POST"]) for path, inference in inferences.items()
+    ]  # for 405
+    others = Starlette(
+        routes=routes, exception_handlers={HTTPException: on_http_exception, Exception: on_fault}
+    )
     others.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     return App(server, inferences, others, hosts or Hosts((ANY,)))
 
@@ -103,7 +119,9 @@ def _pages(server: Server) -> list[Route]:
 
     async def readyz(request: Request) -> Response:
         full = gate.inside >= gate.places
-        return json_response({"status": "busy" if full else "ok", "model": bundle.name}, 503 if full else 200)
+        return json_response(
+            {"status": "busy" if full else "ok", "model": bundle.name}, 503 if full else 200
+        )
 
     async def figures(request: Request) -> Response:
         return server.metrics.response()

@@ -38,8 +38,9 @@ class Incoming:
 
 
 class Pool:
-    """`limit` bytes for bodies that come in. Where they do not suffice, the one that has been coming for longest, and for longer
-    than `patience_s`, is given up for the next; else the next one is refused.
+    """`limit` bytes for bodies that come in. Where they do not suffice, the one that has been
+    coming for longest, and for longer than `patience_s`, is given up for the next; else the next
+    one is refused.
     """
 
     def __init__(self, limit: int, patience_s: float) -> None:
@@ -53,7 +54,9 @@ class Pool:
             oldest = next((one for one in self._coming if one is not body), None)
             if oldest is None or oldest.age_s() < self.patience_s:
                 found = f"at most {show_bytes(self.limit)} of bodies at once"
-                raise Refusal(503, "the server", found, "more", "Send the request again in a second.")
+                raise Refusal(
+                    503, "the server", found, "more", "Send the request again in a second."
+                )
             oldest.give_up()
             self.free(oldest)
         self._coming[body] = None
@@ -79,17 +82,26 @@ class Bodies:
         self.small, self.large = Pool(SMALL_HELD, 0.0), Pool(int(LARGE_HELD * largest), PATIENCE_S)
         self._held: dict[int, Incoming] = {}  # by the id of a large body's content
 
-    async def read(self, headers: Headers, receive: Receive, check_room: Callable[[], None]) -> bytes | bytearray:
-        """The body, counted while it comes in: a Content-Length is not believed. To be given back by `release`.
+    async def read(
+        self, headers: Headers, receive: Receive, check_room: Callable[[], None]
+    ) -> bytes | bytearray:
+        """The body, counted while it comes in: a Content-Length is not believed. To be given back
+        by `release`.
 
-        `check_room`: whether there will be a place for it; asked where it does not come at once. Raises Refusal 400, 408, 413,
-        415 or 503.
+        `check_room`: whether there will be a place for it; asked where it does not come at once.
+        Raises Refusal 400, 408, 413, 415 or 503.
         """
         more = True
         try:
             declared = self._declared(headers)
             if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-                raise Refusal(415, "Content-Encoding", "identity", "a compressed body", "Send the body as it is.")
+                raise Refusal(
+                    415,
+                    "Content-Encoding",
+                    "identity",
+                    "a compressed body",
+                    "Send the body as it is.",
+                )
             async with asyncio.timeout(BODY_TIMEOUT_S) as timeout:
                 first, more = await _next(receive)
                 if not more and len(first) <= min(LARGE_BODY, self.largest):
@@ -98,7 +110,9 @@ class Bodies:
                 return await self._rest(Incoming(timeout), first, more, receive, declared)
         except TimeoutError:
             remedy = "Send it faster, or again later."
-            raise Refusal(408, "the body", f"all of it within {BODY_TIMEOUT_S:g} s", "less", remedy) from None
+            raise Refusal(
+                408, "the body", f"all of it within {BODY_TIMEOUT_S:g} s", "less", remedy
+            ) from None
         except Refusal as error:
             error.unread = more
             raise

@@ -1,4 +1,6 @@
-"""The body of POST /predict: JSON rows, JSON columns, CSV or a form → what the bundle's front end takes."""
+"""The body of POST /predict: JSON rows, JSON columns, CSV or a form → what the bundle's front end
+takes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from typing import Any, Final
 import numpy as np
 from starlette.types import ASGIApp
 
-from sixfold.bundle.frontend import Feeds, RawRows, csv_rows, longest_record, most_columns, shorten, shown
+from sixfold.bundle.frontend import (
+    Feeds,
+    RawRows,
+    csv_rows,
+    longest_record,
+    most_columns,
+    shorten,
+    shown,
+)
 from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
@@ -29,15 +39,22 @@ JSON_TYPES = ("", "application/json")
 CHUNKED: Final = 1 << 20  # bytes looked at in one go
 CHUNK: Final = 512  # rows of a large body, and of a large answer, that are objects of Python's at the same time
 FEW_VALUES: Final = 100_000  # values of a large body that are never too many
-MOST_VALUES: Final = 1_000_000  # values of a body that is columns or tensors: all are held at once; guessed
+MOST_VALUES: Final = (
+    1_000_000  # values of a body that is columns or tensors: all are held at once; guessed
+)
 
 
 class Reader:
-    """Reads the bodies for one bundle: those of at most LARGE_BODY bytes at once, larger ones piece by piece."""
+    """Reads the bodies for one bundle: those of at most LARGE_BODY bytes at once, larger ones piece
+    by piece.
+    """
 
     def __init__(self, bundle: Bundle, max_rows: int) -> None:
         self._front_end, self._max_rows = bundle.predictor.front_end, max_rows
-        self._separator, self._fields = bundle.recipe.data.separator or ",", Fields.of(bundle.signature)
+        self._separator, self._fields = (
+            bundle.recipe.data.separator or ",",
+            Fields.of(bundle.signature),
+        )
         self._longest_row = longest_row(bundle.signature)
         self._columns, self._form = most_columns(bundle.signature), Form(bundle.signature)
 
@@ -70,7 +87,9 @@ class Reader:
             rows.close()
             check_values(content, self._max_rows, self._columns)
             text = _text(content)
-            _drop(content)  # neither it and its values are held at the same time, nor, above, it and the answer
+            _drop(
+                content
+            )  # neither it and its values are held at the same time, nor, above, it and the answer
             return self._counted(_rows_of(_json_of(text)))
         _drop(content)
         return question
@@ -121,22 +140,39 @@ class _Content(io.RawIOBase):
 
 
 def answer(predictions: Predictions) -> ASGIApp:
-    """A record a row. Many are written piece by piece, so that few are objects of Python's at the same time."""
+    """A record a row. Many are written piece by piece, so that few are objects of Python's at the
+    same time.
+    """
     if len(predictions) <= CHUNK:
         return JsonAnswer(to_json({"predictions": predictions.records()}).encode())
     pieces = []
     for start in range(0, len(predictions), CHUNK):
-        outputs = {name: array[start : start + CHUNK] for name, array in predictions.outputs.items()}
-        pieces.append(to_json(replace(predictions, outputs=outputs, feeds={}).records())[1:-1].encode())
+        outputs = {
+            name: array[start : start + CHUNK] for name, array in predictions.outputs.items()
+        }
+        pieces.append(
+            to_json(replace(predictions, outputs=outputs, feeds={}).records())[1:-1].encode()
+        )
     return JsonAnswer(b"".join([b'{"predictions":[', b",".join(pieces), b"]}"]))
 
 
 def check_values(content: bytes | bytearray | memoryview, max_rows: int, columns: int) -> None:
-    """No more values than rows and columns allow, by the number of commas, before any of them is read. Raises Refusal 413."""
+    """No more values than rows and columns allow, by the number of commas, before any of them is
+    read. Raises Refusal 413.
+    """
     most = min(MOST_VALUES, max(FEW_VALUES, max_rows * columns))
-    found = sum(bytes(content[start : start + CHUNKED]).count(b",") for start in range(0, len(content), CHUNKED))
+    found = sum(
+        bytes(content[start : start + CHUNKED]).count(b",")
+        for start in range(0, len(content), CHUNKED)
+    )
     if found > most:
-        raise Refusal(413, "the body", f"at most {most:,} values", f"{found:,}", "Send rows, or several requests.")
+        raise Refusal(
+            413,
+            "the body",
+            f"at most {most:,} values",
+            f"{found:,}",
+            "Send rows, or several requests.",
+        )
 
 
 def parse(
@@ -146,11 +182,17 @@ def parse(
     fields: Fields | None = None,
     columns: int | None = None,
 ) -> RawRows:
-    """Rows or columns of JSON or CSV; `columns`: at most so many of CSV. Raises Refusal (400, 415) or RowError."""
+    """Rows or columns of JSON or CSV; `columns`: at most so many of CSV. Raises Refusal (400, 415)
+    or RowError.
+    """
     if kind in JSON_TYPES:
         return _rows_of(read_json(content))
     if kind == "text/csv":
-        return list(csv_rows(io.StringIO(_text(content), newline=""), separator, "the body", fields, columns))
+        return list(
+            csv_rows(
+                io.StringIO(_text(content), newline=""), separator, "the body", fields, columns
+            )
+        )
     raise _no_such_type(kind)
 
 
@@ -183,11 +225,19 @@ def count(rows: RawRows) -> int:
 
 
 def check_count(rows: int, most: int, found: str = "") -> None:
-    """At least one row, at most `most`. `found`: where the number is not known. Raises RowError or Refusal 413."""
+    """At least one row, at most `most`. `found`: where the number is not known. Raises RowError or
+    Refusal 413.
+    """
     if rows == 0:
         raise RowError("the body", "at least one row", "none", f"Send {FORMS}.")
     if rows > most:
-        raise Refusal(413, "the body", f"at most {most:,} rows", found or f"{rows:,}", "Send them in several requests.")
+        raise Refusal(
+            413,
+            "the body",
+            f"at most {most:,} rows",
+            found or f"{rows:,}",
+            "Send them in several requests.",
+        )
 
 
 def _rows_of(value: Any) -> RawRows:
@@ -209,7 +259,9 @@ def _text(content: bytes | bytearray | memoryview) -> str:
 
 
 def _no_utf8(error: UnicodeDecodeError) -> Refusal:
-    return bad_request("the body", "UTF-8", f"{error.reason} at byte {error.start}", "Encode it as UTF-8.")
+    return bad_request(
+        "the body", "UTF-8", f"{error.reason} at byte {error.start}", "Encode it as UTF-8."
+    )
 
 
 def _no_constant(name: str) -> Any:

@@ -1,4 +1,6 @@
-"""One connection: uvicorn's protocol, held to what a head, the framing of a body and a pipeline may take."""
+"""One connection: uvicorn's protocol, held to what a head, the framing of a body and a pipeline may
+take.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ from sixfold.serve.errors import Refusal, to_json
 from sixfold.serve.one_write import JoinedTransport
 
 CLOSE: Final = (b"connection", b"close")
-PIECE: Final = 16 << 10  # bytes that the parser gets at once: at most so many may be requests that wait
-LONGEST_HEAD: Final = 64 << 10  # bytes of a head, and of framing beyond twice the body that it frames
+PIECE: Final = (
+    16 << 10
+)  # bytes that the parser gets at once: at most so many may be requests that wait
+LONGEST_HEAD: Final = (
+    64 << 10
+)  # bytes of a head, and of framing beyond twice the body that it frames
 MOST_WAITING: Final = 100  # requests that were sent before the first of them was answered
 
 
@@ -30,7 +36,9 @@ class Phase(IntEnum):
 
 
 class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's, with httptools where that is installed, else with h11; on a transport that joins head and body."""
+    """uvicorn's, with httptools where that is installed, else with h11; on a transport that joins
+    head and body.
+    """
 
     pipeline: Sequence[Any] = ()  # of httptools alone: requests that wait
     conn: Any = None  # of h11 alone
@@ -57,11 +65,15 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         return Phase.BODY if self.cycle.more_body else Phase.WORK
 
     def state(self) -> tuple[Any, ...]:
-        """Another one, whenever something has happened here. The cycle itself: its id would soon be that of another."""
+        """Another one, whenever something has happened here. The cycle itself: its id would soon be
+        that of another.
+        """
         return self.phase(), self.cycle, self.joined.unsent()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came in. What is long goes piece by piece, so that little is done before it is seen to be too much."""
+        """Bytes came in. What is long goes piece by piece, so that little is done before it is seen
+        to be too much.
+        """
         if len(data) <= PIECE:
             self._take(data)
             return
@@ -84,7 +96,12 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             grown = 0 if cycle is None else len(cycle.body) - before
             self.framing = max(0, self.framing + len(data) - 2 * grown)
             if self.framing > LONGEST_HEAD:
-                self.refuse(431, "the head", f"at most {LONGEST_HEAD:,} bytes of headers, or around a body", "more")
+                self.refuse(
+                    431,
+                    "the head",
+                    f"at most {LONGEST_HEAD:,} bytes of headers, or around a body",
+                    "more",
+                )
         if self.all.stopping:
             self._tell_end()
 
@@ -95,15 +112,24 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's, of what is no HTTP; in the form that all refusals have."""
-        self.refuse(400, "the request", "HTTP/1.1", "something else", "Send it with an HTTP client.")
+        self.refuse(
+            400, "the request", "HTTP/1.1", "something else", "Send it with an HTTP client."
+        )
 
-    def refuse(self, status: int, where: str, expected: str, found: str, remedy: str = "Send less of it.") -> None:
+    def refuse(
+        self, status: int, where: str, expected: str, found: str, remedy: str = "Send less of it."
+    ) -> None:
         """Answer without a question, where none is being answered, and close."""
         if self.phase() != Phase.HEAD:
             self.joined.abort()
             return
         error = Refusal(status, where, expected, found, remedy)
-        parts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": error.remedy}
+        parts = {
+            "where": error.where,
+            "expected": error.expected,
+            "found": error.found,
+            "remedy": error.remedy,
+        }
         body = to_json({"error": parts}).encode()
         phrase = b"Bad Request" if status == 400 else b"Request Header Fields Too Large"
         head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
@@ -120,7 +146,9 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self._tell_end()
 
     def shutdown(self) -> None:
-        """The server stops: the next answer is the last. One that waits for a request may still send it, for a moment."""
+        """The server stops: the next answer is the last. One that waits for a request may still
+        send it, for a moment.
+        """
         self._tell_end()
 
     def _tell_end(self) -> None:
@@ -134,7 +162,9 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def _has_more(self) -> bool:
         """Of h11: whether a request waits behind this one."""
-        return self.conn is not None and bool(self.conn.trailing_data[0]) and not self.cycle.more_body
+        return (
+            self.conn is not None and bool(self.conn.trailing_data[0]) and not self.cycle.more_body
+        )
 
     def end_wait(self) -> None:
         """Close where no request is under way, nor its first bytes waiting to be read."""
@@ -150,7 +180,9 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self.joined.abort()
 
     def eof_received(self) -> None:
-        """The client has closed its side: after the answer to what it has sent, ours is closed, too."""
+        """The client has closed its side: after the answer to what it has sent, ours is closed,
+        too.
+        """
         if self.phase() == Phase.WORK:
             self._tell_end()
             return True  # type: ignore[return-value]

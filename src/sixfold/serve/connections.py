@@ -1,4 +1,6 @@
-"""All connections of a server: how many there may be, how long each may take, and which one goes where there is no room."""
+"""All connections of a server: how many there may be, how long each may take, and which one goes
+where there is no room.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ if sys.platform != "win32":
 MOST: Final = 1000  # connections; guessed
 RESERVED: Final = 64  # file descriptors that connections never take
 LEAST: Final = 8
-LIMITS_S: Final = (2.0, 15.0, 60.0, math.inf)  # by phase, without anything happening; a body's own clock is shorter
+LIMITS_S: Final = (
+    2.0,
+    15.0,
+    60.0,
+    math.inf,
+)  # by phase, without anything happening; a body's own clock is shorter
 UNSENT_S: Final = 60.0  # that a client may take nothing of an answer
 MOST_UNSENT: Final = 16 << 20  # bytes of answers that clients are slow to take, all together
 
@@ -72,7 +79,8 @@ class Connections:
         self._slow: list[JoinedTransport] = []
 
     def make_room(self, opening: int = 0) -> bool:
-        """Where all places are taken, close the one that has waited for its client for longest. False: none does.
+        """Where all places are taken, close the one that has waited for its client for longest.
+        False: none does.
 
         `opening`: connections that are not among the members yet.
         """
@@ -86,11 +94,15 @@ class Connections:
         return True
 
     def sweep(self, now: float) -> None:
-        """Close those on which nothing has happened for too long: half a head, an answer that is not taken."""
+        """Close those on which nothing has happened for too long: half a head, an answer that is
+        not taken.
+        """
         for one in tuple(self.members):
             state = one.state()
             if state != one.seen:
-                if one.seen or state[0] != 1:  # the clock of the first head runs since the connection was made
+                if (
+                    one.seen or state[0] != 1
+                ):  # the clock of the first head runs since the connection was made
                     one.since = now
                 one.seen = state
             elif now - one.since > (UNSENT_S if one.joined.unsent() else LIMITS_S[state[0]]):
@@ -108,7 +120,9 @@ class Connections:
             one.end_wait()
 
     def long_answer(self, transport: JoinedTransport) -> None:
-        """A long answer was written: those that nobody takes are dropped, the oldest first, where they hold too much."""
+        """A long answer was written: those that nobody takes are dropped, the oldest first, where
+        they hold too much.
+        """
         self._slow = [one for one in self._slow if one.unsent() and one is not transport]
         held = sum(one.unsent() for one in self._slow) + transport.unsent()
         while held > MOST_UNSENT and self._slow:

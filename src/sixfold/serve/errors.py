@@ -1,4 +1,6 @@
-"""Every refusal as the same JSON: {"error": {where, expected, found, remedy}}, with its HTTP status."""
+"""Every refusal as the same JSON: {"error": {where, expected, found, remedy}}, with its HTTP
+status.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +47,18 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def to_json(content: Any) -> str:
-    """Compact JSON in ASCII, so that any string that came in can go out. NaN and infinities are no JSON: they become null."""
+    """Compact JSON in ASCII, so that any string that came in can go out. NaN and infinities are no
+    JSON: they become null.
+    """
     try:
         return _encode(content)
     except ValueError:
         return _encode(_finite(content))
 
 
-def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(
+    content: Any, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """An answer in JSON."""
     return Response(to_json(content), status, headers, "application/json")
 
@@ -65,14 +71,24 @@ class JsonAnswer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Head and body."""
-        headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
+        headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
 def error_response(error: SixfoldError, flat: bool = False) -> Response:
-    """The answer to a request that is refused; `flat`: as the Open Inference Protocol has it, {"error": "text"}."""
-    parts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": error.remedy}
+    """The answer to a request that is refused; `flat`: as the Open Inference Protocol has it,
+    {"error": "text"}.
+    """
+    parts = {
+        "where": error.where,
+        "expected": error.expected,
+        "found": error.found,
+        "remedy": error.remedy,
+    }
     status = status_of(error)
     headers = {"Retry-After": "1"} if status == 503 else {}
     if status == 408 or (isinstance(error, Refusal) and error.unread):
@@ -86,7 +102,11 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     expected = "a path of this server" if status == 404 else "a method of this path"
     refusal = Refusal(
-        status, request.url.path, expected, f"{request.method}: status {status}", "GET /docs lists all paths."
+        status,
+        request.url.path,
+        expected,
+        f"{request.method}: status {status}",
+        "GET /docs lists all paths.",
     )
     response = error_response(refusal, flat=request.url.path.startswith("/v2"))
     response.headers.update(headers)

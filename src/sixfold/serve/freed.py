@@ -1,4 +1,6 @@
-"""Memory that was freed goes back to the system: glibc keeps it, in pieces that the next large body may not fit into."""
+"""Memory that was freed goes back to the system: glibc keeps it, in pieces that the next large body
+may not fit into.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""By which names a server may be asked, and from which pages: what a browser was led to by a name that means something else
-(DNS rebinding), or by another site's page, is refused.
+"""By which names a server may be asked, and from which pages: what a browser was led to by a name
+that means something else (DNS rebinding), or by another site's page, is refused.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _AUTHORITY: Final = re.compile(r"(?P<name>\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253
 
 
 class Hosts:
-    """Which values of Host and Origin are answered. `names`: besides loopback and the address that a request came to; with
-    `*` among them, any.
+    """Which values of Host and Origin are answered. `names`: besides loopback and the address that
+    a request came to; with `*` among them, any.
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
@@ -35,7 +35,9 @@ class Hosts:
         """Raises Refusal 400, 403, 421 or 431."""
         headers, host = scope["headers"], None
         if len(headers) > MOST_HEADERS:
-            raise Refusal(431, "the head", f"at most {MOST_HEADERS} headers", str(len(headers)), "Send fewer.")
+            raise Refusal(
+                431, "the head", f"at most {MOST_HEADERS} headers", str(len(headers)), "Send fewer."
+            )
         for name, value in headers:
             if name not in WATCHED:
                 continue
@@ -55,7 +57,9 @@ class Hosts:
         """`server`: the address that the request came to."""
         match = _AUTHORITY.fullmatch(host.decode("latin-1").lower())
         own = _name(str(server[0])) if isinstance(server, tuple | list) else None
-        if ANY not in self.names and (match is None or match["name"].rstrip(".") not in self.names | {own}):
+        if ANY not in self.names and (
+            match is None or match["name"].rstrip(".") not in self.names | {own}
+        ):
             raise Refusal(
                 421,
                 "Host",
@@ -66,16 +70,30 @@ class Hosts:
         if len(self._good) < REMEMBERED and len(host) < LONGEST:
             self._good.add((host, server))
 
-    def _check_rare(self, name: bytes, value: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """A page's own server may be asked by it. A body has one length: two are how requests are smuggled past a proxy."""
+    def _check_rare(
+        self, name: bytes, value: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """A page's own server may be asked by it. A body has one length: two are how requests are
+        smuggled past a proxy.
+        """
         if name == b"transfer-encoding":
             if any(other == b"content-length" for other, _ in headers):
-                raise Refusal(400, "Content-Length", "none beside Transfer-Encoding", "both", "Send one of them.")
+                raise Refusal(
+                    400,
+                    "Content-Length",
+                    "none beside Transfer-Encoding",
+                    "both",
+                    "Send one of them.",
+                )
             return
         own = next((one for other, one in headers if other == b"host"), b"")
         if value.partition(b"://")[2].lower() != own.lower() and ANY not in self.names:
             raise Refusal(
-                403, "Origin", "a page of this server", shown(value.decode("latin-1")), "Ask from a program, or from /."
+                403,
+                "Origin",
+                "a page of this server",
+                shown(value.decode("latin-1")),
+                "Ask from a program, or from /.",
             )
 
 

@@ -1,4 +1,6 @@
-"""The hot path: the body of a request → rows → the model → an answer; for our own form of requests and for the protocol's."""
+"""The hot path: the body of a request → rows → the model → an answer; for our own form of requests
+and for the protocol's.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,15 @@ from sixfold.serve.openapi import example_row
 
 WARM_RUNS: Final = 10
 WARM_S: Final = 0.1
-MOST_PIXELS: Final = 200_000_000  # of all images of a request, by their headers: sixteen photographs; guessed
+MOST_PIXELS: Final = (
+    200_000_000  # of all images of a request, by their headers: sixteen photographs; guessed
+)
 
 
 class Question(NamedTuple):
-    """What a body asks for: rows, their number, and the form of the answer. `feeds`: the rows of a large body, read already."""
+    """What a body asks for: rows, their number, and the form of the answer. `feeds`: the rows of a
+    large body, read already.
+    """
 
     rows: RawRows
     number: int
@@ -47,8 +53,14 @@ class Server(NamedTuple):
     metrics: Metrics
 
     def warm(self) -> None:
-        """Ask for a row some times: the first ones wait for memory and caches, the quickest tells how long one takes."""
-        row, end, seen = [example_row(self.bundle.signature)], time.perf_counter() + WARM_S, [math.inf]
+        """Ask for a row some times: the first ones wait for memory and caches, the quickest tells
+        how long one takes.
+        """
+        row, end, seen = (
+            [example_row(self.bundle.signature)],
+            time.perf_counter() + WARM_S,
+            [math.inf],
+        )
         while len(seen) <= WARM_RUNS and time.perf_counter() < end:
             _, seconds = timed(lambda: json_response(self.bundle.predictor.predict(row).records()))
             seen.append(seconds)
@@ -56,9 +68,11 @@ class Server(NamedTuple):
 
 
 class Inference:
-    """An ASGI endpoint of its own, without the rounds through Starlette's routes and middleware: they take as long as a model.
+    """An ASGI endpoint of its own, without the rounds through Starlette's routes and middleware:
+    they take as long as a model.
 
-    `read`: raises a SixfoldError for what it does not take. `flat`: the form of errors (`error_response`).
+    `read`: raises a SixfoldError for what it does not take. `flat`: the form of errors
+    (`error_response`).
     """
 
     def __init__(self, server: Server, read: Read, flat: bool = False) -> None:
@@ -81,13 +95,21 @@ class Inference:
         body = await bodies.read(headers, receive, gate.check_room)
         try:
             with gate.place():
-                if len(body) <= SMALL_BODY and not headers.get(b"content-type", b"").startswith(b"multipart/"):
+                if len(body) <= SMALL_BODY and not headers.get(b"content-type", b"").startswith(
+                    b"multipart/"
+                ):
                     question = self.read(body, headers)
-                    response, predictions = await gate.work(lambda: self._answer(question), question.number)
+                    response, predictions = await gate.work(
+                        lambda: self._answer(question), question.number
+                    )
                 elif len(body) <= LARGE_BODY:
-                    response, predictions = await gate.work(lambda: self._answer(self.read(body, headers)))
+                    response, predictions = await gate.work(
+                        lambda: self._answer(self.read(body, headers))
+                    )
                 else:
-                    response, predictions = await gate.work_large(lambda: self._answer(self.read(body, headers)))
+                    response, predictions = await gate.work_large(
+                        lambda: self._answer(self.read(body, headers))
+                    )
         finally:
             if type(body) is bytearray:  # a large one
                 bodies.release(body)
@@ -112,4 +134,10 @@ def _check_pixels(found: int) -> None:
     """A small body may hold large images: before any of them is decoded. Raises Refusal 413."""
     if found > MOST_PIXELS:
         allowed = f"at most {MOST_PIXELS:,} pixels in all images of a request"
-        raise Refusal(413, "the body", allowed, f"{found:,}", "Send them in several requests, or make them smaller.")
+        raise Refusal(
+            413,
+            "the body",
+            allowed,
+            f"{found:,}",
+            "Send them in several requests, or make them smaller.",
+        )

@@ -1,4 +1,6 @@
-"""The rows of a large JSON body one after the other: neither its whole text nor all of its values are held at once."""
+"""The rows of a large JSON body one after the other: neither its whole text nor all of its values
+are held at once.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,14 @@ from sixfold.recipe.signature import Signature
 from sixfold.serve.errors import Refusal, bad_request
 
 WINDOW: Final = 64 << 10  # bytes that become text at once
-LONGEST_ROW: Final = 64 << 10  # characters, or as many as a column may have, by the number of columns
+LONGEST_ROW: Final = (
+    64 << 10
+)  # characters, or as many as a column may have, by the number of columns
 OF_COLUMN: Final = 1 << 10
 MOST_ROW: Final = 1 << 20  # with a column of text; with a column of files as long as the body
-MOST_VALUES: Final = 100_000  # of a row, by its commas: of a long one, which takes memory for each; guessed
+MOST_VALUES: Final = (
+    100_000  # of a row, by its commas: of a long one, which takes memory for each; guessed
+)
 DEEP: Final = "too many brackets inside each other"
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _OPENING: Final = re.compile(rb'[ \t\n\r]*(?:(\{)[ \t\n\r]*"rows"[ \t\n\r]*:[ \t\n\r]*)?\[')
@@ -37,15 +43,18 @@ def longest_row(signature: Signature) -> int:
 
 
 def no_json(found: str) -> Refusal:
-    """400: JSON by the letter is asked for. `found`: what stands there; hints for Python's users are cut."""
+    """400: JSON by the letter is asked for. `found`: what stands there; hints for Python's users
+    are cut.
+    """
     return bad_request("the body", "JSON", found.split(";")[0], "Send null for a missing value.")
 
 
 class JsonRows(Iterator[Any]):
-    """The rows of `[row, …]` or `{"rows": [row, …]}`. `is_list`: whether `content` begins as one of these.
+    """The rows of `[row, …]` or `{"rows": [row, …]}`. `is_list`: whether `content` begins as one of
+    these.
 
-    `scan`: text and place → a JSON value and its end (json.JSONDecoder.raw_decode). `longest`: characters of a row. Raises
-    Refusal 400 or 413.
+    `scan`: text and place → a JSON value and its end (json.JSONDecoder.raw_decode). `longest`:
+    characters of a row. Raises Refusal 400 or 413.
     """
 
     def __init__(self, content: bytes | bytearray, scan: Scan, longest: int) -> None:
@@ -57,7 +66,10 @@ class JsonRows(Iterator[Any]):
         self._scan, self._longest = scan, longest
         self._text, self._at, self._size = "", 0, len(content)
         head = bytes(content[: len(content) - len(self._rest)])
-        self._line, self._column = 1 + head.count(b"\n"), len(head) - head.rfind(b"\n")  # of the text's first character
+        self._line, self._column = (
+            1 + head.count(b"\n"),
+            len(head) - head.rfind(b"\n"),
+        )  # of the text's first character
         self._first = True
 
     def __iter__(self) -> Self:
@@ -111,18 +123,26 @@ class JsonRows(Iterator[Any]):
             allowed = f"rows of at most {self._longest:,} characters"
             raise Refusal(413, where, allowed, "a longer one, or no JSON", remedy)
         if self._text.count(",", self._at) > MOST_VALUES:
-            raise Refusal(413, where, f"rows of at most {MOST_VALUES:,} values", "more, or no JSON", remedy)
+            raise Refusal(
+                413, where, f"rows of at most {MOST_VALUES:,} values", "more, or no JSON", remedy
+            )
 
     def _is_whole(self, value: Any, end: int) -> bool:
-        """Whether no more text could make another value of it; "0." is the beginning of a number, and 0 all of one."""
-        return end < len(self._text) and (not isinstance(value, int | float) or self._text[end] in " \t\n\r,]")
+        """Whether no more text could make another value of it; "0." is the beginning of a number,
+        and 0 all of one.
+        """
+        return end < len(self._text) and (
+            not isinstance(value, int | float) or self._text[end] in " \t\n\r,]"
+        )
 
     def _end(self) -> None:
         """Nothing but the closing brackets follows."""
         for expected in self._closing:
             found = self._peek()
             if found != expected:
-                raise no_json(f"{found or 'the end'!r} in the place of {expected!r} at {self._place(self._at)}")
+                raise no_json(
+                    f"{found or 'the end'!r} in the place of {expected!r} at {self._place(self._at)}"
+                )
             self._at += 1
         self._closing = []
         if self._peek():
@@ -153,7 +173,9 @@ class JsonRows(Iterator[Any]):
 
     def _position(self, at: int) -> tuple[int, int]:
         lines = self._text.count("\n", 0, at)
-        return self._line + lines, at - self._text.rfind("\n", 0, at) if lines else self._column + at
+        return self._line + lines, at - self._text.rfind(
+            "\n", 0, at
+        ) if lines else self._column + at
 
     def _place(self, at: int) -> str:
         line, column = self._position(at)

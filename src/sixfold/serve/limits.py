@@ -16,23 +16,29 @@ from sixfold.serve.errors import Refusal
 from sixfold.serve.freed import give_back
 
 WAITING: Final = 4  # requests that may wait, for each one in work; guessed
-LARGE_BODY: Final = 128 << 10  # bytes of a body that is read piece by piece, and worked on one at a time
-SMALL_BODY: Final = 16 << 10  # bytes that the event loop may parse itself: at most 0.5 ms of JSON here
+LARGE_BODY: Final = (
+    128 << 10
+)  # bytes of a body that is read piece by piece, and worked on one at a time
+SMALL_BODY: Final = (
+    16 << 10
+)  # bytes that the event loop may parse itself: at most 0.5 ms of JSON here
 SHORT_S: Final = 0.001  # work that the event loop may do itself; the way to a thread and back takes 0.1 to 0.3 ms here
-SAMPLED: Final = (
-    8  # of so many runs in the loop one is timed: asking for a thread's time takes as long as a small model
+SAMPLED: Final = 8  # of so many runs in the loop one is timed: asking for a thread's time takes as long as a small model
+LAST: Final = (
+    0.125  # weight of the last work in the mean that tells how long the next one will take; guessed
 )
-LAST: Final = 0.125  # weight of the last work in the mean that tells how long the next one will take; guessed
 
 T = TypeVar("T")
 Headers = Mapping[bytes, bytes]  # lower-case names
 
 
 class Gate:
-    """At most `concurrency` requests in work and four times as many waiting; the next one is refused at once.
+    """At most `concurrency` requests in work and four times as many waiting; the next one is
+    refused at once.
 
-    Work that is known to be short is done by the event loop itself; the rest by threads, in which onnxruntime lets the loop run
-    on. `seconds`: of processor time, by the bits of the number of rows.
+    Work that is known to be short is done by the event loop itself; the rest by threads, in which
+    onnxruntime lets the loop run on. `seconds`: of processor time, by the bits of the number of
+    rows.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -53,7 +59,9 @@ class Gate:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place among those in work or waiting, for a request that has come as a whole. Raises Refusal 503."""
+        """A place among those in work or waiting, for a request that has come as a whole. Raises
+        Refusal 503.
+        """
         self.check_room()
         self.inside += 1
         try:
@@ -62,11 +70,18 @@ class Gate:
             self.inside -= 1
 
     async def work(self, function: Callable[[], T], rows: int | None = None) -> T:
-        """Run at once where that is short, else in a thread when it is this request's turn. `rows`: None where not known."""
+        """Run at once where that is short, else in a thread when it is this request's turn. `rows`:
+        None where not known.
+        """
         threads = self._limiter()
         size = 0 if rows is None else rows.bit_length()
         known = self.seconds.get(size)
-        if rows is not None and known is not None and known < SHORT_S and threads.available_tokens > 0:
+        if (
+            rows is not None
+            and known is not None
+            and known < SHORT_S
+            and threads.available_tokens > 0
+        ):
             self._runs += 1
             if self._runs % SAMPLED:
                 return function()
@@ -78,10 +93,14 @@ class Gate:
         return found
 
     async def work_large(self, function: Callable[[], T]) -> T:
-        """Run in the one thread for large bodies: what it takes in memory is taken once, and kept by one thread's allocator."""
+        """Run in the one thread for large bodies: what it takes in memory is taken once, and kept
+        by one thread's allocator.
+        """
         self.in_threads += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._large, _and_give_back, function)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._large, _and_give_back, function
+            )
         finally:
             self.in_threads -= 1
 
@@ -107,7 +126,9 @@ def _and_give_back(function: Callable[[], T]) -> T:
 
 
 def timed(function: Callable[[], T]) -> tuple[T, float]:
-    """Its result, and the seconds of this thread's own work: what others do meanwhile does not count."""
+    """Its result, and the seconds of this thread's own work: what others do meanwhile does not
+    count.
+    """
     started = time.thread_time()
     found = function()
     return found, time.thread_time() - started

@@ -1,4 +1,6 @@
-"""Accepting connections: as many as there are places for, and without a word in the log for each that fails."""
+"""Accepting connections: as many as there are places for, and without a word in the log for each
+that fails.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,25 @@ from sixfold.serve.connections import Connections
 
 AT_ONCE: Final = 16  # connections accepted before others get their turn
 PAUSE_S: Final = 0.1  # after an error that would come again at once: no descriptors, no memory
-GONE: Final = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)  # the client's end, before it was accepted
+GONE: Final = (
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.EPERM,
+)  # the client's end, before it was accepted
 
 logger = logging.getLogger("uvicorn.error")
 
 
 class Listener:
-    """A socket that listens, in place of asyncio's server: that one accepts all that wait before it asks how many there are,
-    and writes a traceback for every one that it has no descriptor for.
+    """A socket that listens, in place of asyncio's server: that one accepts all that wait before it
+    asks how many there are, and writes a traceback for every one that it has no descriptor for.
     """
 
     def __init__(
-        self, listening: socket.socket, connections: Connections, protocol: Callable[[], asyncio.BaseProtocol]
+        self,
+        listening: socket.socket,
+        connections: Connections,
+        protocol: Callable[[], asyncio.BaseProtocol],
     ) -> None:
         self._socket, self._connections, self._protocol = listening, connections, protocol
         self._loop = asyncio.get_running_loop()

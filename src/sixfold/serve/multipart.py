@@ -1,7 +1,7 @@
 """multipart/form-data (RFC 7578) of a whole body: fields and files become columns of raw values.
 
-By hand on `bytes.find`: the body is here already and bounded, so that a streaming parser would be one more package in the
-serving process. The tests hold it against python-multipart.
+By hand on `bytes.find`: the body is here already and bounded, so that a streaming parser would be
+one more package in the serving process. The tests hold it against python-multipart.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ LONGEST_HEAD: Final = 4 << 10  # bytes of a part's headers; guessed
 MOST_HEADERS: Final = 8  # of a part: three are in use
 LONGEST_VALUE: Final = 64 << 10  # bytes of a number, a category, a boolean or a date; guessed
 LONGEST_BOUNDARY: Final = 70  # RFC 2046
-REMEDY: Final = "Let a client write the form: curl --form 'column=@file', requests.post(files=…), FormData."
+REMEDY: Final = (
+    "Let a client write the form: curl --form 'column=@file', requests.post(files=…), FormData."
+)
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER: Final = re.compile(rf'[ \t]*;[ \t]*({_WORD})[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;"\s]*)[ \t]*', re.DOTALL)
+_PARAMETER: Final = re.compile(
+    rf'[ \t]*;[ \t]*({_WORD})[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;"\s]*)[ \t]*', re.DOTALL
+)
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]*[0-9A-Za-z'()+_,./:=?-]")
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 _PLAIN_CODINGS: Final = ("", "binary", "7bit", "8bit")
@@ -33,7 +37,9 @@ _PLAIN_CODINGS: Final = ("", "binary", "7bit", "8bit")
 
 @dataclass(frozen=True)
 class Part:
-    """One field or file. `place` names it in messages; `is_file`: it has a file's name, or a type other than text."""
+    """One field or file. `place` names it in messages; `is_file`: it has a file's name, or a type
+    other than text.
+    """
 
     name: str
     content: bytes
@@ -42,10 +48,15 @@ class Part:
 
 
 class Form:
-    """Reads forms whose fields are named as the columns of a signature; a field that comes n times is n rows."""
+    """Reads forms whose fields are named as the columns of a signature; a field that comes n times
+    is n rows.
+    """
 
     def __init__(self, signature: Signature) -> None:
-        self._names = {column.name for column in signature.inputs} | {*signature.target, *signature.fields}
+        self._names = {column.name for column in signature.inputs} | {
+            *signature.target,
+            *signature.fields,
+        }
         modal = [column for column in signature.inputs if column.type not in PLAIN_KINDS]
         self._files = {column.name for column in modal if reader_of(column.type).in_files}
         self._long = {column.name for column in modal}
@@ -61,17 +72,27 @@ class Form:
             if len(part.content) > LONGEST_VALUE and name not in self._long:
                 found_bytes = f"{len(part.content):,}"
                 raise Refusal(
-                    413, part.place, f"at most {LONGEST_VALUE:,} bytes", found_bytes, "Check the field's name."
+                    413,
+                    part.place,
+                    f"at most {LONGEST_VALUE:,} bytes",
+                    found_bytes,
+                    "Check the field's name.",
                 )
-            as_bytes = name in self._files or name not in self._names  # which the front end refuses by its name
+            as_bytes = (
+                name in self._files or name not in self._names
+            )  # which the front end refuses by its name
             value = part.content if part.is_file and as_bytes else _text(part)
             found.setdefault(name, []).append(value)
         return found
 
     def _column(self, name: str) -> str:
-        """The column that is meant: clients write a quote in a name as it is, as %22 (HTML), or with a backslash before it."""
+        """The column that is meant: clients write a quote in a name as it is, as %22 (HTML), or
+        with a backslash before it.
+        """
         html = name.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
-        return next((one for one in (name, _ESCAPED.sub(r"\1", name), html) if one in self._names), name)
+        return next(
+            (one for one in (name, _ESCAPED.sub(r"\1", name), html) if one in self._names), name
+        )
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -80,7 +101,9 @@ def boundary_of(content_type: str) -> bytes:
     found = _parameters(semicolon + rest, "Content-Type").get("boundary", "")
     if len(found) > LONGEST_BOUNDARY or not _BOUNDARY.fullmatch(found):
         allowed = f"a boundary of 1 to {LONGEST_BOUNDARY} characters that RFC 2046 allows"
-        raise bad_request("Content-Type", allowed, f"'{shorten(found)}'" if found else "none", REMEDY)
+        raise bad_request(
+            "Content-Type", allowed, f"'{shorten(found)}'" if found else "none", REMEDY
+        )
     return found.encode()
 
 
@@ -88,16 +111,22 @@ def parts(content: bytes | bytearray, boundary: bytes) -> Iterator[Part]:
     """Every part in order. Raises Refusal 400, 413 or 415."""
     first, between = b"--" + boundary, b"\r\n--" + boundary
     if not content.startswith(first):
-        raise bad_request("the body", f"the boundary '{shorten(first.decode())}' first", _shown(content), REMEDY)
+        raise bad_request(
+            "the body", f"the boundary '{shorten(first.decode())}' first", _shown(content), REMEDY
+        )
     at, number = len(first), 0
     while content[at : at + 2] != b"--":
         number += 1
         if number > MOST_PARTS:
-            raise Refusal(413, "the body", f"at most {MOST_PARTS:,} parts", "more", "Send several requests.")
+            raise Refusal(
+                413, "the body", f"at most {MOST_PARTS:,} parts", "more", "Send several requests."
+            )
         head_end = _head_end(content, at, number)
         end = content.find(between, head_end)
         if end < 0:
-            raise bad_request(f"part {number}", "the boundary behind it", "the end of the body", REMEDY)
+            raise bad_request(
+                f"part {number}", "the boundary behind it", "the end of the body", REMEDY
+            )
         yield _part(bytes(content[at:head_end]), bytes(content[head_end:end]), number)
         at = end + len(between)
     if rest := bytes(content[at + 2 :]).strip(b" \t\r\n"):
@@ -105,7 +134,9 @@ def parts(content: bytes | bytearray, boundary: bytes) -> Iterator[Part]:
 
 
 def _head_end(content: bytes | bytearray, at: int, number: int) -> int:
-    """Where a part's headers, which begin behind a boundary, end with an empty line. Raises Refusal 400."""
+    """Where a part's headers, which begin behind a boundary, end with an empty line. Raises Refusal
+    400.
+    """
     end = content.find(b"\r\n\r\n", at, at + LONGEST_HEAD)
     if end < 0:
         allowed = f"headers of at most {LONGEST_HEAD:,} bytes and an empty line"
@@ -119,7 +150,9 @@ def _part(head: bytes, content: bytes, number: int) -> Part:
     given = _parameters(semicolon + rest, f"part {number}, Content-Disposition")
     if kind.strip().lower() != "form-data" or not given.get("name"):
         found = f"'{shorten(headers.get('content-disposition', ''))}'"
-        raise bad_request(f"part {number}, Content-Disposition", 'form-data; name="COLUMN"', found, REMEDY)
+        raise bad_request(
+            f"part {number}, Content-Disposition", 'form-data; name="COLUMN"', found, REMEDY
+        )
     place = f"part {number}, field '{shorten(given['name'])}'"
     coding = headers.get("content-transfer-encoding", "").lower()
     if coding not in _PLAIN_CODINGS:
@@ -127,7 +160,13 @@ def _part(head: bytes, content: bytes, number: int) -> Part:
         raise Refusal(415, where, "binary", f"'{shorten(coding)}'", "Send the bytes as they are.")
     type_of = headers.get("content-type", "text/plain").lower()
     if type_of.startswith("multipart/"):
-        raise Refusal(415, place, "a field or a file", f"'{shorten(type_of)}'", "Send each file as a part of its own.")
+        raise Refusal(
+            415,
+            place,
+            "a field or a file",
+            f"'{shorten(type_of)}'",
+            "Send each file as a part of its own.",
+        )
     is_file = "filename" in given or "filename*" in given or not type_of.startswith("text/")
     return Part(given["name"], content, is_file, place)
 
@@ -137,26 +176,43 @@ def _headers(head: bytes, where: str) -> dict[str, str]:
     try:
         start, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
     except UnicodeDecodeError as error:
-        raise bad_request(where, "headers in UTF-8", f"{error.reason} at byte {error.start}", REMEDY) from None
+        raise bad_request(
+            where, "headers in UTF-8", f"{error.reason} at byte {error.start}", REMEDY
+        ) from None
     if start.strip(" \t") or len(lines) > MOST_HEADERS:
-        found = f"{len(lines)} headers" if not start.strip(" \t") else f"'{shorten(start)}' behind the boundary"
-        raise bad_request(where, f"a line end behind the boundary, and at most {MOST_HEADERS} headers", found, REMEDY)
+        found = (
+            f"{len(lines)} headers"
+            if not start.strip(" \t")
+            else f"'{shorten(start)}' behind the boundary"
+        )
+        raise bad_request(
+            where,
+            f"a line end behind the boundary, and at most {MOST_HEADERS} headers",
+            found,
+            REMEDY,
+        )
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not re.fullmatch(_WORD, name) or name.lower() in headers:
-            raise bad_request(where, "headers as 'Name: value', each once", f"'{shorten(line)}'", REMEDY)
+            raise bad_request(
+                where, "headers as 'Name: value', each once", f"'{shorten(line)}'", REMEDY
+            )
         headers[name.lower()] = value.strip(" \t")
     return headers
 
 
 def _parameters(text: str, where: str) -> dict[str, str]:
-    """`; name="value"; …` → lower-case name → value, each once, with the escapes that it has. Raises Refusal 400."""
+    """`; name="value"; …` → lower-case name → value, each once, with the escapes that it has.
+    Raises Refusal 400.
+    """
     text, at, found = text.rstrip("; \t"), 0, dict[str, str]()
     while at < len(text):
         match = _PARAMETER.match(text, at)
         if match is None or match[1].lower() in found:
-            raise bad_request(where, 'parameters as name="value", each once', f"'{shorten(text[at:])}'", REMEDY)
+            raise bad_request(
+                where, 'parameters as name="value", each once', f"'{shorten(text[at:])}'", REMEDY
+            )
         found[match[1].lower()] = match[2][1:-1] if match[2].startswith('"') else match[2]
         at = match.end()
     return found
@@ -168,7 +224,9 @@ def _text(part: Part) -> str:
         return part.content.decode()
     except UnicodeDecodeError as error:
         remedy = "Encode text as UTF-8; files are taken as they are in columns of images."
-        raise bad_request(part.place, "UTF-8", f"{error.reason} at byte {error.start}", remedy) from None
+        raise bad_request(
+            part.place, "UTF-8", f"{error.reason} at byte {error.start}", remedy
+        ) from None
 
 
 def _shown(content: bytes | bytearray) -> str:

@@ -1,5 +1,6 @@
-"""Head and body of an answer leave in one write: uvicorn writes them one after the other, and both asyncio and uvloop send each
-at once, as a packet of its own. And a connection is closed without a reset: what was sent last is read by the client, too.
+"""Head and body of an answer leave in one write: uvicorn writes them one after the other, and both
+asyncio and uvloop send each at once, as a packet of its own. And a connection is closed without a
+reset: what was sent last is read by the client, too.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ def _nothing(transport: JoinedTransport) -> None:
 
 
 class JoinedTransport(asyncio.Transport):
-    """Keeps the head of an answer until more is written, the answer is complete, or the connection is closed.
+    """Keeps the head of an answer until more is written, the answer is complete, or the connection
+    is closed.
 
-    `closing`: no more is written, and what still comes in is dropped until the client closes, too: a socket that is closed
-    with bytes unread resets the connection, and the client loses the answer. `gone`: it ends in this round of the event loop.
-    `on_long`: told of a long answer.
+    `closing`: no more is written, and what still comes in is dropped until the client closes, too:
+    a socket that is closed with bytes unread resets the connection, and the client loses the
+    answer. `gone`: it ends in this round of the event loop. `on_long`: told of a long answer.
     """
 
-    def __init__(self, inner: asyncio.Transport, on_long: Callable[[JoinedTransport], None] = _nothing) -> None:
+    def __init__(
+        self, inner: asyncio.Transport, on_long: Callable[[JoinedTransport], None] = _nothing
+    ) -> None:
         super().__init__()
         self._inner = inner
         self._head = b""
@@ -52,7 +56,9 @@ class JoinedTransport(asyncio.Transport):
             self.write(b"")
 
     def close(self) -> None:
-        """Once all is sent: our side now, the connection when the client closes its own, or is too slow to."""
+        """Once all is sent: our side now, the connection when the client closes its own, or is too
+        slow to.
+        """
         if self.closing:
             return
         self.flush()

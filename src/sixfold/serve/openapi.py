@@ -1,4 +1,6 @@
-"""The OpenAPI document of a server, written from the bundle's signature: every column, its type and an example."""
+"""The OpenAPI document of a server, written from the bundle's signature: every column, its type and
+an example.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
             "/predict": {"post": _predict(signature, settings)},
             "/signature": _get("Columns, types and outputs", _schema("Signature")),
             "/livez": _get("Whether the process runs"),
-            "/readyz": _get("Whether the next request will be answered; 503 when the queue is full"),
+            "/readyz": _get(
+                "Whether the next request will be answered; 503 when the queue is full"
+            ),
             "/metrics": _get("Figures for Prometheus"),
             "/v2": _get("Open Inference Protocol: the server"),
             "/v2/health/live": _get("Open Inference Protocol: alive"),
@@ -77,7 +81,9 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
             "schemas": {
                 "Row": row_schema(signature),
                 "Error": _error_schema(),
-                "Signature": Signature.model_json_schema(ref_template="#/components/schemas/Signature/$defs/{model}"),
+                "Signature": Signature.model_json_schema(
+                    ref_template="#/components/schemas/Signature/$defs/{model}"
+                ),
             }
         },
     }
@@ -100,7 +106,9 @@ def _column_schema(column: Input) -> JsonSchema:
         "boolean": {"type": ["boolean", "null"]},
         "date": {"type": ["string", "null"], "format": "date-time"},
     }
-    schema = dict(types[column.type] if column.type in types else reader_of(column.type).shown.schema)
+    schema = dict(
+        types[column.type] if column.type in types else reader_of(column.type).shown.schema
+    )
     if column.levels:
         schema["examples"] = list(column.levels[:5])
         schema["description"] = f"{len(column.levels):,} known values; others are taken too."
@@ -113,16 +121,28 @@ def form_schema(signature: Signature) -> JsonSchema:
     """The JSON Schema of a form: of each column as many fields, or files, as there are rows."""
     properties: JsonSchema = {}
     for column in signature.inputs:
-        field = {"type": "string", "description": f"A {column.type} as text; empty where it is missing."}
+        field = {
+            "type": "string",
+            "description": f"A {column.type} as text; empty where it is missing.",
+        }
         if column.type not in PLAIN_KINDS and reader_of(column.type).in_files:
             field = {"type": "string", "format": "binary", "description": "A file."}
         properties[column.name] = {"type": "array", "items": field, "minItems": 1}
-    return {"type": "object", "required": [column.name for column in signature.inputs], "properties": properties}
+    return {
+        "type": "object",
+        "required": [column.name for column in signature.inputs],
+        "properties": properties,
+    }
 
 
 def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
     row = example_row(signature)
-    rows: JsonSchema = {"type": "array", "items": _schema("Row"), "minItems": 1, "maxItems": settings.max_rows}
+    rows: JsonSchema = {
+        "type": "array",
+        "items": _schema("Row"),
+        "minItems": 1,
+        "maxItems": settings.max_rows,
+    }
     columns = {"type": "object", "additionalProperties": {"type": "array"}}
     forms = [
         {"type": "object", "required": ["rows"], "properties": {"rows": rows}},
@@ -156,7 +176,9 @@ def _infer(signature: Signature) -> dict[str, Any]:
             },
         },
         "responses": {
-            "200": {"description": f"Tensors: {', '.join(output.name for output in signature.outputs)}."},
+            "200": {
+                "description": f"Tensors: {', '.join(output.name for output in signature.outputs)}."
+            },
             **{status: {"description": text} for status, text in ERROR_STATUSES.items()},
         },
     }
@@ -169,7 +191,12 @@ def _tensors_schema() -> JsonSchema:
         "required": ["name", "shape", "datatype", "data"],
         "properties": {
             "name": {"type": "string"},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
+            "shape": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 0},
+                "minItems": 1,
+                "maxItems": 2,
+            },
             "datatype": {"enum": list(DATATYPES)},
             "data": {"type": "array"},
         },
@@ -180,7 +207,9 @@ def _tensors_schema() -> JsonSchema:
 
 def _errors() -> dict[str, Any]:
     content = {"application/json": {"schema": _schema("Error")}}
-    return {status: {"description": text, "content": content} for status, text in ERROR_STATUSES.items()}
+    return {
+        status: {"description": text, "content": content} for status, text in ERROR_STATUSES.items()
+    }
 
 
 def _get(summary: str, schema: JsonSchema | None = None) -> dict[str, Any]:
@@ -196,5 +225,9 @@ def _schema(name: str) -> JsonSchema:
 
 def _error_schema() -> JsonSchema:
     parts = ("where", "expected", "found", "remedy")
-    inner = {"type": "object", "required": list(parts), "properties": {part: {"type": "string"} for part in parts}}
+    inner = {
+        "type": "object",
+        "required": list(parts),
+        "properties": {part: {"type": "string"} for part in parts},
+    }
     return {"type": "object", "required": ["error"], "properties": {"error": inner}}

@@ -1,4 +1,6 @@
-"""Two pages without any outside resource: one to try the model by hand, one that shows the OpenAPI document."""
+"""Two pages without any outside resource: one to try the model by hand, one that shows the OpenAPI
+document.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ _pages.policies["json.dumps_kwargs"] = {}  # columns in the order of the signatu
 
 
 def try_page(bundle: Bundle, settings: Serve) -> str:
-    """A form with a field a column, filled with medians and most frequent values; images and texts first, and empty."""
+    """A form with a field a column, filled with medians and most frequent values; images and texts
+    first, and empty.
+    """
     columns = bundle.signature.inputs
     fields = [_field(column) for column in columns[:MOST_FIELDS]]
     large = [field for field in fields if field["field"] != "line"]
@@ -118,7 +122,9 @@ def _unsent(columns: Sequence[Input]) -> dict[str, Any]:
 
 
 def _command(signature: Signature) -> str:
-    """A curl command that works when pasted into a shell; with files, once their names are put in."""
+    """A curl command that works when pasted into a shell; with files, once their names are put
+    in.
+    """
     names = "".join(column.name for column in signature.inputs)
     if any(map(_is_file, signature.inputs)) and "=" not in names:  # there curl ends a field's name
         return " ".join(["curl -s ADDRESS/predict", *map(_form_option, signature.inputs)])

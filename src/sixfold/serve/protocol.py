@@ -1,4 +1,6 @@
-"""The routes of the Open Inference Protocol, version 2: what KServe, Triton and their clients speak."""
+"""The routes of the Open Inference Protocol, version 2: what KServe, Triton and their clients
+speak.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,13 @@ class Protocol:
 
     async def server(self, request: Request) -> Response:
         """GET /v2: name, version, extensions."""
-        return json_response({"name": "sixfold", "version": sixfold.__version__, "extensions": ["binary_tensor_data"]})
+        return json_response(
+            {
+                "name": "sixfold",
+                "version": sixfold.__version__,
+                "extensions": ["binary_tensor_data"],
+            }
+        )
 
     async def alive(self, request: Request) -> Response:
         """The health checks: the status alone says it; a bundle that is served is loaded."""
@@ -79,11 +87,15 @@ class Protocol:
             return [row], 1
         columns = self.inputs.columns(head, tail)
         count = max(map(len, columns.values()), default=0)
-        if count == 1 == min(map(len, columns.values())):  # a row has a quicker way through the front end
+        if (
+            count == 1 == min(map(len, columns.values()))
+        ):  # a row has a quicker way through the front end
             return [{name: values[0] for name, values in columns.items()}], 1
         return columns, count
 
-    def _answer(self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions) -> ASGIApp:
+    def _answer(
+        self, outputs: list[tensors.Wanted], request_id: Any, predictions: Predictions
+    ) -> ASGIApp:
         text, tail = tensors.answer(predictions, outputs, self.bundle.name, request_id)
         if not tail:
             return JsonAnswer(text.encode())
@@ -94,5 +106,7 @@ class Protocol:
 
 def _length(text: bytes, most: int) -> int:
     if not (text.isdigit() and len(text) < 20 and int(text) <= most):
-        raise bad_request(LENGTH, f"a number of at most {most}", shown(text.decode("latin-1")), tensors.REMEDY)
+        raise bad_request(
+            LENGTH, f"a number of at most {most}", shown(text.decode("latin-1")), tensors.REMEDY
+        )
     return int(text)

@@ -11,7 +11,9 @@ REMEMBERED: Final = 100  # messages; what is logged are constants, with argument
 
 
 class Rarely(logging.Filter):
-    """Lets each message through once a second, whatever its arguments; the next one says how many were left out."""
+    """Lets each message through once a second, whatever its arguments; the next one says how many
+    were left out.
+    """
 
     def __init__(self) -> None:
         super().__init__()

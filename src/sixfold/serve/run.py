@@ -1,4 +1,6 @@
-"""The server process: a bundle, a socket, uvicorn; it ends well on SIGTERM, and ends in any case."""
+"""The server process: a bundle, a socket, uvicorn; it ends well on SIGTERM, and ends in any
+case.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from sixfold.serve.quiet_log import log_rarely
 from sixfold.serve.settings import settings_of
 
 STOP_S: Final = 25  # for requests in work after SIGTERM: within the 30 s that orchestrators give
-STOP_WAIT_S: Final = 1.0  # for requests that are on their way on a connection that was kept alive; guessed
+STOP_WAIT_S: Final = (
+    1.0  # for requests that are on their way on a connection that was kept alive; guessed
+)
 STOP_TICK_S: Final = 0.05
 KEEP_ALIVE_S: Final = 15
 BACKLOG: Final = 2048
@@ -53,10 +57,11 @@ def serve(
 ) -> None:
     """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
 
-    Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below the defaults; with
-    `trust_recipe` host and limits are the recipe's, whatever they are. What is not taken is said on stderr; the address is said
-    once the socket listens. `allow_hosts`: names by which clients may ask, besides those of loopback and the address itself.
-    `allow`: as in `load`. Raises BundleError or SystemFault.
+    Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below
+    the defaults; with `trust_recipe` host and limits are the recipe's, whatever they are. What is
+    not taken is said on stderr; the address is said once the socket listens. `allow_hosts`: names
+    by which clients may ask, besides those of loopback and the address itself. `allow`: as in
+    `load`. Raises BundleError or SystemFault.
     """
     bundle = load(path, allow)
     given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
@@ -112,7 +117,9 @@ class _Server(uvicorn.Server):
 
         def protocol() -> asyncio.BaseProtocol:
             state = self.server_state
-            return self._connection(config=self.config, server_state=state, app_state={}, _loop=loop)
+            return self._connection(
+                config=self.config, server_state=state, app_state={}, _loop=loop
+            )
 
         self.listeners = [Listener(listening, self.all, protocol) for listening in sockets or []]
         self.started = True
@@ -124,8 +131,9 @@ class _Server(uvicorn.Server):
         return bool(await super().on_tick(counter))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, answer what has been sent, close; requests still in work after STOP_S, or after a second signal, are
-        given up: with the process, where threads work on them, which nothing can stop.
+        """Accept no more, answer what has been sent, close; requests still in work after STOP_S, or
+        after a second signal, are given up: with the process, where threads work on them, which
+        nothing can stop.
         """
         for listener in self.listeners:
             listener.close()
@@ -141,7 +149,9 @@ class _Server(uvicorn.Server):
                 self.all.end_waits()
         given_up = len(self.server_state.tasks)
         if given_up:
-            logging.getLogger("uvicorn.error").warning("Stopped with %s requests in work.", given_up)
+            logging.getLogger("uvicorn.error").warning(
+                "Stopped with %s requests in work.", given_up
+            )
         if self._gate.in_threads and threading.current_thread() is threading.main_thread():
             _end_process()
         for task in self.server_state.tasks:
@@ -149,7 +159,9 @@ class _Server(uvicorn.Server):
 
     def _busy(self) -> bool:
         state = self.server_state
-        return bool(state.connections or state.tasks or any(one.opening() for one in self.listeners))
+        return bool(
+            state.connections or state.tasks or any(one.opening() for one in self.listeners)
+        )
 
 
 def _end_process() -> None:
@@ -162,8 +174,8 @@ def _end_process() -> None:
 
 @contextmanager
 def _ending_well(server: _Server) -> Iterator[None]:
-    """uvicorn raises the signal again after its end, which would kill the process: to end as asked is no failure. A signal before
-    uvicorn listens to them ends the server as one after it does.
+    """uvicorn raises the signal again after its end, which would kill the process: to end as asked
+    is no failure. A signal before uvicorn listens to them ends the server as one after it does.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -189,9 +201,13 @@ def _listen(host: str, port: int) -> socket.socket:
         }
         found = os.strerror(code) if code and code > 0 else str(error)
         raise SystemFault(
-            f"{host}:{port}", "a free address", found, remedies.get(code or 0, "Choose another --host.")
+            f"{host}:{port}",
+            "a free address",
+            found,
+            remedies.get(code or 0, "Choose another --host."),
         ) from None
-    # create_server leaves the protocol at 0; asyncio sets TCP_NODELAY on what is accepted only where it is that of TCP.
+    # create_server leaves the protocol at 0; asyncio sets TCP_NODELAY on what is accepted only
+    # where it is that of TCP.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listening.detach())
 
 

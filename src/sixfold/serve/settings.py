@@ -1,4 +1,6 @@
-"""What of a bundle's recipe a server does: a stranger does not decide who is listened to, nor how much."""
+"""What of a bundle's recipe a server does: a stranger does not decide who is listened to, nor how
+much.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,22 @@ FIRST_FREE_PORT: Final = 1024  # below it are the system's own
 TAKE_IT: Final = "--trust-recipe would take it"
 
 
-def settings_of(asked: Serve, given: Mapping[str, Any], trusted: bool = False) -> tuple[Serve, tuple[str, ...]]:
+def settings_of(
+    asked: Serve, given: Mapping[str, Any], trusted: bool = False
+) -> tuple[Serve, tuple[str, ...]]:
     """The settings of a server, and a line for each that the recipe asks for and does not get.
 
-    `asked`: the recipe's; `given`: the command line's host and port, which go before it. A recipe may ask for less than the
-    defaults; for another host, for more, or for a port of the system only where it is `trusted`.
+    `asked`: the recipe's; `given`: the command line's host and port, which go before it. A recipe
+    may ask for less than the defaults; for another host, for more, or for a port of the system only
+    where it is `trusted`.
     """
     if trusted:
         return asked.model_copy(update=given), ()
     kept = {key: getattr(Serve(), key) for key in _refused(asked) if key not in given}
-    lines = (f"serve.{key}: {kept[key]}, not {getattr(asked, key)} as in the recipe: {TAKE_IT}" for key in kept)
+    lines = (
+        f"serve.{key}: {kept[key]}, not {getattr(asked, key)} as in the recipe: {TAKE_IT}"
+        for key in kept
+    )
     return asked.model_copy(update={**kept, **given}), tuple(lines)
 
 

@@ -1,4 +1,6 @@
-"""Tensors of the Open Inference Protocol, version 2: JSON data, or bytes after the JSON (binary tensors)."""
+"""Tensors of the Open Inference Protocol, version 2: JSON data, or bytes after the JSON (binary
+tensors).
+"""
 
 from __future__ import annotations
 
@@ -43,21 +45,30 @@ class Wanted(NamedTuple):
 
 
 class Inputs:
-    """Which raw columns a tensor of a request holds: one, or all of a type, in the signature's order.
+    """Which raw columns a tensor of a request holds: one, or all of a type, in the signature's
+    order.
 
-    `matrices`: `numbers` and `categories`, unless a column has that name. `max_rows`: that a shape may have.
+    `matrices`: `numbers` and `categories`, unless a column has that name. `max_rows`: that a shape
+    may have.
     """
 
     def __init__(self, signature: Signature, max_rows: int | None = None) -> None:
         self.max_rows, self.max_tensors = max_rows, most_columns(signature)
         self.names = frozenset(column.name for column in signature.inputs)
-        columns = {kind: tuple(c.name for c in signature.inputs if c.type == kind) for kind in MATRICES.values()}
+        columns = {
+            kind: tuple(c.name for c in signature.inputs if c.type == kind)
+            for kind in MATRICES.values()
+        }
         self.matrices = {
-            name: columns[kind] for name, kind in MATRICES.items() if columns[kind] and name not in self.names
+            name: columns[kind]
+            for name, kind in MATRICES.items()
+            if columns[kind] and name not in self.names
         }
 
     def plain_row(self, head: Mapping[str, Any]) -> dict[str, Any] | None:
-        """One row that comes as one plain value a column; None where `columns` has to look. Nothing is refused here."""
+        """One row that comes as one plain value a column; None where `columns` has to look. Nothing
+        is refused here.
+        """
         row: dict[str, Any] = {}
         inputs = head.get("inputs")
         try:
@@ -77,13 +88,17 @@ class Inputs:
             return None
         return row if row and len(row) == len(head["inputs"]) else None
 
-    def columns(self, head: Mapping[str, Any], tail: bytes | memoryview) -> dict[str, Sequence[Any]]:
+    def columns(
+        self, head: Mapping[str, Any], tail: bytes | memoryview
+    ) -> dict[str, Sequence[Any]]:
         """Raw column → values, from the `inputs` of a request. Raises Refusal 400."""
         inputs = head.get("inputs")
         if not isinstance(inputs, list):
             raise bad_request("inputs", "a list of tensors", shown(inputs), REMEDY)
         if len(inputs) > self.max_tensors:
-            raise bad_request("inputs", f"at most {self.max_tensors} tensors", f"{len(inputs):,}", REMEDY)
+            raise bad_request(
+                "inputs", f"at most {self.max_tensors} tensors", f"{len(inputs):,}", REMEDY
+            )
         columns: dict[str, Sequence[Any]] = {}
         tail = memoryview(tail)
         start = 0
@@ -91,7 +106,9 @@ class Inputs:
             name, datatype = _head_of(tensor)
             names = self.matrices.get(name) or (name,)
             rows = _rows(tensor, name, len(names), self.max_rows)
-            values, size = _values(tensor, tail[start:], TensorHead(name, datatype, rows, len(names)))
+            values, size = _values(
+                tensor, tail[start:], TensorHead(name, datatype, rows, len(names))
+            )
             start += size
             for at, column in enumerate(names):
                 if column in columns:
@@ -114,14 +131,21 @@ def wanted(head: Mapping[str, Any], signature: Signature) -> list[Wanted]:
     for output in asked:
         name = output.get("name") if isinstance(output, dict) else None
         if name not in names:
-            raise bad_request("outputs", f"names out of {', '.join(names)}", shown(name), "GET the model's metadata.")
+            raise bad_request(
+                "outputs",
+                f"names out of {', '.join(names)}",
+                shown(name),
+                "GET the model's metadata.",
+            )
         own = output.get("parameters")
         binary = own.get("binary_data", all_binary) if isinstance(own, dict) else all_binary
         found.append(Wanted(str(name), binary is True))
     return found
 
 
-def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any) -> tuple[str, list[bytes]]:
+def answer(
+    predictions: Predictions, outputs: Sequence[Wanted], model: str, request_id: Any
+) -> tuple[str, list[bytes]]:
     """The JSON of an answer, and the bytes that follow it."""
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -129,7 +153,11 @@ def answer(predictions: Predictions, outputs: Sequence[Wanted], model: str, requ
         array = predictions.labels if name == "label" else predictions.outputs[name]
         assert array is not None
         shape = [len(array), 1] if name == "label" else list(array.shape)
-        tensor: dict[str, Any] = {"name": name, "datatype": LABELS[array.dtype.kind], "shape": shape}
+        tensor: dict[str, Any] = {
+            "name": name,
+            "datatype": LABELS[array.dtype.kind],
+            "shape": shape,
+        }
         if binary:
             tail.append(_bytes_of(array))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
@@ -159,7 +187,9 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
         "outputs": [
             {
                 "name": output.name,
-                "datatype": LABELS[label_dtype(signature).kind] if output.name == "label" else "FP64",
+                "datatype": LABELS[label_dtype(signature).kind]
+                if output.name == "label"
+                else "FP64",
                 "shape": [-1, 1 if output.name == "label" else len(output.columns)],
             }
             for output in signature.outputs
@@ -203,11 +233,19 @@ def _rows(tensor: Mapping[str, Any], name: str, width: int, most: int | None) ->
         expected = "the shape [rows] or [rows, 1]" if width == 1 else f"the shape [rows, {width}]"
         raise bad_request(_input(name), expected, shown(shape), REMEDY)
     if most is not None and shape[0] > most:
-        raise Refusal(413, _input(name), f"at most {most:,} rows", f"{shape[0]:,}", "Send them in several requests.")
+        raise Refusal(
+            413,
+            _input(name),
+            f"at most {most:,} rows",
+            f"{shape[0]:,}",
+            "Send them in several requests.",
+        )
     return shape[0]
 
 
-def _values(tensor: Mapping[str, Any], tail: memoryview, head: TensorHead) -> tuple[Sequence[Any], int]:
+def _values(
+    tensor: Mapping[str, Any], tail: memoryview, head: TensorHead
+) -> tuple[Sequence[Any], int]:
     """The values of a tensor, row by row; and the bytes they took of `tail`."""
     size = _binary_size(tensor, head.name)
     if size is None:
@@ -215,21 +253,29 @@ def _values(tensor: Mapping[str, Any], tail: memoryview, head: TensorHead) -> tu
     else:
         values = _bytes_values(tail[:size], size, head)
     if len(values) != head.count:
-        raise bad_request(_input(head.name), f"{head.count} values, as its shape says", str(len(values)), REMEDY)
+        raise bad_request(
+            _input(head.name), f"{head.count} values, as its shape says", str(len(values)), REMEDY
+        )
     return values, size or 0
 
 
 def _fits(shape: Any, width: int) -> TypeGuard[list[int]]:
     if not isinstance(shape, list) or any(type(size) is not int for size in shape):
         return False
-    return shape[1:] == [width] and shape[0] >= 0 if len(shape) == 2 else len(shape) == width == 1 and shape[0] >= 0
+    return (
+        shape[1:] == [width] and shape[0] >= 0
+        if len(shape) == 2
+        else len(shape) == width == 1 and shape[0] >= 0
+    )
 
 
 def _binary_size(tensor: Mapping[str, Any], name: str) -> int | None:
     parameters = tensor.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is not None and (type(size) is not int or size < 0 or "data" in tensor):
-        raise bad_request(_input(name), "data, or binary_data_size as a number", shown(size), REMEDY)
+        raise bad_request(
+            _input(name), "data, or binary_data_size as a number", shown(size), REMEDY
+        )
     return size
 
 
@@ -237,7 +283,11 @@ def _json_values(data: Any, name: str, width: int) -> list[Any]:
     """Flat, or a list a row."""
     if not isinstance(data, list):
         raise bad_request(_input(name), "data as a list", shown(data), REMEDY)
-    if data and isinstance(data[0], list) and all(isinstance(item, list) and len(item) == width for item in data):
+    if (
+        data
+        and isinstance(data[0], list)
+        and all(isinstance(item, list) and len(item) == width for item in data)
+    ):
         return [value for item in data for value in item]
     return data
 
@@ -253,20 +303,28 @@ def _bytes_values(content: memoryview, size: int, head: TensorHead) -> Sequence[
     if size % dtype.itemsize:
         raise bad_request(where, f"a multiple of {dtype.itemsize} bytes", f"{size} bytes", REMEDY)
     if size != count * dtype.itemsize:
-        raise bad_request(where, f"{count} values, as its shape says", f"{size // dtype.itemsize}", REMEDY)
+        raise bad_request(
+            where, f"{count} values, as its shape says", f"{size // dtype.itemsize}", REMEDY
+        )
     values: list[Any] = np.frombuffer(content, dtype).tolist()
     return values
 
 
 def _strings(content: memoryview, where: str, most: int) -> list[str]:
-    """Each string after its length in four bytes, the lowest first; one more than `most` is too many already."""
+    """Each string after its length in four bytes, the lowest first; one more than `most` is too
+    many already.
+    """
     strings: list[str] = []
     position = 0
     while position < len(content) and len(strings) <= most:
         end = position + 4
-        length = struct.unpack_from("<I", content, position)[0] if end <= len(content) else len(content)
+        length = (
+            struct.unpack_from("<I", content, position)[0] if end <= len(content) else len(content)
+        )
         if end + length > len(content):
-            raise bad_request(where, "strings after their lengths", "bytes that end too early", REMEDY)
+            raise bad_request(
+                where, "strings after their lengths", "bytes that end too early", REMEDY
+            )
         try:
             strings.append(str(content[end : end + length], "utf-8"))
         except UnicodeDecodeError:

@@ -1,4 +1,6 @@
-"""The mean of the weights along the way: of all steps, the last ones most (EMA), or of the ends of the last epochs (SWA)."""
+"""The mean of the weights along the way: of all steps, the last ones most (EMA), or of the ends of
+the last epochs (SWA).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,10 @@ from sixfold.recipe.schema import Average
 class WeightAverage:
     """`mean`: [K, P], a row a replica. `counted`: epochs' ends in it.
 
-    EMA: mean ← β_t·mean + (1 − β_t)·θ with β_t = min(β, (1 + t) / (10 + t)), so that the start is soon forgotten (Polyak and
-    Juditsky, 1992; the rise as in TensorFlow's). SWA: the plain mean of θ at the ends of the epochs after the share `swa`
-    (Izmailov and others, Averaging weights leads to wider optima, 2018).
+    EMA: mean ← β_t·mean + (1 − β_t)·θ with β_t = min(β, (1 + t) / (10 + t)), so that the start is
+    soon forgotten (Polyak and Juditsky, 1992; the rise as in TensorFlow's). SWA: the plain mean of
+    θ at the ends of the epochs after the share `swa` (Izmailov and others, Averaging weights leads
+    to wider optima, 2018).
     """
 
     settings: Average

@@ -1,4 +1,5 @@
-"""Which rows are trained on, in which order, and how many at a time: for one replica, and for many at once.
+"""Which rows are trained on, in which order, and how many at a time: for one replica, and for many
+at once.
 
 Shape letters: K replicas, S steps, B rows of a batch, R = S · B rows, F features.
 """
@@ -62,10 +63,11 @@ class SomeRows:
 
 @dataclass(frozen=True)
 class Batches:
-    """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs], where it is trained; `size`:
-    rows a step; `seed`: of the order of rows.
+    """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs],
+    where it is trained; `size`: rows a step; `seed`: of the order of rows.
 
-    One row a step draws a random row each time, without repeating one before all were seen (a permutation an epoch).
+    One row a step draws a random row each time, without repeating one before all were seen (a
+    permutation an epoch).
     """
 
     x: torch.Tensor | SparseRows | SomeRows
@@ -84,9 +86,9 @@ class Batches:
 
 
 class Batch(NamedTuple):
-    """One step of all replicas. `x`: [K, B, F]; `target`, `weight`: what `encode` made of y, [K, B] or [K, B, outputs], and of
-    1 / rows of the replica's own batch, 0 where it has no row, [K, B]: Σ weight · loss is each replica's mean loss. `number`: of
-    the step in its epoch, from 0.
+    """One step of all replicas. `x`: [K, B, F]; `target`, `weight`: what `encode` made of y, [K, B]
+    or [K, B, outputs], and of 1 / rows of the replica's own batch, 0 where it has no row, [K, B]: Σ
+    weight · loss is each replica's mean loss. `number`: of the step in its epoch, from 0.
     """
 
     x: torch.Tensor
@@ -98,24 +100,33 @@ class Batch(NamedTuple):
 class ReplicaBatches:
     """The batches of many replicas, side by side: number i of each makes one `Batch`.
 
-    Folds of unequal size differ in the rows of their last batch, or in how many batches they have; nobody's rows are
-    dropped. `orders`: one generator a replica, which decides its order of rows and nothing else.
+    Folds of unequal size differ in the rows of their last batch, or in how many batches they have;
+    nobody's rows are dropped. `orders`: one generator a replica, which decides its order of rows
+    and nothing else.
     """
 
     def __init__(self, replicas: Sequence[Batches]) -> None:
         self.replicas = list(replicas)
         self.orders = [torch.Generator().manual_seed(replica.seed) for replica in replicas]
-        self.before = [order.get_state() for order in self.orders]  # at the start of the epoch in work
+        self.before = [
+            order.get_state() for order in self.orders
+        ]  # at the start of the epoch in work
         self.size = max(replica.size for replica in replicas)
         self.count = max(replica.count for replica in replicas)
         self.device = replicas[0].y.device
-        weights = torch.zeros((len(self.replicas), self.count, self.size), dtype=_dtype(self.replicas[0]))
+        weights = torch.zeros(
+            (len(self.replicas), self.count, self.size), dtype=_dtype(self.replicas[0])
+        )
         for weight, replica in zip(weights, self.replicas, strict=True):
             for number, rows in enumerate(replica.rows()):
                 weight[number, :rows] = 1.0 / rows
         self.weight = weights.to(self.device)
-        self._room: tuple[torch.Tensor, torch.Tensor] | None = None  # of a block: filled again and again
-        self.whole: list[Batch] = []  # the only block of an epoch: without a new order, it need not be read again
+        self._room: tuple[torch.Tensor, torch.Tensor] | None = (
+            None  # of a block: filled again and again
+        )
+        self.whole: list[
+            Batch
+        ] = []  # the only block of an epoch: without a new order, it need not be read again
 
     def keep(self, positions: Sequence[int]) -> ReplicaBatches:
         """The same without the other replicas; each goes on in its own order."""
@@ -125,7 +136,9 @@ class ReplicaBatches:
         return rest
 
     def shares(self) -> FloatArray:
-        """What each batch is of its replica's epoch, float64 [K, count]; 0 for batches that a replica does not have."""
+        """What each batch is of its replica's epoch, float64 [K, count]; 0 for batches that a
+        replica does not have.
+        """
         shares = np.zeros((len(self.replicas), self.count))
         for share, replica in zip(shares, self.replicas, strict=True):
             share[: replica.count] = np.array(replica.rows()) / len(replica.x)
@@ -134,11 +147,14 @@ class ReplicaBatches:
     def epoch(self, encode: Encode = lambda y, weight: (y, weight)) -> Iterator[Batch]:
         """The batches of one more epoch. All rows in one batch keep their order: gradient descent.
 
-        `encode`: targets [K, S, B] or [K, S, B, outputs] and weights [K, S, B] → what the steps want of them, [K, S, …].
+        `encode`: targets [K, S, B] or [K, S, B, outputs] and weights [K, S, B] → what the steps
+        want of them, [K, S, …].
         """
         if self.count == 1:
             if not self.whole:
-                self.whole = list(self._block([torch.arange(len(one.x)) for one in self.replicas], 0, 1, encode))
+                self.whole = list(
+                    self._block([torch.arange(len(one.x)) for one in self.replicas], 0, 1, encode)
+                )
             yield from self.whole
             return
         self.before = [order.get_state() for order in self.orders]
@@ -152,14 +168,21 @@ class ReplicaBatches:
     def _at_once(self) -> int:
         """Batches of one block."""
         x = self.replicas[0].x
-        return max(1, BLOCK_BYTES // (len(self.replicas) * self.size * max(1, x.shape[1]) * x.dtype.itemsize))
+        return max(
+            1,
+            BLOCK_BYTES // (len(self.replicas) * self.size * max(1, x.shape[1]) * x.dtype.itemsize),
+        )
 
-    def _block(self, orders: Sequence[torch.Tensor], first: int, last: int, encode: Encode) -> Iterator[Batch]:
+    def _block(
+        self, orders: Sequence[torch.Tensor], first: int, last: int, encode: Encode
+    ) -> Iterator[Batch]:
         """Batches `first` to `last` − 1, gathered at once."""
         dtype, y = _dtype(self.replicas[0]), self.replicas[0].y
         rows, count = (last - first) * self.size, len(self.replicas)
         if self._room is None:  # zeros: where a replica has no row, there must be numbers
-            x_KRF = torch.zeros((count, rows, self.replicas[0].x.shape[1]), dtype=dtype, device=self.device)
+            x_KRF = torch.zeros(
+                (count, rows, self.replicas[0].x.shape[1]), dtype=dtype, device=self.device
+            )
             self._room = x_KRF, y.new_zeros((count, rows, *y.shape[1:]))
         x_KRF, y_KR = (part[:, :rows] for part in self._room)  # the last block is shorter
         for at, (one, order) in enumerate(zip(self.replicas, orders, strict=True)):
@@ -189,9 +212,11 @@ def _dtype(batches: Batches) -> torch.dtype:
 
 
 def cut(fit: Fit, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Rows to train on and rows to watch, sorted; in proportion to the classes, whose only row is never cut off.
+    """Rows to train on and rows to watch, sorted; in proportion to the classes, whose only row is
+    never cut off.
 
-    Rows of a group (`Fit.groups`) are on one side; with so few groups that none can be spared, there are no rows to watch.
+    Rows of a group (`Fit.groups`) are on one side; with so few groups that none can be spared,
+    there are no rows to watch.
     """
     rows = fit.rows
     count = min(max(1, round(share * rows)), rows - 1)
@@ -206,6 +231,10 @@ def cut(fit: Fit, share: float, seed: int) -> tuple[IntArray, IntArray]:
         shuffled = shuffled[np.argsort(fit.y[shuffled], kind="stable")]
         shuffled = shuffled[counts[shuffled] > 1]
         count = min(count, len(shuffled))
-    at = ((np.arange(count) + 0.5) * len(shuffled) / count).astype(np.int64) if count else np.zeros(0, dtype=np.int64)
+    at = (
+        ((np.arange(count) + 0.5) * len(shuffled) / count).astype(np.int64)
+        if count
+        else np.zeros(0, dtype=np.int64)
+    )
     watched = np.sort(shuffled[at])
     return np.setdiff1d(np.arange(rows), watched), watched.astype(np.int64)

@@ -1,4 +1,6 @@
-"""`optimizer: auto`: before the first step, every candidate gets the optimizer that suits its network and its batches."""
+"""`optimizer: auto`: before the first step, every candidate gets the optimizer that suits its
+network and its batches.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,15 @@ from torch import nn
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import OPTIMIZER
-from sixfold.recipe.schema import Options
+from sixfold.recipe.plugin_fields import Options
 from sixfold.runs.context import Context
 from sixfold.train.network import Network
 
 
 class FitShape(NamedTuple):
-    """What is known of a fit before it is trained. `shapes`: of its parameters; `rows`: of a batch; `full`: all of them."""
+    """What is known of a fit before it is trained. `shapes`: of its parameters; `rows`: of a batch;
+    `full`: all of them.
+    """
 
     shapes: tuple[tuple[int, ...], ...]
     rows: int
@@ -27,7 +31,9 @@ class FitShape(NamedTuple):
 
 
 class OptimizerChoice(NamedTuple):
-    """The options of an optimizer, as a recipe would write them, and why it is that one, with figures."""
+    """The options of an optimizer, as a recipe would write them, and why it is that one, with
+    figures.
+    """
 
     optimizer: Options
     why: str
@@ -41,8 +47,11 @@ class Chooser(Protocol):
         """Depends on `work` alone: a fit gets the same optimizer whoever is trained beside it."""
 
 
-def chosen(fits: Sequence[Fit], module_of: Callable[[Fit], nn.Module], context: Context) -> list[Fit]:
-    """The same fits, with an optimizer in the place of every chooser. Each choice of a setting is noted once.
+def chosen(
+    fits: Sequence[Fit], module_of: Callable[[Fit], nn.Module], context: Context
+) -> list[Fit]:
+    """The same fits, with an optimizer in the place of every chooser. Each choice of a setting is
+    noted once.
 
     `module_of`: the network of a fit, of which the shapes of its parameters are looked at.
     """

@@ -12,8 +12,8 @@ AHEAD = 16  # steps that Python may ask for before the first of them is done: gu
 
 
 class Clock:
-    """`deadline`: time.monotonic() seconds, or None. Keeps Python at most AHEAD steps before the GPU, so that a deadline that is
-    looked at between two steps means something.
+    """`deadline`: time.monotonic() seconds, or None. Keeps Python at most AHEAD steps before the
+    GPU, so that a deadline that is looked at between two steps means something.
     """
 
     def __init__(self, deadline: float | None, device: torch.device) -> None:

@@ -11,10 +11,14 @@ from sixfold.core.errors import FitError, RecipeError
 
 
 def device_of(name: str) -> torch.device:
-    """`name`: cpu, cuda. Raises RecipeError where this machine, or this torch, has no such device."""
+    """`name`: cpu, cuda. Raises RecipeError where this machine, or this torch, has no such
+    device.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         why = (
-            "a torch that was built without CUDA" if torch.version.cuda is None else "no CUDA device that torch can use"
+            "a torch that was built without CUDA"
+            if torch.version.cuda is None
+            else "no CUDA device that torch can use"
         )
         raise RecipeError(
             "budget.device",
@@ -26,12 +30,16 @@ def device_of(name: str) -> torch.device:
 
 
 def describe(name: str, trained: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Who trains where, in a run that has a GPU: the names of the candidates that the device trains, and of those whose solvers
-    know none. Of a run without one there is nothing to say.
+    """Who trains where, in a run that has a GPU: the names of the candidates that the device
+    trains, and of those whose solvers know none. Of a run without one there is nothing to say.
     """
     if name == "cpu":
         return []
-    notes = [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(trained)}."] if trained else []
+    notes = (
+        [f"Device: {torch.cuda.get_device_name(device_of(name))} trains {', '.join(trained)}."]
+        if trained
+        else []
+    )
     idle = f"Device: the processor trains {', '.join(others)}: their solvers do not work on a GPU."
     return [*notes, *([idle] if others else [])]
 

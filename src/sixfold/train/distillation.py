@@ -1,4 +1,6 @@
-"""What a pruned network learns from the one it was cut from: Hinton, Vinyals and Dean, Distilling the knowledge …, 2015."""
+"""What a pruned network learns from the one it was cut from: Hinton, Vinyals and Dean, Distilling
+the knowledge …, 2015.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Distillation:
-    """`temperature` softens both; `weight`, in [0, 1]: how much the teacher counts against the labels. Both as in the paper's
-    experiments with digits and speech: not tuned here.
+    """`temperature` softens both; `weight`, in [0, 1]: how much the teacher counts against the
+    labels. Both as in the paper's experiments with digits and speech: not tuned here.
     """
 
     temperature: float = 4.0
@@ -28,10 +30,11 @@ class Distillation:
 def distillation_losses(
     scores: torch.Tensor, teacher: torch.Tensor, hard: torch.Tensor, settings: Distillation
 ) -> torch.Tensor:
-    """The loss of each row, [B]: `scores` and `teacher` are [B, classes] before the softmax; `hard`: the
-    losses against the labels, [B].
+    """The loss of each row, [B]: `scores` and `teacher` are [B, classes] before the softmax;
+    `hard`: the losses against the labels, [B].
 
-    The soft part is times T², so that its gradients keep their size whatever the temperature (section 2 of the paper).
+    The soft part is times T², so that its gradients keep their size whatever the temperature
+    (section 2 of the paper).
     """
     soft = functional.log_softmax(scores / settings.temperature, dim=1)
     goal = functional.log_softmax(teacher / settings.temperature, dim=1)
@@ -41,8 +44,8 @@ def distillation_losses(
 
 @dataclass(frozen=True)
 class DistilledExamples:
-    """An `ExampleReader` whose targets are those of `examples` and, behind them, what the `teacher` (in evaluation, on the
-    processor) says of the same inputs: [B, 2, classes].
+    """An `ExampleReader` whose targets are those of `examples` and, behind them, what the `teacher`
+    (in evaluation, on the processor) says of the same inputs: [B, 2, classes].
     """
 
     examples: ExampleReader
@@ -51,7 +54,9 @@ class DistilledExamples:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(
+        self, rows: IntArray, draw: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs, and shares of the classes with the teacher's scores."""
         x, y = self.examples.read(rows, draw)
         with torch.no_grad():
@@ -62,7 +67,9 @@ class DistilledExamples:
 
 @dataclass(frozen=True)
 class DistilledLosses:
-    """`losses` against the labels, and the teacher's part; rows that are watched have no teacher, and labels alone count."""
+    """`losses` against the labels, and the teacher's part; rows that are watched have no teacher,
+    and labels alone count.
+    """
 
     losses: Losses
     settings: Distillation = Distillation()

@@ -1,4 +1,5 @@
-"""Losses and gradients of many replicas of any network, by torch.func: the way for families that derive none by hand.
+"""Losses and gradients of many replicas of any network, by torch.func: the way for families that
+derive none by hand.
 
 Horace He and Richard Zou, functorch: JAX-like composable function transforms for PyTorch, 2021.
 """
@@ -16,7 +17,8 @@ Named = dict[str, torch.Tensor]
 
 
 class FunctionalProgram:
-    """`modules`: one a replica, alike but for their parameters and buffers; `losses`: per row, of outputs and targets.
+    """`modules`: one a replica, alike but for their parameters and buffers; `losses`: per row, of
+    outputs and targets.
 
     `theta`, `gradient`: [K, P], a row a replica, in the order of `parameters()`.
     """
@@ -24,7 +26,11 @@ class FunctionalProgram:
     records = True
 
     def __init__(
-        self, modules: Sequence[nn.Module], losses: Losses, theta: torch.Tensor, gradient: torch.Tensor
+        self,
+        modules: Sequence[nn.Module],
+        losses: Losses,
+        theta: torch.Tensor,
+        gradient: torch.Tensor,
     ) -> None:
         self.module = modules[0]
         self.row_losses = losses
@@ -40,11 +46,17 @@ class FunctionalProgram:
         return y, weight
 
     def gradient(
-        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, noise: Sequence[torch.Tensor]
+        self,
+        x: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        noise: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         """Write the gradients of Σ weight · loss; return Σ weight · loss, [K]."""
         losses: torch.Tensor
-        gradients, losses = self._gradients(self.theta, self.buffers, x, target, weight, tuple(noise))
+        gradients, losses = self._gradients(
+            self.theta, self.buffers, x, target, weight, tuple(noise)
+        )
         self.into.copy_(gradients)
         return losses
 
@@ -54,7 +66,12 @@ class FunctionalProgram:
         return losses
 
     def _one(
-        self, theta: torch.Tensor, buffers: Named, x: torch.Tensor, y: torch.Tensor, noise: tuple[torch.Tensor, ...]
+        self,
+        theta: torch.Tensor,
+        buffers: Named,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        noise: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
         """One replica: `theta` [P] → losses [B]."""
         state, start = dict(buffers), 0

@@ -1,4 +1,6 @@
-"""Images as the training loop reads them: by batches, augmented, with shares of the classes where two are mixed."""
+"""Images as the training loop reads them: by batches, augmented, with shares of the classes where
+two are mixed.
+"""
 
 # Letters: B rows of a batch, C channels, H height, W width, O classes.
 from __future__ import annotations
@@ -37,8 +39,12 @@ class ImageExamples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 [B, C, H, W], 0 to 255, and int64 [B] classes, or float32 [B, O] where images are mixed."""
+    def read(
+        self, rows: IntArray, draw: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 [B, C, H, W], 0 to 255, and int64 [B] classes, or float32 [B, O] where images are
+        mixed.
+        """
         x = torch.from_numpy(np.ascontiguousarray(self.images[rows].transpose(0, 3, 1, 2)))
         y = self.y[torch.from_numpy(rows)]
         if draw is None:

@@ -27,7 +27,9 @@ class Trainee(Protocol):
 
 
 class Learner(Protocol[Batch]):
-    """All that the loop knows. K fits are trained at once, of which each keeps its row of losses and weights."""
+    """All that the loop knows. K fits are trained at once, of which each keeps its row of losses
+    and weights.
+    """
 
     @property
     def epochs(self) -> int:
@@ -47,7 +49,9 @@ class Learner(Protocol[Batch]):
 
     @property
     def records(self) -> bool:
-        """Whether autograd records operations in `backward`; torch keeps no account for it where none does."""
+        """Whether autograd records operations in `backward`; torch keeps no account for it where
+        none does.
+        """
 
     @property
     def report_every(self) -> int:
@@ -62,7 +66,9 @@ class Learner(Protocol[Batch]):
         """Where they stood at first."""
 
     def next_report_epoch(self, epoch: int) -> int:
-        """The first epoch from `epoch` on after which something is reported or evaluated: until then steps follow on steps."""
+        """The first epoch from `epoch` on after which something is reported or evaluated: until
+        then steps follow on steps.
+        """
 
     def batches(self) -> Iterator[Batch]:
         """Of one more epoch, in a new order."""
@@ -83,7 +89,9 @@ class Learner(Protocol[Batch]):
         """After it they are trained."""
 
     def evaluate(self) -> list[float | None]:
-        """What is watched of every fit, on rows cut off, with the weights as they are; None where nothing is."""
+        """What is watched of every fit, on rows cut off, with the weights as they are; None where
+        nothing is.
+        """
 
     def weights(self, place: int) -> torch.Tensor:
         """The weights that are judged and kept of the fit in row `place`, [P]."""
@@ -98,7 +106,9 @@ class Learner(Protocol[Batch]):
         """Of every fit's last step."""
 
     def shares(self) -> FloatArray:
-        """What each batch is of its fit's epoch, float64 [K, steps]; 0 for batches that a fit does not have."""
+        """What each batch is of its fit's epoch, float64 [K, steps]; 0 for batches that a fit does
+        not have.
+        """
 
     def keep(self, positions: Sequence[int]) -> None:
         """Go on without the other fits."""
@@ -107,4 +117,6 @@ class Learner(Protocol[Batch]):
         """All that the next step depends on, as plain values and tensors."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there, between two steps of an epoch: the next `batches` are those of that epoch again."""
+        """Go on from there, between two steps of an epoch: the next `batches` are those of that
+        epoch again.
+        """

@@ -20,19 +20,23 @@ Batch = TypeVar("Batch")
 
 
 class Trained(NamedTuple):
-    """`place`: of the fit among those that the learner began with; `weights`: its best ones, [P]."""
+    """`place`: of the fit among those that the learner began with; `weights`: its best ones,
+    [P].
+    """
 
     place: int
     weights: torch.Tensor
 
 
 @torch.no_grad()
-def train(learner: Learner[Any], deadline: float | None = None, saves: Checkpoints | None = None) -> list[Trained]:
+def train(
+    learner: Learner[Any], deadline: float | None = None, saves: Checkpoints | None = None
+) -> list[Trained]:
     """θ_k ← θ_k − α∇J_k(θ_k; batch) for every fit k, batch after batch, epoch after epoch.
 
-    Returns each fit's best weights. Emits `epoch` events: `loss` is the mean over the epoch's rows, each with the weights
-    before its step. The deadline (time.monotonic()) holds within one step. What an earlier command saved is continued.
-    Raises FitError.
+    Returns each fit's best weights. Emits `epoch` events: `loss` is the mean over the epoch's rows,
+    each with the weights before its step. The deadline (time.monotonic()) holds within one step.
+    What an earlier command saved is continued. Raises FitError.
     """
     at, clock, reporter = Progress(), Clock(deadline, learner.device), LossReporter(learner)
     checkpoint = TrainingCheckpoint(learner, at, saves)
@@ -58,7 +62,9 @@ def train(learner: Learner[Any], deadline: float | None = None, saves: Checkpoin
         reasons = _reasons_to_stop(learner, at.last, seen, over, reporter)
         last = at.last == learner.epochs or bool(over)
         ended = [row for row, reason in enumerate(reasons) if last or reason]
-        at.ended += [(learner.places[row], _finish(learner, row, reasons[row], bool(over))) for row in ended]
+        at.ended += [
+            (learner.places[row], _finish(learner, row, reasons[row], bool(over))) for row in ended
+        ]
         if last or len(ended) == len(reasons):
             break
         if ended:
@@ -73,12 +79,21 @@ def _finish(learner: Learner[Batch], row: int, reason: str, cut: bool) -> torch.
     trainee = learner.trainees[row]
     if reason:
         facts = {"cut": True} if cut else {}
-        trainee.context.emit("training_stopped", reason=reason, best_epoch=trainee.stopping.best_epoch or None, **facts)
-    return trainee.stopping.final(learner.weights(row), learner.steps_done(row)).to("cpu", copy=True)
+        trainee.context.emit(
+            "training_stopped",
+            reason=reason,
+            best_epoch=trainee.stopping.best_epoch or None,
+            **facts,
+        )
+    return trainee.stopping.final(learner.weights(row), learner.steps_done(row)).to(
+        "cpu", copy=True
+    )
 
 
 def _check(learner: Learner[Batch], losses: FloatArray) -> None:
-    """`losses`: [steps, K], from the start of an epoch. Raises FitError when one is not a number, or far above the first."""
+    """`losses`: [steps, K], from the start of an epoch. Raises FitError when one is not a number,
+    or far above the first.
+    """
     worst = np.abs(losses).max(axis=0).tolist()
     for row, trainee in enumerate(learner.trainees):
         if math.isnan(trainee.stopping.first_loss):
@@ -92,7 +107,9 @@ def _check(learner: Learner[Batch], losses: FloatArray) -> None:
 def _reasons_to_stop(
     learner: Learner[Batch], epoch: int, losses: FloatArray, over: str, reporter: LossReporter
 ) -> list[str]:
-    """Evaluate and report; why each fit stops, or ''. `losses`: [steps, K] of the epochs since the last report."""
+    """Evaluate and report; why each fit stops, or ''. `losses`: [steps, K] of the epochs since the
+    last report.
+    """
     values = learner.evaluate()
     reporter.hold(epoch, losses, values)
     due = bool(over) or reporter.is_due(epoch)

@@ -1,4 +1,6 @@
-"""What is reported of a training: the loss of every epoch of every fit, no oftener than somebody can look."""
+"""What is reported of a training: the loss of every epoch of every fit, no oftener than somebody
+can look.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,16 @@ import numpy as np
 from sixfold.parts.table import FloatArray
 from sixfold.train.learner import Learner
 
-MOST = 2000  # epochs in one event, the newest: twice what `ReplicaLearner.next_report_epoch` lets pass
+MOST = (
+    2000  # epochs in one event, the newest: twice what `ReplicaLearner.next_report_epoch` lets pass
+)
 OFTEN_S = 0.05  # between two events of a fit: an event costs a fifth of a small network's step
 
 
 class LossReporter:
-    """Holds what was not reported yet. Where `report_every` is 1, an event reports as many epochs as OFTEN_S has, and at once the
-    first; else as many as the recipe asks for. When a fit ends, what is held is reported.
+    """Holds what was not reported yet. Where `report_every` is 1, an event reports as many epochs
+    as OFTEN_S has, and at once the first; else as many as the recipe asks for. When a fit ends,
+    what is held is reported.
     """
 
     def __init__(self, learner: Learner[Any]) -> None:
@@ -37,11 +42,15 @@ class LossReporter:
 
     def is_due(self, epoch: int) -> bool:
         """Whether the epochs up to this one should be reported, though no fit ends with it."""
-        asked = epoch % self.every == 0 if self.every > 1 else self.late or 2 * len(self.means) >= MOST
+        asked = (
+            epoch % self.every == 0 if self.every > 1 else self.late or 2 * len(self.means) >= MOST
+        )
         return asked or epoch == self.learner.epochs
 
     def hold(self, epoch: int, losses: FloatArray, watched: Sequence[float | None]) -> None:
-        """`losses`: [steps, K] of some epochs up to `epoch`, the last of which may lack steps; `watched`: after the last."""
+        """`losses`: [steps, K] of some epochs up to `epoch`, the last of which may lack steps;
+        `watched`: after the last.
+        """
         shares = self.learner.shares().T
         for start in range(0, len(losses), len(shares)):
             some = losses[start : start + len(shares)]
@@ -58,9 +67,20 @@ class LossReporter:
         norms = self.learner.norms() if norms is None else norms
         rates = self.learner.rates()
         for at, trainee in enumerate(self.learner.trainees):
-            facts = {"loss": losses[at][-1], "validation": watched[at][-1], "gradient_norm": norms[at]}
-            each = {"losses": losses[at], "validations": [] if watched[at][-1] is None else list(watched[at])}
-            epochs = {"epoch": self.epoch, "epochs": self.learner.epochs, "report_every": self.every}
+            facts = {
+                "loss": losses[at][-1],
+                "validation": watched[at][-1],
+                "gradient_norm": norms[at],
+            }
+            each = {
+                "losses": losses[at],
+                "validations": [] if watched[at][-1] is None else list(watched[at]),
+            }
+            epochs = {
+                "epoch": self.epoch,
+                "epochs": self.learner.epochs,
+                "report_every": self.every,
+            }
             trainee.context.emit("epoch", **epochs, learning_rate=rates[at], **facts, **each)
         self.means.clear()
         self.watched.clear()

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 
 def row_losses(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """[B, O] against int64 [B] classes, or against float [B, O] shares of the classes that sum to 1: cross-entropy, [B].
+    """[B, O] against int64 [B] classes, or against float [B, O] shares of the classes that sum to
+    1: cross-entropy, [B].
 
     Values are float [B]: squared error, the mean over the outputs where there are several.
     """

@@ -1,7 +1,8 @@
-"""One module as a learner: images, texts, whatever is too large to be stacked, read a batch at a time.
+"""One module as a learner: images, texts, whatever is too large to be stacked, read a batch at a
+time.
 
-Everything that is drawn at random (order, augmentation, dropout) follows from the seed and the number of the epoch or step, so
-that a training that goes on after a kill draws the same.
+Everything that is drawn at random (order, augmentation, dropout) follows from the seed and the
+number of the epoch or step, so that a training that goes on after a kill draws the same.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ class ExampleReader(Protocol):
     def __len__(self) -> int:
         """Examples."""
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and targets of these examples, rows first. `draw`: decides how they are augmented; None: they are not."""
+    def read(
+        self, rows: IntArray, draw: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets of these examples, rows first. `draw`: decides how they are augmented;
+        None: they are not.
+        """
 
 
 @dataclass(frozen=True)
 class StoredExamples:
-    """Examples of one array, which may be memory-mapped: `x` [rows, …] becomes `dtype` a batch at a time; `y` [rows, …].
-    `augment`: a batch of inputs, otherwise.
+    """Examples of one array, which may be memory-mapped: `x` [rows, …] becomes `dtype` a batch at a
+    time; `y` [rows, …]. `augment`: a batch of inputs, otherwise.
     """
 
     x: np.ndarray[Any, Any]
@@ -52,7 +57,9 @@ class StoredExamples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(
+        self, rows: IntArray, draw: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """As in `ExampleReader`."""
         x = torch.from_numpy(np.ascontiguousarray(self.x[rows])).to(self.dtype)
         if draw is not None and self.augment is not None:
@@ -62,11 +69,13 @@ class StoredExamples:
 
 @dataclass(frozen=True)
 class ModuleFit:
-    """One fit of a module, whose parameters are where they start, in the precision and on the device of the training.
+    """One fit of a module, whose parameters are where they start, in the precision and on the
+    device of the training.
 
-    `losses`: per row, of outputs and targets. `watched`: examples cut off for an early stop; `score`: what is watched of the
-    module where that is not the loss on them. `seed`: of order, augmentation and dropout.
-    `operations`: multiplications and additions of a step, for which it gets threads.
+    `losses`: per row, of outputs and targets. `watched`: examples cut off for an early stop;
+    `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
+    augmentation and dropout. `operations`: multiplications and additions of a step, for which it
+    gets threads.
     """
 
     module: nn.Module
@@ -89,7 +98,9 @@ class RowBatch(NamedTuple):
 
 
 class ModuleLearner:
-    """`theta`, `gradient`: [1, P], all parameters that are learned, one after the other; the module's own are views of them."""
+    """`theta`, `gradient`: [1, P], all parameters that are learned, one after the other; the
+    module's own are views of them.
+    """
 
     records = True
 
@@ -98,7 +109,9 @@ class ModuleLearner:
         self.trainees, self.places = (fit,), (0,)
         self.draws = True  # as long as no step has shown that it does not
         parameters = learned_parameters(self.module)
-        self.theta = torch.cat([parameter.detach().reshape(-1) for parameter in parameters]).unsqueeze(0)
+        self.theta = torch.cat(
+            [parameter.detach().reshape(-1) for parameter in parameters]
+        ).unsqueeze(0)
         self.gradient = torch.zeros_like(self.theta)
         self.device, self.operations = self.theta.device, fit.operations
         start = 0
@@ -108,14 +121,22 @@ class ModuleLearner:
             parameter.grad = self.gradient[0, own].view(parameter.shape)
         wanted, count = self.train.batch_size, len(fit.examples)
         self.size = count if wanted == "full" else min(wanted, count)
-        self.steps, self.epochs, self.report_every = -(-count // self.size), self.train.epochs, self.train.report_every
+        self.steps, self.epochs, self.report_every = (
+            -(-count // self.size),
+            self.train.epochs,
+            self.train.report_every,
+        )
         self.average = WeightAverage.of(self.train.average, self.theta)
-        self.stepper = Stepper(self.train, [parameter.shape for parameter in parameters], self.steps)
+        self.stepper = Stepper(
+            self.train, [parameter.shape for parameter in parameters], self.steps
+        )
         self.stepper.start(range(1), self.theta, self.gradient)
 
     @property
     def shown(self) -> torch.Tensor:
-        """The parameters that are judged and kept, [1, P]: the last ones, or their mean where that is asked."""
+        """The parameters that are judged and kept, [1, P]: the last ones, or their mean where that
+        is asked.
+        """
         return self.theta if self.average is None or not self.average.begun else self.average.mean
 
     def next_report_epoch(self, epoch: int) -> int:
@@ -127,7 +148,9 @@ class ModuleLearner:
         epoch, count = self.stepper.step // self.steps, len(self.work.examples)
         order = np.arange(count)
         if self.steps > 1:
-            order = permutation(count, torch.Generator().manual_seed(self._seed("order", epoch))).numpy()
+            order = permutation(
+                count, torch.Generator().manual_seed(self._seed("order", epoch))
+            ).numpy()
         for number in range(self.steps):
             self.work.context.check_memory()
             yield RowBatch(order[number * self.size : (number + 1) * self.size], number)
@@ -139,13 +162,19 @@ class ModuleLearner:
     def backward(self, batch: RowBatch) -> torch.Tensor:
         """Write the gradient of the batch's mean loss, clipped; that loss, [1]."""
         step = self.stepper.step
-        x, y = self.work.examples.read(batch.rows, torch.Generator().manual_seed(self._seed("augment", step)))
+        x, y = self.work.examples.read(
+            batch.rows, torch.Generator().manual_seed(self._seed("augment", step))
+        )
         self.loss = self._loss(self._placed(x), self._placed(y), self._seed("dropout", step))
         return self.loss
 
     def step(self, batch: RowBatch) -> None:
         """By the gradient that stands there."""
-        closure = LossClosure(self.loss, partial(self.backward, batch)) if self.stepper.full_batch else None
+        closure = (
+            LossClosure(self.loss, partial(self.backward, batch))
+            if self.stepper.full_batch
+            else None
+        )
         self.stepper.take(closure)
         if self.average is not None:
             self.average.after_step(range(1), self.stepper.step, self.theta)
@@ -162,7 +191,9 @@ class ModuleLearner:
         return loss.detach().reshape(1)
 
     def _drawing(self, x: torch.Tensor, seed: int) -> torch.Tensor:
-        """The module's outputs. Dropout draws from the one generator that all threads share: one at a time."""
+        """The module's outputs. Dropout draws from the one generator that all threads share: one at
+        a time.
+        """
         if not self.draws:
             return self.module(x)  # type: ignore[no-any-return]
         devices = [self.device] if self.device.type == "cuda" else []
@@ -207,9 +238,14 @@ class ModuleLearner:
         return total / len(watched)
 
     def weights(self, place: int) -> torch.Tensor:
-        """The parameters that are judged and kept, and after them the buffers of real numbers, [P + …]."""
+        """The parameters that are judged and kept, and after them the buffers of real numbers, [P +
+        …].
+        """
         return torch.cat(
-            [self.shown[0], *(buffer.reshape(-1).to(self.theta.dtype) for buffer in real_buffers(self.module))]
+            [
+                self.shown[0],
+                *(buffer.reshape(-1).to(self.theta.dtype) for buffer in real_buffers(self.module)),
+            ]
         )
 
     def steps_done(self, place: int) -> int:
@@ -228,7 +264,9 @@ class ModuleLearner:
         """What each batch is of its epoch, float64 [1, steps]."""
         count = len(self.work.examples)
         firsts = np.arange(self.steps) * self.size
-        return np.asarray((np.minimum(firsts + self.size, count) - firsts)[None] / count, dtype=np.float64)
+        return np.asarray(
+            (np.minimum(firsts + self.size, count) - firsts)[None] / count, dtype=np.float64
+        )
 
     def keep(self, positions: Sequence[int]) -> None:
         """Where the only fit ends, the training does: there are none to go on without."""
@@ -285,7 +323,9 @@ def real_buffers(module: nn.Module) -> list[torch.Tensor]:
 
 
 def load_weights(module: nn.Module, weights: torch.Tensor) -> nn.Module:
-    """`module` with the parameters and buffers that `ModuleLearner.weights` gave, ready to predict."""
+    """`module` with the parameters and buffers that `ModuleLearner.weights` gave, ready to
+    predict.
+    """
     with torch.no_grad():
         start = 0
         for part in (*learned_parameters(module), *real_buffers(module)):

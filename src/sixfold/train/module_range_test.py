@@ -32,7 +32,8 @@ from sixfold.train.rate import Rate
 
 
 def rated(work: ModuleFit, setting: Setting, deadline: float | None) -> ModuleFit:
-    """The same with a number in the place of `learning_rate: auto`, which is said; the module stays as it is.
+    """The same with a number in the place of `learning_rate: auto`, which is said; the module stays
+    as it is.
 
     Raises RecipeError for an optimizer that takes no such rate.
     """
@@ -41,13 +42,17 @@ def rated(work: ModuleFit, setting: Setting, deadline: float | None) -> ModuleFi
     now = time.monotonic()
     curve = curve_of(work, math.inf if deadline is None else now + SHARE_OF_TIME * (deadline - now))
     best = curve.best()
-    options = with_default(work.train.optimizer) | ({} if best is None else {"learning_rate": rounded(best)})
+    options = with_default(work.train.optimizer) | (
+        {} if best is None else {"learning_rate": rounded(best)}
+    )
     report_rates(setting, [curve], work.context)
     return replace(work, train=work.train.model_copy(update={"optimizer": options}))
 
 
 def curve_of(work: ModuleFit, end: float = math.inf) -> RangeCurve:
-    """What the loss does while the rate rises; without steps where `end` (time.monotonic()) comes before the last one."""
+    """What the loss does while the rate rises; without steps where `end` (time.monotonic()) comes
+    before the last one.
+    """
     optimizer, times = tested_optimizer(work.train.optimizer)
     train = work.train.model_copy(update={"optimizer": optimizer, "average": None})
     stepped, start = (
@@ -75,7 +80,10 @@ def curve_of(work: ModuleFit, end: float = math.inf) -> RangeCurve:
         losses.append((float(start.backward(batch)), float(stepped.backward(batch))))
         stepped.step(batch)
         start.stepper.step = stepped.stepper.step  # it draws what the other one draws
-    return RangeCurve(times * np.array([rate.at(step) for step in range(steps)]), relative_changes(np.array(losses)))
+    return RangeCurve(
+        times * np.array([rate.at(step) for step in range(steps)]),
+        relative_changes(np.array(losses)),
+    )
 
 
 def _batches(learner: ModuleLearner, steps: int) -> Iterator[RowBatch]:

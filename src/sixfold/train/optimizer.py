@@ -9,10 +9,11 @@ from sixfold.recipe.section import Section
 
 
 class OptimizerSettings(Section):
-    """The base of a file in `train/optimizers`. `full_batch`: it asks for gradients itself, several a step, all of the same rows;
-    `shaped`: it works on each parameter as it is, not on all numbers alike; `schedule_free`: it takes no schedule and no
-    warm-up, and keeps two points: what it makes has `train` and `eval`, after which the parameters are where it trains, or the
-    model; `rate_of`: the optimizer whose learning rate a range test finds for it, and what that is multiplied by.
+    """The base of a file in `train/optimizers`. `full_batch`: it asks for gradients itself, several
+    a step, all of the same rows; `shaped`: it works on each parameter as it is, not on all numbers
+    alike; `schedule_free`: it takes no schedule and no warm-up, and keeps two points: what it makes
+    has `train` and `eval`, after which the parameters are where it trains, or the model; `rate_of`:
+    the optimizer whose learning rate a range test finds for it, and what that is multiplied by.
     """
 
     full_batch: ClassVar[bool] = False

@@ -1,4 +1,6 @@
-"""Exact resume: where a training is, and everything that its next step depends on, written and read back bit by bit."""
+"""Exact resume: where a training is, and everything that its next step depends on, written and read
+back bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,9 @@ class SavedTraining(State):
 
 @dataclass
 class Progress:
-    """Since the start of `epoch`, `done` steps were taken, with the `losses` [steps, K]; `last`: the epoch in work, or the last
-    one that was. `ended`: fits that are done, by their first place in the learner, with their weights [P].
+    """Since the start of `epoch`, `done` steps were taken, with the `losses` [steps, K]; `last`:
+    the epoch in work, or the last one that was. `ended`: fits that are done, by their first place
+    in the learner, with their weights [P].
     """
 
     epoch: int = 1
@@ -40,17 +43,22 @@ class Progress:
     rows: tuple[torch.Tensor, ...] = ()  # of `losses`
 
     def start(self, learner: Learner[Any]) -> None:
-        """Before the epochs up to the next report: room for their losses, of which some are known after a resume."""
+        """Before the epochs up to the next report: room for their losses, of which some are known
+        after a resume.
+        """
         self.last = learner.next_report_epoch(self.epoch)
         shape = ((self.last + 1 - self.epoch) * learner.steps, len(learner.trainees))
-        before, self.losses = self.losses, torch.zeros(shape, dtype=torch.float64, device=learner.device)
+        before, self.losses = (
+            self.losses,
+            torch.zeros(shape, dtype=torch.float64, device=learner.device),
+        )
         if self.done:  # before it was killed
             self.losses[: self.done] = before[: self.done]
         self.rows = self.losses.unbind()
 
     def batches(self, learner: Learner[Batch], reporter: LossReporter) -> Iterator[Batch]:
-        """Those of the epochs from `epoch` to the next report that are still to be stepped; fewer, where only time had held the
-        report back.
+        """Those of the epochs from `epoch` to the next report that are still to be stepped; fewer,
+        where only time had held the report back.
         """
         end, number = self.last, 0
         for epoch in range(self.epoch, end + 1):
@@ -78,7 +86,9 @@ class Progress:
 class TrainingCheckpoint:
     """The newest state of one training in the run's folder; nothing, where `saves` is None."""
 
-    def __init__(self, learner: Learner[Any], progress: Progress, saves: Checkpoints | None) -> None:
+    def __init__(
+        self, learner: Learner[Any], progress: Progress, saves: Checkpoints | None
+    ) -> None:
         self.learner, self.progress, self.saves = learner, progress, saves
         self.name = "" if saves is None else saves.training()
 
@@ -111,7 +121,12 @@ class TrainingCheckpoint:
             "losses": at.losses[: at.done],
             "ended": [[place, weights] for place, weights in at.ended],
             "stopping": [
-                [one.stopping.best, one.stopping.best_epoch, one.stopping.first_loss, one.stopping.weights]
+                [
+                    one.stopping.best,
+                    one.stopping.best_epoch,
+                    one.stopping.first_loss,
+                    one.stopping.weights,
+                ]
                 for one in self.learner.trainees
             ],
             "learner": self.learner.state_dict(),
@@ -124,7 +139,10 @@ class TrainingCheckpoint:
 def _pack(value: Any) -> Any:
     """Tensors as arrays with their shape: a State's arrays have one axis or more."""
     if isinstance(value, torch.Tensor):
-        return {"tensor": value.detach().cpu().numpy().copy().reshape(-1), "shape": list(value.shape)}
+        return {
+            "tensor": value.detach().cpu().numpy().copy().reshape(-1),
+            "shape": list(value.shape),
+        }
     if isinstance(value, dict):
         return {key: _pack(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -14,7 +14,9 @@ AUTO: Final = "auto"  # in a recipe, for a rate that is found by a range test
 class _OrAuto:
     """The recipe may say `auto`; the plug-in is made with the number that was found."""
 
-    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, core: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {"anyOf": [handler(core), {"const": AUTO}]}
 
 
@@ -25,7 +27,9 @@ LearningRate = Annotated[
 
 def takes_auto(settings: type[BaseModel]) -> bool:
     """Whether an optimizer's Settings has such an option."""
-    return any(isinstance(mark, _OrAuto) for mark in settings.model_fields["learning_rate"].metadata)
+    return any(
+        isinstance(mark, _OrAuto) for mark in settings.model_fields["learning_rate"].metadata
+    )
 
 
 class Schedule(Protocol):
@@ -37,7 +41,8 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Rate:
-    """`base` · (step + 1) / W over the first W = ⌈warm_up · steps⌉ steps, then the schedule over the steps left.
+    """`base` · (step + 1) / W over the first W = ⌈warm_up · steps⌉ steps, then the schedule over
+    the steps left.
 
     Goyal et al., Accurate, large minibatch SGD, 2017 (gradual warm-up).
     """

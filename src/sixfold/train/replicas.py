@@ -32,8 +32,8 @@ UNSEEN = 1000  # steps at most before their losses are looked at, should they gr
 
 @dataclass(frozen=True)
 class Watched:
-    """Rows cut off to be looked at after every epoch: `x` [rows, features], `y`, and `score` of a network on them where it
-    is not the loss that is watched.
+    """Rows cut off to be looked at after every epoch: `x` [rows, features], `y`, and `score` of a
+    network on them where it is not the loss that is watched.
     """
 
     x: torch.Tensor
@@ -65,15 +65,18 @@ class Replica:
 
 
 class ReplicaLearner:
-    """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one `train`, but for what
-    `Family.apart` lets differ. It is where the replicas' targets are: on the processor, or on a GPU.
+    """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one
+    `train`, but for what `Family.apart` lets differ. It is where the replicas' targets are: on the
+    processor, or on a GPU.
     """
 
     def __init__(self, family: Network, replicas: Sequence[Replica]) -> None:
         self.family = family
         self.first = sorted(replicas, key=_alike)
         self.replicas, self.places = list(self.first), list(range(len(self.first)))
-        vectors = [parameters_to_vector(replica.module.parameters()).detach() for replica in self.replicas]
+        vectors = [
+            parameters_to_vector(replica.module.parameters()).detach() for replica in self.replicas
+        ]
         self.device = replicas[0].batches.y.device
         self.theta = torch.stack(vectors).to(self.device)
         self.gradient = torch.zeros_like(self.theta)
@@ -86,7 +89,9 @@ class ReplicaLearner:
 
     @property
     def shown(self) -> torch.Tensor:
-        """The weights that are judged and kept, [K, P]: the last ones, or their mean where that is asked."""
+        """The weights that are judged and kept, [K, P]: the last ones, or their mean where that is
+        asked.
+        """
         return self.theta if self.average is None or not self.average.begun else self.average.mean
 
     @property
@@ -115,8 +120,14 @@ class ReplicaLearner:
         return self.replicas
 
     def next_report_epoch(self, epoch: int) -> int:
-        """The first epoch from `epoch` on after which something is told or looked at: until then steps follow on steps."""
-        stop, average, most = self.replicas[0].stopping.stop, self.average, max(1, UNSEEN // self.together.count)
+        """The first epoch from `epoch` on after which something is told or looked at: until then
+        steps follow on steps.
+        """
+        stop, average, most = (
+            self.replicas[0].stopping.stop,
+            self.average,
+            max(1, UNSEEN // self.together.count),
+        )
         if (
             stop.gradient_norm is not None
             or (average is not None and average.settings.swa is not None)
@@ -125,11 +136,17 @@ class ReplicaLearner:
         ):
             return epoch
         every = self.replicas[0].train.report_every
-        return min(self.epochs, -(-epoch // every) * every if every > 1 else self.epochs, -(-epoch // most) * most)
+        return min(
+            self.epochs,
+            -(-epoch // every) * every if every > 1 else self.epochs,
+            -(-epoch // most) * most,
+        )
 
     @property
     def operations(self) -> float:
-        """Multiplications and additions of a step: two for a weight and a row, forwards, and twice that backwards."""
+        """Multiplications and additions of a step: two for a weight and a row, forwards, and twice
+        that backwards.
+        """
         return 6.0 * self.theta.numel() * self.together.size
 
     def batches(self) -> Iterator[Batch]:
@@ -143,7 +160,9 @@ class ReplicaLearner:
             stepper.set_rate()
 
     def backward(self, batch: Batch) -> torch.Tensor:
-        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a GPU what is launched for it is recorded once."""
+        """Write ∇ of every replica's mean loss, clipped; the losses, [K]. On a GPU what is launched
+        for it is recorded once.
+        """
         x, target, weight, _ = batch
         self.drawn = self._noise(batch.number, x.shape[1])
         if self.recorder is None:
@@ -167,7 +186,9 @@ class ReplicaLearner:
             for stepper in self.stepping:
                 self.average.after_step(stepper.rows, stepper.step, self.theta)
 
-    def write(self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *drawn: torch.Tensor) -> torch.Tensor:
+    def write(
+        self, x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *drawn: torch.Tensor
+    ) -> torch.Tensor:
         """The gradient, clipped, and the losses, [K]."""
         losses = self.program.gradient(x, target, weight, drawn)
         self._clip()
@@ -206,7 +227,9 @@ class ReplicaLearner:
         return [self.stepper_of(at).learning_rate for at in range(len(self.replicas))]
 
     def shares(self) -> FloatArray:
-        """What each batch is of its replica's epoch, float64 [K, steps]; 0 for batches that a replica does not have."""
+        """What each batch is of its replica's epoch, float64 [K, steps]; 0 for batches that a
+        replica does not have.
+        """
         return self._shares
 
     def weights(self, place: int) -> torch.Tensor:
@@ -234,7 +257,9 @@ class ReplicaLearner:
         self.together = self.together.keep(positions)
         first, steppers = 0, []
         for stepper in self.steppers:
-            stays = [position - stepper.rows.start for position in positions if position in stepper.rows]
+            stays = [
+                position - stepper.rows.start for position in positions if position in stepper.rows
+            ]
             if stays:
                 stepper.move(stays, first, self.theta, self.gradient)
                 steppers.append(stepper)
@@ -279,7 +304,9 @@ class ReplicaLearner:
         """The losses and gradients of all replicas with other weights, both [K, P]."""
         if isinstance(self.family, Stackable):
             return self.family.program(self.replicas[0].module, theta, gradient)
-        return FunctionalProgram([replica.module for replica in self.replicas], self.family.losses, theta, gradient)
+        return FunctionalProgram(
+            [replica.module for replica in self.replicas], self.family.losses, theta, gradient
+        )
 
     def _steppers(self) -> list[Stepper]:
         """One for every candidate and number of steps an epoch, whose rows of θ stand together."""
@@ -299,7 +326,9 @@ class ReplicaLearner:
         self.noisy = first if isinstance(first, Noisy) and first.noise_shapes(1) else None
         self._shares = self.together.shares()
         self.program = self.program_on(self.theta, self.gradient)
-        known = isinstance(self.family, Stackable) and not self.steppers[0].full_batch  # that a step reads nothing back
+        known = (
+            isinstance(self.family, Stackable) and not self.steppers[0].full_batch
+        )  # that a step reads nothing back
         self.recorder = recorder_of(self.device, self.operations) if known else None
         self.captured = None
         self.judge = self.program
@@ -307,8 +336,8 @@ class ReplicaLearner:
             self.judge = self.program_on(self.average.mean, torch.zeros_like(self.gradient))
 
     def _noise(self, number: int, rows: int) -> list[torch.Tensor]:
-        """Every replica draws its own, for its own rows, and none where it has no batch: the same numbers whoever trains
-        beside it.
+        """Every replica draws its own, for its own rows, and none where it has no batch: the same
+        numbers whoever trains beside it.
         """
         if self.noisy is None:
             return []
@@ -323,10 +352,16 @@ class ReplicaLearner:
 
     def _score(self, at: int) -> float | None:
         watched = self.replicas[at].watched
-        return None if watched is None or watched.score is None else watched.score(self.load(at, self.shown[at]))
+        return (
+            None
+            if watched is None or watched.score is None
+            else watched.score(self.load(at, self.shown[at]))
+        )
 
     def _watched_losses(self) -> Sequence[float | None]:
-        """The mean loss on the rows cut off, of all replicas at once: the shorter ones are filled up with weight 0."""
+        """The mean loss on the rows cut off, of all replicas at once: the shorter ones are filled
+        up with weight 0.
+        """
         rows = [replica.watched for replica in self.replicas]
         some = next(each for each in rows if each is not None)
         most = max(len(each.y) for each in rows if each is not None)
@@ -343,6 +378,8 @@ class ReplicaLearner:
 
 
 def _alike(replica: Replica) -> tuple[str, int, str]:
-    """Equal for replicas that one optimizer steps: the candidate, how many steps its epoch has, and what `auto` found."""
+    """Equal for replicas that one optimizer steps: the candidate, how many steps its epoch has, and
+    what `auto` found.
+    """
     options = replica.train.optimizer
     return replica.fit.setting.name, replica.batches.count, repr(sorted(options.items()))

@@ -28,7 +28,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class WatchedSplit:
-    """One fit as tensors, for all settings: rows to train on and rows cut off to be watched, with their features."""
+    """One fit as tensors, for all settings: rows to train on and rows cut off to be watched, with
+    their features.
+    """
 
     training: Fit
     x: torch.Tensor | SparseRows
@@ -37,7 +39,9 @@ class WatchedSplit:
     of: Fit | None = None
 
     def serves(self, fit: Fit) -> bool:
-        """Whether another fit is cut as this one was: fits that train as one differ in no setting that matters here."""
+        """Whether another fit is cut as this one was: fits that train as one differ in no setting
+        that matters here.
+        """
         one = self.of
         return one is not None and one.x is fit.x and one.y is fit.y and one.seed == fit.seed
 
@@ -62,7 +66,9 @@ def replicas_of(family: Network, fits: dict[int, Fit], context: Context) -> list
             fit=fit,
             module=start,
             batches=_batches(family, start, split, fit, device),
-            stopping=EarlyStopping(setting.train.stop, watch is not None and watch.greater_is_better),
+            stopping=EarlyStopping(
+                setting.train.stop, watch is not None and watch.greater_is_better
+            ),
             watched=_watch(family, start, split, setting),
             noise=generator(device, _seed(fit, "dropout")),
             context=own,
@@ -84,7 +90,9 @@ def _rows(fit: Fit, device: torch.device) -> WatchedSplit:
         if len(cut_off):
             training, watched = fit.take(rows), fit.take(cut_off)
             x_watched = torch.tensor(dense(watched.x), dtype=dtype, device=device)
-            return WatchedSplit(training, _features(training, dtype, device), watched, x_watched, fit)
+            return WatchedSplit(
+                training, _features(training, dtype, device), watched, x_watched, fit
+            )
     return WatchedSplit(fit, _features(fit, dtype, device), of=fit)
 
 
@@ -101,7 +109,9 @@ def _targets(family: Network, module: nn.Module, fit: Fit) -> torch.Tensor:
     return y.to(next(module.parameters()).dtype) if y.is_floating_point() else y
 
 
-def _batches(family: Network, module: nn.Module, rows: WatchedSplit, whole: Fit, device: torch.device) -> Batches:
+def _batches(
+    family: Network, module: nn.Module, rows: WatchedSplit, whole: Fit, device: torch.device
+) -> Batches:
     fit, wanted = rows.training, whole.setting.train.batch_size
     size = fit.rows if wanted == "full" else min(wanted, fit.rows)
     return Batches(rows.x, _targets(family, module, fit).to(device), size, _seed(whole, "order"))
@@ -119,14 +129,18 @@ def _start(family: Network, fit: Fit) -> nn.Module:
             problem,
             "Choose he_normal (relu) or xavier_uniform (tanh, sigmoid).",
         )
-    with torch.random.fork_rng(devices=[]):  # torch's layers fill themselves from its own generator: all filled anew
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # torch's layers fill themselves from its own generator: all filled anew
         module = family.module(shape)
     fill(module, fit.setting.initialize, _seed(fit, "weights"))
     return module
 
 
 def norm_parameters(module: nn.Module) -> frozenset[str]:
-    """Names of the scales and shifts of norms, which start at 1 and 0 as torch fills them, whatever `initialize` says."""
+    """Names of the scales and shifts of norms, which start at 1 and 0 as torch fills them, whatever
+    `initialize` says.
+    """
     norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
     return frozenset(
         f"{name}.{own}" if name else own
@@ -137,18 +151,22 @@ def norm_parameters(module: nn.Module) -> frozenset[str]:
 
 
 def fill(module: nn.Module, initialize: Initialize, seed: int) -> None:
-    """Weights (two axes or more) by `scheme`, vectors by `bias`, in the order of the module's parameters; before them what
-    the module fills itself (`Starting`).
+    """Weights (two axes or more) by `scheme`, vectors by `bias`, in the order of the module's
+    parameters; before them what the module fills itself (`Starting`).
     """
     generator = torch.Generator().manual_seed(seed)
     weights, biases = INITIALIZER.make(initialize.scheme), INITIALIZER.make(initialize.bias)
-    filled = module.start(weights, biases, generator) if isinstance(module, Starting) else frozenset()
+    filled = (
+        module.start(weights, biases, generator) if isinstance(module, Starting) else frozenset()
+    )
     for name, parameter in module.named_parameters():
         if name not in filled:
             (weights if parameter.ndim > 1 else biases).fill(parameter, generator)
 
 
-def _watch(family: Network, module: nn.Module, rows: WatchedSplit, setting: Setting) -> Watched | None:
+def _watch(
+    family: Network, module: nn.Module, rows: WatchedSplit, setting: Setting
+) -> Watched | None:
     """How the rows cut off are looked at: by the loss, or by the metric that was asked for."""
     fit, metric, watch = rows.watched, setting.train.stop.metric, setting.watch
     if fit is None or rows.x_watched is None:
@@ -157,7 +175,12 @@ def _watch(family: Network, module: nn.Module, rows: WatchedSplit, setting: Sett
     if metric == "loss":
         return Watched(rows.x_watched, y)
     if watch is None or watch.name != metric:
-        raise RecipeError("train.stop.metric", "loss, or a metric that is scored here", f"'{metric}'", "Watch loss.")
+        raise RecipeError(
+            "train.stop.metric",
+            "loss, or a metric that is scored here",
+            f"'{metric}'",
+            "Watch loss.",
+        )
 
     def score(network: nn.Module) -> float:
         return watch.score(fit.y, family.fitted(network, fit.shape).predict(dense(fit.x)))

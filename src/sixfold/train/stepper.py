@@ -1,4 +1,6 @@
-"""Replicas that are stepped alike: of one candidate, with equally many steps an epoch, by one optimizer."""
+"""Replicas that are stepped alike: of one candidate, with equally many steps an epoch, by one
+optimizer.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ def wants_full_batch(train: Train) -> bool:
 
 
 class LossClosure:
-    """What a `full_batch` optimizer calls, several times a step: the loss with the weights as they are, and its gradient.
+    """What a `full_batch` optimizer calls, several times a step: the loss with the weights as they
+    are, and its gradient.
 
-    The first time both are `known`, [1]; later `again` writes the gradient and returns the loss, [1].
+    The first time both are `known`, [1]; later `again` writes the gradient and returns the loss,
+    [1].
     """
 
     def __init__(self, known: torch.Tensor, again: Callable[[], torch.Tensor]) -> None:
@@ -39,9 +43,10 @@ class LossClosure:
 class Stepper:
     """θ_k ← optimizer(θ_k, ∇_k) for some rows k of θ.
 
-    An ordinary optimizer works on each number alone and gets all the rows as one tensor; a `shaped` one (muon) gets every
-    parameter as it is; a `full_batch` one (lbfgs) asks for the gradient several times a step. `count`: steps an epoch; those
-    of `train` that this class holds: optimizer, schedule, warm_up.
+    An ordinary optimizer works on each number alone and gets all the rows as one tensor; a `shaped`
+    one (muon) gets every parameter as it is; a `full_batch` one (lbfgs) asks for the gradient
+    several times a step. `count`: steps an epoch; those of `train` that this class holds:
+    optimizer, schedule, warm_up.
     """
 
     def __init__(self, train: Train, shapes: Sequence[torch.Size], count: int) -> None:
@@ -57,7 +62,9 @@ class Stepper:
         self._step: Callable[[], Any] | None = None  # how the tensors that are held now are stepped
 
     def start(self, rows: range, theta: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Step the rows `rows` of θ [K, P] by the gradient [K, P]. Raises RecipeError for batches that it cannot take."""
+        """Step the rows `rows` of θ [K, P] by the gradient [K, P]. Raises RecipeError for batches
+        that it cannot take.
+        """
         if self.full_batch and self.count > 1:
             raise RecipeError(
                 "train.batch_size",
@@ -73,13 +80,19 @@ class Stepper:
         self.rate = Rate(self.optimizer.param_groups[0]["lr"], schedule, self._train.warm_up, steps)
         self._bind(theta, gradient)
 
-    def move(self, stays: Sequence[int], first: int, theta: torch.Tensor, gradient: torch.Tensor) -> None:
-        """After θ was made anew with fewer rows: of those stepped here `stays` stayed (0 is the first), from row `first` on."""
+    def move(
+        self, stays: Sequence[int], first: int, theta: torch.Tensor, gradient: torch.Tensor
+    ) -> None:
+        """After θ was made anew with fewer rows: of those stepped here `stays` stayed (0 is the
+        first), from row `first` on.
+        """
         if self.shaped:
             size = len(self.shapes)
             kept = [self.parameters[at * size + number] for at in stays for number in range(size)]
             for group in self.optimizer.param_groups:
-                group["params"] = [one for one in group["params"] if any(one is other for other in kept)]
+                group["params"] = [
+                    one for one in group["params"] if any(one is other for other in kept)
+                ]
             self.parameters = kept
         else:
             state = self.optimizer.state.get(self.parameters[0], {})  # none before the first step
@@ -96,14 +109,18 @@ class Stepper:
             group["lr"] = rate
 
     def take(self, closure: Callable[[], torch.Tensor] | None = None) -> None:
-        """One step by the gradients that stand in ∇; a `full_batch` optimizer calls `closure`, which writes them."""
+        """One step by the gradients that stand in ∇; a `full_batch` optimizer calls `closure`,
+        which writes them.
+        """
         if closure is not None:
             self.optimizer.step(closure)  # type: ignore[arg-type]  # torch.optim wants a float of it, and uses it as one
         elif self._step is not None:
             self._step()
         else:  # the first step makes the optimizer's state
             self.optimizer.step()
-            self._step = self.optimizer.quick() if isinstance(self.optimizer, Quick) else self.optimizer.step
+            self._step = (
+                self.optimizer.quick() if isinstance(self.optimizer, Quick) else self.optimizer.step
+            )
         self.step += 1
 
     @property
@@ -113,7 +130,9 @@ class Stepper:
 
     @property
     def two_points(self) -> bool:
-        """Schedule-free optimizers keep two points: one is trained at, the other one is the model."""
+        """Schedule-free optimizers keep two points: one is trained at, the other one is the
+        model.
+        """
         return bool(self.settings.schedule_free)
 
     def evaluating(self, on: bool) -> None:
@@ -137,7 +156,9 @@ class Stepper:
         self._step = None
 
     def _bind(self, theta: torch.Tensor, gradient: torch.Tensor) -> None:
-        for parameter, value, slope in zip(self.parameters, self._parts(theta), self._parts(gradient), strict=True):
+        for parameter, value, slope in zip(
+            self.parameters, self._parts(theta), self._parts(gradient), strict=True
+        ):
             parameter.data, parameter.grad = value, slope
         self._step = None
 
@@ -146,4 +167,8 @@ class Stepper:
         if not self.shaped:
             return [own]
         sizes = [shape.numel() for shape in self.shapes]
-        return [part.view(shape) for row in own for part, shape in zip(row.split(sizes), self.shapes, strict=True)]
+        return [
+            part.view(shape)
+            for row in own
+            for part, shape in zip(row.split(sizes), self.shapes, strict=True)
+        ]

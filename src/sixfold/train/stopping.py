@@ -12,7 +12,8 @@ from sixfold.core.errors import FitError
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.schema import Stop
 
-# A loss this many times the first one (or 1) will not come back: guessed, far above any loss seen in a run that did.
+# A loss this many times the first one (or 1) will not come back: guessed, far above any loss seen
+# in a run that did.
 DIVERGED = 1e8
 REMEDY = "Lower train.optimizer.learning_rate, add train.warm_up, or look for extreme values in the features."
 
@@ -28,8 +29,11 @@ class EarlyStopping:
     first_loss: float = math.nan
     weights: torch.Tensor | None = None
 
-    def reason(self, epoch: int, value: float | None, gradient_norm: float | None, theta: torch.Tensor) -> str:
-        """After an epoch: keep the weights `theta` [P] when they are the best so far, say why to stop, or ''.
+    def reason(
+        self, epoch: int, value: float | None, gradient_norm: float | None, theta: torch.Tensor
+    ) -> str:
+        """After an epoch: keep the weights `theta` [P] when they are the best so far, say why to
+        stop, or ''.
 
         `value`: what is watched, on the rows cut off; None where nothing is.
         """
@@ -52,7 +56,9 @@ class EarlyStopping:
         return DIVERGED * max(1.0, self.first_loss) if math.isfinite(self.first_loss) else DIVERGED
 
     def check(self, losses: FloatArray, first_step: int) -> None:
-        """`losses`: [steps]. Raises FitError that names the first that is no number, or beyond the limit."""
+        """`losses`: [steps]. Raises FitError that names the first that is no number, or beyond the
+        limit.
+        """
         bad = np.flatnonzero(~(np.abs(losses) <= self.limit))
         if len(bad):
             at = int(bad[0])
@@ -64,12 +70,18 @@ class EarlyStopping:
             )
 
     def final(self, theta: torch.Tensor, step: int) -> torch.Tensor:
-        """The weights that training ends with, [P]: the best ones where something was watched, or `theta`, the last.
+        """The weights that training ends with, [P]: the best ones where something was watched, or
+        `theta`, the last.
 
         Raises FitError when the last step left weights that are not numbers.
         """
         if not bool(theta.isfinite().all()):
-            raise FitError(f"train, step {step}", "weights that are finite numbers", "weights that are not", REMEDY)
+            raise FitError(
+                f"train, step {step}",
+                "weights that are finite numbers",
+                "weights that are not",
+                REMEDY,
+            )
         return theta if self.weights is None else self.weights
 
     def _look(self, epoch: int, value: float, theta: torch.Tensor) -> None:

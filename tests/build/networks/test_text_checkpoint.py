@@ -1,4 +1,6 @@
-"""Fine-tuned checkpoints: they answer as transformers does, the graph as they do, and adapters leave their weights alone."""
+"""Fine-tuned checkpoints: they answer as transformers does, the graph as they do, and adapters
+leave their weights alone.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def some_tokens() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_logits_are_those_of_the_mean_over_the_states_of_transformers(kind: str, tmp_path: Path) -> None:
+def test_logits_are_those_of_the_mean_over_the_states_of_transformers(
+    kind: str, tmp_path: Path
+) -> None:
     module, tokens = tuned(write(tmp_path, kind)), some_tokens()[:3]
     plain = AutoModel.from_pretrained(tmp_path).eval()
     ids, here = tokens.clone(), (tokens != 0).long()
@@ -54,28 +58,39 @@ def test_logits_are_those_of_the_mean_over_the_states_of_transformers(kind: str,
         states = plain(input_ids=ids, attention_mask=here).last_hidden_state
         mean = (states * here[:, :, None]).sum(1) / here.sum(1, keepdim=True)
         torch.testing.assert_close(module(tokens), module.head(mean), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(module(tokens[1:2, :5]), module(tokens)[1:2], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            module(tokens[1:2, :5]), module(tokens)[1:2], rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_graph_answers_as_the_module(kind: str, tmp_path: Path) -> None:
     module, tokens, graph = tuned(write(tmp_path, kind)), some_tokens(), Graph()
-    x, example = graph.input("x", TensorProto.INT64, LENGTH), torch.ones(2, LENGTH, dtype=torch.int64)
+    x, example = (
+        graph.input("x", TensorProto.INT64, LENGTH),
+        torch.ones(2, LENGTH, dtype=torch.int64),
+    )
     graph.output("y", embedded(module, graph, x, example), TensorProto.FLOAT, ["rows", 3])
     session = CheckedModel.of(packed(graph.model()), "model.onnx").session("model.onnx")
     for rows in (1, 2, 4):
         with torch.no_grad():
             expected = module(tokens[:rows]).numpy()
-        np.testing.assert_allclose(session.run(None, {"x": tokens[:rows].numpy()})[0], expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            session.run(None, {"x": tokens[:rows].numpy()})[0], expected, rtol=0, atol=1e-5
+        )
 
 
 def test_the_padding_and_the_first_token_change_places_and_no_other(tmp_path: Path) -> None:
     folder = write(tmp_path, "roberta")
-    plain = checkpoint.read_checkpoint(folder, checkpoint.OF_TEXTS).module.embeddings.word_embeddings.weight
+    plain = checkpoint.read_checkpoint(
+        folder, checkpoint.OF_TEXTS
+    ).module.embeddings.word_embeddings.weight
     module = tuned(folder)
     vectors = module.encoder.embeddings.word_embeddings
     assert (module.shape.padding, vectors.padding_idx) == (1, 0)
-    torch.testing.assert_close(vectors.weight[[1, 0, *range(2, TOKENS)]], plain[:TOKENS], rtol=0, atol=0)
+    torch.testing.assert_close(
+        vectors.weight[[1, 0, *range(2, TOKENS)]], plain[:TOKENS], rtol=0, atol=0
+    )
 
 
 def test_filling_leaves_the_checkpoint_alone_and_adapters_start_by_the_seed(tmp_path: Path) -> None:
@@ -83,8 +98,14 @@ def test_filling_leaves_the_checkpoint_alone_and_adapters_start_by_the_seed(tmp_
     with_adapters(module.encoder, 2, 4.0)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     fill(module, Initialize(), 7)
-    changed = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"head.weight", "head.bias", *(name for name in before if name.endswith(".down"))}
+    changed = {
+        name for name, value in module.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed == {
+        "head.weight",
+        "head.bias",
+        *(name for name in before if name.endswith(".down")),
+    }
     first = {name: value.clone() for name, value in module.state_dict().items()}
     fill(module, Initialize(), 8)
     assert not torch.equal(module.state_dict()["head.weight"], first["head.weight"])

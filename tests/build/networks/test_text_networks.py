@@ -1,4 +1,6 @@
-"""Networks over the tokens of texts: padding changes nothing, and the exported graph answers as the module does."""
+"""Networks over the tokens of texts: padding changes nothing, and the exported graph answers as the
+module does.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_padding_changes_no_answer(name: str) -> None:
         whole = made(tokens)
         for row in range(4):
             length = max(1, int((tokens[row] != 0).sum()))
-            torch.testing.assert_close(made(tokens[row : row + 1, :length])[0], whole[row], rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(
+                made(tokens[row : row + 1, :length])[0], whole[row], rtol=1e-5, atol=1e-6
+            )
         assert torch.isfinite(whole).all()
 
 
@@ -70,7 +74,10 @@ def test_the_graph_answers_as_the_module(name: str) -> None:
     made, tokens = network(name), some_tokens()
     graph = Graph()
     scores = embedded(
-        made, graph, graph.input("x", TensorProto.INT64, LENGTH), torch.ones(2, LENGTH, dtype=torch.int64)
+        made,
+        graph,
+        graph.input("x", TensorProto.INT64, LENGTH),
+        torch.ones(2, LENGTH, dtype=torch.int64),
     )
     graph.output("y", scores, TensorProto.FLOAT, ["rows", 3])
     session = CheckedModel.of(packed(graph.model()), "model.onnx").session("model.onnx")

@@ -51,17 +51,27 @@ def test_the_estimate_is_the_share_of_n_grams_in_common() -> None:
 
 
 def test_case_and_form_make_no_difference() -> None:
-    groups = near_duplicates(["Caf\u00e9 OPEN now", "cafe\u0301 open now", "caf\u00e9 open n\u200bow", "cafe open now"])
+    groups = near_duplicates(
+        ["Caf\u00e9 OPEN now", "cafe\u0301 open now", "caf\u00e9 open n\u200bow", "cafe open now"]
+    )
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
-@given(st.lists(st.sampled_from(["", "a", "a b", "a b c", "A  b c", "!", "\ud800", "x" * 50]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(["", "a", "a b", "a b c", "A  b c", "!", "\ud800", "x" * 50]), max_size=12
+    )
+)
 def test_equal_texts_are_together_and_texts_without_words_alone(texts: list[str]) -> None:
     groups = near_duplicates(texts)
     assert len(groups) == len(texts)
     for at, text in enumerate(texts):
         same = [other for other in range(len(texts)) if groups[other] == groups[at]]
-        expected = [other for other in range(len(texts)) if texts[other].lower().split() == text.lower().split()]
+        expected = [
+            other
+            for other in range(len(texts))
+            if texts[other].lower().split() == text.lower().split()
+        ]
         assert same == (expected if text else [at])
 
 

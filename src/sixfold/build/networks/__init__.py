@@ -1,1 +1,3 @@
-"""Networks of one module each, in torch: built, trained and exported by the families of the same names."""
+"""Networks of one module each, in torch: built, trained and exported by the families of the same
+names.
+"""

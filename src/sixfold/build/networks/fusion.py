@@ -1,8 +1,9 @@
-"""Columns of several kinds in one network: an encoder for each kind or column, what they give side by side, two products on top.
+"""Columns of several kinds in one network: an encoder for each kind or column, what they give side
+by side, two products on top.
 
-Joint representations: Baltrušaitis, Ahuja and Morency, Multimodal machine learning: a survey and taxonomy, 2019. Each text and
-each image is brought to one scale by a layer norm, so that no column drowns out another; numbers come scaled, and their size
-tells.
+Joint representations: Baltrušaitis, Ahuja and Morency, Multimodal machine learning: a survey and
+taxonomy, 2019. Each text and each image is brought to one scale by a layer norm, so that no column
+drowns out another; numbers come scaled, and their size tells.
 
 Shape letters: B rows, F features, W numbers that an encoder gives, K outputs.
 """
@@ -40,7 +41,9 @@ class TokenColumn(State):
 
 @dataclass(frozen=True)
 class PixelColumn(State):
-    """A column of images: its pixels begin with feature `start`, the channels of one side by side."""
+    """A column of images: its pixels begin with feature `start`, the channels of one side by
+    side.
+    """
 
     start: int
     height: int
@@ -65,8 +68,8 @@ class PixelColumn(State):
 
 @dataclass(frozen=True)
 class FusionShape(State):
-    """`numbers`, `codes`: features that are numbers, and codes of a category; `levels`: how many codes each of these has;
-    `width`: W.
+    """`numbers`, `codes`: features that are numbers, and codes of a category; `levels`: how many
+    codes each of these has; `width`: W.
     """
 
     features: int
@@ -81,7 +84,9 @@ class FusionShape(State):
 
 
 class NumberEncoder(nn.Module):
-    """Numbers, and vectors for the codes of categories, one product, relu. The vector of a value never seen (-1) is 0."""
+    """Numbers, and vectors for the codes of categories, one product, relu. The vector of a value
+    never seen (-1) is 0.
+    """
 
     numbers: torch.Tensor
     codes: torch.Tensor
@@ -91,7 +96,11 @@ class NumberEncoder(nn.Module):
         super().__init__()
         sizes = [levels + 1 for levels in shape.levels]
         offsets = [1 + before for before in accumulate([0, *sizes[:-1]])][: len(sizes)]
-        for name, values in (("numbers", shape.numbers), ("codes", shape.codes), ("offsets", offsets)):
+        for name, values in (
+            ("numbers", shape.numbers),
+            ("codes", shape.codes),
+            ("offsets", offsets),
+        ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
         self.table = nn.Embedding(sum(sizes), CODE_WIDTH) if sizes else None
         self.linear = nn.Linear(len(shape.numbers) + CODE_WIDTH * len(sizes), shape.width)
@@ -102,7 +111,9 @@ class NumberEncoder(nn.Module):
         if self.table is not None:
             rows = x_BF.index_select(1, self.codes).long() + self.offsets
             pieces.append(self.table(rows).flatten(1))
-        return torch.relu(self.linear(torch.cat(pieces, 1) if self.table is not None else pieces[0]))
+        return torch.relu(
+            self.linear(torch.cat(pieces, 1) if self.table is not None else pieces[0])
+        )
 
 
 class ColumnEncoder(nn.Module):
@@ -118,14 +129,18 @@ class ColumnEncoder(nn.Module):
 
 
 class FusionNetwork(nn.Module):
-    """`scalings`: of the pixels of each column of images; none where those of a trained network are loaded."""
+    """`scalings`: of the pixels of each column of images; none where those of a trained network are
+    loaded.
+    """
 
     def __init__(self, shape: FusionShape, scalings: Sequence[PixelScaling] = ()) -> None:
         super().__init__()
         self.shape, width = shape, shape.width
         known = scalings or [unscaled(column.network.channels) for column in shape.images]
         self.numbers = NumberEncoder(shape) if shape.numbers or shape.codes else None
-        self.texts = nn.ModuleList(ColumnEncoder(TextCNN(column.network), width) for column in shape.texts)
+        self.texts = nn.ModuleList(
+            ColumnEncoder(TextCNN(column.network), width) for column in shape.texts
+        )
         self.images = nn.ModuleList(
             ColumnEncoder(ScaledImages(ImageResidualNetwork(column.network), scaling), width)
             for column, scaling in zip(shape.images, known, strict=True)
@@ -136,7 +151,9 @@ class FusionNetwork(nn.Module):
         self.head = nn.Linear(2 * width, shape.outputs)
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """Norms and vectors of tokens start as in the networks of one column; vectors of codes at 0, as in tabular networks."""
+        """Norms and vectors of tokens start as in the networks of one column; vectors of codes at
+        0, as in tabular networks.
+        """
         filled = set(norm_parameters(self))
         for name, part in self.named_modules():
             if isinstance(part, TextCNN):

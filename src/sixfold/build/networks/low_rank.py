@@ -10,7 +10,9 @@ from torch import nn
 
 
 class LowRank(nn.Module):
-    """W x + b + (α / r) B A x, of which A and B are learned; B is 0 at first, so that nothing is changed yet."""
+    """W x + b + (α / r) B A x, of which A and B are learned; B is 0 at first, so that nothing is
+    changed yet.
+    """
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
@@ -36,7 +38,9 @@ class LowRank(nn.Module):
 
 
 def with_adapters(module: nn.Module, rank: int, alpha: float) -> nn.Module:
-    """The module with an adapter beside each of its products; its own weights stay as they are. In place."""
+    """The module with an adapter beside each of its products; its own weights stay as they are. In
+    place.
+    """
     module.requires_grad_(False)
     for parent, name, child in list(_children(module)):
         if isinstance(child, nn.Linear):
@@ -45,7 +49,9 @@ def with_adapters(module: nn.Module, rank: int, alpha: float) -> nn.Module:
 
 
 def without_adapters(module: nn.Module) -> nn.Module:
-    """The module with each adapter merged into its product: as large and as fast as before. In place."""
+    """The module with each adapter merged into its product: as large and as fast as before. In
+    place.
+    """
     for parent, name, child in list(_children(module)):
         if isinstance(child, LowRank):
             setattr(parent, name, child.merged())

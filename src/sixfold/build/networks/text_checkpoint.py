@@ -34,7 +34,9 @@ class TunedShape(State):
 
     @property
     def padding(self) -> int:
-        """The place of the padding in the checkpoint's own order of tokens; in ours it is the first one."""
+        """The place of the padding in the checkpoint's own order of tokens; in ours it is the first
+        one.
+        """
         return int(self.encoder.fields.get("pad_token_id") or 0)
 
     @property
@@ -49,7 +51,9 @@ class TunedShape(State):
 
 
 class TunedEncoder(nn.Module):
-    """Tokens → the encoder of a checkpoint → the mean over the tokens of its last layer → dropout → a linear head."""
+    """Tokens → the encoder of a checkpoint → the mean over the tokens of its last layer → dropout →
+    a linear head.
+    """
 
     def __init__(self, shape: TunedShape, encoder: nn.Module) -> None:
         super().__init__()
@@ -62,9 +66,13 @@ class TunedEncoder(nn.Module):
         self.register_buffer("places", places, persistent=False)
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """The head is filled by `initialize`; adapters as in their paper; what the checkpoint brought stays."""
+        """The head is filled by `initialize`; adapters as in their paper; what the checkpoint
+        brought stays.
+        """
         start_adapters(self, generator)
-        return frozenset(name for name, _ in self.named_parameters() if not name.startswith("head."))
+        return frozenset(
+            name for name, _ in self.named_parameters() if not name.startswith("head.")
+        )
 
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder stays as it is in evaluation: without dropout."""
@@ -78,13 +86,21 @@ class TunedEncoder(nn.Module):
         here_BL = (tokens_BL != 0).to(self.head.weight.dtype)
         bias = ((1.0 - here_BL) * MASKED)[:, None, None, :]  # added as it is; a [B, L] is converted
         places = self.places[:, : tokens_BL.shape[1]]  # type: ignore[index]
-        kinds = {} if self.shape.encoder.kind in WITHOUT_KINDS else {"token_type_ids": torch.zeros_like(places)}
-        states = self.encoder(input_ids=tokens_BL, attention_mask=bias, position_ids=places, **kinds).last_hidden_state
+        kinds = (
+            {}
+            if self.shape.encoder.kind in WITHOUT_KINDS
+            else {"token_type_ids": torch.zeros_like(places)}
+        )
+        states = self.encoder(
+            input_ids=tokens_BL, attention_mask=bias, position_ids=places, **kinds
+        ).last_hidden_state
         return self.head(self.dropout(mean_over_tokens(states, here_BL)))  # type: ignore[no-any-return]
 
 
 def padding_first(encoder: nn.Module, padding: int) -> nn.Module:
-    """The encoder with the vector of its padding as the first one, in exchange; changed in place, as it was just read."""
+    """The encoder with the vector of its padding as the first one, in exchange; changed in place,
+    as it was just read.
+    """
     table: Any = encoder.get_input_embeddings()  # type: ignore[operator]
     order = torch.arange(len(table.weight))
     order[0], order[padding] = padding, 0

@@ -1,5 +1,6 @@
-"""A small transformer over the tokens of a text: Vaswani and others, Attention is all you need, 2017; the norms before each
-block (Xiong and others, On layer normalization in the transformer architecture, 2020), which needs no warm-up.
+"""A small transformer over the tokens of a text: Vaswani and others, Attention is all you need,
+2017; the norms before each block (Xiong and others, On layer normalization in the transformer
+architecture, 2020), which needs no warm-up.
 
 Shape letters: B texts, L tokens, D width, H heads, K outputs.
 """
@@ -23,7 +24,9 @@ MASKED = -1e9  # added to the score of a padded token: its share is 0 in single 
 
 @dataclass(frozen=True)
 class EncoderShape(State):
-    """`tokens`: different ones, 0 among them, which is padding; `length`: of a text at most; `width`: a multiple of `heads`."""
+    """`tokens`: different ones, 0 among them, which is padding; `length`: of a text at most;
+    `width`: a multiple of `heads`.
+    """
 
     tokens: int
     length: int
@@ -35,7 +38,9 @@ class EncoderShape(State):
 
 
 class TextTransformer(nn.Module):
-    """Vectors of tokens and of their places → layers of attention → the mean over the tokens → outputs."""
+    """Vectors of tokens and of their places → layers of attention → the mean over the tokens →
+    outputs.
+    """
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
@@ -48,7 +53,9 @@ class TextTransformer(nn.Module):
         self.head = nn.Linear(shape.width, shape.outputs)
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """Vectors and places as BERT starts them; that of the padding is 0 and stays so. Norms keep their own start."""
+        """Vectors and places as BERT starts them; that of the padding is 0 and stays so. Norms keep
+        their own start.
+        """
         with torch.no_grad():
             for parameter in (self.vectors.weight, self.places):
                 parameter.normal_(std=VECTOR_START, generator=generator)
@@ -71,10 +78,16 @@ class _Layer(nn.Module):
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.before_attention, self.before_product = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
+        self.before_attention, self.before_product = (
+            nn.LayerNorm(shape.width),
+            nn.LayerNorm(shape.width),
+        )
         self.query_key_value = nn.Linear(shape.width, 3 * shape.width)
         self.joined = nn.Linear(shape.width, shape.width)
-        self.wide, self.narrow = nn.Linear(shape.width, 4 * shape.width), nn.Linear(4 * shape.width, shape.width)
+        self.wide, self.narrow = (
+            nn.Linear(shape.width, 4 * shape.width),
+            nn.Linear(4 * shape.width, shape.width),
+        )
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x_BLD: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -87,7 +100,8 @@ class _Layer(nn.Module):
         length, width = x_BLD.shape[1], x_BLD.shape[2]
         shape = (-1, length, self.heads, width // self.heads)
         query, key, value = (
-            part.reshape(shape).transpose(1, 2) for part in self.query_key_value(x_BLD).chunk(3, dim=2)
+            part.reshape(shape).transpose(1, 2)
+            for part in self.query_key_value(x_BLD).chunk(3, dim=2)
         )
         scores = query @ key.transpose(2, 3) / math.sqrt(width // self.heads) + bias
         attended = (scores.softmax(dim=3) @ value).transpose(1, 2).reshape(-1, length, width)

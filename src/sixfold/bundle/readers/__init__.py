@@ -1,1 +1,3 @@
-"""Readers of modalities, one file each, named as the modality: the serving half, without anything of training."""
+"""Readers of modalities, one file each, named as the modality: the serving half, without anything
+of training.
+"""

@@ -12,7 +12,9 @@ from sixfold.recipe.images import ImageInput
 from sixfold.recipe.section import Section
 
 # A gray PNG of one pixel, as base64.
-ONE_PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+ONE_PIXEL: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
 
 
 class Settings(Section):
@@ -36,7 +38,9 @@ class Settings(Section):
         return _content
 
     def encoder(self, name: str, described: bytes, where: str) -> ImageEncoder:
-        """By the size that the fit on training rows wrote down. Raises BundleError, also where Pillow is not installed."""
+        """By the size that the fit on training rows wrote down. Raises BundleError, also where
+        Pillow is not installed.
+        """
         return ImageEncoder(described_input(ImageInput, name, described, DESCRIPTION, where), where)
 
 

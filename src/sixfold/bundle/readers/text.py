@@ -11,11 +11,15 @@ from sixfold.recipe.texts import TextInput
 
 
 class Settings(Section):
-    """A text without spaces around it; '' where it is missing. Half surrogate pairs are let through: `TextForm` replaces them."""
+    """A text without spaces around it; '' where it is missing. Half surrogate pairs are let
+    through: `TextForm` replaces them.
+    """
 
     missing: ClassVar[str | None] = ""
     in_files: ClassVar[bool] = False
-    shown: ClassVar[Shown] = Shown(hint="text", example="some text", in_csv="some text", field="area")
+    shown: ClassVar[Shown] = Shown(
+        hint="text", example="some text", in_csv="some text", field="area"
+    )
 
     def cell(self, missing: frozenset[str]) -> Cell:
         """From anything that has one writing to its text."""

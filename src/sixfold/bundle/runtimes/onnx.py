@@ -13,7 +13,13 @@ import numpy.typing as npt
 
 from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.manifest import LARGEST, MODEL, Sealed
-from sixfold.bundle.modality_reader import DecodesImages, InputEncoder, input_names, modalities, reader_of
+from sixfold.bundle.modality_reader import (
+    DecodesImages,
+    InputEncoder,
+    input_names,
+    modalities,
+    reader_of,
+)
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictor import Predictor
@@ -23,7 +29,9 @@ from sixfold.recipe.section import Section
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature, group_of
 
 BATCH: Final = 8192  # rows a call of onnxruntime, and fewer where they are wide:
-BATCH_CELLS: Final = 1 << 24  # of all values of the rows of a call (128 MiB in double): a kernel machine's distances
+BATCH_CELLS: Final = (
+    1 << 24
+)  # of all values of the rows of a call (128 MiB in double): a kernel machine's distances
 TYPES: Final = {NUMBERS: "tensor(double)", CATEGORIES: "tensor(string)"}
 MISMATCH: Final = "The graph and the signature do not belong together: copy the bundle again from where it was made."
 
@@ -56,8 +64,11 @@ class OnnxRuntime:
         self._columns = len(signature.inputs)
         self._bound = threading.local()  # a OneRow a thread
         self.rows_at_once = max(1, min(BATCH, BATCH_CELLS // max(1, checked.cells)))
-        # The operator that scales a layer's input by the range of the whole batch (int8, dynamic activations).
-        self.depends_on_batch = any(node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes)
+        # The operator that scales a layer's input by the range of the whole batch (int8, dynamic
+        # activations).
+        self.depends_on_batch = any(
+            node.operator == "DynamicQuantizeLinear" for node in checked.graph.nodes
+        )
         self.encoders = check_interface(self._session, signature, where)
         self._read = frozenset(each.group for each in self.encoders)
         _check_classes(checked, signature, where)
@@ -79,20 +90,33 @@ class OnnxRuntime:
     @property
     def becomes(self) -> dict[str, str]:
         """Of columns of images, what they are made into."""
-        return {each.encoder.column: f"becomes {images.describe()}" for each, images in self._images()}
+        return {
+            each.encoder.column: f"becomes {images.describe()}" for each, images in self._images()
+        }
 
     def stored_pixels(self, feeds: Arrays) -> int:
         """Of all images together, by their headers. Raises RowError."""
-        return sum(images.stored_pixels(feeds[each.group][:, each.place].tolist()) for each, images in self._images())
+        return sum(
+            images.stored_pixels(feeds[each.group][:, each.place].tolist())
+            for each, images in self._images()
+        )
 
     def _images(self) -> list[tuple[EncodedColumn, DecodesImages]]:
-        return [(each, each.encoder) for each in self.encoders if isinstance(each.encoder, DecodesImages)]
+        return [
+            (each, each.encoder)
+            for each in self.encoders
+            if isinstance(each.encoder, DecodesImages)
+        ]
 
     def _encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:
-        """What the graph takes: in the place of columns that have a reader, what is made of them."""
+        """What the graph takes: in the place of columns that have a reader, what is made of
+        them.
+        """
         given = {name: array for name, array in feeds.items() if name not in self._read}
         for each in self.encoders:
-            given[each.name] = each.encoder.encode_in_place(feeds[each.group][:, each.place].tolist(), first_row)
+            given[each.name] = each.encoder.encode_in_place(
+                feeds[each.group][:, each.place].tolist(), first_row
+            )
         return given
 
     def _named(self, answers: Sequence[npt.NDArray[Any]]) -> Outputs:
@@ -108,18 +132,26 @@ def onnx_predictor(model: bytes, signature: Signature, where: str = MODEL) -> Pr
 
 
 def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> None:
-    """The labels of the graph are the classes of the signature, in their order. Raises BundleError."""
+    """The labels of the graph are the classes of the signature, in their order. Raises
+    BundleError.
+    """
     try:
         found = checked.classes()
     except WireError as error:
-        raise BundleError(where, "labels that are the classes of the signature", str(error), MISMATCH) from None
+        raise BundleError(
+            where, "labels that are the classes of the signature", str(error), MISMATCH
+        ) from None
     if found is not None and found != signature.classes:
-        raise BundleError(where, f"the classes {list(signature.classes)[:8]}", f"{list(found)[:8]}", MISMATCH)
+        raise BundleError(
+            where, f"the classes {list(signature.classes)[:8]}", f"{list(found)[:8]}", MISMATCH
+        )
 
 
 @dataclass(frozen=True)
 class EncodedColumn:
-    """An input of the graph that an encoder makes of a raw column: column `place` of what the front end reads into `group`."""
+    """An input of the graph that an encoder makes of a raw column: column `place` of what the front
+    end reads into `group`.
+    """
 
     name: str
     group: str
@@ -128,7 +160,8 @@ class EncodedColumn:
 
 
 def check_interface(session: Any, signature: Signature, where: str) -> tuple[EncodedColumn, ...]:
-    """Names, types and shapes of the graph are those of the signature, column by column. Returns what readers make for it.
+    """Names, types and shapes of the graph are those of the signature, column by column. Returns
+    what readers make for it.
 
     Raises BundleError.
     """
@@ -136,8 +169,12 @@ def check_interface(session: Any, signature: Signature, where: str) -> tuple[Enc
     encoded = encoded_columns(described, signature, where)
     made = {each.name for each in encoded}
     raw = {name: columns for name, columns in signature.graph_inputs().items() if name in TYPES}
-    expected_inputs = {name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in raw.items()}
-    expected_inputs |= {each.name: f"tensor(double) [rows, {each.encoder.cells}]" for each in encoded}
+    expected_inputs = {
+        name: f"{TYPES[name]} [rows, {len(columns)}]" for name, columns in raw.items()
+    }
+    expected_inputs |= {
+        each.name: f"tensor(double) [rows, {each.encoder.cells}]" for each in encoded
+    }
     found_inputs = {node.name: _shown(node) for node in session.get_inputs()}
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
@@ -149,18 +186,29 @@ def check_interface(session: Any, signature: Signature, where: str) -> tuple[Enc
     return encoded
 
 
-def encoded_columns(described: Mapping[str, str], signature: Signature, where: str) -> tuple[EncodedColumn, ...]:
-    """What readers make of the signature's columns, of each something, by the model's metadata. Raises BundleError."""
+def encoded_columns(
+    described: Mapping[str, str], signature: Signature, where: str
+) -> tuple[EncodedColumn, ...]:
+    """What readers make of the signature's columns, of each something, by the model's metadata.
+    Raises BundleError.
+    """
     found: list[EncodedColumn] = []
     for modality in modalities(signature):
         columns = [column.name for column in signature.inputs if column.type == modality]
         encoders = {
-            name: reader_of(modality).encoder(name, described[name].encode("utf-8", "surrogatepass"), where)
+            name: reader_of(modality).encoder(
+                name, described[name].encode("utf-8", "surrogatepass"), where
+            )
             for name in input_names(described, modality)
         }
         used = sorted({encoder.column for encoder in encoders.values()})
         if used != sorted(columns):
-            raise BundleError(where, f"the columns of type {modality} {sorted(columns)[:8]}", f"{used[:8]}", MISMATCH)
+            raise BundleError(
+                where,
+                f"the columns of type {modality} {sorted(columns)[:8]}",
+                f"{used[:8]}",
+                MISMATCH,
+            )
         found += [
             EncodedColumn(name, group_of(modality), columns.index(encoder.column), encoder)
             for name, encoder in encoders.items()
@@ -178,7 +226,9 @@ def _check_outputs(session: Any, signature: Signature, where: str) -> None:
         raise _mismatch(where, "outputs", expected_outputs, found_outputs)
 
 
-def _mismatch(where: str, what: str, expected: dict[str, str], found: dict[str, str]) -> BundleError:
+def _mismatch(
+    where: str, what: str, expected: dict[str, str], found: dict[str, str]
+) -> BundleError:
     name = next(n for n in (*expected, *found) if expected.get(n) != found.get(n))
     return BundleError(
         where,

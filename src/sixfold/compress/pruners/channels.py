@@ -1,4 +1,6 @@
-"""Channels of a convolutional network: all layers that hang together get narrower, then the network learns from what it was."""
+"""Channels of a convolutional network: all layers that hang together get narrower, then the network
+learns from what it was.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +24,37 @@ from sixfold.runs.context import Context
 
 
 class Settings(Section):
-    """Remove the least important channels (L2 norm of the filters that go together), then train on by the labels and by the
-    answers of the network before the cut (distillation).
+    """Remove the least important channels (L2 norm of the filters that go together), then train on
+    by the labels and by the answers of the network before the cut (distillation).
 
-    Where `ratio` costs more than `keep` allows, half of it is tried, then a quarter, down to 5%; `largest` searches by bisection.
+    Where `ratio` costs more than `keep` allows, half of it is tried, then a quarter, down to 5%;
+    `largest` searches by bisection.
     """
 
     ratio: Annotated[float, Field(gt=0, lt=1)] | Literal["largest"] = Field(
-        0.5, description="Share of the multiply-adds that goes, in (0, 1); or `largest` within keep."
+        0.5,
+        description="Share of the multiply-adds that goes, in (0, 1); or `largest` within keep.",
     )
-    epochs: int = Field(10, ge=1, description="Epochs of training afterwards: without them hardly an answer is right.")
+    epochs: int = Field(
+        10,
+        ge=1,
+        description="Epochs of training afterwards: without them hardly an answer is right.",
+    )
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
         if not isinstance(fitted, PixelNetwork):
-            return None, f"{job.candidate.name} is no cnn, the one family whose channels are removed"
+            return (
+                None,
+                f"{job.candidate.name} is no cnn, the one family whose channels are removed",
+            )
 
         def attempt(ratio: float) -> Found:
             def change(model: Model, position: int) -> Model:
-                return self._trained(cut(model.fitted, ratio), model, subject.basis, position, context)
+                return self._trained(
+                    cut(model.fitted, ratio), model, subject.basis, position, context
+                )
 
             return tried(subject, job, keep, change)
 
@@ -51,8 +64,12 @@ class Settings(Section):
         before, after = operations(fitted), operations(found.model.fitted)
         return found, f"{why} of the multiply-adds of an image: {before:,} → {after:,}"
 
-    def _trained(self, network: PixelNetwork, model: Model, basis: Basis, position: int, context: Context) -> Model:
-        """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut, which asks the one before."""
+    def _trained(
+        self, network: PixelNetwork, model: Model, basis: Basis, position: int, context: Context
+    ) -> Model:
+        """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut, which asks the
+        one before.
+        """
         training = basis.rows(position)
         part = context.within("channels", position, fold=position)
         train = basis.candidate.train.model_copy(update={"epochs": self.epochs})
@@ -67,7 +84,9 @@ def cut(fitted: object, ratio: float) -> PixelNetwork:
     network, example = _network(fitted)
     pruned = channels_removed(network.network.module(), ChannelPruning(1 - ratio), example)
     images = network.network
-    return replace(network, network=FittedImages.of(pruned, images.shape, images.side, images.scaling))
+    return replace(
+        network, network=FittedImages.of(pruned, images.shape, images.side, images.scaling)
+    )
 
 
 def operations(fitted: object) -> int:

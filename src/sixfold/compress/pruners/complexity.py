@@ -1,4 +1,6 @@
-"""Cost-complexity pruning of a tree (Breiman et al., 1984): branches that gain too little for a leaf are cut back."""
+"""Cost-complexity pruning of a tree (Breiman et al., 1984): branches that gain too little for a
+leaf are cut back.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ from sixfold.runs.context import Context
 
 
 class Settings(Section):
-    """Cut a tree back as far as `keep` allows, along its path of `complexity` values; every fold's tree with the same value."""
+    """Cut a tree back as far as `keep` allows, along its path of `complexity` values; every fold's
+    tree with the same value.
+    """
 
-    tries: int = Field(12, ge=2, le=100, description="Values of the path that are tried, evenly spaced along it.")
+    tries: int = Field(
+        12, ge=2, le=100, description="Values of the path that are tried, evenly spaced along it."
+    )
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest complexity within `keep`."""
@@ -51,4 +57,6 @@ class Settings(Section):
         path = path[path > family.complexity]
         if not len(path):
             return path
-        return np.asarray(path[np.unique(np.linspace(0, len(path) - 1, self.tries).astype(np.int64))])
+        return np.asarray(
+            path[np.unique(np.linspace(0, len(path) - 1, self.tries).astype(np.int64))]
+        )

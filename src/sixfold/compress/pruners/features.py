@@ -21,22 +21,29 @@ from sixfold.runs.context import Context
 
 
 class Settings(Section):
-    """Remove raw columns: rank, remove the least, retrain, repeat, θ ← θ - α∇J(θ, F_t), down to the smallest set in `keep`.
+    """Remove raw columns: rank, remove the least, retrain, repeat, θ ← θ - α∇J(θ, F_t), down to the
+    smallest set in `keep`.
 
-    A column's importance is what the deciding metric loses on validation rows when it is shuffled. A step that breaks
-    `keep` is taken back and halved; then columns are tried one by one. It trains every family anew: write it before
-    prunings that cut what was trained (`support_vectors`).
+    A column's importance is what the deciding metric loses on validation rows when it is shuffled.
+    A step that breaks `keep` is taken back and halved; then columns are tried one by one. It trains
+    every family anew: write it before prunings that cut what was trained (`support_vectors`).
     """
 
     step: float = Field(0.3, gt=0, lt=1, description="Share of the columns that goes in a step.")
     least: int = Field(1, ge=1, description="Columns that stay in any case.")
     patience: int = Field(
-        2, ge=1, description="Single columns in a row that could not be spared, after which the search ends."
+        2,
+        ge=1,
+        description="Single columns in a row that could not be spared, after which the search ends.",
     )
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The smallest set of columns found within `keep`."""
-        before, current, columns = len(subject.model.preparer.inputs), subject, list(subject.model.preparer.inputs)
+        before, current, columns = (
+            len(subject.model.preparer.inputs),
+            subject,
+            list(subject.model.preparer.inputs),
+        )
         plain = without_repeats(subject.basis)
         try:
             ranked = _ranked(current, columns, job, context)
@@ -53,7 +60,9 @@ class Settings(Section):
             if found is not None:
                 current, columns, failures = found, fewer, 0
                 try:
-                    ranked = _ranked(current, [name for name in fewer if name in ranked], job, context)
+                    ranked = _ranked(
+                        current, [name for name in fewer if name in ranked], job, context
+                    )
                 except BudgetError:  # what was found stays
                     break
             elif going > 1:
@@ -63,7 +72,10 @@ class Settings(Section):
         if current is subject:
             return None, why or "no column can be spared"
         left = current.model.preparer.inputs
-        return current, f"{before} → {len(left)} columns: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}"
+        return (
+            current,
+            f"{before} → {len(left)} columns: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}",
+        )
 
 
 def _ranked(subject: CompressionState, columns: list[str], job: Job, context: Context) -> list[str]:
@@ -73,10 +85,14 @@ def _ranked(subject: CompressionState, columns: list[str], job: Job, context: Co
 
 
 def without_repeats(basis: Basis) -> Basis:
-    """Duplicates and contradictions are left out now, where denoising drops them: with fewer columns more rows are alike."""
+    """Duplicates and contradictions are left out now, where denoising drops them: with fewer
+    columns more rows are alike.
+    """
     candidate = basis.candidate
     denoise = candidate.prepare.denoise
-    only = Denoise(duplicates=denoise.duplicates, contradictions=denoise.contradictions, constants="keep")
+    only = Denoise(
+        duplicates=denoise.duplicates, contradictions=denoise.contradictions, constants="keep"
+    )
 
     def distinct(rows: IntArray) -> IntArray:
         data = basis.dataset.take(rows)

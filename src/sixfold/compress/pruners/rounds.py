@@ -21,12 +21,16 @@ REFINEMENTS = 5  # bisections between the last number that broke `keep` and the 
 
 
 class Settings(Section):
-    """Keep the fewest boosting rounds whose mean score on the validation folds is within `keep`. Nothing is retrained.
+    """Keep the fewest boosting rounds whose mean score on the validation folds is within `keep`.
+    Nothing is retrained.
 
-    Evenly spaced numbers are tried from the fewest up; the first that holds is refined by bisection.
+    Evenly spaced numbers are tried from the fewest up; the first that holds is refined by
+    bisection.
     """
 
-    tries: int = Field(20, ge=2, le=200, description="Numbers of rounds that are tried, evenly spaced.")
+    tries: int = Field(
+        20, ge=2, le=200, description="Numbers of rounds that are tried, evenly spaced."
+    )
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The fewest rounds within `keep`."""
@@ -46,7 +50,10 @@ class Settings(Section):
                 break
             low = high
         if best is None:
-            return None, f"no smaller number than {fitted.rounds} rounds will do: with {high:.0%} of them {why}"
+            return (
+                None,
+                f"no smaller number than {fitted.rounds} rounds will do: with {high:.0%} of them {why}",
+            )
         for _ in range(REFINEMENTS):
             found = attempt((low + high) / 2)[0] if context.left_s() > 0 else None
             low, high = (low, (low + high) / 2) if found is not None else ((low + high) / 2, high)
@@ -57,6 +64,8 @@ class Settings(Section):
 
 
 def _shorter(model: Model, share: float) -> Model:
-    """The model as it was after `share` of its own rounds: twins may have stopped earlier or later."""
+    """The model as it was after `share` of its own rounds: twins may have stopped earlier or
+    later.
+    """
     fitted: Any = model.fitted
     return replace(model, fitted=fitted.first_rounds(max(1, round(fitted.rounds * share))))

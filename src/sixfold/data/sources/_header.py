@@ -1,4 +1,6 @@
-"""Names of columns: from the first row, from the recipe, or made up; and a first row that looks like one of values."""
+"""Names of columns: from the first row, from the recipe, or made up; and a first row that looks
+like one of values.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ from sixfold.data.source import check_names
 
 SAMPLE: Final = 200  # rows below the first that are compared with it
 COLUMNS: Final = 200  # that are looked at
-SHARE: Final = 0.5  # of the first row's fields are like the values below them: hardly names; guessed
+SHARE: Final = (
+    0.5  # of the first row's fields are like the values below them: hardly names; guessed
+)
 SHOWN: Final = 3  # fields in a message
 
 
 def names_of(first: Sequence[str], names: Sequence[str], where: str) -> list[str]:
-    """Of a file without a header: the recipe's names, one a field, or column_1, column_2, … Raises DataError."""
+    """Of a file without a header: the recipe's names, one a field, or column_1, column_2, … Raises
+    DataError.
+    """
     if not names:
         return [f"column_{number}" for number in range(1, len(first) + 1)]
     if len(names) != len(first):
@@ -33,7 +39,9 @@ def names_of(first: Sequence[str], names: Sequence[str], where: str) -> list[str
 
 
 def check_header(names: list[str], rows: Sequence[Sequence[str]], where: str) -> tuple[str, ...]:
-    """Every column has a name of its own; a warning where the names look like values. Raises DataError."""
+    """Every column has a name of its own; a warning where the names look like values. Raises
+    DataError.
+    """
     doubt = looks_like_data(names, rows)
     try:
         check_names(names, where)
@@ -49,7 +57,8 @@ def check_header(names: list[str], rows: Sequence[Sequence[str]], where: str) ->
 
 
 def looks_like_data(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a file is like those below it: numbers above numbers, words that are values of their column.
+    """Whether the first row of a file is like those below it: numbers above numbers, words that are
+    values of their column.
 
     Years, or numbers counted up (as pandas writes when no one has named the columns), are names.
     """
@@ -58,7 +67,12 @@ def looks_like_data(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool
     numbers = [values.number(name.strip()) for name in names]
     known = [number for number in numbers if number is not None]
     steps = {later - earlier for earlier, later in itertools.pairwise(known)}
-    counted = len(known) > 1 and len(steps) == 1 and steps != {0.0} and all(number == int(number) for number in known)
+    counted = (
+        len(known) > 1
+        and len(steps) == 1
+        and steps != {0.0}
+        and all(number == int(number) for number in known)
+    )
     alike = 0
     for name, number, column in zip(names, numbers, columns, strict=True):
         above_numbers = 2 * sum(values.number(cell) is not None for cell in column) > len(column)
@@ -73,7 +87,13 @@ def looks_like_data(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool
 
 def _is_unknown(text: str) -> bool:
     """What stands for a value that is not known rather than for a name: ?, -, NA."""
-    return not any(letter.isalnum() for letter in text) or text.strip().lower() in ("na", "n/a", "nan", "null", "none")
+    return not any(letter.isalnum() for letter in text) or text.strip().lower() in (
+        "na",
+        "n/a",
+        "nan",
+        "null",
+        "none",
+    )
 
 
 def _remedy() -> str:

@@ -17,7 +17,9 @@ EXACT: Final = 2**53  # whole numbers up to here are numbers of double precision
 
 
 def shows(marks: NumberFormat | None) -> Show:
-    """How a value stands in a column of mixed types, which becomes text: numbers with the column's decimal mark."""
+    """How a value stands in a column of mixed types, which becomes text: numbers with the column's
+    decimal mark.
+    """
 
     def show(value: Any) -> str:
         text = values.spell(value)
@@ -34,7 +36,11 @@ def array(cells: Sequence[Any], show: Show) -> pa.Array:
     kinds = {type(cell) for cell in cells} - {type(None)}
     if kinds == {int} and all(-(2**63) <= cell < 2**63 for cell in cells if cell is not None):
         return pa.array(cells, pa.int64())
-    if kinds and kinds <= {int, float} and all(abs(cell) <= EXACT for cell in cells if type(cell) is int):
+    if (
+        kinds
+        and kinds <= {int, float}
+        and all(abs(cell) <= EXACT for cell in cells if type(cell) is int)
+    ):
         return pa.array(cells, pa.float64())
     if kinds == {dt.datetime}:
         return pa.array(cells, pa.timestamp("us"))
@@ -44,7 +50,9 @@ def array(cells: Sequence[Any], show: Show) -> pa.Array:
 
 
 def joined(arrays: list[pa.Array], show: Show) -> pa.ChunkedArray:
-    """Chunks of one type: whole numbers give way to numbers that hold them exactly, everything else to text."""
+    """Chunks of one type: whole numbers give way to numbers that hold them exactly, everything else
+    to text.
+    """
     kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
     if not kinds:
         return pa.chunked_array(arrays, pa.null())
@@ -67,4 +75,7 @@ def _exact(array: pa.Array) -> bool:
     if array.type != pa.int64():
         return True
     bounds = pc.min_max(array)
-    return all(cell is None or abs(cell) <= EXACT for cell in (bounds["min"].as_py(), bounds["max"].as_py()))
+    return all(
+        cell is None or abs(cell) <= EXACT
+        for cell in (bounds["min"].as_py(), bounds["max"].as_py())
+    )

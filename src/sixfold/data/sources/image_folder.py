@@ -20,7 +20,9 @@ HELD: Final = 1_000  # bytes of a file's path and label while they are read; gue
 
 
 class Settings(Section):
-    """Images of a folder with a subfolder a class: a column `image` with the path of each, and `label`."""
+    """Images of a folder with a subfolder a class: a column `image` with the path of each, and
+    `label`.
+    """
 
     endings: ClassVar[frozenset[str]] = ENDINGS
 
@@ -34,10 +36,14 @@ class Settings(Section):
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All paths; the images are read when they are needed. Raises DataError."""
         found = labeled_images(self.path)
-        (memory or MemoryLimit.of(None)).plan(str(self.path), f"{len(found.paths):,} paths", HELD * len(found.paths))
+        (memory or MemoryLimit.of(None)).plan(
+            str(self.path), f"{len(found.paths):,} paths", HELD * len(found.paths)
+        )
         columns = {
             IMAGE: pa.chunked_array([pa.array(found.paths, pa.large_string())]),
             LABEL: pa.chunked_array([pa.array(found.labels, pa.string())]),
         }
         told = (found.describe(),) if found.skipped else ()
-        return Raw(columns, len(found.paths), str(self.path), lambda row: found.paths[row], warnings=told)
+        return Raw(
+            columns, len(found.paths), str(self.path), lambda row: found.paths[row], warnings=told
+        )

@@ -34,8 +34,12 @@ class Settings(Section):
     """
 
     path: Path = Field(description="The file; .gz and .zip are read as they are.")
-    encoding: str | None = Field(None, description="A codec of Python. Left out: UTF-8, or by a byte order mark.")
-    marks: ReadFile = Field(default_factory=ReadFile, description="Of numbers, in columns that hold text as well.")
+    encoding: str | None = Field(
+        None, description="A codec of Python. Left out: UTF-8, or by a byte order mark."
+    )
+    marks: ReadFile = Field(
+        default_factory=ReadFile, description="Of numbers, in columns that hold text as well."
+    )
 
     @classmethod
     def at(cls, path: Path, data: Data) -> Self:
@@ -49,8 +53,8 @@ class Settings(Section):
         return shows(self.marks.format_of(name))
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """Columns typed where all values are of one type, text where they are mixed. Raises DataError with the line, or
-        BudgetError.
+        """Columns typed where all values are of one type, text where they are mixed. Raises
+        DataError with the line, or BudgetError.
         """
         limit = memory or MemoryLimit.of(None)
         file = self._file(limit)
@@ -58,7 +62,9 @@ class Settings(Section):
         with file.open() as stream:
             disguise = file.disguise(stream)
         if disguise:
-            raise DataError(str(self.path), "JSON lines", disguise, "Name the file by what it holds.")
+            raise DataError(
+                str(self.path), "JSON lines", disguise, "Name the file by what it holds."
+            )
         chunks: dict[str, list[pa.Array]] = {}
         rows = 0
         for chunk in self._chunks(file, limit):
@@ -70,20 +76,28 @@ class Settings(Section):
             limit.check(str(self.path))
         if rows == 0:
             file.check_text()
-            raise DataError(str(self.path), "one JSON object a line", "an empty file", "Check the export.")
+            raise DataError(
+                str(self.path), "one JSON object a line", "an empty file", "Check the export."
+            )
         check_names(list(chunks), str(self.path))
         columns = {name: joined(arrays, self._shows(name)) for name, arrays in chunks.items()}
-        return Raw(columns, rows, str(self.path), Places(lambda: (line for line, _ in self._objects())))
+        return Raw(
+            columns, rows, str(self.path), Places(lambda: (line for line, _ in self._objects()))
+        )
 
     def _chunks(self, file: DataFile, memory: MemoryLimit) -> Iterator[_Chunk]:
-        """Up to CHUNK rows or CHUNK_VALUES values of them at once. Raises DataError, BudgetError."""
+        """Up to CHUNK rows or CHUNK_VALUES values of them at once. Raises DataError,
+        BudgetError.
+        """
         chunk, names, asked = _Chunk(), set[str](), 0
         for rows, (line, row) in enumerate(self._objects(file), start=1):
             if not PLAIN.issuperset(map(type, row.values())):
                 raise self._nested(line, row)
             chunk.add(row)
             names.update(row)
-            if rows * len(names) > asked + ASKED_CELLS:  # each of another key: few values, and a table of many cells
+            if (
+                rows * len(names) > asked + ASKED_CELLS
+            ):  # each of another key: few values, and a table of many cells
                 asked = rows * len(names)
                 check_count(len(names), str(self.path))
                 memory.plan(str(self.path), table_in_words(rows, len(names)) + " so far", 8 * asked)
@@ -118,7 +132,9 @@ class Settings(Section):
             try:
                 row = decoder.decode(text)
             except _Twice as error:
-                raise DataError(where, "each key once", f"'{error}' twice", "Rename one of them.") from None
+                raise DataError(
+                    where, "each key once", f"'{error}' twice", "Rename one of them."
+                ) from None
             except (ValueError, RecursionError) as error:
                 raise DataError(
                     where, "one JSON object a line", str(error)[:80], "Correct or remove the line."
@@ -127,7 +143,9 @@ class Settings(Section):
                 _check_surrogates(where, row)
             if not isinstance(row, dict):
                 found = f"a {type(row).__name__}"
-                raise DataError(where, "one JSON object a line", found, "Write each row as {column: value}.")
+                raise DataError(
+                    where, "one JSON object a line", found, "Write each row as {column: value}."
+                )
             yield number, row
 
 
@@ -172,7 +190,10 @@ def _check_surrogates(where: str, row: object) -> None:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise DataError(
-            where, "text that UTF-8 can hold", "half of a surrogate pair", "Correct the escape in the text."
+            where,
+            "text that UTF-8 can hold",
+            "half of a surrogate pair",
+            "Correct the escape in the text.",
         ) from None
 
 

@@ -22,11 +22,21 @@ from sixfold.recipe.section import Section
 STEP_BYTES: Final = 64 << 20  # decoded at once
 STEP_ROWS: Final = 1 << 20  # at most,
 FEW_ROWS: Final = 1 << 14  # and of text that may be long and repeated
-WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8, "FIXED_LEN_BYTE_ARRAY": 16}
+WIDTHS: Final = {
+    "BOOLEAN": 1,
+    "INT32": 4,
+    "FLOAT": 4,
+    "INT64": 8,
+    "DOUBLE": 8,
+    "INT96": 8,
+    "FIXED_LEN_BYTE_ARRAY": 16,
+}
 
 
 class Settings(Section):
-    """A Parquet file. Its types are taken as they are; text columns are looked at as in a CSV, and bytes as files (of images)."""
+    """A Parquet file. Its types are taken as they are; text columns are looked at as in a CSV, and
+    bytes as files (of images).
+    """
 
     path: Path = Field(description="The file; .gz and .zip are unpacked in memory.")
 
@@ -39,7 +49,10 @@ class Settings(Section):
         """Every column with its own type. Raises DataError, or BudgetError."""
         limit = memory or MemoryLimit.of(None)
         try:
-            with DataFile(self.path, memory=limit).seekable() as stream, pa.parquet.ParquetFile(stream) as file:
+            with (
+                DataFile(self.path, memory=limit).seekable() as stream,
+                pa.parquet.ParquetFile(stream) as file,
+            ):
                 table, held = self._table(stream, file, limit), _files(file, self.path)
                 all_names, rows = file.schema_arrow.names, file.metadata.num_rows
         except pa.ArrowMemoryError:
@@ -48,16 +61,23 @@ class Settings(Section):
             if isinstance(error, SixfoldError):
                 raise
             first = (str(error).splitlines() or ["no reason given"])[0][:120]
-            raise DataError(str(self.path), "a Parquet file", first, "Write the file again.") from None
+            raise DataError(
+                str(self.path), "a Parquet file", first, "Write the file again."
+            ) from None
         if rows == 0:
             raise DataError(str(self.path), "rows", "none", "Check the export.")
         check_names(all_names, str(self.path))
         read = dict(zip(table.column_names, table.columns, strict=True)) | held
-        return Raw({name: read[name] for name in all_names}, rows, str(self.path), lambda row: f"row {row + 1:,}")
+        return Raw(
+            {name: read[name] for name in all_names},
+            rows,
+            str(self.path),
+            lambda row: f"row {row + 1:,}",
+        )
 
     def _table(self, stream: Any, file: Any, memory: MemoryLimit) -> pa.Table:
-        """All but columns of files, in steps of rows, because a file of a megabyte may hold 200 million equal ones. Raises
-        BudgetError.
+        """All but columns of files, in steps of rows, because a file of a megabyte may hold 200
+        million equal ones. Raises BudgetError.
         """
         facts, where = file.metadata, str(self.path)
         check_count(facts.num_columns, where)
@@ -69,7 +89,10 @@ class Settings(Section):
         step = max(1, min(STEP_ROWS, int(STEP_BYTES / max(1.0, width))))
         repeated = _repeated(facts, memory.left())
         if repeated:
-            file, step = pa.parquet.ParquetFile(stream, read_dictionary=repeated), min(step, FEW_ROWS)
+            file, step = (
+                pa.parquet.ParquetFile(stream, read_dictionary=repeated),
+                min(step, FEW_ROWS),
+            )
         batches = []
         for batch in file.iter_batches(batch_size=step, columns=columns):
             batches.append(_decoded(batch, repeated, memory, where))
@@ -78,14 +101,20 @@ class Settings(Section):
 
 
 def _files(file: Any, path: Path) -> dict[str, pa.ChunkedArray]:
-    """The columns whose cells are files: their names, as they are read one by one when they are needed."""
+    """The columns whose cells are files: their names, as they are read one by one when they are
+    needed.
+    """
     rows = file.metadata.num_rows
-    return {field.name: names(path, field.name, rows) for field in file.schema_arrow if holds_files(field.type)}
+    return {
+        field.name: names(path, field.name, rows)
+        for field in file.schema_arrow
+        if holds_files(field.type)
+    }
 
 
 def _widths(facts: Any, columns: Sequence[str] | None) -> list[float]:
-    """Mean bytes of a value of each column (None: of all) once it is decoded; of text what its pages hold, which is less where
-    it repeats.
+    """Mean bytes of a value of each column (None: of all) once it is decoded; of text what its
+    pages hold, which is less where it repeats.
     """
     found = []
     for at in range(facts.num_columns):
@@ -95,30 +124,44 @@ def _widths(facts: Any, columns: Sequence[str] | None) -> list[float]:
         if kind in WIDTHS:
             found.append(float(WIDTHS[kind]))
             continue
-        held = sum(facts.row_group(group).column(at).total_uncompressed_size for group in range(facts.num_row_groups))
+        held = sum(
+            facts.row_group(group).column(at).total_uncompressed_size
+            for group in range(facts.num_row_groups)
+        )
         found.append(4.0 + held / max(1, facts.num_rows))
     return found
 
 
 def _repeated(facts: Any, left: int) -> list[str]:
-    """Columns of text that would not fit into `left` bytes were every value as long as all of the column's pages."""
+    """Columns of text that would not fit into `left` bytes were every value as long as all of the
+    column's pages.
+    """
     found = []
     for at in range(facts.num_columns):
         if facts.schema.column(at).physical_type != "BYTE_ARRAY":
             continue
-        held = max(facts.row_group(group).column(at).total_uncompressed_size for group in range(facts.num_row_groups))
+        held = max(
+            facts.row_group(group).column(at).total_uncompressed_size
+            for group in range(facts.num_row_groups)
+        )
         if held * facts.num_rows > left:
             found.append(facts.schema.column(at).path)
     return found
 
 
-def _decoded(batch: pa.RecordBatch, repeated: Sequence[str], memory: MemoryLimit, where: str) -> pa.RecordBatch:
-    """With text in place of its numbers in a dictionary, once there is memory for it. Raises BudgetError."""
+def _decoded(
+    batch: pa.RecordBatch, repeated: Sequence[str], memory: MemoryLimit, where: str
+) -> pa.RecordBatch:
+    """With text in place of its numbers in a dictionary, once there is memory for it. Raises
+    BudgetError.
+    """
     arrays = list(batch.columns)
     for at, name in enumerate(batch.schema.names):
         if name in repeated and pa.types.is_dictionary(arrays[at].type):
             words = arrays[at].dictionary
             needed = pc.sum(pc.take(pc.binary_length(words), arrays[at].indices)).as_py() or 0
-            memory.plan(f"{where}, column '{name}'", f"{batch.num_rows:,} rows of text", int(needed))
+            memory.plan(
+                f"{where}, column '{name}'", f"{batch.num_rows:,} rows of text", int(needed)
+            )
             arrays[at] = arrays[at].cast(words.type)
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

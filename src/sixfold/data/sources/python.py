@@ -23,8 +23,8 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Settings(Section):
-    """Docstrings of Python's own packages: a column `text`, and `package`, which it is from. They differ a little from one
-    version of Python to the next.
+    """Docstrings of Python's own packages: a column `text`, and `package`, which it is from. They
+    differ a little from one version of Python to the next.
     """
 
     table: str = Field(description="docstrings.")
@@ -38,12 +38,17 @@ class Settings(Section):
         return cls(table=name)
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """Every docstring once, in the order of the files. Raises DataError where Python came without its sources."""
+        """Every docstring once, in the order of the files. Raises DataError where Python came
+        without its sources.
+        """
         library = Path(sysconfig.get_paths()["stdlib"])
         found = {text: package for package in PACKAGES for text in _docstrings(library / package)}
         if not found:
             raise DataError(
-                f"python:{self.table}", "the sources of Python's packages", f"none in {library}", "Use another Python."
+                f"python:{self.table}",
+                "the sources of Python's packages",
+                f"none in {library}",
+                "Use another Python.",
             )
         columns = {
             "text": pa.chunked_array([pa.array(list(found), pa.string())]),

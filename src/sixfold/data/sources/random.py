@@ -20,7 +20,9 @@ _SIZE = re.compile(r"(\d{1,9})x(\d{1,6})", re.ASCII)
 
 
 class Settings(Section):
-    """Columns x0, x1, … of numbers uniform in [0, 1), the same ones for the same seed (NumPy's PCG64)."""
+    """Columns x0, x1, … of numbers uniform in [0, 1), the same ones for the same seed (NumPy's
+    PCG64).
+    """
 
     rows: int = Field(ge=1, le=100_000_000, description="Rows.")
     columns: int = Field(ge=1, le=100_000, description="Columns.")
@@ -32,7 +34,10 @@ class Settings(Section):
         match = _SIZE.fullmatch(name)
         if match is None or not (0 < int(match[1]) <= 100_000_000 and 0 < int(match[2]) <= 100_000):
             raise DataError(
-                "data.source", "random:ROWSxCOLUMNS, at least 1x1", f"'random:{name}'", "For example random:1100x10."
+                "data.source",
+                "random:ROWSxCOLUMNS, at least 1x1",
+                f"'random:{name}'",
+                "For example random:1100x10.",
             )
         return cls(rows=int(match[1]), columns=int(match[2]), seed=data.seed)
 
@@ -40,9 +45,13 @@ class Settings(Section):
         """The table; a column does not depend on how many others there are. Raises BudgetError."""
         where = f"random:{self.rows}x{self.columns}"
         needed = max(8 * self.rows * self.columns, table_bytes(self.rows, self.columns))
-        (memory or MemoryLimit.of(None)).plan(where, table_in_words(self.rows, self.columns), needed)
+        (memory or MemoryLimit.of(None)).plan(
+            where, table_in_words(self.rows, self.columns), needed
+        )
         columns = {
-            f"x{i}": pa.chunked_array([np.random.default_rng(derive(self.seed, "random", i)).random(self.rows)])
+            f"x{i}": pa.chunked_array(
+                [np.random.default_rng(derive(self.seed, "random", i)).random(self.rows)]
+            )
             for i in range(self.columns)
         }
         return Raw(columns, self.rows, where, lambda row: f"row {row + 1:,}")

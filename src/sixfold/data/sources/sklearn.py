@@ -63,10 +63,11 @@ CLOSINGS: Final = (
 
 
 class Settings(Section):
-    """One of scikit-learn's bundled tables. The target is the column `target`, with the names of its classes where it
-    has any; `linnerud` has three: Weight, Waist, Pulse. `digit_images` are the digits as PNG files, which are written into
-    ~/.cache/sixfold: a column `image` with their paths. `digit_questions` puts a made question and a number beside each: whether
-    the digit is larger, or smaller, than the column `limit`; the answer takes all three columns.
+    """One of scikit-learn's bundled tables. The target is the column `target`, with the names of
+    its classes where it has any; `linnerud` has three: Weight, Waist, Pulse. `digit_images` are the
+    digits as PNG files, which are written into ~/.cache/sixfold: a column `image` with their paths.
+    `digit_questions` puts a made question and a number beside each: whether the digit is larger, or
+    smaller, than the column `limit`; the answer takes all three columns.
     """
 
     table: str = Field(
@@ -77,7 +78,12 @@ class Settings(Section):
     def of(cls, name: str, data: Data) -> Self:
         """The table called `name`. Raises DataError."""
         if name not in TABLES and name not in MADE:
-            raise DataError("data.source", "a table of scikit-learn", f"'{name}'", did_you_mean(name, [*TABLES, *MADE]))
+            raise DataError(
+                "data.source",
+                "a table of scikit-learn",
+                f"'{name}'",
+                did_you_mean(name, [*TABLES, *MADE]),
+            )
         return cls(table=name)
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
@@ -93,9 +99,14 @@ class Settings(Section):
         }
         target = np.asarray(bunch.target)
         if target.ndim == 2:
-            columns |= {str(name): pa.chunked_array([target[:, i].copy()]) for i, name in enumerate(bunch.target_names)}
+            columns |= {
+                str(name): pa.chunked_array([target[:, i].copy()])
+                for i, name in enumerate(bunch.target_names)
+            }
         elif "target_names" in bunch:
-            columns["target"] = pa.chunked_array([pa.array([str(bunch.target_names[code]) for code in target])])
+            columns["target"] = pa.chunked_array(
+                [pa.array([str(bunch.target_names[code]) for code in target])]
+            )
         else:
             columns["target"] = pa.chunked_array([target.astype(np.float64)])
         return Raw(columns, len(matrix), f"sklearn:{self.table}", lambda row: f"row {row + 1:,}")
@@ -123,7 +134,9 @@ def _digit_images(folder: Path) -> Raw:
 
 
 def _digit_questions(images: Raw) -> Raw:
-    """Each column alone, and `image` with `limit`, says nothing of the answer; the question with one of them does for 78%."""
+    """Each column alone, and `image` with `limit`, says nothing of the answer; the question with
+    one of them does for 78%.
+    """
     digits = images.columns["target"].cast(pa.int64()).to_numpy()
     random, rows = np.random.default_rng(0), images.rows
     larger, limit = random.random(rows) < 0.5, (digits + random.integers(1, 10, rows)) % 10

@@ -20,7 +20,9 @@ from sixfold.recipe.section import Section
 
 ENDING: Final = ".txt"
 TEXT, LABEL = "text", "label"
-HELD: Final = 3  # times its bytes that a text takes while it is read: as bytes, as str, as a column; derived
+HELD: Final = (
+    3  # times its bytes that a text takes while it is read: as bytes, as str, as a column; derived
+)
 SHOWN: Final = 3  # files named in a warning
 
 
@@ -29,17 +31,22 @@ class _UnreadableError(Exception):
 
 
 class Settings(Section):
-    """Texts of a folder: a column `text`, and where there are subfolders a column `label` with the name of each file's.
+    """Texts of a folder: a column `text`, and where there are subfolders a column `label` with the
+    name of each file's.
 
-    Files that end in .txt, in the order of their names; further folders within a subfolder belong to its class.
+    Files that end in .txt, in the order of their names; further folders within a subfolder belong
+    to its class.
     """
 
     endings: ClassVar[frozenset[str]] = frozenset({ENDING})
 
     path: Path = Field(description="The folder.")
-    encoding: str | None = Field(None, description="A codec of Python. Left out: UTF-8, or by a byte order mark.")
+    encoding: str | None = Field(
+        None, description="A codec of Python. Left out: UTF-8, or by a byte order mark."
+    )
     skip: bool = Field(
-        False, description="Whether files that are no text are left out and counted, instead of refused."
+        False,
+        description="Whether files that are no text are left out and counted, instead of refused.",
     )
 
     @classmethod
@@ -48,7 +55,9 @@ class Settings(Section):
         return cls(path=path, encoding=data.read.encoding, skip=data.read.unreadable == "skip")
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """All texts. Raises DataError with the name of a file that is none, BudgetError where they take too much."""
+        """All texts. Raises DataError with the name of a file that is none, BudgetError where they
+        take too much.
+        """
         labelled = self._files()
         needed = HELD * sum(file.lstat().st_size for _, file in labelled)
         (memory or MemoryLimit.of(None)).plan(str(self.path), f"{len(labelled):,} texts", needed)
@@ -64,17 +73,33 @@ class Settings(Section):
             labels.append(label)
             kept.append(file)
         if not kept:
-            raise DataError(str(self.path), "files that hold text", "none", "Look at the first of them.")
+            raise DataError(
+                str(self.path), "files that hold text", "none", "Look at the first of them."
+            )
         columns = {TEXT: pa.chunked_array([pa.array(texts, pa.large_string())])}
         if any(labels):
             columns[LABEL] = pa.chunked_array([pa.array(labels, pa.string())])
-        return Raw(columns, len(kept), str(self.path), lambda row: str(kept[row].name), warnings=_warnings(skipped))
+        return Raw(
+            columns,
+            len(kept),
+            str(self.path),
+            lambda row: str(kept[row].name),
+            warnings=_warnings(skipped),
+        )
 
     def _files(self) -> list[tuple[str, Path]]:
-        """Class ('' without subfolders) and file. Raises DataError for a folder that mixes both, or holds no text."""
+        """Class ('' without subfolders) and file. Raises DataError for a folder that mixes both, or
+        holds no text.
+        """
         own = sorted(self._below(self.path, deep=False))
-        folders = sorted(path for path in self.path.iterdir() if path.is_dir() and not path.name.startswith("."))
-        labelled = [(folder.name, file) for folder in folders for file in sorted(self._below(folder, deep=True))]
+        folders = sorted(
+            path for path in self.path.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
+        labelled = [
+            (folder.name, file)
+            for folder in folders
+            for file in sorted(self._below(folder, deep=True))
+        ]
         if own and labelled:
             raise DataError(
                 str(self.path),
@@ -82,9 +107,21 @@ class Settings(Section):
                 f"both ({own[0].name})",
                 "Move the files beside the subfolders into one of them.",
             )
-        empty = next((folder for folder in folders if not any(label == folder.name for label, _ in labelled)), None)
+        empty = next(
+            (
+                folder
+                for folder in folders
+                if not any(label == folder.name for label, _ in labelled)
+            ),
+            None,
+        )
         if labelled and empty is not None:
-            raise DataError(str(empty), f"files that end in {ENDING}", "none", "Remove the folder, or add texts.")
+            raise DataError(
+                str(empty),
+                f"files that end in {ENDING}",
+                "none",
+                "Remove the folder, or add texts.",
+            )
         if not own and not labelled:
             some = sorted({path.suffix for path in self.path.rglob("*") if path.is_file()})
             raise DataError(
@@ -98,7 +135,11 @@ class Settings(Section):
     def _below(self, folder: Path, deep: bool) -> Iterator[Path]:
         for place, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if deep and not name.startswith(".")]
-            yield from (Path(place, name) for name in names if name.lower().endswith(ENDING) and name[0] != ".")
+            yield from (
+                Path(place, name)
+                for name in names
+                if name.lower().endswith(ENDING) and name[0] != "."
+            )
 
     def _text(self, file: Path) -> str:
         """Raises _UnreadableError."""
@@ -116,7 +157,9 @@ class Settings(Section):
             return content.decode("utf-8-sig" if encoding == UTF8 else encoding)
         except UnicodeDecodeError as error:
             found = f"the byte 0x{content[error.start]:02X} at {error.start:,}"
-            raise _UnreadableError(f"{found}, which is no {'UTF-8' if encoding == UTF8 else encoding}") from None
+            raise _UnreadableError(
+                f"{found}, which is no {'UTF-8' if encoding == UTF8 else encoding}"
+            ) from None
 
     def _refused(self, file: Path, problem: str) -> DataError:
         return DataError(

@@ -21,34 +21,47 @@ from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 ASKED_CELLS: Final = 100_000  # after which their memory is asked for again
-CELL_BYTES: Final = 16  # of a cell: its place in two rows of Python's, which are made as wide as the widest
+CELL_BYTES: Final = (
+    16  # of a cell: its place in two rows of Python's, which are made as wide as the widest
+)
 
 
 class Settings(Section):
-    """One sheet of an Excel file. Its first row that is not empty names the columns, unless data.header is false.
+    """One sheet of an Excel file. Its first row that is not empty names the columns, unless
+    data.header is false.
 
-    Cells are numbers, booleans, dates and text as Excel has them; formulas count by their results; empty rows are passed over.
+    Cells are numbers, booleans, dates and text as Excel has them; formulas count by their results;
+    empty rows are passed over.
     """
 
     path: Path = Field(description="The file; .gz and .zip are unpacked in memory.")
     sheet: str | None = Field(None, description="Name of the sheet. Left out: the first.")
     header: bool = Field(True, description="Whether the first row names the columns.")
-    names: tuple[str, ...] = Field((), description="Names of the columns of a sheet without a header.")
-    marks: ReadFile = Field(default_factory=ReadFile, description="Of numbers, in columns that hold text as well.")
+    names: tuple[str, ...] = Field(
+        (), description="Names of the columns of a sheet without a header."
+    )
+    marks: ReadFile = Field(
+        default_factory=ReadFile, description="Of numbers, in columns that hold text as well."
+    )
 
     @classmethod
     def at(cls, path: Path, data: Data) -> Self:
         """The file, with the recipe's sheet and names."""
-        return cls(path=path, sheet=data.sheet, header=data.header, names=data.names, marks=data.read)
+        return cls(
+            path=path, sheet=data.sheet, header=data.header, names=data.names, marks=data.read
+        )
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
-        """Columns typed where all cells are of one type, text where they are mixed. Raises DataError, SystemFault or
-        BudgetError.
+        """Columns typed where all cells are of one type, text where they are mixed. Raises
+        DataError, SystemFault or BudgetError.
         """
         numbers, rows = self._rows(memory or MemoryLimit.of(None))
         if len(rows) <= self.header:
             raise DataError(
-                str(self.path), "rows below the header" if self.header else "rows", "none", "Check the export."
+                str(self.path),
+                "rows below the header" if self.header else "rows",
+                "none",
+                "Check the export.",
             )
         width = max(len(cells) - _empty_behind(cells) for cells in rows)
         rows = [(*cells[:width], *[None] * (width - len(cells))) for cells in rows]
@@ -59,13 +72,24 @@ class Settings(Section):
         if self.header:
             names = [text.strip() for text in texts[0]]
             first = names.index("") if "" in names else -1
-            if first >= 0 and all(type(cells[first]) is int for cells in below):  # pandas writes its index so
+            if first >= 0 and all(
+                type(cells[first]) is int for cells in below
+            ):  # pandas writes its index so
                 nameless = name_index(names)
             warnings = check_header(names, texts[1:], where)
         else:
             names = names_of(texts[0], self.names, where)
-        columns = {name: self._column(name, [cells[i] for cells in below]) for i, name in enumerate(names)}
-        return Raw(columns, len(below), str(self.path), lambda row: f"row {places[row]:,}", nameless, warnings)
+        columns = {
+            name: self._column(name, [cells[i] for cells in below]) for i, name in enumerate(names)
+        }
+        return Raw(
+            columns,
+            len(below),
+            str(self.path),
+            lambda row: f"row {places[row]:,}",
+            nameless,
+            warnings,
+        )
 
     def _rows(self, memory: MemoryLimit) -> tuple[list[int], list[tuple[Any, ...]]]:
         """Numbers and cells of all rows that are not empty. Raises what `workbook.rows` raises."""
@@ -74,7 +98,9 @@ class Settings(Section):
             numbers.append(number)
             rows.append(cells[: len(cells) - _empty_behind(cells)])
             width = max(width, len(rows[-1]))
-            if len(rows) * width > asked + ASKED_CELLS:  # a single cell far to the right makes all rows as wide
+            if (
+                len(rows) * width > asked + ASKED_CELLS
+            ):  # a single cell far to the right makes all rows as wide
                 asked = len(rows) * width
                 words = f"{table_in_words(len(rows), width)} so far"
                 memory.plan(str(self.path), words, CELL_BYTES * asked)

@@ -56,7 +56,9 @@ class BalancedAccuracy(Metric):
 
 
 class F1(Metric):
-    """Harmonic mean of precision and recall: of the last class when there are two, else the mean over classes."""
+    """Harmonic mean of precision and recall: of the last class when there are two, else the mean
+    over classes.
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
@@ -71,8 +73,8 @@ class F1(Metric):
 
 
 class MatthewsCorrelation(Metric):
-    """Matthews correlation coefficient (Matthews, 1975; Gorodkin, 2004, for several classes). 0 where truth or prediction is
-    one class only.
+    """Matthews correlation coefficient (Matthews, 1975; Gorodkin, 2004, for several classes). 0
+    where truth or prediction is one class only.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})

@@ -32,7 +32,9 @@ class LogLoss(Metric):
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what the score is a mean of."""
         each: FloatArray = -np.log(
-            np.clip(predicted[np.arange(len(predicted)), target.values.astype(np.int64)], 1e-15, 1.0)
+            np.clip(
+                predicted[np.arange(len(predicted)), target.values.astype(np.int64)], 1e-15, 1.0
+            )
         )
         return each
 
@@ -42,7 +44,9 @@ class LogLoss(Metric):
 
 
 class BrierScore(Metric):
-    """Brier score (1950): mean squared distance of probabilities from the truth; two classes: of the last, more: summed."""
+    """Brier score (1950): mean squared distance of probabilities from the truth; two classes: of
+    the last, more: summed.
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False
@@ -57,7 +61,9 @@ class BrierScore(Metric):
 
 
 class CalibrationError(Metric):
-    """Expected calibration error: |confidence - accuracy| over equal bins of confidence (Guo et al., 2017)."""
+    """Expected calibration error: |confidence - accuracy| over equal bins of confidence (Guo et
+    al., 2017).
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = False

@@ -17,7 +17,9 @@ PLUGINS: Final = {
 
 
 class RocAuc(Metric):
-    """Area under the ROC curve: of the last class when there are two, else the mean of one against the rest."""
+    """Area under the ROC curve: of the last class when there are two, else the mean of one against
+    the rest.
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True
@@ -28,7 +30,9 @@ class RocAuc(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         binary = len(target.classes) == 2
-        labels = [1] if binary else [c for c in np.unique(target.values) if (target.values != c).any()]
+        labels = (
+            [1] if binary else [c for c in np.unique(target.values) if (target.values != c).any()]
+        )
         areas = [
             roc_auc_score(target.values == label, predicted[:, label])
             for label in labels
@@ -38,7 +42,9 @@ class RocAuc(Metric):
 
 
 class AveragePrecision(Metric):
-    """Area under the precision-recall curve: of the last class when there are two, else the mean."""
+    """Area under the precision-recall curve: of the last class when there are two, else the
+    mean.
+    """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     greater_is_better: ClassVar[bool] = True

@@ -95,15 +95,20 @@ class MeanAbsolutePercentageError(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         error = predicted.reshape(-1) - target.values.reshape(-1)
-        return float(np.mean(np.abs(error) / np.maximum(np.abs(target.values.reshape(-1)), np.finfo(np.float64).eps)))
+        return float(
+            np.mean(
+                np.abs(error)
+                / np.maximum(np.abs(target.values.reshape(-1)), np.finfo(np.float64).eps)
+            )
+        )
 
 
 QUANTILE = 0.5  # predictions stand for the middle of the target; another quantile needs a family that predicts it
 
 
 class PinballLoss(Metric):
-    """Pinball loss max(q·e, (q − 1)·e) of the quantile q = ½, which every family predicts: half of the mean absolute error.
-    Koenker and Bassett, Regression Quantiles, 1978.
+    """Pinball loss max(q·e, (q − 1)·e) of the quantile q = ½, which every family predicts: half of
+    the mean absolute error. Koenker and Bassett, Regression Quantiles, 1978.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
@@ -117,8 +122,8 @@ class PinballLoss(Metric):
 
 
 class R2(Metric):
-    """Coefficient of determination, 1 - SS_res / SS_tot; over several outputs the mean of those that are not constant. NaN where
-    all are, as in a single row.
+    """Coefficient of determination, 1 - SS_res / SS_tot; over several outputs the mean of those
+    that are not constant. NaN where all are, as in a single row.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})

@@ -14,7 +14,8 @@ from sixfold.parts.table import Dataset
 
 
 class Settings(Splitter):
-    """K folds over `data.group`: rows of a group are never on both sides; sizes as equal as greedy filling makes them.
+    """K folds over `data.group`: rows of a group are never on both sides; sizes as equal as greedy
+    filling makes them.
 
     Groups that share equal rows are one (`data.duplicates`).
     """
@@ -27,7 +28,10 @@ class Settings(Splitter):
         """The folds of `dataset`; equal seeds give equal folds."""
         if dataset.groups is None or dataset.units is None:
             raise RecipeError(
-                "evaluate.scheme", "data.group for the scheme group", "none", "Name the column in data.group."
+                "evaluate.scheme",
+                "data.group for the scheme group",
+                "none",
+                "Name the column in data.group.",
             )
         names, groups, sizes = np.unique(dataset.units, return_inverse=True, return_counts=True)
         if len(names) < self.folds:
@@ -43,4 +47,6 @@ class Settings(Splitter):
         for name in largest_first:
             fold_of[name] = filled.argmin()
             filled[fold_of[name]] += sizes[name]
-        return from_parts([np.flatnonzero(fold_of[groups] == number) for number in range(self.folds)])
+        return from_parts(
+            [np.flatnonzero(fold_of[groups] == number) for number in range(self.folds)]
+        )

@@ -13,7 +13,9 @@ MOST_ROWS = 5000  # a fit a row, and rows² indices: 200 MB here
 
 
 class Settings(Splitter):
-    """As many folds as rows, at most 5,000: each validates one row, and the rows that are equal to it."""
+    """As many folds as rows, at most 5,000: each validates one row, and the rows that are equal to
+    it.
+    """
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""

@@ -12,7 +12,9 @@ from sixfold.parts.table import Dataset
 
 
 class Settings(Splitter):
-    """K folds, repeated, each time with other rows together: every row is validated `repeats` times. Classes are stratified."""
+    """K folds, repeated, each time with other rows together: every row is validated `repeats`
+    times. Classes are stratified.
+    """
 
     folds: int = Field(5, ge=2, description="Number of folds K.")
     repeats: int = Field(3, ge=1, description="How many times.")

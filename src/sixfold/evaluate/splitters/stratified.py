@@ -16,4 +16,6 @@ class Settings(Splitter):
 
     def split(self, dataset: Dataset, seed: int) -> list[Fold]:
         """The folds of `dataset`; equal seeds give equal folds."""
-        return from_parts(stratified_parts(strata(dataset.target), self.folds, seed, dataset.together))
+        return from_parts(
+            stratified_parts(strata(dataset.target), self.folds, seed, dataset.together)
+        )

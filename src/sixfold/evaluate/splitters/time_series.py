@@ -14,10 +14,12 @@ from sixfold.parts.table import Dataset, IntArray
 
 
 class Settings(Splitter):
-    """K expanding windows in the order of `data.time`: every fold trains on all that is before its validation rows.
+    """K expanding windows in the order of `data.time`: every fold trains on all that is before its
+    validation rows.
 
-    Validation blocks have rows // (K + 1) rows; the first training block takes what is left over. Rows of one moment stay
-    on one side; a row that is equal to a later one that validates does not train (`data.duplicates`), unless most rows are.
+    Validation blocks have rows // (K + 1) rows; the first training block takes what is left over.
+    Rows of one moment stay on one side; a row that is equal to a later one that validates does not
+    train (`data.duplicates`), unless most rows are.
     """
 
     ordered: ClassVar[bool] = True
@@ -28,7 +30,10 @@ class Settings(Splitter):
         """The folds of `dataset`, the earliest first; nothing is random."""
         if dataset.times is None:
             raise RecipeError(
-                "evaluate.scheme", "data.time for the scheme time_series", "none", "Name the column in data.time."
+                "evaluate.scheme",
+                "data.time for the scheme time_series",
+                "none",
+                "Name the column in data.time.",
             )
         order = np.argsort(dataset.times, kind="stable")
         rows_until = np.unique(dataset.times, return_counts=True)[1].cumsum()
@@ -42,7 +47,9 @@ class Settings(Splitter):
         cuts = [*_cuts(rows_until, self.folds), len(order)]
         return [
             Fold(
-                _without_equals(np.sort(order[:start]), np.sort(order[start:end]), dataset.together),
+                _without_equals(
+                    np.sort(order[:start]), np.sort(order[start:end]), dataset.together
+                ),
                 np.sort(order[start:end]),
             )
             for start, end in pairwise(cuts)
@@ -50,8 +57,8 @@ class Settings(Splitter):
 
 
 def _without_equals(train: IntArray, validation: IntArray, units: IntArray | None) -> IntArray:
-    """`train` without the rows that are equal to one that validates; all of it where that would be half of the rows or more:
-    where states come again and again, they will in the future, too.
+    """`train` without the rows that are equal to one that validates; all of it where that would be
+    half of the rows or more: where states come again and again, they will in the future, too.
     """
     if units is None:
         return train
@@ -60,11 +67,15 @@ def _without_equals(train: IntArray, validation: IntArray, units: IntArray | Non
 
 
 def _cuts(rows_until: IntArray, folds: int) -> list[int]:
-    """Rows before each validation block: the nearest ends of a moment. `rows_until`: [moments] rows up to each one's end."""
+    """Rows before each validation block: the nearest ends of a moment. `rows_until`: [moments] rows
+    up to each one's end.
+    """
     block = int(rows_until[-1]) // (folds + 1)
     first, cuts = 0, []
     for number in range(folds):
-        possible = rows_until[first : len(rows_until) - folds + number]  # later folds need a moment each
+        possible = rows_until[
+            first : len(rows_until) - folds + number
+        ]  # later folds need a moment each
         wanted = int(rows_until[-1]) - (folds - number) * block
         nearest = int(np.abs(possible - wanted).argmin())
         cuts.append(int(possible[nearest]))

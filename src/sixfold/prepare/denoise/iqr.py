@@ -14,8 +14,12 @@ from sixfold.recipe.section import Section
 class Settings(Section):
     """Numbers outside [Q1 - factor · IQR, Q3 + factor · IQR] of their column (Tukey's fences)."""
 
-    factor: float = Field(3.0, gt=0, description="How many interquartile ranges outside the quartiles.")
-    action: Action = Field("drop", description="drop: such rows leave the training rows; clip: to the fences.")
+    factor: float = Field(
+        3.0, gt=0, description="How many interquartile ranges outside the quartiles."
+    )
+    action: Action = Field(
+        "drop", description="drop: such rows leave the training rows; clip: to the fences."
+    )
 
     def outliers(self, x: FloatArray, seed: int) -> BoolArray:
         """[rows] rows with a number outside its column's fences."""

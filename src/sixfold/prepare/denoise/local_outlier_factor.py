@@ -17,16 +17,23 @@ GROUP_ROWS = 20_000  # the time grows with rows times rows of a group
 class Settings(Section):
     """Rows in much thinner surroundings than their neighbors (Breunig et al., 2000)."""
 
-    share: float = Field(0.01, gt=0, le=0.5, description="Share of the training rows that are outliers.")
+    share: float = Field(
+        0.01, gt=0, le=0.5, description="Share of the training rows that are outliers."
+    )
     neighbors: int = Field(20, ge=1, description="Neighbors that are looked at.")
     action: Action = Field(
-        "drop", description="drop: outliers leave the training rows; clip: numbers come back into range."
+        "drop",
+        description="drop: outliers leave the training rows; clip: numbers come back into range.",
     )
 
     def outliers(self, x: FloatArray, seed: int) -> BoolArray:
-        """[rows] which rows are outliers. More than 20,000 rows are compared in random groups of at most so many."""
+        """[rows] which rows are outliers. More than 20,000 rows are compared in random groups of at
+        most so many.
+        """
         z, thin = complete(x), np.zeros(len(x))
-        groups = np.array_split(np.random.default_rng(seed).permutation(len(x)), -(-len(x) // GROUP_ROWS))
+        groups = np.array_split(
+            np.random.default_rng(seed).permutation(len(x)), -(-len(x) // GROUP_ROWS)
+        )
         for rows in groups if len(x) > 1 else []:
             factor = LocalOutlierFactor(n_neighbors=min(self.neighbors, len(rows) - 1))
             factor.fit(z[np.sort(rows)])

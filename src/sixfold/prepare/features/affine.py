@@ -34,7 +34,9 @@ class Affine(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """Sub, Div."""
-        return graph.op("Div", graph.op("Sub", x, graph.constant(self.shift)), graph.constant(self.scale))
+        return graph.op(
+            "Div", graph.op("Sub", x, graph.constant(self.shift)), graph.constant(self.scale)
+        )
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""

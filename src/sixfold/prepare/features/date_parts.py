@@ -1,4 +1,6 @@
-"""A date becomes numbers: year, month, day, weekday, hour, and days since 1970 (UTC, proleptic Gregorian)."""
+"""A date becomes numbers: year, month, day, weekday, hour, and days since 1970 (UTC, proleptic
+Gregorian).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ PARTS: tuple[FoldScores, ...] = ("year", "month", "day", "weekday", "hour", "day
 
 
 class _Numbers:
-    """Arithmetic on arrays; `_Nodes` has the same face for values of a graph, so the calendar is written once."""
+    """Arithmetic on arrays; `_Nodes` has the same face for values of a graph, so the calendar is
+    written once.
+    """
 
     def add(self, a: Any, b: float) -> Any:
         return a + b
@@ -56,17 +60,23 @@ class _Nodes:
         return self.graph.op("Add", a, b)
 
     def at_most(self, a: str, b: float) -> str:
-        return self.graph.cast(self.graph.op("LessOrEqual", a, self.graph.constant(b, np.float64)), TensorProto.DOUBLE)
+        return self.graph.cast(
+            self.graph.op("LessOrEqual", a, self.graph.constant(b, np.float64)), TensorProto.DOUBLE
+        )
 
 
 def _calendar(seconds: Any, do: Any) -> dict[str, Any]:
-    """Days to year, month, day after Howard Hinnant, "chrono-compatible low-level date algorithms" (civil_from_days)."""
+    """Days to year, month, day after Howard Hinnant, "chrono-compatible low-level date algorithms"
+    (civil_from_days).
+    """
     days = do.floor_div(seconds, 86400.0)
     second_of_day = do.plus(seconds, do.scale(days, -86400.0))
     shifted = do.add(days, 719468.0)
     era = do.floor_div(shifted, 146097.0)
     day_of_era = do.plus(shifted, do.scale(era, -146097.0))
-    leap = do.plus(do.floor_div(day_of_era, 1460.0), do.scale(do.floor_div(day_of_era, 36524.0), -1.0))
+    leap = do.plus(
+        do.floor_div(day_of_era, 1460.0), do.scale(do.floor_div(day_of_era, 36524.0), -1.0)
+    )
     leap = do.plus(leap, do.floor_div(day_of_era, 146096.0))
     year_of_era = do.floor_div(do.plus(day_of_era, do.scale(leap, -1.0)), 365.0)
     before = do.plus(do.scale(year_of_era, 365.0), do.floor_div(year_of_era, 4.0))
@@ -76,7 +86,9 @@ def _calendar(seconds: Any, do: Any) -> dict[str, Any]:
     before_month = do.floor_div(do.add(do.scale(march_month, 153.0), 2.0), 5.0)
     day = do.add(do.plus(day_of_year, do.scale(before_month, -1.0)), 1.0)
     month = do.add(march_month, 3.0)
-    wrapped = do.add(do.scale(do.at_most(month, 12.0), -1.0), 1.0)  # January and February belong to the next year
+    wrapped = do.add(
+        do.scale(do.at_most(month, 12.0), -1.0), 1.0
+    )  # January and February belong to the next year
     month = do.plus(month, do.scale(wrapped, -12.0))
     year = do.plus(do.plus(do.scale(era, 400.0), year_of_era), wrapped)
     from_thursday = do.add(days, 3.0)  # 1970-01-01 was a Thursday; Monday is 0
@@ -93,14 +105,18 @@ def _calendar(seconds: Any, do: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DateParts(State):
-    """`parts`: names out of year, month, day, weekday (Monday 0), hour, days (since 1970, with a fraction)."""
+    """`parts`: names out of year, month, day, weekday (Monday 0), hour, days (since 1970, with a
+    fraction).
+    """
 
     parts: tuple[str, ...]
 
     def transform(self, x: FloatArray) -> FloatArray:
         """Seconds since 1970 [rows, m] → [rows, parts · m], part by part; NaN stays NaN."""
         found = _calendar(x, _Numbers())
-        return np.concatenate([np.where(np.isnan(x), x, found[part]) for part in self.parts], axis=1)
+        return np.concatenate(
+            [np.where(np.isnan(x), x, found[part]) for part in self.parts], axis=1
+        )
 
     def export(self, graph: Graph, x: str) -> str:
         """The same arithmetic as nodes."""
@@ -110,7 +126,11 @@ class DateParts(State):
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`joined year`, `joined month`."""
-        return tuple(FittedFeatures(f"{name} {part}", i) for part in self.parts for i, name in enumerate(names))
+        return tuple(
+            FittedFeatures(f"{name} {part}", i)
+            for part in self.parts
+            for i, name in enumerate(names)
+        )
 
 
 class Settings(Section):

@@ -13,7 +13,9 @@ from sixfold.prepare.choice import Amount, SelectedFeatures, strongest
 from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
-SAMPLE = 10_000  # rows that are looked at, drawn at random: more change the ranking little (guessed)
+SAMPLE = (
+    10_000  # rows that are looked at, drawn at random: more change the ranking little (guessed)
+)
 
 
 class Settings(Section):
@@ -31,7 +33,14 @@ class Settings(Section):
         return strongest(self._scores(some, y, training), self.keep)
 
     def _scores(self, x: FloatArray, y: FloatArray, training: Training) -> FloatArray:
-        options = {"n_estimators": 50, "random_state": training.seed, "min_samples_leaf": 5, "n_jobs": 1}
+        options = {
+            "n_estimators": 50,
+            "random_state": training.seed,
+            "min_samples_leaf": 5,
+            "n_jobs": 1,
+        }
         if training.task == "classification":
-            return np.asarray(ExtraTreesClassifier(**options).fit(x, y.argmax(axis=1)).feature_importances_)
+            return np.asarray(
+                ExtraTreesClassifier(**options).fit(x, y.argmax(axis=1)).feature_importances_
+            )
         return np.asarray(ExtraTreesRegressor(**options).fit(x, y.squeeze()).feature_importances_)

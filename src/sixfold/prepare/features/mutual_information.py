@@ -1,4 +1,6 @@
-"""Keep the features that tell most about the target: mutual information by nearest neighbors (Kraskov, 2004; Ross, 2014)."""
+"""Keep the features that tell most about the target: mutual information by nearest neighbors
+(Kraskov, 2004; Ross, 2014).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,15 @@ from sixfold.prepare.choice import Amount, SelectedFeatures, strongest
 from sixfold.prepare.step import Block, Role, Takes, Training
 from sixfold.recipe.section import Section
 
-SAMPLE = 10_000  # rows that are looked at, drawn at random: more change the ranking little (guessed)
+SAMPLE = (
+    10_000  # rows that are looked at, drawn at random: more change the ranking little (guessed)
+)
 
 
 class Settings(Section):
-    """Keep the features that tell most about the target: mutual information by nearest neighbors (Kraskov, 2004; Ross, 2014)."""
+    """Keep the features that tell most about the target: mutual information by nearest neighbors
+    (Kraskov, 2004; Ross, 2014).
+    """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "select"
@@ -32,5 +38,9 @@ class Settings(Section):
 
     def _scores(self, x: FloatArray, y: FloatArray, training: Training) -> FloatArray:
         if training.task == "classification":
-            return np.asarray(mutual_info_classif(x, y.argmax(axis=1), random_state=training.seed, n_jobs=1))
-        return np.asarray(mutual_info_regression(x, y.mean(axis=1), random_state=training.seed, n_jobs=1))
+            return np.asarray(
+                mutual_info_classif(x, y.argmax(axis=1), random_state=training.seed, n_jobs=1)
+            )
+        return np.asarray(
+            mutual_info_regression(x, y.mean(axis=1), random_state=training.seed, n_jobs=1)
+        )

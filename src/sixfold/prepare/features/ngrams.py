@@ -1,7 +1,8 @@
 """N-grams of words and characters as features, weighted by how rare they are (TF-IDF).
 
-Formulas as in scikit-learn's TfidfVectorizer with `smooth_idf`: a term that occurs c times in a text is worth
-(1 + ln c) · (ln((1 + n) / (1 + d)) + 1), n being training texts and d those that hold it; the features of a text have norm 1.
+Formulas as in scikit-learn's TfidfVectorizer with `smooth_idf`: a term that occurs c times in a
+text is worth (1 + ln c) · (ln((1 + n) / (1 + d)) + 1), n being training texts and d those that hold
+it; the features of a text have norm 1.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ BLOCK: Final = 4096  # texts whose n-grams are held at once
 
 @dataclass(frozen=True)
 class NGrams(State):
-    """`parts`: what is counted, and what each is worth; their features stand side by side. `grows`: further texts bring more."""
+    """`parts`: what is counted, and what each is worth; their features stand side by side. `grows`:
+    further texts bring more.
+    """
 
     grows: ClassVar[bool] = True
     parts: tuple[TermWeights, ...]
@@ -60,28 +63,47 @@ class NGrams(State):
 
 
 class Settings(Section):
-    """N-grams of words and of characters within words, weighted by how rare they are: for texts in any language that puts
-    spaces between words; for others leave `words` out. Words are letters, digits and marks; punctuation counts.
+    """N-grams of words and of characters within words, weighted by how rare they are: for texts in
+    any language that puts spaces between words; for others leave `words` out. Words are letters,
+    digits and marks; punctuation counts.
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"text"})
     role: ClassVar[Role] = "change"
 
-    words: tuple[int, int] | None = Field((1, 2), description="Words of the shortest and the longest n-gram.")
-    characters: tuple[int, int] | None = Field((2, 4), description="Characters of the shortest and the longest n-gram.")
-    across_words: bool = Field(False, description="Whether n-grams of characters run from one word into the next.")
-    unicode: Literal["NFKC", "NFC", "none"] = Field("NFKC", description="Unicode form that texts are brought into.")
-    case: Literal["fold", "keep"] = Field("fold", description="Whether upper and lower case are one.")
-    longest: int = Field(LONGEST, ge=1, le=LONGEST_READ, description="Characters of a text that are read.")
-    features: int = Field(30_000, ge=2, le=MOST_TERMS, description="N-grams that are counted: those of most texts.")
+    words: tuple[int, int] | None = Field(
+        (1, 2), description="Words of the shortest and the longest n-gram."
+    )
+    characters: tuple[int, int] | None = Field(
+        (2, 4), description="Characters of the shortest and the longest n-gram."
+    )
+    across_words: bool = Field(
+        False, description="Whether n-grams of characters run from one word into the next."
+    )
+    unicode: Literal["NFKC", "NFC", "none"] = Field(
+        "NFKC", description="Unicode form that texts are brought into."
+    )
+    case: Literal["fold", "keep"] = Field(
+        "fold", description="Whether upper and lower case are one."
+    )
+    longest: int = Field(
+        LONGEST, ge=1, le=LONGEST_READ, description="Characters of a text that are read."
+    )
+    features: int = Field(
+        30_000, ge=2, le=MOST_TERMS, description="N-grams that are counted: those of most texts."
+    )
     min_rows: int = Field(2, ge=1, description="Training texts that an n-gram has to occur in.")
     hashed: bool = Field(
-        False, description="Deal n-grams to `features` places by a hash: nothing is learned but weights."
+        False,
+        description="Deal n-grams to `features` places by a hash: nothing is learned but weights.",
     )
-    weight: Literal["idf", "none"] = Field("idf", description="idf: n-grams of fewer texts weigh more.")
+    weight: Literal["idf", "none"] = Field(
+        "idf", description="idf: n-grams of fewer texts weigh more."
+    )
     sublinear: bool = Field(True, description="1 + ln(count) instead of the count.")
     unit_norm: bool = Field(
-        True, description="Scale each text's features to Euclidean norm 1, words and characters apart."
+        True,
+        description="Scale each text's features to Euclidean norm 1, words and characters apart.",
     )
 
     @model_validator(mode="after")
@@ -94,7 +116,9 @@ class Settings(Section):
         return self
 
     def fit(self, texts: Sequence[str], training: Training) -> NGrams:
-        """Vocabulary and weights of the training texts. Raises DataError where no n-gram occurs often enough."""
+        """Vocabulary and weights of the training texts. Raises DataError where no n-gram occurs
+        often enough.
+        """
         unit: Unit = "characters" if self.across_words else "characters_in_words"
         asked = [Grams("words", *self.words)] if self.words else []
         asked += [Grams(unit, *self.characters)] if self.characters else []
@@ -117,13 +141,20 @@ class Settings(Section):
             return self._weights(grams, len(texts), rows.tolist(), hashed=most)
         number: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         held = _rows_of(GramReader(form, grams, number.__getitem__), texts).tolist()
-        frequent = [(term, held[place]) for term, place in number.items() if held[place] >= self.min_rows]
+        frequent = [
+            (term, held[place]) for term, place in number.items() if held[place] >= self.min_rows
+        ]
         if len(frequent) > most:  # those of most texts, then by the alphabet
             frequent = sorted(frequent, key=lambda pair: (-pair[1], pair[0]))[:most]
         if not frequent:
             return None
         frequent.sort()
-        return self._weights(grams, len(texts), [count for _, count in frequent], terms=[term for term, _ in frequent])
+        return self._weights(
+            grams,
+            len(texts),
+            [count for _, count in frequent],
+            terms=[term for term, _ in frequent],
+        )
 
     def _weights(self, grams: Grams, texts: int, rows: Sequence[int], **places: Any) -> TermWeights:
         """`places`: terms, or hashed."""
@@ -147,7 +178,8 @@ def _rows_of(reader: GramReader, texts: Sequence[str], places: int = 0) -> IntAr
     total = np.zeros(places, dtype=np.int64)
     for start in range(0, len(texts), BLOCK):
         distinct = [
-            np.unique(np.frombuffer(reader.numbers(text), dtype=np.intc)) for text in texts[start : start + BLOCK]
+            np.unique(np.frombuffer(reader.numbers(text), dtype=np.intc))
+            for text in texts[start : start + BLOCK]
         ]
         found = np.bincount(np.concatenate(distinct), minlength=len(total))
         found[: len(total)] += total

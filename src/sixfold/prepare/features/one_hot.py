@@ -21,7 +21,9 @@ RARE = "(rare)"
 
 @dataclass(frozen=True)
 class OneHot(State):
-    """`slot`: code → number of the feature, -1 for none; `source`, `labels`: the column and value of each feature."""
+    """`slot`: code → number of the feature, -1 for none; `source`, `labels`: the column and value
+    of each feature.
+    """
 
     slot: Lookup
     source: IntArray
@@ -38,24 +40,34 @@ class OneHot(State):
     def export(self, graph: Graph, x: str) -> str:
         """Gather each feature's column, compare with its number."""
         slots = graph.take_columns(self.slot.export(graph, x), self.source)
-        equal = graph.op("Equal", slots, graph.constant(np.arange(len(self.source), dtype=np.float64)))
+        equal = graph.op(
+            "Equal", slots, graph.constant(np.arange(len(self.source), dtype=np.float64))
+        )
         return graph.cast(equal, TensorProto.DOUBLE)
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`education = Bachelors`."""
         pairs = zip(self.source, self.labels, strict=True)
-        return tuple(FittedFeatures(f"{names[column]} = {label}", int(column)) for column, label in pairs)
+        return tuple(
+            FittedFeatures(f"{names[column]} = {label}", int(column)) for column, label in pairs
+        )
 
 
 class Settings(Section):
-    """One column a category. A value never seen in training is 0 in all of them, or 1 in the rare group if there is one."""
+    """One column a category. A value never seen in training is 0 in all of them, or 1 in the rare
+    group if there is one.
+    """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"category"})
     role: ClassVar[Role] = "change"
 
-    min_rows: int = Field(1, ge=1, description="Categories with fewer training rows share one column.")
+    min_rows: int = Field(
+        1, ge=1, description="Categories with fewer training rows share one column."
+    )
     max_levels: int = Field(
-        200, ge=2, description="Columns a category column gives, at most; the rarest share the last."
+        200,
+        ge=2,
+        description="Columns a category column gives, at most; the rarest share the last.",
     )
 
     def fit(self, x: Block, training: Training) -> OneHot:

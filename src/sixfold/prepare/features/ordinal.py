@@ -17,7 +17,8 @@ from sixfold.recipe.section import Section
 
 @dataclass(frozen=True)
 class Ordinal(State):
-    """The code itself; -1 for a value that was never seen, and for a missing one that no imputer replaced.
+    """The code itself; -1 for a value that was never seen, and for a missing one that no imputer
+    replaced.
 
     `levels`: int64 [m], how many codes from 0 on each column may have.
     """
@@ -34,7 +35,9 @@ class Ordinal(State):
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
-        return tuple(FittedFeatures(name, at, int(self.levels[at])) for at, name in enumerate(names))
+        return tuple(
+            FittedFeatures(name, at, int(self.levels[at])) for at, name in enumerate(names)
+        )
 
 
 class Settings(Section):
@@ -46,4 +49,6 @@ class Settings(Section):
     def fit(self, x: Block, training: Training) -> Ordinal:
         """Nothing beyond the vocabulary is learned."""
         own = np.array([len(levels) for levels in training.levels], dtype=np.int64)
-        return Ordinal(np.maximum(own, x.max(axis=0) + 1))  # an imputer may have made one more of the missing values
+        return Ordinal(
+            np.maximum(own, x.max(axis=0) + 1)
+        )  # an imputer may have made one more of the missing values

@@ -32,11 +32,15 @@ class Components(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """Sub, MatMul."""
-        return graph.op("MatMul", graph.op("Sub", x, graph.constant(self.mean)), graph.constant(self.directions))
+        return graph.op(
+            "MatMul", graph.op("Sub", x, graph.constant(self.mean)), graph.constant(self.directions)
+        )
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`component 1` …"""
-        return tuple(FittedFeatures(f"component {i + 1}", -1) for i in range(self.directions.shape[1]))
+        return tuple(
+            FittedFeatures(f"component {i + 1}", -1) for i in range(self.directions.shape[1])
+        )
 
 
 class Settings(Section):
@@ -57,6 +61,8 @@ class Settings(Section):
                 "Choose an imputer under prepare.impute.",
             )
         wanted = self.components if self.components < 1 else min(int(self.components), *x.shape)
-        solver = "covariance_eigh" if len(x) >= 10 * x.shape[1] else "full"  # as scikit-learn chooses for many rows
+        solver = (
+            "covariance_eigh" if len(x) >= 10 * x.shape[1] else "full"
+        )  # as scikit-learn chooses for many rows
         fitted = PCA(wanted, svd_solver=solver).fit(x)
         return Components(fitted.mean_, np.ascontiguousarray(fitted.components_.T))

@@ -1,6 +1,8 @@
-"""A number becomes how far it has come through each of some intervals: a sum of its features bends at their edges.
+"""A number becomes how far it has come through each of some intervals: a sum of its features bends
+at their edges.
 
-Gorishniy, Rubachev and Babenko, On embeddings for numerical features in tabular deep learning, 2022, equation 1.
+Gorishniy, Rubachev and Babenko, On embeddings for numerical features in tabular deep learning,
+2022, equation 1.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from sixfold.recipe.section import Section
 
 @dataclass(frozen=True)
 class Pieces(State):
-    """min(max((x − low) / width, floor), ceiling). All [features]; `source`: int64, the column that each feature is made of.
+    """min(max((x − low) / width, floor), ceiling). All [features]; `source`: int64, the column that
+    each feature is made of.
 
-    `floor` is 0, but −∞ in a column's first interval; `ceiling` is 1, but +∞ in its last: beyond them the line goes on.
+    `floor` is 0, but −∞ in a column's first interval; `ceiling` is 1, but +∞ in its last: beyond
+    them the line goes on.
     """
 
     source: IntArray
@@ -39,7 +43,9 @@ class Pieces(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """Gather, Sub, Div; Where instead of Max and Min, which may lose a NaN."""
-        offset = graph.op("Sub", graph.take_columns(x, self.source), graph.constant(self.low, np.float64))
+        offset = graph.op(
+            "Sub", graph.take_columns(x, self.source), graph.constant(self.low, np.float64)
+        )
         share = graph.op("Div", offset, graph.constant(self.width, np.float64))
         for limit, beyond in ((self.floor, "Less"), (self.ceiling, "Greater")):
             bound = graph.constant(limit, np.float64)
@@ -57,12 +63,16 @@ class Pieces(State):
 
 
 class Settings(Section):
-    """Piecewise-linear encoding: one feature an interval between quantiles; 0 below it, 1 above it, the share within it."""
+    """Piecewise-linear encoding: one feature an interval between quantiles; 0 below it, 1 above it,
+    the share within it.
+    """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
 
-    bins: int = Field(16, ge=1, le=1000, description="Intervals a column, at most: equal quantiles count once.")
+    bins: int = Field(
+        16, ge=1, le=1000, description="Intervals a column, at most: equal quantiles count once."
+    )
 
     def fit(self, x: Block, training: Training) -> Pieces:
         """Quantiles of the training rows; a column of one value is 0."""
@@ -72,6 +82,8 @@ class Settings(Section):
             edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1.0])
             floor, ceiling = np.zeros(len(edges) - 1), np.ones(len(edges) - 1)
             floor[0], ceiling[-1] = -np.inf, np.inf
-            parts.append((np.full(len(edges) - 1, column), edges[:-1], np.diff(edges), floor, ceiling))
+            parts.append(
+                (np.full(len(edges) - 1, column), edges[:-1], np.diff(edges), floor, ceiling)
+            )
         source, *rest = (np.concatenate(each) for each in zip(*parts, strict=True))
         return Pieces(source.astype(np.int64), *rest)

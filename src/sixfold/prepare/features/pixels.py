@@ -18,8 +18,9 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """The pixels of an image, 0 to 255: the middle of it, resized to a square. Left out, the size is the median of the shorter
-    sides of the training images (224 at most), and gray where none of them has colors.
+    """The pixels of an image, 0 to 255: the middle of it, resized to a square. Left out, the size
+    is the median of the shorter sides of the training images (224 at most), and gray where none of
+    them has colors.
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"image"})

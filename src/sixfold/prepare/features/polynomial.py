@@ -22,7 +22,9 @@ MOST = 20_000
 
 @dataclass(frozen=True)
 class Products(State):
-    """`factors`: int64 [features, degree] columns whose product each feature is; -1 stands for 1."""
+    """`factors`: int64 [features, degree] columns whose product each feature is; -1 stands for
+    1.
+    """
 
     factors: IntArray
 
@@ -38,7 +40,9 @@ class Products(State):
         result = graph.take_columns(x, self.factors[:, 0])
         for factor in self.factors.T[1:]:
             taken = graph.take_columns(x, np.maximum(factor, 0))
-            present = graph.op("Where", graph.constant(factor < 0), graph.constant(1.0, np.float64), taken)
+            present = graph.op(
+                "Where", graph.constant(factor < 0), graph.constant(1.0, np.float64), taken
+            )
             result = graph.op("Mul", result, present)
         return result
 
@@ -47,7 +51,11 @@ class Products(State):
         found = []
         for row in self.factors:
             used = [int(column) for column in row if column >= 0]
-            found.append(FittedFeatures(" × ".join(names[c] for c in used), used[0] if len(set(used)) == 1 else -1))
+            found.append(
+                FittedFeatures(
+                    " × ".join(names[c] for c in used), used[0] if len(set(used)) == 1 else -1
+                )
+            )
         return tuple(found)
 
 

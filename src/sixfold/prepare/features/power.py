@@ -1,4 +1,6 @@
-"""Yeo-Johnson power transform (2000): makes skewed numbers more like normal ones, then standardizes."""
+"""Yeo-Johnson power transform (2000): makes skewed numbers more like normal ones, then
+standardizes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ NEAR = 1e-12  # an exponent this near to 0 means the logarithm
 class YeoJohnson(State):
     """`power`, `shift`, `scale`: float64 [m]. With a = max(x, 0) and b = max(-x, 0):
 
-    ((a + 1)^λ - 1) / λ - ((b + 1)^(2 - λ) - 1) / (2 - λ), logarithms where an exponent is 0; then (· - shift) / scale.
+    ((a + 1)^λ - 1) / λ - ((b + 1)^(2 - λ) - 1) / (2 - λ), logarithms where an exponent is 0; then
+    (· - shift) / scale.
     """
 
     power: FloatArray
@@ -39,7 +42,9 @@ class YeoJohnson(State):
         """The same, both sides for every row."""
         zero, one = graph.constant(0.0, np.float64), graph.constant(1.0, np.float64)
         upper = _export_side(graph, graph.op("Add", graph.op("Max", x, zero), one), self.power)
-        lower = _export_side(graph, graph.op("Add", graph.op("Max", graph.op("Neg", x), zero), one), 2.0 - self.power)
+        lower = _export_side(
+            graph, graph.op("Add", graph.op("Max", graph.op("Neg", x), zero), one), 2.0 - self.power
+        )
         centered = graph.op("Sub", graph.op("Sub", upper, lower), graph.constant(self.shift))
         scaled = graph.op("Div", centered, graph.constant(self.scale))
         return graph.op("Where", graph.op("IsNaN", x), x, scaled)
@@ -61,7 +66,9 @@ def _side(base: FloatArray, power: FloatArray) -> FloatArray:
 
 def _export_side(graph: Graph, base: str, power: FloatArray) -> str:
     logarithm, safe = _exponents(power)
-    raised = graph.op("Sub", graph.op("Pow", base, graph.constant(safe)), graph.constant(1.0, np.float64))
+    raised = graph.op(
+        "Sub", graph.op("Pow", base, graph.constant(safe)), graph.constant(1.0, np.float64)
+    )
     quotient = graph.op("Div", raised, graph.constant(safe))
     if not logarithm.any():
         return quotient
@@ -80,4 +87,6 @@ class Settings(Section):
         step = YeoJohnson(fitted.lambdas_, np.zeros(x.shape[1]), np.ones(x.shape[1]))
         raw = step.transform(x)
         spread = np.nanstd(raw, axis=0)
-        return YeoJohnson(fitted.lambdas_, np.nanmean(raw, axis=0), np.where(spread > 0, spread, 1.0))
+        return YeoJohnson(
+            fitted.lambdas_, np.nanmean(raw, axis=0), np.where(spread > 0, spread, 1.0)
+        )

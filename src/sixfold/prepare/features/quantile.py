@@ -40,7 +40,9 @@ class Ranks(State):
         return result
 
     def export(self, graph: Graph, x: str) -> str:
-        """How many knots lie at or below x, and strictly below: the two segments, interpolated by Gather."""
+        """How many knots lie at or below x, and strictly below: the two segments, interpolated by
+        Gather.
+        """
         knots_1mq = graph.constant(self.knots.T[None])
         x_nm1 = graph.op("Unsqueeze", x, graph.constant([2], np.int64))
         at_or_below = graph.op("LessOrEqual", knots_1mq, x_nm1)
@@ -54,14 +56,21 @@ class Ranks(State):
         return graph.op("ReduceSum", graph.cast(mask, TensorProto.INT32), axes, keepdims=0)
 
     def _side(self, graph: Graph, x: str, count: str) -> str:
-        """With `count` knots to the left of x, it lies between knot count - 1 and knot count (clipped at the ends)."""
+        """With `count` knots to the left of x, it lies between knot count - 1 and knot count
+        (clipped at the ends).
+        """
         q, m = self.knots.shape
         one, last = graph.constant(1, np.int32), graph.constant(q - 1, np.int32)
         high = graph.op("Min", graph.op("Max", count, one), last)
         low = graph.op("Sub", high, one)
         offset = graph.constant(np.arange(m) * q, np.int32)
-        flat_knots, flat_marks = graph.constant(self.knots.T.ravel()), graph.constant(np.tile(self.marks, m))
-        at = {name: graph.op("Add", index, offset) for name, index in (("low", low), ("high", high))}
+        flat_knots, flat_marks = (
+            graph.constant(self.knots.T.ravel()),
+            graph.constant(np.tile(self.marks, m)),
+        )
+        at = {
+            name: graph.op("Add", index, offset) for name, index in (("low", low), ("high", high))
+        }
         k0, k1 = (graph.op("Gather", flat_knots, at[name]) for name in ("low", "high"))
         m0, m1 = (graph.op("Gather", flat_marks, at[name]) for name in ("low", "high"))
         gap = graph.op("Sub", k1, k0)
@@ -81,13 +90,19 @@ class Ranks(State):
 
 
 class Settings(Section):
-    """A value becomes its rank among the training rows: uniform in [0, 1], or the normal score of that rank."""
+    """A value becomes its rank among the training rows: uniform in [0, 1], or the normal score of
+    that rank.
+    """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
 
-    quantiles: int = Field(100, ge=2, le=10_000, description="Points of the rank curve; between them it is linear.")
-    output: Literal["uniform", "normal"] = Field("uniform", description="The distribution that training rows get.")
+    quantiles: int = Field(
+        100, ge=2, le=10_000, description="Points of the rank curve; between them it is linear."
+    )
+    output: Literal["uniform", "normal"] = Field(
+        "uniform", description="The distribution that training rows get."
+    )
 
     def fit(self, x: Block, training: Training) -> Ranks:
         """Quantiles of the training rows."""

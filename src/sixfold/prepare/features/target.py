@@ -1,4 +1,6 @@
-"""A category becomes the mean target of its training rows, drawn toward the overall mean (Micci-Barreca, 2001)."""
+"""A category becomes the mean target of its training rows, drawn toward the overall mean
+(Micci-Barreca, 2001).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from sixfold.recipe.section import Section
 
 @dataclass(frozen=True)
 class TargetMeans(State):
-    """One lookup an output: (sum of y + smoothing · prior) / (rows + smoothing); unseen and missing: the prior."""
+    """One lookup an output: (sum of y + smoothing · prior) / (rows + smoothing); unseen and
+    missing: the prior.
+    """
 
     means: tuple[Lookup, ...]
 
@@ -35,20 +39,24 @@ class TargetMeans(State):
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """`city target 0`."""
         outputs = range(len(self.means))
-        return tuple(FittedFeatures(f"{name} target {o}", i) for o in outputs for i, name in enumerate(names))
+        return tuple(
+            FittedFeatures(f"{name} target {o}", i) for o in outputs for i, name in enumerate(names)
+        )
 
 
 class Settings(Section):
     """A category becomes the smoothed mean target of its training rows.
 
-    Training rows get it cross-fitted: from the other folds, never from themselves, so that a rare category cannot whisper
-    the answer. Two classes give one column, more give one each.
+    Training rows get it cross-fitted: from the other folds, never from themselves, so that a rare
+    category cannot whisper the answer. Two classes give one column, more give one each.
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"category"})
     role: ClassVar[Role] = "change"
 
-    smoothing: float = Field(10.0, ge=0, description="Rows' worth of the overall mean that is mixed in.")
+    smoothing: float = Field(
+        10.0, ge=0, description="Rows' worth of the overall mean that is mixed in."
+    )
     folds: int = Field(5, ge=2, description="Folds of the cross-fitting.")
 
     def fit(self, x: Block, training: Training) -> TargetMeans:
@@ -56,7 +64,9 @@ class Settings(Section):
         return self._means(x, _values(training), _sizes(training))
 
     def fit_cross(self, x: Block, training: Training) -> tuple[TargetMeans, Block]:
-        """The step is from all training rows; the training rows' own features are from the other folds."""
+        """The step is from all training rows; the training rows' own features are from the other
+        folds.
+        """
         y, sizes = _values(training), _sizes(training)
         step = self._means(x, y, sizes)
         result = step.transform(x)
@@ -70,9 +80,13 @@ class Settings(Section):
     def _parts(self, rows: int, training: Training) -> list[IntArray]:
         """The folds of the cross-fitting; rows of a group are in one."""
         if training.groups is not None:
-            fold_of = deal(np.zeros(rows, dtype=np.int64), training.groups, self.folds, training.seed)
+            fold_of = deal(
+                np.zeros(rows, dtype=np.int64), training.groups, self.folds, training.seed
+            )
             return [np.flatnonzero(fold_of == fold) for fold in range(self.folds)]
-        return np.array_split(np.random.default_rng(training.seed).permutation(rows), min(self.folds, rows))
+        return np.array_split(
+            np.random.default_rng(training.seed).permutation(rows), min(self.folds, rows)
+        )
 
     def _means(self, x: IntArray, y: FloatArray, sizes: Sequence[int]) -> TargetMeans:
         lookups = []
@@ -97,4 +111,6 @@ def _values(training: Training) -> FloatArray:
 
 
 def _sizes(training: Training) -> list[int]:
-    return [len(levels) + 1 for levels in training.levels]  # a missing value may be a level of its own
+    return [
+        len(levels) + 1 for levels in training.levels
+    ]  # a missing value may be a level of its own

@@ -8,7 +8,9 @@ from sixfold.parts.table import FloatArray, IntArray
 
 
 def sample(x: FloatArray, most: int, seed: int) -> IntArray:
-    """At most `most` rows of [rows, m] drawn at random, in order; for a column with none among them, its first one joins."""
+    """At most `most` rows of [rows, m] drawn at random, in order; for a column with none among
+    them, its first one joins.
+    """
     rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:most])
     lacking = np.flatnonzero(np.isnan(x[rows]).all(axis=0))
     first = [int(np.flatnonzero(~np.isnan(x[:, column]))[0]) for column in lacking]

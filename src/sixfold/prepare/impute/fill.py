@@ -49,7 +49,9 @@ class Fill(State):
 
 
 def most_frequent_code(x: IntArray) -> IntArray:
-    """Of each column of codes the most frequent one, the lowest of equals; -2 (unseen) where all are missing."""
+    """Of each column of codes the most frequent one, the lowest of equals; -2 (unseen) where all
+    are missing.
+    """
     modes = []
     for column in x.T:
         counts = np.bincount(column[column >= 0])
@@ -100,7 +102,9 @@ def _mode(values: FloatArray) -> float:
 
 
 class ConstantFill(Section):
-    """A missing number becomes `value`; a missing category becomes a level of its own, when training rows lack some."""
+    """A missing number becomes `value`; a missing category becomes a level of its own, when
+    training rows lack some.
+    """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number", "category"})
     joint: ClassVar[bool] = False

@@ -1,4 +1,6 @@
-"""A missing number becomes what the other columns say, by linear regression, round after round (van Buuren, 2011)."""
+"""A missing number becomes what the other columns say, by linear regression, round after round (van
+Buuren, 2011).
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ from sixfold.recipe.section import Section
 
 @dataclass(frozen=True)
 class Chained(State):
-    """Missing values start as `start` [m]; step s then sets column `column[s]` to clip(x · weights[s] + bias[s]).
+    """Missing values start as `start` [m]; step s then sets column `column[s]` to clip(x ·
+    weights[s] + bias[s]).
 
-    `weights`: float64 [steps, m], 0 at the column itself; `low`, `high`: [m] the range seen in training.
+    `weights`: float64 [steps, m], 0 at the column itself; `low`, `high`: [m] the range seen in
+    training.
     """
 
     start: FloatArray
@@ -56,7 +60,9 @@ class Chained(State):
         columns = [graph.take_columns(result, [i]) for i in range(width)]
         gaps = {i: graph.take_columns(missing, [i]) for i in sorted(set(self.column.tolist()))}
         for i, weights, bias in zip(self.column.tolist(), self.weights, self.bias, strict=True):
-            raw = graph.op("Gemm", result, graph.constant(weights[:, None]), graph.constant(bias[None]))
+            raw = graph.op(
+                "Gemm", result, graph.constant(weights[:, None]), graph.constant(bias[None])
+            )
             guess = graph.op("Clip", raw, graph.constant(self.low[i]), graph.constant(self.high[i]))
             columns[i] = graph.op("Where", gaps[i], guess, columns[i])
             result = graph.concat(columns)
@@ -68,7 +74,8 @@ class Chained(State):
 
 
 class Settings(Section):
-    """A missing number becomes what the other columns say: Bayesian ridge regressions, round after round.
+    """A missing number becomes what the other columns say: Bayesian ridge regressions, round after
+    round.
 
     A column without gaps in the training rows gets its mean.
     """
@@ -77,12 +84,16 @@ class Settings(Section):
     joint: ClassVar[bool] = True
 
     rounds: int = Field(5, ge=1, le=50, description="Passes over the columns.")
-    rows: int = Field(20_000, ge=10, description="Training rows that are learned from, drawn at random.")
+    rows: int = Field(
+        20_000, ge=10, description="Training rows that are learned from, drawn at random."
+    )
 
     def fit(self, x: Block, training: Training) -> Chained:
         """scikit-learn's IterativeImputer; its regressions are copied out."""
         some = x[sample(x, self.rows, training.seed)]
-        shift = offsets(some)  # it stops early where a round changes little against the largest number
+        shift = offsets(
+            some
+        )  # it stops early where a round changes little against the largest number
         some = some - shift
         imputer = IterativeImputer(
             BayesianRidge(),

@@ -1,4 +1,6 @@
-"""A missing number becomes the mean of its column over the nearest training rows that have it (Troyanskaya, 2001)."""
+"""A missing number becomes the mean of its column over the nearest training rows that have it
+(Troyanskaya, 2001).
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,12 @@ BLOCK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Nearest(State):
-    """`donors`: float64 [d, m], standardized, NaN where missing; `shift` (the mean), `scale`: [m]; `columns`: int64 [c].
+    """`donors`: float64 [d, m], standardized, NaN where missing; `shift` (the mean), `scale`: [m];
+    `columns`: int64 [c].
 
-    The squared distance of two rows is the mean over the columns that both have, on a grid; equal distances: the donor that
-    comes first. `columns` had gaps in training and are filled; other columns, and a row that shares no column with any
-    donor, get the mean.
+    The squared distance of two rows is the mean over the columns that both have, on a grid; equal
+    distances: the donor that comes first. `columns` had gaps in training and are filled; other
+    columns, and a row that shares no column with any donor, get the mean.
     """
 
     donors: FloatArray
@@ -58,7 +61,10 @@ class Nearest(State):
         return np.asarray(mean * self.scale[column] + self.shift[column])
 
     def _distances(self, z: FloatArray) -> FloatArray:
-        has, donor_has = (~np.isnan(z)).astype(np.float64), (~np.isnan(self.donors)).astype(np.float64)
+        has, donor_has = (
+            (~np.isnan(z)).astype(np.float64),
+            (~np.isnan(self.donors)).astype(np.float64),
+        )
         z0, donors0 = np.nan_to_num(z), np.nan_to_num(self.donors)
         squares = z0**2 @ donor_has.T - 2.0 * (z0 @ donors0.T) + has @ (donors0**2).T
         shared = has @ donor_has.T
@@ -69,14 +75,18 @@ class Nearest(State):
         return has, min(self.neighbors, len(has))
 
     def export(self, graph: Graph, x: str) -> str:
-        """The distances as four matrix products, then TopK a column (equal distances: the lowest index)."""
+        """The distances as four matrix products, then TopK a column (equal distances: the lowest
+        index).
+        """
         missing = graph.op("IsNaN", x)
         plain = graph.constant(self.shift)
         if not len(self.columns):
             return graph.op("Where", missing, plain, x)
         z = graph.op("Div", graph.op("Sub", x, plain), graph.constant(self.scale))
         distance = self._export_distances(graph, z, missing)
-        means = graph.concat([self._export_means(graph, distance, column) for column in self.columns.tolist()])
+        means = graph.concat(
+            [self._export_means(graph, distance, column) for column in self.columns.tolist()]
+        )
         place = np.full(
             len(self.shift), len(self.columns)
         )  # columns without a mean of neighbors take a 0 and get `plain`
@@ -96,7 +106,9 @@ class Nearest(State):
         values = graph.op("Gather", graph.constant(self.donors[has, column]), index)
         axes = graph.constant([1], np.int64)
         total = graph.op("ReduceSum", graph.op("Mul", values, usable), axes, keepdims=1)
-        number = graph.op("Max", graph.op("ReduceSum", usable, axes, keepdims=1), graph.constant(1.0, np.float64))
+        number = graph.op(
+            "Max", graph.op("ReduceSum", usable, axes, keepdims=1), graph.constant(1.0, np.float64)
+        )
         scaled = graph.op("Mul", graph.op("Div", total, number), graph.constant(self.scale[column]))
         return graph.op("Add", scaled, graph.constant(self.shift[column]))
 
@@ -113,7 +125,9 @@ class Nearest(State):
         shared = graph.op("MatMul", has, graph.constant(donor_has.T))
         mean = graph.op("Div", squares, graph.op("Max", shared, graph.constant(1.0, np.float64)))
         steps = graph.op("Round", graph.op("Mul", mean, graph.constant(GRID, np.float64)))
-        return graph.op("Where", graph.op("Greater", shared, zero), steps, graph.constant(np.inf, np.float64))
+        return graph.op(
+            "Where", graph.op("Greater", shared, zero), steps, graph.constant(np.inf, np.float64)
+        )
 
     def features(self, names: Sequence[str]) -> tuple[FittedFeatures, ...]:
         """One for one."""
@@ -123,18 +137,22 @@ class Nearest(State):
 class Settings(Section):
     """A missing number becomes the mean of its column over the nearest training rows that have it.
 
-    Columns are standardized for the distance. The donors travel in the bundle: their number bounds its size. A column
-    without gaps in the training rows gets its mean.
+    Columns are standardized for the distance. The donors travel in the bundle: their number bounds
+    its size. A column without gaps in the training rows gets its mean.
     """
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     joint: ClassVar[bool] = True
 
     neighbors: int = Field(5, ge=1, description="Training rows that are averaged.")
-    donors: int = Field(1000, ge=1, description="Training rows that are kept to choose from, drawn at random.")
+    donors: int = Field(
+        1000, ge=1, description="Training rows that are kept to choose from, drawn at random."
+    )
 
     def fit(self, x: Block, training: Training) -> Nearest:
-        """Keep donors. They fill the training rows too: a row that lacks the value is no donor of it to itself."""
+        """Keep donors. They fill the training rows too: a row that lacks the value is no donor of
+        it to itself.
+        """
         shift, spread = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
         scale = np.where(spread > 0, spread, 1.0)
         rows = sample(x, self.donors, training.seed)

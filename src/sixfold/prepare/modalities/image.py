@@ -18,14 +18,16 @@ from sixfold.parts.modality import Copies, ModalityBlock, RawColumn, Suggestion,
 from sixfold.parts.table import Column, Table, Task
 from sixfold.prepare.image_duplicates import describe_groups, duplicate_groups
 from sixfold.prepare.step import Training
-from sixfold.recipe.schema import Options
+from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.section import Section
 
 LOOKED_FILES: Final = 5  # of a column of names of images
 
 
 class Settings(Section):
-    """Images: names of files that are there, relative ones from the folder of the source; or a Parquet file's column of bytes."""
+    """Images: names of files that are there, relative ones from the folder of the source; or a
+    Parquet file's column of bytes.
+    """
 
     plural: ClassVar[str] = "images"
     looked_at_first: ClassVar[bool] = True
@@ -33,12 +35,22 @@ class Settings(Section):
     columns: ClassVar[int] = 1
 
     def why(self, raw: RawColumn) -> str:
-        """Names of image files that are there, or the bytes of such files: the first few tell, of which one may be damaged."""
+        """Names of image files that are there, or the bytes of such files: the first few tell, of
+        which one may be damaged.
+        """
         some = raw.levels[:LOOKED_FILES]
         if raw.in_cells:
-            return "bytes of images" if 2 * sum(map(image_column.is_image, some)) > len(some) else ""
-        named = bool(some) and all(Path(level).suffix.lower() in image_column.ENDINGS for level in some)
-        return "names of image files" if named and all((raw.folder / level).is_file() for level in some) else ""
+            return (
+                "bytes of images" if 2 * sum(map(image_column.is_image, some)) > len(some) else ""
+            )
+        named = bool(some) and all(
+            Path(level).suffix.lower() in image_column.ENDINGS for level in some
+        )
+        return (
+            "names of image files"
+            if named and all((raw.folder / level).is_file() for level in some)
+            else ""
+        )
 
     def column(self, raw: RawColumn) -> Column:
         """Paths. Raises DataError for a row without an image."""
@@ -49,8 +61,12 @@ class Settings(Section):
         return ()
 
     def copies(self, column: Column) -> Copies | None:
-        """Equal files, and those that look equal; resized as training will most likely want them, so that the cache serves it."""
-        units = duplicate_groups(image_column.resized(column, survey(image_column.references(column))[0]))
+        """Equal files, and those that look equal; resized as training will most likely want them,
+        so that the cache serves it.
+        """
+        units = duplicate_groups(
+            image_column.resized(column, survey(image_column.references(column))[0])
+        )
         told = describe_groups(units)
         return Copies(units, told) if told else None
 
@@ -83,7 +99,9 @@ class Settings(Section):
 
     def method(self, needs: Needs) -> Options:
         """Pixels, of the size and in the colors that the family needs."""
-        return {"name": "pixels"} | ({"side": needs.image_side, "color": True} if needs.image_side else {})
+        return {"name": "pixels"} | (
+            {"side": needs.image_side, "color": True} if needs.image_side else {}
+        )
 
     def block(self, name: str, method: Any, table: Table, training: Training) -> ModalityBlock:
         """Fit on the images: as pixels, their size, and whether any has colors."""

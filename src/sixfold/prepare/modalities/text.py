@@ -14,12 +14,14 @@ from sixfold.parts.text_column import describe, why_text
 from sixfold.prepare.encoded_block import EncodedBlock, fit_encoded
 from sixfold.prepare.step import Training
 from sixfold.prepare.text.near_duplicates import near_duplicates
-from sixfold.recipe.schema import Options
+from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """Texts: sentences, most of which occur once. Recognized by the number of words, and of different values."""
+    """Texts: sentences, most of which occur once. Recognized by the number of words, and of
+    different values.
+    """
 
     plural: ClassVar[str] = "texts"
     looked_at_first: ClassVar[bool] = False
@@ -42,8 +44,16 @@ class Settings(Section):
         """Those that are nearly the same as an earlier one, by MinHash."""
         units = near_duplicates(column.strings())
         near = len(units) - len(np.unique(units))
-        told = counted(near, "text is nearly the same as an earlier one", "texts are nearly the same as an earlier one")
-        return Copies(units, f"{told} (MinHash): they stay on one side of every split.") if near else None
+        told = counted(
+            near,
+            "text is nearly the same as an earlier one",
+            "texts are nearly the same as an earlier one",
+        )
+        return (
+            Copies(units, f"{told} (MinHash): they stay on one side of every split.")
+            if near
+            else None
+        )
 
     def summary(self, column: Column) -> str:
         """How long they are."""
@@ -63,13 +73,27 @@ class Settings(Section):
         return ()
 
     def suggestions(self, task: Task) -> list[Suggestion]:
-        """Rows of many thousand n-grams, nearly all of them 0: a straight line separates them, and takes them sparse."""
-        boosting: Suggestion = ("boosting", {}, "n-grams that only count together, beside the other columns")
+        """Rows of many thousand n-grams, nearly all of them 0: a straight line separates them, and
+        takes them sparse.
+        """
+        boosting: Suggestion = (
+            "boosting",
+            {},
+            "n-grams that only count together, beside the other columns",
+        )
         if task != "classification":
             return [("linear", {}, "texts: ridge on their n-grams, fast and small"), boosting]
         return [
-            ("svm", {"kernel": "linear"}, "texts: a linear machine on their n-grams is fast, small and hard to beat"),
-            ("linear", {"C": 10.0}, "texts: probabilities of its own; weights that can be read, n-gram by n-gram"),
+            (
+                "svm",
+                {"kernel": "linear"},
+                "texts: a linear machine on their n-grams is fast, small and hard to beat",
+            ),
+            (
+                "linear",
+                {"C": 10.0},
+                "texts: probabilities of its own; weights that can be read, n-gram by n-gram",
+            ),
             boosting,
         ]
 
@@ -77,7 +101,9 @@ class Settings(Section):
         """What the family likes texts to become."""
         if needs.text_checkpoint:
             return {"name": needs.text, "checkpoint": needs.text_checkpoint}
-        return {"name": needs.text} | ({"features": needs.text_features} if needs.text == "ngrams" else {})
+        return {"name": needs.text} | (
+            {"features": needs.text_features} if needs.text == "ngrams" else {}
+        )
 
     def block(self, name: str, method: Any, table: Table, training: Training) -> EncodedBlock:
         """Fit on the texts."""

@@ -1,1 +1,3 @@
-"""Step 1 of texts: what is counted, which tokens there are, what a checkpoint makes of them; one method a file."""
+"""Step 1 of texts: what is counted, which tokens there are, what a checkpoint makes of them; one
+method a file.
+"""

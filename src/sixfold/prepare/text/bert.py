@@ -1,7 +1,8 @@
-"""A local checkpoint of BERT's kind as nodes of the graph: read from its folder, safetensors and JSON alone, no code from it.
+"""A local checkpoint of BERT's kind as nodes of the graph: read from its folder, safetensors and
+JSON alone, no code from it.
 
-Devlin and others, BERT, 2019; the mean over the tokens as in Reimers and Gurevych, Sentence-BERT, 2019. The same nodes embed
-texts in training and in a bundle.
+Devlin and others, BERT, 2019; the mean over the tokens as in Reimers and Gurevych, Sentence-BERT,
+2019. The same nodes embed texts in training and in a bundle.
 
 Shape letters: B texts, L tokens, D width, H heads.
 """
@@ -33,8 +34,8 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class BertShape:
-    """What a checkpoint's config says. `longest`: tokens of a text at most; `pooling`: what of the last layer is the embedding;
-    `unit_norm`: whether that has length 1.
+    """What a checkpoint's config says. `longest`: tokens of a text at most; `pooling`: what of the
+    last layer is the embedding; `unit_norm`: whether that has length 1.
     """
 
     width: int
@@ -58,9 +59,14 @@ def read_shape(folder: Path) -> BertShape:
     for name, wanted in expected.items():
         found = config.get(name, wanted if name == "position_embedding_type" else None)
         if found != wanted:
-            raise DataError(str(folder / "config.json"), f"{name} {wanted}", repr(found)[:80], ANOTHER)
+            raise DataError(
+                str(folder / "config.json"), f"{name} {wanted}", repr(found)[:80], ANOTHER
+            )
     if (folder / "modules.json").is_file():
-        modules = [str(each.get("type", "")).rpartition(".")[2] for each in read_json(folder / "modules.json")]
+        modules = [
+            str(each.get("type", "")).rpartition(".")[2]
+            for each in read_json(folder / "modules.json")
+        ]
     if set(modules) - {"Transformer", "Pooling", "Normalize"}:
         known = "Transformer, Pooling and Normalize"
         raise DataError(str(folder / "modules.json"), known, ", ".join(modules)[:200], ANOTHER)
@@ -80,12 +86,19 @@ def read_shape(folder: Path) -> BertShape:
 
 def _pooling(file: Path) -> Literal["mean", "first"]:
     asked = read_json(file) if file.is_file() else {"pooling_mode_mean_tokens": True}
-    modes = [key for key, value in asked.items() if key.startswith("pooling_mode_") and value is True]
+    modes = [
+        key for key, value in asked.items() if key.startswith("pooling_mode_") and value is True
+    ]
     if modes == ["pooling_mode_mean_tokens"]:
         return "mean"
     if modes == ["pooling_mode_cls_token"]:
         return "first"
-    raise DataError(str(file), "the mean over the tokens, or the first one", ", ".join(modes) or "neither", ANOTHER)
+    raise DataError(
+        str(file),
+        "the mean over the tokens, or the first one",
+        ", ".join(modes) or "neither",
+        ANOTHER,
+    )
 
 
 def read_arrays(folder: Path) -> Arrays:
@@ -95,8 +108,14 @@ def read_arrays(folder: Path) -> Arrays:
         found = load_file(file)
     except (SafetensorError, OSError, TypeError, ValueError, KeyError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(str(file), "a whole safetensors file", text, "Copy the checkpoint again.") from None
-    real = {name.removeprefix("bert."): array for name, array in found.items() if array.dtype.kind == "f"}
+        raise DataError(
+            str(file), "a whole safetensors file", text, "Copy the checkpoint again."
+        ) from None
+    real = {
+        name.removeprefix("bert."): array
+        for name, array in found.items()
+        if array.dtype.kind == "f"
+    }
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in real.items()}
 
 
@@ -107,10 +126,14 @@ class BertNodes:
         self._graph, self._shape, self._arrays, self._where = graph, shape, arrays, where
 
     def embedding(self, tokens: str, here: str, places: str) -> str:
-        """int64 [B, L] `tokens`, float32 [B, L] 1 where there is one, int64 [L] `places` from 0 → float32 [B, D]."""
+        """int64 [B, L] `tokens`, float32 [B, L] 1 where there is one, int64 [L] `places` from 0 →
+        float32 [B, D].
+        """
         graph, shape = self._graph, self._shape
         x = graph.op("Gather", self._weight("embeddings.word_embeddings.weight"), tokens, axis=0)
-        at = graph.op("Gather", self._weight("embeddings.position_embeddings.weight"), places, axis=0)
+        at = graph.op(
+            "Gather", self._weight("embeddings.position_embeddings.weight"), places, axis=0
+        )
         kind = graph.constant(self._array("embeddings.token_type_embeddings.weight")[0])
         x = self._norm("embeddings.LayerNorm", graph.op("Add", x, graph.op("Add", at, kind)))
         gone = graph.op("Mul", graph.op("Sub", _number(graph, 1.0), here), _number(graph, MASKED))
@@ -122,17 +145,23 @@ class BertNodes:
 
     def _layer(self, name: str, x: str, bias: str) -> str:
         graph = self._graph
-        attended = self._linear(f"{name}.attention.output.dense", self._attended(f"{name}.attention.self", x, bias))
+        attended = self._linear(
+            f"{name}.attention.output.dense", self._attended(f"{name}.attention.self", x, bias)
+        )
         x = self._norm(f"{name}.attention.output.LayerNorm", graph.op("Add", attended, x))
         wide = self._gelu(self._linear(f"{name}.intermediate.dense", x))
-        return self._norm(f"{name}.output.LayerNorm", graph.op("Add", self._linear(f"{name}.output.dense", wide), x))
+        return self._norm(
+            f"{name}.output.LayerNorm",
+            graph.op("Add", self._linear(f"{name}.output.dense", wide), x),
+        )
 
     def _attended(self, name: str, x: str, bias: str) -> str:
         graph, heads = self._graph, self._shape.heads
         depth = self._shape.width // heads
         split = graph.constant([0, 0, heads, depth], np.int64)
         query, key, value = (
-            graph.op("Reshape", self._linear(f"{name}.{part}", x), split) for part in ("query", "key", "value")
+            graph.op("Reshape", self._linear(f"{name}.{part}", x), split)
+            for part in ("query", "key", "value")
         )
         query, value = (graph.op("Transpose", each, perm=[0, 2, 1, 3]) for each in (query, value))
         scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 2, 3, 1]))
@@ -166,11 +195,15 @@ class BertNodes:
 
     def _linear(self, name: str, x: str) -> str:
         weights = self._graph.constant(np.ascontiguousarray(self._array(f"{name}.weight").T))
-        return self._graph.op("Add", self._graph.op("MatMul", x, weights), self._weight(f"{name}.bias"))
+        return self._graph.op(
+            "Add", self._graph.op("MatMul", x, weights), self._weight(f"{name}.bias")
+        )
 
     def _norm(self, name: str, x: str) -> str:
         scale, shift = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")
-        return self._graph.op("LayerNormalization", x, scale, shift, axis=-1, epsilon=self._shape.epsilon)
+        return self._graph.op(
+            "LayerNormalization", x, scale, shift, axis=-1, epsilon=self._shape.epsilon
+        )
 
     def _weight(self, name: str) -> str:
         return self._graph.constant(self._array(name))

@@ -1,7 +1,8 @@
-"""The tokens of a local checkpoint that is fine-tuned: its own tokenizer, of BERT's kind or of RoBERTa's, from tokenizer.json.
+"""The tokens of a local checkpoint that is fine-tuned: its own tokenizer, of BERT's kind or of
+RoBERTa's, from tokenizer.json.
 
-Of both kinds the padding is the first token here, in exchange with what stood there, as of tokens that are learned; the network
-does the same with its vectors.
+Of both kinds the padding is the first token here, in exchange with what stood there, as of tokens
+that are learned; the network does the same with its vectors.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ LIMIT_FILE: Final = "sentence_bert_config.json"  # sentence-transformers' own li
 
 
 def read_checkpoint_tokens(folder: Path, length: int, longest: int) -> TokenPieces:
-    """Rows of `length` tokens, of the first `longest` characters of a text. Raises DataError for another tokenizer."""
+    """Rows of `length` tokens, of the first `longest` characters of a text. Raises DataError for
+    another tokenizer.
+    """
     checkpoint_files.present(folder, (CONFIG, TOKENIZER))
     model = _section(read_json(folder / TOKENIZER), "model")
     byte_pairs = model.get("type") == BYTE_PAIRS
@@ -32,7 +35,9 @@ def read_checkpoint_tokens(folder: Path, length: int, longest: int) -> TokenPiec
     own = _section(read_json(folder / CONFIG), "").get("pad_token_id")
     if own != pieces.padding:
         found = f"pad_token_id {own!r} in {CONFIG}"[:120]
-        raise DataError(str(folder / TOKENIZER), f"the padding at place {pieces.padding}", found, ANOTHER)
+        raise DataError(
+            str(folder / TOKENIZER), f"the padding at place {pieces.padding}", found, ANOTHER
+        )
     return padding_first(pieces)
 
 
@@ -50,7 +55,9 @@ def tokens_limit(folder: Path) -> int:
 
 
 def read_byte_pairs(folder: Path, length: int, longest: int) -> TokenPieces:
-    """RoBERTa's tokenizer: GPT-2's splitting into words, merges of bytes, `<s>` before and `</s>` behind."""
+    """RoBERTa's tokenizer: GPT-2's splitting into words, merges of bytes, `<s>` before and `</s>`
+    behind.
+    """
     file = folder / TOKENIZER
     read = read_json(file)
     splitting, model = _section(read, "pre_tokenizer"), _section(read, "model")
@@ -87,7 +94,9 @@ def read_byte_pairs(folder: Path, length: int, longest: int) -> TokenPieces:
         )
     except (KeyError, TypeError, ValidationError, ValueError) as error:
         text = (str(error).splitlines() or [""])[0][:200]
-        raise DataError(str(file), "a vocabulary with <pad>, <s> and </s>, and merges of it", text, ANOTHER) from None
+        raise DataError(
+            str(file), "a vocabulary with <pad>, <s> and </s>, and merges of it", text, ANOTHER
+        ) from None
 
 
 def padding_first(pieces: TokenPieces) -> TokenPieces:

@@ -1,8 +1,9 @@
 """Texts that are nearly the same, found by MinHash: they stay on one side of every split.
 
-Broder, On the resemblance and containment of documents, 1997: the share of hash functions whose smallest value over the n-grams
-of two texts is equal estimates what share of their n-grams the two have in common (Jaccard). Texts that agree in all rows of
-a band of their signatures are compared (Leskovec, Rajaraman and Ullman, Mining of massive datasets, chapter 3).
+Broder, On the resemblance and containment of documents, 1997: the share of hash functions whose
+smallest value over the n-grams of two texts is equal estimates what share of their n-grams the two
+have in common (Jaccard). Texts that agree in all rows of a band of their signatures are compared
+(Leskovec, Rajaraman and Ullman, Mining of massive datasets, chapter 3).
 
 Shape letters: T texts, S n-grams of all texts, H hash functions.
 """
@@ -24,22 +25,27 @@ from sixfold.parts.table import IntArray
 Words32 = npt.NDArray[np.uint32]
 
 BANDS: Final = 32
-BAND_ROWS: Final = (
-    4  # two texts that share 0.8 of their n-grams meet in a band with probability 1 - (1 - 0.8^4)^32 > 1 - 1e-7
-)
+BAND_ROWS: Final = 4  # two texts that share 0.8 of their n-grams meet in a band with probability 1 - (1 - 0.8^4)^32 > 1 - 1e-7
 HASHES: Final = BANDS * BAND_ROWS  # the estimate of a share 0.8 has standard deviation 0.035
-ALIKE: Final = 0.8  # estimated share of n-grams in common, from which on texts are near duplicates; guessed
+ALIKE: Final = (
+    0.8  # estimated share of n-grams in common, from which on texts are near duplicates; guessed
+)
 WORDS: Final = 3  # of an n-gram; of a shorter text all words are one
 BLOCK: Final = 1 << 16  # n-grams hashed at once: 32 MB
 
 
 def near_duplicates(texts: Sequence[str], seed: int = 0) -> IntArray:
-    """[T] equal numbers for texts that are near duplicates, directly or through others; a text without words is alone."""
+    """[T] equal numbers for texts that are near duplicates, directly or through others; a text
+    without words is alone.
+    """
     hashes, starts = _hashes(texts)
     full = np.flatnonzero(np.diff(starts))
     signatures = _signatures(hashes, starts[:-1][full], seed)
     first, second = _alike_pairs(signatures)
-    links = coo_array((np.ones(len(first), dtype=np.int8), (full[first], full[second])), shape=(len(texts), len(texts)))
+    links = coo_array(
+        (np.ones(len(first), dtype=np.int8), (full[first], full[second])),
+        shape=(len(texts), len(texts)),
+    )
     _, groups = connected_components(links, directed=False)
     return np.asarray(groups, dtype=np.int64)
 
@@ -57,7 +63,9 @@ def _hashes(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], IntArray]:
 
 
 def _signatures(hashes: npt.NDArray[np.uint64], starts: IntArray, seed: int) -> Words32:
-    """[T, H] the smallest value of each hash function a·x + b (modulo 2^64, the upper half) over each text's n-grams."""
+    """[T, H] the smallest value of each hash function a·x + b (modulo 2^64, the upper half) over
+    each text's n-grams.
+    """
     rng = np.random.default_rng(seed)
     factor = rng.integers(0, 1 << 63, HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     offset = rng.integers(0, 1 << 63, HASHES, dtype=np.uint64)
@@ -74,8 +82,8 @@ def _signatures(hashes: npt.NDArray[np.uint64], starts: IntArray, seed: int) -> 
 
 
 def _alike_pairs(signatures: Words32) -> tuple[IntArray, IntArray]:
-    """Pairs of texts that agree in a band, and in enough of the whole signature. Each is compared with the first of its band's
-    bucket, so that a bucket of n texts costs n comparisons.
+    """Pairs of texts that agree in a band, and in enough of the whole signature. Each is compared
+    with the first of its band's bucket, so that a bucket of n texts costs n comparisons.
     """
     firsts, seconds = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for band in range(BANDS):

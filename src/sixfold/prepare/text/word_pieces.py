@@ -1,4 +1,6 @@
-"""The tokenizer of a checkpoint of BERT's kind, from its tokenizer.json to the description that a bundle carries."""
+"""The tokenizer of a checkpoint of BERT's kind, from its tokenizer.json to the description that a
+bundle carries.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from sixfold.recipe.texts import TokenPieces
 
 
 def read_word_pieces(folder: Path, length: int, longest: int) -> TokenPieces:
-    """Rows of `length` tokens, of the first `longest` characters of a text. Raises DataError for a tokenizer of another kind:
-    nothing but BERT's own rules is followed.
+    """Rows of `length` tokens, of the first `longest` characters of a text. Raises DataError for a
+    tokenizer of another kind: nothing but BERT's own rules is followed.
     """
     file = folder / "tokenizer.json"
     read = read_json(file)
@@ -42,7 +44,9 @@ def read_word_pieces(folder: Path, length: int, longest: int) -> TokenPieces:
         )
     except (KeyError, ValidationError, ValueError) as error:
         text = str(error).splitlines()[0][:200]
-        raise DataError(str(file), "a vocabulary with [PAD], [CLS] and [SEP]", text, ANOTHER) from None
+        raise DataError(
+            str(file), "a vocabulary with [PAD], [CLS] and [SEP]", text, ANOTHER
+        ) from None
 
 
 def _check_rules(read: Any, file: Path) -> None:

@@ -7,7 +7,9 @@ from sixfold.select.selecting import Dropped, Seen
 
 
 class Settings(Section):
-    """Every candidate gets every fold: candidates × folds fits, and every score stands in the report."""
+    """Every candidate gets every fold: candidates × folds fits, and every score stands in the
+    report.
+    """
 
     def blocks(self, folds: int) -> tuple[int, ...]:
         """All folds at once."""

@@ -12,9 +12,16 @@ class Lion(torch.optim.Optimizer):
     """θ ← θ − α·(sign(β₁m + (1 − β₁)g) + λθ), then m ← β₂m + (1 − β₂)g; m starts at 0."""
 
     def __init__(
-        self, parameters: Iterable[torch.nn.Parameter], lr: float, beta1: float, beta2: float, weight_decay: float
+        self,
+        parameters: Iterable[torch.nn.Parameter],
+        lr: float,
+        beta1: float,
+        beta2: float,
+        weight_decay: float,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay})
+        super().__init__(
+            parameters, {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:

@@ -9,10 +9,14 @@ import torch
 
 
 class Pair(torch.optim.Optimizer):
-    """`parts` step one after the other; the groups are theirs, so a rate that is set here is set there."""
+    """`parts` step one after the other; the groups are theirs, so a rate that is set here is set
+    there.
+    """
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
-        super().__init__([one for part in parts for group in part.param_groups for one in group["params"]], {})
+        super().__init__(
+            [one for part in parts for group in part.param_groups for one in group["params"]], {}
+        )
         self.parts = list(parts)
         self.param_groups = [group for part in parts for group in part.param_groups]
 

@@ -18,11 +18,17 @@ class Settings(OptimizerSettings):
     """
 
     learning_rate: LearningRate = Field(0.01, gt=0, le=10, description="α, above 0, at most 10.")
-    weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0."
+    )
     epsilon: float = Field(1e-10, gt=0, description="ε, above 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimizer over `parameters`."""
         return torch.optim.Adagrad(
-            parameters, lr=self.learning_rate, weight_decay=self.weight_decay, eps=self.epsilon, fused=True
+            parameters,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            eps=self.epsilon,
+            fused=True,
         )

@@ -21,9 +21,13 @@ class Settings(OptimizerSettings):
 
     learning_rate: LearningRate = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Memory of the gradient's mean, in [0, 1).")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Memory of the gradient's square, in [0, 1).")
+    beta2: float = Field(
+        0.999, ge=0, lt=1, description="Memory of the gradient's square, in [0, 1)."
+    )
     epsilon: float = Field(1e-8, gt=0, description="Added to the root, above 0.")
-    weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0."
+    )
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimizer over `parameters`."""

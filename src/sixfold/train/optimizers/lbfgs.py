@@ -12,10 +12,12 @@ from sixfold.train.optimizer import OptimizerSettings
 
 
 class Settings(OptimizerSettings):
-    """θ ← θ − α·H·∇J, where H approximates the inverse Hessian from the last `history` steps (two-loop recursion).
+    """θ ← θ − α·H·∇J, where H approximates the inverse Hessian from the last `history` steps
+    (two-loop recursion).
 
-    Each step of the loop makes up to `iterations` such updates. Needs `batch_size: full`.
-    Liu and Nocedal, On the limited memory BFGS method, 1989; strong Wolfe line search: Nocedal and Wright, 2006, 3.5.
+    Each step of the loop makes up to `iterations` such updates. Needs `batch_size: full`. Liu and
+    Nocedal, On the limited memory BFGS method, 1989; strong Wolfe line search: Nocedal and Wright,
+    2006, 3.5.
     """
 
     full_batch: ClassVar[bool] = True  # curvature from different rows would be noise

@@ -14,29 +14,36 @@ from sixfold.train.rate import LearningRate
 
 
 class Settings(OptimizerSettings):
-    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − 0.2·√max(rows, columns)·α·O, where O ≈ UVᵀ of the SVD of (1 − μ)∇J + μm
-    (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ + c(XXᵀ)²)X in bfloat16. Vectors (biases): AdamW with the same
-    rate. Of two axes only: not the embedding of many axes.
+    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − 0.2·√max(rows, columns)·α·O, where O ≈ UVᵀ
+    of the SVD of (1 − μ)∇J + μm (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ +
+    c(XXᵀ)²)X in bfloat16. Vectors (biases): AdamW with the same rate. Of two axes only: not the
+    embedding of many axes.
 
-    Jordan, Muon, 2024; the factor 0.2·√max: Liu and others, Muon is scalable for LLM training, 2025, so that AdamW's rates
-    fit. torch's own. Its extra work is about 5·width / batch of a step's: not for wide layers and small batches.
+    Jordan, Muon, 2024; the factor 0.2·√max: Liu and others, Muon is scalable for LLM training,
+    2025, so that AdamW's rates fit. torch's own. Its extra work is about 5·width / batch of a
+    step's: not for wide layers and small batches.
     """
 
     shaped: ClassVar[bool] = True
-    # A step is as long however small the gradient: the few steps of a range test find too large a rate. AdamW's fits, as above;
-    # twice of it was better than 1, 4 or 8 times on 7 networks.
+    # A step is as long however small the gradient: the few steps of a range test find too large a
+    # rate. AdamW's fits, as above; twice of it was better than 1, 4 or 8 times on 7 networks.
     rate_of: ClassVar[tuple[str, float] | None] = ("adamw", 2.0)
 
     learning_rate: LearningRate = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
     momentum: float = Field(0.95, ge=0, lt=1, description="μ, in [0, 1).")
     nesterov: bool = Field(True, description="Look ahead along the momentum.")
-    weight_decay: float = Field(0.01, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0.")
+    weight_decay: float = Field(
+        0.01, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0."
+    )
     iterations: int = Field(5, ge=1, le=20, description="Newton–Schulz iterations, 1 to 20.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's Muon over the matrices, its AdamW over the rest."""
         every = list(parameters)
-        matrices, rest = [one for one in every if one.ndim == 2], [one for one in every if one.ndim != 2]
+        matrices, rest = (
+            [one for one in every if one.ndim == 2],
+            [one for one in every if one.ndim != 2],
+        )
         parts: list[torch.optim.Optimizer] = []
         if matrices:
             muon = torch.optim.Muon(
@@ -50,5 +57,9 @@ class Settings(OptimizerSettings):
             )
             parts.append(muon)
         if rest:
-            parts.append(torch.optim.AdamW(rest, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True))
+            parts.append(
+                torch.optim.AdamW(
+                    rest, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+                )
+            )
         return Pair(parts)

@@ -18,9 +18,13 @@ class Settings(OptimizerSettings):
     """
 
     learning_rate: LearningRate = Field(0.001, gt=0, le=10, description="α, above 0, at most 10.")
-    decay: float = Field(0.99, ge=0, lt=1, description="ρ: memory of the gradient's square, in [0, 1).")
+    decay: float = Field(
+        0.99, ge=0, lt=1, description="ρ: memory of the gradient's square, in [0, 1)."
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="μ, in [0, 1).")
-    weight_decay: float = Field(0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="λ: λ·θ is added to the gradient, at least 0."
+    )
     epsilon: float = Field(1e-8, gt=0, description="ε, above 0.")
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -12,7 +12,8 @@ from sixfold.recipe.section import Section
 class Settings(Section):
     """factor = minimum + (1 − minimum)·(1 + cos(π·step / steps)) / 2.
 
-    Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, 2017 (without the restarts).
+    Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, 2017 (without the
+    restarts).
     """
 
     minimum: float = Field(0.0, ge=0, le=1, description="Factor at the end, in [0, 1].")

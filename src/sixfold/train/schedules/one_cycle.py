@@ -10,14 +10,20 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """Half a cosine from 1/start up to 1 over the first share `rise` of the steps, another one down to 1/(start·end).
+    """Half a cosine from 1/start up to 1 over the first share `rise` of the steps, another one down
+    to 1/(start·end).
 
-    Smith and Topin, Super-convergence: very fast training of neural networks using large learning rates, 2018.
+    Smith and Topin, Super-convergence: very fast training of neural networks using large learning
+    rates, 2018.
     """
 
     rise: float = Field(0.3, gt=0, lt=1, description="Share of the steps that rise, in (0, 1).")
-    start: float = Field(25.0, ge=1, description="The first rate is the learning rate divided by this, at least 1.")
-    end: float = Field(1e4, ge=1, description="The last rate is the first one divided by this, at least 1.")
+    start: float = Field(
+        25.0, ge=1, description="The first rate is the learning rate divided by this, at least 1."
+    )
+    end: float = Field(
+        1e4, ge=1, description="The last rate is the first one divided by this, at least 1."
+    )
 
     def factor(self, step: int, steps: int) -> float:
         """What the learning rate of step `step` (0 to `steps` − 1) is multiplied by."""

@@ -10,9 +10,14 @@ from sixfold.recipe.section import Section
 class Settings(Section):
     """factor = gamma ^ ⌊step / (every · steps)⌋."""
 
-    every: float = Field(0.3, gt=0, le=1, description="Share of all steps between two falls, above 0, at most 1.")
+    every: float = Field(
+        0.3, gt=0, le=1, description="Share of all steps between two falls, above 0, at most 1."
+    )
     gamma: float = Field(
-        0.1, gt=0, le=1, description="What the rate is multiplied by at each fall, above 0, at most 1."
+        0.1,
+        gt=0,
+        le=1,
+        description="What the rate is multiplied by at each fall, above 0, at most 1.",
     )
 
     def factor(self, step: int, steps: int) -> float:

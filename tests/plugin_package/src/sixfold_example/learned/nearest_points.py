@@ -31,11 +31,17 @@ class NearestPoints(State):
     def export(self, graph: Graph, x: str) -> str:
         """Unsqueeze, Sub, Mul, ReduceSum, ReduceMin, Softmax."""
         difference = graph.op(
-            "Sub", graph.op("Unsqueeze", x, graph.constant([1, 2])), graph.constant(self.points[None])
+            "Sub",
+            graph.op("Unsqueeze", x, graph.constant([1, 2])),
+            graph.constant(self.points[None]),
         )
-        each = graph.op("ReduceSum", graph.op("Mul", difference, difference), graph.constant([3]), keepdims=0)
+        each = graph.op(
+            "ReduceSum", graph.op("Mul", difference, difference), graph.constant([3]), keepdims=0
+        )
         apart = graph.op("ReduceMin", each, graph.constant([2]), keepdims=0)
-        return graph.op("Softmax", graph.op("Mul", apart, graph.constant([-self.sharpness])), axis=1)
+        return graph.op(
+            "Softmax", graph.op("Mul", apart, graph.constant([-self.sharpness])), axis=1
+        )
 
 
 def learn(fit: Fit, points: int, sharpness: float) -> NearestPoints:
@@ -46,7 +52,9 @@ def learn(fit: Fit, points: int, sharpness: float) -> NearestPoints:
         own = x[fit.y == label]
         count = max(1, min(points, len(own)))
         centers = (
-            KMeans(count, n_init=1, random_state=fit.seed).fit(own).cluster_centers_ if len(own) else x.mean(0)[None]
+            KMeans(count, n_init=1, random_state=fit.seed).fit(own).cluster_centers_
+            if len(own)
+            else x.mean(0)[None]
         )
         found.append(centers[np.arange(points) % count])
     return NearestPoints(np.stack(found), sharpness)

@@ -23,9 +23,13 @@ class Settings(SolverFamily):
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
 
     points: int = Field(4, ge=1, le=64, description="Points a class, 1 to 64.")
-    sharpness: float = Field(1.0, gt=0, description="How fast a class loses probability with the distance, above 0.")
+    sharpness: float = Field(
+        1.0, gt=0, description="How fast a class loses probability with the distance, above 0."
+    )
 
-    def solve(self, settings: Sequence[Self], fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
+    def solve(
+        self, settings: Sequence[Self], fits: Sequence[Fit], context: Context
+    ) -> Iterator[Fitted]:
         """Yield one result a fit, in order: no settings share work, so there is one."""
         from sixfold_example.learned.nearest_points import learn
 

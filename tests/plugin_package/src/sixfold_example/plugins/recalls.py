@@ -12,7 +12,9 @@ from sixfold.parts.table import FloatArray, Target, Task
 
 def _recalls(target: Target, predicted: FloatArray) -> list[float]:
     best = predicted.argmax(axis=1)
-    return [float(np.mean(best[target.values == label] == label)) for label in np.unique(target.values)]
+    return [
+        float(np.mean(best[target.values == label] == label)) for label in np.unique(target.values)
+    ]
 
 
 class WorstRecall(Metric):

@@ -15,7 +15,9 @@ from sixfold.recipe.section import Section
 
 
 class Settings(Section):
-    """Columns `east`, `north` and `ring` (inner, middle, outer), the same rows for the same count."""
+    """Columns `east`, `north` and `ring` (inner, middle, outer), the same rows for the same
+    count.
+    """
 
     rows: int = Field(ge=3, description="Rows.")
 
@@ -27,7 +29,10 @@ class Settings(Section):
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All rows."""
         rng, ring = np.random.default_rng(self.rows), np.arange(self.rows) % 3
-        angle, radius = rng.uniform(0, 2 * np.pi, self.rows), np.exp(ring + rng.normal(0, 0.2, self.rows))
+        angle, radius = (
+            rng.uniform(0, 2 * np.pi, self.rows),
+            np.exp(ring + rng.normal(0, 0.2, self.rows)),
+        )
         columns = {
             "east": pa.chunked_array([radius * np.cos(angle)]),
             "north": pa.chunked_array([radius * np.sin(angle)]),
