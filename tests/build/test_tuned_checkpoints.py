@@ -18,7 +18,7 @@ import torch
 from pydantic import ValidationError
 
 import tiny_bert
-from sixfold.build import text_encoder
+from sixfold.build import _fine_tuning, text_encoder
 from sixfold.build._token_network import TokenNetwork
 from sixfold.build.networks.text_checkpoint import TunedEncoder
 from sixfold.build.text_encoder import FittedCheckpoint, Settings
@@ -136,13 +136,13 @@ def test_adapters_are_learned_and_the_weights_below_them_stay(
 ) -> None:
     fit = fit_of(write(tmp_path), "lora")
     before, seen = encoder_of(tmp_path), list[dict[str, Any]]()
-    merge = text_encoder.without_adapters
+    merge = _fine_tuning.without_adapters
 
     def watch(module: torch.nn.Module) -> torch.nn.Module:
         seen.append({name: value.numpy().copy() for name, value in module.state_dict().items()})
         return merge(module)
 
-    monkeypatch.setattr(text_encoder, "without_adapters", watch)
+    monkeypatch.setattr(_fine_tuning, "without_adapters", watch)
     found = trained(fit)
     (inside,) = seen
     for name, value in before.items():  # weight decay, too, leaves them alone
@@ -161,6 +161,16 @@ def test_adapters_are_learned_and_the_weights_below_them_stay(
     np.testing.assert_allclose(
         found.weights[f"{product}.weight"], before[f"{product}.weight"] + 2 * low_rank, atol=1e-6
     )
+
+
+def test_a_head_is_learned_on_an_encoder_that_stays(tmp_path: Path) -> None:
+    """Without dropout in the encoder: its features are the same in training."""
+    fit = fit_of(write(tmp_path), "head")
+    before, found = encoder_of(tmp_path), trained(fit).weights
+    assert all(np.array_equal(found[name], value) for name, value in before.items())
+    module: Any = fit.setting.family.module(fit)  # type: ignore[attr-defined]
+    assert not module.train().network.encoder.training
+    assert module.network.head.training
 
 
 def test_a_whole_checkpoint_is_learned_from_where_it_was(tmp_path: Path) -> None:
@@ -207,8 +217,10 @@ def test_what_is_learned_is_said_with_the_digest(tmp_path: Path) -> None:
     family = Settings(checkpoint=str(write(tmp_path / "own")), adapt="lora", rank=2)
     text = family.derived(fit_of(tmp_path / "own"))
     assert text.startswith(
-        f"text_encoder: checkpoint own (bert, SHA-256 {family.content_digest()[:12]}…): adapters of rank 2"
+        f"text_encoder: checkpoint own (bert, SHA-256 {family.content_digest()[:12]}…): "
     )
+    assert " weights are learned, of a checkpoint that has " in text
+    assert " (lora); 2 arrays" in text
     assert "2 arrays of it are not used: pooler.dense.bias, pooler.dense.weight." in text
 
 
@@ -226,7 +238,7 @@ def test_rates_are_those_of_fine_tuning() -> None:
         Settings(**options).train_defaults.options["optimizer"]["learning_rate"]  # type: ignore[arg-type]
         for options in ({}, {"checkpoint": "a"}, {"checkpoint": "a", "adapt": "lora"})
     ]
-    assert rates == [1e-3, 5e-5, 3e-4]
+    assert rates == [1e-3, 5e-5, 5e-4]
 
 
 Change = Callable[[Fit, Path], Fit]

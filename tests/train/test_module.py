@@ -105,6 +105,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "schedule-free": {"optimizer": "schedule_free_adamw"},
     "watched": {"stop": {"patience": 1, "validation": 0.2}, "epochs": 6},
     "all rows at once": {"optimizer": "lbfgs", "batch_size": "full"},
+    "batches in parts": {"batch_size": 64, "rows": 200},
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
@@ -149,9 +149,10 @@ def _resized(layer: nn.Module, weight: torch.Tensor) -> nn.Module:
     """A layer of this kind for a weight of this shape; its numbers are filled in later."""
     if isinstance(layer, nn.Conv2d):
         after, before, kernel, _ = weight.shape
-        return type(layer)(
-            before, after, kernel, layer.stride, kernel // 2, bias=layer.bias is not None
-        )  # type: ignore[arg-type]
+        kind: Any = type(layer)
+        has_bias = layer.bias is not None
+        made: nn.Module = kind(before, after, kernel, layer.stride, kernel // 2, bias=has_bias)
+        return made
     if isinstance(layer, nn.BatchNorm2d):
         return nn.BatchNorm2d(len(weight))
     return nn.Linear(weight.shape[1], weight.shape[0])

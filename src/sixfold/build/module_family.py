@@ -1,8 +1,9 @@
 """Families whose model is one module, trained by the loop of `train`: images, texts, whatever is
 too large to be stacked.
 
-Each fit is trained on one thread, several fits side by side: torch's sums depend on the number of
-threads, and the same recipe gives the same bytes on one core as on many.
+torch has one thread, as its sums depend on their number: cores are used by fits side by side, and by
+parts of a batch (`train.batch_parts`), so that the same recipe gives the same bytes on one core as
+on many.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -30,6 +32,7 @@ from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Offset
 from sixfold.parts.offsets import offsets
 from sixfold.runs.context import Context
 from sixfold.train import threads
+from sixfold.train.batch_parts import parts_of
 from sixfold.train.batches import cut
 from sixfold.train.choosing import chosen
 from sixfold.train.device import device_of, enough_memory
@@ -125,14 +128,23 @@ class ModuleFamily(Family):
         )
         x = x.to(DTYPES[section.precision]) if x.is_floating_point() else x
         weights = sum(parameter.nbytes for parameter in module.parameters())
-        return FitCost(8 * weights + 2 * batch * saved_bytes(module, x) // len(x), weights, cores())
+        return FitCost(
+            (7 + parts_of(batch)) * weights + 2 * batch * saved_bytes(module, x) // len(x),
+            weights,
+            cores(),
+        )
 
-    def trained(self, fit: Fit, context: Context, deadline: float | None) -> Fitted:
-        """One fit. Raises FitError, RecipeError, BudgetError."""
+    def trained(
+        self, fit: Fit, context: Context, deadline: float | None, workers: int = 1
+    ) -> Fitted:
+        """One fit; `workers`: parts of a batch that are computed at once. Raises FitError,
+        RecipeError, BudgetError.
+        """
         fit = _centered(fit)
         work = self.work_of(fit, replace(context, facts={**context.facts, **fit.facts}))
         work = rated(work, fit.setting, deadline)
-        ((_, weights),) = train(ModuleLearner(work), deadline, context.saves)
+        with closing(ModuleLearner(replace(work, workers=workers))) as learner:
+            ((_, weights),) = train(learner, deadline, context.saves)
         return self.fitted(load_weights(work.module.to("cpu"), weights), fit)
 
     def work_of(self, fit: Fit, context: Context) -> ModuleFit:
@@ -230,7 +242,7 @@ class _Wave:
         stop = threading.Event()
         contexts = [self._own(stop) for _ in work]
         if len(work) == 1:
-            yield work[0][0].trained(work[0][1], contexts[0], self.deadline)
+            yield work[0][0].trained(work[0][1], contexts[0], self.deadline, cores())
             return
         with ThreadPoolExecutor(len(work)) as pool:
             futures = [

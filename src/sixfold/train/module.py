@@ -22,6 +22,7 @@ from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.train.averaged import WeightAverage
+from sixfold.train.batch_parts import BatchParts, learned_parameters
 from sixfold.train.batches import permutation
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
@@ -75,7 +76,7 @@ class ModuleFit:
     `losses`: per row, of outputs and targets. `watched`: examples cut off for an early stop;
     `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
     augmentation and dropout. `operations`: multiplications and additions of a step, for which it
-    gets threads.
+    gets threads; `workers`: parts of a batch that are computed at once, which changes no number.
     """
 
     module: nn.Module
@@ -88,6 +89,7 @@ class ModuleFit:
     watched: ExampleReader | None = None
     score: Callable[[nn.Module], float] | None = None
     operations: float = ALL_THREADS
+    workers: int = 1
 
 
 class RowBatch(NamedTuple):
@@ -114,17 +116,15 @@ class ModuleLearner:
         ).unsqueeze(0)
         self.gradient = torch.zeros_like(self.theta)
         self.device, self.operations = self.theta.device, fit.operations
-        start = 0
-        for parameter in parameters:
-            own = slice(start, start := start + parameter.numel())
-            parameter.data = self.theta[0, own].view(parameter.shape)
-            parameter.grad = self.gradient[0, own].view(parameter.shape)
         wanted, count = self.train.batch_size, len(fit.examples)
         self.size = count if wanted == "full" else min(wanted, count)
         self.steps, self.epochs, self.report_every = (
             -(-count // self.size),
             self.train.epochs,
             self.train.report_every,
+        )
+        self.parts = BatchParts(
+            self.module, self.theta[0], self.gradient[0], self.size, fit.workers
         )
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(
@@ -180,29 +180,36 @@ class ModuleLearner:
             self.average.after_step(range(1), self.stepper.step, self.theta)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        self.module.train()
-        self.gradient.zero_()
-        with torch.enable_grad():
-            loss = self.work.losses(self._drawing(x, seed), y).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+        def loss_of(
+            module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
+        ) -> torch.Tensor:
+            module.train()
+            own = seed if number == 0 else derive(seed, "part", number)
+            return self.work.losses(self._drawing(module, x, own), y).mean()
+
+        loss = self.parts.gradient(x, y, loss_of)
         if self.train.clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
-        return loss.detach().reshape(1)
+        return loss.reshape(1)
 
-    def _drawing(self, x: torch.Tensor, seed: int) -> torch.Tensor:
+    def _drawing(self, module: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
         """The module's outputs. Dropout draws from the one generator that all threads share: one at
         a time.
         """
         if not self.draws:
-            return self.module(x)  # type: ignore[no-any-return]
+            return module(x)  # type: ignore[no-any-return]
         devices = [self.device] if self.device.type == "cuda" else []
         with GENERATOR, torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             before = torch.get_rng_state()
-            outputs: torch.Tensor = self.module(x)
+            outputs: torch.Tensor = module(x)
             self.draws = bool(devices) or not torch.equal(before, torch.get_rng_state())
         return outputs
+
+    def close(self) -> None:
+        """End the threads of its parts."""
+        self.parts.close()
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """Where it is trained; real numbers in its precision."""
@@ -310,11 +317,6 @@ def saved_bytes(module: nn.Module, x: torch.Tensor) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         module(x).sum()
     return sum(seen.values())
-
-
-def learned_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Those that are not frozen."""
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 def real_buffers(module: nn.Module) -> list[torch.Tensor]:

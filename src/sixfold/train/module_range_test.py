@@ -65,6 +65,7 @@ def curve_of(work: ModuleFit, end: float = math.inf) -> RangeCurve:
                 seed=derive(work.seed, "range test"),
                 watched=None,
                 score=None,
+                workers=1,
             )
         )
         for _ in range(2)

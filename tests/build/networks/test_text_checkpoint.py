@@ -10,18 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from transformers import AutoModel
 
 from sixfold.build._network_export import embedded
-from sixfold.build.networks.text_checkpoint import (
-    LowRank,
-    TunedEncoder,
-    TunedShape,
-    padding_first,
-    with_adapters,
-    without_adapters,
-)
+from sixfold.build.networks.low_rank import LowRank, with_adapters, without_adapters
+from sixfold.build.networks.text_checkpoint import TunedEncoder, TunedShape, padding_first
 from sixfold.bundle.graph import CheckedModel
 from sixfold.parts import checkpoint
 from sixfold.parts.graph import Graph, TensorProto
@@ -131,14 +124,3 @@ def test_adapters_change_nothing_at_first_and_merge_into_their_products(tmp_path
         without_adapters(module)
         assert not any(isinstance(each, LowRank) for each in module.modules())
         torch.testing.assert_close(module(tokens), adapted, rtol=1e-5, atol=1e-5)
-
-
-def test_an_adapter_is_the_formula_of_its_paper() -> None:
-    adapter = LowRank(nn.Linear(5, 3), rank=2, alpha=8.0)
-    adapter.start(torch.Generator().manual_seed(0))
-    nn.init.normal_(adapter.up)
-    x = torch.randn(4, 5)
-    weight = adapter.linear.weight + 8.0 / 2 * adapter.up @ adapter.down
-    expected = x @ weight.T + adapter.linear.bias
-    torch.testing.assert_close(adapter(x), expected)
-    torch.testing.assert_close(adapter.merged()(x), expected)

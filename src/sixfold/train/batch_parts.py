@@ -1,0 +1,137 @@
+"""A batch in parts, each through a copy of the module on a thread of its own.
+
+How a batch is divided depends on its rows alone, and the gradients of the parts are added in their
+order: the bits are the same on one core as on many. A batch norm sees one part (Hoffer and others,
+Train longer, generalize better, 2017: ghost batch normalization).
+
+Letters: P numbers of all parameters that are learned.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+PART_ROWS: Final = 32  # of a part at least; guessed: fewer rows are too few for a batch norm
+MOST_PARTS: Final = 4  # each has a gradient of its own
+
+
+class BatchPart(NamedTuple):
+    """A module that shares the parameters of the others and has a gradient of its own, [P]."""
+
+    module: nn.Module
+    gradient: torch.Tensor
+
+
+LossOfPart = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""(module, inputs, targets, number of the part) → mean loss of its rows."""
+
+
+class BatchParts:
+    """`module`: its learned parameters are views of `theta` [P], and theirs gradients of `gradient`
+    [P]. `most`: rows of a batch; `workers`: parts that are computed at once.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        theta: torch.Tensor,
+        gradient: torch.Tensor,
+        most: int,
+        workers: int,
+    ) -> None:
+        bind(module, theta, gradient)
+        count = parts_of(most) if theta.device.type == "cpu" else 1
+        self.parts = [BatchPart(module, gradient)]
+        for _ in range(1, count):
+            part = BatchPart(_sharing(module), torch.zeros_like(gradient))
+            bind(part.module, theta, part.gradient)
+            self.parts.append(part)
+        at_once = min(workers, count)
+        self._pool = ThreadPoolExecutor(at_once, initializer=_start) if at_once > 1 else None
+
+    def gradient(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfPart) -> torch.Tensor:
+        """Write the gradient of the mean loss of a batch; that loss, a scalar."""
+        count = min(parts_of(len(x)), len(self.parts))
+        cuts = np.linspace(0, len(x), count + 1).astype(np.int64)
+        used = self.parts[:count]
+        self._share_buffers(used)
+
+        def work(number: int) -> torch.Tensor:
+            module, gradient = used[number]
+            rows = slice(int(cuts[number]), int(cuts[number + 1]))
+            gradient.zero_()
+            with torch.enable_grad():
+                loss = loss_of(module, x[rows], y[rows], number)
+                loss = loss * (len(x[rows]) / len(x)) if count > 1 else loss
+                loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+
+        numbers = range(count)
+        losses = list(map(work, numbers) if self._pool is None else self._pool.map(work, numbers))
+        for part in used[1:]:
+            used[0].gradient.add_(part.gradient)
+        self._mean_of_buffers(used, np.diff(cuts) / len(x))
+        return torch.stack(losses).sum()
+
+    def close(self) -> None:
+        """End its threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _share_buffers(self, used: list[BatchPart]) -> None:
+        """Such as the running means of a batch norm: all begin where the first one is."""
+        for part in used[1:]:
+            for own, first in zip(part.module.buffers(), used[0].module.buffers(), strict=True):
+                own.copy_(first)
+
+    def _mean_of_buffers(self, used: list[BatchPart], shares: np.ndarray) -> None:
+        """What each part made of them, by its share of the rows; what none changed stays as it is,
+        to the bit.
+        """
+        for buffers in zip(*(part.module.buffers() for part in used), strict=True):
+            first = buffers[0]
+            if first.is_floating_point():
+                apart = [
+                    (other - first) * share
+                    for other, share in zip(buffers[1:], shares[1:].tolist(), strict=True)
+                ]
+                for each in apart:
+                    first.add_(each)
+
+
+def parts_of(rows: int) -> int:
+    """The number of parts of a batch."""
+    return max(1, min(MOST_PARTS, rows // PART_ROWS))
+
+
+def learned_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """Those that are not frozen."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def bind(module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Make the learned parameters views of `theta` [P], and their gradients views of `gradient`."""
+    start = 0
+    for parameter in learned_parameters(module):
+        own = slice(start, start := start + parameter.numel())
+        parameter.data = theta[own].view(parameter.shape)
+        parameter.grad = gradient[own].view(parameter.shape)
+
+
+def _sharing(module: nn.Module) -> nn.Module:
+    """A copy whose parameters lie where those of `module` do."""
+    same = {id(one): nn.Parameter(one.data, one.requires_grad) for one in module.parameters()}
+    return copy.deepcopy(module, same)
+
+
+def _start() -> None:
+    """As `threads.busy` for one thread; for good, as the thread has no other work."""
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
