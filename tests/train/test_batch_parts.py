@@ -20,6 +20,7 @@ from sixfold.train.batch_parts import (
     MOST_PARTS,
     PART_ROWS,
     BatchParts,
+    flat,
     learned_parameters,
     parts_of,
 )
@@ -41,7 +42,7 @@ def losses(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def parts(module: nn.Module, most: int, workers: int = 1) -> BatchParts:
-    theta = torch.cat([one.detach().reshape(-1) for one in learned_parameters(module)])
+    theta = flat(learned_parameters(module))
     return BatchParts(module, theta, torch.zeros_like(theta), most, workers)
 
 
@@ -139,6 +140,18 @@ def test_frozen_weights_are_not_copied() -> None:
         assert len(made.parts) == MOST_PARTS
         places = {part.module[0].weight.data_ptr() for part in made.parts}  # type: ignore[index]
     assert len(places) == 1
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_parameters_keep_their_layout(layout: torch.memory_format) -> None:
+    module = nn.Conv2d(3, 4, 3).to(memory_format=layout)
+    before = [one.detach().clone() for one in module.parameters()]
+    with closing(parts(module, 128)) as made:
+        for part in made.parts:
+            for one, value in zip(part.module.parameters(), before, strict=True):
+                assert torch.equal(one, value)
+                assert one.stride() == value.stride()
+                assert one.grad is not None and one.grad.stride() == value.stride()
 
 
 def test_an_error_in_a_part_reaches_the_caller() -> None:

@@ -38,7 +38,7 @@ class ScaledImages(nn.Module):
         super().__init__()
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
-        self.network = network
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("mean", torch.from_numpy(scaling.mean.copy()))
         self.register_buffer("deviation", torch.from_numpy(scaling.deviation.copy()))
 

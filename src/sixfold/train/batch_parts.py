@@ -10,7 +10,7 @@ Letters: P numbers of all parameters that are learned.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -117,12 +117,36 @@ def learned_parameters(module: nn.Module) -> list[nn.Parameter]:
 
 
 def bind(module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> None:
-    """Make the learned parameters views of `theta` [P], and their gradients views of `gradient`."""
-    start = 0
-    for parameter in learned_parameters(module):
-        own = slice(start, start := start + parameter.numel())
-        parameter.data = theta[own].view(parameter.shape)
-        parameter.grad = gradient[own].view(parameter.shape)
+    """Make the learned parameters views of `theta` [P], and their gradients views of `gradient`;
+    those of convolutions stay in the layout that they have.
+    """
+    parameters = learned_parameters(module)
+    for parameter, values, slopes in zip(
+        parameters, views(parameters, theta), views(parameters, gradient), strict=True
+    ):
+        parameter.data, parameter.grad = values, slopes
+
+
+def views(parameters: Sequence[torch.Tensor], numbers: torch.Tensor) -> list[torch.Tensor]:
+    """`numbers` [P], as `flat` orders them, in the shapes and layouts of `parameters`."""
+    found, start = [], 0
+    for one in parameters:
+        own = numbers[start : start + one.numel()]
+        found.append(own.as_strided(one.shape, _dense_strides(one)))
+        start += one.numel()
+    return found
+
+
+def flat(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Their numbers one after the other, [P], each in the order in which it lies in memory."""
+    numbers = parameters[0].new_empty(sum(one.numel() for one in parameters))
+    for view, one in zip(views(parameters, numbers), parameters, strict=True):
+        view.copy_(one.detach())
+    return numbers
+
+
+def _dense_strides(one: torch.Tensor) -> tuple[int, ...]:
+    return torch.empty_like(one, device="meta").stride()
 
 
 def _sharing(module: nn.Module) -> nn.Module:

@@ -22,7 +22,7 @@ from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.train.averaged import WeightAverage
-from sixfold.train.batch_parts import BatchParts, learned_parameters
+from sixfold.train.batch_parts import BatchParts, flat, learned_parameters, views
 from sixfold.train.batches import permutation
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
@@ -111,9 +111,7 @@ class ModuleLearner:
         self.trainees, self.places = (fit,), (0,)
         self.draws = True  # as long as no step has shown that it does not
         parameters = learned_parameters(self.module)
-        self.theta = torch.cat(
-            [parameter.detach().reshape(-1) for parameter in parameters]
-        ).unsqueeze(0)
+        self.theta = flat(parameters).unsqueeze(0)
         self.gradient = torch.zeros_like(self.theta)
         self.device, self.operations = self.theta.device, fit.operations
         wanted, count = self.train.batch_size, len(fit.examples)
@@ -251,7 +249,7 @@ class ModuleLearner:
         return torch.cat(
             [
                 self.shown[0],
-                *(buffer.reshape(-1).to(self.theta.dtype) for buffer in real_buffers(self.module)),
+                *(flat([buffer]).to(self.theta.dtype) for buffer in real_buffers(self.module)),
             ]
         )
 
@@ -328,9 +326,11 @@ def load_weights(module: nn.Module, weights: torch.Tensor) -> nn.Module:
     """`module` with the parameters and buffers that `ModuleLearner.weights` gave, ready to
     predict.
     """
+    parameters, buffers = learned_parameters(module), real_buffers(module)
     with torch.no_grad():
-        start = 0
-        for part in (*learned_parameters(module), *real_buffers(module)):
-            part.copy_(weights[start : start + part.numel()].view(part.shape))
-            start += part.numel()
+        learned = sum(one.numel() for one in parameters)
+        for one, value in zip(parameters, views(parameters, weights[:learned]), strict=True):
+            one.copy_(value)
+        for buffer, value in zip(buffers, views(buffers, weights[learned:]), strict=True):
+            buffer.copy_(value)
     return module.eval()
