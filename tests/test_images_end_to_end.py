@@ -79,6 +79,7 @@ def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> 
         bundle.predictor.predict([{"image": str(file)}])
 
 
+@pytest.mark.slow
 def test_a_table_of_paths_is_read_from_its_own_folder(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 40)
     files = sorted((tmp_path / "bars").rglob("*.png"))

@@ -7,13 +7,14 @@ from __future__ import annotations
 import gzip
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 # Measurement → sizes, what is loosened for so few rows, and the peers that every environment of the
@@ -112,6 +113,17 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     monkeypatch.setenv("SIXFOLD_BENCH_MNIST", str(tmp_path))
     monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Beside another worker of the tests, two threads wait for each other at every small step of
+    the eager loops: minutes instead of seconds.
+    """
+    had = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(had)
 
 
 def test_every_measurement_is_tried_here() -> None:

@@ -93,7 +93,7 @@ def test_the_attack_works_where_nothing_is_checked(
     assert answer.tobytes() == hostile_graphs.SECRET[:32]
 
 
-@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [30, pytest.param(1, marks=pytest.mark.slow)])
 def test_nothing_takes_without_end(tmp_path: Path, every: int) -> None:
     found = tried("greedy", tmp_path, every)
     assert found["tried"] == found["refused"] == -(-len(list(hostile_graphs.greedy())) // every)

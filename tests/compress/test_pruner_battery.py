@@ -321,6 +321,7 @@ PAIRS = [
 SLOW = {
     ("channels", check_an_unkept_promise_finds_nothing),
     ("channels", check_same_seed_same_bits),
+    ("channels", check_removes_and_says_so),
 }
 
 

