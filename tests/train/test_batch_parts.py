@@ -20,6 +20,7 @@ from sixfold.train.batch_parts import (
     MOST_PARTS,
     PART_ROWS,
     BatchParts,
+    PartWork,
     flat,
     learned_parameters,
     parts_of,
@@ -46,8 +47,13 @@ def parts(module: nn.Module, most: int, workers: int = 1) -> BatchParts:
     return BatchParts(module, theta, torch.zeros_like(theta), most, workers)
 
 
-def loss_of(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
-    return losses(module.train()(x), y).mean()
+def backward_of(count: int) -> PartWork:
+    def backward(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
+        loss = losses(module.train()(x), y).sum() / count
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    return backward
 
 
 @given(st.integers(1, 400), st.integers(1, 400))
@@ -56,7 +62,7 @@ def test_the_gradient_is_that_of_the_whole_batch(rows: int, most: int) -> None:
     x, y = torch.from_numpy(X[:rows]), torch.from_numpy(Y[:rows])
     module, plain = network(), network()
     with closing(parts(module, most)) as made:
-        loss = made.gradient(x, y, loss_of)
+        loss = made.gradient(x, y, backward_of(rows))
     expected = losses(plain(x), y).mean()
     expected.backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-6)
@@ -127,7 +133,7 @@ def test_a_batch_norm_keeps_the_mean_of_its_parts_and_constants_stay_to_the_bit(
     for each, some in zip(apart, (x[:35], x[35:]), strict=True):
         each(some)
     with closing(parts(module, rows)) as made:
-        made.gradient(x, y, loss_of)
+        made.gradient(x, y, backward_of(rows))
     expected = (apart[0][1].running_mean + apart[1][1].running_mean) / 2  # type: ignore[index]
     torch.testing.assert_close(module[1].running_mean, expected)  # type: ignore[index]
     assert torch.equal(module.constant, constant)  # type: ignore[arg-type]
@@ -158,7 +164,7 @@ def test_an_error_in_a_part_reaches_the_caller() -> None:
     def fails(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
         if number == 1:
             raise ValueError("in the second part")
-        return loss_of(module, x, y, number)
+        return backward_of(64)(module, x, y, number)
 
     with (
         closing(parts(network(), 64, workers=2)) as made,

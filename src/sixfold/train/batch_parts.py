@@ -29,8 +29,10 @@ class BatchPart(NamedTuple):
     gradient: torch.Tensor
 
 
-LossOfPart = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""(module, inputs, targets, number of the part) → mean loss of its rows."""
+PartWork = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""(module, inputs, targets, number of the part) → its share of the batch's loss, a scalar, whose
+gradient is added to that of the module.
+"""
 
 
 class BatchParts:
@@ -56,8 +58,8 @@ class BatchParts:
         at_once = min(workers, count)
         self._pool = ThreadPoolExecutor(at_once, initializer=_start) if at_once > 1 else None
 
-    def gradient(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfPart) -> torch.Tensor:
-        """Write the gradient of the mean loss of a batch; that loss, a scalar."""
+    def gradient(self, x: torch.Tensor, y: torch.Tensor, backward: PartWork) -> torch.Tensor:
+        """Write the gradient of the loss of a batch; that loss, a scalar."""
         count = min(parts_of(len(x)), len(self.parts))
         cuts = np.linspace(0, len(x), count + 1).astype(np.int64)
         used = self.parts[:count]
@@ -67,11 +69,7 @@ class BatchParts:
             module, gradient = used[number]
             rows = slice(int(cuts[number]), int(cuts[number + 1]))
             gradient.zero_()
-            with torch.enable_grad():
-                loss = loss_of(module, x[rows], y[rows], number)
-                loss = loss * (len(x[rows]) / len(x)) if count > 1 else loss
-                loss.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
+            return backward(module, x[rows], y[rows], number)
 
         numbers = range(count)
         losses = list(map(work, numbers) if self._pool is None else self._pool.map(work, numbers))

@@ -178,14 +178,18 @@ class ModuleLearner:
             self.average.after_step(range(1), self.stepper.step, self.theta)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        def loss_of(
+        count = len(y)
+
+        def backward(
             module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
         ) -> torch.Tensor:
-            module.train()
             own = seed if number == 0 else derive(seed, "part", number)
-            return self.work.losses(self._drawing(module, x, own), y).mean()
+            with torch.enable_grad():
+                loss = self.work.losses(self._drawing(module.train(), x, own), y).sum() / count
+                loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
 
-        loss = self.parts.gradient(x, y, loss_of)
+        loss = self.parts.gradient(x, y, backward)
         if self.train.clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
