@@ -7,6 +7,11 @@ INSTALL := $(BIN)/$(PIP) --constraint constraints.txt
 # A file's tests on one worker, so that what they share is made once; in the order of names, whose last files are short.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
+# Two workers have two cores: one thread each, as threads that wait for a core take a third more time. Bytecode is kept,
+# as the tests start hundreds of commands, each of which would compile the package again.
+test test-all fuzz: export OMP_NUM_THREADS := 1
+test test-all fuzz: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-all fuzz check docs bench clean
 
 demo: $(VENV)/.train
