@@ -49,6 +49,11 @@ STORED_CELLS: Final = (
     400_000  # that a run stores at most: 74 rows of 5,000 columns, fewer of wider tables
 )
 MOST_BYTES: Final = 24 << 20  # unpacked, 50 a cell; a run stores half of it at most
+# Cells that hold a file (or a long text) pack badly: a run stores so many bytes of them, or so few
+# rows. Guessed: 200 small images, and a bundle stays as small as its model.
+LONG_CELL: Final = 256
+LONG_BYTES: Final = 96 << 10
+LEAST_ROWS: Final = 32
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
 NUMBER_BYTES: Final = 25  # of an answer as text, at most
 DIGITS: Final = 9  # that answers are stored with
@@ -67,16 +72,21 @@ class Parity:
     expected: Mapping[str, npt.NDArray[Any]]
 
     def fitting(self) -> Parity:
-        """Itself, or its first rows: as many as `unpack` takes, and no more than STORED_CELLS."""
+        """Itself, or its first rows: as many as `unpack` takes, no more than STORED_CELLS, and of
+        long cells no more than LONG_BYTES.
+        """
         cells = (
             len(self.rows[0]) + sum(array[:1].size for array in self.expected.values())
             if self.rows
             else 1
         )
-        rows, size = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0
+        rows, size, long = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0, 0
         for number, row in enumerate(self.rows[:rows]):
-            size += sum(map(_json_bytes, row.values())) + NUMBER_BYTES * cells
-            if number and size > MOST_BYTES // 2:
+            own = [_json_bytes(text) for text in row.values()]
+            size += sum(own) + NUMBER_BYTES * cells
+            long += sum(each for each in own if each > LONG_CELL)
+            enough = number >= LEAST_ROWS and long > LONG_BYTES
+            if (number and size > MOST_BYTES // 2) or enough:
                 rows = number
                 break
         return Parity(
