@@ -51,7 +51,7 @@ STORED_CELLS: Final = (
 MOST_BYTES: Final = 24 << 20  # unpacked, 50 a cell; a run stores half of it at most
 # Cells that hold a file (or a long text) pack badly: a run stores so many bytes of them, or so few
 # rows. Guessed: 200 small images, and a bundle stays as small as its model.
-LONG_CELL: Final = 256
+LONG_CELL: Final = 256  # characters
 LONG_BYTES: Final = 96 << 10
 LEAST_ROWS: Final = 32
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
@@ -82,9 +82,8 @@ class Parity:
         )
         rows, size, long = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0, 0
         for number, row in enumerate(self.rows[:rows]):
-            own = [_json_bytes(text) for text in row.values()]
-            size += sum(own) + NUMBER_BYTES * cells
-            long += sum(each for each in own if each > LONG_CELL)
+            size += sum(map(_json_bytes, row.values())) + NUMBER_BYTES * cells
+            long += sum(len(text) for text in row.values() if len(text) > LONG_CELL)
             enough = number >= LEAST_ROWS and long > LONG_BYTES
             if (number and size > MOST_BYTES // 2) or enough:
                 rows = number
