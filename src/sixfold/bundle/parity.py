@@ -72,24 +72,34 @@ class Parity:
     expected: Mapping[str, npt.NDArray[Any]]
 
     def fitting(self) -> Parity:
-        """Itself, or its first rows: as many as `unpack` takes, no more than STORED_CELLS, and of
+        """Itself, or some of its rows: as many as `unpack` takes, no more than STORED_CELLS, and of
         long cells no more than LONG_BYTES.
         """
+        some = self._few_long_cells()
         cells = (
-            len(self.rows[0]) + sum(array[:1].size for array in self.expected.values())
-            if self.rows
+            len(some.rows[0]) + sum(array[:1].size for array in some.expected.values())
+            if some.rows
             else 1
         )
-        rows, size, long = min(len(self.rows), max(1, STORED_CELLS // max(1, cells))), 0, 0
-        for number, row in enumerate(self.rows[:rows]):
+        rows, size = min(len(some.rows), max(1, STORED_CELLS // max(1, cells))), 0
+        for number, row in enumerate(some.rows[:rows]):
             size += sum(map(_json_bytes, row.values())) + NUMBER_BYTES * cells
-            long += sum(len(text) for text in row.values() if len(text) > LONG_CELL)
-            enough = number >= LEAST_ROWS and long > LONG_BYTES
-            if (number and size > MOST_BYTES // 2) or enough:
+            if number and size > MOST_BYTES // 2:
                 rows = number
                 break
+        return some._taken(np.arange(rows))
+
+    def _few_long_cells(self) -> Parity:
+        """Rows from all over, as the first ones are real and later ones mixed."""
+        cells = (text for row in self.rows for text in row.values())
+        long, count = sum(len(text) for text in cells if len(text) > LONG_CELL), len(self.rows)
+        rows = max(LEAST_ROWS, count * LONG_BYTES // max(1, long))
+        return self if rows >= count else self._taken(np.linspace(0, count - 1, rows).astype(int))
+
+    def _taken(self, rows: npt.NDArray[np.int64]) -> Parity:
         return Parity(
-            self.rows[:rows], {name: array[:rows] for name, array in self.expected.items()}
+            [self.rows[at] for at in rows.tolist()],
+            {name: array[rows] for name, array in self.expected.items()},
         )
 
     def packed(self) -> bytes:
