@@ -16,6 +16,7 @@ from torch import nn
 from sixfold.build._fitted_images import ImageSize, ScaledImages, stored_weights
 from sixfold.build._network_export import embedded
 from sixfold.build.networks.low_rank import learns_nothing, start_adapters
+from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
@@ -80,7 +81,8 @@ class FittedImageEncoder(State):
     def module(self) -> TunedImageEncoder:
         """The network, in evaluation."""
         outputs, width = self.weights["head.weight"].shape
-        made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs))
+        with own_draws():  # layers fill themselves, in whatever thread
+            made = TunedImageEncoder(self.shape.network(), nn.Linear(width, outputs))
         made.load_state_dict(
             {name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()}
         )

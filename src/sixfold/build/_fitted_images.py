@@ -15,6 +15,7 @@ from torch import nn
 
 from sixfold.build._network_export import embedded
 from sixfold.build._residual_network import ImageResidualNetwork, NetworkShape, sized_as
+from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
@@ -96,7 +97,8 @@ class FittedImages(State):
     def module(self) -> nn.Module:
         """The network, in evaluation."""
         weights = {name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()}
-        sized: Any = sized_as(ImageResidualNetwork(self.shape), weights)
+        with own_draws():  # layers fill themselves, in whatever thread
+            sized: Any = sized_as(ImageResidualNetwork(self.shape), weights)
         module: nn.Module = sized.to(memory_format=torch.channels_last).eval()
         return module
 
