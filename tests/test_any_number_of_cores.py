@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info
 
+import tiny_images
 from sixfold import pipeline
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import load
@@ -80,19 +81,36 @@ def states(folder: Path) -> dict[str, bytes]:
     return found | {name: (folder / "bundle" / name).read_bytes() for name in SAME}
 
 
-def assert_same_bytes(folder: Path, classes: bool, build: str, more: str = "") -> int:
+def several_cores() -> list[int]:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         pytest.skip("this machine has one core")
+    return cores
+
+
+def assert_same_bytes(folder: Path, classes: bool, build: str, more: str = "") -> int:
+    cores = several_cores()
     table(folder, classes)
     (folder / "r.yaml").write_text(
         f"version: 1\nname: r\ndata: {{source: t.csv, target: y, holdout: 0.1}}\nbuild: [{build}]\n"
         f"{more}\n" + ("" if "evaluate:" in more else "evaluate: {folds: 3}\n")
     )
+    return same_on_one_core_and_all(folder, cores)
+
+
+def same_on_one_core_and_all(folder: Path, cores: list[int]) -> int:
+    """With as many threads as torch and OpenBLAS take by themselves."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     for out, some in (("one", cores[:1]), ("all", cores)):
         command = [sys.executable, "-c", RUN, ",".join(map(str, some)), out]
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=600
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr[-2000:]
     one, every = states(folder / "one"), states(folder / "all")
@@ -133,6 +151,19 @@ def test_every_family_is_the_same(tmp_path: Path, family: str, classes: bool) ->
     )
     more = more.replace("evaluate: {folds: 3, calibrate: platt}", "") if not classes else more
     assert assert_same_bytes(tmp_path, classes, build, f"{more}\n{compress}") >= 6
+
+
+@pytest.mark.slow
+def test_images_are_the_same(tmp_path: Path) -> None:
+    """Two folds side by side, then all images: a batch of 64 in two parts, with batch norms."""
+    cores = several_cores()
+    tiny_images.draw(tmp_path / "images", 160)
+    (tmp_path / "r.yaml").write_text(
+        "data: {source: images, target: label}\n"
+        "build: {family: cnn, size: nano}\ntrain: {epochs: 2, batch_size: 64}\n"
+        "evaluate: {folds: 2}\n"
+    )
+    assert same_on_one_core_and_all(tmp_path, cores) >= 6
 
 
 def test_every_family_is_tried() -> None:
