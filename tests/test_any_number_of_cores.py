@@ -157,7 +157,7 @@ def test_every_family_is_the_same(tmp_path: Path, family: str, classes: bool) ->
 def test_images_are_the_same(tmp_path: Path) -> None:
     """Two folds side by side, then all images: a batch of 64 in two parts, with batch norms."""
     cores = several_cores()
-    tiny_images.draw(tmp_path / "images", 160)
+    tiny_images.draw(tmp_path / "images", 132)
     (tmp_path / "r.yaml").write_text(
         "data: {source: images, target: label}\n"
         "build: {family: cnn, size: nano}\ntrain: {epochs: 2, batch_size: 64}\n"
