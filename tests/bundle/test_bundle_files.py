@@ -390,7 +390,7 @@ def test_more_rows_than_a_reader_takes_are_not_stored() -> None:
     assert len(wide.expected["value"]) == 44
     unpack(wide.packed(), "parity.jsonl.gz", one_value(names), 44)
     files = Parity([{"a": "x" * 1000}] * 900, {"value": np.zeros((900, 1))}).fitting()
-    assert 90 < len(files.rows) < 100
+    assert 60 < len(files.rows) < 70
     large = Parity([{"a": "x" * 50_000}] * 900, {"value": np.zeros((900, 1))}).fitting()
     assert len(large.rows) == 32
     short = Parity([{"a": "x" * 200}] * 900, {"value": np.zeros((900, 1))}).fitting()

@@ -50,9 +50,9 @@ STORED_CELLS: Final = (
 )
 MOST_BYTES: Final = 24 << 20  # unpacked, 50 a cell; a run stores half of it at most
 # Cells that hold a file (or a long text) pack badly: a run stores so many bytes of them, or so few
-# rows. Guessed: 200 small images, and a bundle stays as small as its model.
+# rows. Guessed: 150 small images, and a bundle stays as small as its model.
 LONG_CELL: Final = 256  # characters
-LONG_BYTES: Final = 96 << 10
+LONG_BYTES: Final = 64 << 10
 LEAST_ROWS: Final = 32
 BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
 NUMBER_BYTES: Final = 25  # of an answer as text, at most
