@@ -218,7 +218,7 @@ def _ours(pixels: np.ndarray, labels: np.ndarray, folds: list[np.ndarray]) -> fl
     family = FAMILY.load("cnn")(size="nano", shift=SHIFT / SIDE)
     optimizer = {
         "name": "sgd",
-        "learning_rate": 0.02,
+        "learning_rate": 0.005,
         "momentum": 0.9,
         "nesterov": True,
         "weight_decay": 5e-4,
@@ -270,7 +270,7 @@ def _eager(pixels: np.ndarray, labels: np.ndarray, folds: list[np.ndarray]) -> f
     for number, rows in enumerate(folds):
         module = _network(number).train()
         optimizer = torch.optim.SGD(
-            module.parameters(), 0.02, momentum=0.9, nesterov=True, weight_decay=5e-4
+            module.parameters(), 0.005, momentum=0.9, nesterov=True, weight_decay=5e-4
         )
         for some in torch.from_numpy(rows)[torch.randperm(len(rows))].split(BATCH):
             optimizer.zero_grad()
@@ -297,7 +297,7 @@ def _lightning(pixels: np.ndarray, labels: np.ndarray, folds: list[np.ndarray]) 
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(
-                self.parameters(), 0.02, momentum=0.9, nesterov=True, weight_decay=5e-4
+                self.parameters(), 0.005, momentum=0.9, nesterov=True, weight_decay=5e-4
             )
 
     losses = []

@@ -151,6 +151,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "plan/rules.py:signature_can_be_written": "of a test of its own",
     "initialize/variance_scaling.py": "a fault of ours",
     "build/_classes.py": "what the rows of a fit show",
+    "build/_fine_tuning.py": "of a local checkpoint; refused in tests of image_encoder",
     "build/image_encoder.py": "of a local checkpoint; refused in tests of its own",
     "build/text_encoder.py": "of a local checkpoint; refused in tests of its own",
     "build/module_family.py": "in training",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -25,15 +29,26 @@ def test_threads_follow_the_work(operations: float, wanted: int) -> None:
     assert torch.get_num_threads() == 4
 
 
-@pytest.mark.parametrize("operations", [1.0, 100.0])
-def test_numbers_too_small_to_matter_are_zero_inside(operations: float) -> None:
-    """In torch's helper threads, too; and not outside, in the thread that calls."""
-    torch.set_num_threads(2)
-    small = torch.full((1 << 20,), 1e-39)
-    few = small[:100]
+ZERO_INSIDE = """
+import torch
+from sixfold.train import threads
+small = torch.full((1 << 20,), 1e-39)
+few = small[:100]
+for operations in (1.0, 100.0):
     with threads.busy(operations * threads.OPERATIONS):
-        assert not (small * 1.0).any()
+        assert not (small * 1.0).any(), operations
     assert (few * 1.0).all()
+"""
+
+
+def test_numbers_too_small_to_matter_are_zero_inside() -> None:
+    """In torch's helper threads, too; and not outside, in the thread that calls. In a process of its
+    own, as helpers are started when the module is imported.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", ZERO_INSIDE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_who_had_them_zero_keeps_it() -> None:
