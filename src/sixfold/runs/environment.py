@@ -31,9 +31,10 @@ ENGINES: Final = (
     "onnxruntime",
     "pyarrow",
 )
-# What makes libraries take other instructions than those of the processor.
+# What makes libraries take other instructions than those of the processor, or other block sizes.
 SETTINGS: Final = (
     "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
     "ATEN_CPU_CAPABILITY",
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
