@@ -19,13 +19,17 @@ MOST_BYTES: Final = 64 << 20  # of a file; `bundle.images` refuses what is large
 LONGEST_PATH: Final = 4096
 
 
-def with_paths(rows: Any, signature: Signature, folder: Path) -> Any:
-    """Rows in which a text that names a file, in a column of files, is its path; relative ones
-    start from `folder`.
+def file_columns(signature: Signature) -> tuple[str, ...]:
+    """Names of the columns whose values are files."""
+    return tuple(each.name for each in signature.inputs if in_files(each.type))
+
+
+def with_paths(rows: Any, names: Sequence[str], folder: Path) -> Any:
+    """Rows in which a text that names a file, in one of the columns `names`, is its path; relative
+    ones start from `folder`.
 
     For callers on this machine alone: what comes over the network is never a path.
     """
-    names = [each.name for each in signature.inputs if in_files(each.type)]
     if not names:
         return rows
     if isinstance(rows, Mapping):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sixfold.bundle.file_values import in_files
+from sixfold.bundle.file_values import file_columns
 from sixfold.bundle.frontend import LONGEST_LINE, RawRows, csv_rows
 from sixfold.core import values
 from sixfold.recipe.kinds import PLAIN_KINDS
@@ -52,7 +52,7 @@ def forms(signature: Signature, rows: TextRows) -> Iterator[tuple[str, RawRows]]
 
 
 def _files(signature: Signature) -> bool:
-    return any(in_files(column.type) for column in signature.inputs)
+    return bool(file_columns(signature))
 
 
 def _as_csv(rows: TextRows) -> str:

@@ -55,7 +55,7 @@ class Bundle:
         Columns that the model does not ask for are passed over, or refused with `extra="refuse"`.
         Raises RowError with the row and the column that do not fit.
         """
-        return self.predictor.predict(with_paths(rows, self.signature, Path()), extra)
+        return self.predictor.predict(with_paths(rows, self.predictor.file_columns, Path()), extra)
 
     def _repr_html_(self) -> str:
         inputs = ", ".join(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.file_values import file_columns
 from sixfold.bundle.frontend import Extra, Feeds, FrontEnd, RawRows
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.runtime import Outputs, PlainRows, ReadsImages, Runtime
@@ -28,7 +29,7 @@ class Predictor:
 
     def __init__(self, runtime: Runtime, signature: Signature, where: str) -> None:
         self.runtime, self.signature, self._where = runtime, signature, where
-        self.front_end = FrontEnd(signature)
+        self.front_end, self.file_columns = FrontEnd(signature), file_columns(signature)
         self.known = Known(signature)
         self._predict_plain = runtime.predict_plain if isinstance(runtime, PlainRows) else None
         self._end_s = math.inf  # of processor time of this process

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sixfold.bundle.file_values import in_files, with_paths
+from sixfold.bundle.file_values import with_paths
 from sixfold.bundle.frontend import LONGEST_LINE, csv_rows, shown
 from sixfold.bundle.headerless import Fields
 from sixfold.bundle.load import Bundle
@@ -152,16 +152,14 @@ def predict_stream(
     file = Source.of(source, bundle.recipe.data, Fields.of(bundle.signature))
     rows, done, seen = file.rows(), 0, set[str]()
     optional = frozenset(column.name for column in bundle.signature.inputs if column.optional)
-    size = (
-        CHUNK_FILES if any(in_files(column.type) for column in bundle.signature.inputs) else CHUNK
-    )
+    size = CHUNK_FILES if bundle.predictor.file_columns else CHUNK
     while chunk := list(itertools.islice(rows, size)):
         if file.kind == "jsonl":
             _fill(chunk, optional, seen)
         front_end = bundle.predictor.front_end
         try:
             feeds = front_end.feeds(
-                with_paths(chunk, bundle.signature, source.parent), first_row=done + 1
+                with_paths(chunk, bundle.predictor.file_columns, source.parent), first_row=done + 1
             )
             predictions = bundle.predictor.run(feeds, done + 1)
         except RowError as error:
