@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 
 HEAD: Final = 32  # width of a head is a multiple of it where nothing is said: a block of the served file's numbers
 MLP_ROUND: Final = 32  # the MLP's width is a multiple of it, for the same reason
-MLP: Final = 8 / 3  # times the width: as many weights as an MLP of two products and four times the width (Shazeer, 2020)
+MLP: Final = (
+    8 / 3
+)  # times the width: as many weights as an MLP of two products and four times the width (Shazeer, 2020)
 ROPE_BASE: Final = 10_000.0  # Su and others, RoFormer, 2021
 NORM_EPSILON: Final = 1e-5
 UNTIED_WIDTH: Final = 1_536  # from which on the last product has weights of its own
