@@ -197,10 +197,7 @@ class Settings(ModuleFamily):
     def module(self, fit: Fit) -> nn.Module:
         """A network for the tokens of `fit`."""
         tokens = _tokens(fit)
-        tokenizer = tokens.tokenizer
-        shape = self.shape(int(tokens.lengths.sum()))
-        ends = (tokenizer.start, tokenizer.end)
-        return PackedNetwork(shape.config(tokenizer.vocabulary, ends, tokenizer.padding))
+        return PackedNetwork(self.shape(int(tokens.lengths.sum())).config(tokens.tokenizer))
 
     def context_of(self, fit: Fit) -> int:
         """Tokens of a window."""
@@ -265,8 +262,8 @@ class Settings(ModuleFamily):
 
 def _parts(rows_of_part: int, rows: int) -> int:
     """Of a batch of so many rows: a power of two."""
-    most = min(MOST_PARTS, rows // rows_of_part)
-    return 1 if most < 2 else 2 if most < 4 else 4
+    most = max(1, min(MOST_PARTS, rows // rows_of_part))
+    return int(1 << (most.bit_length() - 1))
 
 
 def _tokens(fit: Fit) -> StoredTokens:

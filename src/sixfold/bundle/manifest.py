@@ -13,9 +13,10 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Final, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, ValidationError
 
@@ -233,9 +234,9 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     for name in allowed:
         if name not in manifest.files:
             raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
-    known = {MANIFEST, *manifest.files}
+    own = {MANIFEST, *manifest.files}
     foreign = sorted(
-        islice((name for name in names_in(folder, known) if name not in known), MOST_SHOWN)
+        islice((name for name in names_in(folder, own) if name not in own), MOST_SHOWN)
     )
     if foreign:
         raise BundleError(
@@ -310,7 +311,7 @@ def read_plain(path: Path, largest: int) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     """A regular file with one name. No link of either kind is followed."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -63,10 +63,9 @@ class BundleParts:
 
     def files(self) -> dict[str, bytes | Path]:
         """Name → content of every file but the manifest."""
-        texts = (self.recipe, self.report_html, self.report_json)
         return {
             **packed_by(self.runtime, self.model),
-            **_common(self.signature, self.receipt, texts),
+            **_common(self),
             manifest.PARITY: self.parity.packed(),
         }
 
@@ -95,20 +94,17 @@ class LanguageParts:
 
     def files(self) -> dict[str, bytes | Path]:
         """Name → content of every file but the manifest."""
-        texts = (self.recipe, self.report_html, self.report_json)
-        return {**self.model, **_common(self.signature, self.receipt, texts)}
+        return {**self.model, **_common(self)}
 
 
-def _common(
-    signature: Signature, receipt: Receipt, texts: tuple[str, str, str]
-) -> dict[str, bytes | Path]:
-    """What every bundle has. `texts`: recipe, report as HTML and as JSON."""
+def _common(parts: BundleParts | LanguageParts) -> dict[str, bytes | Path]:
+    """What every bundle has."""
     return {
-        "signature.json": signature.model_dump_json(indent=INDENT).encode(),
-        "recipe.yaml": texts[0].encode(),
-        "receipt.json": receipt.model_dump_json(indent=INDENT).encode(),
-        "report.html": texts[1].encode(),
-        "report.json": texts[2].encode(),
+        "signature.json": parts.signature.model_dump_json(indent=INDENT).encode(),
+        "recipe.yaml": parts.recipe.encode(),
+        "receipt.json": parts.receipt.model_dump_json(indent=INDENT).encode(),
+        "report.html": parts.report_html.encode(),
+        "report.json": parts.report_json.encode(),
     }
 
 
