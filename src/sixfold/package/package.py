@@ -139,7 +139,7 @@ def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: C
     made = _receipt(measured.receipt, winner)
     findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0)
     content = report.report(made, data.training, winner, findings).model_copy(
-        update={"language": learned_text.learned(findings.events, made.candidate)}
+        update={"language": learned_text.learned(run.folder.history(), made.candidate)}
     )
     return Made(measured.files, measured.signature, content)
 

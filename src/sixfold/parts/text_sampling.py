@@ -46,4 +46,5 @@ def sample(
 ) -> str:
     """What may follow a prompt, drawn at a temperature of 0.8; its marks of messages are text."""
     (ids,) = tokenizer.encode([prompt])
-    return tokenizer.decode(continued(network, [tokenizer.start, *ids], tokens, 0.8, seed))
+    text = tokenizer.decode(continued(network, [tokenizer.start, *ids], tokens, 0.8, seed))
+    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
