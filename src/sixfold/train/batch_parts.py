@@ -52,7 +52,7 @@ class BatchParts:
         count = parts_of(most) if theta.device.type == "cpu" else 1
         self.parts = [BatchPart(module, gradient)]
         for _ in range(1, count):
-            part = BatchPart(_sharing(module), torch.zeros_like(gradient))
+            part = BatchPart(sharing(module), torch.zeros_like(gradient))
             bind(part.module, theta, part.gradient)
             self.parts.append(part)
         at_once = min(workers, count)
@@ -147,7 +147,7 @@ def _dense_strides(one: torch.Tensor) -> tuple[int, ...]:
     return torch.empty_like(one, device="meta").stride()
 
 
-def _sharing(module: nn.Module) -> nn.Module:
+def sharing(module: nn.Module) -> nn.Module:
     """A copy whose parameters lie where those of `module` do."""
     same = {id(one): nn.Parameter(one.data, one.requires_grad) for one in module.parameters()}
     return copy.deepcopy(module, same)
