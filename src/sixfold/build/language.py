@@ -30,7 +30,9 @@ from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.train.module import ExampleReader
 
-PART_TOKENS: Final = 256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
+PART_TOKENS: Final = (
+    256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
+)
 MOST_PARTS: Final = 4
 MOST_VOCABULARY: Final = 200_000
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
@@ -80,7 +82,10 @@ class Settings(ModuleFamily):
     layers: int | None = Field(None, ge=1, le=200, description="Left out: by the size.")
     width: int | None = Field(None, ge=8, le=16_384, description="Left out: by the size.")
     heads: int | None = Field(
-        None, ge=1, le=256, description="Of attention; they divide the width. Left out: by the size."
+        None,
+        ge=1,
+        le=256,
+        description="Of attention; they divide the width. Left out: by the size.",
     )
     kv_heads: int | None = Field(
         None,
@@ -89,7 +94,10 @@ class Settings(ModuleFamily):
         description="Heads of keys and values; they divide the heads. Left out: by the size.",
     )
     mlp_width: int | None = Field(
-        None, ge=8, le=65_536, description="Of the gated MLP. Left out: 8/3 of the width, or by the size."
+        None,
+        ge=8,
+        le=65_536,
+        description="Of the gated MLP. Left out: 8/3 of the width, or by the size.",
     )
     context: int | None = Field(
         None,
@@ -113,10 +121,14 @@ class Settings(ModuleFamily):
         shape = ("layers", "width", "heads", "kv_heads", "mlp_width", "vocabulary")
         said = [name for name in shape if getattr(self, name) is not None]
         if self.checkpoint is not None and (said or self.size != "auto"):
-            raise ValueError(f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own")
-        if self.vocabulary is not None and self.vocabulary != "bytes":
-            if not LEAST_VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
-                raise ValueError(f"a vocabulary of {LEAST_VOCABULARY} to {MOST_VOCABULARY:,} tokens, or bytes")
+            raise ValueError(
+                f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own"
+            )
+        size = LEAST_VOCABULARY if self.vocabulary in (None, "bytes") else int(self.vocabulary or 0)
+        if not LEAST_VOCABULARY <= size <= MOST_VOCABULARY:
+            raise ValueError(
+                f"a vocabulary of {LEAST_VOCABULARY} to {MOST_VOCABULARY:,} tokens, or bytes"
+            )
         return self
 
     @property
@@ -146,7 +158,12 @@ class Settings(ModuleFamily):
         kv_heads = self.kv_heads or (preset.kv_heads if heads == preset.heads else heads)
         mlp = self.mlp_width or (preset.mlp if same else derived_mlp(width))
         found = LanguageShape(
-            self.layers or preset.layers, width, heads, kv_heads, mlp, self.context or preset.context
+            self.layers or preset.layers,
+            width,
+            heads,
+            kv_heads,
+            mlp,
+            self.context or preset.context,
         )
         if width % heads or (width // heads) % 2:
             raise FitError(
@@ -180,10 +197,7 @@ class Settings(ModuleFamily):
     def module(self, fit: Fit) -> nn.Module:
         """A network for the tokens of `fit`."""
         tokens = _tokens(fit)
-        tokenizer = tokens.tokenizer
-        shape = self.shape(int(tokens.lengths.sum()))
-        ends = (tokenizer.start, tokenizer.end)
-        return PackedNetwork(shape.config(tokenizer.vocabulary, ends, tokenizer.padding))
+        return PackedNetwork(self.shape(int(tokens.lengths.sum())).config(tokens.tokenizer))
 
     def context_of(self, fit: Fit) -> int:
         """Tokens of a window."""
@@ -248,8 +262,8 @@ class Settings(ModuleFamily):
 
 def _parts(rows_of_part: int, rows: int) -> int:
     """Of a batch of so many rows: a power of two."""
-    most = min(MOST_PARTS, rows // rows_of_part)
-    return 1 if most < 2 else 2 if most < 4 else 4
+    most = max(1, min(MOST_PARTS, rows // rows_of_part))
+    return int(1 << (most.bit_length() - 1))
 
 
 def _tokens(fit: Fit) -> StoredTokens:

@@ -76,7 +76,7 @@ class LanguageModel(State):
 
     def export(self, graph: Graph, x: str) -> str:
         """A language model is no graph of this kind: its bundle holds its files (`files`)."""
-        raise NotImplementedError("a language model is packed as the files of a checkpoint")
+        raise TypeError("a language model is packed as the files of a checkpoint")
 
     @property
     def fields(self) -> dict[str, Any]:
