@@ -12,8 +12,9 @@ import pyarrow.parquet
 import pytest
 
 from sixfold.core.errors import DataError
+from sixfold.data.load import load
 from sixfold.data.source import Raw
-from sixfold.data.sources.conversations import Settings, holds_examples
+from sixfold.data.sources.conversations import Settings
 from sixfold.parts.conversation import COLUMN, Completion, Conversation, read_text
 from sixfold.recipe.schema import Data
 
@@ -84,11 +85,32 @@ def test_keys_that_are_not_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_file_is_known_by_its_first_row(tmp_path: Path) -> None:
-    assert holds_examples(lines(tmp_path / "a.jsonl", CHAT))
-    assert not holds_examples(lines(tmp_path / "b.jsonl", {"text": "x"}))
-    assert not holds_examples(lines(tmp_path / "c.csv", CHAT))
-    assert not holds_examples(tmp_path / "absent.jsonl")
+    assert Settings.holds(lines(tmp_path / "a.jsonl", CHAT))
+    assert not Settings.holds(lines(tmp_path / "b.jsonl", {"text": "x"}))
+    assert not Settings.holds(lines(tmp_path / "c.csv", CHAT))
+    assert not Settings.holds(tmp_path / "absent.jsonl")
     (tmp_path / "d.jsonl").write_text("{")
-    assert not holds_examples(tmp_path / "d.jsonl")
+    assert not Settings.holds(tmp_path / "d.jsonl")
     pa.parquet.write_table(pa.Table.from_pylist([CHAT]), tmp_path / "e.parquet")
-    assert holds_examples(tmp_path / "e.parquet")
+    assert Settings.holds(tmp_path / "e.parquet")
+
+
+def test_preferences_stand_in_files_of_their_own(tmp_path: Path) -> None:
+    better = {"prompt": "Q", "chosen": "yes", "rejected": "no"}
+    assert read(lines(tmp_path / "a.jsonl", better, better)).rows == 2
+    with pytest.raises(
+        DataError, match="line 2: expected an example of another kind, as the rows b"
+    ):
+        read(lines(tmp_path / "b.jsonl", CHAT, better))
+    with pytest.raises(
+        DataError, match="line 2: expected a preference, as the rows before; found an"
+    ):
+        read(lines(tmp_path / "c.jsonl", better, CHAT))
+
+
+def test_generation_finds_them_by_itself(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", {**CHAT, "id": 1}, {**CHAT, "id": 2})
+    dataset = load(Data(source="a.jsonl", drop=("id",)), "generation", tmp_path)
+    assert list(dataset.table.columns) == [COLUMN]
+    assert dataset.target.values[:, 2].tolist() == [2.0, 2.0]  # bytes of "Hi"
+    assert any("2 examples, answers of 4 bytes" in note for note in dataset.notes)

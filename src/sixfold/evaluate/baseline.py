@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
+from sixfold.parts.conversation import COLUMN, learned_text
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import LOSS_SUMS, Dataset, FloatArray, Target
 
@@ -80,8 +81,9 @@ def byte_shares(training: Dataset, validation: Dataset) -> FloatArray:
 
 def _contents(dataset: Dataset) -> Iterator[npt.NDArray[np.uint8]]:
     """The bytes of each text."""
-    (column,) = dataset.table.columns.values()
+    ((name, column),) = dataset.table.columns.items()
     for text in column.strings():
+        text = learned_text(text) if name == COLUMN else text
         yield np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
 
 

@@ -21,6 +21,7 @@ from sixfold.parts.messages import FAULTY, read_messages, read_tools
 
 Row = Mapping[str, Any]
 Message = dict[str, Any]
+ALIKE: Final = "Write preferences and other examples to files of their own."
 COLUMN: Final = "conversation"  # what the column of such rows is called
 
 
@@ -108,6 +109,35 @@ def read_text(text: str, where: str = "a conversation") -> Example:
     if not isinstance(row, dict):
         raise DataError(where, "a JSON object", type(row).__name__, "Look at data.types.")
     return example_of(row, where)
+
+
+def learned_text(text: str) -> str:
+    """What the model is to write of an example that is kept as `text`: its answers, one after the other;
+    of a preference the chosen one.
+    """
+    example = read_text(text)
+    side = example.chosen if isinstance(example, Preference) else example
+    if isinstance(side, Completion):
+        return side.answer
+    said = (side.messages[place] for place in sorted(side.learned))
+    return "".join(
+        message["content"]
+        + "".join(json.dumps(call["function"]) for call in message.get("tool_calls", ()))
+        for message in said
+    )
+
+
+def all_text(text: str) -> str:
+    """All that is said in an example that is kept as `text`, a line each."""
+    example = read_text(text)
+    sides = [example.chosen, example.rejected] if isinstance(example, Preference) else [example]
+    said = list[str]()
+    for side in sides:
+        if isinstance(side, Completion):
+            said += [side.prompt, side.answer]
+        else:
+            said += [message["content"] for message in side.messages]
+    return "\n".join(said)
 
 
 def _conversation(row: Row, where: str) -> Conversation:

@@ -12,12 +12,14 @@ from typing import Final
 import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
+from sixfold.parts.conversation import COLUMN, all_text
 from sixfold.parts.fit import DocumentNeeds, FeatureGroup
 from sixfold.parts.state import State
 from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store
 from sixfold.parts.table import IntArray, Table
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY, TextTokenizer, learned, of_checkpoint
 from sixfold.prepare.step import Training
+from sixfold.prepare.text.learned_tokens import stored_examples
 from sixfold.recipe.chat_template import CHATML
 from sixfold.recipe.schema import Prepare
 
@@ -60,6 +62,8 @@ class DocumentPreparer(State):
     def transform(self, table: Table) -> StoredTokens:
         """The tokens of all rows."""
         texts = table.columns[self.column].strings()
+        if self.column == COLUMN:
+            return stored_examples(texts, self.tokenizer)
         return store(texts, self.tokenizer, plain_rows(self.tokenizer))
 
     def batches(self, table: Table) -> Iterator[tuple[slice, StoredTokens]]:
@@ -90,6 +94,7 @@ def fit_documents(
         told = f"{tokenizer.vocabulary:,} tokens of the checkpoint {Path(needs.checkpoint).name}"
     else:
         texts = table.columns[name].strings()
+        texts = [all_text(text) for text in texts] if name == COLUMN else texts
         size = needs.vocabulary or derived_vocabulary(sum(map(len, texts)))
         tokenizer = learned(texts, size, CHATML)
         kind = "single bytes" if size <= LEAST_VOCABULARY else "byte-level pairs"

@@ -15,7 +15,7 @@ from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
 from sixfold.data.source import Raw
 from sixfold.data.sources import jsonl
-from sixfold.parts.conversation import COLUMN, example_of, is_example, text_of
+from sixfold.parts.conversation import ALIKE, COLUMN, Preference, example_of, is_example, text_of
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -43,22 +43,43 @@ class Settings(Section):
         """The file, in the recipe's encoding; `data.drop` names keys that are not looked at."""
         return cls(path=path, encoding=data.read.encoding, dropped=data.drop)
 
+    @classmethod
+    def holds(cls, path: Path) -> bool:
+        """Whether a file's first row has the keys of an example: of JSON lines or Parquet. What is wrong
+        with the file is said by who reads it.
+        """
+        if not path.is_file() or DataFile(path).extension not in ENDINGS:
+            return False
+        try:
+            first = next(iter(cls(path=path).rows(MemoryLimit.of(None))), None)
+        except SixfoldError:
+            return False
+        row: Mapping[str, Any] = first[1] if isinstance(first, Sequence) else {}
+        return is_example(row)
+
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All rows. Raises DataError with the line and the place in it, or BudgetError."""
         limit = memory or MemoryLimit.of(None)
         limit.plan(str(self.path), "the whole file", HELD * self.path.stat().st_size)
-        found, places = list[str](), list[str]()
+        found, places, preferences = list[str](), list[str](), False
         for place, row in self.rows(limit):
             where = f"{self.path}, {place}"
             kept = {key: value for key, value in row.items() if key not in self.dropped}
-            found.append(text_of(example_of(kept, where)))
+            example = example_of(kept, where)
+            if found and isinstance(example, Preference) != preferences:
+                kinds = ("a preference", "an example of another kind")
+                expected, other = kinds if preferences else kinds[::-1]
+                raise DataError(where, f"{expected}, as the rows before", other, ALIKE)
+            preferences = isinstance(example, Preference)
+            found.append(text_of(example))
             places.append(place)
             if len(found) % CHECKED_ROWS == 0:
                 limit.check(str(self.path))
         if not found:
             raise DataError(str(self.path), "rows", "none", "Check the export.")
         cells = pa.chunked_array([pa.array(found, pa.large_string())])
-        return Raw({COLUMN: cells}, len(found), str(self.path), places.__getitem__)
+        where, dropped = str(self.path), self.dropped
+        return Raw({COLUMN: cells}, len(found), where, places.__getitem__, dropped=dropped)
 
     def rows(self, limit: MemoryLimit) -> Iterator[Any]:
         """Place ("line 7") and content of each row."""
@@ -85,17 +106,3 @@ class Settings(Section):
             raise DataError(
                 str(self.path), "a Parquet file", first, "Write the file again."
             ) from None
-
-
-def holds_examples(path: Path) -> bool:
-    """Whether a file's first row has the keys of an example: of JSON lines or Parquet. What is wrong
-    with the file is said by who reads it.
-    """
-    if not path.is_file() or DataFile(path).extension not in ENDINGS:
-        return False
-    try:
-        first = next(iter(Settings(path=path).rows(MemoryLimit.of(None))), None)
-    except SixfoldError:
-        return False
-    row: Mapping[str, Any] = first[1] if isinstance(first, Sequence) else {}
-    return is_example(row)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.core.errors import DataError
-from sixfold.parts.conversation import Completion, Conversation
+from sixfold.core.errors import DataError, SixfoldError
+from sixfold.parts.conversation import (
+    ALIKE,
+    Completion,
+    Conversation,
+    Preference,
+    read_text,
+    text_of,
+)
+from sixfold.parts.stored_tokens import Encoder, StoredTokens, TokenRow, store
 from sixfold.parts.table import BoolArray
+from sixfold.parts.text_tokenizer import TextTokenizer
 from sixfold.prepare.text.chat_text import ChatTemplate, LearnedText
+from sixfold.recipe.chat_template import special_tokens
 
+SHOWN: Final = 60  # characters of an example that cannot be used
 Ids = npt.NDArray[np.int32]
 
 
@@ -37,6 +49,21 @@ class ExampleTokens:
     template: ChatTemplate
     start: int
     end: int
+
+    @classmethod
+    def by(cls, tokenizer: TextTokenizer) -> Self:
+        """As a tokenizer's files say."""
+        settings = tokenizer.settings()
+        template = ChatTemplate(
+            tokenizer.chat_template, special_tokens(settings), tokenizer.marks()
+        )
+        return cls(
+            tokenizer.library(False),
+            tokenizer.library(True),
+            template,
+            tokenizer.start,
+            tokenizer.end,
+        )
 
     def of(self, example: Conversation | Completion) -> LearnedTokens:
         """Raises DataError where the chat template refuses the messages."""
@@ -74,3 +101,52 @@ class ExampleTokens:
         ids = np.array([self.start, *prompt, *answer, self.end], dtype=np.int32)
         learned = np.arange(len(ids)) > len(prompt)
         return LearnedTokens(ids, learned, len(example.answer.encode("utf-8", "surrogatepass")))
+
+
+def stored_examples(texts: Sequence[str], tokenizer: TextTokenizer) -> StoredTokens:
+    """Rows that hold examples (`parts.conversation`), all preferences or none. Raises DataError for one
+    that the chat template refuses, or that has no token to learn.
+    """
+    encode = _encoder(ExampleTokens.by(tokenizer))
+    if not len(texts) or not isinstance(read_text(texts[0]), Preference):
+        return store(texts, tokenizer, encode, whole=True)
+    sides = list(map(_sides, texts))
+    chosen, rejected = (
+        store([text_of(pair[side]) for pair in sides], tokenizer, encode, whole=True)
+        for side in (0, 1)
+    )
+    return replace(chosen, rejected=rejected)
+
+
+def _sides(text: str) -> Sequence[Conversation | Completion]:
+    example = read_text(text)
+    if not isinstance(example, Preference):
+        raise DataError("a row", "a preference, as the others", "an example of another kind", ALIKE)
+    return example.chosen, example.rejected
+
+
+def _encoder(tokens: ExampleTokens) -> Encoder:
+    def encode(texts: Sequence[str]) -> Iterator[TokenRow]:
+        for text in texts:
+            example = read_text(text)
+            try:
+                if isinstance(example, Preference):
+                    raise DataError("a row", "an example, as the others", "a preference", ALIKE)
+                yield _marked(tokens.of(example))
+            except SixfoldError as error:
+                where = f"the example that begins {text[:SHOWN]!r}: {error.where}"
+                raise DataError(where, error.expected, error.found, error.remedy) from None
+
+    return encode
+
+
+def _marked(found: LearnedTokens) -> TokenRow:
+    """Ids up to the last that is learned; the first one is none, as nothing stands before it. Raises
+    DataError where none is learned.
+    """
+    learned = found.learned.copy()
+    learned[:1] = False
+    if not learned.any():
+        raise DataError("messages", "a token to learn", "none", "Look at the chat template.")
+    last = int(np.flatnonzero(learned)[-1]) + 1
+    return TokenRow(np.where(learned, found.ids, ~found.ids)[:last], found.size_bytes)
