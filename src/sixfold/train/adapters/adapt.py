@@ -69,15 +69,18 @@ class Adapter(Section):
         return self.alpha / (self.rank**0.5 if self.method == "rslora" else self.rank)
 
 
-def adapted(module: nn.Module, adapter: Adapter, family: str) -> nn.Module:
+def adapted(
+    module: nn.Module, adapter: Adapter, family: str, seed: int = SEED, apart: str = ""
+) -> nn.Module:
     """The module with adapters beside the products that `targets` names; all that it had before is
-    frozen, its products kept in the form `base`. Raises FitError where there is no such product.
+    frozen, its products kept in the form `base`. `seed`: of the adapters; `apart`: patterns of products
+    that stay as they are, whatever the targets say. Raises FitError where there is no such product.
     """
     made = sharing(module).requires_grad_(False)
     count = 0
     for place in list(_places(made)):
         product = place.child
-        if not isinstance(product, nn.Linear):
+        if not isinstance(product, nn.Linear) or matches(place.path, apart):
             continue
         if matches(place.path, adapter.targets):
             place.put(_ADAPTED[adapter.method](product, adapter))
@@ -92,7 +95,7 @@ def adapted(module: nn.Module, adapter: Adapter, family: str) -> nn.Module:
             "none",
             "Choose adapt: whole, other targets, or a checkpoint of a transformer's kind.",
         )
-    start_adapters(made, torch.Generator().manual_seed(SEED))
+    start_adapters(made, torch.Generator().manual_seed(seed))
     return made
 
 
