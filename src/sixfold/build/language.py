@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
@@ -19,10 +20,13 @@ from sixfold.build._language_shape import (
     derived_size,
     shape_of_config,
 )
+from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
+from sixfold.build._language_work import PairExamples, preferring, student, taught
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
+from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
 from sixfold.parts.language_model import LanguageModel
@@ -31,7 +35,10 @@ from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
-from sixfold.train.module import ExampleReader
+from sixfold.parts.whole_windows import PackedExamples
+from sixfold.runs.context import Context
+from sixfold.train.distillation import Losses
+from sixfold.train.module import ExampleReader, ModuleFit
 
 PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
@@ -69,11 +76,11 @@ FROM_CHECKPOINT: Final = TrainDefaults(
 )
 
 
-class Settings(ModuleFamily):
+class Settings(LanguageTuning, ModuleFamily):
     """A language model: a decoder-only transformer with rotary places, RMS norms, a gated MLP and
     grouped heads (as Llama), that learns to go on with texts. From scratch it has a size, or any shape,
     and tokens that are learned from the training texts; or it goes on from a local checkpoint (llama,
-    mistral, qwen2 or qwen3) with that one's tokens.
+    mistral, qwen2 or qwen3) with that one's tokens, of which all weights are learned, or adapters.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
@@ -144,6 +151,8 @@ class Settings(ModuleFamily):
     @property
     def train_defaults(self) -> TrainDefaults:
         """AdamW with half a cosine."""
+        if self.adapter is not None:
+            return ADAPTERS
         return FROM_SCRATCH if self.checkpoint is None else FROM_CHECKPOINT
 
     def check_task(self, task: Task) -> None:
@@ -154,8 +163,9 @@ class Settings(ModuleFamily):
             self._of_checkpoint(read_language(Path(self.checkpoint)))
 
     def content_digest(self) -> str:
-        """SHA-256 of the checkpoint's files."""
-        return "" if self.checkpoint is None else digest(Path(self.checkpoint))
+        """SHA-256 of the files of the checkpoint, and of the teacher."""
+        folders = [folder for folder in (self.checkpoint, self.teacher) if folder is not None]
+        return "".join(digest(Path(folder)) for folder in folders)
 
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
@@ -204,8 +214,22 @@ class Settings(ModuleFamily):
         return (
             f"language: {head}: {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
             f"{shape.width}, {shape.heads} heads ({shape.kv_heads} of keys and values), {vocabulary:,} tokens, windows of "
-            f"{shape.context}."
+            f"{self.window(fit)}.{self._described(fit)}"
         )
+
+    def _described(self, fit: Fit) -> str:
+        """What of a checkpoint is learned, and from what examples."""
+        tokens, context = _tokens(fit), self.shape_of(fit).context
+        told = list[str]()
+        if self.checkpoint is not None:
+            told.append(self.learned(read_language(Path(self.checkpoint)).config))
+        if tokens.rejected is not None:
+            told.append(f"Preferences (DPO, beta {self.beta:g}): {len(tokens):,} pairs of answers.")
+        elif tokens.whole:
+            told.append(PackedExamples(tokens, context).describe())
+        if tokens.whole:
+            told.append(self.check_lengths(tokens, context))
+        return "".join(f" {text}" for text in told if text)
 
     def shape_of(self, fit: Fit) -> LanguageShape:
         """Of the network for the tokens of `fit`. Raises FitError for a context that is longer than the
@@ -228,12 +252,43 @@ class Settings(ModuleFamily):
     def module(self, fit: Fit) -> nn.Module:
         """A network for the tokens of `fit`."""
         if self.checkpoint is not None:
-            return read_language(Path(self.checkpoint)).network()
+            seed = derive(fit.setting.initialize.seed, fit.seed, "adapters")
+            return self.tuned(read_language(Path(self.checkpoint)).network(), seed)
         return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
 
     def examples(self, fit: Fit) -> ExampleReader:
-        """Windows of packed texts."""
-        return PackedTexts(_tokens(fit), self.shape_of(fit).context)
+        """Windows of packed texts, or of whole examples; or pairs of answers. Raises FitError for
+        examples that are too long.
+        """
+        tokens, context = _tokens(fit), self.shape_of(fit).context
+        if not tokens.whole:
+            return PackedTexts(tokens, context)
+        self.check_lengths(tokens, context)
+        if tokens.rejected is not None:
+            return PairExamples(tokens, context)
+        return PackedExamples(tokens, context)
+
+    def window(self, fit: Fit) -> int:
+        """Tokens of a window."""
+        tokens, context = _tokens(fit), self.shape_of(fit).context
+        return PackedExamples(tokens, context).length if tokens.whole else context
+
+    def work_of(self, fit: Fit, context: Context) -> ModuleFit:
+        """As of any module; with what is preferred, or a teacher."""
+        work = super().work_of(fit, context)
+        network: Any = work.module
+        if _tokens(fit).rejected is not None:
+            return preferring(work, network, self.beta)
+        teacher = self.taught_by(network)
+        if fit.teacher is not None:
+            teacher = self.network_of(fit.teacher)
+        if teacher is None:
+            return work
+        return taught(work, network, teacher.to(next(network.parameters())))
+
+    def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
+        """A teacher stands beside the network (`work_of`), and not among the targets."""
+        return self.examples(fit), self.losses
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of each window the sum over its tokens, [B]."""
@@ -245,14 +300,18 @@ class Settings(ModuleFamily):
 
     def parts(self, fit: Fit) -> Callable[[int], int]:
         """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""
-        return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
+        return partial(_parts, max(1, PART_TOKENS // self.window(fit)))
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as the scores of all tokens leave room for."""
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
+        return max(1, SCORES_AT_ONCE // (self.window(fit) * vocabulary))
 
     def resume(self, fitted: Fitted) -> nn.Module:
+        """The network of a state, ready to be trained further."""
+        return self.tuned(self.network_of(fitted))
+
+    def network_of(self, fitted: Fitted) -> PackedNetwork:
         """The network of a state. Raises TypeError for another family's."""
         if not isinstance(fitted, LanguageModel):
             raise TypeError(f"{type(fitted).__name__} is no LanguageModel")
@@ -260,7 +319,9 @@ class Settings(ModuleFamily):
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, with its tokenizer."""
-        network: Any = module
+        trained: Any = student(module)
+        tokens = replace(_tokens(fit), rejected=None)
+        network = self.untuned(trained, self.examples(replace(fit, x=tokens)))
         return LanguageModel(
             network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
         )

@@ -18,7 +18,7 @@ import torch
 
 from sixfold.parts.stored_tokens import StoredTokens
 from sixfold.parts.table import IntArray
-from sixfold.parts.token_windows import Batch, Span, filled
+from sixfold.parts.token_windows import Span, WindowBatch, filled
 
 SHORTEST: Final = 32  # tokens of a window at least; guessed
 
@@ -76,9 +76,18 @@ class PackedExamples:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> Batch:
+    def read(self, rows: IntArray, draw: torch.Generator | None) -> WindowBatch:
         """As in `ExampleReader`."""
         return filled([self.windows[row] for row in rows.tolist()], self.tokens, self.length)
+
+    def describe(self) -> str:
+        """What `facts` says, for people."""
+        facts = self.facts()
+        share = facts["filling"] / max(1, len(self) * self.length)
+        return (
+            f"{facts['examples']:,} examples in {facts['windows']:,} windows: {facts['tokens']:,} tokens, of which "
+            f"{facts['learned']:,} are learned; {share:.0%} of the windows is filling."
+        )
 
     def facts(self) -> dict[str, Any]:
         """Examples, windows, their length, tokens that are read, that are learned, and that fill up."""
