@@ -10,8 +10,8 @@ import numpy as np
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.units import counted
 from sixfold.data.target import FoundTarget
-from sixfold.parts.conversation import COLUMN, learned_text
-from sixfold.parts.table import LOSS_SUMS, Column, Target
+from sixfold.parts.conversation import COLUMN, holds_preferences, learned_text
+from sixfold.parts.table import LOSS_SUMS, MARGIN, Column, Target
 from sixfold.recipe.schema import Data
 
 TEXT: Final = "text"  # what the column is called, as in files of this kind everywhere
@@ -60,4 +60,7 @@ def document_target(name: str, column: Column, where: str) -> FoundTarget:
         f"A language model is learned from '{name}': {counted(len(rows), kind)}, {what}"
         f"{own.sum():,.0f} bytes in UTF-8, {np.median(own):,.0f} in the median and {own.max():,.0f} at most."
     )
-    return FoundTarget(Target("generation", sums, LOSS_SUMS), rows, (notes,))
+    names: tuple[str, ...] = LOSS_SUMS
+    if name == COLUMN and holds_preferences(column.levels):  # equally likely: a margin of 0
+        sums, names = np.pad(sums, [(0, 0), (0, 1)]), (*LOSS_SUMS, MARGIN)
+    return FoundTarget(Target("generation", sums, names), rows, (notes,))

@@ -111,12 +111,14 @@ def read_text(text: str, where: str = "a conversation") -> Example:
     return example_of(row, where)
 
 
-def learned_text(text: str) -> str:
+def learned_text(text: str, rejected: bool = False) -> str:
     """What the model is to write of an example that is kept as `text`: its answers, one after the other;
-    of a preference the chosen one.
+    of a preference the chosen one, or the rejected one.
     """
     example = read_text(text)
-    side = example.chosen if isinstance(example, Preference) else example
+    side = example
+    if isinstance(example, Preference):
+        side = example.rejected if rejected else example.chosen
     if isinstance(side, Completion):
         return side.answer
     said = (side.messages[place] for place in sorted(side.learned))
@@ -125,6 +127,11 @@ def learned_text(text: str) -> str:
         + "".join(json.dumps(call["function"]) for call in message.get("tool_calls", ()))
         for message in said
     )
+
+
+def holds_preferences(texts: Sequence[str]) -> bool:
+    """Whether examples that are kept as these texts are preferences: all are of one kind."""
+    return len(texts) > 0 and isinstance(read_text(texts[0]), Preference)
 
 
 def all_text(text: str) -> str:

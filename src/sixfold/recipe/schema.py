@@ -41,6 +41,7 @@ from sixfold.recipe.plugin_fields import (
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
+from sixfold.recipe.text_filters import TextFilters
 
 
 class TableFile(Section):
@@ -125,6 +126,7 @@ class Denoise(Section):
         None,
         description="How outliers among the training rows are found, and whether they are dropped or clipped.",
     )
+    texts: TextFilters | None = Field(None, description="Texts that no language model learns from.")
 
 
 class Impute(Section):

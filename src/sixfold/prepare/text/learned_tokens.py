@@ -15,6 +15,7 @@ from sixfold.parts.conversation import (
     Completion,
     Conversation,
     Preference,
+    holds_preferences,
     read_text,
     text_of,
 )
@@ -108,7 +109,7 @@ def stored_examples(texts: Sequence[str], tokenizer: TextTokenizer) -> StoredTok
     that the chat template refuses, or that has no token to learn.
     """
     encode = _encoder(ExampleTokens.by(tokenizer))
-    if not len(texts) or not isinstance(read_text(texts[0]), Preference):
+    if not holds_preferences(texts):
         return store(texts, tokenizer, encode, whole=True)
     sides = list(map(_sides, texts))
     chosen, rejected = (
