@@ -32,9 +32,10 @@ from sixfold.prepare.text.learned_tokens import stored_examples
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
+from sixfold.train.distilled_texts import DistilledTexts
 from sixfold.train.module import ModuleFit, ModuleLearner
 from sixfold.train.stepper import Stepper
-from sixfold.train.token_objectives import PairNetwork, TaughtNetwork
+from sixfold.train.token_objectives import PairNetwork
 
 FAST = {"name": "adamw", "learning_rate": 0.01}
 
@@ -189,10 +190,9 @@ def test_preferences_start_at_ln_2_and_are_learned(tmp_path: Path) -> None:
 def test_a_teacher_draws_the_model_to_it(tmp_path: Path) -> None:
     x, folder = stored(chats()), write(tmp_path / "c")
     other = write(tmp_path / "teacher", seed=5)
-    family = Settings(checkpoint=str(folder), teacher=str(other))
+    family = Settings(checkpoint=str(folder), teacher=str(other), teacher_weight=1.0)
     fit = fit_of(x, family, epochs=6)
-    work = family.work_of(fit, Context())
-    assert isinstance(work.module, TaughtNetwork)
+    assert isinstance(family.work_of(fit, Context()).examples, DistilledTexts)
 
     def distance(one: LanguageModel) -> float:
         batch = PackedExamples(x, 64).read(np.arange(len(PackedExamples(x, 64))), None)
@@ -204,13 +204,8 @@ def test_a_teacher_draws_the_model_to_it(tmp_path: Path) -> None:
 
     plain = trained(fit_of(x, Settings(checkpoint=str(folder)), epochs=6))
     assert distance(trained(fit)) < 0.8 * distance(plain)
-    resumed = replace(fit_of(x, Settings(checkpoint=str(folder))), teacher=plain)
-    module: Any = resumed.setting.family.work_of(resumed, Context()).module  # type: ignore[attr-defined]
-    assert isinstance(module, TaughtNetwork)
     small = write(tmp_path / "small", vocabulary=280)
-    with pytest.raises(
-        FitError, match=r"teacher: expected a model of the same .* tokens; found 280"
-    ):
+    with pytest.raises(FitError, match=r"teacher: expected a model of the same .* tokens; found"):
         trained(fit_of(x, Settings(checkpoint=str(folder), teacher=str(small))))
 
 
@@ -253,6 +248,7 @@ def test_settings_that_do_not_fit_are_refused() -> None:
     for options, text in (
         ({"rank": 4}, "rank is for adapters, such as adapt: lora"),
         ({"base": "int4"}, "base is for adapters"),
+        ({"temperature": 2.0}, "temperature is for a teacher, whose folder is missing"),
         ({"adapt": "lora"}, "adapt is for a checkpoint"),
         ({"checkpoint": "a", "adapt": "lora", "freeze": "*"}, "freeze is for adapt: whole"),
         ({"checkpoint": "a", "adapt": "head"}, "Input should be 'whole', 'lora'"),

@@ -9,15 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sixfold.parts.language_network import token_losses
 from sixfold.parts.token_windows import IGNORED
 from sixfold.train.distillation import Distillation
-from sixfold.train.token_objectives import (
-    PairNetwork,
-    TaughtNetwork,
-    distilled_token_losses,
-    preference_losses,
-    sequence_scores,
-)
+from sixfold.train.distilled_texts import TextDistillation
+from sixfold.train.token_objectives import PairNetwork, preference_losses, sequence_scores
 
 
 def scores_and_targets() -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,19 +63,34 @@ def test_dpo_is_its_formula_and_that_of_trl(beta: float) -> None:
     torch.testing.assert_close(policy.grad, expected.detach())
 
 
-def test_distillation_is_the_kl_to_the_teacher_and_the_loss_of_the_token() -> None:
+def test_a_teacher_counts_by_its_distance_and_the_token_by_its_loss() -> None:
     scores, y = scores_and_targets()
-    teacher = torch.randn(3, 5, 7)
-    found = distilled_token_losses(scores, teacher, y, Distillation(temperature=3.0, weight=0.25))
-    goal, said = (teacher / 3).softmax(-1), (scores / 3).softmax(-1)
-    apart = (goal * (goal / said).log()).sum(-1)
-    hard = functional.cross_entropy(scores.flatten(0, 1), y.flatten(), reduction="none").reshape(
-        3, 5
-    )
-    expected = torch.where(y == IGNORED, 0.0, 0.25 * 9 * apart + 0.75 * hard)
+    said = torch.randn(3, 5, 7)
+    x = torch.zeros(3, 3, 5, dtype=torch.int64)
+    settings = Distillation(temperature=3.0, weight=0.25)
+
+    def hard(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return token_losses(outputs, targets).sum(dim=1)
+
+    losses = TextDistillation(Answers(said), hard, settings)
+    found = losses(scores, torch.cat([x, y[:, None]], dim=1))
+    goal, own = (said / 3).softmax(-1), (scores / 3).softmax(-1)
+    apart = (goal * (goal / own).log()).sum(-1)
+    plain = token_losses(scores, y)
+    expected = torch.where(y == IGNORED, 0.0, 0.25 * 9 * apart + 0.75 * plain).sum(dim=1)
     torch.testing.assert_close(found, expected)
-    alone = distilled_token_losses(scores, scores, y, Distillation(temperature=2.0, weight=1.0))
-    assert alone.abs().max() < 1e-6
+    torch.testing.assert_close(losses(scores, y), plain.sum(dim=1))  # watched: labels alone
+
+
+class Answers(torch.nn.Module):
+    """A teacher that says the same to all."""
+
+    def __init__(self, said: torch.Tensor) -> None:
+        super().__init__()
+        self.said = said
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.said
 
 
 class Bigrams(torch.nn.Module):
@@ -93,9 +104,9 @@ class Bigrams(torch.nn.Module):
         return self.table(x[:, 0])
 
 
-def test_networks_of_pairs_and_of_teachers() -> None:
+def test_both_answers_are_scored_as_each_alone() -> None:
     torch.manual_seed(0)
-    network, teacher = Bigrams(), Bigrams()
+    network = Bigrams()
     x = torch.randint(0, 7, (4, 2, 4, 6))
     x[:, :, 3, :2] = IGNORED
     found = PairNetwork(network)(x)
@@ -103,16 +114,6 @@ def test_networks_of_pairs_and_of_teachers() -> None:
         for side in range(2):
             alone = sequence_scores(network(x[row, side, :3][None]), x[row, side, 3][None])
             torch.testing.assert_close(found[row, side], alone[0])
-    taught = TaughtNetwork(network, teacher).train()
-    assert network.training
-    assert not teacher.training
-    assert [name for name, one in taught.named_parameters() if one.requires_grad] == [
-        "network.table.weight"
-    ]
-    said = taught(x[:, 0, :3])
-    torch.testing.assert_close(said[:, 0], network(x[:, 0, :3]))
-    torch.testing.assert_close(said[:, 1], teacher(x[:, 0, :3]))
-    assert not said[:, 1].detach().requires_grad
 
 
 def test_a_model_learns_what_is_preferred() -> None:

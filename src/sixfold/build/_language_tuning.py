@@ -17,9 +17,11 @@ from sixfold.core.units import counted
 from sixfold.parts.language_checkpoint import read_language
 from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.parts.text_tokenizer import TextTokenizer
 from sixfold.parts.token_windows import ids_of
 from sixfold.train.adapters.adapt import SEED, Adapter, Method, adapted, freeze, merged
 from sixfold.train.adapters.stored_product import Storage
+from sixfold.train.distilled_texts import OF_TEXTS
 from sixfold.train.module import ExampleReader
 from sixfold.train.token_objectives import BETA
 
@@ -91,12 +93,21 @@ class LanguageTuning(BaseModel):
         min_length=1,
         description="Folder of a checkpoint with the same tokens, to whose probabilities those of the model are drawn.",
     )
+    temperature: float = Field(
+        OF_TEXTS.temperature, gt=0, description="Of a teacher: above 1 its distribution is flatter."
+    )
+    teacher_weight: float = Field(
+        OF_TEXTS.weight, gt=0, le=1, description="How much a teacher counts against the texts."
+    )
 
     @model_validator(mode="after")
     def _adapters_alone_have_a_rank(self) -> Self:
         said = [name for name in OF_ADAPTERS if name in self.model_fields_set]
         if self.adapt == "whole" and said:
             raise ValueError(f"{said[0]} is for adapters, such as adapt: lora")
+        of_teacher = self.model_fields_set & {"temperature", "teacher_weight"}
+        if self.teacher is None and of_teacher:
+            raise ValueError(f"{min(of_teacher)} is for a teacher, whose folder is missing")
         if self.adapt != "whole" and self.freeze is not None:
             raise ValueError("freeze is for adapt: whole; adapters freeze all other weights")
         return self
@@ -174,20 +185,18 @@ class LanguageTuning(BaseModel):
             f"{counted(len(long), 'example')} longer than {context:,} tokens: the rest is left out."
         )
 
-    def taught_by(self, network: PackedNetwork) -> PackedNetwork | None:
+    def taught_by(self, tokenizer: TextTokenizer) -> PackedNetwork:
         """The teacher. Raises FitError for one with other tokens."""
-        if self.teacher is None:
-            return None
-        found = read_language(Path(self.teacher)).network()
-        sizes = [int(one.network.config.vocab_size) for one in (network, found)]
-        if sizes[0] != sizes[1]:
+        found = read_language(Path(self.teacher or ""))
+        own, other = (one.library(False).get_vocab() for one in (tokenizer, found.tokenizer))
+        if own != other:
             raise FitError(
                 "build, language, teacher",
-                f"a model of the same {sizes[0]:,} tokens",
-                f"{sizes[1]:,}",
+                f"a model of the same {len(own):,} tokens",
+                f"{len(own.items() - other.items()):,} that it has not",
                 "Choose a checkpoint with the same tokenizer.",
             )
-        return found
+        return found.network()
 
 
 def _too_long(tokens: StoredTokens, row: int, expected: str, remedy: str) -> FitError:

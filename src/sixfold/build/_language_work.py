@@ -1,4 +1,4 @@
-"""What the loop trains of a language model that learns preferences, or from a teacher."""
+"""What the loop trains of a language model that learns preferences."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from sixfold.parts.stored_tokens import StoredTokens
 from sixfold.parts.table import IntArray
 from sixfold.parts.token_windows import Span, WindowBatch, filled
 from sixfold.train.module import ExampleReader, ModuleFit
-from sixfold.train.token_objectives import (
-    PairNetwork,
-    TaughtNetwork,
-    distilled_token_losses,
-    preference_losses,
-)
+from sixfold.train.token_objectives import PairNetwork, preference_losses
 
 AT_ONCE: Final = 8  # pairs that are scored together before the training
 
@@ -78,19 +73,9 @@ def preferring(work: ModuleFit, network: PackedNetwork, beta: float) -> ModuleFi
     )
 
 
-def taught(work: ModuleFit, network: PackedNetwork, teacher: PackedNetwork) -> ModuleFit:
-    """Distillation: the teacher scores the tokens of each batch anew."""
-    return replace(work, module=TaughtNetwork(network, teacher), losses=_distilled)
-
-
 def student(module: torch.nn.Module) -> torch.nn.Module:
-    """The network that was trained, without what stood around it."""
-    return module.network if isinstance(module, PairNetwork | TaughtNetwork) else module
-
-
-def _distilled(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Of each window the sum over its tokens, [B]; `scores`: [B, 2, T, V] of student and teacher."""
-    return distilled_token_losses(scores[:, 0], scores[:, 1], y).sum(dim=1)
+    """The network that was trained, without what scores its answers."""
+    return module.network if isinstance(module, PairNetwork) else module
 
 
 def _scored(examples: ExampleReader, pairs: PairNetwork) -> PairExamples:

@@ -21,7 +21,7 @@ from sixfold.build._language_shape import (
     shape_of_config,
 )
 from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
-from sixfold.build._language_work import PairExamples, preferring, student, taught
+from sixfold.build._language_work import PairExamples, preferring, student
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.cores import cores
@@ -37,7 +37,8 @@ from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
 from sixfold.runs.context import Context
-from sixfold.train.distillation import Losses
+from sixfold.train.distillation import Distillation, Losses
+from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.module import ExampleReader, ModuleFit
 
 PART_TOKENS: Final = (
@@ -276,21 +277,20 @@ class Settings(LanguageTuning, ModuleFamily):
         return PackedExamples(tokens, context).length if tokens.whole else context
 
     def work_of(self, fit: Fit, context: Context) -> ModuleFit:
-        """As of any module; with what is preferred, or a teacher."""
+        """As of any module; of preferences the scores of both answers are compared."""
         work = super().work_of(fit, context)
-        network: Any = work.module
-        if _tokens(fit).rejected is not None:
-            return preferring(work, network, self.beta)
-        teacher = self.taught_by(network)
-        if fit.teacher is not None:
-            teacher = self.network_of(fit.teacher)
-        if teacher is None:
+        if _tokens(fit).rejected is None:
             return work
-        return taught(work, network, teacher.to(next(network.parameters())))
+        network: Any = work.module
+        return preferring(work, network, self.beta)
 
     def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
-        """A teacher stands beside the network (`work_of`), and not among the targets."""
-        return self.examples(fit), self.losses
+        """With the teacher that the recipe names, where it names one."""
+        if fit.teacher is not None or self.teacher is None:
+            return super()._compared(fit)
+        teacher = self.taught_by(_tokens(fit).tokenizer)
+        settings = Distillation(self.temperature, self.teacher_weight)
+        return DistilledTexts(self.examples(fit)), TextDistillation(teacher, self.losses, settings)
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of each window the sum over its tokens, [B]."""
@@ -298,7 +298,11 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def counted(self, targets: torch.Tensor) -> int:
         """Tokens that are learned."""
-        return int((targets != IGNORED).sum())
+        return int((labels(targets) != IGNORED).sum())
+
+    def distilled(self, fit: Fit, teacher: nn.Module) -> tuple[ExampleReader, Losses]:
+        """Of every token that is learned the teacher's distribution, too."""
+        return DistilledTexts(self.examples(fit)), TextDistillation(teacher, self.losses)
 
     def parts(self, fit: Fit) -> Callable[[int], int]:
         """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""
@@ -310,14 +314,10 @@ class Settings(LanguageTuning, ModuleFamily):
         return max(1, SCORES_AT_ONCE // (self.window(fit) * vocabulary))
 
     def resume(self, fitted: Fitted) -> nn.Module:
-        """The network of a state, ready to be trained further."""
-        return self.tuned(self.network_of(fitted))
-
-    def network_of(self, fitted: Fitted) -> PackedNetwork:
-        """The network of a state. Raises TypeError for another family's."""
+        """The network of a state, ready to be trained further. Raises TypeError for another family's."""
         if not isinstance(fitted, LanguageModel):
             raise TypeError(f"{type(fitted).__name__} is no LanguageModel")
-        return fitted.network()
+        return self.tuned(fitted.network())
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, with its tokenizer."""

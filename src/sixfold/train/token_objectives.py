@@ -1,5 +1,4 @@
-"""What a language model minimizes besides the losses of the next tokens: a preference between answers,
-and the distance from a teacher.
+"""What a language model minimizes besides the losses of the next tokens: preferences between answers.
 
 Shape letters: B examples, T tokens, V vocabulary.
 """
@@ -13,13 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from sixfold.parts.token_windows import IGNORED
-from sixfold.train.distillation import Distillation
 
 PAIR: Final = 2  # answers: the chosen one, the rejected one
 # Rafailov and others, section 6, has 0.1 for dialogue and 0.5 for summaries.
 BETA: Final = 0.1
-# Of a language model's tokens: softened as in Sanh and others, DistilBERT, 2019; the half is guessed.
-DISTILLED: Final = Distillation(temperature=2.0, weight=0.5)
 
 
 def sequence_scores(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -45,23 +41,6 @@ def preference_losses(
     return -functional.logsigmoid(beta * (gained[:, 0] - gained[:, 1]))
 
 
-def distilled_token_losses(
-    scores: torch.Tensor, teacher: torch.Tensor, y: torch.Tensor, settings: Distillation = DISTILLED
-) -> torch.Tensor:
-    """[B, T], 0 where nothing is learned: weight · t² · KL(teacher ‖ student), both at temperature t,
-    and the rest of the weight on the loss of the token itself. `scores`, `teacher`: [B, T, V].
-
-    Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015, token by token.
-    """
-    kept = y != IGNORED
-    hard = functional.cross_entropy(scores[kept].float(), y[kept], reduction="none")
-    soft = functional.log_softmax(scores[kept].float() / settings.temperature, dim=1)
-    goal = functional.log_softmax(teacher[kept].float() / settings.temperature, dim=1)
-    apart = functional.kl_div(soft, goal, reduction="none", log_target=True).sum(dim=1)
-    found = settings.weight * settings.temperature**2 * apart + (1 - settings.weight) * hard
-    return torch.zeros(y.shape, dtype=found.dtype, device=y.device).masked_scatter(kept, found)
-
-
 class PairNetwork(nn.Module):
     """A language model that scores two answers to a prompt. Its input holds the targets, too, so that
     the scores of all tokens need not leave it.
@@ -78,23 +57,3 @@ class PairNetwork(nn.Module):
         both = x.flatten(0, 1)
         found = sequence_scores(self.network(both[:, :-1]), both[:, -1])
         return found.reshape(-1, PAIR)
-
-
-class TaughtNetwork(nn.Module):
-    """A language model beside its teacher, which is not learned."""
-
-    def __init__(self, network: nn.Module, teacher: nn.Module) -> None:
-        super().__init__()
-        self.network, self.teacher = network, teacher.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> TaughtNetwork:
-        """The teacher stays in evaluation."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What the network reads → scores of both, [B, 2, T, V]."""
-        with torch.no_grad():
-            said = self.teacher(x)
-        return torch.stack([self.network(x), said], dim=1)
