@@ -11,6 +11,7 @@ from torch import nn
 
 from sixfold.build.family import TrainDefaults
 from sixfold.train.adapters.adapt import Adapter, Method, adapted, without_adapters
+from sixfold.train.batch_parts import AnyModule
 
 RANK: Final = 8
 ALPHA: Final = 16.0
@@ -75,7 +76,7 @@ class FineTuning(BaseModel):
         """Whether they are what is learned."""
         return self.adapt not in WITHOUT_ADAPTERS
 
-    def adapted(self, encoder: nn.Module, family: str) -> nn.Module:
+    def adapted(self, encoder: AnyModule, family: str) -> AnyModule:
         """The encoder, with the same weights, what is not learned frozen and what is added. Raises
         FitError where there is no product for an adapter.
         """

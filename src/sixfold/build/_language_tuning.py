@@ -5,7 +5,7 @@ that are longer than its context.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal, Self, cast
+from typing import Final, Literal, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.stored_tokens import StoredTokens
 from sixfold.parts.text_tokenizer import TextTokenizer
 from sixfold.parts.token_windows import ids_of
-from sixfold.train.adapters.adapt import SEED, Adapter, Method, adapted, freeze, merged
+from sixfold.train.adapters.adapt import SEED, Adapter, adapted, freeze, merged
 from sixfold.train.adapters.stored_product import Storage
 from sixfold.train.distilled_texts import OF_TEXTS
 from sixfold.train.module import ExampleReader
@@ -118,7 +118,7 @@ class LanguageTuning(BaseModel):
         if self.adapt == "whole":
             return None
         return Adapter(
-            method=cast(Method, self.adapt),
+            method=self.adapt,
             rank=self.rank,
             alpha=self.alpha,
             dropout=self.dropout,
@@ -130,12 +130,11 @@ class LanguageTuning(BaseModel):
         """The network with what is not learned frozen, and what is added. Raises FitError for patterns
         that name nothing.
         """
-        made: Any = network
         if self.freeze is not None:
-            made = freeze(network, self.freeze)
+            return freeze(network, self.freeze)
         if self.adapter is not None:
-            made = adapted(network, self.adapter, "language", seed, LAST_PRODUCT)
-        return made  # type: ignore[no-any-return]
+            return adapted(network, self.adapter, "language", seed, LAST_PRODUCT)
+        return network
 
     def untuned(self, network: PackedNetwork, examples: ExampleReader) -> PackedNetwork:
         """The network with its adapters merged into its weights, checked on some examples. Raises
@@ -144,8 +143,7 @@ class LanguageTuning(BaseModel):
         if self.adapter is None:
             return network
         x, _ = examples.read(np.arange(min(PROBED, len(examples))), None)
-        made: Any = merged(network, lambda module: module(x), self.base)
-        return made  # type: ignore[no-any-return]
+        return merged(network, lambda module: module(x), self.base)
 
     def learned(self, config: str) -> str:
         """In words, of the network of a configuration; '' where all of it is learned."""
@@ -170,12 +168,18 @@ class LanguageTuning(BaseModel):
         they are to be cut and something to learn is left of each.
         """
         sides = [tokens] if tokens.rejected is None else [tokens, tokens.rejected]
-        long = [(side, row) for side in sides for row in np.flatnonzero(side.lengths - 1 > context)]
+        long = [
+            (side, row)
+            for side in sides
+            for row in np.flatnonzero(side.lengths - 1 > context).tolist()
+        ]
         if not long:
             return ""
         if self.too_long == "refuse":
             remedy = "Raise context, set too_long: truncate, or leave such rows out."
-            raise _too_long(*long[0], f"at most {context:,} tokens, the context", remedy)
+            raise _too_long(
+                long[0][0], long[0][1], f"at most {context:,} tokens, the context", remedy
+            )
         for side, row in long:
             ids = side.opened()[side.starts[side.rows[row]] :][: context + 1]
             if not (ids[1:] >= 0).any():

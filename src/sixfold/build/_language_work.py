@@ -16,6 +16,8 @@ from sixfold.parts.token_windows import Span, WindowBatch, filled
 from sixfold.train.module import ExampleReader, ModuleFit
 from sixfold.train.token_objectives import PairNetwork, preference_losses
 
+FIRST: Final = 0.25  # of a window's tokens, with which a training begins; guessed
+STEP: Final = 8  # tokens by which windows grow
 AT_ONCE: Final = 8  # pairs that are scored together before the training
 
 
@@ -71,6 +73,23 @@ def preferring(work: ModuleFit, network: PackedNetwork, beta: float) -> ModuleFi
         losses=partial(preference_losses, beta=beta),
         counted=len,
     )
+
+
+def shortened(
+    x: torch.Tensor, y: torch.Tensor, done: float, share: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first tokens of each window while less than `share` of the training is `done`: FIRST of them
+    at first, then more and more. `x`, `y`: tokens on the last axis.
+
+    Li and others, The stability-efficiency dilemma: investigating sequence length warmup for training
+    GPT models, 2022.
+    """
+    if done >= share:
+        return x, y
+    length = x.shape[-1]
+    kept = length * (FIRST + (1 - FIRST) * done / share)
+    kept = min(length, max(STEP, STEP * round(kept / STEP)))
+    return x[..., :kept], y[..., :kept]
 
 
 def student(module: torch.nn.Module) -> torch.nn.Module:

@@ -21,7 +21,7 @@ from sixfold.build._language_shape import (
     shape_of_config,
 )
 from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
-from sixfold.build._language_work import PairExamples, preferring, student
+from sixfold.build._language_work import PairExamples, preferring, shortened, student
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.cores import cores
@@ -121,6 +121,12 @@ class Settings(LanguageTuning, ModuleFamily):
         None,
         description="Tokens that are learned from the training texts, 260 to 200,000; `bytes`: none but single bytes. Left "
         "out: by the texts.",
+    )
+    short_first: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training over which windows grow, from the first quarter of their tokens to all of them.",
     )
     checkpoint: str | None = Field(
         None,
@@ -279,6 +285,15 @@ class Settings(LanguageTuning, ModuleFamily):
     def work_of(self, fit: Fit, context: Context) -> ModuleFit:
         """As of any module; of preferences the scores of both answers are compared."""
         work = super().work_of(fit, context)
+        if self.short_first:
+            if _tokens(fit).whole:
+                raise FitError(
+                    "build, language, short_first",
+                    "texts that may be cut",
+                    "examples, which are learned whole",
+                    "Leave it out.",
+                )
+            work = replace(work, shorten=partial(shortened, share=self.short_first))
         if _tokens(fit).rejected is None:
             return work
         network: Any = work.module

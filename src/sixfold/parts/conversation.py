@@ -116,9 +116,12 @@ def learned_text(text: str, rejected: bool = False) -> str:
     of a preference the chosen one, or the rejected one.
     """
     example = read_text(text)
-    side = example
     if isinstance(example, Preference):
-        side = example.rejected if rejected else example.chosen
+        example = example.rejected if rejected else example.chosen
+    return _answers(example)
+
+
+def _answers(side: Conversation | Completion) -> str:
     if isinstance(side, Completion):
         return side.answer
     said = (side.messages[place] for place in sorted(side.learned))

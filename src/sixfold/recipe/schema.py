@@ -301,8 +301,16 @@ class Train(Section):
     average: Average | None = Field(
         None, description="The model is a mean of weights, not the last ones."
     )
-    precision: Literal["float32", "float64"] = Field(
-        "float32", description="Arithmetic of the training."
+    precision: Literal["float32", "float64", "bfloat16", "auto"] = Field(
+        "float32",
+        description="Arithmetic of the training; of images, texts and language models also bfloat16: of products, with "
+        "float32 weights; auto: float32, or bfloat16 where the first step shows that it is faster.",
+    )
+    spike: float | None = Field(
+        None,
+        gt=0,
+        description="Of images, texts and language models: a loss of more standard deviations above the mean of the last 50 "
+        "ones takes the last 25 steps or fewer back. Left out: none does.",
     )
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
 

@@ -19,7 +19,7 @@ MARK: Final = "\ue000"  # a character that nobody writes
 LEARNED: Final = "Set weight: 0 for it, or give the template {% generation %} tags."
 
 
-class Place(NamedTuple):
+class LearnedPlace(NamedTuple):
     """Characters from `start` up to `end`."""
 
     start: int
@@ -31,7 +31,7 @@ class LearnedText:
     """`places`: what of `text` the model is to write, in order."""
 
     text: str
-    places: tuple[Place, ...]
+    places: tuple[LearnedPlace, ...]
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,22 @@ class ChatTemplate:
         messages, tools = conversation.messages, conversation.tools
         found = render_with_spans(self.source, messages, tools or None, tokens=self.tokens)
         if found.assistant_spans:
-            places = _tagged(conversation, [Place(*span) for span in found.assistant_spans])
+            places = _tagged(conversation, [LearnedPlace(*span) for span in found.assistant_spans])
         else:
             learned = sorted(conversation.learned)
             places = [self._added(conversation, found.text, number) for number in learned]
         return LearnedText(found.text, tuple(places))
 
-    def _added(self, conversation: Conversation, whole: str, number: int) -> Place:
+    def _added(self, conversation: Conversation, whole: str, number: int) -> LearnedPlace:
         """What the message at `number` adds to the text; its end is that of its last special token."""
         messages, tools = conversation.messages, conversation.tools
         before = self.prompt(messages[:number], tools)
         after = self.text(messages[: number + 1], tools)
         if whole.startswith(after) and after.startswith(before) and len(before) < len(after):
-            return Place(len(before), len(before) + self._turn(after[len(before) :]))
+            return LearnedPlace(len(before), len(before) + self._turn(after[len(before) :]))
         return self._marked(conversation, whole, number)
 
-    def _marked(self, conversation: Conversation, whole: str, number: int) -> Place:
+    def _marked(self, conversation: Conversation, whole: str, number: int) -> LearnedPlace:
         """Where the content of a message stands in a text that tells earlier messages otherwise than the
         last one: found by a character before and behind it.
         """
@@ -86,7 +86,7 @@ class ChatTemplate:
                 "one that does not",
                 LEARNED,
             )
-        return Place(start, end + self._mark_at(whole, end))
+        return LearnedPlace(start, end + self._mark_at(whole, end))
 
     def _place_of(
         self, conversation: Conversation, number: int, content: str, whole: str
@@ -107,7 +107,7 @@ class ChatTemplate:
         return max((len(mark) for mark in self.marks if text.startswith(mark, place)), default=0)
 
 
-def _tagged(conversation: Conversation, spans: list[Place]) -> list[Place]:
+def _tagged(conversation: Conversation, spans: list[LearnedPlace]) -> list[LearnedPlace]:
     """Those of the messages that are learned."""
     spoken = [n for n, one in enumerate(conversation.messages) if one["role"] == "assistant"]
     if len(spans) == len(spoken):

@@ -23,7 +23,7 @@ from sixfold.train.adapters.stored_product import (
     QuantizedProduct,
     Storage,
 )
-from sixfold.train.batch_parts import sharing
+from sixfold.train.batch_parts import AnyModule, sharing
 
 Method = Literal["lora", "rslora", "dora", "pissa"]
 EVERY: Final = "*"
@@ -70,8 +70,8 @@ class Adapter(Section):
 
 
 def adapted(
-    module: nn.Module, adapter: Adapter, family: str, seed: int = SEED, apart: str = ""
-) -> nn.Module:
+    module: AnyModule, adapter: Adapter, family: str, seed: int = SEED, apart: str = ""
+) -> AnyModule:
     """The module with adapters beside the products that `targets` names; all that it had before is
     frozen, its products kept in the form `base`. `seed`: of the adapters; `apart`: patterns of products
     that stay as they are, whatever the targets say. Raises FitError where there is no such product.
@@ -105,7 +105,7 @@ def start_adapters(module: nn.Module, generator: torch.Generator) -> None:
         part.start(generator)
 
 
-def without_adapters(module: nn.Module) -> nn.Module:
+def without_adapters(module: AnyModule) -> AnyModule:
     """The module with each adapter merged into its product, in float32: as large and as fast as
     before. All of it can be learned again.
     """
@@ -119,8 +119,8 @@ def without_adapters(module: nn.Module) -> nn.Module:
 
 
 def merged(
-    module: nn.Module, outputs: Callable[[nn.Module], torch.Tensor], base: Storage = "float32"
-) -> nn.Module:
+    module: AnyModule, outputs: Callable[[AnyModule], torch.Tensor], base: Storage = "float32"
+) -> AnyModule:
     """As `without_adapters`, and checked: `outputs` of both, such as the logits of some tokens,
     have to agree. Raises FitError where they do not.
     """
@@ -139,7 +139,7 @@ def merged(
     return result
 
 
-def freeze(module: nn.Module, patterns: str) -> nn.Module:
+def freeze(module: AnyModule, patterns: str) -> AnyModule:
     """The module whose weights with a name that matches are not learned. `patterns`: as `targets`.
     Raises FitError where none matches, and where none is left.
     """
@@ -195,7 +195,7 @@ _ADAPTED: Final[Mapping[Method, Callable[[nn.Linear, Adapter], nn.Module]]] = {
 }
 
 
-class _Place:
+class _ProductPlace:
     """Where a part of a module stands."""
 
     def __init__(self, parent: nn.Module, name: str, path: str) -> None:
@@ -209,14 +209,14 @@ class _Place:
         self.parent.add_module(self.name, child)
 
 
-def _places(module: nn.Module) -> Iterator[_Place]:
+def _places(module: nn.Module) -> Iterator[_ProductPlace]:
     """Every part, once, from the outside in; not the parts of adapters and stored products."""
     for name, child in module.named_children():
         yield from _inside(module, name, name, child)
 
 
-def _inside(parent: nn.Module, name: str, path: str, child: nn.Module) -> Iterator[_Place]:
-    yield _Place(parent, name, path)
+def _inside(parent: nn.Module, name: str, path: str, child: nn.Module) -> Iterator[_ProductPlace]:
+    yield _ProductPlace(parent, name, path)
     if not isinstance(child, LowRank | Decomposed | HalfProduct | QuantizedProduct):
         for own, part in child.named_children():
             yield from _inside(child, own, f"{path}.{own}", part)

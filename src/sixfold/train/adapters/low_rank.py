@@ -140,7 +140,8 @@ class Decomposed(nn.Module):
 
 def row_lengths(weight: torch.Tensor) -> torch.Tensor:
     """[O, I] → [O], Euclidean."""
-    return torch.linalg.vector_norm(weight.to(torch.float32), dim=1)
+    lengths: torch.Tensor = torch.linalg.vector_norm(weight.to(torch.float32), dim=1)
+    return lengths
 
 
 def plain(linear: Product, weight: torch.Tensor) -> nn.Linear:
