@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from sixfold.build._language_samples import written
 from sixfold.build._language_shape import (
     SIZES,
     LanguageShape,
@@ -45,6 +47,8 @@ PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
 )
 MOST_PARTS: Final = 4
+STEP_POINTS: Final = 40  # of an epoch's curve
+SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
@@ -327,6 +331,29 @@ class Settings(LanguageTuning, ModuleFamily):
         """As many windows as the scores of all tokens leave room for."""
         vocabulary = _tokens(fit).tokenizer.vocabulary
         return max(1, SCORES_AT_ONCE // (self.window(fit) * vocabulary))
+
+    @property
+    def step_points(self) -> int:
+        """As an epoch is long."""
+        return STEP_POINTS
+
+    def observer(self, fit: Fit, context: Context) -> Callable[[nn.Module, int], None] | None:
+        """Samples of the text that it writes, at some epochs, of the first fold and of the last
+        training.
+        """
+        if "candidate" not in context.facts or context.facts.get("fold", 0) != 0:
+            return None
+        tokens, epochs = _tokens(fit), fit.setting.train.epochs
+        shown = set(
+            np.linspace(0, epochs, min(epochs, SAMPLED_EPOCHS) + 1).round().astype(int).tolist()
+        )
+
+        def observe(module: nn.Module, epoch: int) -> None:
+            network: Any = student(module)
+            for prompt, text in written(network, tokens) if epoch in shown else ():
+                context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
+
+        return observe
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state, ready to be trained further. Raises TypeError for another family's."""

@@ -92,6 +92,11 @@ class PackedNetwork(nn.Module):
                     filled.add(name)
         return frozenset(filled)
 
+    @property
+    def longest(self) -> int:
+        """Places that it was made for."""
+        return int(self.network.config.max_position_embeddings)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """int64 [B, 3, T] → scores of the next token, [B, T, V]."""
         texts = x[:, TEXTS]
