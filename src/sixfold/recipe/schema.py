@@ -39,6 +39,7 @@ from sixfold.recipe.plugin_fields import (
     plugin,
 )
 from sixfold.recipe.reading import ReadFile
+from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
 from sixfold.recipe.text_filters import TextFilters
@@ -419,18 +420,6 @@ class Budget(Section):
         if value is not None:
             size_bytes(value)
         return value
-
-
-class Reporting(Section):
-    """What the report shows besides figures."""
-
-    examples: int = Field(
-        12,
-        ge=0,
-        le=50,
-        description="Training rows in each list of the report (the most wrong, the most unsure, a cell of the confusion "
-        "matrix), as they are: 0 where nobody who reads the report may see the data.",
-    )
 
 
 class Serve(Section):
