@@ -204,7 +204,7 @@ def test_what_is_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
         trained(fit_of(folders["resnet"], "lora"))
     with pytest.raises(ValidationError, match="Field required"):
         ENCODER()
-    with pytest.raises(ValidationError, match="rank and alpha are for adapt: lora"):
+    with pytest.raises(ValidationError, match="rank and alpha are for adapters"):
         ENCODER(checkpoint="x", rank=4)
     with pytest.raises(ValidationError, match="Input should be 'whole'"):
         ENCODER(checkpoint="x", adapt="half")

@@ -296,8 +296,8 @@ def test_what_is_refused_before_a_step(
     [
         ({"adapt": "lora"}, "adapt is for a checkpoint"),
         ({"checkpoint": "a", "size": "nano"}, "size is for a network from scratch"),
-        ({"checkpoint": "a", "rank": 4}, "rank and alpha are for adapt: lora"),
-        ({"alpha": 4.0}, "rank and alpha are for adapt: lora"),
+        ({"checkpoint": "a", "rank": 4}, "rank and alpha are for adapters"),
+        ({"alpha": 4.0}, "rank and alpha are for adapters"),
     ],
 )
 def test_options_that_do_not_belong_together(options: dict[str, Any], message: str) -> None:

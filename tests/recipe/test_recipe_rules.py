@@ -27,6 +27,14 @@ METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse"
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
 CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     (
+        rules.texts_are_filtered_for_generation,
+        {"prepare.denoise": {"texts": {"least": 3}}},
+        [
+            "prepare.denoise.texts: expected the task generation, for filters of texts; found a task that is "
+            "inferred. Leave texts out, or say task: generation."
+        ],
+    ),
+    (
         rules.task_and_target,
         {"data.target": None},
         [

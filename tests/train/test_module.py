@@ -106,6 +106,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "watched": {"stop": {"patience": 1, "validation": 0.2}, "epochs": 6},
     "all rows at once": {"optimizer": "lbfgs", "batch_size": "full"},
     "batches in parts": {"batch_size": 64, "rows": 200},
+    "products in bfloat16": {"precision": "bfloat16", "batch_size": 64, "rows": 200},
+    "spikes are watched for": {"spike": 3.0},
 }
 
 

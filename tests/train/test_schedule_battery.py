@@ -19,6 +19,10 @@ FORMULAS: dict[str, tuple[dict[str, Any], Callable[[int, int], float]]] = {
     "constant": ({}, lambda t, T: 1.0),
     "step": ({"every": 0.25, "gamma": 0.5}, lambda t, T: 0.5 ** (4 * t // T)),
     "cosine": ({"minimum": 0.1}, lambda t, T: 0.1 + 0.9 * (1 + math.cos(math.pi * t / T)) / 2),
+    "warm_up_stable_decay": (
+        {"decay": 0.5, "minimum": 0.2},
+        lambda t, T: 1.0 if 2 * t <= T else 0.2 + 0.8 * (1 - math.sqrt(2 * t / T - 1)),
+    ),
     "one_cycle": ({"rise": 0.4, "start": 10.0, "end": 100.0}, lambda t, T: torch_one_cycle(T)[t]),
 }
 
@@ -86,7 +90,7 @@ def test_schedule(name: str, check: Callable[[str], None]) -> None:
 
 def test_every_schedule_gets_its_checks() -> None:
     assert SCHEDULE.names() == sorted(FORMULAS)
-    assert len(PAIRS) == 4 * 4
+    assert len(PAIRS) == 5 * 4
 
 
 def test_warm_up_rises_then_the_schedule_begins() -> None:
@@ -105,3 +109,9 @@ def test_without_warm_up_the_schedule_begins_at_once() -> None:
 def test_warm_up_of_a_single_step() -> None:
     rate = Rate(0.4, SCHEDULE.make({"name": "cosine"}), warm_up=0.99, steps=1)
     assert rate.at(0) == pytest.approx(0.4)
+
+
+def test_the_fall_of_warm_up_stable_decay_in_a_line() -> None:
+    schedule = SCHEDULE.make({"name": "warm_up_stable_decay", "decay": 0.25, "shape": "linear"})
+    factors = [schedule.factor(step, 8) for step in range(8)]
+    assert factors == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.5])

@@ -15,7 +15,6 @@ from torch import nn
 
 from sixfold.build._fitted_images import ImageSize, ScaledImages, stored_weights
 from sixfold.build._network_export import embedded
-from sixfold.build.networks.low_rank import learns_nothing, start_adapters
 from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.folded_norms import norms_folded
@@ -24,6 +23,7 @@ from sixfold.parts.image_checkpoint import ImageEmbedding, ImageEncoderShape
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.train import threads
+from sixfold.train.adapters.adapt import learns_nothing, start_adapters
 from sixfold.train.image_examples import Images
 from sixfold.train.network import Scheme
 

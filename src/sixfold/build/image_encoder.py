@@ -91,8 +91,7 @@ class Settings(FineTuning, ImageFamily):
 
     def _adapted(self, embedding: ImageEmbedding, head: nn.Linear) -> TunedImageEncoder:
         """Ready to be trained. Raises FitError where there is no product for an adapter."""
-        self.adapted(embedding, self.name)
-        return TunedImageEncoder(embedding, head).train()
+        return TunedImageEncoder(self.adapted(embedding, self.name), head).train()
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state."""

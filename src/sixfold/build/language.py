@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
@@ -12,6 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from sixfold.build._language_samples import written
 from sixfold.build._language_shape import (
     SIZES,
     LanguageShape,
@@ -20,21 +22,26 @@ from sixfold.build._language_shape import (
     derived_size,
     shape_of_config,
 )
+from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
+from sixfold.build._language_work import PairExamples, preferring, shortened, student
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
+from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
-from sixfold.parts.text_sampling import sample
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
-from sixfold.parts.token_windows import IGNORED, PackedTexts, ids_of
+from sixfold.parts.token_windows import IGNORED, PackedTexts
+from sixfold.parts.whole_windows import PackedExamples
 from sixfold.runs.context import Context
-from sixfold.train.module import ExampleReader
+from sixfold.train.distillation import Distillation, Losses
+from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
+from sixfold.train.module import ExampleReader, ModuleFit
 
 PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
@@ -42,8 +49,6 @@ PART_TOKENS: Final = (
 MOST_PARTS: Final = 4
 STEP_POINTS: Final = 40  # of an epoch's curve
 SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
-SAMPLE_TOKENS: Final = 60
-PROMPTS, PROMPT_TOKENS = 2, 12  # openings of training texts
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
@@ -76,11 +81,11 @@ FROM_CHECKPOINT: Final = TrainDefaults(
 )
 
 
-class Settings(ModuleFamily):
+class Settings(LanguageTuning, ModuleFamily):
     """A language model: a decoder-only transformer with rotary places, RMS norms, a gated MLP and
     grouped heads (as Llama), that learns to go on with texts. From scratch it has a size, or any shape,
     and tokens that are learned from the training texts; or it goes on from a local checkpoint (llama,
-    mistral, qwen2 or qwen3) with that one's tokens.
+    mistral, qwen2 or qwen3) with that one's tokens, of which all weights are learned, or adapters.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
@@ -121,6 +126,12 @@ class Settings(ModuleFamily):
         description="Tokens that are learned from the training texts, 260 to 200,000; `bytes`: none but single bytes. Left "
         "out: by the texts.",
     )
+    short_first: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training over which windows grow, from the first quarter of their tokens to all of them.",
+    )
     checkpoint: str | None = Field(
         None,
         min_length=1,
@@ -135,6 +146,8 @@ class Settings(ModuleFamily):
             raise ValueError(
                 f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own"
             )
+        if self.checkpoint is None and self.adapt != "whole":
+            raise ValueError("adapt is for a checkpoint, whose folder is missing")
         size = LEAST_VOCABULARY if self.vocabulary in (None, "bytes") else int(self.vocabulary or 0)
         if not LEAST_VOCABULARY <= size <= MOST_VOCABULARY:
             raise ValueError(
@@ -151,6 +164,8 @@ class Settings(ModuleFamily):
     @property
     def train_defaults(self) -> TrainDefaults:
         """AdamW with half a cosine."""
+        if self.adapter is not None:
+            return ADAPTERS
         return FROM_SCRATCH if self.checkpoint is None else FROM_CHECKPOINT
 
     def check_task(self, task: Task) -> None:
@@ -161,8 +176,9 @@ class Settings(ModuleFamily):
             self._of_checkpoint(read_language(Path(self.checkpoint)))
 
     def content_digest(self) -> str:
-        """SHA-256 of the checkpoint's files."""
-        return "" if self.checkpoint is None else digest(Path(self.checkpoint))
+        """SHA-256 of the files of the checkpoint, and of the teacher."""
+        folders = [folder for folder in (self.checkpoint, self.teacher) if folder is not None]
+        return "".join(digest(Path(folder)) for folder in folders)
 
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
@@ -211,8 +227,22 @@ class Settings(ModuleFamily):
         return (
             f"language: {head}: {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
             f"{shape.width}, {shape.heads} heads ({shape.kv_heads} of keys and values), {vocabulary:,} tokens, windows of "
-            f"{shape.context}."
+            f"{self.window(fit)}.{self._described(fit)}"
         )
+
+    def _described(self, fit: Fit) -> str:
+        """What of a checkpoint is learned, and from what examples."""
+        tokens, context = _tokens(fit), self.shape_of(fit).context
+        told = list[str]()
+        if self.checkpoint is not None:
+            told.append(self.learned(read_language(Path(self.checkpoint)).config))
+        if tokens.rejected is not None:
+            told.append(f"Preferences (DPO, beta {self.beta:g}): {len(tokens):,} pairs of answers.")
+        elif tokens.whole:
+            told.append(PackedExamples(tokens, context).describe())
+        if tokens.whole:
+            told.append(self.check_lengths(tokens, context))
+        return "".join(f" {text}" for text in told if text)
 
     def shape_of(self, fit: Fit) -> LanguageShape:
         """Of the network for the tokens of `fit`. Raises FitError for a context that is longer than the
@@ -235,12 +265,51 @@ class Settings(ModuleFamily):
     def module(self, fit: Fit) -> nn.Module:
         """A network for the tokens of `fit`."""
         if self.checkpoint is not None:
-            return read_language(Path(self.checkpoint)).network()
+            seed = derive(fit.setting.initialize.seed, fit.seed, "adapters")
+            return self.tuned(read_language(Path(self.checkpoint)).network(), seed)
         return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
 
     def examples(self, fit: Fit) -> ExampleReader:
-        """Windows of packed texts."""
-        return PackedTexts(_tokens(fit), self.shape_of(fit).context)
+        """Windows of packed texts, or of whole examples; or pairs of answers. Raises FitError for
+        examples that are too long.
+        """
+        tokens, context = _tokens(fit), self.shape_of(fit).context
+        if not tokens.whole:
+            return PackedTexts(tokens, context)
+        self.check_lengths(tokens, context)
+        if tokens.rejected is not None:
+            return PairExamples(tokens, context)
+        return PackedExamples(tokens, context)
+
+    def window(self, fit: Fit) -> int:
+        """Tokens of a window."""
+        tokens, context = _tokens(fit), self.shape_of(fit).context
+        return PackedExamples(tokens, context).length if tokens.whole else context
+
+    def work_of(self, fit: Fit, context: Context) -> ModuleFit:
+        """As of any module; of preferences the scores of both answers are compared."""
+        work = super().work_of(fit, context)
+        if self.short_first:
+            if _tokens(fit).whole:
+                raise FitError(
+                    "build, language, short_first",
+                    "texts that may be cut",
+                    "examples, which are learned whole",
+                    "Leave it out.",
+                )
+            work = replace(work, shorten=partial(shortened, share=self.short_first))
+        if _tokens(fit).rejected is None:
+            return work
+        network: Any = work.module
+        return preferring(work, network, self.beta)
+
+    def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
+        """With the teacher that the recipe names, where it names one."""
+        if fit.teacher is not None or self.teacher is None:
+            return super()._compared(fit)
+        teacher = self.taught_by(_tokens(fit).tokenizer)
+        settings = Distillation(self.temperature, self.teacher_weight)
+        return DistilledTexts(self.examples(fit)), TextDistillation(teacher, self.losses, settings)
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of each window the sum over its tokens, [B]."""
@@ -248,16 +317,20 @@ class Settings(ModuleFamily):
 
     def counted(self, targets: torch.Tensor) -> int:
         """Tokens that are learned."""
-        return int((targets != IGNORED).sum())
+        return int((labels(targets) != IGNORED).sum())
+
+    def distilled(self, fit: Fit, teacher: nn.Module) -> tuple[ExampleReader, Losses]:
+        """Of every token that is learned the teacher's distribution, too."""
+        return DistilledTexts(self.examples(fit)), TextDistillation(teacher, self.losses)
 
     def parts(self, fit: Fit) -> Callable[[int], int]:
         """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""
-        return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
+        return partial(_parts, max(1, PART_TOKENS // self.window(fit)))
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as the scores of all tokens leave room for."""
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
+        return max(1, SCORES_AT_ONCE // (self.window(fit) * vocabulary))
 
     @property
     def step_points(self) -> int:
@@ -274,25 +347,25 @@ class Settings(ModuleFamily):
         shown = set(
             np.linspace(0, epochs, min(epochs, SAMPLED_EPOCHS) + 1).round().astype(int).tolist()
         )
-        prompts = ["", *_openings(tokens)]
 
-        def observe(network: Any, epoch: int) -> None:
-            if epoch in shown:
-                for number, prompt in enumerate(prompts):
-                    text = sample(network, tokens.tokenizer, prompt, SAMPLE_TOKENS, number)
-                    context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
+        def observe(module: nn.Module, epoch: int) -> None:
+            network: Any = student(module)
+            for prompt, text in written(network, tokens) if epoch in shown else ():
+                context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
 
         return observe
 
     def resume(self, fitted: Fitted) -> nn.Module:
-        """The network of a state. Raises TypeError for another family's."""
+        """The network of a state, ready to be trained further. Raises TypeError for another family's."""
         if not isinstance(fitted, LanguageModel):
             raise TypeError(f"{type(fitted).__name__} is no LanguageModel")
-        return fitted.network()
+        return self.tuned(fitted.network())
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, with its tokenizer."""
-        network: Any = module
+        trained: Any = student(module)
+        tokens = replace(_tokens(fit), rejected=None)
+        network = self.untuned(trained, self.examples(replace(fit, x=tokens)))
         return LanguageModel(
             network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
         )
@@ -325,16 +398,6 @@ def _parts(rows_of_part: int, rows: int) -> int:
     """Of a batch of so many rows: a power of two."""
     most = max(1, min(MOST_PARTS, rows // rows_of_part))
     return int(1 << (most.bit_length() - 1))
-
-
-def _openings(tokens: StoredTokens) -> list[str]:
-    """How some of the texts begin, cut behind a word."""
-    rows = np.unique(np.linspace(0, len(tokens) - 1, PROMPTS).astype(np.int64))
-    found = [
-        tokens.tokenizer.decode(ids_of(text[1 : 1 + PROMPT_TOKENS]).tolist())
-        for text in tokens.take(rows).texts()
-    ]
-    return [text.rpartition(" ")[0] or text for text in found]
 
 
 def _tokens(fit: Fit) -> StoredTokens:

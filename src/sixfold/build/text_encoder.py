@@ -158,15 +158,14 @@ class Settings(FineTuning, TokenFamily):
 
     def _tuned(self, found: Checkpoint, outputs: int) -> TunedEncoder:
         shape = TunedShape(found.shape, found.digest, outputs, self.dropout)
-        encoder = padding_first(found.module, shape.padding)
-        self.adapted(encoder, self.name)
+        encoder = self.adapted(padding_first(found.module, shape.padding), self.name)
         return TunedEncoder(shape, encoder)
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state; of a checkpoint, ready to be trained further."""
         module: Any = super().resume(fitted)
         if self.checkpoint is not None:
-            self.adapted(module.network.encoder, self.name)
+            module.network.encoder = self.adapted(module.network.encoder, self.name)
         return module  # type: ignore[no-any-return]
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:

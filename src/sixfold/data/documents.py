@@ -10,7 +10,8 @@ import numpy as np
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.units import counted
 from sixfold.data.target import FoundTarget
-from sixfold.parts.table import LOSS_SUMS, Column, Target
+from sixfold.parts.conversation import COLUMN, holds_preferences, learned_text
+from sixfold.parts.table import LOSS_SUMS, MARGIN, Column, Target
 from sixfold.recipe.schema import Data
 
 TEXT: Final = "text"  # what the column is called, as in files of this kind everywhere
@@ -48,13 +49,18 @@ def document_target(name: str, column: Column, where: str) -> FoundTarget:
     rows = np.flatnonzero(column.values >= 0)
     if len(rows) == 0:
         raise DataError(where, "documents", "none that is not empty", "Check the export.")
+    texts = map(learned_text, column.levels) if name == COLUMN else column.levels
     sizes = np.array(
-        [len(text.encode("utf-8", "surrogatepass")) for text in column.levels], dtype=np.float64
+        [len(text.encode("utf-8", "surrogatepass")) for text in texts], dtype=np.float64
     )
     own = sizes[column.values[rows]]
     sums = np.stack([(own + 1) * np.log(ALPHABET + 1), own + 1, own], axis=1)
+    kind, what = ("example", "answers of ") if name == COLUMN else ("document", "")
     notes = (
-        f"A language model is learned from '{name}': {counted(len(rows), 'document')}, "
+        f"A language model is learned from '{name}': {counted(len(rows), kind)}, {what}"
         f"{own.sum():,.0f} bytes in UTF-8, {np.median(own):,.0f} in the median and {own.max():,.0f} at most."
     )
-    return FoundTarget(Target("generation", sums, LOSS_SUMS), rows, (notes,))
+    names: tuple[str, ...] = LOSS_SUMS
+    if name == COLUMN and holds_preferences(column.levels):  # equally likely: a margin of 0
+        sums, names = np.pad(sums, [(0, 0), (0, 1)]), (*LOSS_SUMS, MARGIN)
+    return FoundTarget(Target("generation", sums, names), rows, (notes,))

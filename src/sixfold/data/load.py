@@ -98,6 +98,10 @@ def dataset_of(
     """The columns of a source, which are taken out of it one by one, as a dataset. Raises
     DataError, RecipeError, BudgetError.
     """
+    if raw.dropped:
+        data = data.model_copy(
+            update={"drop": tuple(name for name in data.drop if name not in raw.dropped)}
+        )
     _check_names(raw, data, task)
     if task == "generation":
         data = _of_documents(raw, data)

@@ -27,6 +27,7 @@ ALIASES: Final = {
     "xlsm": "xlsx",
 }  # extension → plug-in, where they differ
 DOCUMENTS: Final = "documents"  # the plug-in of plain text
+CONVERSATIONS: Final = "conversations"  # that of rows to fine-tune on
 PLAIN_TEXT: Final = frozenset({"txt", "md", "rst", "text"})  # endings of its files
 MOST_COLUMNS: Final = (
     100_000  # as of `random:`; a graph of more inputs is larger than protobuf allows (guessed)
@@ -46,7 +47,8 @@ class Raw:
 
     `where` names the source in messages; `place(row)` says where a row stands in it ("line 17").
     Whoever reads takes the columns out one by one, so that the memory of each is given back at
-    once. `nameless`: what `name_index` called the column without a name. `warnings`: what looks
+    once. `nameless`: what `name_index` called the column without a name. `dropped`: what of `data.drop` the source
+    itself left out. `warnings`: what looks
     wrong in the source.
     """
 
@@ -55,6 +57,7 @@ class Raw:
     where: str
     place: Callable[[int], str]
     nameless: str | None = None
+    dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -106,11 +109,14 @@ def find(
     data: Data, base: Path, task: Task | None = None
 ) -> FileSource | NamedSource | FolderSource:
     """The plug-in for `data.source`; relative paths from `base`. For `task` generation, folders and
-    files of plain text are documents. Raises DataError, or RecipeError for its options.
+    files of plain text are documents, and rows of messages, prompts or preferences are conversations.
+    Raises DataError, or RecipeError for its options.
     """
     prefixed = _PREFIXED.fullmatch(data.source)
     if task == "generation" and _is_plain_text(base / data.source):
         made = SOURCE.load(DOCUMENTS).at(base / data.source, data)
+    elif task == "generation" and SOURCE.load(CONVERSATIONS).holds(base / data.source):
+        made = SOURCE.load(CONVERSATIONS).at(base / data.source, data)
     elif (base / data.source).is_dir():
         made = _by_content(base / data.source).of_folder(base / data.source, data)
     elif prefixed:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
+from sixfold.parts.conversation import COLUMN, learned_text
 from sixfold.parts.fit import OutputKind
-from sixfold.parts.table import LOSS_SUMS, Dataset, FloatArray, Target
+from sixfold.parts.table import LOSS_SUMS, MARGIN, Dataset, FloatArray, Target
 
 ALPHABET: Final = 256  # bytes
 
@@ -71,17 +72,26 @@ def byte_shares(training: Dataset, validation: Dataset) -> FloatArray:
     for content in _contents(training):
         counts[:ALPHABET] += np.bincount(content, minlength=ALPHABET)
     losses = -np.log(counts / counts.sum())
-    found = [
-        (losses[content].sum() + losses[ALPHABET], len(content) + 1, len(content))
-        for content in _contents(validation)
-    ]
-    return np.array(found, dtype=np.float64).reshape(-1, len(LOSS_SUMS))
+    better, worse = (
+        np.array(
+            [
+                (losses[content].sum() + losses[ALPHABET], len(content) + 1, len(content))
+                for content in _contents(validation, rejected)
+            ],
+            dtype=np.float64,
+        ).reshape(-1, len(LOSS_SUMS))
+        for rejected in (False, True)
+    )
+    if MARGIN not in validation.target.names:
+        return better
+    return np.column_stack([better, worse[:, 0] - better[:, 0]])
 
 
-def _contents(dataset: Dataset) -> Iterator[npt.NDArray[np.uint8]]:
-    """The bytes of each text."""
-    (column,) = dataset.table.columns.values()
+def _contents(dataset: Dataset, rejected: bool = False) -> Iterator[npt.NDArray[np.uint8]]:
+    """The bytes of each text; of a preference those of the better answer, or of the `rejected` one."""
+    ((name, column),) = dataset.table.columns.items()
     for text in column.strings():
+        text = learned_text(text, rejected) if name == COLUMN else text
         yield np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
 
 

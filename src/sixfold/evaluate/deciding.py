@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sixfold.evaluate.scoring import DEFAULTS
-from sixfold.parts.table import Target
+from sixfold.parts.table import MARGIN, Target
 
 RARE = 0.4  # of an even share of the rows: below 20% of two classes, 4% of ten; guessed, Adult's 24% is not rare
 # Two classes: how rows are ranked, whatever the shares are; decision values can be scored, and few
@@ -53,7 +53,8 @@ def defaults(target: Target, parts: Iterable[Target] = ()) -> Defaults:
     """
     rare = rarest(target)
     if rare is None:
-        return Defaults(DEFAULTS[target.task])
+        first = ("preference_accuracy",) if MARGIN in target.names else ()
+        return Defaults((*first, *DEFAULTS[target.task]))
     label, share = rare
     most = np.bincount(target.values.astype(np.int64)).max() / len(target.values)
     start = (

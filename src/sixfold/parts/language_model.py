@@ -21,7 +21,7 @@ from sixfold.parts.fit import Features, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.state import State
-from sixfold.parts.stored_tokens import stored_tokens
+from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import LOSS_SUMS, FloatArray
 from sixfold.parts.text_tokenizer import TOKENIZER_CONFIG, TextTokenizer
 from sixfold.parts.token_windows import Span, filled, losses_of_texts, scoring_windows
@@ -53,9 +53,16 @@ class LanguageModel(State):
 
     def predict(self, x: Features) -> FloatArray:
         """[rows, 3] of each text: the sum of −ln of its tokens' probabilities, how many these are, and
-        bytes. Each thread works on some windows, on which ones does not depend on their number.
+        bytes; of preferences their margin (`parts.table.MARGIN`) behind these. Each thread works on
+        some windows, on which ones does not depend on their number.
         """
         tokens = stored_tokens(x)
+        sums = self._sums(tokens)
+        if tokens.rejected is None:
+            return sums
+        return np.column_stack([sums, self._sums(tokens.rejected)[:, 0] - sums[:, 0]])
+
+    def _sums(self, tokens: StoredTokens) -> FloatArray:
         windows = scoring_windows(tokens.lengths.tolist(), self.context)
         size = max(1, AT_ONCE // (self.context * self.tokenizer.vocabulary))
         parts = [windows[first : first + size] for first in range(0, len(windows), size)]

@@ -51,7 +51,8 @@ Encoder = Callable[[Sequence[str]], Iterable[TokenRow]]
 class StoredTokens(StoredFeatures):
     """`starts`: int64 [rows of the file + 1], the place of each text's first id; `sizes`: int64, what
     of each is learned, in bytes of UTF-8; `rows`: which of them this is a view of. `tokenizer`: whose
-    ids they are.
+    ids they are; `whole`: whether no text may be cut, as it is one example of a fine-tuning;
+    `rejected`: of examples that are preferences the worse answers, the better ones are these.
     """
 
     path: Path
@@ -59,6 +60,8 @@ class StoredTokens(StoredFeatures):
     sizes: IntArray
     rows: IntArray
     tokenizer: TextTokenizer
+    whole: bool = False
+    rejected: StoredTokens | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,7 +78,8 @@ class StoredTokens(StoredFeatures):
 
     def take(self, rows: IntArray) -> Self:
         """A view of some rows; reads nothing."""
-        return replace(self, rows=self.rows[rows])
+        rejected = None if self.rejected is None else self.rejected.take(rows)
+        return replace(self, rows=self.rows[rows], rejected=rejected)
 
     def largest(self) -> float:
         """Of any id."""
@@ -119,7 +123,9 @@ def plain_rows(tokenizer: TextTokenizer) -> Encoder:
     return encode
 
 
-def store(texts: Sequence[str], tokenizer: TextTokenizer, encode: Encoder) -> StoredTokens:
+def store(
+    texts: Sequence[str], tokenizer: TextTokenizer, encode: Encoder, whole: bool = False
+) -> StoredTokens:
     """Encode all of them into a file of the scratch folder; one that is there already is read. Raises
     BudgetError where the disk has no room.
     """
@@ -128,7 +134,7 @@ def store(texts: Sequence[str], tokenizer: TextTokenizer, encode: Encoder) -> St
     if not facts.is_file():
         _write(texts, encode, path, facts)
     table = np.load(facts, allow_pickle=False)
-    return StoredTokens(path, table[0], table[1][:-1], np.arange(len(texts)), tokenizer)
+    return StoredTokens(path, table[0], table[1][:-1], np.arange(len(texts)), tokenizer, whole)
 
 
 def _write(texts: Sequence[str], encode: Encoder, path: Path, facts: Path) -> None:

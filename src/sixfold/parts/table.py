@@ -25,6 +25,9 @@ Task = Literal["classification", "regression", "reconstruction", "generation"]
 # What a language model says of a text: the sum of −ln of the probabilities of its tokens, how many
 # these are, and the bytes of the text in UTF-8.
 LOSS_SUMS: Final = ("loss", "tokens", "bytes")
+# Of a preference between two answers besides, of which the sums are those of the better one: ln of how
+# many times more probable it is than the other.
+MARGIN: Final = "margin"
 
 
 class ColumnValues:

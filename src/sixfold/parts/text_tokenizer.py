@@ -83,6 +83,15 @@ class TextTokenizer(State):
         found = _opened(self.model, False).encode_batch_fast(list(texts), add_special_tokens=False)
         return [each.ids for each in found]
 
+    def library(self, plain: bool) -> Any:
+        """The tokenizer of the package `tokenizers`; `plain`: special tokens in a text are text."""
+        return _opened(self.model, plain)
+
+    def marks(self) -> tuple[str, ...]:
+        """All special tokens."""
+        added = _opened(self.model, False).get_added_tokens_decoder()
+        return tuple(token.content for token in added.values() if token.special)
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids, without special ones."""
         return str(_opened(self.model, False).decode(list(ids), skip_special_tokens=True))

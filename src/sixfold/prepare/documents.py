@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
+from sixfold.parts.conversation import COLUMN, all_text
 from sixfold.parts.fit import DocumentNeeds, FeatureGroup, Features
 from sixfold.parts.graph import Graph
 from sixfold.parts.raw_inputs import RawInputs
@@ -20,6 +21,8 @@ from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store, stored_
 from sixfold.parts.table import IntArray, Table
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY, TextTokenizer, learned, of_checkpoint
 from sixfold.prepare.step import Training
+from sixfold.prepare.text.filtered_texts import kept_texts
+from sixfold.prepare.text.learned_tokens import stored_examples
 from sixfold.recipe.chat_template import CHATML
 from sixfold.recipe.schema import Prepare
 
@@ -74,6 +77,8 @@ class DocumentPreparer(State):
 
     def _stored(self, table: Table) -> StoredTokens:
         texts = table.columns[self.column].strings()
+        if self.column == COLUMN:
+            return stored_examples(texts, self.tokenizer)
         return store(texts, self.tokenizer, plain_rows(self.tokenizer))
 
     def batches(self, table: Table) -> Iterator[tuple[slice, Features]]:
@@ -90,31 +95,43 @@ def fit_documents(
     """Fit on exactly these training rows. As `preparer.fit`. Raises RecipeError where the recipe
     prepares texts otherwise, DataError for a checkpoint without a tokenizer.
     """
-    if said := prepare.model_dump(exclude_defaults=True):
-        raise RecipeError(
-            f"prepare.{next(iter(said))}",
-            "nothing, for a language model: it reads texts as they are",
-            "settings",
-            "Leave `prepare` out.",
-        )
-    (name,) = table.columns
-    rows = np.arange(table.rows, dtype=np.int64)
+    _check_prepare(prepare)
+    ((name, column),) = table.columns.items()
+    texts = column.strings()
+    own = [all_text(text) for text in texts] if name == COLUMN else texts
+    rows, left_out = kept_texts(own, prepare.denoise)
+    table = table.take(rows)
     if needs.checkpoint:
         tokenizer = of_checkpoint(Path(needs.checkpoint))
         told = f"{tokenizer.vocabulary:,} tokens of the checkpoint {Path(needs.checkpoint).name}"
     else:
-        texts = table.columns[name].strings()
+        texts = [own[row] for row in rows.tolist()]
         size = needs.vocabulary or derived_vocabulary(sum(map(len, texts)))
         tokenizer = learned(texts, size, CHATML)
         kind = "single bytes" if size <= LEAST_VOCABULARY else "byte-level pairs"
         told = f"{tokenizer.vocabulary:,} tokens ({kind}), learned from the training texts"
     found = DocumentPreparer(name, tokenizer)
     x = stored_tokens(found.transform(table))
+    if x.whole:
+        return DocumentPreparer(name, tokenizer, (*left_out, f"Examples: {told}.")), x, rows
     per = float(x.size_bytes.sum()) / max(1, int((x.lengths - 2).sum()))
     if not int((x.lengths - 2).sum()):
         raise DataError("data.source", "texts", "none in the training rows", "Add documents.")
-    notes = (f"Texts '{name}': {told}; {per:.2f} bytes a token.",)
+    notes = (*left_out, f"Texts '{name}': {told}; {per:.2f} bytes a token.")
     return DocumentPreparer(name, tokenizer, notes), x, rows
+
+
+def _check_prepare(prepare: Prepare) -> None:
+    """Raises RecipeError for what is not done with texts."""
+    denoise = prepare.denoise.model_copy(update={"duplicates": "keep", "texts": None})
+    others = prepare.model_copy(update={"denoise": denoise})
+    if said := others.model_dump(exclude_defaults=True):
+        raise RecipeError(
+            f"prepare.{next(iter(said))}",
+            "denoise.duplicates and denoise.texts alone, for a language model: it reads texts as they are",
+            "other settings",
+            "Leave them out.",
+        )
 
 
 def derived_vocabulary(characters: int) -> int:

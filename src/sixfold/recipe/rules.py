@@ -155,6 +155,17 @@ def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> Recip
     )
 
 
+def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Problems:
+    """Other models keep their rows: a column of text is one of several."""
+    if recipe.prepare.denoise.texts is not None and recipe.task != "generation":
+        yield RecipeError(
+            document.place(("prepare", "denoise", "texts")),
+            "the task generation, for filters of texts",
+            str(recipe.task or "a task that is inferred"),
+            "Leave texts out, or say task: generation.",
+        )
+
+
 def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
     """group needs data.group, time_series needs data.time."""
     for scheme, key in (("group", "group"), ("time_series", "time")):
@@ -421,6 +432,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     names_without_a_header,
     families_fit_the_task,
     metrics_fit_the_task,
+    texts_are_filtered_for_generation,
     scheme_has_its_column,
     scheme_has_the_option,
     groups_stay_together,

@@ -39,8 +39,10 @@ from sixfold.recipe.plugin_fields import (
     plugin,
 )
 from sixfold.recipe.reading import ReadFile
+from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
+from sixfold.recipe.text_filters import TextFilters
 
 
 class TableFile(Section):
@@ -125,6 +127,7 @@ class Denoise(Section):
         None,
         description="How outliers among the training rows are found, and whether they are dropped or clipped.",
     )
+    texts: TextFilters | None = Field(None, description="Texts that no language model learns from.")
 
 
 class Impute(Section):
@@ -299,8 +302,16 @@ class Train(Section):
     average: Average | None = Field(
         None, description="The model is a mean of weights, not the last ones."
     )
-    precision: Literal["float32", "float64"] = Field(
-        "float32", description="Arithmetic of the training."
+    precision: Literal["float32", "float64", "bfloat16", "auto"] = Field(
+        "float32",
+        description="Arithmetic of the training; of images, texts and language models also bfloat16: of products, with "
+        "float32 weights; auto: float32, or bfloat16 where the first step shows that it is faster.",
+    )
+    spike: float | None = Field(
+        None,
+        gt=0,
+        description="Of images, texts and language models: a loss of more standard deviations above the mean of the last 50 "
+        "ones takes the last 25 steps or fewer back. Left out: none does.",
     )
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
 
@@ -409,18 +420,6 @@ class Budget(Section):
         if value is not None:
             size_bytes(value)
         return value
-
-
-class Reporting(Section):
-    """What the report shows besides figures."""
-
-    examples: int = Field(
-        12,
-        ge=0,
-        le=50,
-        description="Training rows in each list of the report (the most wrong, the most unsure, a cell of the confusion "
-        "matrix), as they are: 0 where nobody who reads the report may see the data.",
-    )
 
 
 class Serve(Section):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class PartTensors(NamedTuple):
     gradient: torch.Tensor
 
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 PartWork = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
 """(module, inputs, targets, number of the part) → its share of the batch's loss, a scalar, whose
 gradient is added to that of the module.
@@ -61,7 +62,7 @@ class BatchParts:
         count = divided(most) if theta.device.type == "cpu" else 1
         self.parts = [BatchPart(module, gradient)]
         for _ in range(1, count):
-            part = BatchPart(_sharing(module), torch.zeros_like(gradient))
+            part = BatchPart(sharing(module), torch.zeros_like(gradient))
             bind(part.module, theta, part.gradient)
             self.parts.append(part)
         at_once = min(workers, count)
@@ -156,7 +157,7 @@ def _dense_strides(one: torch.Tensor) -> tuple[int, ...]:
     return torch.empty_like(one, device="meta").stride()
 
 
-def _sharing(module: nn.Module) -> nn.Module:
+def sharing(module: AnyModule) -> AnyModule:
     """A copy whose parameters lie where those of `module` do."""
     same = {id(one): nn.Parameter(one.data, one.requires_grad) for one in module.parameters()}
     return copy.deepcopy(module, same)

@@ -7,10 +7,11 @@ number of the epoch or step, so that a training that goes on after a kill draws 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from sixfold.train.batch_parts import (
     views,
 )
 from sixfold.train.batches import permutation
+from sixfold.train.mixed_precision import halved, measured
+from sixfold.train.spikes import SpikeGuard
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
@@ -76,6 +79,10 @@ class StoredExamples:
         return x, self.y[torch.from_numpy(rows)]
 
 
+Shortening = Callable[[torch.Tensor, torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]
+HALVED: Final[Mapping[str, bool | None]] = {"bfloat16": True, "auto": None}  # None: is measured
+
+
 @dataclass(frozen=True)
 class ModuleFit:
     """One fit of a module, whose parameters are where they start, in the precision and on the
@@ -88,7 +95,8 @@ class ModuleFit:
     `counted`: how many losses there are of some targets, over which the mean is taken: rows, or the
     tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
     added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
-    `step_points`: as in `Learner`.
+    `step_points`: as in `Learner`. `shorten`: what of a batch is used when so much of the training is
+    done, from 0 to 1.
     """
 
     module: nn.Module
@@ -107,6 +115,7 @@ class ModuleFit:
     rows_at_once: int = MANY
     observe: Callable[[nn.Module, int], None] | None = None
     step_points: int = 0
+    shorten: Shortening | None = None
 
 
 class RowBatch(NamedTuple):
@@ -146,6 +155,8 @@ class ModuleLearner:
             self.size,
             fit.workers,
         )
+        self.halved = HALVED.get(self.train.precision, False)
+        self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(
             self.train, [parameter.shape for parameter in parameters], self.steps
@@ -185,11 +196,18 @@ class ModuleLearner:
         x, y = self.work.examples.read(
             batch.rows, torch.Generator().manual_seed(self._seed("augment", step))
         )
-        self.loss = self._loss(self._placed(x), self._placed(y), self._seed("dropout", step))
+        if self.work.shorten is not None:
+            x, y = self.work.shorten(x, y, step / (self.steps * self.epochs))
+        x, y, seed = self._placed(x), self._placed(y), self._seed("dropout", step)
+        if self.halved is None:
+            self.halved = self._is_faster_halved(x, y, seed)
+        self.loss = self._loss(x, y, seed)
         return self.loss
 
     def step(self, batch: RowBatch) -> None:
-        """By the gradient that stands there."""
+        """By the gradient that stands there; a spike is no step, and takes those before it back."""
+        if self.guard is not None and self._went_back(self.guard):
+            return
         closure = (
             LossClosure(self.loss, partial(self.backward, batch))
             if self.stepper.full_batch
@@ -198,6 +216,36 @@ class ModuleLearner:
         self.stepper.take(closure)
         if self.average is not None:
             self.average.after_step(range(1), self.stepper.step, self.theta)
+
+    def _went_back(self, guard: SpikeGuard) -> bool:
+        """Whether the loss is a spike: then the weights are those of an earlier step."""
+        loss, step = float(self.loss), self.stepper.step
+        if not guard.jumps(loss) or guard.good is None:
+            if guard.is_due(step):
+                guard.keep(copy.deepcopy(self._plain_state()), step)
+            return False
+        text = (
+            f"step {step + 1:,}: the loss {loss:.4g} is a spike, above {guard.highest():.4g}: "
+            f"back to the weights after step {guard.good_step:,}."
+        )
+        self.work.context.emit("note", text=text)
+        self._load_plain_state(copy.deepcopy(guard.good))
+        self.stepper.step = step + 1
+        return True
+
+    def _is_faster_halved(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> bool:
+        """Measured on a batch, which changes nothing."""
+        buffers = [buffer.clone() for buffer in self.module.buffers()]
+
+        def step(on: bool) -> torch.Tensor:
+            self.halved = on
+            return self._loss(x, y, seed)
+
+        times = measured(step)
+        for buffer, before in zip(self.module.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        self.work.context.emit("note", text=times.describe())
+        return times.pays
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
         count = max(1, self.work.counted(y))
@@ -209,7 +257,9 @@ class ModuleLearner:
             total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
             for some, targets in zip(self._at_once(x), self._at_once(y), strict=True):
                 with torch.enable_grad():
-                    outputs = self._drawing(module.train(), some, own)
+                    with halved(self.device, bool(self.halved)):
+                        outputs = self._drawing(module.train(), some, own)
+                    outputs = outputs.to(self.theta.dtype)
                     loss = self.work.losses(outputs, targets).sum() / count
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
@@ -317,6 +367,17 @@ class ModuleLearner:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
+        guard = None if self.guard is None else self.guard.state_dict()
+        return {**self._plain_state(), "halved": self.halved, "guard": guard}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._load_plain_state(state)
+        self.halved = state["halved"]
+        if self.guard is not None:
+            self.guard.load_state_dict(state["guard"])
+
+    def _plain_state(self) -> dict[str, Any]:
         return {
             "theta": self.theta,
             "gradient": self.gradient,
@@ -325,8 +386,7 @@ class ModuleLearner:
             "stepper": self.stepper.state(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+    def _load_plain_state(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
             self.theta.copy_(state["theta"])
             self.gradient.copy_(state["gradient"])

@@ -23,7 +23,13 @@ from sixfold.train.network import Network, Starting
 from sixfold.train.replicas import Replica, Watched
 from sixfold.train.stopping import EarlyStopping
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {  # of weights; bfloat16 is for products alone
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.float32,
+    "auto": torch.float32,
+}
+OF_MODULES = ("bfloat16", "auto")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def replicas_of(family: Network, fits: dict[int, Fit], context: Context) -> list
     for number, fit in fits.items():
         own = replace(context, facts={**context.facts, **fit.facts})
         setting = fit.setting
+        _check_stacked(setting)
         known = rows.get(id(fit.x))
         split = known if known is not None and known.serves(fit) else _rows(fit, device)
         rows[id(fit.x)] = split
@@ -75,6 +82,17 @@ def replicas_of(family: Network, fits: dict[int, Fit], context: Context) -> list
         )
         replicas.append(replica)
     return replicas
+
+
+def _check_stacked(setting: Setting) -> None:
+    """Raises RecipeError for what large modules alone can."""
+    train, remedy = setting.train, "Leave it out, or train another family."
+    if train.precision in OF_MODULES:
+        expected = f"float32 or float64, for {setting.name}"
+        raise RecipeError("train.precision", expected, train.precision, remedy)
+    if train.spike is not None:
+        expected = f"nothing, for {setting.name}"
+        raise RecipeError("train.spike", expected, f"{train.spike:g}", remedy)
 
 
 def watches(setting: Setting) -> bool:

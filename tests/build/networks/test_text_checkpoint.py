@@ -13,13 +13,14 @@ import torch
 from transformers import AutoModel
 
 from sixfold.build._network_export import embedded
-from sixfold.build.networks.low_rank import LowRank, with_adapters, without_adapters
 from sixfold.build.networks.text_checkpoint import TunedEncoder, TunedShape, padding_first
 from sixfold.bundle.graph import CheckedModel
 from sixfold.parts import checkpoint
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
 from sixfold.recipe.schema import Initialize
+from sixfold.train.adapters.adapt import Adapter, adapted, without_adapters
+from sixfold.train.adapters.low_rank import LowRank
 from sixfold.train.starting import fill
 from tiny_checkpoints import MODELS, TOKENS, write
 
@@ -88,7 +89,7 @@ def test_the_padding_and_the_first_token_change_places_and_no_other(tmp_path: Pa
 
 def test_filling_leaves_the_checkpoint_alone_and_adapters_start_by_the_seed(tmp_path: Path) -> None:
     module = tuned(write(tmp_path))
-    with_adapters(module.encoder, 2, 4.0)
+    module.encoder = adapted(module.encoder, Adapter(rank=2, alpha=4.0), "text_encoder")
     before = {name: value.clone() for name, value in module.state_dict().items()}
     fill(module, Initialize(), 7)
     changed = {
@@ -110,7 +111,7 @@ def test_adapters_change_nothing_at_first_and_merge_into_their_products(tmp_path
     module, tokens = tuned(write(tmp_path)), some_tokens()
     with torch.no_grad():
         plain, head = module(tokens), copy.deepcopy(module.head)
-        with_adapters(module.encoder, rank=2, alpha=4.0)
+        module.encoder = adapted(module.encoder, Adapter(rank=2, alpha=4.0), "text_encoder")
         fill(module, Initialize(), 0)
         learned = {name: one for name, one in module.named_parameters() if one.requires_grad}
         assert len(learned) == 2 * 2 * 6 + 2  # A and B of six products in two layers, and the head
@@ -119,8 +120,8 @@ def test_adapters_change_nothing_at_first_and_merge_into_their_products(tmp_path
         for name, one in learned.items():
             if name.endswith(".up"):
                 one.normal_(std=0.1, generator=torch.Generator().manual_seed(len(name)))
-        adapted = module(tokens)
-        assert not torch.allclose(adapted, plain)
-        without_adapters(module)
+        learned_logits = module(tokens)
+        assert not torch.allclose(learned_logits, plain)
+        module = without_adapters(module)
         assert not any(isinstance(each, LowRank) for each in module.modules())
-        torch.testing.assert_close(module(tokens), adapted, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(module(tokens), learned_logits, rtol=1e-5, atol=1e-5)

@@ -13,10 +13,10 @@ from typing import Any, Final, Self
 import torch
 from torch import nn
 
-from sixfold.build.networks.low_rank import learns_nothing, start_adapters
 from sixfold.build.networks.text_encoder import MASKED, mean_over_tokens
 from sixfold.parts.checkpoint import CheckpointShape
 from sixfold.parts.state import State
+from sixfold.train.adapters.adapt import learns_nothing, start_adapters
 from sixfold.train.network import Scheme
 
 ROBERTA: Final = "roberta"  # its places begin behind that of the padding

@@ -82,7 +82,7 @@ class Settings(Section):
         check_names(list(chunks), str(self.path))
         columns = {name: joined(arrays, self._shows(name)) for name, arrays in chunks.items()}
         return Raw(
-            columns, rows, str(self.path), Places(lambda: (line for line, _ in self._objects()))
+            columns, rows, str(self.path), Places(lambda: (line for line, _ in self.objects()))
         )
 
     def _chunks(self, file: DataFile, memory: MemoryLimit) -> Iterator[_Chunk]:
@@ -90,7 +90,7 @@ class Settings(Section):
         BudgetError.
         """
         chunk, names, asked = _Chunk(), set[str](), 0
-        for rows, (line, row) in enumerate(self._objects(file), start=1):
+        for rows, (line, row) in enumerate(self.objects(file), start=1):
             if not PLAIN.issuperset(map(type, row.values())):
                 raise self._nested(line, row)
             chunk.add(row)
@@ -116,7 +116,7 @@ class Settings(Section):
             "Write its parts as columns of their own.",
         )
 
-    def _objects(self, file: DataFile | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    def objects(self, file: DataFile | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Line and object of every line that is not empty."""
         decoder = json.JSONDecoder(object_pairs_hook=_unique)
         for number, line in enumerate(text_lines(file or self._file()), start=1):

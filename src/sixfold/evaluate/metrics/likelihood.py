@@ -8,9 +8,13 @@ import math
 from typing import ClassVar, Final
 
 from sixfold.evaluate.metric import Metric
-from sixfold.parts.table import LOSS_SUMS, FloatArray, Target, Task
+from sixfold.parts.table import LOSS_SUMS, MARGIN, FloatArray, Target, Task
 
-PLUGINS: Final = {"bits_per_byte": "BitsPerByte", "perplexity": "Perplexity"}
+PLUGINS: Final = {
+    "bits_per_byte": "BitsPerByte",
+    "perplexity": "Perplexity",
+    "preference_accuracy": "PreferenceAccuracy",
+}
 LOSS, TOKENS, BYTES = range(len(LOSS_SUMS))
 LARGEST: Final = 700.0  # whose exponential is a number yet
 
@@ -43,3 +47,21 @@ class BitsPerByte(Metric):
         """`predicted`: [rows, 3] sums."""
         sums = predicted.sum(axis=0)
         return float(sums[LOSS] / sums[BYTES] / math.log(2)) if sums[BYTES] > 0 else math.nan
+
+
+class PreferenceAccuracy(Metric):
+    """Of preferences between two answers: the share of which the model finds the better one more
+    probable; equally probable ones count half. Only rows of preferences define it.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
+    greater_is_better: ClassVar[bool] = True
+    needs: ClassVar[str] = "value"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, 4], sums and the margin."""
+        if MARGIN not in target.names or not len(predicted):
+            return math.nan
+        margins = predicted[:, target.names.index(MARGIN)]
+        return float(((margins > 0) + 0.5 * (margins == 0)).mean())
