@@ -73,7 +73,7 @@ class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
     target: str | None = Field(
-        None, description="The column to predict; left out for reconstruction."
+        None, description="The column to predict; left out for reconstruction and generation."
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -455,7 +455,7 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Lower-case letters, digits, - and _.",
     )
-    task: Literal["classification", "regression", "reconstruction"] | None = Field(
+    task: Literal["classification", "regression", "reconstruction", "generation"] | None = Field(
         None, description="Left out: inferred from the target, and said so."
     )
     data: Data
