@@ -4,150 +4,166 @@ nothing of worth went.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from sixfold.compress.language.calibration import distance, scores
-from sixfold.compress.language.importance import least_layers, least_units
+from sixfold.compress.language.calibration import distance
+from sixfold.compress.language.importance import least_layers, least_units, unit_readers
 from sixfold.compress.language.removal import KeptLayers, KeptUnits, with_layers, with_units
-from sixfold.compress.language.structure import (
-    READERS,
-    DecoderShape,
-    Kind,
-    configuration,
-    layers_of,
-    linear,
-    reading_columns,
-)
+from sixfold.compress.language.structure import LAYERS, READERS, DecoderShape, UnitKind
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.table import IntArray
 from tiny_decoders import KINDS, decoder, windows
 
-UNITS: tuple[Kind, ...] = ("heads", "channels")
+UNITS: tuple[UnitKind, ...] = ("heads", "channels")
 
 
-def logits(module: nn.Module) -> torch.Tensor:
+def logits(model: LanguageModel) -> torch.Tensor:
     with torch.inference_mode():
-        return scores(module, windows())
+        return model.network()(windows().x)
 
 
-def again(module: nn.Module, folder: Path) -> nn.Module:
-    """Written and read by plain transformers."""
+def in_transformers(model: LanguageModel, folder: Path) -> Any:
+    """Written, and read by plain transformers."""
     from transformers import AutoModelForCausalLM
 
-    saved: Any = module
-    saved.save_pretrained(folder)
+    for name, content in model.files().items():
+        (folder / name).write_bytes(content)
     found, notes = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
-    assert not notes["missing_keys"]
     assert not notes["unexpected_keys"]
     assert not notes["mismatched_keys"]
-    read: nn.Module = found.eval()
-    return read
+    assert not notes["missing_keys"]
+    return found.eval()
 
 
-def silence(module: nn.Module, kind: Kind, units: torch.Tensor) -> None:
+def same_in_transformers(model: LanguageModel, folder: Path) -> None:
+    tokens = windows().x[:, 0, :12]  # the first text of each window
+    with torch.inference_mode():
+        found = in_transformers(model, folder)(input_ids=tokens).logits
+        assert torch.allclose(found, model.network()(windows().x[:, :, :12]), atol=1e-5)
+
+
+def changed(model: LanguageModel, arrays: dict[str, np.ndarray]) -> LanguageModel:
+    return replace(model, arrays={**model.arrays, **arrays})
+
+
+def silenced(model: LanguageModel, kind: UnitKind, units: IntArray) -> LanguageModel:
     """What these units of every layer give is read with weights of zero."""
-    columns = reading_columns(DecoderShape.of(module), kind, units)
-    for layer in layers_of(module):
-        with torch.no_grad():
-            linear(layer, READERS[kind]).weight[:, columns] = 0
+    shape, arrays = DecoderShape.of(model.fields), {}
+    for layer in range(shape.layers):
+        name = f"{LAYERS}{layer}.{READERS[kind]}.weight"
+        arrays[name] = model.arrays[name].copy()
+        arrays[name][:, shape.parts(kind)[-1].indices(units)] = 0
+    return changed(model, arrays)
 
 
-def silence_layer(module: nn.Module, number: int) -> None:
-    layer = layers_of(module)[number]
-    for name in READERS.values():
-        with torch.no_grad():
-            nn.init.zeros_(linear(layer, name).weight)
+def silenced_layer(model: LanguageModel, layer: int) -> LanguageModel:
+    names = [f"{LAYERS}{layer}.{name}.weight" for name in READERS.values()]
+    return changed(model, {name: np.zeros_like(model.arrays[name]) for name in names})
 
 
 @pytest.mark.parametrize(("kind", "units"), list(product(KINDS, UNITS)))
-def test_units_that_give_nothing_go_unnoticed(kind: str, units: Kind, tmp_path: Path) -> None:
-    module = decoder(kind)
-    shape = DecoderShape.of(module)
-    half = shape.units(units) // 2
-    silent = torch.arange(shape.units(units))[::2]
-    silence(module, units, silent)
-    before = logits(module)
-    kept = least_units(module, units, windows(), half)
-    smaller = with_units(module, kept)
+def test_units_that_give_nothing_go_unnoticed(kind: str, units: UnitKind, tmp_path: Path) -> None:
+    shape = DecoderShape.of(decoder(kind).fields)
+    half, silent = shape.units(units) // 2, np.arange(shape.units(units))[::2]
+    model = silenced(decoder(kind), units, silent)
+    kept = least_units(model, units, windows(), half)
     assert all(set(silent.tolist()).isdisjoint(some.tolist()) for some in kept.units)
-    assert torch.allclose(logits(smaller), before, atol=2e-5)
-    assert torch.equal(logits(module), before)
-    loaded = again(smaller, tmp_path)
-    assert torch.equal(logits(loaded), logits(smaller))
-    assert shape.fields(units, half).items() <= configuration(loaded).items()
-    assert sum(p.numel() for p in loaded.parameters()) < sum(p.numel() for p in module.parameters())
+    smaller = with_units(model, kept)
+    assert torch.allclose(logits(smaller), logits(model), atol=2e-5)
+    assert shape.fields(units, half).items() <= smaller.fields.items()
+    same_in_transformers(smaller, tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_layer_that_adds_nothing_goes_first(kind: str, tmp_path: Path) -> None:
-    module = decoder(kind)
-    silence_layer(module, 1)
-    before = logits(module)
-    kept = least_layers(module, windows(), 2)
+    model = silenced_layer(decoder(kind), 1)
+    kept = least_layers(model, windows(), 2)
     assert kept.layers == [0, 2]
-    smaller = with_layers(module, kept)
-    assert torch.equal(logits(smaller), before)
-    assert torch.equal(logits(again(smaller, tmp_path)), before)
+    smaller = with_layers(model, kept)
+    assert torch.equal(logits(smaller), logits(model))
+    same_in_transformers(smaller, tmp_path)
+
+
+def test_layers_go_one_after_the_other() -> None:
+    """What the second one costs depends on the first."""
+    model = decoder(num_hidden_layers=4)
+    kept = least_layers(model, windows(), 2).layers
+    three = least_layers(model, windows(), 3).layers
+    assert set(kept) < set(three)
+    first = [
+        distance(
+            with_layers(model, KeptLayers([n for n in range(4) if n != layer])).network(),
+            model.network(),
+            windows(),
+        ).divergence
+        for layer in range(4)
+    ]
+    assert {int(np.argmin(first))} == set(range(4)) - set(three)
 
 
 def test_layers_of_several_kinds_of_attention_stay_what_they_are() -> None:
     types = ["full_attention", "sliding_attention", "full_attention"]
-    module = decoder("qwen3", use_sliding_window=True, sliding_window=8, layer_types=types)
-    silence_layer(module, 0)
-    smaller = with_layers(module, KeptLayers([1, 2]))
-    assert configuration(smaller)["layer_types"] == types[1:]
-    assert torch.equal(logits(smaller), logits(module))
+    model = decoder("qwen3", use_sliding_window=True, sliding_window=8, layer_types=types)
+    model = silenced_layer(model, 0)
+    kept = least_layers(model, windows(), 2)
+    assert kept.layers == [1, 2]
+    smaller = with_layers(model, kept)
+    assert smaller.fields["layer_types"] == types[1:]
+    assert torch.equal(logits(smaller), logits(model))
 
 
 def test_heads_that_share_one_of_keys_and_values() -> None:
-    module = decoder(num_key_value_heads=1)
-    assert DecoderShape.of(module).units("heads") == 4
-    silence(module, "heads", torch.tensor([0, 3]))
-    smaller = with_units(module, KeptUnits("heads", [torch.tensor([1, 2])] * 3))
-    assert torch.allclose(logits(smaller), logits(module), atol=1e-5)
-    fields = configuration(smaller)
+    model = decoder(num_key_value_heads=1)
+    assert DecoderShape.of(model.fields).units("heads") == 4
+    model = silenced(model, "heads", np.array([0, 3]))
+    smaller = with_units(model, KeptUnits("heads", [np.array([1, 2])] * 3))
+    assert torch.allclose(logits(smaller), logits(model), atol=1e-5)
+    fields = smaller.fields
     assert (fields["num_attention_heads"], fields["num_key_value_heads"]) == (2, 1)
     assert fields["head_dim"] == 16
 
 
-def test_biases_and_tied_words_go_along() -> None:
-    module = decoder(attention_bias=True, mlp_bias=True, tie_word_embeddings=True)
-    for units in UNITS:
-        silence(module, units, torch.tensor([0]))
-        every = DecoderShape.of(module).units(units)
-        kept = KeptUnits(units, [torch.arange(1, every)] * 3)
-        assert torch.allclose(logits(with_units(module, kept)), logits(module), atol=1e-5)
-    named = dict(with_units(module, kept).named_parameters(remove_duplicate=True))
-    assert "lm_head.weight" not in named
+@pytest.mark.parametrize("units", UNITS)
+def test_biases_and_tied_vectors_go_along(units: UnitKind, tmp_path: Path) -> None:
+    model = decoder(attention_bias=True, mlp_bias=True, tie_word_embeddings=True)
+    every = DecoderShape.of(model.fields).units(units)
+    model = silenced(model, units, np.arange(every // 2))
+    smaller = with_units(model, KeptUnits(units, [np.arange(every // 2, every)] * 3))
+    assert torch.allclose(logits(smaller), logits(model), atol=1e-5)
+    assert "lm_head.weight" not in smaller.arrays
+    same_in_transformers(smaller, tmp_path)
 
 
 @pytest.mark.parametrize("units", UNITS)
-def test_what_is_left_makes_up_for_what_goes(units: Kind) -> None:
-    """Where units give the same as others, those that stay can say it all; nothing of it is lost."""
-    module = decoder(num_key_value_heads=4)
-    shape = DecoderShape.of(module)
+def test_what_is_left_makes_up_for_what_goes(units: UnitKind) -> None:
+    """Where units give the same as others, those that stay can say it all; nothing is lost."""
+    model = decoder(num_key_value_heads=4)
+    shape, arrays = DecoderShape.of(model.fields), {}
     half = shape.units(units) // 2
-    for layer in layers_of(module):
-        for part in shape.parts(units)[:-1]:
-            with torch.no_grad():
-                weight = linear(layer, part.linear).weight
-                weight[half * part.width :] = weight[: half * part.width]
-    kept = least_units(module, units, windows(), half)
-    kept = KeptUnits(units, [torch.arange(half)] * 3, made_up(module, units, half))
-    near = distance(with_units(module, kept), module, windows()).divergence
-    plain = distance(with_units(module, KeptUnits(units, kept.units)), module, windows()).divergence
-    assert near < 1e-6 < plain
-
-
-def made_up(module: nn.Module, units: Kind, half: int) -> list[torch.Tensor]:
-    from sixfold.compress.language.importance import unit_readers
-
-    columns = reading_columns(DecoderShape.of(module), units, torch.arange(half))
-    return [reader.without(columns) for reader in unit_readers(module, units, windows())]
+    for layer, part in product(range(shape.layers), shape.parts(units)[:-1]):
+        name = f"{LAYERS}{layer}.{part.matrix}.weight"
+        arrays[name] = model.arrays[name].copy()
+        arrays[name][half * part.width :] = arrays[name][: half * part.width]
+    model = changed(model, arrays)
+    columns = shape.parts(units)[-1].indices(np.arange(half))
+    with torch.inference_mode():
+        known = unit_readers(model.network(), units, windows())
+        readers = [reader.without(columns).numpy() for reader in known]
+    first = [np.arange(half)] * 3
+    apart = [
+        distance(
+            with_units(model, KeptUnits(units, first, made)).network(), model.network(), windows()
+        ).divergence
+        for made in (readers, ())
+    ]
+    assert apart[0] < 1e-6 < 1e-3 < apart[1]
 
 
 def test_only_numbers_that_a_standard_configuration_takes() -> None:

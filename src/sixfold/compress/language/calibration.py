@@ -1,8 +1,8 @@
 """What a language model does on calibration tokens: what its matrices read, and how far its answers
 are from another model's.
 
-Calibration tokens are windows of training rows, int64 [windows, context]; no held-out row is among
-them. Everything is computed by one thread, so that the same rows give the same bits anywhere.
+Calibration tokens are windows of training texts, as the model was trained with them; no held-out text
+is among them. A reference is the model as it was.
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-AT_ONCE: Final = 4096  # tokens of a pass: with 50,000 words their scores take 800 MB
+from sixfold.parts.language_network import PackedNetwork
+from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.parts.token_windows import IGNORED, Batch, PackedTexts
+
+TOKENS: Final = (
+    32_768  # calibration tokens: GPTQ's authors take 128 windows of 2,048; guessed for small models
+)
+SCORES_AT_ONCE: Final = 1 << 24  # numbers of the last product that are held: 64 MiB, a few times
 
 
 @dataclass(frozen=True)
@@ -30,34 +38,51 @@ class Distance:
     tokens: int
 
 
-def batches(windows: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Windows [some, context] of about AT_ONCE tokens together, one after the other."""
-    yield from windows.split(max(1, AT_ONCE // windows.shape[1]))
+def windows_of(tokens: StoredTokens, context: int, count: int = TOKENS) -> Batch:
+    """Evenly spaced windows of training texts, about `count` tokens together."""
+    texts = PackedTexts(tokens, context)
+    rows = np.linspace(0, len(texts) - 1, min(len(texts), max(1, count // context)))
+    return texts.read(np.unique(rows.astype(np.int64)), None)
 
 
-def scores(module: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    """[B, T] tokens → [B, T, vocabulary] before the softmax, in single precision."""
-    return module(input_ids=tokens, use_cache=False).logits.float()  # type: ignore[no-any-return]
+def batches(windows: Batch, network: PackedNetwork) -> Iterator[Batch]:
+    """As many windows at once as their scores leave room for."""
+    config: Any = network.network.config
+    size = max(1, SCORES_AT_ONCE // (windows.y.shape[1] * config.vocab_size))
+    for first in range(0, len(windows.y), size):
+        yield Batch(*(part[first : first + size] for part in windows))
 
 
-def distance(module: nn.Module, reference: nn.Module, windows: torch.Tensor) -> Distance:
-    """Of `module` from `reference` on windows [windows, context]."""
+def distance(network: PackedNetwork, reference: PackedNetwork, windows: Batch) -> Distance:
+    """Of `network` from `reference`."""
     loss = divergence = 0.0
     count = 0
     with torch.inference_mode():
-        for tokens in batches(windows):
-            found = functional.log_softmax(scores(module, tokens)[:, :-1], dim=-1)
-            goal = functional.log_softmax(scores(reference, tokens)[:, :-1], dim=-1)
-            apart = functional.kl_div(found, goal, reduction="none", log_target=True)
-            divergence += float(apart.sum(dtype=torch.float64))
-            chosen = found.gather(2, tokens[:, 1:, None])
+        for batch in batches(windows, network):
+            counted = batch.y != IGNORED
+            found = log_probabilities(network, batch)
+            goal = log_probabilities(reference, batch)
+            divergence += float(diverging(found, goal).sum(dtype=torch.float64))
+            chosen = found.gather(1, batch.y[counted][:, None])
             loss -= float(chosen.sum(dtype=torch.float64))
-            count += chosen.numel()
+            count += len(chosen)
     return Distance(loss / count, divergence / count, count)
 
 
+def log_probabilities(network: PackedNetwork, batch: Batch) -> torch.Tensor:
+    """Of every token after each place whose target counts: [places, vocabulary]."""
+    scores = network(batch.x)[batch.y != IGNORED]
+    return functional.log_softmax(scores.float(), dim=-1)
+
+
+def diverging(found: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+    """KL(goal ‖ found) of each place, [places]; both are logarithms of probabilities."""
+    apart = functional.kl_div(found, goal, reduction="none", log_target=True)
+    return apart.sum(dim=-1)
+
+
 class Moments:
-    """Second moments of what a matrix reads: `sums` [columns, columns] of xxᵀ over `count` tokens."""
+    """Second moments of what a matrix reads: the sum [columns, columns] of xxᵀ, and of how many x."""
 
     def __init__(self, columns: int) -> None:
         self.sums = torch.zeros(columns, columns)
@@ -70,14 +95,14 @@ class Moments:
         self.count += len(rows)
 
     def mean(self) -> torch.Tensor:
-        """[columns, columns] over the tokens."""
+        """[columns, columns]."""
         return self.sums / max(1, self.count)
 
 
 @contextmanager
-def watching(linears: Mapping[str, nn.Linear]) -> Iterator[dict[str, Moments]]:
+def watching(matrices: Mapping[str, nn.Linear]) -> Iterator[dict[str, Moments]]:
     """Inside, what each of these matrices reads is added to its moments."""
-    found = {name: Moments(linear.in_features) for name, linear in linears.items()}
+    found = {name: Moments(matrix.in_features) for name, matrix in matrices.items()}
 
     def hook(name: str) -> Any:
         def add(_: nn.Module, inputs: Sequence[torch.Tensor]) -> None:
@@ -85,7 +110,7 @@ def watching(linears: Mapping[str, nn.Linear]) -> Iterator[dict[str, Moments]]:
 
         return add
 
-    handles = [linear.register_forward_pre_hook(hook(name)) for name, linear in linears.items()]
+    handles = [matrix.register_forward_pre_hook(hook(name)) for name, matrix in matrices.items()]
     try:
         yield found
     finally:

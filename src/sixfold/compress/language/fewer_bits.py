@@ -4,16 +4,15 @@ or by GPTQ. Vectors (norms, biases) stay as they are.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-import torch
-from torch import nn
-
 from sixfold.compress.language.gptq import Gptq, quantized_layers
+from sixfold.compress.language.structure import LAYERS
 from sixfold.parts.gguf_blocks import BlockType, FourBits, Single, TensorData, decoded, encoded
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.token_windows import Batch
 
 Method = Literal["int8", "int4", "gptq"]
 # Of the matrices of the layers, and of the vectors of tokens (those that are read, and those that
@@ -33,46 +32,34 @@ class FewerBits:
     gptq: Gptq = field(default_factory=Gptq)
 
 
-def quantized(
-    module: nn.Module, config: FewerBits, windows: torch.Tensor
-) -> tuple[TensorData, ...]:
-    """Every matrix of `module`, which stays as it is, in the order of its parameters. `windows`:
-    calibration tokens [windows, context], which GPTQ alone looks at. Tied vectors come once, by the
-    name of those that are read.
+def quantized(model: LanguageModel, config: FewerBits, windows: Batch) -> LanguageModel:
+    """`model` with the weights as served, and their `blocks`, which stand for the same numbers.
+    `windows`: calibration tokens, which GPTQ alone looks at.
     """
     four: dict[str, FourBits] = {}
     if config.method == "gptq":
-        four = quantized_layers(copy.deepcopy(module), windows, config.gptq)
+        four = quantized_layers(model, windows, config.gptq)
     layers, tokens = TYPES[config.method]
-    found = []
-    for name, weight in matrices(module).items():
+    blocks = []
+    for name, array in model.arrays.items():
         if name in four:
-            found.append(TensorData(name, "q4_0", four[name].packed()))
-        else:
-            inside = name.startswith("model.layers.")
-            found.append(encoded(name, weight, layers if inside else tokens))
-    return tuple(found)
+            blocks.append(TensorData(name, "q4_0", four[name].packed()))
+        elif array.ndim == 2:
+            blocks.append(encoded(name, array, layers if name.startswith(LAYERS) else tokens))
+    return replace(model, arrays={**model.arrays, **dequantized(blocks)}, blocks=tuple(blocks))
 
 
-def matrices(module: nn.Module) -> dict[str, Single]:
-    """Name → float32 [rows, columns] of all of them, but those that are another one's."""
-    return {
-        name: parameter.detach().float().numpy()
-        for name, parameter in module.named_parameters()
-        if parameter.ndim == 2
-    }
-
-
-def dequantized(tensors: Sequence[TensorData]) -> dict[str, Single]:
+def dequantized(blocks: Sequence[TensorData]) -> dict[str, Single]:
     """Name → float32 [rows, columns]: the weights exactly as served."""
-    return {tensor.name: decoded(tensor) for tensor in tensors}
+    return {tensor.name: decoded(tensor) for tensor in blocks}
 
 
-def as_served(module: nn.Module, tensors: Sequence[TensorData]) -> nn.Module:
-    """A copy of `module` that computes with the weights as served."""
-    copied = copy.deepcopy(module)
-    parameters = dict(copied.named_parameters())
-    with torch.no_grad():
-        for name, weight in dequantized(tensors).items():
-            parameters[name].copy_(torch.from_numpy(weight))
-    return copied
+def served_bytes(model: LanguageModel) -> int:
+    """What the weights take in the served file: matrices in their blocks, or in half precision where
+    there are none; vectors in single precision.
+    """
+    held = {tensor.name: tensor.data.nbytes for tensor in model.blocks}
+    return sum(
+        held.get(name, array.size * (2 if array.ndim == 2 else 4))
+        for name, array in model.arrays.items()
+    )

@@ -17,9 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sixfold.compress.language.calibration import batches, scores, watching
-from sixfold.compress.language.structure import STAGES, layers_of, linear
+from sixfold.compress.language.calibration import batches, watching
+from sixfold.compress.language.structure import LAYERS, STAGES, layers_of, matrix
 from sixfold.parts.gguf_blocks import GROUP, OFFSET, FourBits
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_network import PackedNetwork
+from sixfold.parts.token_windows import Batch
 
 SHRINK: Final = tuple(
     0.7 + 0.025 * step for step in range(15)
@@ -121,7 +124,7 @@ def _codes(w: torch.Tensor, scales: torch.Tensor, factor: torch.Tensor) -> torch
 @dataclass(frozen=True)
 class LayerCall:
     """What the model hands to one of its layers for one batch of windows, but the stream itself:
-    masks and positions.
+    masks and places.
     """
 
     options: Mapping[str, Any]
@@ -139,20 +142,21 @@ class Recorded:
     calls: tuple[LayerCall, ...]
 
 
-def recorded(module: nn.Module, tokens: torch.Tensor) -> Recorded:
-    """How the model calls its layers for `tokens` [B, T]."""
+def recorded(network: PackedNetwork, batch: Batch) -> Recorded:
+    """How the network calls its layers for a batch."""
     streams: list[torch.Tensor] = []
     calls: list[LayerCall] = []
 
     def hook(_: nn.Module, inputs: Sequence[torch.Tensor], options: Mapping[str, Any]) -> None:
-        streams.extend(inputs[: 1 - len(streams)])
+        if not streams:
+            streams.append(inputs[0])
         calls.append(LayerCall(dict(options)))
 
     handles = [
-        layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers_of(module)
+        layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers_of(network)
     ]
     try:
-        scores(module, tokens)
+        network(batch.x)
     finally:
         for handle in handles:
             handle.remove()
@@ -160,19 +164,18 @@ def recorded(module: nn.Module, tokens: torch.Tensor) -> Recorded:
 
 
 def quantized_layers(
-    module: nn.Module, windows: torch.Tensor, config: Gptq = Gptq()
+    model: LanguageModel, windows: Batch, config: Gptq = Gptq()
 ) -> dict[str, FourBits]:
     """Every matrix of the decoder's layers in four bits, by its name in the checkpoint, but those
-    whose rows are no whole blocks. `windows`: calibration tokens [windows, context].
+    whose rows are no whole blocks.
 
-    `module` gets the rounded weights, layer by layer, so that each matrix is rounded for what it
-    will read: give a copy.
+    Layer by layer: each matrix is rounded for what it will read, from matrices that are rounded.
     """
-    found: dict[str, FourBits] = {}
+    network, found = model.network(), dict[str, FourBits]()
     with torch.inference_mode():
-        known = [recorded(module, tokens) for tokens in batches(windows)]
+        known = [recorded(network, batch) for batch in batches(windows, network)]
         streams = [one.stream for one in known]
-        for number, layer in enumerate(layers_of(module)):
+        for number, layer in enumerate(layers_of(network)):
             calls = [one.calls[number] for one in known]
             for stage in STAGES:
                 fitting = _whole_blocks(layer, stage)
@@ -181,7 +184,7 @@ def quantized_layers(
                         call.through(layer, stream)
                 for name, one in fitting.items():
                     four = rounded(one.weight, moments[name].mean(), config)
-                    found[f"model.layers.{number}.{name}.weight"] = four
+                    found[f"{LAYERS}{number}.{name}.weight"] = four
                     one.weight.copy_(torch.from_numpy(four.values()))
             streams = [
                 call.through(layer, stream) for call, stream in zip(calls, streams, strict=True)
@@ -190,5 +193,5 @@ def quantized_layers(
 
 
 def _whole_blocks(layer: nn.Module, names: Sequence[str]) -> dict[str, nn.Linear]:
-    linears = {name: linear(layer, name) for name in names}
-    return {name: one for name, one in linears.items() if one.in_features % GROUP == 0}
+    matrices = {name: matrix(layer, name) for name in names}
+    return {name: one for name, one in matrices.items() if one.in_features % GROUP == 0}

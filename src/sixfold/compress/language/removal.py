@@ -1,26 +1,28 @@
 """How to cut a language model: fewer layers, heads or channels, as a standard checkpoint of the same
-architecture whose configuration says the new numbers.
+architecture, whose config.json says the new numbers.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import nn
+import numpy as np
+import numpy.typing as npt
 
 from sixfold.compress.language.structure import (
+    LAYERS,
     READERS,
     DecoderShape,
-    Kind,
+    UnitKind,
     UnitPart,
-    configuration,
 )
-from sixfold.parts.draws import own_draws
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.table import IntArray
 
-Weights = dict[str, torch.Tensor]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -33,52 +35,48 @@ class KeptLayers:
 @dataclass(frozen=True)
 class KeptUnits:
     """What stays of every layer. `units`: int64 of each layer, rising, equally many. `readers`: of
-    each layer the whole new matrix that reads them, [width, columns that stay], where it makes up
-    for what is removed; () keeps its own numbers.
+    each layer the whole new matrix that reads them, float32 [width, columns that stay], where it
+    makes up for what is removed; () keeps its own numbers.
     """
 
-    kind: Kind
-    units: Sequence[torch.Tensor]
-    readers: Sequence[torch.Tensor] = ()
+    kind: UnitKind
+    units: Sequence[IntArray]
+    readers: Sequence[npt.NDArray[np.float32]] = ()
 
 
-def with_layers(module: nn.Module, config: KeptLayers) -> nn.Module:
-    """A copy with these layers alone, renumbered; `module` stays as it is."""
-    old = module.state_dict()
-    first = "model.layers."
-    weights: Weights = {n: w.clone() for n, w in old.items() if not n.startswith(first)}
+def with_layers(model: LanguageModel, config: KeptLayers) -> LanguageModel:
+    """These layers alone, renumbered."""
+    arrays: Arrays = {n: a for n, a in model.arrays.items() if not n.startswith(LAYERS)}
     for number, layer in enumerate(config.layers):
-        before, after = f"{first}{layer}.", f"{first}{number}."
-        for name, weight in old.items():
+        before = f"{LAYERS}{layer}."
+        for name, array in model.arrays.items():
             if name.startswith(before):
-                weights[after + name.removeprefix(before)] = weight.clone()
-    return _made(module, _fewer_layers(configuration(module), config.layers), weights)
+                arrays[f"{LAYERS}{number}.{name.removeprefix(before)}"] = array
+    return _changed(model, _fewer_layers(model.fields, config.layers), arrays)
 
 
-def with_units(module: nn.Module, config: KeptUnits) -> nn.Module:
-    """A copy with these units alone in every layer; `module` stays as it is."""
-    shape = DecoderShape.of(module)
-    weights: Weights = {name: weight.clone() for name, weight in module.state_dict().items()}
+def with_units(model: LanguageModel, config: KeptUnits) -> LanguageModel:
+    """These units alone in every layer."""
+    shape, arrays = DecoderShape.of(model.fields), dict(model.arrays)
     for layer, units in enumerate(config.units):
         for part in shape.parts(config.kind):
-            _cut(weights, f"model.layers.{layer}.{part.linear}", part, units)
+            _cut(arrays, f"{LAYERS}{layer}.{part.matrix}", part, units)
     for layer, reader in enumerate(config.readers):
-        weights[f"model.layers.{layer}.{READERS[config.kind]}.weight"] = reader.clone()
-    fields = {**configuration(module), **shape.fields(config.kind, len(config.units[0]))}
-    return _made(module, fields, weights)
+        arrays[f"{LAYERS}{layer}.{READERS[config.kind]}.weight"] = reader
+    return _changed(model, shape.fields(config.kind, len(config.units[0])), arrays)
 
 
-def _cut(weights: Weights, name: str, part: UnitPart, units: torch.Tensor) -> None:
+def _cut(arrays: Arrays, name: str, part: UnitPart, units: IntArray) -> None:
     """The part's indices of `units` stay, of the matrix and of the bias that belongs to its rows."""
-    indices = (units[:, None] * part.width + torch.arange(part.width)).reshape(-1)
-    weights[f"{name}.weight"] = weights[f"{name}.weight"].index_select(part.axis, indices)
-    if part.axis == 0 and f"{name}.bias" in weights:
-        weights[f"{name}.bias"] = weights[f"{name}.bias"].index_select(0, indices)
+    indices = part.indices(units)
+    arrays[f"{name}.weight"] = np.take(arrays[f"{name}.weight"], indices, axis=part.axis)
+    if part.axis == 0 and f"{name}.bias" in arrays:
+        arrays[f"{name}.bias"] = arrays[f"{name}.bias"][indices]
 
 
 def _fewer_layers(fields: Mapping[str, Any], layers: Sequence[int]) -> dict[str, Any]:
-    """The configuration with these layers; Qwen's says of each which attention it has."""
-    changed = {**fields, "num_hidden_layers": len(layers)}
+    """What config.json says of these layers; Qwen's says of each which attention it has."""
+    changed: dict[str, Any] = {"num_hidden_layers": len(layers)}
     if fields.get("layer_types"):
         changed["layer_types"] = [fields["layer_types"][layer] for layer in layers]
     if fields.get("max_window_layers") is not None:
@@ -87,13 +85,6 @@ def _fewer_layers(fields: Mapping[str, Any], layers: Sequence[int]) -> dict[str,
     return changed
 
 
-def _made(module: nn.Module, fields: Mapping[str, Any], weights: Weights) -> nn.Module:
-    """A model of the same class with another configuration and these weights, in evaluation."""
-    config: Any = module.config
-    model: Any = type(module)
-    with own_draws():
-        made: nn.Module = model(type(config).from_dict(dict(fields)))
-    made.load_state_dict(weights, assign=True)
-    tie: Any = made
-    tie.tie_weights()
-    return made.eval()
+def _changed(model: LanguageModel, fields: Mapping[str, Any], arrays: Arrays) -> LanguageModel:
+    config = json.dumps({**model.fields, **fields}, indent=1) + "\n"
+    return replace(model, config=config, arrays=arrays, blocks=())
