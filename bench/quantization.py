@@ -13,22 +13,27 @@ model in single precision.
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data import topics
-from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from bench.pairs import Result, need
 from sixfold.compress.language.calibration import Distance, distance
-from sixfold.compress.language.fewer_bits import FewerBits, Method, as_served, quantized
+from sixfold.compress.language.fewer_bits import FewerBits, Method, quantized
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_network import PackedNetwork, token_losses
+from sixfold.parts.text_tokenizer import TextTokenizer, learned
+from sixfold.parts.token_windows import Batch
 
 HELD_OUT = 0.1  # of the text, its end
-CALIBRATION = 128  # windows of training text
+CALIBRATION = 32_768  # tokens of training text
 STEPS = 100  # between two looks at the held-out loss
 PATIENCE = 3  # looks without a lower loss, then a third of the rate; after RATES of them the end
 RATES = 3
@@ -48,45 +53,49 @@ class Setup:
     rate: float = 3e-3
     seed: int = 0
 
-    def module(self) -> nn.Module:
-        """With random weights."""
-        from transformers import LlamaConfig, LlamaForCausalLM
-
-        torch.manual_seed(self.seed)
-        return LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=self.tokens,
-                hidden_size=self.width,
-                intermediate_size=8 * self.width // 3 // 32 * 32,
-                num_hidden_layers=self.layers,
-                num_attention_heads=self.heads,
-                num_key_value_heads=self.heads // 2,
-                max_position_embeddings=self.context,
-            )
+    def config(self, tokenizer: TextTokenizer) -> str:
+        """The text of config.json."""
+        return json.dumps(
+            {
+                "model_type": "llama",
+                "vocab_size": tokenizer.vocabulary,
+                "hidden_size": self.width,
+                "intermediate_size": 8 * self.width // 3 // 32 * 32,
+                "num_hidden_layers": self.layers,
+                "num_attention_heads": self.heads,
+                "num_key_value_heads": self.heads // 2,
+                "max_position_embeddings": self.context,
+                "tie_word_embeddings": True,
+            }
         )
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Windows [windows, context] of tokens."""
+    """Windows of training text, and of the text held out; byte pairs are learned on the former."""
 
-    training: torch.Tensor
-    held_out: torch.Tensor
+    tokenizer: TextTokenizer
+    training: Batch
+    held_out: Batch
 
     @classmethod
     def of(cls, text: str, setup: Setup) -> Corpus:
-        """Byte pairs are learned on the training part alone."""
-        from tokenizers import ByteLevelBPETokenizer
-
+        """The last tenth is held out."""
         cut = int(len(text) * (1 - HELD_OUT))
-        tokenizer: Any = ByteLevelBPETokenizer()
-        tokenizer.train_from_iterator(
-            [text[:cut]], vocab_size=setup.tokens, min_frequency=2, show_progress=False
-        )
-        parts = (torch.tensor(tokenizer.encode(part).ids) for part in (text[:cut], text[cut:]))
-        return cls(
-            *(p[: len(p) // setup.context * setup.context].view(-1, setup.context) for p in parts)
-        )
+        parts = text[:cut], text[cut:]
+        tokenizer = learned(parts[0].splitlines(keepends=True), setup.tokens)
+        ids = (np.array(tokenizer.encode([part])[0]) for part in parts)
+        return cls(tokenizer, *(_windows(some, setup.context) for some in ids))
+
+
+def _windows(ids: np.ndarray, context: int) -> Batch:
+    """One text, cut."""
+    count = (len(ids) - 1) // context
+    x = np.zeros((count, 3, context), dtype=np.int64)
+    x[:, 0] = ids[: count * context].reshape(count, context)
+    x[:, 1] = np.arange(context)
+    y = ids[1 : count * context + 1].reshape(count, context)
+    return Batch(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
 
 
 def measure(rounds: int = 1) -> Iterator[Result]:
@@ -101,76 +110,77 @@ def measure(rounds: int = 1) -> Iterator[Result]:
         yield from compared(f"{name}, seed {seed}", trained(setup, corpus), corpus)
 
 
-def compared(workload: str, module: nn.Module, corpus: Corpus) -> Iterator[Result]:
+def compared(workload: str, model: LanguageModel, corpus: Corpus) -> Iterator[Result]:
     """The two lines of a trained model."""
     generator = torch.Generator().manual_seed(0)
-    some = torch.randperm(len(corpus.training), generator=generator)[:CALIBRATION]
-    before = distance(module, module, corpus.held_out)
+    some = torch.randperm(len(corpus.training.y), generator=generator)
+    some = some[: max(1, CALIBRATION // model.context)]
+    calibration = Batch(*(part[some] for part in corpus.training))
+    network = model.network()
+    before = distance(network, network, corpus.held_out)
     nearest, ours = (
-        of_method(module, method, corpus.training[some], corpus.held_out)
-        for method in ("int4", "gptq")
+        of_method(model, method, calibration, corpus.held_out) for method in ("int4", "gptq")
     )
     quality = f"{before.tokens:,} held-out tokens, loss {before.loss:.4f} before"
-    form = Result(workload, "round to nearest", peers=0.0, target=TARGET, rounds=1)
     for what, damage, left in (
         ("KL", nearest.divergence, ours.divergence),
         ("loss", nearest.loss - before.loss, ours.loss - before.loss),
     ):
         yield Result(
-            workload=f"4 bits, {what}, {form.workload}",
-            peer=form.peer,
+            workload=f"4 bits, {what}, {workload}",
+            peer="round to nearest",
             ours=1 - left / damage,
-            peers=form.peers,
+            peers=0.0,
             unit=f"share of {what} recovered",
             quality=f"{damage:.5f} → {left:.5f} nats; {quality}",
-            target=form.target,
-            rounds=form.rounds,
+            target=TARGET,
+            rounds=1,
         )
 
 
 def of_method(
-    module: nn.Module, method: Method, calibration: torch.Tensor, held_out: torch.Tensor
+    model: LanguageModel, method: Method, calibration: Batch, held_out: Batch
 ) -> Distance:
     """Of the weights as served from the model's own."""
-    tensors = quantized(module, FewerBits(method), calibration)
-    return distance(as_served(module, tensors), module, held_out)
+    served = quantized(model, FewerBits(method), calibration)
+    return distance(served.network(), model.network(), held_out)
 
 
-def trained(setup: Setup, corpus: Corpus) -> nn.Module:
+def trained(setup: Setup, corpus: Corpus) -> LanguageModel:
     """AdamW until the held-out loss has stopped falling, at the last rate, too; the best model."""
-    module = setup.module()
+    torch.manual_seed(setup.seed)
+    config = setup.config(corpus.tokenizer)
+    network = PackedNetwork(config)
     optimizer = torch.optim.AdamW(
-        module.parameters(), setup.rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+        network.parameters(), setup.rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )
     generator = torch.Generator().manual_seed(setup.seed)
-    least, best, unchanged, rates = torch.inf, copy.deepcopy(module), 0, 0
+    least, best, unchanged, rates = float("inf"), copy.deepcopy(network), 0, 0
     while rates <= RATES:
-        _steps(module, optimizer, corpus.training, generator)
-        loss = distance(module.eval(), module, corpus.held_out).loss
+        _steps(network, optimizer, corpus.training, generator)
+        loss = distance(network.eval(), network, corpus.held_out).loss
         unchanged = 0 if loss < least - 1e-4 else unchanged + 1
         if loss < least:
-            least, best = loss, copy.deepcopy(module)
+            least, best = loss, copy.deepcopy(network)
         if unchanged >= PATIENCE:
             unchanged, rates = 0, rates + 1
-            module.load_state_dict(best.state_dict())
+            network.load_state_dict(best.state_dict())
             for group in optimizer.param_groups:
                 group["lr"] /= 3
-    return best.eval()
+    return LanguageModel(config, best.arrays(), corpus.tokenizer, setup.context)
 
 
 def _steps(
-    module: nn.Module,
+    network: PackedNetwork,
     optimizer: torch.optim.Optimizer,
-    windows: torch.Tensor,
+    windows: Batch,
     generator: torch.Generator,
 ) -> None:
-    module.train()
+    network.train()
     for _ in range(STEPS):
-        rows = torch.randint(0, len(windows), (Setup.batch,), generator=generator)
-        tokens = windows[rows]
-        loss = module(input_ids=tokens, labels=tokens, use_cache=False).loss
-        loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        rows = torch.randint(0, len(windows.y), (Setup.batch,), generator=generator)
+        token_losses(network(windows.x[rows]), windows.y[rows]).mean().backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
 
