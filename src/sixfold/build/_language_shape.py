@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
+from sixfold.parts.text_tokenizer import TextTokenizer
+
 HEAD: Final = 32  # width of a head is a multiple of it where nothing is said: a block of the served file's numbers
 MLP_ROUND: Final = 32  # the MLP's width is a multiple of it, for the same reason
-MLP: Final = 8 / 3  # times the width: as many weights as an MLP of two products and four times the width (Shazeer, 2020)
+MLP: Final = (
+    8 / 3
+)  # times the width: as many weights as an MLP of two products and four times the width (Shazeer, 2020)
 ROPE_BASE: Final = 10_000.0  # Su and others, RoFormer, 2021
 NORM_EPSILON: Final = 1e-5
 UNTIED_WIDTH: Final = 1_536  # from which on the last product has weights of its own
@@ -28,12 +32,12 @@ class LanguageShape(NamedTuple):
     mlp: int
     context: int
 
-    def config(self, vocabulary: int, ends: tuple[int, int], padding: int) -> str:
-        """The text of config.json. `ends`: ids that start and end a text."""
+    def config(self, tokenizer: TextTokenizer) -> str:
+        """The text of config.json."""
         fields = {
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",
-            "vocab_size": vocabulary,
+            "vocab_size": tokenizer.vocabulary,
             "hidden_size": self.width,
             "intermediate_size": self.mlp,
             "num_hidden_layers": self.layers,
@@ -49,9 +53,9 @@ class LanguageShape(NamedTuple):
             "mlp_bias": False,
             "initializer_range": 0.02,
             "tie_word_embeddings": self.width < UNTIED_WIDTH,
-            "bos_token_id": ends[0],
-            "eos_token_id": ends[1],
-            "pad_token_id": padding,
+            "bos_token_id": tokenizer.start,
+            "eos_token_id": tokenizer.end,
+            "pad_token_id": tokenizer.padding,
             "dtype": "float32",
         }
         return json.dumps(fields, indent=1) + "\n"
@@ -63,6 +67,20 @@ class LanguageShape(NamedTuple):
         layer = attention + 3 * self.width * self.mlp + 2 * self.width
         tables = 1 if self.width < UNTIED_WIDTH else 2
         return self.layers * layer + self.width + tables * vocabulary * self.width
+
+
+def shape_of_config(config: str, context: int) -> LanguageShape:
+    """Of a checkpoint's configuration, its text."""
+    fields = json.loads(config)
+    heads = int(fields["num_attention_heads"])
+    return LanguageShape(
+        int(fields["num_hidden_layers"]),
+        int(fields["hidden_size"]),
+        heads,
+        int(fields.get("num_key_value_heads") or heads),
+        int(fields["intermediate_size"]),
+        context,
+    )
 
 
 # About 1, 6, 28, 90, 310 and 1,100 million parameters with the vocabularies that such texts have; the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 import torch
@@ -16,23 +17,28 @@ from sixfold.build._language_shape import (
     derived_heads,
     derived_mlp,
     derived_size,
+    shape_of_config,
 )
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
+from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
-from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.train.module import ExampleReader
 
-PART_TOKENS: Final = 256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
+PART_TOKENS: Final = (
+    256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
+)
 MOST_PARTS: Final = 4
 MOST_VOCABULARY: Final = 200_000
+LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
@@ -80,7 +86,10 @@ class Settings(ModuleFamily):
     layers: int | None = Field(None, ge=1, le=200, description="Left out: by the size.")
     width: int | None = Field(None, ge=8, le=16_384, description="Left out: by the size.")
     heads: int | None = Field(
-        None, ge=1, le=256, description="Of attention; they divide the width. Left out: by the size."
+        None,
+        ge=1,
+        le=256,
+        description="Of attention; they divide the width. Left out: by the size.",
     )
     kv_heads: int | None = Field(
         None,
@@ -89,7 +98,10 @@ class Settings(ModuleFamily):
         description="Heads of keys and values; they divide the heads. Left out: by the size.",
     )
     mlp_width: int | None = Field(
-        None, ge=8, le=65_536, description="Of the gated MLP. Left out: 8/3 of the width, or by the size."
+        None,
+        ge=8,
+        le=65_536,
+        description="Of the gated MLP. Left out: 8/3 of the width, or by the size.",
     )
     context: int | None = Field(
         None,
@@ -113,10 +125,14 @@ class Settings(ModuleFamily):
         shape = ("layers", "width", "heads", "kv_heads", "mlp_width", "vocabulary")
         said = [name for name in shape if getattr(self, name) is not None]
         if self.checkpoint is not None and (said or self.size != "auto"):
-            raise ValueError(f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own")
-        if self.vocabulary is not None and self.vocabulary != "bytes":
-            if not LEAST_VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
-                raise ValueError(f"a vocabulary of {LEAST_VOCABULARY} to {MOST_VOCABULARY:,} tokens, or bytes")
+            raise ValueError(
+                f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own"
+            )
+        size = LEAST_VOCABULARY if self.vocabulary in (None, "bytes") else int(self.vocabulary or 0)
+        if not LEAST_VOCABULARY <= size <= MOST_VOCABULARY:
+            raise ValueError(
+                f"a vocabulary of {LEAST_VOCABULARY} to {MOST_VOCABULARY:,} tokens, or bytes"
+            )
         return self
 
     @property
@@ -131,9 +147,15 @@ class Settings(ModuleFamily):
         return FROM_SCRATCH if self.checkpoint is None else FROM_CHECKPOINT
 
     def check_task(self, task: Task) -> None:
-        """Raises RecipeError for a shape that does not divide."""
+        """Raises FitError for a shape that does not divide, DataError for a folder that is no checkpoint."""
         if self.checkpoint is None:
             self.shape(0)
+        else:
+            self._of_checkpoint(read_language(Path(self.checkpoint)))
+
+    def content_digest(self) -> str:
+        """SHA-256 of the checkpoint's files."""
+        return "" if self.checkpoint is None else digest(Path(self.checkpoint))
 
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
@@ -146,7 +168,12 @@ class Settings(ModuleFamily):
         kv_heads = self.kv_heads or (preset.kv_heads if heads == preset.heads else heads)
         mlp = self.mlp_width or (preset.mlp if same else derived_mlp(width))
         found = LanguageShape(
-            self.layers or preset.layers, width, heads, kv_heads, mlp, self.context or preset.context
+            self.layers or preset.layers,
+            width,
+            heads,
+            kv_heads,
+            mlp,
+            self.context or preset.context,
         )
         if width % heads or (width // heads) % 2:
             raise FitError(
@@ -165,33 +192,48 @@ class Settings(ModuleFamily):
         return found
 
     def derived(self, fit: Fit) -> str:
-        """The size that was chosen and why."""
+        """The size that was chosen and why; or what is taken of the checkpoint."""
         tokens = _tokens(fit)
-        count = int(tokens.lengths.sum())
-        shape, vocabulary = self.shape(count), tokens.tokenizer.vocabulary
-        size = derived_size(count) if self.size == "auto" else self.size
-        why = f"{count:,} tokens to learn from" if self.size == "auto" else "as asked"
+        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
+        if self.checkpoint is not None:
+            head = f"checkpoint {Path(self.checkpoint).name}"
+        else:
+            count = f"{tokens.of_file:,} tokens to learn from"
+            size = derived_size(tokens.of_file) if self.size == "auto" else self.size
+            head = f"size {size} ({count if self.size == 'auto' else 'as asked'})"
         return (
-            f"language: size {size} ({why}): {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
+            f"language: {head}: {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
             f"{shape.width}, {shape.heads} heads ({shape.kv_heads} of keys and values), {vocabulary:,} tokens, windows of "
             f"{shape.context}."
         )
 
+    def shape_of(self, fit: Fit) -> LanguageShape:
+        """Of the network for the tokens of `fit`. Raises FitError for a context that is longer than the
+        checkpoint's.
+        """
+        if self.checkpoint is None:
+            return self.shape(_tokens(fit).of_file)
+        return self._of_checkpoint(read_language(Path(self.checkpoint)))
+
+    def _of_checkpoint(self, found: LanguageFolder) -> LanguageShape:
+        if self.context is not None and self.context > found.longest:
+            raise FitError(
+                "build, language, context",
+                f"at most {found.longest:,} tokens, which {found.folder.name} sees at once",
+                f"{self.context:,}",
+                "Lower it, or leave it out.",
+            )
+        return shape_of_config(found.config, self.context or min(found.longest, LONGEST))
+
     def module(self, fit: Fit) -> nn.Module:
         """A network for the tokens of `fit`."""
-        tokens = _tokens(fit)
-        tokenizer = tokens.tokenizer
-        shape = self.shape(int(tokens.lengths.sum()))
-        ends = (tokenizer.start, tokenizer.end)
-        return PackedNetwork(shape.config(tokenizer.vocabulary, ends, tokenizer.padding))
-
-    def context_of(self, fit: Fit) -> int:
-        """Tokens of a window."""
-        return self.shape(int(_tokens(fit).lengths.sum())).context
+        if self.checkpoint is not None:
+            return read_language(Path(self.checkpoint)).network()
+        return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
 
     def examples(self, fit: Fit) -> ExampleReader:
         """Windows of packed texts."""
-        return PackedTexts(_tokens(fit), self.context_of(fit))
+        return PackedTexts(_tokens(fit), self.shape_of(fit).context)
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of each window the sum over its tokens, [B]."""
@@ -203,12 +245,12 @@ class Settings(ModuleFamily):
 
     def parts(self, fit: Fit) -> Callable[[int], int]:
         """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""
-        return partial(_parts, max(1, PART_TOKENS // self.context_of(fit)))
+        return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as the scores of all tokens leave room for."""
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.context_of(fit) * vocabulary))
+        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state. Raises TypeError for another family's."""
@@ -220,7 +262,7 @@ class Settings(ModuleFamily):
         """The trained network as arrays, with its tokenizer."""
         network: Any = module
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, self.context_of(fit)
+            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
         )
 
     def work(self, rows: int) -> float:
@@ -232,9 +274,10 @@ class Settings(ModuleFamily):
         batch for their gradients.
         """
         fit, tokens = few[0], _tokens(few[0])
-        share = rows / max(1, len(tokens))
-        count = int(tokens.lengths.sum() * share)
-        shape, vocabulary = self.shape(count), tokens.tokenizer.vocabulary
+        count = int(tokens.lengths.sum() * rows / max(1, len(tokens)))
+        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
+        if self.checkpoint is None:
+            shape = self.shape(count)
         windows = max(1, count // shape.context)
         wanted = fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
@@ -248,14 +291,9 @@ class Settings(ModuleFamily):
 
 def _parts(rows_of_part: int, rows: int) -> int:
     """Of a batch of so many rows: a power of two."""
-    most = min(MOST_PARTS, rows // rows_of_part)
-    return 1 if most < 2 else 2 if most < 4 else 4
+    most = max(1, min(MOST_PARTS, rows // rows_of_part))
+    return int(1 << (most.bit_length() - 1))
 
 
 def _tokens(fit: Fit) -> StoredTokens:
-    """Raises FitError for other features."""
-    if not isinstance(fit.x, StoredTokens):
-        raise FitError(
-            "build, language", "texts", "features of another kind", "Leave out other columns."
-        )
-    return fit.x
+    return stored_tokens(fit.x)

@@ -24,7 +24,10 @@ def text_column(names: Sequence[str], data: Data, where: str) -> str:
     said = [name for name, kind in data.types.items() if kind == "text"]
     if len(said) > 1:
         raise RecipeError(
-            "data.types", "one column of text for task: generation", ", ".join(said[:3]), "Name one."
+            "data.types",
+            "one column of text for task: generation",
+            ", ".join(said[:3]),
+            "Name one.",
         )
     left = [name for name in names if name not in {data.group, data.time, *data.drop}]
     found = said or [name for name in left if name == TEXT] or left

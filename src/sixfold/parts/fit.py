@@ -67,8 +67,8 @@ class FeatureGroup:
 
     `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of
     one column of images, of the size `image`, 0 to 255. `tokens`: of one column of texts, in their
-    order, codes below `tokens`, 0 after the text's end; `documents`: whole texts, of which a row is one; `tokenizer`: SHA-256 of the checkpoint's
-    whose codes these are, '' where they were learned.
+    order, codes below `tokens`, 0 after the text's end; `documents`: whole texts, of which a row is
+    one; `tokenizer`: SHA-256 of the checkpoint's whose codes these are, '' where they were learned.
     """
 
     kind: FeatureKind

@@ -135,7 +135,8 @@ class Target(State):
 
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression),
     float64 [rows, outputs] (reconstruction; of a generation LOSS_SUMS, as a model gives them that finds
-    all bytes equally likely). `names`: the target column, the reconstructed columns, or the sums. `class_type`: what the classes are, as of a category's levels.
+    all bytes equally likely). `names`: the target column, the reconstructed columns, or the sums.
+    `class_type`: what the classes are, as of a category's levels.
     """
 
     task: Task

@@ -138,9 +138,7 @@ def of_checkpoint(folder: Path) -> TextTokenizer:
     try:
         opened = _opened(text, False)
     except Exception as error:  # the library raises Exception itself
-        raise DataError(
-            str(folder / TOKENIZER), "a tokenizer", str(error)[:100], ANOTHER
-        ) from None
+        raise DataError(str(folder / TOKENIZER), "a tokenizer", str(error)[:100], ANOTHER) from None
     end = _special(folder, settings, "eos_token", opened)
     start = _special(folder, settings, "bos_token", opened)
     if end is None and start is None:
@@ -153,7 +151,7 @@ def of_checkpoint(folder: Path) -> TextTokenizer:
         json.dumps(settings, indent=1, ensure_ascii=False),
         int(first or 0),
         int(last or 0),
-        int(opened.get_vocab_size()),
+        1 + max(opened.get_vocab(with_added_tokens=True).values()),
     )
 
 

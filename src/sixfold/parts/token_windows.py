@@ -32,7 +32,7 @@ class Span(NamedTuple):
     scored: int
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """`x`: int64 [B, 3, T]: ids, places in the text, and numbers of the texts of a window; `y`: int64
     [B, T] the ids that follow, IGNORED where there is none to learn.
     """
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     y: torch.Tensor
 
 
-def filled(windows: Sequence[Sequence[Span]], tokens: StoredTokens, length: int) -> Batch:
+def filled(windows: Sequence[Sequence[Span]], tokens: StoredTokens, length: int) -> WindowBatch:
     """Windows as arrays; what is left of one is a text of its own, of which nothing is learned."""
     ids = tokens.opened()
     x = np.zeros((len(windows), 3, length), dtype=np.int64)
@@ -61,7 +61,7 @@ def filled(windows: Sequence[Sequence[Span]], tokens: StoredTokens, length: int)
         x[window, IDS, at:] = tokens.tokenizer.end
         x[window, PLACES, at:] = np.arange(length - at)
         x[window, TEXTS, at:] = len(spans)
-    return Batch(torch.from_numpy(x), torch.from_numpy(y))
+    return WindowBatch(torch.from_numpy(x), torch.from_numpy(y))
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class PackedTexts:
     def __len__(self) -> int:
         return -(-int(self._ends[-1]) // self.length)
 
-    def read(self, rows: IntArray, draw: torch.Generator | None) -> Batch:
+    def read(self, rows: IntArray, draw: torch.Generator | None) -> WindowBatch:
         """As in `ExampleReader`."""
         return filled([list(self._spans(int(row))) for row in rows], self.tokens, self.length)
 

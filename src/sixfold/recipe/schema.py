@@ -433,8 +433,9 @@ class Serve(Section):
     )
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")
-    runtime: Annotated[str, name_of("runtime")] = Field(
-        "onnx", description="What answers for the bundle, here and wherever it is loaded."
+    runtime: Annotated[str, name_of("runtime")] | None = Field(
+        None,
+        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for task: generation.",
     )
 
     @field_validator("max_body")
@@ -475,3 +476,8 @@ class Recipe(Section):
     report: Reporting = Field(default_factory=Reporting)
     budget: Budget = Field(default_factory=Budget)
     serve: Serve = Field(default_factory=Serve)
+
+    @property
+    def runtime(self) -> str:
+        """What answers for the bundle."""
+        return self.serve.runtime or ("language" if self.task == "generation" else "onnx")

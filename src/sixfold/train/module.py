@@ -219,7 +219,7 @@ class ModuleLearner:
         return loss.reshape(1)
 
     def _at_once(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return rows.split(self.work.rows_at_once)
+        return torch.split(rows, self.work.rows_at_once)
 
     def _drawing(self, module: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
         """The module's outputs. Dropout draws from the one generator that all threads share: one at

@@ -59,9 +59,13 @@ class Settings(Section):
             own = pieces(text, length) if cut else [text.strip()]
             kept = [part for part in own if part]
             found += kept
-            places += [file.name if not cut else f"{file.name}, piece {n + 1:,}" for n in range(len(kept))]
+            places += [
+                file.name if not cut else f"{file.name}, piece {n + 1:,}" for n in range(len(kept))
+            ]
         if not found:
-            raise DataError(str(self.path), "files that hold text", "none", "Look at the first of them.")
+            raise DataError(
+                str(self.path), "files that hold text", "none", "Look at the first of them."
+            )
         columns = {TEXT: pa.chunked_array([pa.array(found, pa.large_string())])}
         return Raw(columns, len(found), str(self.path), lambda row: places[row])
 

@@ -66,10 +66,15 @@ class Settings(Section):
 
     def _topics(self, file: Path) -> Raw:
         """Raises DataError where Python came without them."""
-        found = list(dict.fromkeys(part for text in _paragraphs(file) for part in pieces(text, PIECE)))
+        found = list(
+            dict.fromkeys(part for text in _paragraphs(file) for part in pieces(text, PIECE))
+        )
         if not found:
             raise DataError(
-                f"python:{self.table}", "the texts of Python's help", f"none in {file}", "Use another Python."
+                f"python:{self.table}",
+                "the texts of Python's help",
+                f"none in {file}",
+                "Use another Python.",
             )
         columns = {"text": pa.chunked_array([pa.array(found, pa.string())])}
         return Raw(columns, len(found), f"python:{self.table}", lambda row: f"row {row + 1:,}")
