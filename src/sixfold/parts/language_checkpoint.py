@@ -60,7 +60,7 @@ class LanguageFolder:
         self, wanted: Mapping[str, tuple[int, ...]]
     ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         left = dict(wanted)
-        for file in weight_files(self.folder):
+        for file in filter(_holds_weights, weight_files(self.folder)):
             try:
                 with safe_open(self.folder / file, framework="pt") as stored:
                     for name in sorted(set(stored.keys()) & left.keys()):
@@ -114,6 +114,10 @@ def _read(folder: Path, content: str) -> LanguageFolder:
     tokenizer = of_checkpoint(folder)
     _check_vocabulary(fields, tokenizer, folder)
     return LanguageFolder(folder, config, tokenizer, _longest(fields))
+
+
+def _holds_weights(name: str) -> bool:
+    return not name.endswith(".json")  # as the index of several files does
 
 
 def digest(folder: Path) -> str:
