@@ -30,7 +30,7 @@ from sixfold.compress.language.fewer_bits import FewerBits, Method, quantized
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.text_tokenizer import TextTokenizer, learned
-from sixfold.parts.token_windows import Batch
+from sixfold.parts.token_windows import WindowBatch
 
 HELD_OUT = 0.1  # of the text, its end
 CALIBRATION = 32_768  # tokens of training text
@@ -75,8 +75,8 @@ class Corpus:
     """Windows of training text, and of the text held out; byte pairs are learned on the former."""
 
     tokenizer: TextTokenizer
-    training: Batch
-    held_out: Batch
+    training: WindowBatch
+    held_out: WindowBatch
 
     @classmethod
     def of(cls, text: str, setup: Setup) -> Corpus:
@@ -88,14 +88,14 @@ class Corpus:
         return cls(tokenizer, *(_windows(some, setup.context) for some in ids))
 
 
-def _windows(ids: np.ndarray, context: int) -> Batch:
+def _windows(ids: np.ndarray, context: int) -> WindowBatch:
     """One text, cut."""
     count = (len(ids) - 1) // context
     x = np.zeros((count, 3, context), dtype=np.int64)
     x[:, 0] = ids[: count * context].reshape(count, context)
     x[:, 1] = np.arange(context)
     y = ids[1 : count * context + 1].reshape(count, context)
-    return Batch(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
+    return WindowBatch(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
 
 
 def measure(rounds: int = 1) -> Iterator[Result]:
@@ -115,7 +115,7 @@ def compared(workload: str, model: LanguageModel, corpus: Corpus) -> Iterator[Re
     generator = torch.Generator().manual_seed(0)
     some = torch.randperm(len(corpus.training.y), generator=generator)
     some = some[: max(1, CALIBRATION // model.context)]
-    calibration = Batch(*(part[some] for part in corpus.training))
+    calibration = WindowBatch(*(part[some] for part in corpus.training))
     network = model.network()
     before = distance(network, network, corpus.held_out)
     nearest, ours = (
@@ -139,7 +139,7 @@ def compared(workload: str, model: LanguageModel, corpus: Corpus) -> Iterator[Re
 
 
 def of_method(
-    model: LanguageModel, method: Method, calibration: Batch, held_out: Batch
+    model: LanguageModel, method: Method, calibration: WindowBatch, held_out: WindowBatch
 ) -> Distance:
     """Of the weights as served from the model's own."""
     served = quantized(model, FewerBits(method), calibration)
@@ -173,7 +173,7 @@ def trained(setup: Setup, corpus: Corpus) -> LanguageModel:
 def _steps(
     network: PackedNetwork,
     optimizer: torch.optim.Optimizer,
-    windows: Batch,
+    windows: WindowBatch,
     generator: torch.Generator,
 ) -> None:
     network.train()

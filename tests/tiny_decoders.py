@@ -12,7 +12,7 @@ import torch
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY, TextTokenizer, learned
-from sixfold.parts.token_windows import IDS, IGNORED, PLACES, TEXTS, Batch
+from sixfold.parts.token_windows import IDS, IGNORED, PLACES, TEXTS, WindowBatch
 
 KINDS: Final = ("llama", "mistral", "qwen2", "qwen3")
 CONTEXT: Final = 24
@@ -49,7 +49,7 @@ def decoder(kind: str = "llama", **fields: Any) -> LanguageModel:
     return LanguageModel(config, arrays, tokenizer(), CONTEXT)
 
 
-def windows(count: int = 12, context: int = CONTEXT) -> Batch:
+def windows(count: int = 12, context: int = CONTEXT) -> WindowBatch:
     """Random tokens; a window has two texts, and a rest of which nothing is learned."""
     draws = np.random.default_rng(1)
     x = np.zeros((count, 3, context), dtype=np.int64)
@@ -59,4 +59,4 @@ def windows(count: int = 12, context: int = CONTEXT) -> Batch:
     x[:, TEXTS] = [0] * first + [1] * (context - first)
     y = np.roll(x[:, IDS], -1, axis=1)
     y[:, [first - 1, -2, -1]] = IGNORED
-    return Batch(torch.from_numpy(x), torch.from_numpy(y))
+    return WindowBatch(torch.from_numpy(x), torch.from_numpy(y))

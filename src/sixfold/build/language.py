@@ -31,6 +31,8 @@ from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
+from sixfold.train.distillation import Losses
+from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.module import ExampleReader
 
 PART_TOKENS: Final = (
@@ -241,7 +243,11 @@ class Settings(ModuleFamily):
 
     def counted(self, targets: torch.Tensor) -> int:
         """Tokens that are learned."""
-        return int((targets != IGNORED).sum())
+        return int((labels(targets) != IGNORED).sum())
+
+    def distilled(self, fit: Fit, teacher: nn.Module) -> tuple[ExampleReader, Losses]:
+        """Of every token that is learned the teacher's distribution, too."""
+        return DistilledTexts(self.examples(fit)), TextDistillation(teacher, self.losses)
 
     def parts(self, fit: Fit) -> Callable[[int], int]:
         """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""

@@ -208,9 +208,11 @@ class ModuleFamily(Family):
         """What is read and what is minimized: with a teacher, it is distilled."""
         if fit.teacher is None:
             return self.examples(fit), self.losses
-        return DistilledExamples(
-            self.examples(fit), self.resume(fit.teacher).eval()
-        ), DistilledLosses(self.losses)
+        return self.distilled(fit, self.resume(fit.teacher).eval())
+
+    def distilled(self, fit: Fit, teacher: nn.Module) -> tuple[ExampleReader, Losses]:
+        """What is read and what is minimized where a `teacher` answers beside the labels."""
+        return DistilledExamples(self.examples(fit), teacher), DistilledLosses(self.losses)
 
     def _start(self, fit: Fit, seed: int) -> nn.Module:
         if fit.start is not None:

@@ -17,9 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sixfold.evaluate.model import Model
+from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork
-from sixfold.parts.stored_tokens import StoredTokens
-from sixfold.parts.token_windows import IGNORED, Batch, PackedTexts
+from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
+from sixfold.parts.table import Dataset
+from sixfold.parts.token_windows import IGNORED, PackedTexts, WindowBatch
 
 TOKENS: Final = (
     32_768  # calibration tokens: GPTQ's authors take 128 windows of 2,048; guessed for small models
@@ -38,22 +41,40 @@ class Distance:
     tokens: int
 
 
-def windows_of(tokens: StoredTokens, context: int, count: int = TOKENS) -> Batch:
+def windows_of(tokens: StoredTokens, context: int, count: int = TOKENS) -> WindowBatch:
     """Evenly spaced windows of training texts, about `count` tokens together."""
     texts = PackedTexts(tokens, context)
     rows = np.linspace(0, len(texts) - 1, min(len(texts), max(1, count // context)))
     return texts.read(np.unique(rows.astype(np.int64)), None)
 
 
-def batches(windows: Batch, network: PackedNetwork) -> Iterator[Batch]:
+def calibration_of(model: Model, training: Dataset) -> tuple[LanguageModel, WindowBatch]:
+    """The language model of a pipeline, and windows of its training texts. Raises TypeError for
+    another kind of model.
+    """
+    if not isinstance(model.fitted, LanguageModel):
+        raise TypeError(f"{type(model.fitted).__name__} is no LanguageModel")
+    tokens = stored_tokens(model.preparer.transform(training.table))
+    return model.fitted, windows_of(tokens, model.fitted.context)
+
+
+def divergence_on(before: Model, after: Model, rows: Dataset) -> float:
+    """Mean KL(before ‖ after) of a token of these texts, in nats; of many texts, of about TOKENS of
+    them.
+    """
+    (old, windows), (new, _) = calibration_of(before, rows), calibration_of(after, rows)
+    return distance(new.network(), old.network(), windows).divergence
+
+
+def batches(windows: WindowBatch, network: PackedNetwork) -> Iterator[WindowBatch]:
     """As many windows at once as their scores leave room for."""
     config: Any = network.network.config
     size = max(1, SCORES_AT_ONCE // (windows.y.shape[1] * config.vocab_size))
     for first in range(0, len(windows.y), size):
-        yield Batch(*(part[first : first + size] for part in windows))
+        yield WindowBatch(*(part[first : first + size] for part in windows))
 
 
-def distance(network: PackedNetwork, reference: PackedNetwork, windows: Batch) -> Distance:
+def distance(network: PackedNetwork, reference: PackedNetwork, windows: WindowBatch) -> Distance:
     """Of `network` from `reference`."""
     loss = divergence = 0.0
     count = 0
@@ -69,7 +90,7 @@ def distance(network: PackedNetwork, reference: PackedNetwork, windows: Batch) -
     return Distance(loss / count, divergence / count, count)
 
 
-def log_probabilities(network: PackedNetwork, batch: Batch) -> torch.Tensor:
+def log_probabilities(network: PackedNetwork, batch: WindowBatch) -> torch.Tensor:
     """Of every token after each place whose target counts: [places, vocabulary]."""
     scores = network(batch.x)[batch.y != IGNORED]
     return functional.log_softmax(scores.float(), dim=-1)

@@ -12,7 +12,7 @@ from sixfold.compress.language.gptq import Gptq, quantized_layers
 from sixfold.compress.language.structure import LAYERS
 from sixfold.parts.gguf_blocks import BlockType, FourBits, Single, TensorData, decoded, encoded
 from sixfold.parts.language_model import LanguageModel
-from sixfold.parts.token_windows import Batch
+from sixfold.parts.token_windows import WindowBatch
 
 Method = Literal["int8", "int4", "gptq"]
 # Of the matrices of the layers, and of the vectors of tokens (those that are read, and those that
@@ -32,7 +32,7 @@ class FewerBits:
     gptq: Gptq = field(default_factory=Gptq)
 
 
-def quantized(model: LanguageModel, config: FewerBits, windows: Batch) -> LanguageModel:
+def quantized(model: LanguageModel, config: FewerBits, windows: WindowBatch) -> LanguageModel:
     """`model` with the weights as served, and their `blocks`, which stand for the same numbers.
     `windows`: calibration tokens, which GPTQ alone looks at.
     """

@@ -4,7 +4,8 @@ Alistarh, 2023), in the blocks of GGUF's `q4_0`.
 A matrix W is to give on calibration tokens x what it gave: minimize Σ ‖(W - Q)x‖², which is
 tr (W - Q) H (W - Q)ᵀ with H = Σ xxᵀ. Columns are rounded one after the other; what rounding
 column i loses, (w - q) / U_ii, is taken from the columns that are still to come, in proportion to
-row i of U, the upper Cholesky factor of H⁻¹.
+row i of U, the upper Cholesky factor of H⁻¹. Then each number is chosen again, knowing all others
+(coordinate descent: Behdin and others, QuantEase, 2023), and each scale is fitted to its numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sixfold.compress.language.structure import LAYERS, STAGES, layers_of, matri
 from sixfold.parts.gguf_blocks import GROUP, OFFSET, FourBits
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork
-from sixfold.parts.token_windows import Batch
+from sixfold.parts.token_windows import WindowBatch
 
 SHRINK: Final = tuple(
     0.7 + 0.025 * step for step in range(15)
@@ -34,11 +35,12 @@ DAMPING_STEPS: Final = 6  # ten times more each time until H can be factored
 class Gptq:
     """`damping`: share of H's mean diagonal that is added to it (0.01 as in the paper). `by_size`:
     columns that matter most, those of the largest diagonal, are rounded first, while the others can
-    still make up for them.
+    still make up for them. `sweeps`: how often all numbers are chosen again.
     """
 
     damping: float = 0.01
     by_size: bool = True
+    sweeps: int = 4
 
 
 def rounded(weight: torch.Tensor, moments: torch.Tensor, config: Gptq = Gptq()) -> FourBits:
@@ -56,7 +58,69 @@ def rounded(weight: torch.Tensor, moments: torch.Tensor, config: Gptq = Gptq()) 
     codes = _codes(w[:, order], scales[:, order // GROUP], factor)
     back = torch.empty_like(codes)
     back[:, order] = codes
-    return FourBits(back.numpy(), scales.numpy().astype(np.float16))
+    choice = _Choice(w, _damped(moments, config.damping), back.float() - OFFSET, scales)
+    for _ in range(config.sweeps):
+        choice.sweep()
+    codes = (choice.integers + OFFSET).to(torch.uint8)
+    return FourBits(codes.numpy(), choice.scales.numpy().astype(np.float16))
+
+
+class _Choice:
+    """Integers and scales of a matrix, which get better with each sweep. `lost`: W - Q, [rows,
+    columns]; `pull`: (W - Q) H.
+    """
+
+    def __init__(
+        self, w: torch.Tensor, h: torch.Tensor, integers: torch.Tensor, scales: torch.Tensor
+    ) -> None:
+        self.w, self.h, self.integers, self.scales = w, h, integers, scales
+        self.lost = w - integers * scales.repeat_interleave(GROUP, dim=1)
+        self.pull = self.lost @ h
+
+    def sweep(self) -> None:
+        """Every number once, and after each group its scale."""
+        for group in range(self.scales.shape[1]):
+            here = slice(group * GROUP, (group + 1) * GROUP)
+            before = self.lost[:, here].clone()
+            self._choose(here, self.scales[:, group])
+            self._fit(here, group)
+            change = self.lost[:, here] - before
+            inside = self.pull[:, here].clone()  # known already
+            self.pull += change @ self.h[here]
+            self.pull[:, here] = inside
+
+    def _choose(self, here: slice, scale: torch.Tensor) -> None:
+        """The best value of one number, all others as they are: q + (W - Q)H / H_ii; the nearest."""
+        h = self.h[here, here]
+        lost, pull = self.lost[:, here], self.pull[:, here]
+        for column in range(GROUP):
+            best = (
+                self.w[:, here.start + column]
+                - lost[:, column]
+                + pull[:, column] / h[column, column]
+            )
+            integer = _integers(best, scale)
+            new = self.w[:, here.start + column] - integer * scale
+            pull += torch.outer(new - lost[:, column], h[column])
+            lost[:, column] = new
+            self.integers[:, here.start + column] = integer
+
+    def _fit(self, here: slice, group: int) -> None:
+        """The best scale of these integers, all others as they are."""
+        h, integers = self.h[here, here], self.integers[:, here]
+        size = ((integers @ h) * integers).sum(dim=1)
+        step = (self.pull[:, here] * integers).sum(dim=1) / size.clamp_min(1e-30)
+        new = (self.scales[:, group] + step).half().float()
+        change = (self.scales[:, group] - new)[:, None] * integers
+        self.lost[:, here] += change
+        self.pull[:, here] += change @ h
+        self.scales[:, group] = new
+
+
+def _damped(moments: torch.Tensor, damping: float) -> torch.Tensor:
+    """H + λI, λ a share of the mean diagonal."""
+    mean = moments.diagonal().mean().clamp_min(1e-12)
+    return moments + damping * mean * torch.eye(len(moments), dtype=moments.dtype)
 
 
 def _scales(w: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
@@ -89,11 +153,8 @@ def _integers(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 
 def _inverse_factor(moments: torch.Tensor, damping: float) -> torch.Tensor:
     """U, upper, with UᵀU = (H + λI)⁻¹; λ grows until that can be factored."""
-    h = moments.double()
-    mean = h.diagonal().mean().clamp_min(1e-12)
     for step in range(DAMPING_STEPS):
-        damped = h + damping * 10**step * mean * torch.eye(len(h), dtype=h.dtype)
-        lower, failed = torch.linalg.cholesky_ex(damped)
+        lower, failed = torch.linalg.cholesky_ex(_damped(moments.double(), damping * 10**step))
         if not failed:
             inverse = torch.cholesky_inverse(lower)
             upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
@@ -142,7 +203,7 @@ class Recorded:
     calls: tuple[LayerCall, ...]
 
 
-def recorded(network: PackedNetwork, batch: Batch) -> Recorded:
+def recorded(network: PackedNetwork, batch: WindowBatch) -> Recorded:
     """How the network calls its layers for a batch."""
     streams: list[torch.Tensor] = []
     calls: list[LayerCall] = []
@@ -164,7 +225,7 @@ def recorded(network: PackedNetwork, batch: Batch) -> Recorded:
 
 
 def quantized_layers(
-    model: LanguageModel, windows: Batch, config: Gptq = Gptq()
+    model: LanguageModel, windows: WindowBatch, config: Gptq = Gptq()
 ) -> dict[str, FourBits]:
     """Every matrix of the decoder's layers in four bits, by its name in the checkpoint, but those
     whose rows are no whole blocks.

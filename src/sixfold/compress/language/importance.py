@@ -19,7 +19,7 @@ from sixfold.compress.language.calibration import (
     log_probabilities,
     watching,
 )
-from sixfold.compress.language.removal import KeptLayers, KeptUnits
+from sixfold.compress.language.removal import KeptLayers, KeptUnits, with_units
 from sixfold.compress.language.structure import (
     READERS,
     DecoderShape,
@@ -30,12 +30,12 @@ from sixfold.compress.language.structure import (
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.parts.token_windows import Batch
+from sixfold.parts.token_windows import WindowBatch
 
 RIDGE: Final = 1e-4  # of the mean diagonal: keeps the least squares solvable
 
 
-def least_layers(model: LanguageModel, windows: Batch, count: int) -> KeptLayers:
+def least_layers(model: LanguageModel, windows: WindowBatch, count: int) -> KeptLayers:
     """`count` layers stay: one after the other that layer goes without which the answers diverge
     least from the whole model's, as it stands without those that went before.
     """
@@ -47,7 +47,7 @@ def least_layers(model: LanguageModel, windows: Batch, count: int) -> KeptLayers
     return KeptLayers(kept)
 
 
-def divergences(network: PackedNetwork, kept: Sequence[int], windows: Batch) -> FloatArray:
+def divergences(network: PackedNetwork, kept: Sequence[int], windows: WindowBatch) -> FloatArray:
     """Of each layer in `kept`: the mean divergence from the whole network of the one that has the
     others of `kept` alone.
     """
@@ -111,7 +111,7 @@ class UnitReader:
         return self.weight[:, stay] + change.to(self.weight.dtype)
 
 
-def unit_readers(network: PackedNetwork, kind: UnitKind, windows: Batch) -> list[UnitReader]:
+def unit_readers(network: PackedNetwork, kind: UnitKind, windows: WindowBatch) -> list[UnitReader]:
     """Of every layer."""
     layers = enumerate(layers_of(network))
     matrices = {str(number): matrix(layer, READERS[kind]) for number, layer in layers}
@@ -121,7 +121,9 @@ def unit_readers(network: PackedNetwork, kind: UnitKind, windows: Batch) -> list
     return [UnitReader(matrices[n].weight.detach(), moments[n].mean()) for n in matrices]
 
 
-def least_units(model: LanguageModel, kind: UnitKind, windows: Batch, count: int) -> KeptUnits:
+def least_units(
+    model: LanguageModel, kind: UnitKind, windows: WindowBatch, count: int
+) -> KeptUnits:
     """`count` units of every layer stay, those that add most; what reads them makes up for the
     others.
     """
@@ -136,3 +138,14 @@ def least_units(model: LanguageModel, kind: UnitKind, windows: Batch, count: int
             units.append(kept)
             readers.append(reader.without(columns[kept].reshape(-1)).numpy())
     return KeptUnits(kind, units, readers)
+
+
+def without_units(
+    model: LanguageModel, kind: UnitKind, windows: WindowBatch, share: float
+) -> LanguageModel:
+    """Without about this share of every layer's units; the very model where no such number fits."""
+    shape = DecoderShape.of(model.fields)
+    left = shape.share(kind, share)
+    if left == shape.units(kind):
+        return model
+    return with_units(model, least_units(model, kind, windows, left))
