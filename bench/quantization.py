@@ -35,6 +35,7 @@ from sixfold.parts.token_windows import WindowBatch
 HELD_OUT = 0.1  # of the text, its end
 CALIBRATION = 32_768  # tokens of training text
 STEPS = 100  # between two looks at the held-out loss
+BATCH, RATE = 16, 3e-3  # windows of a step
 PATIENCE = 3  # looks without a lower loss, then a third of the rate; after RATES of them the end
 RATES = 3
 TARGET = 50.0  # hundredths of the damage
@@ -47,10 +48,8 @@ class Setup:
     width: int = 128
     layers: int = 4
     heads: int = 4
-    context: int = 128
+    context: int = 64
     tokens: int = 512
-    batch: int = 16
-    rate: float = 3e-3
     seed: int = 0
 
     def config(self, tokenizer: TextTokenizer) -> str:
@@ -98,15 +97,17 @@ def _windows(ids: np.ndarray, context: int) -> WindowBatch:
     return WindowBatch(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
 
 
-def measure(rounds: int = 1) -> Iterator[Result]:
-    """Two lines a seed: the divergence's, the loss's. `rounds`: seeds."""
+def measure(rounds: int = 1, characters: int | None = None, **sizes: int) -> Iterator[Result]:
+    """Two lines a seed: the divergence's, the loss's. `rounds`: seeds; `characters`: of the text, all
+    where left out; `sizes`: of `Setup`.
+    """
     need("transformers", "tokenizers")
     named = os.environ.get("SIXFOLD_BENCH_TEXT")
     text = Path(named).read_text(encoding="utf-8") if named else "\n".join(topics.topics.values())
     name = Path(named).stem if named else "pydoc topics"
     for seed in range(rounds):
-        setup = Setup(seed=seed)
-        corpus = Corpus.of(text, setup)
+        setup = Setup(seed=seed, **sizes)
+        corpus = Corpus.of(text[:characters], setup)
         yield from compared(f"{name}, seed {seed}", trained(setup, corpus), corpus)
 
 
@@ -152,7 +153,7 @@ def trained(setup: Setup, corpus: Corpus) -> LanguageModel:
     config = setup.config(corpus.tokenizer)
     network = PackedNetwork(config)
     optimizer = torch.optim.AdamW(
-        network.parameters(), setup.rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+        network.parameters(), RATE, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )
     generator = torch.Generator().manual_seed(setup.seed)
     least, best, unchanged, rates = float("inf"), copy.deepcopy(network), 0, 0
@@ -178,7 +179,7 @@ def _steps(
 ) -> None:
     network.train()
     for _ in range(STEPS):
-        rows = torch.randint(0, len(windows.y), (Setup.batch,), generator=generator)
+        rows = torch.randint(0, len(windows.y), (BATCH,), generator=generator)
         token_losses(network(windows.x[rows]), windows.y[rows]).mean().backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
