@@ -56,7 +56,7 @@ class AnswerText:
         found = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if found:
             self.finish = "stop"
-        keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
+        keep = max((overlap(self._held, stop) for stop in self._stops), default=0)
         cut = min(found, default=len(self._held) - keep)
         given, self._held = self._held[:cut], self._held[cut:]
         return given
@@ -71,7 +71,7 @@ class AnswerText:
         return given + self._held
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """The length of the longest end of `text` that a stop string begins with."""
     most = min(len(text), len(stop) - 1)
     return next((size for size in range(most, 0, -1) if text.endswith(stop[:size])), 0)

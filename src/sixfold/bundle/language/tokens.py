@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, RowError
-from sixfold.recipe.chat_template import END, Message, render, special_tokens
+from sixfold.recipe.chat_template import END, Message, render, special_tokens, takes_tools
 
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 MIB: Final = 1 << 20
@@ -91,6 +91,17 @@ class LanguageTokens:
         if token.startswith("<0x") and token.endswith(">") and len(token) == 6:
             return bytes([int(token[3:5], 16)])
         return str(token).replace("▁", " ").encode()
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """The token that a text begins with, where there is one."""
+        place = self.tokenizer.token_to_id(self.named.get("bos_token", ""))
+        return () if place is None else (int(place),)
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the chat template looks at tools."""
+        return self.template is not None and takes_tools(self.template)
 
     @property
     def size(self) -> int:
