@@ -113,7 +113,7 @@ def run(
             loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check
         )
         this = RunContext(loaded, folder, limits, context, guard=guard)
-        own_bundle.check(folder, loaded.recipe.serve.runtime)
+        own_bundle.check(folder, loaded.recipe.runtime)
         environment.tell(folder)
         data = read(this, dataset)
         this = replace(this, limits=limits.of_table(len(data.training.table.columns)))

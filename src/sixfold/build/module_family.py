@@ -39,7 +39,14 @@ from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
 from sixfold.train.losses import row_losses
-from sixfold.train.module import ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
+from sixfold.train.module import (
+    MANY,
+    ExampleReader,
+    ModuleFit,
+    ModuleLearner,
+    load_weights,
+    saved_bytes,
+)
 from sixfold.train.module_range_test import rated
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.stopping import EarlyStopping
@@ -88,6 +95,22 @@ class ModuleFamily(Family):
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of each row, [batch], of what the module gives and the reader's targets."""
         return row_losses(outputs, targets)
+
+    def counted(self, targets: torch.Tensor) -> int:
+        """How many losses there are of some targets: the mean over them is minimized."""
+        return len(targets)
+
+    def parts(self, fit: Fit) -> Callable[[int], int]:
+        """The number of parts of a batch of so many rows, which are computed side by side."""
+        return parts_of
+
+    def rows_at_once(self, fit: Fit) -> int:
+        """Rows of a part that go through the network together; the others follow."""
+        return MANY
+
+    def observer(self, fit: Fit, context: Context) -> Callable[[nn.Module, int], None] | None:
+        """What is shown the network after each epoch; None for nobody."""
+        return None
 
     def derived(self, fit: Fit) -> str:
         """What was chosen and why, a sentence for the user; '' when the recipe says it all."""
@@ -175,6 +198,10 @@ class ModuleFamily(Family):
             watched=None if watched is None else self.examples(watched),
             score=None if watched is None else self._score(watched),
             operations=ONE_THREAD,
+            counted=self.counted,
+            parts=self.parts(fit),
+            rows_at_once=self.rows_at_once(fit),
+            observe=self.observer(fit, context),
         )
 
     def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
@@ -218,7 +245,7 @@ def _centered(fit: Fit) -> Fit:
     """The same work on values less an offset, where float32 could not tell them apart without; that
     of the model it goes on from, or learns from, where there is one.
     """
-    if fit.task == "classification":
+    if fit.task in ("classification", "generation"):
         return fit
     before: tuple[object, ...] = (fit.start, fit.teacher)
     known = [model.offset for model in before if isinstance(model, Offset)]

@@ -22,12 +22,20 @@ from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.train.averaged import WeightAverage
-from sixfold.train.batch_parts import BatchParts, flat, learned_parameters, views
+from sixfold.train.batch_parts import (
+    BatchParts,
+    PartTensors,
+    flat,
+    learned_parameters,
+    parts_of,
+    views,
+)
 from sixfold.train.batches import permutation
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 ALL_THREADS = 1e12  # operations of a step that keep every thread busy
+MANY = 1 << 30
 
 
 class ExampleReader(Protocol):
@@ -77,6 +85,9 @@ class ModuleFit:
     `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
     augmentation and dropout. `operations`: multiplications and additions of a step, for which it
     gets threads; `workers`: parts of a batch that are computed at once, which changes no number.
+    `counted`: how many losses there are of some targets, over which the mean is taken: rows, or the
+    tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
+    added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
     """
 
     module: nn.Module
@@ -90,6 +101,10 @@ class ModuleFit:
     score: Callable[[nn.Module], float] | None = None
     operations: float = ALL_THREADS
     workers: int = 1
+    counted: Callable[[torch.Tensor], int] = len
+    parts: Callable[[int], int] = parts_of
+    rows_at_once: int = MANY
+    observe: Callable[[nn.Module, int], None] | None = None
 
 
 class RowBatch(NamedTuple):
@@ -122,7 +137,11 @@ class ModuleLearner:
             self.train.report_every,
         )
         self.parts = BatchParts(
-            self.module, self.theta[0], self.gradient[0], self.size, fit.workers
+            self.module,
+            PartTensors(self.theta[0], self.gradient[0]),
+            fit.parts,
+            self.size,
+            fit.workers,
         )
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(
@@ -178,22 +197,29 @@ class ModuleLearner:
             self.average.after_step(range(1), self.stepper.step, self.theta)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        count = len(y)
+        count = max(1, self.work.counted(y))
 
         def backward(
             module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
         ) -> torch.Tensor:
             own = seed if number == 0 else derive(seed, "part", number)
-            with torch.enable_grad():
-                loss = self.work.losses(self._drawing(module.train(), x, own), y).sum() / count
-                loss.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
+            total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
+            for some, targets in zip(self._at_once(x), self._at_once(y), strict=True):
+                with torch.enable_grad():
+                    outputs = self._drawing(module.train(), some, own)
+                    loss = self.work.losses(outputs, targets).sum() / count
+                    loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+            return total
 
         loss = self.parts.gradient(x, y, backward)
         if self.train.clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
         return loss.reshape(1)
+
+    def _at_once(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return rows.split(self.work.rows_at_once)
 
     def _drawing(self, module: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
         """The module's outputs. Dropout draws from the one generator that all threads share: one at
@@ -222,6 +248,11 @@ class ModuleLearner:
         self.stepper.evaluating(True)
         if self.average is not None:
             self.average.after_epoch(epoch / self.epochs, self.theta)
+        if self.work.observe is not None:
+            trained = self.theta.clone()
+            self.theta.copy_(self.shown)
+            self.work.observe(self.module.eval(), epoch)
+            self.theta.copy_(trained)
 
     def start_epoch(self) -> None:
         """After it they are trained."""
@@ -240,11 +271,12 @@ class ModuleLearner:
         return [value]
 
     def _mean_loss(self, watched: ExampleReader) -> float:
-        total = 0.0
-        for first in range(0, len(watched), self.size):
-            x, y = watched.read(np.arange(first, min(first + self.size, len(watched))), None)
+        total, count, size = 0.0, 0, min(self.size, self.work.rows_at_once)
+        for first in range(0, len(watched), size):
+            x, y = watched.read(np.arange(first, min(first + size, len(watched))), None)
             total += float(self.work.losses(self.module(self._placed(x)), self._placed(y)).sum())
-        return total / len(watched)
+            count += self.work.counted(y)
+        return total / max(1, count)
 
     def weights(self, place: int) -> torch.Tensor:
         """The parameters that are judged and kept, and after them the buffers of real numbers, [P +
