@@ -118,6 +118,18 @@ class Shape:
         """The most tokens that a text may have."""
         return int(self.config["max_position_embeddings"])
 
+    def possible_names(self) -> dict[str, str]:
+        """Of every tensor that such a model may have: the checkpoint's name → the file's."""
+        found = dict(WHOLE)
+        if self.config.get("tie_word_embeddings", False):
+            found.pop("lm_head.weight")
+        for layer in range(self.layers):
+            for checkpoint, own in LAYER.items():
+                for end in ("weight", "bias"):
+                    name = f"model.layers.{layer}.{checkpoint}.{end}"
+                    found[name] = f"blk.{layer}.{own}.{end}"
+        return found
+
     def needed(self) -> set[str]:
         """Names without which no text can be computed."""
         always = [each for each in LAYER if not each.endswith((".q_norm", ".k_norm"))]
@@ -186,15 +198,7 @@ def file_names(shape: Shape, names: Collection[str]) -> dict[str, str]:
     """The checkpoint's name of every tensor → the file's. Raises BundleError for a tensor that is
     missing, and for one that the file has no name for.
     """
-    found = {name: WHOLE[name] for name in WHOLE if name in names}
-    if shape.config.get("tie_word_embeddings", False):
-        found.pop("lm_head.weight", None)
-    for layer in range(shape.layers):
-        for checkpoint, own in LAYER.items():
-            for end in ("weight", "bias"):
-                name = f"model.layers.{layer}.{checkpoint}.{end}"
-                if name in names:
-                    found[name] = f"blk.{layer}.{own}.{end}"
+    found = {name: own for name, own in shape.possible_names().items() if name in names}
     foreign = sorted(set(names) - set(found) - {"lm_head.weight"})
     if foreign:
         raise _refused("model.safetensors", "tensors that a GGUF file has names for", foreign[0])
@@ -226,6 +230,12 @@ def interleaved(rows: npt.NDArray[N], heads: int) -> npt.NDArray[N]:
     """The two halves of the rows of every head, interleaved: 0, 4, 1, 5, … of a head of 8 rows."""
     halves = rows.reshape(heads, 2, len(rows) // heads // 2, *rows.shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows.shape))
+
+
+def halves(rows: npt.NDArray[N], heads: int) -> npt.NDArray[N]:
+    """The other way round."""
+    pairs = rows.reshape(heads, len(rows) // heads // 2, 2, *rows.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(rows.shape))
 
 
 def _add_tensor(writer: gguf.GGUFWriter, name: str, content: TensorData | Floats) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from sixfold.bundle.load import Bundle
+from sixfold.bundle.runtime import Generates
 from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
 from sixfold.serve import openapi, pages
@@ -17,6 +18,7 @@ from sixfold.serve.body import Reader
 from sixfold.serve.errors import json_response, on_fault, on_http_exception
 from sixfold.serve.hosts import ANY, Hosts
 from sixfold.serve.inference import Inference, Server
+from sixfold.serve.language.app import create_language
 from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
 from sixfold.serve.protocol import Protocol
@@ -31,6 +33,9 @@ def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
     `hosts`: left out, every Host and Origin is answered: within another application, that one
     checks them.
     """
+    runtime = bundle.predictor.runtime
+    if isinstance(runtime, Generates):
+        return create_language(bundle, runtime.language_model(), settings, hosts)
     bodies = Bodies(size_bytes(settings.max_body))
     server = Server(bundle, settings, Gate(settings.concurrency), bodies, Metrics())
     protocol = Protocol(server)

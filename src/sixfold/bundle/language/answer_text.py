@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tokenizers.decoders import DecodeStream
 
-from sixfold.bundle.language.requests import Finish, Piece
+from sixfold.bundle.language.requests import Finish, Piece, overlap
 from sixfold.bundle.language.tokens import LanguageTokens
-
-MOST_STOPS: Final = 4  # stop strings, as OpenAI has it
 
 
 class AnswerText:
@@ -69,9 +66,3 @@ class AnswerText:
             return given
         self.finish = finish
         return given + self._held
-
-
-def overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that a stop string begins with."""
-    most = min(len(text), len(stop) - 1)
-    return next((size for size in range(most, 0, -1) if text.endswith(stop[:size])), 0)

@@ -24,7 +24,11 @@ from sixfold.core.errors import BundleError, RowError
 
 BLOCK: Final = 32  # tokens of a block of the cache on a CPU
 # Both default to less on machines that have it; answers would differ from those of the trained model.
-EXACT: Final = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+EXACT: Final = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "KV_CACHE_PRECISION": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
 FINISHES: Final[dict[Any, Finish | None]] = {
     openvino_genai.GenerationFinishReason.STOP: "stop",
     openvino_genai.GenerationFinishReason.LENGTH: "length",

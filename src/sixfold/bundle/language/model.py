@@ -10,10 +10,12 @@ from typing import Final
 import numpy as np
 
 from sixfold.bundle.gguf_header import GgufHeader
+from sixfold.bundle.language import parity
+from sixfold.bundle.language.answer_text import AnswerText
 from sixfold.bundle.language.engine import Engine, EngineLimits, Ticket
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece, Sampling
 from sixfold.bundle.language.tokens import LanguageTokens
-from sixfold.bundle.runtime import Arrays, Outputs
+from sixfold.bundle.runtime import Arrays, Outputs, Proved
 
 MOST_CACHE: Final = (
     1 << 30
@@ -56,7 +58,20 @@ class LanguageRuntime:
     def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
         """How each text goes on, by the most probable tokens."""
         texts = next(iter(feeds.values()))[:, 0].tolist()
-        return {"text": np.array([[self._continued(text)] for text in texts], dtype=object)}
+        return {"text": np.array([self._continued(text) for text in texts], dtype=object)}
+
+    def language_model(self) -> LanguageRuntime:
+        """Itself."""
+        return self
+
+    def prove(self, stored: bytes, where: str) -> Proved:
+        """Score the stored texts again. Raises BundleError where they disagree."""
+        texts = parity.unpacked(stored, where)
+        return Proved(len(texts), parity.check_texts(self, texts, where))
+
+    def answer_text(self, stops: Sequence[str] = ()) -> AnswerText:
+        """The text of an answer, while it comes."""
+        return AnswerText(self.tokens, stops)
 
     def close(self) -> None:
         """Requests in work are given up."""

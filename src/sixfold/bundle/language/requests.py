@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 Finish = Literal["stop", "length"]
 MOST_SEED: Final = 2**63 - 1
+MOST_STOPS: Final = 4  # stop strings, as OpenAI has it
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,9 @@ class Piece:
 
 
 Deliver = Callable[[Piece], None]  # called in the engine's thread; it must not wait
+
+
+def overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that a stop string begins with."""
+    most = min(len(text), len(stop) - 1)
+    return next((size for size in range(most, 0, -1) if text.endswith(stop[:size])), 0)

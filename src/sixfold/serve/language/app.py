@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -12,8 +12,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from sixfold.bundle.language.model import LanguageRuntime
-from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.bundle.load import Bundle
 from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
@@ -29,6 +27,10 @@ from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
 from sixfold.serve.pages import HEADERS
 from sixfold.serve.watched import App
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.model import LanguageRuntime
+    from sixfold.bundle.language.tokens import LanguageTokens
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -65,7 +67,7 @@ def create_language(
     figures = TokenFigures(gate)
     metrics.registry.register(figures)
     bodies = Bodies(size_bytes(settings.max_body))
-    server = LanguageServer(bundle.name, model, gate, bodies, metrics, figures)
+    server = LanguageServer(bundle.name, model, gate, bodies, metrics, figures, settings)
     endpoints = {
         CHAT: Endpoint(server, ChatRequests()),
         COMPLETIONS: Endpoint(server, CompletionRequests()),

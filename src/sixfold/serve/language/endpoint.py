@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.bundle.frontend import shorten, shown
-from sixfold.bundle.language.model import LanguageRuntime
-from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.core.errors import RowError, SixfoldError
 from sixfold.recipe.chat_template import ChatTemplateError
+from sixfold.recipe.schema import Serve
 from sixfold.serve.bodies import Bodies
 from sixfold.serve.body import JSON_TYPES, read_json
 from sixfold.serve.connection import ON_LEFT
@@ -34,6 +33,10 @@ from sixfold.serve.language.shapes import Shapes
 from sixfold.serve.limits import SMALL_BODY, Gate, Headers
 from sixfold.serve.metrics import Metrics
 
+if TYPE_CHECKING:
+    from sixfold.bundle.language.model import LanguageRuntime
+    from sixfold.bundle.language.tokens import LanguageTokens
+
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -47,11 +50,11 @@ class LanguageServer(NamedTuple):
     bodies: Bodies
     metrics: Metrics
     figures: TokenFigures
-    threads: int = 0
+    settings: Serve
 
     def warm(self) -> None:
         """Open the model."""
-        self.model.start(self.gate.places, self.threads)
+        self.model.start(self.settings.concurrency, self.settings.threads)
 
 
 class RequestKind(Protocol):

@@ -6,18 +6,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 
-from sixfold.bundle.language.answer_text import AnswerText
-from sixfold.bundle.language.engine import Ticket
-from sixfold.bundle.language.model import LanguageRuntime
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece
 from sixfold.serve.errors import Refusal
 from sixfold.serve.language.figures import TokenFigures
 from sixfold.serve.language.parameters import Wanted
 from sixfold.serve.limits import Gate
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.answer_text import AnswerText
+    from sixfold.bundle.language.engine import Ticket
+    from sixfold.bundle.language.model import LanguageRuntime
 
 BUSY: Final = "Send the request again in a second."
 
@@ -90,7 +92,7 @@ class Generating:
     def __init__(self, model: LanguageRuntime, wanted: Wanted, figures: TokenFigures) -> None:
         self.wanted, self._model, self._figures = wanted, model, figures
         self.choices = [
-            Choice(index, request, AnswerText(model.tokens, wanted.stops))
+            Choice(index, request, model.answer_text(wanted.stops))
             for index, request in enumerate(wanted.generations())
         ]
         figures.prompt_tokens += self.prompt_tokens

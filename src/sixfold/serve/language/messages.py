@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.recipe.chat_template import Message
 from sixfold.serve.errors import ParameterRefusal
 from sixfold.serve.language.fields import UNSUPPORTED, Fields, invalid
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.tokens import LanguageTokens
 
 MOST_MESSAGES: Final = 2_000
 ROLES: Final = ("system", "user", "assistant", "tool", "developer")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sixfold.bundle.language.answer_text import MOST_STOPS
-from sixfold.bundle.language.requests import MOST_SEED, GenerationRequest, Sampling
-from sixfold.bundle.language.tokens import LanguageTokens
+from sixfold.bundle.language.requests import MOST_SEED, MOST_STOPS, GenerationRequest, Sampling
 from sixfold.serve.errors import ParameterRefusal
 from sixfold.serve.language.fields import Fields, invalid
 from sixfold.serve.language.messages import messages_of, tools_of
 from sixfold.serve.language.schema_output import schema_of
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.tokens import LanguageTokens
 
 MOST_CHOICES: Final = 128
 LONGEST_STOP: Final = 1_000  # characters

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.serve.language.generating import Choice, Generating
 from sixfold.serve.language.tool_calls import CallText
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.tokens import LanguageTokens
 
 Json = dict[str, Any]
 

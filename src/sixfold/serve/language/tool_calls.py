@@ -9,7 +9,7 @@ import re
 import secrets
 from typing import Any, Final
 
-from sixfold.bundle.language.answer_text import overlap
+from sixfold.bundle.language.requests import overlap
 
 OPEN: Final = "<tool_call>"
 CALLS: Final = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)\s*", re.DOTALL)
