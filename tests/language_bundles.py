@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,16 @@ from transformers import (
     Qwen3Config,
 )
 
+from sixfold.bundle.language.parity import packed
+from sixfold.bundle.page import START
+from sixfold.bundle.write import LanguageParts, write_bundle
+from sixfold.package.gguf_file import gguf_bytes
+from sixfold.package.language_parity import stored_texts
+from sixfold.parts.gguf_blocks import BlockType
 from sixfold.recipe.chat_template import CHATML
+from sixfold.recipe.receipt import Cost, Quality, Receipt
+from sixfold.recipe.report import ColumnSummary, Report, Row
+from sixfold.recipe.signature import Input, Output, Signature
 
 SPECIAL = ["<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
 TEXTS = [
@@ -110,4 +121,89 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    return folder
+
+
+RECIPE = """\
+version: 1
+name: tiny
+task: generation
+data: {source: texts.jsonl}
+build: {family: language}
+serve: {concurrency: 4, threads: 1, max_body: 256KiB}
+"""
+
+
+def receipt(rows: int, file_bytes: int) -> Receipt:
+    cost = Cost(file_bytes=file_bytes, inputs=1)
+    quality = Quality(
+        metric="bits_per_byte", greater_is_better=False, folds_before=(3.5,), baseline=4.0
+    )
+    return Receipt(
+        name="tiny",
+        candidate="language",
+        rows_trained=4,
+        rows_holdout=1,
+        metric="bits_per_byte",
+        quality=(quality,),
+        before=cost,
+        after=cost,
+        parity_rows=rows,
+    )
+
+
+def signature() -> Signature:
+    return Signature(
+        task="generation",
+        target=("text",),
+        inputs=(Input(name="text", type="text"),),
+        outputs=(Output(name="text", columns=("text",)),),
+        missing=("",),
+    )
+
+
+def report(of: Receipt) -> Report:
+    column = ColumnSummary(name="text", type="text", missing=0, distinct=4, detail="")
+    return Report(
+        verdict=("It works.",),
+        columns=(column,),
+        baseline={"bits_per_byte": 4.0},
+        leaderboard=(
+            Row(name="language", family="language", scores={"bits_per_byte": (3.5,)}, fit_s=0.1),
+        ),
+        receipt=of,
+    )
+
+
+def parts(files: dict[str, bytes], kind: BlockType = "f16", recipe: str = RECIPE) -> LanguageParts:
+    """Of a bundle, with stored texts."""
+    model = gguf_bytes(files, "tiny", kind)
+    proof = stored_texts(files, model, TEXTS[:2])
+    made = receipt(len(proof), len(model))
+    return LanguageParts(
+        model={
+            **{f"hf/{name}": content for name, content in files.items()},
+            "model.gguf": model,
+            "parity.jsonl.gz": packed(proof),
+        },
+        signature=signature(),
+        recipe=recipe,
+        receipt=made,
+        report_html=f"{START}<p>Report</p>",
+        report_json=report(made).model_dump_json(),
+    )
+
+
+def bundle(folder: Path, kind: str = "llama", **changes: Any) -> Path:
+    """Written as a run writes it, proof included."""
+    made = parts(checkpoint(kind, **changes))
+    aside = folder.with_name(f"{folder.name}.parts")
+    large = {}
+    for name, content in made.model.items():
+        path = aside / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        large[name] = path
+    write_bundle(folder, replace(made, model=large))
+    shutil.rmtree(aside)
     return folder
