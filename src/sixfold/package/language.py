@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sixfold.bundle.language.parity import packed
+from sixfold.bundle.manifest import PARITY
 from sixfold.compress.compress import Compressed
 from sixfold.data.signature import inputs
 from sixfold.evaluate.model import Model
 from sixfold.package import receipt
+from sixfold.package.gguf_file import gguf_bytes
+from sixfold.package.language_parity import TEXTS, stored_texts
 from sixfold.package.receipt import ModelScores, RunClock, qualities
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.table import Dataset
@@ -20,6 +24,7 @@ from sixfold.recipe.signature import Output, Signature
 from sixfold.select.winner import Winner
 
 FOLDER: Final = "hf"
+GGUF: Final = "model.gguf"
 ENGINES: Final = ("sixfold", "numpy", "torch", "transformers", "tokenizers")
 HOW: Final = (
     "Validation folds: every fold's model, its tokenizer and weights learned without the fold's documents, scored on them; "
@@ -27,7 +32,7 @@ HOW: Final = (
     "Holdout: documents put aside before anything was learned, scored once, by the model as it is kept.",
     "A document is scored token by token, its end included; one longer than the context in spans that overlap by half.",
     "Ignoring the text before: each byte by its share in the training documents.",
-    "Bytes: the size of the files in hf/.",
+    "Bytes: the size of model.gguf, which is what answers.",
 )
 
 
@@ -47,7 +52,10 @@ def measure(
     training, held_out, evaluation = data.training, data.held_out, winner.evaluation
     metrics, duration_s = winner.plan.metrics, clock.spent_s()
     before, after = winner.model, compressed.model
-    files = bundle_files(after)
+    checkpoint = checkpoint_files(after)
+    model = gguf_bytes(checkpoint, recipe.name)
+    proof = stored_texts(checkpoint, model, _some_texts(training, after.preparer.inputs))
+    files = {**bundle_files(after), GGUF: model, PARITY: packed(proof)}
     scored = [
         ModelScores(evaluation.scores, before.scores(held_out, metrics)),
         ModelScores(compressed.scores, after.scores(held_out, metrics)),
@@ -59,8 +67,9 @@ def measure(
         rows_holdout=held_out.table.rows,
         metric=metrics[0],
         quality=qualities(metrics, winner.plan.baseline, scored[0], scored[1]),
-        before=cost_of(before, bundle_files(before)),
-        after=cost_of(after, files),
+        before=cost_of(before, gguf_bytes(checkpoint_files(before), recipe.name)),
+        after=cost_of(after, model),
+        parity_rows=len(proof),
         steps=compressed.steps,
         verdict=receipt.outcome(compressed),
         machine=receipt.machine(),
@@ -71,16 +80,27 @@ def measure(
     return MeasuredLanguage(files, signature_of(after, training, recipe), made)
 
 
-def bundle_files(model: Model) -> dict[str, bytes]:
-    """The checkpoint, in its folder. Raises TypeError for what is no language model."""
+def checkpoint_files(model: Model) -> dict[str, bytes]:
+    """What transformers loads. Raises TypeError for what is no language model."""
     if not isinstance(model.fitted, LanguageModel):
         raise TypeError(f"{type(model.fitted).__name__} is no LanguageModel")
-    return {f"{FOLDER}/{name}": content for name, content in model.fitted.files().items()}
+    return model.fitted.files()
 
 
-def cost_of(model: Model, files: Mapping[str, bytes]) -> Cost:
-    """Bytes and parameters."""
-    return receipt.counted(Cost(file_bytes=sum(map(len, files.values())), inputs=1), model)
+def bundle_files(model: Model) -> dict[str, bytes]:
+    """The checkpoint, in its folder. Raises TypeError for what is no language model."""
+    return {f"{FOLDER}/{name}": content for name, content in checkpoint_files(model).items()}
+
+
+def cost_of(model: Model, served: bytes) -> Cost:
+    """Bytes of the file that answers, and parameters."""
+    return receipt.counted(Cost(file_bytes=len(served), inputs=1), model)
+
+
+def _some_texts(training: Dataset, columns: Sequence[str]) -> list[str]:
+    """The first documents, of which parity stores a part."""
+    column = training.table.columns[columns[0]]
+    return [column.levels[code] for code in column.values[:TEXTS].tolist() if code >= 0]
 
 
 def signature_of(model: Model, training: Dataset, recipe: Recipe) -> Signature:
