@@ -19,7 +19,7 @@ from sixfold.compress.language.calibration import (
     log_probabilities,
     watching,
 )
-from sixfold.compress.language.removal import KeptLayers, KeptUnits, with_units
+from sixfold.compress.language.removal import KeptLayers, KeptUnits
 from sixfold.compress.language.structure import (
     READERS,
     DecoderShape,
@@ -138,14 +138,3 @@ def least_units(
             units.append(kept)
             readers.append(reader.without(columns[kept].reshape(-1)).numpy())
     return KeptUnits(kind, units, readers)
-
-
-def without_units(
-    model: LanguageModel, kind: UnitKind, windows: WindowBatch, share: float
-) -> LanguageModel:
-    """Without about this share of every layer's units; the very model where no such number fits."""
-    shape = DecoderShape.of(model.fields)
-    left = shape.share(kind, share)
-    if left == shape.units(kind):
-        return model
-    return with_units(model, least_units(model, kind, windows, left))

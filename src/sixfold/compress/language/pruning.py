@@ -18,46 +18,57 @@ from sixfold.parts.table import Dataset
 from sixfold.parts.token_windows import WindowBatch
 from sixfold.runs.context import Context
 
-Cut = Callable[[LanguageModel, WindowBatch, float], LanguageModel]
-
 
 @dataclass(frozen=True)
-class LanguagePruning:
-    """`target`: what goes, in the plural; `count`: how many a model has; `cut(model, windows, share)`:
-    without this share of them, or the very model where no such number fits. `ratio`, `epochs`: as in
-    the recipe.
+class Removal:
+    """`target`: what goes, in the plural; `count(model)`: how many it has. Units go, which may be more
+    than one of them: `units(model)`: how many it has; `left(model, share)`: how many stay where this
+    share goes, all where no smaller number fits; `cut(model, windows, left)`: the model with so many.
     """
 
     target: str
     count: Callable[[LanguageModel], int]
-    cut: Cut
+    units: Callable[[LanguageModel], int]
+    left: Callable[[LanguageModel, float], int]
+    cut: Callable[[LanguageModel, WindowBatch, int], LanguageModel]
+
+
+@dataclass(frozen=True)
+class LanguagePruning:
+    """`ratio`, `epochs`: as in the recipe."""
+
+    removal: Removal
     ratio: Ratio
     epochs: int
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
-        fitted = subject.model.fitted
+        fitted, target = subject.model.fitted, self.removal.target
         if not isinstance(fitted, LanguageModel):
-            return None, f"{job.candidate.name} has no {self.target}, which a language model has"
-        before = self.count(fitted)
+            return None, f"{job.candidate.name} has no {target}, which a language model has"
+        before, reasons = self.removal.count(fitted), list[str]()
 
         def attempt(share: float) -> Found:
+            if self.removal.left(fitted, share) == self.removal.units(fitted):
+                none = f"{share:.0%} of {before} {target} is less than can go"
+                return None, reasons[-1] if reasons else none
+
             def change(model: Model, position: int) -> Model:
                 cut = self._cut(model, subject.basis.rows(position), share)
                 return self._trained(cut, model, subject.basis, position, context)
 
-            if self.count(self._cut(subject.model, subject.basis.rows(-1), share)) == before:
-                return None, f"{share:.0%} of {before} {self.target} is less than can go"
-            return tried(subject, job, keep, change)
+            found, why = tried(subject, job, keep, change)
+            reasons.append(why)
+            return found, why
 
         found, why = largest(self.ratio, attempt, context)
         if found is None or not isinstance(found.model.fitted, LanguageModel):
             return None, why
-        return found, f"{why} of the {self.target}: {before} → {self.count(found.model.fitted)}"
+        return found, f"{why} of the {target}: {before} → {self.removal.count(found.model.fitted)}"
 
     def _cut(self, model: Model, training: Dataset, share: float) -> LanguageModel:
         fitted, windows = calibration_of(model, training)
-        return self.cut(fitted, windows, share)
+        return self.removal.cut(fitted, windows, self.removal.left(fitted, share))
 
     def _trained(
         self, network: LanguageModel, model: Model, basis: Basis, position: int, context: Context
@@ -68,7 +79,7 @@ class LanguagePruning:
         if not self.epochs:
             return replace(model, fitted=network)
         training = basis.rows(position)
-        part = context.within(self.target, position, fold=position)
+        part = context.within(self.removal.target, position, fold=position)
         train = basis.candidate.train.model_copy(update={"epochs": self.epochs})
         candidate = replace(basis.candidate, train=train)
         kept = prepare_rows(candidate, training, part).rows

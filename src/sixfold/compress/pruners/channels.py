@@ -15,15 +15,13 @@ from sixfold.build.cnn import PixelNetwork
 from sixfold.compress.amount import Found, largest
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
 from sixfold.compress.keep import Keep
-from sixfold.compress.language.importance import without_units
 from sixfold.compress.language.pruning import LanguagePruning
-from sixfold.compress.language.structure import DecoderShape
+from sixfold.compress.language.removals import CHANNELS
 from sixfold.compress.pruner import tried
 from sixfold.compress.pruners.neurons import as_trained
 from sixfold.compress.subject import Basis, CompressionState, Job
 from sixfold.evaluate.model import Model, fit_prepared
 from sixfold.parts.language_model import LanguageModel
-from sixfold.parts.token_windows import WindowBatch
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
@@ -53,7 +51,7 @@ class Settings(Section):
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
         if isinstance(fitted, LanguageModel):
-            pruning = LanguagePruning("channels", _count, _without, self.ratio, self.epochs)
+            pruning = LanguagePruning(CHANNELS, self.ratio, self.epochs)
             return pruning.prune(subject, job, keep, context)
         if not isinstance(fitted, PixelNetwork):
             return None, f"{job.candidate.name} is no cnn and no language model, whose channels go"
@@ -107,11 +105,3 @@ def _network(fitted: object) -> tuple[PixelNetwork, torch.Tensor]:
     if not isinstance(fitted, PixelNetwork):
         raise TypeError(f"{type(fitted).__name__} is no PixelNetwork")
     return fitted, torch.zeros(2, fitted.channels, *fitted.network.side)
-
-
-def _count(model: LanguageModel) -> int:
-    return DecoderShape.of(model.fields).channels
-
-
-def _without(model: LanguageModel, windows: WindowBatch, share: float) -> LanguageModel:
-    return without_units(model, "channels", windows, share)

@@ -8,12 +8,9 @@ from pydantic import Field
 
 from sixfold.compress.amount import Found
 from sixfold.compress.keep import Keep
-from sixfold.compress.language.importance import without_units
 from sixfold.compress.language.pruning import LanguagePruning
-from sixfold.compress.language.structure import DecoderShape
+from sixfold.compress.language.removals import HEADS
 from sixfold.compress.subject import CompressionState, Job
-from sixfold.parts.language_model import LanguageModel
-from sixfold.parts.token_windows import WindowBatch
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
@@ -35,13 +32,5 @@ class Settings(Section):
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
-        pruning = LanguagePruning("heads", _count, _without, self.ratio, self.epochs)
+        pruning = LanguagePruning(HEADS, self.ratio, self.epochs)
         return pruning.prune(subject, job, keep, context)
-
-
-def _count(model: LanguageModel) -> int:
-    return DecoderShape.of(model.fields).heads
-
-
-def _without(model: LanguageModel, windows: WindowBatch, share: float) -> LanguageModel:
-    return without_units(model, "heads", windows, share)

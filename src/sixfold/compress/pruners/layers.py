@@ -8,13 +8,9 @@ from pydantic import Field
 
 from sixfold.compress.amount import Found
 from sixfold.compress.keep import Keep
-from sixfold.compress.language.importance import least_layers
 from sixfold.compress.language.pruning import LanguagePruning
-from sixfold.compress.language.removal import with_layers
-from sixfold.compress.language.structure import DecoderShape
+from sixfold.compress.language.removals import LAYERS
 from sixfold.compress.subject import CompressionState, Job
-from sixfold.parts.language_model import LanguageModel
-from sixfold.parts.token_windows import WindowBatch
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
@@ -35,16 +31,5 @@ class Settings(Section):
 
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
-        pruning = LanguagePruning("layers", _count, _without, self.ratio, self.epochs)
+        pruning = LanguagePruning(LAYERS, self.ratio, self.epochs)
         return pruning.prune(subject, job, keep, context)
-
-
-def _count(model: LanguageModel) -> int:
-    return DecoderShape.of(model.fields).layers
-
-
-def _without(model: LanguageModel, windows: WindowBatch, share: float) -> LanguageModel:
-    left = max(1, round(_count(model) * (1 - share)))
-    return (
-        model if left == _count(model) else with_layers(model, least_layers(model, windows, left))
-    )
