@@ -59,7 +59,7 @@ $(VENV)/.browser: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,test,dev]'
+	$(INSTALL) --editable '.[train,language,language-serve,test,dev]'
 	@touch $@ $(VENV)/.train
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt

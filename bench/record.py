@@ -52,6 +52,7 @@ MEASUREMENTS = (
     "end_to_end",
     "texts",
     "images",
+    "quantization",
 )
 
 

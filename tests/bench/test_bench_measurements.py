@@ -83,6 +83,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
         {"eager torch loop", "the 1 ms that are asked for"},
     ),
+    "quantization": (
+        {"characters": 30_000, "width": 32, "layers": 1, "tokens": 280, "context": 32},
+        {"STEPS": 10, "PATIENCE": 1, "RATES": 0},
+        {"round to nearest"},
+    ),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sixfold.compress.subject import Job
+from sixfold.data.documents import document_target
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
@@ -20,6 +21,7 @@ from sixfold.plan.candidates import metrics_of, resolve
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.load import from_object
 from sixfold.runs.context import Context
+from tiny_language import sentences
 
 Made = tuple[Job, Model]
 Build = Callable[..., Made]
@@ -56,6 +58,14 @@ def images(folder: Path, rows: int = 120) -> Dataset:
     )
 
 
+def texts(rows: int = 60) -> Dataset:
+    """Sentences of few words."""
+    content = tuple(sentences(rows, words=16))
+    column = Column("text", np.arange(rows, dtype=np.int32), content)
+    target = document_target("text", column, "sentences").target
+    return Dataset(Table({"text": column}, rows), target)
+
+
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test looks at how long something took."""
@@ -78,14 +88,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
     ) -> Made:
         key = repr((family, options, task, sections))
         if key not in cache:
-            data = images(tmp_path_factory.mktemp("bars")) if family == "cnn" else dataset(task)
+            others = {
+                "cnn": lambda: images(tmp_path_factory.mktemp("bars")),
+                "language": texts,
+            }
+            data = others.get(family, lambda: dataset(task))()
+            named = {} if task == "generation" else {"target": "y"}
             recipe = from_object(
                 {
                     "version": 1,
                     "task": task,
-                    "data": {"source": "memory", "target": "y"},
+                    "data": {"source": "memory", **named},
                     "build": {"family": family, **options},
-                    "train": {"epochs": 20, "batch_size": 32},
+                    "train": {"epochs": 20, "batch_size": 8 if task == "generation" else 32},
                     "evaluate": {"folds": 3},
                     **sections,
                 }

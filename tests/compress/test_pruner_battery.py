@@ -41,6 +41,18 @@ class Case:
     size: Size
     pruning: dict[str, Any]
     wrong: tuple[dict[str, Any], str]
+    task: str = "classification"
+
+
+LANGUAGE = {
+    "layers": 3,
+    "width": 64,
+    "heads": 4,
+    "kv_heads": 4,
+    "mlp_width": 128,
+    "context": 32,
+    "vocabulary": "bytes",
+}
 
 
 CASES: dict[str, Case] = {
@@ -101,13 +113,40 @@ CASES: dict[str, Case] = {
             "pruner complexity, tries: expected greater than or equal to 2; found 1. Change tries.",
         ),
     ),
+    "layers": Case(
+        "language",
+        LANGUAGE,
+        lambda m: m.fitted.fields["num_hidden_layers"],
+        {"ratio": 0.5},
+        (
+            {"epochs": -1},
+            "pruner layers, epochs: expected greater than or equal to 0; found -1. Change epochs.",
+        ),
+        "generation",
+    ),
+    "heads": Case(
+        "language",
+        LANGUAGE,
+        lambda m: m.fitted.fields["num_attention_heads"],
+        {"ratio": 0.5},
+        (
+            {"epochs": -1},
+            "pruner heads, epochs: expected greater than or equal to 0; found -1. Change epochs.",
+        ),
+        "generation",
+    ),
 }
-KEEP = {"classification": {"accuracy": -0.05}, "regression": {"rmse": 60.0}}
+KEEP = {
+    "classification": {"accuracy": -0.05},
+    "regression": {"rmse": 60.0},
+    "generation": {"bits_per_byte": 2.0},
+}
+BEST = {"classification": ("accuracy", 2.0), "generation": ("bits_per_byte", 0.0)}
 
 
-def bound(old: float, keep: float) -> Bound:
-    """Of accuracy on three folds."""
-    return Bound("accuracy", np.ones(3, dtype=bool), old, keep, None)
+def bound(old: float, keep: float, metric: str = "accuracy") -> Bound:
+    """On three folds."""
+    return Bound(metric, np.ones(3, dtype=bool), old, keep, None)
 
 
 class Bench:
@@ -117,17 +156,14 @@ class Bench:
         self.made = made
         self.pruned = cache(self._pruned)
 
-    def subject(
-        self, name: str, task: str = "classification"
-    ) -> tuple[Any, CompressionState, Keep]:
+    def subject(self, name: str, task: str = "") -> tuple[Any, CompressionState, Keep]:
         case = CASES[name]
+        task = task or case.task
         job, model = self.made(case.family, case.options, {"keep": KEEP[task]}, task)
         subject = start(job, model)
         return job, subject, promise(job, subject)
 
-    def _pruned(
-        self, name: str, task: str = "classification"
-    ) -> tuple[CompressionState | None, str]:
+    def _pruned(self, name: str, task: str = "") -> tuple[CompressionState | None, str]:
         job, subject, keep = self.subject(name, task)
         return pruner(name).prune(subject, job, keep, Context())
 
@@ -147,7 +183,7 @@ def saved_bytes(model: Model, folder: Path) -> bytes:
     return (folder / "state.safetensors").read_bytes() + (folder / "state.json").read_bytes()
 
 
-def found(bench: Bench, name: str, task: str = "classification") -> CompressionState:
+def found(bench: Bench, name: str, task: str = "") -> CompressionState:
     subject, why = bench.pruned(name, task)
     assert subject is not None, why
     return subject
@@ -219,7 +255,8 @@ def check_values_too(name: str, bench: Bench, folder: Path) -> None:
 def check_an_unkept_promise_finds_nothing(name: str, bench: Bench, folder: Path) -> None:
     job, before, _ = bench.subject(name)
     bits = saved_bytes(before.model, folder / "before")
-    best = Keep((bound(2.0, 0.0),))  # nothing is as good as this
+    metric, value = BEST[CASES[name].task]
+    best = Keep((bound(value, 0.0, metric),))  # nothing is as good as this
     after, why = pruner(name).prune(before, job, best, Context())
     assert after is None
     assert why
@@ -310,11 +347,20 @@ STRANGER = "linear"  # a family that fits none of the pruners but one
 FOR_ONE_FAMILY: tuple[Check, ...] = (check_a_stranger_is_refused_with_the_reason,)
 FITS_ALL = "features"  # see test_features_of_every_family
 CLASSES_ONLY = "channels"  # cnn predicts no values
+OF_TEXTS = ("heads", "layers")  # of a model that is no graph, and has neither classes nor values
+GRAPHS_AND_CLASSES: tuple[Check, ...] = (
+    check_the_graph_is_smaller,
+    check_keeps_the_promise,
+    check_scores_are_those_of_the_twins,
+    check_values_too,
+    check_the_graph_answers_as_the_pipeline,
+)
 PAIRS = [
     (name, check)
     for name in PRUNER.names()
     for check in (*CHECKS, *(FOR_ONE_FAMILY if name != FITS_ALL else ()))
     if (name, check) != (CLASSES_ONLY, check_values_too)
+    and not (name in OF_TEXTS and check in GRAPHS_AND_CLASSES)
 ]
 
 
@@ -344,6 +390,7 @@ def test_every_pruner_gets_its_checks() -> None:
         **dict.fromkeys(CASES, 14),
         FITS_ALL: 13,
         CLASSES_ONLY: 13,
+        **dict.fromkeys(OF_TEXTS, 9),
     }
     written = {name for name in globals() if name.startswith("check_") and name != "check_parity"}
     assert written == {check.__name__ for check in (*CHECKS, *FOR_ONE_FAMILY)}

@@ -69,12 +69,13 @@ AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe 
 
 @runtime_checkable
 class KeepsOnDisk(Protocol):
-    """Ability of a runtime's plug-in: it goes on with texts. There are no rows to be answered, and none
-    are stored with the bundle. `on_disk`: those of its files that are too large to be held: they are
-    hashed where they are.
+    """Ability of a runtime's plug-in: `on_disk` are those of its files that are too large to be held:
+    they are hashed where they are. `model_file`: the one that answers, whose bytes the receipt tells.
+    What proves its answers is a file of its own.
     """
 
     on_disk: ClassVar[frozenset[str]]
+    model_file: ClassVar[str]
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,11 @@ def largest(runtime: str) -> Mapping[str, int]:
     if runtime == ONNX:
         return LARGEST
     plugin = RUNTIME.load(runtime)
-    common = {
-        name: most for name, most in COMMON.items() if name != PARITY or not _on_disk(runtime)
-    }
+    common = {name: most for name, most in COMMON.items() if name != PARITY or not on_disk(runtime)}
     return {**common, **plugin.files}
 
 
-def _on_disk(runtime: str) -> frozenset[str]:
+def on_disk(runtime: str) -> frozenset[str]:
     """Files that are hashed where they are; a runtime that has some generates text."""
     plugin: object = None if runtime == ONNX else RUNTIME.load(runtime)()
     return plugin.on_disk if isinstance(plugin, KeepsOnDisk) else frozenset()
@@ -174,16 +173,14 @@ def read(folder: Path, allow: Collection[str] = ()) -> Sealed:
                 str(folder / name), f"at most {most[name]} bytes", f"{entry.bytes} bytes", AGAIN
             )
         _check_size(folder / name, entry)
-    on_disk = _on_disk(manifest.runtime)
+    kept = on_disk(manifest.runtime)
     files = {
         name: _read_sealed(folder, name, entry, most[name])
         for name, entry in manifest.files.items()
-        if name not in on_disk
+        if name not in kept
     }
     large = {
-        name: _hashed(folder, name, entry)
-        for name, entry in manifest.files.items()
-        if name in on_disk
+        name: _hashed(folder, name, entry) for name, entry in manifest.files.items() if name in kept
     }
     return Sealed(folder, manifest.runtime, files, large)
 

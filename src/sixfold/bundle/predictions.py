@@ -101,9 +101,9 @@ class Predictions:
         return rows
 
     def _plain(self, name: str) -> list[Any] | None:
-        """An output of one plain value a row: the label, or the one value."""
+        """An output of one plain value a row: the label, the text, or the one value."""
         array = self.labels if name == "label" else self.outputs[name]
-        if array is None or (name != "label" and (name != "value" or array.shape[1] > 1)):
+        if array is None or (array.ndim == 2 and (name != "value" or array.shape[1] > 1)):
             return None
         plain: list[Any] = array.reshape(-1).tolist()
         return plain

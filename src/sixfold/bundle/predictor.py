@@ -104,5 +104,7 @@ class Predictor:
 
 def _empty(output: Any) -> npt.NDArray[Any]:
     return (
-        np.empty(0, dtype=object) if output.name == "label" else np.empty((0, len(output.columns)))
+        np.empty(0, dtype=object)
+        if output.name in ("label", "text")
+        else np.empty((0, len(output.columns)))
     )

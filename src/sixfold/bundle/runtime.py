@@ -5,7 +5,8 @@ and answers feeds.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -15,6 +16,9 @@ from sixfold.bundle.modality_reader import modalities
 from sixfold.core.errors import BundleError
 from sixfold.recipe.kinds import READER, RUNTIME
 from sixfold.recipe.signature import Signature
+
+if TYPE_CHECKING:  # it takes packages that other runtimes do without
+    from sixfold.bundle.language.model import LanguageRuntime
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[
@@ -62,6 +66,25 @@ class ReadsImages(Protocol):
         """Of all images of `feeds`, by their headers: what `predict` will decode. Raises RowError
         for what is no image.
         """
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """Ability of a runtime: it generates texts, token by token."""
+
+    def language_model(self) -> LanguageRuntime:
+        """What does so."""
+
+    def prove(self, stored: bytes, where: str) -> Proved:
+        """Answer what was stored with the bundle again. Raises BundleError where it disagrees."""
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What was asked again: `rows` of it, and the largest difference."""
+
+    rows: int
+    worst: float
 
 
 class RuntimePlugin(Protocol):

@@ -10,7 +10,7 @@ from sixfold.bundle import manifest, page
 from sixfold.bundle.agreement import disagreement
 from sixfold.bundle.load import Bundle, from_files, section_of
 from sixfold.bundle.parity import check_parity, unpack
-from sixfold.bundle.runtime import runtime_plugin
+from sixfold.bundle.runtime import Generates, RuntimePlugin, runtime_plugin
 from sixfold.core.errors import BundleError
 from sixfold.core.units import show_bytes
 from sixfold.recipe.report import Report
@@ -36,7 +36,7 @@ def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
     report = section_of(Report, "report.json", files, folder)
     del files["report.json"]
     plugin = runtime_plugin(sealed.runtime)
-    model_bytes = sum(map(sealed.size_bytes, plugin.files))
+    model_bytes = sum(map(sealed.size_bytes, _model_files(plugin)))
     bundle = from_files(sealed, allow)
     parity_file = files.pop("parity.jsonl.gz")
     files.clear()
@@ -50,10 +50,29 @@ def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
         raise BundleError(str(folder / where), expected, what, manifest.AGAIN)
     checked += [plugin.proves, *_sentences(bundle, report)]
     del report
-    worst = _stored_rows(bundle, parity_file)
-    rows = bundle.receipt.parity_rows
-    checked.append(f"parity: {rows:,} stored rows answered again, largest difference {worst:.1e}")
+    checked.append(_proved(bundle, parity_file))
     return checked
+
+
+def _model_files(plugin: RuntimePlugin) -> Collection[str]:
+    """Whose bytes the receipt tells."""
+    return [plugin.model_file] if isinstance(plugin, manifest.KeepsOnDisk) else plugin.files
+
+
+def _proved(bundle: Bundle, content: bytes) -> str:
+    """What was stored, answered again."""
+    runtime, told = bundle.predictor.runtime, bundle.receipt.parity_rows
+    if isinstance(runtime, Generates):
+        where = str(bundle.path / manifest.PARITY)
+        proved = runtime.prove(content, where)
+        if proved.rows != told:
+            raise BundleError(where, f"{told} stored texts", f"{proved.rows}", manifest.AGAIN)
+        return (
+            f"parity: {told:,} stored texts tokenized, answered and scored again, "
+            f"largest difference of a log-probability {proved.worst:.1e}"
+        )
+    worst = _stored_rows(bundle, content)
+    return f"parity: {told:,} stored rows answered again, largest difference {worst:.1e}"
 
 
 def _stored_rows(bundle: Bundle, content: bytes) -> float:

@@ -18,7 +18,7 @@ from sixfold.bundle.load import from_files
 from sixfold.bundle.manifest import ONNX, Sealed
 from sixfold.bundle.modality_reader import modalities
 from sixfold.bundle.parity import Parity, check_parity
-from sixfold.bundle.runtime import packed_by
+from sixfold.bundle.runtime import Generates, packed_by
 from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.paths import sync_folder, system_fault
 from sixfold.recipe.kinds import READER, RUNTIME
@@ -85,12 +85,24 @@ class LanguageParts:
     runtime: str = LANGUAGE
 
     def check(self, folder: Path, files: dict[str, bytes | Path]) -> None:
-        """All files of the runtime are there. Raises BundleError."""
+        """All files of the runtime are there, and the stored texts are answered by them. Raises
+        BundleError.
+        """
         missing = sorted(set(manifest.largest(self.runtime)) - files.keys())
         if missing:
             raise BundleError(
                 str(folder), f"the file {missing[0]}", "none", "Run the recipe again."
             )
+        large = {name: path for name, path in files.items() if isinstance(path, Path)}
+        held = {
+            name: content if isinstance(content, bytes) else content.read_bytes()
+            for name, content in files.items()
+            if name not in manifest.on_disk(self.runtime)
+        }
+        runtime = from_files(Sealed(folder, self.runtime, held, large)).predictor.runtime
+        if isinstance(runtime, Generates):
+            runtime.prove(held[manifest.PARITY], str(folder / manifest.PARITY))
+            runtime.language_model().close()
 
     def files(self) -> dict[str, bytes | Path]:
         """Name → content of every file but the manifest."""

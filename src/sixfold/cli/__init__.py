@@ -16,7 +16,7 @@ from sixfold.core import interrupt, strict_json
 from sixfold.core.errors import BudgetError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.visible import one_line
 
-EXTRA = {
+TRAINING = (
     "torch",
     "sklearn",
     "lightgbm",
@@ -26,6 +26,12 @@ EXTRA = {
     "onnx",
     "safetensors",
     "scipy",
+)
+# By the name of a module: the extra that brings it.
+EXTRA = {
+    **dict.fromkeys(TRAINING, "train"),
+    **dict.fromkeys(("openvino", "openvino_genai", "tokenizers"), "language-serve"),
+    **dict.fromkeys(("gguf", "peft"), "language"),
 }
 CODES = """
 \b
@@ -39,7 +45,19 @@ class Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order a user meets them."""
-        return ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
+        return [
+            "init",
+            "check",
+            "run",
+            "predict",
+            "serve",
+            "chat",
+            "export",
+            "verify",
+            "inspect",
+            "schema",
+            "doctor",
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""
@@ -100,12 +118,12 @@ def told() -> Iterator[None]:
 
 
 def missing_extra(name: str) -> SystemFault:
-    """What to say when the base install meets a verb that trains."""
+    """What to say when the base install meets a verb that trains, or a language model."""
     return SystemFault(
         "this installation",
-        "the extra `train`",
+        f"the extra `{EXTRA[name]}`",
         f"no {name}",
-        "Install it: pip install 'sixfold[train]'.",
+        f"Install it: pip install 'sixfold[{EXTRA[name]}]'.",
     )
 
 

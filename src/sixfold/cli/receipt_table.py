@@ -30,6 +30,8 @@ def lines(receipt: Receipt) -> list[Line]:
             rows.append((name, _show(quality.holdout_before), _show(quality.holdout_after)))
     before, after_cost = _costs(receipt.before), _costs(receipt.after)
     rows += [(name, value, after_cost.get(name, "-")) for name, value in before.items()]
+    if receipt.divergence is not None:
+        rows.append(("KL from before, nats a token", "-", f"{receipt.divergence:.3g}"))
     if (http := receipt.http) is not None and http.p50_ms is not None and http.p99_ms is not None:
         rows.append(
             ("one row over HTTP, p50 / p99 ms", "-", f"{http.p50_ms:.3f} / {http.p99_ms:.3f}")

@@ -1,4 +1,4 @@
-"""The search: prunings in the recipe's order, then int8, then fixed point; each judged by `keep`
+"""The search: prunings in the recipe's order, then fewer bits, then fixed point; each judged by `keep`
 and by what it gains.
 """
 
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from sixfold.compress import fixed_point, quantize
 from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep, Scores
+from sixfold.compress.language import quantizing
 from sixfold.compress.measure import median_ms
 from sixfold.compress.pruner import Pruner
 from sixfold.compress.subject import CompressionState, Job, promise, start
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
 from sixfold.core.units import counted, show_bytes
 from sixfold.evaluate.model import Model
+from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.packed import packed
 from sixfold.parts.state import State
 from sixfold.parts.table import Table
@@ -74,9 +76,7 @@ def _judged(
             found, why = None, violation
         if found is None:
             return None, why
-        gained, figures = gain(
-            before.model, found.model, job.dataset.table, context.left_s() / TIMINGS
-        )
+        gained, figures = _gained(before, found, job, context.left_s() / TIMINGS)
     except BudgetError as error:
         return None, NO_TIME if error.where == "budget.time" else str(error)
     except (
@@ -86,6 +86,16 @@ def _judged(
     ) as error:  # the model that was there is as good as it was
         return None, f"it could not be done ({error})"
     return (found, f"{why}; {figures}") if gained else (None, f"{NO_GAIN}: {why}; {figures}")
+
+
+def _gained(
+    before: CompressionState, after: CompressionState, job: Job, most_s: float
+) -> tuple[bool, str]:
+    old, new = before.model.fitted, after.model.fitted
+    if not (isinstance(old, LanguageModel) and isinstance(new, LanguageModel)):
+        return gain(before.model, after.model, job.dataset.table, most_s)
+    gained, figures = quantizing.gain(old, new)
+    return gained, f"{figures}; {quantizing.apart(job, before, after)}"
 
 
 def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Attempt]]:
@@ -98,10 +108,11 @@ def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Att
 
         yield f"prune {options['target']}", prune
     if section.quantize is not None:
-        int8 = section.quantize
+        fewer = section.quantize
+        way = "" if job.dataset.target.task == "generation" else f" {fewer.activations}"
         yield (
-            f"quantize int8 {int8.activations}",
-            lambda subject: quantize.apply(subject, job, int8),
+            f"quantize {fewer.weights}{way}",
+            lambda subject: quantize.apply(subject, job, fewer),
         )
     if section.fixed_point is not None:
         fixed = section.fixed_point

@@ -27,11 +27,13 @@ from onnxruntime.quantization.quant_utils import QuantFormat
 
 from sixfold.build._image_family import PixelModel
 from sixfold.compress.amount import Found
+from sixfold.compress.language import quantizing
 from sixfold.compress.quantized_images import quantized_pixels
 from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.compression import Quantize
@@ -96,6 +98,10 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
 def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
     """Quantize the network and its twins; or None and why it cannot be done."""
+    if isinstance(subject.model.fitted, LanguageModel):
+        return quantizing.apply(subject, job, section.weights)
+    if section.weights != "int8":
+        return None, f"{section.weights} is for language models; {job.candidate.name} is none"
     if isinstance(subject.model.fitted, PixelModel):
         return subject.changed(
             job, partial(_of_images, subject)

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from sixfold.core.cores import cores
 from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER, WEIGHTS
 from sixfold.parts.fit import Features, OutputKind
+from sixfold.parts.gguf_blocks import TensorData
 from sixfold.parts.graph import Graph
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.state import State
@@ -34,13 +35,15 @@ AT_ONCE: Final = 1 << 22  # scores of tokens that are held at once by a thread: 
 class LanguageModel(State):
     """`config`: the text of config.json. `arrays`: name → float32 array, as transformers names and
     shapes them; arrays that are one and the same stand there once. `context`: tokens of a window that
-    it was trained with.
+    it was trained with. `blocks`: matrices of fewer bits as the served file holds them, of which `arrays`
+    has the very numbers; () where nothing was quantized.
     """
 
     config: str
     arrays: dict[str, npt.NDArray[Any]]
     tokenizer: TextTokenizer
     context: int
+    blocks: tuple[TensorData, ...] = ()
 
     @property
     def output(self) -> OutputKind:
@@ -119,4 +122,4 @@ class LanguageModel(State):
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same model with other numbers of the same shapes."""
         arrays = {name: array.astype(np.float32) for name, array in parameters.items()}
-        return replace(self, arrays=arrays)
+        return replace(self, arrays=arrays, blocks=())

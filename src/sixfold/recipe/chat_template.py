@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 from jinja2 import Environment, Template, nodes, pass_eval_context
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError
 from jinja2.ext import Extension, loopcontrols
+from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
@@ -157,6 +158,12 @@ def special_tokens(tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
         if name.endswith("_token") and isinstance(text, str):
             found[name] = text
     return found
+
+
+def takes_tools(template: str) -> bool:
+    """Whether the template reads tools. Raises ChatTemplateError."""
+    with _template_errors():
+        return "tools" in find_undeclared_variables(_environment().parse(template))
 
 
 @contextmanager

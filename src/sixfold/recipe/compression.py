@@ -9,14 +9,23 @@ from pydantic import BeforeValidator, Field
 from sixfold.recipe.plugin_fields import Options, chain, plugin
 from sixfold.recipe.section import Section
 
+Weights = Literal["int8", "int4", "gptq"]
+
 
 class Quantize(Section):
-    """Step 6b: weights and activations of a network in 8 bits, by onnxruntime."""
+    """Step 6b: weights and activations of a network in 8 bits, by onnxruntime; or the weights of a
+    language model in 8 or 4 bits, 32 of which share a scale.
+    """
 
-    weights: Literal["int8"] = "int8"
+    weights: Weights = Field(
+        "int8",
+        description="int4 and gptq are for language models: 4 bits, rounded to the nearest, or chosen so that answers to "
+        "training texts stay (GPTQ).",
+    )
     activations: Literal["dynamic", "static"] = Field(
         "dynamic",
-        description="dynamic: scaled batch by batch; static: scales calibrated on training rows (of images always).",
+        description="dynamic: scaled batch by batch; static: scales calibrated on training rows (of images always). Those of "
+        "language models stay as they are.",
     )
 
 
@@ -24,7 +33,7 @@ def _quantized(value: Any) -> Any:
     return {"weights": value} if isinstance(value, str) else value
 
 
-_QUANTIZED = BeforeValidator(_quantized, json_schema_input_type=Literal["int8"] | Quantize | None)
+_QUANTIZED = BeforeValidator(_quantized, json_schema_input_type=Weights | Quantize | None)
 
 
 class FixedPoint(Section):
@@ -54,6 +63,6 @@ class Compress(Section):
         list[Options], BeforeValidator(lambda v: chain(v, "target")), plugin("pruner", "chain")
     ] = Field(default_factory=list, description="Prunings by target, one after the other.")
     quantize: Annotated[Quantize | None, _QUANTIZED] = Field(
-        None, description="`int8`, or a mapping that says more."
+        None, description="`int8`, `int4` or `gptq`, or a mapping that says more."
     )
     fixed_point: FixedPoint | None = None

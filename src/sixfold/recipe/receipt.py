@@ -149,6 +149,11 @@ class Receipt(Section):
     nested: Nested | None = Field(None, description="Where `evaluate.nested` asks for it.")
     before: Cost
     after: Cost
+    divergence: float | None = Field(
+        None,
+        description="Of a language model that was compressed: Kullback and Leibler's, of its answers from those of the model "
+        "before, in nats a token, on documents held out.",
+    )
     http: OverHttp | None = Field(None, description="Of the served model, after compression.")
     steps: tuple[Step, ...] = ()
     parity_rows: int = 0

@@ -20,11 +20,13 @@ from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
 FITS: Final = {
-    "neurons": "mlp",
-    "channels": "cnn",
-    "complexity": "tree",
-    "rounds": "boosting",
-    "support_vectors": "svm",
+    "neurons": ("mlp",),
+    "channels": ("cnn", "language"),
+    "layers": ("language",),
+    "heads": ("language",),
+    "complexity": ("tree",),
+    "rounds": ("boosting",),
+    "support_vectors": ("svm",),
 }
 UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
@@ -302,11 +304,11 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
     for number, asked in enumerate(
         recipe.compress.prune if recipe.compress and named is not None else ()
     ):
-        family = FITS.get(str(asked["target"]))
-        if family is not None and named is not None and family not in named:
+        fitting = FITS.get(str(asked["target"]), ())
+        if fitting and named is not None and not set(fitting) & set(named):
             yield RecipeError(
                 document.place(("compress", "prune", number)),
-                f"a candidate of the family {family}",
+                f"a candidate of the family {' or '.join(fitting)}",
                 f"{', '.join(sorted(set(named)))}",
                 f"Remove the pruning of {asked['target']}, or add a candidate.",
             )
@@ -330,6 +332,41 @@ def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
             f"a network ({', '.join(networks)})",
             ", ".join(sorted(set(named))),
             "Remove quantize, or use fixed_point.",
+        )
+
+
+def bits_fit_the_task(recipe: Recipe, document: Document) -> Problems:
+    """Four bits are for language models."""
+    weights = (
+        recipe.compress.quantize.weights if recipe.compress and recipe.compress.quantize else ""
+    )
+    if weights not in ("", "int8") and recipe.task not in (None, "generation"):
+        yield RecipeError(
+            document.place(("compress", "quantize")),
+            f"int8 for {recipe.task}",
+            weights,
+            "Write quantize: int8; int4 and gptq are for task: generation.",
+        )
+
+
+def a_language_model_keeps_its_activations(recipe: Recipe, document: Document) -> Problems:
+    """Its weights alone have fewer bits, and no fixed point."""
+    section = recipe.compress
+    if recipe.task != "generation" or section is None:
+        return
+    if section.quantize is not None and "activations" in section.quantize.model_fields_set:
+        yield RecipeError(
+            document.place(("compress", "quantize", "activations")),
+            "none for a language model, whose weights alone have fewer bits",
+            section.quantize.activations,
+            "Remove the key.",
+        )
+    if section.fixed_point is not None:
+        yield RecipeError(
+            document.place(("compress", "fixed_point")),
+            "none for a language model",
+            f"factor {section.fixed_point.factor}",
+            "Write quantize: int8, int4 or gptq.",
         )
 
 
@@ -442,6 +479,8 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     schedule_free_has_no_schedule,
     pruning_fits_a_family,
     quantize_needs_a_network,
+    bits_fit_the_task,
+    a_language_model_keeps_its_activations,
     grids_can_be_counted,
     ranges_are_searched,
     a_search_has_a_space,

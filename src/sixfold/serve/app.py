@@ -1,76 +1,30 @@
-"""The application: the routes around one bundle."""
+"""The application: the routes around one bundle, by what its model answers."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sixfold.bundle.load import Bundle
+from sixfold.bundle.runtime import Generates
 from sixfold.core.units import size_bytes
 from sixfold.recipe.schema import Serve
 from sixfold.serve import openapi, pages
 from sixfold.serve.bodies import Bodies
 from sixfold.serve.body import Reader
-from sixfold.serve.errors import Refusal, error_response, json_response, on_fault, on_http_exception
+from sixfold.serve.errors import json_response, on_fault, on_http_exception
 from sixfold.serve.hosts import ANY, Hosts
 from sixfold.serve.inference import Inference, Server
+from sixfold.serve.language.app import create_language
 from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
 from sixfold.serve.protocol import Protocol
+from sixfold.serve.watched import App
 
 PREDICT = "/predict"
-
-
-class App:
-    """Requests for predictions at once, all others by Starlette's routes; every one is counted and
-    timed.
-
-    `known`: the paths that have figures of their own; all others share the route `other`. `hosts`:
-    whom it answers.
-    """
-
-    def __init__(
-        self, server: Server, inferences: Mapping[str, Inference], others: Starlette, hosts: Hosts
-    ) -> None:
-        self.server, self._inferences, self._others, self._hosts = server, inferences, others, hosts
-        self._known = frozenset(route.path for route in others.routes if isinstance(route, Route))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
-        if scope["type"] != "http":
-            await self._others(scope, receive, send)
-            return
-        metrics, path, status = self.server.metrics, scope["path"], 500
-        app: ASGIApp = (
-            self._inferences.get(path) if scope["method"] == "POST" else None
-        ) or self._others
-        started = time.perf_counter()
-
-        async def watch(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        metrics.in_flight += 1
-        try:
-            self._hosts.check(scope)
-            await app(scope, receive, watch)
-        except Refusal as refusal:  # of the head alone: whatever follows it is not read
-            refusal.unread = True
-            await error_response(refusal, flat=path.startswith("/v2"))(scope, receive, watch)
-        finally:
-            metrics.in_flight -= 1
-            metrics.answered(
-                path if path in self._known else "other", status, time.perf_counter() - started
-            )
 
 
 def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
@@ -79,6 +33,9 @@ def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
     `hosts`: left out, every Host and Origin is answered: within another application, that one
     checks them.
     """
+    runtime = bundle.predictor.runtime
+    if isinstance(runtime, Generates):
+        return create_language(bundle, runtime.language_model(), settings, hosts)
     bodies = Bodies(size_bytes(settings.max_body))
     server = Server(bundle, settings, Gate(settings.concurrency), bodies, Metrics())
     protocol = Protocol(server)

@@ -17,6 +17,8 @@ from sixfold.serve.errors import Refusal, to_json
 from sixfold.serve.one_write import JoinedTransport
 
 CLOSE: Final = (b"connection", b"close")
+# In the scope of a request: what is called where the client has closed its side before the answer.
+ON_LEFT: Final = "sixfold.on_left"
 PIECE: Final = (
     16 << 10
 )  # bytes that the parser gets at once: at most so many may be requests that wait
@@ -184,6 +186,8 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         too.
         """
         if self.phase() == Phase.WORK:
+            if (left := self.cycle.scope.get(ON_LEFT)) is not None:
+                left()
             self._tell_end()
             return True  # type: ignore[return-value]
         return None

@@ -1,10 +1,11 @@
 """Every refusal as the same JSON: {"error": {where, expected, found, remedy}}, with its HTTP
-status.
+status; to clients of two protocols in the form that these have.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -13,6 +14,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sixfold.core.errors import RowError, SixfoldError
+
+# By status, for programs that look at the code of an error in OpenAI's form.
+CODES: Final = {404: "not_found", 413: "request_too_large", 429: "too_many_requests"}
 
 
 class Refusal(SixfoldError):
@@ -29,6 +33,17 @@ class Refusal(SixfoldError):
 
     def __reduce__(self) -> Any:
         return type(self), (self.status, self.where, self.expected, self.found, self.remedy)
+
+
+class ParameterRefusal(Refusal):
+    """A refusal that names a parameter of the request, and a code that programs know."""
+
+    def __init__(self, param: str, expected: str, found: str, remedy: str, code: str) -> None:
+        super().__init__(400, param, expected, found, remedy)
+        self.param, self.code = param, code
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.param, self.expected, self.found, self.remedy, self.code)
 
 
 def bad_request(where: str, expected: str, found: str, remedy: str) -> Refusal:
@@ -79,21 +94,46 @@ class JsonAnswer:
         await send({"type": "http.response.body", "body": self.body})
 
 
-def error_response(error: SixfoldError, flat: bool = False) -> Response:
-    """The answer to a request that is refused; `flat`: as the Open Inference Protocol has it,
-    {"error": "text"}.
-    """
-    parts = {
+def error_response(error: SixfoldError, path: str) -> Response:
+    """The answer to a request that is refused, in the form that clients of `path` know."""
+    status = status_of(error)
+    headers = {"Retry-After": "1"} if status in (429, 503) else {}
+    if status == 408 or (isinstance(error, Refusal) and error.unread):
+        headers["Connection"] = "close"
+    return json_response(error_content(error, path), status, headers)
+
+
+def error_content(error: SixfoldError, path: str) -> dict[str, Any]:
+    """The JSON of a refusal, in the form that clients of `path` know."""
+    return {"error": _form_of(path)(error)}
+
+
+def _parts(error: SixfoldError) -> dict[str, str]:
+    return {
         "where": error.where,
         "expected": error.expected,
         "found": error.found,
         "remedy": error.remedy,
     }
-    status = status_of(error)
-    headers = {"Retry-After": "1"} if status == 503 else {}
-    if status == 408 or (isinstance(error, Refusal) and error.unread):
-        headers["Connection"] = "close"
-    return json_response({"error": str(error) if flat else parts}, status, headers)
+
+
+def _openai(error: SixfoldError) -> dict[str, str | None]:
+    """As OpenAI's clients read it."""
+    status, named = status_of(error), isinstance(error, ParameterRefusal)
+    kinds = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
+    return {
+        "message": str(error),
+        "type": kinds.get(status, "invalid_request_error"),
+        "param": error.param if named else None,
+        "code": error.code if named else CODES.get(status),
+    }
+
+
+def _form_of(path: str) -> Callable[[SixfoldError], Any]:
+    """The Open Inference Protocol has {"error": "text"}, OpenAI's an object of its own."""
+    if path == "/v2" or path.startswith("/v2/"):
+        return str
+    return _openai if path.startswith("/v1/") else _parts
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -108,20 +148,20 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         f"{request.method}: status {status}",
         "GET /docs lists all paths.",
     )
-    response = error_response(refusal, flat=request.url.path.startswith("/v2"))
+    response = error_response(refusal, request.url.path)
     response.headers.update(headers)
     return response
 
 
 async def on_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: told as one, without its inside."""
-    return fault_response(request.url.path, flat=request.url.path.startswith("/v2"))
+    return fault_response(request.url.path)
 
 
-def fault_response(path: str, flat: bool) -> Response:
+def fault_response(path: str) -> Response:
     """500, without its cause: that stands in the log."""
     fault = Refusal(500, path, "an answer", "a fault of the server", "Look at the server's log.")
-    return error_response(fault, flat)
+    return error_response(fault, path)
 
 
 def _finite(content: Any) -> Any:

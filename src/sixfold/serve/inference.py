@@ -71,12 +71,11 @@ class Inference:
     """An ASGI endpoint of its own, without the rounds through Starlette's routes and middleware:
     they take as long as a model.
 
-    `read`: raises a SixfoldError for what it does not take. `flat`: the form of errors
-    (`error_response`).
+    `read`: raises a SixfoldError for what it does not take.
     """
 
-    def __init__(self, server: Server, read: Read, flat: bool = False) -> None:
-        self.server, self.read, self.flat = server, read, flat
+    def __init__(self, server: Server, read: Read) -> None:
+        self.server, self.read = server, read
         self._has_images = bool(server.bundle.predictor.becomes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,9 +83,9 @@ class Inference:
         try:
             response: ASGIApp = await self._response(dict(scope["headers"]), receive)
         except SixfoldError as error:
-            response = error_response(error, self.flat)
+            response = error_response(error, scope["path"])
         except Exception:
-            await fault_response(scope["path"], self.flat)(scope, receive, send)
+            await fault_response(scope["path"])(scope, receive, send)
             raise  # for the log
         await response(scope, receive, send)
 

@@ -39,6 +39,11 @@ _pages = Environment(
 _pages.policies["json.dumps_kwargs"] = {}  # columns in the order of the signature
 
 
+def page_of(template: str, **values: Any) -> str:
+    """A page from its template."""
+    return _pages.get_template(template).render(values)
+
+
 def try_page(bundle: Bundle, settings: Serve) -> str:
     """A form with a field a column, filled with medians and most frequent values; images and texts
     first, and empty.

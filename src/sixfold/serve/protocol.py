@@ -34,7 +34,7 @@ class Protocol:
         self.columns = most_columns(server.bundle.signature)
         self.bases = (f"/v2/models/{self.bundle.name}", f"/v2/models/{self.bundle.name}/versions/1")
         self.inferences = dict.fromkeys(
-            (f"{base}/infer" for base in self.bases), Inference(server, self.read, flat=True)
+            (f"{base}/infer" for base in self.bases), Inference(server, self.read)
         )
 
     def routes(self) -> list[Route]:

@@ -24,13 +24,14 @@ import uvicorn
 
 from sixfold.bundle.load import load
 from sixfold.core.errors import SystemFault
-from sixfold.serve.app import App, create
+from sixfold.serve.app import create
 from sixfold.serve.connection import Connection
 from sixfold.serve.connections import Connections, most_connections
 from sixfold.serve.hosts import Hosts
 from sixfold.serve.listener import Listener
 from sixfold.serve.quiet_log import log_rarely
 from sixfold.serve.settings import settings_of
+from sixfold.serve.watched import App
 
 STOP_S: Final = 25  # for requests in work after SIGTERM: within the 30 s that orchestrators give
 STOP_WAIT_S: Final = (

@@ -1,5 +1,5 @@
-"""Channels of a convolutional network: all layers that hang together get narrower, then the network
-learns from what it was.
+"""Channels of a convolutional network, or of the MLPs of a language model: all layers that hang together
+get narrower, then the network learns from what it was.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from sixfold.build.cnn import PixelNetwork
 from sixfold.compress.amount import Found, largest
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
 from sixfold.compress.keep import Keep
+from sixfold.compress.language.pruning import LanguagePruning
+from sixfold.compress.language.removals import CHANNELS
 from sixfold.compress.pruner import tried
 from sixfold.compress.pruners.neurons import as_trained
 from sixfold.compress.subject import Basis, CompressionState, Job
 from sixfold.evaluate.model import Model, fit_prepared
+from sixfold.parts.language_model import LanguageModel
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
 
 
 class Settings(Section):
     """Remove the least important channels (L2 norm of the filters that go together), then train on
-    by the labels and by the answers of the network before the cut (distillation).
+    by the labels and by the answers of the network before the cut (distillation). Of a language model
+    the channels of every layer's MLP go that add least to the stream between the layers; what reads
+    the others makes up for them.
 
     Where `ratio` costs more than `keep` allows, half of it is tried, then a quarter, down to 5%;
     `largest` searches by bisection.
@@ -33,7 +38,8 @@ class Settings(Section):
 
     ratio: Annotated[float, Field(gt=0, lt=1)] | Literal["largest"] = Field(
         0.5,
-        description="Share of the multiply-adds that goes, in (0, 1); or `largest` within keep.",
+        description="Share of the multiply-adds (of a language model: of the channels) that goes, in (0, 1); or `largest` "
+        "within keep.",
     )
     epochs: int = Field(
         10,
@@ -44,11 +50,11 @@ class Settings(Section):
     def prune(self, subject: CompressionState, job: Job, keep: Keep, context: Context) -> Found:
         """The largest ratio within `keep`."""
         fitted = subject.model.fitted
+        if isinstance(fitted, LanguageModel):
+            pruning = LanguagePruning(CHANNELS, self.ratio, self.epochs)
+            return pruning.prune(subject, job, keep, context)
         if not isinstance(fitted, PixelNetwork):
-            return (
-                None,
-                f"{job.candidate.name} is no cnn, the one family whose channels are removed",
-            )
+            return None, f"{job.candidate.name} is no cnn and no language model, whose channels go"
 
         def attempt(ratio: float) -> Found:
             def change(model: Model, position: int) -> Model:

@@ -1,0 +1,114 @@
+"""A language model that is ready to answer: its tokens, and the engine that generates."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from sixfold.bundle.gguf_header import GgufHeader
+from sixfold.bundle.language import parity
+from sixfold.bundle.language.answer_text import AnswerText
+from sixfold.bundle.language.engine import Engine, EngineLimits, Ticket
+from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece, Sampling
+from sixfold.bundle.language.tokens import LanguageTokens
+from sixfold.bundle.runtime import Arrays, Outputs, Proved
+
+MOST_CACHE: Final = (
+    1 << 30
+)  # bytes of keys and values, where they are not needed for one text; guessed
+NUMBER_BYTES: Final = 4  # of a key or a value: single precision
+SCORED: Final = 2  # texts whose prompts are scored at once
+CONTINUED: Final = 64  # tokens that `predict` goes on with
+
+
+class LanguageRuntime:
+    """The model of a bundle. Calls may come from several threads at once.
+
+    The model is opened with the first request, or by `start`.
+    """
+
+    rows_at_once = 8
+    depends_on_batch = False
+
+    def __init__(self, path: Path, header: GgufHeader, tokens: LanguageTokens) -> None:
+        self._path, self._header, self.tokens = path, header, tokens
+        self._sequences, self._threads = self.rows_at_once, 0
+        self._engines: dict[bool, Engine] = {}  # by whether it scores prompts
+        self._lock = threading.Lock()
+
+    def start(self, sequences: int, threads: int = 0) -> None:
+        """Open the model, for so many requests in one batch. `threads` 0: as many as there are
+        cores. Raises BundleError.
+        """
+        self._sequences, self._threads = sequences, threads
+        self.engine_of(False)
+
+    def submit(self, request: GenerationRequest, deliver: Deliver) -> Ticket:
+        """As the engine's: `deliver` is called by its thread."""
+        return self.engine_of(request.echo).submit(request, deliver)
+
+    def complete(self, request: GenerationRequest) -> Piece:
+        """The whole answer at once."""
+        return self.engine_of(request.echo).complete(request)
+
+    def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
+        """How each text goes on, by the most probable tokens."""
+        texts = next(iter(feeds.values()))[:, 0].tolist()
+        return {"text": np.array([self._continued(text) for text in texts], dtype=object)}
+
+    def language_model(self) -> LanguageRuntime:
+        """Itself."""
+        return self
+
+    def prove(self, stored: bytes, where: str) -> Proved:
+        """Score the stored texts again. Raises BundleError where they disagree."""
+        texts = parity.unpacked(stored, where)
+        return Proved(len(texts), parity.check_texts(self, texts, where))
+
+    def answer_text(self, stops: Sequence[str] = ()) -> AnswerText:
+        """The text of an answer, while it comes."""
+        return AnswerText(self.tokens, stops)
+
+    def close(self) -> None:
+        """Requests in work are given up."""
+        with self._lock:
+            for engine in self._engines.values():
+                engine.close()
+            self._engines.clear()
+
+    def cached_tokens(self, sequences: int) -> int:
+        """Whose keys and values are kept: of whole contexts of all sequences, within MOST_CACHE;
+        and one more of a text at least.
+        """
+        header, context = self._header, self.tokens.context
+        width = header.number("attention.key_length") * header.number("attention.head_count_kv")
+        token_bytes = 2 * header.number("block_count") * width * NUMBER_BYTES
+        return max(context + 64, min(sequences * context, MOST_CACHE // token_bytes))
+
+    def _continued(self, text: str) -> str:
+        prompt = self.tokens.encode(str(text))[-self.tokens.context + CONTINUED :]
+        request = GenerationRequest(
+            tuple(prompt) or self.tokens.start,
+            CONTINUED,
+            Sampling(temperature=0),
+            end=self.tokens.end,
+        )
+        ids: Sequence[int] = self.complete(request).ids
+        return self.tokens.decode(ids)
+
+    def engine_of(self, scores: bool) -> Engine:
+        """The one that generates. The log-probabilities of a prompt are not known of what its cache
+        holds already: a second one, without such a cache, `scores` prompts. Each is opened when it
+        is first needed.
+        """
+        with self._lock:
+            if scores not in self._engines:
+                sequences = SCORED if scores else self._sequences
+                cached = self.cached_tokens(sequences)
+                limits = EngineLimits(sequences, cached, self._threads, prefix_cache=not scores)
+                self._engines[scores] = Engine(self._path, limits)
+            return self._engines[scores]

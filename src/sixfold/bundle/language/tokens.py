@@ -1,0 +1,158 @@
+"""The tokenizer of a language model, as its checkpoint has it: `tokenizer.json` read by `tokenizers`, the special tokens
+and the chat template of `tokenizer_config.json`, the ends of `generation_config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from tokenizers import Tokenizer
+
+from sixfold.core import json_limits
+from sixfold.core.errors import BundleError, RowError
+from sixfold.recipe.chat_template import END, Message, render, special_tokens, takes_tools
+
+AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
+MIB: Final = 1 << 20
+# Largest sizes of a checkpoint's files; a vocabulary of 256,000 tokens has a tokenizer.json of 34 MB.
+LARGEST: Final = {
+    "config.json": MIB,
+    "tokenizer.json": 64 * MIB,
+    "tokenizer_config.json": 4 * MIB,
+    "generation_config.json": MIB,
+}
+VALUES: Final = 2_000_000  # of a file, as objects of Python: 256,000 tokens and as many merges
+
+
+@dataclass(frozen=True)
+class LanguageTokens:
+    """Texts and chats to token ids, and back. Calls may come from several threads at once.
+
+    `end`: tokens that end an answer; `context`: the most tokens of a prompt and its answer;
+    `template`: None where the model has none.
+    """
+
+    tokenizer: Tokenizer
+    named: Mapping[str, str]
+    template: str | None
+    end: frozenset[int]
+    context: int
+
+    @classmethod
+    def of(cls, files: Mapping[str, bytes], where: str) -> LanguageTokens:
+        """From a checkpoint's files, which may be a stranger's. Raises BundleError."""
+        read = {name: _json_of(files[name], name, where) for name in LARGEST}
+        try:
+            tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
+            context = int(read["config.json"]["max_position_embeddings"])
+        except Exception as error:  # tokenizers raises Exception itself
+            raise _damaged(where, f"{type(error).__name__}: {error}") from None
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        named = special_tokens(read["tokenizer_config.json"])
+        template = read["tokenizer_config.json"].get("chat_template")
+        if template is not None and not isinstance(template, str):
+            raise _damaged(where, "a chat_template that is no text")
+        return cls(tokenizer, named, template, _ends(tokenizer, named, read), context)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a plain text, with those that the model's tokenizer puts around it."""
+        return list(self.tokenizer.encode(text).ids)
+
+    def chat(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[int]:
+        """The tokens of a chat up to where the assistant begins. Raises ChatTemplateError, and
+        RowError where the model has no template.
+        """
+        if self.template is None:
+            remedy = "Ask /v1/completions, or train the model on chats."
+            raise RowError("the model", "a chat template", "none", remedy)
+        text = render(self.template, messages, tools, True, tokens=self.named)
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def token_bytes(self, place: int) -> bytes:
+        """What one token stands for; a part of a character, too."""
+        token = self.tokenizer.id_to_token(place)
+        if token is None:
+            return b""
+        if place in self._added:
+            return str(token).encode()
+        if self._is_byte_level:
+            return bytes(_BYTES[letter] for letter in token if letter in _BYTES)
+        if token.startswith("<0x") and token.endswith(">") and len(token) == 6:
+            return bytes([int(token[3:5], 16)])
+        return str(token).replace("▁", " ").encode()
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """The token that a text begins with, where there is one."""
+        place = self.tokenizer.token_to_id(self.named.get("bos_token", ""))
+        return () if place is None else (int(place),)
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the chat template looks at tools."""
+        return self.template is not None and takes_tools(self.template)
+
+    @property
+    def size(self) -> int:
+        """Tokens that there are."""
+        return int(self.tokenizer.get_vocab_size())
+
+    @cached_property
+    def _is_byte_level(self) -> bool:
+        return "ByteLevel" in str(self.tokenizer.decoder)
+
+    @cached_property
+    def _added(self) -> frozenset[int]:
+        return frozenset(self.tokenizer.get_added_tokens_decoder())
+
+
+def _ends(
+    tokenizer: Tokenizer, named: Mapping[str, str], read: Mapping[str, Any]
+) -> frozenset[int]:
+    """Of the generation's configuration, the tokenizer's end of a text, and ChatML's of a message."""
+    told = read["generation_config.json"].get("eos_token_id")
+    listed = told if isinstance(told, list) else [told]
+    found = {each for each in listed if type(each) is int and each >= 0}
+    found |= {tokenizer.token_to_id(text) for text in (named.get("eos_token", ""), END)} - {None}
+    return frozenset(found)
+
+
+def _json_of(content: bytes, name: str, where: str) -> dict[str, Any]:
+    limits = json_limits.JsonLimits(LARGEST[name], values=VALUES)
+    if found := json_limits.violation(content, limits):
+        raise BundleError(f"{where}/{name}", *found, AGAIN)
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}/{name}", "JSON", str(error)[:200], AGAIN) from None
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}/{name}", "an object", type(value).__name__, AGAIN)
+    return value
+
+
+def _damaged(where: str, found: str) -> BundleError:
+    return BundleError(where, "a tokenizer and a configuration", found[:200], AGAIN)
+
+
+def _byte_letters() -> dict[str, int]:
+    """Byte-level BPE writes every byte as a letter: printable ones as they are, the others from
+    U+0100 on (GPT-2's table).
+    """
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(plain)]
+    letters = {chr(byte): byte for byte in plain}
+    return letters | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTES: Final = _byte_letters()

@@ -1,0 +1,1 @@
+"""Step 6 of language models: what is connected, how to cut, how important; and fewer bits."""

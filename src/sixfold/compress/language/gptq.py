@@ -1,0 +1,258 @@
+"""Four bits a weight, chosen so that a layer's answers stay: GPTQ (Frantar, Ashkboos, Hoefler and
+Alistarh, 2023), in the blocks of GGUF's `q4_0`.
+
+A matrix W is to give on calibration tokens x what it gave: minimize Σ ‖(W - Q)x‖², which is
+tr (W - Q) H (W - Q)ᵀ with H = Σ xxᵀ. Columns are rounded one after the other; what rounding
+column i loses, (w - q) / U_ii, is taken from the columns that are still to come, in proportion to
+row i of U, the upper Cholesky factor of H⁻¹. Then each number is chosen again, knowing all others
+(coordinate descent: Behdin and others, QuantEase, 2023), and each scale is fitted to its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from sixfold.compress.language.calibration import batches, watching
+from sixfold.compress.language.structure import LAYERS, STAGES, layers_of, matrix
+from sixfold.parts.gguf_blocks import GROUP, OFFSET, FourBits
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_network import PackedNetwork
+from sixfold.parts.token_windows import WindowBatch
+
+SHRINK: Final = tuple(
+    0.7 + 0.025 * step for step in range(15)
+)  # of the range: what sticks out is cut
+DAMPING_STEPS: Final = 6  # ten times more each time until H can be factored
+
+
+@dataclass(frozen=True)
+class Gptq:
+    """`damping`: share of H's mean diagonal that is added to it (0.01 as in the paper). `by_size`:
+    columns that matter most, those of the largest diagonal, are rounded first, while the others can
+    still make up for them. `sweeps`: how often all numbers are chosen again.
+    """
+
+    damping: float = 0.01
+    by_size: bool = True
+    sweeps: int = 4
+
+
+def rounded(weight: torch.Tensor, moments: torch.Tensor, config: Gptq = Gptq()) -> FourBits:
+    """`weight` [rows, columns] in four bits; `moments`: H [columns, columns], of any scale. columns:
+    a multiple of 32.
+    """
+    w = weight.detach().float().clone()
+    diagonal = moments.diagonal().float()
+    w[:, diagonal == 0] = 0  # a column that is never read
+    scales = _scales(w, diagonal)
+    order = torch.arange(w.shape[1])
+    if config.by_size:
+        order = torch.argsort(diagonal, descending=True, stable=True)
+    factor = _inverse_factor(moments[order][:, order], config.damping)
+    codes = _codes(w[:, order], scales[:, order // GROUP], factor)
+    back = torch.empty_like(codes)
+    back[:, order] = codes
+    choice = _Choice(w, _damped(moments, config.damping), back.float() - OFFSET, scales)
+    for _ in range(config.sweeps):
+        choice.sweep()
+    codes = (choice.integers + OFFSET).to(torch.uint8)
+    return FourBits(codes.numpy(), choice.scales.numpy().astype(np.float16))
+
+
+class _Choice:
+    """Integers and scales of a matrix, which get better with each sweep. `lost`: W - Q, [rows,
+    columns]; `pull`: (W - Q) H.
+    """
+
+    def __init__(
+        self, w: torch.Tensor, h: torch.Tensor, integers: torch.Tensor, scales: torch.Tensor
+    ) -> None:
+        self.w, self.h, self.integers, self.scales = w, h, integers, scales
+        self.lost = w - integers * scales.repeat_interleave(GROUP, dim=1)
+        self.pull = self.lost @ h
+
+    def sweep(self) -> None:
+        """Every number once, and after each group its scale."""
+        for group in range(self.scales.shape[1]):
+            here = slice(group * GROUP, (group + 1) * GROUP)
+            before = self.lost[:, here].clone()
+            self._choose(here, self.scales[:, group])
+            self._fit(here, group)
+            change = self.lost[:, here] - before
+            inside = self.pull[:, here].clone()  # known already
+            self.pull += change @ self.h[here]
+            self.pull[:, here] = inside
+
+    def _choose(self, here: slice, scale: torch.Tensor) -> None:
+        """The best value of one number, all others as they are: q + (W - Q)H / H_ii; the nearest."""
+        h = self.h[here, here]
+        lost, pull = self.lost[:, here], self.pull[:, here]
+        for column in range(GROUP):
+            best = (
+                self.w[:, here.start + column]
+                - lost[:, column]
+                + pull[:, column] / h[column, column]
+            )
+            integer = _integers(best, scale)
+            new = self.w[:, here.start + column] - integer * scale
+            pull += torch.outer(new - lost[:, column], h[column])
+            lost[:, column] = new
+            self.integers[:, here.start + column] = integer
+
+    def _fit(self, here: slice, group: int) -> None:
+        """The best scale of these integers, all others as they are."""
+        h, integers = self.h[here, here], self.integers[:, here]
+        size = ((integers @ h) * integers).sum(dim=1)
+        step = (self.pull[:, here] * integers).sum(dim=1) / size.clamp_min(1e-30)
+        new = (self.scales[:, group] + step).half().float()
+        change = (self.scales[:, group] - new)[:, None] * integers
+        self.lost[:, here] += change
+        self.pull[:, here] += change @ h
+        self.scales[:, group] = new
+
+
+def _damped(moments: torch.Tensor, damping: float) -> torch.Tensor:
+    """H + λI, λ a share of the mean diagonal."""
+    mean = moments.diagonal().mean().clamp_min(1e-12)
+    return moments + damping * mean * torch.eye(len(moments), dtype=moments.dtype)
+
+
+def _scales(w: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
+    """[rows, groups] representable in half precision: of some, that with the least error of
+    rounding to the nearest, each column weighted by how much it is read.
+
+    A scale has a sign, as -8 has no counterpart: the number farthest from zero may become -8.
+    """
+    rows = len(w)
+    groups = w.reshape(rows, -1, GROUP)
+    weights = diagonal.reshape(1, -1, GROUP)
+    place = groups.abs().argmax(dim=2, keepdim=True)
+    whole = groups.gather(2, place) / -OFFSET
+    best = torch.zeros_like(whole)
+    least = torch.full_like(whole, torch.inf)
+    for share in (*SHRINK, *(-share * OFFSET / (OFFSET - 1) for share in SHRINK)):
+        scale = (whole * share).half().float()
+        error = (groups - _integers(groups, scale) * scale).square_().mul_(weights)
+        total = error.sum(dim=2, keepdim=True)
+        better = total < least
+        best, least = torch.where(better, scale, best), torch.where(better, total, least)
+    return best[..., 0]
+
+
+def _integers(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """The nearest of -8 to 7; 0 where the scale is."""
+    parts = torch.where(scale == 0, 0.0, values / scale)
+    return parts.round_().clamp_(-OFFSET, OFFSET - 1)
+
+
+def _inverse_factor(moments: torch.Tensor, damping: float) -> torch.Tensor:
+    """U, upper, with UᵀU = (H + λI)⁻¹; λ grows until that can be factored."""
+    for step in range(DAMPING_STEPS):
+        lower, failed = torch.linalg.cholesky_ex(_damped(moments.double(), damping * 10**step))
+        if not failed:
+            inverse = torch.cholesky_inverse(lower)
+            upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
+            if not failed:
+                return upper.float()
+    raise ValueError("the moments are not those of real numbers: they cannot be factored")
+
+
+def _codes(w: torch.Tensor, scales: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """uint8 [rows, columns]; `scales`: of every number. Blocks of columns: the rest of the matrix
+    hears of a block's losses once, by one product.
+    """
+    w, columns = w.clone(), w.shape[1]
+    codes = torch.empty(w.shape, dtype=torch.uint8)
+    for start in range(0, columns, GROUP):
+        stop = start + GROUP
+        lost = torch.empty(len(w), GROUP)
+        for column in range(start, stop):
+            value, scale = w[:, column], scales[:, column]
+            integer = _integers(value, scale)
+            codes[:, column] = (integer + OFFSET).to(torch.uint8)
+            lost[:, column - start] = (value - integer * scale) / factor[column, column]
+            w[:, column:stop] -= torch.outer(lost[:, column - start], factor[column, column:stop])
+        w[:, stop:] -= lost @ factor[start:stop, stop:]
+    return codes
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """What the model hands to one of its layers for one batch of windows, but the stream itself:
+    masks and places.
+    """
+
+    options: Mapping[str, Any]
+
+    def through(self, layer: nn.Module, stream: torch.Tensor) -> torch.Tensor:
+        """[B, T, width] → [B, T, width]."""
+        return layer(stream, **self.options)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Of one batch of windows: what enters the first layer, and the call of each layer."""
+
+    stream: torch.Tensor
+    calls: tuple[LayerCall, ...]
+
+
+def recorded(network: PackedNetwork, batch: WindowBatch) -> Recorded:
+    """How the network calls its layers for a batch."""
+    streams: list[torch.Tensor] = []
+    calls: list[LayerCall] = []
+
+    def hook(_: nn.Module, inputs: Sequence[torch.Tensor], options: Mapping[str, Any]) -> None:
+        if not streams:
+            streams.append(inputs[0])
+        calls.append(LayerCall(dict(options)))
+
+    handles = [
+        layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers_of(network)
+    ]
+    try:
+        network(batch.x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Recorded(streams[0], tuple(calls))
+
+
+def quantized_layers(
+    model: LanguageModel, windows: WindowBatch, config: Gptq = Gptq()
+) -> dict[str, FourBits]:
+    """Every matrix of the decoder's layers in four bits, by its name in the checkpoint, but those
+    whose rows are no whole blocks.
+
+    Layer by layer: each matrix is rounded for what it will read, from matrices that are rounded.
+    """
+    network, found = model.network(), dict[str, FourBits]()
+    with torch.inference_mode():
+        known = [recorded(network, batch) for batch in batches(windows, network)]
+        streams = [one.stream for one in known]
+        for number, layer in enumerate(layers_of(network)):
+            calls = [one.calls[number] for one in known]
+            for stage in STAGES:
+                fitting = _whole_blocks(layer, stage)
+                with watching(fitting) as moments:
+                    for call, stream in zip(calls, streams, strict=True):
+                        call.through(layer, stream)
+                for name, one in fitting.items():
+                    four = rounded(one.weight, moments[name].mean(), config)
+                    found[f"{LAYERS}{number}.{name}.weight"] = four
+                    one.weight.copy_(torch.from_numpy(four.values()))
+            streams = [
+                call.through(layer, stream) for call, stream in zip(calls, streams, strict=True)
+            ]
+    return found
+
+
+def _whole_blocks(layer: nn.Module, names: Sequence[str]) -> dict[str, nn.Linear]:
+    matrices = {name: matrix(layer, name) for name in names}
+    return {name: one for name, one in matrices.items() if one.in_features % GROUP == 0}

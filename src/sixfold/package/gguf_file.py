@@ -1,0 +1,267 @@
+"""One GGUF file of a language model, from the files of its checkpoint: what the runtime, llama.cpp, ollama and LM Studio read.
+
+Names and layouts are those of llama.cpp's converters. In the file of a `llama` the rows of query and key of every head
+are interleaved: transformers rotates halves of a head, ggml's llama pairs of neighbors.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load
+
+from sixfold.core.errors import BundleError
+from sixfold.package import gguf_tokenizer
+from sixfold.parts.gguf_blocks import BlockType, TensorData, encoded
+
+Floats = npt.NDArray[np.float32]
+N = TypeVar("N", bound=np.generic)
+
+# Architectures by the `model_type` of config.json: the name that GGUF has for each.
+ARCHITECTURES: Final = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+INTERLEAVED: Final = "llama"  # whose query and key are rotated in pairs
+FILE_TYPES: Final = {
+    "f16": gguf.LlamaFileType.MOSTLY_F16,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
+TYPES: Final = {
+    "f16": gguf.GGMLQuantizationType.F16,
+    "q8_0": gguf.GGMLQuantizationType.Q8_0,
+    "q4_0": gguf.GGMLQuantizationType.Q4_0,
+}
+# Of a layer: the checkpoint's name → the file's.
+LAYER: Final = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+WHOLE: Final = {
+    "model.embed_tokens.weight": "token_embd.weight",
+    "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+}
+LARGEST_HALF: Final = 65504.0  # what a number in half precision can be
+REMEDY: Final = "Export it as a checkpoint (--hf) and serve that with transformers or vLLM."
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a config.json that the file holds."""
+
+    architecture: str
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Shape:
+        """Raises BundleError for what the file's readers would compute otherwise."""
+        architecture = ARCHITECTURES.get(str(config.get("model_type")))
+        if architecture is None:
+            known = ", ".join(ARCHITECTURES)
+            raise _refused("model_type", f"one of {known}", repr(config.get("model_type")))
+        heads = int(config["num_attention_heads"])
+        found = cls(
+            architecture=architecture,
+            layers=int(config["num_hidden_layers"]),
+            width=int(config["hidden_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_key_value_heads") or heads),
+            head_width=int(config.get("head_dim") or int(config["hidden_size"]) // heads),
+            config=config,
+        )
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raises BundleError."""
+        rotary = self.rotary()
+        if rotary.get("rope_type", "default") != "default":
+            raise _refused("rope_parameters.rope_type", "default", repr(rotary["rope_type"]))
+        if self.config.get("hidden_act", "silu") != "silu":
+            raise _refused("hidden_act", "silu", repr(self.config["hidden_act"]))
+        window, context = self.config.get("sliding_window"), self.context
+        slides = self.config.get("use_sliding_window", True) and window is not None
+        if slides and window < context:
+            raise _refused("sliding_window", f"none, or at least the context ({context})", window)
+
+    def rotary(self) -> dict[str, Any]:
+        """Of the rotary embedding: transformers 5 has `rope_parameters`, 4 had two other keys."""
+        found = self.config.get("rope_parameters") or self.config.get("rope_scaling") or {}
+        theta = found.get("rope_theta") or self.config.get("rope_theta") or 10_000.0
+        kind = found.get("rope_type") or found.get("type") or "default"
+        return {**found, "rope_theta": float(theta), "rope_type": kind}
+
+    @property
+    def context(self) -> int:
+        """The most tokens that a text may have."""
+        return int(self.config["max_position_embeddings"])
+
+    def possible_names(self) -> dict[str, str]:
+        """Of every tensor that such a model may have: the checkpoint's name → the file's."""
+        found = dict(WHOLE)
+        if self.config.get("tie_word_embeddings", False):
+            found.pop("lm_head.weight")
+        for layer in range(self.layers):
+            for checkpoint, own in LAYER.items():
+                for end in ("weight", "bias"):
+                    name = f"model.layers.{layer}.{checkpoint}.{end}"
+                    found[name] = f"blk.{layer}.{own}.{end}"
+        return found
+
+    def needed(self) -> set[str]:
+        """Names without which no text can be computed."""
+        always = [each for each in LAYER if not each.endswith((".q_norm", ".k_norm"))]
+        each_layer = LAYER if self.architecture == "qwen3" else always
+        found = {"model.embed_tokens.weight", "model.norm.weight"}
+        if not self.config.get("tie_word_embeddings", False):
+            found.add("lm_head.weight")
+        return found | {
+            f"model.layers.{layer}.{name}.weight"
+            for layer in range(self.layers)
+            for name in each_layer
+        }
+
+    def heads_of(self, name: str) -> int | None:
+        """Heads whose rows are interleaved in the file; None: the tensor stands as it is."""
+        if self.architecture != INTERLEAVED:
+            return None
+        if ".q_proj." in name:
+            return self.heads
+        return self.kv_heads if ".k_proj." in name else None
+
+
+def gguf_bytes(
+    files: Mapping[str, bytes],
+    name: str,
+    kind: BlockType = "f16",
+    tensors: Sequence[TensorData] = (),
+) -> bytes:
+    """The content of the file, for a checkpoint's `files`.
+
+    `name`: of the model; `kind`: what matrices become, rounded to the nearest; `tensors`: matrices
+    that were quantized already, which take the place of the checkpoint's. Vectors (norms, biases)
+    stay in single precision. Raises BundleError for an architecture, a tokenizer or a tensor that
+    the file cannot hold.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.gguf"
+        write_gguf(path, files, name, kind, tensors)
+        return path.read_bytes()
+
+
+def write_gguf(
+    path: Path,
+    files: Mapping[str, bytes],
+    name: str,
+    kind: BlockType = "f16",
+    tensors: Sequence[TensorData] = (),
+) -> None:
+    """As `gguf_bytes`, into a file."""
+    shape = Shape.of(json.loads(files["config.json"]))
+    weights = load(files["model.safetensors"])
+    quantized = {each.name: each for each in tensors}
+    writer = gguf.GGUFWriter(path, shape.architecture)
+    _add_facts(writer, shape, name, tensors[0].type if tensors else kind)
+    gguf_tokenizer.add_tokenizer(writer, files, int(shape.config["vocab_size"]))
+    for checkpoint, own in file_names(shape, weights).items():
+        content = quantized.get(checkpoint) or weights[checkpoint]
+        _add_tensor(writer, own, _in_file(content, checkpoint, kind, shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def file_names(shape: Shape, names: Collection[str]) -> dict[str, str]:
+    """The checkpoint's name of every tensor → the file's. Raises BundleError for a tensor that is
+    missing, and for one that the file has no name for.
+    """
+    found = {name: own for name, own in shape.possible_names().items() if name in names}
+    foreign = sorted(set(names) - set(found) - {"lm_head.weight"})
+    if foreign:
+        raise _refused("model.safetensors", "tensors that a GGUF file has names for", foreign[0])
+    missing = sorted(shape.needed() - set(found))
+    if missing:
+        raise _refused("model.safetensors", f"the tensor {missing[0]}", "none of this name")
+    return found
+
+
+def _in_file(
+    content: TensorData | torch.Tensor, name: str, kind: BlockType, shape: Shape
+) -> TensorData | Floats:
+    """Rows in the file's order; a matrix as it is stored, a vector in single precision."""
+    heads = shape.heads_of(name)
+    if isinstance(content, torch.Tensor):
+        values = content.float().numpy()
+        if values.ndim == 1:
+            return values if heads is None else interleaved(values, heads)
+        if not np.abs(values).max(initial=0.0) <= LARGEST_HALF:
+            found = "a number that is larger, or none"
+            raise _refused(name, f"numbers within ±{LARGEST_HALF:g} (half precision)", found)
+        content = encoded(name, values, kind)
+    if heads is None:
+        return content
+    return TensorData(content.name, content.type, interleaved(content.data, heads))
+
+
+def interleaved(rows: npt.NDArray[N], heads: int) -> npt.NDArray[N]:
+    """The two halves of the rows of every head, interleaved: 0, 4, 1, 5, … of a head of 8 rows."""
+    halves = rows.reshape(heads, 2, len(rows) // heads // 2, *rows.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows.shape))
+
+
+def halves(rows: npt.NDArray[N], heads: int) -> npt.NDArray[N]:
+    """The other way round."""
+    pairs = rows.reshape(heads, len(rows) // heads // 2, 2, *rows.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(rows.shape))
+
+
+def _add_tensor(writer: gguf.GGUFWriter, name: str, content: TensorData | Floats) -> None:
+    if isinstance(content, TensorData):
+        writer.add_tensor(name, content.data, raw_dtype=TYPES[content.type])
+    else:
+        writer.add_tensor(name, content)
+
+
+def _add_facts(writer: gguf.GGUFWriter, shape: Shape, name: str, kind: BlockType) -> None:
+    writer.add_name(name)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(int(shape.config["intermediate_size"]))
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_width)
+    writer.add_value_length(shape.head_width)
+    writer.add_rope_dimension_count(shape.head_width)
+    writer.add_rope_freq_base(shape.rotary()["rope_theta"])
+    writer.add_layer_norm_rms_eps(float(shape.config["rms_norm_eps"]))
+    writer.add_vocab_size(int(shape.config["vocab_size"]))
+    writer.add_file_type(FILE_TYPES[kind])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _refused(where: str, expected: str, found: object) -> BundleError:
+    return BundleError(f"the GGUF file: {where}", expected, str(found), REMEDY)

@@ -1,0 +1,1 @@
+"""The routes of a language model, in the shapes of OpenAI's API."""

@@ -1,0 +1,190 @@
+"""One kind of request, from its body to its answer: whole, or as a stream of events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import anyio.to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sixfold.bundle.frontend import shorten, shown
+from sixfold.core.errors import RowError, SixfoldError
+from sixfold.recipe.chat_template import ChatTemplateError
+from sixfold.recipe.schema import Serve
+from sixfold.serve.bodies import Bodies
+from sixfold.serve.body import JSON_TYPES, read_json
+from sixfold.serve.connection import ON_LEFT
+from sixfold.serve.errors import (
+    JsonAnswer,
+    ParameterRefusal,
+    Refusal,
+    error_content,
+    error_response,
+    fault_response,
+    to_json,
+)
+from sixfold.serve.language.figures import TokenFigures
+from sixfold.serve.language.generating import Generating, check_room, places
+from sixfold.serve.language.parameters import Wanted
+from sixfold.serve.language.shapes import Shapes
+from sixfold.serve.limits import SMALL_BODY, Gate, Headers
+from sixfold.serve.metrics import Metrics
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.model import LanguageRuntime
+    from sixfold.bundle.language.tokens import LanguageTokens
+
+EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
+DONE: Final = b"data: [DONE]\n\n"
+
+
+class LanguageServer(NamedTuple):
+    """What all routes of a language model share. `name`: of the model."""
+
+    name: str
+    model: LanguageRuntime
+    gate: Gate
+    bodies: Bodies
+    metrics: Metrics
+    figures: TokenFigures
+    settings: Serve
+
+    def warm(self) -> None:
+        """Open the model."""
+        self.model.start(self.settings.concurrency, self.settings.threads)
+
+
+class RequestKind(Protocol):
+    """What tells two endpoints apart."""
+
+    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+        """What the body asks for. Raises ParameterRefusal."""
+
+    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+        """The form of its answers."""
+
+
+class Endpoint:
+    """An ASGI endpoint. A client that leaves ends the work on its request."""
+
+    def __init__(self, server: LanguageServer, kind: RequestKind) -> None:
+        self._server, self._kind = server, kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it in OpenAI's form."""
+        try:
+            wanted = await self._wanted(dict(scope["headers"]), receive)
+            shapes = self._kind.shapes(wanted, self._server.model.tokens, self._server.name)
+            with places(self._server.gate, len(wanted.prompts) * wanted.choices):
+                generating = Generating(self._server.model, wanted, self._server.figures)
+                await _until_left(self._answer(generating, shapes, send), scope, receive, send)
+        except SixfoldError as error:
+            await error_response(_refusal(error), scope["path"])(scope, receive, send)
+        except Exception:
+            await fault_response(scope["path"])(scope, receive, send)
+            raise  # for the log
+
+    async def _wanted(self, headers: Headers, receive: Receive) -> Wanted:
+        server = self._server
+        content = await server.bodies.read(headers, receive, lambda: check_room(server.gate))
+        try:
+            kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip()
+            if kind.lower() not in JSON_TYPES:
+                remedy = "Set the header."
+                raise Refusal(415, "Content-Type", "application/json", shorten(kind), remedy)
+            if len(content) <= SMALL_BODY:
+                return self._read(content)
+            return await anyio.to_thread.run_sync(self._read, content)
+        finally:
+            if isinstance(content, bytearray):
+                server.bodies.release(content)
+
+    def _read(self, content: bytes | bytearray) -> Wanted:
+        body = read_json(content)
+        check_model(body, self._server.name)
+        return self._kind.wanted(body, self._server.model.tokens)
+
+    async def _answer(self, generating: Generating, shapes: Shapes, send: Send) -> ASGIApp | None:
+        if generating.wanted.stream:
+            await _stream(generating, shapes, send)
+            return None
+        async with aclosing(generating.texts()) as texts:
+            async for _ in texts:
+                pass
+        return JsonAnswer(to_json(shapes.whole(generating)).encode())
+
+
+def check_model(body: Any, name: str) -> None:
+    """Raises Refusal 404 for another model than `name`."""
+    asked = body.get("model") if isinstance(body, dict) else None
+    if asked != name and isinstance(body, dict):
+        if not isinstance(asked, str):
+            raise ParameterRefusal("model", f"'{name}'", shown(asked), "Name it.", "invalid_value")
+        raise no_model(asked, name)
+
+
+def no_model(asked: str, name: str) -> Refusal:
+    """404."""
+    return Refusal(404, "model", f"'{name}'", shown(asked), "GET /v1/models lists what is served.")
+
+
+async def _stream(generating: Generating, shapes: Shapes, send: Send) -> None:
+    """Every chunk as an event. What goes wrong after the head is an event, too."""
+    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+    for chunk in shapes.first(generating):
+        await _event(send, to_json(chunk))
+    try:
+        async with aclosing(generating.texts()) as texts:
+            async for choice, new in texts:
+                for chunk in shapes.chunk(choice, new):
+                    await _event(send, to_json(chunk))
+    except SixfoldError as error:
+        await _event(send, to_json(error_content(_refusal(error), "/v1/")), more=False)
+        return
+    for chunk in shapes.last(generating):
+        await _event(send, to_json(chunk))
+    await send({"type": "http.response.body", "body": DONE})
+
+
+async def _event(send: Send, text: str, more: bool = True) -> None:
+    body = b"data: " + text.encode() + b"\n\n"
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _until_left(work: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    """Do the work and send what it gives, unless the client leaves before."""
+    task = asyncio.ensure_future(work)
+    scope[ON_LEFT] = task.cancel
+    watch = asyncio.ensure_future(_left(receive, task.cancel))
+    try:
+        answer = await task
+    except asyncio.CancelledError:
+        if not task.cancelled():  # this task was, by a server that ends
+            task.cancel()
+            raise
+        return
+    finally:
+        watch.cancel()
+        scope.pop(ON_LEFT, None)
+    if answer is not None:
+        await answer(scope, receive, send)
+
+
+async def _left(receive: Receive, tell: Callable[[], object]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    tell()
+
+
+def _refusal(error: SixfoldError) -> SixfoldError:
+    """What a request caused is a 400."""
+    if isinstance(error, ChatTemplateError):
+        return ParameterRefusal(
+            "messages", error.expected, error.found, error.remedy, "invalid_value"
+        )
+    if isinstance(error, RowError):
+        return Refusal(400, error.where, error.expected, error.found, error.remedy)
+    return error
