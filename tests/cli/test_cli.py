@@ -16,7 +16,19 @@ from click.testing import CliRunner
 
 from sixfold.cli import group
 
-VERBS = ["init", "check", "run", "predict", "serve", "chat", "export", "verify", "inspect", "schema", "doctor"]
+VERBS = [
+    "init",
+    "check",
+    "run",
+    "predict",
+    "serve",
+    "chat",
+    "export",
+    "verify",
+    "inspect",
+    "schema",
+    "doctor",
+]
 SMALL = """version: 1
 name: small
 data: {source: "sklearn:breast_cancer", target: target, holdout: 0.2}
