@@ -31,6 +31,8 @@ PEERS = (
     "onnxruntime",
     "starlette",
     "uvicorn",
+    "openvino-genai",
+    "transformers",
 )
 Record = dict[str, Any]
 
@@ -52,6 +54,7 @@ MEASUREMENTS = (
     "end_to_end",
     "texts",
     "images",
+    "language_serving",
 )
 
 

@@ -6,6 +6,7 @@ import json
 import queue
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +15,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import language_bundles
 from sixfold.bundle.gguf_header import check_gguf
 from sixfold.bundle.language.engine import Engine, EngineLimits, gathered
+from sixfold.bundle.language.hidden_states import HiddenStates
 from sixfold.bundle.language.model import LanguageRuntime
 from sixfold.bundle.language.requests import GenerationRequest, Piece, Sampling
 from sixfold.bundle.language.talking import Conversation
 from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.core.errors import BundleError, RowError
 from sixfold.package.gguf_file import gguf_bytes
+from sixfold.package.served_weights import served_network
 
 PROMPT = "The import statement finds a module, loads it, and binds its name. Strings"
 CHAT = [
@@ -177,3 +180,18 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF" + b"\0" * 100)
     with pytest.raises(BundleError, match="a model that OpenVINO opens"):
         Engine(path, EngineLimits())
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8_0", "q4_0"])
+@pytest.mark.parametrize("name", list(language_bundles.CONFIGS))
+def test_hidden_states_are_those_of_transformers(name: str, kind: Any, tmp_path: Path) -> None:
+    files = language_bundles.checkpoint(name, tie_word_embeddings=name == "qwen2")
+    content, path = gguf_bytes(files, "tiny", kind), tmp_path / "model.gguf"
+    path.write_bytes(content)
+    states = HiddenStates(path, check_gguf(path, len(content)))
+    ids = list(range(4, 40))
+    with torch.no_grad():
+        expected = served_network(files, content).model(torch.tensor([ids])).last_hidden_state[0]
+    assert states.last(ids) == pytest.approx(expected.numpy(), abs=1e-4)
+    mean = expected.mean(0)
+    assert states.mean(ids) == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)

@@ -165,6 +165,26 @@ def test_completions(client: openai.OpenAI) -> None:
     assert default.usage and default.usage.completion_tokens == 16
 
 
+def test_embeddings(client: openai.OpenAI) -> None:
+    texts = ["The import statement", "A class"]
+    found = client.embeddings.create(model=MODEL, input=texts)  # the client asks for base64
+    assert [each.index for each in found.data] == [0, 1]
+    assert len(found.data[0].embedding) == 32
+    assert sum(x * x for x in found.data[0].embedding) == pytest.approx(1, abs=1e-5)
+    one = client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float")
+    assert one.data[0].embedding == pytest.approx(found.data[0].embedding, abs=1e-6)
+    ids = language_bundles.tokenizer().encode(texts[0]).ids
+    assert client.embeddings.create(model=MODEL, input=[ids]).data[0].embedding == pytest.approx(
+        one.data[0].embedding, abs=1e-6
+    )
+    assert one.usage.prompt_tokens == one.usage.total_tokens == len(ids)
+    for options, param in (({"dimensions": 8}, "dimensions"), ({"input": ""}, "input")):
+        given: dict[str, Any] = {"model": MODEL, "input": "x", **options}
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(**given)
+        assert caught.value.body["param"] == param  # type: ignore[index]
+
+
 def test_echo(client: openai.OpenAI) -> None:
     text = "The import statement finds a module, loads it, and binds its name."
     options: dict[str, Any] = {**GREEDY, "prompt": text, "echo": True, "logprobs": 0}

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from sixfold.bundle.load import Bundle
 from sixfold.core.units import size_bytes
@@ -19,6 +20,7 @@ from sixfold.serve.bodies import Bodies
 from sixfold.serve.errors import error_response, json_response, on_fault, on_http_exception
 from sixfold.serve.hosts import ANY, Hosts
 from sixfold.serve.language import page
+from sixfold.serve.language.embeddings import Embeddings
 from sixfold.serve.language.endpoint import Endpoint, LanguageServer, no_model
 from sixfold.serve.language.figures import TokenFigures
 from sixfold.serve.language.parameters import Wanted, chat_of, completion_of
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from sixfold.bundle.language.model import LanguageRuntime
     from sixfold.bundle.language.tokens import LanguageTokens
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 
 
 class ChatRequests:
@@ -68,9 +70,10 @@ def create_language(
     metrics.registry.register(figures)
     bodies = Bodies(size_bytes(settings.max_body))
     server = LanguageServer(bundle.name, model, gate, bodies, metrics, figures, settings)
-    endpoints = {
+    endpoints: dict[str, ASGIApp] = {
         CHAT: Endpoint(server, ChatRequests()),
         COMPLETIONS: Endpoint(server, CompletionRequests()),
+        EMBEDDINGS: Embeddings(server),
     }
     routes = [*_models(server), *_pages(bundle, server)]
     routes += [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 DONE: Final = b"data: [DONE]\n\n"
+T = TypeVar("T")
 
 
 class LanguageServer(NamedTuple):
@@ -88,24 +89,10 @@ class Endpoint:
             raise  # for the log
 
     async def _wanted(self, headers: Headers, receive: Receive) -> Wanted:
-        server = self._server
-        content = await server.bodies.read(headers, receive, lambda: check_room(server.gate))
-        try:
-            kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip()
-            if kind.lower() not in JSON_TYPES:
-                remedy = "Set the header."
-                raise Refusal(415, "Content-Type", "application/json", shorten(kind), remedy)
-            if len(content) <= SMALL_BODY:
-                return self._read(content)
-            return await anyio.to_thread.run_sync(self._read, content)
-        finally:
-            if isinstance(content, bytearray):
-                server.bodies.release(content)
-
-    def _read(self, content: bytes | bytearray) -> Wanted:
-        body = read_json(content)
-        check_model(body, self._server.name)
-        return self._kind.wanted(body, self._server.model.tokens)
+        tokens = self._server.model.tokens
+        return await read_body(
+            self._server, headers, receive, lambda body: self._kind.wanted(body, tokens)
+        )
 
     async def _answer(self, generating: Generating, shapes: Shapes, send: Send) -> ASGIApp | None:
         if generating.wanted.stream:
@@ -115,6 +102,30 @@ class Endpoint:
             async for _ in texts:
                 pass
         return JsonAnswer(to_json(shapes.whole(generating)).encode())
+
+
+async def read_body(
+    server: LanguageServer, headers: Headers, receive: Receive, read: Callable[[Any], T]
+) -> T:
+    """What `read` makes of the JSON of a request for the model that is served; of a large one in a
+    thread. Raises Refusal 400, 404, 408, 413, 415 or 429, and what `read` raises.
+    """
+
+    def work() -> T:
+        body = read_json(content)
+        check_model(body, server.name)
+        return read(body)
+
+    content = await server.bodies.read(headers, receive, lambda: check_room(server.gate))
+    try:
+        kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip()
+        if kind.lower() not in JSON_TYPES:
+            remedy = "Set the header."
+            raise Refusal(415, "Content-Type", "application/json", shorten(kind), remedy)
+        return work() if len(content) <= SMALL_BODY else await anyio.to_thread.run_sync(work)
+    finally:
+        if isinstance(content, bytearray):
+            server.bodies.release(content)
 
 
 def check_model(body: Any, name: str) -> None:

@@ -98,7 +98,7 @@ def chat_of(body: Any, tokens: LanguageTokens) -> Wanted:
     _check_top(fields.whole("top_logprobs", 0, 20), "top_logprobs")
     base = GenerationRequest(
         prompt=(),
-        max_tokens=_most_tokens(prompt, newer or most, tokens.context, "messages"),
+        max_tokens=most_tokens(prompt, newer or most, tokens.context, "messages"),
         json_schema=schema_of(fields),
         logprobs=logprobs,
         end=tokens.end,
@@ -113,14 +113,14 @@ def completion_of(body: Any, tokens: LanguageTokens) -> Wanted:
     """A request to /v1/completions. Raises ParameterRefusal."""
     fields = Fields(body)
     fields.take("model")
-    prompts = _prompts(fields.take("prompt"), tokens)
+    prompts = prompts_of(fields.take("prompt"), tokens, "prompt")
     echo, logprobs = fields.flag("echo"), fields.whole("logprobs", 0, 5)
     _check_top(logprobs, "logprobs")
     most = fields.whole("max_tokens", 0 if echo else 1, 1 << 31)
     asked = COMPLETION_TOKENS if most is None else most
     base = GenerationRequest(
         prompt=(),
-        max_tokens=max(1, *(_most_tokens(one, asked, tokens.context, "prompt") for one in prompts)),
+        max_tokens=max(1, *(most_tokens(one, asked, tokens.context, "prompt") for one in prompts)),
         json_schema=schema_of(fields),
         logprobs=logprobs is not None,
         echo=echo and logprobs is not None,
@@ -179,7 +179,7 @@ def _check_top(value: int | None, param: str) -> None:
         raise invalid(param, "0: the runtime has those of the chosen tokens alone", value, remedy)
 
 
-def _most_tokens(prompt: Sequence[int], asked: int | None, context: int, param: str) -> int:
+def most_tokens(prompt: Sequence[int], asked: int | None, context: int, param: str) -> int:
     """Tokens of the answer: as many as are asked for, or as fit. Raises ParameterRefusal."""
     room = context - len(prompt)
     if not prompt or room < (1 if asked is None else asked):
@@ -194,22 +194,22 @@ def _most_tokens(prompt: Sequence[int], asked: int | None, context: int, param: 
     return room if asked is None else asked
 
 
-def _prompts(value: Any, tokens: LanguageTokens) -> tuple[tuple[int, ...], ...]:
+def prompts_of(value: Any, tokens: LanguageTokens, param: str) -> tuple[tuple[int, ...], ...]:
     """A text, token ids, or a list of either. Raises ParameterRefusal."""
     expected = "a text, a list of texts, token ids, or a list of these"
     if value is None or isinstance(value, str):
         return (_tokens_of(value or "", tokens),)
     if not isinstance(value, list) or not value:
-        raise invalid("prompt", expected, value)
+        raise invalid(param, expected, value)
     if all(type(each) is int for each in value):
-        return (_checked_ids(value, "prompt", tokens),)
+        return (_checked_ids(value, param, tokens),)
     if len(value) > MOST_CHOICES:
-        raise invalid("prompt", f"at most {MOST_CHOICES} prompts", f"{len(value):,}")
+        raise invalid(param, f"at most {MOST_CHOICES} prompts", f"{len(value):,}")
     if all(isinstance(each, str) for each in value):
         return tuple(_tokens_of(each, tokens) for each in value)
     if all(isinstance(each, list) for each in value):
-        return tuple(_checked_ids(each, f"prompt[{at}]", tokens) for at, each in enumerate(value))
-    raise invalid("prompt", expected, value)
+        return tuple(_checked_ids(each, f"{param}[{at}]", tokens) for at, each in enumerate(value))
+    raise invalid(param, expected, value)
 
 
 def _tokens_of(text: str, tokens: LanguageTokens) -> tuple[int, ...]:
