@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import anyio.to_thread
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sixfold.bundle.frontend import shorten, shown
 from sixfold.core.errors import RowError, SixfoldError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 DONE: Final = b"data: [DONE]\n\n"
+LEFT: Final = 499  # nginx' status for a client that closed the connection
 T = TypeVar("T")
 
 
@@ -68,6 +69,27 @@ class RequestKind(Protocol):
         """The form of its answers."""
 
 
+class _Sending:
+    """What was sent of an answer."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        """An ASGI `send`."""
+        self.started = self.started or message["type"] == "http.response.start"
+        await self._send(message)
+
+    async def give_up(self, scope: Scope, receive: Receive) -> None:
+        """End the answer to a client that left, whom it does not reach."""
+        if self.started:
+            await self._send({"type": "http.response.body", "body": b""})
+            return
+        gone = Refusal(LEFT, "the connection", "an open one", "a closed one", "Stay.")
+        await error_response(gone, scope["path"])(scope, receive, self._send)
+
+
 class Endpoint:
     """An ASGI endpoint. A client that leaves ends the work on its request."""
 
@@ -76,16 +98,23 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it in OpenAI's form."""
+        answer = _Sending(send)
         try:
             wanted = await self._wanted(dict(scope["headers"]), receive)
             shapes = self._kind.shapes(wanted, self._server.model.tokens, self._server.name)
             with places(self._server.gate, len(wanted.prompts) * wanted.choices):
                 generating = Generating(self._server.model, wanted, self._server.figures)
-                await _until_left(self._answer(generating, shapes, send), scope, receive, send)
+                work = self._answer(generating, shapes, answer)
+                if not await _until_left(work, scope, receive):
+                    await answer.give_up(scope, receive)
+                elif not answer.started:
+                    content = to_json(shapes.whole(generating)).encode()
+                    await JsonAnswer(content)(scope, receive, answer)
         except SixfoldError as error:
-            await error_response(_refusal(error), scope["path"])(scope, receive, send)
+            await error_response(_refusal(error), scope["path"])(scope, receive, answer)
         except Exception:
-            await fault_response(scope["path"])(scope, receive, send)
+            if not answer.started:
+                await fault_response(scope["path"])(scope, receive, answer)
             raise  # for the log
 
     async def _wanted(self, headers: Headers, receive: Receive) -> Wanted:
@@ -94,14 +123,14 @@ class Endpoint:
             self._server, headers, receive, lambda body: self._kind.wanted(body, tokens)
         )
 
-    async def _answer(self, generating: Generating, shapes: Shapes, send: Send) -> ASGIApp | None:
+    async def _answer(self, generating: Generating, shapes: Shapes, send: Send) -> None:
+        """Send a stream; of another request all is generated, and nothing sent."""
         if generating.wanted.stream:
             await _stream(generating, shapes, send)
-            return None
+            return
         async with aclosing(generating.texts()) as texts:
             async for _ in texts:
                 pass
-        return JsonAnswer(to_json(shapes.whole(generating)).encode())
 
 
 async def read_body(
@@ -165,23 +194,19 @@ async def _event(send: Send, text: str, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _until_left(work: Any, scope: Scope, receive: Receive, send: Send) -> None:
-    """Do the work and send what it gives, unless the client leaves before."""
+async def _until_left(work: Coroutine[Any, Any, None], scope: Scope, receive: Receive) -> bool:
+    """Do the work; False: the client left before its end."""
     task = asyncio.ensure_future(work)
     scope[ON_LEFT] = task.cancel
     watch = asyncio.ensure_future(_left(receive, task.cancel))
     try:
-        answer = await task
+        await task
     except asyncio.CancelledError:
-        if not task.cancelled():  # this task was, by a server that ends
-            task.cancel()
-            raise
-        return
+        return False
     finally:
         watch.cancel()
         scope.pop(ON_LEFT, None)
-    if answer is not None:
-        await answer(scope, receive, send)
+    return True
 
 
 async def _left(receive: Receive, tell: Callable[[], object]) -> None:
