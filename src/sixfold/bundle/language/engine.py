@@ -83,6 +83,8 @@ class Engine:
         it is called by the engine's thread, and must not wait.
         """
         with self._lock:
+            if not self._end.alive:
+                raise RuntimeError("the engine was closed")
             self._count += 1
             ticket = Ticket(self._count, request, deliver)
             self._worker.inbox.put(ticket)
