@@ -69,6 +69,20 @@ class LanguageShape(NamedTuple):
         return self.layers * layer + self.width + tables * vocabulary * self.width
 
 
+def shape_of_config(config: str, context: int) -> LanguageShape:
+    """Of a checkpoint's configuration, its text."""
+    fields = json.loads(config)
+    heads = int(fields["num_attention_heads"])
+    return LanguageShape(
+        int(fields["num_hidden_layers"]),
+        int(fields["hidden_size"]),
+        heads,
+        int(fields.get("num_key_value_heads") or heads),
+        int(fields["intermediate_size"]),
+        context,
+    )
+
+
 # About 1, 6, 28, 90, 310 and 1,100 million parameters with the vocabularies that such texts have; the
 # largest is TinyLlama's (Zhang and others, 2024).
 SIZES: Final = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import nn
@@ -16,25 +18,34 @@ from sixfold.build._language_shape import (
     derived_heads,
     derived_mlp,
     derived_size,
+    shape_of_config,
 )
 from sixfold.build.family import FitCost, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
+from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
-from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
+from sixfold.parts.text_sampling import sample
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
-from sixfold.parts.token_windows import IGNORED, PackedTexts
+from sixfold.parts.token_windows import IGNORED, PackedTexts, ids_of
+from sixfold.runs.context import Context
 from sixfold.train.module import ExampleReader
 
 PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
 )
 MOST_PARTS: Final = 4
+STEP_POINTS: Final = 40  # of an epoch's curve
+SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
+SAMPLE_TOKENS: Final = 60
+PROMPTS, PROMPT_TOKENS = 2, 12  # openings of training texts
 MOST_VOCABULARY: Final = 200_000
+LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
@@ -143,9 +154,15 @@ class Settings(ModuleFamily):
         return FROM_SCRATCH if self.checkpoint is None else FROM_CHECKPOINT
 
     def check_task(self, task: Task) -> None:
-        """Raises RecipeError for a shape that does not divide."""
+        """Raises FitError for a shape that does not divide, DataError for a folder that is no checkpoint."""
         if self.checkpoint is None:
             self.shape(0)
+        else:
+            self._of_checkpoint(read_language(Path(self.checkpoint)))
+
+    def content_digest(self) -> str:
+        """SHA-256 of the checkpoint's files."""
+        return "" if self.checkpoint is None else digest(Path(self.checkpoint))
 
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
@@ -182,30 +199,48 @@ class Settings(ModuleFamily):
         return found
 
     def derived(self, fit: Fit) -> str:
-        """The size that was chosen and why."""
+        """The size that was chosen and why; or what is taken of the checkpoint."""
         tokens = _tokens(fit)
-        count = int(tokens.lengths.sum())
-        shape, vocabulary = self.shape(count), tokens.tokenizer.vocabulary
-        size = derived_size(count) if self.size == "auto" else self.size
-        why = f"{count:,} tokens to learn from" if self.size == "auto" else "as asked"
+        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
+        if self.checkpoint is not None:
+            head = f"checkpoint {Path(self.checkpoint).name}"
+        else:
+            count = f"{tokens.of_file:,} tokens to learn from"
+            size = derived_size(tokens.of_file) if self.size == "auto" else self.size
+            head = f"size {size} ({count if self.size == 'auto' else 'as asked'})"
         return (
-            f"language: size {size} ({why}): {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
+            f"language: {head}: {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
             f"{shape.width}, {shape.heads} heads ({shape.kv_heads} of keys and values), {vocabulary:,} tokens, windows of "
             f"{shape.context}."
         )
 
+    def shape_of(self, fit: Fit) -> LanguageShape:
+        """Of the network for the tokens of `fit`. Raises FitError for a context that is longer than the
+        checkpoint's.
+        """
+        if self.checkpoint is None:
+            return self.shape(_tokens(fit).of_file)
+        return self._of_checkpoint(read_language(Path(self.checkpoint)))
+
+    def _of_checkpoint(self, found: LanguageFolder) -> LanguageShape:
+        if self.context is not None and self.context > found.longest:
+            raise FitError(
+                "build, language, context",
+                f"at most {found.longest:,} tokens, which {found.folder.name} sees at once",
+                f"{self.context:,}",
+                "Lower it, or leave it out.",
+            )
+        return shape_of_config(found.config, self.context or min(found.longest, LONGEST))
+
     def module(self, fit: Fit) -> nn.Module:
         """A network for the tokens of `fit`."""
-        tokens = _tokens(fit)
-        return PackedNetwork(self.shape(int(tokens.lengths.sum())).config(tokens.tokenizer))
-
-    def context_of(self, fit: Fit) -> int:
-        """Tokens of a window."""
-        return self.shape(int(_tokens(fit).lengths.sum())).context
+        if self.checkpoint is not None:
+            return read_language(Path(self.checkpoint)).network()
+        return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
 
     def examples(self, fit: Fit) -> ExampleReader:
         """Windows of packed texts."""
-        return PackedTexts(_tokens(fit), self.context_of(fit))
+        return PackedTexts(_tokens(fit), self.shape_of(fit).context)
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of each window the sum over its tokens, [B]."""
@@ -217,12 +252,37 @@ class Settings(ModuleFamily):
 
     def parts(self, fit: Fit) -> Callable[[int], int]:
         """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""
-        return partial(_parts, max(1, PART_TOKENS // self.context_of(fit)))
+        return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as the scores of all tokens leave room for."""
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.context_of(fit) * vocabulary))
+        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
+
+    @property
+    def step_points(self) -> int:
+        """As an epoch is long."""
+        return STEP_POINTS
+
+    def observer(self, fit: Fit, context: Context) -> Callable[[nn.Module, int], None] | None:
+        """Samples of the text that it writes, at some epochs, of the first fold and of the last
+        training.
+        """
+        if "candidate" not in context.facts or context.facts.get("fold", 0) != 0:
+            return None
+        tokens, epochs = _tokens(fit), fit.setting.train.epochs
+        shown = set(
+            np.linspace(0, epochs, min(epochs, SAMPLED_EPOCHS) + 1).round().astype(int).tolist()
+        )
+        prompts = ["", *_openings(tokens)]
+
+        def observe(network: Any, epoch: int) -> None:
+            if epoch in shown:
+                for number, prompt in enumerate(prompts):
+                    text = sample(network, tokens.tokenizer, prompt, SAMPLE_TOKENS, number)
+                    context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
+
+        return observe
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state. Raises TypeError for another family's."""
@@ -234,7 +294,7 @@ class Settings(ModuleFamily):
         """The trained network as arrays, with its tokenizer."""
         network: Any = module
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, self.context_of(fit)
+            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
         )
 
     def work(self, rows: int) -> float:
@@ -246,9 +306,10 @@ class Settings(ModuleFamily):
         batch for their gradients.
         """
         fit, tokens = few[0], _tokens(few[0])
-        share = rows / max(1, len(tokens))
-        count = int(tokens.lengths.sum() * share)
-        shape, vocabulary = self.shape(count), tokens.tokenizer.vocabulary
+        count = int(tokens.lengths.sum() * rows / max(1, len(tokens)))
+        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
+        if self.checkpoint is None:
+            shape = self.shape(count)
         windows = max(1, count // shape.context)
         wanted = fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
@@ -266,10 +327,15 @@ def _parts(rows_of_part: int, rows: int) -> int:
     return int(1 << (most.bit_length() - 1))
 
 
+def _openings(tokens: StoredTokens) -> list[str]:
+    """How some of the texts begin, cut behind a word."""
+    rows = np.unique(np.linspace(0, len(tokens) - 1, PROMPTS).astype(np.int64))
+    found = [
+        tokens.tokenizer.decode(ids_of(text[1 : 1 + PROMPT_TOKENS]).tolist())
+        for text in tokens.take(rows).texts()
+    ]
+    return [text.rpartition(" ")[0] or text for text in found]
+
+
 def _tokens(fit: Fit) -> StoredTokens:
-    """Raises FitError for other features."""
-    if not isinstance(fit.x, StoredTokens):
-        raise FitError(
-            "build, language", "texts", "features of another kind", "Leave out other columns."
-        )
-    return fit.x
+    return stored_tokens(fit.x)

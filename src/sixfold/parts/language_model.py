@@ -17,11 +17,11 @@ from safetensors.numpy import save
 
 from sixfold.core.cores import cores
 from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER, WEIGHTS
-from sixfold.parts.fit import OutputKind
+from sixfold.parts.fit import Features, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.state import State
-from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.parts.stored_tokens import stored_tokens
 from sixfold.parts.table import LOSS_SUMS, FloatArray
 from sixfold.parts.text_tokenizer import TOKENIZER_CONFIG, TextTokenizer
 from sixfold.parts.token_windows import Span, filled, losses_of_texts, scoring_windows
@@ -51,25 +51,25 @@ class LanguageModel(State):
         """The trained network, in evaluation."""
         return PackedNetwork(self.config).load(self.arrays)
 
-    def predict(self, x: StoredTokens) -> FloatArray:
+    def predict(self, x: Features) -> FloatArray:
         """[rows, 3] of each text: the sum of −ln of its tokens' probabilities, how many these are, and
         bytes. Each thread works on some windows, on which ones does not depend on their number.
         """
-        windows = scoring_windows(x.lengths.tolist(), self.context)
+        tokens = stored_tokens(x)
+        windows = scoring_windows(tokens.lengths.tolist(), self.context)
         size = max(1, AT_ONCE // (self.context * self.tokenizer.vocabulary))
         parts = [windows[first : first + size] for first in range(0, len(windows), size)]
-        network, sums = self.network(), np.zeros((len(x), len(LOSS_SUMS)))
-        sums[:, 2] = x.size_bytes
+        network, sums = self.network(), np.zeros((len(tokens), len(LOSS_SUMS)))
+        sums[:, 2] = tokens.size_bytes
 
         def scored(part: Sequence[Sequence[Span]]) -> FloatArray:
-            torch.set_num_threads(1)
             length = max(sum(span.stop - span.start for span in spans) for spans in part)
-            batch = filled(part, x, length)
+            batch = filled(part, tokens, length)
             with torch.no_grad():
                 losses = token_losses(network(batch.x), batch.y)
-            return losses_of_texts(part, losses, batch.y, len(x))
+            return losses_of_texts(part, losses, batch.y, len(tokens))
 
-        with ThreadPoolExecutor(cores()) as pool:
+        with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for found in pool.map(scored, parts):
                 sums[:, :2] += found
         return sums

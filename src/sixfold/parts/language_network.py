@@ -67,6 +67,7 @@ class PackedNetwork(nn.Module):
     def __init__(self, config: str) -> None:
         super().__init__()
         self.config = config
+        self.loaded = False  # weights that `initialize` leaves alone
         self.network = causal_network(json.loads(config))
 
     def start(self, weights: Fills, biases: Fills, generator: torch.Generator) -> frozenset[str]:
@@ -74,6 +75,8 @@ class PackedNetwork(nn.Module):
         smaller by the square root of their number (Radford and others, Language models are
         unsupervised multitask learners, 2019); norms keep their own start.
         """
+        if self.loaded:
+            return frozenset(name for name, _ in self.named_parameters())
         filled = set()
         layers = self.network.config.num_hidden_layers
         with torch.no_grad():
@@ -88,6 +91,11 @@ class PackedNetwork(nn.Module):
                     parameter.div_(math.sqrt(2 * layers))
                     filled.add(name)
         return frozenset(filled)
+
+    @property
+    def longest(self) -> int:
+        """Places that it was made for."""
+        return int(self.network.config.max_position_embeddings)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """int64 [B, 3, T] → scores of the next token, [B, T, V]."""
@@ -112,6 +120,7 @@ class PackedNetwork(nn.Module):
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
                 parameter.copy_(torch.from_numpy(np.array(arrays[name])))
+        self.loaded = True
         return self.eval()
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_bytes
+from sixfold.parts.fit import Features
 from sixfold.parts.scratch import SCRATCH
 from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import IntArray
@@ -33,6 +34,13 @@ class TokenRow(NamedTuple):
 
     ids: Ids
     size_bytes: int
+
+
+def stored_tokens(x: Features) -> StoredTokens:
+    """`x`, which has to be one. Raises TypeError for features of another kind."""
+    if not isinstance(x, StoredTokens):
+        raise TypeError(f"{type(x).__name__} holds no tokens of texts")
+    return x
 
 
 Encoder = Callable[[Sequence[str]], Iterable[TokenRow]]
@@ -72,6 +80,11 @@ class StoredTokens(StoredFeatures):
     def largest(self) -> float:
         """Of any id."""
         return float(self.tokenizer.vocabulary - 1)
+
+    @property
+    def of_file(self) -> int:
+        """Ids of the whole file, whatever rows this is a view of."""
+        return int(self.starts[-1])
 
     @property
     def lengths(self) -> IntArray:

@@ -151,7 +151,7 @@ def of_checkpoint(folder: Path) -> TextTokenizer:
         json.dumps(settings, indent=1, ensure_ascii=False),
         int(first or 0),
         int(last or 0),
-        int(opened.get_vocab_size()),
+        1 + max(opened.get_vocab(with_added_tokens=True).values()),
     )
 
 

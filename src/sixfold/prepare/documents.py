@@ -12,9 +12,11 @@ from typing import Final
 import numpy as np
 
 from sixfold.core.errors import DataError, RecipeError
-from sixfold.parts.fit import DocumentNeeds, FeatureGroup
+from sixfold.parts.fit import DocumentNeeds, FeatureGroup, Features
+from sixfold.parts.graph import Graph
+from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
-from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store
+from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store, stored_tokens
 from sixfold.parts.table import IntArray, Table
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY, TextTokenizer, learned, of_checkpoint
 from sixfold.prepare.step import Training
@@ -48,6 +50,15 @@ class DocumentPreparer(State):
         return frozenset({self.column})
 
     @property
+    def categories(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """Texts are no part of a graph: a bundle holds the tokenizer's files."""
+        raise TypeError("the tokens of a language model are made outside of a graph")
+
+    @property
     def rows_at_once(self) -> int:
         """Rows whose tokens are made in one piece."""
         return AT_ONCE
@@ -57,14 +68,17 @@ class DocumentPreparer(State):
         """One text a row."""
         return (FeatureGroup("documents", (self.column,), 0, 1, tokens=self.tokenizer.vocabulary),)
 
-    def transform(self, table: Table) -> StoredTokens:
+    def transform(self, table: Table) -> Features:
         """The tokens of all rows."""
+        return self._stored(table)
+
+    def _stored(self, table: Table) -> StoredTokens:
         texts = table.columns[self.column].strings()
         return store(texts, self.tokenizer, plain_rows(self.tokenizer))
 
-    def batches(self, table: Table) -> Iterator[tuple[slice, StoredTokens]]:
+    def batches(self, table: Table) -> Iterator[tuple[slice, Features]]:
         """The same in parts."""
-        whole = self.transform(table)
+        whole = self._stored(table)
         for first in range(0, table.rows, AT_ONCE):
             rows = slice(first, min(first + AT_ONCE, table.rows))
             yield rows, whole.take(np.arange(rows.start, rows.stop))
@@ -95,7 +109,7 @@ def fit_documents(
         kind = "single bytes" if size <= LEAST_VOCABULARY else "byte-level pairs"
         told = f"{tokenizer.vocabulary:,} tokens ({kind}), learned from the training texts"
     found = DocumentPreparer(name, tokenizer)
-    x = found.transform(table)
+    x = stored_tokens(found.transform(table))
     per = float(x.size_bytes.sum()) / max(1, int((x.lengths - 2).sum()))
     if not int((x.lengths - 2).sum()):
         raise DataError("data.source", "texts", "none in the training rows", "Add documents.")
