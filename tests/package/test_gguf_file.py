@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 import language_bundles
 from sixfold.bundle.gguf_header import check_gguf
 from sixfold.core.errors import BundleError
-from sixfold.package.gguf_file import Shape, gguf_bytes, halves, interleaved
+from sixfold.package.gguf_file import GgufShape, gguf_bytes, halves, interleaved
 from sixfold.package.served_weights import served_network
 from sixfold.parts.gguf_blocks import encoded
 
@@ -110,7 +110,7 @@ def test_what_readers_would_compute_otherwise_is_refused(name: str) -> None:
     changes, text = REFUSED[name]
     config = {**language_bundles.config().to_dict(), **changes}
     with pytest.raises(BundleError, match=text):
-        Shape.of(config)
+        GgufShape.of(config)
 
 
 def test_tensors_that_are_missing_or_foreign_are_refused() -> None:

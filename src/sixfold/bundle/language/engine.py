@@ -72,7 +72,7 @@ class Engine:
 
     def __init__(self, path: Path, limits: EngineLimits) -> None:
         self.limits = limits
-        self._worker = _Worker(path, limits)
+        self._worker = _EngineWork(path, limits)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._count = 0
@@ -126,7 +126,7 @@ def gathered(pieces: Iterable[Piece]) -> Piece:
     raise ValueError("pieces without a last one")
 
 
-def _stop(worker: _Worker) -> None:
+def _stop(worker: _EngineWork) -> None:
     worker.inbox.put(None)
     if worker.thread is not None and worker.thread is not threading.current_thread():
         worker.thread.join()
@@ -143,7 +143,7 @@ class _Running:
     skip: int
 
 
-class _Worker:
+class _EngineWork:
     """What the thread does. It knows nothing of the Engine, which can go while it works."""
 
     def __init__(self, path: Path, limits: EngineLimits) -> None:

@@ -23,7 +23,7 @@ from sixfold.serve.language import page
 from sixfold.serve.language.embeddings import Embeddings
 from sixfold.serve.language.endpoint import Endpoint, LanguageServer, no_model
 from sixfold.serve.language.figures import TokenFigures
-from sixfold.serve.language.parameters import Wanted, chat_of, completion_of
+from sixfold.serve.language.parameters import WantedAnswers, chat_of, completion_of
 from sixfold.serve.language.shapes import ChatShapes, CompletionShapes, Shapes
 from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
@@ -40,11 +40,11 @@ CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/
 class ChatRequests:
     """/v1/chat/completions."""
 
-    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+    def wanted(self, body: Any, tokens: LanguageTokens) -> WantedAnswers:
         """Raises ParameterRefusal, ChatTemplateError."""
         return chat_of(body, tokens)
 
-    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+    def shapes(self, wanted: WantedAnswers, tokens: LanguageTokens, model: str) -> Shapes:
         """Messages."""
         return ChatShapes(tokens, model, wanted.tools)
 
@@ -52,11 +52,11 @@ class ChatRequests:
 class CompletionRequests:
     """/v1/completions."""
 
-    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+    def wanted(self, body: Any, tokens: LanguageTokens) -> WantedAnswers:
         """Raises ParameterRefusal."""
         return completion_of(body, tokens)
 
-    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+    def shapes(self, wanted: WantedAnswers, tokens: LanguageTokens, model: str) -> Shapes:
         """Texts."""
         return CompletionShapes(tokens, model)
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.errors import JsonAnswer, error_response, fault_response, to_json
 from sixfold.serve.language.endpoint import LanguageServer, read_body
-from sixfold.serve.language.fields import Fields, invalid
+from sixfold.serve.language.fields import RequestFields, invalid
 from sixfold.serve.language.generating import check_room, places
 from sixfold.serve.language.parameters import most_tokens, prompts_of
 
@@ -51,7 +51,7 @@ class Embeddings:
             await JsonAnswer(answer)(scope, receive, send)
 
     def _answer(self, body: Any) -> bytes:
-        model, fields = self._server.model, Fields(body)
+        model, fields = self._server.model, RequestFields(body)
         fields.take("model")
         form = fields.text("encoding_format", "float")
         if form not in FORMATS:
@@ -76,7 +76,7 @@ class Embeddings:
         return numbers
 
 
-def _texts(fields: Fields, tokens: LanguageTokens) -> tuple[tuple[int, ...], ...]:
+def _texts(fields: RequestFields, tokens: LanguageTokens) -> tuple[tuple[int, ...], ...]:
     value = fields.take("input")
     if value is None or value == "":
         raise invalid("input", "a text, a list of texts, token ids, or a list of these", value)

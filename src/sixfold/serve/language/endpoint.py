@@ -28,7 +28,7 @@ from sixfold.serve.errors import (
 )
 from sixfold.serve.language.figures import TokenFigures
 from sixfold.serve.language.generating import Generating, check_room, places
-from sixfold.serve.language.parameters import Wanted
+from sixfold.serve.language.parameters import WantedAnswers
 from sixfold.serve.language.shapes import Shapes
 from sixfold.serve.limits import SMALL_BODY, Gate, Headers
 from sixfold.serve.metrics import Metrics
@@ -62,10 +62,10 @@ class LanguageServer(NamedTuple):
 class RequestKind(Protocol):
     """What tells two endpoints apart."""
 
-    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+    def wanted(self, body: Any, tokens: LanguageTokens) -> WantedAnswers:
         """What the body asks for. Raises ParameterRefusal."""
 
-    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+    def shapes(self, wanted: WantedAnswers, tokens: LanguageTokens, model: str) -> Shapes:
         """The form of its answers."""
 
 
@@ -117,7 +117,7 @@ class Endpoint:
                 await fault_response(scope["path"])(scope, receive, answer)
             raise  # for the log
 
-    async def _wanted(self, headers: Headers, receive: Receive) -> Wanted:
+    async def _wanted(self, headers: Headers, receive: Receive) -> WantedAnswers:
         tokens = self._server.model.tokens
         return await read_body(
             self._server, headers, receive, lambda body: self._kind.wanted(body, tokens)

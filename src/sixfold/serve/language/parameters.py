@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sixfold.bundle.language.requests import MOST_SEED, MOST_STOPS, GenerationRequest, Sampling
 from sixfold.serve.errors import ParameterRefusal
-from sixfold.serve.language.fields import Fields, invalid
+from sixfold.serve.language.fields import RequestFields, invalid
 from sixfold.serve.language.messages import messages_of, tools_of
 from sixfold.serve.language.schema_output import schema_of
 
@@ -54,7 +54,7 @@ OF_COMPLETION: Final = {**COMMON, "suffix": "This model continues a text, and fi
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedAnswers:
     """Of one HTTP request. `prompts`: each as token ids, of which each gets `choices` answers.
 
     `base`: what every generation shares; its prompt is put in. `tools`: whether calls are looked
@@ -85,9 +85,9 @@ class Wanted:
         ]
 
 
-def chat_of(body: Any, tokens: LanguageTokens) -> Wanted:
+def chat_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     """A request to /v1/chat/completions. Raises ParameterRefusal, ChatTemplateError."""
-    fields = Fields(body)
+    fields = RequestFields(body)
     fields.take("model")
     tools = tools_of(fields, tokens)
     prompt = tuple(tokens.chat(messages_of(fields.take("messages")), tools))
@@ -109,9 +109,9 @@ def chat_of(body: Any, tokens: LanguageTokens) -> Wanted:
     return replace(wanted, tools=tools is not None)
 
 
-def completion_of(body: Any, tokens: LanguageTokens) -> Wanted:
+def completion_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     """A request to /v1/completions. Raises ParameterRefusal."""
-    fields = Fields(body)
+    fields = RequestFields(body)
     fields.take("model")
     prompts = prompts_of(fields.take("prompt"), tokens, "prompt")
     echo, logprobs = fields.flag("echo"), fields.whole("logprobs", 0, 5)
@@ -132,11 +132,13 @@ def completion_of(body: Any, tokens: LanguageTokens) -> Wanted:
     return replace(wanted, echo=echo, silent=asked == 0)
 
 
-def _rest(fields: Fields, prompts: tuple[tuple[int, ...], ...], base: GenerationRequest) -> Wanted:
+def _rest(
+    fields: RequestFields, prompts: tuple[tuple[int, ...], ...], base: GenerationRequest
+) -> WantedAnswers:
     """What both kinds of request have."""
     stops, choices = _stops(fields.take("stop")), fields.whole("n", 1, MOST_CHOICES) or 1
     stream = fields.flag("stream")
-    options = Fields(fields.take("stream_options") or {}, "stream_options")
+    options = RequestFields(fields.take("stream_options") or {}, "stream_options")
     usage = options.flag("include_usage")
     options.flag("include_obfuscation")
     options.end()
@@ -144,10 +146,12 @@ def _rest(fields: Fields, prompts: tuple[tuple[int, ...], ...], base: Generation
         raise invalid("stream_options", "stream: true beside it", {"include_usage": True})
     if fields.flag("ignore_eos"):
         base = replace(base, end=frozenset())
-    return Wanted(prompts, choices, replace(base, sampling=_sampling(fields)), stops, stream, usage)
+    return WantedAnswers(
+        prompts, choices, replace(base, sampling=_sampling(fields)), stops, stream, usage
+    )
 
 
-def _sampling(fields: Fields) -> Sampling:
+def _sampling(fields: RequestFields) -> Sampling:
     seed = fields.whole("seed", -MOST_SEED - 1, MOST_SEED)
     top_p = fields.number("top_p", 0, 1, 1.0)
     if top_p == 0:
