@@ -63,7 +63,7 @@ REMEDY: Final = "Export it as a checkpoint (--hf) and serve that with transforme
 
 
 @dataclass(frozen=True)
-class Shape:
+class GgufShape:
     """The numbers of a config.json that the file holds."""
 
     architecture: str
@@ -75,7 +75,7 @@ class Shape:
     config: Mapping[str, Any]
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Shape:
+    def of(cls, config: Mapping[str, Any]) -> GgufShape:
         """Raises BundleError for what the file's readers would compute otherwise."""
         architecture = ARCHITECTURES.get(str(config.get("model_type")))
         if architecture is None:
@@ -179,7 +179,7 @@ def write_gguf(
     tensors: Sequence[TensorData] = (),
 ) -> None:
     """As `gguf_bytes`, into a file."""
-    shape = Shape.of(json.loads(files["config.json"]))
+    shape = GgufShape.of(json.loads(files["config.json"]))
     weights = load(files["model.safetensors"])
     quantized = {each.name: each for each in tensors}
     writer = gguf.GGUFWriter(path, shape.architecture)
@@ -194,7 +194,7 @@ def write_gguf(
     writer.close()
 
 
-def file_names(shape: Shape, names: Collection[str]) -> dict[str, str]:
+def file_names(shape: GgufShape, names: Collection[str]) -> dict[str, str]:
     """The checkpoint's name of every tensor → the file's. Raises BundleError for a tensor that is
     missing, and for one that the file has no name for.
     """
@@ -209,7 +209,7 @@ def file_names(shape: Shape, names: Collection[str]) -> dict[str, str]:
 
 
 def _in_file(
-    content: TensorData | torch.Tensor, name: str, kind: BlockType, shape: Shape
+    content: TensorData | torch.Tensor, name: str, kind: BlockType, shape: GgufShape
 ) -> TensorData | Floats:
     """Rows in the file's order; a matrix as it is stored, a vector in single precision."""
     heads = shape.heads_of(name)
@@ -245,7 +245,7 @@ def _add_tensor(writer: gguf.GGUFWriter, name: str, content: TensorData | Floats
         writer.add_tensor(name, content)
 
 
-def _add_facts(writer: gguf.GGUFWriter, shape: Shape, name: str, kind: BlockType) -> None:
+def _add_facts(writer: gguf.GGUFWriter, shape: GgufShape, name: str, kind: BlockType) -> None:
     writer.add_name(name)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)

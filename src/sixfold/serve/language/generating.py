@@ -13,7 +13,7 @@ import anyio.to_thread
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece
 from sixfold.serve.errors import Refusal
 from sixfold.serve.language.figures import TokenFigures
-from sixfold.serve.language.parameters import Wanted
+from sixfold.serve.language.parameters import WantedAnswers
 from sixfold.serve.limits import Gate
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ class _Inbox:
 class Generating:
     """All answers of one request."""
 
-    def __init__(self, model: LanguageRuntime, wanted: Wanted, figures: TokenFigures) -> None:
+    def __init__(
+        self, model: LanguageRuntime, wanted: WantedAnswers, figures: TokenFigures
+    ) -> None:
         self.wanted, self._model, self._figures = wanted, model, figures
         self.choices = [
             Choice(index, request, model.answer_text(wanted.stops))
