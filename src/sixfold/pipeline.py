@@ -110,7 +110,11 @@ def run(
     ):
         device = device_of(loaded.recipe.budget.device).type
         context = Context(
-            loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check
+            loaded.recipe.initialize.seed,
+            folder.emit,
+            device=device,
+            check_memory=guard.check,
+            recover=guard.recover,
         )
         this = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder, loaded.recipe.serve.runtime)

@@ -17,21 +17,22 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from sixfold.build.family import Family, FitCost
+from sixfold.build.family import Family, FitCost, FitWork
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Offset
 from sixfold.parts.offsets import offsets
+from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
-from sixfold.train import threads
+from sixfold.train import memory_steps, recompute, threads
 from sixfold.train.batch_parts import parts_of
 from sixfold.train.batches import cut
 from sixfold.train.choosing import chosen
@@ -42,8 +43,10 @@ from sixfold.train.losses import row_losses
 from sixfold.train.module import ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
 from sixfold.train.module_range_test import rated
 from sixfold.train.starting import DTYPES, fill, watches
+from sixfold.train.step_cost import StepCost, step_cost
 from sixfold.train.stopping import EarlyStopping
 
+STEP_CALLS: Final = 40  # of torch in a step besides the module's own: the optimizer, the loss, what follows it; counted
 ONE_THREAD = 0.0  # operations of a step for which `threads.busy` gives one thread
 
 
@@ -105,7 +108,7 @@ class ModuleFamily(Family):
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
-        width = cores() if context.device == "cpu" else 1
+        width = _at_once(todo[0]) if todo and context.device == "cpu" else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
             context.check_time(f"fitting {wave[0].setting.name}")
@@ -116,23 +119,61 @@ class ModuleFamily(Family):
                 yield from _Wave(context, deadline).trained([(self.own(fit), fit) for fit in wave])
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """What one forward pass keeps for its gradients is measured on two rows."""
+        """The gradient of a part of a batch is traced without its numbers."""
         fit = few[0]
-        section = fit.setting.train
-        module = self.own(fit).module(fit).to(DTYPES[section.precision])
-        batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
-        x, _ = (
-            self.own(fit)
-            .examples(fit)
-            .read(np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0))
+        traced = self._traced(fit, rows)
+        weights = sum(parameter.nbytes for parameter in traced.module.parameters())
+        shares = {
+            "parameters": weights,
+            "gradients": parts_of(traced.batch) * weights,
+            "optimizer": 2 * weights,
+            "activations": traced.step.peak_bytes + 2 * traced.batch * traced.row_bytes,
+        }
+        return FitCost(sum(shares.values()) + 4 * weights, weights, _at_once(fit), shares)
+
+    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+        """One network at a time, whose parts of a batch then have all cores; then smaller parts, and blocks that are
+        computed twice.
+        """
+        fit, now = few[0], few[0].setting.strategy
+        if _at_once(fit) > 1:
+            now = now.model_copy(update={"fits_at_once": 1})
+            why = "one network is trained at a time, the parts of its batch side by side"
+            yield MemoryStep(now, "fits_at_once: 1", why)
+        yield from memory_steps.steps(self.own(fit).module(fit), _batch(fit, rows), now)
+
+    def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
+        """The steps of all epochs, forward and backward; the optimizer reads and writes seven times."""
+        fit = few[0]
+        traced, epochs = self._traced(fit, rows), fit.setting.train.epochs
+        steps = epochs * -(-rows // traced.batch)
+        share = epochs * rows / traced.rows
+        weights = sum(parameter.nbytes for parameter in traced.module.parameters())
+        return FitWork(
+            flops=traced.step.flops * share,
+            calls=traced.step.calls * share + STEP_CALLS * steps,
+            moved_bytes=traced.step.moved_bytes * share + 7 * weights * steps,
         )
-        x = x.to(DTYPES[section.precision]) if x.is_floating_point() else x
-        weights = sum(parameter.nbytes for parameter in module.parameters())
-        return FitCost(
-            (7 + parts_of(batch)) * weights + 2 * batch * saved_bytes(module, x) // len(x),
-            weights,
-            cores(),
-        )
+
+    def _traced(self, fit: Fit, rows: int) -> _Traced:
+        """Raises what `module` and `examples` raise."""
+        train, strategy = fit.setting.train, fit.setting.strategy
+        dtype = DTYPES[train.precision]
+        module = self.own(fit).module(fit).to(dtype)
+        first, draw = np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0)
+        x, _ = self.own(fit).examples(fit).read(first, draw)
+        x = x.to(dtype) if x.is_floating_point() else x
+        batch = _batch(fit, rows)
+        part = -(-batch // parts_of(batch))
+        part = min(part, strategy.micro_batch or part)
+        if strategy.gradient_checkpointing:
+            recompute.start(module, bool)
+        try:
+            step = step_cost(module, x, part)
+        except RuntimeError:  # its forward pass depends on the numbers
+            step = StepCost(2 * part * saved_bytes(module, x) // len(x), 0.0, 0, 0.0)
+        recompute.stop(module)
+        return _Traced(module, step, batch, part, x.nbytes // len(x))
 
     def trained(
         self, fit: Fit, context: Context, deadline: float | None, workers: int = 1
@@ -175,6 +216,7 @@ class ModuleFamily(Family):
             watched=None if watched is None else self.examples(watched),
             score=None if watched is None else self._score(watched),
             operations=ONE_THREAD,
+            strategy=setting.strategy,
         )
 
     def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
@@ -212,6 +254,27 @@ class ModuleFamily(Family):
 
         whole = watched.y + np.array(watched.offset) if watched.offset else watched.y
         return score
+
+
+class _Traced(NamedTuple):
+    """The gradient of a part of `rows` rows of a batch; `row_bytes`: of the inputs of a row."""
+
+    module: nn.Module
+    step: StepCost
+    batch: int
+    rows: int
+    row_bytes: int
+
+
+def _batch(fit: Fit, rows: int) -> int:
+    """Rows of a step."""
+    wanted = fit.setting.train.batch_size
+    return rows if wanted == "full" else min(rows, wanted)
+
+
+def _at_once(fit: Fit) -> int:
+    """Fits that are trained side by side at most."""
+    return min(cores(), fit.setting.strategy.fits_at_once or cores())
 
 
 def _centered(fit: Fit) -> Fit:

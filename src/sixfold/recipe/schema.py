@@ -41,6 +41,7 @@ from sixfold.recipe.plugin_fields import (
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
+from sixfold.recipe.strategy import PLAIN, Strategy
 
 
 class TableFile(Section):
@@ -395,6 +396,18 @@ class Budget(Section):
         le=64,
         description="Stages that are done side by side, each in a process with its share of the cores and of the memory.",
     )
+
+    strategy: Literal["fixed", "auto"] | Strategy = Field(
+        "fixed",
+        description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "
+        "start. fixed: as the recipe stands.",
+    )
+
+    def asked_strategy(self) -> Strategy:
+        """What the recipe says itself; what auto finds is not in it."""
+        if isinstance(self.strategy, Strategy):
+            return self.strategy
+        return Strategy(adapt=True) if self.strategy == "auto" else PLAIN
 
     @field_validator("time")
     @classmethod

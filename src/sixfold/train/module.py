@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from sixfold.core.errors import BudgetError
 from sixfold.core.seeds import derive
 from sixfold.parts.draws import GENERATOR
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
+from sixfold.recipe.strategy import PLAIN, MemoryStep, Strategy
 from sixfold.runs.context import Context
+from sixfold.train import memory_steps, recompute
 from sixfold.train.averaged import WeightAverage
 from sixfold.train.batch_parts import BatchParts, flat, learned_parameters, views
 from sixfold.train.batches import permutation
@@ -77,6 +80,7 @@ class ModuleFit:
     `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
     augmentation and dropout. `operations`: multiplications and additions of a step, for which it
     gets threads; `workers`: parts of a batch that are computed at once, which changes no number.
+    `strategy`: how it fits into memory; `lighter`: stronger ones for a module, rows of a batch and the one in use.
     """
 
     module: nn.Module
@@ -90,6 +94,8 @@ class ModuleFit:
     score: Callable[[nn.Module], float] | None = None
     operations: float = ALL_THREADS
     workers: int = 1
+    strategy: Strategy = PLAIN
+    lighter: Callable[[nn.Module, int, Strategy], Iterator[MemoryStep]] = memory_steps.steps
 
 
 class RowBatch(NamedTuple):
@@ -124,6 +130,7 @@ class ModuleLearner:
         self.parts = BatchParts(
             self.module, self.theta[0], self.gradient[0], self.size, fit.workers
         )
+        self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(
             self.train, [parameter.shape for parameter in parameters], self.steps
@@ -150,15 +157,48 @@ class ModuleLearner:
                 count, torch.Generator().manual_seed(self._seed("order", epoch))
             ).numpy()
         for number in range(self.steps):
-            self.work.context.check_memory()
             yield RowBatch(order[number * self.size : (number + 1) * self.size], number)
 
     def set_rate(self, batch: RowBatch) -> None:
         """By warm-up and schedule."""
         self.stepper.set_rate()
 
+    def use(self, strategy: Strategy) -> None:
+        """From the next gradient on."""
+        self.strategy = strategy
+        for part in self.parts.parts:
+            if strategy.gradient_checkpointing:
+                recompute.start(part.module, lambda: self.draws)
+
     def backward(self, batch: RowBatch) -> torch.Tensor:
-        """Write the gradient of the batch's mean loss, clipped; that loss, [1]."""
+        """Write the gradient of the batch's mean loss, clipped; that loss, [1]. Where memory is not enough, again
+        with a stronger strategy, if it may be one.
+        """
+        kept = [buffer.clone() for buffer in self.module.buffers()] if self.strategy.adapt else []
+        while True:
+            try:
+                self.work.context.check_memory()
+                return self._backward(batch)
+            except (BudgetError, MemoryError, RuntimeError) as error:
+                step = self._stronger(error)
+                if step is None:
+                    raise
+                text = f"{str(error).splitlines()[0][:200]} From here on {step.change}: {step.why}."
+            for buffer, value in zip(self.module.buffers(), kept, strict=True):
+                buffer.copy_(value)
+            self.use(step.strategy)
+            self.work.context.recover()
+            self.work.context.emit("warning", text=text, strategy=step.strategy.model_dump())
+            if self.work.context.saves is not None:
+                self.work.context.saves.hasten()
+
+    def _stronger(self, error: Exception) -> MemoryStep | None:
+        """What there is left to do about an error; None for nothing."""
+        if not (self.strategy.adapt and memory_steps.is_out_of_memory(error)):
+            return None
+        return next(self.work.lighter(self.module, self.size, self.strategy), None)
+
+    def _backward(self, batch: RowBatch) -> torch.Tensor:
         step = self.stepper.step
         x, y = self.work.examples.read(
             batch.rows, torch.Generator().manual_seed(self._seed("augment", step))
@@ -184,10 +224,22 @@ class ModuleLearner:
             module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
         ) -> torch.Tensor:
             own = seed if number == 0 else derive(seed, "part", number)
-            with torch.enable_grad():
-                loss = self.work.losses(self._drawing(module.train(), x, own), y).sum() / count
-                loss.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
+            rows, total = (
+                self.strategy.micro_batch or len(y),
+                y.new_zeros((), dtype=self.theta.dtype),
+            )
+            for first in range(0, len(y), rows):
+                part, seed_ = (
+                    slice(first, first + rows),
+                    derive(own, "micro", first) if first else own,
+                )
+                with torch.enable_grad():
+                    outputs = self._drawing(module.train(), x[part], seed_)
+                    loss = self.work.losses(outputs, y[part]).sum() / count
+                    loss.backward()  # type: ignore[no-untyped-call]
+                total = total + loss.detach()
+                del outputs, loss  # before the next forward pass
+            return total
 
         loss = self.parts.gradient(x, y, backward)
         if self.train.clip is not None:
@@ -210,8 +262,9 @@ class ModuleLearner:
         return outputs
 
     def close(self) -> None:
-        """End the threads of its parts."""
+        """End the threads of its parts; the module is as it was."""
         self.parts.close()
+        recompute.stop(self.module)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """Where it is trained; real numbers in its precision."""
@@ -288,6 +341,7 @@ class ModuleLearner:
             "mean": None if self.average is None else [self.average.mean, self.average.counted],
             "buffers": list(self.module.buffers()),
             "stepper": self.stepper.state(),
+            "strategy": self.strategy.model_dump(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -301,6 +355,7 @@ class ModuleLearner:
                 self.average.mean.copy_(state["mean"][0])
                 self.average.counted = state["mean"][1]
         self.stepper.restore(state["stepper"])
+        self.use(Strategy.model_validate(state["strategy"]))
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)
