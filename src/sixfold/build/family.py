@@ -42,15 +42,17 @@ class FitCost(NamedTuple):
 class FitWork(NamedTuple):
     """What a fit does, for a clock that does not run. `flops`: of matrix products; `calls`:
     operations that torch is asked for; `moved_bytes`: what these read and write; `solver_s`:
-    seconds of one core of the machine on which solvers were measured. `stacked`: how much of
-    all that one more fit adds that is trained with others as one, from 0 to 1.
+    seconds of one core of the machine on which solvers were measured. `one_program`: fits that are
+    trained as one ask for an operation once; `parts`: of a batch, that have a core each where there
+    is one.
     """
 
     flops: float = 0.0
     calls: float = 0.0
     moved_bytes: float = 0.0
     solver_s: float = 0.0
-    stacked: float = 1.0
+    one_program: bool = False
+    parts: int = 1
 
 
 class TrainDefaults(NamedTuple):

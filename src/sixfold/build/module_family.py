@@ -153,6 +153,7 @@ class ModuleFamily(Family):
             flops=traced.step.flops * share,
             calls=traced.step.calls * share + STEP_CALLS * steps,
             moved_bytes=traced.step.moved_bytes * share + 7 * weights * steps,
+            parts=parts_of(traced.batch),
         )
 
     def _traced(self, fit: Fit, rows: int) -> _Traced:

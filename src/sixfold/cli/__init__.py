@@ -39,7 +39,18 @@ class Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order a user meets them."""
-        return ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
+        return [
+            "init",
+            "check",
+            "plan",
+            "run",
+            "predict",
+            "serve",
+            "verify",
+            "inspect",
+            "schema",
+            "doctor",
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""

@@ -15,7 +15,7 @@ from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import http_latency, own_bundle, receipt, report
+from sixfold.package import http_latency, own_bundle, planned, receipt, report
 from sixfold.package.html import render
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
@@ -89,7 +89,8 @@ def _write(
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
-    findings = report.Findings(shuffled, folder.history(), compressed.model.fitted, shown)
+    lines = planned.lines(folder, run.limits.started)
+    findings = report.Findings(shuffled, folder.history(), compressed.model.fitted, shown, lines)
     content = report.report(made, data.training, winner, findings)
     steps = Reproduction(
         command=f"sixfold run {run.loaded.name}",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.section import Section
 
@@ -140,6 +141,9 @@ class Report(Section):
     examples: tuple[ExampleList, ...] = ()
     importances: tuple[Importance, ...] = ()
     layers: tuple[Layer, ...] = ()
+    plan: tuple[PlanLine, ...] = Field(
+        (), description="What was predicted, beside what was measured."
+    )
     receipt: Receipt
 
 

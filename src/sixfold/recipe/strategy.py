@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from pydantic import Field
@@ -33,6 +34,19 @@ class Strategy(Section):
         False,
         description="A training that runs out of memory takes the next stronger strategy and goes on, instead of ending.",
     )
+
+    def and_of(self, other: Strategy) -> Strategy:
+        """What is traded by one of the two, or by both."""
+        return Strategy(
+            fits_at_once=_least((self.fits_at_once, other.fits_at_once)),
+            micro_batch=_least((self.micro_batch, other.micro_batch)),
+            gradient_checkpointing=self.gradient_checkpointing or other.gradient_checkpointing,
+            adapt=self.adapt or other.adapt,
+        )
+
+
+def _least(values: Iterable[int | None]) -> int | None:
+    return min((value for value in values if value is not None), default=None)
 
 
 PLAIN: Final = Strategy()
