@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def _planned(
     loaded: Any, machine: str | None, price: float | None, probe: bool
 ) -> tuple[Any, list[SixfoldError]]:
     """The plan, and what hinders the run; None where that is more than a lack of memory."""
+    import psutil
+
     from sixfold.core.errors import BudgetError
     from sixfold.plan.machines import machine_of
     from sixfold.plan.reading import read_rows
@@ -80,11 +83,12 @@ def _planned(
 
     there = None if machine is None else machine_of(machine)
     read = read_rows(loaded)
+    age_s = time.time() - psutil.Process().create_time()  # as a run's, until it has its rows
     planning = Planning(loaded.recipe, read.training, there)
     found = [loaded.placed(error) for error in planning.violations()]
     if any(not isinstance(error, BudgetError) for error in found):
         return None, found
-    question = Question(probe=probe and not found, price=price, read_s=read.read_s)
+    question = Question(probe=probe and not found, price=price, read_s=age_s)
     return foresee(planning, question), found
 
 

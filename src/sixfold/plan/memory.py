@@ -34,6 +34,7 @@ HEAPS: Final = 0.7  # n-grams grow by this power of the texts (Heaps, Informatio
 COPIES: Final = (
     2  # of the features while one is trained: their own, and one more inside the solver or the loop
 )
+HALF: Final = 2  # of float64, float32 takes
 DEVICE_BYTES: Final = 600_000_000  # of the driver's context and the libraries of a GPU; guessed
 
 
@@ -176,7 +177,10 @@ def needs_of(
         trained = _trained(fold, stacks.replicas)
         if device != "cpu":
             on_device, trained = {"driver": DEVICE_BYTES, "features": size.fold, **trained}, {}
-        trained["features"] = COPIES * max(size.fold, size.whole)
+        tensors = (
+            stacks.folds * size.fold // HALF
+        )  # of every fold that is trained with others as one
+        trained["features"] = COPIES * max(size.fold, size.whole) + tensors
     else:
         trained = max(
             {**_trained(fold, stacks.folds), "features": stacks.folds * COPIES * size.fold},

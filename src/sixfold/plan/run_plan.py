@@ -37,7 +37,7 @@ FILE: Final = "plan.json"
 @dataclass(frozen=True)
 class Question:
     """What a plan is asked for, besides the recipe. `probe`: candidates are tried on a few rows; `price`: of an hour;
-    `read_s`: what reading the data took.
+    `read_s`: what it takes until the data are read.
     """
 
     probe: bool = False
@@ -162,7 +162,7 @@ def _time(planning: Planning, times: Sequence[CandidateTime], question: Question
     trials = 1.0 if search is None else search.trials / max(1, len(times))
     folds_s = trials * sum(one.folds_s for one in times)
     refit_s = max((one.refit_s for one in times), default=0.0)
-    stages = {"read the data": question.read_s, "evaluate": folds_s, "refit": refit_s}
+    stages = {"start, read the data": question.read_s, "evaluate": folds_s, "refit": refit_s}
     if recipe.compress is not None:
         stages["compress"] = COMPRESS_TIMES * len(recipe.compress.prune) * (folds_s + refit_s)
     stages["nested"] = planning.again * (folds_s + refit_s)
