@@ -8,6 +8,7 @@ whole command, wall-clock, so nothing else may work on the machine meanwhile. Th
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -217,7 +218,7 @@ def perceptron(*widths: int) -> Callable[[], tuple[nn.Module, torch.Tensor]]:
 
     def make() -> tuple[nn.Module, torch.Tensor]:
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), nn.GELU()]
         return nn.Sequential(*layers[:-1]), torch.zeros(1, widths[0])
 

@@ -13,7 +13,7 @@ from sixfold.data import load as data_load
 from sixfold.plan.machines import machine_of
 from sixfold.plan.reading import read_rows
 from sixfold.plan.rules import Planning
-from sixfold.plan.run_plan import Question, foresee
+from sixfold.plan.run_plan import PlanQuestion, foresee
 from sixfold.recipe import load as recipe_load
 from sixfold.recipe.plan import RunPlan
 from sixfold.recipe.schema import Recipe
@@ -57,7 +57,7 @@ def plan(
     with loaded.placing():
         read = read_rows(loaded)
         planning = Planning(loaded.recipe, read.training, there).checked()
-        return foresee(planning, Question(probe, price, read.read_s))
+        return foresee(planning, PlanQuestion(probe, price, read.read_s))
 
 
 def _loaded(recipe: str | Path | Recipe | dict[str, Any]) -> recipe_load.Loaded:

@@ -32,7 +32,7 @@ from sixfold.plan import limits, memory, trials
 from sixfold.plan.candidates import resolve
 from sixfold.plan.forecast import Forecast, describe, forecast, forecasts
 from sixfold.plan.limits import check_memory
-from sixfold.plan.memory import Needs, Stacks
+from sixfold.plan.memory import MemoryNeeds, Stacks
 from sixfold.plan.trials import CandidateTrial
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import from_object
@@ -458,7 +458,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_trained(
             "budget": {"memory": "100GB"},
         }
     )
-    monkeypatch.setattr(limits, "needs_of", lambda *rest: Needs({"workspace": 10**12}, {}))
+    monkeypatch.setattr(limits, "needs_of", lambda *rest: MemoryNeeds({"workspace": 10**12}, {}))
     data = from_frame(frame(90), loaded.recipe.data, None)
     with pytest.raises(BudgetError, match="a forecast of"):
         pipeline.run(loaded, tmp_path / "run", dataset=data)

@@ -79,7 +79,7 @@ def _planned(
     from sixfold.plan.machines import machine_of
     from sixfold.plan.reading import read_rows
     from sixfold.plan.rules import Planning
-    from sixfold.plan.run_plan import Question, foresee
+    from sixfold.plan.run_plan import PlanQuestion, foresee
 
     there = None if machine is None else machine_of(machine)
     read = read_rows(loaded)
@@ -88,7 +88,7 @@ def _planned(
     found = [loaded.placed(error) for error in planning.violations()]
     if any(not isinstance(error, BudgetError) for error in found):
         return None, found
-    question = Question(probe=probe and not found, price=price, read_s=age_s)
+    question = PlanQuestion(probe=probe and not found, price=price, read_s=age_s)
     return foresee(planning, question), found
 
 

@@ -16,7 +16,7 @@ from sixfold.evaluate.cross_validation import MANY
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
 from sixfold.plan.machines import Machine, free_bytes
-from sixfold.plan.memory import MEMORY_ERROR, Needs, Size, Stacks, needs_of, sizes, stacks_of
+from sixfold.plan.memory import MEMORY_ERROR, MemoryNeeds, Size, Stacks, needs_of, sizes, stacks_of
 from sixfold.recipe.schema import Budget
 from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
@@ -51,7 +51,7 @@ class Room:
             return cls(min(size_bytes(budget.memory), there), on_device, "budget.memory", 1.0)
         return cls(there, on_device, "memory", MEMORY_ERROR if machine is None else 1.0)
 
-    def holds(self, needs: Needs) -> bool:
+    def holds(self, needs: MemoryNeeds) -> bool:
         """Whether there is room for them."""
         return needs.host_bytes / self.error <= self.host and (
             self.device is None or needs.device_bytes <= self.device
@@ -61,7 +61,7 @@ class Room:
 class Placement(NamedTuple):
     """Candidates that are trained as one, as they would be: `beside`: folds at once, at most."""
 
-    needs: Needs
+    needs: MemoryNeeds
     size: Size
     stacks: Stacks
     beside: int
@@ -98,7 +98,7 @@ class Work:
         """The same, trained so."""
         return replace(self, alike=[replace(one, strategy=strategy) for one in self.alike])
 
-    def _needs(self, size: Size, stacks: Stacks) -> Needs:
+    def _needs(self, size: Size, stacks: Stacks) -> MemoryNeeds:
         return needs_of(self.alike, self.training, len(self.folds), size, stacks, self.device)
 
 
@@ -209,7 +209,7 @@ def rows_that_fit(work: Work, size: Size, room: Room) -> int:
     return int(most * low)
 
 
-def _shorter(work: Work, size: Size, share: float, room: Room) -> Needs:
+def _shorter(work: Work, size: Size, share: float, room: Room) -> MemoryNeeds:
     """Of the first rows of the table, as far as that can be told from all of them."""
     rows = max(2, int(work.training.table.rows * share))
     few = replace(

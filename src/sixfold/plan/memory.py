@@ -126,7 +126,7 @@ def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
     return Stacks(together, replicas)
 
 
-class Needs(NamedTuple):
+class MemoryNeeds(NamedTuple):
     """Bytes at the peak, by what takes them: of this process, and of the device where networks train."""
 
     host: Mapping[str, int]
@@ -158,7 +158,7 @@ def needs_of(
     size: Size,
     stacks: Stacks,
     device: str = "cpu",
-) -> Needs:
+) -> MemoryNeeds:
     """What is held now, the rows of a fold, and whichever is more: the largest training, or what
     the model's end takes.
     """
@@ -189,7 +189,7 @@ def needs_of(
         )
     trained |= kept
     most = max(trained, ending, key=lambda shares: sum(shares.values()))
-    return Needs({**held, **most}, on_device)
+    return MemoryNeeds({**held, **most}, on_device)
 
 
 def _trained(cost: FitCost, fits: int) -> dict[str, int]:

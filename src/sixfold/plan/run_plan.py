@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sixfold.core.cores import planned_for
 from sixfold.plan.clock import CountedTime, counted
@@ -30,12 +30,17 @@ from sixfold.runs.budget import FINISH_COLUMN_S, FINISH_S
 
 COUNTED_ERROR: Final = 4.0  # time taken over time counted, at most: bench/plan.py
 COMPRESS_TIMES: Final = 1.0  # of all folds and the last training, for each pruning: guessed
+HOW: Final[Mapping[frozenset[bool], Literal["tried", "counted", "tried and counted"]]] = {
+    frozenset({True}): "tried",
+    frozenset({False}): "counted",
+    frozenset({True, False}): "tried and counted",
+}
 STAGE: Final = "plan"
 FILE: Final = "plan.json"
 
 
 @dataclass(frozen=True)
-class Question:
+class PlanQuestion:
     """What a plan is asked for, besides the recipe. `probe`: candidates are tried on a few rows; `price`: of an hour;
     `read_s`: what it takes until the data are read.
     """
@@ -54,7 +59,7 @@ class CandidateTime(NamedTuple):
     at_least: bool = False
 
 
-def foresee(planning: Planning, question: Question) -> RunPlan:
+def foresee(planning: Planning, question: PlanQuestion) -> RunPlan:
     """Raises what hinders a candidate from being tried on a few rows, and RecipeError."""
     there = planning.machine or this_machine(planning.device)
     placed, tried = planning.placed, _tried(planning, question)
@@ -101,7 +106,7 @@ def _peak(placed: Sequence[Placed], where: str, limit: int) -> PeakMemory:
     )
 
 
-def _tried(planning: Planning, question: Question) -> list[Forecast]:
+def _tried(planning: Planning, question: PlanQuestion) -> list[Forecast]:
     """None, or of all candidates that could be tried. Raises what hindered all of them."""
     if not question.probe:
         return []
@@ -156,7 +161,9 @@ def _ratio(group: Placed, there_s: CountedTime | None, there: Machine) -> float 
     return slower * (there_s.folds_s + there_s.refit_s) / (here_s.folds_s + here_s.refit_s)
 
 
-def _time(planning: Planning, times: Sequence[CandidateTime], question: Question) -> PlannedTime:
+def _time(
+    planning: Planning, times: Sequence[CandidateTime], question: PlanQuestion
+) -> PlannedTime:
     recipe = planning.recipe
     search = recipe.evaluate.search
     trials = 1.0 if search is None else search.trials / max(1, len(times))
@@ -173,7 +180,7 @@ def _time(planning: Planning, times: Sequence[CandidateTime], question: Question
     return PlannedTime(
         seconds=sum(stages.values()),
         error=TIME_ERROR if tried == {True} else COUNTED_ERROR,
-        how="tried" if tried == {True} else "counted" if tried == {False} else "tried and counted",
+        how=HOW[frozenset(tried)],
         at_least=any(one.at_least for one in times),
         stages=tuple(
             StageTime(stage=name, seconds=value) for name, value in stages.items() if value
@@ -207,7 +214,7 @@ def first_stage(run: RunContext, data: DataSplit, planning: Planning, read_s: fl
     key = stage_key(run, data, keys, run.loaded.recipe.budget)
     with run.folder.stage(STAGE, key) as place:
         if place.aside is not None:
-            plan = foresee(planning, Question(read_s=read_s))
+            plan = foresee(planning, PlanQuestion(read_s=read_s))
             (place.aside / FILE).write_text(plan.model_dump_json(), encoding="utf-8")
             run.context.emit("planned", **plan.model_dump(mode="json"), text=plan.sentences())
     return _stored(done)

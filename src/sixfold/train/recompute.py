@@ -42,18 +42,18 @@ def start(module: nn.Module, draws: Callable[[], bool]) -> None:
     """
     for block in blocks_of(module):
         if "forward" not in vars(block):
-            block.forward = _Twice(block, draws)
+            block.forward = _Recomputed(block, draws)
 
 
 def stop(module: nn.Module) -> None:
     """They are computed once again."""
     for block in module.modules():
-        if isinstance(vars(block).get("forward"), _Twice):
+        if isinstance(vars(block).get("forward"), _Recomputed):
             del block.forward
 
 
 @dataclass(frozen=True)
-class _Twice:
+class _Recomputed:
     """The forward pass of a block, whose class has the real one."""
 
     block: nn.Module
@@ -74,7 +74,9 @@ class _Block(torch.autograd.Function):
     """Keeps what enters a block, and nothing of what happens in it."""
 
     @staticmethod
-    def forward(ctx: Any, twice: _Twice, named: dict[str, Any], learns: Any, *inputs: Any) -> Any:
+    def forward(
+        ctx: Any, twice: _Recomputed, named: dict[str, Any], learns: Any, *inputs: Any
+    ) -> Any:
         ctx.twice, ctx.named = twice, named
         ctx.state = torch.get_rng_state() if twice.draws() else None
         ctx.places = [at for at, one in enumerate(inputs) if isinstance(one, torch.Tensor)]
