@@ -119,7 +119,7 @@ def run(
             recover=guard.recover,
         )
         this = RunContext(loaded, folder, limits, context, guard=guard)
-        own_bundle.check(folder, loaded.recipe.serve.runtime)
+        own_bundle.check(folder, loaded.recipe.runtime)
         environment.tell(folder)
         data = read(this, dataset)
         this = replace(this, limits=limits.of_table(len(data.training.table.columns)))

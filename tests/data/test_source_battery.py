@@ -58,8 +58,9 @@ NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-# Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py.
-FOLDERS = {"text_folder", "image_folder"}
+# Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py,
+# tests/data/test_documents.py.
+FOLDERS = {"text_folder", "image_folder", "documents"}
 
 
 def data(name: str, tmp_path: Path, seed: int = 0) -> Data:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from sixfold.parts.table import Target
+from sixfold.parts.table import LOSS_SUMS, Target
 from sixfold.recipe.kinds import METRIC
 
 NAMES = sorted(METRIC.names())
@@ -65,6 +65,13 @@ REGRESSION: dict[str, Any] = {
     "pinball": reference.mean_pinball_loss,
 }
 
+# Of texts: the sums that a model gives, [rows, 3] losses, tokens, bytes.
+SUMS = np.stack([RNG.uniform(5, 50, 90), RNG.integers(3, 20, 90), RNG.integers(9, 80, 90)], axis=1)
+GENERATION: dict[str, Any] = {
+    "perplexity": lambda sums: np.exp(sums[:, 0].sum() / sums[:, 1].sum()),
+    "bits_per_byte": lambda sums: (sums[:, 0] / np.log(2)).sum() / sums[:, 2].sum(),
+}
+
 
 def score(name: str, target: Target, predicted: Any) -> float:
     metric: Any = METRIC.load(name)()
@@ -92,10 +99,23 @@ def case_of_values(name: str) -> Case:
     return Target("regression", Y, ("y",)), V[:, None], Y[:, None], REGRESSION[name](Y, V)
 
 
+def case_of_texts(name: str) -> Case:
+    perfect = SUMS * [0, 1, 1]
+    best = perfect if name == "bits_per_byte" else perfect - [1e9, 0, 0]
+    return Target("generation", SUMS, LOSS_SUMS), SUMS, best, GENERATION[name](SUMS)
+
+
+TASKS = {
+    "classification": {"classification"},
+    "regression": {"regression", "reconstruction"},
+    "generation": {"generation"},
+}
+
+
 def check_declares_what_it_is_for(name: str, case: Case) -> None:
     metric, (target, *_) = METRIC.load(name), case
     of_classes = target.task == "classification"
-    assert metric.tasks == ({"classification"} if of_classes else {"regression", "reconstruction"})
+    assert metric.tasks == TASKS[target.task]
     assert metric.needs in (("label", "score", "probability") if of_classes else ("value",))
     assert metric.__doc__
 
@@ -119,7 +139,7 @@ PAIRS = [
     for case in (
         (case_of_two_classes, case_of_three_classes)
         if name in CLASSIFICATION
-        else (case_of_values,)
+        else (case_of_texts if name in GENERATION else case_of_values,)
     )
     for check in CHECKS
 ]
@@ -134,7 +154,7 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 
 
 def test_every_metric_gets_its_checks() -> None:
-    assert sorted([*CLASSIFICATION, *REGRESSION]) == NAMES
+    assert sorted([*CLASSIFICATION, *REGRESSION, *GENERATION]) == NAMES
     counts = {**dict.fromkeys(CLASSIFICATION, 6), **dict.fromkeys(REGRESSION, 3)}
     assert Counter(name for name, *_ in PAIRS) == counts
     assert {name for name in globals() if name.startswith("check_")} == {

@@ -20,6 +20,7 @@ from sixfold.train.batch_parts import (
     MOST_PARTS,
     PART_ROWS,
     BatchParts,
+    PartTensors,
     PartWork,
     flat,
     learned_parameters,
@@ -44,7 +45,8 @@ def losses(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 def parts(module: nn.Module, most: int, workers: int = 1) -> BatchParts:
     theta = flat(learned_parameters(module))
-    return BatchParts(module, theta, torch.zeros_like(theta), most, workers)
+    tensors = PartTensors(theta, torch.zeros_like(theta))
+    return BatchParts(module, tensors, parts_of, most, workers)
 
 
 def backward_of(count: int) -> PartWork:

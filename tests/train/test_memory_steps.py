@@ -22,6 +22,7 @@ from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
 from sixfold.train import memory_steps, recompute
 from sixfold.train.loop import train
+from sixfold.train.memory_steps import StepShape
 from sixfold.train.module import ModuleFit, ModuleLearner, StoredExamples
 from sixfold.train.step_cost import step_cost
 from sixfold.train.stopping import EarlyStopping
@@ -164,7 +165,7 @@ def test_a_large_module_is_traced_without_its_numbers(monkeypatch: pytest.Monkey
 
 
 def test_each_step_is_stronger_and_the_first_costs_least() -> None:
-    steps = list(memory_steps.steps(network(), 64, PLAIN))
+    steps = list(memory_steps.steps(StepShape.of(network(), 64, 32), PLAIN))
     assert [step.change for step in steps] == [
         "micro_batch: 16",
         "micro_batch: 8",
@@ -174,12 +175,12 @@ def test_each_step_is_stronger_and_the_first_costs_least() -> None:
         "micro_batch: 1",
     ]
     assert steps[-1].strategy == Strategy(micro_batch=1, gradient_checkpointing=True)
-    assert list(memory_steps.steps(network(), 64, steps[-1].strategy)) == []
+    assert list(memory_steps.steps(StepShape.of(network(), 64, 32), steps[-1].strategy)) == []
 
 
 def test_a_module_that_mixes_rows_is_not_divided() -> None:
     """A batch norm over fewer rows is another network."""
-    (step,) = memory_steps.steps(network(norm=True), 64, PLAIN)
+    (step,) = memory_steps.steps(StepShape.of(network(norm=True), 64, 32), PLAIN)
     assert step.change == "gradient_checkpointing: true"
 
 

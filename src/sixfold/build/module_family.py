@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -40,7 +40,15 @@ from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
 from sixfold.train.losses import row_losses
-from sixfold.train.module import ExampleReader, ModuleFit, ModuleLearner, load_weights, saved_bytes
+from sixfold.train.memory_steps import StepShape
+from sixfold.train.module import (
+    MANY,
+    ExampleReader,
+    ModuleFit,
+    ModuleLearner,
+    load_weights,
+    saved_bytes,
+)
 from sixfold.train.module_range_test import rated
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.step_cost import StepCost, step_cost
@@ -92,6 +100,22 @@ class ModuleFamily(Family):
         """The loss of each row, [batch], of what the module gives and the reader's targets."""
         return row_losses(outputs, targets)
 
+    def counted(self, targets: torch.Tensor) -> int:
+        """How many losses there are of some targets: the mean over them is minimized."""
+        return len(targets)
+
+    def parts(self, fit: Fit) -> Callable[[int], int]:
+        """The number of parts of a batch of so many rows, which are computed side by side."""
+        return parts_of
+
+    def rows_at_once(self, fit: Fit) -> int:
+        """Rows of a part that go through the network together; the others follow."""
+        return MANY
+
+    def observer(self, fit: Fit, context: Context) -> Callable[[nn.Module, int], None] | None:
+        """What is shown the network after each epoch; None for nobody."""
+        return None
+
     def derived(self, fit: Fit) -> str:
         """What was chosen and why, a sentence for the user; '' when the recipe says it all."""
         return ""
@@ -108,7 +132,7 @@ class ModuleFamily(Family):
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
-        width = _at_once(todo[0]) if todo and context.device == "cpu" else 1
+        width = at_once(todo[0]) if todo and context.device == "cpu" else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
             context.check_time(f"fitting {wave[0].setting.name}")
@@ -119,33 +143,34 @@ class ModuleFamily(Family):
                 yield from _Wave(context, deadline).trained([(self.own(fit), fit) for fit in wave])
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """The gradient of a part of a batch is traced without its numbers."""
-        fit = few[0]
-        traced = self._traced(fit, rows)
+        """The gradient of a part of a batch is traced, and no step taken."""
+        family, fit = self._of(few[0], rows)
+        traced, parts = family._traced(fit, rows), family.parts(fit)
         weights = sum(parameter.nbytes for parameter in traced.module.parameters())
         shares = {
             "parameters": weights,
-            "gradients": parts_of(traced.batch) * weights,
+            "gradients": parts(traced.batch) * weights,
             "optimizer": 2 * weights,
             "activations": traced.step.peak_bytes + 2 * traced.batch * traced.row_bytes,
         }
-        return FitCost(sum(shares.values()) + 4 * weights, weights, _at_once(fit), shares)
+        return FitCost(sum(shares.values()) + 4 * weights, weights, at_once(fit), shares)
 
     def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
-        """One network at a time, whose parts of a batch then have all cores; then smaller parts, and blocks that are
-        computed twice.
+        """One network at a time, whose parts of a batch then have all cores; then smaller parts, and
+        blocks that are computed twice.
         """
-        fit, now = few[0], few[0].setting.strategy
-        if _at_once(fit) > 1:
+        family, fit = self._of(few[0], rows)
+        now = fit.setting.strategy
+        if at_once(fit) > 1:
             now = now.model_copy(update={"fits_at_once": 1})
             why = "one network is trained at a time, the parts of its batch side by side"
             yield MemoryStep(now, "fits_at_once: 1", why)
-        yield from memory_steps.steps(self.own(fit).module(fit), _batch(fit, rows), now)
+        yield from memory_steps.steps(family.step_shape(fit, rows), now)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """The steps of all epochs, forward and backward; the optimizer reads and writes seven times."""
-        fit = few[0]
-        traced, epochs = self._traced(fit, rows), fit.setting.train.epochs
+        family, fit = self._of(few[0], rows)
+        traced, epochs = family._traced(fit, rows), fit.setting.train.epochs
         steps = epochs * -(-rows // traced.batch)
         share = epochs * rows / traced.rows
         weights = sum(parameter.nbytes for parameter in traced.module.parameters())
@@ -153,19 +178,36 @@ class ModuleFamily(Family):
             flops=traced.step.flops * share,
             calls=traced.step.calls * share + STEP_CALLS * steps,
             moved_bytes=traced.step.moved_bytes * share + 7 * weights * steps,
-            parts=parts_of(traced.batch),
+            parts=family.parts(fit)(traced.batch),
         )
+
+    def of_rows(self, fit: Fit, rows: int) -> Self:
+        """With the size that so many rows get; `fit`: on some of them."""
+        return self
+
+    def step_shape(self, fit: Fit, rows: int) -> StepShape:
+        """Of the steps of a training on so many rows."""
+        return StepShape.of(self.module(fit), *self._step_rows(fit, rows))
+
+    def _of(self, few: Fit, rows: int) -> FamilyOfRows[Self]:
+        family = self.own(few).of_rows(few, rows)
+        return FamilyOfRows(family, replace(few, setting=replace(few.setting, family=family)))
+
+    def _step_rows(self, fit: Fit, rows: int) -> BatchRows:
+        wanted = fit.setting.train.batch_size
+        batch = rows if wanted == "full" else min(rows, wanted)
+        part = -(-batch // self.parts(fit)(batch))
+        return BatchRows(batch, min(part, self.rows_at_once(fit)))
 
     def _traced(self, fit: Fit, rows: int) -> _Traced:
         """Raises what `module` and `examples` raise."""
         train, strategy = fit.setting.train, fit.setting.strategy
         dtype = DTYPES[train.precision]
-        module = self.own(fit).module(fit).to(dtype)
+        module = self.module(fit).to(dtype)
         first, draw = np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0)
-        x, _ = self.own(fit).examples(fit).read(first, draw)
+        x, _ = self.examples(fit).read(first, draw)
         x = x.to(dtype) if x.is_floating_point() else x
-        batch = _batch(fit, rows)
-        part = -(-batch // parts_of(batch))
+        batch, part = self._step_rows(fit, rows)
         part = min(part, strategy.micro_batch or part)
         if strategy.gradient_checkpointing:
             recompute.start(module, bool)
@@ -218,6 +260,10 @@ class ModuleFamily(Family):
             score=None if watched is None else self._score(watched),
             operations=ONE_THREAD,
             strategy=setting.strategy,
+            counted=self.counted,
+            parts=self.parts(fit),
+            rows_at_once=self.rows_at_once(fit),
+            observe=self.observer(fit, context),
         )
 
     def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
@@ -257,6 +303,23 @@ class ModuleFamily(Family):
         return score
 
 
+Sized = TypeVar("Sized", bound="ModuleFamily")
+
+
+class FamilyOfRows(NamedTuple, Generic[Sized]):
+    """A family with the size that some rows get, and a fit that is made by it."""
+
+    family: Sized
+    fit: Fit
+
+
+class BatchRows(NamedTuple):
+    """Rows of a step, and of its parts of which a gradient is computed at once."""
+
+    batch: int
+    at_once: int
+
+
 class _Traced(NamedTuple):
     """The gradient of a part of `rows` rows of a batch; `row_bytes`: of the inputs of a row."""
 
@@ -267,13 +330,7 @@ class _Traced(NamedTuple):
     row_bytes: int
 
 
-def _batch(fit: Fit, rows: int) -> int:
-    """Rows of a step."""
-    wanted = fit.setting.train.batch_size
-    return rows if wanted == "full" else min(rows, wanted)
-
-
-def _at_once(fit: Fit) -> int:
+def at_once(fit: Fit) -> int:
     """Fits that are trained side by side at most."""
     return min(cores(), fit.setting.strategy.fits_at_once or cores())
 
@@ -282,7 +339,7 @@ def _centered(fit: Fit) -> Fit:
     """The same work on values less an offset, where float32 could not tell them apart without; that
     of the model it goes on from, or learns from, where there is one.
     """
-    if fit.task == "classification":
+    if fit.task in ("classification", "generation"):
         return fit
     before: tuple[object, ...] = (fit.start, fit.teacher)
     known = [model.offset for model in before if isinstance(model, Offset)]

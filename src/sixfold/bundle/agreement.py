@@ -66,6 +66,8 @@ def _outputs(signature: Signature) -> Findings:
     """A label and scores of all classes in their order; or values of all targets in theirs."""
     found = {output.name: output.columns for output in signature.outputs}
     names, allowed = [output.name for output in signature.outputs], [["value"]]
+    if signature.task == "generation":
+        allowed = [["text"]]
     if signature.task == "classification":
         allowed = [["label", "probability"], ["label", "decision"]]
     if names not in allowed:
@@ -81,6 +83,7 @@ def _outputs(signature: Signature) -> Findings:
         "probability": classes,
         "decision": classes,
         "value": signature.target,
+        "text": signature.target,
     }
     for name, columns in found.items():
         if columns != expected[name]:
@@ -111,8 +114,8 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     data = recipe.data
     if recipe.task not in (None, signature.task):
         yield RECIPE, f"the task of the signature, {signature.task}", str(recipe.task)
-    if (data.target is None) != (signature.task == "reconstruction"):
-        yield RECIPE, "a target for everything but a reconstruction", str(data.target)
+    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
+        yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
     if data.target is not None and signature.target != (data.target,):
         yield (
             RECIPE,
@@ -216,15 +219,18 @@ def _costs(receipt: Receipt) -> Findings:
 
 def _cost(cost: Cost) -> Findings:
     for low, high in ((cost.p50_1_ms, cost.p99_1_ms), (cost.p50_64_ms, cost.p99_64_ms)):
-        if not 0 <= low <= high:
+        if (low is None) != (high is None) or not 0 <= (low or 0) <= (high or 0):
             yield RECEIPT, "p50 below p99", f"{low} and {high} ms"
-    if cost.peak_memory_bytes < 0:
+    for rate in (cost.tokens_per_s_1, cost.tokens_per_s_8, cost.first_token_ms):
+        if not (rate or 0) >= 0:
+            yield RECEIPT, "rates that can be", f"{rate}"
+    if (cost.peak_memory_bytes or 0) < 0:
         yield RECEIPT, "peak memory that can be", f"{cost.peak_memory_bytes}"
 
 
 def _model(receipt: Receipt, signature: Signature, model_bytes: int) -> Findings:
     if receipt.after.file_bytes != model_bytes:
-        yield RECEIPT, f"the bytes of model.onnx, {model_bytes:,}", f"{receipt.after.file_bytes:,}"
+        yield RECEIPT, f"the bytes of the model, {model_bytes:,}", f"{receipt.after.file_bytes:,}"
     if receipt.after.inputs != len(signature.inputs):
         yield (
             RECEIPT,

@@ -10,17 +10,20 @@ import json
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, ValidationError
 
 from sixfold.bundle.allowed import check_allowed
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
+from sixfold.core.paths import sha256_file
 from sixfold.recipe.kinds import RUNTIME
 from sixfold.recipe.section import Section
 
@@ -56,9 +59,22 @@ LIMITS: Final = {
 MANIFEST_LIMITS: Final = json_limits.JsonLimits(
     size_bytes=16 << 10, values=100
 )  # seven files and four facts
-PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+PARITY: Final = "parity.jsonl.gz"
+PLAIN_NAME: Final = re.compile(
+    r"([a-z0-9]{1,20}/)?[a-z0-9][a-z0-9._-]{0,62}"
+)  # in a folder at most
 MOST_SHOWN: Final = 5  # foreign files that a message names
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
+
+
+@runtime_checkable
+class KeepsOnDisk(Protocol):
+    """Ability of a runtime's plug-in: it goes on with texts. There are no rows to be answered, and none
+    are stored with the bundle. `on_disk`: those of its files that are too large to be held: they are
+    hashed where they are.
+    """
+
+    on_disk: ClassVar[frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +82,18 @@ class Sealed:
     """The files of a bundle, name → content: each was compared with the manifest, and what was
     compared is what is used.
 
-    `folder` is for messages: nothing is opened again. `runtime`: whose the files are.
+    `folder` is for messages: nothing is opened again, but for `large`, name → path of files that were
+    hashed where they are. `runtime`: whose the files are.
     """
 
     folder: Path
     runtime: str
     files: dict[str, bytes]
+    large: dict[str, Path] = field(default_factory=dict)
+
+    def size_bytes(self, name: str) -> int:
+        """Of one of its files."""
+        return self.large[name].stat().st_size if name in self.large else len(self.files[name])
 
 
 class Entry(Section):
@@ -108,16 +130,31 @@ def largest(runtime: str) -> Mapping[str, int]:
     """The files of a bundle that `runtime` answers for, and their largest sizes. Raises RecipeError
     for one not installed.
     """
-    return LARGEST if runtime == ONNX else {**COMMON, **RUNTIME.load(runtime).files}
-
-
-def make(version: str, files: Mapping[str, bytes], runtime: str = ONNX) -> Manifest:
-    """The manifest of `files` (name → content)."""
-    entries = {
-        n: Entry(bytes=len(c), sha256=hashlib.sha256(c).hexdigest())
-        for n, c in sorted(files.items())
+    if runtime == ONNX:
+        return LARGEST
+    plugin = RUNTIME.load(runtime)
+    common = {
+        name: most for name, most in COMMON.items() if name != PARITY or not _on_disk(runtime)
     }
+    return {**common, **plugin.files}
+
+
+def _on_disk(runtime: str) -> frozenset[str]:
+    """Files that are hashed where they are; a runtime that has some generates text."""
+    plugin: object = None if runtime == ONNX else RUNTIME.load(runtime)()
+    return plugin.on_disk if isinstance(plugin, KeepsOnDisk) else frozenset()
+
+
+def make(version: str, files: Mapping[str, bytes | Path], runtime: str = ONNX) -> Manifest:
+    """The manifest of `files` (name → content, or the file that holds it)."""
+    entries = {name: _entry(content) for name, content in sorted(files.items())}
     return Manifest(version=version, runtime=runtime, files=entries)
+
+
+def _entry(content: bytes | Path) -> Entry:
+    if isinstance(content, bytes):
+        return Entry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return Entry(bytes=content.stat().st_size, sha256=sha256_file(content))
 
 
 def read(folder: Path, allow: Collection[str] = ()) -> Sealed:
@@ -137,11 +174,18 @@ def read(folder: Path, allow: Collection[str] = ()) -> Sealed:
                 str(folder / name), f"at most {most[name]} bytes", f"{entry.bytes} bytes", AGAIN
             )
         _check_size(folder / name, entry)
+    on_disk = _on_disk(manifest.runtime)
     files = {
         name: _read_sealed(folder, name, entry, most[name])
         for name, entry in manifest.files.items()
+        if name not in on_disk
     }
-    return Sealed(folder, manifest.runtime, files)
+    large = {
+        name: _hashed(folder, name, entry)
+        for name, entry in manifest.files.items()
+        if name in on_disk
+    }
+    return Sealed(folder, manifest.runtime, files, large)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -190,11 +234,10 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     for name in allowed:
         if name not in manifest.files:
             raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
-    with os.scandir(folder) as found:  # one after the other: a stranger's folder may hold a million
-        names = (entry.name for entry in found)
-        foreign = sorted(
-            islice((name for name in names if name not in {MANIFEST, *manifest.files}), MOST_SHOWN)
-        )
+    own = {MANIFEST, *manifest.files}
+    foreign = sorted(
+        islice((name for name in names_in(folder, own) if name not in own), MOST_SHOWN)
+    )
     if foreign:
         raise BundleError(
             str(folder),
@@ -202,6 +245,20 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
             f"also {', '.join(map(repr, foreign))}",
             "Remove what was added.",
         )
+
+
+def names_in(folder: Path, known: Collection[str]) -> Iterator[str]:
+    """Of all that is in the folder, and in those of its folders that hold known files. One after the
+    other: a stranger's folder may hold a million.
+    """
+    below = {name.partition("/")[0] for name in known if "/" in name}
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.name in below and entry.is_dir(follow_symlinks=False):
+                with os.scandir(entry.path) as inner:
+                    yield from (f"{entry.name}/{one.name}" for one in inner)
+            else:
+                yield entry.name
 
 
 def _check_size(path: Path, entry: Entry) -> None:
@@ -229,10 +286,33 @@ def _read_sealed(folder: Path, name: str, entry: Entry, most: int) -> bytes:
     return content
 
 
+def _hashed(folder: Path, name: str, entry: Entry) -> Path:
+    """A file that is compared with its entry piece by piece, and not held."""
+    path = folder / name
+    with _opened(path) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != entry.sha256:
+        raise BundleError(str(path), f"SHA-256 {entry.sha256[:12]}…", f"{found[:12]}…", AGAIN)
+    return path
+
+
 def read_plain(path: Path, largest: int) -> bytes:
     """The content of a regular file with one name, at most `largest` bytes. No link of either kind
     is followed.
     """
+    with _opened(path) as file:
+        content = file.read(largest + 1)
+        size = os.fstat(file.fileno()).st_size
+    if len(content) > largest:
+        raise BundleError(
+            str(path), f"at most {largest} bytes", f"{max(size, len(content))} bytes", AGAIN
+        )
+    return content
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """A regular file with one name. No link of either kind is followed."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -255,12 +335,4 @@ def read_plain(path: Path, largest: int) -> bytes:
                 found,
                 "Copy the folder with `cp -r`, without links.",
             )
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise BundleError(
-            str(path),
-            f"at most {largest} bytes",
-            f"{max(facts.st_size, len(content))} bytes",
-            AGAIN,
-        )
-    return content
+        yield file

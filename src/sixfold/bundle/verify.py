@@ -28,22 +28,22 @@ def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
     folder = Path(path)
     sealed = manifest.read(folder, allow)
     files = sealed.files
-    total = sum(map(len, files.values()))
+    total = sum(map(sealed.size_bytes, (*files, *sealed.large)))
     checked = [
-        f"manifest: {len(files)} files, {show_bytes(total)}, every SHA-256 agrees, nothing else in the folder"
+        f"manifest: {len(files) + len(sealed.large)} files, {show_bytes(total)}, every SHA-256 agrees, nothing else in the folder"
     ]
     page.check(files.pop("report.html"), folder / "report.html")
     report = section_of(Report, "report.json", files, folder)
     del files["report.json"]
     plugin = runtime_plugin(sealed.runtime)
-    model_bytes = sum(len(files[name]) for name in plugin.files)
+    model_bytes = sum(map(sealed.size_bytes, plugin.files))
     bundle = from_files(sealed, allow)
     parity_file = files.pop("parity.jsonl.gz")
     files.clear()
-    if bundle.recipe.serve.runtime != sealed.runtime:
+    if bundle.recipe.runtime != sealed.runtime:
         expected = f"serve.runtime: {sealed.runtime}, as in the manifest"
         raise BundleError(
-            str(folder / "recipe.yaml"), expected, bundle.recipe.serve.runtime, manifest.AGAIN
+            str(folder / "recipe.yaml"), expected, bundle.recipe.runtime, manifest.AGAIN
         )
     if found := disagreement(bundle.signature, bundle.recipe, bundle.receipt, report, model_bytes):
         where, expected, what = found

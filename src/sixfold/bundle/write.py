@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.signature import Signature
 
 INDENT: Final = 1
+LANGUAGE: Final = "language"  # the runtime of language models
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ class BundleParts:
     parity: Parity
     runtime: str = ONNX
 
+    def check(self, folder: Path, files: dict[str, bytes | Path]) -> None:
+        """The stored rows are asked again, through the files that will be written. Raises
+        BundleError.
+        """
+        held = {name: content for name, content in files.items() if isinstance(content, bytes)}
+        bundle = from_files(Sealed(folder, self.runtime, held), self.plugins)
+        check_parity(bundle.predictor, self.parity, str(folder / "model.onnx"))
+
     @property
     def plugins(self) -> tuple[str, ...]:
         """Those of other packages that it takes to answer."""
@@ -51,39 +61,73 @@ class BundleParts:
         ]
         return tuple(name for kind, name in used if name not in kind.own_names())
 
-    def files(self) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes | Path]:
         """Name → content of every file but the manifest."""
         return {
             **packed_by(self.runtime, self.model),
-            "signature.json": self.signature.model_dump_json(indent=INDENT).encode(),
-            "recipe.yaml": self.recipe.encode(),
-            "receipt.json": self.receipt.model_dump_json(indent=INDENT).encode(),
-            "report.html": self.report_html.encode(),
-            "report.json": self.report_json.encode(),
-            "parity.jsonl.gz": self.parity.packed(),
+            **_common(self),
+            manifest.PARITY: self.parity.packed(),
         }
 
 
-def write_bundle(folder: Path, parts: BundleParts) -> None:
+@dataclass(frozen=True)
+class LanguageParts:
+    """What the bundle of a language model is made of. `model`: the runtime's own files, name → content,
+    or the file that holds it. The rest as in `BundleParts`.
+    """
+
+    model: Mapping[str, bytes | Path]
+    signature: Signature
+    recipe: str
+    receipt: Receipt
+    report_html: str
+    report_json: str
+    runtime: str = LANGUAGE
+
+    def check(self, folder: Path, files: dict[str, bytes | Path]) -> None:
+        """All files of the runtime are there. Raises BundleError."""
+        missing = sorted(set(manifest.largest(self.runtime)) - files.keys())
+        if missing:
+            raise BundleError(
+                str(folder), f"the file {missing[0]}", "none", "Run the recipe again."
+            )
+
+    def files(self) -> dict[str, bytes | Path]:
+        """Name → content of every file but the manifest."""
+        return {**self.model, **_common(self)}
+
+
+def _common(parts: BundleParts | LanguageParts) -> dict[str, bytes | Path]:
+    """What every bundle has."""
+    return {
+        "signature.json": parts.signature.model_dump_json(indent=INDENT).encode(),
+        "recipe.yaml": parts.recipe.encode(),
+        "receipt.json": parts.receipt.model_dump_json(indent=INDENT).encode(),
+        "report.html": parts.report_html.encode(),
+        "report.json": parts.report_json.encode(),
+    }
+
+
+def write_bundle(folder: Path, parts: BundleParts | LanguageParts) -> None:
     """Write `parts` as the bundle `folder`; a bundle that is there already is replaced, anything
     else is not touched.
 
-    The stored rows are asked again, through the files that will be written: a bundle that fails is
-    not written. Raises BundleError (no parity) or SystemFault (no space, no permission, a folder
+    What it will answer is checked on the files that will be written: a bundle that fails is not
+    written. Raises BundleError (no parity) or SystemFault (no space, no permission, a folder
     that is no bundle).
     """
     files, largest = parts.files(), manifest.largest(parts.runtime)
     for name, content in files.items():
-        if len(content) > largest[name]:
-            most, found = f"at most {largest[name]:,} bytes", f"{len(content):,}"
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        if size > largest[name]:
+            most, found = f"at most {largest[name]:,} bytes", f"{size:,}"
             raise BundleError(
                 str(folder / name),
                 most,
                 found,
                 "Leave out columns or candidates: nobody could load it.",
             )
-    bundle = from_files(Sealed(folder, parts.runtime, files), parts.plugins)
-    check_parity(bundle.predictor, parts.parity, str(folder / "model.onnx"))
+    parts.check(folder, files)
     _refuse_foreign(folder)
     _refuse_foreign(_old(folder))
     aside = folder.with_name(folder.name + ".tmp")
@@ -110,16 +154,22 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _write_aside(aside: Path, files: dict[str, bytes], runtime: str) -> None:
+def _write_aside(aside: Path, files: dict[str, bytes | Path], runtime: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     sealed = manifest.make(sixfold.__version__, files, runtime)
     for name, content in {**files, manifest.MANIFEST: sealed.rendered()}.items():
+        (aside / name).parent.mkdir(exist_ok=True)
         with (aside / name).open("xb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                with content.open("rb") as stored:
+                    shutil.copyfileobj(stored, file)
             file.flush()
             os.fsync(file.fileno())
-    sync_folder(aside)
+    for folder in {(aside / name).parent for name in files}:
+        sync_folder(folder)
 
 
 def _old(folder: Path) -> Path:

@@ -29,7 +29,7 @@ def lines(receipt: Receipt) -> list[Line]:
             name = f"{quality.metric}, {receipt.rows_holdout:,} rows held out"
             rows.append((name, _show(quality.holdout_before), _show(quality.holdout_after)))
     before, after_cost = _costs(receipt.before), _costs(receipt.after)
-    rows += [(name, value, after_cost[name]) for name, value in before.items()]
+    rows += [(name, value, after_cost.get(name, "-")) for name, value in before.items()]
     if (http := receipt.http) is not None and http.p50_ms is not None and http.p99_ms is not None:
         rows.append(
             ("one row over HTTP, p50 / p99 ms", "-", f"{http.p50_ms:.3f} / {http.p99_ms:.3f}")
@@ -55,9 +55,10 @@ def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
         tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
     if receipt.http is not None and receipt.http.why:
         tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
-    tail.append(
-        f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e})."
-    )
+    if receipt.parity_rows:
+        tail.append(
+            f"Graph and pipeline agree on {receipt.parity_rows:,} stored rows (worst {receipt.parity_worst:.1e})."
+        )
     return "\n".join(
         map(one_line, [*verdict, *([""] if verdict else []), *head, *body, *tail, *expected])
     )
@@ -67,11 +68,25 @@ def _costs(cost: Cost) -> dict[str, str]:
     shown = {
         "bytes of the model": show_bytes(cost.file_bytes),
         "raw columns": str(cost.inputs),
-        "one row, p50 / p99 ms": f"{cost.p50_1_ms:.3f} / {cost.p99_1_ms:.3f}",
-        "64 rows, p50 / p99 ms": f"{cost.p50_64_ms:.3f} / {cost.p99_64_ms:.3f}",
-        "peak memory": show_bytes(cost.peak_memory_bytes),
     }
-    return shown if cost.parameters is None else {**shown, "parameters": f"{cost.parameters:,}"}
+    measured = {
+        "one row, p50 / p99 ms": _latency(cost.p50_1_ms, cost.p99_1_ms),
+        "64 rows, p50 / p99 ms": _latency(cost.p50_64_ms, cost.p99_64_ms),
+        "tokens/s, one request": _of(cost.tokens_per_s_1, ",.0f"),
+        "tokens/s, eight requests": _of(cost.tokens_per_s_8, ",.0f"),
+        "first token, ms": _of(cost.first_token_ms, ".1f"),
+        "peak memory": show_bytes(cost.peak_memory_bytes) if cost.peak_memory_bytes else "",
+        "parameters": _of(cost.parameters, ","),
+    }
+    return shown | {name: value for name, value in measured.items() if value}
+
+
+def _latency(middle: float | None, last: float | None) -> str:
+    return f"{middle:.3f} / {last:.3f}" if middle is not None and last is not None else ""
+
+
+def _of(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _show(value: float | None) -> str:

@@ -71,7 +71,7 @@ def command(
         )
         return
     click.echo(f"\n{done.leaderboard}\n\n{text(done.receipt, done.verdict)}")
-    print_layers(report_of(done.bundle, [loaded.recipe.serve.runtime]).layers)
+    print_layers(report_of(done.bundle, [loaded.recipe.runtime]).layers)
     click.echo()
     bundle = one_line(str(done.bundle))
     click.echo(f"Bundle: {bundle}\nReport: {bundle}/report.html\nServe:  sixfold serve {bundle}")

@@ -56,7 +56,7 @@ def keep_together(dataset: Dataset, duplicates: str = "keep_together") -> Datase
     repeated = equal_rows.duplicates(group, dataset.target)
     contradicting = int(equal_rows.contradictions(group, dataset.target).sum())
     notes, warnings = list(dataset.notes), list(dataset.warnings)
-    if contradicting and dataset.target.task != "reconstruction":
+    if contradicting and dataset.target.task not in ("reconstruction", "generation"):
         rows = counted(contradicting, "row equals another row", "rows equal another row")
         notes.append(
             f"{rows} in every column and differ{'s' * (contradicting == 1)} in the target."

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from sixfold.core.units import counted
 from sixfold.data import row_numbers
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
+from sixfold.data.documents import document_target, text_column
 from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
@@ -32,6 +34,7 @@ PLANNED_ROWS = 50_000  # from which a column's memory is asked for
 COLUMN_BYTES = (
     16  # of a value while its column is read: as a double, and once more; derived, rather less
 )
+UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
 SHOWN = 5  # columns or tokens named in a sentence
 
 
@@ -43,7 +46,7 @@ def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None =
     where the recipe names what is not there, or BudgetError for a table that takes more.
     """
     memory = memory or MemoryLimit.of(None)
-    return dataset_of(find(data, base).read(memory), data, task, memory)
+    return dataset_of(find(data, base, task).read(memory), data, task, memory)
 
 
 def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
@@ -96,6 +99,8 @@ def dataset_of(
     DataError, RecipeError, BudgetError.
     """
     _check_names(raw, data, task)
+    if task == "generation":
+        data = _of_documents(raw, data)
     fields = () if data.header else tuple(raw.columns)
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
     found = None
@@ -127,7 +132,7 @@ def dataset_of(
             "none that can be used",
             "Look at data.drop and data.types.",
         )
-    found = found or reconstruction_target(columns, raw.where)
+    found = found or _own_target(columns, task, raw.where)
     sentences = (
         _overview(raw.rows, columns, notes),
         *_unused(data, notes),
@@ -149,6 +154,21 @@ def dataset_of(
         Table(columns, raw.rows), found.target, groups, times, sentences, warnings, fields=fields
     )
     return checked(_at_rows(whole, found.rows, raw), data)
+
+
+def _of_documents(raw: Raw, data: Data) -> Data:
+    """The section with one column of text, and no other, to learn from."""
+    text = text_column(list(raw.columns), data, raw.where)
+    others = tuple(name for name in raw.columns if name not in (text, data.group, data.time))
+    return data.model_copy(update={"types": {**data.types, text: "text"}, "drop": others})
+
+
+def _own_target(columns: dict[str, Column], task: Task | None, where: str) -> FoundTarget:
+    """What is learned where no column is the target."""
+    if task == "generation":
+        ((name, column),) = columns.items()
+        return document_target(name, column, where)
+    return reconstruction_target(columns, where)
 
 
 def _plan_column(raw: Raw, name: str, memory: MemoryLimit | None) -> None:
@@ -204,17 +224,17 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
     """Every column that the recipe names is there, and no column plays two parts. Raises
     RecipeError or DataError.
     """
-    if data.target is None and task != "reconstruction":
+    if data.target is None and task not in UNLABELLED:
         raise RecipeError(
             "data.target",
             "the column to predict",
             "nothing",
-            f"Name one of: {', '.join(raw.columns)}; or say task: reconstruction.",
+            f"Name one of: {', '.join(raw.columns)}; or say task: reconstruction, or task: generation for a language model.",
         )
-    if data.target is not None and task == "reconstruction":
+    if data.target is not None and task in UNLABELLED:
         raise RecipeError(
             "data.target",
-            "no target for task: reconstruction",
+            f"no target for task: {task}",
             f"'{data.target}'",
             "Leave it out, or list it in drop.",
         )

@@ -38,7 +38,7 @@ def warning(training: Dataset, seed: int = 0) -> str:
     fold.
     """
     if (
-        training.target.task == "reconstruction"
+        training.target.task in ("reconstruction", "generation")
         or len(training.table.columns) < 2
         or training.table.rows < LEAST_ROWS
     ):

@@ -16,6 +16,7 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import counted
 from sixfold.data.file import DataFile
+from sixfold.parts.table import Task
 from sixfold.recipe.kinds import SOURCE
 from sixfold.recipe.schema import Data
 
@@ -25,6 +26,8 @@ ALIASES: Final = {
     "ndjson": "jsonl",
     "xlsm": "xlsx",
 }  # extension → plug-in, where they differ
+DOCUMENTS: Final = "documents"  # the plug-in of plain text
+PLAIN_TEXT: Final = frozenset({"txt", "md", "rst", "text"})  # endings of its files
 MOST_COLUMNS: Final = (
     100_000  # as of `random:`; a graph of more inputs is larger than protobuf allows (guessed)
 )
@@ -99,12 +102,16 @@ class FolderSource(Protocol):
         """
 
 
-def find(data: Data, base: Path) -> FileSource | NamedSource | FolderSource:
-    """The plug-in for `data.source`; relative paths from `base`. Raises DataError, or RecipeError
-    for its options.
+def find(
+    data: Data, base: Path, task: Task | None = None
+) -> FileSource | NamedSource | FolderSource:
+    """The plug-in for `data.source`; relative paths from `base`. For `task` generation, folders and
+    files of plain text are documents. Raises DataError, or RecipeError for its options.
     """
     prefixed = _PREFIXED.fullmatch(data.source)
-    if (base / data.source).is_dir():
+    if task == "generation" and _is_plain_text(base / data.source):
+        made = SOURCE.load(DOCUMENTS).at(base / data.source, data)
+    elif (base / data.source).is_dir():
         made = _by_content(base / data.source).of_folder(base / data.source, data)
     elif prefixed:
         settings = SOURCE.load(prefixed["plugin"])
@@ -132,6 +139,10 @@ def _check_options(taken: Mapping[str, Any], data: Data) -> None:
         if given and option not in taken:
             key = "data.read.encoding" if option == "encoding" else f"data.{option}"
             raise RecipeError(key, expected, repr(data.source), f"Leave out {key}.")
+
+
+def _is_plain_text(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and DataFile(path).extension in PLAIN_TEXT)
 
 
 def _checked(path: Path) -> DataFile:

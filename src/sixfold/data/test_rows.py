@@ -30,8 +30,8 @@ def load(
     `data.load`).
     """
     memory = memory or MemoryLimit.of(None)
-    raw = find(data, base).read(memory)
-    test = find(data.model_copy(update={"source": data.test}), base).read(memory)
+    raw = find(data, base, task).read(memory)
+    test = find(data.model_copy(update={"source": data.test}), base, task).read(memory)
     training = dataset_of(replace(raw, columns=dict(raw.columns)), data, task, memory)
     used = [
         name

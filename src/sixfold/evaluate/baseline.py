@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.fit import OutputKind
-from sixfold.parts.table import Dataset, FloatArray, Target
+from sixfold.parts.table import LOSS_SUMS, Dataset, FloatArray, Target
+
+ALPHABET: Final = 256  # bytes
 
 
 def baseline(
@@ -42,12 +46,43 @@ def by_fold(
     kind: OutputKind = "probability" if dataset.target.task == "classification" else "value"
     for number, fold in enumerate(folds):
         validation = dataset.target.take(fold.validation)
-        predicted = np.repeat(
-            _constant(dataset.target.take(fold.train))[None, :], len(fold.validation), axis=0
-        )
+        predicted = _ignorant(dataset, fold)
         for name, score in scoring.score_all(metrics, validation, predicted, kind).items():
             scores[name][number] = np.nan if score is None else score
     return scores
+
+
+def _ignorant(dataset: Dataset, fold: Fold) -> FloatArray:
+    """[validation rows, outputs] of a model that looks at no feature of theirs; of texts, one that
+    looks at no byte before.
+    """
+    if dataset.target.task == "generation":
+        return byte_shares(dataset.take(fold.train), dataset.take(fold.validation))
+    constant = _constant(dataset.target.take(fold.train))
+    return np.repeat(constant[None, :], len(fold.validation), axis=0)
+
+
+def byte_shares(training: Dataset, validation: Dataset) -> FloatArray:
+    """[validation rows, 3] sums (`parts.table.LOSS_SUMS`) of a model that gives each byte, and the end
+    of a text, its share in the training texts (one more of each, so that none has none).
+    """
+    counts = np.ones(ALPHABET + 1)
+    counts[ALPHABET] += training.table.rows
+    for content in _contents(training):
+        counts[:ALPHABET] += np.bincount(content, minlength=ALPHABET)
+    losses = -np.log(counts / counts.sum())
+    found = [
+        (losses[content].sum() + losses[ALPHABET], len(content) + 1, len(content))
+        for content in _contents(validation)
+    ]
+    return np.array(found, dtype=np.float64).reshape(-1, len(LOSS_SUMS))
+
+
+def _contents(dataset: Dataset) -> Iterator[npt.NDArray[np.uint8]]:
+    """The bytes of each text."""
+    (column,) = dataset.table.columns.values()
+    for text in column.strings():
+        yield np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
 
 
 def _constant(target: Target) -> FloatArray:

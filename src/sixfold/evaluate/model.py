@@ -25,6 +25,7 @@ from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
 from sixfold.prepare import preparer
+from sixfold.prepare.documents import DocumentPreparer
 from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Calibration
@@ -40,7 +41,7 @@ class Model(State):
     largest score.
     """
 
-    preparer: Preparer | Joined
+    preparer: Preparer | DocumentPreparer | Joined
     fitted: Fitted
     task: Task
     target_names: tuple[str, ...]
@@ -155,7 +156,7 @@ class Prepared:
     which those are, and what of them stays together (`Fit.groups`).
     """
 
-    preparer: Preparer | Joined
+    preparer: Preparer | DocumentPreparer | Joined
     x: Features
     rows: IntArray
     groups: IntArray | None = None
@@ -171,7 +172,7 @@ def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> P
     return Prepared(fitted, x, rows, None if units is None else units[rows])
 
 
-def _check_read(candidate: Candidate, fitted: Preparer) -> None:
+def _check_read(candidate: Candidate, fitted: Preparer | DocumentPreparer) -> None:
     """Raises RecipeError for features that the family can make nothing of."""
     for group in fitted.layout:
         if group.kind not in candidate.family.reads:

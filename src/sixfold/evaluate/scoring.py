@@ -18,6 +18,7 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "log_loss", "roc_auc"),
     "regression": ("rmse", "mae", "r2"),
     "reconstruction": ("mse", "mae"),
+    "generation": ("bits_per_byte", "perplexity"),
 }
 POSSIBLE: dict[OutputKind, frozenset[str]] = {
     "probability": frozenset({"label", "score", "probability"}),

@@ -61,9 +61,9 @@ def _refuse_foreign(folder: RunFolder, path: Path, runtime: str) -> None:
             "Move it away and run the same command again.",
         )
     strange = sorted(
-        one.name
-        for one in path.iterdir()
-        if one.name not in names or (one.is_dir() and not one.is_symlink())
+        name
+        for name in manifest.names_in(path, names)
+        if name not in names or ((path / name).is_dir() and not (path / name).is_symlink())
     )
     finished = any(event["event"] == "run_finished" for event in folder.history())
     if strange or not finished:

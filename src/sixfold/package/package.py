@@ -5,17 +5,20 @@ answers as the pipeline does.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sixfold.bundle.manifest import MODEL, PARITY
 from sixfold.bundle.parity import unpack
-from sixfold.bundle.write import BundleParts, write_bundle
+from sixfold.bundle.runtime import runtime_plugin
+from sixfold.bundle.write import BundleParts, LanguageParts, write_bundle
 from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import http_latency, own_bundle, planned, receipt, report
+from sixfold.package import http_latency, language, own_bundle, planned, receipt, report
 from sixfold.package.html import render
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
@@ -66,17 +69,51 @@ def _write(
     run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed, aside: Path
 ) -> None:
     """Everything that the bundle is made of, and the predictions out of fold."""
-    folder, plan = run.folder, winner.plan
+    generates = data.training.target.task == "generation"
+    made = (_of_language if generates else _of_graph)(run, data, winner, compressed)
+    steps = Reproduction(
+        command=f"sixfold run {run.loaded.name}",
+        recipe=run.loaded.text,
+        data_sha256=data.digest,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    content, folder = made.report, run.folder
+    files = dict(made.files)
+    shown = thumbnails(data.training.table, content.examples)
+    files["report.html"] = render(content, steps, shown).encode("utf-8")
+    for name, part in (
+        ("signature", made.signature),
+        ("receipt", content.receipt),
+        ("report", content),
+    ):
+        files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
+    folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))
+    for name, written in files.items():
+        (aside / name).parent.mkdir(exist_ok=True)
+        (aside / name).write_bytes(written)
+    out_of_fold.write(answers := io.BytesIO(), data.training, winner.evaluations, winner.plan.folds)
+    if folder.disk.has_room(len(answers.getbuffer())):
+        (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
+
+
+@dataclass(frozen=True)
+class Made:
+    """`files`: name → content of what the bundle's runtime needs, and of stored rows."""
+
+    files: Mapping[str, bytes]
+    signature: Signature
+    report: Report
+
+
+def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:
+    """A pipeline that is one graph."""
     clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
     measured = receipt.measure(run.loaded.recipe, data, winner, compressed, run.context.seed, clock)
     effort = Effort(deadline=run.limits.report() or float("inf"))
-    shuffled = importances(winner.evaluation, data.training, plan.folds, run.context.seed, effort)
-    trained = (
-        None
-        if winner.fold is None
-        else receipt.TrainedFold(winner.fold, len(plan.folds[winner.fold].train))
+    shuffled = importances(
+        winner.evaluation, data.training, winner.plan.folds, run.context.seed, effort
     )
-    made = receipt.with_nested(receipt.of_fold(measured.receipt, trained), winner.nested)
+    made = _receipt(measured.receipt, winner)
     parts = BundleParts(  # the report is not served
         measured.model,
         measured.signature,
@@ -85,51 +122,59 @@ def _write(
         "",
         "{}",
         measured.parity,
-        run.loaded.recipe.serve.runtime,
+        run.loaded.recipe.runtime,
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
-    lines = planned.lines(folder, run.limits.started)
-    findings = report.Findings(shuffled, folder.history(), compressed.model.fitted, shown, lines)
-    content = report.report(made, data.training, winner, findings)
-    steps = Reproduction(
-        command=f"sixfold run {run.loaded.name}",
-        recipe=run.loaded.text,
-        data_sha256=data.digest,
-        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    lines = planned.lines(run.folder, run.limits.started)
+    findings = report.Findings(
+        shuffled, run.folder.history(), compressed.model.fitted, shown, lines
     )
-    files = {"model.onnx": measured.model, "parity.jsonl.gz": measured.parity.packed()}
-    files["report.html"] = render(
-        content, steps, thumbnails(data.training.table, content.examples)
-    ).encode("utf-8")
-    for name, part in (("signature", measured.signature), ("receipt", made), ("report", content)):
-        files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
-    folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))
-    for name, written in files.items():
-        (aside / name).write_bytes(written)
-    out_of_fold.write(answers := io.BytesIO(), data.training, winner.evaluations, plan.folds)
-    if folder.disk.has_room(len(answers.getbuffer())):
-        (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
+    content = report.report(made, data.training, winner, findings)
+    files = {MODEL: measured.model, PARITY: measured.parity.packed()}
+    return Made(files, measured.signature, content)
+
+
+def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:
+    """A language model, whose columns are not shuffled: there is one."""
+    clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
+    measured = language.measure(run.loaded.recipe, data, winner, compressed, clock)
+    made = _receipt(measured.receipt, winner)
+    lines = planned.lines(run.folder, run.limits.started)
+    findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0, lines)
+    content = report.report(made, data.training, winner, findings)
+    return Made(measured.files, measured.signature, content)
+
+
+def _receipt(measured: Receipt, winner: Winner) -> Receipt:
+    """With what is known of the fold that it is of, and of nested cross-validation."""
+    trained = (
+        None
+        if winner.fold is None
+        else receipt.TrainedFold(winner.fold, len(winner.plan.folds[winner.fold].train))
+    )
+    return receipt.with_nested(receipt.of_fold(measured, trained), winner.nested)
 
 
 def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     made = Receipt.model_validate_json((done / "receipt.json").read_text(encoding="utf-8"))
     signature = Signature.model_validate_json((done / "signature.json").read_text(encoding="utf-8"))
-    parity = unpack(
-        (done / "parity.jsonl.gz").read_bytes(), str(done / "parity.jsonl.gz"), signature
-    )
-    page, content = (
-        (done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json")
-    )
-    model = (done / "model.onnx").read_bytes()
-    size = sum(path.stat().st_size for path in done.iterdir())
+    texts = [(done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json")]
+    runtime = loaded.recipe.runtime
+    parts: BundleParts | LanguageParts
+    if signature.task == "generation":
+        files = {name: done / name for name in runtime_plugin(runtime).files}
+        parts = LanguageParts(files, signature, loaded.text, made, texts[0], texts[1], runtime)
+    else:
+        parity = unpack((done / PARITY).read_bytes(), str(done / PARITY), signature)
+        model = (done / MODEL).read_bytes()
+        parts = BundleParts(
+            model, signature, loaded.text, made, texts[0], texts[1], parity, runtime
+        )
+    size = sum(path.stat().st_size for path in done.rglob("*") if path.is_file())
     folder.disk.room(
         size, (*SPARE, "refit", "compress", "outcome")
     )  # where the disk is short, the bundle alone is left
-    runtime = loaded.recipe.serve.runtime
     own_bundle.make_way(folder, runtime)
-    write_bundle(
-        folder.path / "bundle",
-        BundleParts(model, signature, loaded.text, made, page, content, parity, runtime),
-    )
+    write_bundle(folder.path / "bundle", parts)
     return made

@@ -183,9 +183,9 @@ def machine() -> dict[str, str | int | float]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(engines: Sequence[str] = ENGINES) -> dict[str, str]:
     """Sixfold and its engines."""
-    return {name: version(name) for name in ENGINES}
+    return {name: version(name) for name in engines}
 
 
 def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
@@ -212,16 +212,26 @@ def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
         sentences += receipt.nested.sentences()[:2]
     if runner_up:
         sentences.append(runner_up)
-    size = f"{show_bytes(receipt.after.file_bytes)}, one row in {receipt.after.p50_1_ms:.2f} ms"
+    size = _cost_words(receipt.after, "one row in ")
     if receipt.http is not None and receipt.http.p50_ms is not None:
         size += f", {receipt.http.p50_ms:.2f} ms over HTTP"
-    larger = f"{show_bytes(receipt.before.file_bytes)} and {receipt.before.p50_1_ms:.2f} ms"
+    larger = _cost_words(receipt.before, "")
     sentences.append(
         f"The served model: {size}" + (f" ({larger} before compression)." if receipt.steps else ".")
     )
     if first.baseline is not None and not _beats(first, after):
         sentences.append("It is no better than ignoring the columns: do not use it.")
     return tuple(sentences)
+
+
+def _cost_words(cost: Cost, one_row: str) -> str:
+    """`1.2 MB, one row in 0.05 ms`; of a language model its tokens a second, where they are known."""
+    size, joint = show_bytes(cost.file_bytes), ", " if one_row else " and "
+    if cost.p50_1_ms is not None:
+        return f"{size}{joint}{one_row}{cost.p50_1_ms:.2f} ms"
+    return (
+        size if cost.tokens_per_s_1 is None else f"{size}{joint}{cost.tokens_per_s_1:,.0f} tokens/s"
+    )
 
 
 def _beats(first: Quality, folds: float) -> bool:
@@ -283,11 +293,11 @@ def measure(
     rows = stored_rows(training.table, seed)
     texts = text_rows(rows, after.preparer.inputs, recipe.data.read)
     parity = Parity(texts, expected_answers(after, rows)).fitting()
-    runtime = recipe.serve.runtime
+    runtime = recipe.runtime
     worst = check_parity(_predictor(new, signature, runtime), parity)
     first, second = compare(old, new, training.table, MEASURING * clock.left_s())
-    cost_before = _counted(_sized(first, old, runtime), before)
-    cost_after = _counted(_sized(second, new, runtime), after)
+    cost_before = counted(_sized(first, old, runtime), before)
+    cost_after = counted(_sized(second, new, runtime), after)
     scored_before = ModelScores(evaluation.scores, before.scores(held_out, metrics))
     scored_after = ModelScores(compressed.scores, after.scores(held_out, metrics))
     receipt = Receipt(
@@ -302,7 +312,7 @@ def measure(
         steps=compressed.steps,
         parity_rows=len(parity.rows),
         parity_worst=worst,
-        verdict=_outcome(compressed),
+        verdict=outcome(compressed),
         machine=machine(),
         versions=versions(),
         duration_s=round(duration_s, 2),
@@ -365,7 +375,7 @@ def with_http(receipt: Receipt, http: OverHttp) -> Receipt:
     return receipt.model_copy(update={"http": http, "how": how})
 
 
-def _counted(cost: Cost, model: Model) -> Cost:
+def counted(cost: Cost, model: Model) -> Cost:
     """With the parameters θ of the model itself, where it has real ones: preparation's constants do
     not count.
     """
@@ -377,7 +387,8 @@ def _counted(cost: Cost, model: Model) -> Cost:
     )
 
 
-def _outcome(compressed: Compressed) -> Any:
+def outcome(compressed: Compressed) -> Any:
+    """The receipt's word for what compression came to."""
     if not compressed.steps:
         return "not asked for"
     if any(step.accepted for step in compressed.steps):

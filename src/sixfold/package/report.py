@@ -174,7 +174,7 @@ def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
 def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     """Charts of the winner's out-of-fold predictions."""
     predictions = evaluation.predictions
-    if len(curves.seen(predictions)) == 0:
+    if len(curves.seen(predictions)) == 0 or target.task == "generation":
         return ()
     if target.task != "classification":
         words = curves.residuals_in_words(target, predictions)

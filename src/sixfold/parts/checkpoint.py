@@ -156,7 +156,7 @@ def read_shape(folder: Path, kinds: Set[str]) -> CheckpointShape:
                 repr(other)[:80],
                 ANOTHER,
             )
-    _check_sizes(found, file)
+    check_sizes(found, file)
     default = _class(ARCHITECTURES[kind].config)().to_dict()
     known = {
         name: value for name, value in found.items() if name in default and name not in LEFT_OUT
@@ -165,7 +165,7 @@ def read_shape(folder: Path, kinds: Set[str]) -> CheckpointShape:
         whole = _config(CheckpointShape(kind, json.dumps(known))).to_dict()
     except damaged() as error:
         raise DataError(
-            str(file), "a configuration that transformers knows", _first_line(error), AGAIN
+            str(file), "a configuration that transformers knows", first_line(error), AGAIN
         ) from None
     kept = {name: whole[name] for name in sorted(default) if name not in LEFT_OUT}
     return CheckpointShape(kind, json.dumps(kept))
@@ -194,7 +194,7 @@ def read_checkpoint(folder: Path, kinds: Set[str]) -> Checkpoint:
         raise
     except damaged() as error:
         raise DataError(
-            str(folder), "a checkpoint that transformers can read", _first_line(error), AGAIN
+            str(folder), "a checkpoint that transformers can read", first_line(error), AGAIN
         ) from None
     lacking = sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
     if lacking:
@@ -207,7 +207,7 @@ def read_checkpoint(folder: Path, kinds: Set[str]) -> Checkpoint:
     )
 
 
-def _check_sizes(fields: Mapping[str, Any], file: Path) -> None:
+def check_sizes(fields: Mapping[str, Any], file: Path) -> None:
     """Before anything is made of them. Raises DataError."""
     for name, value in fields.items():
         numbers = [
@@ -271,7 +271,8 @@ def damaged() -> tuple[type[Exception], ...]:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library says of it, in short."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:200]
 
 

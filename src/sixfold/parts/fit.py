@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from sixfold.parts.graph import Graph
 from sixfold.parts.image_resize import ImageShape
-from sixfold.parts.image_store import StoredPixels
+from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.parts.units import cut_off, with_every_class
 from sixfold.recipe.schema import Initialize, Train
@@ -26,8 +26,17 @@ Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 # families that take them so.
 Features: TypeAlias = Matrix | csr_array
 OutputKind = Literal["probability", "decision", "value"]
-FeatureKind = Literal["numbers", "tokens", "pixels"]
+FeatureKind = Literal["numbers", "tokens", "pixels", "documents"]
 UNWATCHED = "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
+
+
+class DocumentNeeds(NamedTuple):
+    """Of a language model: how many tokens its vocabulary has (0: by the size of the texts), or the
+    folder of the checkpoint whose tokens they are.
+    """
+
+    vocabulary: int = 0
+    checkpoint: str = ""
 
 
 class Needs(NamedTuple):
@@ -49,6 +58,7 @@ class Needs(NamedTuple):
     )
     stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
     image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
+    documents: DocumentNeeds | None = None  # of a family that learns texts themselves
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,8 @@ class FeatureGroup:
 
     `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of
     one column of images, of the size `image`, 0 to 255. `tokens`: of one column of texts, in their
-    order, codes below `tokens`, 0 after the text's end; `tokenizer`: SHA-256 of the checkpoint's
-    whose codes these are, '' where they were learned.
+    order, codes below `tokens`, 0 after the text's end; `documents`: whole texts, of which a row is
+    one; `tokenizer`: SHA-256 of the checkpoint's whose codes these are, '' where they were learned.
     """
 
     kind: FeatureKind
@@ -147,7 +157,7 @@ class Fit:
     def take(self, rows: IntArray) -> Self:
         """The same work on some of its rows."""
         groups = None if self.groups is None else self.groups[rows]
-        x = self.x.take(rows) if isinstance(self.x, StoredPixels) else self.x[rows]
+        x = self.x.take(rows) if isinstance(self.x, StoredFeatures) else self.x[rows]
         return replace(self, x=x, y=self.y[rows], groups=groups)
 
     def whole_groups(self, count: int, seed: int) -> IntArray:

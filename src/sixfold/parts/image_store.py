@@ -24,6 +24,7 @@ from sixfold.core.errors import BudgetError, DataError
 from sixfold.core.units import counted, show_bytes
 from sixfold.parts.file_cells import content
 from sixfold.parts.image_resize import ImageShape, Resizer
+from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import IntArray
 
 SURVEYED: Final = 1_000  # images whose headers are read to choose a size
@@ -158,7 +159,7 @@ class ImageCache:
 
 
 @dataclass(frozen=True)
-class StoredPixels:
+class StoredPixels(StoredFeatures):
     """Pixels as features [rows, cells], uint8, that stay on disk: a slice or an array of rows is
     read when it is asked for.
     """
@@ -190,6 +191,10 @@ class StoredPixels:
     def take(self, rows: IntArray) -> Self:
         """A view of some rows; reads nothing."""
         return replace(self, cache=self.cache.take(rows))
+
+    def largest(self) -> float:
+        """Of any pixel."""
+        return 255.0
 
     def toarray(self) -> npt.NDArray[np.float32]:
         """All of them, in memory, for who can do no other."""

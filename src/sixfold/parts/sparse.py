@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, hstack, vstack
 
 from sixfold.parts.fit import Features, Matrix
-from sixfold.parts.image_store import StoredPixels
+from sixfold.parts.stored import StoredFeatures
 
 DENSE_BYTES = 512 * 2**20  # features up to this size stay dense: solvers are faster on them
 MOST_FILLED = (
@@ -79,15 +79,15 @@ def dense(x: Features) -> Matrix:
 
 
 def nonzeros(x: Features) -> int:
-    """Numbers that are not 0; of pixels on disk all of them count."""
-    if isinstance(x, StoredPixels):
+    """Numbers that are not 0; of what is on disk all of them count."""
+    if isinstance(x, StoredFeatures):
         return x.shape[0] * x.shape[1]
     return int(np.count_nonzero(x)) if isinstance(x, np.ndarray) else int(x.nnz)
 
 
 def held_bytes(x: Features) -> int:
     """Memory that `x` takes."""
-    if isinstance(x, StoredPixels):
+    if isinstance(x, StoredFeatures):
         return 0
     return (
         x.nbytes
@@ -100,8 +100,8 @@ def bounds(x: Features) -> Matrix:
     """[2, features]: the largest and the smallest value of each feature; NaN and infinities
     survive.
     """
-    if isinstance(x, StoredPixels):
-        return np.repeat(np.array([[255.0], [0.0]]), x.shape[1], axis=1)
+    if isinstance(x, StoredFeatures):
+        return np.repeat(np.array([[x.largest()], [0.0]]), x.shape[1], axis=1)
     if isinstance(x, np.ndarray):
         return np.stack([x.max(axis=0), x.min(axis=0)])
     return np.stack([x.max(axis=0).toarray().ravel(), x.min(axis=0).toarray().ravel()])

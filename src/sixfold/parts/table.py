@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,11 @@ BoolArray = npt.NDArray[np.bool_]
 ColumnKind: TypeAlias = (
     str  # number, category, boolean, date, identifier, or the name of a modality
 )
-Task = Literal["classification", "regression", "reconstruction"]
+Task = Literal["classification", "regression", "reconstruction", "generation"]
+
+# What a language model says of a text: the sum of −ln of the probabilities of its tokens, how many
+# these are, and the bytes of the text in UTF-8.
+LOSS_SUMS: Final = ("loss", "tokens", "bytes")
 
 
 class ColumnValues:
@@ -130,8 +134,9 @@ class Target(State):
     """What is predicted.
 
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression),
-    float64 [rows, outputs] (reconstruction). `names`: the target column, or the reconstructed
-    columns. `class_type`: what the classes are, as of a category's levels.
+    float64 [rows, outputs] (reconstruction; of a generation LOSS_SUMS, as a model gives them that finds
+    all bytes equally likely). `names`: the target column, the reconstructed columns, or the sums.
+    `class_type`: what the classes are, as of a category's levels.
     """
 
     task: Task

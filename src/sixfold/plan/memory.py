@@ -19,7 +19,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.model import Prepared, fit_of, prepare_rows
 from sixfold.parts import sparse
 from sixfold.parts.fit import Fit, Shape
-from sixfold.parts.image_store import StoredPixels
+from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import Dataset
 from sixfold.plan.trials import some
 from sixfold.prepare.preparer import Preparer
@@ -90,7 +90,7 @@ def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], contex
     may_be_thin = candidate.family.needs.sparse and a_row <= sparse.MOST_FILLED * x.shape[1]
 
     def features(count: int) -> int:
-        if isinstance(x, StoredPixels):
+        if isinstance(x, StoredFeatures):
             return 0
         more = of_texts * (
             max(1.0, count / x.shape[0]) ** HEAPS - 1.0

@@ -26,6 +26,7 @@ from sixfold.parts.table import FloatArray, IntArray, Table, Target
 from sixfold.prepare.block import Block, Rules, fit_block
 from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
+from sixfold.prepare.documents import DocumentPreparer, fit_documents
 from sixfold.prepare.encoded_block import EncodedBlock
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import FittedFeatures, Training, outputs
@@ -137,7 +138,7 @@ def fit(
     needs: Needs,
     seed: int,
     groups: IntArray | None = None,
-) -> tuple[Preparer, Features, IntArray]:
+) -> tuple[Preparer | DocumentPreparer, Features, IntArray]:
     """Fit on exactly these training rows; of any other row nothing is learned. `groups`: as in
     `Training`.
 
@@ -147,6 +148,9 @@ def fit(
     a column, a column that is not there) and DataError (no column or no row left).
     """
     check_columns(prepare, table)
+    if needs.documents is not None:
+        about = Training((), outputs(target), target.task, seed)
+        return fit_documents(table, prepare, needs.documents, about)
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
     near = y - offsets(y)  # methods compare with y, and add none of it back

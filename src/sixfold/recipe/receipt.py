@@ -26,16 +26,21 @@ class Quality(Section):
 
 
 class Cost(Section):
-    """What a model costs to keep and to ask: onnxruntime on this machine, one thread."""
+    """What a model costs to keep and to ask on this machine: in onnxruntime, one thread; of a language
+    model, in the runtime that serves it. None: not measured of such a model.
+    """
 
     file_bytes: int = Field(ge=0)
     parameters: int | None = Field(None, ge=0)
     inputs: int = Field(ge=0, description="Raw columns the model asks for.")
-    p50_1_ms: float
-    p99_1_ms: float
-    p50_64_ms: float
-    p99_64_ms: float
-    peak_memory_bytes: int
+    p50_1_ms: float | None = None
+    p99_1_ms: float | None = None
+    p50_64_ms: float | None = None
+    p99_64_ms: float | None = None
+    peak_memory_bytes: int | None = None
+    tokens_per_s_1: float | None = Field(None, description="Tokens generated for one request.")
+    tokens_per_s_8: float | None = Field(None, description="Tokens for eight requests at once.")
+    first_token_ms: float | None = Field(None, description="From a request to its first token.")
 
 
 class OverHttp(Section):

@@ -26,6 +26,7 @@ FITS: Final = {
     "rounds": "boosting",
     "support_vectors": "svm",
 }
+UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 
@@ -39,21 +40,21 @@ def families(recipe: Recipe) -> list[str] | None:
 
 
 def task_and_target(recipe: Recipe, document: Document) -> Problems:
-    """A reconstruction has no target; everything else needs one."""
+    """A reconstruction has no target, nor has a language model; everything else needs one."""
     target = recipe.data.target
-    if recipe.task == "reconstruction" and target is not None:
+    if recipe.task in UNLABELLED and target is not None:
         yield RecipeError(
             document.place(("data", "target")),
-            "no target for reconstruction",
+            f"no target for {recipe.task}",
             f"'{target}'",
             "Remove the key.",
         )
-    if recipe.task != "reconstruction" and target is None:
+    if recipe.task not in UNLABELLED and target is None:
         yield RecipeError(
             document.place(("data",)),
             "the key 'target'",
             "none",
-            "Name the column to predict, or task: reconstruction.",
+            "Name the column to predict, or say task: reconstruction, or task: generation.",
         )
 
 

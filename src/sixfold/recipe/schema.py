@@ -74,7 +74,7 @@ class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
     target: str | None = Field(
-        None, description="The column to predict; left out for reconstruction."
+        None, description="The column to predict; left out for reconstruction and generation."
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -446,8 +446,9 @@ class Serve(Section):
     )
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")
-    runtime: Annotated[str, name_of("runtime")] = Field(
-        "onnx", description="What answers for the bundle, here and wherever it is loaded."
+    runtime: Annotated[str, name_of("runtime")] | None = Field(
+        None,
+        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for task: generation.",
     )
 
     @field_validator("max_body")
@@ -468,7 +469,7 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Lower-case letters, digits, - and _.",
     )
-    task: Literal["classification", "regression", "reconstruction"] | None = Field(
+    task: Literal["classification", "regression", "reconstruction", "generation"] | None = Field(
         None, description="Left out: inferred from the target, and said so."
     )
     data: Data
@@ -488,3 +489,8 @@ class Recipe(Section):
     report: Reporting = Field(default_factory=Reporting)
     budget: Budget = Field(default_factory=Budget)
     serve: Serve = Field(default_factory=Serve)
+
+    @property
+    def runtime(self) -> str:
+        """What answers for the bundle."""
+        return self.serve.runtime or ("language" if self.task == "generation" else "onnx")

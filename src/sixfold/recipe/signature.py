@@ -94,10 +94,10 @@ class Input(Section):
 
 class Output(Section):
     """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`:
-    [rows, outputs].
+    [rows, outputs]. `text`: of a language model, which goes on from what it is given.
     """
 
-    name: Literal["label", "probability", "decision", "value"]
+    name: Literal["label", "probability", "decision", "value", "text"]
     columns: tuple[str, ...] = Field(
         description="Class of each column of probability or decision; name of each value."
     )
@@ -106,7 +106,7 @@ class Output(Section):
 class Signature(Section):
     """The contract between a bundle and whoever sends it rows."""
 
-    task: Literal["classification", "regression", "reconstruction"]
+    task: Literal["classification", "regression", "reconstruction", "generation"]
     target: tuple[str, ...]
     classes: tuple[str, ...] = ()
     class_type: LevelType = Field(

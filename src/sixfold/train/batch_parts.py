@@ -29,6 +29,13 @@ class BatchPart(NamedTuple):
     gradient: torch.Tensor
 
 
+class PartTensors(NamedTuple):
+    """All learned parameters, one after the other, and their gradients: [P] each."""
+
+    theta: torch.Tensor
+    gradient: torch.Tensor
+
+
 PartWork = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
 """(module, inputs, targets, number of the part) → its share of the batch's loss, a scalar, whose
 gradient is added to that of the module.
@@ -36,20 +43,22 @@ gradient is added to that of the module.
 
 
 class BatchParts:
-    """`module`: its learned parameters are views of `theta` [P], and theirs gradients of `gradient`
-    [P]. `most`: rows of a batch; `workers`: parts that are computed at once.
+    """`module`: its learned parameters and their gradients are views of `tensors`. `divided`: parts of
+    so many rows; `most`: rows of a batch; `workers`: parts that are computed at once.
     """
 
     def __init__(
         self,
         module: nn.Module,
-        theta: torch.Tensor,
-        gradient: torch.Tensor,
+        tensors: PartTensors,
+        divided: Callable[[int], int],
         most: int,
         workers: int,
     ) -> None:
+        theta, gradient = tensors
+        self.divided = divided
         bind(module, theta, gradient)
-        count = parts_of(most) if theta.device.type == "cpu" else 1
+        count = divided(most) if theta.device.type == "cpu" else 1
         self.parts = [BatchPart(module, gradient)]
         for _ in range(1, count):
             part = BatchPart(_sharing(module), torch.zeros_like(gradient))
@@ -60,7 +69,7 @@ class BatchParts:
 
     def gradient(self, x: torch.Tensor, y: torch.Tensor, backward: PartWork) -> torch.Tensor:
         """Write the gradient of the loss of a batch; that loss, a scalar."""
-        count = min(parts_of(len(x)), len(self.parts))
+        count = min(self.divided(len(x)), len(self.parts))
         cuts = np.linspace(0, len(x), count + 1).astype(np.int64)
         used = self.parts[:count]
         self._share_buffers(used)

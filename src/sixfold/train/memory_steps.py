@@ -5,14 +5,13 @@ looks like.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import nn
 
 from sixfold.core.errors import BudgetError
 from sixfold.recipe.strategy import MemoryStep, Strategy
-from sixfold.train.batch_parts import parts_of
 from sixfold.train.recompute import blocks_of
 
 RECOMPUTED: Final = 4 / 3  # of the time: one forward pass more, where backward takes two
@@ -23,20 +22,38 @@ NO_MEMORY: Final = (
 )  # in what torch says
 
 
-def steps(module: nn.Module, batch: int, now: Strategy) -> Iterator[MemoryStep]:
-    """Those that are left after `now` for batches of `batch` rows, each stronger than the one before."""
-    if mixes_rows(module):
-        yield from _recomputed(module, now)
+class StepShape(NamedTuple):
+    """`batch`: rows of a step; `at_once`: of which the gradient is computed at once, if no strategy says otherwise;
+    `blocks`: of layers, that may be computed twice; `mixes`: what is made of a row depends on the other rows that are
+    computed with it (a batch norm): smaller parts would be another network.
+    """
+
+    batch: int
+    at_once: int
+    blocks: int = 0
+    mixes: bool = False
+
+    @classmethod
+    def of(cls, module: nn.Module, batch: int, at_once: int) -> StepShape:
+        """That of a module."""
+        norms = nn.modules.batchnorm._BatchNorm
+        mixes = any(isinstance(part, norms) for part in module.modules())
+        return cls(batch, at_once, len(blocks_of(module)), mixes)
+
+
+def steps(shape: StepShape, now: Strategy) -> Iterator[MemoryStep]:
+    """Those that are left after `now`, each stronger than the one before."""
+    if shape.mixes:
+        yield from _recomputed(shape, now)
         return
-    rows = -(-batch // parts_of(batch))
-    rows = rows if now.micro_batch is None else min(rows, now.micro_batch)
-    for step in _smaller(now, batch, rows, least=max(1, rows // 8)):
-        yield step
-        now = step.strategy
-    for step in _recomputed(module, now):
-        yield step
-        now = step.strategy
-    yield from _smaller(now, batch, now.micro_batch or rows, least=1)
+    rows = shape.at_once if now.micro_batch is None else min(shape.at_once, now.micro_batch)
+    for found in _smaller(now, shape.batch, rows, least=max(1, rows // 8)):
+        yield found
+        now = found.strategy
+    for found in _recomputed(shape, now):
+        yield found
+        now = found.strategy
+    yield from _smaller(now, shape.batch, now.micro_batch or rows, least=1)
 
 
 def _smaller(now: Strategy, batch: int, rows: int, least: int) -> Iterator[MemoryStep]:
@@ -52,23 +69,15 @@ def _smaller(now: Strategy, batch: int, rows: int, least: int) -> Iterator[Memor
         )
 
 
-def _recomputed(module: nn.Module, now: Strategy) -> Iterator[MemoryStep]:
-    if now.gradient_checkpointing or not blocks_of(module):
+def _recomputed(shape: StepShape, now: Strategy) -> Iterator[MemoryStep]:
+    if now.gradient_checkpointing or not shape.blocks:
         return
     yield MemoryStep(
         now.model_copy(update={"gradient_checkpointing": True}),
         "gradient_checkpointing: true",
-        f"of {len(blocks_of(module))} blocks of layers the inputs alone are kept, and each is computed again: "
-        "a third more time",
+        f"of {shape.blocks} blocks of layers the inputs alone are kept, and each is computed again: a third more time",
         RECOMPUTED,
     )
-
-
-def mixes_rows(module: nn.Module) -> bool:
-    """Whether what it makes of a row depends on the other rows that are computed with it: then smaller parts would be
-    another network.
-    """
-    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
 
 
 def is_out_of_memory(error: Exception) -> bool:

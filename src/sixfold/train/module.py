@@ -25,12 +25,21 @@ from sixfold.recipe.strategy import PLAIN, MemoryStep, Strategy
 from sixfold.runs.context import Context
 from sixfold.train import memory_steps, recompute
 from sixfold.train.averaged import WeightAverage
-from sixfold.train.batch_parts import BatchParts, flat, learned_parameters, views
+from sixfold.train.batch_parts import (
+    BatchParts,
+    PartTensors,
+    flat,
+    learned_parameters,
+    parts_of,
+    views,
+)
 from sixfold.train.batches import permutation
+from sixfold.train.memory_steps import StepShape
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 ALL_THREADS = 1e12  # operations of a step that keep every thread busy
+MANY = 1 << 30
 
 
 class ExampleReader(Protocol):
@@ -80,7 +89,10 @@ class ModuleFit:
     `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
     augmentation and dropout. `operations`: multiplications and additions of a step, for which it
     gets threads; `workers`: parts of a batch that are computed at once, which changes no number.
-    `strategy`: how it fits into memory; `lighter`: stronger ones for a module, rows of a batch and the one in use.
+    `strategy`: how it fits into memory; `lighter`: stronger ones than the one in use.
+    `counted`: how many losses there are of some targets, over which the mean is taken: rows, or the
+    tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
+    added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
     """
 
     module: nn.Module
@@ -95,7 +107,11 @@ class ModuleFit:
     operations: float = ALL_THREADS
     workers: int = 1
     strategy: Strategy = PLAIN
-    lighter: Callable[[nn.Module, int, Strategy], Iterator[MemoryStep]] = memory_steps.steps
+    lighter: Callable[[StepShape, Strategy], Iterator[MemoryStep]] = memory_steps.steps
+    counted: Callable[[torch.Tensor], int] = len
+    parts: Callable[[int], int] = parts_of
+    rows_at_once: int = MANY
+    observe: Callable[[nn.Module, int], None] | None = None
 
 
 class RowBatch(NamedTuple):
@@ -128,7 +144,11 @@ class ModuleLearner:
             self.train.report_every,
         )
         self.parts = BatchParts(
-            self.module, self.theta[0], self.gradient[0], self.size, fit.workers
+            self.module,
+            PartTensors(self.theta[0], self.gradient[0]),
+            fit.parts,
+            self.size,
+            fit.workers,
         )
         self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
@@ -196,7 +216,9 @@ class ModuleLearner:
         """What there is left to do about an error; None for nothing."""
         if not (self.strategy.adapt and memory_steps.is_out_of_memory(error)):
             return None
-        return next(self.work.lighter(self.module, self.size, self.strategy), None)
+        part = -(-self.size // len(self.parts.parts))
+        shape = StepShape.of(self.module, self.size, min(part, self.work.rows_at_once))
+        return next(self.work.lighter(shape, self.strategy), None)
 
     def _backward(self, batch: RowBatch) -> torch.Tensor:
         step = self.stepper.step
@@ -218,26 +240,22 @@ class ModuleLearner:
             self.average.after_step(range(1), self.stepper.step, self.theta)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        count = len(y)
+        count = max(1, self.work.counted(y))
 
         def backward(
             module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
         ) -> torch.Tensor:
             own = seed if number == 0 else derive(seed, "part", number)
-            rows, total = (
-                self.strategy.micro_batch or len(y),
-                y.new_zeros((), dtype=self.theta.dtype),
-            )
+            rows = min(self.work.rows_at_once, self.strategy.micro_batch or MANY)
+            total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
             for first in range(0, len(y), rows):
-                part, seed_ = (
-                    slice(first, first + rows),
-                    derive(own, "micro", first) if first else own,
-                )
+                part = slice(first, first + rows)
+                drawn = derive(own, "micro", first) if first else own
                 with torch.enable_grad():
-                    outputs = self._drawing(module.train(), x[part], seed_)
+                    outputs = self._drawing(module.train(), x[part], drawn)
                     loss = self.work.losses(outputs, y[part]).sum() / count
                     loss.backward()  # type: ignore[no-untyped-call]
-                total = total + loss.detach()
+                total += loss.detach()
                 del outputs, loss  # before the next forward pass
             return total
 
@@ -275,6 +293,11 @@ class ModuleLearner:
         self.stepper.evaluating(True)
         if self.average is not None:
             self.average.after_epoch(epoch / self.epochs, self.theta)
+        if self.work.observe is not None:
+            trained = self.theta.clone()
+            self.theta.copy_(self.shown)
+            self.work.observe(self.module.eval(), epoch)
+            self.theta.copy_(trained)
 
     def start_epoch(self) -> None:
         """After it they are trained."""
@@ -293,11 +316,12 @@ class ModuleLearner:
         return [value]
 
     def _mean_loss(self, watched: ExampleReader) -> float:
-        total = 0.0
-        for first in range(0, len(watched), self.size):
-            x, y = watched.read(np.arange(first, min(first + self.size, len(watched))), None)
+        total, count, size = 0.0, 0, min(self.size, self.work.rows_at_once)
+        for first in range(0, len(watched), size):
+            x, y = watched.read(np.arange(first, min(first + size, len(watched))), None)
             total += float(self.work.losses(self.module(self._placed(x)), self._placed(y)).sum())
-        return total / len(watched)
+            count += self.work.counted(y)
+        return total / max(1, count)
 
     def weights(self, place: int) -> torch.Tensor:
         """The parameters that are judged and kept, and after them the buffers of real numbers, [P +

@@ -1,0 +1,299 @@
+"""A language model: a decoder-only transformer that learns texts, from scratch or from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from sixfold.build._language_shape import (
+    SIZES,
+    LanguageShape,
+    derived_heads,
+    derived_mlp,
+    derived_size,
+    shape_of_config,
+)
+from sixfold.build.family import FitCost, TrainDefaults
+from sixfold.build.module_family import ModuleFamily
+from sixfold.core.cores import cores
+from sixfold.core.errors import FitError
+from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
+from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_network import PackedNetwork, token_losses
+from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
+from sixfold.parts.table import Task
+from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
+from sixfold.parts.token_windows import IGNORED, PackedTexts
+from sixfold.train.module import ExampleReader
+
+PART_TOKENS: Final = (
+    256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
+)
+MOST_PARTS: Final = 4
+MOST_VOCABULARY: Final = 200_000
+LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
+SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
+# Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
+KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
+
+# The rate: nanoGPT's for its small models (Karpathy, 2022), as GPT-3's table 2.1 has larger ones; β2
+# 0.95, decay 0.1 and clipping at 1 as there.
+FROM_SCRATCH: Final = TrainDefaults(
+    {
+        "optimizer": {"name": "adamw", "learning_rate": 0.002, "beta2": 0.95, "weight_decay": 0.1},
+        "schedule": "cosine",
+        "warm_up": 0.05,
+        "batch_size": 16,
+        "epochs": 3,
+        "clip": 1.0,
+    },
+    "a language model from scratch: AdamW, a rate that rises and falls, gradients that are clipped",
+)
+FROM_CHECKPOINT: Final = TrainDefaults(
+    {
+        "optimizer": {"name": "adamw", "learning_rate": 5e-5, "beta2": 0.95, "weight_decay": 0.01},
+        "schedule": "cosine",
+        "warm_up": 0.05,
+        "batch_size": 16,
+        "epochs": 1,
+        "clip": 1.0,
+    },
+    "a language model that was trained before: a small rate, few epochs",
+)
+
+
+class Settings(ModuleFamily):
+    """A language model: a decoder-only transformer with rotary places, RMS norms, a gated MLP and
+    grouped heads (as Llama), that learns to go on with texts. From scratch it has a size, or any shape,
+    and tokens that are learned from the training texts; or it goes on from a local checkpoint (llama,
+    mistral, qwen2 or qwen3) with that one's tokens.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
+    reads: ClassVar[frozenset[FeatureKind]] = frozenset({"documents"})
+
+    size: Literal["auto", "nano", "micro", "small", "medium", "base", "large"] = Field(
+        "auto",
+        description="Of a model from scratch, about 1M, 6M, 28M, 90M, 310M or 1.1B parameters; auto: by the texts.",
+    )
+    layers: int | None = Field(None, ge=1, le=200, description="Left out: by the size.")
+    width: int | None = Field(None, ge=8, le=16_384, description="Left out: by the size.")
+    heads: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Of attention; they divide the width. Left out: by the size.",
+    )
+    kv_heads: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Heads of keys and values; they divide the heads. Left out: by the size.",
+    )
+    mlp_width: int | None = Field(
+        None,
+        ge=8,
+        le=65_536,
+        description="Of the gated MLP. Left out: 8/3 of the width, or by the size.",
+    )
+    context: int | None = Field(
+        None,
+        ge=8,
+        le=131_072,
+        description="Tokens that it sees at once. Left out: by the size; of a checkpoint at most 1,024.",
+    )
+    vocabulary: Literal["bytes"] | int | None = Field(
+        None,
+        description="Tokens that are learned from the training texts, 260 to 200,000; `bytes`: none but single bytes. Left "
+        "out: by the texts.",
+    )
+    checkpoint: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of a checkpoint to go on from; relative to where the command is started. Left out: from scratch.",
+    )
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        shape = ("layers", "width", "heads", "kv_heads", "mlp_width", "vocabulary")
+        said = [name for name in shape if getattr(self, name) is not None]
+        if self.checkpoint is not None and (said or self.size != "auto"):
+            raise ValueError(
+                f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own"
+            )
+        size = LEAST_VOCABULARY if self.vocabulary in (None, "bytes") else int(self.vocabulary or 0)
+        if not LEAST_VOCABULARY <= size <= MOST_VOCABULARY:
+            raise ValueError(
+                f"a vocabulary of {LEAST_VOCABULARY} to {MOST_VOCABULARY:,} tokens, or bytes"
+            )
+        return self
+
+    @property
+    def needs(self) -> Needs:
+        """Texts, as tokens."""
+        size = LEAST_VOCABULARY if self.vocabulary == "bytes" else int(self.vocabulary or 0)
+        return Needs(precision="float32", documents=DocumentNeeds(size, self.checkpoint or ""))
+
+    @property
+    def train_defaults(self) -> TrainDefaults:
+        """AdamW with half a cosine."""
+        return FROM_SCRATCH if self.checkpoint is None else FROM_CHECKPOINT
+
+    def check_task(self, task: Task) -> None:
+        """Raises FitError for a shape that does not divide, DataError for a folder that is no checkpoint."""
+        if self.checkpoint is None:
+            self.shape(0)
+        else:
+            self._of_checkpoint(read_language(Path(self.checkpoint)))
+
+    def content_digest(self) -> str:
+        """SHA-256 of the checkpoint's files."""
+        return "" if self.checkpoint is None else digest(Path(self.checkpoint))
+
+    def shape(self, tokens: int) -> LanguageShape:
+        """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
+        divide.
+        """
+        preset = SIZES[derived_size(tokens) if self.size == "auto" else self.size]
+        width = self.width or preset.width
+        same = width == preset.width
+        heads = self.heads or (preset.heads if same else derived_heads(width))
+        kv_heads = self.kv_heads or (preset.kv_heads if heads == preset.heads else heads)
+        mlp = self.mlp_width or (preset.mlp if same else derived_mlp(width))
+        found = LanguageShape(
+            self.layers or preset.layers,
+            width,
+            heads,
+            kv_heads,
+            mlp,
+            self.context or preset.context,
+        )
+        if width % heads or (width // heads) % 2:
+            raise FitError(
+                "build, language, heads",
+                f"heads that divide the width {width:,} into even parts",
+                f"{heads}",
+                "Change heads or width.",
+            )
+        if heads % kv_heads:
+            raise FitError(
+                "build, language, kv_heads",
+                f"a number that divides the {heads} heads",
+                f"{kv_heads}",
+                "Change kv_heads.",
+            )
+        return found
+
+    def derived(self, fit: Fit) -> str:
+        """The size that was chosen and why; or what is taken of the checkpoint."""
+        tokens = _tokens(fit)
+        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
+        if self.checkpoint is not None:
+            head = f"checkpoint {Path(self.checkpoint).name}"
+        else:
+            count = f"{tokens.of_file:,} tokens to learn from"
+            size = derived_size(tokens.of_file) if self.size == "auto" else self.size
+            head = f"size {size} ({count if self.size == 'auto' else 'as asked'})"
+        return (
+            f"language: {head}: {shape.parameters(vocabulary):,} parameters, {shape.layers} layers of width "
+            f"{shape.width}, {shape.heads} heads ({shape.kv_heads} of keys and values), {vocabulary:,} tokens, windows of "
+            f"{shape.context}."
+        )
+
+    def shape_of(self, fit: Fit) -> LanguageShape:
+        """Of the network for the tokens of `fit`. Raises FitError for a context that is longer than the
+        checkpoint's.
+        """
+        if self.checkpoint is None:
+            return self.shape(_tokens(fit).of_file)
+        return self._of_checkpoint(read_language(Path(self.checkpoint)))
+
+    def _of_checkpoint(self, found: LanguageFolder) -> LanguageShape:
+        if self.context is not None and self.context > found.longest:
+            raise FitError(
+                "build, language, context",
+                f"at most {found.longest:,} tokens, which {found.folder.name} sees at once",
+                f"{self.context:,}",
+                "Lower it, or leave it out.",
+            )
+        return shape_of_config(found.config, self.context or min(found.longest, LONGEST))
+
+    def module(self, fit: Fit) -> nn.Module:
+        """A network for the tokens of `fit`."""
+        if self.checkpoint is not None:
+            return read_language(Path(self.checkpoint)).network()
+        return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
+
+    def examples(self, fit: Fit) -> ExampleReader:
+        """Windows of packed texts."""
+        return PackedTexts(_tokens(fit), self.shape_of(fit).context)
+
+    def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Of each window the sum over its tokens, [B]."""
+        return token_losses(outputs, targets).sum(dim=1)
+
+    def counted(self, targets: torch.Tensor) -> int:
+        """Tokens that are learned."""
+        return int((targets != IGNORED).sum())
+
+    def parts(self, fit: Fit) -> Callable[[int], int]:
+        """Parts of PART_TOKENS or more: 1, 2 or 4 of them."""
+        return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
+
+    def rows_at_once(self, fit: Fit) -> int:
+        """As many windows as the scores of all tokens leave room for."""
+        vocabulary = _tokens(fit).tokenizer.vocabulary
+        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
+
+    def resume(self, fitted: Fitted) -> nn.Module:
+        """The network of a state. Raises TypeError for another family's."""
+        if not isinstance(fitted, LanguageModel):
+            raise TypeError(f"{type(fitted).__name__} is no LanguageModel")
+        return fitted.network()
+
+    def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
+        """The trained network as arrays, with its tokenizer."""
+        network: Any = module
+        return LanguageModel(
+            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
+        )
+
+    def work(self, rows: int) -> float:
+        """Texts."""
+        return float(rows)
+
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+        """Weights, their gradients, both means of the optimizer, and what is kept of the tokens of a
+        batch for their gradients.
+        """
+        fit, tokens = few[0], _tokens(few[0])
+        count = int(tokens.lengths.sum() * rows / max(1, len(tokens)))
+        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
+        if self.checkpoint is None:
+            shape = self.shape(count)
+        windows = max(1, count // shape.context)
+        wanted = fit.setting.train.batch_size
+        batch = windows if wanted == "full" else min(windows, wanted)
+        parts = _parts(max(1, PART_TOKENS // shape.context), batch)
+        at_once = min(batch, parts * max(1, SCORES_AT_ONCE // (shape.context * vocabulary)))
+        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
+        weights = 4 * shape.parameters(vocabulary)
+        held = 4 * at_once * shape.context * (kept + KEPT_SCORES * vocabulary)
+        return FitCost((6 + parts) * weights + held, weights, cores())
+
+
+def _parts(rows_of_part: int, rows: int) -> int:
+    """Of a batch of so many rows: a power of two."""
+    most = max(1, min(MOST_PARTS, rows // rows_of_part))
+    return int(1 << (most.bit_length() - 1))
+
+
+def _tokens(fit: Fit) -> StoredTokens:
+    return stored_tokens(fit.x)
