@@ -162,13 +162,15 @@ def _asked(work: Work, size: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process holds the same whenever it is asked."""
+    """The process holds the same whenever it is asked, and the end of the run takes nothing."""
 
     class Process:
         def memory_info(self) -> Any:
             return type("Held", (), {"rss": 300_000_000})
 
     monkeypatch.setattr("sixfold.plan.memory.psutil.Process", Process)
+    monkeypatch.setattr("sixfold.plan.memory.FINISH_BYTES", 0)
+    monkeypatch.setattr("sixfold.build.module_family.ModuleFamily.writing", 0)
 
 
 @pytest.mark.usefixtures("settled")

@@ -75,7 +75,8 @@ class Family(Section, ABC):
     begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
     differ that are solved as one piece of work (one factorization for all penalties); `apart`: the
-    same of the keys of `train`.
+    same of the keys of `train`. `writing`: times a model's bytes that are held while its bundle is
+    written (lists of Python's numbers in its graph, and their copies).
     """
 
     tasks: ClassVar[frozenset[Task]]
@@ -85,6 +86,7 @@ class Family(Section, ABC):
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
+    writing: ClassVar[int] = 15  # measured with trees
 
     @property
     @abstractmethod

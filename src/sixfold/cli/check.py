@@ -93,7 +93,7 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     notes += _nested(
         recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials)
     )
-    planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
+    planned, found = forecasts(plan.as_trained, plan.training, folds, recipe.budget)
     notes += describe(planned, recipe.budget, trials, plan.again)
     for refused in (
         refusal(Path("runs") / recipe.name),

@@ -127,6 +127,12 @@ class Planning:
                     found.append(place(work, size, room, auto))
         return tuple(found)
 
+    @property
+    def as_trained(self) -> tuple[Candidate, ...]:
+        """The candidates, each with its strategy."""
+        chosen = {one.name: one for group in self.placed for one in group.work.alike}
+        return tuple(chosen.get(one.name, one) for one in self.candidates)
+
     def _size(self, work: Work) -> Size | None:
         """Of equal preparations the same."""
         first = work.alike[0]

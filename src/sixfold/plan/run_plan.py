@@ -111,7 +111,7 @@ def _tried(planning: Planning, question: PlanQuestion) -> list[Forecast]:
     if not question.probe:
         return []
     found, failed = forecasts(
-        planning.candidates, planning.training, planning.folds, planning.recipe.budget
+        planning.as_trained, planning.training, planning.folds, planning.recipe.budget
     )
     if failed and not found:
         raise failed[0]
