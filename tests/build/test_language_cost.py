@@ -59,7 +59,6 @@ def test_work_is_that_of_the_products_and_the_attention() -> None:
 def test_each_strategy_needs_less_than_the_one_before() -> None:
     fit = fit_of(batch_size=64)
     steps = list(FAMILY.lighter([fit], len(X)))
-    assert steps[-1].change == "micro_batch: 1"
     assert "gradient_checkpointing: true" in [step.change for step in steps]
     held = [
         FAMILY.cost(

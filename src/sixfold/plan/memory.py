@@ -32,6 +32,7 @@ HEAPS: Final = 0.7  # n-grams grow by this power of the texts (Heaps, Informatio
 COPIES: Final = (
     2  # of the features while one is trained: their own, and one more inside the solver or the loop
 )
+STAYS: Final = 0.8  # of what was freed stays with the C library: measured (bench/plan.py)
 HALF: Final = 2  # of float64, float32 takes
 DEVICE_BYTES: Final = 600_000_000  # of the driver's context and the libraries of a GPU; guessed
 
@@ -158,7 +159,7 @@ def needs_of(
     device: str = "cpu",
 ) -> MemoryNeeds:
     """What is held now, the rows of a fold, and whichever is more: the largest training, or what
-    the model's end takes.
+    the model's end takes; and what the C library keeps of the other.
     """
     family, rows = alike[0].family, training.table.rows
     fold, whole = (family.cost(fits_of(alike, [size.few]), count) for count in (size.rows, rows))
@@ -186,8 +187,9 @@ def needs_of(
             key=lambda shares: sum(shares.values()),
         )
     trained |= kept
-    most = max(trained, ending, key=lambda shares: sum(shares.values()))
-    return MemoryNeeds({**held, **most}, on_device)
+    less, most = sorted((trained, ending), key=lambda shares: sum(shares.values()))
+    freed = {"freed, and not given back": int(STAYS * sum(less.values()))}
+    return MemoryNeeds({**held, **most, **freed}, on_device)
 
 
 def _trained(cost: FitCost, fits: int) -> dict[str, int]:

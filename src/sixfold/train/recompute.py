@@ -85,7 +85,7 @@ class _Block(torch.autograd.Function):
         return twice.plain(inputs, named)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Any) -> Any:
         inputs = list(ctx.others)
         for at, one, wanted in zip(
             ctx.places,

@@ -59,7 +59,7 @@ def _traced(module: nn.Module, x: torch.Tensor) -> StepCost:
     tracker, copied = _Tracker(), _copy(module, x.device).train()
     for one in copied.parameters():
         if one.requires_grad:
-            one.register_post_accumulate_grad_hook(_forget)
+            one.register_post_accumulate_grad_hook(_forget)  # type: ignore[no-untyped-call]
     made_there = x.device if x.is_meta else nullcontext()
     with own_draws(), made_there, torch.enable_grad(), tracker:
         outputs: Any = copied(x)
@@ -87,11 +87,11 @@ def _forget(parameter: torch.Tensor) -> None:
     parameter.grad = None
 
 
-class _Tracker(TorchDispatchMode):
+class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what every operation makes, for as long as something holds it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive = self.most = 0
         self.flops = self.moved_bytes = 0.0
         self.calls = 0
