@@ -33,6 +33,7 @@ from sixfold.evaluate.model import fit_model
 from sixfold.parts.table import Dataset
 from sixfold.plan import forecast as plan
 from sixfold.plan.candidates import metrics_of, resolve
+from sixfold.plan.memory import memory as memory_of
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.runs.context import Context
@@ -192,7 +193,7 @@ def held(case: Held) -> tuple[int, int]:
         list(resolve(recipe.recipe, training, None)),
         tuple(folds.make(recipe.recipe.evaluate, training)),
     )
-    notes, guard = plan.memory(candidates, training, parts), MemoryGuard(1 << 50)
+    notes, guard = memory_of(candidates, training, parts), MemoryGuard(1 << 50)
     with tempfile.TemporaryDirectory() as folder, guard:
         pipeline.run(recipe, Path(folder) / "run", dataset=data)
     return notes, guard.most

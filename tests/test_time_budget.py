@@ -25,8 +25,9 @@ from sixfold.evaluate.expected import expected_s, extended_s
 from sixfold.evaluate.fold_models import FoldModels
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows
-from sixfold.plan import forecast
+from sixfold.plan import forecast, limits
 from sixfold.plan.candidates import resolve
+from sixfold.plan.memory import MemoryNeeds
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.runs import memory
@@ -293,7 +294,7 @@ def test_memory_over_the_budget_ends_with_the_best_so_far(
     monkeypatch.setattr(pipeline, "MemoryGuard", start)
     monkeypatch.setattr(MemoryGuard, "recover", recover)
     monkeypatch.setattr(memory, "EVERY_S", 0.001)
-    monkeypatch.setattr(forecast, "_memory", lambda *given: 0)
+    monkeypatch.setattr(limits, "needs_of", lambda *given: MemoryNeeds({}, {}))
     grow = type(
         candidate(FOREST, from_frame(frame(), Data(source="frame", target="y"), None)).family
     )._estimator

@@ -18,6 +18,7 @@ __all__ = [
     "SixfoldRegressor",
     "fit",
     "load",
+    "plan",
     "run",
 ]
 
@@ -29,11 +30,12 @@ _HOMES = {
     "SixfoldRegressor": "sixfold.sklearn",
     "fit": "sixfold.api",
     "load": "sixfold.bundle.load",
+    "plan": "sixfold.api",
     "run": "sixfold.api",
 }
 
 if TYPE_CHECKING:
-    from sixfold.api import fit, run
+    from sixfold.api import fit, plan, run
     from sixfold.bundle.load import Bundle, load
     from sixfold.core.errors import SixfoldError
     from sixfold.recipe.schema import Recipe

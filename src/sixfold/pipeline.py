@@ -16,6 +16,7 @@ or elsewhere.
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -43,6 +44,7 @@ from sixfold.plan.run_context import (
     stage_key,
     store,
 )
+from sixfold.plan.run_plan import first_stage, strongest
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt, Step
 from sixfold.runs import environment
@@ -110,7 +112,11 @@ def run(
     ):
         device = device_of(loaded.recipe.budget.device).type
         context = Context(
-            loaded.recipe.initialize.seed, folder.emit, device=device, check_memory=guard.check
+            loaded.recipe.initialize.seed,
+            folder.emit,
+            device=device,
+            check_memory=guard.check,
+            recover=guard.recover,
         )
         this = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder, loaded.recipe.runtime)
@@ -167,10 +173,11 @@ def _announced(run: RunContext, data: DataSplit) -> DataSplit:
 
 
 def make_plan(run: RunContext, data: DataSplit) -> Plan:
-    """Resolve candidates, folds and metrics; say why where Sixfold chose. Raises what `check` would
-    have told.
+    """Resolve candidates, folds and metrics; say why where Sixfold chose, and what all of it will take. Raises what
+    `check` would have told.
     """
     recipe, planned = run.loaded.recipe, Planning(run.loaded.recipe, data.training).checked()
+    strategies = first_stage(run, data, planned, time.monotonic() - run.limits.started).strategies
     scheme, why = scheme_of(recipe.evaluate, data.training)
     if why:
         run.context.emit("note", text=f"Folds: {scheme}, {len(planned.folds)}: {why}.")
@@ -181,12 +188,16 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
         run.context.emit("warning", text=thin)
     if recipe.evaluate.search is not None:
         run.context.emit("search_planned", trials=recipe.evaluate.search.trials)
-        return Plan((), planned.folds, planned.metrics, planned.baseline)
+        chosen = strongest(strategies.values())
+        return Plan((), planned.folds, planned.metrics, planned.baseline, chosen)
     for candidate in planned.candidates:
         run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
     for text in describe(run.context.device, *by_device(planned.candidates)):
         run.context.emit("note", text=text)
-    return Plan(planned.candidates, planned.folds, planned.metrics, planned.baseline)
+    candidates = tuple(
+        replace(one, strategy=strategies.get(one.name, one.strategy)) for one in planned.candidates
+    )
+    return Plan(candidates, planned.folds, planned.metrics, planned.baseline)
 
 
 def find_winner(run: RunContext, data: DataSplit) -> Work[Winner]:

@@ -28,9 +28,11 @@ from sixfold.evaluate.model import fit_of, prepare_rows
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import Dataset
 from sixfold.plan import forecast as module
-from sixfold.plan import trials
+from sixfold.plan import limits, memory, trials
 from sixfold.plan.candidates import resolve
-from sixfold.plan.forecast import Forecast, Stacks, check_memory, describe, forecast, forecasts
+from sixfold.plan.forecast import Forecast, describe, forecast, forecasts
+from sixfold.plan.limits import check_memory
+from sixfold.plan.memory import MemoryNeeds, Stacks
 from sixfold.plan.trials import CandidateTrial
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import from_object
@@ -303,17 +305,17 @@ def test_stacks_are_no_larger_than_memory_allows(monkeypatch: pytest.MonkeyPatch
     `fit_many` makes them.
     """
     candidates, data, folds = same(3)
-    size = module.sizes(candidates[0], data, folds, Context())
+    size = memory.sizes(candidates[0], data, folds, Context())
     family: Any = candidates[0].family
     one = family.cost(settings_of(candidates, [size.few]), size.rows).fit_bytes
-    assert module.stacks_of(candidates, size, 5) == Stacks(5, 15)
+    assert memory.stacks_of(candidates, size, 5) == Stacks(5, 15)
     monkeypatch.setattr(network, "STACK_BYTES", 4 * one)
-    assert module.stacks_of(candidates, size, 5) == Stacks(5, 4)
+    assert memory.stacks_of(candidates, size, 5) == Stacks(5, 4)
     assert Stacks(5, 4).parts(5, 3) == [4, 4, 4, 3]
     every = settings_of(candidates, fits_of(candidates, data, folds))
     assert [len(stack) for stack in family._stacks(every)] == [4, 4, 4, 3]
     monkeypatch.setattr(network, "CACHE_BYTES", 2 * size.fold)
-    assert module.stacks_of(candidates, size, 5) == Stacks(2, 4)
+    assert memory.stacks_of(candidates, size, 5) == Stacks(2, 4)
     assert Stacks(2, 4).parts(5, 3) == [4, 2, 4, 2, 3]
 
 
@@ -328,14 +330,14 @@ def fits_of(candidates: Any, data: Dataset, folds: Any) -> list[Any]:
 def test_networks_that_train_as_one_are_held_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates, data, folds = same(3)
     process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=0))
-    monkeypatch.setattr(module, "FINISH_BYTES", 0)
-    monkeypatch.setattr(module, "psutil", SimpleNamespace(Process=lambda: process))
-    size = module.sizes(candidates[0], data, folds, Context())
+    monkeypatch.setattr(memory, "FINISH_BYTES", 0)
+    monkeypatch.setattr(memory, "psutil", SimpleNamespace(Process=lambda: process))
+    size = memory.sizes(candidates[0], data, folds, Context())
     one = candidates[0].family.cost(settings_of(candidates, [size.few]), size.rows).fit_bytes
-    alone, together = (module.memory(alike, data, folds) for alike in (candidates[:1], candidates))
+    alone, together = (memory.memory(alike, data, folds) for alike in (candidates[:1], candidates))
     assert together - alone == 10 * one
     tree = planned(90, {"family": "tree"})[0]
-    assert module.memory(tree, data, folds) < alone
+    assert memory.memory(tree, data, folds) < alone
 
 
 def test_later_epochs_are_counted_without_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,7 +458,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_trained(
             "budget": {"memory": "100GB"},
         }
     )
-    monkeypatch.setattr(module, "_memory", lambda *rest: 10**12)
+    monkeypatch.setattr(limits, "needs_of", lambda *rest: MemoryNeeds({"workspace": 10**12}, {}))
     data = from_frame(frame(90), loaded.recipe.data, None)
     with pytest.raises(BudgetError, match="a forecast of"):
         pipeline.run(loaded, tmp_path / "run", dataset=data)
@@ -551,7 +553,7 @@ def test_the_forecast_of_a_whole_run_holds_within_a_third(name: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     notes, most = map(int, done.stdout.split())
-    assert notes / module.MEMORY_ERROR < most < notes * module.MEMORY_ERROR, (notes, most)
+    assert notes / memory.MEMORY_ERROR < most < notes * memory.MEMORY_ERROR, (notes, most)
 
 
 @pytest.mark.slow
@@ -560,4 +562,4 @@ def test_the_forecast_of_memory_holds_within_what_it_states(family: str) -> None
     command = [sys.executable, "-c", MEASURE, str(Path(__file__).parent), family]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     expected, held = map(int, done.stdout.split())
-    assert expected / module.MEMORY_ERROR < held < expected * module.MEMORY_ERROR, (expected, held)
+    assert expected / memory.MEMORY_ERROR < held < expected * memory.MEMORY_ERROR, (expected, held)

@@ -7,8 +7,7 @@ Shape letters: B texts, L tokens, K outputs.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -18,7 +17,6 @@ from torch import nn
 
 from sixfold.build._classes import present
 from sixfold.build._network_export import embedded
-from sixfold.build.family import FitCost
 from sixfold.build.module_family import ModuleFamily
 from sixfold.core.errors import FitError
 from sixfold.parts.draws import own_draws
@@ -212,10 +210,9 @@ class TokenFamily(ModuleFamily):
             raise TypeError(f"{type(fitted).__name__} is no TokenNetwork")
         return fitted.module()
 
-    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+    def of_rows(self, fit: Fit, rows: int) -> Self:
         """Of the size that so many rows get."""
-        setting = replace(few[0].setting, family=self.sized(rows))
-        return super().cost([replace(few[0], setting=setting)], rows)
+        return self.sized(rows)
 
     def tokens_of(self, fit: Fit) -> FeatureGroup:
         """The one group of features. Raises FitError where there are others."""

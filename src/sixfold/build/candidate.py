@@ -12,6 +12,7 @@ from sixfold.parts.fit import Fit, Setting, Watch
 from sixfold.parts.state import State
 from sixfold.prepare.plan import folder_digests
 from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
+from sixfold.recipe.strategy import PLAIN, Strategy
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Candidate(State):
     train: Train
     why: str = ""
     calibration: Calibration = field(default_factory=Calibration)
+    strategy: Strategy = PLAIN
 
     def key(self) -> str:
         """SHA-256 of everything that the fits of this candidate depend on, besides the rows. Raises
@@ -41,8 +43,14 @@ class Candidate(State):
             ),
             *folder_digests(self.prepare.features),
             *filter(None, [self.family.content_digest()]),
+            *self._strategy_key(),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _strategy_key(self) -> list[str]:
+        """Sums of other parts differ in their last digits."""
+        plain = self.strategy.model_copy(update={"adapt": False})
+        return [] if plain == PLAIN else [plain.model_dump_json()]
 
     def batch_key(self) -> str:
         """Equal for candidates whose fits may be one piece of work: they differ in what their
@@ -58,7 +66,7 @@ class Candidate(State):
 
     def setting(self, watch: Watch | None = None) -> Setting:
         """What its fits carry."""
-        return Setting(self.name, self.family, self.initialize, self.train, watch)
+        return Setting(self.name, self.family, self.initialize, self.train, watch, self.strategy)
 
 
 def fits_of(

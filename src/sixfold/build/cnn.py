@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Final, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field
 from torch import nn
@@ -13,8 +12,7 @@ from sixfold.build._classes import present
 from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
 from sixfold.build._image_family import ImageFamily, PixelModel, PixelRows, image_of
 from sixfold.build._residual_network import ImageResidualNetwork, derived_size, network_shape
-from sixfold.build.family import FitCost, TrainDefaults
-from sixfold.build.module_family import ModuleFamily
+from sixfold.build.family import TrainDefaults
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.pixel_scaling import PixelScaling
 
@@ -106,13 +104,9 @@ class Settings(ImageFamily):
         )
         return PixelNetwork(shape.channels, network)
 
-    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+    def of_rows(self, fit: Fit, rows: int) -> Self:
         """Of the size that so many rows get."""
-        size = (
-            self.size
-            if self.size != "auto"
-            else derived_size(image_of(few[0], self.name).height, rows)[0]
-        )
-        sized = self.model_copy(update={"size": size})
-        setting = replace(few[0].setting, family=sized)
-        return ModuleFamily.cost(sized, [replace(few[0], setting=setting)], rows)
+        if self.size != "auto":
+            return self
+        size = derived_size(image_of(fit, self.name).height, rows)[0]
+        return self.model_copy(update={"size": size})

@@ -5,7 +5,7 @@ this.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from sixfold.core.cores import cores
@@ -14,6 +14,7 @@ from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
+from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
 
 CACHE_BYTES = (
@@ -28,12 +29,30 @@ class FitCost(NamedTuple):
     """What fits take besides their features. `fit_bytes`: held at the peak by one fit (kernel
     matrices, trees while they grow), of all settings that are solved with it; by one replica of a
     network. `model_bytes`: of one result. `together`: fits that are trained as one piece of work at
-    most, where the loop trains them.
+    most, where the loop trains them. `shares`: what of `fit_bytes` is what, by names that a reader
+    knows; the rest is workspace.
     """
 
     fit_bytes: int = 0
     model_bytes: int = 0
     together: int = 1
+    shares: Mapping[str, int] = {}
+
+
+class FitWork(NamedTuple):
+    """What a fit does, for a clock that does not run. `flops`: of matrix products; `calls`:
+    operations that torch is asked for; `moved_bytes`: what these read and write; `solver_s`:
+    seconds of one core of the machine on which solvers were measured. `one_program`: fits that are
+    trained as one ask for an operation once; `parts`: of a batch, that have a core each where there
+    is one.
+    """
+
+    flops: float = 0.0
+    calls: float = 0.0
+    moved_bytes: float = 0.0
+    solver_s: float = 0.0
+    one_program: bool = False
+    parts: int = 1
 
 
 class TrainDefaults(NamedTuple):
@@ -56,7 +75,8 @@ class Family(Section, ABC):
     begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
     differ that are solved as one piece of work (one factorization for all penalties); `apart`: the
-    same of the keys of `train`.
+    same of the keys of `train`. `writing`: times a model's bytes that are held while its bundle is
+    written (lists of Python's numbers in its graph, and their copies).
     """
 
     tasks: ClassVar[frozenset[Task]]
@@ -66,6 +86,7 @@ class Family(Section, ABC):
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
+    writing: ClassVar[int] = 15  # measured with trees
 
     @property
     @abstractmethod
@@ -96,6 +117,16 @@ class Family(Section, ABC):
         tried on.
         """
         return FitCost()
+
+    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+        """Ways to train with less memory than `cost` says, each stronger than the one before, in
+        the order of the time that they cost. None of them changes what is learned.
+        """
+        yield from ()
+
+    def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
+        """What one fit on `rows` rows does, all epochs of it; None where only a trial can tell."""
+        return None
 
     def work(self, rows: int) -> float:
         """What the time of a fit on `rows` rows is proportional to, in any unit."""

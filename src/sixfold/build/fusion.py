@@ -4,8 +4,8 @@ kind of column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import nn
 from sixfold.build._network_export import embedded
 from sixfold.build._residual_network import derived_size, network_shape
 from sixfold.build._token_network import ScaledOutputs, moved, moved_nodes, spread
-from sixfold.build.family import FitCost, TrainDefaults
+from sixfold.build.family import TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.fusion import FusionNetwork, FusionShape, PixelColumn, TokenColumn
 from sixfold.build.networks.text_cnn import ConvolutionShape
@@ -252,11 +252,10 @@ class Settings(ModuleFamily):
             raise TypeError(f"{type(module).__name__} is no FusionNetwork")
         return FittedFusion.of(module, module.network.shape, fit)
 
-    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+    def of_rows(self, fit: Fit, rows: int) -> Self:
         """Of the size that so many rows get."""
-        size = self.size if self.size != "auto" else derived(few[0], rows)[0]
-        setting = replace(few[0].setting, family=self.model_copy(update={"size": size}))
-        return super().cost([replace(few[0], setting=setting)], rows)
+        size = self.size if self.size != "auto" else derived(fit, rows)[0]
+        return self.model_copy(update={"size": size})
 
 
 def derived(fit: Fit, rows: int | None = None) -> tuple[Size, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,9 +24,8 @@ from sixfold.build._language_shape import (
 )
 from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
-from sixfold.build.family import FitCost, TrainDefaults
-from sixfold.build.module_family import ModuleFamily
-from sixfold.core.cores import cores
+from sixfold.build.family import FitCost, FitWork, TrainDefaults
+from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
@@ -41,6 +40,7 @@ from sixfold.parts.whole_windows import PackedExamples
 from sixfold.runs.context import Context
 from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
+from sixfold.train.memory_steps import RECOMPUTED, StepShape
 from sixfold.train.module import ExampleReader, ModuleFit
 
 PART_TOKENS: Final = (
@@ -54,6 +54,8 @@ LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is s
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
+LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
+MOVED: Final = 10  # times what is kept is read and written: counted
 
 # The rate: nanoGPT's for its small models (Karpathy, 2022), as GPT-3's table 2.1 has larger ones; β2
 # 0.95, decay 0.1 and clipping at 1 as there.
@@ -376,22 +378,79 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """Weights, their gradients, both means of the optimizer, and what is kept of the tokens of a
-        batch for their gradients.
+        batch for their gradients (what torch traces says the same within a tenth).
         """
-        fit, tokens = few[0], _tokens(few[0])
-        count = int(tokens.lengths.sum() * rows / max(1, len(tokens)))
-        shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
-        if self.checkpoint is None:
-            shape = self.shape(count)
-        windows = max(1, count // shape.context)
-        wanted = fit.setting.train.batch_size
-        batch = windows if wanted == "full" else min(windows, wanted)
-        parts = _parts(max(1, PART_TOKENS // shape.context), batch)
-        at_once = min(batch, parts * max(1, SCORES_AT_ONCE // (shape.context * vocabulary)))
-        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
+        fit, strategy = few[0], few[0].setting.strategy
+        shape, steps = self._sized(fit, rows)
+        vocabulary = _tokens(fit).tokenizer.vocabulary
+        layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+        kept = shape.layers * layer
+        if strategy.gradient_checkpointing:
+            kept = shape.layers * shape.width + layer
+        parts = self.parts(fit)(steps.batch)
+        of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
+        windows = min(steps.batch, parts * of_part)
         weights = 4 * shape.parameters(vocabulary)
-        held = 4 * at_once * shape.context * (kept + KEPT_SCORES * vocabulary)
-        return FitCost((6 + parts) * weights + held, weights, cores())
+        shares = {
+            "parameters": weights,
+            "gradients": parts * weights,
+            "optimizer": 2 * weights,
+            "activations": 4 * windows * shape.context * (kept + KEPT_SCORES * vocabulary),
+        }
+        return FitCost(sum(shares.values()) + 3 * weights, weights, at_once(fit), shares)
+
+    def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
+        """Six times the weights for every token, twelve times the width for every two tokens of a
+        window and layer (Kaplan and others, Scaling laws for neural language models, 2020).
+        """
+        fit, epochs = few[0], few[0].setting.train.epochs
+        shape, steps = self._sized(fit, rows)
+        vocabulary = _tokens(fit).tokenizer.vocabulary
+        windows, weights = self._window_count(fit, rows, shape), shape.parameters(vocabulary)
+        tokens = float(epochs * windows * shape.context)
+        attention = 12 * shape.layers * shape.width * shape.context
+        again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
+        parts = self.parts(fit)(steps.batch)
+        of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
+        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
+        moved = 4 * tokens * MOVED * (kept + KEPT_SCORES * vocabulary)
+        batches = epochs * -(-windows // steps.batch)
+        return FitWork(
+            flops=again * tokens * (6 * weights + attention),
+            calls=epochs * windows / of_part * (LAYER_CALLS * shape.layers + STEP_CALLS),
+            moved_bytes=again * moved + 28 * weights * batches,
+            parts=parts,
+        )
+
+    def step_shape(self, fit: Fit, rows: int) -> StepShape:
+        """In windows."""
+        shape, steps = self._sized(fit, rows)
+        return StepShape(steps.batch, steps.at_once, shape.layers)
+
+    def _sized(self, fit: Fit, rows: int) -> SizedSteps:
+        """The shape that so many texts get, and the windows of a step."""
+        shape = self.shape_of(fit)
+        if self.checkpoint is None:
+            shape = self.shape(self._token_count(fit, rows))
+        windows, wanted = self._window_count(fit, rows, shape), fit.setting.train.batch_size
+        batch = windows if wanted == "full" else min(windows, wanted)
+        part = -(-batch // _parts(max(1, PART_TOKENS // shape.context), batch))
+        scores = shape.context * _tokens(fit).tokenizer.vocabulary
+        return SizedSteps(shape, BatchRows(batch, min(part, max(1, SCORES_AT_ONCE // scores))))
+
+    def _token_count(self, fit: Fit, rows: int) -> int:
+        tokens = _tokens(fit)
+        return int(tokens.lengths.sum() * rows / max(1, len(tokens)))
+
+    def _window_count(self, fit: Fit, rows: int, shape: LanguageShape) -> int:
+        return max(1, self._token_count(fit, rows) // shape.context)
+
+
+class SizedSteps(NamedTuple):
+    """A network's shape, and the windows of its steps."""
+
+    shape: LanguageShape
+    steps: BatchRows
 
 
 def _parts(rows_of_part: int, rows: int) -> int:

@@ -17,21 +17,22 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from sixfold.build.family import Family, FitCost
+from sixfold.build.family import Family, FitCost, FitWork
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Offset
 from sixfold.parts.offsets import offsets
+from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
-from sixfold.train import threads
+from sixfold.train import memory_steps, recompute, threads
 from sixfold.train.batch_parts import parts_of
 from sixfold.train.batches import cut
 from sixfold.train.choosing import chosen
@@ -39,6 +40,7 @@ from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
 from sixfold.train.losses import row_losses
+from sixfold.train.memory_steps import StepShape
 from sixfold.train.module import (
     MANY,
     ExampleReader,
@@ -49,8 +51,10 @@ from sixfold.train.module import (
 )
 from sixfold.train.module_range_test import rated
 from sixfold.train.starting import DTYPES, fill, watches
+from sixfold.train.step_cost import StepCost, step_cost
 from sixfold.train.stopping import EarlyStopping
 
+STEP_CALLS: Final = 40  # of torch in a step besides the module's own: the optimizer, the loss, what follows it; counted
 ONE_THREAD = 0.0  # operations of a step for which `threads.busy` gives one thread
 
 
@@ -65,6 +69,7 @@ class ModuleFamily(Family):
 
     trained_by_the_loop: ClassVar[bool] = True
     ends_in_time: ClassVar[bool] = True
+    writing: ClassVar[int] = 4  # arrays, and no lists
 
     @abstractmethod
     def module(self, fit: Fit) -> nn.Module:
@@ -133,7 +138,7 @@ class ModuleFamily(Family):
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
-        width = cores() if context.device == "cpu" else 1
+        width = at_once(todo[0]) if todo and context.device == "cpu" else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
             context.check_time(f"fitting {wave[0].setting.name}")
@@ -144,23 +149,80 @@ class ModuleFamily(Family):
                 yield from _Wave(context, deadline).trained([(self.own(fit), fit) for fit in wave])
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """What one forward pass keeps for its gradients is measured on two rows."""
-        fit = few[0]
-        section = fit.setting.train
-        module = self.own(fit).module(fit).to(DTYPES[section.precision])
-        batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
-        x, _ = (
-            self.own(fit)
-            .examples(fit)
-            .read(np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0))
+        """The gradient of a part of a batch is traced, and no step taken."""
+        family, fit = self._of(few[0], rows)
+        traced, parts = family._traced(fit, rows), family.parts(fit)
+        weights = sum(parameter.nbytes for parameter in traced.module.parameters())
+        shares = {
+            "parameters": weights,
+            "gradients": parts(traced.batch) * weights,
+            "optimizer": 2 * weights,
+            "activations": traced.step.peak_bytes + 2 * traced.batch * traced.row_bytes,
+        }
+        return FitCost(sum(shares.values()) + 4 * weights, weights, at_once(fit), shares)
+
+    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+        """One network at a time, whose parts of a batch then have all cores; then smaller parts, and
+        blocks that are computed twice.
+        """
+        family, fit = self._of(few[0], rows)
+        now = fit.setting.strategy
+        if at_once(fit) > 1:
+            now = now.model_copy(update={"fits_at_once": 1})
+            why = "one network is trained at a time, the parts of its batch side by side"
+            yield MemoryStep(now, "fits_at_once: 1", why)
+        yield from memory_steps.steps(family.step_shape(fit, rows), now)
+
+    def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
+        """The steps of all epochs, forward and backward; the optimizer reads and writes seven times."""
+        family, fit = self._of(few[0], rows)
+        traced, epochs = family._traced(fit, rows), fit.setting.train.epochs
+        steps = epochs * -(-rows // traced.batch)
+        share = epochs * rows / traced.rows
+        weights = sum(parameter.nbytes for parameter in traced.module.parameters())
+        return FitWork(
+            flops=traced.step.flops * share,
+            calls=traced.step.calls * share + STEP_CALLS * steps,
+            moved_bytes=traced.step.moved_bytes * share + 7 * weights * steps,
+            parts=family.parts(fit)(traced.batch),
         )
-        x = x.to(DTYPES[section.precision]) if x.is_floating_point() else x
-        weights = sum(parameter.nbytes for parameter in module.parameters())
-        return FitCost(
-            (7 + parts_of(batch)) * weights + 2 * batch * saved_bytes(module, x) // len(x),
-            weights,
-            cores(),
-        )
+
+    def of_rows(self, fit: Fit, rows: int) -> Self:
+        """With the size that so many rows get; `fit`: on some of them."""
+        return self
+
+    def step_shape(self, fit: Fit, rows: int) -> StepShape:
+        """Of the steps of a training on so many rows."""
+        return StepShape.of(self.module(fit), *self._step_rows(fit, rows))
+
+    def _of(self, few: Fit, rows: int) -> FamilyOfRows[Self]:
+        family = self.own(few).of_rows(few, rows)
+        return FamilyOfRows(family, replace(few, setting=replace(few.setting, family=family)))
+
+    def _step_rows(self, fit: Fit, rows: int) -> BatchRows:
+        wanted = fit.setting.train.batch_size
+        batch = rows if wanted == "full" else min(rows, wanted)
+        part = -(-batch // self.parts(fit)(batch))
+        return BatchRows(batch, min(part, self.rows_at_once(fit)))
+
+    def _traced(self, fit: Fit, rows: int) -> _Traced:
+        """Raises what `module` and `examples` raise."""
+        train, strategy = fit.setting.train, fit.setting.strategy
+        dtype = DTYPES[train.precision]
+        module = self.module(fit).to(dtype)
+        first, draw = np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0)
+        x, _ = self.examples(fit).read(first, draw)
+        x = x.to(dtype) if x.is_floating_point() else x
+        batch, part = self._step_rows(fit, rows)
+        part = min(part, strategy.micro_batch or part)
+        if strategy.gradient_checkpointing:
+            recompute.start(module, bool)
+        try:
+            step = step_cost(module, x, part)
+        except RuntimeError:  # its forward pass depends on the numbers
+            step = StepCost(2 * part * saved_bytes(module, x) // len(x), 0.0, 0, 0.0)
+        recompute.stop(module)
+        return _Traced(module, step, batch, part, x.nbytes // len(x))
 
     def trained(
         self, fit: Fit, context: Context, deadline: float | None, workers: int = 1
@@ -205,6 +267,7 @@ class ModuleFamily(Family):
             watched=None if watched is None else self.examples(watched),
             score=None if watched is None else self._score(watched),
             operations=ONE_THREAD,
+            strategy=setting.strategy,
             counted=self.counted,
             parts=self.parts(fit),
             rows_at_once=self.rows_at_once(fit),
@@ -249,6 +312,38 @@ class ModuleFamily(Family):
 
         whole = watched.y + np.array(watched.offset) if watched.offset else watched.y
         return score
+
+
+Sized = TypeVar("Sized", bound="ModuleFamily")
+
+
+class FamilyOfRows(NamedTuple, Generic[Sized]):
+    """A family with the size that some rows get, and a fit that is made by it."""
+
+    family: Sized
+    fit: Fit
+
+
+class BatchRows(NamedTuple):
+    """Rows of a step, and of its parts of which a gradient is computed at once."""
+
+    batch: int
+    at_once: int
+
+
+class _Traced(NamedTuple):
+    """The gradient of a part of `rows` rows of a batch; `row_bytes`: of the inputs of a row."""
+
+    module: nn.Module
+    step: StepCost
+    batch: int
+    rows: int
+    row_bytes: int
+
+
+def at_once(fit: Fit) -> int:
+    """Fits that are trained side by side at most."""
+    return min(cores(), fit.setting.strategy.fits_at_once or cores())
 
 
 def _centered(fit: Fit) -> Fit:

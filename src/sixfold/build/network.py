@@ -6,17 +6,18 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import nn
 
-from sixfold.build.family import CACHE_BYTES, Family, FitCost
+from sixfold.build.family import CACHE_BYTES, Family, FitCost, FitWork
 from sixfold.core.errors import FitError
 from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Initialize
+from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
 from sixfold.train import range_test
 from sixfold.train.choosing import chosen, unfilled
@@ -24,12 +25,17 @@ from sixfold.train.device import enough_memory
 from sixfold.train.loop import train
 from sixfold.train.network import Wide
 from sixfold.train.replicas import ReplicaLearner
-from sixfold.train.starting import replicas_of
+from sixfold.train.starting import DTYPES, replicas_of
+from sixfold.train.step_cost import step_cost
 from sixfold.train.stepper import wants_full_batch
 
 STACK_BYTES = (
     1 << 30
 )  # replicas that train as one hold at most this: parameters six times, and a batch's values
+STACK_SLOWER: Final = (
+    1.2  # times as long as a stack of twice as many networks; measured with small ones
+)
+STEP_CALLS: Final = 16  # of torch in a step, besides those of the network: the batch, the loss, the optimizer; counted
 Numbered = dict[int, Fit]
 
 
@@ -116,11 +122,53 @@ class NetworkFamily(Family):
         wide = section.precision == "float64" or any(
             range_test.asked(fit.setting.train) for fit in few
         )
-        size = values * (8 if wide else 4)
+        each = 8 if wide else 4
+        size = values * each
         alone = any(
             wants_full_batch(fit.setting.train) for fit in few
         )  # it asks for gradients itself
-        return FitCost(size, 0, 1 if alone else max(1, STACK_BYTES // size))
+        most = min(STACK_BYTES // size, few[0].setting.strategy.fits_at_once or STACK_BYTES)
+        own = parameters * each
+        shares = {
+            "parameters": own,
+            "gradients": own,
+            "optimizer": 2 * own,
+            "activations": batch * held * each,
+        }
+        return FitCost(size, 0, 1 if alone else max(1, most), shares)
+
+    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+        """Fewer networks in a stack."""
+        together = self.cost(few, rows).together
+        while together > 1:
+            together = together // 2 if together > 2 else 1
+            yield MemoryStep(
+                few[0].setting.strategy.model_copy(update={"fits_at_once": together}),
+                f"fits_at_once: {together}",
+                f"stacks of {together} networks: what they have in common is done once for fewer of them",
+                STACK_SLOWER,
+            )
+
+    def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
+        """The steps of all epochs, forward and backward."""
+        fit = few[0]
+        section = fit.setting.train
+        module = self.own(fit).module(fit.shape).to(DTYPES[section.precision])
+        batch = rows if section.batch_size == "full" else min(rows, section.batch_size)
+        x = torch.zeros((1, fit.shape.features), dtype=DTYPES[section.precision])
+        try:
+            step = step_cost(module, x, batch)
+        except RuntimeError:  # its forward pass depends on the numbers
+            return None
+        steps = section.epochs * -(-rows // batch)
+        share = section.epochs * rows / batch
+        parameters = sum(parameter.nbytes for parameter in module.parameters())
+        return FitWork(
+            flops=step.flops * share,
+            calls=(step.calls + STEP_CALLS) * steps,
+            moved_bytes=step.moved_bytes * share + 7 * parameters * steps,
+            one_program=True,
+        )
 
     def folds_at_once(self, size: int) -> int:
         """As many as may be held."""

@@ -24,7 +24,7 @@ from sixfold.build._gram import Gram
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._svm_grid import VALUE_BYTES, FitGrid, Problem, solve_grid, workers
 from sixfold.build._warned import told
-from sixfold.build.family import FitCost, SolverFamily
+from sixfold.build.family import FitCost, FitWork, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
@@ -37,6 +37,10 @@ CACHE_MB = 500  # of kernel values, that libsvm keeps
 BLOCK = (
     1 << 18
 )  # kernel values held at once while predicting: 2 MiB stay in the cache; 32 MiB took twice the time
+
+# Measured on one core with random rows, 1,000 to 16,000, of 10 and 60 features.
+PAIR_S, PAIR_FEATURE_S, LINEAR_VALUE_S = 7e-9, 2.8e-10, 2e-8
+HARDER = 1.7  # times as long: values, or three classes and more
 
 
 @dataclass(frozen=True)
@@ -333,6 +337,14 @@ class Settings(SolverFamily):
     def work(self, rows: int) -> float:
         """Pairs of rows; rows, where the kernel is linear."""
         return float(rows) if self.kernel == "linear" else float(min(rows, self.sample)) ** 2
+
+    def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
+        """Pairs of rows, and the features that a kernel reads of each; values, where it is linear."""
+        one, own, features = few[0], min(rows, self.sample), few[0].x.shape[1]
+        if self.kernel == "linear":
+            return FitWork(solver_s=LINEAR_VALUE_S * rows * features * max(1, one.outputs - 1))
+        harder = HARDER if one.task != "classification" or one.outputs > 2 else 1.0
+        return FitWork(solver_s=harder * own**2 * (PAIR_S + PAIR_FEATURE_S * features))
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """libsvm's cache of the kernel matrix; for several settings the whole matrix, its copy in

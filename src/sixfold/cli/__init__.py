@@ -48,6 +48,7 @@ class Verbs(click.Group):
         return [
             "init",
             "check",
+            "plan",
             "run",
             "predict",
             "serve",

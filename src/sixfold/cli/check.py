@@ -59,11 +59,12 @@ def _beyond(loaded: Any) -> tuple[list[SixfoldError], list[str]]:
     trials of each candidate.
     """
     from sixfold.data import lone_predictors
+    from sixfold.plan.reading import read_rows
     from sixfold.plan.rules import Planning
 
     recipe = loaded.recipe
     try:
-        dataset, training = _rows(loaded)
+        dataset, training, _ = read_rows(loaded)
     except SixfoldError as error:
         return [loaded.placed(error)], []
     alone = lone_predictors.warning(training, recipe.data.seed)
@@ -92,7 +93,7 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     notes += _nested(
         recipe.evaluate.nested, trials or len(plan.candidates), len(folds), bool(trials)
     )
-    planned, found = forecasts(plan.candidates, plan.training, folds, recipe.budget)
+    planned, found = forecasts(plan.as_trained, plan.training, folds, recipe.budget)
     notes += describe(planned, recipe.budget, trials, plan.again)
     for refused in (
         refusal(Path("runs") / recipe.name),
@@ -100,20 +101,6 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     ):
         found += [] if refused is None else [refused]
     return found, notes
-
-
-def _rows(loaded: Any) -> tuple[Any, Any]:
-    """The dataset as it was read, and its training rows."""
-    from sixfold.core.memory import MemoryLimit
-    from sixfold.data import holdout, load, test_rows
-
-    recipe = loaded.recipe
-    memory = MemoryLimit.of(recipe.budget.memory)
-    if recipe.data.test is not None:
-        training, _ = test_rows.load(recipe.data, recipe.task, loaded.base, memory)
-        return training, training
-    dataset = load.load(recipe.data, recipe.task, loaded.base, memory)
-    return dataset, dataset.take(holdout.split(dataset, recipe.data)[0])
 
 
 def _warnings(*texts: str) -> list[str]:

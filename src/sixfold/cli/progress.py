@@ -197,6 +197,7 @@ WORDS: Final[dict[str, Callable[[Event], str]]] = {
         f"{event['inner']:.4f}; {event['score']:.4f} on rows that had no part in it"
     ),
     "rows": lambda event: f"{event['training']:,} rows to train on, {event['held_out']:,} held out",
+    "planned": lambda event: f"plan: {'; '.join(event['text'])}",
     "candidate_planned": _planned,
     "search_planned": lambda event: (
         f"search: {event['trials']} trials, each proposed by what those before scored"

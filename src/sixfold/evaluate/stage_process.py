@@ -68,6 +68,7 @@ def _perform(request: dict[str, Any], opened: dict[str, FoldInputs], answers: IO
             if saves is None
             else Checkpoints(Path(saves[0]), saves[1], emit, saves[2], disk=disk),
             check_memory=guard.check,
+            recover=guard.recover,
             **request["context"],
         )
         action = state.load(Path(request["action"]), EvaluateFolds)

@@ -18,7 +18,15 @@ from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import http_latency, language, learned_text, own_bundle, receipt, report
+from sixfold.package import (
+    http_latency,
+    language,
+    learned_text,
+    own_bundle,
+    planned,
+    receipt,
+    report,
+)
 from sixfold.package.html import render
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
@@ -126,7 +134,10 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
-    findings = report.Findings(shuffled, run.folder.history(), compressed.model.fitted, shown)
+    lines = planned.lines(run.folder, run.limits.started)
+    findings = report.Findings(
+        shuffled, run.folder.history(), compressed.model.fitted, shown, lines
+    )
     content = report.report(made, data.training, winner, findings)
     files = {MODEL: measured.model, PARITY: measured.parity.packed()}
     return Made(files, measured.signature, content)
@@ -137,7 +148,8 @@ def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: C
     clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
     measured = language.measure(run.loaded.recipe, data, winner, compressed, clock)
     made = _receipt(measured.receipt, winner)
-    findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0)
+    lines = planned.lines(run.folder, run.limits.started)
+    findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0, lines)
     content = report.report(made, data.training, winner, findings).model_copy(
         update={"language": learned_text.learned(run.folder.history(), made.candidate)}
     )

@@ -17,6 +17,7 @@ from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
 from sixfold.parts.modality import Summarized, is_modality, modality_of
 from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import (
     ColumnSummary,
@@ -49,13 +50,14 @@ class Epoch(NamedTuple):
 @dataclass(frozen=True)
 class Findings:
     """What else a report tells of: importances of raw columns, the events of the run, and the
-    fitted model (for its layers). `examples`: rows that each list may show.
+    fitted model (for its layers). `examples`: rows that each list may show; `plan`: as `Report.plan`.
     """
 
     importances: Sequence[Shuffled]
     events: Iterable[dict[str, Any]]
     fitted: Any
     examples: int = 0
+    plan: tuple[PlanLine, ...] = ()
 
 
 def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
@@ -96,6 +98,7 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
             Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances
         ),
         receipt=receipt,
+        plan=found.plan,
         layers=tuple(
             Layer(name=n, shape=" × ".join(map(str, s)), parameters=p)
             for n, s, p in layers(found.fitted)

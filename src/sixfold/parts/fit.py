@@ -19,6 +19,7 @@ from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.parts.units import cut_off, with_every_class
 from sixfold.recipe.schema import Initialize, Train
 from sixfold.recipe.section import Section
+from sixfold.recipe.strategy import PLAIN, Strategy
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 # Training rows: large one-hot tables come sparse, and images stay on disk (StoredPixels), for
@@ -107,7 +108,7 @@ class Watch:
 class Setting:
     """How a fit is made: one candidate's `build`, `initialize` and `train`. `family`: its Settings;
     None: those of the family that is asked. `watch`: what is watched for an early stop, where that
-    is not the loss.
+    is not the loss. `strategy`: how its training fits into memory.
     """
 
     name: str = ""
@@ -115,6 +116,7 @@ class Setting:
     initialize: Initialize = field(default_factory=Initialize)
     train: Train = field(default_factory=Train)
     watch: Watch | None = None
+    strategy: Strategy = PLAIN
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,15 @@ def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candid
     _check_task(family, made, target.task)
     _check_scores(calibration, target)
     found = Candidate(
-        name, family, made, recipe.prepare, recipe.initialize, settings, why, calibration
+        name,
+        family,
+        made,
+        recipe.prepare,
+        recipe.initialize,
+        settings,
+        why,
+        calibration,
+        recipe.budget.asked_strategy(),
     )
     found.family.check_start(found.initialize)
     return found

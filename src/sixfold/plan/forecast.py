@@ -14,25 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import psutil
-
-from sixfold.build.candidate import Candidate, fits_of
-from sixfold.build.family import CACHE_BYTES
-from sixfold.core.errors import BudgetError, DataError, RecipeError, SixfoldError
+from sixfold.build.candidate import Candidate
+from sixfold.core.errors import BudgetError, SixfoldError
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
-from sixfold.evaluate.cross_validation import MANY
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.model import Prepared, fit_of, prepare_rows
-from sixfold.parts import sparse
-from sixfold.parts.fit import Fit, Shape
-from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import Dataset
-from sixfold.plan.trials import CandidateTrial, some, together_s, trial
-from sixfold.prepare.preparer import Preparer
+from sixfold.plan.limits import check_memory, groups
+from sixfold.plan.memory import TRIAL_ROWS, Stacks, needs_of, sizes, stacks_of
+from sixfold.plan.trials import CandidateTrial, together_s, trial
 from sixfold.recipe.schema import Budget
 from sixfold.runs.context import Context
 
-TRIAL_ROWS = 500
 MOST_TRIAL_ROWS = 20_000
 # Seconds of training in the trials of one candidate, and of all of them: guessed, what one likes to
 # wait for.
@@ -40,17 +32,11 @@ TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
 # Time seen over forecast: 0.4 to 1.5 (bench/forecast.py: 16 workloads, one core; boosting that
 # stops early is the 0.4), a million rows 0.3 (forecast beside another job). Memory is held by a
 # test.
-TIME_ERROR, MEMORY_ERROR = 3.0, 4 / 3
+TIME_ERROR = 3.0
 SingleTime = Callable[[int], float]
 StackTime = Callable[[Sequence[Candidate], int, int], float | None]
 BESIDE_BYTES = 16_384  # of events and manifests, at least
 DISK_ROWS, DISK_TRIAL_S = 2_000, 1.0  # of a trial that only shows how large a model is; guessed
-FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at the end: measured
-WRITING = 15  # times a model's bytes: its graph, whose lists are of Python's numbers, and their copies; measured with trees
-HEAPS = 0.7  # n-grams grow by this power of the texts (Heaps, Information retrieval, 1978: 0.4 to 0.8 for words)
-COPIES = (
-    2  # of the features while one is trained: their own, and one more inside the solver or the loop
-)
 
 
 @dataclass(frozen=True)
@@ -70,44 +56,6 @@ class Forecast:
     tried: int
     at_least: bool = False
     may_stop: bool = False
-
-
-@dataclass(frozen=True)
-class Size:
-    """What one candidate's features take. `fold`, `whole`: bytes of the largest fold's, and of all
-    rows'; `rows`: of that fold; `few`: a fit on few rows.
-    """
-
-    fold: int
-    whole: int
-    rows: int
-    few: Fit
-
-    @property
-    def shape(self) -> Shape:
-        """What a network must take and give."""
-        return self.few.shape
-
-
-@dataclass(frozen=True)
-class Stacks:
-    """How fits are trained as one: `folds` are prepared before any is trained; `replicas` are a
-    stack, or a solver's.
-    """
-
-    folds: int
-    replicas: int
-
-    def parts(self, folds: int, candidates: int) -> list[int]:
-        """Replicas of each stack, for all candidates on all folds."""
-        batches = [
-            min(self.folds, folds - first) * candidates for first in range(0, folds, self.folds)
-        ]
-        return [
-            min(self.replicas, size - first)
-            for size in batches
-            for first in range(0, size, self.replicas)
-        ]
 
 
 def forecast(
@@ -167,7 +115,7 @@ def forecast(
         candidate.name,
         folds_s,
         line(low.whole_s, high.whole_s, rows),
-        _memory(alike, training, len(folds), size, stacks),
+        needs_of(alike, training, len(folds), size, stacks, context.device).host_bytes,
         round(disk + 8 * rows * training.target.outputs),
         most,
         low.cut or high.cut or (most == least < rows),
@@ -219,96 +167,6 @@ def _larger(candidate: Candidate, rows: int, low: CandidateTrial, part_s: float)
     return max(low.rows, min(rows, wanted, int(low.rows * (part_s / max(endless_s, 1e-9)) ** 0.5)))
 
 
-def sizes(candidate: Candidate, training: Dataset, folds: Sequence[Fold], context: Context) -> Size:
-    """What the features of a candidate will take, from those of a few rows."""
-    rows = training.table.rows
-    few = training.take(some(training, min(rows, 4 * TRIAL_ROWS)))
-    prepared = prepare_rows(candidate, few, context)
-    x = prepared.x
-    of_texts = _text_features(prepared)
-    a_row = sparse.nonzeros(x) / max(1, x.shape[0])
-    may_be_thin = candidate.family.needs.sparse and a_row <= sparse.MOST_FILLED * x.shape[1]
-
-    def features(count: int) -> int:
-        if isinstance(x, StoredFeatures):
-            return 0
-        more = of_texts * (
-            max(1.0, count / x.shape[0]) ** HEAPS - 1.0
-        )  # n-grams that further texts bring
-        width = x.shape[1] + min(more, max(0, candidate.family.needs.text_features - of_texts))
-        dense = count * width * x.dtype.itemsize
-        thin = may_be_thin and (dense > sparse.DENSE_BYTES or bool(of_texts))
-        return int(count * a_row * (x.dtype.itemsize + 4)) if thin else int(dense)
-
-    most = max(len(one.train) for one in folds)
-    return Size(features(most), features(rows), most, fit_of(prepared, few.target, context))
-
-
-def _text_features(prepared: Prepared) -> int:
-    """Features that are n-grams of texts."""
-    preparer = prepared.preparer
-    return (
-        sum(source in preparer.growing for source in preparer.feature_sources)
-        if isinstance(preparer, Preparer)
-        else 0
-    )
-
-
-def stacks_of(alike: Sequence[Candidate], size: Size, folds: int) -> Stacks:
-    """All candidates on as many folds as are worked on as one; of networks, as many of these as
-    STACK_BYTES hold.
-    """
-    family = alike[0].family
-    together = min(folds, family.folds_at_once(size.fold))
-    replicas = together * len(alike)
-    if family.trained_by_the_loop:
-        replicas = min(replicas, family.cost(fits_of(alike, [size.few]), size.rows).together)
-    return Stacks(together, replicas)
-
-
-def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:
-    """Bytes that the process will hold at most while candidates that are alike are trained."""
-    size = sizes(alike[0], training, folds, Context(seed=alike[0].initialize.seed))
-    return _memory(alike, training, len(folds), size, stacks_of(alike, size, len(folds)))
-
-
-def _memory(
-    alike: Sequence[Candidate], training: Dataset, folds: int, size: Size, stacks: Stacks
-) -> int:
-    """What is held now, the rows of a fold, and whichever is more: the largest training, or what
-    the model's end takes.
-    """
-    family, rows = alike[0].family, training.table.rows
-    kept = min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0
-    table = sum(column.values.nbytes for column in training.table.columns.values())
-    fold, whole = (family.cost(fits_of(alike, [size.few]), count) for count in (size.rows, rows))
-    if family.trained_by_the_loop:
-        trained = COPIES * max(size.fold, size.whole) + stacks.replicas * fold.fit_bytes
-    else:
-        trained = max(
-            stacks.folds * (COPIES * size.fold + fold.fit_bytes),
-            COPIES * size.whole + whole.fit_bytes,
-        )
-    models = whole.model_bytes * folds * len(alike)
-    ending = FINISH_BYTES + WRITING * whole.model_bytes
-    return int(psutil.Process().memory_info().rss + table + models + max(trained + kept, ending))
-
-
-def check_memory(candidate: str, needed: int, budget: Budget) -> None:
-    """Raises BudgetError when the budget has less than a candidate is forecast to need, or the
-    machine less than two thirds of it.
-    """
-    limit = _limit(budget)
-    if needed / (1.0 if budget.memory else MEMORY_ERROR) > limit:
-        raise BudgetError(
-            "budget.memory" if budget.memory else "memory",
-            f"at most {show_bytes(limit)}",
-            f"a forecast of {show_bytes(needed)} for {candidate}, right within a third",
-            "Group rare values (prepare.features: one_hot with max_levels), take a family that needs no one-hot "
-            "features (tree, forest, boosting), or fewer rows or columns.",
-        )
-
-
 def check_disk(
     candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
 ) -> None:
@@ -344,71 +202,6 @@ def _stage_bytes(alike: Sequence[Candidate], training: Dataset, folds: Sequence[
     except SixfoldError:  # what a few rows cannot show, the folds will say of all rows
         model = 0.0
     return int(len(alike) * (answers + len(folds) * model)) + BESIDE_BYTES
-
-
-def _limit(budget: Budget) -> int:
-    """Bytes that this process may hold."""
-    if budget.memory:
-        return size_bytes(budget.memory)
-    return int(psutil.virtual_memory().available + psutil.Process().memory_info().rss)
-
-
-def check_plan(
-    candidates: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
-) -> None:
-    """Raises BudgetError when no candidate fits into the budget's memory (who of several does not
-    is left out when it is its turn), or one does not fit into the machine's. Who has the same
-    preparation and the same cost is looked at once.
-    """
-    seen: set[str] = set()
-    failed: BudgetError | None = None
-    for alike in groups(candidates):
-        first = alike[0]
-        preparation = repr((first.prepare.model_dump_json(), first.family.needs, first.batch_key()))
-        if preparation in seen:
-            continue
-        seen.add(preparation)
-        try:
-            folds_that_fit(alike, training, folds, budget)
-        except BudgetError as error:
-            if not budget.memory:
-                raise
-            failed = failed or error
-        else:
-            if budget.memory:
-                return
-    if failed is not None:
-        raise failed
-
-
-def folds_that_fit(
-    alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold], budget: Budget
-) -> int:
-    """How many folds at once there is memory for. Raises BudgetError where there is none for
-    one.
-    """
-    first = alike[0]
-    try:
-        size = sizes(first, training, folds, Context(seed=first.initialize.seed))
-    except (DataError, RecipeError):  # what a few rows cannot show, the folds will say of all rows
-        return MANY
-    stacks = stacks_of(alike, size, len(folds))
-    if not first.family.trained_by_the_loop:
-        for beside in range(stacks.folds, 1, -1):
-            part = Stacks(beside, beside * len(alike))
-            if _memory(alike, training, len(folds), size, part) <= _limit(budget):
-                return MANY if beside == stacks.folds else beside
-        stacks = Stacks(1, len(alike))
-    check_memory(first.name, _memory(alike, training, len(folds), size, stacks), budget)
-    return MANY if first.family.trained_by_the_loop else 1
-
-
-def groups(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Candidates that are trained as one piece of work, in the order of their first ones."""
-    found: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        found.setdefault(candidate.batch_key(), []).append(candidate)
-    return list(found.values())
 
 
 def disk_bytes(found: Sequence[Forecast], trials: int | None = None, again: float = 0.0) -> int:

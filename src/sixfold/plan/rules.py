@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from sixfold.build.candidate import Candidate
+from sixfold.core.cores import cores, planned_for
 from sixfold.core.errors import DataError, FitError, RecipeError, SixfoldError
 from sixfold.core.units import seconds
 from sixfold.evaluate import scoring
@@ -23,7 +24,10 @@ from sixfold.evaluate.model import prepare_rows, watch_of
 from sixfold.evaluate.nested import divide
 from sixfold.parts.table import Dataset, FloatArray, IntArray
 from sixfold.plan.candidates import metrics_of, resolve
-from sixfold.plan.forecast import check_disk, check_plan
+from sixfold.plan.forecast import check_disk
+from sixfold.plan.limits import Placed, Room, Work, check_plan, groups, place
+from sixfold.plan.machines import Machine
+from sixfold.plan.memory import Size
 from sixfold.plan.proposals import Proposer
 from sixfold.plan.trials import some
 from sixfold.prepare.plan import check_columns, over_all, treatments
@@ -42,11 +46,13 @@ MOST_GAPS = 1_000  # columns of which a row with a missing value is among them
 @dataclass
 class Planning:
     """A recipe, its training rows, and what follows from both, each worked out once; or the mistake
-    that hinders it.
+    that hinders it. `machine`: another one than this.
     """
 
     recipe: Recipe
     training: Dataset
+    machine: Machine | None = None
+    _sizes: dict[str, Size | None] = field(default_factory=dict, init=False)
 
     @cached_property
     def chosen(self) -> Defaults:
@@ -94,6 +100,50 @@ class Planning:
             resolve(recipe, self.training, time_s, self.folds if recipe.build == "auto" else None)
         )
 
+    @property
+    def device(self) -> str:
+        """Where networks train."""
+        if self.machine is None:
+            return self.recipe.budget.device
+        return "cuda" if self.machine.accelerators else "cpu"
+
+    @property
+    def room(self) -> Room:
+        """What there is of memory: the budget's, or the machine's."""
+        return Room.of(self.recipe.budget, self.machine, self.device)
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """Candidates that are trained as one, and the memory that they need, with the strategies of
+        `budget.strategy: auto`; without those of whose features a few rows say nothing.
+        """
+        room, auto = self.room, self.recipe.budget.strategy == "auto"
+        found = []
+        with planned_for(cores() if self.machine is None else self.machine.cores):
+            for alike in groups(self.candidates):
+                work = Work(alike, self.training, self.folds, self.device)
+                size = self._size(work)
+                if size is not None:
+                    found.append(place(work, size, room, auto))
+        return tuple(found)
+
+    @property
+    def as_trained(self) -> tuple[Candidate, ...]:
+        """The candidates, each with its strategy."""
+        chosen = {one.name: one for group in self.placed for one in group.work.alike}
+        return tuple(chosen.get(one.name, one) for one in self.candidates)
+
+    def _size(self, work: Work) -> Size | None:
+        """Of equal preparations the same."""
+        first = work.alike[0]
+        key = repr((first.prepare, first.family.needs, first.initialize.seed))
+        if key not in self._sizes:
+            try:
+                self._sizes[key] = work.size()
+            except (DataError, RecipeError):  # what a few rows cannot show, the folds will say
+                self._sizes[key] = None
+        return self._sizes[key]
+
     def checked(self) -> Planning:
         """Itself. Raises the first violation."""
         for rule in RULES:
@@ -114,8 +164,9 @@ class Planning:
 
 
 def device_exists(plan: Planning) -> None:
-    """This machine has what `budget.device` names."""
-    device_of(plan.recipe.budget.device)
+    """This machine has what `budget.device` names; of another one its name says so."""
+    if plan.machine is None:
+        device_of(plan.recipe.budget.device)
 
 
 def metrics_are_of_the_task(plan: Planning) -> None:
@@ -223,8 +274,8 @@ def signature_can_be_written(plan: Planning) -> None:
 
 
 def memory_suffices(plan: Planning) -> None:
-    """For every candidate, were its forecast a third too high."""
-    check_plan(plan.candidates, plan.training, plan.folds, plan.recipe.budget)
+    """For every candidate, were its forecast a third too high; with `strategy: auto` by some strategy."""
+    check_plan(plan.placed, plan.room)
 
 
 def disk_suffices(plan: Planning) -> None:

@@ -20,6 +20,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.section import Section
+from sixfold.recipe.strategy import Strategy
 from sixfold.runs.budget import Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder, code_digest
@@ -57,13 +58,14 @@ class DataSplit:
 @dataclass(frozen=True)
 class Plan:
     """What will be compared: candidates × folds, scored by metrics of which the first one
-    decides.
+    decides. `strategy`: that of candidates that a search proposes; None: as the recipe says.
     """
 
     candidates: tuple[Candidate, ...]
     folds: tuple[Fold, ...]
     metrics: tuple[str, ...]
     baseline: dict[str, FloatArray]
+    strategy: Strategy | None = None
 
 
 def store(run: RunContext, found: State, folder: Path, spare: Sequence[str] = ()) -> None:

@@ -36,6 +36,7 @@ from sixfold.recipe.schema import (
     Train,
 )
 from sixfold.recipe.space import Range, Search
+from sixfold.recipe.strategy import Strategy
 
 REFERENCE_FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
@@ -58,6 +59,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Quantize,
     FixedPoint,
     Budget,
+    Strategy,
     Serve,
 )
 YAML = [

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.section import Section
 
@@ -162,6 +163,9 @@ class Report(Section):
     importances: tuple[Importance, ...] = ()
     layers: tuple[Layer, ...] = ()
     language: LanguageReport | None = None
+    plan: tuple[PlanLine, ...] = Field(
+        (), description="What was predicted, beside what was measured."
+    )
     receipt: Receipt
 
 

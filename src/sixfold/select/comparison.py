@@ -32,7 +32,7 @@ from sixfold.evaluate.cross_validation import (
 )
 from sixfold.evaluate.scoring import ScoreBounds
 from sixfold.parts.table import FloatArray
-from sixfold.plan.forecast import folds_that_fit
+from sixfold.plan.limits import folds_that_fit
 from sixfold.plan.proposals import Proposer
 from sixfold.plan.run_context import DataSplit, Plan, RunContext, stage_key
 from sixfold.recipe.kinds import SELECTION
@@ -80,6 +80,8 @@ class Comparison:
         for position, other in enumerate(self.plan.candidates):
             if other.name == candidate.name:
                 return position
+        if self.plan.strategy is not None:
+            candidate = replace(candidate, strategy=self.plan.strategy)
         self.plan = replace(self.plan, candidates=(*self.plan.candidates, candidate))
         self.run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
         return len(self.plan.candidates) - 1

@@ -12,7 +12,7 @@ from sixfold.evaluate.cross_validation import Evaluation, FoldScores, Group
 from sixfold.evaluate.expected import work_of
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
-from sixfold.plan.forecast import groups
+from sixfold.plan.limits import groups
 from sixfold.plan.run_context import Plan
 
 

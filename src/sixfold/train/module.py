@@ -17,11 +17,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from sixfold.core.errors import BudgetError
 from sixfold.core.seeds import derive
 from sixfold.parts.draws import GENERATOR
 from sixfold.parts.table import FloatArray, IntArray
 from sixfold.recipe.schema import Train
+from sixfold.recipe.strategy import PLAIN, MemoryStep, Strategy
 from sixfold.runs.context import Context
+from sixfold.train import memory_steps, recompute
 from sixfold.train.averaged import WeightAverage
 from sixfold.train.batch_parts import (
     BatchParts,
@@ -32,6 +35,7 @@ from sixfold.train.batch_parts import (
     views,
 )
 from sixfold.train.batches import permutation
+from sixfold.train.memory_steps import StepShape
 from sixfold.train.mixed_precision import halved, measured
 from sixfold.train.spikes import SpikeGuard
 from sixfold.train.stepper import LossClosure, Stepper
@@ -92,6 +96,7 @@ class ModuleFit:
     `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
     augmentation and dropout. `operations`: multiplications and additions of a step, for which it
     gets threads; `workers`: parts of a batch that are computed at once, which changes no number.
+    `strategy`: how it fits into memory; `lighter`: stronger ones than the one in use.
     `counted`: how many losses there are of some targets, over which the mean is taken: rows, or the
     tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
     added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
@@ -110,6 +115,8 @@ class ModuleFit:
     score: Callable[[nn.Module], float] | None = None
     operations: float = ALL_THREADS
     workers: int = 1
+    strategy: Strategy = PLAIN
+    lighter: Callable[[StepShape, Strategy], Iterator[MemoryStep]] = memory_steps.steps
     counted: Callable[[torch.Tensor], int] = len
     parts: Callable[[int], int] = parts_of
     rows_at_once: int = MANY
@@ -157,6 +164,7 @@ class ModuleLearner:
         )
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
+        self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(
             self.train, [parameter.shape for parameter in parameters], self.steps
@@ -183,15 +191,50 @@ class ModuleLearner:
                 count, torch.Generator().manual_seed(self._seed("order", epoch))
             ).numpy()
         for number in range(self.steps):
-            self.work.context.check_memory()
             yield RowBatch(order[number * self.size : (number + 1) * self.size], number)
 
     def set_rate(self, batch: RowBatch) -> None:
         """By warm-up and schedule."""
         self.stepper.set_rate()
 
+    def use(self, strategy: Strategy) -> None:
+        """From the next gradient on."""
+        self.strategy = strategy
+        for part in self.parts.parts:
+            if strategy.gradient_checkpointing:
+                recompute.start(part.module, lambda: self.draws)
+
     def backward(self, batch: RowBatch) -> torch.Tensor:
-        """Write the gradient of the batch's mean loss, clipped; that loss, [1]."""
+        """Write the gradient of the batch's mean loss, clipped; that loss, [1]. Where memory is not enough, again
+        with a stronger strategy, if it may be one.
+        """
+        kept = [buffer.clone() for buffer in self.module.buffers()] if self.strategy.adapt else []
+        while True:
+            try:
+                self.work.context.check_memory()
+                return self._backward(batch)
+            except (BudgetError, MemoryError, RuntimeError) as error:
+                step = self._stronger(error)
+                if step is None:
+                    raise
+                text = f"{str(error).splitlines()[0][:200]} From here on {step.change}: {step.why}."
+            for buffer, value in zip(self.module.buffers(), kept, strict=True):
+                buffer.copy_(value)
+            self.use(step.strategy)
+            self.work.context.recover()
+            self.work.context.emit("warning", text=text, strategy=step.strategy.model_dump())
+            if self.work.context.saves is not None:
+                self.work.context.saves.hasten()
+
+    def _stronger(self, error: Exception) -> MemoryStep | None:
+        """What there is left to do about an error; None for nothing."""
+        if not (self.strategy.adapt and memory_steps.is_out_of_memory(error)):
+            return None
+        part = -(-self.size // len(self.parts.parts))
+        shape = StepShape.of(self.module, self.size, min(part, self.work.rows_at_once))
+        return next(self.work.lighter(shape, self.strategy), None)
+
+    def _backward(self, batch: RowBatch) -> torch.Tensor:
         step = self.stepper.step
         x, y = self.work.examples.read(
             batch.rows, torch.Generator().manual_seed(self._seed("augment", step))
@@ -254,15 +297,19 @@ class ModuleLearner:
             module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
         ) -> torch.Tensor:
             own = seed if number == 0 else derive(seed, "part", number)
+            rows = min(self.work.rows_at_once, self.strategy.micro_batch or MANY)
             total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
-            for some, targets in zip(self._at_once(x), self._at_once(y), strict=True):
+            for first in range(0, len(y), rows):
+                part = slice(first, first + rows)
+                drawn = derive(own, "micro", first) if first else own
                 with torch.enable_grad():
                     with halved(self.device, bool(self.halved)):
-                        outputs = self._drawing(module.train(), some, own)
+                        outputs = self._drawing(module.train(), x[part], drawn)
                     outputs = outputs.to(self.theta.dtype)
-                    loss = self.work.losses(outputs, targets).sum() / count
+                    loss = self.work.losses(outputs, y[part]).sum() / count
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
+                del outputs, loss  # before the next forward pass
             return total
 
         loss = self.parts.gradient(x, y, backward)
@@ -270,9 +317,6 @@ class ModuleLearner:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
         return loss.reshape(1)
-
-    def _at_once(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return torch.split(rows, self.work.rows_at_once)
 
     def _drawing(self, module: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
         """The module's outputs. Dropout draws from the one generator that all threads share: one at
@@ -289,8 +333,9 @@ class ModuleLearner:
         return outputs
 
     def close(self) -> None:
-        """End the threads of its parts."""
+        """End the threads of its parts; the module is as it was."""
         self.parts.close()
+        recompute.stop(self.module)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """Where it is trained; real numbers in its precision."""
@@ -384,6 +429,7 @@ class ModuleLearner:
             "mean": None if self.average is None else [self.average.mean, self.average.counted],
             "buffers": list(self.module.buffers()),
             "stepper": self.stepper.state(),
+            "strategy": self.strategy.model_dump(),
         }
 
     def _load_plain_state(self, state: dict[str, Any]) -> None:
@@ -396,6 +442,7 @@ class ModuleLearner:
                 self.average.mean.copy_(state["mean"][0])
                 self.average.counted = state["mean"][1]
         self.stepper.restore(state["stepper"])
+        self.use(Strategy.model_validate(state["strategy"]))
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)

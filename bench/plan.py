@@ -1,0 +1,322 @@
+"""How far the plan of a run is from the truth: memory and time of 28 recipes, each predicted in one fresh process and run in
+another; and of the step of a module, beside `accelerate estimate-memory` and torch's own estimators.
+
+`python -m bench.plan` prints the tables of docs/explanation/the-plan.md; `python -m bench.plan counted` those of plans that try
+nothing; further words are parts of names of recipes. Memory is the most that the process of the run held; time is that of the
+whole command, wall-clock, so nothing else may work on the machine meanwhile. There is no part in `make bench`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import nn
+
+MEMORY_GOOD, TIME_GOOD = 0.08, 0.20
+
+
+class Case(NamedTuple):
+    """A table of so many rows and numbers (or images, or texts) and what is built on it."""
+
+    data: str
+    rows: int
+    build: Any
+    width: int = 20
+    train: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default, which nobody changes)
+
+
+EPOCHS = {"epochs": 10, "batch_size": 256}
+CASES = {
+    "linear, 20,000 × 20": Case("classes", 20_000, {"family": "linear"}),
+    "linear, 60,000 × 100": Case("classes", 60_000, {"family": "linear"}, 100),
+    "linear, values, 60,000 × 50": Case("values", 60_000, {"family": "linear"}, 50),
+    "tree, 20,000 × 20": Case("classes", 20_000, {"family": "tree"}),
+    "tree, 60,000 × 50": Case("classes", 60_000, {"family": "tree"}, 50),
+    "forest, 8,000 × 20": Case("classes", 8_000, {"family": "forest"}),
+    "forest, 300 trees, 12,000 × 20": Case("classes", 12_000, {"family": "forest", "trees": 300}),
+    "forest, values, 8,000 × 20": Case("values", 8_000, {"family": "forest"}),
+    "boosting, 20,000 × 20": Case("classes", 20_000, {"family": "boosting", "patience": None}),
+    "boosting, 60,000 × 100": Case("classes", 60_000, {"family": "boosting", "rounds": 60}, 100),
+    "boosting, values, 20,000 × 20": Case(
+        "values", 20_000, {"family": "boosting", "patience": None}
+    ),
+    "svm, 3,000 × 20": Case("classes", 3_000, {"family": "svm"}),
+    "svm, 6,000 × 20": Case("classes", 6_000, {"family": "svm"}),
+    "svm, linear, 20,000 × 50": Case("classes", 20_000, {"family": "svm", "kernel": "linear"}, 50),
+    "kernel_ridge, 3,000 × 20": Case("values", 3_000, {"family": "kernel_ridge"}),
+    "kernel_ridge, 6,000 × 20": Case("values", 6_000, {"family": "kernel_ridge"}),
+    "mlp, 20,000 × 20": Case("classes", 20_000, {"family": "mlp"}, 20, EPOCHS),
+    "mlp, 60,000 × 100": Case("classes", 60_000, {"family": "mlp"}, 100, EPOCHS),
+    "mlp, 512-512, 20,000 × 50": Case(
+        "classes", 20_000, {"family": "mlp", "hidden": [512, 512]}, 50, EPOCHS
+    ),
+    "residual_mlp, 20,000 × 50": Case("classes", 20_000, {"family": "residual_mlp"}, 50, EPOCHS),
+    "tabm, 10,000 × 20": Case("classes", 10_000, {"family": "tabm"}, 20, {**EPOCHS, "epochs": 3}),
+    "cnn, nano, 1,000 × 32": Case(
+        "images", 1_000, {"family": "cnn", "size": "nano"}, 32, {"epochs": 3}
+    ),
+    "cnn, small, 1,000 × 32": Case(
+        "images", 1_000, {"family": "cnn", "size": "small"}, 32, {"epochs": 2}
+    ),
+    "cnn, nano, 600 × 96": Case(
+        "images", 600, {"family": "cnn", "size": "nano"}, 96, {"epochs": 2}
+    ),
+    "cnn, medium, 400 × 64": Case(
+        "images", 400, {"family": "cnn", "size": "medium"}, 64, {"epochs": 1}
+    ),
+    "text_cnn, 2,000": Case("texts", 2_000, {"family": "text_cnn"}, 60, {"epochs": 3}),
+    "linear on n-grams, 5,000": Case("texts", 5_000, {"family": "linear"}, 60),
+    "svm on n-grams, 5,000": Case("texts", 5_000, {"family": "svm", "kernel": "linear"}, 60),
+}
+
+
+def write(case: Case, folder: Path) -> dict[str, Any]:
+    """The data of a case, and the recipe that reads them."""
+    rng, target = np.random.default_rng(0), "y"
+    source = folder / "data.parquet"
+    if case.data == "images":
+        source, target = folder / "images", "label"
+        for number in range(case.rows):
+            own = source / ("a" if number % 2 else "b")
+            own.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 256, (case.width, case.width, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(own / f"{number}.png")
+    elif case.data == "texts":
+        words = np.array([f"w{number}" for number in range(5_000)])
+        texts = [" ".join(rng.choice(words, case.width)) for _ in range(case.rows)]
+        label = np.where(rng.random(case.rows) < 0.5, "a", "b")
+        pd.DataFrame({"x": texts, "y": label}).to_parquet(source)
+    else:
+        x = rng.normal(size=(case.rows, case.width))
+        score = x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=case.rows)
+        y = score if case.data == "values" else np.where(score > 0, "a", "b")
+        frame = pd.DataFrame({f"n{at}": x[:, at] for at in range(case.width)})
+        frame.assign(y=y).to_parquet(source)
+    return {
+        "version": 1,
+        "name": "case",
+        "data": {"source": str(source), "target": target, "holdout": 0.1},
+        "build": case.build,
+        "train": case.train,
+        "evaluate": {"folds": 3},
+    }
+
+
+def predicted(recipe: Path, probe: bool) -> dict[str, Any]:
+    """What `sixfold plan --json` says."""
+    options = ["--json", "--probe" if probe else "--no-probe"]
+    done = _run("sixfold", "plan", str(recipe), *options)
+    found: dict[str, Any] = json.loads(done)["plan"]
+    return found
+
+
+def taken(recipe: Path, out: Path) -> tuple[float, float]:
+    """Bytes that the process of `sixfold run` held at most, and the seconds that it took."""
+    started = time.monotonic()
+    answer = _run("bench.plan", "run", str(recipe), str(out))
+    return float(answer.split()[-1]), time.monotonic() - started
+
+
+def run(recipe: str, out: str) -> None:
+    """In a process of its own: the command, and then the most that was held."""
+    from sixfold.cli import group
+
+    group.main(["run", recipe, "--out", out, "--quiet"], standalone_mode=False)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def _run(module: str, *arguments: str) -> str:
+    command = [sys.executable, "-m", module, *arguments]
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    return done.stdout
+
+
+class Row(NamedTuple):
+    """One recipe: what was said, and what it was."""
+
+    name: str
+    memory: tuple[float, float]
+    time: tuple[float, float]
+    errors: tuple[float, float]
+
+    def cells(self) -> str:
+        """A row of the table."""
+        (said, held), (expected_s, took_s) = self.memory, self.time
+        return (
+            f"| {self.name} | {said / 1e6:.0f} | {held / 1e6:.0f} | {held / said:.2f} | {expected_s:.1f} | "
+            f"{took_s:.1f} | {took_s / expected_s:.2f} |"
+        )
+
+
+def measure(names: tuple[str, ...], probe: bool) -> Iterator[Row]:
+    """Recipe by recipe."""
+    for name, case in CASES.items():
+        if names and not any(part in name for part in names):
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            recipe = folder / "recipe.yaml"
+            recipe.write_text(json.dumps(write(case, folder)), encoding="utf-8")
+            plan = predicted(recipe, probe)
+            held, took_s = taken(recipe, folder / "run")
+        memory, time_ = plan["memory"], plan["time"]
+        yield Row(
+            name,
+            (memory["bytes"], held),
+            (time_["seconds"], took_s),
+            (memory["error"], time_["error"]),
+        )
+
+
+def summary(rows: list[Row]) -> str:
+    """The medians, and how many were under-estimated beyond what the plan itself states."""
+    memory = [abs(held / said - 1) for _, (said, held), _, _ in rows]
+    times = [abs(took / said - 1) for _, _, (said, took), _ in rows]
+    beyond = [
+        r
+        for r in rows
+        if r.memory[1] > r.errors[0] * r.memory[0] or r.time[1] > r.errors[1] * r.time[0]
+    ]
+    return (
+        f"{len(rows)} recipes: median error of memory {median(memory):.1%} (at most {MEMORY_GOOD:.0%} is good), of time "
+        f"{median(times):.1%} ({TIME_GOOD:.0%}); under-estimated beyond the margin: {len(beyond)}"
+    )
+
+
+def residual(size: Any, side: int) -> Callable[[], tuple[nn.Module, torch.Tensor]]:
+    """The network of the family cnn, and an image."""
+
+    def make() -> tuple[nn.Module, torch.Tensor]:
+        from sixfold.build._residual_network import ImageResidualNetwork, network_shape
+
+        return ImageResidualNetwork(network_shape(size, 3, 10, side)), torch.zeros(1, 3, side, side)
+
+    return make
+
+
+def perceptron(*widths: int) -> Callable[[], tuple[nn.Module, torch.Tensor]]:
+    """Linear layers with GELU between."""
+
+    def make() -> tuple[nn.Module, torch.Tensor]:
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after), nn.GELU()]
+        return nn.Sequential(*layers[:-1]), torch.zeros(1, widths[0])
+
+    return make
+
+
+STEPS = {
+    "residual network, small, 32 pixels, 64 rows": (residual("small", 32), 64),
+    "residual network, medium, 64 pixels, 32 rows": (residual("medium", 64), 32),
+    "perceptron, 6 × 1024, 4,096 rows": (perceptron(*[1024] * 7), 4096),
+    "perceptron, 4 × 2048, 512 rows": (perceptron(*[2048] * 5), 512),
+}
+
+
+def step(name: str) -> None:
+    """In a process of its own: bytes of one step with Adam, as four say, and as it was."""
+    from sixfold.train.step_cost import step_cost
+
+    make, rows = STEPS[name]
+    module, x = make()
+    weights = sum(one.nbytes for one in module.parameters())
+    ours = step_cost(module, x, rows).peak_bytes + 4 * weights
+    others = (_accelerate(module), _torch(module, x, rows))
+    print(json.dumps([ours, *others, _stepped(module, x, rows)]))
+
+
+def _accelerate(module: nn.Module) -> float:
+    """What `accelerate estimate-memory` says of training with Adam: four times the weights."""
+    from accelerate.utils.modeling import calculate_maximum_sizes
+
+    total, _ = calculate_maximum_sizes(module)
+    return 4.0 * float(total)
+
+
+def _torch(module: nn.Module, x: torch.Tensor, rows: int) -> float:
+    """torch's MemTracker under its fake tensors."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        import copy
+
+        own = copy.deepcopy(module)
+        optimizer = torch.optim.Adam(own.parameters(), foreach=True)
+        tracker = MemTracker()
+        tracker.track_external(own, optimizer)
+        inputs = torch.zeros(rows, *x.shape[1:])
+        with tracker:
+            for _ in range(2):
+                own(inputs).sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        peak = tracker.get_tracker_snapshot("peak")
+    return float(sum(next(iter(peak.values())).values())) / 2  # the total stands beside its parts
+
+
+def _stepped(module: nn.Module, x: torch.Tensor, rows: int) -> float:
+    """What a process holds more after two steps than before."""
+    import psutil
+
+    weights = sum(one.nbytes for one in module.parameters())
+    before = psutil.Process().memory_info().rss
+    optimizer = torch.optim.Adam(module.parameters(), foreach=True)
+    inputs = torch.zeros(rows, *x.shape[1:])
+    for _ in range(2):
+        module(inputs).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before + weights)
+
+
+def main() -> None:
+    """Print the tables."""
+    words = sys.argv[1:]
+    if words[:1] == ["run"]:
+        run(words[1], words[2])
+    elif words[:1] == ["step"]:
+        step(words[1])
+    elif words[:1] == ["steps"]:
+        print("| step | plan | accelerate | torch | held |\n| --- | --- | --- | --- | --- |")
+        for name in STEPS:
+            said = json.loads(_run("bench.plan", "step", name))
+            print(
+                f"| {name} | " + " | ".join(f"{one / 1e6:.0f}" for one in said) + " |", flush=True
+            )
+    else:
+        probe = words[:1] != ["counted"]
+        names = tuple(words if probe else words[1:])
+        print(
+            "| recipe | memory said, MB | held | held / said | time said, s | taken | taken / said |"
+        )
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        rows = []
+        for row in measure(names, probe):
+            rows.append(row)
+            print(row.cells(), flush=True)
+        print(f"\n{summary(rows)}")
+
+
+if __name__ == "__main__":
+    main()

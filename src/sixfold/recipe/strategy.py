@@ -1,0 +1,63 @@
+"""`budget.strategy`: how trainings of networks are made to fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from pydantic import Field
+
+from sixfold.recipe.section import Section
+
+
+class Strategy(Section):
+    """What is traded for memory. Nothing here changes the batch of a step (`train.batch_size`): its gradient is
+    the same mean over the same rows, whatever is computed at once.
+    """
+
+    fits_at_once: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Networks that are trained side by side at most. Left out: by cores and memory.",
+    )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Rows whose gradient is computed at once; the gradients of a batch are added up. Left out: a batch's part.",
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Keep the inputs of blocks of layers alone, and compute each block again for its gradient.",
+    )
+    adapt: bool = Field(
+        False,
+        description="A training that runs out of memory takes the next stronger strategy and goes on, instead of ending.",
+    )
+
+    def and_of(self, other: Strategy) -> Strategy:
+        """What is traded by one of the two, or by both."""
+        return Strategy(
+            fits_at_once=_least((self.fits_at_once, other.fits_at_once)),
+            micro_batch=_least((self.micro_batch, other.micro_batch)),
+            gradient_checkpointing=self.gradient_checkpointing or other.gradient_checkpointing,
+            adapt=self.adapt or other.adapt,
+        )
+
+
+def _least(values: Iterable[int | None]) -> int | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+PLAIN: Final = Strategy()
+
+
+class MemoryStep(NamedTuple):
+    """A stronger strategy. `change`: what it changes, as a recipe says it; `why`: what it does, and what it costs;
+    `slower`: times as long.
+    """
+
+    strategy: Strategy
+    change: str
+    why: str
+    slower: float = 1.0
