@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Everything is installed into .venv, once.
+# `make demo`, `make demo-language` and `make test`. Everything is installed into .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,13 +12,22 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 test test-all fuzz: export OMP_NUM_THREADS := 1
 test test-all fuzz: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-all fuzz check docs bench clean
+.PHONY: demo demo-language test test-all fuzz check docs bench clean
 
 demo: $(VENV)/.train
 	$(BIN)/sixfold run recipes/breast_cancer.yaml --out runs/breast_cancer
 	@echo
 	@echo "Serve it:    $(BIN)/sixfold serve runs/breast_cancer/bundle"
 	@echo "Read it:     runs/breast_cancer/bundle/report.html"
+
+# A small language model from scratch, then a chat with one that was tuned on the conversations of recipes/chats.jsonl.
+demo-language: $(VENV)/.language
+	$(BIN)/sixfold run recipes/story.yaml --out runs/story
+	$(BIN)/sixfold run recipes/finetune.yaml --out runs/finetune
+	echo "What is a recipe?" | $(BIN)/sixfold chat runs/finetune/bundle --max-tokens 60 --seed 1
+	@echo
+	@echo "Serve it:    $(BIN)/sixfold serve runs/finetune/bundle"
+	@echo "Read it:     runs/finetune/bundle/report.html"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
@@ -52,6 +61,10 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train]'
 	@touch $@
 
+$(VENV)/.language: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[train,language,language-serve]'
+	@touch $@
+
 # For the tests of the pages (tests/serve/test_try_page.py): the browser that is there, or Playwright's, or the system's.
 $(VENV)/.browser: $(VENV)/.dev
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
@@ -60,7 +73,7 @@ $(VENV)/.browser: $(VENV)/.dev
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train,language,language-serve,test,dev]'
-	@touch $@ $(VENV)/.train
+	@touch $@ $(VENV)/.train $(VENV)/.language
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
 	$(PYTHON) -m venv .venv-bench
