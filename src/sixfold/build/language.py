@@ -368,8 +368,10 @@ class Settings(LanguageTuning, ModuleFamily):
         trained: Any = student(module)
         tokens = replace(_tokens(fit), rejected=None)
         network = self.untuned(trained, self.examples(replace(fit, x=tokens)))
+        stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
+        context = self.shape_of(fit).context
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
+            network.config, network.arrays(), _tokens(fit).tokenizer, context, stops
         )
 
     def work(self, rows: int) -> float:
