@@ -18,7 +18,15 @@ from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import http_latency, language, learned_text, own_bundle, receipt, report
+from sixfold.package import (
+    answered_questions,
+    http_latency,
+    language,
+    learned_text,
+    own_bundle,
+    receipt,
+    report,
+)
 from sixfold.package.html import render
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
@@ -138,8 +146,11 @@ def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: C
     measured = language.measure(run.loaded.recipe, data, winner, compressed, clock)
     made = _receipt(measured.receipt, winner)
     findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0)
+    told = learned_text.learned(run.folder.history(), made.candidate)
+    origin = winner.candidates[0].family.origin()
+    asked = answered_questions.asked(run.loaded.recipe.report, origin, compressed.model.fitted)
     content = report.report(made, data.training, winner, findings).model_copy(
-        update={"language": learned_text.learned(run.folder.history(), made.candidate)}
+        update={"language": told.model_copy(update={"questions": asked})}
     )
     return Made(measured.files, measured.signature, content)
 
