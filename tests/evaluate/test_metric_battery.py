@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from sixfold.parts.table import LOSS_SUMS, Target
+from sixfold.parts.table import LOSS_SUMS, MARGIN, Target
 from sixfold.recipe.kinds import METRIC
 
 NAMES = sorted(METRIC.names())
@@ -67,9 +67,12 @@ REGRESSION: dict[str, Any] = {
 
 # Of texts: the sums that a model gives, [rows, 3] losses, tokens, bytes.
 SUMS = np.stack([RNG.uniform(5, 50, 90), RNG.integers(3, 20, 90), RNG.integers(9, 80, 90)], axis=1)
+# Of preferences besides, how much more probable the better answer is; one is as probable as the other.
+MARGINS = np.column_stack([SUMS, np.append(RNG.normal(size=89), 0.0)])
 GENERATION: dict[str, Any] = {
     "perplexity": lambda sums: np.exp(sums[:, 0].sum() / sums[:, 1].sum()),
     "bits_per_byte": lambda sums: (sums[:, 0] / np.log(2)).sum() / sums[:, 2].sum(),
+    "preference_accuracy": lambda sums: (np.sign(sums[:, 3]) / 2 + 0.5).mean(),
 }
 
 
@@ -100,6 +103,9 @@ def case_of_values(name: str) -> Case:
 
 
 def case_of_texts(name: str) -> Case:
+    if name == "preference_accuracy":
+        target = Target("generation", 0 * MARGINS, (*LOSS_SUMS, MARGIN))
+        return target, MARGINS, abs(MARGINS) + 1, GENERATION[name](MARGINS)
     perfect = SUMS * [0, 1, 1]
     best = perfect if name == "bits_per_byte" else perfect - [1e9, 0, 0]
     return Target("generation", SUMS, LOSS_SUMS), SUMS, best, GENERATION[name](SUMS)
@@ -155,7 +161,10 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 
 def test_every_metric_gets_its_checks() -> None:
     assert sorted([*CLASSIFICATION, *REGRESSION, *GENERATION]) == NAMES
-    counts = {**dict.fromkeys(CLASSIFICATION, 6), **dict.fromkeys(REGRESSION, 3)}
+    counts = {
+        **dict.fromkeys(CLASSIFICATION, 6),
+        **dict.fromkeys([*REGRESSION, *GENERATION], 3),
+    }
     assert Counter(name for name, *_ in PAIRS) == counts
     assert {name for name in globals() if name.startswith("check_")} == {
         check.__name__ for check in CHECKS
@@ -169,3 +178,7 @@ def test_one_class_in_a_fold(name: str, label: int) -> None:
     found = score(name, classes(np.full(5, label), 2), P[:5])
     undefined = {("roc_auc", 0), ("roc_auc", 1), ("average_precision", 0)}
     assert np.isnan(found) == ((name, label) in undefined)
+
+
+def test_only_preferences_have_an_accuracy() -> None:
+    assert np.isnan(score("preference_accuracy", Target("generation", SUMS, LOSS_SUMS), SUMS))

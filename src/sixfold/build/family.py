@@ -93,6 +93,10 @@ class Family(Section, ABC):
     def needs(self) -> Needs:
         """How it likes its features: a constant of the class, or what follows from the settings."""
 
+    def origin(self) -> Fitted | None:
+        """What every fit goes on from, as a model of its own; None where it starts from nothing."""
+        return None
+
     @property
     def train_defaults(self) -> TrainDefaults:
         """Of a network that is trained best otherwise than `train` says by itself."""

@@ -182,6 +182,14 @@ class Settings(LanguageTuning, ModuleFamily):
         folders = [folder for folder in (self.checkpoint, self.teacher) if folder is not None]
         return "".join(digest(Path(folder)) for folder in folders)
 
+    def origin(self) -> Fitted | None:
+        """The checkpoint as it is."""
+        if self.checkpoint is None:
+            return None
+        found = read_language(Path(self.checkpoint))
+        context = self._of_checkpoint(found).context
+        return LanguageModel(found.config, found.network().arrays(), found.tokenizer, context)
+
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
         divide.

@@ -19,6 +19,7 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import (
+    answered_questions,
     http_latency,
     language,
     learned_text,
@@ -150,8 +151,11 @@ def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: C
     made = _receipt(measured.receipt, winner)
     lines = planned.lines(run.folder, run.limits.started)
     findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0, lines)
+    told = learned_text.learned(run.folder.history(), made.candidate)
+    origin = winner.candidates[0].family.origin()
+    asked = answered_questions.asked(run.loaded.recipe.report, origin, compressed.model.fitted)
     content = report.report(made, data.training, winner, findings).model_copy(
-        update={"language": learned_text.learned(run.folder.history(), made.candidate)}
+        update={"language": told.model_copy(update={"questions": asked})}
     )
     return Made(measured.files, measured.signature, content)
 

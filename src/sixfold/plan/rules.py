@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import prepare_rows, watch_of
 from sixfold.evaluate.nested import divide
+from sixfold.evaluate.questions import read_questions
 from sixfold.parts.table import Dataset, FloatArray, IntArray
 from sixfold.plan.candidates import metrics_of, resolve
 from sixfold.plan.forecast import check_disk
@@ -194,6 +196,17 @@ def kept_metrics_are_measured(plan: Planning) -> None:
     scoring.check_changes(plan.recipe.compress.keep if plan.recipe.compress else {}, plan.metrics)
 
 
+def questions_can_be_read(plan: Planning) -> None:
+    """Of `report.questions`; asked of a language model alone."""
+    file = plan.recipe.report.questions
+    if file is None:
+        return
+    if plan.training.target.task != "generation":
+        expected, remedy = "the task generation, for questions", "Leave them out."
+        raise RecipeError("report.questions", expected, plan.training.target.task, remedy)
+    read_questions(Path(file))
+
+
 def named_columns_are_there(plan: Planning) -> None:
     """Under `prepare`."""
     check_columns(plan.recipe.prepare, plan.training.table)
@@ -290,6 +303,7 @@ RULES: Final[tuple[Callable[[Planning], None], ...]] = (
     outer_rows_can_be_divided,
     kept_metrics_are_measured,
     candidates_can_be_made,
+    questions_can_be_read,
     named_columns_are_there,
     methods_fit_their_columns,
     watched_metric_is_of_the_task,

@@ -138,6 +138,31 @@ class WrittenText(Section):
     text: str
 
 
+class AnsweredQuestion(Section):
+    """One of `report.questions`: what the checkpoint said that was tuned (None where there was none), and
+    what the model says. `choices`: it was to choose, by likelihood.
+    """
+
+    question: str
+    right: str
+    choices: bool
+    before: str | None = None
+    after: str
+
+
+class QuestionScores(Section):
+    """Shares of right answers, of questions with choices and of those without; None where there are
+    none. `asked`: as many as are shown, the first ones.
+    """
+
+    count: int = Field(ge=1)
+    exact_before: float | None = None
+    exact: float | None = None
+    choice_before: float | None = None
+    choice: float | None = None
+    asked: tuple[AnsweredQuestion, ...] = ()
+
+
 class LanguageReport(Section):
     """Of a language model: its loss by step (of folds, and of the last training), and what it wrote as it
     learned.
@@ -145,6 +170,7 @@ class LanguageReport(Section):
 
     losses: tuple[Line, ...] = ()
     written: tuple[WrittenText, ...] = ()
+    questions: QuestionScores | None = None
 
 
 class Report(Section):

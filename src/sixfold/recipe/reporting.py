@@ -20,5 +20,5 @@ class Reporting(Section):
     questions: str | None = Field(
         None,
         description="Of a language model: a file of JSON lines, {prompt or messages, answer, choices}, that it is asked "
-        "before and after tuning; relative to the recipe.",
+        "before and after tuning; relative to where the command is started.",
     )
