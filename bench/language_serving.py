@@ -38,7 +38,7 @@ from sixfold.parts.gguf_blocks import BlockType
 KINDS: tuple[BlockType, ...] = ("f16", "q8_0", "q4_0")
 REQUESTS = (1, 8)
 TOKENS, PROMPT, THREADS = 64, 64, 2
-BY_TRANSFORMERS, BY_HAND, READY_S, INSTALLED_BYTES = 10.0, 0.9, 2.0, 450e6
+BY_TRANSFORMERS, BY_HAND, READY_S, INSTALLED_BYTES = 10.0, 0.9, 2.0, 450 * 2.0**20
 ENVIRONMENT = ROOT / ".venv-language-serve"
 Prompts = list[list[int]]
 

@@ -83,8 +83,8 @@ class Engine:
         it is called by the engine's thread, and must not wait.
         """
         with self._lock:
-            if not self._end.alive:
-                raise RuntimeError("the engine was closed")
+            if not self._end.alive or self._worker.ended:
+                raise RuntimeError("the engine was closed, or could not be opened again")
             self._count += 1
             ticket = Ticket(self._count, request, deliver)
             self._worker.inbox.put(ticket)
@@ -151,18 +151,30 @@ class _EngineWork:
         self.inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.generated = 0
+        self.ended = False
         self._running: list[_Running] = []
         self._pipeline = _opened(path, limits)
 
     def work(self) -> None:
-        """Until the end is asked for."""
-        while self._take_new():
-            try:
-                self._pipeline.step()
-            except FAULTS as error:
-                self._start_again(error)
-                continue
-            self._running = [each for each in self._running if self._read(each)]
+        """Until the end is asked for, or the model cannot be opened again."""
+        try:
+            while self._take_new():
+                self._step()
+        except Exception as error:
+            self.ended = True
+            self._fail(self._running, error)
+            while not self.inbox.empty():
+                if (ticket := self.inbox.get()) is not None:
+                    ticket.deliver(Piece(error=error))
+            raise  # for the log
+
+    def _step(self) -> None:
+        try:
+            self._pipeline.step()
+        except FAULTS as error:
+            self._start_again(error)
+            return
+        self._running = [each for each in self._running if self._read(each)]
 
     def _take_new(self) -> bool:
         """Put what waits into the pipeline; wait where there is nothing to do. False: the end."""

@@ -114,7 +114,7 @@ class Generating:
         done. What is not taken to its end is cancelled.
         """
         inbox = _Inbox(self.wanted.stream or bool(self.wanted.stops))
-        waiting = len(self.choices)
+        waiting = {choice.index for choice in self.choices}
         try:
             if self.choices[0].request.echo:  # opening what scores prompts takes a while
                 await anyio.to_thread.run_sync(self._model.engine_of, True)
@@ -122,11 +122,11 @@ class Generating:
                 choice.ticket = self._model.submit(choice.request, inbox.of(choice))
             while waiting:
                 for choice, piece in await inbox.take():
-                    if choice.done:
+                    if choice.index not in waiting:
                         continue
                     new = choice.add(piece)
                     if choice.done:
-                        waiting -= 1
+                        waiting.remove(choice.index)
                         self._ended(choice)
                     if new or choice.done:
                         yield choice, new

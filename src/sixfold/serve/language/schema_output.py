@@ -23,6 +23,7 @@ def schema_of(fields: RequestFields) -> str | None:
         return None
     format_fields = RequestFields(value, "response_format")
     kind = format_fields.text("type")
+    schema: str | None
     if kind == "json_schema":
         schema = _named_schema(format_fields)
     elif kind in ("text", "json_object"):
