@@ -42,7 +42,6 @@ def counted(work: Work, size: Size, stacks: Stacks, machine: Machine) -> Counted
         waves = -(-len(work.folds) // stacks.folds)
         trained_s = waves * seconds(fold, rates, 1, 1)
     inner = INNER if needs_inner_folds(first) else 1.0
-    inner = INNER if needs_inner_folds(first) else 1.0
     last_s = size.row_s * rows / speed + inner * seconds(whole, rates, 1, at_once)
     return CountedTime(prepare_s + inner * trained_s, last_s)
 
