@@ -97,7 +97,14 @@ class NetworkFamily(Family):
                 )
             try:
                 with enough_memory():
-                    done |= self._trained(fitting, context, deadline)
+                    replicas = range_test.rated(
+                        self, replicas_of(self, fitting, context), deadline, context
+                    )
+                    learner = ReplicaLearner(self, replicas)
+                    for place, weights in train(learner, deadline, context.saves):
+                        one = learner.first[place]
+                        network = filled(one.module, weights)
+                        done[one.number] = self.fitted(network, one.fit.shape)
             except (MemoryError, RuntimeError, SixfoldError) as error:
                 if not _may_be_less(fitting, error):
                     raise
@@ -109,19 +116,6 @@ class NetworkFamily(Family):
             context.emit("warning", text=text, strategy={"fits_at_once": half})
             left[:0] = _halves(fitting)
         yield from (done[number] for number in range(len(fits)))
-
-    def _trained(
-        self, fitting: Numbered, context: Context, deadline: float | None
-    ) -> dict[int, Fitted]:
-        """Fits that are trained as one."""
-        replicas = range_test.rated(self, replicas_of(self, fitting, context), deadline, context)
-        learner = ReplicaLearner(self, replicas)
-        found: dict[int, Fitted] = {}
-        for place, weights in train(learner, deadline, context.saves):
-            replica = learner.first[place]
-            network = filled(replica.module, weights)
-            found[replica.number] = self.fitted(network, replica.fit.shape)
-        return found
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """`fit_bytes`: of one replica, besides its features."""
