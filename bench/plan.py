@@ -202,7 +202,10 @@ def summary(rows: list[Row]) -> str:
     )
 
 
-def residual(size: Any, side: int) -> Callable[[], tuple[nn.Module, torch.Tensor]]:
+Maker = Callable[[], tuple[nn.Module, torch.Tensor]]
+
+
+def residual(size: Any, side: int) -> Maker:
     """The network of the family cnn, and an image."""
 
     def make() -> tuple[nn.Module, torch.Tensor]:
@@ -213,7 +216,7 @@ def residual(size: Any, side: int) -> Callable[[], tuple[nn.Module, torch.Tensor
     return make
 
 
-def perceptron(*widths: int) -> Callable[[], tuple[nn.Module, torch.Tensor]]:
+def perceptron(*widths: int) -> Maker:
     """Linear layers with GELU between."""
 
     def make() -> tuple[nn.Module, torch.Tensor]:
@@ -241,7 +244,7 @@ def step(name: str) -> None:
     module, x = make()
     weights = sum(one.nbytes for one in module.parameters())
     ours = step_cost(module, x, rows).peak_bytes + 4 * weights
-    others = (_accelerate(module), _torch(module, x, rows))
+    others = (_accelerate(module), _torch(make, rows))
     print(json.dumps([ours, *others, _stepped(module, x, rows)]))
 
 
@@ -253,15 +256,13 @@ def _accelerate(module: nn.Module) -> float:
     return 4.0 * float(total)
 
 
-def _torch(module: nn.Module, x: torch.Tensor, rows: int) -> float:
+def _torch(make: Maker, rows: int) -> float:
     """torch's MemTracker under its fake tensors."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
     with FakeTensorMode(allow_non_fake_inputs=True):
-        import copy
-
-        own = copy.deepcopy(module)
+        own, x = make()
         optimizer = torch.optim.Adam(own.parameters(), foreach=True)
         tracker = MemTracker()
         tracker.track_external(own, optimizer)
@@ -271,8 +272,9 @@ def _torch(module: nn.Module, x: torch.Tensor, rows: int) -> float:
                 own(inputs).sum().backward()
                 optimizer.step()
                 optimizer.zero_grad()
+                tracker.reset_mod_stats()
         peak = tracker.get_tracker_snapshot("peak")
-    return float(sum(next(iter(peak.values())).values())) / 2  # the total stands beside its parts
+    return float(next(iter(peak.values()))["Total"])
 
 
 def _stepped(module: nn.Module, x: torch.Tensor, rows: int) -> float:

@@ -15,7 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sixfold.core.errors import BudgetError
+from sixfold.build import network as network_module
+from sixfold.core.errors import BudgetError, FitError
+from sixfold.parts.fit import Fit, Setting
+from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
 from sixfold.recipe.strategy import PLAIN, Strategy
 from sixfold.runs.context import Context
@@ -289,3 +292,37 @@ def test_what_was_found_is_saved_and_kept_after_a_kill(tmp_path: Path) -> None:
     assert max(seen.seen) <= 12
     whole = trained(replace(work, module=network(), losses=Scarce(13, 1), context=Context()))
     assert torch.equal(second, whole)
+
+
+def test_a_stack_that_runs_out_of_memory_goes_on_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five networks as one are too many, two are not; the models are those that they would have been."""
+    family = FAMILY.make({"family": "mlp", "hidden": [6]}, "family")
+    section = Train.model_validate({"epochs": 2, "batch_size": 16})
+    x, y = X.astype(np.float64), np.asarray(Y)
+
+    def fits(strategy: Strategy) -> list[Fit]:
+        setting = Setting("mlp", family, train=section, strategy=strategy)
+        return [Fit(x, y, "classification", 2, seed=seed, setting=setting) for seed in range(5)]
+
+    plain = list(family.fit(fits(PLAIN), Context()))
+    events: list[dict[str, Any]] = []
+    sizes: list[int] = []
+    whole = network_module.train
+
+    def scarce(learner: Any, *rest: Any) -> Any:
+        sizes.append(len(learner.first))
+        if len(learner.first) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(learner, *rest)
+
+    monkeypatch.setattr(network_module, "train", scarce)
+    context = Context(
+        emit_to=lambda kind, facts: events.append(facts) if kind == "warning" else None
+    )
+    less = list(family.fit(fits(Strategy(adapt=True)), context))
+    assert sizes == [5, 2, 3, 1, 2]
+    assert [event["strategy"]["fits_at_once"] for event in events] == [2, 1]
+    for one, other in zip(plain, less, strict=True):
+        assert np.allclose(one.predict(x), other.predict(x), atol=1e-6)
+    with pytest.raises(FitError, match="out of memory"):
+        list(family.fit(fits(PLAIN), Context()))

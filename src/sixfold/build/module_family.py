@@ -152,7 +152,7 @@ class ModuleFamily(Family):
         """The gradient of a part of a batch is traced, and no step taken."""
         family, fit = self._of(few[0], rows)
         traced, parts = family._traced(fit, rows), family.parts(fit)
-        weights = sum(parameter.nbytes for parameter in traced.module.parameters())
+        weights = traced.weights
         shares = {
             "parameters": weights,
             "gradients": parts(traced.batch) * weights,
@@ -179,7 +179,7 @@ class ModuleFamily(Family):
         traced, epochs = family._traced(fit, rows), fit.setting.train.epochs
         steps = epochs * -(-rows // traced.batch)
         share = epochs * rows / traced.rows
-        weights = sum(parameter.nbytes for parameter in traced.module.parameters())
+        weights = traced.weights
         return FitWork(
             flops=traced.step.flops * share,
             calls=traced.step.calls * share + STEP_CALLS * steps,
@@ -206,23 +206,30 @@ class ModuleFamily(Family):
         return BatchRows(batch, min(part, self.rows_at_once(fit)))
 
     def _traced(self, fit: Fit, rows: int) -> _Traced:
-        """Raises what `module` and `examples` raise."""
-        train, strategy = fit.setting.train, fit.setting.strategy
-        dtype = DTYPES[train.precision]
-        module = self.module(fit).to(dtype)
+        """Once for equal steps. Raises what `module` and `examples` raise."""
+        strategy, (batch, part) = fit.setting.strategy, self._step_rows(fit, rows)
+        part = min(part, strategy.micro_batch or part)
+        asked = (type(self).__module__, self, fit.shape, fit.layout, fit.setting.train.precision)
+        key = repr((*asked, batch, part, strategy.gradient_checkpointing))
+        if key not in _TRACES:
+            _TRACES[key] = self._trace(fit, batch, part)
+        return _TRACES[key]
+
+    def _trace(self, fit: Fit, batch: int, part: int) -> _Traced:
+        dtype = DTYPES[fit.setting.train.precision]
+        with own_draws():
+            module = self.module(fit).to(dtype)
         first, draw = np.arange(min(2, fit.rows)), torch.Generator().manual_seed(0)
         x, _ = self.examples(fit).read(first, draw)
         x = x.to(dtype) if x.is_floating_point() else x
-        batch, part = self._step_rows(fit, rows)
-        part = min(part, strategy.micro_batch or part)
-        if strategy.gradient_checkpointing:
+        if fit.setting.strategy.gradient_checkpointing:
             recompute.start(module, bool)
         try:
             step = step_cost(module, x, part)
         except RuntimeError:  # its forward pass depends on the numbers
             step = StepCost(2 * part * saved_bytes(module, x) // len(x), 0.0, 0, 0.0)
-        recompute.stop(module)
-        return _Traced(module, step, batch, part, x.nbytes // len(x))
+        weights = sum(parameter.nbytes for parameter in module.parameters())
+        return _Traced(weights, step, batch, part, x.nbytes // len(x))
 
     def trained(
         self, fit: Fit, context: Context, deadline: float | None, workers: int = 1
@@ -332,9 +339,11 @@ class BatchRows(NamedTuple):
 
 
 class _Traced(NamedTuple):
-    """The gradient of a part of `rows` rows of a batch; `row_bytes`: of the inputs of a row."""
+    """The gradient of a part of `rows` rows of a batch; `weights`: bytes of the parameters;
+    `row_bytes`: of the inputs of a row.
+    """
 
-    module: nn.Module
+    weights: int
     step: StepCost
     batch: int
     rows: int
@@ -413,4 +422,5 @@ class _Wave:
         return replace(self.context, saves=own, check_memory=check_memory, emit_to=emit_to)
 
 
+_TRACES: dict[str, _Traced] = {}  # of this process: a plan asks many times
 _EMITTING = threading.Lock()

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sixfold.build.family import CACHE_BYTES, Family, FitCost, FitWork
-from sixfold.core.errors import FitError
+from sixfold.core.errors import FitError, SixfoldError
 from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.parts.table import FloatArray, IntArray
@@ -23,6 +23,7 @@ from sixfold.train import range_test
 from sixfold.train.choosing import chosen, unfilled
 from sixfold.train.device import enough_memory
 from sixfold.train.loop import train
+from sixfold.train.memory_steps import is_out_of_memory
 from sixfold.train.network import Wide
 from sixfold.train.replicas import ReplicaLearner
 from sixfold.train.starting import DTYPES, replicas_of
@@ -84,25 +85,36 @@ class NetworkFamily(Family):
         """Yield one network a fit, in order; time left is divided among the fits."""
         if fits and (text := self.derived(fits[0].shape)):
             context.emit("note", text=text)
-        stacks = self._stacks(chosen(fits, partial(unfilled, self), context))
+        left = self._stacks(chosen(fits, partial(unfilled, self), context))
         done: dict[int, Fitted] = {}
-        for fitting in stacks:
+        while left:
+            fitting = left.pop(0)
             context.check_time(f"fitting {fits[0].setting.name}")
             deadline = None
             if context.deadline is not None:
                 deadline = time.monotonic() + context.left_s() * len(fitting) / (
                     len(fits) - len(done)
                 )
-            with enough_memory():
-                replicas = range_test.rated(
-                    self, replicas_of(self, fitting, context), deadline, context
-                )
-                learner = ReplicaLearner(self, replicas)
-                for place, weights in train(learner, deadline, context.saves):
-                    replica = learner.first[place]
-                    done[replica.number] = self.fitted(
-                        filled(replica.module, weights), replica.fit.shape
+            try:
+                with enough_memory():
+                    replicas = range_test.rated(
+                        self, replicas_of(self, fitting, context), deadline, context
                     )
+                    learner = ReplicaLearner(self, replicas)
+                    for place, weights in train(learner, deadline, context.saves):
+                        one = learner.first[place]
+                        network = filled(one.module, weights)
+                        done[one.number] = self.fitted(network, one.fit.shape)
+            except (MemoryError, RuntimeError, SixfoldError) as error:
+                if not _may_be_less(fitting, error):
+                    raise
+                half = len(fitting) // 2
+                text = f"{str(error).splitlines()[0][:200]} From here on stacks of {half} networks."
+            else:
+                continue
+            context.recover()
+            context.emit("warning", text=text, strategy={"fits_at_once": half})
+            left[:0] = _halves(fitting)
         yield from (done[number] for number in range(len(fits)))
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
@@ -206,6 +218,20 @@ class NetworkFamily(Family):
             size = 1 if pruned else one.cost(some, max(fit.rows for fit in some)).together
             stacks += [numbers[first : first + size] for first in range(0, len(numbers), size)]
         return [{number: fits[number] for number in numbers} for numbers in stacks]
+
+
+def _may_be_less(fitting: Numbered, error: Exception) -> bool:
+    """Whether memory was lacking, and fewer networks at once are wanted then."""
+    first = next(iter(fitting.values()))
+    return len(fitting) > 1 and first.setting.strategy.adapt and is_out_of_memory(error)
+
+
+def _halves(fitting: Numbered) -> list[Numbered]:
+    numbers = list(fitting)
+    half = len(numbers) // 2
+    return [
+        {number: fitting[number] for number in some} for some in (numbers[:half], numbers[half:])
+    ]
 
 
 def filled(module: nn.Module, weights: torch.Tensor) -> nn.Module:

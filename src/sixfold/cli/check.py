@@ -95,6 +95,11 @@ def _tried(plan: Any) -> tuple[list[SixfoldError], list[str]]:
     )
     planned, found = forecasts(plan.as_trained, plan.training, folds, recipe.budget)
     notes += describe(planned, recipe.budget, trials, plan.again)
+    notes += [
+        f"strategy of {group.work.alike[0].name}: {step.change}: {step.why}"
+        for group in plan.placed
+        for step in group.steps
+    ]
     for refused in (
         refusal(Path("runs") / recipe.name),
         _disk(disk_bytes(planned, trials, plan.again)),

@@ -84,6 +84,6 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether memory is what there was too little of."""
     if isinstance(error, BudgetError):
         return error.where in ("budget.memory", "memory")
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error.__cause__ or error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in NO_MEMORY)

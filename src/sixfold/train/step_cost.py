@@ -20,8 +20,10 @@ from torch.utils.flop_counter import flop_registry
 
 from sixfold.parts.draws import own_draws
 
-FEW: Final = 2  # rows that are traced with their numbers, and twice as many
-LARGE: Final = 20_000_000  # numbers of a module that is traced without them: a row takes longer than the compiler's import
+FEW: Final = (
+    2  # rows that are traced with their numbers, and one more: a batch norm takes no single one
+)
+LARGE: Final = 60_000_000  # numbers of a module that is traced without them: a row takes longer than the compiler's import
 
 
 class StepCost(NamedTuple):
@@ -44,14 +46,14 @@ def step_cost(module: nn.Module, x: torch.Tensor, rows: int) -> StepCost:
         shape = (rows, *x.shape[1:])
         return _traced(module, torch.empty(shape, dtype=x.dtype, device="meta"))
     few, more = (
-        _traced(module, x[:1].expand(count, *x.shape[1:]).clone()) for count in (FEW, 2 * FEW)
+        _traced(module, x[:1].expand(count, *x.shape[1:]).clone()) for count in (FEW, FEW + 1)
     )
-    steps = (rows - FEW) / FEW
+    others = rows - FEW
     return StepCost(
-        int(few.peak_bytes + steps * (more.peak_bytes - few.peak_bytes)),
-        few.flops + steps * (more.flops - few.flops),
+        few.peak_bytes + others * (more.peak_bytes - few.peak_bytes),
+        few.flops + others * (more.flops - few.flops),
         more.calls,
-        few.moved_bytes + steps * (more.moved_bytes - few.moved_bytes),
+        few.moved_bytes + others * (more.moved_bytes - few.moved_bytes),
     )
 
 
