@@ -44,6 +44,7 @@ def test_a_kind_is_its_folder() -> None:
         "fusion",
         "image_encoder",
         "kernel_ridge",
+        "language",
         "linear",
         "mlp",
         "residual_mlp",

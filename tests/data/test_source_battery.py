@@ -59,8 +59,8 @@ NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 # Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py,
-# tests/data/test_documents.py.
-FOLDERS = {"text_folder", "image_folder", "documents"}
+# tests/data/test_documents.py, tests/data/test_conversations.py.
+FOLDERS = {"text_folder", "image_folder", "documents", "conversations"}
 
 
 def data(name: str, tmp_path: Path, seed: int = 0) -> Data:

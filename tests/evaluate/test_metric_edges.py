@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sixfold.parts.table import Target
+from sixfold.parts.table import LOSS_SUMS, MARGIN, Target
 from sixfold.recipe.kinds import METRIC
 
 Array = np.ndarray[Any, Any]
@@ -42,9 +42,19 @@ def is_for_classes(name: str) -> bool:
     return "classification" in METRIC.load(name).tasks
 
 
+def is_for_texts(name: str) -> bool:
+    return "generation" in METRIC.load(name).tasks
+
+
 def problem(name: str, rows: int = 60) -> tuple[Target, Array]:
-    """Rows with ties, in the probabilities of three classes or in values that depend on nothing."""
+    """Rows with ties, in the probabilities of three classes or in values that depend on nothing; of
+    texts sums and margins.
+    """
     rng = np.random.default_rng(5)
+    if is_for_texts(name):
+        tokens = rng.integers(3, 20, rows)
+        sums = [rng.uniform(1, 3, rows) * tokens, tokens, 4 * tokens, rng.normal(size=rows).round()]
+        return Target("generation", np.zeros((rows, 4)), (*LOSS_SUMS, MARGIN)), np.stack(sums, 1)
     if is_for_classes(name):
         counts = rng.multinomial(8, (1 / 3, 1 / 3, 1 / 3), rows) + 2 / 3
         return classes(rng.permutation(np.arange(rows) % 3), 3), counts / counts.sum(
@@ -91,7 +101,9 @@ def check_a_constant_prediction_is_scored(name: str) -> None:
             expected[name], abs=1e-12
         )
     else:
-        mean = np.full_like(predicted, target.values.mean())
+        mean = np.full_like(
+            predicted, predicted.mean() if is_for_texts(name) else target.values.mean()
+        )
         assert math.isfinite(score(name, target, mean))
         if name == "r2":
             assert score(name, target, mean) == pytest.approx(0.0, abs=1e-12)
@@ -106,7 +118,7 @@ def check_a_class_that_no_row_has(name: str) -> None:
         wider = np.concatenate([predicted, np.zeros((len(predicted), 1))], axis=1)
         found = score(name, classes(target.values, 4), wider)
         assert found == pytest.approx(score(name, target, predicted), abs=1e-12)
-    else:  # several outputs: errors are means over all numbers
+    elif not is_for_texts(name):  # several outputs: errors are means over all numbers
         twice = values(np.stack([target.values, target.values], axis=1))
         both = np.concatenate([predicted, predicted], axis=1)
         assert score(name, twice, both) == pytest.approx(score(name, target, predicted), abs=1e-12)
@@ -116,8 +128,13 @@ def check_better_is_better(name: str) -> None:
     """The truth is better than chance, in the direction that is declared."""
     target, predicted = problem(name)
     best = np.eye(3)[target.values.astype(int)] if is_for_classes(name) else target.values[:, None]
+    if is_for_texts(name):  # every token is certain, and the better answer more probable
+        best = predicted * [0, 1, 1, 0] + [0, 0, 0, 1]
     chance, perfect = score(name, target, predicted), score(name, target, best)
-    assert perfect == pytest.approx(1.0 if METRIC.load(name).greater_is_better else 0.0, abs=1e-12)
+    least = 1.0 if name == "perplexity" else 0.0
+    assert perfect == pytest.approx(
+        1.0 if METRIC.load(name).greater_is_better else least, abs=1e-12
+    )
     assert (perfect > chance) is METRIC.load(name).greater_is_better
 
 

@@ -95,6 +95,7 @@ def test_directions() -> None:
         "balanced_accuracy",
         "f1",
         "mcc",
+        "preference_accuracy",
         "r2",
         "roc_auc",
     }

@@ -33,6 +33,7 @@ BASE: dict[str, Any] = {
 }
 MLP = [{"family": "mlp", "hidden": [2]}]
 VALUES = {"data.target": "z"}
+TEXTS = {"data.source": "python:topics", "data.target": None, "task": "generation"}
 GAPS = {"data.drop": ["c", "n"]}
 ACCEPTED: list[dict[str, Any]] = [
     {},
@@ -128,6 +129,9 @@ REFUSED: list[dict[str, Any]] = [
         "build": [{"family": "tree", "max_depth": {"low": 1, "high": 3, "step": 0.5}}],
         "evaluate.search": {"trials": 2},
     },
+    {**TEXTS, "build": [{"family": "language", "width": 30, "heads": 4}]},
+    {**TEXTS, "build": [{"family": "language"}], "prepare.features.number": ["standard"]},
+    {**TEXTS, "build": [{"family": "linear"}]},
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
     {"budget.disk": "5KB"},
 ]
@@ -152,7 +156,18 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "plan/rules.py:signature_can_be_written": "of a test of its own",
     "initialize/variance_scaling.py": "a fault of ours",
     "build/_classes.py": "what the rows of a fit show",
-    "build/_fine_tuning.py": "of a local checkpoint; refused in tests of image_encoder",
+    "build/_language_tuning.py": "of a local checkpoint; refused in tests of its own",
+    "build/language.py:_of_checkpoint": "of a local checkpoint; refused in tests of its own",
+    "build/language.py:work_of": "in training",
+    "evaluate/questions.py": "one reader for run and check",
+    "parts/conversation.py": "one reader for run and check",
+    "parts/language_": "of a local checkpoint; refused in tests of its own",
+    "parts/messages.py": "one reader for run and check, and for the server",
+    "parts/stored_tokens.py": "disk, while a run goes on",
+    "parts/text_tokenizer.py": "of a local checkpoint; refused in tests of its own",
+    "plan/rules.py:questions_can_be_read": "one reader for run and check",
+    "prepare/documents.py:fit_documents": "what the rows of a fit show",
+    "train/adapters/": "of a local checkpoint; refused in tests of its own",
     "build/image_encoder.py": "of a local checkpoint; refused in tests of its own",
     "build/text_encoder.py": "of a local checkpoint; refused in tests of its own",
     "build/module_family.py": "in training",

@@ -379,7 +379,7 @@ class Settings(LanguageTuning, ModuleFamily):
         stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
         context = self.shape_of(fit).context
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, context, stops
+            network.config, network.arrays(), _tokens(fit).tokenizer, context, stops=stops
         )
 
     def work(self, rows: int) -> float:

@@ -47,9 +47,8 @@ class Raw:
 
     `where` names the source in messages; `place(row)` says where a row stands in it ("line 17").
     Whoever reads takes the columns out one by one, so that the memory of each is given back at
-    once. `nameless`: what `name_index` called the column without a name. `dropped`: what of `data.drop` the source
-    itself left out. `warnings`: what looks
-    wrong in the source.
+    once. `nameless`: what `name_index` called the column without a name. `warnings`: what looks
+    wrong in the source. `dropped`: what of `data.drop` the source itself left out.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -57,8 +56,8 @@ class Raw:
     where: str
     place: Callable[[int], str]
     nameless: str | None = None
-    dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -160,7 +159,7 @@ def _checked(path: Path) -> DataFile:
 def _by_extension(file: DataFile) -> Any:
     extension = file.extension
     name = ALIASES.get(extension, extension)
-    known = SOURCE.names()
+    known = [each for each in SOURCE.names() if each not in (DOCUMENTS, CONVERSATIONS)]
     if extension == "xls":
         raise DataError(
             str(file.path),

@@ -208,7 +208,7 @@ def _disk(planning: Planning, placed: Iterable[Placed], tried: Sequence[Forecast
 def first_stage(run: RunContext, data: DataSplit, planning: Planning, read_s: float) -> RunPlan:
     """The plan of this run, made once: a run that goes on keeps the strategies that it began with. Emits `planned`."""
     done = run.folder.path / STAGE
-    if run.inside:  # of an outer fold, which trains as the run does
+    if run.inside and done.is_dir():  # an outer fold trains as the run does
         return _stored(done)
     keys = "".join(candidate.key() for candidate in planning.candidates)
     key = stage_key(run, data, keys, run.loaded.recipe.budget)
