@@ -42,6 +42,7 @@ from sixfold.runs.context import Context
 from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.module import ExampleReader, ModuleFit
+from sixfold.train.token_objectives import PAIR
 
 PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
@@ -383,23 +384,28 @@ class Settings(LanguageTuning, ModuleFamily):
         return float(rows)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Weights, their gradients, both means of the optimizer, and what is kept of the tokens of a
-        batch for their gradients.
+        """Weights; of those that are learned gradients and both means of the optimizer; and what is kept
+        of the tokens of a batch for their gradients.
         """
         fit, tokens = few[0], _tokens(few[0])
         count = int(tokens.lengths.sum() * rows / max(1, len(tokens)))
         shape, vocabulary = self.shape_of(fit), tokens.tokenizer.vocabulary
         if self.checkpoint is None:
             shape = self.shape(count)
-        windows = max(1, count // shape.context)
+        length = self.window(fit)
+        windows = max(1, count // length)
         wanted = fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
-        parts = _parts(max(1, PART_TOKENS // shape.context), batch)
-        at_once = min(batch, parts * max(1, SCORES_AT_ONCE // (shape.context * vocabulary)))
+        parts = _parts(max(1, PART_TOKENS // length), batch)
+        at_once = min(batch, parts * max(1, SCORES_AT_ONCE // (length * vocabulary)))
         kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
         weights = 4 * shape.parameters(vocabulary)
-        held = 4 * at_once * shape.context * (kept + KEPT_SCORES * vocabulary)
-        return FitCost((6 + parts) * weights + held, weights, cores())
+        answers = 1 if tokens.rejected is None else PAIR
+        held = 4 * answers * at_once * length * (kept + KEPT_SCORES * vocabulary)
+        learned = weights
+        if self.checkpoint is not None and self.tunes_some:
+            learned = 4 * self.learned_weights(read_language(Path(self.checkpoint)).config)
+        return FitCost(2 * weights + (4 + parts) * learned + held, weights, cores())
 
 
 def _parts(rows_of_part: int, rows: int) -> int:
