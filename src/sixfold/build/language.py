@@ -187,7 +187,8 @@ class Settings(LanguageTuning, ModuleFamily):
             return None
         found = read_language(Path(self.checkpoint))
         context = self._of_checkpoint(found).context
-        return LanguageModel(found.config, found.network().arrays(), found.tokenizer, context)
+        arrays = found.network().arrays()
+        return LanguageModel(found.config, arrays, found.tokenizer, context, found.stops)
 
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
@@ -375,8 +376,10 @@ class Settings(LanguageTuning, ModuleFamily):
         trained: Any = student(module)
         tokens = replace(_tokens(fit), rejected=None)
         network = self.untuned(trained, self.examples(replace(fit, x=tokens)))
+        stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
+        context = self.shape_of(fit).context
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
+            network.config, network.arrays(), _tokens(fit).tokenizer, context, stops
         )
 
     def work(self, rows: int) -> float:

@@ -25,10 +25,10 @@ def continued(
     """
     own = torch.Generator().manual_seed(seed)
     end, most = int(network.network.config.eos_token_id), network.longest
-    found = list[int]()
+    found, device = list[int](), next(network.parameters()).device
     with torch.no_grad():
         while len(found) < tokens and len(ids) + len(found) < most:
-            scores = network(one_text([*ids, *found]))[0, -1].to(torch.float64)
+            scores = network(one_text([*ids, *found]).to(device))[0, -1].to("cpu", torch.float64)
             if temperature > 0:
                 drawn = torch.multinomial((scores / temperature).softmax(0), 1, generator=own)
             else:
