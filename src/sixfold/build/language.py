@@ -360,7 +360,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
         def observe(module: nn.Module, epoch: int) -> None:
             network: Any = student(module)
-            for prompt, text in written(network, tokens) if epoch in shown else ():
+            for prompt, text in written(network, tokens, self._stops()) if epoch in shown else ():
                 context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
 
         return observe
@@ -376,11 +376,14 @@ class Settings(LanguageTuning, ModuleFamily):
         trained: Any = student(module)
         tokens = replace(_tokens(fit), rejected=None)
         network = self.untuned(trained, self.examples(replace(fit, x=tokens)))
-        stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
-        context = self.shape_of(fit).context
+        context, stops = self.shape_of(fit).context, self._stops()
         return LanguageModel(
             network.config, network.arrays(), _tokens(fit).tokenizer, context, stops
         )
+
+    def _stops(self) -> tuple[int, ...]:
+        """Ids that end an answer of the checkpoint."""
+        return () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
 
     def work(self, rows: int) -> float:
         """Texts."""
