@@ -17,15 +17,15 @@ from pydantic import ValidationError
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from language_checkpoints import WORDS, chat, chats, model, write
-from sixfold.build._language_work import PairExamples
+from language_checkpoints import WORDS, chat, chats, model, sentences, write
+from sixfold.build._language_work import PairExamples, shortened
 from sixfold.build.language import Settings
 from sixfold.core.errors import FitError
 from sixfold.parts.conversation import example_of, text_of
 from sixfold.parts.fit import Fit, Setting
 from sixfold.parts.language_checkpoint import read_language
 from sixfold.parts.language_model import LanguageModel
-from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store
 from sixfold.parts.token_windows import IGNORED
 from sixfold.parts.whole_windows import PackedExamples
 from sixfold.prepare.text.learned_tokens import stored_examples
@@ -242,6 +242,23 @@ def test_what_is_said_of_it(tmp_path: Path) -> None:
     assert "24 examples in " in family.derived(fit)
     told = Settings(checkpoint=folder).derived(fit_of(pairs(), Settings(checkpoint=folder)))
     assert "Preferences (DPO, beta 0.1): 24 pairs of answers." in told
+
+
+def test_windows_grow_from_a_quarter_to_the_whole(tmp_path: Path) -> None:
+    x, y = torch.arange(2 * 3 * 64).reshape(2, 3, 64), torch.arange(2 * 64).reshape(2, 64)
+    lengths = []
+    for done in (0.0, 0.1, 0.2, 0.3, 0.4, 0.9):
+        some, targets = shortened(x, y, done, 0.4)
+        assert torch.equal(some, x[..., : some.shape[-1]])
+        assert torch.equal(targets, y[:, : some.shape[-1]])
+        lengths.append(some.shape[-1])
+    assert lengths == [16, 32, 40, 48, 64, 64]
+    own = model().tokenizer
+    texts = store(sentences() * 2, own, plain_rows(own))
+    family = Settings(checkpoint=str(write(tmp_path)), short_first=0.5)
+    trained(fit_of(texts, family, epochs=1, batch_size=16))
+    with pytest.raises(FitError, match="expected texts that may be cut; found examples, which are"):
+        trained(fit_of(stored(chats()), family))
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:

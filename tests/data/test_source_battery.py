@@ -60,7 +60,8 @@ NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
 
 # Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py,
 # tests/data/test_documents.py, tests/data/test_conversations.py.
-FOLDERS = {"text_folder", "image_folder", "documents", "conversations"}
+FOLDERS = {"text_folder", "image_folder"}
+OF_LANGUAGE = {"documents", "conversations"}
 
 
 def data(name: str, tmp_path: Path, seed: int = 0) -> Data:
@@ -146,7 +147,7 @@ FILE_CHECKS = (check_packed_and_prefixed,)
 PAIRS = [
     (name, check)
     for name in SOURCE.names()
-    if name not in FOLDERS
+    if name not in FOLDERS | OF_LANGUAGE
     for check in (*CHECKS, *(FILE_CHECKS if name in FILES else ()))
 ]
 
@@ -163,10 +164,8 @@ def test_every_source_gets_its_checks() -> None:
         **dict.fromkeys(FILES, 7),
         **dict.fromkeys(NAMED, 6),
     }
-    assert sorted({*FILES, *NAMED, *FOLDERS}) == SOURCE.names()
-    assert {name for name in SOURCE.names() if hasattr(SOURCE.load(name), "of_folder")} == {
-        *FOLDERS
-    } - {"documents"}
+    assert sorted({*FILES, *NAMED, *FOLDERS, *OF_LANGUAGE}) == SOURCE.names()
+    assert {name for name in SOURCE.names() if hasattr(SOURCE.load(name), "of_folder")} == FOLDERS
     written = {name for name in globals() if name.startswith("check_")}
     assert written == {check.__name__ for check in (*CHECKS, *FILE_CHECKS)}
 

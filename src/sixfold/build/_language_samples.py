@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import takewhile
 from typing import Final, NamedTuple
 
@@ -26,20 +26,24 @@ class Written(NamedTuple):
     text: str
 
 
-def written(network: PackedNetwork, tokens: StoredTokens) -> Iterator[Written]:
+def written(
+    network: PackedNetwork, tokens: StoredTokens, stops: Collection[int] = ()
+) -> Iterator[Written]:
     """Of texts: from nothing, and from how some of them begin, drawn by fixed seeds. Of examples: the
-    likeliest answers to what some of them ask.
+    likeliest answers to what some of them ask; `stops`: ids that end one, besides the tokenizer's.
     """
     if tokens.whole:
-        yield from _answers(network, tokens)
+        tokenizer = tokens.tokenizer
+        yield from _answers(network, tokens, {tokenizer.end, tokenizer.id_of(MESSAGE_END), *stops})
         return
     for number, prompt in enumerate(["", *_openings(tokens)]):
         yield Written(prompt, sample(network, tokens.tokenizer, prompt, TOKENS, number))
 
 
-def _answers(network: PackedNetwork, tokens: StoredTokens) -> Iterator[Written]:
+def _answers(
+    network: PackedNetwork, tokens: StoredTokens, ends: Collection[int | None]
+) -> Iterator[Written]:
     tokenizer = tokens.tokenizer
-    ends = {tokenizer.end, tokenizer.id_of(MESSAGE_END)}
     for ids in _some(tokens, QUESTIONS):
         asked = ids_of(ids[: int(np.argmax(ids >= 0))]).tolist()  # up to what is learned
         said = takewhile(lambda one: one not in ends, continued(network, asked, TOKENS))

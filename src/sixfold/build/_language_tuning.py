@@ -147,12 +147,17 @@ class LanguageTuning(BaseModel):
 
     def learned(self, config: str) -> str:
         """In words, of the network of a configuration; '' where all of it is learned."""
-        few, kept = self.learned_weights(config), ""
-        if self.adapter is None and self.freeze is None:
+        if not self.tunes_some:
             return ""
+        few, kept = self.learned_weights(config), ""
         if self.base != "float32":
             kept = f", those of the products below them are kept in {self.base}"
         return f"{few:,} weights are learned ({self.adapt}){kept}."
+
+    @property
+    def tunes_some(self) -> bool:
+        """Whether some weights are learned, and others stay."""
+        return self.adapter is not None or self.freeze is not None
 
     def learned_weights(self, config: str) -> int:
         """How many; no memory is taken for them."""

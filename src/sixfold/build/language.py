@@ -42,6 +42,7 @@ from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.memory_steps import RECOMPUTED, StepShape
 from sixfold.train.module import ExampleReader, ModuleFit
+from sixfold.train.token_objectives import PAIR
 
 PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
@@ -188,7 +189,8 @@ class Settings(LanguageTuning, ModuleFamily):
             return None
         found = read_language(Path(self.checkpoint))
         context = self._of_checkpoint(found).context
-        return LanguageModel(found.config, found.network().arrays(), found.tokenizer, context)
+        arrays = found.network().arrays()
+        return LanguageModel(found.config, arrays, found.tokenizer, context, found.stops)
 
     def shape(self, tokens: int) -> LanguageShape:
         """From scratch, for so many tokens of training texts. Raises FitError for heads that do not
@@ -360,7 +362,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
         def observe(module: nn.Module, epoch: int) -> None:
             network: Any = student(module)
-            for prompt, text in written(network, tokens) if epoch in shown else ():
+            for prompt, text in written(network, tokens, self._stops()) if epoch in shown else ():
                 context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
 
         return observe
@@ -376,19 +378,22 @@ class Settings(LanguageTuning, ModuleFamily):
         trained: Any = student(module)
         tokens = replace(_tokens(fit), rejected=None)
         network = self.untuned(trained, self.examples(replace(fit, x=tokens)))
-        stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
-        context = self.shape_of(fit).context
+        context, stops = self.shape_of(fit).context, self._stops()
         return LanguageModel(
             network.config, network.arrays(), _tokens(fit).tokenizer, context, stops=stops
         )
+
+    def _stops(self) -> tuple[int, ...]:
+        """Ids that end an answer of the checkpoint."""
+        return () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
 
     def work(self, rows: int) -> float:
         """Texts."""
         return float(rows)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Weights, their gradients, both means of the optimizer, and what is kept of the tokens of a
-        batch for their gradients (what torch traces says the same within a tenth).
+        """Weights; of those that are learned gradients and both means of the optimizer; and what is kept
+        of the tokens of a batch for their gradients (what torch traces says the same within a tenth).
         """
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
@@ -401,13 +406,22 @@ class Settings(LanguageTuning, ModuleFamily):
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
         windows = min(steps.batch, parts * of_part)
         weights = 4 * shape.parameters(vocabulary)
+        learned = self._learned_bytes(weights)
+        answers = 1 if _tokens(fit).rejected is None else PAIR
+        held = answers * windows * self.window(fit) * (kept + KEPT_SCORES * vocabulary)
         shares = {
             "parameters": weights,
-            "gradients": parts * weights,
-            "optimizer": 2 * weights,
-            "activations": 4 * windows * shape.context * (kept + KEPT_SCORES * vocabulary),
+            "gradients": parts * learned,
+            "optimizer": 2 * learned,
+            "activations": 4 * held,
         }
-        return FitCost(sum(shares.values()) + 3 * weights, weights, at_once(fit), shares)
+        return FitCost(sum(shares.values()) + weights + 2 * learned, weights, at_once(fit), shares)
+
+    def _learned_bytes(self, weights: int) -> int:
+        """Of the weights that are learned, of `weights` bytes."""
+        if self.checkpoint is None or not self.tunes_some:
+            return weights
+        return 4 * self.learned_weights(read_language(Path(self.checkpoint)).config)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """Six times the weights for every token, twelve times the width for every two tokens of a
@@ -416,9 +430,9 @@ class Settings(LanguageTuning, ModuleFamily):
         fit, epochs = few[0], few[0].setting.train.epochs
         shape, steps = self._sized(fit, rows)
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        windows, weights = self._window_count(fit, rows, shape), shape.parameters(vocabulary)
-        tokens = float(epochs * windows * shape.context)
-        attention = 12 * shape.layers * shape.width * shape.context
+        windows, weights = self._window_count(fit, rows), shape.parameters(vocabulary)
+        tokens = float(epochs * windows * self.window(fit))
+        attention = 12 * shape.layers * shape.width * self.window(fit)
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
@@ -442,18 +456,19 @@ class Settings(LanguageTuning, ModuleFamily):
         shape = self.shape_of(fit)
         if self.checkpoint is None:
             shape = self.shape(self._token_count(fit, rows))
-        windows, wanted = self._window_count(fit, rows, shape), fit.setting.train.batch_size
+        windows, wanted = self._window_count(fit, rows), fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
-        part = -(-batch // _parts(max(1, PART_TOKENS // shape.context), batch))
-        scores = shape.context * _tokens(fit).tokenizer.vocabulary
+        length = self.window(fit)
+        part = -(-batch // _parts(max(1, PART_TOKENS // length), batch))
+        scores = length * _tokens(fit).tokenizer.vocabulary
         return SizedSteps(shape, BatchRows(batch, min(part, max(1, SCORES_AT_ONCE // scores))))
 
     def _token_count(self, fit: Fit, rows: int) -> int:
         tokens = _tokens(fit)
         return int(tokens.lengths.sum() * rows / max(1, len(tokens)))
 
-    def _window_count(self, fit: Fit, rows: int, shape: LanguageShape) -> int:
-        return max(1, self._token_count(fit, rows) // shape.context)
+    def _window_count(self, fit: Fit, rows: int) -> int:
+        return max(1, self._token_count(fit, rows) // self.window(fit))
 
 
 class SizedSteps(NamedTuple):
