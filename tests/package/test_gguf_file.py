@@ -136,7 +136,10 @@ def test_other_tokenizers_are_refused() -> None:
     files = language_bundles.checkpoint()
     described = json.loads(files["tokenizer.json"])
     described["model"]["type"] = "Unigram"
-    with pytest.raises(BundleError, match="expected BPE; found 'Unigram'"):
+    with pytest.raises(BundleError, match="expected byte-level BPE; found 'Unigram'"):
+        gguf_bytes({**files, "tokenizer.json": json.dumps(described).encode()}, "tiny")
+    described["model"] |= {"type": "BPE", "byte_fallback": True}
+    with pytest.raises(BundleError, match="expected byte-level BPE; found SentencePiece's"):
         gguf_bytes({**files, "tokenizer.json": json.dumps(described).encode()}, "tiny")
     config = {**json.loads(files["config.json"]), "vocab_size": 300}
     with pytest.raises(BundleError, match="at most the model's vocab_size of 300"):
