@@ -293,8 +293,10 @@ class Settings(ModuleFamily):
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, with its tokenizer."""
         network: Any = module
+        stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
+        context = self.shape_of(fit).context
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
+            network.config, network.arrays(), _tokens(fit).tokenizer, context, stops
         )
 
     def work(self, rows: int) -> float:

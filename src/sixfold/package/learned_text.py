@@ -33,7 +33,9 @@ def learned(events: Iterable[dict[str, Any]], candidate: str) -> LanguageReport:
             )
             written[fold, text.epoch, text.prompt] = text
     last = None if any(fold is None for fold, *_ in written) else 0
-    shown = [text for (fold, *_), text in sorted(written.items(), key=_order) if fold == last]
+    shown = sorted(
+        (text for text in written.values() if text.fold == last), key=lambda text: text.epoch
+    )
     lines = tuple(_line(fold, losses[fold]) for fold in sorted(losses, key=_number))
     return LanguageReport(losses=lines, written=tuple(shown))
 
@@ -48,8 +50,3 @@ def _line(fold: int | None, epochs: dict[int, tuple[list[int], list[float]]]) ->
 
 def _number(fold: int | None) -> int:
     return -1 if fold is None else fold
-
-
-def _order(found: tuple[tuple[int | None, int, str], WrittenText]) -> tuple[int, int]:
-    (fold, epoch, _), _ = found
-    return _number(fold), epoch

@@ -5,12 +5,12 @@ serves it does so faster (`bundle/runtimes/language.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.text_tokenizer import TextTokenizer
+from sixfold.parts.token_windows import one_text
 
 
 def continued(
@@ -25,11 +25,10 @@ def continued(
     """
     own = torch.Generator().manual_seed(seed)
     end, most = int(network.network.config.eos_token_id), network.longest
-    found, given, cache = list[int](), torch.tensor([list(ids)]), None
+    found, device = list[int](), next(network.parameters()).device
     with torch.no_grad():
         while len(found) < tokens and len(ids) + len(found) < most:
-            step: Any = network.network(input_ids=given, past_key_values=cache, use_cache=True)
-            scores, cache = step.logits[0, -1].to(torch.float64), step.past_key_values
+            scores = network(one_text([*ids, *found]).to(device))[0, -1].to("cpu", torch.float64)
             if temperature > 0:
                 drawn = torch.multinomial((scores / temperature).softmax(0), 1, generator=own)
             else:
@@ -37,7 +36,6 @@ def continued(
             found.append(int(drawn))
             if found[-1] == end:
                 return found[:-1]
-            given = drawn.reshape(1, 1)
     return found
 
 
