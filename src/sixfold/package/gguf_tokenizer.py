@@ -1,6 +1,4 @@
-"""The tokenizer of a GGUF file, from a checkpoint's `tokenizer.json`: byte-level BPE. The runtime opens no other (OpenVINO
-GenAI 2026.4): SentencePiece's, of Llama 2 and the first Mistral, is refused.
-"""
+"""The tokenizer of a GGUF file, from a checkpoint's `tokenizer.json`: byte-level BPE."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ from typing import Any, Final
 import gguf
 
 from sixfold.core.errors import BundleError
+from sixfold.parts.gguf_shape import check_tokenizer
 from sixfold.recipe.chat_template import special_tokens
 
 # By a part of the pattern that splits a text: llama.cpp's name for the tokenizer that has it.
@@ -26,14 +25,12 @@ def add_tokenizer(writer: gguf.GGUFWriter, files: Mapping[str, bytes], size: int
     """Tokens, their types, merges, special tokens and chat template.
 
     `size`: rows of the model's embedding; where it has more than the tokenizer has tokens, the rest
-    get names that no text contains. Raises BundleError.
+    get names that no text contains. Raises BundleError, DataError.
     """
     described = json.loads(files["tokenizer.json"])
     config = json.loads(files["tokenizer_config.json"])
     model = described["model"]
-    if model.get("type") != "BPE" or model.get("byte_fallback", False):
-        found = "SentencePiece's" if model.get("byte_fallback") else repr(model.get("type"))
-        raise _refused("model.type", "byte-level BPE", found)
+    check_tokenizer(described)
     added = {each["id"]: each for each in described.get("added_tokens", [])}
     tokens = _tokens(model["vocab"], added, size)
     merges = [each if isinstance(each, str) else " ".join(each) for each in model["merges"]]
