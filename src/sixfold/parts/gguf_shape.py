@@ -87,8 +87,8 @@ class GgufShape:
         if self.config.get("hidden_act", "silu") != "silu":
             raise _refused("hidden_act", "silu", repr(self.config["hidden_act"]))
         window, context = self.config.get("sliding_window"), self.context
-        slides = self.config.get("use_sliding_window", True) and window is not None
-        if slides and window < context:
+        slides = bool(self.config.get("use_sliding_window", True))
+        if slides and window is not None and int(window) < context:
             raise _refused("sliding_window", f"none, or at least the context ({context})", window)
 
     def rotary(self) -> dict[str, Any]:

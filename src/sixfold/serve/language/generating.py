@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -109,7 +109,7 @@ class Generating:
         """Of all answers."""
         return 0 if self.wanted.silent else sum(each.text.count for each in self.choices)
 
-    async def texts(self) -> AsyncIterator[tuple[Choice, str]]:
+    async def texts(self) -> AsyncGenerator[tuple[Choice, str], None]:
         """Every new text, and '' at the end of an answer that adds none, until all answers are
         done. What is not taken to its end is cancelled.
         """
