@@ -17,10 +17,11 @@ from transformers import AutoModelForCausalLM
 
 import language_bundles
 from sixfold.bundle.gguf_header import check_gguf
-from sixfold.core.errors import BundleError
-from sixfold.package.gguf_file import GgufShape, gguf_bytes, halves, interleaved
+from sixfold.core.errors import BundleError, DataError
+from sixfold.package.gguf_file import gguf_bytes, halves, interleaved
 from sixfold.package.served_weights import served_network
 from sixfold.parts.gguf_blocks import encoded
+from sixfold.parts.gguf_shape import GgufShape
 
 IDS = torch.arange(4, 44)[None]
 KINDS = list(language_bundles.CONFIGS)
@@ -109,7 +110,7 @@ REFUSED = {
 def test_what_readers_would_compute_otherwise_is_refused(name: str) -> None:
     changes, text = REFUSED[name]
     config = {**language_bundles.config().to_dict(), **changes}
-    with pytest.raises(BundleError, match=text):
+    with pytest.raises(DataError, match=text):
         GgufShape.of(config)
 
 
@@ -136,7 +137,10 @@ def test_other_tokenizers_are_refused() -> None:
     files = language_bundles.checkpoint()
     described = json.loads(files["tokenizer.json"])
     described["model"]["type"] = "Unigram"
-    with pytest.raises(BundleError, match="expected BPE; found 'Unigram'"):
+    with pytest.raises(DataError, match="expected byte-level BPE; found 'Unigram'"):
+        gguf_bytes({**files, "tokenizer.json": json.dumps(described).encode()}, "tiny")
+    described["model"] |= {"type": "BPE", "byte_fallback": True}
+    with pytest.raises(DataError, match="expected byte-level BPE; found SentencePiece's"):
         gguf_bytes({**files, "tokenizer.json": json.dumps(described).encode()}, "tiny")
     config = {**json.loads(files["config.json"]), "vocab_size": 300}
     with pytest.raises(BundleError, match="at most the model's vocab_size of 300"):

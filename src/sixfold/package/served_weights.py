@@ -14,7 +14,8 @@ import gguf
 import numpy as np
 import torch
 
-from sixfold.package.gguf_file import GgufShape, halves
+from sixfold.package.gguf_file import halves
+from sixfold.parts.gguf_shape import GgufShape
 from sixfold.parts.language_network import causal_network
 
 

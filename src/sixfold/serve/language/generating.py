@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import anyio.to_thread
 
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece
-from sixfold.serve.errors import Refusal
+from sixfold.serve.errors import ParameterRefusal, Refusal
 from sixfold.serve.language.figures import TokenFigures
 from sixfold.serve.language.parameters import WantedAnswers
 from sixfold.serve.limits import Gate
@@ -109,7 +109,7 @@ class Generating:
         """Of all answers."""
         return 0 if self.wanted.silent else sum(each.text.count for each in self.choices)
 
-    async def texts(self) -> AsyncGenerator[tuple[Choice, str]]:
+    async def texts(self) -> AsyncGenerator[tuple[Choice, str], None]:
         """Every new text, and '' at the end of an answer that adds none, until all answers are
         done. What is not taken to its end is cancelled.
         """
@@ -148,8 +148,8 @@ def places(gate: Gate, count: int) -> Iterator[None]:
     429 for more than are free.
     """
     if count > gate.places:
-        found = f"{count:,} answers"
-        raise Refusal(400, "n", f"at most {gate.places:,} answers", found, "Ask for fewer.")
+        most, found = f"at most {gate.places:,} answers", f"{count:,}"
+        raise ParameterRefusal("n", most, found, "Ask for fewer.", "invalid_value")
     check_room(gate, count)
     gate.inside += count
     try:
