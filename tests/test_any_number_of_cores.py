@@ -4,6 +4,7 @@ whatever the family.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import tiny_images
 from sixfold import pipeline
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.load import load
+from tiny_language import sentences
 
 ROWS = 1_500
 SAME = ("model.onnx", "signature.json", "recipe.yaml", "parity.jsonl.gz")
@@ -78,7 +80,9 @@ def states(folder: Path) -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("state.safetensors")
     }
-    return found | {name: (folder / "bundle" / name).read_bytes() for name in SAME}
+    bundle = folder / "bundle"
+    own = (*SAME, *(f"hf/{file.name}" for file in (bundle / "hf").glob("*")))
+    return found | {name: (bundle / name).read_bytes() for name in own if (bundle / name).exists()}
 
 
 def several_cores() -> list[int]:
@@ -164,6 +168,20 @@ def test_images_are_the_same(tmp_path: Path) -> None:
         "evaluate: {folds: 2}\n"
     )
     assert same_on_one_core_and_all(tmp_path, cores) >= 6
+
+
+@pytest.mark.slow
+def test_language_models_are_the_same(tmp_path: Path) -> None:
+    """Two folds side by side, then all texts: a batch in four parts."""
+    cores = several_cores()
+    rows = [json.dumps({"text": text}) for text in sentences(120, words=30)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows) + "\n")
+    (tmp_path / "r.yaml").write_text(
+        "task: generation\ndata: {source: t.jsonl}\n"
+        "build: {family: language, layers: 2, width: 32, heads: 2, context: 64, vocabulary: 300}\n"
+        "train: {epochs: 2, batch_size: 16}\nevaluate: {folds: 2}\n"
+    )
+    assert same_on_one_core_and_all(tmp_path, cores) >= 3
 
 
 def test_every_family_is_tried() -> None:

@@ -70,9 +70,9 @@ def test_a_text_is_scored_as_alone_whatever_shares_its_window(tmp_path: Path) ->
 
 
 def test_a_long_text_is_scored_whole(tmp_path: Path) -> None:
-    folder = write_checkpoint(tmp_path, own=OWN, max_position_embeddings=256)
-    long = [" ".join(sentences(6, seed=5))]
-    whole = model_of(folder, 256).predict(stored(long, OWN))
+    folder = write_checkpoint(tmp_path, own=OWN, max_position_embeddings=512)
+    long = [" ".join(sentences(16, seed=5))]
+    whole = model_of(folder, 512).predict(stored(long, OWN))
     spans = model_of(folder, 48).predict(stored(long, OWN))
     assert whole[0, 1] == spans[0, 1] > 96
     assert spans[0, 0] == pytest.approx(whole[0, 0], rel=0.2)

@@ -51,6 +51,8 @@ COSTS = {
     "mlp": ExpectedCost(0.5, 400.0, of="rows"),
     # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images
     # take more.
+    # Guessed: about a second for a hundred pieces of half a page, of the smallest size.
+    "language": ExpectedCost(5.0, 30_000.0, of="rows"),
     "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
 }
 
@@ -132,6 +134,8 @@ def _has_inner_folds(dataset: Dataset) -> bool:
 
 def _wanted(dataset: Dataset) -> list[Candidate]:
     rows = dataset.table.rows
+    if dataset.target.task == "generation":
+        return [("language", {}, "a language model from scratch, as large as the texts suggest")]
     if dataset.target.task == "reconstruction":
         return [
             (

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import nn
@@ -29,8 +30,10 @@ from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
+from sixfold.parts.text_sampling import sample
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
-from sixfold.parts.token_windows import IGNORED, PackedTexts
+from sixfold.parts.token_windows import IGNORED, PackedTexts, ids_of
+from sixfold.runs.context import Context
 from sixfold.train.distillation import Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.module import ExampleReader
@@ -39,6 +42,10 @@ PART_TOKENS: Final = (
     256  # of a part of a batch at least; measured: fewer are slower on two threads than on one
 )
 MOST_PARTS: Final = 4
+STEP_POINTS: Final = 40  # of an epoch's curve
+SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
+SAMPLE_TOKENS: Final = 60
+PROMPTS, PROMPT_TOKENS = 2, 12  # openings of training texts
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
 SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
@@ -258,6 +265,31 @@ class Settings(ModuleFamily):
         vocabulary = _tokens(fit).tokenizer.vocabulary
         return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
 
+    @property
+    def step_points(self) -> int:
+        """As an epoch is long."""
+        return STEP_POINTS
+
+    def observer(self, fit: Fit, context: Context) -> Callable[[nn.Module, int], None] | None:
+        """Samples of the text that it writes, at some epochs, of the first fold and of the last
+        training.
+        """
+        if "candidate" not in context.facts or context.facts.get("fold", 0) != 0:
+            return None
+        tokens, epochs = _tokens(fit), fit.setting.train.epochs
+        shown = set(
+            np.linspace(0, epochs, min(epochs, SAMPLED_EPOCHS) + 1).round().astype(int).tolist()
+        )
+        prompts = ["", *_openings(tokens)]
+
+        def observe(network: Any, epoch: int) -> None:
+            if epoch in shown:
+                for number, prompt in enumerate(prompts):
+                    text = sample(network, tokens.tokenizer, prompt, SAMPLE_TOKENS, number)
+                    context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
+
+        return observe
+
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state. Raises TypeError for another family's."""
         if not isinstance(fitted, LanguageModel):
@@ -267,8 +299,10 @@ class Settings(ModuleFamily):
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, with its tokenizer."""
         network: Any = module
+        stops = () if self.checkpoint is None else read_language(Path(self.checkpoint)).stops
+        context = self.shape_of(fit).context
         return LanguageModel(
-            network.config, network.arrays(), _tokens(fit).tokenizer, self.shape_of(fit).context
+            network.config, network.arrays(), _tokens(fit).tokenizer, context, stops
         )
 
     def work(self, rows: int) -> float:
@@ -299,6 +333,16 @@ def _parts(rows_of_part: int, rows: int) -> int:
     """Of a batch of so many rows: a power of two."""
     most = max(1, min(MOST_PARTS, rows // rows_of_part))
     return int(1 << (most.bit_length() - 1))
+
+
+def _openings(tokens: StoredTokens) -> list[str]:
+    """How some of the texts begin, cut behind a word."""
+    rows = np.unique(np.linspace(0, len(tokens) - 1, PROMPTS).astype(np.int64))
+    found = [
+        tokens.tokenizer.decode(ids_of(text[1 : 1 + PROMPT_TOKENS]).tolist())
+        for text in tokens.take(rows).texts()
+    ]
+    return [text.rpartition(" ")[0] or text for text in found]
 
 
 def _tokens(fit: Fit) -> StoredTokens:

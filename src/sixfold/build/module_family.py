@@ -112,6 +112,11 @@ class ModuleFamily(Family):
         """What is shown the network after each epoch; None for nobody."""
         return None
 
+    @property
+    def step_points(self) -> int:
+        """Means of losses within an epoch that are reported; 0: the epoch's alone."""
+        return 0
+
     def derived(self, fit: Fit) -> str:
         """What was chosen and why, a sentence for the user; '' when the recipe says it all."""
         return ""
@@ -166,6 +171,8 @@ class ModuleFamily(Family):
         fit = _centered(fit)
         work = self.work_of(fit, replace(context, facts={**context.facts, **fit.facts}))
         work = rated(work, fit.setting, deadline)
+        if work.observe is not None:
+            work.observe(work.module.eval(), 0)
         with closing(ModuleLearner(replace(work, workers=workers))) as learner:
             ((_, weights),) = train(learner, deadline, context.saves)
         return self.fitted(load_weights(work.module.to("cpu"), weights), fit)
@@ -202,6 +209,7 @@ class ModuleFamily(Family):
             parts=self.parts(fit),
             rows_at_once=self.rows_at_once(fit),
             observe=self.observer(fit, context),
+            step_points=self.step_points,
         )
 
     def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:

@@ -50,11 +50,27 @@ build:                          # 2
 initialize: {seed: 7}           # 3
 """
 
+LANGUAGE = """build:                          # 2  a language model from scratch; or {family: language, checkpoint: FOLDER}
+  family: language
+  size: auto                    # by the texts; or nano (1M), micro (6M), small (28M), medium (90M), base (310M), large (1.1B)
+  # context: 256                # tokens that it sees at once
+  # vocabulary: 2048            # tokens that are learned; `bytes`: none but single bytes
+initialize: {seed: 7}           # 3
+# train:                        # 4  left out: AdamW, a rate that rises and falls
+#   epochs: 3
+#   batch_size: 16              # windows of `context` tokens
+"""
+
 
 @click.command(name="init")
 @click.argument("data")
 @click.option(
     "--target", help="The column to predict; of a folder left out: its subfolders are the classes."
+)
+@click.option(
+    "--task",
+    type=click.Choice(["generation"]),
+    help="generation: a language model that goes on with texts, of a file or folder of text, or a column `text`.",
 )
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
 @click.option(
@@ -66,6 +82,7 @@ initialize: {seed: 7}           # 3
 def command(
     data: str,
     target: str | None,
+    task: str | None,
     separator: str | None,
     no_header: bool,
     out: Path | None,
@@ -73,20 +90,23 @@ def command(
     as_json: bool,
 ) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of
-    images or of .txt files with a subfolder a class, or sklearn:NAME.
+    images or of .txt files with a subfolder a class, or sklearn:NAME. With --task generation, for a
+    file or folder of plain text, too.
     """
     from sixfold.core.paths import write_atomic
-    from sixfold.data.first_look import look
+    from sixfold.data.first_look import look, look_at_texts
     from sixfold.data.source import why_folder
     from sixfold.recipe.schema import Data
 
     source = NamedData.of(data)
-    if target is None and not source.is_folder:
+    if target is None and not source.is_folder and task is None:
         raise click.UsageError("Missing option '--target': the column to predict.")
-    asked = Data(
-        source=source.text, target=target or LABEL, separator=separator, header=not no_header
-    )
-    section, dataset = look(asked, Path.cwd())
+    own = {"source": source.text, "separator": separator, "header": not no_header}
+    if task is not None:
+        section, dataset = look_at_texts(Data.model_validate({**own, "target": target}), Path.cwd())
+    else:
+        asked = Data.model_validate({**own, "target": target or LABEL})
+        section, dataset = look(asked, Path.cwd())
     path = out or Path(f"{source.recipe_name}.yaml")
     if path.exists() and not force:
         raise SystemFault(
@@ -97,7 +117,7 @@ def command(
         )
     why = _metrics(dataset)[1]
     notes = [
-        *([why_folder(Path(source.name))] if source.is_folder else []),
+        *([why_folder(Path(source.name))] if source.is_folder and task is None else []),
         *dataset.notes,
         *([f"metrics: {why}"] if why else []),
         *(f"warning: {warning}" for warning in dataset.warnings),
@@ -216,7 +236,7 @@ name: {scalar(source.recipe_name)}
 task: {target.task}{classes}
 data:
   source: {quoted(source.beside(path))}
-  target: {quoted(target.names[0])}{other}
+{_target(target)}{other}
   holdout: {HOLDOUT}                  # touched once, at the very end
   # types: {{COLUMN: category}}   # where a type was not seen as you mean it
   # drop: [COLUMN]
@@ -226,8 +246,21 @@ budget: {{time: 5m}}
 """
 
 
+def _target(target: Any) -> str:
+    """The line that names it; of texts to learn from there is none."""
+    from sixfold.recipe.yaml_text import quoted
+
+    if target.task == "generation":
+        return "  # target is left out: the texts themselves are learned"
+    return f"  target: {quoted(target.names[0])}"
+
+
 def _how(dataset: Any) -> str:
-    """Steps 1 to 4, by what the columns are: texts alone, images alone, or a table."""
+    """Steps 1 to 4, by what the columns are: texts alone, images alone, or a table; or texts to learn
+    from.
+    """
+    if dataset.target.task == "generation":
+        return LANGUAGE
     kinds = {values.kind for values in dataset.table.columns.values()}
     if kinds == {"text"}:
         return TEXTS
@@ -245,6 +278,8 @@ def _how(dataset: Any) -> str:
 
 def _compression(dataset: Any, metric: str) -> str:
     """Step 6: of a table's columns those that are not needed go."""
+    if dataset.target.task == "generation":
+        return ""
     keep = _keep(dataset.target, metric)
     if {values.kind for values in dataset.table.columns.values()} & {"text", "image"}:
         keep = keep.removeprefix("# ")

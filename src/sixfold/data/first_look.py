@@ -40,6 +40,13 @@ def look(section: Data, folder: Path) -> tuple[Data, Dataset]:
     return bare, load.load(bare, None, folder)
 
 
+def look_at_texts(section: Data, folder: Path) -> tuple[Data, Dataset]:
+    """The section and its dataset, of texts that a language model learns. Raises DataError,
+    RecipeError.
+    """
+    return section, load.load(section, "generation", folder)
+
+
 def remedies(warnings: Sequence[str]) -> list[str]:
     """What warnings say to write under data (`read`, `missing`), all of it in one line a key."""
     columns: dict[str, Any] = {}

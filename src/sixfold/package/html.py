@@ -15,7 +15,16 @@ from sixfold.bundle.page import START
 from sixfold.core.units import show_bytes, show_seconds
 from sixfold.package import charts
 from sixfold.package.thumbnails import Thumbnails
-from sixfold.recipe.report import Curve, Figure, Line, Report, Reproduction, Row
+from sixfold.recipe.report import (
+    Curve,
+    Figure,
+    LanguageReport,
+    Line,
+    Report,
+    Reproduction,
+    Row,
+    WrittenText,
+)
 
 FIGURES = {
     "roc": ("Receiver operating characteristic", "false positive rate", "true positive rate"),
@@ -48,6 +57,8 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
         reproduction=reproduction,
         strips=_strips(report.leaderboard, metric),
         curves=_curve_charts(report),
+        by_step=_by_step(report.language),
+        written=_by_prompt(report.language),
         figures=[_figure(figure) for figure in report.figures],
         importances=charts.bar_chart(report.importances[:25], "importance of columns")
         if report.importances
@@ -100,6 +111,24 @@ def _curve_charts(report: Report) -> list[tuple[str, Markup]]:
                 (row.name, charts.line_chart(lines, axes, f"loss of {row.name}", behind=folds))
             )
     return drawn
+
+
+def _by_step(language: LanguageReport | None) -> Markup:
+    """The loss of a language model by step."""
+    if language is None or not language.losses:
+        return Markup("")
+    x_range = charts.padded([x for line in language.losses for x in line.x])
+    y_range = charts.padded([y for line in language.losses for y in line.y])
+    axes = charts.Axes("step", "loss", x_range, y_range)
+    return charts.line_chart(language.losses, axes, "loss by step")
+
+
+def _by_prompt(language: LanguageReport | None) -> list[tuple[str, list[WrittenText]]]:
+    """What a language model wrote, prompt by prompt, as it learned."""
+    found: dict[str, list[WrittenText]] = {}
+    for one in language.written if language is not None else ():
+        found.setdefault(one.prompt, []).append(one)
+    return list(found.items())
 
 
 def _fold_lines(curves: Sequence[Curve]) -> list[list[Line]]:

@@ -18,7 +18,7 @@ from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import http_latency, language, own_bundle, receipt, report
+from sixfold.package import http_latency, language, learned_text, own_bundle, receipt, report
 from sixfold.package.html import render
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
@@ -138,7 +138,9 @@ def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: C
     measured = language.measure(run.loaded.recipe, data, winner, compressed, clock)
     made = _receipt(measured.receipt, winner)
     findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0)
-    content = report.report(made, data.training, winner, findings)
+    content = report.report(made, data.training, winner, findings).model_copy(
+        update={"language": learned_text.learned(run.folder.history(), made.candidate)}
+    )
     return Made(measured.files, measured.signature, content)
 
 

@@ -30,6 +30,7 @@ from sixfold.parts.checkpoint_files import AGAIN, CONFIG, TOKENIZER
 from sixfold.parts.language_network import ARCHITECTURES, PackedNetwork
 from sixfold.parts.text_tokenizer import TOKENIZER_CONFIG, TextTokenizer, of_checkpoint
 
+GENERATION: Final = "generation_config.json"
 # Of a configuration what says how a model was trained or stored, or names code.
 LEFT_OUT: Final = frozenset(
     {"_name_or_path", "auto_map", "transformers_version", "torch_dtype", "dtype", "use_cache"}
@@ -40,13 +41,15 @@ REAL: Final = frozenset({torch.float32, torch.float16, torch.bfloat16})
 @dataclass(frozen=True)
 class LanguageFolder:
     """A checkpoint whose files were looked at; its weights are read when they are asked for. `config`:
-    the text of its configuration, as that of a float32 model; `longest`: tokens of a window at most.
+    the text of its configuration, as that of a float32 model; `longest`: tokens of a window at most;
+    `stops`: ids after which it ends an answer.
     """
 
     folder: Path
     config: str
     tokenizer: TextTokenizer
     longest: int
+    stops: tuple[int, ...] = ()
 
     def network(self) -> PackedNetwork:
         """With the checkpoint's weights, float32. Raises DataError for weights that are damaged, that
@@ -113,7 +116,7 @@ def _read(folder: Path, content: str) -> LanguageFolder:
     _check_weights(config, folder, sum((folder / name).stat().st_size for name in files))
     tokenizer = of_checkpoint(folder)
     _check_vocabulary(fields, tokenizer, folder)
-    return LanguageFolder(folder, config, tokenizer, _longest(fields))
+    return LanguageFolder(folder, config, tokenizer, _longest(fields), _stops(folder))
 
 
 def _holds_weights(name: str) -> bool:
@@ -122,7 +125,7 @@ def _holds_weights(name: str) -> bool:
 
 def digest(folder: Path) -> str:
     """SHA-256 of all that is read of a checkpoint. Raises DataError where something is missing."""
-    names = checkpoint_files.present(folder, (CONFIG, TOKENIZER), (TOKENIZER_CONFIG,))
+    names = checkpoint_files.present(folder, (CONFIG, TOKENIZER), (TOKENIZER_CONFIG, GENERATION))
     return checkpoint_files.digest(folder, [*names, *weight_files(folder)])
 
 
@@ -157,6 +160,15 @@ def _check_vocabulary(fields: Mapping[str, Any], tokenizer: TextTokenizer, folde
             f"{tokenizer.vocabulary:,} ids",
             ANOTHER,
         )
+
+
+def _stops(folder: Path) -> tuple[int, ...]:
+    """As generation_config.json has them, which need not be there."""
+    file = folder / GENERATION
+    found = checkpoint_files.read_json(file, LIMITS) if file.is_file() else {}
+    named = found.get("eos_token_id") if isinstance(found, dict) else None
+    listed = named if isinstance(named, list) else [named]
+    return tuple(one for one in listed if isinstance(one, int) and one >= 0)
 
 
 def _longest(fields: Mapping[str, Any]) -> int:

@@ -35,14 +35,16 @@ AT_ONCE: Final = 1 << 22  # scores of tokens that are held at once by a thread: 
 class LanguageModel(State):
     """`config`: the text of config.json. `arrays`: name → float32 array, as transformers names and
     shapes them; arrays that are one and the same stand there once. `context`: tokens of a window that
-    it was trained with. `blocks`: matrices of fewer bits as the served file holds them, of which `arrays`
-    has the very numbers; () where nothing was quantized.
+    it was trained with. `stops`: ids that end an answer besides those that its tokenizer names. `blocks`:
+    matrices of fewer bits as the served file holds them, of which `arrays` has the very numbers; () where
+    nothing was quantized.
     """
 
     config: str
     arrays: dict[str, npt.NDArray[Any]]
     tokenizer: TextTokenizer
     context: int
+    stops: tuple[int, ...] = ()
     blocks: tuple[TensorData, ...] = ()
 
     @property
@@ -106,7 +108,7 @@ class LanguageModel(State):
     def ends(self) -> list[int]:
         """Ids after which nothing follows: of a text, and of an answer in a chat."""
         message = self.tokenizer.id_of("<|im_end|>")
-        return sorted({self.tokenizer.end} | ({message} if message is not None else set()))
+        return sorted({self.tokenizer.end, *self.stops, *([] if message is None else [message])})
 
     def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
         """Name → array of every learned number."""

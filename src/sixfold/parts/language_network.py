@@ -24,6 +24,7 @@ from sixfold.parts.checkpoint import without_reports
 from sixfold.parts.draws import own_draws
 from sixfold.parts.token_windows import IDS, IGNORED, PLACES, TEXTS
 
+HALF: Final = frozenset({torch.bfloat16, torch.float16})  # in which no sum of exponentials is taken
 VECTOR_START: Final = 0.02  # standard deviation, as GPT-2's and Llama's
 
 
@@ -92,6 +93,11 @@ class PackedNetwork(nn.Module):
                     filled.add(name)
         return frozenset(filled)
 
+    @property
+    def longest(self) -> int:
+        """Places that it was made for."""
+        return int(self.network.config.max_position_embeddings)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """int64 [B, 3, T] → scores of the next token, [B, T, V]."""
         texts = x[:, TEXTS]
@@ -121,8 +127,9 @@ class PackedNetwork(nn.Module):
 
 def token_losses(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """−ln of the probability of each target, [B, T], 0 where there is none."""
+    whole = scores.float() if scores.dtype in HALF else scores
     found = nn.functional.cross_entropy(
-        scores.flatten(0, 1).float(), y.flatten(), ignore_index=IGNORED, reduction="none"
+        whole.flatten(0, 1), y.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return found.reshape(y.shape)
 

@@ -142,6 +142,11 @@ def losses_of_texts(
     )
 
 
+def one_text(ids: Sequence[int]) -> torch.Tensor:
+    """A window of one text, as a network takes it: [1, 3, T]."""
+    return torch.tensor([[list(ids), list(range(len(ids))), [0] * len(ids)]])
+
+
 def ids_of(tokens: Ids) -> IntArray:
     """Stored ids as they are, whether they are learned or not."""
     return np.where(tokens < 0, ~tokens, tokens).astype(np.int64)

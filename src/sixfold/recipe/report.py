@@ -125,6 +125,27 @@ class Layer(Section):
     parameters: int
 
 
+class WrittenText(Section):
+    """What a language model wrote after `epoch` of `epochs` (0: before training) when it was given
+    `prompt`. `fold`: whose model, or None for that of the last training, on all training rows.
+    """
+
+    fold: int | None = None
+    epoch: int = Field(ge=0)
+    epochs: int = Field(ge=1)
+    prompt: str
+    text: str
+
+
+class LanguageReport(Section):
+    """Of a language model: its loss by step (of folds, and of the last training), and what it wrote as it
+    learned.
+    """
+
+    losses: tuple[Line, ...] = ()
+    written: tuple[WrittenText, ...] = ()
+
+
 class Report(Section):
     """Everything a reader needs to trust, question or repeat a run."""
 
@@ -140,6 +161,7 @@ class Report(Section):
     examples: tuple[ExampleList, ...] = ()
     importances: tuple[Importance, ...] = ()
     layers: tuple[Layer, ...] = ()
+    language: LanguageReport | None = None
     receipt: Receipt
 
 

@@ -58,6 +58,10 @@ class Learner(Protocol[Batch]):
         """Epochs between two printed losses."""
 
     @property
+    def step_points(self) -> int:
+        """Means of losses within an epoch that are reported, at most; 0: the epoch's alone."""
+
+    @property
     def trainees(self) -> Sequence[Trainee]:
         """Those that are still trained, K."""
 

@@ -58,6 +58,18 @@ class LossReporter:
             self.means.append((some * weights).sum(axis=0) / weights.sum(axis=0))
             self.watched.append(watched)
         self.epoch = epoch
+        if self.learner.step_points:
+            self._report_steps(epoch, losses)
+
+    def _report_steps(self, epoch: int, losses: FloatArray) -> None:
+        """An event with means over some steps each. `losses`: [steps, K] of one epoch, by a learner
+        that reports each."""
+        parts = np.array_split(losses, min(self.learner.step_points, max(1, len(losses))))
+        before = (epoch - 1) * self.learner.steps
+        ends = (before + np.cumsum([len(part) for part in parts])).tolist()
+        for at, trainee in enumerate(self.learner.trainees):
+            means = [float(part[:, at].mean()) for part in parts if len(part)]
+            trainee.context.emit("steps", epoch=epoch, steps=ends[: len(means)], losses=means)
 
     def report(self, norms: Sequence[float | None] | None = None) -> None:
         """An event for every fit. `norms`: of their gradients."""

@@ -88,6 +88,7 @@ class ModuleFit:
     `counted`: how many losses there are of some targets, over which the mean is taken: rows, or the
     tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
     added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
+    `step_points`: as in `Learner`.
     """
 
     module: nn.Module
@@ -105,6 +106,7 @@ class ModuleFit:
     parts: Callable[[int], int] = parts_of
     rows_at_once: int = MANY
     observe: Callable[[nn.Module, int], None] | None = None
+    step_points: int = 0
 
 
 class RowBatch(NamedTuple):
@@ -124,6 +126,7 @@ class ModuleLearner:
     def __init__(self, fit: ModuleFit) -> None:
         self.work, self.module, self.train = fit, fit.module, fit.train
         self.trainees, self.places = (fit,), (0,)
+        self.step_points = fit.step_points
         self.draws = True  # as long as no step has shown that it does not
         parameters = learned_parameters(self.module)
         self.theta = flat(parameters).unsqueeze(0)

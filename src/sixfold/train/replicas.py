@@ -119,6 +119,11 @@ class ReplicaLearner:
         """Those that are still trained, K."""
         return self.replicas
 
+    @property
+    def step_points(self) -> int:
+        """None: epochs are short."""
+        return 0
+
     def next_report_epoch(self, epoch: int) -> int:
         """The first epoch from `epoch` on after which something is told or looked at: until then
         steps follow on steps.
