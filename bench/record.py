@@ -31,6 +31,8 @@ PEERS = (
     "onnxruntime",
     "starlette",
     "uvicorn",
+    "openvino-genai",
+    "transformers",
 )
 Record = dict[str, Any]
 
@@ -53,6 +55,7 @@ MEASUREMENTS = (
     "texts",
     "images",
     "quantization",
+    "language_serving",
 )
 
 

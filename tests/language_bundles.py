@@ -128,7 +128,7 @@ RECIPE = """\
 version: 1
 name: tiny
 task: generation
-data: {source: texts.jsonl}
+data: {source: texts.jsonl, missing: [""]}
 build: {family: language}
 serve: {concurrency: 4, threads: 1, max_body: 256KiB}
 """

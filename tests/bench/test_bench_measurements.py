@@ -78,6 +78,15 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"AUTOGLUON": Path("not installed")},
         {"scikit-learn, TF-IDF of words and characters, LinearSVC", "the 3 MB that are asked for"},
     ),
+    "language_serving": (
+        {"layers": 1, "width": 64, "vocabulary": 300},
+        {
+            "KINDS": ("f16",),
+            "ENVIRONMENT": Path("not installed/.venv-language-serve"),
+            "THREADS": 1,
+        },
+        {"OpenVINO GenAI by hand", "transformers generate, f32", "the limit"},
+    ),
     "images": (
         {"images": 300, "epochs": 3},
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},

@@ -14,6 +14,7 @@ from sixfold.cli import JSON, show_json
 
 BASE = ("numpy", "onnxruntime", "pydantic", "starlette", "uvicorn", "uvloop", "httptools")
 EXCEL = ("openpyxl",)
+LANGUAGE = ("openvino", "openvino-genai", "openvino-tokenizers", "tokenizers", "gguf", "peft")
 TRAIN = (
     "torch",
     "scikit-learn",
@@ -55,6 +56,7 @@ def look() -> dict[str, dict[str, object]]:
         "base install": {name: _version(name) for name in BASE},
         "extra train": {name: _version(name) for name in TRAIN},
         "extra excel": {name: _version(name) for name in EXCEL},
+        "extra language": {name: _version(name) for name in LANGUAGE},
         "machine": {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "cores": len(os.sched_getaffinity(0))

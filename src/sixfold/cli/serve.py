@@ -40,8 +40,8 @@ def command(
     trust_recipe: bool,
     allow: tuple[str, ...],
 ) -> None:
-    """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at
-    /.
+    """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /;
+    a language model at /v1, as OpenAI's clients ask, with a page to talk to it.
     """
     from sixfold.serve.run import serve
 

@@ -1,6 +1,4 @@
-"""The tokenizer of a GGUF file, from a checkpoint's `tokenizer.json`: byte-level BPE, or the byte-fallback BPE of
-SentencePiece.
-"""
+"""The tokenizer of a GGUF file, from a checkpoint's `tokenizer.json`: byte-level BPE."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ from typing import Any, Final
 import gguf
 
 from sixfold.core.errors import BundleError
+from sixfold.parts.gguf_shape import check_tokenizer
 from sixfold.recipe.chat_template import special_tokens
 
 # By a part of the pattern that splits a text: llama.cpp's name for the tokenizer that has it.
@@ -19,8 +18,6 @@ PATTERNS: Final = {
     r"|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*": "qwen2",
 }
 BYTE_LEVEL: Final = "gpt-2"  # the pattern that a plain ByteLevel has
-WORD_START: Final = "▁"  # of SentencePiece, for a space
-UNMERGED: Final = -1e6  # the score of a token that no merge makes; below those of all merges
 REMEDY: Final = "Use a byte-level BPE tokenizer, or export the checkpoint alone (--hf)."
 
 
@@ -28,26 +25,19 @@ def add_tokenizer(writer: gguf.GGUFWriter, files: Mapping[str, bytes], size: int
     """Tokens, their types, merges, special tokens and chat template.
 
     `size`: rows of the model's embedding; where it has more than the tokenizer has tokens, the rest
-    get names that no text contains. Raises BundleError.
+    get names that no text contains. Raises BundleError, DataError.
     """
     described = json.loads(files["tokenizer.json"])
     config = json.loads(files["tokenizer_config.json"])
     model = described["model"]
-    if model.get("type") != "BPE":
-        raise _refused("model.type", "BPE", repr(model.get("type")))
+    check_tokenizer(described)
     added = {each["id"]: each for each in described.get("added_tokens", [])}
     tokens = _tokens(model["vocab"], added, size)
     merges = [each if isinstance(each, str) else " ".join(each) for each in model["merges"]]
-    if model.get("byte_fallback", False):
-        writer.add_tokenizer_model("llama")
-        writer.add_tokenizer_pre("default")
-        writer.add_token_list(tokens)
-        writer.add_token_scores(_scores(tokens, merges))
-    else:
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre(_pattern_name(described.get("pre_tokenizer") or {}))
-        writer.add_token_list(tokens)
-    writer.add_token_types(_types(tokens, added, model, len(model["vocab"])))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(_pattern_name(described.get("pre_tokenizer") or {}))
+    writer.add_token_list(tokens)
+    writer.add_token_types(_types(tokens, added, model["vocab"]))
     writer.add_token_merges(merges)
     _add_special(writer, config, tokens)
 
@@ -62,33 +52,18 @@ def _tokens(vocabulary: Mapping[str, int], added: Mapping[int, Any], size: int) 
 
 
 def _types(
-    tokens: Sequence[str], added: Mapping[int, Any], model: Mapping[str, Any], own: int
+    tokens: Sequence[str], added: Mapping[int, Any], vocabulary: Mapping[str, int]
 ) -> list[int]:
     """A control token stands for no text; a user-defined one is never split."""
-    vocabulary, fallback = model["vocab"], model.get("byte_fallback", False)
     found = []
     for place, token in enumerate(tokens):
         if place in added:
             special = added[place].get("special", False)
             kind = gguf.TokenType.CONTROL if special else gguf.TokenType.USER_DEFINED
-        elif token not in vocabulary:
-            kind = gguf.TokenType.UNUSED
-        elif fallback and token.startswith("<0x") and token.endswith(">"):
-            kind = gguf.TokenType.BYTE
         else:
-            kind = gguf.TokenType.NORMAL
+            kind = gguf.TokenType.NORMAL if token in vocabulary else gguf.TokenType.UNUSED
         found.append(int(kind))
     return found
-
-
-def _scores(tokens: Sequence[str], merges: Sequence[str]) -> list[float]:
-    """Of SentencePiece: the higher, the sooner two pieces are merged into the token; so by the
-    place of the first merge that makes it.
-    """
-    made: dict[str, int] = {}
-    for place, merge in enumerate(merges):
-        made.setdefault(merge.replace(" ", ""), place)
-    return [-float(made[token]) if token in made else UNMERGED for token in tokens]
 
 
 def _pattern_name(pre_tokenizer: Mapping[str, Any]) -> str:

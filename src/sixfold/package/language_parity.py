@@ -18,6 +18,7 @@ from sixfold.package.served_weights import served_network
 TEXTS: Final = 8
 CHARACTERS: Final = 160  # of a stored text
 ANSWER: Final = 16  # tokens
+LEAST: Final = 4  # tokens that a text may always have
 SHARE: Final = 2  # a text takes at most this part of the context
 CHAT: Final = ({"role": "user", "content": "Hello! What is this?"},)
 
@@ -31,11 +32,12 @@ def stored_texts(
     tokens = LanguageTokens.of(files, "the checkpoint")
     network = served_network(files, content)
     context = int(json.loads(files["config.json"])["max_position_embeddings"])
-    most = context // SHARE - ANSWER
+    most = max(LEAST, context // SHARE - ANSWER)
     found = []
     for text in texts[:TEXTS]:
         given, ids = _fitting(text[:CHARACTERS], tokens, most)
-        found.append(_scored(network, ids, context, text=given))
+        if ids:
+            found.append(_scored(network, ids, context, text=given))
     if tokens.template is not None:
         ids = tokens.chat(CHAT)
         if len(ids) <= most:
@@ -45,7 +47,7 @@ def stored_texts(
 
 def _fitting(text: str, tokens: LanguageTokens, most: int) -> Any:
     """A beginning of the text that has at most `most` tokens, and these."""
-    while len(ids := tokens.encode(text) or list(tokens.start)) > max(1, most):
+    while len(ids := tokens.encode(text) or list(tokens.start)) > most:
         text = text[: len(text) // 2]
     return text, ids
 

@@ -14,7 +14,8 @@ import gguf
 import numpy as np
 import torch
 
-from sixfold.package.gguf_file import Shape, halves
+from sixfold.package.gguf_file import halves
+from sixfold.parts.gguf_shape import GgufShape
 from sixfold.parts.language_network import causal_network
 
 
@@ -24,7 +25,7 @@ def served_weights(content: bytes, config: Mapping[str, Any]) -> dict[str, torch
         path = Path(folder) / "model.gguf"
         path.write_bytes(content)
         stored = {each.name: each for each in gguf.GGUFReader(path).tensors}
-        shape = Shape.of(config)
+        shape = GgufShape.of(config)
         found = {}
         for name, own in shape.possible_names().items():
             if own not in stored:

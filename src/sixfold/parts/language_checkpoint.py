@@ -27,6 +27,7 @@ from sixfold.parts.checkpoint import (
     weight_files,
 )
 from sixfold.parts.checkpoint_files import AGAIN, CONFIG, TOKENIZER
+from sixfold.parts.gguf_shape import GgufShape, check_tokenizer
 from sixfold.parts.language_network import ARCHITECTURES, PackedNetwork
 from sixfold.parts.text_tokenizer import TOKENIZER_CONFIG, TextTokenizer, of_checkpoint
 
@@ -114,7 +115,9 @@ def _read(folder: Path, content: str) -> LanguageFolder:
     kept = {name: value for name, value in sorted(fields.items()) if name not in LEFT_OUT}
     config = json.dumps({**kept, "dtype": "float32"}, indent=1) + "\n"
     _check_weights(config, folder, sum((folder / name).stat().st_size for name in files))
+    GgufShape.of(fields)  # what cannot be served is not trained
     tokenizer = of_checkpoint(folder)
+    check_tokenizer(json.loads(tokenizer.model))
     _check_vocabulary(fields, tokenizer, folder)
     return LanguageFolder(folder, config, tokenizer, _longest(fields), _stops(folder))
 

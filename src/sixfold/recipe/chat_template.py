@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from jinja2 import Environment, Template, nodes, pass_eval_context
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError
@@ -236,7 +236,7 @@ _tracked: ContextVar[tuple[list[str], list[tuple[int, int]]] | None] = ContextVa
 class GenerationTag(Extension):
     """`{% generation %}…{% endgeneration %}`: marks what the assistant wrote."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
     def parse(self, parser: Parser) -> nodes.Node:
         """The block as a call, so that its text and place are known when it is rendered."""
@@ -294,12 +294,13 @@ def _to_json(
     value: Any,
     ensure_ascii: bool = False,
     indent: int | None = None,
-    separators: tuple[str, str] | None = None,
+    separators: Sequence[str] | None = None,
     sort_keys: bool = False,
 ) -> str:
     """Jinja's own filter would escape HTML."""
+    between = None if separators is None else (separators[0], separators[1])
     return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=between, sort_keys=sort_keys
     )
 
 

@@ -432,7 +432,7 @@ class Serve(Section):
         8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503."
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="Threads that generate text; 0: as many as there are cores."
+        0, ge=0, le=256, description="Threads that generate text; 0: as many as there are cores."
     )
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")

@@ -119,13 +119,13 @@ def _parts(error: SixfoldError) -> dict[str, str]:
 
 def _openai(error: SixfoldError) -> dict[str, str | None]:
     """As OpenAI's clients read it."""
-    status, named = status_of(error), isinstance(error, ParameterRefusal)
+    status = status_of(error)
     kinds = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
     return {
         "message": str(error),
         "type": kinds.get(status, "invalid_request_error"),
-        "param": error.param if named else None,
-        "code": error.code if named else CODES.get(status),
+        "param": error.param if isinstance(error, ParameterRefusal) else None,
+        "code": error.code if isinstance(error, ParameterRefusal) else CODES.get(status),
     }
 
 

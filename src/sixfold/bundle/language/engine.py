@@ -33,6 +33,8 @@ FINISHES: Final[dict[Any, Finish | None]] = {
     openvino_genai.GenerationFinishReason.STOP: "stop",
     openvino_genai.GenerationFinishReason.LENGTH: "length",
 }
+# What exceptions of C++ become here.
+FAULTS: Final = (RuntimeError, IndexError, ValueError, MemoryError)
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 
 
@@ -70,7 +72,7 @@ class Engine:
 
     def __init__(self, path: Path, limits: EngineLimits) -> None:
         self.limits = limits
-        self._worker = _Worker(path, limits)
+        self._worker = _EngineWork(path, limits)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._count = 0
@@ -81,6 +83,8 @@ class Engine:
         it is called by the engine's thread, and must not wait.
         """
         with self._lock:
+            if not self._end.alive or self._worker.ended:
+                raise RuntimeError("the engine was closed, or could not be opened again")
             self._count += 1
             ticket = Ticket(self._count, request, deliver)
             self._worker.inbox.put(ticket)
@@ -122,7 +126,7 @@ def gathered(pieces: Iterable[Piece]) -> Piece:
     raise ValueError("pieces without a last one")
 
 
-def _stop(worker: _Worker) -> None:
+def _stop(worker: _EngineWork) -> None:
     worker.inbox.put(None)
     if worker.thread is not None and worker.thread is not threading.current_thread():
         worker.thread.join()
@@ -139,7 +143,7 @@ class _Running:
     skip: int
 
 
-class _Worker:
+class _EngineWork:
     """What the thread does. It knows nothing of the Engine, which can go while it works."""
 
     def __init__(self, path: Path, limits: EngineLimits) -> None:
@@ -147,18 +151,30 @@ class _Worker:
         self.inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.generated = 0
+        self.ended = False
         self._running: list[_Running] = []
         self._pipeline = _opened(path, limits)
 
     def work(self) -> None:
-        """Until the end is asked for."""
-        while self._take_new():
-            try:
-                self._pipeline.step()
-            except RuntimeError as error:
-                self._start_again(error)
-                continue
-            self._running = [each for each in self._running if self._read(each)]
+        """Until the end is asked for, or the model cannot be opened again."""
+        try:
+            while self._take_new():
+                self._step()
+        except Exception as error:
+            self.ended = True
+            self._fail(self._running, error)
+            while not self.inbox.empty():
+                if (ticket := self.inbox.get()) is not None:
+                    ticket.deliver(Piece(error=error))
+            raise  # for the log
+
+    def _step(self) -> None:
+        try:
+            self._pipeline.step()
+        except FAULTS as error:
+            self._start_again(error)
+            return
+        self._running = [each for each in self._running if self._read(each)]
 
     def _take_new(self) -> bool:
         """Put what waits into the pipeline; wait where there is nothing to do. False: the end."""
@@ -182,7 +198,7 @@ class _Worker:
             handle = self._pipeline.add_request(
                 ticket.number, tokens, _generation_config(ticket.request)
             )
-        except RuntimeError as error:
+        except FAULTS as error:
             ticket.deliver(Piece(error=_refused(error)))
             return
         self._running.append(_Running(ticket, handle, ticket.sent))
@@ -221,7 +237,7 @@ class _Worker:
             FINISHES.get(output.finish_reason),
         )
 
-    def _start_again(self, error: RuntimeError) -> None:
+    def _start_again(self, error: Exception) -> None:
         """Those that may have broken it have a schema and no token yet; where there is none, all
         that run.
         """
@@ -249,7 +265,7 @@ def _opened(path: Path, limits: EngineLimits) -> Any:
         properties["INFERENCE_NUM_THREADS"] = limits.threads
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
-    except RuntimeError as error:
+    except FAULTS as error:
         raise BundleError(str(path), "a model that OpenVINO opens", _told(error), AGAIN) from None
 
 
@@ -278,12 +294,12 @@ def _generation_config(request: GenerationRequest) -> Any:
     return config
 
 
-def _refused(error: RuntimeError) -> RowError:
+def _refused(error: Exception) -> RowError:
     remedy = "Change the request: its schema may use what the runtime does not know."
     return RowError("the request", "one that OpenVINO GenAI can answer", _told(error), remedy)
 
 
-def _told(error: RuntimeError) -> str:
+def _told(error: Exception) -> str:
     """The last line that says something, without the places of sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1].rpartition("Check failed: ")[2] if lines else "an error")[:200]

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import psutil
 
 from sixfold.bundle.gguf_header import GgufHeader
 from sixfold.bundle.language import parity
 from sixfold.bundle.language.answer_text import AnswerText
 from sixfold.bundle.language.engine import Engine, EngineLimits, Ticket
+from sixfold.bundle.language.hidden_states import HiddenStates
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece, Sampling
 from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.bundle.runtime import Arrays, Outputs, Proved
@@ -20,6 +22,8 @@ from sixfold.bundle.runtime import Arrays, Outputs, Proved
 MOST_CACHE: Final = (
     1 << 30
 )  # bytes of keys and values, where they are not needed for one text; guessed
+MEMORY_SHARE: Final = 0.5
+SPARE: Final = 64  # tokens: two blocks
 NUMBER_BYTES: Final = 4  # of a key or a value: single precision
 SCORED: Final = 2  # texts whose prompts are scored at once
 CONTINUED: Final = 64  # tokens that `predict` goes on with
@@ -36,6 +40,7 @@ class LanguageRuntime:
 
     def __init__(self, path: Path, header: GgufHeader, tokens: LanguageTokens) -> None:
         self._path, self._header, self.tokens = path, header, tokens
+        self.hidden_states = HiddenStates(path, header)
         self._sequences, self._threads = self.rows_at_once, 0
         self._engines: dict[bool, Engine] = {}  # by whether it scores prompts
         self._lock = threading.Lock()
@@ -81,13 +86,15 @@ class LanguageRuntime:
             self._engines.clear()
 
     def cached_tokens(self, sequences: int) -> int:
-        """Whose keys and values are kept: of whole contexts of all sequences, within MOST_CACHE;
-        and one more of a text at least.
+        """Whose keys and values are kept: of whole contexts of all sequences, within MOST_CACHE; of
+        one context and some more at least, as far as MEMORY_SHARE of the free memory goes.
         """
         header, context = self._header, self.tokens.context
         width = header.number("attention.key_length") * header.number("attention.head_count_kv")
         token_bytes = 2 * header.number("block_count") * width * NUMBER_BYTES
-        return max(context + 64, min(sequences * context, MOST_CACHE // token_bytes))
+        wanted = max(context + SPARE, min(sequences * context, MOST_CACHE // token_bytes))
+        free = int(MEMORY_SHARE * psutil.virtual_memory().available) // token_bytes
+        return max(SPARE, min(wanted, free))
 
     def _continued(self, text: str) -> str:
         prompt = self.tokens.encode(str(text))[-self.tokens.context + CONTINUED :]

@@ -124,7 +124,10 @@ def _ends(
     told = read["generation_config.json"].get("eos_token_id")
     listed = told if isinstance(told, list) else [told]
     found = {each for each in listed if type(each) is int and each >= 0}
-    found |= {tokenizer.token_to_id(text) for text in (named.get("eos_token", ""), END)} - {None}
+    for text in (named.get("eos_token", ""), END):
+        place = tokenizer.token_to_id(text)
+        if place is not None:
+            found.add(int(place))
     return frozenset(found)
 
 

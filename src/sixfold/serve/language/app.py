@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from sixfold.bundle.load import Bundle
 from sixfold.core.units import size_bytes
@@ -19,9 +20,10 @@ from sixfold.serve.bodies import Bodies
 from sixfold.serve.errors import error_response, json_response, on_fault, on_http_exception
 from sixfold.serve.hosts import ANY, Hosts
 from sixfold.serve.language import page
+from sixfold.serve.language.embeddings import Embeddings
 from sixfold.serve.language.endpoint import Endpoint, LanguageServer, no_model
 from sixfold.serve.language.figures import TokenFigures
-from sixfold.serve.language.parameters import Wanted, chat_of, completion_of
+from sixfold.serve.language.parameters import WantedAnswers, chat_of, completion_of
 from sixfold.serve.language.shapes import ChatShapes, CompletionShapes, Shapes
 from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
@@ -32,17 +34,17 @@ if TYPE_CHECKING:
     from sixfold.bundle.language.model import LanguageRuntime
     from sixfold.bundle.language.tokens import LanguageTokens
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 
 
 class ChatRequests:
     """/v1/chat/completions."""
 
-    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+    def wanted(self, body: Any, tokens: LanguageTokens) -> WantedAnswers:
         """Raises ParameterRefusal, ChatTemplateError."""
         return chat_of(body, tokens)
 
-    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+    def shapes(self, wanted: WantedAnswers, tokens: LanguageTokens, model: str) -> Shapes:
         """Messages."""
         return ChatShapes(tokens, model, wanted.tools)
 
@@ -50,11 +52,11 @@ class ChatRequests:
 class CompletionRequests:
     """/v1/completions."""
 
-    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+    def wanted(self, body: Any, tokens: LanguageTokens) -> WantedAnswers:
         """Raises ParameterRefusal."""
         return completion_of(body, tokens)
 
-    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+    def shapes(self, wanted: WantedAnswers, tokens: LanguageTokens, model: str) -> Shapes:
         """Texts."""
         return CompletionShapes(tokens, model)
 
@@ -68,9 +70,10 @@ def create_language(
     metrics.registry.register(figures)
     bodies = Bodies(size_bytes(settings.max_body))
     server = LanguageServer(bundle.name, model, gate, bodies, metrics, figures, settings)
-    endpoints = {
+    endpoints: dict[str, ASGIApp] = {
         CHAT: Endpoint(server, ChatRequests()),
         COMPLETIONS: Endpoint(server, CompletionRequests()),
+        EMBEDDINGS: Embeddings(server),
     }
     routes = [*_models(server), *_pages(bundle, server)]
     routes += [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]

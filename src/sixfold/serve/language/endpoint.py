@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import anyio.to_thread
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sixfold.bundle.frontend import shorten, shown
 from sixfold.core.errors import RowError, SixfoldError
@@ -28,7 +28,7 @@ from sixfold.serve.errors import (
 )
 from sixfold.serve.language.figures import TokenFigures
 from sixfold.serve.language.generating import Generating, check_room, places
-from sixfold.serve.language.parameters import Wanted
+from sixfold.serve.language.parameters import WantedAnswers
 from sixfold.serve.language.shapes import Shapes
 from sixfold.serve.limits import SMALL_BODY, Gate, Headers
 from sixfold.serve.metrics import Metrics
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 DONE: Final = b"data: [DONE]\n\n"
+LEFT: Final = 499  # nginx' status for a client that closed the connection
+T = TypeVar("T")
 
 
 class LanguageServer(NamedTuple):
@@ -60,11 +62,32 @@ class LanguageServer(NamedTuple):
 class RequestKind(Protocol):
     """What tells two endpoints apart."""
 
-    def wanted(self, body: Any, tokens: LanguageTokens) -> Wanted:
+    def wanted(self, body: Any, tokens: LanguageTokens) -> WantedAnswers:
         """What the body asks for. Raises ParameterRefusal."""
 
-    def shapes(self, wanted: Wanted, tokens: LanguageTokens, model: str) -> Shapes:
+    def shapes(self, wanted: WantedAnswers, tokens: LanguageTokens, model: str) -> Shapes:
         """The form of its answers."""
+
+
+class _Sending:
+    """What was sent of an answer."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        """An ASGI `send`."""
+        self.started = self.started or message["type"] == "http.response.start"
+        await self._send(message)
+
+    async def give_up(self, scope: Scope, receive: Receive) -> None:
+        """End the answer to a client that left, whom it does not reach."""
+        if self.started:
+            await self._send({"type": "http.response.body", "body": b""})
+            return
+        gone = Refusal(LEFT, "the connection", "an open one", "a closed one", "Stay.")
+        await error_response(gone, scope["path"])(scope, receive, self._send)
 
 
 class Endpoint:
@@ -75,46 +98,63 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it in OpenAI's form."""
+        answer = _Sending(send)
         try:
             wanted = await self._wanted(dict(scope["headers"]), receive)
             shapes = self._kind.shapes(wanted, self._server.model.tokens, self._server.name)
             with places(self._server.gate, len(wanted.prompts) * wanted.choices):
                 generating = Generating(self._server.model, wanted, self._server.figures)
-                await _until_left(self._answer(generating, shapes, send), scope, receive, send)
+                work = self._answer(generating, shapes, answer)
+                if not await _until_left(work, scope, receive):
+                    await answer.give_up(scope, receive)
+                elif not answer.started:
+                    content = to_json(shapes.whole(generating)).encode()
+                    await JsonAnswer(content)(scope, receive, answer)
         except SixfoldError as error:
-            await error_response(_refusal(error), scope["path"])(scope, receive, send)
+            await error_response(_refusal(error), scope["path"])(scope, receive, answer)
         except Exception:
-            await fault_response(scope["path"])(scope, receive, send)
+            if not answer.started:
+                await fault_response(scope["path"])(scope, receive, answer)
             raise  # for the log
 
-    async def _wanted(self, headers: Headers, receive: Receive) -> Wanted:
-        server = self._server
-        content = await server.bodies.read(headers, receive, lambda: check_room(server.gate))
-        try:
-            kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip()
-            if kind.lower() not in JSON_TYPES:
-                remedy = "Set the header."
-                raise Refusal(415, "Content-Type", "application/json", shorten(kind), remedy)
-            if len(content) <= SMALL_BODY:
-                return self._read(content)
-            return await anyio.to_thread.run_sync(self._read, content)
-        finally:
-            if isinstance(content, bytearray):
-                server.bodies.release(content)
+    async def _wanted(self, headers: Headers, receive: Receive) -> WantedAnswers:
+        tokens = self._server.model.tokens
+        return await read_body(
+            self._server, headers, receive, lambda body: self._kind.wanted(body, tokens)
+        )
 
-    def _read(self, content: bytes | bytearray) -> Wanted:
-        body = read_json(content)
-        check_model(body, self._server.name)
-        return self._kind.wanted(body, self._server.model.tokens)
-
-    async def _answer(self, generating: Generating, shapes: Shapes, send: Send) -> ASGIApp | None:
+    async def _answer(self, generating: Generating, shapes: Shapes, send: Send) -> None:
+        """Send a stream; of another request all is generated, and nothing sent."""
         if generating.wanted.stream:
             await _stream(generating, shapes, send)
-            return None
+            return
         async with aclosing(generating.texts()) as texts:
             async for _ in texts:
                 pass
-        return JsonAnswer(to_json(shapes.whole(generating)).encode())
+
+
+async def read_body(
+    server: LanguageServer, headers: Headers, receive: Receive, read: Callable[[Any], T]
+) -> T:
+    """What `read` makes of the JSON of a request for the model that is served; of a large one in a
+    thread. Raises Refusal 400, 404, 408, 413, 415 or 429, and what `read` raises.
+    """
+
+    def work() -> T:
+        body = read_json(content)
+        check_model(body, server.name)
+        return read(body)
+
+    content = await server.bodies.read(headers, receive, lambda: check_room(server.gate))
+    try:
+        kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip()
+        if kind.lower() not in JSON_TYPES:
+            remedy = "Set the header."
+            raise Refusal(415, "Content-Type", "application/json", shorten(kind), remedy)
+        return work() if len(content) <= SMALL_BODY else await anyio.to_thread.run_sync(work)
+    finally:
+        if isinstance(content, bytearray):
+            server.bodies.release(content)
 
 
 def check_model(body: Any, name: str) -> None:
@@ -154,23 +194,19 @@ async def _event(send: Send, text: str, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _until_left(work: Any, scope: Scope, receive: Receive, send: Send) -> None:
-    """Do the work and send what it gives, unless the client leaves before."""
+async def _until_left(work: Coroutine[Any, Any, None], scope: Scope, receive: Receive) -> bool:
+    """Do the work; False: the client left before its end."""
     task = asyncio.ensure_future(work)
     scope[ON_LEFT] = task.cancel
     watch = asyncio.ensure_future(_left(receive, task.cancel))
     try:
-        answer = await task
+        await task
     except asyncio.CancelledError:
-        if not task.cancelled():  # this task was, by a server that ends
-            task.cancel()
-            raise
-        return
+        return False
     finally:
         watch.cancel()
         scope.pop(ON_LEFT, None)
-    if answer is not None:
-        await answer(scope, receive, send)
+    return True
 
 
 async def _left(receive: Receive, tell: Callable[[], object]) -> None:

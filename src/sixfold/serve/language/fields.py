@@ -22,7 +22,7 @@ def invalid(param: str, expected: str, found: Any, remedy: str = "") -> Paramete
     return ParameterRefusal(param, expected, shown(found), told, INVALID)
 
 
-class Fields:
+class RequestFields:
     """What is left of one object of a request. `where`: how it is named in messages; '' is the
     body.
     """

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece
-from sixfold.serve.errors import Refusal
+from sixfold.serve.errors import ParameterRefusal, Refusal
 from sixfold.serve.language.figures import TokenFigures
-from sixfold.serve.language.parameters import Wanted
+from sixfold.serve.language.parameters import WantedAnswers
 from sixfold.serve.limits import Gate
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ class _Inbox:
 class Generating:
     """All answers of one request."""
 
-    def __init__(self, model: LanguageRuntime, wanted: Wanted, figures: TokenFigures) -> None:
+    def __init__(
+        self, model: LanguageRuntime, wanted: WantedAnswers, figures: TokenFigures
+    ) -> None:
         self.wanted, self._model, self._figures = wanted, model, figures
         self.choices = [
             Choice(index, request, model.answer_text(wanted.stops))
@@ -107,12 +109,12 @@ class Generating:
         """Of all answers."""
         return 0 if self.wanted.silent else sum(each.text.count for each in self.choices)
 
-    async def texts(self) -> AsyncIterator[tuple[Choice, str]]:
+    async def texts(self) -> AsyncGenerator[tuple[Choice, str], None]:
         """Every new text, and '' at the end of an answer that adds none, until all answers are
         done. What is not taken to its end is cancelled.
         """
         inbox = _Inbox(self.wanted.stream or bool(self.wanted.stops))
-        waiting = len(self.choices)
+        waiting = {choice.index for choice in self.choices}
         try:
             if self.choices[0].request.echo:  # opening what scores prompts takes a while
                 await anyio.to_thread.run_sync(self._model.engine_of, True)
@@ -120,11 +122,11 @@ class Generating:
                 choice.ticket = self._model.submit(choice.request, inbox.of(choice))
             while waiting:
                 for choice, piece in await inbox.take():
-                    if choice.done:
+                    if choice.index not in waiting:
                         continue
                     new = choice.add(piece)
                     if choice.done:
-                        waiting -= 1
+                        waiting.remove(choice.index)
                         self._ended(choice)
                     if new or choice.done:
                         yield choice, new
@@ -146,8 +148,8 @@ def places(gate: Gate, count: int) -> Iterator[None]:
     429 for more than are free.
     """
     if count > gate.places:
-        found = f"{count:,} answers"
-        raise Refusal(400, "n", f"at most {gate.places:,} answers", found, "Ask for fewer.")
+        most, found = f"at most {gate.places:,} answers", f"{count:,}"
+        raise ParameterRefusal("n", most, found, "Ask for fewer.", "invalid_value")
     check_room(gate, count)
     gate.inside += count
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sixfold.recipe.chat_template import Message
 from sixfold.serve.errors import ParameterRefusal
-from sixfold.serve.language.fields import UNSUPPORTED, Fields, invalid
+from sixfold.serve.language.fields import UNSUPPORTED, RequestFields, invalid
 
 if TYPE_CHECKING:
     from sixfold.bundle.language.tokens import LanguageTokens
@@ -25,7 +25,7 @@ def messages_of(value: Any) -> list[Message]:
 
 
 def _message(value: Any, where: str) -> Message:
-    fields = Fields(value, where)
+    fields = RequestFields(value, where)
     role = fields.text("role")
     if role not in ROLES:
         raise invalid(f"{where}.role", f"one of {', '.join(ROLES)}", role)
@@ -58,7 +58,7 @@ def _content(value: Any, where: str, optional: bool) -> str | None:
         raise invalid(where, "a text, or a list of parts", value)
     texts = []
     for at, part in enumerate(value):
-        fields = Fields(part, f"{where}[{at}]")
+        fields = RequestFields(part, f"{where}[{at}]")
         kind = fields.text("type")
         if kind != "text":
             raise invalid(f"{where}[{at}].type", "text: this model reads nothing else", kind)
@@ -72,11 +72,11 @@ def _calls(value: Any, where: str, role: str) -> list[dict[str, Any]]:
         raise invalid(where, "a list, of an assistant's message", value)
     found = []
     for at, each in enumerate(value):
-        fields = Fields(each, f"{where}[{at}]")
+        fields = RequestFields(each, f"{where}[{at}]")
         name = fields.text("id", "")
         if fields.text("type", "function") != "function":
             raise invalid(f"{where}[{at}].type", "function", each.get("type"))
-        function = Fields(fields.take("function"), f"{where}[{at}].function")
+        function = RequestFields(fields.take("function"), f"{where}[{at}].function")
         called = {"name": function.text("name"), "arguments": function.text("arguments")}
         function.end()
         fields.take("index")
@@ -85,7 +85,7 @@ def _calls(value: Any, where: str, role: str) -> list[dict[str, Any]]:
     return found
 
 
-def tools_of(fields: Fields, tokens: LanguageTokens) -> list[dict[str, Any]] | None:
+def tools_of(fields: RequestFields, tokens: LanguageTokens) -> list[dict[str, Any]] | None:
     """The tools that the template is given; None where there are none, or none may be called.
 
     Raises ParameterRefusal, also where the model's template takes no tools.
@@ -107,10 +107,10 @@ def tools_of(fields: Fields, tokens: LanguageTokens) -> list[dict[str, Any]] | N
 
 
 def _check_tool(value: Any, where: str) -> None:
-    fields = Fields(value, where)
+    fields = RequestFields(value, where)
     if fields.text("type") != "function":
         raise invalid(f"{where}.type", "function", value["type"])
-    function = Fields(fields.take("function"), f"{where}.function")
+    function = RequestFields(fields.take("function"), f"{where}.function")
     fields.end()
     function.text("name")
     function.text("description", "")

@@ -16,6 +16,7 @@ PATHS: Final = (
     ("GET", "/v1/models", "the model that is served"),
     ("POST", "/v1/chat/completions", "an answer to a chat"),
     ("POST", "/v1/completions", "how a text goes on"),
+    ("POST", "/v1/embeddings", "texts as vectors: the mean of the last hidden states"),
     ("GET", "/livez", "whether the process runs"),
     ("GET", "/readyz", "whether the next request gets a place; 503 when the queue is full"),
     ("GET", "/metrics", "figures for Prometheus: tokens, answers, seconds"),

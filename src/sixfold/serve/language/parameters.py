@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sixfold.bundle.language.requests import MOST_SEED, MOST_STOPS, GenerationRequest, Sampling
 from sixfold.serve.errors import ParameterRefusal
-from sixfold.serve.language.fields import Fields, invalid
+from sixfold.serve.language.fields import RequestFields, invalid
 from sixfold.serve.language.messages import messages_of, tools_of
 from sixfold.serve.language.schema_output import schema_of
 
@@ -54,7 +54,7 @@ OF_COMPLETION: Final = {**COMMON, "suffix": "This model continues a text, and fi
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedAnswers:
     """Of one HTTP request. `prompts`: each as token ids, of which each gets `choices` answers.
 
     `base`: what every generation shares; its prompt is put in. `tools`: whether calls are looked
@@ -85,9 +85,9 @@ class Wanted:
         ]
 
 
-def chat_of(body: Any, tokens: LanguageTokens) -> Wanted:
+def chat_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     """A request to /v1/chat/completions. Raises ParameterRefusal, ChatTemplateError."""
-    fields = Fields(body)
+    fields = RequestFields(body)
     fields.take("model")
     tools = tools_of(fields, tokens)
     prompt = tuple(tokens.chat(messages_of(fields.take("messages")), tools))
@@ -98,7 +98,7 @@ def chat_of(body: Any, tokens: LanguageTokens) -> Wanted:
     _check_top(fields.whole("top_logprobs", 0, 20), "top_logprobs")
     base = GenerationRequest(
         prompt=(),
-        max_tokens=_most_tokens(prompt, newer or most, tokens.context, "messages"),
+        max_tokens=most_tokens(prompt, newer or most, tokens.context, "messages"),
         json_schema=schema_of(fields),
         logprobs=logprobs,
         end=tokens.end,
@@ -109,18 +109,18 @@ def chat_of(body: Any, tokens: LanguageTokens) -> Wanted:
     return replace(wanted, tools=tools is not None)
 
 
-def completion_of(body: Any, tokens: LanguageTokens) -> Wanted:
+def completion_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     """A request to /v1/completions. Raises ParameterRefusal."""
-    fields = Fields(body)
+    fields = RequestFields(body)
     fields.take("model")
-    prompts = _prompts(fields.take("prompt"), tokens)
+    prompts = prompts_of(fields.take("prompt"), tokens, "prompt")
     echo, logprobs = fields.flag("echo"), fields.whole("logprobs", 0, 5)
     _check_top(logprobs, "logprobs")
     most = fields.whole("max_tokens", 0 if echo else 1, 1 << 31)
     asked = COMPLETION_TOKENS if most is None else most
     base = GenerationRequest(
         prompt=(),
-        max_tokens=max(1, *(_most_tokens(one, asked, tokens.context, "prompt") for one in prompts)),
+        max_tokens=max(1, *(most_tokens(one, asked, tokens.context, "prompt") for one in prompts)),
         json_schema=schema_of(fields),
         logprobs=logprobs is not None,
         echo=echo and logprobs is not None,
@@ -132,11 +132,13 @@ def completion_of(body: Any, tokens: LanguageTokens) -> Wanted:
     return replace(wanted, echo=echo, silent=asked == 0)
 
 
-def _rest(fields: Fields, prompts: tuple[tuple[int, ...], ...], base: GenerationRequest) -> Wanted:
+def _rest(
+    fields: RequestFields, prompts: tuple[tuple[int, ...], ...], base: GenerationRequest
+) -> WantedAnswers:
     """What both kinds of request have."""
     stops, choices = _stops(fields.take("stop")), fields.whole("n", 1, MOST_CHOICES) or 1
     stream = fields.flag("stream")
-    options = Fields(fields.take("stream_options") or {}, "stream_options")
+    options = RequestFields(fields.take("stream_options") or {}, "stream_options")
     usage = options.flag("include_usage")
     options.flag("include_obfuscation")
     options.end()
@@ -144,10 +146,12 @@ def _rest(fields: Fields, prompts: tuple[tuple[int, ...], ...], base: Generation
         raise invalid("stream_options", "stream: true beside it", {"include_usage": True})
     if fields.flag("ignore_eos"):
         base = replace(base, end=frozenset())
-    return Wanted(prompts, choices, replace(base, sampling=_sampling(fields)), stops, stream, usage)
+    return WantedAnswers(
+        prompts, choices, replace(base, sampling=_sampling(fields)), stops, stream, usage
+    )
 
 
-def _sampling(fields: Fields) -> Sampling:
+def _sampling(fields: RequestFields) -> Sampling:
     seed = fields.whole("seed", -MOST_SEED - 1, MOST_SEED)
     top_p = fields.number("top_p", 0, 1, 1.0)
     if top_p == 0:
@@ -179,7 +183,7 @@ def _check_top(value: int | None, param: str) -> None:
         raise invalid(param, "0: the runtime has those of the chosen tokens alone", value, remedy)
 
 
-def _most_tokens(prompt: Sequence[int], asked: int | None, context: int, param: str) -> int:
+def most_tokens(prompt: Sequence[int], asked: int | None, context: int, param: str) -> int:
     """Tokens of the answer: as many as are asked for, or as fit. Raises ParameterRefusal."""
     room = context - len(prompt)
     if not prompt or room < (1 if asked is None else asked):
@@ -194,22 +198,22 @@ def _most_tokens(prompt: Sequence[int], asked: int | None, context: int, param: 
     return room if asked is None else asked
 
 
-def _prompts(value: Any, tokens: LanguageTokens) -> tuple[tuple[int, ...], ...]:
+def prompts_of(value: Any, tokens: LanguageTokens, param: str) -> tuple[tuple[int, ...], ...]:
     """A text, token ids, or a list of either. Raises ParameterRefusal."""
     expected = "a text, a list of texts, token ids, or a list of these"
     if value is None or isinstance(value, str):
         return (_tokens_of(value or "", tokens),)
     if not isinstance(value, list) or not value:
-        raise invalid("prompt", expected, value)
+        raise invalid(param, expected, value)
     if all(type(each) is int for each in value):
-        return (_checked_ids(value, "prompt", tokens),)
+        return (_checked_ids(value, param, tokens),)
     if len(value) > MOST_CHOICES:
-        raise invalid("prompt", f"at most {MOST_CHOICES} prompts", f"{len(value):,}")
+        raise invalid(param, f"at most {MOST_CHOICES} prompts", f"{len(value):,}")
     if all(isinstance(each, str) for each in value):
         return tuple(_tokens_of(each, tokens) for each in value)
     if all(isinstance(each, list) for each in value):
-        return tuple(_checked_ids(each, f"prompt[{at}]", tokens) for at, each in enumerate(value))
-    raise invalid("prompt", expected, value)
+        return tuple(_checked_ids(each, f"{param}[{at}]", tokens) for at, each in enumerate(value))
+    raise invalid(param, expected, value)
 
 
 def _tokens_of(text: str, tokens: LanguageTokens) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jsonschema
 
-from sixfold.serve.language.fields import Fields, invalid
+from sixfold.serve.language.fields import RequestFields, invalid
 
 MOST_BYTES: Final = 64 << 10  # of a schema; guessed
 MOST_VALUES: Final = 5_000  # objects, lists and others in it; guessed
@@ -16,13 +16,14 @@ ANY_OBJECT: Final = '{"type":"object"}'
 FORMATS: Final = "text, json_object or json_schema"
 
 
-def schema_of(fields: Fields) -> str | None:
+def schema_of(fields: RequestFields) -> str | None:
     """The schema as text; None: any text. Raises ParameterRefusal."""
     value = fields.take("response_format")
     if value is None:
         return None
-    format_fields = Fields(value, "response_format")
+    format_fields = RequestFields(value, "response_format")
     kind = format_fields.text("type")
+    schema: str | None
     if kind == "json_schema":
         schema = _named_schema(format_fields)
     elif kind in ("text", "json_object"):
@@ -33,9 +34,9 @@ def schema_of(fields: Fields) -> str | None:
     return schema
 
 
-def _named_schema(format_fields: Fields) -> str:
+def _named_schema(format_fields: RequestFields) -> str:
     where = "response_format.json_schema"
-    inner = Fields(format_fields.take("json_schema"), where)
+    inner = RequestFields(format_fields.take("json_schema"), where)
     inner.text("name", "schema")
     inner.text("description", "")
     inner.flag("strict")

@@ -78,7 +78,8 @@ class ChatShapes:
         )
 
     def _choice(self, choice: Choice) -> Json:
-        content, calls = choice.content, []
+        content = choice.content
+        calls: list[Json] = []
         if self._tools:
             text = CallText()
             before = text.add(content)
