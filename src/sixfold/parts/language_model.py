@@ -35,17 +35,17 @@ AT_ONCE: Final = 1 << 22  # scores of tokens that are held at once by a thread: 
 class LanguageModel(State):
     """`config`: the text of config.json. `arrays`: name → float32 array, as transformers names and
     shapes them; arrays that are one and the same stand there once. `context`: tokens of a window that
-    it was trained with. `blocks`: matrices of fewer bits as the served file holds them, of which `arrays`
-    has the very numbers; () where nothing was quantized. `stops`: ids that end an answer besides those
-    that its tokenizer names.
+    it was trained with. `stops`: ids that end an answer besides those that its tokenizer names. `blocks`:
+    matrices of fewer bits as the served file holds them, of which `arrays` has the very numbers; () where
+    nothing was quantized.
     """
 
     config: str
     arrays: dict[str, npt.NDArray[Any]]
     tokenizer: TextTokenizer
     context: int
-    blocks: tuple[TensorData, ...] = ()
     stops: tuple[int, ...] = ()
+    blocks: tuple[TensorData, ...] = ()
 
     @property
     def output(self) -> OutputKind:

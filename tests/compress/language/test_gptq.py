@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sixfold.compress.language.calibration import Moments
-from sixfold.compress.language.gptq import Gptq, quantized_layers, recorded, rounded
-from sixfold.compress.language.structure import LAYERS, STAGES, layers_of
+from sixfold.compress.language.calibration import Moments, distance
+from sixfold.compress.language.fewer_bits import FewerBits, quantized
+from sixfold.compress.language.gptq import Gptq, Passage, Readings, quantized_layers, rounded
+from sixfold.compress.language.structure import LAYERS, STAGES
 from sixfold.parts.gguf_blocks import decoded, encoded
 from tiny_decoders import KINDS, decoder, windows
 
@@ -112,12 +113,36 @@ def test_layers_are_called_as_the_model_calls_them() -> None:
     model = decoder("qwen3", use_sliding_window=True, sliding_window=8, layer_types=types)
     network = model.network()
     with torch.inference_mode():
-        known = recorded(network, windows())
-        stream = known.stream
-        for layer, call in zip(layers_of(network), known.calls, strict=True):
-            stream = call.through(layer, stream)
+        passage = Passage(network, windows())
+        for layer in range(3):
+            passage.go_on(layer)
+        stream = torch.cat(passage.streams)
         found = network.network.lm_head(network.network.model.norm(stream))
         assert torch.equal(found, network(windows().x))
+
+
+def test_what_was_lost_before_is_made_up_for() -> None:
+    """Where what is read is the whole network's, times a matrix: its inverse undoes it."""
+    weight, x = matrix(16, 32), correlated(400, 32)
+    mixed = torch.eye(32) + 0.1 * matrix(32, 32)
+    whole = x @ mixed
+    readings = Readings(32)
+    for some, wanted in zip(x.split(100), whole.split(100), strict=True):
+        readings.add(some, wanted)
+    assert torch.equal(readings.inputs.mean(), moments(x))
+    goal = readings.goal(weight, 1e-9)
+    assert torch.allclose(goal @ x.T, weight @ whole.T, atol=1e-2)
+    assert torch.allclose(readings.goal(weight, 1e9), weight, atol=1e-5)
+
+
+def test_later_matrices_make_up_for_earlier_ones() -> None:
+    model = decoder()
+    apart = []
+    for ridge in (0.1, 1e9):
+        config = FewerBits("gptq", Gptq(ridge=ridge))
+        served = quantized(model, config, windows(60))
+        apart.append(distance(served.network(), model.network(), windows(60)).divergence)
+    assert apart[0] < 0.9 * apart[1]
 
 
 def test_rows_of_no_whole_blocks_are_left_out() -> None:

@@ -6,11 +6,15 @@ tr (W - Q) H (W - Q)ᵀ with H = Σ xxᵀ. Columns are rounded one after the oth
 column i loses, (w - q) / U_ii, is taken from the columns that are still to come, in proportion to
 row i of U, the upper Cholesky factor of H⁻¹. Then each number is chosen again, knowing all others
 (coordinate descent: Behdin and others, QuantEase, 2023), and each scale is fitted to its numbers.
+
+What a matrix reads has lost something already, in the matrices before it: x instead of x + d. It is
+to give what W gave of x + d, so what is rounded is W + W D (H + λI)⁻¹ with D = Σ dxᵀ (Li and others,
+GPTAQ, 2025).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sixfold.compress.language.calibration import batches, watching
+from sixfold.compress.language.calibration import Moments, batches
 from sixfold.compress.language.structure import LAYERS, STAGES, layers_of, matrix
 from sixfold.parts.gguf_blocks import GROUP, OFFSET, FourBits
 from sixfold.parts.language_model import LanguageModel
@@ -35,12 +39,14 @@ DAMPING_STEPS: Final = 6  # ten times more each time until H can be factored
 class Gptq:
     """`damping`: share of H's mean diagonal that is added to it (0.01 as in the paper). `by_size`:
     columns that matter most, those of the largest diagonal, are rounded first, while the others can
-    still make up for them. `sweeps`: how often all numbers are chosen again.
+    still make up for them. `sweeps`: how often all numbers are chosen again. `ridge`: share of H's mean
+    diagonal that is added where losses of the matrices before are made up for.
     """
 
     damping: float = 0.01
     by_size: bool = True
     sweeps: int = 4
+    ridge: float = 0.1
 
 
 def rounded(weight: torch.Tensor, moments: torch.Tensor, config: Gptq = Gptq()) -> FourBits:
@@ -182,46 +188,78 @@ def _codes(w: torch.Tensor, scales: torch.Tensor, factor: torch.Tensor) -> torch
     return codes
 
 
-@dataclass(frozen=True)
-class LayerCall:
-    """What the model hands to one of its layers for one batch of windows, but the stream itself:
-    masks and places.
+class Readings:
+    """What a matrix reads: second moments of x, and `drift`, the mean of dxᵀ, where x + d is what the
+    matrix of the whole network reads at the same place.
     """
 
-    options: Mapping[str, Any]
+    def __init__(self, columns: int) -> None:
+        self.inputs = Moments(columns)
+        self.drift = torch.zeros(columns, columns)
 
-    def through(self, layer: nn.Module, stream: torch.Tensor) -> torch.Tensor:
-        """[B, T, width] → [B, T, width]."""
-        return layer(stream, **self.options)  # type: ignore[no-any-return]
+    def add(self, x: torch.Tensor, whole: torch.Tensor) -> None:
+        """Both [tokens, columns]."""
+        self.inputs.add(x)
+        self.drift.addmm_((whole - x).T, x)
+
+    def goal(self, weight: torch.Tensor, ridge: float) -> torch.Tensor:
+        """What gives of x, in the least squares of all tokens, what `weight` gives of x + d."""
+        h = _damped(self.inputs.mean().double(), ridge)
+        drift = self.drift.double() / max(1, self.inputs.count)
+        made_up = torch.linalg.solve(h, drift.T).T
+        return weight + weight @ made_up.to(weight.dtype)
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """Of one batch of windows: what enters the first layer, and the call of each layer."""
+class Passage:
+    """Calibration tokens on their way through a network, layer by layer; its layers are called as it
+    calls them.
+    """
 
-    stream: torch.Tensor
-    calls: tuple[LayerCall, ...]
+    def __init__(self, network: PackedNetwork, windows: WindowBatch) -> None:
+        self.layers = layers_of(network)
+        self.calls: list[list[Mapping[str, Any]]] = []  # of each batch, of each layer
+        self.streams: list[torch.Tensor] = []  # of each batch, [B, T, width]
+        for batch in batches(windows, network):
+            self._record(network, batch)
 
+    def _record(self, network: PackedNetwork, batch: WindowBatch) -> None:
+        """What enters the first layer, and what else each layer is given: masks and places."""
+        streams, calls = list[torch.Tensor](), list[Mapping[str, Any]]()
 
-def recorded(network: PackedNetwork, batch: WindowBatch) -> Recorded:
-    """How the network calls its layers for a batch."""
-    streams: list[torch.Tensor] = []
-    calls: list[LayerCall] = []
-
-    def hook(_: nn.Module, inputs: Sequence[torch.Tensor], options: Mapping[str, Any]) -> None:
-        if not streams:
+        def hook(_: nn.Module, inputs: Sequence[torch.Tensor], options: Mapping[str, Any]) -> None:
             streams.append(inputs[0])
-        calls.append(LayerCall(dict(options)))
+            calls.append(dict(options))
 
-    handles = [
-        layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers_of(network)
-    ]
-    try:
-        network(batch.x)
-    finally:
-        for handle in handles:
+        handles = [one.register_forward_pre_hook(hook, with_kwargs=True) for one in self.layers]
+        try:
+            network(batch.x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.streams.append(streams[0])
+        self.calls.append(calls)
+
+    def read(self, layer: int, name: str) -> Iterator[torch.Tensor]:
+        """What the matrix of that name reads, of each batch, [tokens, columns]."""
+        found = list[torch.Tensor]()
+
+        def hook(_: nn.Module, inputs: Sequence[torch.Tensor]) -> None:
+            found.append(inputs[0].reshape(-1, inputs[0].shape[-1]).float())
+
+        handle = matrix(self.layers[layer], name).register_forward_pre_hook(hook)
+        try:
+            for calls, stream in zip(self.calls, self.streams, strict=True):
+                self.layers[layer](stream, **calls[layer])
+                yield found.pop()
+        finally:
             handle.remove()
-    return Recorded(streams[0], tuple(calls))
+
+    def go_on(self, layer: int) -> None:
+        """Through this layer, as it is now."""
+        self.streams = [
+            self.layers[layer](stream, **calls[layer])
+            for calls, stream in zip(self.calls, self.streams, strict=True)
+        ]
 
 
 def quantized_layers(
@@ -232,27 +270,24 @@ def quantized_layers(
 
     Layer by layer: each matrix is rounded for what it will read, from matrices that are rounded.
     """
-    network, found = model.network(), dict[str, FourBits]()
+    found = dict[str, FourBits]()
     with torch.inference_mode():
-        known = [recorded(network, batch) for batch in batches(windows, network)]
-        streams = [one.stream for one in known]
-        for number, layer in enumerate(layers_of(network)):
-            calls = [one.calls[number] for one in known]
+        network, whole = (Passage(model.network(), windows) for _ in range(2))
+        for number, layer in enumerate(network.layers):
             for stage in STAGES:
-                fitting = _whole_blocks(layer, stage)
-                with watching(fitting) as moments:
-                    for call, stream in zip(calls, streams, strict=True):
-                        call.through(layer, stream)
-                for name, one in fitting.items():
-                    four = rounded(one.weight, moments[name].mean(), config)
+                columns = matrix(layer, stage[0]).in_features
+                if columns % GROUP:
+                    continue
+                readings = Readings(columns)
+                pairs = (one.read(number, stage[0]) for one in (network, whole))
+                for x, wanted in zip(*pairs, strict=True):
+                    readings.add(x, wanted)
+                for name in stage:
+                    weight = matrix(layer, name).weight
+                    goal = readings.goal(weight, config.ridge)
+                    four = rounded(goal, readings.inputs.mean(), config)
                     found[f"{LAYERS}{number}.{name}.weight"] = four
-                    one.weight.copy_(torch.from_numpy(four.values()))
-            streams = [
-                call.through(layer, stream) for call, stream in zip(calls, streams, strict=True)
-            ]
+                    weight.copy_(torch.from_numpy(four.values()))
+            network.go_on(number)
+            whole.go_on(number)
     return found
-
-
-def _whole_blocks(layer: nn.Module, names: Sequence[str]) -> dict[str, nn.Linear]:
-    matrices = {name: matrix(layer, name) for name in names}
-    return {name: one for name, one in matrices.items() if one.in_features % GROUP == 0}
