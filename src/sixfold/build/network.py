@@ -33,8 +33,6 @@ from sixfold.train.stepper import wants_full_batch
 STACK_BYTES = (
     1 << 30
 )  # replicas that train as one hold at most this: parameters six times, and a batch's values
-    1.2  # times as long as a stack of twice as many networks; measured with small ones
-)
 STEP_CALLS: Final = 16  # of torch in a step, besides those of the network: the batch, the loss, the optimizer; counted
 Numbered = dict[int, Fit]
 

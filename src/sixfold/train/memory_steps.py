@@ -14,7 +14,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.train.recompute import blocks_of
 
-RECOMPUTED: Final = 4 / 3  # of the time: one forward pass more, where backward takes two
+RECOMPUTED: Final = 4 / 3  # times the operations: one forward pass more, where backward takes two
 NO_MEMORY: Final = (
     "can't allocate memory",
     "out of memory",
