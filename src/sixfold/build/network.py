@@ -33,9 +33,6 @@ from sixfold.train.stepper import wants_full_batch
 STACK_BYTES = (
     1 << 30
 )  # replicas that train as one hold at most this: parameters six times, and a batch's values
-STACK_SLOWER: Final = (
-    1.2  # times as long as a stack of twice as many networks; measured with small ones
-)
 STEP_CALLS: Final = 16  # of torch in a step, besides those of the network: the batch, the loss, the optimizer; counted
 Numbered = dict[int, Fit]
 
@@ -158,7 +155,6 @@ class NetworkFamily(Family):
                 few[0].setting.strategy.model_copy(update={"fits_at_once": together}),
                 f"fits_at_once: {together}",
                 f"stacks of {together} networks: what they have in common is done once for fewer of them",
-                STACK_SLOWER,
             )
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:

@@ -64,7 +64,7 @@ def foresee(planning: Planning, question: PlanQuestion) -> RunPlan:
     there = planning.machine or this_machine(planning.device)
     placed, tried = planning.placed, _tried(planning, question)
     with planned_for(there.cores):
-        times = _times(placed, tried, there)
+        times = _times(planning, tried, there)
     room = planning.room
     time = None if times is None else _time(planning, times, question)
     return RunPlan(
@@ -119,19 +119,19 @@ def _tried(planning: Planning, question: PlanQuestion) -> list[Forecast]:
 
 
 def _times(
-    placed: Sequence[Placed], tried: Sequence[Forecast], there: Machine
+    planning: Planning, tried: Sequence[Forecast], there: Machine
 ) -> list[CandidateTime] | None:
     """Of each candidate: as it was tried here, times what counting says of the other machine; or counted alone. None
     where neither can be told of one.
     """
     named = {one.candidate: one for one in tried}
     found: list[CandidateTime] = []
-    for group in placed:
+    for group in planning.placed:
         there_s = _counted(group, there)
         for one in group.work.alike:
             here = named.get(one.name)
             if here is not None:
-                times = _ratio(group, there_s, there)
+                times = 1.0 if planning.machine is None else _ratio(group, there_s)
                 if times is None:
                     return None
                 found.append(
@@ -141,24 +141,19 @@ def _times(
                 return None
             else:
                 found.append(CandidateTime(there_s.folds_s, there_s.refit_s, False))
-    return found
+    return found if len(found) == len(planning.candidates) else None
 
 
 def _counted(group: Placed, machine: Machine) -> CountedTime | None:
     return counted(group.work, group.placement.size, group.placement.stacks, machine)
 
 
-def _ratio(group: Placed, there_s: CountedTime | None, there: Machine) -> float | None:
-    """Of the time on another machine to that here."""
-    slower = 1.0
-    for step in group.steps:
-        slower *= step.slower
-    if there.source == "measured":
-        return slower
+def _ratio(group: Placed, there_s: CountedTime | None) -> float | None:
+    """Of the time on another machine to that here, where it was tried."""
     here_s = _counted(group, this_machine())
     if there_s is None or here_s is None:
         return None
-    return slower * (there_s.folds_s + there_s.refit_s) / (here_s.folds_s + here_s.refit_s)
+    return (there_s.folds_s + there_s.refit_s) / (here_s.folds_s + here_s.refit_s)
 
 
 def _time(

@@ -53,11 +53,8 @@ PLAIN: Final = Strategy()
 
 
 class MemoryStep(NamedTuple):
-    """A stronger strategy. `change`: what it changes, as a recipe says it; `why`: what it does, and what it costs;
-    `slower`: times as long.
-    """
+    """A stronger strategy. `change`: what it changes, as a recipe says it; `why`: what it does, and what it costs."""
 
     strategy: Strategy
     change: str
     why: str
-    slower: float = 1.0

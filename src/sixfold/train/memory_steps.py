@@ -14,7 +14,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.train.recompute import blocks_of
 
-RECOMPUTED: Final = 4 / 3  # of the time: one forward pass more, where backward takes two
+RECOMPUTED: Final = 4 / 3  # times the operations: one forward pass more, where backward takes two
 NO_MEMORY: Final = (
     "can't allocate memory",
     "out of memory",
@@ -65,7 +65,6 @@ def _smaller(now: Strategy, batch: int, rows: int, least: int) -> Iterator[Memor
             now,
             f"micro_batch: {rows}",
             f"gradients of {times} micro-batches of {rows} rows are added up; the batch stays {batch}",
-            1.0 + 0.02 * times**0.5,
         )
 
 
@@ -76,7 +75,6 @@ def _recomputed(shape: StepShape, now: Strategy) -> Iterator[MemoryStep]:
         now.model_copy(update={"gradient_checkpointing": True}),
         "gradient_checkpointing: true",
         f"of {shape.blocks} blocks of layers the inputs alone are kept, and each is computed again: a third more time",
-        RECOMPUTED,
     )
 
 
