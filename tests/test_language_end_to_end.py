@@ -81,7 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
 def test_the_bundle_is_a_checkpoint_that_transformers_loads(done: pipeline.Run) -> None:
     sealed = manifest.read(done.bundle)
     assert sealed.runtime == "language"
-    assert set(sealed.large) == {"hf/model.safetensors"}
+    assert set(sealed.large) == {"hf/model.safetensors", "model.gguf"}
     own = fitted(state.load(done.folder / "refit", Model))
     model: Any = AutoModelForCausalLM.from_pretrained(done.bundle / "hf")
     tokenizer: Any = AutoTokenizer.from_pretrained(done.bundle / "hf")
@@ -100,9 +100,7 @@ def test_receipt_and_report_tell_what_was_learned(done: pipeline.Run) -> None:
     assert first.metric == "bits_per_byte"
     assert first.baseline is not None
     assert max(first.folds_after) < first.baseline  # better than shares of bytes
-    assert receipt.after.file_bytes == sum(
-        file.stat().st_size for file in (done.bundle / "hf").iterdir()
-    )
+    assert receipt.after.file_bytes == (done.bundle / "model.gguf").stat().st_size
     assert receipt.after.p50_1_ms is None
     report = Report.model_validate_json((done.bundle / "report.json").read_text())
     assert report.language is not None
@@ -203,7 +201,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bytes(steps: int, tmp_pa
         ("build: {family: language", "families for generation; found 'linear'"),
         ("evaluate: {folds: 2}", "metrics for generation; found 'accuracy'"),
         ("data: {source: texts.jsonl}", "no target for generation; found 'n'"),
-        ("version: 1", "no compress for task: generation"),
+        ("evaluate: {folds: 2}\n", "no ensemble for task: generation"),
     ],
 )
 def test_what_does_not_fit_a_language_model_is_refused(
@@ -213,15 +211,17 @@ def test_what_does_not_fit_a_language_model_is_refused(
         "build: {family: language": "build: {family: linear}\n# {",
         "evaluate: {folds: 2}": "evaluate: {folds: 2, metrics: [accuracy]}",
         "data: {source: texts.jsonl}": "data: {source: texts.jsonl, target: n}",
-        "version: 1": "version: 1\ncompress: {keep: {bits_per_byte: 0.1}}",
+        "evaluate: {folds: 2}\n": "evaluate: {folds: 2, ensemble: true}\n",
     }
     path = write(tmp_path, RECIPE.replace(change, other[change]))
     assert any(text in str(problem) for problem in problems(path, ()))
 
 
 def test_features_are_refused_where_texts_are_learned(tmp_path: Path) -> None:
-    path = write(tmp_path, RECIPE + "prepare: {denoise: {duplicates: drop}}\n")
-    with pytest.raises(RecipeError, match="nothing, for a language model"):
+    path = write(tmp_path, RECIPE + "prepare: {denoise: {contradictions: drop}}\n")
+    with pytest.raises(
+        RecipeError, match=r"denoise\.duplicates and denoise\.texts alone, for a language model"
+    ):
         pipeline.run(load(path), tmp_path / "run")
 
 

@@ -48,8 +48,11 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
     bare = load(tmp_path / "r.yaml").recipe.compress
     assert found(tmp_path, GOOD + "compress: {quantize: {weights: int8}}\n") == []
     assert load(tmp_path / "r.yaml").recipe.compress == bare
-    (told,) = found(tmp_path, GOOD + "compress: {quantize: int4}\n")
-    assert "compress.quantize: expected 'int8' or a mapping; found the text 'int4'" in told
+    (told,) = found(tmp_path, GOOD + "compress: {quantize: int3}\n")
+    assert (
+        "compress.quantize: expected one of int8, int4, gptq, or a mapping; found the text 'int3'"
+        in told
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "family: mlp,",
             "family: mpl,",
             "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
-            "boosting, cnn, forest, fusion, image_encoder, kernel_ridge, linear, mlp, residual_mlp, svm, tabm, text_cnn, "
+            "boosting, cnn, forest, fusion, image_encoder, kernel_ridge, language, linear, mlp, residual_mlp, svm, tabm, text_cnn, "
             "text_encoder, tree.",
         ),
         (

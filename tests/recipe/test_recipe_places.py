@@ -82,7 +82,7 @@ def test_where_a_key_belongs(sections: dict[str, Any], text: str) -> None:
         ),
         (
             {"build": [{"family": "tree"}, {"family": "svm", "dropout": 0.1}]},
-            "dropout belongs to fusion, mlp, residual_mlp, tabm and others: write `build: {family: fusion, dropout: 0.1}`.",
+            "dropout belongs to fusion, language, mlp, residual_mlp and others: write `build: {family: fusion, dropout: 0.1}`.",
         ),
         (
             {"train": {"C": 1.0}, "build": [{"family": "tree"}, "svm"]},
@@ -136,7 +136,10 @@ def test_a_key_that_moved_is_told_where_it_is_now() -> None:
 
 
 def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
-    known = "All: average, batch_size, clip, epochs, optimizer, precision, report_every, schedule, stop, warm_up."
+    known = (
+        "All: average, batch_size, clip, epochs, optimizer, precision, report_every, schedule, "
+        "spike, stop, warm_up."
+    )
     assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"
     assert remedy(train={"learning": 1}) == known
     scores = "All: calibrate, ensemble, folds, metrics, nested, repeats, scheme, search, seed, select, share, threshold."

@@ -22,6 +22,12 @@ GOOD: dict[str, Any] = {
     "build": ["linear", "mlp"],
     "evaluate": {"metrics": ["accuracy", "f1"]},
 }
+OF_TEXTS: dict[str, Any] = {
+    "task": "generation",
+    "data.target": None,
+    "build": "language",
+    "evaluate": {"metrics": ["bits_per_byte"]},
+}
 METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse"
 
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
@@ -224,6 +230,35 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         [
             "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, "
             "text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+        ],
+    ),
+    (
+        rules.texts_are_not_averaged,
+        {**OF_TEXTS, "evaluate": {"metrics": ["bits_per_byte"], "ensemble": True}},
+        ["evaluate.ensemble: expected no ensemble for task: generation; found one. Leave it out."],
+    ),
+    (
+        rules.bits_fit_the_task,
+        {"task": "classification", "build": "mlp", "compress": {"quantize": "int4"}},
+        [
+            "compress.quantize: expected int8 for classification; found int4. Write quantize: int8; int4 and gptq are "
+            "for task: generation."
+        ],
+    ),
+    (
+        rules.a_language_model_keeps_its_activations,
+        {**OF_TEXTS, "compress": {"quantize": {"weights": "int4", "activations": "static"}}},
+        [
+            "compress.quantize.activations: expected none for a language model, whose weights alone have fewer bits; "
+            "found static. Remove the key."
+        ],
+    ),
+    (
+        rules.a_language_model_keeps_its_activations,
+        {**OF_TEXTS, "compress": {"fixed_point": {"factor": 256}}},
+        [
+            "compress.fixed_point: expected none for a language model; found factor 256. Write quantize: int8, int4 or "
+            "gptq."
         ],
     ),
     (

@@ -13,7 +13,7 @@ from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.scoring import MeanOverRows, bounds
-from sixfold.parts.table import FloatArray, IntArray, Target
+from sixfold.parts.table import LOSS_SUMS, MARGIN, FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
 from sixfold.select.significance import Difference, Draws, Predicted, ScoredFolds, validation_share
 from sixfold.select.significance import by_folds as compared_by_folds
@@ -289,6 +289,9 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
     metric, rng = METRIC.load(name)(), np.random.default_rng(0)
     if "classification" in metric.tasks:
         target, values = classes(rng.integers(0, 3, 50), 3), rng.dirichlet(np.ones(3), 50)
+    elif "generation" in metric.tasks:
+        target = Target("generation", np.zeros((50, 4)), (*LOSS_SUMS, MARGIN))
+        values = rng.uniform(1, 9, size=(50, 4))
     else:
         target, values = (
             Target("reconstruction", rng.normal(size=(50, 3)), ("p", "q", "r")),

@@ -236,16 +236,11 @@ def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
             )
 
 
-def a_language_model_is_no_graph(recipe: Recipe, document: Document) -> Problems:
-    """What works on graphs, and on answers that can be averaged."""
-    if recipe.task != "generation":
-        return
-    for key, given in (("compress", recipe.compress), ("evaluate", recipe.evaluate.ensemble)):
-        if given:
-            name = key if key == "compress" else "evaluate.ensemble"
-            yield RecipeError(
-                document.place((key,)), f"no {name} for task: generation", "one", "Leave it out."
-            )
+def texts_are_not_averaged(recipe: Recipe, document: Document) -> Problems:
+    """An ensemble is a mean of answers."""
+    if recipe.task == "generation" and recipe.evaluate.ensemble:
+        place = document.place(("evaluate", "ensemble"))
+        yield RecipeError(place, "no ensemble for task: generation", "one", "Leave it out.")
 
 
 def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
@@ -474,7 +469,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     scheme_has_the_option,
     groups_stay_together,
     keep_is_measured,
-    a_language_model_is_no_graph,
+    texts_are_not_averaged,
     lbfgs_takes_all_rows,
     schedule_free_has_no_schedule,
     pruning_fits_a_family,
