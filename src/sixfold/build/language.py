@@ -52,7 +52,10 @@ STEP_POINTS: Final = 40  # of an epoch's curve
 SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
-SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
+KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
+SIDE_PARAMETERS: Final = (
+    30_000_000  # of a model, beyond which folds are trained one after the other
+)
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
@@ -340,9 +343,18 @@ class Settings(LanguageTuning, ModuleFamily):
         return partial(_parts, max(1, PART_TOKENS // self.window(fit)))
 
     def rows_at_once(self, fit: Fit) -> int:
-        """As many windows as the scores of all tokens leave room for."""
-        vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.window(fit) * vocabulary))
+        """As many windows as there is room for what they keep for their gradients."""
+        return _at_once(self.shape_of(fit), _tokens(fit).tokenizer.vocabulary, self.window(fit))
+
+    def folds_at_once(self, size: int) -> int:
+        """One of a large model, whose batches have all cores to themselves."""
+        return 1 if self._is_large() else super().folds_at_once(size)
+
+    def _is_large(self) -> bool:
+        """As far as is known before the texts are."""
+        folder = self.checkpoint
+        shape = self._of_checkpoint(read_language(Path(folder))) if folder else self.shape(0)
+        return shape.parameters(LEAST_VOCABULARY) > SIDE_PARAMETERS
 
     @property
     def step_points(self) -> int:
@@ -398,24 +410,25 @@ class Settings(LanguageTuning, ModuleFamily):
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
-        kept = shape.layers * layer
+        kept = _kept(shape, vocabulary)
         if strategy.gradient_checkpointing:
-            kept = shape.layers * shape.width + layer
+            layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+            kept = shape.layers * shape.width + layer + KEPT_SCORES * vocabulary
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
         windows = min(steps.batch, parts * of_part)
         weights = 4 * shape.parameters(vocabulary)
         learned = self._learned_bytes(weights)
         answers = 1 if _tokens(fit).rejected is None else PAIR
-        held = answers * windows * self.window(fit) * (kept + KEPT_SCORES * vocabulary)
+        held = answers * windows * self.window(fit) * kept
         shares = {
             "parameters": weights,
             "gradients": parts * learned,
             "optimizer": 2 * learned,
             "activations": 4 * held,
         }
-        return FitCost(sum(shares.values()) + weights + 2 * learned, weights, at_once(fit), shares)
+        together = 1 if self._is_large() else at_once(fit)
+        return FitCost(sum(shares.values()) + weights + 2 * learned, weights, together, shares)
 
     def _learned_bytes(self, weights: int) -> int:
         """Of the weights that are learned, of `weights` bytes."""
@@ -436,8 +449,7 @@ class Settings(LanguageTuning, ModuleFamily):
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
-        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
-        moved = 4 * tokens * MOVED * (kept + KEPT_SCORES * vocabulary)
+        moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
             flops=again * tokens * (6 * weights + attention),
@@ -458,10 +470,9 @@ class Settings(LanguageTuning, ModuleFamily):
             shape = self.shape(self._token_count(fit, rows))
         windows, wanted = self._window_count(fit, rows), fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
-        length = self.window(fit)
+        length, vocabulary = self.window(fit), _tokens(fit).tokenizer.vocabulary
         part = -(-batch // _parts(max(1, PART_TOKENS // length), batch))
-        scores = length * _tokens(fit).tokenizer.vocabulary
-        return SizedSteps(shape, BatchRows(batch, min(part, max(1, SCORES_AT_ONCE // scores))))
+        return SizedSteps(shape, BatchRows(batch, min(part, _at_once(shape, vocabulary, length))))
 
     def _token_count(self, fit: Fit, rows: int) -> int:
         tokens = _tokens(fit)
@@ -476,6 +487,17 @@ class SizedSteps(NamedTuple):
 
     shape: LanguageShape
     steps: BatchRows
+
+
+def _kept(shape: LanguageShape, vocabulary: int) -> int:
+    """Numbers that a token keeps for its gradients."""
+    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+    return shape.layers * layer + KEPT_SCORES * vocabulary
+
+
+def _at_once(shape: LanguageShape, vocabulary: int, length: int) -> int:
+    """Windows of `length` tokens of a part that go through the network together."""
+    return max(1, KEPT_AT_ONCE // (length * _kept(shape, vocabulary)))
 
 
 def _parts(rows_of_part: int, rows: int) -> int:
