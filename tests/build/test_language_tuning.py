@@ -187,6 +187,20 @@ def test_preferences_start_at_ln_2_and_are_learned(tmp_path: Path) -> None:
     assert (after[:, 3] > sums[:, 3]).all()
 
 
+def test_the_longest_answer_goes_first(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "The red", "chosen": " is green", "rejected": " sea" * (9 if n == 7 else 2)}
+        for n in range(16)
+    ]
+    family = Settings(checkpoint=str(write(tmp_path)))
+    for seed in range(3):
+        fit = replace(fit_of(stored(rows), family), seed=seed)
+        with closing(ModuleLearner(family.work_of(fit, Context()))) as learner:
+            batches = [batch.rows.tolist() for batch in learner.batches()]
+        assert batches[0][0] == 7
+        assert sorted(row for batch in batches for row in batch) == list(range(16))
+
+
 def test_a_teacher_draws_the_model_to_it(tmp_path: Path) -> None:
     x, folder = stored(chats()), write(tmp_path / "c")
     other = write(tmp_path / "teacher", seed=5)

@@ -11,7 +11,7 @@ import torch
 
 from language_checkpoints import chat, chats, model, write, write_lines
 from sixfold.core.errors import DataError
-from sixfold.evaluate.questions import Question, answers, read_questions, share_right
+from sixfold.evaluate.questions import LanguageQuestion, answers, read_questions, share_right
 from sixfold.parts.conversation import example_of, text_of
 from sixfold.prepare.text.learned_tokens import stored_examples
 
@@ -24,8 +24,8 @@ def test_choices_are_scored_as_the_same_examples_are() -> None:
     own = model()
     choices = ("red", "green and blue", "cat")
     for question in (
-        Question((user("Say one?"),), "red", choices),
-        Question("The red is", "red", choices),
+        LanguageQuestion((user("Say one?"),), "red", choices),
+        LanguageQuestion("The red is", "red", choices),
     ):
         rows = []
         for choice in choices:
@@ -42,7 +42,9 @@ def test_choices_are_scored_as_the_same_examples_are() -> None:
 
 def test_the_likeliest_answer_is_written_up_to_its_end() -> None:
     own = model()
-    written = answers(own, [Question("The red is", "blue"), Question((user("Say?"),), "x")])
+    written = answers(
+        own, [LanguageQuestion("The red is", "blue"), LanguageQuestion((user("Say?"),), "x")]
+    )
     tokenizer, network = own.tokenizer, own.network().network
     ids = [tokenizer.start, *tokenizer.encode(["The red is"])[0]]
     found = list[int]()
@@ -63,8 +65,8 @@ def test_files_are_read_strictly(tmp_path: Path) -> None:
         {"messages": [user("Red?")], "answer": "yes", "choices": ["yes", "no"]},
     ]
     first, second = read_questions(write_lines(tmp_path / "a.jsonl", good))
-    assert first == Question("2 + 2 =", "4")
-    assert second == Question((user("Red?"),), "yes", ("yes", "no"))
+    assert first == LanguageQuestion("2 + 2 =", "4")
+    assert second == LanguageQuestion((user("Red?"),), "yes", ("yes", "no"))
     assert second.text == "Red?"
     for row, text in (
         (
@@ -107,7 +109,7 @@ def test_a_model_that_learned_them_is_right(tmp_path: Path) -> None:
     fit = Fit(x, torch.zeros(len(x), 3).numpy(), "generation", 3, seed=3, setting=setting)
     (tuned,) = family.fit([fit], Context())
     asked = [
-        Question((row["messages"][0],), row["messages"][1]["content"], choices)
+        LanguageQuestion((row["messages"][0],), row["messages"][1]["content"], choices)
         for row in rows
         for choices in ((), (row["messages"][1]["content"], "No sea."))
     ]

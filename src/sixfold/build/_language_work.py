@@ -49,6 +49,11 @@ class PairExamples:
         told = torch.zeros(len(rows), 2) if self.reference is None else self.reference[rows]
         return WindowBatch(torch.stack(whole, dim=1), told)
 
+    def longest(self) -> int:
+        """The row of the longest answer."""
+        rejected = self.tokens if self.tokens.rejected is None else self.tokens.rejected
+        return int(np.argmax(np.maximum(self._inputs(self.tokens), self._inputs(rejected))))
+
     def _inputs(self, side: StoredTokens) -> IntArray:
         return np.minimum(side.lengths - 1, self.context)
 
@@ -65,10 +70,12 @@ class PairExamples:
 def preferring(work: ModuleFit, network: PackedNetwork, beta: float) -> ModuleFit:
     """DPO: the reference is the network as it starts, whose scores are taken once."""
     pairs = PairNetwork(network).eval()
+    examples = _scored(work.examples, pairs)
     return replace(
         work,
         module=pairs,
-        examples=_scored(work.examples, pairs),
+        examples=examples,
+        first=examples.longest(),
         watched=None if work.watched is None else _scored(work.watched, pairs),
         losses=partial(preference_losses, beta=beta),
         counted=len,

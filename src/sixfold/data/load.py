@@ -26,6 +26,7 @@ from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target
+from sixfold.parts.conversation import COLUMN
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.schema import Data
@@ -85,7 +86,8 @@ class Notes:
                 if made.why
                 else []
             )
-            self.described += modality_of(kind).notes(name, made.column)
+            if name != COLUMN:  # whose JSON says nothing of what is said in it
+                self.described += modality_of(kind).notes(name, made.column)
         if made.column.kind == "identifier":
             self.identifiers.append(name)
             return False

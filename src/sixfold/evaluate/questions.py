@@ -29,7 +29,7 @@ MOST_TOKENS: Final = 16  # more than the right answer has, after which one is wr
 
 
 @dataclass(frozen=True)
-class Question:
+class LanguageQuestion:
     """`asked`: a text to go on with, or messages, the last of the user. `choices`: () where the model is
     to write the answer.
     """
@@ -55,7 +55,7 @@ class Question:
 class Answered:
     """What a model said to a question."""
 
-    question: Question
+    question: LanguageQuestion
     text: str
 
     @property
@@ -64,7 +64,7 @@ class Answered:
         return self.text.strip() == self.question.answer.strip()
 
 
-def read_questions(path: Path) -> list[Question]:
+def read_questions(path: Path) -> list[LanguageQuestion]:
     """Raises DataError with the line of what is wrong."""
     if not path.is_file():
         raise DataError(str(path), "a file of questions", "no file of this name", "Check the path.")
@@ -77,7 +77,7 @@ def read_questions(path: Path) -> list[Question]:
     return found
 
 
-def answers(model: LanguageModel, questions: Sequence[Question]) -> list[Answered]:
+def answers(model: LanguageModel, questions: Sequence[LanguageQuestion]) -> list[Answered]:
     """Of each question the choice that the model finds the most probable, or the likeliest answer, token
     by token. Raises DataError where its chat template refuses the messages.
     """
@@ -100,7 +100,9 @@ def share_right(answered: Sequence[Answered], choices: bool) -> float | None:
     return sum(some) / len(some) if some else None
 
 
-def _score(network: PackedNetwork, tokens: ExampleTokens, question: Question, choice: str) -> float:
+def _score(
+    network: PackedNetwork, tokens: ExampleTokens, question: LanguageQuestion, choice: str
+) -> float:
     """ln of the probability of an answer, all of its tokens."""
     found = tokens.of(question.answered(choice))
     ids = torch.from_numpy(found.ids.astype("int64"))[-network.longest :]
@@ -112,7 +114,7 @@ def _score(network: PackedNetwork, tokens: ExampleTokens, question: Question, ch
 
 
 def _written(
-    network: PackedNetwork, tokens: ExampleTokens, question: Question, ends: frozenset[int]
+    network: PackedNetwork, tokens: ExampleTokens, question: LanguageQuestion, ends: frozenset[int]
 ) -> str:
     example = tokens.of(question.answered(question.answer))
     first = int(example.learned.argmax())
@@ -122,7 +124,7 @@ def _written(
     return str(tokens.library.decode(own, skip_special_tokens=True))
 
 
-def _question(row: Mapping[str, Any], where: str) -> Question:
+def _question(row: Mapping[str, Any], where: str) -> LanguageQuestion:
     for key in row:
         if key not in KEYS:
             raise DataError(where, "a key of a question", f"'{key}'", did_you_mean(key, KEYS))
@@ -135,7 +137,7 @@ def _question(row: Mapping[str, Any], where: str) -> Question:
     if "choices" in row and not _are_choices(choices, answer):
         expected = "two texts or more, of which the answer is one"
         raise DataError(f"{where}, choices", expected, repr(choices)[:60], FAULTY)
-    return Question(_asked(row, where), answer, tuple(choices))
+    return LanguageQuestion(_asked(row, where), answer, tuple(choices))
 
 
 def _are_choices(choices: Any, answer: str) -> bool:

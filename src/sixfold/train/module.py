@@ -101,7 +101,8 @@ class ModuleFit:
     tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
     added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
     `step_points`: as in `Learner`. `shorten`: what of a batch is used when so much of the training is
-    done, from 0 to 1.
+    done, from 0 to 1. `first`: the row that takes most memory, which is read in the first step: what
+    does not fit is known at once.
     """
 
     module: nn.Module
@@ -123,6 +124,7 @@ class ModuleFit:
     observe: Callable[[nn.Module, int], None] | None = None
     step_points: int = 0
     shorten: Shortening | None = None
+    first: int | None = None
 
 
 class RowBatch(NamedTuple):
@@ -190,6 +192,9 @@ class ModuleLearner:
             order = permutation(
                 count, torch.Generator().manual_seed(self._seed("order", epoch))
             ).numpy()
+            if epoch == 0 and self.work.first is not None:
+                place = int(np.flatnonzero(order == self.work.first)[0])
+                order[[0, place]] = order[[place, 0]]
         for number in range(self.steps):
             yield RowBatch(order[number * self.size : (number + 1) * self.size], number)
 
