@@ -22,6 +22,7 @@ from sixfold.recipe.chat_template import (
     special_tokens,
     takes_tools,
 )
+from sixfold.recipe.model_context import context_of
 
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 MIB: Final = 1 << 20
@@ -55,7 +56,7 @@ class LanguageTokens:
         read = {name: _json_of(files[name], name, where) for name in LARGEST}
         try:
             tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
-            context = int(read["config.json"]["max_position_embeddings"])
+            context = context_of(read["config.json"])
         except Exception as error:  # tokenizers raises Exception itself
             raise _damaged(where, f"{type(error).__name__}: {error}") from None
         tokenizer.no_padding()
