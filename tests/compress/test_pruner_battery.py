@@ -128,7 +128,7 @@ CASES: dict[str, Case] = {
         "language",
         LANGUAGE,
         lambda m: m.fitted.fields["num_attention_heads"],
-        {"ratio": 0.5},
+        {"ratio": 0.5, "epochs": 3},
         (
             {"epochs": -1},
             "pruner heads, epochs: expected greater than or equal to 0; found -1. Change epochs.",

@@ -19,7 +19,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.data.load import from_frame
 from sixfold.parts.table import Dataset
 from sixfold.plan import clock, limits, run_plan
-from sixfold.plan.limits import Room, Work
+from sixfold.plan.limits import MemoryBounds, Work
 from sixfold.plan.machines import machine_of
 from sixfold.plan.memory import MemoryNeeds
 from sixfold.plan.reading import read_rows
@@ -361,9 +361,9 @@ def test_pythons_face() -> None:
 
 def test_a_room_is_the_budget_or_the_machine() -> None:
     machine = machine_of("1xT4, 8GiB")
-    assert Room.of(recipe("linear").recipe.budget, machine) == Room(
+    assert MemoryBounds.of(recipe("linear").recipe.budget, machine) == MemoryBounds(
         8 * 2**30, 16 * 2**30, "memory", 1.0
     )
     small = recipe("linear", budget={"memory": "1GiB"}).recipe.budget
-    assert Room.of(small, machine).host == 2**30
-    assert Room.of(small, machine).where == "budget.memory"
+    assert MemoryBounds.of(small, machine).host == 2**30
+    assert MemoryBounds.of(small, machine).where == "budget.memory"

@@ -49,7 +49,7 @@ def command(
     A model without a chat template goes on from each line.
     """
     from sixfold.bundle.language.requests import Sampling
-    from sixfold.bundle.language.talking import Conversation
+    from sixfold.bundle.language.talking import Chat
     from sixfold.bundle.load import load
     from sixfold.bundle.runtime import Generates
     from sixfold.core.errors import BundleError
@@ -61,7 +61,7 @@ def command(
     model = runtime.language_model()
     model.start(1, threads)
     sampling = Sampling(temperature=temperature, top_p=top_p)
-    talk = Conversation(model, sampling, seed, max_tokens)
+    talk = Chat(model, sampling, seed, max_tokens)
     if system is not None:
         talk.messages = [{"role": "system", "content": system}]
     _talk(talk, sys.stdin.isatty() and sys.stdout.isatty())

@@ -28,22 +28,22 @@ def whole_windows(inputs: Sequence[int], length: int) -> list[list[Span]]:
     `inputs`: tokens of each example that are read; of a longer one its first `length`.
     """
     windows: list[list[Span]] = []
-    rooms: list[Room] = []  # sorted
+    rooms: list[FreeTokens] = []  # sorted
     order = sorted(range(len(inputs)), key=lambda row: (-inputs[row], row))
     for row in order:
         size = min(inputs[row], length)
-        at = bisect_left(rooms, Room(size, -1))
-        room = rooms.pop(at) if at < len(rooms) else Room(length, len(windows))
+        at = bisect_left(rooms, FreeTokens(size, -1))
+        room = rooms.pop(at) if at < len(rooms) else FreeTokens(length, len(windows))
         if room.window == len(windows):
             windows.append([])
         windows[room.window].append(Span(row, 0, size, 0))
         if room.tokens > size:
-            insort(rooms, Room(room.tokens - size, room.window))
+            insort(rooms, FreeTokens(room.tokens - size, room.window))
     return windows
 
 
 @dataclass(frozen=True, order=True)
-class Room:
+class FreeTokens:
     """`tokens` that are free in `window`."""
 
     tokens: int

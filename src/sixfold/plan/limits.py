@@ -31,7 +31,7 @@ HALVINGS: Final = (
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryBounds:
     """Bytes that this process may hold, and those of the device where networks train (None: of no device). `where`: who
     says so; `error`: a forecast may be so many times too high before it is refused.
     """
@@ -81,7 +81,7 @@ class Work:
         first = self.alike[0]
         return sizes(first, self.training, self.folds, Context(seed=first.initialize.seed))
 
-    def placed(self, size: Size, room: Room) -> Placement:
+    def placed(self, size: Size, room: MemoryBounds) -> Placement:
         """With as many folds at once as there is room for, one at least."""
         stacks = stacks_of(self.alike, size, len(self.folds))
         if self.alike[0].family.trained_by_the_loop:
@@ -116,7 +116,7 @@ class Placed:
         return self.work.alike[0].strategy
 
 
-def place(work: Work, size: Size, room: Room, auto: bool) -> Placed:
+def place(work: Work, size: Size, room: MemoryBounds, auto: bool) -> Placed:
     """As the recipe says; where there is no room and `auto` may look for some, with the weakest strategy that fits."""
     placement = work.placed(size, room)
     if room.holds(placement.needs) or not auto:
@@ -128,7 +128,7 @@ def place(work: Work, size: Size, room: Room, auto: bool) -> Placed:
     return Placed(work, work.placed(size, room), steps)
 
 
-def steps_that_fit(work: Work, size: Size, room: Room) -> tuple[MemoryStep, ...]:
+def steps_that_fit(work: Work, size: Size, room: MemoryBounds) -> tuple[MemoryStep, ...]:
     """The weakest strategy for which there is room, as steps of which each is stronger; () where even the strongest
     needs more.
     """
@@ -153,12 +153,12 @@ def check_memory(candidate: str, needed: int, budget: Budget, remedy: str = REME
     """Raises BudgetError when the budget has less than a candidate is forecast to need, or the
     machine less than two thirds of it.
     """
-    room = Room.of(budget)
+    room = MemoryBounds.of(budget)
     if needed / room.error > room.host:
         raise _refusal(candidate, needed, room, remedy)
 
 
-def check_room(work: Work, placement: Placement, room: Room) -> None:
+def check_room(work: Work, placement: Placement, room: MemoryBounds) -> None:
     """Raises BudgetError where there is none, with the smallest change for which there would be."""
     if room.holds(placement.needs):
         return
@@ -173,7 +173,7 @@ def check_room(work: Work, placement: Placement, room: Room) -> None:
     )
 
 
-def _refusal(candidate: str, needed: int, room: Room, remedy: str) -> BudgetError:
+def _refusal(candidate: str, needed: int, room: MemoryBounds, remedy: str) -> BudgetError:
     return BudgetError(
         room.where,
         f"at most {show_bytes(room.host)}",
@@ -182,7 +182,7 @@ def _refusal(candidate: str, needed: int, room: Room, remedy: str) -> BudgetErro
     )
 
 
-def smallest_change(work: Work, placement: Placement, room: Room) -> str:
+def smallest_change(work: Work, placement: Placement, room: MemoryBounds) -> str:
     """What to write, or to do, so that there is room: a strategy, fewer rows, more memory."""
     steps = steps_that_fit(work, placement.size, room)
     more = f"budget.memory: {_upward(placement.needs.host_bytes)}, where the machine has as much"
@@ -197,7 +197,7 @@ def smallest_change(work: Work, placement: Placement, room: Room) -> str:
     return f"{fewer[0].upper()}{fewer[1:]}; or {more}. {REMEDY}"
 
 
-def rows_that_fit(work: Work, size: Size, room: Room) -> int:
+def rows_that_fit(work: Work, size: Size, room: MemoryBounds) -> int:
     """Training rows for which there would be room, 0 for none."""
     most, low, high = work.training.table.rows, 0.0, 1.0
     for _ in range(HALVINGS):
@@ -209,7 +209,7 @@ def rows_that_fit(work: Work, size: Size, room: Room) -> int:
     return int(most * low)
 
 
-def _shorter(work: Work, size: Size, share: float, room: Room) -> MemoryNeeds:
+def _shorter(work: Work, size: Size, share: float, room: MemoryBounds) -> MemoryNeeds:
     """Of the first rows of the table, as far as that can be told from all of them."""
     rows = max(2, int(work.training.table.rows * share))
     few = replace(
@@ -234,7 +234,7 @@ def limit(budget: Budget) -> int:
     return int(psutil.virtual_memory().available + psutil.Process().memory_info().rss)
 
 
-def check_plan(placed: Sequence[Placed], room: Room) -> None:
+def check_plan(placed: Sequence[Placed], room: MemoryBounds) -> None:
     """Raises BudgetError when no candidate fits into the budget's memory (who of several does not
     is left out when it is its turn), or one does not fit into the machine's.
     """
@@ -249,7 +249,7 @@ def folds_that_fit(
     """How many folds at once there is memory for. Raises BudgetError where there is none for
     one.
     """
-    work, room = Work(alike, training, folds, budget.device), Room.of(budget)
+    work, room = Work(alike, training, folds, budget.device), MemoryBounds.of(budget)
     try:
         size = work.size()
     except (DataError, RecipeError):  # what a few rows cannot show, the folds will say of all rows

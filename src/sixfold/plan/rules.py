@@ -27,7 +27,7 @@ from sixfold.evaluate.questions import read_questions
 from sixfold.parts.table import Dataset, FloatArray, IntArray
 from sixfold.plan.candidates import metrics_of, resolve
 from sixfold.plan.forecast import check_disk
-from sixfold.plan.limits import Placed, Room, Work, check_plan, groups, place
+from sixfold.plan.limits import MemoryBounds, Placed, Work, check_plan, groups, place
 from sixfold.plan.machines import Machine
 from sixfold.plan.memory import Size
 from sixfold.plan.proposals import Proposer
@@ -110,9 +110,9 @@ class Planning:
         return "cuda" if self.machine.accelerators else "cpu"
 
     @property
-    def room(self) -> Room:
+    def room(self) -> MemoryBounds:
         """What there is of memory: the budget's, or the machine's."""
-        return Room.of(self.recipe.budget, self.machine, self.device)
+        return MemoryBounds.of(self.recipe.budget, self.machine, self.device)
 
     @cached_property
     def placed(self) -> tuple[Placed, ...]:

@@ -18,7 +18,7 @@ from sixfold.bundle.language.engine import Engine, EngineLimits, gathered
 from sixfold.bundle.language.hidden_states import HiddenStates
 from sixfold.bundle.language.model import LanguageRuntime
 from sixfold.bundle.language.requests import GenerationRequest, Piece, Sampling
-from sixfold.bundle.language.talking import Conversation
+from sixfold.bundle.language.talking import Chat
 from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.core.errors import BundleError, RowError
 from sixfold.package.gguf_file import gguf_bytes
@@ -164,11 +164,11 @@ def test_a_prompt_is_scored(folder: Path, tokens: LanguageTokens) -> None:
 def test_a_conversation(folder: Path, tokens: LanguageTokens) -> None:
     path = folder / "model.gguf"
     runtime = LanguageRuntime(path, check_gguf(path, path.stat().st_size), tokens)
-    talk = Conversation(runtime, Sampling(temperature=1), seed=2, max_tokens=8)
+    talk = Chat(runtime, Sampling(temperature=1), seed=2, max_tokens=8)
     answers = ["".join(talk.say("Hi")) for _ in range(2)]
     assert [each["role"] for each in talk.messages] == ["user", "assistant"] * 2
     assert [each["content"] for each in talk.messages][1::2] == answers
-    again = Conversation(runtime, Sampling(temperature=1), seed=2, max_tokens=8)
+    again = Chat(runtime, Sampling(temperature=1), seed=2, max_tokens=8)
     assert "".join(again.say("Hi")) == answers[0]
     with pytest.raises(RowError, match="tokens: that is this model's context"):
         "".join(talk.say("long " * 200))

@@ -16,7 +16,7 @@ CONTENT: Final = "content"
 
 
 @dataclass
-class Conversation:
+class Chat:
     """What was said so far. `max_tokens`: of an answer; without a chat template each text stands
     for itself.
 
