@@ -1,0 +1,216 @@
+"""Training a language model: our loop beside a plain PyTorch loop as nanoGPT's, and transformers' Trainer.
+
+All train the same Llama from scratch on the same windows of the same tokens, one epoch of AdamW with the
+same rate, clipped; the losses on text that none has seen have to be alike. Two workloads: nanoGPT's
+recipe for a processor (4 layers, 4 heads, width 128, context 64, batch 12, characters), and 6 layers of
+width 384 with a context of 256.
+
+The text ships with Python (the help topics of `pydoc`); SIXFOLD_BENCH_TEXT names another file, such as
+tinyshakespeare.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pydoc_data import topics
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.pairs import Result, against, close, need
+from sixfold.build.candidate import Candidate, fits_of
+from sixfold.parts import scratch
+from sixfold.parts.fit import Fit
+from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store
+from sixfold.parts.text_tokenizer import LEAST_VOCABULARY, learned
+from sixfold.recipe.chat_template import CHATML
+from sixfold.recipe.kinds import FAMILY
+from sixfold.recipe.schema import Initialize, Prepare, Train
+from sixfold.runs.context import Context
+
+TEXT = "SIXFOLD_BENCH_TEXT"
+HELD_OUT = 100_000  # characters at the end
+ALIKE = 0.08  # of the mean loss of a token, in nats
+RATE, DECAY, CLIP = 1e-3, 0.1, 1.0
+TARGETS = {"a plain loop": 1.3, "transformers' Trainer": 2.0}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and how it is trained on `characters` of the text."""
+
+    name: str
+    layers: int
+    width: int
+    heads: int
+    context: int
+    batch: int
+    characters: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the family `language`."""
+        return {
+            "layers": self.layers,
+            "width": self.width,
+            "heads": self.heads,
+            "kv_heads": self.heads,
+            "context": self.context,
+            "vocabulary": "bytes",
+        }
+
+
+SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12, 300_000)
+LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 160_000)
+
+
+def measure(rounds: int = 3, share: float = 1.0) -> Iterator[Result]:
+    """Seconds of an epoch. `share`: of the characters that are learned."""
+    file = os.environ.get(TEXT)
+    text = Path(file).read_text() if file else "\n\n".join(topics.topics.values())
+    with tempfile.TemporaryDirectory() as place, scratch.of_run(Path(place), None):
+        for workload in (SMALL, LARGE):
+            characters = int(workload.characters * share)
+            yield from _compared(replace(workload, characters=characters), text, rounds)
+
+
+def _compared(workload: Workload, text: str, rounds: int) -> Iterator[Result]:
+    trained, held_out = text[: workload.characters], text[-HELD_OUT:]
+    tokenizer = learned([trained], LEAST_VOCABULARY, CHATML)
+    tokens, unseen = (
+        store([part], tokenizer, plain_rows(tokenizer)) for part in (trained, held_out)
+    )
+    peers: dict[str, Callable[..., nn.Module]] = {
+        "a plain loop": _plain,
+        "transformers' Trainer": _trainer,
+    }
+    for name, loop in peers.items():
+        form = Result(
+            f"{workload.name}: {int(tokens.lengths.sum()):,} tokens",
+            name,
+            unit="s",
+            target=TARGETS[name],
+        )
+        ids = _windows(tokens, workload.context)
+        yield against(
+            form,
+            lambda: _ours(workload, tokens, unseen),
+            lambda loop=loop, ids=ids: _loss(  # type: ignore[misc]
+                loop(workload, ids, tokenizer.vocabulary), unseen, workload.context
+            ),
+            close("held-out loss", ALIKE),
+            rounds,
+        )
+
+
+def _ours(workload: Workload, tokens: StoredTokens, unseen: StoredTokens) -> float:
+    """The mean loss of a held-out token after one epoch."""
+    optimizer = {"name": "adamw", "learning_rate": RATE, "beta2": 0.99, "weight_decay": DECAY}
+    train = Train.model_validate(
+        {"epochs": 1, "batch_size": workload.batch, "optimizer": optimizer, "clip": CLIP}
+    )
+    family: Any = FAMILY.load("language")(**workload.options)
+    one = Candidate("language", "language", family, Prepare(), Initialize(), train)
+    fit = Fit(tokens, np.zeros(len(tokens)), "generation", 3)
+    (fitted,) = family.fit(fits_of([one], [fit]), Context())
+    return _loss(fitted.network().network, unseen, workload.context)
+
+
+def _windows(tokens: StoredTokens, context: int) -> torch.Tensor:
+    """int64 [windows, context + 1] of the ids, one after the other."""
+    ids = np.asarray(tokens.opened(), dtype=np.int64)
+    ids = np.where(ids < 0, ~ids, ids)
+    count = (len(ids) - 1) // context
+    return torch.from_numpy(
+        np.stack([ids[first : first + context + 1] for first in range(0, count * context, context)])
+    )
+
+
+def _loss(network: nn.Module, unseen: StoredTokens, context: int) -> float:
+    """The mean loss of a token, in windows that have nothing before them."""
+    windows = _windows(unseen, context)[:256]
+    network.eval()
+    with torch.no_grad():
+        inputs = windows[:, :-1]
+        scores = network(input_ids=inputs, use_cache=False).logits
+        return float(nn.functional.cross_entropy(scores.flatten(0, 1), windows[:, 1:].reshape(-1)))
+
+
+def _network(workload: Workload, vocabulary: int) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    family: Any = FAMILY.load("language")(**workload.options)
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=workload.width,
+            intermediate_size=family.shape(0).mlp,
+            num_hidden_layers=workload.layers,
+            num_attention_heads=workload.heads,
+            num_key_value_heads=workload.heads,
+            max_position_embeddings=workload.context,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def _plain(workload: Workload, windows: torch.Tensor, vocabulary: int) -> nn.Module:
+    """As nanoGPT's train.py on a processor: forward, backward, clip, step."""
+    network = _network(workload, vocabulary).train()
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, betas=(0.9, 0.99), weight_decay=DECAY)
+    for rows in torch.randperm(len(windows)).split(workload.batch):
+        batch = windows[rows]
+        scores = network(input_ids=batch[:, :-1], use_cache=False).logits
+        loss = nn.functional.cross_entropy(scores.flatten(0, 1), batch[:, 1:].reshape(-1))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimizer.step()
+    return network
+
+
+class _Windows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """What the Trainer reads: it shifts the labels itself."""
+
+    def __init__(self, windows: torch.Tensor) -> None:
+        self.windows = windows
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self.windows[row], "labels": self.windows[row]}
+
+
+def _trainer(workload: Workload, windows: torch.Tensor, vocabulary: int) -> nn.Module:
+    need("transformers", "accelerate")
+    from transformers import Trainer, TrainingArguments
+
+    network = _network(workload, vocabulary)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=1,
+            per_device_train_batch_size=workload.batch,
+            learning_rate=RATE,
+            adam_beta2=0.99,
+            weight_decay=DECAY,
+            max_grad_norm=CLIP,
+            lr_scheduler_type="constant",
+            save_strategy="no",
+            report_to=[],
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        Trainer(model=network, args=arguments, train_dataset=_Windows(windows)).train()
+    return network
