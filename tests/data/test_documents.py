@@ -93,7 +93,9 @@ def test_what_is_no_text_is_told_by_its_file(tmp_path: Path) -> None:
         texts(tmp_path, "empty")
     (tmp_path / "large.txt").write_text(PARAGRAPH * 9_000)
     with pytest.raises(BudgetError):
-        find(Data(source="large.txt"), tmp_path, "generation").read(MemoryLimit(1_000_000, "a small one"))
+        find(Data(source="large.txt"), tmp_path, "generation").read(
+            MemoryLimit(1_000_000, "a small one")
+        )
 
 
 def test_pythons_topics_come_in_pieces() -> None:

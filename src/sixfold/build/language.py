@@ -52,7 +52,10 @@ STEP_POINTS: Final = 40  # of an epoch's curve
 SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
-SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
+KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
+SIDE_PARAMETERS: Final = (
+    30_000_000  # of a model, beyond which folds are trained one after the other
+)
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 
@@ -338,9 +341,19 @@ class Settings(LanguageTuning, ModuleFamily):
         return partial(_parts, max(1, PART_TOKENS // self.window(fit)))
 
     def rows_at_once(self, fit: Fit) -> int:
-        """As many windows as the scores of all tokens leave room for."""
+        """As many windows as there is room for what they keep for their gradients."""
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.window(fit) * vocabulary))
+        return _at_once(self.shape_of(fit), self.window(fit), vocabulary)
+
+    def folds_at_once(self, size: int) -> int:
+        """One of a large model, whose batches have all cores to themselves."""
+        return 1 if self._is_large() else super().folds_at_once(size)
+
+    def _is_large(self) -> bool:
+        """As far as is known before the texts are."""
+        folder = self.checkpoint
+        shape = self._of_checkpoint(read_language(Path(folder))) if folder else self.shape(0)
+        return shape.parameters(LEAST_VOCABULARY) > SIDE_PARAMETERS
 
     @property
     def step_points(self) -> int:
@@ -403,15 +416,26 @@ class Settings(LanguageTuning, ModuleFamily):
         wanted = fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
         parts = _parts(max(1, PART_TOKENS // length), batch)
-        at_once = min(batch, parts * max(1, SCORES_AT_ONCE // (length * vocabulary)))
-        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
+        at_once = min(batch, parts * _at_once(shape, length, vocabulary))
         weights = 4 * shape.parameters(vocabulary)
         answers = 1 if tokens.rejected is None else PAIR
-        held = 4 * answers * at_once * length * (kept + KEPT_SCORES * vocabulary)
+        held = 4 * answers * at_once * length * _kept(shape, vocabulary)
         learned = weights
         if self.checkpoint is not None and self.tunes_some:
             learned = 4 * self.learned_weights(read_language(Path(self.checkpoint)).config)
-        return FitCost(2 * weights + (4 + parts) * learned + held, weights, cores())
+        together = 1 if self._is_large() else cores()
+        return FitCost(2 * weights + (4 + parts) * learned + held, weights, together)
+
+
+def _kept(shape: LanguageShape, vocabulary: int) -> int:
+    """Numbers that a token keeps for its gradients."""
+    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+    return shape.layers * layer + KEPT_SCORES * vocabulary
+
+
+def _at_once(shape: LanguageShape, length: int, vocabulary: int) -> int:
+    """Windows of `length` tokens of a part that go through the network together."""
+    return max(1, KEPT_AT_ONCE // (length * _kept(shape, vocabulary)))
 
 
 def _parts(rows_of_part: int, rows: int) -> int:
