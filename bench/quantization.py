@@ -62,7 +62,7 @@ class Setup:
                 "intermediate_size": 8 * self.width // 3 // 32 * 32,
                 "num_hidden_layers": self.layers,
                 "num_attention_heads": self.heads,
-                "num_key_value_heads": self.heads // 2,
+                "num_key_value_heads": max(1, self.heads // 2),
                 "max_position_embeddings": self.context,
                 "tie_word_embeddings": True,
             }

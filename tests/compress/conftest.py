@@ -58,7 +58,7 @@ def images(folder: Path, rows: int = 120) -> Dataset:
     )
 
 
-def texts(rows: int = 60) -> Dataset:
+def texts(rows: int = 45) -> Dataset:
     """Sentences of few words."""
     content = tuple(sentences(rows, words=16))
     column = Column("text", np.arange(rows, dtype=np.int32), content)
@@ -100,7 +100,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
                     "task": task,
                     "data": {"source": "memory", **named},
                     "build": {"family": family, **options},
-                    "train": {"epochs": 20, "batch_size": 8 if task == "generation" else 32},
+                    "train": {"epochs": 6, "batch_size": 8}
+                    if task == "generation"
+                    else {"epochs": 20, "batch_size": 32},
                     "evaluate": {"folds": 3},
                     **sections,
                 }

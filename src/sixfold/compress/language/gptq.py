@@ -24,6 +24,7 @@ from torch import nn
 
 from sixfold.compress.language.calibration import Moments, batches
 from sixfold.compress.language.structure import LAYERS, STAGES, layers_of, matrix
+from sixfold.core.errors import FitError
 from sixfold.parts.gguf_blocks import GROUP, OFFSET, FourBits
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork
@@ -165,8 +166,13 @@ def _inverse_factor(moments: torch.Tensor, damping: float) -> torch.Tensor:
             inverse = torch.cholesky_inverse(lower)
             upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
             if not failed:
-                return upper.float()
-    raise ValueError("the moments are not those of real numbers: they cannot be factored")
+                return torch.as_tensor(upper, dtype=torch.float32)
+    raise FitError(
+        "compress.quantize, gptq",
+        "layers whose inputs are numbers",
+        "moments that cannot be factored",
+        "Write quantize: int4, which looks at no inputs; or train with a smaller rate.",
+    )
 
 
 def _codes(w: torch.Tensor, scales: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -206,8 +212,8 @@ class Readings:
         """What gives of x, in the least squares of all tokens, what `weight` gives of x + d."""
         h = _damped(self.inputs.mean().double(), ridge)
         drift = self.drift.double() / max(1, self.inputs.count)
-        made_up = torch.linalg.solve(h, drift.T).T
-        return weight + weight @ made_up.to(weight.dtype)
+        made_up = torch.as_tensor(torch.linalg.solve(h, drift.T).T, dtype=weight.dtype)
+        return weight + weight @ made_up
 
 
 class Passage:

@@ -78,14 +78,15 @@ class DecoderShape(NamedTuple):
 
     def parts(self, kind: UnitKind) -> tuple[UnitPart, ...]:
         """Of unit number u: indices u · width up to (u + 1) · width of each; what reads it is last."""
+        reader = READERS[kind]
         if kind == "channels":
-            made = (UnitPart("mlp.gate_proj", 0, 1), UnitPart("mlp.up_proj", 0, 1))
-            return (*made, UnitPart(READERS[kind], 1, 1))
+            gated = UnitPart("mlp.gate_proj", 0, 1), UnitPart("mlp.up_proj", 0, 1)
+            return (*gated, UnitPart(reader, 1, 1))
         each = self.head_width
         queries = each if self.kv_heads == 1 else each * (self.heads // self.kv_heads)
         shared = () if self.kv_heads == 1 else ("self_attn.k_proj", "self_attn.v_proj")
         made = (UnitPart("self_attn.q_proj", 0, queries), *(UnitPart(n, 0, each) for n in shared))
-        return (*made, UnitPart(READERS[kind], 1, queries))
+        return (*made, UnitPart(reader, 1, queries))
 
     def fields(self, kind: UnitKind, units: int) -> dict[str, int]:
         """What config.json says of a model that has `units` of them in every layer."""
