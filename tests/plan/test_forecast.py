@@ -330,7 +330,8 @@ def fits_of(candidates: Any, data: Dataset, folds: Any) -> list[Any]:
 def test_networks_that_train_as_one_are_held_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates, data, folds = same(3)
     process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=0))
-    monkeypatch.setattr(memory, "FINISH_BYTES", 0)
+    monkeypatch.setattr(network.NetworkFamily, "finish_bytes", 0)
+    monkeypatch.setattr(families.Family, "finish_bytes", 0)
     monkeypatch.setattr(memory, "psutil", SimpleNamespace(Process=lambda: process))
     size = memory.sizes(candidates[0], data, folds, Context())
     one = candidates[0].family.cost(settings_of(candidates, [size.few]), size.rows).fit_bytes

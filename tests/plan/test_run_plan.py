@@ -169,7 +169,8 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
             return type("Held", (), {"rss": 300_000_000})
 
     monkeypatch.setattr("sixfold.plan.memory.psutil.Process", Process)
-    monkeypatch.setattr("sixfold.plan.memory.FINISH_BYTES", 0)
+    monkeypatch.setattr("sixfold.build.network.NetworkFamily.finish_bytes", 0)
+    monkeypatch.setattr("sixfold.build.module_family.ModuleFamily.finish_bytes", 0)
     monkeypatch.setattr("sixfold.build.module_family.ModuleFamily.writing", 0)
 
 

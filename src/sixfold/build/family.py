@@ -76,7 +76,8 @@ class Family(Section, ABC):
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
     differ that are solved as one piece of work (one factorization for all penalties); `apart`: the
     same of the keys of `train`. `writing`: times a model's bytes that are held while its bundle is
-    written (lists of Python's numbers in its graph, and their copies).
+    written (lists of Python's numbers in its graph, and their copies); `finish_bytes`: what
+    onnxruntime, the report, Parquet, and tracing the network take at the end.
     """
 
     tasks: ClassVar[frozenset[Task]]
@@ -87,6 +88,7 @@ class Family(Section, ABC):
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
     writing: ClassVar[int] = 15  # measured with trees
+    finish_bytes: ClassVar[int] = 80_000_000  # measured (bench/plan.py), as those of networks
 
     @property
     @abstractmethod

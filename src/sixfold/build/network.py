@@ -44,6 +44,7 @@ class NetworkFamily(Family):
 
     trained_by_the_loop: ClassVar[bool] = True
     ends_in_time: ClassVar[bool] = True
+    finish_bytes: ClassVar[int] = 110_000_000
     apart: ClassVar[frozenset[str]] = frozenset({"optimizer", "schedule", "warm_up"})
 
     @abstractmethod

@@ -27,7 +27,6 @@ from sixfold.runs.context import Context
 
 TRIAL_ROWS: Final = 500
 MEMORY_ERROR: Final = 4 / 3  # held over forecast: bench/plan.py
-FINISH_BYTES = 80_000_000  # that onnxruntime, the report and Parquet take at the end: measured
 HEAPS: Final = 0.7  # n-grams grow by this power of the texts (Heaps, Information retrieval, 1978: 0.4 to 0.8 for words)
 COPIES: Final = (
     2  # of the features while one is trained: their own, and one more inside the solver or the loop
@@ -170,7 +169,7 @@ def needs_of(
         "models": whole.model_bytes * folds * len(alike),
     }
     kept = {"fold cache": min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0}
-    ending = {"report and bundle": FINISH_BYTES + family.writing * whole.model_bytes}
+    ending = {"report and bundle": family.finish_bytes + family.writing * whole.model_bytes}
     on_device: dict[str, int] = {}
     if family.trained_by_the_loop:
         trained = _trained(fold, stacks.replicas)
