@@ -156,6 +156,8 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "plan/rules.py:signature_can_be_written": "of a test of its own",
     "initialize/variance_scaling.py": "a fault of ours",
     "build/_classes.py": "what the rows of a fit show",
+    "compress/language/": "a fault of ours",
+    "parts/gguf_shape.py": "of a local checkpoint; refused in tests of its own",
     "build/_language_tuning.py": "of a local checkpoint; refused in tests of its own",
     "build/language.py:_of_checkpoint": "of a local checkpoint; refused in tests of its own",
     "build/language.py:work_of": "in training",
