@@ -24,7 +24,7 @@ demo: $(VENV)/.train
 demo-language: $(VENV)/.language
 	$(BIN)/sixfold run recipes/story.yaml --out runs/story
 	$(BIN)/sixfold run recipes/finetune.yaml --out runs/finetune
-	echo "What is a recipe?" | $(BIN)/sixfold chat runs/finetune/bundle --max-tokens 60 --seed 1
+	echo "What is a recipe?" | $(BIN)/sixfold chat runs/finetune/bundle --max-tokens 60 --temperature 0
 	@echo
 	@echo "Serve it:    $(BIN)/sixfold serve runs/finetune/bundle"
 	@echo "Read it:     runs/finetune/bundle/report.html"
