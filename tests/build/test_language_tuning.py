@@ -281,6 +281,7 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         ({"base": "int4"}, "base is for adapters"),
         ({"temperature": 2.0}, "temperature is for a teacher, whose folder is missing"),
         ({"adapt": "lora"}, "adapt is for a checkpoint"),
+        ({"freeze": "*mlp*"}, "freeze is for a checkpoint"),
         ({"checkpoint": "a", "adapt": "lora", "freeze": "*"}, "freeze is for adapt: whole"),
         ({"checkpoint": "a", "adapt": "head"}, "Input should be 'whole', 'lora'"),
     ):

@@ -152,8 +152,9 @@ class Settings(LanguageTuning, ModuleFamily):
             raise ValueError(
                 f"{(said or ['size'])[0]} is for a model from scratch; a checkpoint has its own"
             )
-        if self.checkpoint is None and self.adapt != "whole":
-            raise ValueError("adapt is for a checkpoint, whose folder is missing")
+        if self.checkpoint is None and self.tunes_some:
+            key = "adapt" if self.adapter is not None else "freeze"
+            raise ValueError(f"{key} is for a checkpoint, whose folder is missing")
         size = LEAST_VOCABULARY if self.vocabulary in (None, "bytes") else int(self.vocabulary or 0)
         if not LEAST_VOCABULARY <= size <= MOST_VOCABULARY:
             raise ValueError(
