@@ -19,6 +19,7 @@ from sixfold import pipeline
 from sixfold.build.candidate import Candidate
 from sixfold.build.language import Settings
 from sixfold.bundle import manifest
+from sixfold.bundle.verify import verify
 from sixfold.core.errors import BundleError, DataError, RecipeError, SixfoldError
 from sixfold.data.load import load as load_data
 from sixfold.evaluate.cross_validation import cross_validate
@@ -81,7 +82,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
 def test_the_bundle_is_a_checkpoint_that_transformers_loads(done: pipeline.Run) -> None:
     sealed = manifest.read(done.bundle)
     assert sealed.runtime == "language"
-    assert set(sealed.large) == {"hf/model.safetensors"}
+    assert set(sealed.large) == {"hf/model.safetensors", "model.gguf"}
     own = fitted(state.load(done.folder / "refit", Model))
     model: Any = AutoModelForCausalLM.from_pretrained(done.bundle / "hf")
     tokenizer: Any = AutoTokenizer.from_pretrained(done.bundle / "hf")
@@ -100,9 +101,9 @@ def test_receipt_and_report_tell_what_was_learned(done: pipeline.Run) -> None:
     assert first.metric == "bits_per_byte"
     assert first.baseline is not None
     assert max(first.folds_after) < first.baseline  # better than shares of bytes
-    assert receipt.after.file_bytes == sum(
-        file.stat().st_size for file in (done.bundle / "hf").iterdir()
-    )
+    assert receipt.after.file_bytes == (done.bundle / "model.gguf").stat().st_size
+    assert receipt.parity_rows > 0
+    assert any("scored again" in line for line in verify(done.bundle))
     assert receipt.after.p50_1_ms is None
     report = Report.model_validate_json((done.bundle / "report.json").read_text())
     assert report.language is not None

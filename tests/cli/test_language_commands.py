@@ -104,7 +104,10 @@ def test_another_models_file_is_refused(bundle: Path, tmp_path: Path) -> None:
 
 DAMAGES = {
     "hf/tokenizer.json": (b"{}", "a tokenizer and a configuration"),
-    "hf/tokenizer_config.json": (b"[", "tokenizer_config.json"),
+    "hf/tokenizer_config.json": (
+        b'{"chat_template": "{% if"}',
+        "a chat_template that cannot be read",
+    ),
     "hf/config.json": (b'{"max_position_embeddings": 64}', "a context of 128"),
     "model.gguf": (b"GGUF\x03\0\0\0", "a whole head"),
     "parity.jsonl.gz": (b"none", "stored texts"),

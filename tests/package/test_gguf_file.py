@@ -101,7 +101,6 @@ def test_rows_of_a_head_are_interleaved_and_back() -> None:
 REFUSED = {
     "architecture": ({"model_type": "gpt2"}, "model_type.*one of llama, mistral, qwen2, qwen3"),
     "rope": ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type"),
-    "window": ({"sliding_window": 16}, "sliding_window"),
     "activation": ({"hidden_act": "gelu"}, "hidden_act"),
 }
 
@@ -112,6 +111,15 @@ def test_what_readers_would_compute_otherwise_is_refused(name: str) -> None:
     config = {**language_bundles.config().to_dict(), **changes}
     with pytest.raises(DataError, match=text):
         GgufShape.of(config)
+
+
+def test_a_window_is_the_context() -> None:
+    """Within it a sliding window hides nothing; a longer text is refused by the server."""
+    config = {**language_bundles.config("mistral").to_dict(), "sliding_window": 48}
+    assert GgufShape.of(config).context == 48
+    assert GgufShape.of({**config, "sliding_window": None}).context == language_bundles.CONTEXT
+    unused = {**language_bundles.config("qwen2").to_dict(), "sliding_window": 48}
+    assert GgufShape.of({**unused, "use_sliding_window": False}).context == 128
 
 
 def test_tensors_that_are_missing_or_foreign_are_refused() -> None:

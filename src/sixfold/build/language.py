@@ -48,7 +48,10 @@ SAMPLE_TOKENS: Final = 60
 PROMPTS, PROMPT_TOKENS = 2, 12  # openings of training texts
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
-SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
+KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
+SIDE_PARAMETERS: Final = (
+    30_000_000  # of a model, beyond which folds are trained one after the other
+)
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 
@@ -261,9 +264,18 @@ class Settings(ModuleFamily):
         return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
 
     def rows_at_once(self, fit: Fit) -> int:
-        """As many windows as the scores of all tokens leave room for."""
-        vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
+        """As many windows as there is room for what they keep for their gradients."""
+        return _at_once(self.shape_of(fit), _tokens(fit).tokenizer.vocabulary)
+
+    def folds_at_once(self, size: int) -> int:
+        """One of a large model, whose batches have all cores to themselves."""
+        return 1 if self._is_large() else super().folds_at_once(size)
+
+    def _is_large(self) -> bool:
+        """As far as is known before the texts are."""
+        folder = self.checkpoint
+        shape = self._of_checkpoint(read_language(Path(folder))) if folder else self.shape(0)
+        return shape.parameters(LEAST_VOCABULARY) > SIDE_PARAMETERS
 
     @property
     def step_points(self) -> int:
@@ -322,11 +334,22 @@ class Settings(ModuleFamily):
         wanted = fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
         parts = _parts(max(1, PART_TOKENS // shape.context), batch)
-        at_once = min(batch, parts * max(1, SCORES_AT_ONCE // (shape.context * vocabulary)))
-        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
+        at_once = min(batch, parts * _at_once(shape, vocabulary))
         weights = 4 * shape.parameters(vocabulary)
-        held = 4 * at_once * shape.context * (kept + KEPT_SCORES * vocabulary)
-        return FitCost((6 + parts) * weights + held, weights, cores())
+        held = 4 * at_once * shape.context * _kept(shape, vocabulary)
+        together = 1 if self._is_large() else cores()
+        return FitCost((6 + parts) * weights + held, weights, together)
+
+
+def _kept(shape: LanguageShape, vocabulary: int) -> int:
+    """Numbers that a token keeps for its gradients."""
+    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+    return shape.layers * layer + KEPT_SCORES * vocabulary
+
+
+def _at_once(shape: LanguageShape, vocabulary: int) -> int:
+    """Windows of a part that go through the network together."""
+    return max(1, KEPT_AT_ONCE // (shape.context * _kept(shape, vocabulary)))
 
 
 def _parts(rows_of_part: int, rows: int) -> int:

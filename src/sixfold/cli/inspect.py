@@ -37,7 +37,7 @@ def command(path: Path, example: bool, allow: tuple[str, ...], as_json: bool) ->
 
     sealed = manifest.read(path, allow)  # once: what was hashed is what is shown
     files = sealed.files
-    sizes: dict[str, int] = {name: len(content) for name, content in files.items()}
+    sizes: dict[str, int] = {name: sealed.size_bytes(name) for name in (*files, *sealed.large)}
     sizes = dict(
         sorted({**sizes, manifest.MANIFEST: (path / manifest.MANIFEST).stat().st_size}.items())
     )

@@ -4,7 +4,6 @@ the code that trained, on the weights of the GGUF file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ def stored_texts(
     """
     tokens = LanguageTokens.of(files, "the checkpoint")
     network = served_network(files, content)
-    context = int(json.loads(files["config.json"])["max_position_embeddings"])
+    context = tokens.context
     most = max(LEAST, context // SHARE - ANSWER)
     found = []
     for text in texts[:TEXTS]:

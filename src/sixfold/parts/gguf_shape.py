@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sixfold.core.errors import DataError
+from sixfold.recipe.model_context import context_of
 
 # Architectures by the `model_type` of config.json: the name that GGUF has for each.
 ARCHITECTURES: Final = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -19,7 +20,6 @@ NEEDED: Final = (  # every configuration that transformers saved has them
     "hidden_size",
     "intermediate_size",
     "vocab_size",
-    "max_position_embeddings",
     "rms_norm_eps",
 )
 # Of a layer: the checkpoint's name → the file's.
@@ -86,10 +86,6 @@ class GgufShape:
             raise _refused("rope_parameters.rope_type", "default", repr(rotary["rope_type"]))
         if self.config.get("hidden_act", "silu") != "silu":
             raise _refused("hidden_act", "silu", repr(self.config["hidden_act"]))
-        window, context = self.config.get("sliding_window"), self.context
-        slides = bool(self.config.get("use_sliding_window", True))
-        if slides and window is not None and int(window) < context:
-            raise _refused("sliding_window", f"none, or at least the context ({context})", window)
 
     def rotary(self) -> dict[str, Any]:
         """Of the rotary embedding: transformers 5 has `rope_parameters`, 4 had two other keys."""
@@ -101,7 +97,7 @@ class GgufShape:
     @property
     def context(self) -> int:
         """The most tokens that a text may have."""
-        return int(self.config["max_position_embeddings"])
+        return context_of(self.config)
 
     def possible_names(self) -> dict[str, str]:
         """Of every tensor that such a model may have: the checkpoint's name → the file's."""

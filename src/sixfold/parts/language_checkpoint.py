@@ -30,6 +30,7 @@ from sixfold.parts.checkpoint_files import AGAIN, CONFIG, TOKENIZER
 from sixfold.parts.gguf_shape import GgufShape, check_tokenizer
 from sixfold.parts.language_network import ARCHITECTURES, PackedNetwork
 from sixfold.parts.text_tokenizer import TOKENIZER_CONFIG, TextTokenizer, of_checkpoint
+from sixfold.recipe.model_context import context_of
 
 GENERATION: Final = "generation_config.json"
 # Of a configuration what says how a model was trained or stored, or names code.
@@ -119,7 +120,7 @@ def _read(folder: Path, content: str) -> LanguageFolder:
     tokenizer = of_checkpoint(folder)
     check_tokenizer(json.loads(tokenizer.model))
     _check_vocabulary(fields, tokenizer, folder)
-    return LanguageFolder(folder, config, tokenizer, _longest(fields), _stops(folder))
+    return LanguageFolder(folder, config, tokenizer, context_of(fields), _stops(folder))
 
 
 def _holds_weights(name: str) -> bool:
@@ -172,11 +173,3 @@ def _stops(folder: Path) -> tuple[int, ...]:
     named = found.get("eos_token_id") if isinstance(found, dict) else None
     listed = named if isinstance(named, list) else [named]
     return tuple(one for one in listed if isinstance(one, int) and one >= 0)
-
-
-def _longest(fields: Mapping[str, Any]) -> int:
-    """Tokens that every layer sees at once: places, or a sliding window where one is used."""
-    places = int(fields.get("max_position_embeddings") or 2_048)
-    window = fields.get("sliding_window")
-    uses = fields.get("use_sliding_window", fields.get("model_type") == "mistral")
-    return min(places, int(window)) if uses and window else places

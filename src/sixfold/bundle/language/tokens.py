@@ -14,7 +14,15 @@ from tokenizers import Tokenizer
 
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, RowError
-from sixfold.recipe.chat_template import END, Message, render, special_tokens, takes_tools
+from sixfold.recipe.chat_template import (
+    END,
+    ChatTemplateError,
+    Message,
+    render,
+    special_tokens,
+    takes_tools,
+)
+from sixfold.recipe.model_context import context_of
 
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 MIB: Final = 1 << 20
@@ -48,7 +56,7 @@ class LanguageTokens:
         read = {name: _json_of(files[name], name, where) for name in LARGEST}
         try:
             tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
-            context = int(read["config.json"]["max_position_embeddings"])
+            context = context_of(read["config.json"])
         except Exception as error:  # tokenizers raises Exception itself
             raise _damaged(where, f"{type(error).__name__}: {error}") from None
         tokenizer.no_padding()
@@ -57,6 +65,8 @@ class LanguageTokens:
         template = read["tokenizer_config.json"].get("chat_template")
         if template is not None and not isinstance(template, str):
             raise _damaged(where, "a chat_template that is no text")
+        if template is not None:
+            _check_template(template, where)
         return cls(tokenizer, named, template, _ends(tokenizer, named, read), context)
 
     def encode(self, text: str) -> list[int]:
@@ -115,6 +125,14 @@ class LanguageTokens:
     @cached_property
     def _added(self) -> frozenset[int]:
         return frozenset(self.tokenizer.get_added_tokens_decoder())
+
+
+def _check_template(template: str, where: str) -> None:
+    """It can be read; what it makes of messages is seen when there are some. Raises BundleError."""
+    try:
+        takes_tools(template)
+    except ChatTemplateError as error:
+        raise _damaged(where, f"a chat_template that cannot be read: {error.found}") from None
 
 
 def _ends(
