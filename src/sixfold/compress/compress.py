@@ -112,7 +112,7 @@ def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Att
         way = "" if job.dataset.target.task == "generation" else f" {fewer.activations}"
         yield (
             f"quantize {fewer.weights}{way}",
-            lambda subject: quantize.apply(subject, job, fewer),
+            lambda subject: quantize.apply(subject, job, fewer, context),
         )
     if section.fixed_point is not None:
         fixed = section.fixed_point

@@ -37,6 +37,7 @@ from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.compression import Quantize
+from sixfold.runs.context import Context
 
 CALIBRATION_ROWS = 512
 QUANTIZED = ["MatMul", "Conv", "Gather"]
@@ -96,10 +97,12 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def apply(subject: CompressionState, job: Job, section: Quantize) -> Found:
-    """Quantize the network and its twins; or None and why it cannot be done."""
+def apply(subject: CompressionState, job: Job, section: Quantize, context: Context) -> Found:
+    """Quantize the network and its twins; or None and why it cannot be done. Raises BudgetError where
+    a language model leaves no time.
+    """
     if isinstance(subject.model.fitted, LanguageModel):
-        return quantizing.apply(subject, job, section.weights)
+        return quantizing.apply(subject, job, section.weights, context)
     if section.weights != "int8":
         return None, f"{section.weights} is for language models; {job.candidate.name} is none"
     if isinstance(subject.model.fitted, PixelModel):

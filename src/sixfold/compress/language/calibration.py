@@ -23,6 +23,7 @@ from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Dataset
 from sixfold.parts.token_windows import IGNORED, PackedTexts, WindowBatch
+from sixfold.train import threads
 
 TOKENS: Final = (
     32_768  # calibration tokens: GPTQ's authors take 128 windows of 2,048; guessed for small models
@@ -63,7 +64,8 @@ def divergence_on(before: Model, after: Model, rows: Dataset) -> float:
     them.
     """
     (old, windows), (new, _) = calibration_of(before, rows), calibration_of(after, rows)
-    return distance(new.network(), old.network(), windows).divergence
+    with threads.one_thread():
+        return distance(new.network(), old.network(), windows).divergence
 
 
 def batches(windows: WindowBatch, network: PackedNetwork) -> Iterator[WindowBatch]:

@@ -17,6 +17,7 @@ from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.table import Dataset
 from sixfold.parts.token_windows import WindowBatch
 from sixfold.runs.context import Context
+from sixfold.train import threads
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class LanguagePruning:
 
     def _cut(self, model: Model, training: Dataset, share: float) -> LanguageModel:
         fitted, windows = calibration_of(model, training)
-        return self.removal.cut(fitted, windows, self.removal.left(fitted, share))
+        with threads.one_thread():
+            return self.removal.cut(fitted, windows, self.removal.left(fitted, share))
 
     def _trained(
         self, network: LanguageModel, model: Model, basis: Basis, position: int, context: Context

@@ -13,6 +13,7 @@ from sixfold.compress.subject import CompressionState, Job
 from sixfold.core.units import show_bytes
 from sixfold.evaluate.model import Model
 from sixfold.parts.language_model import LanguageModel
+from sixfold.runs.context import Context
 from sixfold.train import threads
 
 LESS_BYTES = 0.98  # a gain: at most this share of the bytes
@@ -23,10 +24,13 @@ WAYS = {
 }
 
 
-def apply(subject: CompressionState, job: Job, method: Method) -> Found:
-    """Quantize the model and its twins, in threads of their own order."""
+def apply(subject: CompressionState, job: Job, method: Method, context: Context) -> Found:
+    """Quantize the model and its twins, by one thread: the same bits on any number of cores. Raises
+    BudgetError where no time is left for the next of them.
+    """
 
     def change(model: Model, position: int) -> Model:
+        context.check_time(f"quantizing by {method}")
         fitted, windows = calibration_of(model, subject.basis.rows(position))
         with threads.one_thread():
             return replace(model, fitted=quantized(fitted, FewerBits(method), windows))
