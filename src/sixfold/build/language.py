@@ -21,7 +21,7 @@ from sixfold.build._language_shape import (
     shape_of_config,
 )
 from sixfold.build.family import FitCost, FitWork, TrainDefaults
-from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once
+from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once, beside
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
@@ -318,7 +318,7 @@ class Settings(ModuleFamily):
             kept = shape.layers * shape.width + layer
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
-        windows = min(steps.batch, parts * of_part)
+        windows = min(steps.batch, beside(fit, parts) * of_part)
         weights = 4 * shape.parameters(vocabulary)
         shares = {
             "parameters": weights,
@@ -326,7 +326,8 @@ class Settings(ModuleFamily):
             "optimizer": 2 * weights,
             "activations": 4 * windows * shape.context * (kept + KEPT_SCORES * vocabulary),
         }
-        return FitCost(sum(shares.values()) + 3 * weights, weights, at_once(fit), shares)
+        held, whole = sum(shares.values()) + 3 * weights, 1 if strategy.micro_batch else parts
+        return FitCost(held, weights, at_once(fit), shares, whole)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """Six times the weights for every token, twelve times the width for every two tokens of a
