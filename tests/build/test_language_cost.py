@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sixfold.build.language import Settings
+from sixfold.core.cores import cores
 from sixfold.parts.fit import Fit, Setting
 from sixfold.recipe.schema import Train
 from sixfold.recipe.strategy import PLAIN, Strategy
@@ -38,7 +39,7 @@ def test_the_formula_says_what_torch_traces(batch: int) -> None:
     fit = fit_of(batch_size=batch)
     module = FAMILY.module(fit)
     x, _ = FAMILY.examples(fit).read(np.arange(2), None)
-    traced = step_cost(module, x, batch)
+    traced = step_cost(module, x, FAMILY.step_shape(fit, len(X)).at_once)
     cost = FAMILY.cost([fit], len(X))
     assert cost.shares["parameters"] == sum(one.nbytes for one in module.parameters())
     assert cost.shares["activations"] == pytest.approx(traced.peak_bytes, rel=0.25)
@@ -89,3 +90,14 @@ def test_more_texts_need_no_less() -> None:
     fit = fit_of(batch_size=64)
     held = [FAMILY.cost([fit], rows).fit_bytes for rows in (10, 50, 200, 1_000)]
     assert held == sorted(held)
+
+
+def test_one_network_alone_has_a_core_for_each_part() -> None:
+    """So that fewer networks at once save weights, and not all of their activations."""
+    many, alone = (
+        FAMILY.cost([fit_of(one, batch_size=64)], len(X))
+        for one in (PLAIN, Strategy(fits_at_once=1))
+    )
+    parts = FAMILY.parts(fit_of())(FAMILY.step_shape(fit_of(batch_size=64), len(X)).batch)
+    assert alone.together == 1
+    assert alone.shares["activations"] == min(cores(), parts) * many.shares["activations"]

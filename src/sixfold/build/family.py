@@ -30,13 +30,15 @@ class FitCost(NamedTuple):
     matrices, trees while they grow), of all settings that are solved with it; by one replica of a
     network. `model_bytes`: of one result. `together`: fits that are trained as one piece of work at
     most, where the loop trains them. `shares`: what of `fit_bytes` is what, by names that a reader
-    knows; the rest is workspace.
+    knows; the rest is workspace. `device_parts`: on a device one fit is trained at a time, whose
+    batch is not cut into so many parts; 0: as many as on the processor.
     """
 
     fit_bytes: int = 0
     model_bytes: int = 0
     together: int = 1
     shares: Mapping[str, int] = {}
+    device_parts: int = 0
 
 
 class FitWork(NamedTuple):

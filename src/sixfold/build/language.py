@@ -25,7 +25,7 @@ from sixfold.build._language_shape import (
 from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
 from sixfold.build.family import FitCost, FitWork, TrainDefaults
-from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once
+from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once, beside
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
@@ -417,19 +417,21 @@ class Settings(LanguageTuning, ModuleFamily):
             kept = shape.layers * shape.width + layer + KEPT_SCORES * vocabulary
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
-        windows = min(steps.batch, parts * of_part)
+        windows = min(steps.batch, beside(fit, parts) * of_part)
         weights = 4 * shape.parameters(vocabulary)
         learned = self._learned_bytes(weights)
         answers = 1 if _tokens(fit).rejected is None else PAIR
-        held = answers * windows * self.window(fit) * kept
+        activations = answers * windows * self.window(fit) * kept
         shares = {
             "parameters": weights,
             "gradients": parts * learned,
             "optimizer": 2 * learned,
-            "activations": 4 * held,
+            "activations": 4 * activations,
         }
         together = 1 if self._is_large() else at_once(fit)
-        return FitCost(sum(shares.values()) + weights + 2 * learned, weights, together, shares)
+        held = sum(shares.values()) + weights + 2 * learned
+        whole = 1 if strategy.micro_batch else parts
+        return FitCost(held, weights, together, shares, whole)
 
     def _learned_bytes(self, weights: int) -> int:
         """Of the weights that are learned, of `weights` bytes."""

@@ -158,9 +158,12 @@ class ModuleFamily(Family):
             "parameters": weights,
             "gradients": parts(traced.batch) * weights,
             "optimizer": 2 * weights,
-            "activations": traced.step.peak_bytes + 2 * traced.batch * traced.row_bytes,
+            "activations": beside(fit, parts(traced.batch)) * traced.step.peak_bytes
+            + 2 * traced.batch * traced.row_bytes,
         }
-        return FitCost(sum(shares.values()) + 4 * weights, weights, at_once(fit), shares)
+        whole = 1 if fit.setting.strategy.micro_batch else parts(traced.batch)
+        held = sum(shares.values()) + 4 * weights
+        return FitCost(held, weights, at_once(fit), shares, whole)
 
     def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
         """One network at a time, whose parts of a batch then have all cores; then smaller parts, and
@@ -197,7 +200,7 @@ class ModuleFamily(Family):
         return StepShape.of(self.module(fit), *self._step_rows(fit, rows))
 
     def _of(self, few: Fit, rows: int) -> FamilyOfRows[Self]:
-        family = self.own(few).of_rows(few, rows)
+        family = self.of_rows(few, rows)
         return FamilyOfRows(family, replace(few, setting=replace(few.setting, family=family)))
 
     def _step_rows(self, fit: Fit, rows: int) -> BatchRows:
@@ -349,6 +352,11 @@ class _Traced(NamedTuple):
     batch: int
     rows: int
     row_bytes: int
+
+
+def beside(fit: Fit, parts: int) -> int:
+    """Parts of a batch that are computed at once: one fit alone has all cores."""
+    return min(cores(), parts) if at_once(fit) == 1 else 1
 
 
 def at_once(fit: Fit) -> int:

@@ -174,7 +174,11 @@ def needs_of(
     if family.trained_by_the_loop:
         trained = _trained(fold, stacks.replicas)
         if device != "cpu":
-            on_device, trained = {"driver": DEVICE_BYTES, "features": size.fold, **trained}, {}
+            on_device = {"driver": DEVICE_BYTES, "features": size.fold, **trained}
+            if fold.device_parts:
+                on_device = {"driver": DEVICE_BYTES, **_trained(fold, 1)}
+                on_device["activations"] *= fold.device_parts
+            trained = {}
         tensors = (
             stacks.folds * size.fold // HALF
         )  # of every fold that is trained with others as one
