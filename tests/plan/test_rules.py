@@ -165,8 +165,6 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "parts/conversation.py": "one reader for run and check",
     "parts/language_": "of a local checkpoint; refused in tests of its own",
     "parts/messages.py": "one reader for run and check, and for the server",
-    "parts/stored_tokens.py": "disk, while a run goes on",
-    "parts/text_tokenizer.py": "of a local checkpoint; refused in tests of its own",
     "plan/rules.py:questions_can_be_read": "one reader for run and check",
     "prepare/documents.py:fit_documents": "what the rows of a fit show",
     "train/adapters/": "of a local checkpoint; refused in tests of its own",
