@@ -119,7 +119,13 @@ def _ours(workload: Workload, tokens: StoredTokens, unseen: StoredTokens) -> flo
     """The mean loss of a held-out token after one epoch."""
     optimizer = {"name": "adamw", "learning_rate": RATE, "beta2": 0.99, "weight_decay": DECAY}
     train = Train.model_validate(
-        {"epochs": 1, "batch_size": workload.batch, "optimizer": optimizer, "clip": CLIP}
+        {
+            "epochs": 1,
+            "batch_size": workload.batch,
+            "optimizer": optimizer,
+            "clip": CLIP,
+            "precision": "auto",
+        }
     )
     family: Any = FAMILY.load("language")(**workload.options)
     one = Candidate("language", "language", family, Prepare(), Initialize(), train)
