@@ -178,8 +178,22 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, "
-            "perplexity, pinball, preference_accuracy, r2, rmse, roc_auc."
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, log_loss, mae, mape, mcc, "
+            "mse, perplexity, pinball, preference_accuracy, r2, rmse, roc_auc."
+        ],
+    ),
+    (
+        rules.a_language_model_is_no_graph,
+        {
+            "task": "generation",
+            "data.target": None,
+            "build": "language",
+            "evaluate": {"ensemble": True},
+            "compress": {"keep": {}},
+        },
+        [
+            "compress: expected no compress for task: generation; found one. Leave it out.",
+            "evaluate: expected no evaluate.ensemble for task: generation; found one. Leave it out.",
         ],
     ),
     (
@@ -222,8 +236,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, "
-            "text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+            "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, text_cnn, "
+            "text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),
     (
