@@ -94,6 +94,9 @@ def theirs(folder: Path, adapters: bool) -> None:
 
 def child(way: str, folder: Path) -> None:
     """One way, in this process."""
+    from peft import get_peft_model  # noqa: F401  what is imported is no part of a fine-tuning
+    from transformers import LlamaForCausalLM, Trainer  # noqa: F401
+
     before = psutil.Process().memory_info().rss
     if way == "ours whole":
         ours(folder)

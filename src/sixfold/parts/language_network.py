@@ -110,10 +110,12 @@ class PackedNetwork(nn.Module):
         return found.logits  # type: ignore[no-any-return]
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Name → float32 array, as the checkpoint's file has them: what is one and the same once."""
+        """Name → float32 array, as the checkpoint's file has them: what is one and the same once. They
+        are the network's own memory where they can be: it is not trained further.
+        """
         found: dict[str, npt.NDArray[Any]] = {}
         for name, parameter in self.network.named_parameters():
-            found[name] = parameter.detach().to(torch.float32).cpu().numpy().copy()
+            found[name] = parameter.detach().to(torch.float32).cpu().numpy()
         return found
 
     def load(self, arrays: Mapping[str, npt.NDArray[Any]]) -> PackedNetwork:
