@@ -30,6 +30,7 @@ name: {NAME}
 task: generation
 data: {{source: texts.jsonl, missing: [""]}}
 build: {{family: language}}
+serve: {{threads: 2}}
 """
 
 
