@@ -226,15 +226,14 @@ def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
 
 
 def a_language_model_is_no_graph(recipe: Recipe, document: Document) -> Problems:
-    """What works on graphs, and on answers that can be averaged."""
-    if recipe.task != "generation":
-        return
-    for key, given in (("compress", recipe.compress), ("evaluate", recipe.evaluate.ensemble)):
-        if given:
-            name = key if key == "compress" else "evaluate.ensemble"
-            yield RecipeError(
-                document.place((key,)), f"no {name} for task: generation", "one", "Leave it out."
-            )
+    """Its answers cannot be averaged."""
+    if recipe.task == "generation" and recipe.evaluate.ensemble:
+        yield RecipeError(
+            document.place(("evaluate", "ensemble")),
+            "no ensemble for task: generation",
+            "one",
+            "Leave it out.",
+        )
 
 
 def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
