@@ -21,6 +21,7 @@ from pathlib import Path
 from pydoc_data import topics
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -87,7 +88,7 @@ class Corpus:
         return cls(tokenizer, *(_windows(some, setup.context) for some in ids))
 
 
-def _windows(ids: np.ndarray, context: int) -> WindowBatch:
+def _windows(ids: npt.NDArray[np.int64], context: int) -> WindowBatch:
     """One text, cut."""
     count = (len(ids) - 1) // context
     x = np.zeros((count, 3, context), dtype=np.int64)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.func import functional_call
 
@@ -64,13 +65,14 @@ class RelativeChanges:
             for name, vector in self.vectors.items():
                 arrays[name] = (vector * (1 + self.of[name])).numpy()
             for one in model.blocks:
-                if one.name in self.blocks:
-                    scales = (self.scales[one.name] * (1 + self.of[one.name])).numpy()
-                    four = FourBits(self.blocks[one.name].codes, scales.astype(np.float16))
-                    one = TensorData(one.name, one.type, four.packed())
-                    arrays[one.name] = decoded(one)
-                blocks.append(one)
+                blocks.append(self._block(one) if one.name in self.blocks else one)
+                arrays[one.name] = decoded(blocks[-1])
         return replace(model, arrays=arrays, blocks=tuple(blocks))
+
+    def _block(self, block: TensorData) -> TensorData:
+        scales = (self.scales[block.name] * (1 + self.of[block.name])).numpy()
+        four = FourBits(self.blocks[block.name].codes, scales.astype(np.float16))
+        return TensorData(block.name, block.type, four.packed())
 
 
 def scales_fitted(
@@ -110,5 +112,5 @@ def _log_probabilities(
     return torch.nn.functional.log_softmax(scores.float(), dim=-1)
 
 
-def _real(values: np.ndarray) -> torch.Tensor:
+def _real(values: npt.NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
