@@ -60,7 +60,7 @@ class RelativeChanges:
 
     def into(self, model: LanguageModel) -> LanguageModel:
         """With the numbers as they are now; scales in half precision."""
-        arrays, blocks = dict(model.arrays), []
+        arrays, blocks = dict(model.arrays), list[TensorData]()
         with torch.no_grad():
             for name, vector in self.vectors.items():
                 arrays[name] = (vector * (1 + self.of[name])).numpy()
