@@ -89,10 +89,11 @@ def scales_fitted(
     steps, step = config.passes * math.ceil(len(windows.y) / size), 0
     draws = torch.Generator().manual_seed(0)
     for _ in range(config.passes):
-        for rows in torch.randperm(len(windows.y), generator=draws).split(size):
+        order = torch.randperm(len(windows.y), generator=draws)
+        for first in range(0, len(order), size):
             for group in optimizer.param_groups:
                 group["lr"] = config.rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-            batch = WindowBatch(*(part[rows] for part in windows))
+            batch = WindowBatch(*(part[order[first : first + size]] for part in windows))
             with torch.no_grad():
                 goal = log_probabilities(teacher, batch)
             found = _log_probabilities(network, changes.weights(), batch)
