@@ -30,6 +30,7 @@ name: {NAME}
 task: generation
 data: {{source: texts.jsonl, missing: [""]}}
 build: {{family: language}}
+serve: {{threads: 2}}
 """
 
 
@@ -53,6 +54,7 @@ def checkpoint(layers: int, width: int, vocabulary: int, seed: int = 0) -> dict[
     tokenizer = Tokenizer(models.BPE({name: n for n, name in enumerate(names)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|endoftext|>"])
     return {
         "config.json": config.to_json_string(use_diff=False).encode(),
         "model.safetensors": save({k: v.contiguous() for k, v in network.state_dict().items()}),

@@ -55,8 +55,8 @@ def measure(
         for kind in KINDS:
             bundle = language_model.bundle(folder / kind, files, kind)
             started = time.perf_counter()
-            with _served(bundle) as connections:
-                ask = partial(_over_http, connections)
+            with _served(bundle) as port:
+                ask = partial(_over_http, port)
                 ask([[5]], 1)
                 ready_s = time.perf_counter() - started
                 if kind == KINDS[0]:
@@ -131,9 +131,12 @@ def _prompts(draw: random.Random, count: int, vocabulary: int) -> Prompts:
     return [[draw.randrange(1, vocabulary) for _ in range(PROMPT)] for _ in range(count)]
 
 
-def _over_http(connections: list[Connection], prompts: Prompts, tokens: int) -> Any:
-    """Each prompt on a connection of its own. Returns the tokens of each answer."""
-    for connection, ids in zip(connections, prompts, strict=False):
+def _over_http(port: int, prompts: Prompts, tokens: int) -> Any:
+    """Each prompt on a connection of its own: a new one, as the server closes those that wait while
+    the peers have their turn. Returns the tokens of each answer.
+    """
+    connections = [Connection(port) for _ in prompts]
+    for connection, ids in zip(connections, prompts, strict=True):
         body = {
             "model": language_model.NAME,
             "prompt": ids,
@@ -145,12 +148,13 @@ def _over_http(connections: list[Connection], prompts: Prompts, tokens: int) -> 
         content = json.dumps(body).encode()
         connection.send(request("/v1/completions", content))
     found = []
-    for connection, _ in zip(connections, prompts, strict=False):
+    for connection in connections:
         while not connection.receive():
             pass
         answer = json.loads(connection.received.partition(b"\r\n\r\n")[2])
         assert answer["usage"]["completion_tokens"] == tokens
         found.append(answer["choices"][0]["logprobs"]["tokens"])
+        connection.socket.close()
     return found
 
 
@@ -169,8 +173,8 @@ def _peers() -> Iterator[tuple[Child, Child]]:
 
 
 @contextmanager
-def _served(bundle: Path) -> Iterator[list[Connection]]:
-    """The command, and connections to it."""
+def _served(bundle: Path) -> Iterator[int]:
+    """The server's port."""
     code = (
         "from sixfold.serve.run import serve; import sys; "
         "serve(sys.argv[1], port=0, trust_recipe=True)"
@@ -185,7 +189,7 @@ def _served(bundle: Path) -> Iterator[list[Connection]]:
         assert process.stdout is not None
         found = re.search(r":(\d+) ", process.stdout.readline())
         assert found is not None
-        yield [Connection(int(found[1])) for _ in range(max(REQUESTS))]
+        yield int(found[1])
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

@@ -18,6 +18,8 @@ PATTERNS: Final = {
     r"|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*": "qwen2",
 }
 BYTE_LEVEL: Final = "gpt-2"  # the pattern that a plain ByteLevel has
+# Of a tokenizer without merges, as readers ask for some: a byte that no text in UTF-8 has.
+NEVER_MERGED: Final = "ÿ ÿ"
 REMEDY: Final = "Use a byte-level BPE tokenizer, or export the checkpoint alone (--hf)."
 
 
@@ -38,7 +40,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, files: Mapping[str, bytes], size: int
     writer.add_tokenizer_pre(_pattern_name(described.get("pre_tokenizer") or {}))
     writer.add_token_list(tokens)
     writer.add_token_types(_types(tokens, added, model["vocab"]))
-    writer.add_token_merges(merges)
+    writer.add_token_merges(merges or [NEVER_MERGED])
     _add_special(writer, config, tokens)
 
 

@@ -195,3 +195,18 @@ def test_hidden_states_are_those_of_transformers(name: str, kind: Any, tmp_path:
     assert states.last(ids) == pytest.approx(expected.numpy(), abs=1e-4)
     mean = expected.mean(0)
     assert states.mean(ids) == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
+
+
+def test_a_tokenizer_of_bytes_alone(tmp_path: Path) -> None:
+    """Without merges, which readers of the file ask for."""
+    files = language_bundles.checkpoint()
+    described = json.loads(files["tokenizer.json"])
+    described["model"]["merges"] = []
+    files["tokenizer.json"] = json.dumps(described).encode()
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf_bytes(files, "tiny"))
+    tokens = LanguageTokens.of(files, "hf")
+    runtime = LanguageRuntime(path, check_gguf(path, path.stat().st_size), tokens)
+    assert len(tokens.encode("The")) == 3
+    assert len(runtime.complete(ask(tokens, count=4)).ids) == 4
+    runtime.close()

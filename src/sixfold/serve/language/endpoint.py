@@ -106,6 +106,7 @@ class Endpoint:
                 generating = Generating(self._server.model, wanted, self._server.figures)
                 work = self._answer(generating, shapes, answer)
                 if not await _until_left(work, scope, receive):
+                    generating.left()
                     await answer.give_up(scope, receive)
                 elif not answer.started:
                     content = to_json(shapes.whole(generating)).encode()

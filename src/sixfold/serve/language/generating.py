@@ -134,7 +134,10 @@ class Generating:
             for choice in self.choices:
                 if not choice.done:
                     choice.cancel()
-                    self._figures.ends["cancelled"] += 1
+
+    def left(self) -> None:
+        """Nobody waits any more: count the answers that are not done."""
+        self._figures.ends["cancelled"] += sum(not choice.done for choice in self.choices)
 
     def _ended(self, choice: Choice) -> None:
         choice.cancel()  # a stop string ends an answer that the engine would go on with
