@@ -21,6 +21,7 @@ from pathlib import Path
 from pydoc_data import topics
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -45,11 +46,11 @@ TARGET = 50.0  # hundredths of the damage
 class Setup:
     """A small Llama and how it is trained; `tokens`: of its byte-pair vocabulary."""
 
-    width: int = 128
-    layers: int = 4
+    width: int = 64
+    layers: int = 2
     heads: int = 4
     context: int = 64
-    tokens: int = 512
+    tokens: int = 384
     seed: int = 0
 
     def config(self, tokenizer: TextTokenizer) -> str:
@@ -64,7 +65,7 @@ class Setup:
                 "num_attention_heads": self.heads,
                 "num_key_value_heads": max(1, self.heads // 2),
                 "max_position_embeddings": self.context,
-                "tie_word_embeddings": True,
+                "tie_word_embeddings": False,
             }
         )
 
@@ -87,7 +88,7 @@ class Corpus:
         return cls(tokenizer, *(_windows(some, setup.context) for some in ids))
 
 
-def _windows(ids: np.ndarray, context: int) -> WindowBatch:
+def _windows(ids: npt.NDArray[np.int64], context: int) -> WindowBatch:
     """One text, cut."""
     count = (len(ids) - 1) // context
     x = np.zeros((count, 3, context), dtype=np.int64)

@@ -205,7 +205,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bytes(steps: int, tmp_pa
         ("build: {family: language", "families for generation; found 'linear'"),
         ("evaluate: {folds: 2}", "metrics for generation; found 'accuracy'"),
         ("data: {source: texts.jsonl}", "no target for generation; found 'n'"),
-        ("evaluate: {folds: 2}\n", "no ensemble for task: generation"),
+        ("version: 1", "expected none for a language model; found factor 64"),
+        ("evaluate: {folds", "no ensemble for task: generation"),
     ],
 )
 def test_what_does_not_fit_a_language_model_is_refused(
@@ -215,7 +216,8 @@ def test_what_does_not_fit_a_language_model_is_refused(
         "build: {family: language": "build: {family: linear}\n# {",
         "evaluate: {folds: 2}": "evaluate: {folds: 2, metrics: [accuracy]}",
         "data: {source: texts.jsonl}": "data: {source: texts.jsonl, target: n}",
-        "evaluate: {folds: 2}\n": "evaluate: {folds: 2, ensemble: true}\n",
+        "version: 1": "version: 1\ncompress: {fixed_point: {factor: 64}}",
+        "evaluate: {folds": "evaluate: {ensemble: true, folds",
     }
     path = write(tmp_path, RECIPE.replace(change, other[change]))
     assert any(text in str(problem) for problem in problems(path, ()))

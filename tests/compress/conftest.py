@@ -100,7 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
                     "task": task,
                     "data": {"source": "memory", **named},
                     "build": {"family": family, **options},
-                    "train": {"epochs": 6, "batch_size": 8}
+                    "train": {"epochs": 20, "batch_size": 8}
                     if task == "generation"
                     else {"epochs": 20, "batch_size": 32},
                     "evaluate": {"folds": 3},

@@ -9,8 +9,9 @@ import torch
 from sixfold.compress.language.calibration import Moments, distance
 from sixfold.compress.language.fewer_bits import FewerBits, quantized
 from sixfold.compress.language.gptq import Gptq, Passage, Readings, quantized_layers, rounded
+from sixfold.compress.language.scale_fit import ScaleFit
 from sixfold.compress.language.structure import LAYERS, STAGES
-from sixfold.parts.gguf_blocks import decoded, encoded
+from sixfold.parts.gguf_blocks import decoded, encoded, four_bits
 from tiny_decoders import KINDS, decoder, windows
 
 
@@ -139,10 +140,23 @@ def test_later_matrices_make_up_for_earlier_ones() -> None:
     model = decoder()
     apart = []
     for ridge in (0.1, 1e9):
-        config = FewerBits("gptq", Gptq(ridge=ridge))
+        config = FewerBits("gptq", Gptq(ridge=ridge), ScaleFit(passes=0))
         served = quantized(model, config, windows(60))
         apart.append(distance(served.network(), model.network(), windows(60)).divergence)
     assert apart[0] < 0.9 * apart[1]
+
+
+def test_scales_and_norms_are_fitted_to_the_answers() -> None:
+    model, batch = decoder(), windows(60)
+    plain = quantized(model, FewerBits("gptq", fit=ScaleFit(passes=0)), batch)
+    fitted = quantized(model, FewerBits("gptq", fit=ScaleFit(passes=4, tokens=240)), batch)
+    apart = [distance(one.network(), model.network(), batch).divergence for one in (fitted, plain)]
+    assert apart[0] < 0.95 * apart[1]
+    for one, other in zip(fitted.blocks, plain.blocks, strict=True):
+        assert np.array_equal(fitted.arrays[one.name], decoded(one))
+        if one.type == "q4_0":
+            assert np.array_equal(four_bits(one).codes, four_bits(other).codes)
+    assert not np.array_equal(fitted.arrays["model.norm.weight"], plain.arrays["model.norm.weight"])
 
 
 def test_rows_of_no_whole_blocks_are_left_out() -> None:

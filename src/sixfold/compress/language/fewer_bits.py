@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from sixfold.compress.language.gptq import Gptq, quantized_layers
+from sixfold.compress.language.scale_fit import ScaleFit, scales_fitted
 from sixfold.compress.language.structure import LAYERS
 from sixfold.parts.gguf_blocks import BlockType, FourBits, Single, TensorData, decoded, encoded
 from sixfold.parts.language_model import LanguageModel
@@ -26,10 +27,13 @@ TYPES: Final[Mapping[Method, Sequence[BlockType]]] = {
 
 @dataclass(frozen=True)
 class FewerBits:
-    """`method`: int8 and int4 round to the nearest; gptq keeps the answers on calibration tokens."""
+    """`method`: int8 and int4 round to the nearest; gptq keeps the answers on calibration tokens, `fit`:
+    and fits its scales to them.
+    """
 
     method: Method = "int8"
     gptq: Gptq = field(default_factory=Gptq)
+    fit: ScaleFit = field(default_factory=ScaleFit)
 
 
 def quantized(model: LanguageModel, config: FewerBits, windows: WindowBatch) -> LanguageModel:
@@ -46,7 +50,8 @@ def quantized(model: LanguageModel, config: FewerBits, windows: WindowBatch) -> 
             blocks.append(TensorData(name, "q4_0", four[name].packed()))
         elif array.ndim == 2:
             blocks.append(encoded(name, array, layers if name.startswith(LAYERS) else tokens))
-    return replace(model, arrays={**model.arrays, **dequantized(blocks)}, blocks=tuple(blocks))
+    served = replace(model, arrays={**model.arrays, **dequantized(blocks)}, blocks=tuple(blocks))
+    return scales_fitted(served, model, windows, config.fit) if four else served
 
 
 def dequantized(blocks: Sequence[TensorData]) -> dict[str, Single]:
