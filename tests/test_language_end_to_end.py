@@ -20,6 +20,7 @@ from sixfold.build.candidate import Candidate
 from sixfold.build.language import Settings
 from sixfold.bundle import manifest
 from sixfold.core.errors import BundleError, DataError, RecipeError, SixfoldError
+from sixfold.data import test_rows
 from sixfold.data.load import load as load_data
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
@@ -242,3 +243,28 @@ def test_columns_that_hold_no_texts_are_told(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     with pytest.raises(SixfoldError):
         load_data(Data(source="e.jsonl"), "generation", tmp_path)
+
+
+def test_documents_of_a_file_of_their_own_are_held_out(tmp_path: Path) -> None:
+    path = write(tmp_path, RECIPE.replace("texts.jsonl}", "texts.jsonl, test: more.txt}"))
+    (tmp_path / "more.txt").write_text("\n\n".join(sentences(40, seed=9)))
+    loaded = load(path)
+    training, held_out = test_rows.load(loaded.recipe.data, "generation", tmp_path)
+    assert training.table.rows == 160
+    assert list(held_out.table.columns) == ["text"]
+    assert "".join(held_out.table.columns["text"].strings()).count(".") == 40
+
+
+@pytest.mark.parametrize("metric", ["loss", "perplexity"])
+def test_a_training_stops_by_documents_that_are_cut_off(metric: str, tmp_path: Path) -> None:
+    data = dataset(sentences(80, words=20), tmp_path)
+    events = list[dict[str, Any]]()
+    context = Context(seed=3, emit_to=lambda kind, facts: events.append({"event": kind, **facts}))
+    one = candidate(epochs=40, batch_size=4, stop={"patience": 1, "metric": metric})
+    model = fit_model(one, data, context)
+    watched = [e["validation"] for e in events if e["event"] == "epoch"]
+    assert all(value is not None for value in watched)
+    assert min(watched) < watched[0]
+    stopped = [e for e in events if e["event"] == "training_stopped"]
+    assert len(stopped) == (len(watched) < 40)
+    assert fitted(model).tokenizer.vocabulary == 280

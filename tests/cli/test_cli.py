@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sixfold.cli import group
+from sixfold.recipe.load import problems
 
 VERBS = ["init", "check", "run", "predict", "serve", "verify", "inspect", "schema", "doctor"]
 SMALL = """version: 1
@@ -171,6 +172,20 @@ def test_init_writes_a_recipe_that_checks(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "second.yaml").read_text() == text
     again = CliRunner().invoke(group, ["init", "people.csv", "--target", "bought"])
     assert "expected a new file; found one that is there already" in str(again.exception)
+
+
+def test_init_for_texts_to_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"Paragraph {i} of a book, with a few words in it.\n\n" for i in range(900)]
+    (tmp_path / "book.txt").write_text("".join(lines))
+    done = CliRunner().invoke(group, ["init", "book.txt", "--task", "generation"])
+    assert done.exit_code == 0, done.stderr
+    assert "A language model is learned from 'text'" in done.stderr
+    text = (tmp_path / "book.yaml").read_text()
+    assert "task: generation" in text
+    assert "metrics: [bits_per_byte, perplexity]" in text
+    assert "\n  target:" not in text
+    assert not list(problems(tmp_path / "book.yaml"))
 
 
 def test_init_with_another_separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

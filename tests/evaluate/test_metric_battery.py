@@ -155,7 +155,7 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 
 def test_every_metric_gets_its_checks() -> None:
     assert sorted([*CLASSIFICATION, *REGRESSION, *GENERATION]) == NAMES
-    counts = {**dict.fromkeys(CLASSIFICATION, 6), **dict.fromkeys(REGRESSION, 3)}
+    counts = {**dict.fromkeys(CLASSIFICATION, 6), **dict.fromkeys([*REGRESSION, *GENERATION], 3)}
     assert Counter(name for name, *_ in PAIRS) == counts
     assert {name for name in globals() if name.startswith("check_")} == {
         check.__name__ for check in CHECKS

@@ -46,7 +46,10 @@ SAMPLE_TOKENS: Final = 60
 PROMPTS, PROMPT_TOKENS = 2, 12  # openings of training texts
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
-SCORES_AT_ONCE: Final = 1 << 26  # numbers of the last product that are held at once: 256 MB
+KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
+SIDE_PARAMETERS: Final = (
+    30_000_000  # of a model, beyond which folds are trained one after the other
+)
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
@@ -257,9 +260,18 @@ class Settings(ModuleFamily):
         return partial(_parts, max(1, PART_TOKENS // self.shape_of(fit).context))
 
     def rows_at_once(self, fit: Fit) -> int:
-        """As many windows as the scores of all tokens leave room for."""
-        vocabulary = _tokens(fit).tokenizer.vocabulary
-        return max(1, SCORES_AT_ONCE // (self.shape_of(fit).context * vocabulary))
+        """As many windows as there is room for what they keep for their gradients."""
+        return _at_once(self.shape_of(fit), _tokens(fit).tokenizer.vocabulary)
+
+    def folds_at_once(self, size: int) -> int:
+        """One of a large model, whose batches have all cores to themselves."""
+        return 1 if self._is_large() else super().folds_at_once(size)
+
+    def _is_large(self) -> bool:
+        """As far as is known before the texts are."""
+        folder = self.checkpoint
+        shape = self._of_checkpoint(read_language(Path(folder))) if folder else self.shape(0)
+        return shape.parameters(LEAST_VOCABULARY) > SIDE_PARAMETERS
 
     @property
     def step_points(self) -> int:
@@ -312,22 +324,23 @@ class Settings(ModuleFamily):
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
         vocabulary = _tokens(fit).tokenizer.vocabulary
-        layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
-        kept = shape.layers * layer
-        if strategy.gradient_checkpointing:
-            kept = shape.layers * shape.width + layer
+        kept = _kept(shape, vocabulary)
+        if strategy.gradient_checkpointing:  # what enters each layer, and one layer
+            one = shape._replace(layers=1)
+            kept = shape.layers * shape.width + _kept(one, vocabulary)
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
-        windows = min(steps.batch, beside(fit, parts) * of_part)
+        together = 1 if self._is_large() else at_once(fit)
+        windows = min(steps.batch, beside(together, parts) * of_part)
         weights = 4 * shape.parameters(vocabulary)
         shares = {
             "parameters": weights,
             "gradients": parts * weights,
             "optimizer": 2 * weights,
-            "activations": 4 * windows * shape.context * (kept + KEPT_SCORES * vocabulary),
+            "activations": 4 * windows * shape.context * kept,
         }
         held, whole = sum(shares.values()) + 3 * weights, 1 if strategy.micro_batch else parts
-        return FitCost(held, weights, at_once(fit), shares, whole)
+        return FitCost(held, weights, together, shares, whole)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """Six times the weights for every token, twelve times the width for every two tokens of a
@@ -342,8 +355,7 @@ class Settings(ModuleFamily):
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
-        kept = shape.layers * (KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp)
-        moved = 4 * tokens * MOVED * (kept + KEPT_SCORES * vocabulary)
+        moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
             flops=again * tokens * (6 * weights + attention),
@@ -365,8 +377,8 @@ class Settings(ModuleFamily):
         windows, wanted = self._window_count(fit, rows, shape), fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
         part = -(-batch // _parts(max(1, PART_TOKENS // shape.context), batch))
-        scores = shape.context * _tokens(fit).tokenizer.vocabulary
-        return SizedSteps(shape, BatchRows(batch, min(part, max(1, SCORES_AT_ONCE // scores))))
+        most = _at_once(shape, _tokens(fit).tokenizer.vocabulary)
+        return SizedSteps(shape, BatchRows(batch, min(part, most)))
 
     def _token_count(self, fit: Fit, rows: int) -> int:
         tokens = _tokens(fit)
@@ -381,6 +393,17 @@ class SizedSteps(NamedTuple):
 
     shape: LanguageShape
     steps: BatchRows
+
+
+def _kept(shape: LanguageShape, vocabulary: int) -> int:
+    """Numbers that a token keeps for its gradients."""
+    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+    return shape.layers * layer + KEPT_SCORES * vocabulary
+
+
+def _at_once(shape: LanguageShape, vocabulary: int) -> int:
+    """Windows of a part that go through the network together."""
+    return max(1, KEPT_AT_ONCE // (shape.context * _kept(shape, vocabulary)))
 
 
 def _parts(rows_of_part: int, rows: int) -> int:

@@ -46,7 +46,8 @@ def scheme_of(evaluate: Evaluate, dataset: Dataset) -> ChosenScheme:
         return ChosenScheme(
             "stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}"
         )
-    return ChosenScheme("kfold", "values are predicted")
+    texts = dataset.target.task == "generation"
+    return ChosenScheme("kfold", "texts are learned" if texts else "values are predicted")
 
 
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from sixfold.select.winner import Winner
 CURVE_POINTS = 200
 MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
+IGNORANT: Final = {"generation": "giving each byte its share"}  # what a baseline does
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
 
@@ -76,7 +77,11 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
     ]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
-        verdict=verdict(receipt, _runner_up(ranked, training, receipt.metric, folds)),
+        verdict=verdict(
+            receipt,
+            _runner_up(ranked, training, receipt.metric, folds),
+            IGNORANT.get(training.target.task, "ignoring the columns"),
+        ),
         notes=(*texts([event for event in history if "fold" not in event], "note"), *short),
         warnings=texts(everything, "warning"),
         columns=columns(training.table),

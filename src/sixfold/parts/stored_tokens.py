@@ -7,6 +7,7 @@ learned (of a question in a chat) stands as its complement, ~id, which is negati
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,7 +135,8 @@ def store(texts: Sequence[str], tokenizer: TextTokenizer, encode: Encoder) -> St
 def _write(texts: Sequence[str], encode: Encoder, path: Path, facts: Path) -> None:
     """The file, and behind it what says that it is whole: [2, rows + 1] starts, and sizes."""
     starts, sizes = [0], list[int]()
-    aside, told = path.with_suffix(".tmp"), facts.with_suffix(".new.npy")
+    own = f".{os.getpid()}.tmp.npy"  # another worker may write the same
+    aside, told = path.with_suffix(own), facts.with_suffix(own + ".npy")
     with aside.open("wb") as file:
         for first in range(0, len(texts), AT_ONCE):
             for row in encode(texts[first : first + AT_ONCE]):

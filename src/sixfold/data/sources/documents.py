@@ -95,6 +95,7 @@ class Settings(Section):
             disguise = own.disguise(stream)
         if disguise:
             raise DataError(str(file), "plain text", disguise, "Name the file by what it holds.")
+        own.check_text()
         with own.text() as stream:
             content = stream.read()
         if b"\0" in content:
