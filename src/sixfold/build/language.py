@@ -412,12 +412,13 @@ class Settings(LanguageTuning, ModuleFamily):
         shape, steps = self._sized(fit, rows)
         vocabulary = _tokens(fit).tokenizer.vocabulary
         kept = _kept(shape, vocabulary)
-        if strategy.gradient_checkpointing:
-            layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
-            kept = shape.layers * shape.width + layer + KEPT_SCORES * vocabulary
+        if strategy.gradient_checkpointing:  # what enters each layer, and one layer
+            one = shape._replace(layers=1)
+            kept = shape.layers * shape.width + _kept(one, vocabulary)
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
-        windows = min(steps.batch, beside(fit, parts) * of_part)
+        together = 1 if self._is_large() else at_once(fit)
+        windows = min(steps.batch, beside(together, parts) * of_part)
         weights = 4 * shape.parameters(vocabulary)
         learned = self._learned_bytes(weights)
         answers = 1 if _tokens(fit).rejected is None else PAIR
@@ -428,7 +429,6 @@ class Settings(LanguageTuning, ModuleFamily):
             "optimizer": 2 * learned,
             "activations": 4 * activations,
         }
-        together = 1 if self._is_large() else at_once(fit)
         held = sum(shares.values()) + weights + 2 * learned
         whole = 1 if strategy.micro_batch else parts
         return FitCost(held, weights, together, shares, whole)

@@ -158,7 +158,7 @@ class ModuleFamily(Family):
             "parameters": weights,
             "gradients": parts(traced.batch) * weights,
             "optimizer": 2 * weights,
-            "activations": beside(fit, parts(traced.batch)) * traced.step.peak_bytes
+            "activations": beside(at_once(fit), parts(traced.batch)) * traced.step.peak_bytes
             + 2 * traced.batch * traced.row_bytes,
         }
         whole = 1 if fit.setting.strategy.micro_batch else parts(traced.batch)
@@ -354,9 +354,9 @@ class _Traced(NamedTuple):
     row_bytes: int
 
 
-def beside(fit: Fit, parts: int) -> int:
+def beside(together: int, parts: int) -> int:
     """Parts of a batch that are computed at once: one fit alone has all cores."""
-    return min(cores(), parts) if at_once(fit) == 1 else 1
+    return min(cores(), parts) if together == 1 else 1
 
 
 def at_once(fit: Fit) -> int:
