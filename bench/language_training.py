@@ -71,14 +71,13 @@ SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12,
 LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 160_000)
 
 
-def measure(rounds: int = 3, share: float = 1.0) -> Iterator[Result]:
-    """Seconds of an epoch. `share`: of the characters that are learned."""
+def measure(rounds: int = 3, **smaller: int) -> Iterator[Result]:
+    """Seconds of an epoch. `smaller`: fields of both workloads, otherwise."""
     file = os.environ.get(TEXT)
     text = Path(file).read_text() if file else "\n\n".join(topics.topics.values())
     with tempfile.TemporaryDirectory() as place, scratch.of_run(Path(place), None):
         for workload in (SMALL, LARGE):
-            characters = int(workload.characters * share)
-            yield from _compared(replace(workload, characters=characters), text, rounds)
+            yield from _compared(replace(workload, **smaller), text, rounds)
 
 
 def _compared(workload: Workload, text: str, rounds: int) -> Iterator[Result]:
