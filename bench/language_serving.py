@@ -88,7 +88,7 @@ def measure(
 
 def _timed(
     form: Result,
-    ours: Callable[[Prompts, int], Any],
+    ours: Callable[..., Any],
     theirs: Callable[[Prompts, int], Any],
     new: Callable[[], Prompts],
     agree: Callable[[Any, Any], str],
@@ -97,7 +97,11 @@ def _timed(
     """Both on the same prompts, new ones in every round."""
     prompts = new()
     found = against(
-        form, lambda: ours(prompts, TOKENS), lambda: theirs(prompts, TOKENS), agree, rounds=1
+        form,
+        lambda: ours(prompts, TOKENS, told=True),
+        lambda: theirs(prompts, TOKENS),
+        agree,
+        rounds=1,
     )
     if found.failed or found.absent:
         return found
@@ -131,9 +135,9 @@ def _prompts(draw: random.Random, count: int, vocabulary: int) -> Prompts:
     return [[draw.randrange(1, vocabulary) for _ in range(PROMPT)] for _ in range(count)]
 
 
-def _over_http(port: int, prompts: Prompts, tokens: int) -> Any:
+def _over_http(port: int, prompts: Prompts, tokens: int, told: bool = False) -> Any:
     """Each prompt on a connection of its own: a new one, as the server closes those that wait while
-    the peers have their turn. Returns the tokens of each answer.
+    the peers have their turn. `told`: returns the tokens of each answer, which are asked for.
     """
     connections = [Connection(port) for _ in prompts]
     for connection, ids in zip(connections, prompts, strict=True):
@@ -143,7 +147,7 @@ def _over_http(port: int, prompts: Prompts, tokens: int) -> Any:
             "max_tokens": tokens,
             "temperature": 0,
             "ignore_eos": True,
-            "logprobs": 0,
+            **({"logprobs": 0} if told else {}),
         }
         content = json.dumps(body).encode()
         connection.send(request("/v1/completions", content))
@@ -153,7 +157,7 @@ def _over_http(port: int, prompts: Prompts, tokens: int) -> Any:
             pass
         answer = json.loads(connection.received.partition(b"\r\n\r\n")[2])
         assert answer["usage"]["completion_tokens"] == tokens
-        found.append(answer["choices"][0]["logprobs"]["tokens"])
+        found.append(answer["choices"][0]["logprobs"]["tokens"] if told else [])
         connection.socket.close()
     return found
 
