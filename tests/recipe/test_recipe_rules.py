@@ -30,7 +30,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.task_and_target,
         {"data.target": None},
         [
-            "data: expected the key 'target'; found none. Name the column to predict, or task: reconstruction."
+            "data: expected the key 'target'; found none. Name the column to predict, or say task: reconstruction, or "
+            "task: generation."
         ],
     ),
     (
@@ -169,8 +170,22 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, pinball, r2, "
-            "rmse, roc_auc."
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, log_loss, mae, mape, mcc, "
+            "mse, perplexity, pinball, r2, rmse, roc_auc."
+        ],
+    ),
+    (
+        rules.a_language_model_is_no_graph,
+        {
+            "task": "generation",
+            "data.target": None,
+            "build": "language",
+            "evaluate": {"ensemble": True},
+            "compress": {"keep": {}},
+        },
+        [
+            "compress: expected no compress for task: generation; found one. Leave it out.",
+            "evaluate: expected no evaluate.ensemble for task: generation; found one. Leave it out.",
         ],
     ),
     (
@@ -213,7 +228,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (cnn, fusion, image_encoder, mlp, residual_mlp, tabm, text_cnn, "
+            "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, text_cnn, "
             "text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),

@@ -154,7 +154,7 @@ def _checked(path: Path) -> DataFile:
 def _by_extension(file: DataFile) -> Any:
     extension = file.extension
     name = ALIASES.get(extension, extension)
-    known = SOURCE.names()
+    known = [one for one in SOURCE.names() if one != DOCUMENTS]  # which reads by the task
     if extension == "xls":
         raise DataError(
             str(file.path),
