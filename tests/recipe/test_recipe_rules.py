@@ -181,11 +181,34 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
             "data.target": None,
             "build": "language",
             "evaluate": {"ensemble": True},
-            "compress": {"keep": {}},
         },
         [
-            "compress: expected no compress for task: generation; found one. Leave it out.",
-            "evaluate: expected no evaluate.ensemble for task: generation; found one. Leave it out.",
+            "evaluate.ensemble: expected no ensemble for task: generation; found one. Leave it out.",
+        ],
+    ),
+    (
+        rules.bits_fit_the_task,
+        {"compress": {"quantize": "gptq"}},
+        [
+            "compress.quantize: expected int8 for classification; found gptq. Write quantize: int8; int4 and gptq are for "
+            "task: generation."
+        ],
+    ),
+    (
+        rules.a_language_model_keeps_its_activations,
+        {
+            "task": "generation",
+            "data.target": None,
+            "build": "language",
+            "compress": {
+                "quantize": {"weights": "int4", "activations": "static"},
+                "fixed_point": {"factor": 64},
+            },
+        },
+        [
+            "compress.quantize.activations: expected none for a language model, whose weights alone have fewer bits; found "
+            "static. Remove the key.",
+            "compress.fixed_point: expected none for a language model; found factor 64. Write quantize: int8, int4 or gptq.",
         ],
     ),
     (
