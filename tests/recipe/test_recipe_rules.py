@@ -188,7 +188,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.bits_fit_the_task,
-        {"compress": {"quantize": "gptq"}},
+        {"task": "classification", "compress": {"quantize": "gptq"}},
         [
             "compress.quantize: expected int8 for classification; found gptq. Write quantize: int8; int4 and gptq are for "
             "task: generation."
@@ -199,6 +199,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {
             "task": "generation",
             "data.target": None,
+            "evaluate.metrics": [],
             "build": "language",
             "compress": {
                 "quantize": {"weights": "int4", "activations": "static"},
