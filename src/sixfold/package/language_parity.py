@@ -46,7 +46,7 @@ def stored_texts(
 
 def _fitting(text: str, tokens: LanguageTokens, most: int) -> Any:
     """A beginning of the text that has at most `most` tokens, and these."""
-    while len(ids := tokens.encode(text) or list(tokens.start)) > most:
+    while len(ids := tokens.prompt(text)) > most:
         text = text[: len(text) // 2]
     return text, ids
 

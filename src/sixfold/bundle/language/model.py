@@ -97,7 +97,7 @@ class LanguageRuntime:
         return max(SPARE, min(wanted, free))
 
     def _continued(self, text: str) -> str:
-        prompt = self.tokens.encode(str(text))[-self.tokens.context + CONTINUED :]
+        prompt = self.tokens.prompt(str(text))[-self.tokens.context + CONTINUED :]
         request = GenerationRequest(
             tuple(prompt) or self.tokens.start,
             CONTINUED,

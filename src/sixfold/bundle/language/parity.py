@@ -94,10 +94,8 @@ def check_texts(model: LanguageRuntime, texts: Sequence[StoredText], where: str)
 
 
 def _check_tokens(model: LanguageRuntime, text: StoredText, where: str) -> None:
-    if text.messages is not None:
-        found = model.tokens.chat(text.messages)
-    else:
-        found = model.tokens.encode(text.text or "") or list(model.tokens.start)
+    tokens, chat = model.tokens, text.messages
+    found = tokens.prompt(text.text or "") if chat is None else tokens.chat(chat)
     if tuple(found) != text.ids:
         raise _disagrees(where, f"the tokens {list(text.ids[:12])}…", f"{found[:12]}…")
     fits = len(text.whole()) < model.tokens.context and max(text.whole()) < model.tokens.size

@@ -40,7 +40,7 @@ class Chat:
         """
         asked = [*self.messages, {"role": "user", CONTENT: text}]
         tokens = self.model.tokens
-        prompt = tuple(tokens.chat(asked) if self.chats else tokens.encode(text) or tokens.start)
+        prompt = tuple(tokens.chat(asked) if self.chats else tokens.prompt(text))
         room = tokens.context - len(prompt)
         if room < 1 or not prompt:
             raise RowError(

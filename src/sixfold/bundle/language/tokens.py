@@ -73,6 +73,17 @@ class LanguageTokens:
         """The tokens of a plain text, with those that the model's tokenizer puts around it."""
         return list(self.tokenizer.encode(text).ids)
 
+    def prompt(self, text: str) -> list[int]:
+        """The tokens of a text that is to be gone on with: as it was learned, the token that a text
+        begins with stands before them.
+        """
+        ids = self.encode(text)
+        return ids if self.started(ids) else [*self.start, *ids]
+
+    def started(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """The token that a text begins with, where it stands at the beginning of `ids`."""
+        return self.start if self.start and tuple(ids[:1]) == self.start else ()
+
     def chat(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
     ) -> list[int]:

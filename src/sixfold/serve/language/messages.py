@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sixfold.recipe.chat_template import Message
@@ -77,11 +78,23 @@ def _calls(value: Any, where: str, role: str) -> list[dict[str, Any]]:
         if fields.text("type", "function") != "function":
             raise invalid(f"{where}[{at}].type", "function", each.get("type"))
         function = RequestFields(fields.take("function"), f"{where}[{at}].function")
-        called = {"name": function.text("name"), "arguments": function.text("arguments")}
+        arguments = _arguments(function.text("arguments"), f"{where}[{at}].function.arguments")
+        called = {"name": function.text("name"), "arguments": arguments}
         function.end()
         fields.take("index")
         fields.end()
         found.append({"id": name, "type": "function", "function": called})
+    return found
+
+
+def _arguments(text: str, where: str) -> dict[str, Any]:
+    """As an object, which chat templates take, in training and here."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise invalid(where, "the text of a JSON object", text)
     return found
 
 

@@ -218,7 +218,7 @@ def prompts_of(value: Any, tokens: LanguageTokens, param: str) -> tuple[tuple[in
 
 def _tokens_of(text: str, tokens: LanguageTokens) -> tuple[int, ...]:
     """Of no text the token that a text begins with, where the model has one."""
-    return tuple(tokens.encode(text)) or tokens.start
+    return tuple(tokens.prompt(text))
 
 
 def _checked_ids(value: list[Any], where: str, tokens: LanguageTokens) -> tuple[int, ...]:

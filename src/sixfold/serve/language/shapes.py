@@ -205,7 +205,7 @@ class CompletionShapes:
         }
 
     def _logprobs(self, choice: Choice, silent: bool) -> Json | None:
-        """Of the tokens that were not told yet; the first token of a text has none."""
+        """Of the tokens that were not told yet; a text's first token has none, where nothing begins it."""
         if not choice.request.logprobs:
             return None
         ids, values = list(choice.text.ids), [*choice.text.logprobs]
@@ -213,8 +213,9 @@ class CompletionShapes:
         if silent:
             ids, known = [], []
         if choice.request.echo:
-            ids = [*choice.request.prompt, *ids]
-            known = [None, *choice.prompt_logprobs[1:], *known]
+            before = len(self._envelope.tokens.started(choice.request.prompt))
+            ids = [*choice.request.prompt[before:], *ids]
+            known = [*[None, *choice.prompt_logprobs[1:]][before:], *known]
         start = self._told.get(choice.index, 0)
         self._told[choice.index] = len(ids)
         texts = [
