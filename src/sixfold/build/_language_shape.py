@@ -22,7 +22,9 @@ UNTIED_WIDTH: Final = 1_536  # from which on the last product has weights of its
 
 class LanguageShape(NamedTuple):
     """`kv_heads`: heads of keys and values, each shared by heads / kv_heads others (Ainslie and others,
-    GQA, 2023); `mlp`: width of the gated MLP; `context`: tokens of a window.
+    GQA, 2023); `mlp`: width of the gated MLP; `context`: tokens of a window. `head_width`: 0 for the
+    width divided by the heads; `tied`: whether the last product has the table of tokens for its weights,
+    None for by the width.
     """
 
     layers: int
@@ -31,6 +33,8 @@ class LanguageShape(NamedTuple):
     kv_heads: int
     mlp: int
     context: int
+    head_width: int = 0
+    tied: bool | None = None
 
     def config(self, tokenizer: TextTokenizer) -> str:
         """The text of config.json."""
@@ -62,11 +66,11 @@ class LanguageShape(NamedTuple):
 
     def parameters(self, vocabulary: int) -> int:
         """All of them."""
-        head = self.width // self.heads
+        head = self.head_width or self.width // self.heads
         attention = self.width * head * (2 * self.heads + 2 * self.kv_heads)
         layer = attention + 3 * self.width * self.mlp + 2 * self.width
-        tables = 1 if self.width < UNTIED_WIDTH else 2
-        return self.layers * layer + self.width + tables * vocabulary * self.width
+        tied = self.width < UNTIED_WIDTH if self.tied is None else self.tied
+        return self.layers * layer + self.width + (1 if tied else 2) * vocabulary * self.width
 
 
 def shape_of_config(config: str, context: int) -> LanguageShape:
@@ -80,6 +84,8 @@ def shape_of_config(config: str, context: int) -> LanguageShape:
         int(fields.get("num_key_value_heads") or heads),
         int(fields["intermediate_size"]),
         context,
+        int(fields.get("head_dim") or 0),
+        bool(fields.get("tie_word_embeddings", False)),
     )
 
 
