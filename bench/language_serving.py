@@ -183,20 +183,20 @@ def _served(bundle: Path) -> Iterator[int]:
         "from sixfold.serve.run import serve; import sys; "
         "serve(sys.argv[1], port=0, trust_recipe=True)"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code, str(bundle)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": str(THREADS)},
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r":(\d+) ", process.stdout.readline())
-        assert found is not None
-        yield int(found[1])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r":(\d+) ", process.stdout.readline())
+            assert found is not None
+            yield int(found[1])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
 
 
 def _installed() -> Result:

@@ -135,7 +135,15 @@ def test_a_killed_run_continues_and_repeats_no_finished_stage(tmp_path: Path) ->
     assert [(e["event"], e["stage"]) for e in events if e.get("stage") == "evaluate-0"].count(
         ("stage_started", "evaluate-0")
     ) == 1
-    assert done == {"evaluate-0", "evaluate-1", "evaluate-2", "refit", "compress", "outcome"}
+    assert done == {
+        "plan",
+        "evaluate-0",
+        "evaluate-1",
+        "evaluate-2",
+        "refit",
+        "compress",
+        "outcome",
+    }
     assert not list((tmp_path / "run").glob("*.tmp"))
     whole = pipeline.run(load(tmp_path / "r.yaml"), tmp_path / "whole")
     assert (whole.bundle / "model.onnx").read_bytes() == (

@@ -5,9 +5,13 @@ that fails.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import errno
 import logging
 import socket
+import struct
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +24,10 @@ GONE: Final = (
     errno.EPROTO,
     errno.EPERM,
 )  # the client's end, before it was accepted
+
+# Linux: a filter of packets for a socket (asm-generic/socket.h), here one that takes nothing of any.
+SO_ATTACH_FILTER: Final = 26
+RETURN_NOTHING: Final = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF: RET #0
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -48,6 +56,7 @@ class Listener:
     def close(self) -> None:
         """Accept what waits, and listen no more."""
         self._loop.remove_reader(self._socket)
+        _take_no_more(self._socket)
         while self._accept_one():
             pass
         self._socket.close()
@@ -95,3 +104,15 @@ class Listener:
     def _resume(self) -> None:
         if self._socket.fileno() >= 0:
             self._loop.add_reader(self._socket, self._ready)
+
+
+def _take_no_more(listening: socket.socket) -> None:
+    """Whoever connects between the last one that is accepted and the end of the socket would be reset
+    with a request on its way. Where the system can, it is not answered before, and refused after.
+    """
+    if sys.platform != "linux":
+        return
+    code = ctypes.create_string_buffer(RETURN_NOTHING, len(RETURN_NOTHING))
+    program = struct.pack("HP", 1, ctypes.addressof(code))
+    with contextlib.suppress(OSError):  # a sandbox that forbids it
+        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

@@ -60,6 +60,7 @@ def test_a_chat_goes_on(page: Page, address: str) -> None:
 def test_what_is_refused_is_shown(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_label("temperature").fill("9")
+    page.locator("#tokens").fill("8")
     page.get_by_label("Message").fill("Hi")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".turn.bad")).to_contain_text("temperature: expected a number from 0 to 2")
