@@ -12,6 +12,7 @@ from sixfold.serve.pages import page_of
 if TYPE_CHECKING:
     from sixfold.bundle.language.tokens import LanguageTokens
 
+MOST_TOKENS: Final = 200  # of a text that goes on, where the page asks
 PATHS: Final = (
     ("GET", "/v1/models", "the model that is served"),
     ("POST", "/v1/chat/completions", "an answer to a chat"),
@@ -41,6 +42,7 @@ def chat_page(bundle: Bundle, tokens: LanguageTokens) -> str:
         "chat.html.jinja",
         bundle=bundle,
         chats=tokens.template is not None,
+        most="" if tokens.template is not None else min(MOST_TOKENS, tokens.context // 2),
         command=_command(bundle.name, tokens),
     )
 
