@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import signal
 import subprocess
@@ -45,11 +46,18 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline()
+        self.line = self._first_line()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.line)
         assert found, f"{self.line} {self.process.communicate(timeout=10)}"
         self.port = int(found[1])
+
+    def _first_line(self) -> str:
+        """And no byte more: `communicate` would miss what a buffer holds of a server that ends at once."""
+        assert self.process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n") and (byte := os.read(self.process.stdout.fileno(), 1)):
+            line += byte
+        return line.decode()
 
     def stop(self) -> tuple[str, str]:
         self.process.send_signal(signal.SIGTERM)
