@@ -67,8 +67,8 @@ class Workload:
         }
 
 
-SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12, 300_000)
-LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 160_000)
+SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12, 200_000)
+LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 50_000)
 
 
 def measure(rounds: int = 3, **smaller: int) -> Iterator[Result]:
