@@ -189,7 +189,7 @@ def _of_documents(raw: Raw, data: Data, reading: Reading) -> Data:
     text = text_column(list(raw.columns), data, raw.where)
     if text not in (data.group, data.time):
         raw.columns[text] = stored_column(text, raw.columns[text], reading)
-    others = tuple(name for name in raw.columns if name not in (text, data.group, data.time))
+    others = tuple(name for name in raw.columns if name not in (text, data.group))
     return data.model_copy(update={"types": {**data.types, text: "text"}, "drop": others})
 
 

@@ -36,7 +36,7 @@ MOST_COLUMNS: Final = (
 ROW_BYTES: Final = (
     56  # of a row, whatever its columns: its target, the order of rows, masks; derived, rather less
 )
-PART_TEXTS, PART_CHARACTERS = 4_096, 4 << 20  # of a part of rows; guessed
+PART_TEXTS, PART_CHARACTERS = 4_096, 1 << 20  # of a part of rows; guessed
 _PREFIXED = re.compile(
     r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL
 )  # one letter is a drive of Windows

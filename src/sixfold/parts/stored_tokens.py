@@ -27,7 +27,9 @@ from sixfold.parts.text_tokenizer import TextTokenizer
 Ids = npt.NDArray[np.int32]
 ID_BYTES: Final = 4
 AT_ONCE: Final = 512  # texts that are encoded together,
-CHARACTERS: Final = 1 << 20  # as long as they have no more: their tokens take 100 MB in the library
+CHARACTERS: Final = (
+    1 << 18
+)  # as long as they have no more: their tokens take some 10 MB in the library
 
 
 class TokenRow(NamedTuple):

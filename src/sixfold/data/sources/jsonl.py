@@ -23,7 +23,7 @@ from sixfold.recipe.section import Section
 
 CHUNK: Final = 65_536  # rows held as Python objects at once,
 CHUNK_VALUES: Final = 2_000_000  # and values of them: about 150 MB; guessed
-CHUNK_CHARACTERS: Final = 16 << 20  # and characters of text among them
+CHUNK_CHARACTERS: Final = 4 << 20  # and characters of text among them
 ASKED_CELLS: Final = 1_000_000  # of the table, after which its memory is asked for again: 8 MB
 PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 

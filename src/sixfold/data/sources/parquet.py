@@ -29,7 +29,7 @@ from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 STEP_BYTES: Final = 64 << 20  # decoded at once
-PART_BYTES: Final = 8 << 20  # of a part of a table that is read in parts
+PART_BYTES: Final = 4 << 20  # of a part of a table that is read in parts
 STEP_ROWS: Final = 1 << 20  # at most,
 FEW_ROWS: Final = 1 << 14  # and of text that may be long and repeated
 WIDTHS: Final = {
