@@ -31,14 +31,14 @@ def work(source, memory):
     texts = data.table.columns["text"].strings()
     keep = {"duplicates": "drop", "texts": {"least": 10, "symbols": 0.5, "bad_unicode": 0.1}}
     rows, _ = kept_texts(texts, Denoise.model_validate(keep))
-    tokens = store(texts.take(rows), learned(["of single bytes"], 260), plain_rows(tokenizer))
+    tokenizer = learned(texts[:400], 2_048)
+    tokens = store(texts.take(rows), tokenizer, plain_rows(tokenizer))
     packed, ids = PackedTexts(tokens, 256), 0
     for first in range(0, len(packed), 4096):
         batch = packed.read(np.arange(first, min(first + 64, len(packed))), None)
         ids += int((batch.y >= 0).sum())
     return data.table.rows, len(rows), tokens.of_file, ids
 
-tokenizer = learned(["of single bytes"], 260)
 every_modality()
 work(sys.argv[1], MemoryLimit.of(None))  # a small one: what is imported and started is no corpus
 begun = held_bytes()
@@ -78,7 +78,7 @@ def test_a_corpus_is_read_cleaned_and_tokenized_in_a_part_of_its_size(tmp_path: 
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert found["rows"] > size / 8_000
-    assert found["tokens"] > 0.9 * size * found["kept"] / found["rows"] / 1.2
+    assert found["tokens"] > size / 10
     assert 0 < found["kept"] <= found["rows"]
     assert found["ids"] > 0
     assert found["grown"] < most

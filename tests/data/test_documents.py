@@ -102,7 +102,7 @@ def test_a_column_that_comes_late_is_found(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = load(Data(source="t.jsonl"), "generation", tmp_path)
     assert list(found.table.columns["text"].strings()) == ["late", "late"]
-    with pytest.raises(DataError, match="line 1, column 'who'.*a value in every row"):
+    with pytest.raises(DataError, match=r"line 1, column 'who'.*a value in every row"):
         load(Data(source="t.jsonl", group="who"), "generation", tmp_path)
 
 
