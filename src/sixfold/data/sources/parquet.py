@@ -58,7 +58,7 @@ class Settings(Section):
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """Every column with its own type. Raises DataError, or BudgetError."""
         limit = memory or MemoryLimit.of(None)
-        with self._opened(limit) as (stream, file):
+        with self._opened(limit, 0) as (stream, file):
             table, held = self._table(stream, file, limit), _files(file, self.path)
             all_names, rows = file.schema_arrow.names, file.metadata.num_rows
         read = dict(zip(table.column_names, table.columns, strict=True)) | held
@@ -70,11 +70,13 @@ class Settings(Section):
         return RawParts(self._parts(memory or MemoryLimit.of(None)), str(self.path), _place)
 
     def _parts(self, limit: MemoryLimit) -> Iterator[RawPart]:
-        with self._opened(limit) as (stream, file):
+        with self._opened(limit, BUFFER_BYTES) as (stream, file):
             check_count(file.metadata.num_columns, str(self.path))
             columns = _kept(file.schema_arrow)
             width = sum(_widths(file.metadata, columns))
-            for batch in self._batches(stream, _Reading(file, columns, PART_BYTES, width), limit):
+            for batch in self._batches(
+                stream, _Reading(file, columns, width, PART_BYTES, BUFFER_BYTES), limit
+            ):
                 cells = dict(zip(batch.schema.names, batch.columns, strict=True))
                 absent = {
                     name: pa.nulls(batch.num_rows)
@@ -84,12 +86,14 @@ class Settings(Section):
                 yield RawPart(cells | absent, batch.num_rows)
 
     @contextmanager
-    def _opened(self, limit: MemoryLimit) -> Iterator[tuple[Any, Any]]:
-        """The file's bytes, and what reads them. Raises DataError."""
+    def _opened(self, limit: MemoryLimit, buffer: int) -> Iterator[tuple[Any, Any]]:
+        """The file's bytes, and what reads them: of a column so many at a time, or all of a row group's
+        where `buffer` is 0. Raises DataError.
+        """
         try:
             with (
                 DataFile(self.path, memory=limit).seekable() as stream,
-                pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
+                pa.parquet.ParquetFile(stream, buffer_size=buffer) as file,
             ):
                 if file.metadata.num_rows == 0:
                     raise DataError(str(self.path), "rows", "none", "Check the export.")
@@ -113,7 +117,7 @@ class Settings(Section):
         width = sum(_widths(facts, columns))
         needed = max(facts.num_rows * width, table_bytes(facts.num_rows, facts.num_columns))
         memory.plan(where, table_in_words(facts.num_rows, facts.num_columns), int(needed))
-        reading = _Reading(file, columns, STEP_BYTES, width)
+        reading = _Reading(file, columns, width, STEP_BYTES)
         batches = list(self._batches(stream, reading, memory))
         return pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
 
@@ -128,7 +132,9 @@ class Settings(Section):
         repeated = _repeated(file.metadata, memory.left())
         if repeated:
             file, step = (
-                pa.parquet.ParquetFile(stream, read_dictionary=repeated, buffer_size=BUFFER_BYTES),
+                pa.parquet.ParquetFile(
+                    stream, read_dictionary=repeated, buffer_size=reading.buffer
+                ),
                 min(step, FEW_ROWS),
             )
         for batch in file.iter_batches(batch_size=step, columns=reading.columns):
@@ -137,14 +143,15 @@ class Settings(Section):
 
 
 class _Reading(NamedTuple):
-    """Which `columns` are read of a file (None: all), whose rows have `width` bytes in the mean, and
-    how many bytes at once.
+    """Which `columns` are read of a file (None: all), whose rows have `width` bytes in the mean, how
+    many bytes at once; `buffer`: as of `_opened`.
     """
 
     file: Any
     columns: Sequence[str] | None
-    step_bytes: int
     width: float
+    step_bytes: int
+    buffer: int = 0
 
 
 def _place(row: int) -> str:
