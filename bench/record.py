@@ -54,6 +54,7 @@ MEASUREMENTS = (
     "end_to_end",
     "texts",
     "images",
+    "language_corpus",
     "language_training",
     "quantization",
     "language_serving",

@@ -92,6 +92,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
         {"eager torch loop", "the 1 ms that are asked for"},
     ),
+    "language_corpus": (
+        {"megabytes": 1},
+        {"TARGET": 0.0},
+        {"a plain script in memory", "ours, 1 MB"},
+    ),
     "language_training": (
         {"layers": 1, "width": 32, "heads": 2, "context": 16, "batch": 4, "characters": 3_000},
         {"ALIKE": 5.0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from sixfold.parts.conversation import (
     read_text,
     text_of,
 )
+from sixfold.parts.stored_texts import DerivedTexts
 from sixfold.parts.stored_tokens import Encoder, StoredTokens, TokenRow, store
 from sixfold.parts.table import BoolArray
 from sixfold.parts.text_tokenizer import TextTokenizer
@@ -111,19 +113,19 @@ def stored_examples(texts: Sequence[str], tokenizer: TextTokenizer) -> StoredTok
     encode = _encoder(ExampleTokens.by(tokenizer))
     if not holds_preferences(texts):
         return store(texts, tokenizer, encode, whole=True)
-    sides = list(map(_sides, texts))
     chosen, rejected = (
-        store([text_of(pair[side]) for pair in sides], tokenizer, encode, whole=True)
+        store(DerivedTexts(texts, partial(_side, side)), tokenizer, encode, whole=True)
         for side in (0, 1)
     )
     return replace(chosen, rejected=rejected)
 
 
-def _sides(text: str) -> Sequence[Conversation | Completion]:
+def _side(side: int, text: str) -> str:
+    """The better answer of a preference, with its prompt (0), or the other one (1)."""
     example = read_text(text)
     if not isinstance(example, Preference):
         raise DataError("a row", "a preference, as the others", "an example of another kind", ALIKE)
-    return example.chosen, example.rejected
+    return text_of(example.rejected if side else example.chosen)
 
 
 def _encoder(tokens: ExampleTokens) -> Encoder:
