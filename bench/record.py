@@ -33,6 +33,7 @@ PEERS = (
     "uvicorn",
     "openvino-genai",
     "transformers",
+    "peft",
 )
 Record = dict[str, Any]
 
@@ -55,6 +56,7 @@ MEASUREMENTS = (
     "texts",
     "images",
     "language_training",
+    "lora_memory",
     "quantization",
     "language_serving",
 )
