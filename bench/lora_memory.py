@@ -21,7 +21,7 @@ import psutil
 from bench.child import Answer, Child, child, serve
 from bench.pairs import Absent, Result, need
 
-WINDOW, BATCH, STEPS, RANK, VOCABULARY = 256, 4, 3, 8, 8_192
+WINDOW, BATCH, STEPS, RANK, VOCABULARY = 256, 4, 2, 8, 8_192
 SENTENCES = ["The quick brown fox jumps over the lazy dog.", "Pack my box with jugs."]
 ADAPTERS = {"adapt": "lora", "rank": RANK}
 OURS: dict[str, dict[str, Any]] = {
