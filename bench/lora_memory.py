@@ -23,10 +23,12 @@ from bench.pairs import Absent, Result, need
 
 WINDOW, BATCH, STEPS, RANK, VOCABULARY = 256, 4, 2, 8, 8_192
 SENTENCES = ["The quick brown fox jumps over the lazy dog.", "Pack my box with jugs."]
+TWICE = "lora, layers computed twice"
 ADAPTERS = {"adapt": "lora", "rank": RANK}
 OURS: dict[str, dict[str, Any]] = {
     "lora": ADAPTERS,
     "lora, int4 below": ADAPTERS | {"base": "int4"},
+    TWICE: ADAPTERS,
     "whole": {},
 }
 ALIKE = 0.05  # nats between the mean losses: a few steps on random tokens learn nothing
@@ -54,6 +56,7 @@ def measure(
             ("lora", "all weights, Trainer", "Trainer", LESS),
             ("lora", "peft with Trainer", "peft", NO_MORE),
             ("lora, int4 below", "peft with Trainer", "peft", NO_MORE),
+            (TWICE, "all weights, Trainer", "Trainer", LESS),
         ):
             form = Result(
                 f"{told / 1e6:.0f}M, {ours}: growth of memory", peer, unit="B", target=target
@@ -92,7 +95,7 @@ def start() -> Callable[[Answer], Answer]:
             return {"parameters": write(folder, question["size"], question["shape"])}
         before = psutil.Process().memory_info().rss
         adapters = way == "peft"
-        loss = ours(folder, **OURS[way]) if way in OURS else theirs(folder, adapters)
+        loss = ours(folder, way) if way in OURS else theirs(folder, adapters)
         peak = _peak()
         return {"loss": loss, "peak": peak, "grown": float(peak - before)}
 
@@ -127,13 +130,14 @@ def rows() -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).integers(4, VOCABULARY, shape).astype(np.int32)
 
 
-def ours(folder: Path, **options: Any) -> float:
+def ours(folder: Path, way: str) -> float:
     """Through the family, as in a run; the mean loss."""
     from sixfold.build.language import Settings
     from sixfold.parts.fit import Fit, Setting
     from sixfold.parts.language_checkpoint import read_language
     from sixfold.parts.stored_tokens import StoredTokens
     from sixfold.recipe.schema import Train
+    from sixfold.recipe.strategy import Strategy
     from sixfold.runs.context import Context
 
     path, losses = folder / "tokens", list[float]()
@@ -141,9 +145,14 @@ def ours(folder: Path, **options: Any) -> float:
     starts = np.arange(len(rows()) + 1) * (WINDOW + 1)
     tokenizer = read_language(folder).tokenizer
     x: Any = StoredTokens(path, starts, np.ones(len(rows())), np.arange(len(rows())), tokenizer)
-    family = Settings(checkpoint=str(folder), context=WINDOW, **options)
+    family = Settings(checkpoint=str(folder), context=WINDOW, **OURS[way])
     defaults = {**family.train_defaults.options, "epochs": 1, "batch_size": BATCH}
-    setting = Setting("language", family, train=Train.model_validate(defaults))
+    setting = Setting(
+        "language",
+        family,
+        train=Train.model_validate(defaults),
+        strategy=Strategy(gradient_checkpointing=way == TWICE),
+    )
     fit = Fit(x, np.zeros((len(x), 3)), "generation", 3, seed=0, setting=setting)
 
     def emit(kind: str, facts: dict[str, Any]) -> None:
