@@ -105,6 +105,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "intermediate_size": 96,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
+            "head_dim": 16,
             "max_position_embeddings": 256,
         },
         {},
