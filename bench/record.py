@@ -33,6 +33,7 @@ PEERS = (
     "uvicorn",
     "openvino-genai",
     "transformers",
+    "peft",
 )
 Record = dict[str, Any]
 
@@ -56,6 +57,7 @@ MEASUREMENTS = (
     "images",
     "language_corpus",
     "language_training",
+    "lora_memory",
     "quantization",
     "language_serving",
 )

@@ -85,7 +85,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "ENVIRONMENT": Path("not installed/.venv-language-serve"),
             "THREADS": 1,
         },
-        {"OpenVINO GenAI by hand", "transformers generate, f32", "the limit"},
+        {"OpenVINO GenAI by hand", "transformers generate, f32"},
     ),
     "images": (
         {"images": 300, "epochs": 3},
@@ -102,8 +102,22 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"ALIKE": 5.0},
         {"a plain loop", "transformers' Trainer"},
     ),
+    "lora_memory": (
+        {
+            "sizes": ("nano",),
+            "num_hidden_layers": 2,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "max_position_embeddings": 256,
+        },
+        {},
+        {"all weights", "all weights, Trainer", "peft with Trainer"},
+    ),
     "quantization": (
-        {"characters": 30_000, "width": 32, "layers": 1, "tokens": 280, "context": 32},
+        {"characters": 30_000, "widths": (32,), "layers": 1, "tokens": 280, "context": 32},
         {"STEPS": 10, "PATIENCE": 1, "RATES": 0},
         {"round to nearest"},
     ),
