@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from sixfold.core.errors import SystemFault
+from sixfold.parts import decoder_pass
 from sixfold.parts.checkpoint import without_reports
 from sixfold.parts.draws import own_draws
 from sixfold.parts.token_windows import IDS, IGNORED, PLACES, TEXTS
@@ -100,12 +101,13 @@ class PackedNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """int64 [B, 3, T] → scores of the next token, [B, T, V]."""
-        texts = x[:, TEXTS]
-        length = texts.shape[1]
-        before = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        seen = ((texts[:, :, None] == texts[:, None, :]) & before).unsqueeze(1)
+        if self.training and torch.is_grad_enabled() and decoder_pass.can_read(self.network):
+            return decoder_pass.scores(self.network, x[:, IDS], x[:, PLACES], _several(x[:, TEXTS]))
         found = self.network(
-            input_ids=x[:, IDS], position_ids=x[:, PLACES], attention_mask=seen, use_cache=False
+            input_ids=x[:, IDS],
+            position_ids=x[:, PLACES],
+            attention_mask=_seen(x[:, TEXTS]),
+            use_cache=False,
         )
         return found.logits  # type: ignore[no-any-return]
 
@@ -125,6 +127,20 @@ class PackedNetwork(nn.Module):
                 parameter.copy_(torch.from_numpy(np.array(arrays[name])))
         self.loaded = True
         return self.eval()
+
+
+def _several(texts: torch.Tensor) -> torch.Tensor | None:
+    """As `_seen`; None where every window holds one text, whose tokens see all before them."""
+    if not texts.is_meta and bool((texts == texts[:, :1]).all()):
+        return None
+    return _seen(texts)
+
+
+def _seen(texts: torch.Tensor) -> torch.Tensor:
+    """bool [B, 1, T, T]: which tokens each token sees. `texts`: int64 [B, T], their numbers."""
+    length = texts.shape[1]
+    before = torch.ones(length, length, dtype=torch.bool, device=texts.device).tril()
+    return ((texts[:, :, None] == texts[:, None, :]) & before).unsqueeze(1)
 
 
 def token_losses(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

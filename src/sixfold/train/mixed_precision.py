@@ -6,6 +6,7 @@ need no scale (Kalamkar and others, A study of bfloat16 for deep learning traini
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 import torch
 
 GAIN: Final = 1.1  # times faster, from which on it is taken; guessed: less is noise
+CLEAR: Final = 1.5  # times faster or slower, from which on one trial is enough; guessed
 REPEATS: Final = 2  # of a step, of which the faster counts; one more before them is not timed
 
 
@@ -44,14 +46,19 @@ class StepTimes(NamedTuple):
 
 def measured(step: Callable[[bool], object]) -> StepTimes:
     """`step`: computes a gradient, in bfloat16 or not."""
-    return StepTimes(_best_s(lambda: step(False)), _best_s(lambda: step(True)))
-
-
-def _best_s(step: Callable[[], object]) -> float:
-    step()
-    found = []
+    found = StepTimes(math.inf, math.inf)
+    step(False)
+    step(True)
     for _ in range(REPEATS):
-        start = time.perf_counter()
-        step()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        found = StepTimes(
+            *(min(was, _timed_s(step, on)) for was, on in zip(found, (False, True), strict=True))
+        )
+        if not 1 / CLEAR < found.plain_s / found.halved_s < CLEAR:
+            break
+    return found
+
+
+def _timed_s(step: Callable[[bool], object], on: bool) -> float:
+    start = time.perf_counter()
+    step(on)
+    return time.perf_counter() - start
