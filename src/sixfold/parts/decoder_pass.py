@@ -54,12 +54,23 @@ def scores(
         model = network.model
         h = model.embed_tokens(ids)
         dtype = torch.get_autocast_dtype(device) if half else h.dtype
-        cos, sin = (one[:, :, None, : one.shape[-1] // 2] for one in model.rotary_emb(h, places))
-        turn = torch.stack([cos, sin]).to(dtype)
+        turn = _turn(model, h, places, dtype)
         mask = _mask(seen, h, dtype)
         for layer in model.layers:
             h = _layer(layer, h, turn, mask)
         return _normed(h, model.norm, [network.lm_head], dtype)
+
+
+def _turn(model: Any, h: torch.Tensor, places: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """[2, B, T, heads of queries and keys, D]: what a head's numbers are multiplied by, and its halves that are swapped,
+    once for all layers.
+    """
+    cos, sin = model.rotary_emb(h, places)
+    half = sin.shape[-1] // 2
+    sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)
+    heads = model.config.num_attention_heads + model.config.num_key_value_heads
+    turn = torch.stack([cos, sin]).to(dtype).unsqueeze(3)
+    return turn.expand(-1, -1, -1, heads, -1).contiguous()
 
 
 def _mask(seen: torch.Tensor | None, h: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
@@ -104,10 +115,12 @@ def _attention(
 def _layer(
     layer: Any, h: torch.Tensor, turn: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """`h`: [B, T, W]; `turn`: [2, B, T, 1, D / 2] cosines and sines."""
+    """`h`: [B, T, W]; `turn`: as `_turn`."""
     own, mlp, dtype = layer.self_attn, layer.mlp, turn.dtype
     qkv = _normed(h, layer.input_layernorm, [own.q_proj, own.k_proj, own.v_proj], dtype)
-    q, k, v = _Turned.apply(qkv.unflatten(-1, (-1, own.head_dim)), turn, own.k_proj.out_features)  # type: ignore[no-untyped-call]
+    q, k, v = _Turned.apply(
+        qkv.unflatten(-1, (-1, own.head_dim)), turn, own.q_proj.out_features // own.head_dim
+    )  # type: ignore[no-untyped-call]
     read = _attention(q, k, v, mask, own.scaling)
     h = _Added.apply(h, read.transpose(1, 2).flatten(2), own.o_proj.weight)  # type: ignore[no-untyped-call]
     both = _normed(h, layer.post_attention_layernorm, [mlp.gate_proj, mlp.up_proj], dtype)
@@ -142,7 +155,8 @@ class _NormedProduct(torch.autograd.Function):
         """`h`: [B, T, W]; `scale`: [W]; `weights`: [O, W] each → [B, T, ΣO]."""
         rows = h.flatten(0, -2)
         norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-        inverse = norm.square_().div_(rows.shape[1]).add_(epsilon).rsqrt_()
+        least = torch.full_like(norm, epsilon)
+        inverse = least.addcmul_(norm, norm, value=1 / rows.shape[1]).rsqrt_()
         together = _together(weights, dtype)
         x = (rows * inverse).mul_(scale).to(dtype)
         ctx.save_for_backward(rows, scale, inverse, together, x)
@@ -156,10 +170,10 @@ class _NormedProduct(torch.autograd.Function):
         weights = g.t() @ x
         unit = rows * inverse
         dx = (g @ together).to(rows.dtype)
-        of_scale = (dx * unit).sum(0)
-        dx.mul_(scale)
-        along = torch.linalg.vecdot(dx, unit).div_(-rows.shape[1]).unsqueeze_(-1)
-        dh = dx.addcmul_(unit, along).mul_(inverse)
+        along = dx * unit
+        of_scale = along.sum(0)
+        apart = torch.mv(along, scale).unsqueeze_(-1)
+        dh = dx.mul_(scale).addcmul_(unit, apart, value=-1 / rows.shape[1]).mul_(inverse)
         return dh.unflatten(0, slope.shape[:-1]), of_scale, None, None, *weights.split(ctx.sizes)
 
 
@@ -169,38 +183,31 @@ class _Turned(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, qkv: Any, turn: Any, key_numbers: int) -> Any:
-        """`qkv`: [B, T, heads of all three, D]; `turn`: [2, B, T, 1, D / 2] → q, k, v, [B, H, T, D]."""
+    def forward(ctx: Any, qkv: Any, turn: Any, heads: int) -> Any:
+        """`qkv`: [B, T, heads of all three, D]; `turn`: [2, B, T, heads of two, D]; `heads`: of the queries → q, k, v,
+        [B, H, T, D].
+        """
         ctx.save_for_backward(turn)
-        keys = key_numbers // qkv.shape[-1]
-        heads = qkv.shape[2] - 2 * keys
-        ctx.sizes = [heads, keys, keys]
-        turned = torch.empty_like(qkv[:, :, : heads + keys])
-        _rotate(qkv[:, :, : heads + keys], turn[0], turn[1], turned)
-        q, k = turned.split([heads, keys], dim=2)
-        return q.transpose(1, 2), k.transpose(1, 2), qkv[:, :, heads + keys :].transpose(1, 2)
+        both = turn.shape[3]
+        ctx.sizes = [heads, both - heads, qkv.shape[2] - both]
+        x = qkv[:, :, :both]
+        turned = (x * turn[0]).addcmul_(_swapped(x), turn[1])
+        q, k = turned.split(ctx.sizes[:2], dim=2)
+        return q.transpose(1, 2), k.transpose(1, 2), qkv[:, :, both:].transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Any) -> Any:
         (turn,) = ctx.saved_tensors
-        dq, dk, dv = (one.transpose(1, 2) for one in slopes)
-        heads, keys, _ = ctx.sizes
-        b, t, _, d = dq.shape
-        found = torch.empty(b, t, heads + 2 * keys, d, dtype=dq.dtype, device=dq.device)
-        back = -turn[1]
-        _rotate(dq, turn[0], back, found[:, :, :heads])
-        _rotate(dk, turn[0], back, found[:, :, heads : heads + keys])
-        found[:, :, heads + keys :].copy_(dv)
+        found = torch.cat([one.transpose(1, 2) for one in slopes], dim=2)
+        x = found[:, :, : turn.shape[3]]
+        swapped = _swapped(x)
+        x.mul_(turn[0]).addcmul_(swapped, turn[1], value=-1)
         return found, None, None
 
 
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, out: torch.Tensor) -> None:
-    """`x`, `out`: [B, T, H, D]."""
-    (a, b), (turned_a, turned_b) = x.chunk(2, -1), out.chunk(2, -1)
-    torch.mul(a, cos, out=turned_a)
-    turned_a.addcmul_(b, sin, value=-1)
-    torch.mul(b, cos, out=turned_b)
-    turned_b.addcmul_(a, sin)
+def _swapped(x: torch.Tensor) -> torch.Tensor:
+    """The second half of each head before the first one."""
+    return x.roll(x.shape[-1] // 2, -1)
 
 
 class _Attention(torch.autograd.Function):
@@ -239,17 +246,18 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, both: Any) -> Any:
         """`both`: [B, T, 2 M], gate and up → [B, T, M]."""
-        ctx.save_for_backward(both)
         gate, up = both.chunk(2, -1)
-        return functional.silu(gate).mul_(up)
+        open_ = functional.silu(gate)
+        ctx.save_for_backward(both, open_)
+        return open_ * up
 
     @staticmethod
     def backward(ctx: Any, slope: Any) -> Any:
-        (both,) = ctx.saved_tensors
+        both, open_ = ctx.saved_tensors
         gate, up = both.chunk(2, -1)
         found = torch.empty_like(both)
         of_gate, of_up = found.chunk(2, -1)
-        torch.mul(functional.silu(gate), slope, out=of_up)
+        torch.mul(open_, slope, out=of_up)
         torch.ops.aten.silu_backward.grad_input(slope * up, gate, grad_input=of_gate)
         return found
 
