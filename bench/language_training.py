@@ -81,8 +81,8 @@ class Workload:
         return floor.seconds(tokens * (6 * weights + attention), precision="bf16")
 
 
-SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12, 230_400)
-LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 98_304)
+SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12, 153_600)
+LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 57_344)
 
 
 def measure(rounds: int = 3, **smaller: int) -> Iterator[Result]:

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sixfold.parts.compiled_layer import LayerInputs, program
+
 KNOWN: Final = frozenset({"llama", "mistral"})  # no biases, no norms of queries and keys
 PRODUCTS: Final = ("q_proj", "k_proj", "v_proj", "o_proj")
 BY_HAND: Final = 512  # tokens of a window, up to which attention is written out
@@ -43,10 +45,14 @@ def _is_plain(product: nn.Module) -> bool:
 
 
 def scores(
-    network: Any, ids: torch.Tensor, places: torch.Tensor, seen: torch.Tensor | None
+    network: Any,
+    ids: torch.Tensor,
+    places: torch.Tensor,
+    seen: torch.Tensor | None,
+    compiled: bool = False,
 ) -> torch.Tensor:
     """`ids`, `places`: int64 [B, T]; `seen`: bool [B, 1, T, T], which tokens a token reads; None: all
-    before it. → [B, T, V]. Products are in bfloat16 under autocast.
+    before it; `compiled`: by `compiled_layer`. → [B, T, V]. Products are in bfloat16 under autocast.
     """
     device = ids.device.type
     half = torch.is_autocast_enabled(device)
@@ -54,11 +60,22 @@ def scores(
         model = network.model
         h = model.embed_tokens(ids)
         dtype = torch.get_autocast_dtype(device) if half else h.dtype
-        turn = _turn(model, h, places, dtype)
-        mask = _mask(seen, h, dtype)
+        turn, mask = _turn(model, h, places, dtype), _mask(seen, h, dtype)
+        one_layer = _by_program if compiled else _layer
         for layer in model.layers:
-            h = _layer(layer, h, turn, mask)
+            h = one_layer(layer, h, turn, mask)
         return _normed(h, model.norm, [network.lm_head], dtype)
+
+
+def _by_program(
+    layer: Any, h: torch.Tensor, turn: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    own, mlp, norm = layer.self_attn, layer.mlp, layer.input_layernorm
+    by_hand = _is_by_hand(turn.dtype, h.shape[1], h.device)
+    inputs = LayerInputs(h, turn[:, :, :, :1], mask, norm.variance_epsilon, own.scaling, by_hand)
+    products = [own.q_proj, own.k_proj, own.v_proj, own.o_proj]
+    after = [layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+    return program()(inputs, [one.weight for one in (norm, *products, *after)])
 
 
 def _turn(model: Any, h: torch.Tensor, places: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -22,10 +22,12 @@ from torch import nn
 from sixfold.core.errors import SystemFault
 from sixfold.parts import decoder_pass
 from sixfold.parts.checkpoint import without_reports
+from sixfold.parts.compiled_layer import WindowKind
 from sixfold.parts.draws import own_draws
 from sixfold.parts.token_windows import IDS, IGNORED, PLACES, TEXTS
 
 HALF: Final = frozenset({torch.bfloat16, torch.float16})  # in which no sum of exponentials is taken
+NARROW, SAVED = 128, 0.3  # the widest layers that are worth compiling, and what it saves
 VECTOR_START: Final = 0.02  # standard deviation, as GPT-2's and Llama's
 
 
@@ -70,6 +72,8 @@ class PackedNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.loaded = False  # weights that `initialize` leaves alone
+        self.kind: WindowKind | None = None  # of a pass in training, one of most windows
+        self.compiled: WindowKind | None = None  # those that go through compiled layers
         self.network = causal_network(json.loads(config))
 
     def start(self, weights: Fills, biases: Fills, generator: torch.Generator) -> frozenset[str]:
@@ -95,6 +99,13 @@ class PackedNetwork(nn.Module):
         return frozenset(filled)
 
     @property
+    def compiled_saving(self) -> float:
+        """Share of a step that compiled layers save, about: measured on an EPYC 9005 with two cores, 0.37 at width 128
+        and 0.04 at 384, whose time is that of products.
+        """
+        return SAVED if self.network.config.hidden_size <= NARROW else 0.0
+
+    @property
     def longest(self) -> int:
         """Places that it was made for."""
         return int(self.network.config.max_position_embeddings)
@@ -102,7 +113,14 @@ class PackedNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """int64 [B, 3, T] → scores of the next token, [B, T, V]."""
         if self.training and torch.is_grad_enabled() and decoder_pass.can_read(self.network):
-            return decoder_pass.scores(self.network, x[:, IDS], x[:, PLACES], _several(x[:, TEXTS]))
+            seen = _several(x[:, TEXTS])
+            kind = WindowKind(len(x), x.shape[-1], seen is not None)
+            if (
+                self.kind is None or kind.windows >= self.kind.windows
+            ):  # the rest of a batch is smaller
+                self.kind = kind
+            compiled = kind == self.compiled
+            return decoder_pass.scores(self.network, x[:, IDS], x[:, PLACES], seen, compiled)
         found = self.network(
             input_ids=x[:, IDS],
             position_ids=x[:, PLACES],

@@ -308,6 +308,11 @@ class Train(Section):
         description="Arithmetic of the training; of images, texts and language models also bfloat16: of products, with "
         "float32 weights; auto: float32, or bfloat16 where the first step shows that it is faster.",
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Of language models: layers as programs that torch compiles, which needs a C++ compiler and some "
+        "20 seconds; auto: where the steps that are left save more than that.",
+    )
     spike: float | None = Field(
         None,
         gt=0,

@@ -35,6 +35,7 @@ from sixfold.train.batch_parts import (
     views,
 )
 from sixfold.train.batches import permutation
+from sixfold.train.compiling import Compiling
 from sixfold.train.memory_steps import StepShape
 from sixfold.train.mixed_precision import halved, measured
 from sixfold.train.spikes import SpikeGuard
@@ -165,6 +166,9 @@ class ModuleLearner:
             self.size,
             fit.workers,
         )
+        modules = [part.module for part in self.parts.parts]
+        note = partial(fit.context.emit, "note")
+        self.compiling = Compiling(modules, self.train.compile, lambda text: note(text=text))
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
         self.use(fit.strategy)
@@ -250,7 +254,8 @@ class ModuleLearner:
         x, y, seed = self._placed(x), self._placed(y), self._seed("dropout", step)
         if self.halved is None:
             self.halved = self._is_faster_halved(x, y, seed)
-        self.loss = self._loss(x, y, seed)
+        left = self.steps * self.epochs - step - 1
+        self.loss = self.compiling.gradient(lambda: self._loss(x, y, seed), left)
         return self.loss
 
     def step(self, batch: RowBatch) -> None:
@@ -347,6 +352,7 @@ class ModuleLearner:
     def close(self) -> None:
         """End the threads of its parts; the module is as it was."""
         self.parts.close()
+        self.compiling.close()
         recompute.stop(self.module)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -425,12 +431,18 @@ class ModuleLearner:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
         guard = None if self.guard is None else self.guard.state_dict()
-        return {**self._plain_state(), "halved": self.halved, "guard": guard}
+        return {
+            **self._plain_state(),
+            "halved": self.halved,
+            "guard": guard,
+            "compiled": self.compiling.kind,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self._load_plain_state(state)
         self.halved = state["halved"]
+        self.compiling.use(state["compiled"])
         if self.guard is not None:
             self.guard.load_state_dict(state["guard"])
 
