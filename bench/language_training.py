@@ -3,7 +3,7 @@ transformers' Trainer.
 
 All train the same Llama from scratch on the same windows of the same tokens, one epoch of AdamW with the
 same rate, clipped; the losses on text that none has seen have to be alike, and are taken outside of the time.
-Ours has `precision: auto`, whose trials are in the time. Two workloads: nanoGPT's recipe for a processor (4
+Ours has `precision: auto` and `compile: auto`, whose trials are in the time. Two workloads: nanoGPT's recipe for a processor (4
 layers, 4 heads, width 128, context 64, batch 12, characters), and 6 layers of width 384 with a context of 256.
 
 The floor is that of the products forward, for weights and for inputs, and of half of attention's (a token
@@ -144,6 +144,7 @@ def _ours(workload: Workload, tokens: StoredTokens) -> nn.Module:
             "optimizer": optimizer,
             "clip": CLIP,
             "precision": "auto",
+            "compile": "auto",
         }
     )
     family = _family(workload)

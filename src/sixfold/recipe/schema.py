@@ -309,7 +309,7 @@ class Train(Section):
         "float32 weights; auto: float32, or bfloat16 where the first step shows that it is faster.",
     )
     compile: Literal["auto", "on", "off"] = Field(
-        "auto",
+        "off",
         description="Of language models: layers as programs that torch compiles, which needs a C++ compiler and some "
         "20 seconds; auto: where the steps that are left save more than that.",
     )
