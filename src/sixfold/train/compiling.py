@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from sixfold.core.errors import RecipeError
+from sixfold.runs.context import Context
 
 COST_S: Final = (
     20.0  # to make a program, the compiler's import with it; measured on two cores: 10 to 20
@@ -42,9 +43,7 @@ class Compiling:
     kind of inputs that goes through programs.
     """
 
-    def __init__(
-        self, modules: Sequence[nn.Module], wanted: Wanted, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, modules: Sequence[nn.Module], wanted: Wanted, context: Context) -> None:
         self.modules = [one for one in modules if isinstance(one, LayerCompilable)]
         if wanted == "on" and not self.modules:
             raise RecipeError(
@@ -53,10 +52,14 @@ class Compiling:
                 "on",
                 "Leave it out.",
             )
-        self.wanted, self.note = wanted, note
+        self.wanted, self.context = wanted, context
         self.kind: tuple[Any, ...] | None = None if self.modules and wanted != "off" else ()
         self.times: list[float] = []
         self.made = False  # whether programs ran in this process
+
+    def note(self, text: str) -> None:
+        """For people."""
+        self.context.emit("note", text=text)
 
     def use(self, kind: Sequence[Any] | None) -> None:
         """As it was decided before a kill: the program is made at the next gradient."""

@@ -16,6 +16,7 @@ import torch
 
 GAIN: Final = 1.1  # times faster, from which on it is taken; guessed: less is noise
 CLEAR: Final = 1.5  # times faster or slower, from which on one trial is enough; guessed
+TRIED: Final = 2  # parts of a batch on which it is measured; more would say the same
 REPEATS: Final = 2  # of a step, of which the faster counts; one more before them is not timed
 
 
@@ -42,6 +43,12 @@ class StepTimes(NamedTuple):
         )
         taken = "products are computed in bfloat16" if self.pays else "float32 stays"
         return f"precision auto: bfloat16 takes {times}: {taken}."
+
+
+def tried_rows(parts: Callable[[int], int], rows: int) -> int:
+    """As few rows of a batch as make TRIED parts, or all parts of it. `parts`: of so many rows."""
+    wanted = min(TRIED, parts(rows))
+    return next(count for count in range(1, rows + 1) if parts(count) >= wanted)
 
 
 def measured(step: Callable[[bool], object]) -> StepTimes:

@@ -37,14 +37,13 @@ from sixfold.train.batch_parts import (
 from sixfold.train.batches import permutation
 from sixfold.train.compiling import Compiling
 from sixfold.train.memory_steps import StepShape
-from sixfold.train.mixed_precision import halved, measured
+from sixfold.train.mixed_precision import halved, measured, tried_rows
 from sixfold.train.spikes import SpikeGuard
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
 ALL_THREADS = 1e12  # operations of a step that keep every thread busy
 MANY = 1 << 30
-TRIED: Final = 2  # parts of a batch on which a precision is measured; more would say the same
 
 
 class ExampleReader(Protocol):
@@ -167,8 +166,7 @@ class ModuleLearner:
             fit.workers,
         )
         modules = [part.module for part in self.parts.parts]
-        note = partial(fit.context.emit, "note")
-        self.compiling = Compiling(modules, self.train.compile, lambda text: note(text=text))
+        self.compiling = Compiling(modules, self.train.compile, fit.context)
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
         self.use(fit.strategy)
@@ -288,12 +286,8 @@ class ModuleLearner:
         return True
 
     def _is_faster_halved(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> bool:
-        """Measured on as few rows of a batch as make TRIED parts, which changes nothing."""
-        rows = next(
-            count
-            for count in range(1, len(y) + 1)
-            if self.work.parts(count) >= min(TRIED, self.work.parts(len(y)))
-        )
+        """Measured on some rows of a batch, which changes nothing."""
+        rows = tried_rows(self.work.parts, len(y))
         x, y = x[:rows], y[:rows]
         buffers = [buffer.clone() for buffer in self.module.buffers()]
 
