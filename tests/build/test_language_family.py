@@ -4,6 +4,9 @@ and what it is told that does not fit is refused.
 
 from __future__ import annotations
 
+import copy
+import itertools
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -170,3 +173,36 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     change_config(folder, model_type="mistral", sliding_window=32)
     with pytest.raises(FitError, match="at most 32 tokens"):
         Settings(checkpoint=str(folder), context=48).check_task("generation")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="a C++ compiler is wanted"
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_layers_learn_the_same_and_go_on_after_a_kill_with_the_same_bits() -> None:
+    x = stored(sentences(40, words=60), OWN)
+
+    def learner(compile_: str) -> ModuleLearner:
+        family = Settings(**TINY)
+        fit = fit_of(x, family, batch_size=4, compile=compile_, precision="bfloat16")
+        return learner_of(family.work_of(fit, Context()))
+
+    @torch.no_grad()
+    def stepped(one: ModuleLearner, first: int, last: int) -> list[float]:
+        losses = []
+        for batch in itertools.islice(one.batches(), first, last):
+            losses.append(float(one.backward(batch)))
+            one.step(batch)
+        return losses
+
+    with closing(learner("on")) as one, closing(learner("on")) as again:
+        first = stepped(one, 0, 2)
+        kept = copy.deepcopy(one.state_dict())
+        assert kept["compiled"]
+        second = stepped(one, 2, 4)
+        again.load_state_dict(kept)
+        assert stepped(again, 2, 4) == second
+        assert torch.equal(again.theta, one.theta)
+    with closing(learner("off")) as plain:
+        assert stepped(plain, 0, 4) == pytest.approx([*first, *second], abs=0.05)

@@ -35,8 +35,9 @@ from sixfold.train.batch_parts import (
     views,
 )
 from sixfold.train.batches import permutation
+from sixfold.train.compiling import Compiling
 from sixfold.train.memory_steps import StepShape
-from sixfold.train.mixed_precision import halved, measured
+from sixfold.train.mixed_precision import halved, measured, tried_rows
 from sixfold.train.spikes import SpikeGuard
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
@@ -164,6 +165,8 @@ class ModuleLearner:
             self.size,
             fit.workers,
         )
+        modules = [part.module for part in self.parts.parts]
+        self.compiling = Compiling(modules, self.train.compile, fit.context)
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
         self.use(fit.strategy)
@@ -249,7 +252,8 @@ class ModuleLearner:
         x, y, seed = self._placed(x), self._placed(y), self._seed("dropout", step)
         if self.halved is None:
             self.halved = self._is_faster_halved(x, y, seed)
-        self.loss = self._loss(x, y, seed)
+        left = self.steps * self.epochs - step - 1
+        self.loss = self.compiling.gradient(lambda: self._loss(x, y, seed), left)
         return self.loss
 
     def step(self, batch: RowBatch) -> None:
@@ -282,7 +286,9 @@ class ModuleLearner:
         return True
 
     def _is_faster_halved(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> bool:
-        """Measured on a batch, which changes nothing."""
+        """Measured on some rows of a batch, which changes nothing."""
+        rows = tried_rows(self.work.parts, len(y))
+        x, y = x[:rows], y[:rows]
         buffers = [buffer.clone() for buffer in self.module.buffers()]
 
         def step(on: bool) -> torch.Tensor:
@@ -340,6 +346,7 @@ class ModuleLearner:
     def close(self) -> None:
         """End the threads of its parts; the module is as it was."""
         self.parts.close()
+        self.compiling.close()
         recompute.stop(self.module)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -418,12 +425,18 @@ class ModuleLearner:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
         guard = None if self.guard is None else self.guard.state_dict()
-        return {**self._plain_state(), "halved": self.halved, "guard": guard}
+        return {
+            **self._plain_state(),
+            "halved": self.halved,
+            "guard": guard,
+            "compiled": self.compiling.kind,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self._load_plain_state(state)
         self.halved = state["halved"]
+        self.compiling.use(state["compiled"])
         if self.guard is not None:
             self.guard.load_state_dict(state["guard"])
 
