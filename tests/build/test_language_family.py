@@ -31,7 +31,8 @@ TINY: dict[str, Any] = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "co
 
 
 def fit_of(x: StoredTokens, family: Settings, **train: Any) -> Fit:
-    section = Train.model_validate({**family.train_defaults.options, "epochs": 1, **train})
+    options = {**family.train_defaults.options, "optimizer": "adamw", "epochs": 1, **train}
+    section = Train.model_validate(options)
     y = np.zeros((len(x), 3))
     setting = Setting("language", family, train=section)
     return Fit(x, y, "generation", 3, seed=3, setting=setting)
