@@ -167,7 +167,7 @@ class Length(NamedTuple):
 
 
 def _compared(workload: Workload, texts: Texts, length: Length, seeds: int) -> Result:
-    tuned = TUNED[workload.name]
+    tuned = Tuned(*TUNED[workload.name])
     own = length.times(tuned.share)
     short = length._replace(steps=length.every)
     _ours(workload, texts, 0, short)  # warm

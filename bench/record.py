@@ -55,6 +55,7 @@ MEASUREMENTS = (
     "texts",
     "images",
     "language_training",
+    "language_target",
     "quantization",
     "language_serving",
 )
