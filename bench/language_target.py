@@ -11,9 +11,9 @@ reach it takes forever, and the median of the five counts. The loss is looked at
 clock stopped, on the same windows for both.
 
 Tuned on other data and another seed than are measured: the text is 80% training, 10% tuning, 10% held out.
-Both get four runs: the peer one a learning rate, ours, whose rate is the family's default, one a number of
-steps; its shortest that reaches the peer's best loss is taken. `python -m bench.language_target` runs them and
-prints what `TUNED` says.
+Both get eight runs: the peer four learning rates on each vocabulary; ours three rates on characters, of which
+the best is the family's default, and three lengths on both, at that rate on one run of the three: the shortest
+that reaches the peer's best loss is taken. `python -m bench.language_target` runs them; `TUNED` is what it found.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ TUNING_SEED: Final = 1_000
 TRAINING, TUNING, TEST = slice(0, 8), slice(8, 9), slice(9, 10)  # tenths of the text
 STEPS, EVERY = 1_000, 25  # of the peer; between two looks
 WINDOWS, AT_ONCE = 384, 96  # that are looked at; together
-RATES: Final = (0.001, 0.002, 0.004, 0.008)  # of which the peer's is the best one
-SHARES: Final = (0.4, 0.5, 0.6, 0.7)  # of the peer's steps, of which ours is the smallest that does
+RATES: Final = (0.0005, 0.001, 0.002, 0.004)  # of which the peer's is the best one
+OWN_RATES: Final = (0.001, 0.002, 0.004)  # tried with the middle one of the shares
+SHARES: Final = (0.4, 0.5, 0.6)  # of the peer's steps, of which ours is the smallest that does
 DECAY, BETAS, WARM, LOWEST, CLIP = 0.1, (0.9, 0.99), 0.05, 0.1, 1.0  # nanoGPT's
 
 
@@ -259,10 +260,16 @@ class LookedAt(ModuleLearner):
         self.curve.stepped(lambda: _loss(self.module.network, self.unseen))
 
 
-def _ours(workload: Workload, texts: Texts, seed: int, length: Length) -> Curve:
-    """What the family chooses where a recipe says nothing; one epoch of the windows that are drawn."""
+def _ours(
+    workload: Workload, texts: Texts, seed: int, length: Length, rate: float | None = None
+) -> Curve:
+    """What the family chooses where a recipe says nothing; one epoch of the windows that are drawn.
+    `rate`: another one than its own.
+    """
     family, curve = workload.family, Curve(length.every)
     options = {**family.train_defaults.options, "batch_size": workload.batch, "epochs": 1}
+    if rate is not None:
+        options["optimizer"] = {**options["optimizer"], "learning_rate": rate}
     settings = (Prepare(), Initialize(seed=seed), Train.model_validate(options))
     one = Candidate("language", "language", family, *settings)
     fit = Fit(texts.seen, np.zeros(len(texts.seen)), "generation", 3)
@@ -330,12 +337,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, scratch.of_run(Path(place), None):
         for workload in WORKLOADS:
             texts = _texts(workload, Path(os.environ[TEXT]), TUNING)
+            default = workload.family.train_defaults.options["optimizer"]["learning_rate"]
+            rates = OWN_RATES if workload is WORKLOADS[0] else (default,)
             for rate in RATES:
-                curve = _peers(workload, texts, TUNING_SEED, length, rate)
-                print(f"{workload.name}  AdamW {rate:g}  {curve.last:.4f}  {curve.seconds:.1f} s")
+                _told(
+                    workload, f"AdamW {rate:g}", _peers(workload, texts, TUNING_SEED, length, rate)
+                )
             for share in SHARES:
-                curve = _ours(workload, texts, TUNING_SEED, length.times(share))
-                print(f"{workload.name}  ours {share:g}  {curve.last:.4f}  {curve.seconds:.1f} s")
+                for rate in rates if share == SHARES[1] else (default,):
+                    curve = _ours(workload, texts, TUNING_SEED, length.times(share), rate)
+                    _told(workload, f"ours {rate:g}, {share:g} of the steps", curve)
+
+
+def _told(workload: Workload, what: str, curve: Curve) -> None:
+    print(f"{workload.name}, {what}: {curve.last:.4f}, {curve.seconds:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
