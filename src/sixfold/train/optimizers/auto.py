@@ -18,11 +18,10 @@ from sixfold.train.optimizer import OptimizerSettings
 # bfloat16 (measured: docs/explanation/auto-optimizer.md).
 MOST_EXTRA: Final = 0.2
 MOST_EXTRA_OF_TEXTS: Final = 1.0
-# The largest singular value of muon's step, 0.2·√side·α, in rates of AdamW: measured with a language
-# model of width 128, whose best rates were 0.002 and 0.016. For other widths derived: that of weights
-# as they start hangs on no width.
+# The largest singular value of muon's step, rms·√side·α, in rates of AdamW, which vectors and tables
+# have: measured with a language model of width 128, AdamW's best rate beside muon's. For other widths
+# derived: that of weights as they start hangs on no width.
 MUON_STEP: Final = 31.0
-RMS: Final = 0.2  # of the numbers of muon's step at a rate of 1
 ITERATIONS: Final = 5  # of Newton–Schulz: muon's own
 # L-BFGS keeps 20 copies of the parameters and its steps are not stacked: guessed; measured up to
 # 4,929.
@@ -42,7 +41,7 @@ class Settings(OptimizerSettings):
     learning_rate: Literal["auto", "own"] | Annotated[float, Field(gt=0, le=10)] = Field(
         "auto",
         description="By a range test, as optimizers differ in it; or the default of the one that is chosen; or a number for "
-        "adamw, from which muon's is derived.",
+        "adamw, beside which muon's step of matrices is derived.",
     )
     weight_decay: float | None = Field(
         None, ge=0, description="Of muon and adamw. Left out: their own."
@@ -60,7 +59,7 @@ class Settings(OptimizerSettings):
             return OptimizerChoice({"name": "lbfgs"}, f"{why}; it searches its own steps")
         matrices = [shape for shape in work.shapes if len(shape) == 2]
         if len(matrices) < 2:
-            return self._of("adamw", "there is no hidden layer, which Muon is for", 1.0)
+            return self._of("adamw", "there is no hidden layer, which Muon is for")
         extra = muon_extra(matrices, work.rows)
         most = MOST_EXTRA_OF_TEXTS if work.task == "generation" else MOST_EXTRA
         few = extra <= most
@@ -70,16 +69,20 @@ class Settings(OptimizerSettings):
         )
         told = f"{why}, {'at most' if few else 'above'} {most:g}"
         if not few:
-            return self._of("adamw", told, 1.0)
-        return self._of("muon", told, MUON_STEP / (RMS * math.sqrt(max(map(max, matrices)))))
-
-    def _of(self, name: str, why: str, times: float) -> OptimizerChoice:
-        """`times`: that rate of adamw which the recipe says, is its own."""
-        given: Options = {"weight_decay": self.weight_decay, "beta2": self.beta2}
+            return self._of("adamw", told)
+        chosen = self._of("muon", told)
         if isinstance(self.learning_rate, float):
-            given["learning_rate"] = float(f"{times * self.learning_rate:.2g}")
-        elif self.learning_rate == "auto":
-            given["learning_rate"] = "auto"
+            rms = MUON_STEP / math.sqrt(max(map(max, matrices)))
+            chosen.optimizer["rms"] = float(f"{rms:.2g}")
+        return chosen
+
+    def _of(self, name: str, why: str) -> OptimizerChoice:
+        rate = None if self.learning_rate == "own" else self.learning_rate
+        given: Options = {
+            "learning_rate": rate,
+            "weight_decay": self.weight_decay,
+            "beta2": self.beta2,
+        }
         known = {key: value for key, value in given.items() if value is not None}
         return OptimizerChoice({"name": name, **known}, why)
 

@@ -17,12 +17,12 @@ BETA1: Final = 0.9  # AdamW's
 
 
 class Settings(OptimizerSettings):
-    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − 0.2·√max(rows, columns)·α·O, where O ≈ UVᵀ
+    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − ρ·√max(rows, columns)·α·O, where O ≈ UVᵀ
     of the SVD of (1 − μ)∇J + μm (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ +
     c(XXᵀ)²)X in bfloat16. The rest (biases, tables of tokens, what has other than two axes): AdamW
     with the same rate.
 
-    Jordan, Muon, 2024; the factor 0.2·√max: Liu and others, Muon is scalable for LLM training,
+    Jordan, Muon, 2024; the factor ρ·√max with ρ = 0.2: Liu and others, Muon is scalable for LLM training,
     2025, so that AdamW's rates fit. Matrices of one shape are stepped as one stack. Its extra work
     is about 5·width / batch of a step's: not for wide layers and small batches.
     """
@@ -38,6 +38,9 @@ class Settings(OptimizerSettings):
     weight_decay: float = Field(
         0.01, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0."
     )
+    rms: float = Field(
+        0.2, gt=0, description="ρ, of the numbers of a matrix's step at a rate of 1, above 0."
+    )
     iterations: int = Field(5, ge=1, le=20, description="Newton–Schulz iterations, 1 to 20.")
     beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's, of what is no matrix, in [0, 1).")
 
@@ -52,12 +55,12 @@ class Settings(OptimizerSettings):
         if matrices:
             muon = StackedMuon(
                 matrices,
+                self.rms,
                 lr=self.learning_rate,
                 weight_decay=self.weight_decay,
                 momentum=self.momentum,
                 nesterov=self.nesterov,
                 ns_steps=self.iterations,
-                adjust_lr_fn="match_rms_adamw",
             )
             parts.append(muon)
         if rest:
