@@ -72,7 +72,7 @@ class Tuned(NamedTuple):
     share: float
 
 
-TUNED: Final = {"characters": Tuned(0.004, 0.6), "pairs of bytes": Tuned(0.004, 0.6)}
+TUNED: Final = {"characters": Tuned(0.002, 0.5), "pairs of bytes": Tuned(0.002, 0.6)}
 
 
 @dataclass(frozen=True)
