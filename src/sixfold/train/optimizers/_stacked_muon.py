@@ -46,16 +46,16 @@ class StackedMuon(torch.optim.Muon):
             self._step([one for one in group["params"] if one.grad is not None], group)
         return loss
 
-    def _step(self, matrices: Sequence[torch.Tensor], group: dict[str, Any]) -> None:
+    def _step(self, matrices: list[torch.Tensor], group: dict[str, Any]) -> None:
         if not matrices:
             return
-        slopes = [one.grad for one in matrices]
+        slopes = [one.grad for one in matrices if one.grad is not None]
         means = [self._mean(one) for one in matrices]
         torch._foreach_lerp_(means, slopes, 1 - group["momentum"])
         ahead = (
             torch._foreach_lerp(slopes, means, group["momentum"]) if group["nesterov"] else means
         )
-        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_mul_(matrices, float(1 - group["lr"] * group["weight_decay"]))
         stacks = [
             places[first : first + STACK]
             for places in _alike(ahead).values()
