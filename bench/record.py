@@ -58,6 +58,7 @@ MEASUREMENTS = (
     "language_corpus",
     "language_training",
     "lora_memory",
+    "language_target",
     "quantization",
     "language_serving",
 )

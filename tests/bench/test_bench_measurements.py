@@ -116,6 +116,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {},
         {"all weights", "all weights, Trainer", "peft with Trainer"},
     ),
+    "language_target": (
+        {"layers": 1, "width": 32, "heads": 2, "context": 16, "batch": 4, "steps": 40, "every": 4},
+        {"TUNED": {"characters": (0.002, 3.0), "pairs of bytes": (0.002, 3.0)}},
+        {"AdamW, rate 0.002, cosine"},
+    ),
     "quantization": (
         {"characters": 30_000, "widths": (32,), "layers": 1, "tokens": 280, "context": 32},
         {"STEPS": 10, "PATIENCE": 1, "RATES": 0},
@@ -150,6 +155,9 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         gzip.compress(bytes(8) + digits.astype(np.uint8).tobytes())
     )
     monkeypatch.setenv("SIXFOLD_BENCH_MNIST", str(tmp_path))
+    said = " ".join(draw.choice(sorted(words["ham"].split()), 4_000))
+    (tmp_path / "text.txt.gz").write_bytes(gzip.compress(said.encode()))
+    monkeypatch.setenv("SIXFOLD_BENCH_SHAKESPEARE", str(tmp_path / "text.txt.gz"))
     monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
 
 

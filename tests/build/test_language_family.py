@@ -72,7 +72,7 @@ def test_the_loss_of_a_batch_is_that_of_transformers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [1, 3])
 def test_parts_and_micro_batches_make_the_step_of_the_whole_batch(rows: int) -> None:
     family = Settings(**TINY)
-    fit = fit_of(stored(sentences(120), OWN), family, batch_size=24, clip=None)
+    fit = fit_of(stored(sentences(120), OWN), family, batch_size=24, clip=None, optimizer="adamw")
     work = family.work_of(fit, Context())
     whole = replace(work, parts=lambda rows: 1)
     expected = gradient(whole)
@@ -84,7 +84,7 @@ def test_parts_and_micro_batches_make_the_step_of_the_whole_batch(rows: int) -> 
 
 def test_as_many_workers_as_one_likes_give_the_same_bits() -> None:
     family = Settings(**TINY)
-    fit = fit_of(stored(sentences(200), OWN), family, batch_size=32)
+    fit = fit_of(stored(sentences(200), OWN), family, batch_size=32, optimizer="adamw")
     models = [family.trained(fit, Context(), None, workers) for workers in (1, 2, 3)]
     first = models[0]
     assert isinstance(first, LanguageModel)

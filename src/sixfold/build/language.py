@@ -38,6 +38,7 @@ from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
 from sixfold.runs.context import Context
+from sixfold.train.choosing import FitShape
 from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.memory_steps import RECOMPUTED, StepShape
@@ -61,18 +62,19 @@ KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
 MOVED: Final = 10  # times what is kept is read and written: counted
 
-# The rate: nanoGPT's for its small models (Karpathy, 2022), as GPT-3's table 2.1 has larger ones; β2
-# 0.95, decay 0.1 and clipping at 1 as there.
+# Muon reaches AdamW's loss in about half of the steps (bench/language_target.py). The rate: AdamW's
+# best one on tinyshakespeare; β2 0.95, decay 0.1 and clipping at 1 as GPT-3's.
 FROM_SCRATCH: Final = TrainDefaults(
     {
-        "optimizer": {"name": "adamw", "learning_rate": 0.002, "beta2": 0.95, "weight_decay": 0.1},
+        "optimizer": {"name": "auto", "learning_rate": 0.002, "beta2": 0.95, "weight_decay": 0.1},
         "schedule": "cosine",
         "warm_up": 0.05,
         "batch_size": 16,
         "epochs": 3,
         "clip": 1.0,
     },
-    "a language model from scratch: AdamW, a rate that rises and falls, gradients that are clipped",
+    "a language model from scratch: Muon where its extra work is small, a rate that rises and falls, gradients that are "
+    "clipped",
 )
 FROM_CHECKPOINT: Final = TrainDefaults(
     {
@@ -284,6 +286,14 @@ class Settings(LanguageTuning, ModuleFamily):
             seed = derive(fit.setting.initialize.seed, fit.seed, "adapters")
             return self.tuned(read_language(Path(self.checkpoint)).network(), seed)
         return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
+
+    def fit_shape(self, fit: Fit) -> FitShape:
+        """In tokens: each is a vector that the matrices are multiplied with."""
+        with torch.device("meta"):
+            found = super().fit_shape(fit)
+        steps = self._sized(fit, len(_tokens(fit))).steps
+        full = steps.batch == self._window_count(fit, len(_tokens(fit)))
+        return found._replace(rows=steps.batch * self.window(fit), full=full, unit="tokens")
 
     def examples(self, fit: Fit) -> ExampleReader:
         """Windows of packed texts, or of whole examples; or pairs of answers. Raises FitError for

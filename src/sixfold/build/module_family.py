@@ -35,7 +35,7 @@ from sixfold.runs.context import Context
 from sixfold.train import memory_steps, recompute, threads
 from sixfold.train.batch_parts import parts_of
 from sixfold.train.batches import cut
-from sixfold.train.choosing import chosen
+from sixfold.train.choosing import FitShape, chosen, fit_shape
 from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
@@ -138,7 +138,7 @@ class ModuleFamily(Family):
         """
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
-        todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
+        todo = chosen(fits, lambda fit: self.own(fit).fit_shape(fit), context)
         width = at_once(todo[0]) if todo and context.device == "cpu" else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
@@ -148,6 +148,10 @@ class ModuleFamily(Family):
                 deadline = time.monotonic() + context.left_s() * len(wave) / (len(todo) - first)
             with enough_memory(), threads.busy(ONE_THREAD):
                 yield from _Wave(context, deadline).trained([(self.own(fit), fit) for fit in wave])
+
+    def fit_shape(self, fit: Fit) -> FitShape:
+        """What an optimizer is chosen by."""
+        return fit_shape(self.module(fit), fit)
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """The gradient of a part of a batch is traced, and no step taken."""

@@ -130,6 +130,21 @@ def learned_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
+def optimized_shapes(module: nn.Module) -> list[torch.Size]:
+    """How optimizers see the learned parameters. A table of vectors (of tokens), of which a step moves
+    a few rows, and the last product of a network over tokens, which is of that shape, stand as [1,
+    rows, width]: they are not the matrix of a layer.
+    """
+    tables = [one.weight for one in module.modules() if isinstance(one, nn.Embedding)]
+    largest = max((one.shape for one in tables), key=lambda shape: shape[0], default=None)
+    return [
+        torch.Size((1, *one.shape))
+        if one.shape == largest or any(one is table for table in tables)
+        else one.shape
+        for one in learned_parameters(module)
+    ]
+
+
 def bind(module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> None:
     """Make the learned parameters views of `theta` [P], and their gradients views of `gradient`;
     those of convolutions stay in the layout that they have.

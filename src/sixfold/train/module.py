@@ -31,6 +31,7 @@ from sixfold.train.batch_parts import (
     PartTensors,
     flat,
     learned_parameters,
+    optimized_shapes,
     parts_of,
     views,
 )
@@ -171,9 +172,7 @@ class ModuleLearner:
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
         self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
-        self.stepper = Stepper(
-            self.train, [parameter.shape for parameter in parameters], self.steps
-        )
+        self.stepper = Stepper(self.train, optimized_shapes(self.module), self.steps)
         self.stepper.start(range(1), self.theta, self.gradient)
 
     @property
