@@ -117,5 +117,7 @@ class LanguageRuntime:
                 sequences = SCORED if scores else self._sequences
                 cached = self.cached_tokens(sequences)
                 limits = EngineLimits(sequences, cached, self._threads, prefix_cache=not scores)
-                self._engines[scores] = Engine(self._path, limits)
+                rows = int(self._header.facts["tokenizer.ggml.tokens"])
+                vocabulary = self.tokens.vocabulary(rows)
+                self._engines[scores] = Engine(self._path, limits, vocabulary)
             return self._engines[scores]

@@ -113,6 +113,12 @@ class LanguageTokens:
             return bytes([int(token[3:5], 16)])
         return str(token).replace("▁", " ").encode()
 
+    def vocabulary(self, rows: int) -> list[bytes]:
+        """The bytes of each of the model's `rows` tokens; b"" for one that stands for no text."""
+        size = self.size
+        text = [b"" if place in self._marks else self.token_bytes(place) for place in range(size)]
+        return text + [b""] * (rows - size)
+
     @property
     def start(self) -> tuple[int, ...]:
         """The token that a text begins with, where there is one."""
@@ -132,6 +138,12 @@ class LanguageTokens:
     @cached_property
     def _is_byte_level(self) -> bool:
         return "ByteLevel" in str(self.tokenizer.decoder)
+
+    @cached_property
+    def _marks(self) -> frozenset[int]:
+        """Special tokens."""
+        added = self.tokenizer.get_added_tokens_decoder().items()
+        return frozenset(place for place, token in added if token.special)
 
     @cached_property
     def _added(self) -> frozenset[int]:
