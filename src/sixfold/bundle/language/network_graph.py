@@ -16,11 +16,10 @@ import numpy.typing as npt
 import openvino
 from openvino import opset13 as ops
 
-from sixfold.bundle.gguf_header import GgufHeader
+from sixfold.bundle.gguf_header import FACTORS, GgufHeader
 from sixfold.bundle.language.gguf_weights import GgufWeights
 
 Node = Any  # of the graph: OpenVINO has no types for them
-FACTORS: Final = "rope_freqs.weight"  # by which the speeds of a Llama 3.1 are divided
 END: Final = 2**31 - 1  # of a slice: all that follows
 
 
