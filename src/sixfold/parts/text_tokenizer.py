@@ -17,6 +17,7 @@ from sixfold.core.errors import DataError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.parts import checkpoint_files
 from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER
+from sixfold.parts.hub_checkpoint import local_folder
 from sixfold.parts.state import State
 
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
@@ -146,6 +147,7 @@ def learned(texts: Iterable[str], vocabulary: int, template: str = "") -> TextTo
 
 def of_checkpoint(folder: Path) -> TextTokenizer:
     """A checkpoint's own. Raises DataError for a folder without one, or a damaged one."""
+    folder = local_folder(folder)
     checkpoint_files.present(folder, (TOKENIZER,))
     checkpoint_files.read_json(folder / TOKENIZER)  # bounded, before the library reads it
     text = (folder / TOKENIZER).read_text(encoding="utf-8")
