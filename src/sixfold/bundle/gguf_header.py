@@ -149,6 +149,8 @@ class _HeadReader:
         kind, offset = self._number("I"), self._number("Q")
         if kind not in BLOCKS or not all(0 < each < 1 << 31 for each in shape):
             raise self.refused("f32, f16, q8_0 or q4_0 in 1 to 2³¹ numbers", f"{kind}, {shape}")
+        if dimensions == 1 and BLOCKS[kind] != BLOCKS[0]:
+            raise self.refused("a vector in single precision", f"the type {kind}")
         if shape[0] % BLOCKS[kind][0]:
             raise self.refused(f"rows of whole blocks of {BLOCKS[kind][0]}", f"{shape[0]}")
         return GgufTensor(name, shape, kind, offset)
