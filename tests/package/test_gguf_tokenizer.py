@@ -91,6 +91,8 @@ def test_the_file_says_what_each_token_is(stored: tuple[Tokenizer, dict[str, Any
 @given(text=st.text(alphabet="theimport adulT.,é漢🙂▁<0x4>s\n", min_size=1, max_size=40))
 def test_scores_make_the_tokens(stored: tuple[Tokenizer, dict[str, Any]], text: str) -> None:
     plain, value = stored
+    if plain.normalizer is None:  # a Metaspace puts no second space before a text; llama.cpp does
+        text = text.lstrip(" ▁")
     assert by_scores(text, value) == plain.encode(text, add_special_tokens=False).ids
 
 
@@ -106,6 +108,10 @@ def test_served_tokens_are_those_of_training_and_of_transformers(old: bool, tmp_
         assert served.decode(ids) == text
         if "<s>" not in text:
             assert served.prompt(text) == theirs(text)["input_ids"]
+    for text in sentencepiece_like.LEADING:
+        (ids,) = trained.encode([text])
+        assert served.prompt(text) == [trained.start, *ids] == theirs(text)["input_ids"]
+        assert served.decode(ids) == (text if old else text[1:])
     chat = [{"role": "user", "content": "Is café text, 漢字 🙂?"}]
     asked = theirs.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
     assert served.chat(chat) == asked
