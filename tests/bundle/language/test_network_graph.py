@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import language_bundles
+import sentencepiece_like
 from sixfold.bundle.gguf_header import check_gguf
 from sixfold.bundle.language.hidden_states import HiddenStates
 from sixfold.bundle.language.model import LanguageRuntime
@@ -102,6 +103,20 @@ def test_the_scaling_is_what_makes_them_equal(scaling: dict[str, Any], tmp_path:
         path.write_bytes(gguf_bytes(each, "tiny"))
         found.append(HiddenStates(path, check_gguf(path, path.stat().st_size)).last(IDS))
     assert abs(found[0] - found[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["Prepend", "Metaspace"])
+def test_a_bundle_with_a_tokenizer_of_sentencepieces_kind(old: bool, tmp_path: Path) -> None:
+    """It is proved; an answer follows a JSON Schema by the bytes of its tokens."""
+    files = sentencepiece_like.files("mistral", old, sliding_window=112)
+    language_bundles.bundle_of(tmp_path / "bundle", files)
+    runtime = opened(files, (tmp_path / "bundle" / "model.gguf").read_bytes(), tmp_path)
+    tokens = runtime.tokens
+    schema = json.dumps({"type": "object", "properties": {}, "additionalProperties": False})
+    prompt = tuple(tokens.prompt("The list"))
+    found = runtime.complete(GenerationRequest(prompt, 40, end=tokens.end, json_schema=schema))
+    runtime.close()
+    assert json.loads(tokens.decode(found.ids)) == {}
 
 
 @pytest.mark.parametrize("name", ["llama 3.1", "mistral, linear"])
