@@ -92,8 +92,8 @@ FROM_CHECKPOINT: Final = TrainDefaults(
 class Settings(LanguageTuning, ModuleFamily):
     """A language model: a decoder-only transformer with rotary places, RMS norms, a gated MLP and
     grouped heads (as Llama), that learns to go on with texts. From scratch it has a size, or any shape,
-    and tokens that are learned from the training texts; or it goes on from a local checkpoint (llama,
-    mistral, qwen2 or qwen3) with that one's tokens, of which all weights are learned, or adapters.
+    and tokens that are learned from the training texts; or it goes on from a checkpoint (llama, mistral,
+    qwen2 or qwen3) with that one's tokens, of which all weights are learned, or adapters.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
@@ -143,7 +143,8 @@ class Settings(LanguageTuning, ModuleFamily):
     checkpoint: str | None = Field(
         None,
         min_length=1,
-        description="Folder of a checkpoint to go on from; relative to where the command is started. Left out: from scratch.",
+        description="Folder of a checkpoint to go on from, relative to where the command is started; or its name on the hub "
+        "(org/name), of which safetensors, configuration and tokenizer are fetched once. Left out: from scratch.",
     )
 
     @model_validator(mode="after")

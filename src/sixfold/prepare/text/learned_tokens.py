@@ -44,11 +44,13 @@ class LearnedTokens(NamedTuple):
 @dataclass(frozen=True)
 class ExampleTokens:
     """`library`: a `tokenizers.Tokenizer` by which special tokens in a text are tokens; `plain`: one by
-    which they are text. `start`, `end`: ids before and after a text that is no chat.
+    which they are text; `continuing`: the same, of texts that go on with another. `start`, `end`: ids
+    before and after a text that is no chat.
     """
 
     library: Any
     plain: Any
+    continuing: Any
     template: ChatTemplate
     start: int
     end: int
@@ -63,6 +65,7 @@ class ExampleTokens:
         return cls(
             tokenizer.library(False),
             tokenizer.library(True),
+            tokenizer.continuing(),
             template,
             tokenizer.start,
             tokenizer.end,
@@ -99,8 +102,9 @@ class ExampleTokens:
         """The start, the prompt, the answer and the end; prompt and answer are encoded apart, as a
         server encodes a prompt alone.
         """
-        texts = [example.prompt, example.answer]
-        prompt, answer = (self.plain.encode(text, add_special_tokens=False).ids for text in texts)
+        prompt = self.plain.encode(example.prompt, add_special_tokens=False).ids
+        coder = self.continuing if prompt else self.plain
+        answer = coder.encode(example.answer, add_special_tokens=False).ids
         ids = np.array([self.start, *prompt, *answer, self.end], dtype=np.int32)
         learned = np.arange(len(ids)) > len(prompt)
         return LearnedTokens(ids, learned, len(example.answer.encode("utf-8", "surrogatepass")))
