@@ -27,20 +27,27 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bench.lora_memory import write as write_checkpoint
+
 MEMORY_GOOD, TIME_GOOD = 0.08, 0.20
 
 
 class Case(NamedTuple):
-    """A table of so many rows and numbers (or images, or texts) and what is built on it."""
+    """A table of so many rows and numbers (or images, or texts of so many words) and what is built on it; `checkpoint`:
+    the size of one of random weights, which a language model goes on from.
+    """
 
     data: str
     rows: int
     build: Any
     width: int = 20
     train: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default, which nobody changes)
+    checkpoint: str = ""
 
 
-EPOCHS = {"epochs": 10, "batch_size": 256}
+EPOCHS, FEW = {"epochs": 10, "batch_size": 256}, {"epochs": 1, "batch_size": 4}
+NANO = {"family": "language", "size": "nano", "vocabulary": 512}
+TUNED = {"family": "language", "adapt": "lora", "context": 128}
 CASES = {
     "linear, 20,000 × 20": Case("classes", 20_000, {"family": "linear"}),
     "linear, 60,000 × 100": Case("classes", 60_000, {"family": "linear"}, 100),
@@ -82,6 +89,22 @@ CASES = {
     "text_cnn, 2,000": Case("texts", 2_000, {"family": "text_cnn"}, 60, {"epochs": 3}),
     "linear on n-grams, 5,000": Case("texts", 5_000, {"family": "linear"}, 60),
     "svm on n-grams, 5,000": Case("texts", 5_000, {"family": "svm", "kernel": "linear"}, 60),
+    "language, nano, 1,000 texts": Case("documents", 1_000, NANO, 60, {"epochs": 1}),
+    "language, bytes, 300 texts": Case(
+        "documents", 300, {**NANO, "vocabulary": "bytes", "context": 64}, 60, {"epochs": 2}
+    ),
+    "language, micro, 300 texts": Case("documents", 300, {**NANO, "size": "micro"}, 60, FEW),
+    "language, small, 40 texts": Case(
+        "documents", 40, {**NANO, "size": "small", "context": 128}, 60, FEW
+    ),
+    "LoRA, micro, 200 texts": Case("documents", 200, TUNED, 60, FEW, "micro"),
+    "LoRA, small, 40 texts": Case("documents", 40, TUNED, 60, FEW, "small"),
+    "LoRA on int4, small, 40 texts": Case(
+        "documents", 40, {**TUNED, "base": "int4"}, 60, FEW, "small"
+    ),
+    "whole checkpoint, micro, 200 texts": Case(
+        "documents", 200, {"family": "language", "context": 128}, 60, FEW, "micro"
+    ),
 }
 
 
@@ -89,6 +112,8 @@ def write(case: Case, folder: Path) -> dict[str, Any]:
     """The data of a case, and the recipe that reads them."""
     rng, target = np.random.default_rng(0), "y"
     source = folder / "data.parquet"
+    if case.data == "documents":
+        return _of_documents(case, folder, rng)
     if case.data == "images":
         source, target = folder / "images", "label"
         for number in range(case.rows):
@@ -114,6 +139,27 @@ def write(case: Case, folder: Path) -> dict[str, Any]:
         "build": case.build,
         "train": case.train,
         "evaluate": {"folds": 3},
+    }
+
+
+def _of_documents(case: Case, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
+    """Texts of words that a few letters make up, and the recipe of a language model."""
+    source, build = folder / "texts.jsonl", dict(case.build)
+    words = ["".join(rng.choice(list("etaoin shrdlu"), 5)) for _ in range(400)]
+    texts = (" ".join(rng.choice(words, case.width)) for _ in range(case.rows))
+    source.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    if case.checkpoint:
+        build["checkpoint"] = str(folder / "checkpoint")
+        Path(build["checkpoint"]).mkdir()
+        write_checkpoint(Path(build["checkpoint"]), case.checkpoint)
+    return {
+        "version": 1,
+        "name": "case",
+        "task": "generation",
+        "data": {"source": str(source), "holdout": 0.1},
+        "build": build,
+        "train": case.train,
+        "evaluate": {"scheme": "holdout", "share": 0.2},
     }
 
 
