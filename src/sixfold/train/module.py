@@ -166,12 +166,12 @@ class ModuleLearner:
         )
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
-        self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(
             self.train, [parameter.shape for parameter in parameters], self.steps
         )
         self.stepper.start(range(1), self.theta, self.gradient)
+        self.use(fit.strategy)
 
     @property
     def shown(self) -> torch.Tensor:
@@ -208,6 +208,10 @@ class ModuleLearner:
         for part in self.parts.parts:
             if strategy.gradient_checkpointing:
                 recompute.start(part.module, lambda: self.draws)
+        if strategy.precision is not None:
+            self.halved = HALVED[strategy.precision]
+        if strategy.offload:
+            self.stepper.offload(self.theta, self.gradient)
 
     def backward(self, batch: RowBatch) -> torch.Tensor:
         """Write the gradient of the batch's mean loss, clipped; that loss, [1]. Where memory is not enough, again
@@ -226,6 +230,8 @@ class ModuleLearner:
             for buffer, value in zip(self.module.buffers(), kept, strict=True):
                 buffer.copy_(value)
             self.use(step.strategy)
+            if self.guard is not None:
+                self.guard.good = None  # a state of the weaker strategy
             self.work.context.recover()
             self.work.context.emit("warning", text=text, strategy=step.strategy.model_dump())
             if self.work.context.saves is not None:
@@ -446,8 +452,8 @@ class ModuleLearner:
             if self.average is not None:
                 self.average.mean.copy_(state["mean"][0])
                 self.average.counted = state["mean"][1]
-        self.stepper.restore(state["stepper"])
         self.use(Strategy.model_validate(state["strategy"]))
+        self.stepper.restore(state["stepper"])
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)
