@@ -14,7 +14,7 @@ from sixfold.parts.table import FloatArray, Task
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
-from sixfold.recipe.strategy import MemoryStep
+from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
 
 CACHE_BYTES = (
@@ -126,11 +126,16 @@ class Family(Section, ABC):
         """
         return FitCost()
 
-    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
         """Ways to train with less memory than `cost` says, each stronger than the one before, in
-        the order of the time that they cost. None of them changes what is learned.
+        the order of the time that they cost. What changes what is learned comes last, and where the
+        recipe has decided otherwise, only if `closed`.
         """
         yield from ()
+
+    def under(self, strategy: Strategy) -> Self:
+        """The settings with what a strategy chose of them."""
+        return self
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """What one fit on `rows` rows does, all epochs of it; None where only a trial can tell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,18 @@ from sixfold.build._language_shape import (
     derived_size,
     shape_of_config,
 )
-from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
+from sixfold.build._language_tuning import ADAPTERS, STORED_BYTES, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
 from sixfold.build.family import FitCost, FitWork, TrainDefaults
-from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once, beside
+from sixfold.build.module_family import (
+    STEP_CALLS,
+    BatchRows,
+    ModuleFamily,
+    at_once,
+    beside,
+    halves,
+    remembered_bytes,
+)
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
@@ -37,6 +45,7 @@ from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
+from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
 from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
@@ -58,6 +67,7 @@ SIDE_PARAMETERS: Final = (
 )
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
+KEPT_HALVED: Final = 2.9  # bytes of such a number where products are in bfloat16: norms and the stream stay; traced: 2.8 to 3.0
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
 MOVED: Final = 10  # times what is kept is read and written: counted
 
@@ -404,8 +414,21 @@ class Settings(LanguageTuning, ModuleFamily):
         """Texts."""
         return float(rows)
 
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
+        """As of any module; at last adapters, and a base of fewer bits."""
+        now = few[0].setting.strategy
+        for found in super().lighter(few, rows, closed):
+            yield found
+            now = found.strategy
+        yield from self.changed(now, self.checkpoint is not None, closed)
+
+    def under(self, strategy: Strategy) -> Self:
+        """With the adapters that a strategy chose."""
+        changes = self.chosen_by(strategy)
+        return self.model_copy(update=changes) if changes else self
+
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Weights; of those that are learned gradients and both means of the optimizer; and what is kept
+        """Weights; of those that are learned gradients and what the optimizer remembers; and what is kept
         of the tokens of a batch for their gradients (what torch traces says the same within a tenth).
         """
         fit, strategy = few[0], few[0].setting.strategy
@@ -424,14 +447,21 @@ class Settings(LanguageTuning, ModuleFamily):
         answers = 1 if _tokens(fit).rejected is None else PAIR
         activations = answers * windows * self.window(fit) * kept
         shares = {
-            "parameters": weights,
+            "parameters": self._stored_bytes(shape, vocabulary),
             "gradients": parts * learned,
-            "optimizer": 2 * learned,
-            "activations": 4 * activations,
+            "optimizer": remembered_bytes(fit, learned),
+            "activations": int((KEPT_HALVED if halves(fit) else 4) * activations),
         }
         held = sum(shares.values()) + weights + 2 * learned
         whole = 1 if strategy.micro_batch else parts
         return FitCost(held, weights, together, shares, whole)
+
+    def _stored_bytes(self, shape: LanguageShape, vocabulary: int) -> int:
+        """Of the weights as they are kept in training: those of products below adapters may have fewer bits."""
+        products = shape.parameters(0)
+        others = shape.parameters(vocabulary) - products
+        stored = STORED_BYTES[self.base] if self.adapter is not None else 4
+        return int(stored * products + 4 * others)
 
     def _learned_bytes(self, weights: int) -> int:
         """Of the weights that are learned, of `weights` bytes."""

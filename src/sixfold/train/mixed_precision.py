@@ -14,12 +14,21 @@ from typing import Final, NamedTuple
 import torch
 
 GAIN: Final = 1.1  # times faster, from which on it is taken; guessed: less is noise
+NATIVE: Final = ("avx512_bf16", "amx_bf16", "bf16")  # of x86 and of Arm, as torch names them
 REPEATS: Final = 2  # of a step, of which the faster counts; one more before them is not timed
 
 
 def halved(device: torch.device, on: bool) -> AbstractContextManager[None]:
     """Inside, products are computed in bfloat16 if `on`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=on)
+
+
+def native(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself: elsewhere it is slower than float32 by far."""
+    if device.type != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in NATIVE)
 
 
 class StepTimes(NamedTuple):

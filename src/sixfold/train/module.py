@@ -243,6 +243,9 @@ class ModuleLearner:
             return None
         part = -(-self.size // len(self.parts.parts))
         shape = StepShape.of(self.module, self.size, min(part, self.work.rows_at_once))
+        shape = shape.trained(self.train, self.device.type)
+        if self.halved:
+            shape = shape._replace(halves=False)
         return next(self.work.lighter(shape, self.strategy), None)
 
     def _backward(self, batch: RowBatch) -> torch.Tensor:

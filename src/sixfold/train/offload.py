@@ -8,10 +8,12 @@ which streams the states in such tiles).
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,12 +23,49 @@ from torch import nn
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_bytes
 from sixfold.parts.scratch import SCRATCH
+from sixfold.recipe.kinds import OPTIMIZER
+from sixfold.recipe.schema import Train
+from sixfold.train.choosing import Chooser
 from sixfold.train.optimizers._pair import Pair
 
-PIECE: Final = 1 << 24  # numbers that are stepped at once: 64 MB of each mean; a multiple of every vector's width
-LEAST: Final = 1 << 12  # numbers of what is kept outside: counters and small vectors stay, as a file of each would be too many
+PIECE: Final = (
+    1 << 24
+)  # numbers that are stepped at once: 64 MB of each mean; a multiple of every vector's width
+LEAST: Final = (
+    1 << 12
+)  # numbers of what is kept outside: counters and small vectors stay, as a file of each would be too many
+
+TRIED: Final = (64, 64)  # a matrix on which an optimizer is tried
+MEANS: Final = 2.0  # for each weight, of Adam; and of an optimizer that is not chosen yet, or asks for gradients itself
 
 Make = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
+
+
+def remembered(train: Train) -> float:
+    """Numbers that the optimizer keeps of each weight, as one step of it on a matrix shows; where it is not chosen yet, MEANS."""
+    return _remembered(json.dumps(train.optimizer, sort_keys=True))
+
+
+@cache
+def _remembered(text: str) -> float:
+    options = json.loads(text)
+    if options.get("learning_rate") == "auto":
+        del options["learning_rate"]
+    settings = OPTIMIZER.make(options)
+    if isinstance(settings, Chooser) or settings.full_batch:
+        return MEANS
+    one = nn.Parameter(torch.zeros(TRIED))
+    one.grad = torch.ones_like(one)
+    optimizer = settings.make([one])
+    optimizer.step()
+    kept = [
+        value.numel()
+        for seat in _seats(optimizer)
+        for state in seat.optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    ]
+    return sum(kept) / one.numel()
 
 
 def pieces_of(matrix: torch.Tensor) -> list[torch.Tensor]:
@@ -69,9 +108,7 @@ class OffloadedOptimizer(Pair):
         for part in self.parts:
             self._put_away(part)
 
-    def go_on_from(
-        self, before: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]
-    ) -> None:
+    def go_on_from(self, before: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
         """With the state of another optimizer, of the same numbers in the same order."""
         seats = {id(one): seat for seat in _seats(before) for one in seat.group["params"]}
         origins = _origins(self.stepped, parameters)
@@ -145,9 +182,7 @@ class _Origin(NamedTuple):
         return value.reshape(-1)[self.first : self.first + one.numel()].view(one.shape)
 
 
-def _origins(
-    pieces: Sequence[nn.Parameter], whole: Sequence[nn.Parameter]
-) -> dict[int, _Origin]:
+def _origins(pieces: Sequence[nn.Parameter], whole: Sequence[nn.Parameter]) -> dict[int, _Origin]:
     """Of each of the pieces, by its id."""
     found, at, first = {}, 0, 0
     for one in pieces:
