@@ -1,15 +1,16 @@
-"""How far the plan of a run is from the truth: memory and time of 28 recipes, each predicted in one fresh process and run in
+"""How far the plan of a run is from the truth: memory and time of 36 recipes, each predicted in one fresh process and run in
 another; and of the step of a module, beside `accelerate estimate-memory` and torch's own estimators.
 
-`python -m bench.plan` prints the tables of docs/explanation/the-plan.md; `python -m bench.plan counted` those of plans that try
-nothing; further words are parts of names of recipes. Memory is the most that the process of the run held; time is that of the
-whole command, wall-clock, so nothing else may work on the machine meanwhile. There is no part in `make bench`.
+`python -m bench plan` records all of it; `python -m bench.plan` prints a table of the recipes, `python -m bench.plan counted` one
+of plans that try nothing; further words are parts of names of recipes. Memory is the most that the process of the run held; time
+is that of the whole command, wall-clock, so nothing else may work on the machine meanwhile.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import resource
 import subprocess
@@ -28,6 +29,7 @@ from PIL import Image
 from torch import nn
 
 from bench.lora_memory import write as write_checkpoint
+from bench.pairs import Result, need
 
 MEMORY_GOOD, TIME_GOOD = 0.08, 0.20
 
@@ -191,8 +193,10 @@ def _run(module: str, *arguments: str) -> str:
     root = Path(__file__).parents[1]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
     )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-300:]}")
     return done.stdout
 
 
@@ -213,7 +217,7 @@ class Row(NamedTuple):
         )
 
 
-def measure(names: tuple[str, ...], probe: bool) -> Iterator[Row]:
+def plans(names: tuple[str, ...], probe: bool) -> Iterator[Row]:
     """Recipe by recipe."""
     for name, case in CASES.items():
         if names and not any(part in name for part in names):
@@ -233,19 +237,92 @@ def measure(names: tuple[str, ...], probe: bool) -> Iterator[Row]:
         )
 
 
-def summary(rows: list[Row]) -> str:
-    """The medians, and how many were under-estimated beyond what the plan itself states."""
-    memory = [abs(held / said - 1) for _, (said, held), _, _ in rows]
-    times = [abs(took / said - 1) for _, _, (said, took), _ in rows]
-    beyond = [
-        r
-        for r in rows
-        if r.memory[1] > r.errors[0] * r.memory[0] or r.time[1] > r.errors[1] * r.time[0]
+def measure(rounds: int = 1, names: tuple[str, ...] = ()) -> Iterator[Result]:
+    """Of every recipe (or of those whose names have one of the words) what was said and what it took, once; how near that is;
+    and the step of a module beside others' estimates.
+    """
+    need("transformers", "openvino_genai")
+    rows = []
+    for row in plans(names, probe=True):
+        rows.append(row)
+        (said, held), (expected_s, took_s) = row.memory, row.time
+        quality = f"{row.name}: as a process held, as the command took"
+        yield Result(f"memory: {row.name}", "as it was", said, held, "B", quality, rounds=1)
+        yield Result(f"time: {row.name}", "as it was", expected_s, took_s, "s", quality, rounds=1)
+    yield from summary(rows)
+    yield from beside([taken_step(name) for name in STEPS if not names or "steps" in names])
+
+
+def summary(rows: list[Row]) -> Iterator[Result]:
+    """The medians, and how many recipes took no more than the plan's own margin."""
+    for what, pairs, most in (
+        ("memory", [row.memory for row in rows], MEMORY_GOOD),
+        ("time", [row.time for row in rows], TIME_GOOD),
+    ):
+        right = 1 - median(abs(took / said - 1) for said, took in pairs)
+        yield Result(
+            f"{what} of {len(rows)} recipes: 1 - median error",
+            f"the {most:.0%} that are asked for",
+            right,
+            1 - most,
+            "share",
+            "predicted in one process, measured in another",
+            target=0.0,
+            rounds=1,
+        )
+    within = [
+        row.memory[1] <= row.errors[0] * row.memory[0]
+        and row.time[1] <= row.errors[1] * row.time[0]
+        for row in rows
     ]
-    return (
-        f"{len(rows)} recipes: median error of memory {median(memory):.1%} (at most {MEMORY_GOOD:.0%} is good), of time "
-        f"{median(times):.1%} ({TIME_GOOD:.0%}); under-estimated beyond the margin: {len(beyond)}"
+    beyond = ", ".join(row.name for row, fits in zip(rows, within, strict=True) if not fits)
+    yield Result(
+        f"share of {len(rows)} recipes that took no more than the stated margin",
+        "all of them",
+        sum(within) / len(within),
+        1.0,
+        "share",
+        f"beyond: {beyond or 'none'}",
+        target=0.0,
+        rounds=1,
     )
+
+
+class Estimates(NamedTuple):
+    """Bytes of a step with Adam: as three say, and as a process held. NaN: it has no answer."""
+
+    ours: float
+    accelerate: float
+    torch: float
+    held: float
+
+
+def taken_step(name: str) -> Estimates:
+    """In a process of its own."""
+    return Estimates(*json.loads(_run("bench.plan", "step", name)))
+
+
+def beside(found: list[Estimates]) -> Iterator[Result]:
+    """The median error of each, over the steps that it has an answer for."""
+    for peer, values in (
+        ("accelerate estimate-memory", [one.accelerate for one in found]),
+        ("torch's MemTracker under fake tensors", [one.torch for one in found]),
+    ):
+        pairs = [
+            (one, value) for one, value in zip(found, values, strict=True) if not math.isnan(value)
+        ]
+        if not pairs:
+            continue
+        yield Result(
+            f"memory of a step, {len(pairs)} modules: 1 - median error",
+            peer,
+            1 - median(abs(one.held / one.ours - 1) for one, _ in pairs),
+            1 - median(abs(one.held / value - 1) for one, value in pairs),
+            "share",
+            "two steps with Adam in a process of their own",
+            target=0.0,
+            rounds=1,
+        )
 
 
 Maker = Callable[[], tuple[nn.Module, torch.Tensor]]
@@ -274,10 +351,28 @@ def perceptron(*widths: int) -> Maker:
     return make
 
 
+def decoder(size: str, tokens: int) -> Maker:
+    """A language model from scratch, and a window."""
+
+    def make() -> tuple[nn.Module, torch.Tensor]:
+        from sixfold.build._language_shape import SIZES
+        from sixfold.parts.language_network import PackedNetwork
+        from sixfold.parts.text_tokenizer import learned
+
+        network = PackedNetwork(SIZES[size].config(learned(["one two three four"], 2_000)))
+        x = torch.zeros(1, 3, tokens, dtype=torch.int64)
+        x[:, 1] = torch.arange(tokens)
+        return network, x
+
+    return make
+
+
 STEPS = {
     "residual network, small, 32 pixels, 64 rows": (residual("small", 32), 64),
     "residual network, medium, 64 pixels, 32 rows": (residual("medium", 64), 32),
     "perceptron, 6 × 1024, 4,096 rows": (perceptron(*[1024] * 7), 4096),
+    "language model, micro, 8 windows of 256": (decoder("micro", 256), 8),
+    "language model, small, 4 windows of 512": (decoder("small", 512), 4),
     "perceptron, 4 × 2048, 512 rows": (perceptron(*[2048] * 5), 512),
 }
 
@@ -290,7 +385,7 @@ def step(name: str) -> None:
     module, x = make()
     weights = sum(one.nbytes for one in module.parameters())
     ours = step_cost(module, x, rows).peak_bytes + 4 * weights
-    others = (_accelerate(module), _torch(make, rows))
+    others = (_accelerate(module), tracked(make, rows))
     print(json.dumps([ours, *others, _stepped(module, x, rows)]))
 
 
@@ -302,8 +397,16 @@ def _accelerate(module: nn.Module) -> float:
     return 4.0 * float(total)
 
 
-def _torch(make: Maker, rows: int) -> float:
-    """torch's MemTracker under its fake tensors."""
+def tracked(make: Maker, rows: int) -> float:
+    """torch's MemTracker under its fake tensors; NaN where that does not go through the module."""
+    try:
+        return _tracked(make, rows)
+    except (RuntimeError, NotImplementedError, TypeError, AttributeError) as error:
+        print(f"MemTracker: {error}"[:200], file=sys.stderr)
+        return math.nan
+
+
+def _tracked(make: Maker, rows: int) -> float:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
@@ -312,7 +415,7 @@ def _torch(make: Maker, rows: int) -> float:
         optimizer = torch.optim.Adam(own.parameters(), foreach=True)
         tracker = MemTracker()
         tracker.track_external(own, optimizer)
-        inputs = torch.zeros(rows, *x.shape[1:])
+        inputs = x[:1].expand(rows, *x.shape[1:]).clone()
         with tracker:
             for _ in range(2):
                 own(inputs).sum().backward()
@@ -330,7 +433,7 @@ def _stepped(module: nn.Module, x: torch.Tensor, rows: int) -> float:
     weights = sum(one.nbytes for one in module.parameters())
     before = psutil.Process().memory_info().rss
     optimizer = torch.optim.Adam(module.parameters(), foreach=True)
-    inputs = torch.zeros(rows, *x.shape[1:])
+    inputs = x[:1].expand(rows, *x.shape[1:]).clone()
     for _ in range(2):
         module(inputs).sum().backward()
         optimizer.step()
@@ -339,7 +442,7 @@ def _stepped(module: nn.Module, x: torch.Tensor, rows: int) -> float:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables; or be one of the processes that are measured."""
     words = sys.argv[1:]
     if words[:1] == ["run"]:
         run(words[1], words[2])
@@ -348,22 +451,20 @@ def main() -> None:
     elif words[:1] == ["steps"]:
         print("| step | plan | accelerate | torch | held |\n| --- | --- | --- | --- | --- |")
         for name in STEPS:
-            said = json.loads(_run("bench.plan", "step", name))
-            print(
-                f"| {name} | " + " | ".join(f"{one / 1e6:.0f}" for one in said) + " |", flush=True
-            )
+            sizes = " | ".join(f"{one / 1e6:.0f}" for one in taken_step(name))
+            print(f"| {name} | {sizes} |", flush=True)
     else:
         probe = words[:1] != ["counted"]
-        names = tuple(words if probe else words[1:])
         print(
             "| recipe | memory said, MB | held | held / said | time said, s | taken | taken / said |"
         )
         print("| --- | --- | --- | --- | --- | --- | --- |")
         rows = []
-        for row in measure(names, probe):
+        for row in plans(tuple(words if probe else words[1:]), probe):
             rows.append(row)
             print(row.cells(), flush=True)
-        print(f"\n{summary(rows)}")
+        for one in summary(rows):
+            print(f"{one.workload}: {one.ours:.1%} ({one.peer}: {one.peers:.1%}); {one.quality}")
 
 
 if __name__ == "__main__":

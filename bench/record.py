@@ -33,6 +33,7 @@ PEERS = (
     "uvicorn",
     "openvino-genai",
     "transformers",
+    "accelerate",
 )
 Record = dict[str, Any]
 
@@ -57,6 +58,7 @@ MEASUREMENTS = (
     "language_training",
     "quantization",
     "language_serving",
+    "plan",
 )
 
 

@@ -97,6 +97,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"ALIKE": 5.0},
         {"a plain loop", "transformers' Trainer"},
     ),
+    "plan": (
+        {"names": ("linear, 20,000", "steps")},
+        {"STEPS": {}},
+        {"as it was", "the 8% that are asked for", "the 20% that are asked for", "all of them"},
+    ),
     "quantization": (
         {"characters": 30_000, "width": 32, "layers": 1, "tokens": 280, "context": 32},
         {"STEPS": 10, "PATIENCE": 1, "RATES": 0},
