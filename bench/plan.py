@@ -96,13 +96,15 @@ CASES = {
         "documents", 300, {**NANO, "vocabulary": "bytes", "context": 64}, 60, {"epochs": 2}
     ),
     "language, micro, 300 texts": Case("documents", 300, {**NANO, "size": "micro"}, 60, FEW),
-    "language, small, 40 texts": Case(
-        "documents", 40, {**NANO, "size": "small", "context": 128}, 60, FEW
+    "language, small, 16 texts": Case(
+        "documents", 16, {**NANO, "size": "small", "context": 128}, 60, FEW
     ),
     "LoRA, micro, 200 texts": Case("documents", 200, TUNED, 60, FEW, "micro"),
-    "LoRA, small, 40 texts": Case("documents", 40, TUNED, 60, FEW, "small"),
-    "LoRA on int4, small, 40 texts": Case(
-        "documents", 40, {**TUNED, "base": "int4"}, 60, FEW, "small"
+    "LoRA on int8, micro, 100 texts": Case(
+        "documents", 100, {**TUNED, "base": "int8"}, 60, FEW, "micro"
+    ),
+    "LoRA on int4, small, 16 texts": Case(
+        "documents", 16, {**TUNED, "base": "int4"}, 60, FEW, "small"
     ),
     "whole checkpoint, micro, 200 texts": Case(
         "documents", 200, {"family": "language", "context": 128}, 60, FEW, "micro"

@@ -112,7 +112,7 @@ def test_a_training_saved_after_it_began_goes_on_from_there(tmp_path: Path) -> N
 def test_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 64 million numbers Adam remembers half a gigabyte, of which 64 MB are held at once."""
     monkeypatch.setattr(offload, "PIECE", 1 << 22)
-    parameters = [nn.Parameter(torch.zeros(1, 1 << 22)) for _ in range(16)]
+    parameters = [nn.Parameter(torch.rand(1, 1 << 22)) for _ in range(16)]
     for one in parameters:
         one.grad = torch.ones_like(one)
     make = OPTIMIZER.make({"name": "adam"}).make
@@ -123,7 +123,6 @@ def test_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     state = sum(kept.tensor.nbytes for kept in optimizer.outside.values())
     assert state == 2 * 4 * 16 * (1 << 22)
     assert psutil.Process().memory_info().rss - before < 0.3 * state
-    assert parameters[0].data.abs().min() > 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from sixfold.core.cores import cores
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
@@ -55,6 +56,14 @@ class FitWork(NamedTuple):
     solver_s: float = 0.0
     one_program: bool = False
     parts: int = 1
+
+
+class CompressionWork(NamedTuple):
+    """Of one model. `alone`: by one thread; `trained`: by the loop, as a training is; `held_bytes`: meanwhile."""
+
+    alone: FitWork
+    trained: FitWork
+    held_bytes: int
 
 
 class TrainDefaults(NamedTuple):
@@ -136,6 +145,20 @@ class Family(Section, ABC):
     def under(self, strategy: Strategy) -> Self:
         """The settings with what a strategy chose of them."""
         return self
+
+    def ending_bytes(self, model_bytes: int) -> int:
+        """What the report and the bundle take of a model of so many bytes."""
+        return self.finish_bytes + self.writing * model_bytes
+
+    def ending_s(self, model_bytes: int) -> float:
+        """Seconds that they take, besides what they take of any model."""
+        return 0.0
+
+    def compressing(
+        self, few: Sequence[Fit], rows: int, section: Compress
+    ) -> CompressionWork | None:
+        """What compressing one result takes; None where only the time of a training tells."""
+        return None
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """What one fit on `rows` rows does, all epochs of it; None where only a trial can tell."""

@@ -13,7 +13,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from sixfold.build._language_samples import written
+from sixfold.build._language_compression import compression_work
+from sixfold.build._language_samples import sampling, written
 from sixfold.build._language_shape import (
     SIZES,
     LanguageShape,
@@ -24,7 +25,7 @@ from sixfold.build._language_shape import (
 )
 from sixfold.build._language_tuning import ADAPTERS, STORED_BYTES, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
-from sixfold.build.family import FitCost, FitWork, TrainDefaults
+from sixfold.build.family import CompressionWork, FitCost, FitWork, TrainDefaults
 from sixfold.build.module_family import (
     STEP_CALLS,
     BatchRows,
@@ -34,17 +35,19 @@ from sixfold.build.module_family import (
     halves,
     remembered_bytes,
 )
+from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
-from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_model import AT_ONCE, LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
 from sixfold.train.distillation import Distillation, Losses
@@ -69,6 +72,9 @@ SIDE_PARAMETERS: Final = (
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 KEPT_HALVED: Final = 2.9  # bytes of such a number where products are in bfloat16: norms and the stream stay; traced: 2.8 to 3.0
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
+ENDING_BYTE_S: Final = (
+    9e-8  # seconds of report and bundle for each byte of the weights; measured with 28M parameters
+)
 MOVED: Final = 10  # times what is kept is read and written: counted
 
 # The rate: nanoGPT's for its small models (Karpathy, 2022), as GPT-3's table 2.1 has larger ones; β2
@@ -451,10 +457,37 @@ class Settings(LanguageTuning, ModuleFamily):
             "gradients": parts * learned,
             "optimizer": remembered_bytes(fit, learned),
             "activations": int((KEPT_HALVED if halves(fit) else 4) * activations),
+            "scoring": self._scoring_bytes(fit, shape, rows),
         }
         held = sum(shares.values()) + weights + 2 * learned
         whole = 1 if strategy.micro_batch else parts
         return FitCost(held, weights, together, shares, whole)
+
+    def ending_bytes(self, model_bytes: int) -> int:
+        """Of a checkpoint that is gone on from its own weights, and its network, are held as well."""
+        origin = 0 if self.checkpoint is None else 2 * model_bytes
+        return super().ending_bytes(model_bytes) + origin
+
+    def ending_s(self, model_bytes: int) -> float:
+        """It is written in two forms, served, asked and measured; so is the checkpoint that it went on from."""
+        return (1 if self.checkpoint is None else 2) * ENDING_BYTE_S * model_bytes
+
+    def compressing(
+        self, few: Sequence[Fit], rows: int, section: Compress
+    ) -> CompressionWork | None:
+        """Counted: fewer bits, and units that go."""
+        fit = few[0]
+        shape, _ = self._sized(fit, rows)
+        tokens = self._token_count(fit, rows)
+        return compression_work(shape, _tokens(fit).tokenizer.vocabulary, tokens, section)
+
+    def _scoring_bytes(self, fit: Fit, shape: LanguageShape, rows: int) -> int:
+        """Of the windows that each thread scores at once when a fold is judged: their scores and the logarithms, and what
+        a layer makes of them.
+        """
+        vocabulary = _tokens(fit).tokenizer.vocabulary
+        tokens = min(AT_ONCE // vocabulary, self._token_count(fit, rows))
+        return 4 * cores() * tokens * (3 * vocabulary + 3 * shape.mlp + 8 * shape.width)
 
     def _stored_bytes(self, shape: LanguageShape, vocabulary: int) -> int:
         """Of the weights as they are kept in training: those of products below adapters may have fewer bits."""
@@ -481,11 +514,12 @@ class Settings(LanguageTuning, ModuleFamily):
         attention = 12 * shape.layers * shape.width * self.window(fit)
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
+        written = (min(epochs, SAMPLED_EPOCHS) + 1) * sampling(2 * weights)
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
         moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
-            flops=again * tokens * (6 * weights + attention),
+            flops=again * tokens * (6 * weights + attention) + min(cores(), parts) * written,
             calls=epochs * windows / of_part * (LAYER_CALLS * shape.layers + STEP_CALLS),
             moved_bytes=again * moved + 28 * weights * batches,
             parts=parts,

@@ -169,7 +169,7 @@ def needs_of(
         "models": whole.model_bytes * folds * len(alike),
     }
     kept = {"fold cache": min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0}
-    ending = {"report and bundle": family.finish_bytes + family.writing * whole.model_bytes}
+    ending = {"report and bundle": family.ending_bytes(whole.model_bytes)}
     on_device: dict[str, int] = {}
     if family.trained_by_the_loop:
         trained = _trained(fold, stacks.replicas)
@@ -190,8 +190,12 @@ def needs_of(
             key=lambda shares: sum(shares.values()),
         )
     trained |= kept
-    less, most = sorted((trained, ending), key=lambda shares: sum(shares.values()))
-    freed = {"freed, and not given back": int(STAYS * sum(less.values()))}
+    most, stays = ending, sum(trained.values())
+    if stays > sum(
+        ending.values()
+    ):  # the end, which has not come yet, has brought in its libraries
+        most, stays = trained, family.finish_bytes
+    freed = {"freed, and not given back": int(STAYS * stays)}
     return MemoryNeeds({**held, **most, **freed}, on_device)
 
 

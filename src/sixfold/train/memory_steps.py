@@ -69,7 +69,7 @@ def steps(shape: StepShape, now: Strategy) -> Iterator[MemoryStep]:
         yield from _offloaded(shape, now)
         return
     rows = shape.at_once if now.micro_batch is None else min(shape.at_once, now.micro_batch)
-    for found in _smaller(now, shape.batch, rows, least=max(1, rows // 8)):
+    for found in _smaller(now, shape.batch, rows, least=max(1, shape.at_once // 8)):
         yield found
         now = found.strategy
     for found in _recomputed(shape, now):
