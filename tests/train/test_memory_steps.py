@@ -114,12 +114,15 @@ def test_a_training_in_micro_batches_ends_with_the_same_model() -> None:
     assert torch.allclose(parts, whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("dropout", "norm"), [(0.0, False), (0.3, False), (0.0, True)])
-def test_blocks_that_are_computed_twice_learn_the_same_bits(dropout: float, norm: bool) -> None:
+def test_blocks_that_are_computed_twice_learn_the_same_bits(
+    dropout: float, norm: bool, precision: str
+) -> None:
     """Dropout draws the same numbers again, and the means of a batch norm are counted once."""
     plain, twice = network(dropout=dropout, norm=norm), network(dropout=dropout, norm=norm)
-    first = trained(fit(plain))
-    second = trained(fit(twice, Strategy(gradient_checkpointing=True)))
+    first = trained(fit(plain, precision=precision))
+    second = trained(fit(twice, Strategy(gradient_checkpointing=True), precision=precision))
     assert torch.equal(first, second)
     assert "forward" not in vars(twice.blocks[0])  # the module is as it was
 

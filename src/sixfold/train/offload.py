@@ -25,6 +25,7 @@ from sixfold.core.units import show_bytes
 from sixfold.parts.scratch import SCRATCH
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Train
+from sixfold.runs.memory import give_back
 from sixfold.train.choosing import Chooser
 from sixfold.train.optimizers._pair import Pair
 
@@ -134,15 +135,19 @@ class OffloadedOptimizer(Pair):
 
     def _put_away(self, part: torch.optim.Optimizer) -> None:
         """What a piece remembers goes outside, and its memory back to the system."""
+        known = len(self.outside)
         for seat in _seats(part):
             for one, state in seat.optimizer.state.items():
                 for name, value in state.items():
-                    if not isinstance(value, torch.Tensor) or value.numel() < LEAST:
-                        continue
-                    kept = self.outside.get((id(one), name))
-                    if kept is None or kept.tensor.shape != value.shape:
-                        kept = self.outside[id(one), name] = _outside(value)
-                    state[name] = kept.taken(value)
+                    if isinstance(value, torch.Tensor) and value.numel() >= LEAST:
+                        state[name] = self._place((id(one), name), value).taken(value)
+        if len(self.outside) > known:
+            give_back()  # the C library keeps what was freed of tensors of this size: measured
+
+    def _place(self, key: tuple[int, str], like: torch.Tensor) -> _Outside:
+        if key not in self.outside:
+            self.outside[key] = _outside(like)
+        return self.outside[key]
 
 
 class _Outside(NamedTuple):
