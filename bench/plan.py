@@ -28,8 +28,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bench.lora_memory import write as write_checkpoint
 from bench.pairs import Result, need
+from sixfold.build._language_shape import SIZES
+from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_network import PackedNetwork
+from sixfold.parts.text_tokenizer import learned
 
 MEMORY_GOOD, TIME_GOOD = 0.08, 0.20
 
@@ -155,7 +158,7 @@ def _of_documents(case: Case, folder: Path, rng: np.random.Generator) -> dict[st
     if case.checkpoint:
         build["checkpoint"] = str(folder / "checkpoint")
         Path(build["checkpoint"]).mkdir()
-        write_checkpoint(Path(build["checkpoint"]), case.checkpoint)
+        _write_checkpoint(Path(build["checkpoint"]), case.checkpoint, words)
     return {
         "version": 1,
         "name": "case",
@@ -165,6 +168,16 @@ def _of_documents(case: Case, folder: Path, rng: np.random.Generator) -> dict[st
         "train": case.train,
         "evaluate": {"scheme": "holdout", "share": 0.2},
     }
+
+
+def _write_checkpoint(folder: Path, size: str, words: list[str]) -> None:
+    """Of random weights."""
+    tokenizer = learned([" ".join(words)], 512)
+    shape = SIZES[size]
+    network = PackedNetwork(shape.config(tokenizer))
+    model = LanguageModel(network.config, network.arrays(), tokenizer, shape.context)
+    for name, content in model.files().items():
+        (folder / name).write_bytes(content)
 
 
 def predicted(recipe: Path, probe: bool) -> dict[str, Any]:
@@ -357,10 +370,6 @@ def decoder(size: str, tokens: int) -> Maker:
     """A language model from scratch, and a window."""
 
     def make() -> tuple[nn.Module, torch.Tensor]:
-        from sixfold.build._language_shape import SIZES
-        from sixfold.parts.language_network import PackedNetwork
-        from sixfold.parts.text_tokenizer import learned
-
         network = PackedNetwork(SIZES[size].config(learned(["one two three four"], 2_000)))
         x = torch.zeros(1, 3, tokens, dtype=torch.int64)
         x[:, 1] = torch.arange(tokens)

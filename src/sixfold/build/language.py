@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -72,9 +73,9 @@ SIDE_PARAMETERS: Final = (
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 KEPT_HALVED: Final = 2.9  # bytes of such a number where products are in bfloat16: norms and the stream stay; traced: 2.8 to 3.0
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
-ENDING_BYTE_S: Final = (
-    9e-8  # seconds of report and bundle for each byte of the weights; measured with 28M parameters
-)
+# Seconds of report and bundle for each byte of the weights, and of the libraries and what is asked of any model: measured
+# with 1M to 28M parameters.
+ENDING_BYTE_S, ENDING_S = 1e-7, 1.8
 MOVED: Final = 10  # times what is kept is read and written: counted
 
 # The rate: nanoGPT's for its small models (Karpathy, 2022), as GPT-3's table 2.1 has larger ones; β2
@@ -361,7 +362,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as there is room for what they keep for their gradients."""
-        return _at_once(self.shape_of(fit), _tokens(fit).tokenizer.vocabulary, self.window(fit))
+        return _at_once(self.shape_of(fit), self._vocabulary(fit), self.window(fit))
 
     def folds_at_once(self, size: int) -> int:
         """One of a large model, whose batches have all cores to themselves."""
@@ -439,7 +440,7 @@ class Settings(LanguageTuning, ModuleFamily):
         """
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
-        vocabulary = _tokens(fit).tokenizer.vocabulary
+        vocabulary = self._vocabulary(fit)
         kept = _kept(shape, vocabulary)
         if strategy.gradient_checkpointing:  # what enters each layer, and one layer
             one = shape._replace(layers=1)
@@ -470,7 +471,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def ending_s(self, model_bytes: int) -> float:
         """It is written in two forms, served, asked and measured; so is the checkpoint that it went on from."""
-        return (1 if self.checkpoint is None else 2) * ENDING_BYTE_S * model_bytes
+        return ENDING_S + (1 if self.checkpoint is None else 2) * ENDING_BYTE_S * model_bytes
 
     def compressing(
         self, few: Sequence[Fit], rows: int, section: Compress
@@ -479,14 +480,15 @@ class Settings(LanguageTuning, ModuleFamily):
         fit = few[0]
         shape, _ = self._sized(fit, rows)
         tokens = self._token_count(fit, rows)
-        return compression_work(shape, _tokens(fit).tokenizer.vocabulary, tokens, section)
+        return compression_work(shape, self._vocabulary(fit), tokens, section)
 
     def _scoring_bytes(self, fit: Fit, shape: LanguageShape, rows: int) -> int:
         """Of the windows that each thread scores at once when a fold is judged: their scores and the logarithms, and what
         a layer makes of them.
         """
-        vocabulary = _tokens(fit).tokenizer.vocabulary
-        tokens = min(AT_ONCE // vocabulary, self._token_count(fit, rows))
+        vocabulary = self._vocabulary(fit)
+        at_once = AT_ONCE // _tokens(fit).tokenizer.vocabulary
+        tokens = min(at_once, self._token_count(fit, rows))
         return 4 * cores() * tokens * (3 * vocabulary + 3 * shape.mlp + 8 * shape.width)
 
     def _stored_bytes(self, shape: LanguageShape, vocabulary: int) -> int:
@@ -508,7 +510,7 @@ class Settings(LanguageTuning, ModuleFamily):
         """
         fit, epochs = few[0], few[0].setting.train.epochs
         shape, steps = self._sized(fit, rows)
-        vocabulary = _tokens(fit).tokenizer.vocabulary
+        vocabulary = self._vocabulary(fit)
         windows, weights = self._window_count(fit, rows), shape.parameters(vocabulary)
         tokens = float(epochs * windows * self.window(fit))
         attention = 12 * shape.layers * shape.width * self.window(fit)
@@ -537,9 +539,15 @@ class Settings(LanguageTuning, ModuleFamily):
             shape = self.shape(self._token_count(fit, rows))
         windows, wanted = self._window_count(fit, rows), fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
-        length, vocabulary = self.window(fit), _tokens(fit).tokenizer.vocabulary
+        length, vocabulary = self.window(fit), self._vocabulary(fit)
         part = -(-batch // _parts(max(1, PART_TOKENS // length), batch))
         return SizedSteps(shape, BatchRows(batch, min(part, _at_once(shape, vocabulary, length))))
+
+    def _vocabulary(self, fit: Fit) -> int:
+        """Scores of a token: of a checkpoint as its configuration says, which may have room for more than there are."""
+        if self.checkpoint is None:
+            return _tokens(fit).tokenizer.vocabulary
+        return int(json.loads(read_language(Path(self.checkpoint)).config)["vocab_size"])
 
     def _token_count(self, fit: Fit, rows: int) -> int:
         tokens = _tokens(fit)
