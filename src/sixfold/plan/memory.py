@@ -33,6 +33,7 @@ COPIES: Final = (
 )
 STAYS: Final = 0.8  # of what was freed stays with the C library: measured (bench/plan.py)
 HALF: Final = 2  # of float64, float32 takes
+HOST: Final = ("scoring",)  # what the processor holds, wherever a network trains
 DEVICE_BYTES: Final = 600_000_000  # of the driver's context and the libraries of a GPU; guessed
 
 
@@ -172,13 +173,16 @@ def needs_of(
     ending = {"report and bundle": family.ending_bytes(whole.model_bytes)}
     on_device: dict[str, int] = {}
     if family.trained_by_the_loop:
-        trained = _trained(fold, stacks.replicas)
+        trained, here = _trained(fold, stacks.replicas), {}
         if device != "cpu":
+            here = {name: trained.pop(name) for name in HOST if name in trained}
             on_device = {"driver": DEVICE_BYTES, "features": size.fold, **trained}
             if fold.device_parts:
                 on_device = {"driver": DEVICE_BYTES, **_trained(fold, 1)}
                 on_device["activations"] *= fold.device_parts
-            trained = {}
+                for name in here:
+                    del on_device[name]
+            trained = here
         tensors = (
             stacks.folds * size.fold // HALF
         )  # of every fold that is trained with others as one

@@ -8,12 +8,10 @@ which streams the states in such tiles).
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,7 +24,7 @@ from sixfold.parts.scratch import SCRATCH
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Train
 from sixfold.runs.memory import give_back
-from sixfold.train.choosing import Chooser
+from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._pair import Pair
 
 PIECE: Final = (
@@ -36,37 +34,15 @@ LEAST: Final = (
     1 << 12
 )  # numbers of what is kept outside: counters and small vectors stay, as a file of each would be too many
 
-TRIED: Final = (64, 64)  # a matrix on which an optimizer is tried
-MEANS: Final = 2.0  # for each weight, of Adam; and of an optimizer that is not chosen yet, or asks for gradients itself
 
 Make = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
 
 
 def remembered(train: Train) -> float:
-    """Numbers that the optimizer keeps of each weight, as one step of it on a matrix shows; where it is not chosen yet, MEANS."""
-    return _remembered(json.dumps(train.optimizer, sort_keys=True))
-
-
-@cache
-def _remembered(text: str) -> float:
-    options = json.loads(text)
-    if options.get("learning_rate") == "auto":
-        del options["learning_rate"]
-    settings = OPTIMIZER.make(options)
-    if isinstance(settings, Chooser) or settings.full_batch:
-        return MEANS
-    one = nn.Parameter(torch.zeros(TRIED))
-    one.grad = torch.ones_like(one)
-    optimizer = settings.make([one])
-    optimizer.step()
-    kept = [
-        value.numel()
-        for seat in _seats(optimizer)
-        for state in seat.optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor)
-    ]
-    return sum(kept) / one.numel()
+    """Numbers that the optimizer keeps of each weight; as of Adam, where it is not chosen yet."""
+    options = {key: value for key, value in train.optimizer.items() if value != "auto"}
+    settings: OptimizerSettings = OPTIMIZER.make(options | {"name": train.optimizer["name"]})
+    return settings.remembers
 
 
 def pieces_of(matrix: torch.Tensor) -> list[torch.Tensor]:

@@ -37,6 +37,11 @@ class Settings(OptimizerSettings):
     )
     iterations: int = Field(5, ge=1, le=20, description="Newton–Schulz iterations, 1 to 20.")
 
+    @property
+    def remembers(self) -> float:
+        """The momentum; of vectors, which are few, two means."""
+        return 1.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's Muon over the matrices, its AdamW over the rest."""
         every = list(parameters)
