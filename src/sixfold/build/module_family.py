@@ -69,6 +69,7 @@ class ModuleFamily(Family):
     """
 
     trained_by_the_loop: ClassVar[bool] = True
+    one_module: ClassVar[bool] = True
     ends_in_time: ClassVar[bool] = True
     writing: ClassVar[int] = 4  # arrays, and no lists
     finish_bytes: ClassVar[int] = 190_000_000

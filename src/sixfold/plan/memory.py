@@ -162,6 +162,8 @@ def needs_of(
     the model's end takes; and what the C library keeps of the other.
     """
     family, rows = alike[0].family, training.table.rows
+    if stacks.replicas == 1:  # who is trained alone has all cores
+        alike = [one.under(one.strategy.model_copy(update={"fits_at_once": 1})) for one in alike]
     fold, whole = (family.cost(fits_of(alike, [size.few]), count) for count in (size.rows, rows))
     held = {
         "process": int(psutil.Process().memory_info().rss),
