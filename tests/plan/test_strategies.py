@@ -39,18 +39,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planning(folder: Path, budget: dict[str, Any] | None = None, **build: Any) -> Planning:
-    loaded = from_object(
-        {
-            "version": 1,
-            "task": "generation",
-            "data": {"source": str(folder / "texts.jsonl"), "holdout": 0},
-            "build": {"family": "language", "checkpoint": str(folder), "context": 32, **build},
-            "train": {"precision": "float32"},
-            "evaluate": {"scheme": "holdout", "share": 0.2},
-            "budget": budget or {},
-        }
-    )
-    return Planning(loaded.recipe, read_rows(loaded).training)
+    asked: dict[str, Any] = {
+        "version": 1,
+        "task": "generation",
+        "data": {"source": str(folder / "texts.jsonl"), "holdout": 0},
+        "build": {"family": "language", "checkpoint": str(folder), "context": 32, **build},
+        "train": {"precision": "float32"},
+        "evaluate": {"scheme": "holdout", "share": 0.2},
+    }
+    training = read_rows(from_object(asked)).training
+    return Planning(from_object({**asked, "budget": budget or {}}).recipe, training)
 
 
 @pytest.fixture(autouse=True)
