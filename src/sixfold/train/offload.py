@@ -47,7 +47,7 @@ def remembered(train: Train) -> float:
 
 def pieces_of(matrix: torch.Tensor) -> list[torch.Tensor]:
     """Views of θ or ∇ [1, P]: what is stepped at once."""
-    return list(matrix.split(PIECE, dim=1))
+    return list(torch.split(matrix, PIECE, dim=1))
 
 
 class OffloadedOptimizer(Pair):
@@ -57,7 +57,7 @@ class OffloadedOptimizer(Pair):
 
     def __init__(self, make: Make, parameters: Sequence[nn.Parameter]) -> None:
         self.stepped = list(parameters)
-        self.outside: dict[tuple[int, str], _Outside] = {}  # by the parameter's id
+        self.outside: dict[_Remembered, _Outside] = {}  # by the parameter's id
         made = []
         for group in _grouped(self.stepped):
             made.append(make(group))
@@ -69,15 +69,11 @@ class OffloadedOptimizer(Pair):
         for part in self.parts:
             self._held(part, part.step)
 
-    def train(self) -> None:
-        """Of a schedule-free optimizer: the parameters are where it trains."""
+    def evaluating(self, on: bool) -> None:
+        """Of a schedule-free optimizer: whether the parameters are the model, or where it trains."""
         for part in self.parts:
-            self._held(part, part.train)  # type: ignore[attr-defined]
-
-    def eval(self) -> None:
-        """Of a schedule-free optimizer: the parameters are the model."""
-        for part in self.parts:
-            self._held(part, part.eval)  # type: ignore[attr-defined]
+            change: Any = part
+            self._held(part, change.eval if on else change.train)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Of `state_dict`."""
@@ -104,7 +100,10 @@ class OffloadedOptimizer(Pair):
         for seat in _seats(part):
             for one, state in seat.optimizer.state.items():
                 for name, value in state.items():
-                    if isinstance(value, torch.Tensor) and (id(one), name) in self.outside:
+                    if (
+                        isinstance(value, torch.Tensor)
+                        and _Remembered(id(one), name) in self.outside
+                    ):
                         state[name] = value.to(one.device)
         work()
         self._put_away(part)
@@ -116,14 +115,21 @@ class OffloadedOptimizer(Pair):
             for one, state in seat.optimizer.state.items():
                 for name, value in state.items():
                     if isinstance(value, torch.Tensor) and value.numel() >= LEAST:
-                        state[name] = self._place((id(one), name), value).taken(value)
+                        state[name] = self._place(_Remembered(id(one), name), value).taken(value)
         if len(self.outside) > known:
             give_back()  # the C library keeps what was freed of tensors of this size: measured
 
-    def _place(self, key: tuple[int, str], like: torch.Tensor) -> _Outside:
+    def _place(self, key: _Remembered, like: torch.Tensor) -> _Outside:
         if key not in self.outside:
             self.outside[key] = _outside(like)
         return self.outside[key]
+
+
+class _Remembered(NamedTuple):
+    """A value of the state of a parameter, which is known by its id."""
+
+    parameter: int
+    name: str
 
 
 class _Outside(NamedTuple):

@@ -162,7 +162,9 @@ class Stepper:
         if not self.two_points:
             return
         change: Any = self.optimizer
-        if on:
+        if isinstance(change, OffloadedOptimizer):
+            change.evaluating(on)
+        elif on:
             change.eval()
         else:
             change.train()
