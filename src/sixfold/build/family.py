@@ -156,6 +156,10 @@ class Family(Section, ABC):
         """Seconds that they take, besides what they take of any model."""
         return 0.0
 
+    def observing(self, few: Sequence[Fit], rows: int) -> FitWork:
+        """What is done between the epochs of the first fold and of the last training, to be shown: a trial does not."""
+        return FitWork()
+
     def compressing(
         self, few: Sequence[Fit], rows: int, section: Compress
     ) -> CompressionWork | None:

@@ -473,6 +473,12 @@ class Settings(LanguageTuning, ModuleFamily):
         """It is written in two forms, served, asked and measured; so is the checkpoint that it went on from."""
         return ENDING_S + (1 if self.checkpoint is None else 2) * ENDING_BYTE_S * model_bytes
 
+    def observing(self, few: Sequence[Fit], rows: int) -> FitWork:
+        """Texts that it writes, by one thread."""
+        fit, (shape, _) = few[0], self._sized(few[0], rows)
+        times = min(fit.setting.train.epochs, SAMPLED_EPOCHS) + 1
+        return FitWork(flops=times * sampling(2 * shape.parameters(self._vocabulary(fit))))
+
     def compressing(
         self, few: Sequence[Fit], rows: int, section: Compress
     ) -> CompressionWork | None:
@@ -516,12 +522,12 @@ class Settings(LanguageTuning, ModuleFamily):
         attention = 12 * shape.layers * shape.width * self.window(fit)
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
-        written = (min(epochs, SAMPLED_EPOCHS) + 1) * sampling(2 * weights)
+        aside = self.observing(few, rows).flops
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
         moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
-            flops=again * tokens * (6 * weights + attention) + min(cores(), parts) * written,
+            flops=again * tokens * (6 * weights + attention) + min(cores(), parts) * aside,
             calls=epochs * windows / of_part * (LAYER_CALLS * shape.layers + STEP_CALLS),
             moved_bytes=again * moved + 28 * weights * batches,
             parts=parts,

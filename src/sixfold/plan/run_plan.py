@@ -136,9 +136,9 @@ def _times(
                 times = 1.0 if planning.machine is None else _ratio(group, there_s)
                 if times is None:
                     return None
-                found.append(
-                    CandidateTime(here.folds_s * times, here.refit_s * times, True, here.at_least)
-                )
+                aside_s = _observing_s(group, there)
+                folds_s, refit_s = (aside_s + times * s for s in (here.folds_s, here.refit_s))
+                found.append(CandidateTime(folds_s, refit_s, True, here.at_least))
             elif there_s is None:
                 return None
             else:
@@ -170,6 +170,13 @@ def _compressing_s(planning: Planning, section: Compress, there: Machine, guess:
             again_s = seconds(work.trained, there.core, 1, there.cores)
             found.append((len(planning.folds) + 1) * (own_s + again_s))
     return max(found, default=guess)
+
+
+def _observing_s(group: Placed, there: Machine) -> float:
+    """What is shown of a training while it goes on, which trials do not do."""
+    fits = fits_of(group.work.alike, [group.placement.size.few])
+    aside = group.work.alike[0].family.observing(fits, group.work.training.table.rows)
+    return seconds(aside, there.core, 1, 1)
 
 
 def _ending_s(group: Placed) -> float:
