@@ -197,7 +197,7 @@ def _time(
     trials = 1.0 if search is None else search.trials / max(1, len(times))
     folds_s = trials * sum(one.folds_s for one in times)
     refit_s = max((one.refit_s for one in times), default=0.0)
-    stages = {"start, read the data": question.read_s, "evaluate": folds_s, "refit": refit_s}
+    stages = {"start, read, check": question.read_s, "evaluate": folds_s, "refit": refit_s}
     if recipe.compress is not None:
         guess = COMPRESS_TIMES * len(recipe.compress.prune) * (folds_s + refit_s)
         stages["compress"] = _compressing_s(planning, recipe.compress, there, guess)
