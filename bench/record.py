@@ -34,6 +34,7 @@ PEERS = (
     "openvino-genai",
     "transformers",
     "peft",
+    "accelerate",
 )
 Record = dict[str, Any]
 
@@ -61,6 +62,7 @@ MEASUREMENTS = (
     "language_target",
     "quantization",
     "language_serving",
+    "plan",
 )
 
 

@@ -121,6 +121,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"TUNED": {"characters": (0.002, 3.0), "pairs of bytes": (0.002, 3.0)}},
         {"AdamW, rate 0.002, cosine"},
     ),
+    "plan": (
+        {"names": ("linear, 20,000", "steps")},
+        {"STEPS": {}},
+        {"as it was", "the 8% that are asked for", "the 20% that are asked for", "all of them"},
+    ),
     "quantization": (
         {"characters": 30_000, "widths": (32,), "layers": 1, "tokens": 280, "context": 32},
         {"STEPS": 10, "PATIENCE": 1, "RATES": 0},

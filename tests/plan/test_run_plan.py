@@ -64,12 +64,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def of_pictures(folder: Path, budget: dict[str, Any] | None = None, batch: int = 32) -> Planning:
+def of_pictures(
+    folder: Path, budget: dict[str, Any] | None = None, precision: str = "float32"
+) -> Planning:
     sections: dict[str, Any] = {
         "version": 1,
         "data": {"source": str(folder), "target": "label", "holdout": 0},
         "build": {"family": "cnn", "size": "small"},
-        "train": {"epochs": 1, "batch_size": batch},
+        "train": {"epochs": 1, "batch_size": 32, "precision": precision},
         "evaluate": {"folds": 2},
     }
     training = read_rows(from_object(sections)).training

@@ -203,6 +203,11 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.strategies_need_a_module,
+        {"build": "mlp", "budget": {"strategy": {"fits_at_once": 2, "offload": True}}},
+        ["budget.strategy.offload: expected a family that is one module; found mlp. Leave it out."],
+    ),
+    (
         rules.schedule_free_has_no_schedule,
         {
             "train": {

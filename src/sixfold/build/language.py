@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from sixfold.build._language_samples import written
+from sixfold.build._language_compression import compression_work
+from sixfold.build._language_samples import sampling, written
 from sixfold.build._language_shape import (
     SIZES,
     LanguageShape,
@@ -22,21 +24,32 @@ from sixfold.build._language_shape import (
     derived_size,
     shape_of_config,
 )
-from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
+from sixfold.build._language_tuning import ADAPTERS, STORED_BYTES, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
-from sixfold.build.family import FitCost, FitWork, TrainDefaults
-from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once, beside
+from sixfold.build.family import CompressionWork, FitCost, FitWork, TrainDefaults
+from sixfold.build.module_family import (
+    STEP_CALLS,
+    BatchRows,
+    ModuleFamily,
+    at_once,
+    beside,
+    halves,
+    remembered_bytes,
+)
+from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
-from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_model import AT_ONCE, LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
+from sixfold.recipe.compression import Compress
+from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
 from sixfold.train.choosing import FitShape
 from sixfold.train.distillation import Distillation, Losses
@@ -59,7 +72,11 @@ SIDE_PARAMETERS: Final = (
 )
 # Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
 KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
+KEPT_HALVED: Final = 2.9  # bytes of such a number where products are in bfloat16: norms and the stream stay; traced: 2.8 to 3.0
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
+# Seconds of report and bundle for each byte of the weights, and of the libraries and what is asked of any model: measured
+# with 1M to 28M parameters.
+ENDING_BYTE_S, ENDING_S = 1e-7, 1.8
 MOVED: Final = 10  # times what is kept is read and written: counted
 
 # Muon reaches AdamW's loss in about half of the steps (bench/language_target.py). The rate: AdamW's
@@ -356,7 +373,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as there is room for what they keep for their gradients."""
-        return _at_once(self.shape_of(fit), _tokens(fit).tokenizer.vocabulary, self.window(fit))
+        return _at_once(self.shape_of(fit), self._vocabulary(fit), self.window(fit))
 
     def folds_at_once(self, size: int) -> int:
         """One of a large model, whose batches have all cores to themselves."""
@@ -415,13 +432,26 @@ class Settings(LanguageTuning, ModuleFamily):
         """Texts."""
         return float(rows)
 
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
+        """As of any module; at last adapters, and a base of fewer bits."""
+        now = few[0].setting.strategy
+        for found in super().lighter(few, rows, closed):
+            yield found
+            now = found.strategy
+        yield from self.changed(now, self.checkpoint is not None, closed)
+
+    def under(self, strategy: Strategy) -> Self:
+        """With the adapters that a strategy chose."""
+        changes = self.chosen_by(strategy)
+        return self.model_copy(update=changes) if changes else self
+
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Weights; of those that are learned gradients and both means of the optimizer; and what is kept
+        """Weights; of those that are learned gradients and what the optimizer remembers; and what is kept
         of the tokens of a batch for their gradients (what torch traces says the same within a tenth).
         """
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
-        vocabulary = _tokens(fit).tokenizer.vocabulary
+        vocabulary = self._vocabulary(fit)
         kept = _kept(shape, vocabulary)
         if strategy.gradient_checkpointing:  # what enters each layer, and one layer
             one = shape._replace(layers=1)
@@ -435,14 +465,55 @@ class Settings(LanguageTuning, ModuleFamily):
         answers = 1 if _tokens(fit).rejected is None else PAIR
         activations = answers * windows * self.window(fit) * kept
         shares = {
-            "parameters": weights,
+            "parameters": self._stored_bytes(shape, vocabulary),
             "gradients": parts * learned,
-            "optimizer": 2 * learned,
-            "activations": 4 * activations,
+            "optimizer": remembered_bytes(fit, learned),
+            "activations": int((KEPT_HALVED if halves(fit) else 4) * activations),
+            "scoring": self._scoring_bytes(fit, shape, rows),
         }
         held = sum(shares.values()) + weights + 2 * learned
         whole = 1 if strategy.micro_batch else parts
         return FitCost(held, weights, together, shares, whole)
+
+    def ending_bytes(self, model_bytes: int) -> int:
+        """Of a checkpoint that is gone on from its own weights, and its network, are held as well."""
+        origin = 0 if self.checkpoint is None else 2 * model_bytes
+        return super().ending_bytes(model_bytes) + origin
+
+    def ending_s(self, model_bytes: int) -> float:
+        """It is written in two forms, served, asked and measured; so is the checkpoint that it went on from."""
+        return ENDING_S + (1 if self.checkpoint is None else 2) * ENDING_BYTE_S * model_bytes
+
+    def observing(self, few: Sequence[Fit], rows: int) -> FitWork:
+        """Texts that it writes, by one thread."""
+        fit, (shape, _) = few[0], self._sized(few[0], rows)
+        times = min(fit.setting.train.epochs, SAMPLED_EPOCHS) + 1
+        return FitWork(flops=times * sampling(2 * shape.parameters(self._vocabulary(fit))))
+
+    def compressing(
+        self, few: Sequence[Fit], rows: int, section: Compress
+    ) -> CompressionWork | None:
+        """Counted: fewer bits, and units that go."""
+        fit = few[0]
+        shape, _ = self._sized(fit, rows)
+        tokens = self._token_count(fit, rows)
+        return compression_work(shape, self._vocabulary(fit), tokens, section)
+
+    def _scoring_bytes(self, fit: Fit, shape: LanguageShape, rows: int) -> int:
+        """Of the windows that each thread scores at once when a fold is judged: their scores and the logarithms, and what
+        a layer makes of them.
+        """
+        vocabulary = self._vocabulary(fit)
+        at_once = AT_ONCE // _tokens(fit).tokenizer.vocabulary
+        tokens = min(at_once, self._token_count(fit, rows))
+        return 4 * cores() * tokens * (3 * vocabulary + 3 * shape.mlp + 8 * shape.width)
+
+    def _stored_bytes(self, shape: LanguageShape, vocabulary: int) -> int:
+        """Of the weights as they are kept in training: those of products below adapters may have fewer bits."""
+        products = shape.parameters(0)
+        others = shape.parameters(vocabulary) - products
+        stored = STORED_BYTES[self.base] if self.adapter is not None else 4
+        return int(stored * products + 4 * others)
 
     def _learned_bytes(self, weights: int) -> int:
         """Of the weights that are learned, of `weights` bytes."""
@@ -456,17 +527,18 @@ class Settings(LanguageTuning, ModuleFamily):
         """
         fit, epochs = few[0], few[0].setting.train.epochs
         shape, steps = self._sized(fit, rows)
-        vocabulary = _tokens(fit).tokenizer.vocabulary
+        vocabulary = self._vocabulary(fit)
         windows, weights = self._window_count(fit, rows), shape.parameters(vocabulary)
         tokens = float(epochs * windows * self.window(fit))
         attention = 12 * shape.layers * shape.width * self.window(fit)
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
+        aside = self.observing(few, rows).flops
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
         moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
-            flops=again * tokens * (6 * weights + attention),
+            flops=again * tokens * (6 * weights + attention) + min(cores(), parts) * aside,
             calls=epochs * windows / of_part * (LAYER_CALLS * shape.layers + STEP_CALLS),
             moved_bytes=again * moved + 28 * weights * batches,
             parts=parts,
@@ -484,9 +556,15 @@ class Settings(LanguageTuning, ModuleFamily):
             shape = self.shape(self._token_count(fit, rows))
         windows, wanted = self._window_count(fit, rows), fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
-        length, vocabulary = self.window(fit), _tokens(fit).tokenizer.vocabulary
+        length, vocabulary = self.window(fit), self._vocabulary(fit)
         part = -(-batch // _parts(max(1, PART_TOKENS // length), batch))
         return SizedSteps(shape, BatchRows(batch, min(part, _at_once(shape, vocabulary, length))))
+
+    def _vocabulary(self, fit: Fit) -> int:
+        """Scores of a token: of a checkpoint as its configuration says, which may have room for more than there are."""
+        if self.checkpoint is None:
+            return _tokens(fit).tokenizer.vocabulary
+        return int(json.loads(read_language(Path(self.checkpoint)).config)["vocab_size"])
 
     def _token_count(self, fit: Fit, rows: int) -> int:
         tokens = _tokens(fit)

@@ -50,6 +50,7 @@ from sixfold.train.module import (
     saved_bytes,
 )
 from sixfold.train.module_range_test import rated
+from sixfold.train.offload import PIECE, remembered
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.step_cost import StepCost, step_cost
 from sixfold.train.stopping import EarlyStopping
@@ -68,6 +69,7 @@ class ModuleFamily(Family):
     """
 
     trained_by_the_loop: ClassVar[bool] = True
+    one_module: ClassVar[bool] = True
     ends_in_time: ClassVar[bool] = True
     writing: ClassVar[int] = 4  # arrays, and no lists
     finish_bytes: ClassVar[int] = 190_000_000
@@ -161,7 +163,7 @@ class ModuleFamily(Family):
         shares = {
             "parameters": weights,
             "gradients": parts(traced.batch) * weights,
-            "optimizer": 2 * weights,
+            "optimizer": remembered_bytes(fit, weights),
             "activations": beside(at_once(fit), parts(traced.batch)) * traced.step.peak_bytes
             + 2 * traced.batch * traced.row_bytes,
         }
@@ -169,9 +171,9 @@ class ModuleFamily(Family):
         held = sum(shares.values()) + 4 * weights
         return FitCost(held, weights, at_once(fit), shares, whole)
 
-    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
-        """One network at a time, whose parts of a batch then have all cores; then smaller parts, and
-        blocks that are computed twice.
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
+        """One network at a time, whose parts of a batch then have all cores; then products in bfloat16,
+        smaller parts, blocks that are computed twice, and an optimizer that remembers in files.
         """
         family, fit = self._of(few[0], rows)
         now = fit.setting.strategy
@@ -179,7 +181,8 @@ class ModuleFamily(Family):
             now = now.model_copy(update={"fits_at_once": 1})
             why = "one network is trained at a time, the parts of its batch side by side"
             yield MemoryStep(now, "fits_at_once: 1", why)
-        yield from memory_steps.steps(family.step_shape(fit, rows), now)
+        shape = family.step_shape(fit, rows).trained(fit.setting.train)
+        yield from memory_steps.steps(shape, now)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """The steps of all epochs, forward and backward; the optimizer reads and writes seven times."""
@@ -218,7 +221,7 @@ class ModuleFamily(Family):
         strategy, (batch, part) = fit.setting.strategy, self._step_rows(fit, rows)
         part = min(part, strategy.micro_batch or part)
         asked = (type(self).__module__, self, fit.shape, fit.layout, fit.setting.train.precision)
-        key = repr((*asked, batch, part, strategy.gradient_checkpointing))
+        key = repr((*asked, batch, part, strategy.gradient_checkpointing, halves(fit)))
         if key not in _TRACES:
             _TRACES[key] = self._trace(fit, batch, part)
         return _TRACES[key]
@@ -233,7 +236,7 @@ class ModuleFamily(Family):
         if fit.setting.strategy.gradient_checkpointing:
             recompute.start(module, bool)
         try:
-            step = step_cost(module, x, part)
+            step = step_cost(module, x, part, halves(fit))
         except RuntimeError:  # its forward pass depends on the numbers
             step = StepCost(2 * part * saved_bytes(module, x) // len(x), 0.0, 0, 0.0)
         weights = sum(parameter.nbytes for parameter in module.parameters())
@@ -356,6 +359,18 @@ class _Traced(NamedTuple):
     batch: int
     rows: int
     row_bytes: int
+
+
+def halves(fit: Fit) -> bool:
+    """Whether products are computed in bfloat16 for sure: `auto` measures it when it trains."""
+    return "bfloat16" in (fit.setting.train.precision, fit.setting.strategy.precision)
+
+
+def remembered_bytes(fit: Fit, weights: int) -> int:
+    """What an optimizer remembers of learned weights of so many bytes; of an offloaded one of a piece of them."""
+    bytes_ = int(remembered(fit.setting.train) * weights)
+    piece = int(remembered(fit.setting.train) * 4 * PIECE)
+    return min(bytes_, piece) if fit.setting.strategy.offload else bytes_
 
 
 def beside(together: int, parts: int) -> int:

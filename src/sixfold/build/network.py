@@ -147,7 +147,7 @@ class NetworkFamily(Family):
         }
         return FitCost(size, 0, 1 if alone else max(1, most), shares)
 
-    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
         """Fewer networks in a stack."""
         together = self.cost(few, rows).together
         while together > 1:

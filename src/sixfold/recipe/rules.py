@@ -263,6 +263,17 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
         )
 
 
+def strategies_need_a_module(recipe: Recipe, document: Document) -> Problems:
+    """Stacked networks have no batch to divide, and one fused optimizer."""
+    strategy, named = recipe.budget.asked_strategy(), families(recipe)
+    of_modules = ("micro_batch", "gradient_checkpointing", "offload")
+    asked = [key for key in of_modules if getattr(strategy, key)]
+    modules = [name for name in named or () if facts(FAMILY.name, name).get("one_module")]
+    if asked and named is not None and not modules:
+        place, remedy = document.place(("budget", "strategy", asked[0])), "Leave it out."
+        yield RecipeError(place, "a family that is one module", ", ".join(named), remedy)
+
+
 def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problems:
     """An optimizer that averages its own path wants one rate from the first step to the last."""
     tried = [
@@ -471,6 +482,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     keep_is_measured,
     texts_are_not_averaged,
     lbfgs_takes_all_rows,
+    strategies_need_a_module,
     schedule_free_has_no_schedule,
     pruning_fits_a_family,
     quantize_needs_a_network,

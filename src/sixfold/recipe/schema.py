@@ -42,7 +42,7 @@ from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
-from sixfold.recipe.strategy import PLAIN, Strategy
+from sixfold.recipe.strategy import PLAIN, AskedStrategy, Strategy
 from sixfold.recipe.text_filters import TextFilters
 
 
@@ -410,7 +410,7 @@ class Budget(Section):
         description="Stages that are done side by side, each in a process with its share of the cores and of the memory.",
     )
 
-    strategy: Literal["fixed", "auto"] | Strategy = Field(
+    strategy: Literal["fixed", "auto"] | AskedStrategy = Field(
         "fixed",
         description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "
         "start. fixed: as the recipe stands.",
@@ -418,8 +418,8 @@ class Budget(Section):
 
     def asked_strategy(self) -> Strategy:
         """What the recipe says itself; what auto finds is not in it."""
-        if isinstance(self.strategy, Strategy):
-            return self.strategy
+        if isinstance(self.strategy, AskedStrategy):
+            return Strategy.model_validate(self.strategy.model_dump())
         return Strategy(adapt=True) if self.strategy == "auto" else PLAIN
 
     @field_validator("time")

@@ -17,12 +17,21 @@ import torch
 GAIN: Final = 1.1  # times faster, from which on it is taken; guessed: less is noise
 CLEAR: Final = 1.5  # times faster or slower, from which on one trial is enough; guessed
 TRIED: Final = 2  # parts of a batch on which it is measured; more would say the same
+NATIVE: Final = ("avx512_bf16", "amx_bf16", "bf16")  # of x86 and of Arm, as torch names them
 REPEATS: Final = 2  # of a step, of which the faster counts; one more before them is not timed
 
 
 def halved(device: torch.device, on: bool) -> AbstractContextManager[None]:
     """Inside, products are computed in bfloat16 if `on`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=on)
+
+
+def native(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself: elsewhere it is slower than float32 by far."""
+    if device.type != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in NATIVE)
 
 
 class StepTimes(NamedTuple):

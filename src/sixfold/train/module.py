@@ -170,10 +170,10 @@ class ModuleLearner:
         self.compiling = Compiling(modules, self.train.compile, fit.context)
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
-        self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
         self.stepper = Stepper(self.train, optimized_shapes(self.module), self.steps)
         self.stepper.start(range(1), self.theta, self.gradient)
+        self.use(fit.strategy)
 
     @property
     def shown(self) -> torch.Tensor:
@@ -210,6 +210,10 @@ class ModuleLearner:
         for part in self.parts.parts:
             if strategy.gradient_checkpointing:
                 recompute.start(part.module, lambda: self.draws)
+        if strategy.precision is not None:
+            self.halved = HALVED[strategy.precision]
+        if strategy.offload:
+            self.stepper.offload(self.theta, self.gradient)
 
     def backward(self, batch: RowBatch) -> torch.Tensor:
         """Write the gradient of the batch's mean loss, clipped; that loss, [1]. Where memory is not enough, again
@@ -228,6 +232,8 @@ class ModuleLearner:
             for buffer, value in zip(self.module.buffers(), kept, strict=True):
                 buffer.copy_(value)
             self.use(step.strategy)
+            if self.guard is not None:
+                self.guard.good = None  # a state of the weaker strategy
             self.work.context.recover()
             self.work.context.emit("warning", text=text, strategy=step.strategy.model_dump())
             if self.work.context.saves is not None:
@@ -239,6 +245,9 @@ class ModuleLearner:
             return None
         part = -(-self.size // len(self.parts.parts))
         shape = StepShape.of(self.module, self.size, min(part, self.work.rows_at_once))
+        shape = shape.trained(self.train, self.device.type)
+        if self.halved:
+            shape = shape._replace(halves=False)
         return next(self.work.lighter(shape, self.strategy), None)
 
     def _backward(self, batch: RowBatch) -> torch.Tensor:
@@ -458,8 +467,8 @@ class ModuleLearner:
             if self.average is not None:
                 self.average.mean.copy_(state["mean"][0])
                 self.average.counted = state["mean"][1]
-        self.stepper.restore(state["stepper"])
         self.use(Strategy.model_validate(state["strategy"]))
+        self.stepper.restore(state["stepper"])
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)

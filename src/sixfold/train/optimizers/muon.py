@@ -44,6 +44,11 @@ class Settings(OptimizerSettings):
     iterations: int = Field(5, ge=1, le=20, description="Newton–Schulz iterations, 1 to 20.")
     beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's, of what is no matrix, in [0, 1).")
 
+    @property
+    def remembers(self) -> float:
+        """The momentum; of vectors, which are few, two means."""
+        return 1.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Muon over the matrices, torch's AdamW over the rest."""
         every = list(parameters)
