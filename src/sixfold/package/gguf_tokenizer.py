@@ -125,9 +125,11 @@ def _add_special(
         ("unk_token", writer.add_unk_token_id),
         ("pad_token", writer.add_pad_token_id),
     ):
-        if named.get(name) in places:
-            add(places[named[name]])
-    writer.add_add_bos_token(places.get(named.get("bos_token")) in around)
+        token = named.get(name)
+        if token is not None and token in places:
+            add(places[token])
+    bos = named.get("bos_token")
+    writer.add_add_bos_token(bos is not None and places.get(bos, -1) in around)
     template = config.get("chat_template")
     if isinstance(template, str):
         writer.add_chat_template(template)

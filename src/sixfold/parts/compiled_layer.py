@@ -47,7 +47,8 @@ def layer(inputs: LayerInputs, weights: Sequence[torch.Tensor]) -> torch.Tensor:
     first, q, k, v, o, second, gate, up, down = weights
     dtype, size = turn.dtype, turn.shape[-1]
     x = _norm(h, first, epsilon).to(dtype)
-    heads = [functional.linear(x, one.to(dtype)).unflatten(-1, (-1, size)) for one in (q, k, v)]
+    products = [functional.linear(x, one.to(dtype)) for one in (q, k, v)]
+    heads = [one.view(*one.shape[:-1], -1, size) for one in products]
     turned = [_turned(one, turn) for one in heads[:2]]
     read = _attention([one.transpose(1, 2) for one in (*turned, heads[2])], mask, scale, by_hand)
     h = h + functional.linear(read.transpose(1, 2).flatten(2), o.to(dtype))

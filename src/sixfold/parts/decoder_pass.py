@@ -136,7 +136,7 @@ def _layer(
     own, mlp, dtype = layer.self_attn, layer.mlp, turn.dtype
     qkv = _normed(h, layer.input_layernorm, [own.q_proj, own.k_proj, own.v_proj], dtype)
     q, k, v = _Turned.apply(
-        qkv.unflatten(-1, (-1, own.head_dim)), turn, own.q_proj.out_features // own.head_dim
+        qkv.view(*qkv.shape[:-1], -1, own.head_dim), turn, own.q_proj.out_features // own.head_dim
     )  # type: ignore[no-untyped-call]
     read = _attention(q, k, v, mask, own.scaling)
     h = _Added.apply(h, read.transpose(1, 2).flatten(2), own.o_proj.weight)  # type: ignore[no-untyped-call]

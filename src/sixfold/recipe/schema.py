@@ -314,7 +314,7 @@ class Train(Section):
     spike: float | None = Field(
         None,
         gt=0,
-        description="Of images, texts, language models: a loss so many standard deviations above the last 50's mean takes up to 25 steps back.",
+        description="Of images and texts: a loss so many deviations above the last 50's mean takes up to 25 steps back.",
     )
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
 
