@@ -22,7 +22,9 @@ from sixfold.build._language_shape import (
     derived_heads,
     derived_mlp,
     derived_size,
+    kept_numbers,
     shape_of_config,
+    windows_at_once,
 )
 from sixfold.build._language_tuning import ADAPTERS, STORED_BYTES, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
@@ -66,12 +68,9 @@ STEP_POINTS: Final = 40  # of an epoch's curve
 SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
-KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
 SIDE_PARAMETERS: Final = (
     30_000_000  # of a model, beyond which folds are trained one after the other
 )
-# Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
-KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 KEPT_HALVED: Final = 2.9  # bytes of such a number where products are in bfloat16: norms and the stream stay; traced: 2.8 to 3.0
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
 # Seconds of report and bundle for each byte of the weights, and of the libraries and what is asked of any model: measured
@@ -373,7 +372,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as there is room for what they keep for their gradients."""
-        return _at_once(self.shape_of(fit), self._vocabulary(fit), self.window(fit))
+        return windows_at_once(self.shape_of(fit), self._vocabulary(fit), self.window(fit))
 
     def folds_at_once(self, size: int) -> int:
         """One of a large model, whose batches have all cores to themselves."""
@@ -452,10 +451,10 @@ class Settings(LanguageTuning, ModuleFamily):
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
         vocabulary = self._vocabulary(fit)
-        kept = _kept(shape, vocabulary)
+        kept = kept_numbers(shape, vocabulary)
         if strategy.gradient_checkpointing:  # what enters each layer, and one layer
             one = shape._replace(layers=1)
-            kept = shape.layers * shape.width + _kept(one, vocabulary)
+            kept = shape.layers * shape.width + kept_numbers(one, vocabulary)
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
         together = 1 if self._is_large() else at_once(fit)
@@ -535,7 +534,7 @@ class Settings(LanguageTuning, ModuleFamily):
         parts = self.parts(fit)(steps.batch)
         aside = self.observing(few, rows).flops
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
-        moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
+        moved = 4 * tokens * MOVED * kept_numbers(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
             flops=again * tokens * (6 * weights + attention) + min(cores(), parts) * aside,
@@ -558,7 +557,9 @@ class Settings(LanguageTuning, ModuleFamily):
         batch = windows if wanted == "full" else min(windows, wanted)
         length, vocabulary = self.window(fit), self._vocabulary(fit)
         part = -(-batch // _parts(max(1, PART_TOKENS // length), batch))
-        return SizedSteps(shape, BatchRows(batch, min(part, _at_once(shape, vocabulary, length))))
+        return SizedSteps(
+            shape, BatchRows(batch, min(part, windows_at_once(shape, vocabulary, length)))
+        )
 
     def _vocabulary(self, fit: Fit) -> int:
         """Scores of a token: of a checkpoint as its configuration says, which may have room for more than there are."""
@@ -579,17 +580,6 @@ class SizedSteps(NamedTuple):
 
     shape: LanguageShape
     steps: BatchRows
-
-
-def _kept(shape: LanguageShape, vocabulary: int) -> int:
-    """Numbers that a token keeps for its gradients."""
-    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
-    return shape.layers * layer + KEPT_SCORES * vocabulary
-
-
-def _at_once(shape: LanguageShape, vocabulary: int, length: int) -> int:
-    """Windows of `length` tokens of a part that go through the network together."""
-    return max(1, KEPT_AT_ONCE // (length * _kept(shape, vocabulary)))
 
 
 def _parts(rows_of_part: int, rows: int) -> int:
