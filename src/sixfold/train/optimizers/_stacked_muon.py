@@ -17,6 +17,9 @@ from sixfold.core.cores import cores
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)  # of the quintic, a, b and c: Jordan, 2024
 LEAST_NORM: Final = 1e-7
 STACK: Final = 8  # matrices of a stack at most; guessed: a few stacks for every core
+# The smaller side of a matrix that is stacked. Below 24, torch 2.13's `baddbmm` gives a matrix other bits beside others than
+# alone, once in some hundred times (measured): folds trained together would drift from those trained one by one.
+LEAST_SIDE: Final = 32
 
 
 class StackedMuon(torch.optim.Muon):
@@ -57,9 +60,10 @@ class StackedMuon(torch.optim.Muon):
         )
         torch._foreach_mul_(matrices, float(1 - group["lr"] * group["weight_decay"]))
         stacks = [
-            places[first : first + STACK]
-            for places in _alike(ahead).values()
-            for first in range(0, len(places), STACK)
+            places[first : first + size]
+            for sides, places in _alike(ahead).items()
+            for size in [STACK if sides[0] >= LEAST_SIDE else 1]
+            for first in range(0, len(places), size)
         ]
 
         def move(places: Sequence[int]) -> None:
