@@ -284,7 +284,8 @@ def test_the_plan_is_the_first_stage_of_a_run(tmp_path: Path) -> None:
     stages = [event["stage"] for event in events if event["event"] == "stage_started"]
     assert stages[0] == "plan"
     (planned,) = [event for event in events if event["event"] == "planned"]
-    assert planned["memory"]["of"] == "linear"
+    assert planned["plan"]["memory"]["of"] == "linear"
+    assert all(isinstance(event["time"], float) for event in events), "of the event, never a fact"
     assert 2 <= len(planned["text"]) <= 4
     report = json.loads((done.bundle / "report.json").read_text())
     assert [line["what"] for line in report["plan"]] == [

@@ -246,7 +246,7 @@ def first_stage(run: RunContext, data: DataSplit, planning: Planning, read_s: fl
         if place.aside is not None:
             plan = foresee(planning, PlanQuestion(read_s=read_s))
             (place.aside / FILE).write_text(plan.model_dump_json(), encoding="utf-8")
-            run.context.emit("planned", **plan.model_dump(mode="json"), text=plan.sentences())
+            run.context.emit("planned", plan=plan.model_dump(mode="json"), text=plan.sentences())
     return _stored(done)
 
 
