@@ -83,7 +83,8 @@ class JobFailure:
 @dataclass(frozen=True)
 class TrainingJob:
     """One job, as stored. `revision` counts writes: a write from an older one is refused by the store. `result`: the digest
-    of the tree of its bundle and what else a success leaves (model version, result files, trained tokens).
+    of the tree of its bundle and what else a success leaves (model version, result files, trained tokens). `run_tree`: digest
+    of the tree of its run's finished stages. `events_line`: how many of its run's events are stored.
     """
 
     id: str
@@ -106,6 +107,7 @@ class TrainingJob:
     result: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
     run_tree: str | None = None
+    events_line: int = 0
     revision: int = 0
 
     @property
