@@ -1,0 +1,83 @@
+"""A child process: `sixfold plan` or `sixfold run`, in a process group of its own, within a limit of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+import psutil
+
+PR_SET_PDEATHSIG: Final = 1
+# What a job's process may see of the worker's environment: its key is not among it.
+KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VIRTUAL_ENV")  # fmt: skip
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass
+class ChildProcess:
+    """`memory_bytes`: of all its processes together; what goes over it is killed, which `over_memory` tells."""
+
+    arguments: Sequence[str]
+    folder: Path
+    log: Path
+    memory_bytes: int | None = None
+    online: bool = False
+    over_memory: bool = field(default=False, init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self, output: IO[bytes] | None = None) -> int:
+        """Its process id. `output`: where its standard output goes, left out: to the log."""
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment = kept | ({} if self.online else OFFLINE)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sixfold", *self.arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output or log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_dies_with_its_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            )
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it works; looks at its memory on the way."""
+        code = self.process.poll()
+        if code is None and self.memory_bytes is not None and self._held() > self.memory_bytes:
+            self.over_memory = True
+            self.kill()
+        return code
+
+    def interrupt(self) -> None:
+        """As Ctrl-C: it saves nothing new, and loses nothing that it saved."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """All of its group, now."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _held(self) -> int:
+        total = 0
+        with contextlib.suppress(psutil.Error):
+            parent = psutil.Process(self.process.pid)
+            for one in [parent, *parent.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    total += one.memory_info().rss
+        return total
+
+
+def _dies_with_its_parent() -> None:
+    """A worker that is killed takes its children along: nobody else would end them."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

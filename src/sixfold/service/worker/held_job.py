@@ -1,0 +1,236 @@
+"""One job in this worker's hands, from the claim to its end: a thread, and a child process."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sixfold.core.errors import SixfoldError
+from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
+from sixfold.service.domain.jobs import Wish
+from sixfold.service.worker.child import ChildProcess
+from sixfold.service.worker.job_folder import JobFolder
+from sixfold.service.worker.run_events import line_of
+from sixfold.service.worker.server_client import ServerClient
+
+TICK_S: Final = 0.1
+STOP_S: Final = 20.0  # for a child that is asked to end
+MOST_LINES: Final = 500  # events in one request
+INTERRUPTED: Final = 130  # `sixfold run`, after Ctrl-C
+REFUSED: Final = range(1, 8)  # exit codes of a mistake that trying again does not mend
+MEMORY_SLACK: Final = (
+    1.5  # of the planned peak, before a child is killed: the plan's own margin is below it
+)
+
+
+@dataclass
+class HeldJob:
+    """`home`: of this worker's jobs. `stop`: the worker ends, its jobs are given back."""
+
+    server: ServerClient
+    worker_id: str
+    job: Mapping[str, Any]
+    home: Path
+    beat_s: float = 1.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    wish: Wish = Wish.RUN
+    lost: bool = False
+
+    @property
+    def promised_bytes(self) -> int:
+        """Of memory."""
+        needs = self.job["needs"]
+        return 0 if needs is None else int(needs["memory_bytes"])
+
+    def work(self) -> None:
+        """Plan it, or run it, and tell how it ended. Never raises: what goes wrong here is told as a crash."""
+        folder = JobFolder(self.home / self.job["id"])
+        try:
+            folder.take(self.job["attempt"])
+            folder.fill(self.server, self.job)
+            if self.job["state"] == "validating":
+                self._plan(folder)
+            else:
+                self._run(folder)
+        except (Conflict, NotFound):
+            self.lost = True  # it is another's by now, or deleted
+        except ServiceError as error:
+            self._give_back(True, [*folder.last_lines(), str(error)])
+        except (SixfoldError, OSError) as error:
+            self._give_back(True, [*folder.last_lines(), str(error)])
+
+    def _plan(self, folder: JobFolder) -> None:
+        arguments = ["plan", "recipe.yaml", "--json", "--no-probe"]
+        with tempfile.TemporaryFile() as output:
+            child = ChildProcess(arguments, folder.inputs, folder.log)
+            folder.owned(self.job["attempt"], child.start(output))
+            code = self._watch(child, folder)
+            output.seek(0)
+            answer = output.read()
+        if self._ended_early(folder, code):
+            return
+        if code == 0:
+            plan = json.loads(answer)["plan"]
+            self._tell("planned", needs=_needs(plan))
+        elif code in REFUSED:
+            self._tell("failed", failure=_refusal(answer, folder))
+        else:
+            self._give_back(True, folder.last_lines())
+
+    def _run(self, folder: JobFolder) -> None:
+        memory = int(self.promised_bytes * MEMORY_SLACK) or None
+        arguments = ["run", "recipe.yaml", "--out", str(folder.run), "--json", "--quiet"]
+        child = ChildProcess(arguments, folder.inputs, folder.log, memory)
+        before = sum(1 for _ in folder.events_from(0))
+        offset = max(0, int(self.job["events_line"]) - _lines(folder)) if before == 0 else 0
+        sent = _Sent(offset, int(self.job["events_line"]))
+        with tempfile.TemporaryFile() as output:
+            folder.owned(self.job["attempt"], child.start(output))
+            code = self._watch(child, folder, sent)
+            output.seek(0)
+            answer = output.read()
+        self._send_events(folder, sent)
+        if child.over_memory:
+            self._tell("failed", failure=_over_memory(memory or 0, folder))
+        elif self._ended_early(folder, code):
+            return
+        elif code == 0:
+            self._succeed(folder, answer)
+        elif code in REFUSED:
+            self._tell("failed", failure=_refusal(answer, folder))
+        else:
+            self._give_back(True, folder.last_lines())
+
+    def _watch(self, child: ChildProcess, folder: JobFolder, sent: _Sent | None = None) -> int:
+        """Until it ends; on the way beats, events, and finished stages."""
+        asked_at: float | None = None
+        next_beat = 0.0
+        try:
+            while (code := child.poll()) is None:
+                now = time.monotonic()
+                if now >= next_beat:
+                    next_beat = now + self.beat_s
+                    self.wish = Wish(self._tell("beat", progress={})["wish"])
+                    if sent is not None:
+                        self._send_events(folder, sent)
+                if asked_at is None and (self.wish is not Wish.RUN or self.stop.is_set()):
+                    asked_at = now
+                    child.interrupt()
+                if asked_at is not None and now - asked_at > STOP_S:
+                    child.kill()
+                time.sleep(TICK_S)
+            return code
+        finally:
+            child.kill()
+            child.process.wait()
+
+    def _ended_early(self, folder: JobFolder, code: int) -> bool:
+        """Because it was asked to: given back as it is."""
+        if code == 0 or not (self.wish is not Wish.RUN or self.stop.is_set()):
+            return False
+        self._send_stages(folder)
+        self._give_back(False, ())
+        return True
+
+    def _send_events(self, folder: JobFolder, sent: _Sent) -> None:
+        """What is new in the run's stream; after a finished stage its files, too."""
+        while True:
+            found = []
+            for number, event in folder.events_from(sent.line - sent.offset):
+                found.append(line_of(number + sent.offset, event))
+                if len(found) == MOST_LINES:
+                    break
+            if not found:
+                return
+            self._tell("events", lines=found)
+            sent.line = found[-1]["line"]
+            if any(one["kind"] == "stage_finished" for one in found):
+                self._send_stages(folder)
+
+    def _send_stages(self, folder: JobFolder) -> None:
+        names = folder.finished_files()
+        if names:
+            digest, _ = self.server.put_tree(folder.run, names)
+            self._tell("saved", run_tree=digest)
+
+    def _succeed(self, folder: JobFolder, answer: bytes) -> None:
+        done = json.loads(answer)
+        bundle = Path(done["bundle"])
+        bundle = bundle if bundle.is_absolute() else folder.inputs / bundle
+        names = [one.relative_to(bundle).as_posix() for one in bundle.rglob("*") if one.is_file()]
+        digest, size = self.server.put_tree(bundle, names)
+        self._tell(
+            "succeeded",
+            new={
+                "tree": digest,
+                "bytes": size,
+                "receipt": done["receipt"],
+                "summary": _summary(bundle),
+            },
+            result={"verdict": list(done["verdict"])},
+        )
+
+    def _give_back(self, crashed: bool, last_lines: object) -> None:
+        try:
+            self._tell("released", crashed=crashed, last_lines=list(last_lines))  # type: ignore[call-overload]
+        except ServiceError:
+            self.lost = True
+
+    def _tell(self, what: str, **facts: Any) -> Any:
+        path = f"/api/v1/workers/{self.worker_id}/jobs/{self.job['id']}/{what}"
+        return self.server.call("POST", path, {"attempt": self.job["attempt"], **facts})
+
+
+@dataclass
+class _Sent:
+    """`line`: of the job's events, the last that the server has; `offset`: what it is ahead of the file's own number."""
+
+    offset: int
+    line: int
+
+
+def _lines(folder: JobFolder) -> int:
+    return max((number for number, _ in folder.events_from(0)), default=0)
+
+
+def _needs(plan: Mapping[str, Any]) -> dict[str, Any]:
+    memory, taken = plan["memory"], plan["time"]
+    return {
+        "memory_bytes": 0 if memory is None else int(memory["bytes"] * memory["error"]),
+        "time_s": 0.0 if taken is None else float(taken["seconds"]),
+        "disk_bytes": int(plan["disk_bytes"] or 0),
+    }
+
+
+def _refusal(answer: bytes, folder: JobFolder) -> dict[str, Any]:
+    """What the command said of the recipe or the data, else its last lines."""
+    lines = folder.last_lines()
+    try:
+        told = json.loads(answer)
+        problem = told["error"] if "error" in told else told["problems"][0]
+        parts = {name: problem[name] for name in ("where", "expected", "found", "remedy")}
+        text = "{where}: expected {expected}; found {found}. {remedy}".format(**parts)
+        return {"code": "refused", "message": text, "param": parts["where"], "last_lines": lines}
+    except (ValueError, KeyError, IndexError, TypeError):
+        return {
+            "code": "refused",
+            "message": lines[-1] if lines else "no word",
+            "last_lines": lines,
+        }
+
+
+def _over_memory(limit: int, folder: JobFolder) -> dict[str, Any]:
+    text = f"The job's processes held more than {limit:,} bytes, half more than planned, and were ended."
+    return {"code": "budget", "message": text, "last_lines": folder.last_lines()}
+
+
+def _summary(bundle: Path) -> dict[str, Any]:
+    """What lists show of a bundle, from its own files."""
+    signature = json.loads((bundle / "signature.json").read_bytes())
+    return {"signature": signature}

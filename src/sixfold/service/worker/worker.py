@@ -1,0 +1,99 @@
+"""The worker's loop: say hello, claim what fits, hold several jobs at once, end well."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from sixfold import __version__
+from sixfold.service.domain.errors import NotFound, ServiceError
+from sixfold.service.domain.ids import new_id
+from sixfold.service.worker.held_job import HeldJob
+from sixfold.service.worker.server_client import ServerClient
+
+POLL_S: Final = 0.5
+SPARE_SHARE: Final = 0.1  # of the machine's memory, which no job is promised
+
+
+@dataclass
+class Worker:
+    """`memory_bytes`: for its jobs together, left out: nine tenths of what the machine has; `most_jobs`: at once, left out: as
+    many as it has cores.
+    """
+
+    server: ServerClient
+    home: Path
+    name: str = field(default_factory=platform.node)
+    memory_bytes: int | None = None
+    most_jobs: int | None = None
+    beat_s: float = 1.0
+    id: str = field(default_factory=lambda: new_id("worker"))
+    stop: threading.Event = field(default_factory=threading.Event)
+    say: Callable[[str], None] = print
+    _held: dict[str, tuple[HeldJob, threading.Thread]] = field(default_factory=dict)
+
+    def work(self) -> None:
+        """Until `stop` is set; then its jobs are given back, each from its last saved state."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._hello()
+        while not self.stop.is_set():
+            self._forget_ended()
+            if len(self._held) >= (self.most_jobs or os.cpu_count() or 1) or not self._claim():
+                self.stop.wait(POLL_S)
+        for held, _ in self._held.values():
+            held.stop.set()
+        for _, thread in self._held.values():
+            thread.join()
+        self.server.call("DELETE", f"/api/v1/workers/{self.id}")
+
+    def _hello(self) -> None:
+        self.server.call(
+            "POST",
+            "/api/v1/workers",
+            {
+                "id": self.id,
+                "name": self.name,
+                "cores": os.cpu_count() or 1,
+                "memory_bytes": self._memory(),
+                "free_bytes": self._free(),
+                "version": __version__,
+            },
+        )
+
+    def _claim(self) -> bool:
+        try:
+            body = {"free_bytes": self._free()}
+            job = self.server.call("POST", f"/api/v1/workers/{self.id}/claim", body)
+        except NotFound:  # the database is another one than before
+            self._hello()
+            return False
+        except ServiceError as error:
+            self.say(f"worker {self.name}: {error}")
+            return False
+        if job is None:
+            return False
+        self.say(f"worker {self.name}: {job['id']} {job['state']}, attempt {job['attempt']}")
+        held = HeldJob(self.server, self.id, job, self.home, self.beat_s)
+        thread = threading.Thread(target=held.work, name=job["id"])
+        self._held[f"{job['id']}/{job['attempt']}"] = held, thread
+        thread.start()
+        return True
+
+    def _forget_ended(self) -> None:
+        self._held = {key: one for key, one in self._held.items() if one[1].is_alive()}
+
+    def _memory(self) -> int:
+        return self.memory_bytes or int(psutil.virtual_memory().total * (1 - SPARE_SHARE))
+
+    def _free(self) -> int:
+        """Neither promised to a job nor taken by anything else on the machine."""
+        promised = sum(held.promised_bytes for held, _ in self._held.values())
+        there = psutil.virtual_memory().available + 0
+        return max(0, min(self._memory() - promised, there))
