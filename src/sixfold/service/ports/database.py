@@ -14,7 +14,7 @@ from sixfold.service.ports.registry import ModelRows, VersionRows
 
 
 class Transaction(Protocol):
-    """What is read in it stays as it was read; all of what is written in it is kept, or nothing."""
+    """What is read in it by id or name stays as it was read, until it ends; all of what is written in it is kept, or nothing."""
 
     @property
     def tenants(self) -> TenantRows: ...
@@ -38,6 +38,8 @@ class Transaction(Protocol):
     def deployments(self) -> DeploymentRows: ...
     @property
     def records(self) -> RecordRows: ...
+    def digests(self) -> frozenset[str]:
+        """All that rows of any tenant name: what the artifact store must keep (of trees, their files too)."""
 
 
 class Database(Protocol):
@@ -45,6 +47,9 @@ class Database(Protocol):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Writes are kept when the block ends without an error, synced to disk, and undone otherwise."""
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """One moment of all of it, for reading alone; waits for no writer, and no writer waits for it."""
 
     def check(self) -> None:
         """Raises Unavailable with what is wrong: for `/readyz`."""

@@ -21,6 +21,3 @@ class FileRows(Protocol):
 
     def expired(self, now: float, limit: int) -> tuple[StoredFile, ...]:
         """Of all tenants."""
-
-    def digests(self) -> frozenset[str]:
-        """Of all tenants: what the artifact store must keep."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sixfold.service.domain.keys import ApiKey
-from sixfold.service.domain.people import Tenant, User
+from sixfold.service.domain.people import Scope, Tenant, User
 from sixfold.service.ports.pages import Page, PageQuery
 
 
@@ -44,5 +44,5 @@ class KeyRows(Protocol):
     def get(self, tenant_id: str, key_id: str) -> ApiKey | None: ...
     def save(self, key: ApiKey) -> None: ...
     def page(self, tenant_id: str, query: PageQuery) -> Page[ApiKey]: ...
-    def any_of(self, scope: str) -> bool:
+    def any_of(self, scope: Scope, now: float) -> bool:
         """Whether a valid key with that scope exists anywhere: a public host needs one."""
