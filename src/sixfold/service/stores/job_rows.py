@@ -128,7 +128,8 @@ class EventTable:
         """Raises Conflict where the job is not there."""
         insert = self.rows.store.insert(tables.events).on_conflict_do_nothing()
         rows = [{"tenant_id": tenant_id, **EVENTS.values(event)} for event in events]
-        return self.rows.store.changed(insert, rows) if rows else 0
+        new = insert.returning(tables.events.c.seq)
+        return len(self.rows.store.sql.execute(new, rows).all()) if rows else 0
 
     def after(self, tenant_id: str, job_id: str, seq: int, limit: int) -> tuple[JobEvent, ...]:
         """Oldest first."""

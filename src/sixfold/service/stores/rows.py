@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -12,9 +12,11 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    RowMapping,
     Select,
     Table,
     UnaryExpression,
+    UpdateBase,
     delete,
     select,
     update,
@@ -29,10 +31,10 @@ Entity = TypeVar("Entity")
 Insert = sqlite.Insert | postgresql.Insert
 
 
-@cache
-def adapter(kind: type[Any]) -> TypeAdapter[Any]:
+@lru_cache
+def adapter(kind: Hashable) -> TypeAdapter[Any]:
     """Between a dataclass and what JSON knows."""
-    return TypeAdapter(kind)
+    return TypeAdapter[Any](kind)
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,15 @@ class StoreConnection:
             return postgresql.insert(table)
         return sqlite.insert(table)
 
-    def changed(self, statement: Any, rows: Sequence[Mapping[str, Any]] | None = None) -> int:
+    def changed(self, statement: UpdateBase) -> int:
         """How many rows it changed."""
-        return int(self.sql.execute(statement, rows).rowcount)
+        return int(self.sql.execute(statement).rowcount)
 
-    def all(self, statement: Select[Any]) -> Sequence[Mapping[str, Any]]:
+    def all(self, statement: Select[Any]) -> Sequence[RowMapping]:
         """Its rows, by name."""
         return [row._mapping for row in self.sql.execute(statement)]
 
-    def locked(self, statement: Select[Any]) -> Mapping[str, Any] | None:
+    def locked(self, statement: Select[Any]) -> RowMapping | None:
         """Its first row, which nobody else changes or removes before this transaction ends."""
         if self.locking:
             statement = statement.with_for_update(key_share=True)
@@ -89,14 +91,14 @@ class RowMapper(Generic[Entity]):
             row["details"] = found
         return row
 
-    def entity(self, row: Mapping[str, Any]) -> Entity:
+    def entity(self, row: RowMapping) -> Entity:
         """A value of the domain. What an older Sixfold did not write has its default."""
         found = dict(row.get("details") or {})
-        found |= {name: row[name] for name in row if name != "details"}
+        found |= {str(name): value for name, value in row.items() if name != "details"}
         entity: Entity = adapter(self.kind).validate_python(found)
         return entity
 
-    def entities(self, rows: Iterable[Mapping[str, Any]]) -> tuple[Entity, ...]:
+    def entities(self, rows: Iterable[RowMapping]) -> tuple[Entity, ...]:
         """In the order of the rows."""
         return tuple(map(self.entity, rows))
 

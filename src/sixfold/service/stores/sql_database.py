@@ -138,9 +138,13 @@ class SqlDatabase:
 
     @contextmanager
     def _begun(self, reads_only: bool) -> Iterator[SqlTransaction]:
-        with translated(self.where), self._one_at_a_time(reads_only):
-            with self._connected(reads_only) as connection, connection.begin():
-                yield SqlTransaction(StoreConnection(connection, locking=not reads_only))
+        with (
+            translated(self.where),
+            self._one_at_a_time(reads_only),
+            self._connected(reads_only) as connection,
+            connection.begin(),
+        ):
+            yield SqlTransaction(StoreConnection(connection, locking=not reads_only))
 
     @contextmanager
     def _one_at_a_time(self, reads_only: bool) -> Iterator[None]:

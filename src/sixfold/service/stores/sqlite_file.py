@@ -66,7 +66,7 @@ def sqlite_engine(path: Path | None) -> Engine:
     else:
         options = {"pool_timeout": BUSY_S}
     engine = create_engine(
-        URL.create("sqlite", database=path and str(path)),
+        URL.create("sqlite", database=None if path is None else str(path)),
         connect_args={"timeout": BUSY_S, "check_same_thread": False},
         **options,
     )

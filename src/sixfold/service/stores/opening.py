@@ -1,0 +1,37 @@
+"""Which store an address means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+
+from sixfold.service.domain.errors import InvalidRequest
+from sixfold.service.stores.artifacts import BlobArtifacts, told
+from sixfold.service.stores.folder_blobs import FolderBlobs
+from sixfold.service.stores.object_blobs import ObjectBlobs, as_os_errors
+
+
+def open_artifacts(place: str | Path) -> BlobArtifacts:
+    """A folder, or the URL of an object store: `s3://bucket/prefix`, with its key and endpoint in the environment
+    (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`). Raises ServiceError.
+    """
+    protocol, separator, _ = str(place).partition("://")
+    if not separator:
+        folder = FolderBlobs(Path(place))
+        with told(str(place)):
+            folder.prepare()
+        return BlobArtifacts(folder)
+    with told(str(place)), as_os_errors():
+        try:
+            system, prefix = fsspec.url_to_fs(
+                str(place), skip_instance_cache=True, use_listings_cache=False
+            )
+        except (ImportError, ValueError) as error:
+            raise InvalidRequest(
+                "the artifact store",
+                "a folder, or a URL of a store whose client is installed",
+                f"{protocol[:40]}://: {error}"[:200],
+                "For S3: pip install 'sixfold[s3]'.",
+            ) from error
+    return BlobArtifacts(ObjectBlobs(system, prefix))
