@@ -38,10 +38,16 @@ class JobRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def submit(
-    service: Service, who: Principal, request: JobRequest, kind_id: str = "job"
+def submit(service: Service, who: Principal, request: JobRequest) -> TrainingJob:
+    """A job, durable when this returns: see `accept`."""
+    with service.database.transaction() as rows:
+        return accept(service, rows, who, request)
+
+
+def accept(
+    service: Service, rows: Transaction, who: Principal, request: JobRequest, id_kind: str = "job"
 ) -> TrainingJob:
-    """A job, durable when this returns. The recipe's schema and paths are checked here; its data and plan by the worker
+    """A job, within the caller's transaction. The recipe's schema and paths are checked here; its data and plan by the worker
     that validates it. Raises InvalidRequest, NotFound (a file), QuotaExceeded.
     """
     who.require(Scope.JOBS)
@@ -50,25 +56,24 @@ def submit(
     if abs(request.priority) > MOST_PRIORITY:
         allowed = f"a number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
         raise InvalidRequest("priority", allowed, str(request.priority), "Choose such a number.")
-    with service.database.transaction() as rows:
-        _must_have_a_place(rows, who.tenant_id)
-        inputs = {
-            checked_path(path): files.found(rows, who.tenant_id, file_id).digest
-            for path, file_id in request.files.items()
-        }
-        spec = JobSpec(request.recipe, inputs, request.kind, publish, request.options)
-        job = TrainingJob(
-            new_id(kind_id),
-            who.tenant_id,
-            name,
-            spec,
-            service.now(),
-            who.key_id,
-            priority=request.priority,
-        )
-        rows.jobs.add(job)
-        tell(service, rows, job, "The job is accepted: its recipe and data are looked at next.")
-        audit.record(service, rows, who, "job.submit", job.id, name=name)
+    _must_have_a_place(rows, who.tenant_id)
+    inputs = {
+        checked_path(path): files.found(rows, who.tenant_id, file_id).digest
+        for path, file_id in request.files.items()
+    }
+    spec = JobSpec(request.recipe, inputs, request.kind, publish, request.options)
+    job = TrainingJob(
+        new_id(id_kind),
+        who.tenant_id,
+        name,
+        spec,
+        service.now(),
+        who.key_id,
+        priority=request.priority,
+    )
+    rows.jobs.add(job)
+    tell(service, rows, job, "The job is accepted: its recipe and data are looked at next.")
+    audit.record(service, rows, who, "job.submit", job.id, name=name)
     return job
 
 

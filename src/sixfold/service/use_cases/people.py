@@ -84,7 +84,10 @@ def create_key(service: Service, who: Principal, request: KeyRequest) -> tuple[A
 def rotate_key(
     service: Service, who: Principal, key_id: str, overlap_s: float = OVERLAP_S
 ) -> tuple[ApiKey, str]:
-    """A new key with the same scopes; the old one stays good for `overlap_s`, or as long as it would have been. Raises NotFound."""
+    """A new key with the same scopes; the old one stays good for `overlap_s`, or as long as it would have been.
+
+    Raises NotFound.
+    """
     who.require(Scope.KEYS)
     with service.database.transaction() as rows:
         old = _found(rows, who.tenant_id, key_id)

@@ -17,7 +17,10 @@ import psutil
 
 PR_SET_PDEATHSIG: Final = 1
 # What a job's process may see of the worker's environment: its key is not among it.
-KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VIRTUAL_ENV")  # fmt: skip
+KEPT: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
+)
 OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -46,7 +49,7 @@ class ChildProcess:
                 stderr=log,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_dies_with_its_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                preexec_fn=_dies_with_its_parent if sys.platform == "linux" else None,
             )
         return self.process.pid
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sixfold.core.errors import SixfoldError
+from sixfold.runs import events
 from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
 from sixfold.service.domain.jobs import Wish
 from sixfold.service.worker.child import ChildProcess
 from sixfold.service.worker.job_folder import JobFolder
-from sixfold.service.worker.run_events import line_of
+from sixfold.service.worker.run_events import EventTail
 from sixfold.service.worker.server_client import ServerClient
 
 TICK_S: Final = 0.1
@@ -87,15 +88,14 @@ class HeldJob:
         memory = int(self.promised_bytes * MEMORY_SLACK) or None
         arguments = ["run", "recipe.yaml", "--out", str(folder.run), "--json", "--quiet"]
         child = ChildProcess(arguments, folder.inputs, folder.log, memory)
-        before = sum(1 for _ in folder.events_from(0))
-        offset = max(0, int(self.job["events_line"]) - _lines(folder)) if before == 0 else 0
-        sent = _Sent(offset, int(self.job["events_line"]))
+        tail = EventTail(folder.run / events.NAME, int(self.job["events_line"]))
+        tail.skip(min(tail.line, tail.count()))
         with tempfile.TemporaryFile() as output:
             folder.owned(self.job["attempt"], child.start(output))
-            code = self._watch(child, folder, sent)
+            code = self._watch(child, folder, tail)
             output.seek(0)
             answer = output.read()
-        self._send_events(folder, sent)
+        self._send_events(folder, tail)
         if child.over_memory:
             self._tell("failed", failure=_over_memory(memory or 0, folder))
         elif self._ended_early(folder, code):
@@ -107,7 +107,7 @@ class HeldJob:
         else:
             self._give_back(True, folder.last_lines())
 
-    def _watch(self, child: ChildProcess, folder: JobFolder, sent: _Sent | None = None) -> int:
+    def _watch(self, child: ChildProcess, folder: JobFolder, tail: EventTail | None = None) -> int:
         """Until it ends; on the way beats, events, and finished stages."""
         asked_at: float | None = None
         next_beat = 0.0
@@ -117,8 +117,8 @@ class HeldJob:
                 if now >= next_beat:
                     next_beat = now + self.beat_s
                     self.wish = Wish(self._tell("beat", progress={})["wish"])
-                    if sent is not None:
-                        self._send_events(folder, sent)
+                    if tail is not None:
+                        self._send_events(folder, tail)
                 if asked_at is None and (self.wish is not Wish.RUN or self.stop.is_set()):
                     asked_at = now
                     child.interrupt()
@@ -138,18 +138,10 @@ class HeldJob:
         self._give_back(False, ())
         return True
 
-    def _send_events(self, folder: JobFolder, sent: _Sent) -> None:
+    def _send_events(self, folder: JobFolder, tail: EventTail) -> None:
         """What is new in the run's stream; after a finished stage its files, too."""
-        while True:
-            found = []
-            for number, event in folder.events_from(sent.line - sent.offset):
-                found.append(line_of(number + sent.offset, event))
-                if len(found) == MOST_LINES:
-                    break
-            if not found:
-                return
+        while found := tail.read(MOST_LINES):
             self._tell("events", lines=found)
-            sent.line = found[-1]["line"]
             if any(one["kind"] == "stage_finished" for one in found):
                 self._send_stages(folder)
 
@@ -185,18 +177,6 @@ class HeldJob:
     def _tell(self, what: str, **facts: Any) -> Any:
         path = f"/api/v1/workers/{self.worker_id}/jobs/{self.job['id']}/{what}"
         return self.server.call("POST", path, {"attempt": self.job["attempt"], **facts})
-
-
-@dataclass
-class _Sent:
-    """`line`: of the job's events, the last that the server has; `offset`: what it is ahead of the file's own number."""
-
-    offset: int
-    line: int
-
-
-def _lines(folder: JobFolder) -> int:
-    return max((number for number, _ in folder.events_from(0)), default=0)
 
 
 def _needs(plan: Mapping[str, Any]) -> dict[str, Any]:

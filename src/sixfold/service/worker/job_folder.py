@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,14 +91,6 @@ class JobFolder:
         stream = self.run / events.NAME
         found += [stream] if stream.is_file() else []
         return sorted({path.relative_to(self.run).as_posix() for path in found})
-
-    def events_from(self, line: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Whole lines behind `line` (counted from 1), damaged ones passed over."""
-        stream = self.run / events.NAME
-        if stream.is_file():
-            for number, event in events.numbered(stream):
-                if number > line and event is not None:
-                    yield number, event
 
     def last_lines(self) -> tuple[str, ...]:
         """Of the log."""
