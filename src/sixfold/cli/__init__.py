@@ -32,6 +32,7 @@ EXTRA = {
     **dict.fromkeys(TRAINING, "train"),
     **dict.fromkeys(("openvino", "openvino_genai", "tokenizers"), "language-serve"),
     **dict.fromkeys(("gguf", "peft"), "language"),
+    **dict.fromkeys(("alembic", "fastapi", "fsspec", "httpx", "sqlalchemy"), "service"),
 }
 CODES = """
 \b
@@ -58,6 +59,8 @@ class Verbs(click.Group):
             "inspect",
             "schema",
             "doctor",
+            "up",
+            "worker",
         ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

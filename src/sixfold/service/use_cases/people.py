@@ -65,6 +65,18 @@ def first_start(service: Service) -> str | None:
         return key
 
 
+def worker_key(service: Service) -> str:
+    """A key for workers on the server's own machine."""
+    with service.database.transaction() as rows:
+        tenant = rows.tenants.named(FIRST_TENANT)
+        if tenant is None:
+            raise NotFound(
+                "the first tenant", "one that is there", "none", "Start the server once."
+            )
+        request = KeyRequest("workers of this machine", frozenset({Scope.WORK}))
+        return _made(service, rows, tenant.id, request)[1]
+
+
 def create_key(service: Service, who: Principal, request: KeyRequest) -> tuple[ApiKey, str]:
     """The key's row, and the key itself: never shown again. Raises Forbidden for scopes that `who` does not have."""
     who.require(Scope.KEYS)

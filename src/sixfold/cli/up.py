@@ -1,0 +1,52 @@
+"""sixfold up: the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sixfold.cli import EXISTING
+
+
+@click.command(name="up")
+@click.option(
+    "--home",
+    type=EXISTING,
+    default=Path("sixfold-home"),
+    show_default=True,
+    help="Where everything is.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="0: any."
+)
+@click.option(
+    "--database", metavar="URL", help="postgresql+psycopg://…; left out: SQLite in --home."
+)
+@click.option(
+    "--artifacts", metavar="URL", help="s3://bucket/prefix or a folder; left out: in --home."
+)
+@click.option(
+    "--workers", type=click.IntRange(0), default=1, show_default=True, help="On this machine."
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which clients may ask; repeatable.",
+)
+def command(
+    home: Path,
+    host: str,
+    port: int,
+    database: str | None,
+    artifacts: str | None,
+    workers: int,
+    allow_hosts: tuple[str, ...],
+) -> None:
+    """Start the service: jobs, registry, keys and the workers of this machine. The first start prints a key, once."""
+    from sixfold.service.server import Up, up
+
+    up(Up(home, host, port, database, artifacts, workers, allow_hosts))

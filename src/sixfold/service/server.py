@@ -1,0 +1,181 @@
+"""`sixfold up`: the server, an observer of workers, and workers on this machine, started by one command."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from sixfold.core.errors import SystemFault
+from sixfold.core.paths import write_atomic
+from sixfold.service.api.app import create
+from sixfold.service.domain.errors import Conflict, Unavailable
+from sixfold.service.domain.people import Scope
+from sixfold.service.stores.opening import open_artifacts
+from sixfold.service.stores.sql_database import open_database
+from sixfold.service.use_cases import people
+from sixfold.service.use_cases.observer import Observer
+from sixfold.service.use_cases.service import Service, ServiceSettings
+
+LOOK_S: Final = 0.5
+STOP_S: Final = 25.0
+WORKER_KEY: Final = (
+    "worker.key"  # of the workers on this machine, for the user who started the server alone
+)
+
+
+@dataclass(frozen=True)
+class Up:
+    """`home`: where everything is. `database`, `artifacts`: left out, SQLite and a folder in it. `workers`: on this machine."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8900
+    database: str | None = None
+    artifacts: str | None = None
+    workers: int = 1
+    allow_hosts: Sequence[str] = ()
+    settings: ServiceSettings = field(default_factory=ServiceSettings)
+
+
+def up(asked: Up) -> None:
+    """Until SIGTERM or SIGINT. Raises SystemFault, ServiceError."""
+    asked.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = open_database(asked.database or f"sqlite:///{asked.home.resolve() / 'sixfold.db'}")
+    try:
+        store = open_artifacts(asked.artifacts or str(asked.home / "artifacts"))
+        service = Service(database, store, asked.settings)
+        first = people.first_start(service)
+        _must_be_guarded(service, asked.host)
+        _serve(asked, service, first)
+    finally:
+        database.close()
+
+
+def _must_be_guarded(service: Service, host: str) -> None:
+    """On any other address than loopback somebody must hold a key already."""
+    with suppress(ValueError):
+        if host == "localhost" or ip_address(host).is_loopback:
+            return
+    with service.database.transaction() as rows:
+        if rows.keys.any_of(Scope.ADMIN, service.now()):
+            return
+    raise SystemFault("--host", "127.0.0.1 until there is a key", host, "Start once on loopback.")
+
+
+def _serve(asked: Up, service: Service, first: str | None) -> None:
+    app = create(service, [*asked.allow_hosts, asked.host])
+    config = uvicorn.Config(
+        app,
+        host=asked.host,
+        port=asked.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(STOP_S),
+    )
+    socket = config.bind_socket()
+    port = socket.getsockname()[1]
+    address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{port}"
+    ending = threading.Event()
+    observer = Observer(service)
+    watcher = threading.Thread(target=_observe, args=(observer, ending), daemon=True)
+    workers = [
+        LocalWorker(asked, service, observer, address, number) for number in range(asked.workers)
+    ]
+    watcher.start()
+    for worker in workers:
+        worker.start(ending)
+    print(f"Sixfold is up on {address}", flush=True)
+    if first is not None:
+        print(f"The first key, shown once: {first}", flush=True)
+    try:
+        uvicorn.Server(config).run(sockets=[socket])
+    finally:
+        ending.set()
+        for worker in workers:
+            worker.end()
+
+
+def _observe(observer: Observer, ending: threading.Event) -> None:
+    while not ending.wait(LOOK_S):
+        with suppress(Unavailable, Conflict):
+            observer.look()
+
+
+@dataclass
+class LocalWorker:
+    """A worker process on this machine, started again when it dies; its jobs are free at once."""
+
+    asked: Up
+    service: Service
+    observer: Observer
+    address: str
+    number: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, ending: threading.Event) -> None:
+        """In a thread of its own, until `ending`."""
+        threading.Thread(target=self._keep, args=(ending,), daemon=True).start()
+
+    def _keep(self, ending: threading.Event) -> None:
+        key = _worker_key(self.service, self.asked.home)
+        while not ending.is_set():
+            worker_id = f"worker-local{self.number}{secrets.token_hex(8)}"
+            arguments = [
+                "worker",
+                "--server",
+                self.address,
+                "--home",
+                str(self.asked.home / "worker"),
+            ]
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sixfold", *arguments, "--id", worker_id],
+                env={**os.environ, "SIXFOLD_API_KEY": key},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self.process.wait()
+            with suppress(Unavailable, Conflict):
+                self.observer.lost(worker_id)
+            ending.wait(LOOK_S)
+
+    def end(self) -> None:
+        """It gives its jobs back."""
+        if self.process is None:
+            return
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def _worker_key(service: Service, home: Path) -> str:
+    """Of this machine's workers; made where there is none, readable by its owner alone."""
+    path = home / WORKER_KEY
+    with suppress(OSError):
+        key = path.read_text().strip()
+        with suppress(Exception):
+            people.authenticate(service, key)
+            return key
+    key = people.worker_key(service)
+    old = os.umask(0o077)
+    try:
+        write_atomic(path, key)
+    finally:
+        os.umask(old)
+    return key
