@@ -40,3 +40,12 @@ def checked_name(name: str, where: str) -> str:
         repr(name[:80]),
         "Choose such a name.",
     )
+
+
+def name_like(text: str) -> str:
+    """The name that is most like a text.
+
+    >>> name_like("Breast_cancer (2)")
+    'breast-cancer-2'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-") or "unnamed"

@@ -10,7 +10,7 @@ from typing import Any
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.load import from_text
 from sixfold.service.domain.errors import InvalidRequest, NotFound, QuotaExceeded
-from sixfold.service.domain.ids import checked_name, new_id
+from sixfold.service.domain.ids import checked_name, name_like, new_id
 from sixfold.service.domain.jobs import JobEvent, JobSpec, JobState, TrainingJob, Wish
 from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.ports.database import Transaction
@@ -51,7 +51,8 @@ def accept(
     that validates it. Raises InvalidRequest, NotFound (a file), QuotaExceeded.
     """
     who.require(Scope.JOBS)
-    name = checked_name(request.name or _recipe_name(request.recipe), "name")
+    given = _recipe_name(request.recipe)
+    name = checked_name(request.name or name_like(given), "name")
     publish = checked_name(request.publish or name, "publish")
     if abs(request.priority) > MOST_PRIORITY:
         allowed = f"a number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
