@@ -144,16 +144,17 @@ class TrainingJob:
             started_at=started,
         )
 
-    def planned(self, needs: JobNeeds) -> TrainingJob:
-        """Its recipe and data are good, and will take so much."""
-        return replace(self, state=JobState.QUEUED, needs=needs, worker_id=None)
+    def planned(self, needs: JobNeeds, now: float) -> TrainingJob:
+        """Its recipe and data are good, and will take so much: it waits for room, unless its owner wants it to stop."""
+        if self.wish is Wish.CANCEL:
+            return self.ended(JobState.CANCELLED, now)
+        state = JobState.PAUSED if self.wish is Wish.PAUSE else JobState.QUEUED
+        return replace(self, state=state, wish=Wish.RUN, needs=needs, worker_id=None)
 
     def released(self, now: float, crashed: bool, last_lines: tuple[str, ...] = ()) -> TrainingJob:
         """Its worker is gone or gave it back. After three crashes it is parked, not given to a fourth worker."""
         if self.wish is Wish.CANCEL:
             return self.ended(JobState.CANCELLED, now)
-        if self.wish is Wish.PAUSE and not crashed:
-            return replace(self, state=JobState.PAUSED, wish=Wish.RUN, worker_id=None)
         crashes = self.crashes + crashed
         if crashes >= MOST_CRASHES:
             failure = JobFailure(
@@ -161,7 +162,8 @@ class TrainingJob:
             )
             return replace(self.ended(JobState.FAILED, now), crashes=crashes, failure=failure)
         state = JobState.QUEUED if self.state is JobState.RUNNING else self.state
-        return replace(self, state=state, worker_id=None, crashes=crashes)
+        state = JobState.PAUSED if self.wish is Wish.PAUSE else state
+        return replace(self, state=state, wish=Wish.RUN, worker_id=None, crashes=crashes)
 
     def ended(self, state: JobState, now: float) -> TrainingJob:
         """For good, in `state`."""

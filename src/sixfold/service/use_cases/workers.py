@@ -101,7 +101,7 @@ def planned(service: Service, who: Principal, holding: Holding, needs: JobNeeds)
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
         job = _held(rows, holding)
-        saved = rows.jobs.save(_wished(job.planned(needs), job, service.now()))
+        saved = rows.jobs.save(job.planned(needs, service.now()))
         text = f"Planned: {needs.memory_bytes / 2**20:,.0f} MiB of memory, {needs.time_s:,.0f} s."
         jobs.tell(
             service,
@@ -218,15 +218,6 @@ def give_back(
         text = f"is parked: {free.failure.message}"
     jobs.tell(service, rows, free, f"The job {text}.", "error" if free.failure else "info")
     return free
-
-
-def _wished(job: TrainingJob, before: TrainingJob, now: float) -> TrainingJob:
-    """What its owner asked for while a worker held it, now that none does."""
-    if before.wish is Wish.CANCEL:
-        return job.ended(JobState.CANCELLED, now)
-    if before.wish is Wish.PAUSE:
-        return replace(job, state=JobState.PAUSED, wish=Wish.RUN)
-    return job
 
 
 def _held(rows: Transaction, holding: Holding) -> TrainingJob:
