@@ -61,6 +61,12 @@ class Verbs(click.Group):
             "doctor",
             "up",
             "worker",
+            "login",
+            "submit",
+            "jobs",
+            "logs",
+            "models",
+            "keys",
         ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -39,11 +39,11 @@ def command(
     server: str, key: str, home: Path, memory: str | None, jobs: int | None, worker_id: str | None
 ) -> None:
     """Work on the jobs of a service until SIGTERM or Ctrl-C; then they are given back, with all that they have finished."""
-    from sixfold.service.worker.server_client import ServerClient
+    from sixfold.service.client.transport import Transport
     from sixfold.service.worker.worker import Worker
 
     memory_bytes = None if memory is None else size_bytes(memory)
-    worker = Worker(ServerClient(server, key), home, memory_bytes=memory_bytes, most_jobs=jobs)
+    worker = Worker(Transport(server, key), home, memory_bytes=memory_bytes, most_jobs=jobs)
     if worker_id is not None:
         worker.id = worker_id
     for number in (signal.SIGTERM, signal.SIGINT):

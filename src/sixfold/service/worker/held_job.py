@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from sixfold.core.errors import SixfoldError
 from sixfold.runs import events
+from sixfold.service.client.transport import Transport
 from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
 from sixfold.service.domain.jobs import Wish
 from sixfold.service.worker.child import ChildProcess
 from sixfold.service.worker.job_folder import JobFolder
 from sixfold.service.worker.run_events import EventTail
-from sixfold.service.worker.server_client import ServerClient
 
 TICK_S: Final = 0.1
 STOP_S: Final = 20.0  # for a child that is asked to end
@@ -34,7 +34,7 @@ MEMORY_SLACK: Final = (
 class HeldJob:
     """`home`: of this worker's jobs. `stop`: the worker ends, its jobs are given back."""
 
-    server: ServerClient
+    server: Transport
     worker_id: str
     job: Mapping[str, Any]
     home: Path

@@ -22,8 +22,8 @@ import psutil
 
 from sixfold.core.paths import clear, safe_join, write_atomic
 from sixfold.runs import events, sealed
+from sixfold.service.client.transport import Transport
 from sixfold.service.domain.jobs import LAST_LINES
-from sixfold.service.worker.server_client import ServerClient
 
 TAIL_BYTES: Final = 1 << 16
 KILL_WAIT_S: Final = 10.0
@@ -67,7 +67,7 @@ class JobFolder:
             started = psutil.Process(pid).create_time()
             self._write_owner({"attempt": attempt, "pid": pid, "started": started})
 
-    def fill(self, server: ServerClient, job: Mapping[str, Any]) -> None:
+    def fill(self, server: Transport, job: Mapping[str, Any]) -> None:
         """Recipe and files, and, where nothing is here, the finished stages that another machine left."""
         self.inputs.mkdir(exist_ok=True)
         for name, digest in job["spec"]["inputs"].items():

@@ -13,10 +13,10 @@ from typing import Final
 import psutil
 
 from sixfold import __version__
+from sixfold.service.client.transport import Transport
 from sixfold.service.domain.errors import NotFound, ServiceError
 from sixfold.service.domain.ids import new_id
 from sixfold.service.worker.held_job import HeldJob
-from sixfold.service.worker.server_client import ServerClient
 
 POLL_S: Final = 0.5
 SPARE_SHARE: Final = 0.1  # of the machine's memory, which no job is promised
@@ -28,7 +28,7 @@ class Worker:
     many as it has cores.
     """
 
-    server: ServerClient
+    server: Transport
     home: Path
     name: str = field(default_factory=platform.node)
     memory_bytes: int | None = None

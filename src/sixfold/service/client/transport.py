@@ -1,4 +1,4 @@
-"""What a worker asks of the server, over HTTP, as patiently as it must: a server that starts again finds its workers at work."""
+"""HTTP to a server, as patient as it must be: a server that starts again finds its workers and clients at work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS: Final = {
 
 
 @dataclass
-class ServerClient:
+class Transport:
     """`url`: of the server, without a path. `patience_s`: how long it is asked again while it is away; None: for ever."""
 
     url: str
@@ -57,14 +57,35 @@ class ServerClient:
         """Its connections."""
         self._http.close()
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """The answer's JSON; None for 204. Raises the ServiceError that the server names, and Unavailable once patience
         ends.
         """
         content = None if body is None else json.dumps(body).encode()
-        headers = {} if content is None else {"Content-Type": "application/json"}
-        answer = self._patiently(method, path, content=content, headers=headers)
+        of_json = {} if content is None else {"Content-Type": "application/json"}
+        answer = self._patiently(
+            method, path, content=content, headers={**of_json, **(headers or {})}
+        )
         return json.loads(answer.content) if answer.content else None
+
+    def send(self, path: str, file: Path) -> Any:
+        """A file as the body of a POST; the answer's JSON."""
+        return json.loads(self._patiently("POST", path, path=file).content)
+
+    def save(self, url: str, path: Path) -> None:
+        """An answer's body as a file. Raises the ServiceError that the server names."""
+        with self._http.stream("GET", url) as answer, path.open("wb") as file:
+            if answer.is_error:
+                answer.read()
+                raise _error(answer)
+            for block in answer.iter_bytes(CHUNK):
+                file.write(block)
 
     def fetch_tree(self, digest: str, folder: Path) -> None:
         """All files of a tree into `folder`, each verified."""
