@@ -54,7 +54,8 @@ class StoreConnection:
 
     def changed(self, statement: UpdateBase) -> int:
         """How many rows it changed."""
-        return int(self.sql.execute(statement).rowcount)
+        found = self.sql.execute(statement, execution_options={"preserve_rowcount": True})
+        return int(found.rowcount)
 
     def all(self, statement: Select[Any]) -> Sequence[RowMapping]:
         """Its rows, by name."""
