@@ -32,7 +32,7 @@ demo-language: $(VENV)/.language
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
-test-all: $(VENV)/.dev $(VENV)/.browser
+test-all: $(VENV)/.dev $(VENV)/.browser $(VENV)/.postgres
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # The properties on examples that nobody has tried yet; the tests above try the same ones each time.
@@ -71,8 +71,13 @@ $(VENV)/.browser: $(VENV)/.dev
 	  || $(BIN)/python -m playwright install --with-deps chromium || apt-get install --yes chromium
 	@touch $@
 
+# For the tests of the service: they start a server of their own (tests/service/postgres_server.py).
+$(VENV)/.postgres: | $(VENV)/bin/python
+	ls /usr/lib/postgresql/*/bin/initdb || command -v initdb || apt-get install --yes postgresql
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,language,language-serve,test,dev]'
+	$(INSTALL) --editable '.[train,language,language-serve,service,s3,test,dev]'
 	@touch $@ $(VENV)/.train $(VENV)/.language
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt

@@ -65,7 +65,9 @@ def test_everything_comes_back_as_it_was(database: SqlDatabase) -> None:
     full = job(
         one,
         1,
-        spec=JobSpec("a: 1", {"a.csv": DIGEST}, "fine-tune", "m", {"metadata": {"b": "\0", "a": 1}}),
+        spec=JobSpec(
+            "a: 1", {"a.csv": DIGEST}, "fine-tune", "m", {"metadata": {"b": "\0", "a": 1}}
+        ),
         failure=JobFailure("crashed", "why", "epochs", ("last", "\ud800")),
         needs=JobNeeds(1 << 60, 2.5, 3),
         result={"loss": [0.1, 1e300]},
@@ -400,7 +402,9 @@ def test_files_are_counted_and_expire(database: SqlDatabase) -> None:
         for number, owner in enumerate((one, one, two)):
             expires = float(number) if number else None
             rows.files.add(
-                StoredFile(f"file-{number}", owner.id, "a", "data", 5, DIGEST, 1.0, expires_at=expires)
+                StoredFile(
+                    f"file-{number}", owner.id, "a", "data", 5, DIGEST, 1.0, expires_at=expires
+                )
             )
         assert rows.files.stored_bytes(one.id) == 10
         assert [file.id for file in rows.files.expired(2.0, 9)] == ["file-1", "file-2"]

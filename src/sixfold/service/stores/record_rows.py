@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from sixfold.service.domain.records import AuditEntry, Remembered, Usage
 from sixfold.service.ports.pages import Page, PageQuery

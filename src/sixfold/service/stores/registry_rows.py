@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
-
 from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
 from sixfold.service.ports.pages import Page, PageQuery
 from sixfold.service.stores import tables
