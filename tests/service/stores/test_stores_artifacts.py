@@ -225,7 +225,8 @@ def test_what_a_killed_upload_left_is_cleared_after_a_day(tmp_path: Path) -> Non
         left.mkdir()
         os.utime(left, (time.time() - age_s,) * 2)
     open_artifacts(tmp_path / "artifacts")
-    assert os.listdir(tmp_path / "artifacts" / "incoming") == ["new"]
+    left_over = (tmp_path / "artifacts" / "incoming").iterdir()
+    assert [path.name for path in left_over] == ["new"]
 
 
 @pytest.mark.slow

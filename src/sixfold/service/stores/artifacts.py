@@ -51,8 +51,12 @@ class Blobs(Protocol):
     def open(self, digest: str) -> BinaryIO:
         """Raises FileNotFoundError."""
 
-    def has(self, digest: str) -> bool: ...
-    def digests(self) -> Iterator[str]: ...
+    def has(self, digest: str) -> bool:
+        """Not whether it is whole."""
+
+    def digests(self) -> Iterator[str]:
+        """All, in any order."""
+
     def remove(self, digest: str) -> int:
         """How many bytes it had; 0 where there is none."""
 
