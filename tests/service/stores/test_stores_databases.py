@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import pytest
 
 from sixfold.service.domain.deployments import Canary, Deployment, DeploymentState
-from sixfold.service.domain.errors import Conflict, InvalidRequest, NotFound
+from sixfold.service.domain.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from sixfold.service.domain.files import StoredFile
 from sixfold.service.domain.ids import new_id
 from sixfold.service.domain.jobs import (
@@ -325,6 +325,14 @@ def test_who_reads_waits_for_nobody(database: SqlDatabase) -> None:
         thread.start()
         thread.join(30)
         assert found == [None, one]
+
+
+def test_who_reads_cannot_write(database: SqlDatabase) -> None:
+    one = tenant(database)
+    with pytest.raises(Unavailable, match="read-?only"), database.reading() as rows:
+        rows.jobs.add(job(one))
+    with database.transaction() as rows:
+        rows.jobs.add(job(one))
 
 
 def test_events_are_kept_once_and_in_order(database: SqlDatabase) -> None:

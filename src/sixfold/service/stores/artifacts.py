@@ -176,6 +176,8 @@ class BlobArtifacts:
             for name, of_file in tree.files.items():
                 self._fetch(of_file, _place(aside, name, digest))
             with told(str(folder)):
+                for made, _, _ in os.walk(aside):
+                    sync_folder(Path(made))
                 aside.chmod(0o755)
                 aside.rename(folder)
                 sync_folder(folder.parent)

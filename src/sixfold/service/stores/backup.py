@@ -80,27 +80,29 @@ def restore(folder: Path, database: SqlDatabase, artifacts: BlobArtifacts) -> Ba
             f"revision {manifest['revision']}",
             "Restore it with the Sixfold that made it, then start the newer one.",
         )
+    with database.reading() as moment:
+        _must_have_no_rows(moment.store.sql, database.where)
+    for digest in manifest["artifacts"]:  # no transaction stays open as long as this may take
+        with told(str(folder)), (folder / "artifacts" / digest).open("rb") as file:
+            artifacts.put(file)
     with database.transaction() as moment:
-        sql = moment.store.sql
+        _must_have_no_rows(moment.store.sql, database.where)
         for table in tables.metadata.sorted_tables:
-            if sql.execute(select(func.count()).select_from(table)).scalar_one():
-                raise InvalidRequest(
-                    database.where,
-                    "an empty database",
-                    f"rows in {table.name}",
-                    "Restore into a new database.",
-                )
-        for digest in manifest["artifacts"]:
-            with told(str(folder)), (folder / "artifacts" / digest).open("rb") as file:
-                artifacts.put(file)
-        for table in tables.metadata.sorted_tables:
-            _load(sql, table, folder / "tables" / f"{table.name}.jsonl")
+            _load(moment.store.sql, table, folder / "tables" / f"{table.name}.jsonl")
     return BackupSummary(
         manifest["revision"],
         manifest["rows"],
         len(manifest["artifacts"]),
         tuple(manifest["missing"]),
     )
+
+
+def _must_have_no_rows(sql: Connection, where: str) -> None:
+    for table in tables.metadata.sorted_tables:
+        if sql.execute(select(func.count()).select_from(table)).scalar_one():
+            raise InvalidRequest(
+                where, "an empty database", f"rows in {table.name}", "Restore into a new database."
+            )
 
 
 def _dump(sql: Connection, table: Table, path: Path) -> tuple[int, str]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import exc
 
 from sixfold.service.domain.errors import Conflict, InvalidRequest, ServiceError, Unavailable
 
-FOREIGN_KEY: Final = ("23503", "FOREIGN KEY")
 UNSTORABLE: Final = (OverflowError, UnicodeEncodeError)
 # What SQLite says → what is expected, what to do.
 SQLITE: Final = {
@@ -84,8 +84,11 @@ def _told(where: str, error: exc.DBAPIError) -> ServiceError:
 
 
 def _broken_rule(cause: BaseException | None) -> Conflict:
-    """PostgreSQL says it by number, SQLite in words."""
-    if any(sign in f"{vars(cause).get('sqlstate', '')} {cause}" for sign in FOREIGN_KEY):
+    of_others = isinstance(cause, ForeignKeyViolation) or (
+        isinstance(cause, sqlite3.IntegrityError)
+        and cause.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+    )
+    if of_others:
         return Conflict(
             "the request",
             "things that are there, and none that others still need",

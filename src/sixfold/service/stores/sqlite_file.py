@@ -122,4 +122,5 @@ def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
 def _begun(connection: Connection) -> None:
     """A transaction that writes holds the file from its start; one that only reads sees it as it was at its start."""
     reads = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {int(reads)}")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
