@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket as socket_module
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from sixfold.core.paths import write_atomic
 from sixfold.service.api.app import create
 from sixfold.service.domain.errors import Conflict, Unavailable
 from sixfold.service.domain.people import Scope
+from sixfold.service.process_tools import BEFORE_EXEC
 from sixfold.service.stores.opening import open_artifacts
 from sixfold.service.stores.sql_database import open_database
 from sixfold.service.use_cases import people
@@ -29,7 +31,8 @@ from sixfold.service.use_cases.observer import Observer
 from sixfold.service.use_cases.service import Service, ServiceSettings
 
 LOOK_S: Final = 0.5
-STOP_S: Final = 25.0
+STOP_S: Final = 22.0  # for workers; requests in work have what is left of half a minute
+REQUESTS_S: Final = 6
 WORKER_KEY: Final = (
     "worker.key"  # of the workers on this machine, for the user who started the server alone
 )
@@ -75,7 +78,7 @@ def _must_be_guarded(service: Service, host: str) -> None:
 
 
 def _serve(asked: Up, service: Service, first: str | None) -> None:
-    app = create(service, [*asked.allow_hosts, asked.host])
+    app = create(service, asked.home.resolve(), [*asked.allow_hosts, asked.host])
     config = uvicorn.Config(
         app,
         host=asked.host,
@@ -84,29 +87,48 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(STOP_S),
+        timeout_graceful_shutdown=REQUESTS_S,
     )
     socket = config.bind_socket()
     port = socket.getsockname()[1]
     address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{port}"
     ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _end(ending))
+    server = uvicorn.Server(config)
+    serving = threading.Thread(target=_run, args=(server, socket, ending))
     observer = Observer(service)
-    watcher = threading.Thread(target=_observe, args=(observer, ending), daemon=True)
     workers = [
         LocalWorker(asked, service, observer, address, number) for number in range(asked.workers)
     ]
-    watcher.start()
+    serving.start()
+    threading.Thread(target=_observe, args=(observer, ending), daemon=True).start()
     for worker in workers:
         worker.start(ending)
     print(f"Sixfold is up on {address}", flush=True)
     if first is not None:
         print(f"The first key, shown once: {first}", flush=True)
+    ending.wait()
+    for worker in workers:  # while the server still answers them
+        worker.ask_to_end()
+    for worker in workers:
+        worker.wait()
+    server.should_exit = True
+    serving.join()
+
+
+def _end(ending: threading.Event) -> None:
+    """The first signal ends in order, within 30 s; the second one now: what was acknowledged is on the disk."""
+    if ending.is_set():
+        os._exit(1)
+    ending.set()
+
+
+def _run(server: uvicorn.Server, listening: socket_module.socket, ending: threading.Event) -> None:
     try:
-        uvicorn.Server(config).run(sockets=[socket])
+        server.run(sockets=[listening])
     finally:
         ending.set()
-        for worker in workers:
-            worker.end()
 
 
 def _observe(observer: Observer, ending: threading.Event) -> None:
@@ -146,22 +168,26 @@ class LocalWorker:
                 env={**os.environ, "SIXFOLD_API_KEY": key},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=BEFORE_EXEC,
             )
             self.process.wait()
             with suppress(Unavailable, Conflict):
                 self.observer.lost(worker_id)
             ending.wait(LOOK_S)
 
-    def end(self) -> None:
+    def ask_to_end(self) -> None:
         """It gives its jobs back."""
-        if self.process is None:
-            return
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        """Until it ended; it is killed where that takes too long."""
+        if self.process is not None:
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
 
 
 def _worker_key(service: Service, home: Path) -> str:

@@ -1,17 +1,21 @@
-"""The application: routes, errors, an id for every request, and by which names it may be asked."""
+"""The application: the API's routes and errors behind the front door."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.types import Scope
 
 from sixfold import __version__
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.hosts import Hosts
 from sixfold.service.api import (
+    deployment_routes,
     file_routes,
     job_routes,
     model_routes,
@@ -20,35 +24,50 @@ from sixfold.service.api import (
     system_routes,
     worker_routes,
 )
+from sixfold.service.gateway.front_door import FrontDoor
+from sixfold.service.gateway.gateway import Gateway
+from sixfold.service.gateway.key_cache import KeyCache
 from sixfold.service.use_cases.service import Service
 
-Next = Callable[[Request], Awaitable[Response]]
-ROUTERS = (job_routes, file_routes, model_routes, people_routes, worker_routes, system_routes)
+ROUTERS = (
+    job_routes,
+    file_routes,
+    model_routes,
+    deployment_routes,
+    people_routes,
+    worker_routes,
+    system_routes,
+)
 
 
-def create(service: Service, hosts: Sequence[str] = ()) -> FastAPI:
-    """`hosts`: names by which it may be asked, besides loopback and the address that a request came to."""
+def create(service: Service, home: Path, hosts: Sequence[str] = ()) -> FrontDoor:
+    """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
+    request came to.
+    """
+    gateway = Gateway(service, home / "gateway")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(gateway.keep())
+        yield
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+
     app = FastAPI(
-        title="Sixfold", version=__version__, redoc_url=None, separate_input_output_schemas=False
+        title="Sixfold",
+        version=__version__,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        lifespan=lifespan,
     )
     app.state.service = service
+    app.state.gateway = gateway
     for module in ROUTERS:
         app.include_router(module.router)
     problems.install(app)
-    allowed = Hosts(list(hosts))
+    return FrontDoor(app, gateway, KeyCache(service), Hosts(list(hosts)), _problem)
 
-    @app.middleware("http")
-    async def guarded(request: Request, call_next: Next) -> Response:
-        request.state.request_id = f"req-{secrets.token_hex(12)}"
-        try:
-            allowed.check(request.scope)
-        except SixfoldError as error:
-            status = getattr(error, "status", 400)
-            body = problems.problem_body(error, status, "invalid_request", request)
-            return JSONResponse(body, status, media_type=problems.MEDIA)
-        response = await call_next(request)
-        response.headers["x-request-id"] = request.state.request_id
-        response.headers["x-content-type-options"] = "nosniff"
-        return response
 
-    return app
+def _problem(scope: Scope, error: SixfoldError) -> JSONResponse:
+    return problems.answer(Request(scope), error)

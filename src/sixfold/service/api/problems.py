@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from sixfold.core.errors import SixfoldError
+from sixfold.serve.errors import Refusal
 from sixfold.service.domain.errors import InvalidRequest, ServiceError
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def install(app: FastAPI) -> None:
 
 def answer(request: Request, error: SixfoldError) -> JSONResponse:
     """The error's answer, in the shape of the route that was asked."""
-    status = error.status if isinstance(error, ServiceError) else 400
+    status = error.status if isinstance(error, ServiceError | Refusal) else 400
     code = error.code if isinstance(error, ServiceError) else InvalidRequest.code
     headers = {}
     if status == 401:

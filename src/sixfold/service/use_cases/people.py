@@ -115,6 +115,7 @@ def rotate_key(
         request = KeyRequest(old.name, old.scopes, lasts, old.user_id)
         row, key = _made(service, rows, who.tenant_id, request, rotated_from=old.id)
         audit.record(service, rows, who, "key.rotate", key_id, new=row.id)
+    service.key_changes.count += 1
     return row, key
 
 
@@ -127,6 +128,7 @@ def revoke_key(service: Service, who: Principal, key_id: str) -> ApiKey:
             row = replace(row, revoked_at=service.now())
             rows.keys.save(row)
             audit.record(service, rows, who, "key.revoke", key_id)
+    service.key_changes.count += 1
     return row
 
 

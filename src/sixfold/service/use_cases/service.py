@@ -26,6 +26,13 @@ class ServiceSettings:
     organization: str = "sixfold"
 
 
+@dataclass
+class KeyChanges:
+    """How often keys or their owners' scopes changed in this process: who remembers keys looks at it."""
+
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Service:
     """State, bytes and settings. `now`: seconds since 1970, shown to people; no lease hangs on it."""
@@ -34,3 +41,4 @@ class Service:
     artifacts: Artifacts
     settings: ServiceSettings = field(default_factory=ServiceSettings)
     now: Callable[[], float] = time.time
+    key_changes: KeyChanges = field(default_factory=KeyChanges)

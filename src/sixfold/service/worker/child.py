@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,18 +10,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import psutil
 
-PR_SET_PDEATHSIG: Final = 1
-# What a job's process may see of the worker's environment: its key is not among it.
-KEPT: Final = (
-    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
-    *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
-)
+from sixfold.service.process_tools import BEFORE_EXEC, child_environment
+
 PROGRAM = (sys.executable, "-m", "sixfold")  # tests put a quicker one in its place
-OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass
@@ -39,8 +33,6 @@ class ChildProcess:
 
     def start(self, output: IO[bytes] | None = None) -> int:
         """Its process id. `output`: where its standard output goes, left out: to the log."""
-        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment = kept | ({} if self.online else OFFLINE)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*PROGRAM, *self.arguments],
@@ -48,9 +40,9 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output or log,
                 stderr=log,
-                env=environment,
+                env=child_environment(self.online),
                 start_new_session=True,
-                preexec_fn=_dies_with_its_parent if sys.platform == "linux" else None,
+                preexec_fn=BEFORE_EXEC,
             )
         return self.process.pid
 
@@ -80,8 +72,3 @@ class ChildProcess:
                 with contextlib.suppress(psutil.Error):
                     total += one.memory_info().rss
         return total
-
-
-def _dies_with_its_parent() -> None:
-    """A worker that is killed takes its children along: nobody else would end them."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

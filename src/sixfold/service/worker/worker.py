@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import threading
@@ -19,6 +20,7 @@ from sixfold.service.domain.ids import new_id
 from sixfold.service.worker.held_job import HeldJob
 
 POLL_S: Final = 0.5
+GOODBYE_S: Final = 2.0  # of patience with a server that ends itself
 SPARE_SHARE: Final = 0.1  # of the machine's memory, which no job is promised
 
 
@@ -51,7 +53,9 @@ class Worker:
             held.stop.set()
         for _, thread in self._held.values():
             thread.join()
-        self.server.call("DELETE", f"/api/v1/workers/{self.id}")
+        self.server.patience_s = GOODBYE_S
+        with contextlib.suppress(ServiceError):  # the observer will see it
+            self.server.call("DELETE", f"/api/v1/workers/{self.id}")
 
     def _hello(self) -> None:
         self.server.call(

@@ -1,0 +1,98 @@
+"""A process of `sixfold serve` on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sixfold.service.domain.errors import Unavailable
+from sixfold.service.gateway.wire import Wire
+from sixfold.service.process_tools import BEFORE_EXEC, child_environment
+
+PROGRAM = (sys.executable, "-m", "sixfold")
+READY: Final = re.compile(rb"answers on http://([0-9.]+):(\d+)")
+START_S: Final = 120.0
+STOP_S: Final = 30.0
+TAIL: Final = 600
+
+
+@dataclass
+class ReplicaProcess:
+    """`in_work`: requests that it answers now."""
+
+    process: asyncio.subprocess.Process
+    wire: Wire
+    in_work: int = 0
+    used_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is."""
+        return self.process.returncode is None
+
+    async def stop(self) -> None:
+        """Requests in work are finished; after half a minute it is killed."""
+        self.wire.close()
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.process.wait(), STOP_S)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.kill()
+                await self.process.wait()
+
+
+async def start(bundle: Path, log: Path) -> ReplicaProcess:
+    """A replica that answers. Raises Unavailable with what it wrote, where it does not come up."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            *("serve", str(bundle), "--host", "127.0.0.1", "--port", "0"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env=child_environment(),
+            start_new_session=True,
+            preexec_fn=BEFORE_EXEC,
+        )
+    try:
+        address = await asyncio.wait_for(_address(process), START_S)
+    except TimeoutError:
+        address = None
+    if address is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise Unavailable(
+            "a replica", "one that answers", _tail(log), "Look at the bundle with `sixfold verify`."
+        )
+    return ReplicaProcess(process, Wire(*address))
+
+
+async def _address(process: asyncio.subprocess.Process) -> tuple[str, int] | None:
+    if process.stdout is None:
+        return None
+    while line := await process.stdout.readline():
+        found = READY.search(line)
+        if found:
+            return found[1].decode(), int(found[2])
+    return None
+
+
+def _tail(log: Path) -> str:
+    try:
+        text = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
+    except OSError:
+        text = ""
+    return text or "no word"
