@@ -329,7 +329,7 @@ def test_who_reads_waits_for_nobody(database: SqlDatabase) -> None:
 
 def test_who_reads_cannot_write(database: SqlDatabase) -> None:
     one = tenant(database)
-    with pytest.raises(Unavailable, match="read-?only"), database.reading() as rows:
+    with pytest.raises(Unavailable, match=r"read-?only"), database.reading() as rows:
         rows.jobs.add(job(one))
     with database.transaction() as rows:
         rows.jobs.add(job(one))
