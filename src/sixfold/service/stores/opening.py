@@ -9,7 +9,7 @@ import fsspec
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.stores.artifacts import BlobArtifacts, told
 from sixfold.service.stores.folder_blobs import FolderBlobs
-from sixfold.service.stores.object_blobs import ObjectBlobs, as_os_errors
+from sixfold.service.stores.object_blobs import ObjectBlobs
 
 
 def open_artifacts(place: str | Path) -> BlobArtifacts:
@@ -22,16 +22,15 @@ def open_artifacts(place: str | Path) -> BlobArtifacts:
         with told(str(place)):
             folder.prepare()
         return BlobArtifacts(folder)
-    with told(str(place)), as_os_errors():
-        try:
-            system, prefix = fsspec.url_to_fs(
-                str(place), skip_instance_cache=True, use_listings_cache=False
-            )
-        except (ImportError, ValueError) as error:
-            raise InvalidRequest(
-                "the artifact store",
-                "a folder, or a URL of a store whose client is installed",
-                f"{protocol[:40]}://: {error}"[:200],
-                "For S3: pip install 'sixfold[s3]'.",
-            ) from error
+    try:
+        system, prefix = fsspec.url_to_fs(
+            str(place), skip_instance_cache=True, use_listings_cache=False
+        )
+    except (ImportError, ValueError) as error:
+        raise InvalidRequest(
+            "the artifact store",
+            "a folder, or a URL of a store whose client is installed",
+            f"{protocol[:40]}://: {error}"[:200],
+            "For S3: pip install 'sixfold[s3]'.",
+        ) from error
     return BlobArtifacts(ObjectBlobs(system, prefix))
