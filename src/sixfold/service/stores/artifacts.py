@@ -193,7 +193,7 @@ class BlobArtifacts:
     def digests(self) -> Iterator[str]:
         """All that is stored."""
         with told("the store"):
-            yield from self.blobs.digests()
+            yield from filter(DIGEST.fullmatch, self.blobs.digests())
 
     def remove(self, digests: Iterable[str]) -> int:
         """How many bytes are free again."""

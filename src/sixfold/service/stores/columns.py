@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Dialect, Text, TypeDecorator
+from sqlalchemy import BigInteger, Dialect, Text, TypeDecorator
 from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.types import TypeEngine
 
@@ -14,6 +14,28 @@ from sixfold.service.domain.errors import InvalidRequest
 
 class UnstorableText(DontWrapMixin, InvalidRequest):
     """A text that PostgreSQL does not take: SQLite does not either, so that both behave the same."""
+
+
+class UnstorableNumber(DontWrapMixin, InvalidRequest):
+    """A number that no column holds."""
+
+
+class WholeNumber(TypeDecorator[int]):
+    """64 bits."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """Raises UnstorableNumber."""
+        if value is not None and not -(1 << 63) <= value < 1 << 63:
+            raise UnstorableNumber(
+                "the request",
+                "numbers of at most 64 bits",
+                f"one of {int(value).bit_length()} bits",
+                "Send a smaller one.",
+            )
+        return value
 
 
 class PlainText(TypeDecorator[str]):

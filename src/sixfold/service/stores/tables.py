@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Double,
     ForeignKey,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-from sixfold.service.stores.columns import JsonText, PlainText
+from sixfold.service.stores.columns import JsonText, PlainText, WholeNumber
 
 metadata: Final = MetaData(
     naming_convention={
@@ -42,7 +41,7 @@ def text(name: str, nullable: bool = False) -> Column[str]:
 
 def number(name: str, nullable: bool = False) -> Column[int]:
     """64 bits."""
-    return Column(name, BigInteger, nullable=nullable)
+    return Column(name, WholeNumber, nullable=nullable)
 
 
 def seconds(name: str, nullable: bool = False) -> Column[float]:
