@@ -51,5 +51,5 @@ class FileTable:
         """Of all tenants, the longest expired first."""
         files = tables.files.c
         query = select(tables.files).where(files.expires_at <= now)
-        ordered = query.order_by(files.expires_at, files.id).limit(limit)
+        ordered = query.order_by(files.expires_at).limit(limit)
         return FILES.entities(self.rows.store.all(ordered))

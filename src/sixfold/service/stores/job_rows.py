@@ -71,8 +71,8 @@ class JobTable:
         query = select(
             jobs.tenant_id, jobs.id.label("job_id"), jobs.worker_id, jobs.attempt, jobs.beat
         )
-        found = self.rows.store.all(query.where(jobs.worker_id.is_not(None)).order_by(jobs.id))
-        return tuple(HeldJob(**row) for row in found)
+        found = self.rows.store.all(query.where(jobs.worker_id.is_not(None)))
+        return tuple(sorted((HeldJob(**row) for row in found), key=lambda job: job.job_id))
 
     def counts(self, tenant_id: str) -> Mapping[JobState, int]:
         """By state; 0 where there is none."""

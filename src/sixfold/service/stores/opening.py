@@ -16,13 +16,15 @@ def open_artifacts(place: str | Path) -> BlobArtifacts:
     """A folder, or the URL of an object store: `s3://bucket/prefix`, with its key and endpoint in the environment
     (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`). Raises ServiceError.
     """
-    protocol, separator, _ = str(place).partition("://")
-    if not separator:
-        folder = FolderBlobs(Path(place))
+    protocol, separator, path = str(place).partition("://")
+    if not separator or protocol == "file":
+        folder = FolderBlobs(Path(path or place))
         with told(str(place)):
             folder.prepare()
         return BlobArtifacts(folder)
     try:
+        if not protocol:
+            raise ValueError("no kind of store")
         system, prefix = fsspec.url_to_fs(
             str(place), skip_instance_cache=True, use_listings_cache=False
         )
