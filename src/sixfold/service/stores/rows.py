@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -29,12 +29,6 @@ from sixfold.service.stores.columns import PlainText
 
 Entity = TypeVar("Entity")
 Insert = sqlite.Insert | postgresql.Insert
-
-
-@lru_cache
-def adapter(kind: Hashable) -> TypeAdapter[Any]:
-    """Between a dataclass and what JSON knows."""
-    return TypeAdapter[Any](kind)
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,11 @@ class RowMapper(Generic[Entity]):
     table: Table
     derived: Mapping[str, Callable[[Entity], Any]] = field(default_factory=dict)
 
+    @cached_property
+    def adapter(self) -> TypeAdapter[Entity]:
+        """Between the dataclass and what JSON knows."""
+        return TypeAdapter(self.kind)
+
     @property
     def what(self) -> str:
         """For messages: `job`, `model version`."""
@@ -84,7 +83,7 @@ class RowMapper(Generic[Entity]):
 
     def values(self, entity: Entity) -> dict[str, Any]:
         """A row."""
-        found = adapter(self.kind).dump_python(entity, mode="json")
+        found = self.adapter.dump_python(entity, mode="json")
         names = {column.name for column in self.table.columns} - {"details"}
         row = {name: found.pop(name) for name in names & found.keys()}
         row |= {name: value(entity) for name, value in self.derived.items()}
@@ -96,8 +95,7 @@ class RowMapper(Generic[Entity]):
         """A value of the domain. What an older Sixfold did not write has its default."""
         found = dict(row.get("details") or {})
         found |= {str(name): value for name, value in row.items() if name != "details"}
-        entity: Entity = adapter(self.kind).validate_python(found)
-        return entity
+        return self.adapter.validate_python(found)
 
     def entities(self, rows: Iterable[RowMapping]) -> tuple[Entity, ...]:
         """In the order of the rows."""
