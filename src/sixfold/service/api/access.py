@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 
 from sixfold.service.domain.errors import InvalidRequest, Unauthenticated
 from sixfold.service.domain.people import Principal
+from sixfold.service.gateway import browser
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.idempotency import OnceOnly
 from sixfold.service.use_cases.service import Service
@@ -27,9 +28,13 @@ def service_of(request: Request) -> Service:
 
 
 def principal_of(request: Request) -> Principal:
-    """By the Authorization header. Raises Unauthenticated."""
+    """By the Authorization header, or by the console's session. Raises Unauthenticated, Forbidden."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not key:
+        sent = request.headers.get(browser.FORM_HEADER, "")
+        who = browser.principal(service_of(request), request.method, request.cookies, sent)
+        if who is not None:
+            return who
         raise Unauthenticated(
             "the Authorization header",
             "Bearer and a key",

@@ -24,6 +24,7 @@ from sixfold.service.api import (
     system_routes,
     worker_routes,
 )
+from sixfold.service.console import console
 from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.gateway.key_cache import KeyCache
@@ -65,6 +66,7 @@ def create(service: Service, home: Path, hosts: Sequence[str] = ()) -> FrontDoor
     app.state.gateway = gateway
     for module in ROUTERS:
         app.include_router(module.router)
+    app.include_router(console.router)
     problems.install(app)
     return FrontDoor(app, gateway, KeyCache(service), Hosts(list(hosts)), _problem)
 

@@ -23,7 +23,9 @@ SHOWN: Final = 10  # characters of a key by which its owner knows it again
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is known of a key. `shown`: its first characters. `expires_at`, `revoked_at`: seconds since 1970; None: never."""
+    """What is known of a key. `shown`: its first characters. `expires_at`, `revoked_at`: seconds since 1970; None: never.
+    `rotated_from`: the key that it was made from, by rotating it or by signing in to the console with it.
+    """
 
     id: str
     tenant_id: str

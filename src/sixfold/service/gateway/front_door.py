@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.core.errors import SixfoldError
@@ -25,6 +26,7 @@ from sixfold.serve.hosts import Hosts
 from sixfold.service.domain.errors import InvalidRequest, ServiceError, Unauthenticated, Unavailable
 from sixfold.service.domain.people import Principal
 from sixfold.service.domain.people import Scope as KeyScope
+from sixfold.service.gateway import browser
 from sixfold.service.gateway.gateway import DeploymentRoute, Gateway
 from sixfold.service.gateway.key_cache import KeyCache
 from sixfold.service.gateway.pool import VersionPool
@@ -86,6 +88,9 @@ class FrontDoor:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         kind, _, key = header.decode("latin-1").partition(" ")
         if kind.lower() != "bearer" or not key:
+            who = await self._of_browser(Request(scope))
+            if who is not None:
+                return who
             raise Unauthenticated(
                 "the Authorization header",
                 "Bearer and a key",
@@ -96,6 +101,12 @@ class FrontDoor:
         if known is not None:
             return known
         return await asyncio.to_thread(self.keys.look_up, key.strip())
+
+    async def _of_browser(self, request: Request) -> Principal | None:
+        sent = request.headers.get(browser.FORM_HEADER, "")
+        return await asyncio.to_thread(
+            browser.principal, self.gateway.service, request.method, request.cookies, sent
+        )
 
     async def _answer(
         self, route: DeploymentRoute, scope: Scope, asked: _Asked, send: Send

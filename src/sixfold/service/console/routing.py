@@ -1,0 +1,154 @@
+"""What all routes of the console have in common: who is signed in, the token of every form, the policy of every page, and
+mistakes as pages.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from sixfold.core.errors import SixfoldError
+from sixfold.service.console import pages
+from sixfold.service.domain.errors import (
+    InvalidRequest,
+    QuotaExceeded,
+    ServiceError,
+    Unauthenticated,
+)
+from sixfold.service.domain.people import Principal
+from sixfold.service.gateway import browser
+from sixfold.service.use_cases import sessions
+from sixfold.service.use_cases.service import Service
+
+OPEN: Final = frozenset({"/login", "/console/language"})  # without a session
+FORM_BYTES: Final = 4 << 20  # of a form without a file
+MOST_FIELDS: Final = 2000
+UPLOAD: Final = "/console/files"
+SLACK_BYTES: Final = 64 << 10  # of a form around a file
+
+
+class ConsoleRoute(APIRoute):
+    """A page or a form."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual one, with all that pages need around it."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                response = await _admitted(request) or await inner(request)
+            except Unauthenticated as error:
+                response = _sign_in(request, error)
+            except SixfoldError as error:
+                response = fault(request, error)
+            except HTTPException as error:  # Starlette's, of a form that cannot be read
+                bad = InvalidRequest(
+                    "the form", "one that can be read", str(error.detail), "Send it again."
+                )
+                response = fault(request, bad)
+            for name, value in pages.HEADERS.items():
+                response.headers.setdefault(name, value)
+            visit = getattr(request.state, "visit", None)
+            if visit is not None:
+                keep(request, response, pages.VISIT, visit)
+            return response
+
+        return handle
+
+
+def router() -> APIRouter:
+    """For pages: no part of the API's document."""
+    return APIRouter(route_class=ConsoleRoute, include_in_schema=False)
+
+
+def service_of(request: Request) -> Service:
+    """Of the running application."""
+    service: Service = request.app.state.service
+    return service
+
+
+def who_of(request: Request) -> Principal:
+    """Who is signed in."""
+    who: Principal = request.state.who
+    return who
+
+
+def keep(
+    request: Request, response: Response, name: str, value: str, age_s: int | None = None
+) -> None:
+    """A cookie that no script reads and no other site sends."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=age_s,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def fault(request: Request, error: SixfoldError) -> Response:
+    """A mistake as a page, or as a note in the page for what HTMX asked."""
+    status = error.status if isinstance(error, ServiceError) else 400
+    template = "fault_note.html.jinja" if request.headers.get("hx-request") else "fault.html.jinja"
+    return pages.page(request, template, status, error=error)
+
+
+async def _admitted(request: Request) -> Response | None:
+    """Sets who asks and what was sent; None where the route may go on. Raises Unauthenticated, Forbidden, InvalidRequest."""
+    request.state.form = FormData()
+    token = request.cookies.get(browser.SESSION, "")
+    if token:
+        await to_thread.run_sync(_recognize, request, token)
+    is_open = request.url.path in OPEN
+    if not is_open and getattr(request.state, "who", None) is None:
+        raise Unauthenticated("the session", "one that is open", "none", "Sign in.")
+    if request.method in browser.READING:
+        if is_open and not pages.secret_of(request):
+            request.state.visit = secrets.token_urlsafe(32)
+        return None
+    _must_be_small(request)
+    request.state.form = await request.form(
+        max_files=1, max_fields=MOST_FIELDS, max_part_size=FORM_BYTES
+    )
+    sent = request.headers.get(browser.FORM_HEADER) or request.state.form.get("form_token")
+    secret = pages.secret_of(request)
+    sessions.must_match(secret, sent if isinstance(sent, str) and secret else "")
+    return None
+
+
+def _recognize(request: Request, token: str) -> None:
+    """A session that ended is no session: its pages ask to sign in again."""
+    try:
+        request.state.who = sessions.of_token(service_of(request), token)
+    except Unauthenticated:
+        request.state.who = None
+
+
+def _must_be_small(request: Request) -> None:
+    """Known before a byte is read. Raises InvalidRequest, QuotaExceeded."""
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal():
+        raise InvalidRequest("the form", "Content-Length", "none", "Send it with its length.")
+    most = FORM_BYTES
+    if request.url.path == UPLOAD:
+        most = service_of(request).settings.most_upload_bytes + SLACK_BYTES
+    if int(length) > most:
+        raise QuotaExceeded("the form", f"at most {most:,} bytes", f"{int(length):,}", "Send less.")
+
+
+def _sign_in(request: Request, error: Unauthenticated) -> Response:
+    """The page to sign in, for who read a page; what tried a key is told there that it was none."""
+    if request.url.path == "/login":
+        return pages.page(request, "login.html.jinja", 401, error=error)
+    response = pages.to(request, "/login")
+    if request.cookies.get(browser.SESSION):
+        response.delete_cookie(browser.SESSION)
+    return response
