@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sixfold import __version__
 from sixfold.service.domain.ids import new_id
 from sixfold.service.domain.jobs import JobNeeds, TrainingJob, WorkerMachine
 from sixfold.service.domain.people import Principal, Quota, Scope
@@ -52,7 +53,9 @@ class World:
         """A worker that said hello: its id."""
         if name not in self.workers:
             self.workers[name] = new_id("worker")
-            machine = WorkerMachine(self.workers[name], name, 2, free_bytes, free_bytes, 0.0)
+            machine = WorkerMachine(
+                self.workers[name], name, 2, free_bytes, free_bytes, 0.0, __version__
+            )
             workers.hello(self.service, self.operator, machine)
         return self.workers[name]
 

@@ -67,6 +67,8 @@ class Verbs(click.Group):
             "logs",
             "models",
             "keys",
+            "backup",
+            "restore",
         ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -176,4 +178,18 @@ ALLOW_PLUGIN = click.option(
     metavar="NAME",
     multiple=True,
     help="An installed plug-in of another package that the bundle may use: its runtime, or a reader of its columns; repeatable.",
+)
+# Of a service, on the machine where it runs.
+HOME = click.option(
+    "--home",
+    type=EXISTING,
+    default=Path("sixfold-home"),
+    show_default=True,
+    help="Where everything is.",
+)
+DATABASE = click.option(
+    "--database", metavar="URL", help="postgresql+psycopg://…; left out: SQLite in --home."
+)
+ARTIFACTS = click.option(
+    "--artifacts", metavar="URL", help="s3://bucket/prefix or a folder; left out: in --home."
 )

@@ -6,27 +6,17 @@ from pathlib import Path
 
 import click
 
-from sixfold.cli import EXISTING
+from sixfold.cli import ARTIFACTS, DATABASE, HOME
 
 
 @click.command(name="up")
-@click.option(
-    "--home",
-    type=EXISTING,
-    default=Path("sixfold-home"),
-    show_default=True,
-    help="Where everything is.",
-)
+@HOME
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="0: any."
 )
-@click.option(
-    "--database", metavar="URL", help="postgresql+psycopg://…; left out: SQLite in --home."
-)
-@click.option(
-    "--artifacts", metavar="URL", help="s3://bucket/prefix or a folder; left out: in --home."
-)
+@DATABASE
+@ARTIFACTS
 @click.option(
     "--workers", type=click.IntRange(0), default=1, show_default=True, help="On this machine."
 )

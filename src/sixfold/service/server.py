@@ -24,12 +24,12 @@ from sixfold.service.api.app import create
 from sixfold.service.domain.errors import Conflict, Unavailable
 from sixfold.service.domain.people import Scope
 from sixfold.service.process_tools import BEFORE_EXEC
-from sixfold.service.stores.opening import open_artifacts
-from sixfold.service.stores.sql_database import open_database
+from sixfold.service.stores.opening import opened
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.observer import Observer
 from sixfold.service.use_cases.service import Service, ServiceSettings
 
+PROGRAM = (sys.executable, "-m", "sixfold")  # tests put one with quicker jobs in its place
 LOOK_S: Final = 0.5
 STOP_S: Final = 22.0  # for workers; requests in work have what is left of half a minute
 REQUESTS_S: Final = 6
@@ -54,16 +54,11 @@ class Up:
 
 def up(asked: Up) -> None:
     """Until SIGTERM or SIGINT. Raises SystemFault, ServiceError."""
-    asked.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = open_database(asked.database or f"sqlite:///{asked.home.resolve() / 'sixfold.db'}")
-    try:
-        store = open_artifacts(asked.artifacts or str(asked.home / "artifacts"))
+    with opened(asked.home, asked.database, asked.artifacts) as (database, store):
         service = Service(database, store, asked.settings)
         first = people.first_start(service)
         _must_be_guarded(service, asked.host)
         _serve(asked, service, first)
-    finally:
-        database.close()
 
 
 def _must_be_guarded(service: Service, host: str) -> None:
@@ -139,7 +134,9 @@ def _observe(observer: Observer, ending: threading.Event) -> None:
 
 @dataclass
 class LocalWorker:
-    """A worker process on this machine, started again when it dies; its jobs are free at once."""
+    """A worker process on this machine, started again when it dies; its jobs are free at once. So are those of the worker of a
+    server before this one, which died with it: its id is written down.
+    """
 
     asked: Up
     service: Service
@@ -153,27 +150,43 @@ class LocalWorker:
         threading.Thread(target=self._keep, args=(ending,), daemon=True).start()
 
     def _keep(self, ending: threading.Event) -> None:
-        key = _worker_key(self.service, self.asked.home)
+        known = self.asked.home / "worker" / f"local{self.number}.id"
+        known.parent.mkdir(parents=True, exist_ok=True)
+        if known.is_file():
+            self._is_dead(known.read_text().strip(), ending, crashed=False)
         while not ending.is_set():
             worker_id = f"worker-local{self.number}{secrets.token_hex(8)}"
-            arguments = [
-                "worker",
-                "--server",
-                self.address,
-                "--home",
-                str(self.asked.home / "worker"),
-            ]
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sixfold", *arguments, "--id", worker_id],
-                env={**os.environ, "SIXFOLD_API_KEY": key},
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=BEFORE_EXEC,
-            )
+            write_atomic(known, worker_id)
+            try:
+                self.process = self._start(worker_id)
+            except Unavailable:  # the database is away
+                ending.wait(LOOK_S)
+                continue
             self.process.wait()
-            with suppress(Unavailable, Conflict):
-                self.observer.lost(worker_id)
+            if not ending.is_set():
+                self._is_dead(worker_id, ending)
             ending.wait(LOOK_S)
+
+    def _start(self, worker_id: str) -> subprocess.Popen[bytes]:
+        key = _worker_key(self.service, self.asked.home)
+        home = str(self.asked.home / "worker")
+        arguments = ["worker", "--server", self.address, "--home", home, "--id", worker_id]
+        return subprocess.Popen(
+            [*PROGRAM, *arguments],
+            env={**os.environ, "SIXFOLD_API_KEY": key},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=BEFORE_EXEC,
+        )
+
+    def _is_dead(self, worker_id: str, ending: threading.Event, crashed: bool = True) -> None:
+        """Told until it is kept: the database may be away, too."""
+        while not ending.is_set():
+            try:
+                self.observer.lost(worker_id, crashed)
+                return
+            except (Unavailable, Conflict):
+                ending.wait(LOOK_S)
 
     def ask_to_end(self) -> None:
         """It gives its jobs back."""

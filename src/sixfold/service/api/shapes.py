@@ -271,9 +271,10 @@ class Hello(Body):
 
 
 class ClaimBody(Body):
-    """Bytes of memory that no job is promised."""
+    """Bytes of memory that no job is promised, and the jobs that the worker knows it has."""
 
     free_bytes: int = Field(ge=0)
+    held: list[str] | None = Field(None, max_length=10_000)
 
 
 class AttemptBody(Body):

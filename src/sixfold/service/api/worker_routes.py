@@ -36,7 +36,8 @@ def goodbye(worker_id: str, service: In, who: Who) -> Response:
 @router.post("/{worker_id}/claim", response_model=None)
 def claim(worker_id: str, body: shapes.ClaimBody, service: In, who: Who) -> Response:
     """The job that is due and fits, or 204."""
-    job = workers.claim(service, who, worker_id, body.free_bytes)
+    held = None if body.held is None else frozenset(body.held)
+    job = workers.claim(service, who, worker_id, body.free_bytes, held)
     if job is None:
         return Response(status_code=204)
     return JSONResponse(plain(dataclasses.asdict(job)))

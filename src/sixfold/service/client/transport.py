@@ -166,11 +166,11 @@ class Transport:
 
     def _tries(self) -> Iterator[None]:
         """Again and again, with growing pauses, until patience ends."""
-        end = None if self.patience_s is None else time.monotonic() + self.patience_s
-        wait = FIRST_WAIT_S
+        started, wait = time.monotonic(), FIRST_WAIT_S
         while True:
             yield
-            if end is not None and time.monotonic() + wait > end:
+            patience_s = self.patience_s  # a worker that ends has less of it from then on
+            if patience_s is not None and time.monotonic() + wait > started + patience_s:
                 return
             time.sleep(wait * (0.5 + random.random() / 2))
             wait = min(2 * wait, MOST_WAIT_S)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -37,6 +37,11 @@ class BackupSummary:
     rows: Mapping[str, int]
     artifacts: int
     missing: tuple[str, ...] = ()
+
+
+def facts_of(summary: BackupSummary) -> dict[str, Any]:
+    """As JSON."""
+    return asdict(summary)
 
 
 def back_up(database: SqlDatabase, artifacts: BlobArtifacts, folder: Path) -> BackupSummary:

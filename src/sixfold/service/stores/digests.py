@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sixfold.service.stores import tables
 from sixfold.service.stores.rows import StoreConnection
 
-DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+DIGEST: Final = re.compile(r"(?:tree:)?([0-9a-f]{64})")
 
 
 def digests_of(store: StoreConnection) -> frozenset[str]:
@@ -25,8 +25,9 @@ def digests_of(store: StoreConnection) -> frozenset[str]:
 
 def _within(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        if DIGEST.fullmatch(value):
-            yield value
+        found = DIGEST.fullmatch(value)
+        if found:
+            yield found[1]
     elif isinstance(value, dict):
         for item in value.values():
             yield from _within(item)

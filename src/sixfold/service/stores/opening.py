@@ -1,7 +1,9 @@
-"""Which store an address means."""
+"""Which stores a home and addresses mean."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -10,6 +12,21 @@ from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.stores.artifacts import BlobArtifacts, told
 from sixfold.service.stores.folder_blobs import FolderBlobs
 from sixfold.service.stores.object_blobs import ObjectBlobs
+from sixfold.service.stores.sql_database import SqlDatabase, open_database
+
+
+@contextmanager
+def opened(
+    home: Path, database: str | None = None, artifacts: str | None = None
+) -> Iterator[tuple[SqlDatabase, BlobArtifacts]]:
+    """What `sixfold up` with these options has. Left out: a SQLite file and a folder in `home`. Raises ServiceError."""
+    with told(str(home)):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rows = open_database(database or f"sqlite:///{home.resolve() / 'sixfold.db'}")
+    try:
+        yield rows, open_artifacts(artifacts or str(home / "artifacts"))
+    finally:
+        rows.close()
 
 
 def open_artifacts(place: str | Path) -> BlobArtifacts:

@@ -39,14 +39,15 @@ class Observer:
         self._seen = seen
         return tuple(one.job_id for one in late if self._take(one))
 
-    def lost(self, worker_id: str) -> None:
-        """The worker is known to be dead (its process ended): its jobs are free at once."""
+    def lost(self, worker_id: str, crashed: bool = True) -> None:
+        """The worker is known to be dead (its process ended): its jobs are free at once. `crashed`: maybe because of them."""
         with self.service.database.transaction() as rows:
+            rows.workers.remove(worker_id)
             held = [one for one in rows.jobs.held() if one.worker_id == worker_id]
         for one in held:
-            self._take(one)
+            self._take(one, crashed)
 
-    def _take(self, held: HeldJob) -> bool:
+    def _take(self, held: HeldJob, crashed: bool = True) -> bool:
         """Unless its worker wrote in the meantime."""
         try:
             with self.service.database.transaction() as rows:
@@ -54,7 +55,7 @@ class Observer:
                 if job is None or job.beat != held.beat:
                     return False
                 job = job.held_by(held.worker_id, held.attempt)
-                workers.give_back(self.service, rows, job, crashed=True)
+                workers.give_back(self.service, rows, job, crashed)
         except (Conflict, NotFound):
             return False
         return True

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sixfold.service.domain.errors import NotFound
+from sixfold import __version__
+from sixfold.service.domain.errors import Conflict, NotFound
 from sixfold.service.domain.jobs import (
     JobEvent,
     JobFailure,
@@ -20,7 +21,7 @@ from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.domain.records import Usage
 from sixfold.service.domain.registry import Lineage
 from sixfold.service.ports.database import Transaction
-from sixfold.service.use_cases import jobs, registry
+from sixfold.service.use_cases import fine_tuning, jobs, registry
 from sixfold.service.use_cases.service import Service
 
 HOUR_S: Final = 3600
@@ -48,8 +49,9 @@ class RunLine:
 
 
 def hello(service: Service, who: Principal, machine: WorkerMachine) -> WorkerMachine:
-    """A worker says that it is there, and what is free."""
+    """A worker says that it is there, and what is free. Raises Conflict for one of another version."""
     who.require(Scope.WORK)
+    _must_be_of_this_version(machine)
     seen = replace(machine, seen_at=service.now())
     with service.database.transaction() as rows:
         rows.workers.save(seen)
@@ -67,15 +69,28 @@ def goodbye(service: Service, who: Principal, worker_id: str) -> None:
                 rows.jobs.save(job.released(service.now(), crashed=False))
 
 
-def claim(service: Service, who: Principal, worker_id: str, free_bytes: int) -> TrainingJob | None:
-    """The job that is due and fits; from now on this worker's. Raises NotFound for a worker that said no hello."""
+def claim(
+    service: Service,
+    who: Principal,
+    worker_id: str,
+    free_bytes: int,
+    held: frozenset[str] | None = None,
+) -> TrainingJob | None:
+    """The job that is due and fits; from now on this worker's. `held`: the jobs that it knows it has: one that it was given, in an
+    answer that was lost on the way, is given again. Raises NotFound for a worker that said no hello, Conflict for one of
+    another version.
+    """
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
         machine = rows.workers.get(worker_id)
         if machine is None:
             raise NotFound("the worker", "one that said hello", worker_id, "Say hello first.")
+        _must_be_of_this_version(machine)
         machine = replace(machine, free_bytes=free_bytes, seen_at=service.now())
         rows.workers.save(machine)
+        for one in rows.jobs.held() if held is not None else ():
+            if one.worker_id == worker_id and one.job_id not in held:
+                return rows.jobs.find(one.job_id)
         due = rows.jobs.next_for(machine)
         if due is None:
             return None
@@ -134,10 +149,14 @@ def report(service: Service, who: Principal, holding: Holding, lines: Sequence[R
 
 
 def saved(service: Service, who: Principal, holding: Holding, run_tree: str) -> None:
-    """The finished stages of the run are stored, so that another machine may go on from them."""
+    """The finished stages of the run are stored, so that another machine may go on from them. Crashes before it count no
+    longer: the job gets on.
+    """
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
-        rows.jobs.save(replace(_held(rows, holding), run_tree=run_tree))
+        job = _held(rows, holding)
+        crashes = job.crashes if run_tree == job.run_tree else 0
+        rows.jobs.save(replace(job, run_tree=run_tree, crashes=crashes))
 
 
 def succeeded(
@@ -162,10 +181,11 @@ def succeeded(
             replace(new, lineage=lineage, served_as=job.spec.options.get("served_as")),
         )
         now = service.now()
+        kept = fine_tuning.results(rows, job, result, now)
         ended = replace(
             job.ended(JobState.SUCCEEDED, now),
             result={
-                **result,
+                **kept,
                 "version_id": version.id,
                 "version": version.number,
                 "tree": new.tree,
@@ -216,8 +236,21 @@ def give_back(
     text = words.get(free.state, "waits for a worker again")
     if free.failure is not None:
         text = f"is parked: {free.failure.message}"
-    jobs.tell(service, rows, free, f"The job {text}.", "error" if free.failure else "info")
+    told = {"last_lines": list(last_lines)} if crashed and last_lines else {}
+    level = "error" if free.failure else "warn" if crashed else "info"
+    jobs.tell(service, rows, free, f"The job {text}.", level, told)
     return free
+
+
+def _must_be_of_this_version(machine: WorkerMachine) -> None:
+    """A stage that other code made is made again: versions are not mixed."""
+    if machine.version != __version__:
+        raise Conflict(
+            f"worker {machine.name}",
+            f"Sixfold {__version__}, as the server has",
+            machine.version or "another one",
+            f"pip install 'sixfold=={__version__}' there, and start it again.",
+        )
 
 
 def _held(rows: Transaction, holding: Holding) -> TrainingJob:

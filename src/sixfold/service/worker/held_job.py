@@ -42,6 +42,8 @@ class HeldJob:
     stop: threading.Event = field(default_factory=threading.Event)
     wish: Wish = Wish.RUN
     lost: bool = False
+    interrupted: bool = False  # its child was asked to end
+    ended: bool = False  # for good: succeeded or failed
 
     @property
     def promised_bytes(self) -> int:
@@ -53,18 +55,18 @@ class HeldJob:
         """Plan it, or run it, and tell how it ended. Never raises: what goes wrong here is told as a crash."""
         folder = JobFolder(self.home / self.job["id"])
         try:
-            folder.take(self.job["attempt"])
+            folder.take(self.job["attempt"], self.job["run_tree"])
             folder.fill(self.server, self.job)
             if self.job["state"] == "validating":
                 self._plan(folder)
             else:
                 self._run(folder)
+            if self.ended:
+                folder.remove()
         except (Conflict, NotFound):
             self.lost = True  # it is another's by now, or deleted
-        except ServiceError as error:
-            self._give_back(True, [*folder.last_lines(), str(error)])
-        except (SixfoldError, OSError) as error:
-            self._give_back(True, [*folder.last_lines(), str(error)])
+        except (SixfoldError, OSError, ValueError, LookupError, TypeError) as error:
+            self._give_back(True, [*folder.last_lines(), f"{type(error).__name__}: {error}"])
 
     def _plan(self, folder: JobFolder) -> None:
         arguments = ["plan", "recipe.yaml", "--json", "--no-probe"]
@@ -120,7 +122,7 @@ class HeldJob:
                     if tail is not None:
                         self._send_events(folder, tail)
                 if asked_at is None and (self.wish is not Wish.RUN or self.stop.is_set()):
-                    asked_at = now
+                    asked_at, self.interrupted = now, True
                     child.interrupt()
                 if asked_at is not None and now - asked_at > STOP_S:
                     child.kill()
@@ -132,10 +134,11 @@ class HeldJob:
 
     def _ended_early(self, folder: JobFolder, code: int) -> bool:
         """Because it was asked to: given back as it is."""
-        if code == 0 or not (self.wish is not Wish.RUN or self.stop.is_set()):
+        if code == 0 or not self.interrupted:
             return False
         self._send_stages(folder)
         self._give_back(False, ())
+        self.ended = self.wish is Wish.CANCEL and not self.lost
         return True
 
     def _send_events(self, folder: JobFolder, tail: EventTail) -> None:
@@ -149,6 +152,7 @@ class HeldJob:
         names = folder.finished_files()
         if names:
             digest, _ = self.server.put_tree(folder.run, names)
+            folder.stored(digest)
             self._tell("saved", run_tree=digest)
 
     def _succeed(self, folder: JobFolder, answer: bytes) -> None:
@@ -176,7 +180,9 @@ class HeldJob:
 
     def _tell(self, what: str, **facts: Any) -> Any:
         path = f"/api/v1/workers/{self.worker_id}/jobs/{self.job['id']}/{what}"
-        return self.server.call("POST", path, {"attempt": self.job["attempt"], **facts})
+        answer = self.server.call("POST", path, {"attempt": self.job["attempt"], **facts})
+        self.ended = self.ended or what in ("succeeded", "failed")
+        return answer
 
 
 def _needs(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from sixfold.service.domain.jobs import LAST_LINES
 
 TAIL_BYTES: Final = 1 << 16
 KILL_WAIT_S: Final = 10.0
+OWNER: Final = "owner.json"
+OF_TREE: Final = "tree:"  # of a job's inputs: a folder, not a file
 
 
 @dataclass(frozen=True)
@@ -50,36 +52,57 @@ class JobFolder:
         """Output of the child processes."""
         return self.path / "log.txt"
 
-    def take(self, attempt: int) -> None:
-        """This attempt works here from now on: the process of an older one ends, whose worker may be dead or asleep. A run
-        folder that is not the newest (another machine worked on after it) goes.
+    def take(self, attempt: int, run_tree: str | None) -> None:
+        """This attempt works here from now on: the processes of an older one end, whose worker may be dead or asleep. A run
+        folder that is not the newest goes: another machine has stored stages (`run_tree`) that this one did not.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         before = self._owner()
         _end(before)
-        if before.get("attempt") != attempt - 1:
+        trees = before.get("trees", [None])
+        if run_tree not in trees:
             clear(self.run)
-        self._write_owner({"attempt": attempt})
+            trees = [run_tree]
+        self._write_owner({"attempt": attempt, "trees": trees})
+
+    def stored(self, run_tree: str) -> None:
+        """The finished stages are about to be told of: whether or not a kill comes before, this folder is as new as either."""
+        owner = self._owner()
+        self._write_owner({**owner, "trees": [*owner.get("trees", [None])[-1:], run_tree]})
+
+    def remove(self) -> None:
+        """The job ended for good."""
+        clear(self.path)
+
+    def left_alone(self, since_s: float) -> bool:
+        """No process of it lives here, and none has written down itself for so long."""
+        with contextlib.suppress(OSError):
+            age_s = time.time() - (self.path / OWNER).stat().st_mtime
+            return age_s > since_s and not _members(self._owner())
+        return False
 
     def owned(self, attempt: int, pid: int) -> None:
         """The child process of this attempt."""
         with contextlib.suppress(psutil.NoSuchProcess):
             started = psutil.Process(pid).create_time()
-            self._write_owner({"attempt": attempt, "pid": pid, "started": started})
+            trees = self._owner().get("trees", [None])
+            owner = {"attempt": attempt, "trees": trees, "pid": pid, "started": started}
+            self._write_owner(owner)
 
     def fill(self, server: Transport, job: Mapping[str, Any]) -> None:
         """Recipe and files, and, where nothing is here, the finished stages that another machine left."""
         self.inputs.mkdir(exist_ok=True)
         for name, digest in job["spec"]["inputs"].items():
             path = safe_join(self.inputs, name)
-            if not path.is_file():
+            if path.exists():
+                continue
+            if digest.startswith(OF_TREE):
+                _fetch_folder(server, digest.removeprefix(OF_TREE), path)
+            else:
                 server.fetch(digest, path)
         write_atomic(self.inputs / "recipe.yaml", job["spec"]["recipe"])
         if not self.run.exists() and job["run_tree"]:
-            aside = self.path / "run.part"
-            clear(aside)
-            server.fetch_tree(job["run_tree"], aside)
-            aside.rename(self.run)
+            _fetch_folder(server, job["run_tree"], self.run)
 
     def finished_files(self) -> list[str]:
         """Of finished stages, and the stream of events: what another machine can go on from. Relative to the run folder."""
@@ -104,27 +127,42 @@ class JobFolder:
 
     def _owner(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.path / "owner.json").read_bytes())
+            found = json.loads((self.path / OWNER).read_bytes())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
     def _write_owner(self, owner: Mapping[str, Any]) -> None:
-        write_atomic(self.path / "owner.json", json.dumps(owner))
+        write_atomic(self.path / OWNER, json.dumps(owner))
+
+
+def _fetch_folder(server: Transport, digest: str, folder: Path) -> None:
+    """A whole tree, or nothing of it."""
+    aside = folder.with_name(f"{folder.name}.part")
+    clear(aside)
+    server.fetch_tree(digest, aside)
+    aside.rename(folder)
 
 
 def _end(owner: Mapping[str, Any]) -> None:
-    """Kill the process group of an older attempt, if that process is still the one that was written down."""
-    pid = owner.get("pid")
-    if not isinstance(pid, int):
-        return
-    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
-        process = psutil.Process(pid)
-        if process.create_time() != owner.get("started"):
+    """Kill the process group of an older attempt, if it is still the one that was written down."""
+    end = time.monotonic() + KILL_WAIT_S
+    while members := _members(owner):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(owner["pid"]), signal.SIGKILL)
+        if time.monotonic() > end:
             return
-        os.killpg(pid, signal.SIGKILL)
-        end = time.monotonic() + KILL_WAIT_S
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > end:
-                return
-            time.sleep(0.05)
+        psutil.wait_procs(members, timeout=0.05)
+
+
+def _members(owner: Mapping[str, Any]) -> list[psutil.Process]:
+    """Of that group, which may have outlived its first process. While one is left, the system gives its number to no other."""
+    pid, found = owner.get("pid"), []
+    if not isinstance(pid, int):
+        return []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    others = [one for one in found if one.pid == pid and one.create_time() != owner.get("started")]
+    return [] if others else found

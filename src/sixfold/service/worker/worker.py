@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +16,20 @@ from typing import Final
 import psutil
 
 from sixfold import __version__
+from sixfold.core.paths import clear
 from sixfold.service.client.transport import Transport
 from sixfold.service.domain.errors import NotFound, ServiceError
 from sixfold.service.domain.ids import new_id
 from sixfold.service.worker.held_job import HeldJob
+from sixfold.service.worker.job_folder import JobFolder
 
 POLL_S: Final = 0.5
 GOODBYE_S: Final = 2.0  # of patience with a server that ends itself
+LEAST_DISK: Final = 256 << 20  # below it, no job is taken
+KEPT_S: Final = 7 * 24 * 3600.0  # a folder of a job that is paused, or went to another machine
+SHORT_KEPT_S: Final = 600.0  # on a disk that is full
+HOUSEKEEPING_S: Final = 30.0
+JOBS: Final = "jobs"
 SPARE_SHARE: Final = 0.1  # of the machine's memory, which no job is promised
 
 
@@ -40,6 +49,7 @@ class Worker:
     stop: threading.Event = field(default_factory=threading.Event)
     say: Callable[[str], None] = print
     _held: dict[str, tuple[HeldJob, threading.Thread]] = field(default_factory=dict)
+    _looked_at: float | None = None  # when room on the disk was seen
 
     def work(self) -> None:
         """Until `stop` is set; then its jobs are given back, each from its last saved state."""
@@ -49,16 +59,17 @@ class Worker:
             self._forget_ended()
             if len(self._held) >= (self.most_jobs or os.cpu_count() or 1) or not self._claim():
                 self.stop.wait(POLL_S)
+        self.server.patience_s = GOODBYE_S
         for held, _ in self._held.values():
             held.stop.set()
         for _, thread in self._held.values():
             thread.join()
-        self.server.patience_s = GOODBYE_S
         with contextlib.suppress(ServiceError):  # the observer will see it
             self.server.call("DELETE", f"/api/v1/workers/{self.id}")
 
     def _hello(self) -> None:
-        self.server.call(
+        """Raises Conflict where the server is of another version."""
+        answer = self.server.call(
             "POST",
             "/api/v1/workers",
             {
@@ -70,10 +81,14 @@ class Worker:
                 "version": __version__,
             },
         )
+        self.beat_s = float(answer["beat_s"])
 
     def _claim(self) -> bool:
         try:
-            body = {"free_bytes": self._free()}
+            if not self._has_disk():
+                return False
+            held = [one.job["id"] for one, thread in self._held.values() if thread.is_alive()]
+            body = {"free_bytes": self._free(), "held": held}
             job = self.server.call("POST", f"/api/v1/workers/{self.id}/claim", body)
         except NotFound:  # the database is another one than before
             self._hello()
@@ -84,11 +99,28 @@ class Worker:
         if job is None:
             return False
         self.say(f"worker {self.name}: {job['id']} {job['state']}, attempt {job['attempt']}")
-        held = HeldJob(self.server, self.id, job, self.home, self.beat_s)
+        held = HeldJob(self.server, self.id, job, self.home / JOBS, self.beat_s)
         thread = threading.Thread(target=held.work, name=job["id"])
         self._held[f"{job['id']}/{job['attempt']}"] = held, thread
         thread.start()
         return True
+
+    def _has_disk(self) -> bool:
+        """Room for a job; folders that nobody works in go after a week, and sooner where there is none."""
+        now = time.monotonic()
+        if self._looked_at is not None and now - self._looked_at < HOUSEKEEPING_S:
+            return True
+        short = shutil.disk_usage(self.home).free < LEAST_DISK
+        held = {one.job["id"] for one, _ in self._held.values()}
+        for path in (self.home / JOBS).glob("*"):
+            left_s = SHORT_KEPT_S if short else KEPT_S
+            if path.name not in held and JobFolder(path).left_alone(left_s):
+                clear(path)
+        if not short or shutil.disk_usage(self.home).free >= LEAST_DISK:
+            self._looked_at = now
+            return True
+        self.say(f"worker {self.name}: less than {LEAST_DISK:,} bytes of disk: takes no job")
+        return False
 
     def _forget_ended(self) -> None:
         self._held = {key: one for key, one in self._held.items() if one[1].is_alive()}
