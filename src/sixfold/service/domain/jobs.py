@@ -49,7 +49,8 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What to do. `recipe`: the text of the recipe. `inputs`: plain relative path beside it → SHA-256 of the file.
+    """What to do. `recipe`: the text of the recipe. `inputs`: plain relative path beside it → SHA-256 of the file, or
+    `tree:` and that of a folder's Tree.
     `kind`: `run`, or `fine-tune` for jobs of the OpenAI routes. `publish`: the registry's model that a success adds a version to.
     `options`: what the kind keeps with it (method, hyperparameters, metadata, suffix, base model).
     """

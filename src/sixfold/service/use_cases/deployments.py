@@ -86,11 +86,16 @@ def page(service: Service, who: Principal, query: PageQuery) -> Page[Deployment]
 
 def delete(service: Service, who: Principal, name: str) -> None:
     """Requests in work are finished first. Raises NotFound."""
-    who.require(Scope.DEPLOY)
     with service.database.transaction() as rows:
-        one = found(rows, who.tenant_id, name)
-        rows.deployments.remove(who.tenant_id, one.id)
-        audit.record(service, rows, who, "deployment.delete", name)
+        remove(service, rows, who, name)
+
+
+def remove(service: Service, rows: Transaction, who: Principal, name: str) -> None:
+    """The same within the caller's transaction."""
+    who.require(Scope.DEPLOY)
+    one = found(rows, who.tenant_id, name)
+    rows.deployments.remove(who.tenant_id, one.id)
+    audit.record(service, rows, who, "deployment.delete", name)
 
 
 def became(

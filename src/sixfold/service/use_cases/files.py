@@ -14,6 +14,7 @@ from sixfold.service.use_cases import audit
 from sixfold.service.use_cases.service import Service
 
 MOST_NAME = 255
+MOST_EXPIRED = 1000  # files that one look removes
 
 
 def upload(
@@ -74,6 +75,17 @@ def delete(service: Service, who: Principal, file_id: str) -> None:
         found(rows, who.tenant_id, file_id)
         rows.files.remove(who.tenant_id, file_id)
         audit.record(service, rows, who, "file.delete", file_id)
+
+
+def expire(service: Service) -> int:
+    """Files whose time is over go, of all tenants: how many. Who lists or reads files calls it before."""
+    now = service.now()
+    with service.database.reading() as rows:
+        late = rows.files.expired(now, MOST_EXPIRED)
+    if late:
+        with service.database.transaction() as rows:
+            return sum(rows.files.remove(one.tenant_id, one.id) for one in late)
+    return 0
 
 
 def found(rows: Transaction, tenant_id: str, file_id: str) -> StoredFile:

@@ -26,7 +26,8 @@ LATER_S = 30  # guessed: when a place may be free
 @dataclass(frozen=True)
 class JobRequest:
     """A recipe and its files: plain relative path beside the recipe → id of a file. `publish`: the model that a success adds a
-    version to; left out, the recipe's name.
+    version to; left out, the recipe's name. `inputs`: what the service itself puts beside them, path → digest, or
+    `tree:` and the digest of a folder.
     """
 
     recipe: str
@@ -35,6 +36,7 @@ class JobRequest:
     priority: int = 0
     publish: str | None = None
     kind: str = "run"
+    inputs: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -58,7 +60,7 @@ def accept(
         allowed = f"a number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
         raise InvalidRequest("priority", allowed, str(request.priority), "Choose such a number.")
     _must_have_a_place(rows, who.tenant_id)
-    inputs = {
+    inputs = dict(request.inputs) | {
         checked_path(path): files.found(rows, who.tenant_id, file_id).digest
         for path, file_id in request.files.items()
     }
@@ -100,6 +102,16 @@ def events_after(
     with service.database.transaction() as rows:
         found(rows, who.tenant_id, job_id)
         return rows.events.after(who.tenant_id, job_id, seq, limit)
+
+
+def events_before(
+    service: Service, who: Principal, job_id: str, seq: int | None, limit: int
+) -> tuple[JobEvent, ...]:
+    """Newest first; `seq` None: from the newest. Raises NotFound."""
+    who.require(Scope.READ)
+    with service.database.transaction() as rows:
+        found(rows, who.tenant_id, job_id)
+        return rows.events.before(who.tenant_id, job_id, seq, limit)
 
 
 def cancel(service: Service, who: Principal, job_id: str) -> TrainingJob:

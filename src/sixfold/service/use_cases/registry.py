@@ -148,7 +148,7 @@ def retire(service: Service, who: Principal, name: str, which: str) -> ModelVers
     who.require(Scope.MODELS)
     with service.database.transaction() as rows:
         target = resolved(rows, who.tenant_id, name, which)
-        _must_be_free(rows, target, "retired")
+        must_be_free(rows, target, "retired")
         retired = replace(target, state=VersionState.RETIRED)
         rows.versions.save(retired)
         audit.record(service, rows, who, "model.retire", name, version=target.number)
@@ -160,7 +160,7 @@ def delete_version(service: Service, who: Principal, name: str, which: str) -> N
     who.require(Scope.MODELS)
     with service.database.transaction() as rows:
         target = resolved(rows, who.tenant_id, name, which)
-        _must_be_free(rows, target, "deleted")
+        must_be_free(rows, target, "deleted")
         rows.versions.remove(who.tenant_id, target.id)
         audit.record(service, rows, who, "model.delete-version", name, version=target.number)
 
@@ -195,7 +195,8 @@ def _alias(rows: Transaction, target: ModelVersion, name: str) -> Alias | None:
     return next((one for one in known if one.name == name), None)
 
 
-def _must_be_free(rows: Transaction, target: ModelVersion, verb: str) -> None:
+def must_be_free(rows: Transaction, target: ModelVersion, verb: str) -> None:
+    """Raises Conflict where an alias or a deployment points at it."""
     users = [
         f"the alias {one.name}"
         for one in rows.models.aliases(target.tenant_id, target.model_id)
