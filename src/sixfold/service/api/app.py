@@ -24,6 +24,9 @@ from sixfold.service.api import (
     system_routes,
     worker_routes,
 )
+from sixfold.service.api.openai import file_routes as openai_files
+from sixfold.service.api.openai import job_routes as openai_jobs
+from sixfold.service.api.openai import model_routes as openai_models
 from sixfold.service.console import console
 from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import Gateway
@@ -38,6 +41,9 @@ ROUTERS = (
     people_routes,
     worker_routes,
     system_routes,
+    openai_files,
+    openai_jobs,
+    openai_models,
 )
 
 
