@@ -28,9 +28,11 @@ from sixfold.service.stores.opening import opened
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.observer import Observer
 from sixfold.service.use_cases.service import Service, ServiceSettings
+from sixfold.service.use_cases.sweep import Sweeper
 
 PROGRAM = (sys.executable, "-m", "sixfold")  # tests put one with quicker jobs in its place
 LOOK_S: Final = 0.5
+SWEEP_S: Final = 300.0
 STOP_S: Final = 22.0  # for workers; requests in work have what is left of half a minute
 REQUESTS_S: Final = 6
 WORKER_KEY: Final = (
@@ -98,6 +100,7 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
     ]
     serving.start()
     threading.Thread(target=_observe, args=(observer, ending), daemon=True).start()
+    threading.Thread(target=_sweep, args=(Sweeper(service), ending), daemon=True).start()
     for worker in workers:
         worker.start(ending)
     print(f"Sixfold is up on {address}", flush=True)
@@ -130,6 +133,15 @@ def _observe(observer: Observer, ending: threading.Event) -> None:
     while not ending.wait(LOOK_S):
         with suppress(Unavailable, Conflict):
             observer.look()
+
+
+def _sweep(sweeper: Sweeper, ending: threading.Event) -> None:
+    while not ending.wait(SWEEP_S):
+        with suppress(Unavailable, Conflict):
+            found = sweeper.sweep()
+            if found.unreadable:
+                shown = ", ".join(found.unreadable[:3])
+                print(f"Damaged or missing in the store: {shown}. Nothing is removed.", flush=True)
 
 
 @dataclass

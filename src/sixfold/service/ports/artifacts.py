@@ -30,6 +30,8 @@ class Artifacts(Protocol):
         """Verified, into a new folder: aside, then renamed. Raises NotFound, Unprocessable."""
 
     def has(self, digest: str) -> bool: ...
-    def digests(self) -> Iterator[str]: ...
+    def digests(self, unused_s: float = 0.0) -> Iterator[str]:
+        """All; or those alone that nobody stored or asked `has` for within so many seconds."""
+
     def remove(self, digests: Iterable[str]) -> int:
         """How many bytes are free again."""

@@ -54,8 +54,8 @@ class Blobs(Protocol):
     def has(self, digest: str) -> bool:
         """Not whether it is whole."""
 
-    def digests(self) -> Iterator[str]:
-        """All, in any order."""
+    def digests(self, unused_s: float) -> Iterator[str]:
+        """In any order; without those that were kept, or asked `has` for, within so many seconds."""
 
     def remove(self, digest: str) -> int:
         """How many bytes it had; 0 where there is none."""
@@ -190,10 +190,10 @@ class BlobArtifacts:
         with told("the store"):
             return DIGEST.fullmatch(digest) is not None and self.blobs.has(digest)
 
-    def digests(self) -> Iterator[str]:
-        """All that is stored."""
+    def digests(self, unused_s: float = 0.0) -> Iterator[str]:
+        """All that is stored, or what is unused for so long."""
         with told("the store"):
-            yield from filter(DIGEST.fullmatch, self.blobs.digests())
+            yield from filter(DIGEST.fullmatch, self.blobs.digests(unused_s))
 
     def remove(self, digests: Iterable[str]) -> int:
         """How many bytes are free again."""

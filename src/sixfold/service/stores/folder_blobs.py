@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,14 +47,20 @@ class FolderBlobs:
         return self._place(digest).open("rb")
 
     def has(self, digest: str) -> bool:
-        """A file of that name."""
-        return self._place(digest).is_file()
+        """A file of that name, whose time of change becomes now: whoever asks is about to name it in a row."""
+        try:
+            os.utime(self._place(digest))
+        except FileNotFoundError:
+            return False
+        return True
 
-    def digests(self) -> Iterator[str]:
+    def digests(self, unused_s: float) -> Iterator[str]:
         """In order."""
+        before = time.time() - unused_s
         for first in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
             for path in sorted(first.glob("[0-9a-f][0-9a-f]/*")):
-                yield path.name
+                if not unused_s or _changed_at(path) < before:
+                    yield path.name
 
     def remove(self, digest: str) -> int:
         """Its bytes."""
@@ -67,3 +74,11 @@ class FolderBlobs:
 
     def _place(self, digest: str) -> Path:
         return self._root / digest[:2] / digest[2:4] / digest
+
+
+def _changed_at(path: Path) -> float:
+    """Never, where it went meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ class ObjectBlobs:
     def __init__(self, system: Any, prefix: str) -> None:
         self._system = system
         self._prefix = prefix.rstrip("/")
+        self._used: dict[str, float] = {}  # when it was kept or asked for last, by `time.monotonic`
+        self._opened = time.monotonic()
 
     @property
     def aside(self) -> Path:
@@ -31,6 +34,7 @@ class ObjectBlobs:
 
     def keep(self, path: Path, digest: str) -> None:
         """What is there with as many bytes stays: sending it again would cost its whole way."""
+        self._used[digest] = time.monotonic()
         with as_os_errors():
             if self._size(digest) != path.stat().st_size:
                 self._system.put_file(str(path), self._key(digest))
@@ -43,17 +47,25 @@ class ObjectBlobs:
 
     def has(self, digest: str) -> bool:
         """An object of that name."""
+        self._used[digest] = time.monotonic()
         return self._size(digest) is not None
 
-    def digests(self) -> Iterator[str]:
-        """In the store's order."""
+    def digests(self, unused_s: float) -> Iterator[str]:
+        """In the store's order. Of use before this process nothing is known, so nothing is unused until it has run for as long."""
+        now = time.monotonic()
+        if unused_s:
+            self._used = {one: at for one, at in self._used.items() if now - at < unused_s}
+            if now - self._opened < unused_s:
+                return
         with as_os_errors():
             try:
                 found = self._system.find(self._prefix)
             except FileNotFoundError:
                 return
         for key in found:
-            yield key.rsplit("/", 1)[-1]
+            digest = key.rsplit("/", 1)[-1]
+            if not unused_s or digest not in self._used:
+                yield digest
 
     def remove(self, digest: str) -> int:
         """Its bytes."""
