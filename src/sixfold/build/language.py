@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from sixfold.build.family import FitCost, FitWork, TrainDefaults
 from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once, beside
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
+from sixfold.parts import state
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
 from sixfold.parts.language_model import LanguageModel
@@ -38,6 +40,7 @@ from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
 from sixfold.runs.context import Context
+from sixfold.runs.saves import EPOCH
 from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.memory_steps import RECOMPUTED, StepShape
@@ -142,6 +145,13 @@ class Settings(LanguageTuning, ModuleFamily):
         None,
         min_length=1,
         description="Folder of a checkpoint to go on from; relative to where the command is started. Left out: from scratch.",
+    )
+
+    keep_epochs: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Of the last training on all rows so many last epochs' models are kept, each as a bundle of its own.",
     )
 
     @model_validator(mode="after")
@@ -368,6 +378,7 @@ class Settings(LanguageTuning, ModuleFamily):
         """
         if "candidate" not in context.facts or context.facts.get("fold", 0) != 0:
             return None
+        last = "fold" not in context.facts
         tokens, epochs = _tokens(fit), fit.setting.train.epochs
         shown = set(
             np.linspace(0, epochs, min(epochs, SAMPLED_EPOCHS) + 1).round().astype(int).tolist()
@@ -377,6 +388,13 @@ class Settings(LanguageTuning, ModuleFamily):
             network: Any = student(module)
             for prompt, text in written(network, tokens, self._stops()) if epoch in shown else ():
                 context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
+            if epoch == 0 and last:
+                told = f"{tokens.count:,} tokens in an epoch of the last training."
+                context.emit("tokens", tokens=tokens.count, text=told)
+            if last and epoch > max(0, epochs - self.keep_epochs) and context.saves is not None:
+                kept = self.fitted(copy.deepcopy(module).to("cpu").eval(), fit)
+                name, size = f"{EPOCH}{epoch}", state.file_bytes(kept)
+                context.saves.keep(name, partial(state.save, kept), size)
 
         return observe
 

@@ -56,7 +56,9 @@ def rows(count: int = 12) -> list[dict[str, Any]]:
     ]
 
 
-def published(here: World, folder: Path, name: str = BASE, files: tuple[str, ...] = ("config.json",)) -> str:
+def published(
+    here: World, folder: Path, name: str = BASE, files: tuple[str, ...] = ("config.json",)
+) -> str:
     """A version whose tree looks like that of a language model's bundle: its tree."""
     for file in files:
         (folder / "hf").mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,10 @@ def openai_world(folder: Path) -> Iterator[OpenAIWorld]:
         headers = {"Authorization": f"Bearer {here.key}"}
         with TestClient(app, base_url="http://127.0.0.1", headers=headers) as http:
             client = openai.OpenAI(
-                base_url="http://127.0.0.1/v1", api_key=here.key, http_client=_as_openai(http), max_retries=0
+                base_url="http://127.0.0.1/v1",
+                api_key=here.key,
+                http_client=_as_openai(http),
+                max_retries=0,
             )
             yield OpenAIWorld(here, http, client)
 

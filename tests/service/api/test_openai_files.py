@@ -46,9 +46,7 @@ def test_files_in_pages_in_both_orders_by_purpose(here: OpenAIWorld) -> None:
 
 def test_a_file_ends_when_it_was_said(here: OpenAIWorld) -> None:
     ends = {"anchor": "created_at", "seconds": 3600}
-    file = here.client.files.create(
-        file=("a.txt", b"x"), purpose="user_data", expires_after=ends
-    )
+    file = here.client.files.create(file=("a.txt", b"x"), purpose="user_data", expires_after=ends)
     assert file.expires_at == file.created_at + 3600
     here.world.clock.at += 3599
     assert here.client.files.retrieve(file.id).id == file.id
@@ -66,7 +64,11 @@ def test_a_file_ends_when_it_was_said(here: OpenAIWorld) -> None:
         ({"purpose": "fine-tune", "bogus": "1"}, "bogus"),
         ({"purpose": "fine-tune", "expires_after[seconds]": "4000"}, "expires_after.anchor"),
         (
-            {"purpose": "fine-tune", "expires_after[anchor]": "created_at", "expires_after[seconds]": "1"},
+            {
+                "purpose": "fine-tune",
+                "expires_after[anchor]": "created_at",
+                "expires_after[seconds]": "1",
+            },
             "expires_after.seconds",
         ),
     ],
@@ -106,9 +108,7 @@ def test_another_tenants_things_are_not_there(here: OpenAIWorld) -> None:
     file = here.client.files.create(file=("a.txt", b"x"), purpose="user_data").id
     from sixfold.service.use_cases import people
 
-    _, key = people.create_tenant(
-        here.world.service, here.world.operator, "other", people.Quota()
-    )
+    _, key = people.create_tenant(here.world.service, here.world.operator, "other", people.Quota())
     other = {"Authorization": f"Bearer {key}"}
     for path in (f"/v1/files/{file}", f"/v1/files/{file}/content", f"/v1/models/{BASE}"):
         assert here.http.get(path, headers=other).status_code == 404

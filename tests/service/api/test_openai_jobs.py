@@ -61,7 +61,10 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
     (build,) = recipe["build"]
     assert build["checkpoint"] == "base" and build["adapt"] == "lora"
     assert (build["rank"], build["beta"]) == (2, 0.2)
-    assert (recipe["data"]["source"], recipe["data"]["test"]) == ("training.jsonl", "validation.jsonl")
+    assert (recipe["data"]["source"], recipe["data"]["test"]) == (
+        "training.jsonl",
+        "validation.jsonl",
+    )
     assert (recipe["train"]["epochs"], recipe["train"]["batch_size"]) == (5, 2)
     assert recipe["train"]["optimizer"]["learning_rate"] == pytest.approx(6e-4)
     assert recipe["initialize"]["seed"] == 3 and recipe["budget"]["memory"] == "1GiB"
@@ -92,7 +95,14 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
         ({"extra_body": {"recipe": {"bogus": 1}}}, "bogus", "bogus"),
         ({"extra_body": {"recipe": {"build": {"rnak": 4}}}}, None, "rank"),
         ({"extra_body": {"recipe": {"data": {"source": "x.csv"}}}}, "recipe.data.source", "both"),
-        ({"hyperparameters": {"n_epochs": 2}, "extra_body": {"recipe": {"train": {"epochs": 3}}}}, "recipe.train.epochs", "both"),
+        (
+            {
+                "hyperparameters": {"n_epochs": 2},
+                "extra_body": {"recipe": {"train": {"epochs": 3}}},
+            },
+            "recipe.train.epochs",
+            "both",
+        ),
     ],
 )
 def test_what_cannot_act_is_refused_by_its_name(
@@ -113,7 +123,10 @@ def test_what_cannot_act_is_refused_by_its_name(
         (b"", "an empty file"),
         (b"\n\n", "an empty file"),
         (b'{"messages": []}\n', "line 1: no message of the assistant"),
-        (b'{"a": 1}\n[1]\nno\n{"messages": 3}\n', "line 1: the keys 'a'; line 2: a list where an object is due; line 3: no JSON"),
+        (
+            b'{"a": 1}\n[1]\nno\n{"messages": 3}\n',
+            "line 1: the keys 'a'; line 2: a list where an object is due; line 3: no JSON",
+        ),
         (b"\xff\xfe\n", "line 1: no JSON"),
         (b"[" * 100_000, "line 1: no JSON"),
         (b'{"prompt": "a", "chosen": "b", "rejected": "c"}', "line 1: preferences"),
@@ -196,7 +209,9 @@ def test_a_failed_job_says_why(here: OpenAIWorld) -> None:
     found = here.client.fine_tuning.jobs.retrieve(job.id)
     assert found.status == "failed" and found.finished_at is not None
     assert found.error is not None and found.error.model_dump() == {
-        "code": "refused", "message": "line 3 is wrong", "param": "training_file"
+        "code": "refused",
+        "message": "line 3 is wrong",
+        "param": "training_file",
     }
 
 

@@ -134,6 +134,12 @@ class Transport:
         self._patiently("PUT", f"/api/v1/artifacts/{digest}", content=content)
         return digest, total
 
+    def put_file(self, path: Path) -> str:
+        """The digest of a file that the server has now."""
+        digest = sha256_file(path)
+        self._put(digest, path)
+        return digest
+
     def _put(self, digest: str, path: Path) -> None:
         there = self._patiently("HEAD", f"/api/v1/artifacts/{digest}", allowed=(404,))
         if there.status_code == 404:

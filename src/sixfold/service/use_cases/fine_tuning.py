@@ -16,10 +16,10 @@ from sixfold.service.domain.ids import name_like, new_id
 from sixfold.service.domain.jobs import TrainingJob
 from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.domain.records import Remembered
-from sixfold.service.domain.registry import ModelVersion
+from sixfold.service.domain.registry import Lineage, ModelVersion
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import Page, PageQuery
-from sixfold.service.use_cases import files, jobs, served_models
+from sixfold.service.use_cases import files, jobs, registry, served_models
 from sixfold.service.use_cases.idempotency import Answer, OnceOnly, once
 from sixfold.service.use_cases.service import Service
 from sixfold.service.use_cases.training_lines import check_lines
@@ -45,7 +45,7 @@ MADE: Final = (
 
 @dataclass(frozen=True)
 class FineTuneRequest:
-    """What was asked. `hyperparameters`: without those that are left to the recipe; `recipe`: merged over the one that is made."""
+    """What was asked. `hyperparameters`: without those left to the recipe; `recipe`: merged over the one that is made."""
 
     model: str
     training_file: str
@@ -130,23 +130,45 @@ def get(service: Service, who: Principal, job_id: str) -> TrainingJob:
 
 
 def results(
-    rows: Transaction, job: TrainingJob, result: Mapping[str, Any], now: float
+    service: Service, rows: Transaction, job: TrainingJob, result: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """What a success leaves besides its version: the table of its steps as a file. Within the caller's transaction."""
-    table = result.get("metrics")
-    if job.spec.kind != KIND or not isinstance(table, Mapping):
+    """What a success leaves besides its version: the table of its steps as a file, and a version for each checkpoint.
+    Within the caller's transaction, before the version itself, which is the model's newest.
+    """
+    if job.spec.kind != KIND:
         return result
-    file = StoredFile(
-        new_id("file"),
-        job.tenant_id,
-        "step_metrics.csv",
-        RESULTS,
-        table["bytes"],
-        table["digest"],
-        now,
-    )
-    rows.files.add(file)
-    return {**result, "result_files": [file.id]}
+    now, kept = service.now(), dict(result)
+    table = kept.pop("metrics", None)
+    if table is not None:
+        size, digest = table["bytes"], table["digest"]
+        name = "step_metrics.csv"
+        file = StoredFile(new_id("file"), job.tenant_id, name, RESULTS, size, digest, now)
+        rows.files.add(file)
+        kept["result_files"] = [file.id]
+    kept["checkpoints"] = [
+        _checkpoint_version(service, rows, job, one) for one in kept.get("checkpoints", ())
+    ]
+    return kept
+
+
+def _checkpoint_version(
+    service: Service, rows: Transaction, job: TrainingJob, kept: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """A version, and what the job keeps of it."""
+    options, step = job.spec.options, int(kept["step"])
+    served_as = f"{options['served_as']}:ckpt-step-{step}"
+    lineage = Lineage(job.id, job.spec.recipe, dict(job.spec.inputs), options["base"])
+    new = registry.NewVersion(**kept["new"], lineage=lineage, served_as=served_as)
+    publish = job.spec.publish or job.name
+    version = registry.publish(service, rows, job.tenant_id, publish, new)
+    return {
+        "id": new_id("ftckpt"),
+        "step": step,
+        "metrics": kept.get("metrics", {}),
+        "served_as": served_as,
+        "version_id": version.id,
+        "created_at": version.created_at,
+    }
 
 
 def made_recipe(request: FineTuneRequest, name: str) -> dict[str, Any]:

@@ -173,6 +173,7 @@ def succeeded(
         lineage = Lineage(
             job.id, job.spec.recipe, dict(job.spec.inputs), job.spec.options.get("base")
         )
+        kept = fine_tuning.results(service, rows, job, result)
         version = registry.publish(
             service,
             rows,
@@ -181,7 +182,6 @@ def succeeded(
             replace(new, lineage=lineage, served_as=job.spec.options.get("served_as")),
         )
         now = service.now()
-        kept = fine_tuning.results(rows, job, result, now)
         ended = replace(
             job.ended(JobState.SUCCEEDED, now),
             result={

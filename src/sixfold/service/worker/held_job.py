@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sixfold.core.errors import SixfoldError
+from sixfold.core.paths import write_atomic
 from sixfold.runs import events
 from sixfold.service.client.transport import Transport
 from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
 from sixfold.service.domain.jobs import Wish
+from sixfold.service.worker import tuning_result
 from sixfold.service.worker.child import ChildProcess
 from sixfold.service.worker.job_folder import JobFolder
 from sixfold.service.worker.run_events import EventTail
@@ -159,8 +161,10 @@ class HeldJob:
         done = json.loads(answer)
         bundle = Path(done["bundle"])
         bundle = bundle if bundle.is_absolute() else folder.inputs / bundle
-        names = [one.relative_to(bundle).as_posix() for one in bundle.rglob("*") if one.is_file()]
-        digest, size = self.server.put_tree(bundle, names)
+        digest, size = self._put_bundle(bundle)
+        result = {"verdict": list(done["verdict"])}
+        if self.job["spec"]["kind"] == "fine-tune":
+            result |= self._tuned(folder)
         self._tell(
             "succeeded",
             new={
@@ -169,8 +173,31 @@ class HeldJob:
                 "receipt": done["receipt"],
                 "summary": _summary(bundle),
             },
-            result={"verdict": list(done["verdict"])},
+            result=result,
         )
+
+    def _put_bundle(self, bundle: Path) -> tuple[str, int]:
+        names = [one.relative_to(bundle).as_posix() for one in bundle.rglob("*") if one.is_file()]
+        return self.server.put_tree(bundle, names)
+
+    def _tuned(self, folder: JobFolder) -> dict[str, Any]:
+        """What the job of a fine-tuning has besides: see `use_cases.fine_tuning.results`."""
+        facts = tuning_result.facts_of(folder.run)
+        table = folder.path / "step_metrics.csv"
+        write_atomic(table, facts.table())
+        kept = []
+        for epoch, bundle in tuning_result.checkpoints(folder.run):
+            digest, size = self._put_bundle(bundle)
+            step, loss = facts.end_of(epoch)
+            receipt = json.loads((bundle / "receipt.json").read_bytes())
+            new = {"tree": digest, "bytes": size, "receipt": receipt, "summary": _summary(bundle)}
+            kept.append({"step": step, "metrics": {"train_loss": loss}, "new": new})
+        digest = self.server.put_file(table)
+        return {
+            "metrics": {"digest": digest, "bytes": table.stat().st_size},
+            "trained_tokens": facts.tokens * facts.epochs or None,
+            "checkpoints": kept,
+        }
 
     def _give_back(self, crashed: bool, last_lines: object) -> None:
         try:
