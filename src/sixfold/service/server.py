@@ -141,7 +141,7 @@ def _sweep(sweeper: Sweeper, ending: threading.Event) -> None:
             found = sweeper.sweep()
             if found.unreadable:
                 shown = ", ".join(found.unreadable[:3])
-                print(f"Damaged or missing in the store: {shown}. Nothing is removed.", flush=True)
+                print(f"Damaged in the store: {shown}. Nothing is removed.", flush=True)
 
 
 @dataclass

@@ -17,12 +17,14 @@ from live_service import LiveService, live_service, recipe, until
 def submit_until_dead(service: LiveService, kept: list[str], most: int) -> None:
     """Without patience: what is not answered is not counted."""
     headers = {"Authorization": f"Bearer {service.key}"}
-    with httpx.Client(base_url=service.url, headers=headers, trust_env=False) as http:
-        with contextlib.suppress(httpx.TransportError):
-            while len(kept) < most:
-                answer = http.post("/api/v1/jobs", json={"recipe": recipe(), "files": {}})
-                if answer.status_code == 201:
-                    kept.append(answer.json()["id"])
+    with (
+        httpx.Client(base_url=service.url, headers=headers, trust_env=False) as http,
+        contextlib.suppress(httpx.TransportError),
+    ):
+        while len(kept) < most:
+            answer = http.post("/api/v1/jobs", json={"recipe": recipe(), "files": {}})
+            if answer.status_code == 201:
+                kept.append(answer.json()["id"])
 
 
 def acknowledged(service: LiveService, most: int, kills: int) -> list[str]:

@@ -51,7 +51,7 @@ class ObjectBlobs:
         return self._size(digest) is not None
 
     def digests(self, unused_s: float) -> Iterator[str]:
-        """In the store's order. Of use before this process nothing is known, so nothing is unused until it has run for as long."""
+        """In the store's order. Of use before this process nothing is known: nothing is unused until it has run for as long."""
         now = time.monotonic()
         if unused_s:
             self._used = {one: at for one, at in self._used.items() if now - at < unused_s}

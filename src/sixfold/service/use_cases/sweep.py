@@ -2,7 +2,7 @@
 
 Bytes are stored before the row that names them, so those that were stored or asked for within a day stay, whatever rows say. The
 unused ones are listed first and the rows are read after that: what a row names in between was asked for in between. Of a
-tree that is damaged or missing nobody knows which files it names: then no bytes are removed until it is restored.
+tree that is damaged nobody knows which files it names: then no bytes are removed until it is restored.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Sweeper:
             try:
                 known = self._named.get(digest)
                 named[digest] = self._files_of(digest) if known is None else known
-            except (NotFound, Unprocessable):
+            except NotFound:  # names nothing that could be kept
+                continue
+            except Unprocessable:
                 unreadable.add(digest)
             else:
                 needed |= named[digest]

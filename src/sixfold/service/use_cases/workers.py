@@ -76,7 +76,7 @@ def claim(
     free_bytes: int,
     held: frozenset[str] | None = None,
 ) -> TrainingJob | None:
-    """The job that is due and fits; from now on this worker's. `held`: the jobs that it knows it has: one that it was given, in an
+    """The job that is due and fits; from now on this worker's. `held`: the jobs that it knows it has: one that it was given in an
     answer that was lost on the way, is given again. Raises NotFound for a worker that said no hello, Conflict for one of
     another version.
     """
