@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request
 
+from sixfold.core import strict_json
 from sixfold.service.domain.errors import InvalidRequest, Unauthenticated
 from sixfold.service.domain.people import Principal
 from sixfold.service.gateway import browser
@@ -59,7 +60,7 @@ async def once_of(
 
 def plain(value: object) -> Any:
     """As JSON has it."""
-    return json.loads(json.dumps(value, default=str))
+    return json.loads(strict_json.text(value))
 
 
 In = Annotated[Service, Depends(service_of)]

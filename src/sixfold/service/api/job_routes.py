@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from sixfold.core import strict_json
 from sixfold.service.api.access import In, Once, Who
 from sixfold.service.api.shapes import EventAnswer, JobAnswer, Listed, NewJob
 from sixfold.service.domain.jobs import FINISHED, JobEvent, JobState
@@ -140,4 +140,4 @@ def _look(
 
 
 def _sent(seq: int, kind: str, data: dict[str, Any]) -> str:
-    return f"id: {seq}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+    return f"id: {seq}\nevent: {kind}\ndata: {strict_json.text(data)}\n\n"

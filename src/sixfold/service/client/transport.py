@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from sixfold.core import strict_json
 from sixfold.core.paths import safe_join, sha256_file
 from sixfold.service.domain import errors
 from sixfold.service.domain.errors import ServiceError, Unavailable, Unprocessable
@@ -67,7 +68,7 @@ class Transport:
         """The answer's JSON; None for 204. Raises the ServiceError that the server names, and Unavailable once patience
         ends.
         """
-        content = None if body is None else json.dumps(body).encode()
+        content = None if body is None else strict_json.text(body).encode()
         of_json = {} if content is None else {"Content-Type": "application/json"}
         answer = self._patiently(
             method, path, content=content, headers={**of_json, **(headers or {})}

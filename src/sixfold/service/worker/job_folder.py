@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import psutil
 
+from sixfold.core import strict_json
 from sixfold.core.paths import clear, safe_join, write_atomic
 from sixfold.runs import events, sealed
 from sixfold.service.client.transport import Transport
@@ -133,7 +134,7 @@ class JobFolder:
         return found if isinstance(found, dict) else {}
 
     def _write_owner(self, owner: Mapping[str, Any]) -> None:
-        write_atomic(self.path / OWNER, json.dumps(owner))
+        write_atomic(self.path / OWNER, strict_json.text(owner))
 
 
 def _fetch_folder(server: Transport, digest: str, folder: Path) -> None:
