@@ -68,7 +68,7 @@ def _must_be_guarded(service: Service, host: str) -> None:
     with suppress(ValueError):
         if host == "localhost" or ip_address(host).is_loopback:
             return
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         if rows.keys.any_of(Scope.ADMIN, service.now()):
             return
     raise SystemFault("--host", "127.0.0.1 until there is a key", host, "Start once on loopback.")

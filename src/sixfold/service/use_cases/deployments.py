@@ -73,14 +73,14 @@ def deploy(
 def get(service: Service, who: Principal, name: str) -> Deployment:
     """Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return found(rows, who.tenant_id, name)
 
 
 def page(service: Service, who: Principal, query: PageQuery) -> Page[Deployment]:
     """Of the tenant."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return rows.deployments.page(who.tenant_id, query)
 
 

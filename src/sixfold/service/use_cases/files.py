@@ -28,7 +28,7 @@ def upload(
     """Store the bytes, then the row. Raises QuotaExceeded before more is stored than the tenant may have."""
     who.require(Scope.FILES)
     checked_filename(filename)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         room = room_of(rows, who.tenant_id)
     most = service.settings.most_upload_bytes
     digest, size = service.artifacts.put(source, most if room is None else min(most, room))
@@ -49,21 +49,21 @@ def upload(
 def get(service: Service, who: Principal, file_id: str) -> StoredFile:
     """Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return found(rows, who.tenant_id, file_id)
 
 
 def page(service: Service, who: Principal, query: PageQuery) -> Page[StoredFile]:
     """Of the tenant."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return rows.files.page(who.tenant_id, query)
 
 
 def content(service: Service, who: Principal, file_id: str) -> tuple[StoredFile, BinaryIO]:
     """The row and its bytes, verified while they are read."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         file = found(rows, who.tenant_id, file_id)
     return file, service.artifacts.open(file.digest)
 

@@ -83,14 +83,14 @@ def accept(
 def get(service: Service, who: Principal, job_id: str) -> TrainingJob:
     """Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return found(rows, who.tenant_id, job_id)
 
 
 def page(service: Service, who: Principal, query: PageQuery) -> Page[TrainingJob]:
     """Of the tenant; `where` may hold state, kind, name."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return rows.jobs.page(who.tenant_id, query)
 
 
@@ -99,7 +99,7 @@ def events_after(
 ) -> tuple[JobEvent, ...]:
     """Oldest first. Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         found(rows, who.tenant_id, job_id)
         return rows.events.after(who.tenant_id, job_id, seq, limit)
 
@@ -109,7 +109,7 @@ def events_before(
 ) -> tuple[JobEvent, ...]:
     """Newest first; `seq` None: from the newest. Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         found(rows, who.tenant_id, job_id)
         return rows.events.before(who.tenant_id, job_id, seq, limit)
 

@@ -27,7 +27,7 @@ class Observer:
     def look(self) -> tuple[str, ...]:
         """Take the jobs of silent workers away; their ids."""
         now, lease_s = self.monotonic(), self.service.settings.lease_s
-        with self.service.database.transaction() as rows:
+        with self.service.database.reading() as rows:
             held = rows.jobs.held()
         seen, late = {}, []
         for one in held:

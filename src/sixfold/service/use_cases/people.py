@@ -35,12 +35,12 @@ def authenticate(service: Service, key: str) -> Principal:
     """Whose key it is. Raises Unauthenticated, which does not tell why."""
     if well_formed(key):
         digest, now = digest_of(key), service.now()
-        with service.database.transaction() as rows:
+        with service.database.reading() as rows:
             known = rows.keys.of_hash(digest)
-            if known is not None and known.matches(digest) and known.valid(now):
-                if known.used_at is None or now - known.used_at > USED_EVERY_S:
-                    rows.keys.save(replace(known, used_at=now))
-                return Principal(known.tenant_id, known.id, known.scopes, known.user_id)
+        if known is not None and known.matches(digest) and known.valid(now):
+            if known.used_at is None or now - known.used_at > USED_EVERY_S:
+                _used(service, digest, now)
+            return Principal(known.tenant_id, known.id, known.scopes, known.user_id)
     raise Unauthenticated(
         "the Authorization header",
         "Bearer and a valid key",
@@ -135,7 +135,7 @@ def revoke_key(service: Service, who: Principal, key_id: str) -> ApiKey:
 def keys(service: Service, who: Principal, query: PageQuery) -> Page[ApiKey]:
     """Of the tenant."""
     who.require(Scope.KEYS)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return rows.keys.page(who.tenant_id, query)
 
 
@@ -168,7 +168,7 @@ def set_quota(service: Service, who: Principal, tenant_id: str, quota: Quota) ->
 def tenants(service: Service, who: Principal, query: PageQuery) -> Page[Tenant]:
     """All of them: for operators."""
     who.require(Scope.OPERATE)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return rows.tenants.page(query)
 
 
@@ -204,6 +204,13 @@ def set_scopes(service: Service, who: Principal, user_id: str, scopes: Iterable[
         rows.users.save(changed)
         audit.record(service, rows, who, "user.scopes", user_id, scopes=sorted(wanted))
     return changed
+
+
+def _used(service: Service, digest: str, now: float) -> None:
+    with service.database.transaction() as rows:
+        known = rows.keys.of_hash(digest)
+        if known is not None:
+            rows.keys.save(replace(known, used_at=now))
 
 
 def _found(rows: Transaction, tenant_id: str, key_id: str) -> ApiKey:

@@ -71,7 +71,7 @@ def publish(
 def models(service: Service, who: Principal, query: PageQuery) -> Page[RegisteredModel]:
     """Of the tenant."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return rows.models.page(who.tenant_id, query)
 
 
@@ -80,7 +80,7 @@ def model(
 ) -> tuple[RegisteredModel, tuple[ModelVersion, ...], tuple[Alias, ...]]:
     """A model with its versions (newest first) and its aliases. Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         one = found(rows, who.tenant_id, name)
         return (
             one,
@@ -92,7 +92,7 @@ def model(
 def version(service: Service, who: Principal, name: str, which: str) -> ModelVersion:
     """`which`: a number, an alias, or `latest`. Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return resolved(rows, who.tenant_id, name, which)
 
 
