@@ -92,7 +92,7 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
         ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs", "1"),
         ({"hyperparameters": {"beta": 1}}, "hyperparameters.beta", "supported"),
         ({"hyperparameters": {}, "method": {"type": "supervised"}}, None, "method"),
-        ({"extra_body": {"recipe": {"bogus": 1}}}, "bogus", "bogus"),
+        ({"extra_body": {"recipe": {"bogus": 1}}}, "recipe.bogus", "bogus"),
         ({"extra_body": {"recipe": {"build": {"rnak": 4}}}}, None, "rank"),
         ({"extra_body": {"recipe": {"data": {"source": "x.csv"}}}}, "recipe.data.source", "both"),
         (

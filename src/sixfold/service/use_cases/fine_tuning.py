@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sixfold.recipe import yaml_text
+from sixfold.recipe.load import problems_in
 from sixfold.service.domain.errors import InvalidRequest, NotFound
 from sixfold.service.domain.files import StoredFile
 from sixfold.service.domain.ids import name_like, new_id
@@ -202,7 +203,7 @@ def made_recipe(request: FineTuneRequest, name: str) -> dict[str, Any]:
 
 def _job_request(service: Service, who: Principal, request: FineTuneRequest) -> jobs.JobRequest:
     """Everything that can be looked at before the job is made, without a lock held."""
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         base = served_models.version_of(rows, who.tenant_id, request.model)
         given = _files(rows, who.tenant_id, request)
     for param, file in given.items():
@@ -212,8 +213,10 @@ def _job_request(service: Service, who: Principal, request: FineTuneRequest) -> 
     served_as = _served_as(service, label, request.suffix)
     publish = name_like(f"{label}-{request.suffix or 'tuned'}")
     names = {"training_file": TRAINING, "validation_file": VALIDATION}
+    recipe = yaml_text.dump(made_recipe(request, publish))
+    _check_recipe(recipe)
     return jobs.JobRequest(
-        yaml_text.dump(made_recipe(request, publish)),
+        recipe,
         {names[param]: file.id for param, file in given.items()},
         publish=publish,
         kind=KIND,
@@ -233,6 +236,14 @@ def _job_request(service: Service, who: Principal, request: FineTuneRequest) -> 
             "metadata": None if request.metadata is None else dict(request.metadata),
         },
     )
+
+
+def _check_recipe(text: str) -> None:
+    """By the schema and the rules, as `sixfold check` does. Raises InvalidRequest with the place in `recipe`."""
+    for problem in problems_in(text, "recipe"):
+        place = problem.where.partition(": ")[2]
+        where = f"recipe.{place}" if place else "recipe"
+        raise InvalidRequest(where, problem.expected, problem.found, problem.remedy)
 
 
 def _files(rows: Transaction, tenant_id: str, request: FineTuneRequest) -> dict[str, StoredFile]:

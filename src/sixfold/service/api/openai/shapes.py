@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from fastapi import Depends, Request
@@ -138,19 +138,13 @@ class NewFineTuning(Asked):
 
 
 async def body_of(request: Request) -> bytes:
-    """Raises InvalidRequest for a large one."""
-    body = b""
-    async for block in _stream(request):
-        body += block
-        if len(body) > MOST_BODY:
-            raise InvalidRequest(
-                "the body", f"at most {MOST_BODY:,} bytes", "more", "Send a smaller one."
-            )
-    return body
-
-
-def _stream(request: Request) -> AsyncIterator[bytes]:
-    return request.stream()
+    """Raises InvalidRequest for one that is large, or does not say how large it is."""
+    told = request.headers.get("content-length", "")
+    if not told.isdecimal() or len(told) > 12 or int(told) > MOST_BODY:
+        raise InvalidRequest(
+            "Content-Length", f"at most {MOST_BODY:,}", repr(told[:80]), "Send a smaller body."
+        )
+    return await request.body()
 
 
 SentBody = Annotated[bytes, Depends(body_of)]
@@ -171,12 +165,8 @@ def parsed(kind: type[Sent], body: bytes) -> Sent:
 def _refused(errors: Sequence[Any]) -> InvalidRequest:
     """The first mistake that has a name of its own; what belongs to no known parameter goes first."""
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    names = [
-        str(part)
-        for part in first["loc"]
-        if not str(part).startswith(("constrained", "literal", "function"))
-    ]
-    names = [one for one in names if one not in ("int", "float")]
+    names = [str(part) for part in first["loc"] if not _is_of_union(str(part))]
+    names = names[:1] if "[key]" in names else names
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "a parameter that is supported here"
@@ -184,6 +174,11 @@ def _refused(errors: Sequence[Any]) -> InvalidRequest:
     return InvalidRequest(
         ".".join(names) or message.split(" ")[0], message, found, "Correct it, or leave it out."
     )
+
+
+def _is_of_union(part: str) -> bool:
+    """What pydantic adds to the place of a mistake to tell which of several types it means."""
+    return part in ("int", "float") or part.startswith(("constrained", "literal", "function"))
 
 
 class OpenAIFile(BaseModel):
