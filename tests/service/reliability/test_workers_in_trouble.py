@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -169,3 +170,28 @@ def test_a_worker_ends_in_time_while_its_server_is_away(tmp_path: Path, bundle: 
         time.sleep(1.0)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
+
+
+@pytest.mark.slow
+def test_a_worker_with_a_full_disk_takes_no_job(tmp_path: Path, bundle: Path) -> None:
+    disk = tmp_path / "full"
+    disk.mkdir()
+    enter = f"mount -t tmpfs -o size=1m tmpfs {disk}"
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*inside, enter], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a file system")
+    with live_service(tmp_path, bundle, workers=0) as service:
+        job = service.submit()
+        worker = [*service.worker_program, "worker", "--server", service.url, "--home", str(disk)]
+        process = subprocess.Popen(
+            [*inside, f"{enter} && exec {shlex.join(worker)}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "SIXFOLD_API_KEY": service.key, "PYTHONUNBUFFERED": "1"},
+        )
+        service.own_workers.append(process)
+        assert process.stdout is not None
+        assert "takes no job" in process.stdout.readline()
+        assert service.client().job(job)["state"] == "validating"
+        process.kill()
+        process.stdout.close()
