@@ -159,7 +159,7 @@ def _end(owner: Mapping[str, Any]) -> None:
 def _members(owner: Mapping[str, Any]) -> list[psutil.Process]:
     """Of that group, which may have outlived its first process. While one is left, the system gives its number to no other."""
     pid, found = owner.get("pid"), []
-    if not isinstance(pid, int):
+    if not isinstance(pid, int) or pid <= 1 or pid == os.getpgrp():  # 0 would be our own group
         return []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
