@@ -60,16 +60,14 @@ class JobFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         before = self._owner()
         _end(before)
-        trees = before.get("trees", [None])
-        if run_tree not in trees:
+        if run_tree not in _trees(before):
             clear(self.run)
-            trees = [run_tree]
-        self._write_owner({"attempt": attempt, "trees": trees})
+        self._write_owner({"attempt": attempt, "trees": [run_tree]})
 
     def stored(self, run_tree: str) -> None:
         """The finished stages are about to be told of: whether or not a kill comes before, this folder is as new as either."""
         owner = self._owner()
-        self._write_owner({**owner, "trees": [*owner.get("trees", [None])[-1:], run_tree]})
+        self._write_owner({**owner, "trees": [*_trees(owner)[-1:], run_tree]})
 
     def remove(self) -> None:
         """The job ended for good."""
@@ -86,7 +84,7 @@ class JobFolder:
         """The child process of this attempt."""
         with contextlib.suppress(psutil.NoSuchProcess):
             started = psutil.Process(pid).create_time()
-            trees = self._owner().get("trees", [None])
+            trees = _trees(self._owner())
             owner = {"attempt": attempt, "trees": trees, "pid": pid, "started": started}
             self._write_owner(owner)
 
@@ -110,7 +108,9 @@ class JobFolder:
         found = []
         for manifest in self.run.rglob(sealed.MANIFEST):
             stage = manifest.parent
-            if not stage.name.endswith((".tmp", ".saved")) and sealed.is_sealed(stage):
+            parts = stage.relative_to(self.run).parts
+            unfinished = any(part.endswith((".tmp", ".saved")) for part in parts)
+            if not unfinished and sealed.is_sealed(stage):
                 found += [path for path in stage.rglob("*") if path.is_file()]
         stream = self.run / events.NAME
         found += [stream] if stream.is_file() else []
@@ -143,6 +143,12 @@ def _fetch_folder(server: Transport, digest: str, folder: Path) -> None:
     clear(aside)
     server.fetch_tree(digest, aside)
     aside.rename(folder)
+
+
+def _trees(owner: Mapping[str, Any]) -> list[Any]:
+    """Which of the server's trees this folder is at least as new as."""
+    found = owner.get("trees")
+    return found if isinstance(found, list) else [None]
 
 
 def _end(owner: Mapping[str, Any]) -> None:
