@@ -26,7 +26,7 @@ ON_A_PAGE: Final = 25
 LOG_LINES: Final = 100
 STAGE_EVENTS: Final = 1000  # the newest ones, in which stages are looked for
 CURVE_EVENTS: Final = 3000  # the newest ones, from which curves are drawn
-START: Final = "version: 1\nname: my-model\ndata:\n  source: sklearn:iris\n"
+START: Final = "version: 1\nname: my-model\ndata:\n  source: sklearn:iris\n  target: target\n"  # of the tutorial
 DONE: Final = {"stage_finished": "done", "stage_skipped": "kept", "stage_started": "running"}
 VERBS: Final[dict[str, Callable[[Service, Principal, str], TrainingJob]]] = {
     "cancel": jobs.cancel,

@@ -24,7 +24,7 @@ POLICY: Final = (
 )
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all a browser says `Origin: null` of a form
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
 }

@@ -165,7 +165,8 @@ def _resolved(raw: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, 
 
 def _field(one: Mapping[str, Any], path: str) -> RecipeField | None:
     forms = [one, *one.get("anyOf", ())]
-    choices = dict.fromkeys(str(value) for form in forms for value in form.get("enum", ()))
+    named = [str(value) for form in forms for value in form.get("enum", ())]
+    choices = dict.fromkeys(filter(None, named))
     types = {form["type"] for form in forms if form.get("type") in PLAIN}
     if (not types and not choices) or path == "version":
         return None

@@ -34,25 +34,22 @@ UPLOAD: Final = "/console/files"
 SLACK_BYTES: Final = 64 << 10  # of a form around a file
 
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 class ConsoleRoute(APIRoute):
     """A page or a form."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """The usual one, with all that pages need around it."""
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            request.state.form = FormData()
             try:
-                response = await _admitted(request) or await inner(request)
-            except Unauthenticated as error:
-                response = _sign_in(request, error)
-            except SixfoldError as error:
-                response = fault(request, error)
-            except HTTPException as error:  # Starlette's, of a form that cannot be read
-                bad = InvalidRequest(
-                    "the form", "one that can be read", str(error.detail), "Send it again."
-                )
-                response = fault(request, bad)
+                response = await _answered(request, inner)
+            finally:
+                await request.state.form.close()  # of an uploaded file, too
             for name, value in pages.HEADERS.items():
                 response.headers.setdefault(name, value)
             visit = getattr(request.state, "visit", None)
@@ -101,9 +98,24 @@ def fault(request: Request, error: SixfoldError) -> Response:
     return pages.page(request, template, status, error=error)
 
 
-async def _admitted(request: Request) -> Response | None:
-    """Sets who asks and what was sent; None where the route may go on. Raises Unauthenticated, Forbidden, InvalidRequest."""
-    request.state.form = FormData()
+async def _answered(request: Request, inner: Handler) -> Response:
+    """The route's answer, or the mistake as a page."""
+    try:
+        await _admit(request)
+        return await inner(request)
+    except Unauthenticated as error:
+        return _sign_in(request, error)
+    except SixfoldError as error:
+        return fault(request, error)
+    except HTTPException as error:  # Starlette's, of a form that cannot be read
+        detail = str(error.detail)
+        return fault(
+            request, InvalidRequest("the form", "one that can be read", detail, "Send it again.")
+        )
+
+
+async def _admit(request: Request) -> None:
+    """Sets who asks and what was sent. Raises Unauthenticated, Forbidden, InvalidRequest."""
     token = request.cookies.get(browser.SESSION, "")
     if token:
         await to_thread.run_sync(_recognize, request, token)
@@ -113,7 +125,7 @@ async def _admitted(request: Request) -> Response | None:
     if request.method in browser.READING:
         if is_open and not pages.secret_of(request):
             request.state.visit = secrets.token_urlsafe(32)
-        return None
+        return
     _must_be_small(request)
     request.state.form = await request.form(
         max_files=1, max_fields=MOST_FIELDS, max_part_size=FORM_BYTES
@@ -121,7 +133,6 @@ async def _admitted(request: Request) -> Response | None:
     sent = request.headers.get(browser.FORM_HEADER) or request.state.form.get("form_token")
     secret = pages.secret_of(request)
     sessions.must_match(secret, sent if isinstance(sent, str) and secret else "")
-    return None
 
 
 def _recognize(request: Request, token: str) -> None:

@@ -123,7 +123,7 @@ function watchJob(place) {
       }
     }
     if (event.seq > newest) {
-      const line = document.createElement("li"), at = new Date(event.at * 1000).toISOString();
+      const line = document.createElement("div"), at = new Date(event.at * 1000).toISOString();
       line.className = ["warn", "error"].includes(event.level) ? event.level : "info";
       add(line, "time", `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`);
       line.append(" ");
@@ -232,7 +232,7 @@ function tryModel(form) {
 }
 function chat(form) {
   const talk = document.getElementById("talk"), words = document.getElementById("words"), messages = [];
-  const say = (who, text) => { const item = add(talk, "li"); add(item, "b", who); return add(item, "span", text); };
+  const say = (who, text) => { const item = add(talk, "div"); add(item, "b", who); return add(item, "span", text); };
   words.addEventListener("keydown", event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(); });
   form.addEventListener("submit", async event => {
     event.preventDefault();
