@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 from service_worlds import World, world
 from starlette.testclient import TestClient
@@ -79,23 +78,6 @@ def openai_world(folder: Path) -> Iterator[OpenAIWorld]:
         headers = {"Authorization": f"Bearer {here.key}"}
         with TestClient(app, base_url="http://127.0.0.1", headers=headers) as http:
             client = openai.OpenAI(
-                base_url="http://127.0.0.1/v1",
-                api_key=here.key,
-                http_client=_as_openai(http),
-                max_retries=0,
+                base_url="http://127.0.0.1/v1", api_key=here.key, http_client=http, max_retries=0
             )
             yield OpenAIWorld(here, http, client)
-
-
-def _as_openai(http: TestClient) -> Any:
-    """The test client's transport behind a client of the library's own kind."""
-
-    class Through(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            sent = {name: value for name, value in request.headers.items() if name != "host"}
-            found = http.request(
-                request.method, str(request.url), content=request.read(), headers=sent
-            )
-            return httpx.Response(found.status_code, headers=found.headers, content=found.content)
-
-    return httpx.Client(transport=Through(), base_url="http://127.0.0.1/v1")
