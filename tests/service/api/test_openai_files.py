@@ -9,6 +9,9 @@ import openai
 import pytest
 from openai_worlds import BASE, OpenAIWorld, openai_world, published
 
+from sixfold.service.domain.people import Quota
+from sixfold.service.use_cases import people
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[OpenAIWorld]:
@@ -89,13 +92,13 @@ def test_a_body_that_is_no_form_or_too_large_is_refused(here: OpenAIWorld) -> No
 
 def test_models_are_bases_and_what_is_deployed(here: OpenAIWorld, tmp_path: Path) -> None:
     published(here.world, tmp_path / "other", "digits")
-    names = [one.id for one in here.client.models.list()]
-    assert names == [BASE, "digits"]
+    names = {one.id for one in here.client.models.list()}
+    assert names == {BASE, "digits"}
     found = here.client.models.retrieve(f"{BASE}@latest")
     assert (found.id, found.object, found.owned_by) == (f"{BASE}@latest", "model", "sixfold")
     with pytest.raises(openai.BadRequestError, match="base model"):
         here.client.models.delete(BASE)
-    body = {"model": "digits"}
+    body = {"model": "digits", "scaling": {"least": 0, "sleep_after_s": 60}}
     assert here.http.put("/api/v1/deployments/chat", json=body).status_code == 200
     assert "chat" in [one.id for one in here.client.models.list()]
     assert here.client.models.delete("chat").deleted
@@ -106,9 +109,7 @@ def test_models_are_bases_and_what_is_deployed(here: OpenAIWorld, tmp_path: Path
 
 def test_another_tenants_things_are_not_there(here: OpenAIWorld) -> None:
     file = here.client.files.create(file=("a.txt", b"x"), purpose="user_data").id
-    from sixfold.service.use_cases import people
-
-    _, key = people.create_tenant(here.world.service, here.world.operator, "other", people.Quota())
+    _, key = people.create_tenant(here.world.service, here.world.operator, "other", Quota())
     other = {"Authorization": f"Bearer {key}"}
     for path in (f"/v1/files/{file}", f"/v1/files/{file}/content", f"/v1/models/{BASE}"):
         assert here.http.get(path, headers=other).status_code == 404

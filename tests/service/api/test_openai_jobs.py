@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from service_worlds import holding
 from sixfold.recipe.load import from_text
 from sixfold.service.domain.jobs import JobFailure, JobNeeds
 from sixfold.service.use_cases import jobs, workers
+from sixfold.service.use_cases.registry import NewVersion
 from sixfold.service.use_cases.workers import RunLine
 
 
@@ -94,6 +95,7 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
         ({"hyperparameters": {}, "method": {"type": "supervised"}}, None, "method"),
         ({"extra_body": {"recipe": {"bogus": 1}}}, "recipe.bogus", "bogus"),
         ({"extra_body": {"recipe": {"build": {"rnak": 4}}}}, None, "rank"),
+        ({"extra_body": {"recipe": {"build": []}}}, "recipe.build", "an object"),
         ({"extra_body": {"recipe": {"data": {"source": "x.csv"}}}}, "recipe.data.source", "both"),
         (
             {
@@ -260,10 +262,8 @@ def test_a_result_has_its_files_and_checkpoints(here: OpenAIWorld) -> None:
     world.plan(JobNeeds(1000, 1.0, 10))
     running = world.claim()
     assert running is not None
-    digest, size = world.service.artifacts.put(__import__("io").BytesIO(b"step,train_loss\n"))
+    digest, size = world.service.artifacts.put(io.BytesIO(b"step,train_loss\n"))
     result = {"metrics": {"digest": digest, "bytes": size}, "trained_tokens": 99}
-    from sixfold.service.use_cases.registry import NewVersion
-
     workers.succeeded(
         world.service, world.operator, holding(running), NewVersion("0" * 64, 1), result
     )
@@ -279,4 +279,3 @@ def test_a_result_has_its_files_and_checkpoints(here: OpenAIWorld) -> None:
     assert here.client.models.delete(name).deleted
     with pytest.raises(openai.NotFoundError):
         here.client.models.retrieve(name)
-    assert json.loads(json.dumps(found.to_dict()))["object"] == "fine_tuning.job"

@@ -334,6 +334,12 @@ def _check_own(request: FineTuneRequest, made: Mapping[str, Any]) -> None:
     ]
     told = [path for path, name in given if name in request.hyperparameters]
     told += [("initialize", "seed")] if request.seed is not None else []
+    for name in made:
+        if isinstance(made[name], Mapping) and not isinstance(
+            request.recipe.get(name, {}), Mapping
+        ):
+            found = type(request.recipe[name]).__name__
+            raise InvalidRequest(f"recipe.{name}", "an object", found, "Name its fields alone.")
     for path in (*MADE, *told):
         if _holds(request.recipe, path):
             raise InvalidRequest(

@@ -162,7 +162,7 @@ class HeldJob:
         bundle = Path(done["bundle"])
         bundle = bundle if bundle.is_absolute() else folder.inputs / bundle
         digest, size = self._put_bundle(bundle)
-        result = {"verdict": list(done["verdict"])}
+        result: dict[str, Any] = {"verdict": list(done["verdict"])}
         if self.job["spec"]["kind"] == "fine-tune":
             result |= self._tuned(folder)
         self._tell(

@@ -57,7 +57,7 @@ async def upload(request: Request, service: In, who: Who) -> OpenAIFile:
     async with bounded.form(max_files=1, max_fields=len(FIELDS)) as form:
         file, purpose, expires_after_s = _read(form)
         stored = await anyio.to_thread.run_sync(
-            files.upload, service, who, file.filename, file.file, purpose, expires_after_s
+            files.upload, service, who, file.filename or "", file.file, purpose, expires_after_s
         )
     return OpenAIFile.of(stored)
 
