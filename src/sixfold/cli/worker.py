@@ -47,5 +47,5 @@ def command(
     if worker_id is not None:
         worker.id = worker_id
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop.set())
+        signal.signal(number, lambda *_: worker.end())
     worker.work()

@@ -53,6 +53,7 @@ class LiveService:
     lease_s: float = 30.0
     beat_s: float = 0.25
     stage_s: float = 0.05
+    stop_s: float = 20.0  # for a child that is asked to end
     port: int = field(default_factory=free_port)
     key: str = ""
     server: subprocess.Popen[bytes] | None = None
@@ -69,8 +70,9 @@ class LiveService:
     @property
     def worker_program(self) -> list[str]:
         script = [sys.executable, str(HERE / "three_stages.py"), str(self.notes)]
-        child = json.dumps([*script, str(self.bundle), str(self.stage_s)])
-        return [sys.executable, str(HERE / "quick_worker.py"), child]
+        program = [*script, str(self.bundle), str(self.stage_s)]
+        facts = json.dumps({"program": program, "stop_s": self.stop_s})
+        return [sys.executable, str(HERE / "quick_worker.py"), facts]
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -85,9 +87,9 @@ class LiveService:
             "worker": self.worker_program,
         }
         command = [sys.executable, "-u", str(HERE / "quick_up.py"), json.dumps(facts)]
+        started = self.log().count("Sixfold is up")
         with (self.folder / "up.log").open("ab") as log:
             self.server = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        started = self.folder.joinpath("up.log").read_text().count("Sixfold is up")
         until(lambda: self.log().count("Sixfold is up") > started or self.server.poll() is not None)
         assert self.server.poll() is None, self.log()[-3000:]
         for line in self.log().splitlines():
@@ -98,7 +100,8 @@ class LiveService:
             self.key = self.log().partition("shown once: ")[2].split()[0]
 
     def log(self) -> str:
-        return (self.folder / "up.log").read_text(errors="replace")
+        path = self.folder / "up.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def kill(self) -> None:
         """The server, as a lost machine's."""

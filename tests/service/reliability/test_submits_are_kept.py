@@ -82,9 +82,10 @@ def send_keys(service: LiveService, keys: int, times: int) -> None:
     body = {"recipe": recipe(), "files": {}}
 
     def send(key: int) -> str:
-        answer = http.post(
-            "/api/v1/jobs", json=body, headers={"Idempotency-Key": f"key-{key}"}, timeout=120
-        )
+        name = {"Idempotency-Key": f"key-{key}"}
+        answer = http.post("/api/v1/jobs", json=body, headers=name)
+        while answer.status_code == 503:  # a busy machine
+            answer = http.post("/api/v1/jobs", json=body, headers=name)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 STAGES = ("first", "second", "third")
-PLAN = {"memory": {"bytes": 10 << 20, "error": 1.2}, "time": {"seconds": 1.0}, "disk_bytes": 4096}
+PLAN = {"memory": {"bytes": 100 << 20, "error": 1.2}, "time": {"seconds": 1.0}, "disk_bytes": 4096}
 
 
 def note(notes: Path, words: str) -> None:
@@ -33,7 +33,7 @@ def run(notes: Path, bundle: Path, stage_s: float, out: Path) -> None:
     recipe = Path("recipe.yaml").read_text()
     if "deaf" in recipe:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    held = bytearray(400 << 20) if "greedy" in recipe else bytearray()
+    held = b"x" * (400 << 20) if "greedy" in recipe else b""
     with RunFolder(out) as folder:
         for name in STAGES:
             with folder.stage(name, f"key of {name}") as place:

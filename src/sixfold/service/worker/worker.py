@@ -52,20 +52,25 @@ class Worker:
     _looked_at: float | None = None  # when room on the disk was seen
 
     def work(self) -> None:
-        """Until `stop` is set; then its jobs are given back, each from its last saved state."""
+        """Until `end`; then its jobs are given back, each from its last saved state."""
+        self.home = self.home.resolve()  # jobs' processes work in folders of their own
         self.home.mkdir(parents=True, exist_ok=True)
         self._hello()
         while not self.stop.is_set():
             self._forget_ended()
             if len(self._held) >= (self.most_jobs or os.cpu_count() or 1) or not self._claim():
                 self.stop.wait(POLL_S)
-        self.server.patience_s = GOODBYE_S
         for held, _ in self._held.values():
             held.stop.set()
         for _, thread in self._held.values():
             thread.join()
         with contextlib.suppress(ServiceError):  # the observer will see it
             self.server.call("DELETE", f"/api/v1/workers/{self.id}")
+
+    def end(self) -> None:
+        """Soon: a server that is away is not waited for."""
+        self.server.patience_s = GOODBYE_S
+        self.stop.set()
 
     def _hello(self) -> None:
         """Raises Conflict where the server is of another version."""
