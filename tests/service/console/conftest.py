@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[2]
-for folder in (TESTS / "bundle", TESTS / "serve", Path(__file__).parent):
-    sys.path.insert(0, str(folder))  # tiny_bundle, browser, console_worlds
+sys.path.insert(0, str(Path(__file__).parents[2] / "bundle"))  # tiny_bundle
+sys.path.insert(0, str(Path(__file__).parents[2] / "serve"))  # browser
+sys.path.insert(0, str(Path(__file__).parent))  # console_worlds
 
-from console_worlds import Site, site  # noqa: E402
+from console_worlds import Site, site
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ _pages: Final = Environment(
 def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
     """A page, or a part of one for the browser to put in."""
     words = words_of(request)
-    who: Principal | None = getattr(request.state, "who", None)
+    who: Principal | None = request.state.who
     text = _pages.get_template(template).render(
         t=words,
         languages=LANGUAGES,
@@ -76,7 +76,7 @@ def words_of(request: Request) -> Words:
 
 def secret_of(request: Request) -> str:
     """The cookie that form tokens are made from; empty before the first page."""
-    made: str = getattr(request.state, "visit", "")
+    made: str = request.state.visit
     return request.cookies.get(browser.SESSION) or made or request.cookies.get(VISIT, "")
 
 

@@ -154,12 +154,10 @@ def _fields(
 
 def _resolved(raw: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
     """Behind `$ref`; of a value that may be a grid, one of it."""
-    one = raw.get("x-grid", raw)
+    one: Mapping[str, Any] = raw.get("x-grid", raw)
     if "$ref" in one:
-        return {
-            **whole["$defs"][one["$ref"].rpartition("/")[2]],
-            "description": one.get("description", ""),
-        }
+        there: Mapping[str, Any] = whole["$defs"][one["$ref"].rpartition("/")[2]]
+        return {**there, "description": one.get("description", "")}
     return one
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from anyio import to_thread
@@ -45,16 +46,15 @@ class ConsoleRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            request.state.form = FormData()
+            request.state.form, request.state.who, request.state.visit = FormData(), None, ""
             try:
                 response = await _answered(request, inner)
             finally:
                 await request.state.form.close()  # of an uploaded file, too
             for name, value in pages.HEADERS.items():
                 response.headers.setdefault(name, value)
-            visit = getattr(request.state, "visit", None)
-            if visit is not None:
-                keep(request, response, pages.VISIT, visit)
+            if request.state.visit:
+                keep(request, response, pages.VISIT, request.state.visit)
             return response
 
         return handle
@@ -120,7 +120,7 @@ async def _admit(request: Request) -> None:
     if token:
         await to_thread.run_sync(_recognize, request, token)
     is_open = request.url.path in OPEN
-    if not is_open and getattr(request.state, "who", None) is None:
+    if not is_open and request.state.who is None:
         raise Unauthenticated("the session", "one that is open", "none", "Sign in.")
     if request.method in browser.READING:
         if is_open and not pages.secret_of(request):
@@ -137,10 +137,8 @@ async def _admit(request: Request) -> None:
 
 def _recognize(request: Request, token: str) -> None:
     """A session that ended is no session: its pages ask to sign in again."""
-    try:
+    with suppress(Unauthenticated):
         request.state.who = sessions.of_token(service_of(request), token)
-    except Unauthenticated:
-        request.state.who = None
 
 
 def _must_be_small(request: Request) -> None:
